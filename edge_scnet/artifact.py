@@ -13,8 +13,11 @@ from edge_scnet.errors import StorageError
 
 def sha256_file(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -1,27 +1,527 @@
-"""Sample lists, readers, and the one preprocessing function."""
+"""Sample lists, readers, and the one preprocessing function.
+
+Owns what a folder of samples means (classes, labels, fingerprint), how a file becomes uint8 pixels and how pixels become the
+network's input: calibration, evaluation, `predict` and end-to-end timing all go through `preprocess`. Knows nothing of
+engines, statistics or reports. NumPy alone reads idx files; Pillow is imported only where an image file is decoded or
+resized, and only its readers of the formats below are let near a file.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import hashlib
+import re
+import warnings
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from edge_scnet.artifact import sha256_file
+from edge_scnet.errors import DataError
+from edge_scnet.optional import require
+from edge_scnet.resources import bundled
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from edge_scnet.zoo import ModelSpec
+
+Role = Literal["calibration", "evaluation"]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
+MIN_CALIBRATION, FEW_CALIBRATION = 100, 300
+
+# As RGB that is 300 MB. The ratio keeps "short side to 224" from turning a strip of 1 x 90,000 into 20 million rows.
+_MAX_PIXELS, _MAX_RATIO = 100_000_000, 100
+
+_NO_LABELS = "evaluate without labels: --ignore-labels"
+_SKIP_BAD = "leave unreadable images out, and count them: --skip-bad"
+_OPTION = {"calibration": "--calib", "evaluation": "--eval"}
+_GZIP_RATIO = 1032  # of deflate at its best: a header that promises more than this is wrong, and nothing is allocated for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSet:
+    """Samples in a fixed order. Folders are read as needed; the pixels of an idx file are held (a few MB)."""
+
+    name: str
+    root: Path
+    kind: Literal["idx", "folder"]
+    entries: tuple[str, ...]  # path below root, or the index in the idx file
+    labels: tuple[int, ...] | None  # indices into the model's outputs
+    label_rule: str | None  # how labels were found, for reports
+    class_names: tuple[str, ...] | None  # what the labels index; None where nobody named them
+    content_hashes: tuple[str, ...]  # sha256 of the file's bytes, or of the pixels in an idx file
+    hash: str  # sha256 of content hashes in order, and labels
+    skipped: int  # unreadable images left out under skip_bad
+    pixels: np.ndarray | None = field(default=None, repr=False, compare=False)  # uint8 N x H x W of an idx set
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def open_samples(
+    path: Path, *, model: ModelSpec | None, role: Role, skip_bad: bool = False, ignore_labels: bool = False,
+    limit: int | None = None,
+) -> SampleSet:  # fmt: skip
+    """Lists a folder: sub-folders of images, one per class; a flat folder of images (no labels); or one pair of idx files.
+
+    Every image's header is read here, its pixels later: a file cut short is refused by `load_pixels`, by name. With `skip_bad`
+    every image is decoded once here, and those that cannot be are left out and counted, so all engines see the same list.
+    `limit` takes that many, evenly spaced over the sorted list: of sorted classes the first N would be one class.
+    Hidden files (macOS writes `._x.jpg`) and other suffixes are no samples; class folders are searched to any depth.
+
+    Labels of class folders, the first rule that fits: folder names are class names (case and punctuation aside: no folder can
+    be called `T-shirt/top`), some or all of them; folder names are class indices; as many folders as classes, in sorted order
+    (torchvision's ImageFolder). Where even the number of classes is unknown: indices, else sorted order; the caller then holds
+    the labels to the number of outputs. For calibration labels only tell which classes are covered and never fail.
+
+    Raises:
+        DataError: no such folder, nothing usable in it, images beside class folders, labels that do not fit the model, an
+            unreadable image or idx file.
+    """
+    if limit is not None and limit < 1:
+        raise DataError(f"a limit of {limit} leaves no sample; at least 1")
+    use = f"{_OPTION[role]} DIR: a folder of images, of class folders of images, or of one pair of idx files"
+    if not path.exists():
+        raise DataError(f"the {role} folder {path} does not exist", hint=use)
+    if not path.is_dir():
+        raise DataError(f"the {role} set {path} is a file, not a folder", hint=use)
+    files, folders = _listing(path)
+    if any(_is_idx_images(file) for file in files):
+        return _open_idx(path, files, model, role, ignore_labels=ignore_labels, limit=limit)
+
+    flat = [file for file in files if file.suffix.lower() in SUFFIXES]
+    classes = [(folder.name, _images_below(folder, set())) for folder in folders]
+    if not flat and not any(images for _, images in classes):
+        others = sorted({file.suffix or file.name for file in files})
+        found = f"{len(files)} files ({', '.join(others[:5])}), {len(folders)} folders" if files or folders else "it is empty"
+        raise DataError(f"no images in the {role} folder {path}: {found}; allowed are {' '.join(SUFFIXES)}", hint=use)
+    if flat and any(images for _, images in classes):
+        raise DataError(
+            f"{path} has {len(flat)} images (such as {flat[0].name}) beside class folders (such as {folders[0].name}): "
+            "either all images are in class folders or none is",
+            hint=f"mkdir {path}-flat && mv {path}/*{flat[0].suffix} {path}-flat/",
+        )
+
+    images = flat or [image for _, below in classes for image in below]
+    labels: list[int] | None = None
+    rule = names = None
+    if not flat and not ignore_labels:
+        indices, rule, names = _folder_labels(path, [name for name, _ in classes], model, role)
+        labels = [index for index, (_, below) in zip(indices, classes, strict=True) for _ in below]
+    return _read_headers(path, images, labels, rule, names, skip_bad=skip_bad, limit=limit)
+
+
+def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
+    """Warnings about too few calibration images, skipped ones, and classes without any.
+
+    Raises:
+        DataError: fewer than 100 calibration images: thresholds would hang on a few of them.
+    """
+    found = []
+    if role == "calibration" and len(samples) < MIN_CALIBRATION:
+        left_out = f" ({samples.skipped} unreadable ones left out)" if samples.skipped else ""
+        raise DataError(
+            f"{samples.root} has {len(samples)} calibration images{left_out}; at least {MIN_CALIBRATION} are needed, "
+            f"{FEW_CALIBRATION} and more are better",
+            hint="add images of the training data: edge-scnet build --calib DIR",
+        )
+    if role == "calibration" and len(samples) < FEW_CALIBRATION:
+        found.append(f"{len(samples)} calibration images: {FEW_CALIBRATION} and more give steadier thresholds")
+    if samples.skipped:
+        found.append(f"{samples.skipped} of {samples.skipped + len(samples)} {role} images are unreadable and were skipped")
+    if samples.labels is not None and samples.class_names is not None:
+        covered = set(samples.labels)
+        missing = [name for i, name in enumerate(samples.class_names) if i not in covered]
+        if missing:
+            shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            found.append(f"{len(missing)} of {len(samples.class_names)} classes have no {role} image: {shown}")
+    return found
+
+
+def check_overlap(calibration: SampleSet, evaluation: SampleSet) -> list[str]:
+    """Warnings about images that are twice in the calibration set, by content.
+
+    Contents are a file's bytes or an idx file's pixels: the same picture saved anew is not found.
+
+    Raises:
+        DataError: an evaluation image is among the calibration images: accuracy would be measured on data already seen.
+    """
+    seen = dict(zip(reversed(calibration.content_hashes), reversed(calibration.entries), strict=True))
+    both = [(seen[h], entry) for h, entry in zip(evaluation.content_hashes, evaluation.entries, strict=True) if h in seen]
+    if both:
+        shown = "".join(f"\n  {calibration.root / a} = {evaluation.root / b}" for a, b in both[:3])
+        shown += "\n  ..." if len(both) > 3 else ""
+        raise DataError(
+            f"{len(both)} of {len(evaluation)} evaluation images are calibration images too:{shown}",
+            hint="take calibration images from the training data: edge-scnet build --calib TRAINING_IMAGES --eval TEST_IMAGES",
+        )
+    copies = len(calibration) - len(seen)
+    if not copies:
+        return []
+    twice = next(h for h, n in Counter(calibration.content_hashes).items() if n > 1)
+    pair = [entry for h, entry in zip(calibration.content_hashes, calibration.entries, strict=True) if h == twice]
+    return [f"{copies} calibration images are copies of others, such as {pair[0]} = {pair[1]}: they count twice"]
+
+
+def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """uint8 H x W x C to float32 C x size x size: short side to `spec.resize`, centre crop, / 255, - mean, / std.
+
+    This is torchvision's evaluation transform (Resize, CenterCrop, ToTensor, Normalize on a PIL image), to the bit: long side
+    int(resize * long / short), antialiased bilinear, crop from round((side - size) / 2). Where `spec.resize` is None the short
+    side becomes the input size, which leaves images of that size untouched.
+
+    Raises:
+        DataError: `spec.resize` is smaller than the input size.
+        ValueError: not uint8 H x W x `spec.channels`.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != spec.channels:
+        raise ValueError(f"{image.dtype} {image.shape} is not uint8 H x W x {spec.channels}")
+    size = spec.input_size
+    short = size if spec.resize is None else spec.resize
+    if short < size:
+        raise DataError(f"{spec.name}: images are resized to {short} and cannot fill an input of {size}")
+    height, width = image.shape[:2]
+    wanted = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
+    if wanted != (width, height):
+        require("PIL.Image", extra="cpu")
+        from PIL import Image
+
+        picture = Image.fromarray(image if spec.channels == 3 else image[:, :, 0])
+        image = np.asarray(picture.resize(wanted, Image.Resampling.BILINEAR)).reshape(wanted[1], wanted[0], spec.channels)
+    top, left = round((image.shape[0] - size) / 2), round((image.shape[1] - size) / 2)
+    x = image[top : top + size, left : left + size].astype(np.float32) / np.float32(255)
+    x = (x - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
+    return np.ascontiguousarray(x.transpose(2, 0, 1))
+
+
+def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
+    """Sample `i` as uint8 H x W x C with `spec.channels` channels (RGB or grey), upright, at its own size.
+
+    Raises:
+        DataError: the image cannot be decoded; named, with the way to go on without it.
+    """
+    if samples.pixels is not None:
+        return np.repeat(samples.pixels[i][..., None], spec.channels, axis=2)
+    return _decode(samples.root / samples.entries[i], spec, hint=_SKIP_BAD)
+
+
+def batches(samples: SampleSet, spec: ModelSpec, *, batch: int) -> Iterator[np.ndarray]:
+    """Float32 N x C x H x W in list order; the last one may be shorter. Raises as `load_pixels` does."""
+    for start in range(0, len(samples), batch):
+        yield load(samples, spec, range(start, min(start + batch, len(samples))))
+
+
+def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = None) -> np.ndarray:
+    """Float32 N x C x H x W of a few samples, or of all. Raises as `load_pixels` does."""
+    indices = range(len(samples)) if indices is None else indices
+    out = np.empty((len(indices), spec.channels, spec.input_size, spec.input_size), np.float32)
+    for row, i in enumerate(indices):
+        out[row] = preprocess(load_pixels(samples, i, spec), spec)
+    return out
+
+
+def read_image(path: Path, spec: ModelSpec) -> np.ndarray:
+    """One file as the network wants it: float32 C x H x W.
+
+    Raises:
+        DataError: it does not exist or cannot be decoded.
+    """
+    return preprocess(_decode(path, spec, hint="save it anew as PNG or JPEG"), spec)
+
+
+def bundled_sets(dataset: str) -> tuple[Path, Path]:
+    """The (calibration, evaluation) folders of a data set that ships with the package.
+
+    Raises:
+        DataError: no such set.
+    """
+    folder = bundled("calib_data") / dataset
+    if not (dataset and (folder / "calib").is_dir() and (folder / "eval").is_dir()):
+        known = ", ".join(sorted(f.parent.name for f in bundled("calib_data").glob("*/calib")))
+        hint = "bring your own: edge-scnet build --calib DIR --eval DIR"
+        raise DataError(f"no data set {dataset!r} ships with edge-scnet; there is {known}", hint=hint)
+    return folder / "calib", folder / "eval"
+
 
 def read_idx(path: Path) -> np.ndarray:
-    """An idx file of unsigned bytes (plain or gzip) as uint8."""
-    raw = path.read_bytes()
-    raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
-    dims = raw[3]
-    shape = tuple(int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(dims))
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(shape)
+    """An idx file of unsigned bytes (plain or gzip) as uint8, read-only. Format: yann.lecun.com/exdb/mnist, at the bottom.
+
+    Raises:
+        DataError: missing, not idx, cut short, or longer than its header says.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:3] != b"\0\0\x08" or not head[3]:
+                raise DataError(f"{path} is not an idx file of bytes: it begins {head.hex(' ') or 'nowhere'}, not 00 00 08")
+            sides = file.read(4 * head[3])
+            shape = tuple(int.from_bytes(sides[i : i + 4], "big") for i in range(0, len(sides), 4))
+            count = 1
+            for side in shape:
+                count *= side
+            possible = path.stat().st_size * (_GZIP_RATIO if path.suffix == ".gz" else 1)
+            raw = file.read(count + 1) if count <= possible else b""
+    except (EOFError, zlib.error) as error:
+        raise DataError(f"cannot read {path}: the gzip file is cut short or damaged ({error})") from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(shape) != head[3] or len(raw) != count:
+        raise DataError(
+            f"{path} is cut short or damaged: its header says {' x '.join(map(str, shape)) or 'nothing'} bytes, "
+            f"it holds {'more' if len(raw) > count else len(raw)}"
+        )
+    return np.frombuffer(raw, np.uint8).reshape(shape)
 
 
 def read_published(name: str, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Whole data set as published: uint8 N x H x W x C and labels."""
+    """A whole data set as published: uint8 N x H x W x C, and N labels. `split` is train or test.
+
+    fashion-mnist: `train-*` and `t10k-*`, idx files in gzip. cifar10: `cifar10_train.npz`, `cifar10_test.npz` with x and y.
+
+    Raises:
+        DataError: unknown name or split, or its files are missing or damaged.
+    """
+    if name not in ("fashion-mnist", "cifar10") or split not in ("train", "test"):
+        raise DataError(f"no published set {name!r}, split {split!r}; there are fashion-mnist and cifar10, train and test")
     if name == "cifar10":
-        with np.load(folder / f"cifar10_{split}.npz") as arrays:
-            return arrays["x"], arrays["y"]
-    stem = {"train": "train", "test": "t10k"}[split]
-    images = read_idx(folder / f"{stem}-images-idx3-ubyte.gz")
-    return images[..., None].copy(), read_idx(folder / f"{stem}-labels-idx1-ubyte.gz").copy()
+        path = folder / f"cifar10_{split}.npz"
+        try:
+            with path.open("rb") as file, np.load(file) as arrays:
+                images, labels = np.asarray(arrays["x"]), np.asarray(arrays["y"])
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            reason = "no such file" if isinstance(error, FileNotFoundError) else error
+            raise DataError(f"cannot read {path}: {reason}", hint="it is to hold x, uint8 N x 32 x 32 x 3, and y, N") from error
+        if images.dtype != np.uint8 or images.shape != (len(labels), 32, 32, 3):
+            raise DataError(f"{path} holds {images.dtype} {images.shape}, {len(labels)} labels; wanted uint8 N x 32 x 32 x 3")
+        return images, labels
+    images_path = folder / f"{'train' if split == 'train' else 't10k'}-images-idx3-ubyte.gz"
+    if not images_path.is_file():
+        hint = "Debian has the published files: apt install dataset-fashion-mnist"
+        raise DataError(f"cannot read {images_path}: no such file", hint=hint)
+    images, idx_labels = _read_pair(images_path, _labels_path(images_path))
+    return images[..., None].copy(), idx_labels.copy()
+
+
+def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
+    """(files, folders) sorted by name, without hidden ones. A broken link is a file: reading it fails by name."""
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        folders = [entry for entry in entries if entry.is_dir()]
+    except OSError as error:
+        raise DataError(f"cannot read folder {folder}: {error.strerror or error}", hint=f"ls -ld {folder}") from error
+    return [entry for entry in entries if entry not in set(folders)], folders
+
+
+def _images_below(folder: Path, seen: set[Path]) -> list[Path]:
+    """Links to folders are followed, as torchvision does, but none twice: a link upwards would never end."""
+    real = folder.resolve()
+    if real in seen:
+        return []
+    seen.add(real)
+    files, folders = _listing(folder)
+    images = [file for file in files if file.suffix.lower() in SUFFIXES]
+    return images + [image for inner in folders for image in _images_below(inner, seen)]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "_", name.casefold())
+
+
+def _folder_labels(
+    root: Path, folders: list[str], model: ModelSpec | None, role: Role
+) -> tuple[list[int], str, tuple[str, ...] | None]:
+    """Class index per folder, the rule that gave it, and the names the indices stand for; the rules are `open_samples`'."""
+    names, count = _classes(model)
+    index = {_plain(name): i for i, name in enumerate(names)}
+    wanted = [_plain(name) for name in folders]
+    if len(index) == len(names) and len(set(wanted)) == len(wanted) and set(wanted) <= set(index):
+        return [index[name] for name in wanted], "folder names are class names", names
+    if all(name.isascii() and name.isdecimal() for name in folders):
+        numbers = [int(name) for name in folders]
+        if not count or max(numbers) < count:
+            return numbers, "folder names are class indices", names or None
+    if not count or len(folders) == count:
+        return list(range(len(folders))), "folders in sorted order are the classes", names or tuple(folders)
+    if role == "calibration":
+        return list(range(len(folders))), "folder names", tuple(folders)
+    assert model is not None
+    strange = next((name for name in folders if _plain(name) not in index), folders[0])
+    allowed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") if names else f"0 to {count - 1}"
+    raise DataError(
+        f"{root} has {len(folders)} class folders and {model.name} has {count} classes; the folder {strange!r} is not "
+        f"one of them: {allowed}",
+        hint=f"name the folders after the classes, or by index from 0 to {count - 1}; or {_NO_LABELS}",
+    )
+
+
+def _classes(model: ModelSpec | None) -> tuple[tuple[str, ...], int]:
+    """Class names, empty where nobody named them, and the number of classes, 0 where unknown."""
+    return ((), 0) if model is None else (model.classes, len(model.classes) or model.num_classes or 0)
+
+
+def _read_headers(
+    root: Path, images: list[Path], labels: list[int] | None, rule: str | None, names: tuple[str, ...] | None,
+    *, skip_bad: bool, limit: int | None,
+) -> SampleSet:  # fmt: skip
+    kept, hashes, first_bad = [], [], None
+    picked = _spread(len(images), limit)
+    for i in picked:
+        try:
+            with _opened(images[i]) as image:
+                if skip_bad:
+                    _to_uint8(image, 3)
+                hashes.append(sha256_file(images[i]))
+            kept.append(i)
+        except DataError as error:
+            if not skip_bad:
+                raise DataError(error.message, hint=_SKIP_BAD) from error
+            first_bad = first_bad or error
+    if first_bad is not None and not kept:
+        raise DataError(f"none of the {len(picked)} images in {root} can be read; the first: {first_bad.message}")
+    return _sample_set(
+        root, "folder", [images[i].relative_to(root).as_posix() for i in kept], hashes,
+        None if labels is None else [labels[i] for i in kept], rule, names, skipped=len(picked) - len(kept),
+    )  # fmt: skip
+
+
+def _is_idx_images(path: Path) -> bool:
+    return path.name.removesuffix(".gz").endswith("-images-idx3-ubyte")
+
+
+def _labels_path(images: Path) -> Path:
+    """Beside the images; packed or plain, whichever is there."""
+    name = images.name.removesuffix(".gz").replace("-images-idx3-", "-labels-idx1-")
+    plain, packed = images.with_name(name), images.with_name(f"{name}.gz")
+    return plain if plain.is_file() else packed
+
+
+def _read_pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if images.ndim != 3 or not images.size or labels.shape != images.shape[:1]:
+        raise DataError(f"{images_path} holds {images.shape} and {labels_path.name} {labels.shape}; wanted N x H x W and N")
+    return images, labels
+
+
+def _open_idx(
+    root: Path, files: list[Path], model: ModelSpec | None, role: Role, *, ignore_labels: bool, limit: int | None
+) -> SampleSet:
+    found = [file for file in files if _is_idx_images(file)]
+    if len(found) > 1:
+        raise DataError(
+            f"{root} has {len(found)} idx files of images: {', '.join(file.name for file in found)}; one pair is allowed",
+            hint=f"give each pair its own folder: mkdir {root}/eval && mv {root}/t10k-* {root}/eval/",
+        )
+    labels_path = _labels_path(found[0])
+    unlabelled = ignore_labels or (role == "calibration" and not labels_path.is_file())
+    if not unlabelled and not labels_path.is_file():
+        raise DataError(f"{found[0]} has no labels beside it: {labels_path.name} is missing", hint=_NO_LABELS)
+    images, all_labels = _read_pair(found[0], labels_path) if not unlabelled else (read_idx(found[0]), None)
+    if images.ndim != 3 or not images.size:
+        raise DataError(f"{found[0]} holds {images.shape}; wanted N x H x W")
+    names, count = _classes(model)
+    if all_labels is not None and count and int(all_labels.max()) >= count:
+        if role == "evaluation":
+            raise DataError(
+                f"{labels_path} has labels up to {all_labels.max()}; the model has {count} classes, from 0",
+                hint=_NO_LABELS,
+            )
+        names = ()
+    picked = _spread(len(images), limit)
+    return _sample_set(
+        root, "idx", [str(i) for i in picked], [hashlib.sha256(images[i].data).hexdigest() for i in picked],
+        None if all_labels is None else [int(all_labels[i]) for i in picked],
+        None if all_labels is None else "labels of the idx file", (names or None) if all_labels is not None else None,
+        pixels=images if len(picked) == len(images) else images[list(picked)],
+    )  # fmt: skip
+
+
+def _spread(count: int, limit: int | None) -> range | list[int]:
+    return range(count) if limit is None or limit >= count else [i * count // limit for i in range(limit)]
+
+
+def _sample_set(
+    root: Path, kind: Literal["idx", "folder"], entries: list[str], hashes: list[str], labels: list[int] | None,
+    rule: str | None, names: tuple[str, ...] | None, *, skipped: int = 0, pixels: np.ndarray | None = None,
+) -> SampleSet:  # fmt: skip
+    digest = hashlib.sha256("\n".join(hashes).encode())
+    digest.update(f"\nlabels {labels}".encode())
+    return SampleSet(
+        name="/".join(root.resolve().parts[-2:]), root=root, kind=kind, entries=tuple(entries),
+        labels=None if labels is None else tuple(labels), label_rule=rule, class_names=names,
+        content_hashes=tuple(hashes), hash=digest.hexdigest(), skipped=skipped, pixels=pixels,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image, its size checked, its pixels not yet read; whatever fails inside becomes a DataError naming the file."""
+    require("PIL.Image", extra="cpu")
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        if not path.is_file():
+            raise ValueError("it is not a regular file" if path.exists() else "no such file")
+        with warnings.catch_warnings():
+            # Pillow warns of odd EXIF, palettes and sizes that it reads all the same; what it cannot read, it raises
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_FORMATS) as image:
+                width, height = image.size
+                if width * height > _MAX_PIXELS:
+                    raise ValueError(f"{width} x {height} pixels; at most {_MAX_PIXELS // 1_000_000} million are decoded")
+                if max(width, height) > _MAX_RATIO * min(width, height):
+                    raise ValueError(f"{width} x {height} pixels; the long side may be {_MAX_RATIO} times the short one")
+                yield image
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        # a damaged file makes Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, zlib.error
+        reason = str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"whatever its name says, it is not one of {', '.join(_FORMATS)}"
+        if isinstance(error, Image.DecompressionBombError):
+            reason = f"at most {_MAX_PIXELS // 1_000_000} million pixels are decoded ({error})"
+        raise DataError(f"cannot read image {path}: {reason}") from error
+
+
+def _decode(path: Path, spec: ModelSpec, *, hint: str) -> np.ndarray:
+    if spec.channels not in (1, 3):
+        raise DataError(f"{spec.name} wants {spec.channels} channels; an image has 1 (grey) or 3 (RGB)")
+    try:
+        with _opened(path) as image:
+            return _to_uint8(image, spec.channels)
+    except DataError as error:
+        raise DataError(error.message, hint=hint) from error
+
+
+def _to_uint8(image: Image.Image, channels: int) -> np.ndarray:
+    """uint8 H x W x C, rotated as its EXIF data says.
+
+    16 bits become 8 by v / 257, rounded (65535 / 257 = 255). What is transparent shows white, as on a page: dropping alpha
+    alone would show the colours that an editor left beneath. Grey is ITU-R 601 luma (Pillow's "L"), RGB of grey repeats it.
+    Of an animation the first frame is read.
+    """
+    from PIL import Image, ImageOps
+
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    if image.mode.startswith("I"):
+        wide = np.asarray(image)
+        if wide.min() < 0 or wide.max() > 0xFFFF:
+            raise ValueError(f"pixels from {wide.min()} to {wide.max()} are neither 8 nor 16 bits")
+        image = Image.fromarray(((wide.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    elif image.has_transparency_data:
+        upper = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", upper.size, "white"), upper)
+    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    return pixels.reshape(*pixels.shape[:2], channels)

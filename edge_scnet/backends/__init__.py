@@ -1,0 +1,37 @@
+"""Runtimes by name. A new one is a module that meets `base.Backend`, one line here, and one extra."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from edge_scnet.backends.base import Backend
+from edge_scnet.errors import MissingRuntimeError
+
+BACKENDS = {"openvino": "edge_scnet.backends.ov", "onnxruntime": "edge_scnet.backends.ort"}
+
+
+def get_backend(name: str) -> Backend:
+    """The backend module of a runtime, whether or not it can run here.
+
+    Raises:
+        KeyError: no such runtime.
+    """
+    return cast(Backend, importlib.import_module(BACKENDS[name]))
+
+
+def usable_backend(name: str) -> Backend:
+    """The backend module of a runtime that can run here.
+
+    Raises:
+        MissingRuntimeError: it cannot, with the reason and the install command.
+    """
+    backend = get_backend(name)
+    if reason := backend.unavailable():
+        raise MissingRuntimeError(reason, hint=f"pip install 'edge-scnet[{backend.EXTRA}]'")
+    return backend
+
+
+def backend_of(kind: str) -> str:
+    """The runtime that opens artifacts of a kind ("openvino-ir", "onnx")."""
+    return next(name for name in BACKENDS if get_backend(name).ARTIFACT_KIND == kind)

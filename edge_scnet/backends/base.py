@@ -1,0 +1,77 @@
+"""What a runtime's module must offer. No base classes: a module that has these names is a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from edge_scnet.target import TargetSpec
+
+# Precisions that are INT8 execution of a convolution: the runtime names the type of its input.
+INT8_PRECISIONS = frozenset({"u8", "i8"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOptions:
+    """How to load an engine. `precision` is that of what is not quantized: pinned "f32", or the runtime's default."""
+
+    precision: Literal["f32", "default"] = "f32"
+    mode: Literal["latency", "throughput"] = "latency"
+    threads: int = 0  # 0: the runtime's default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutedLayer:
+    """One operation as the runtime executes it: its kind, its precision, and the graph's nodes fused into it."""
+
+    kind: str
+    precision: str
+    nodes: tuple[str, ...]
+
+
+class Session(Protocol):
+    """An engine loaded and ready. Arrays are N x C x H x W float32 on the host, N the engine's own batch."""
+
+    input_shape: tuple[int, ...]
+
+    def infer(self, batch: np.ndarray) -> list[np.ndarray]:
+        """One synchronous inference, host to host; the outputs may be views that the next call overwrites."""
+
+    def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """One synchronous inference of a graph with any number of inputs, by name."""
+
+    def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
+        """All batches through the runtime's asynchronous requests; `keep(i, outputs)` gets batch i's, in any order."""
+
+    def executed_precisions(self) -> tuple[ExecutedLayer, ...]: ...
+
+    def device_peak_bytes(self) -> int | None: ...
+
+    def layer_times(self) -> Mapping[str, float] | None: ...
+
+
+class Backend(Protocol):
+    """A runtime."""
+
+    ARTIFACT_KIND: str
+    SUFFIX: str
+    EXTRA: str
+
+    def unavailable(self) -> str | None:
+        """Why it cannot run here, or None."""
+
+    def check_target(self, target: TargetSpec) -> None:
+        """Raises TargetError for a target this runtime cannot serve."""
+
+    def build(self, source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
+        """Compiles an ONNX file into `out`; returns the files written, the one to open first."""
+
+    def open(self, artifact: Path, options: OpenOptions) -> AbstractContextManager[Session]: ...
+
+    def versions(self) -> dict[str, str]: ...

@@ -1,0 +1,87 @@
+"""ONNX Runtime on the CPU: opens ONNX files as they are, float or Q/DQ."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_scnet.backends.base import ExecutedLayer, OpenOptions
+from edge_scnet.errors import BackendError, TargetError
+from edge_scnet.optional import installed, require
+
+if TYPE_CHECKING:
+    from edge_scnet.target import TargetSpec
+
+ARTIFACT_KIND = "onnx"
+SUFFIX = ".onnx"
+EXTRA = "quantize"
+
+
+def unavailable() -> str | None:
+    return None if installed("onnxruntime") else "the package 'onnxruntime' is not installed"
+
+
+def versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {"onnxruntime": version("onnxruntime")}
+
+
+def check_target(target: TargetSpec) -> None:
+    raise TargetError(f"{target.name}: ONNX Runtime opens ONNX files, no target compiles for it")
+
+
+def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
+    """Refuses: an ONNX file is what this runtime executes, there is nothing to compile."""
+    check_target(target)
+    raise AssertionError("unreachable")
+
+
+@contextlib.contextmanager
+def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:  # noqa: A001
+    """Loads an ONNX file with ONNX Runtime's default optimisations.
+
+    Raises:
+        BackendError: ONNX Runtime's own message.
+    """
+    ort = require("onnxruntime", extra=EXTRA)
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 3
+    settings.intra_op_num_threads = options.threads
+    try:
+        session = ort.InferenceSession(str(artifact), settings, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise BackendError(f"ONNX Runtime cannot load {artifact.name}: {str(error).strip().splitlines()[0]}") from error
+    yield _Session(session)
+
+
+class _Session:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._name = session.get_inputs()[0].name
+        shape = session.get_inputs()[0].shape
+        self.input_shape = tuple(d if isinstance(d, int) else 1 for d in shape)
+
+    def infer(self, batch: np.ndarray) -> list[np.ndarray]:
+        return list(self._session.run(None, {self._name: batch}))
+
+    def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return list(self._session.run(None, dict(feed)))
+
+    def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
+        # one request already uses every core; a second one would only queue behind it
+        for i, batch in enumerate(batches):
+            keep(i, self.infer(batch))
+
+    def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
+        return ()  # ONNX Runtime does not tell without its profiler
+
+    def device_peak_bytes(self) -> int | None:
+        return None
+
+    def layer_times(self) -> dict[str, float] | None:
+        return None

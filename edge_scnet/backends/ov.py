@@ -1,0 +1,129 @@
+"""OpenVINO: ONNX to IR, and sessions on the CPU plug-in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_scnet.artifact import write_atomic
+from edge_scnet.backends.base import ExecutedLayer, OpenOptions
+from edge_scnet.errors import BackendError, TargetError
+from edge_scnet.optional import installed, require
+
+if TYPE_CHECKING:
+    from edge_scnet.target import TargetSpec
+
+ARTIFACT_KIND = "openvino-ir"
+SUFFIX = ".xml"
+EXTRA = "cpu"
+
+
+def unavailable() -> str | None:
+    return None if installed("openvino") else "the package 'openvino' is not installed"
+
+
+def versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {"openvino": version("openvino")}
+
+
+def check_target(target: TargetSpec) -> None:
+    if target.device != "CPU":
+        raise TargetError(f"{target.name}: device {target.device!r} is not supported by this backend; allowed: CPU")
+
+
+def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
+    """Converts an ONNX file to IR: `out` (.xml) and its weights (.bin) beside it, float32 kept as it is.
+
+    Raises:
+        BackendError: OpenVINO cannot read the graph; its own message is in the error.
+        StorageError: the folder cannot be written.
+    """
+    ov = require("openvino", extra=EXTRA)
+    try:
+        model = ov.Core().read_model(source)
+    except RuntimeError as error:
+        raise BackendError(f"OpenVINO cannot read {source.name}: {_first_lines(error)}") from error
+    weights = out.with_suffix(".bin")
+    # the IR finds its weights by its own name, so both are written under one temporary name and renamed weights first
+    with write_atomic(out) as temporary:
+        temporary_weights = temporary.with_suffix(".bin")
+        try:
+            ov.save_model(model, temporary, compress_to_fp16=False)
+            temporary_weights.replace(weights)
+        except RuntimeError as error:
+            raise OSError(None, _first_lines(error)) from error
+        finally:
+            temporary_weights.unlink(missing_ok=True)
+    return out, weights
+
+
+@contextlib.contextmanager
+def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:  # noqa: A001
+    """Compiles an IR or ONNX file for the CPU.
+
+    Raises:
+        BackendError: OpenVINO's own message.
+    """
+    ov = require("openvino", extra=EXTRA)
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
+    if options.precision == "f32":
+        # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
+    if options.threads:
+        settings["INFERENCE_NUM_THREADS"] = options.threads
+    try:
+        compiled = ov.Core().compile_model(artifact, "CPU", settings)
+    except RuntimeError as error:
+        raise BackendError(f"OpenVINO cannot compile {artifact.name}: {_first_lines(error)}") from error
+    yield _Session(ov, compiled)
+
+
+class _Session:
+    def __init__(self, ov: Any, compiled: Any) -> None:
+        self._ov, self._compiled = ov, compiled
+        self._request = compiled.create_infer_request()
+        self.input_shape = tuple(int(d) for d in compiled.input(0).shape)
+
+    def infer(self, batch: np.ndarray) -> list[np.ndarray]:
+        return list(self._request.infer({0: batch}, share_inputs=True, share_outputs=True).values())
+
+    def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        return list(self._request.infer(dict(feed)).values())
+
+    def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
+        queue = self._ov.AsyncInferQueue(self._compiled)
+        outputs = range(len(self._compiled.outputs))
+        queue.set_callback(lambda request, i: keep(i, [request.get_output_tensor(k).data.copy() for k in outputs]))
+        for i, batch in enumerate(batches):
+            queue.start_async({0: batch}, i)
+        queue.wait_all()
+
+    def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
+        layers = []
+        for operation in self._compiled.get_runtime_model().get_ordered_ops():
+            info = operation.get_rt_info()
+            kind = info["layerType"].astype(str)
+            if kind in ("Const", "Input", "Output"):
+                continue
+            nodes = tuple(name for name in info["originalLayersNames"].astype(str).split(",") if name)
+            layers.append(ExecutedLayer(kind=kind, precision=info["runtimePrecision"].astype(str), nodes=nodes))
+        return tuple(layers)
+
+    def device_peak_bytes(self) -> int | None:
+        return None  # the CPU's memory is the process's
+
+    def layer_times(self) -> dict[str, float] | None:
+        return None  # needs PERF_COUNT at compile time, which slows the engine: not in a timed session
+
+
+def _first_lines(error: Exception) -> str:
+    """OpenVINO's message without its source positions and empty lines."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return " ".join(kept or lines)[:400]

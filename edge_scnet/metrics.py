@@ -1,0 +1,282 @@
+"""Pure statistics of measurements: latency, ratios of paired blocks, SQNR, and paired accuracy. No input or output.
+
+Every figure that decides something comes with an interval; the intervals assume no distribution (order statistics) or are score
+intervals, which stay honest when next to nothing differs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Z_TWO_SIDED_95 = 1.959963984540054
+Z_ONE_SIDED_95 = 1.6448536269514722
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyStats:
+    """Times of single runs, in the order taken, and their percentiles (linear between neighbours)."""
+
+    samples_ns: tuple[int, ...]
+    count: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    p50_low_ms: float | None  # 95 % interval of the median; None below 6 samples, which cannot give one
+    p50_high_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioStats:
+    """Time of one engine over another's, from blocks timed in turn."""
+
+    ratio: float  # median over the rounds
+    low: float | None  # 95 % interval of that median; None below 6 rounds
+    high: float | None
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyStats:
+    """An engine and its reference on the same images. Figures that need labels are None without them."""
+
+    images: int
+    top1_percent: float | None
+    top5_percent: float | None  # also None with fewer than 6 classes
+    reference_top1_percent: float | None
+    agreement_percent: float  # images whose first class is the reference's
+    agreeing: int
+    sqnr_db: float | None  # of the logits; None: identical
+    lost: int | None  # reference right, this wrong
+    won: int | None  # reference wrong, this right
+    drop_pp: float | None  # reference top-1 minus this one's, in percentage points
+    drop_low_pp: float | None  # two-sided 95 % interval of the drop
+    drop_high_pp: float | None
+    drop_lower95_pp: float | None  # one-sided 95 % bounds of the drop, each on its own
+    drop_upper95_pp: float | None
+    mcnemar_p: float | None  # exact, two-sided
+
+
+def latency_stats(samples_ns: Sequence[int]) -> LatencyStats:
+    """Percentiles of run times, and the interval of the median.
+
+    Raises:
+        ValueError: no samples, or a time that is not positive.
+    """
+    times = np.asarray(samples_ns, dtype=np.int64)
+    if times.size == 0 or times.min() <= 0:
+        raise ValueError(f"run times must be positive, got {'none' if times.size == 0 else f'{times.min()} ns'}")
+    p50, p90, p99 = np.percentile(times / 1e6, [50, 90, 99]).tolist()
+    low, high = _median_interval((times / 1e6).tolist())
+    return LatencyStats(
+        samples_ns=tuple(times.tolist()), count=times.size, p50_ms=p50, p90_ms=p90, p99_ms=p99, p50_low_ms=low, p50_high_ms=high
+    )
+
+
+def paired_ratio(blocks_a: Sequence[Sequence[int]], blocks_b: Sequence[Sequence[int]]) -> RatioStats:
+    """How long `a` takes relative to `b`, from blocks of run times taken in turn: round i is blocks_a[i] and blocks_b[i].
+
+    The ratio of the two medians within a round cancels what drifts from round to round; the median over the rounds ignores the
+    rounds that something else disturbed.
+
+    Raises:
+        ValueError: no rounds, unequal numbers of rounds, an empty block, or a time that is not positive.
+    """
+    if not blocks_a or len(blocks_a) != len(blocks_b):
+        raise ValueError(f"blocks must come in pairs, got {len(blocks_a)} and {len(blocks_b)}")
+    if any(len(block) == 0 or min(block) <= 0 for block in (*blocks_a, *blocks_b)):
+        raise ValueError("a block is empty or holds a time that is not positive")
+    ratios = [float(np.median(a) / np.median(b)) for a, b in zip(blocks_a, blocks_b, strict=True)]
+    low, high = _median_interval(ratios)
+    return RatioStats(ratio=float(np.median(ratios)), low=low, high=high, rounds=len(ratios))
+
+
+def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | None:
+    """Signal to quantization noise ratio: 10 log10(sum(reference²) / sum((reference - approximation)²)), in float64.
+
+    Returns:
+        Decibels over all elements together; None when there is no noise.
+
+    Raises:
+        ValueError: the shapes differ, an element is NaN or infinite, or the reference is zero throughout and the other is not.
+    """
+    signal, other = np.asarray(reference, dtype=np.float64), np.asarray(approximation, dtype=np.float64)
+    if signal.shape != other.shape:
+        raise ValueError(f"shapes differ: {signal.shape} and {other.shape}")
+    for name, values in (("reference", signal), ("approximation", other)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"the {name} has {np.count_nonzero(~np.isfinite(values))} NaN or infinite values")
+    signal_power, noise_power = float(np.square(signal).sum()), float(np.square(signal - other).sum())
+    if noise_power == 0.0:
+        return None
+    if signal_power == 0.0:
+        raise ValueError("the reference is zero throughout: no ratio to its noise exists")
+    return 10.0 * math.log10(signal_power / noise_power)
+
+
+def accuracy_stats(
+    logits: npt.ArrayLike, reference_logits: npt.ArrayLike, labels: npt.ArrayLike | None = None
+) -> AccuracyStats:
+    """Accuracy of an engine, paired with its reference image by image.
+
+    Args:
+        logits: [images, classes], any monotone scores.
+        reference_logits: the same shape, the same images in the same order.
+        labels: [images], class indices; None: unlabelled.
+
+    Among equal logits the lowest index ranks first, in the first class as in the first five.
+
+    Raises:
+        ValueError: shapes that do not fit, no images, a label that is no class, NaN or infinite logits.
+    """
+    mine, reference = np.asarray(logits, dtype=np.float64), np.asarray(reference_logits, dtype=np.float64)
+    if mine.ndim != 2 or mine.shape != reference.shape or mine.size == 0:
+        raise ValueError(f"logits must be two equal [images, classes], got {mine.shape} and {reference.shape}")
+    images, classes = mine.shape
+    sqnr = sqnr_db(reference, mine)  # refuses NaN, which argmax would take for the largest
+    first, reference_first = mine.argmax(axis=1), reference.argmax(axis=1)
+    agreeing = int(np.count_nonzero(first == reference_first))
+    if labels is None:
+        return AccuracyStats(
+            images=images, top1_percent=None, top5_percent=None, reference_top1_percent=None,
+            agreement_percent=100.0 * agreeing / images, agreeing=agreeing, sqnr_db=sqnr, lost=None, won=None, drop_pp=None,
+            drop_low_pp=None, drop_high_pp=None, drop_lower95_pp=None, drop_upper95_pp=None, mcnemar_p=None,
+        )  # fmt: skip
+    truth = np.asarray(labels)
+    if truth.shape != (images,) or not np.issubdtype(truth.dtype, np.integer):
+        raise ValueError(f"labels must be {images} whole numbers, got {truth.dtype} of shape {truth.shape}")
+    if truth.min() < 0 or truth.max() >= classes:
+        raise ValueError(f"labels must lie in 0 to {classes - 1}, got {truth.min()} to {truth.max()}")
+    right, reference_right = first == truth, reference_first == truth
+    lost, won = int(np.count_nonzero(reference_right & ~right)), int(np.count_nonzero(right & ~reference_right))
+    low, high = paired_difference_interval(lost, won, images, z=Z_TWO_SIDED_95)
+    lower95, upper95 = paired_difference_interval(lost, won, images, z=Z_ONE_SIDED_95)
+    return AccuracyStats(
+        images=images,
+        top1_percent=100.0 * float(right.mean()),
+        top5_percent=100.0 * float((_rank(mine, truth.astype(np.int64)) < 5).mean()) if classes >= 6 else None,
+        reference_top1_percent=100.0 * float(reference_right.mean()),
+        agreement_percent=100.0 * agreeing / images,
+        agreeing=agreeing,
+        sqnr_db=sqnr,
+        lost=lost,
+        won=won,
+        drop_pp=100.0 * (lost - won) / images,
+        drop_low_pp=100.0 * low,
+        drop_high_pp=100.0 * high,
+        drop_lower95_pp=100.0 * lower95,
+        drop_upper95_pp=100.0 * upper95,
+        mcnemar_p=mcnemar_p(lost, won),
+    )
+
+
+def mcnemar_p(lost: int, won: int) -> float:
+    """McNemar's test, exact and two-sided: is a split this uneven likely when lost and won are equally probable?
+
+    2 P(X <= min(lost, won)) for X binomial(lost + won, 1/2), at most 1; 1 when nothing is discordant.
+    """
+    if lost < 0 or won < 0:
+        raise ValueError(f"counts must not be negative, got {lost} and {won}")
+    return min(1.0, 2.0 * float(_half_binomial_cdf(lost + won, min(lost, won))[-1]))
+
+
+def paired_difference_score(lost: float, won: float, images: float, difference: float) -> float:
+    """Tango's score statistic for the hypothesis P(lost) - P(won) = `difference`; falls as `difference` grows.
+
+        T = (lost - won - n d) / sqrt(n (2 q + d (1 - d)))
+
+    q is the likelihood's maximum for P(won) under the hypothesis, the larger root of
+    2 n q² + (d (2 n - lost + won) - lost - won) q - won d (1 - d) = 0. With all counts k times as large T is sqrt(k) times as
+    large. (T. Tango, Statistics in Medicine 17, 1998, 891-908, equations 24 to 26.)
+    """
+    b = difference * (2.0 * images - lost + won) - lost - won
+    discriminant = b * b + 8.0 * images * won * difference * (1.0 - difference)
+    q = (math.sqrt(max(0.0, discriminant)) - b) / (4.0 * images)
+    variance = images * (2.0 * max(q, 0.0, -difference) + difference * (1.0 - difference))
+    numerator = lost - won - images * difference
+    if variance <= 0.0:  # only at the ends of [-1, 1], or at 0 when nothing is discordant
+        return math.copysign(math.inf, numerator) if numerator else 0.0
+    return numerator / math.sqrt(variance)
+
+
+def paired_difference_interval(lost: float, won: float, images: float, *, z: float) -> tuple[float, float]:
+    """Tango's score interval of P(lost) - P(won): the differences that the score test does not reject at `z`.
+
+    Unlike Wald's it does not shrink to a point when nothing is discordant: its bounds are then -/+ z² / (n + z²).
+    Like every score interval it holds its level on the average, not at each point: with 540 images and nothing discordant the
+    one-sided bound is 0.5 pp, and a true loss of 0.5 pp shows nothing in 540 images 6.7 % of the time.
+
+    Returns:
+        Low and high, fractions from -1 to 1.
+
+    Raises:
+        ValueError: counts that are negative or exceed the images.
+    """
+    if not (images > 0 and lost >= 0 and won >= 0 and lost + won <= images and z > 0):
+        raise ValueError(f"impossible counts: {lost} lost and {won} won of {images} (z {z})")
+    high = _highest_accepted(lost, won, images, z)
+    return -_highest_accepted(won, lost, images, z), high  # mirrored: the lower bound is the other's upper bound
+
+
+def wilson_bounds(count: float, total: float, *, z: float) -> tuple[float, float]:
+    """Wilson's score interval of a share: the p for which |count/n - p| <= z sqrt(p (1 - p) / n).
+
+    Returns:
+        Low and high, fractions from 0 to 1; each is a one-sided bound when z is one-sided.
+    """
+    if not (total > 0 and 0 <= count <= total):
+        raise ValueError(f"impossible counts: {count} of {total}")
+    share, z2n = count / total, z * z / total
+    centre = share + z2n / 2.0
+    half = math.sqrt(share * (1.0 - share) * z2n + z2n * z2n / 4.0)
+    # The ends are exact: a bound of 1e-19 instead of 0 would be beyond a limit of 0.
+    low = (centre - half) / (1.0 + z2n) if count > 0 else 0.0
+    high = (centre + half) / (1.0 + z2n) if count < total else 1.0
+    return low, high
+
+
+def _highest_accepted(lost: float, won: float, images: float, z: float) -> float:
+    low, high = (lost - won) / images, 1.0
+    for _ in range(100):  # halves an interval of at most 2: ends at float64's resolution
+        middle = (low + high) / 2.0
+        if middle in (low, high):
+            break
+        if paired_difference_score(lost, won, images, middle) >= -z:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _rank(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Place of the true class, from 0: how many classes have a larger logit, or an equal one and a lower index."""
+    own = np.take_along_axis(logits, truth[:, None], axis=1)
+    earlier = np.arange(logits.shape[1])[None, :] < truth[:, None]
+    ahead: npt.NDArray[np.int64] = np.count_nonzero((logits > own) | ((logits == own) & earlier), axis=1)
+    return ahead
+
+
+def _median_interval(values: list[float]) -> tuple[float, float] | tuple[None, None]:
+    """95 % interval of the median from order statistics: no distribution is assumed.
+
+    The k-th smallest and k-th largest values, k the largest with P(X < k) <= 2.5 % for X binomial(n, 1/2). With fewer than 6
+    values even the extremes cover the median less often than 95 %, so there is none.
+    """
+    below = _half_binomial_cdf(len(values), len(values) // 2)
+    k = int(np.searchsorted(below, 0.025, side="right"))  # P(X <= k - 1) <= 2.5 %
+    if k == 0:
+        return None, None
+    ordered = sorted(values)
+    return ordered[k - 1], ordered[-k]
+
+
+def _half_binomial_cdf(trials: int, upto: int) -> npt.NDArray[np.float64]:
+    """P(X <= k) for k = 0 ... upto, X binomial(trials, 1/2); in logarithms, so that many trials do not underflow."""
+    k = np.arange(1, upto + 1, dtype=np.float64)
+    logs = np.concatenate(([0.0], np.cumsum(np.log((trials - k + 1.0) / k)))) - trials * math.log(2.0)
+    cdf: npt.NDArray[np.float64] = np.cumsum(np.exp(logs))
+    return cdf

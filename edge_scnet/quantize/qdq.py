@@ -1,0 +1,66 @@
+"""Writes Q/DQ graphs: a float graph and a placement in, a valid ONNX graph with QuantizeLinear / DequantizeLinear out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_scnet.optional import require
+from edge_scnet.quantize.placement import Placement
+from edge_scnet.quantize.ranges import quantize_weights
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+def write_qdq(model: ir.Model, placement: Placement, *, weight_bits: int) -> ir.Model:
+    """A copy of `model` with the placement's Q/DQ pairs; weights are int8 initializers behind a DequantizeLinear.
+
+    Biases stay float: OpenVINO folds them, and TensorRT refuses INT32 biases with a DequantizeLinear.
+    """
+    ir = require("onnx_ir", extra="quantize")
+    result: ir.Model = ir.serde.deserialize_model(ir.serde.serialize_model(model))
+    graph = result.graph
+    values = {v.name: v for v in graph.inputs} | {v.name: v for node in graph for v in node.outputs}
+    nodes = {node.name: node for node in graph}
+    for activation in placement.activations:
+        value = values[activation.tensor]
+        scale = _constant(ir, graph, f"{activation.tensor}_scale", np.float32(activation.params.scale))
+        zero = _constant(ir, graph, f"{activation.tensor}_zero_point", np.uint8(activation.params.zero_point))
+        quantize = ir.node("QuantizeLinear", [value, scale, zero], name=f"{activation.tensor}/Q")
+        dequantize = ir.node("DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{activation.tensor}/DQ")
+        quantize.outputs[0].name, dequantize.outputs[0].name = f"{activation.tensor}_q", f"{activation.tensor}_dq"
+        for use in tuple(value.uses()):
+            if use.node.name not in activation.float_consumers:
+                use.node.replace_input_with(use.idx, dequantize.outputs[0])
+        quantize.replace_input_with(0, value)
+        producer = value.producer()
+        if producer is None:
+            graph.insert_before(graph[0], [quantize, dequantize])
+        else:
+            graph.insert_after(producer, [quantize, dequantize])
+    for site in placement.weights:
+        node = nodes[site.node]
+        weights = graph.initializers[site.tensor].const_value.numpy()
+        codes, scales = quantize_weights(weights, axis=site.axis, bits=weight_bits)
+        code_value = _constant(ir, graph, f"{site.tensor}_int8", codes)
+        scale = _constant(ir, graph, f"{site.tensor}_scale", scales)
+        zero = _constant(ir, graph, f"{site.tensor}_zero_point", np.zeros(scales.shape, np.int8))
+        dequantize = ir.node(
+            "DequantizeLinear", [code_value, scale, zero], attributes={"axis": site.axis}, name=f"{site.tensor}/DQ"
+        )
+        dequantize.outputs[0].name = f"{site.tensor}_dq"
+        graph.insert_before(node, dequantize)
+        node.replace_input_with(1, dequantize.outputs[0])
+    for name in [name for name, value in graph.initializers.items() if not value.uses()]:
+        del graph.initializers[name]
+    return result
+
+
+def _constant(ir: object, graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:
+    module = require("onnx_ir", extra="quantize")
+    tensor = module.tensor(np.asarray(array), name=name)
+    value: ir.Value = module.Value(name=name, const_value=tensor, shape=tensor.shape, type=module.TensorType(tensor.dtype))
+    graph.register_initializer(value)
+    return value

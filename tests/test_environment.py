@@ -1,0 +1,185 @@
+"""Floors of the instruction set from invented flags, the machine from an invented /proc, and the fingerprint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from edge_scnet import environment
+from edge_scnet.environment import check_floor, collect, package_versions, provided_isa, resolve_floor, weight_bits
+from edge_scnet.errors import TargetError
+
+AVX2 = frozenset({"sse4_1", "avx", "avx2", "fma"})
+ALDER_LAKE = AVX2 | {"avx_vnni"}
+SKYLAKE_X = AVX2 | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}
+ZEN4 = SKYLAKE_X | {"avx512_vnni", "avx512_bf16"}
+ZEN5 = ZEN4 | {"avx_vnni"}
+PI5 = frozenset({"fp", "asimd", "asimdhp", "asimddp"})
+ALL = ("avx2", "avx2_vnni", "avx512_vnni")
+
+
+@pytest.fixture(autouse=True)
+def plain_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
+    environment._cpuinfo.cache_clear()
+    yield
+    environment._cpuinfo.cache_clear()
+
+
+def _act(monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
+    """A machine whose readable files are these."""
+    monkeypatch.setattr(environment, "_read", files.get)
+
+
+def _act_cpu(monkeypatch: pytest.MonkeyPatch, flags: frozenset[str]) -> None:
+    _act(monkeypatch, {"/proc/cpuinfo": f"processor\t: 0\nflags\t\t: {' '.join(sorted(flags))}\n"})
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit", "floors"),
+    [
+        (frozenset(), "DEFAULT", ()),
+        (frozenset({"avx"}), "DEFAULT", ()),
+        (PI5, "DEFAULT", ()),
+        (AVX2, "DEFAULT", ("avx2",)),
+        (ALDER_LAKE, "DEFAULT", ("avx2", "avx2_vnni")),
+        (SKYLAKE_X, "DEFAULT", ("avx2",)),
+        (ZEN4, "DEFAULT", ALL),
+        (ZEN4, "ALL", ALL),
+        (ZEN5, "AVX512_CORE_AMX", ALL),
+        (ZEN4 - {"avx512vl"}, "DEFAULT", ("avx2",)),  # VNNI without what oneDNN builds on
+        (ZEN5, "SSE41", ()),
+        (ZEN5, "AVX", ()),
+        (ZEN5, "AVX2", ("avx2",)),
+        (ZEN5, "avx2", ("avx2",)),
+        (ZEN5, "AVX2_VNNI", ("avx2", "avx2_vnni")),
+        (ZEN5, "AVX2_VNNI_2", ("avx2", "avx2_vnni")),
+        (ZEN4, "AVX2_VNNI", ("avx2",)),  # it has only the other encoding, and that is beyond the limit
+        (ZEN5, "AVX512_CORE", ("avx2",)),  # neither VNNI
+        (ZEN5, "AVX512_CORE_VNNI", ALL),
+        (ALDER_LAKE, "AVX512_CORE_BF16", ("avx2",)),
+        (ALDER_LAKE, "AVX512_CORE_FP16", ("avx2", "avx2_vnni")),
+        (AVX2, "AVX512_CORE_AMX", ("avx2",)),  # a limit grants nothing
+    ],
+)
+def test_provided_floors(flags: frozenset[str], limit: str, floors: tuple[str, ...]):
+    assert provided_isa(flags, limit) == floors
+
+
+def test_the_environment_limits(monkeypatch: pytest.MonkeyPatch):
+    assert provided_isa(ZEN4) == ALL
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
+    assert provided_isa(ZEN4) == ALL
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")  # oneDNN's older name, and the newer one goes first
+    assert provided_isa(ZEN4) == ("avx2",)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
+    assert provided_isa(ZEN4) == ALL
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX3")
+    with pytest.raises(TargetError, match="ONEDNN_MAX_CPU_ISA is 'AVX3'\nallowed: SSE41, AVX, AVX2"):
+        provided_isa(ZEN4)
+
+
+def test_native_is_the_highest_floor_and_others_stay(monkeypatch: pytest.MonkeyPatch):
+    for flags, expected in ((AVX2, "avx2"), (ALDER_LAKE, "avx2_vnni"), (ZEN4, "avx512_vnni")):
+        environment._cpuinfo.cache_clear()
+        _act_cpu(monkeypatch, flags)
+        assert resolve_floor("native") == expected
+        assert resolve_floor("avx512_vnni") == "avx512_vnni"
+    with pytest.raises(TargetError, match="unknown instruction set 'avx3'\nallowed: native, avx2"):
+        resolve_floor("avx3")
+
+
+def test_native_on_arm_says_why_not(monkeypatch: pytest.MonkeyPatch):
+    _act(monkeypatch, {"/proc/cpuinfo": "processor : 0\nFeatures : fp asimd asimddp\nCPU part : 0xd0b\n"})
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(TargetError, match="need an x86-64 processor with AVX2") as caught:
+        resolve_floor("native")
+    assert "aarch64" in caught.value.message
+    assert "asimddp" in environment.machine_flags()
+
+
+def test_an_engine_beyond_the_machine_is_refused(monkeypatch: pytest.MonkeyPatch):
+    _act_cpu(monkeypatch, ZEN4)
+    for floor in ALL:
+        check_floor(floor, what="model.xml")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    check_floor("avx2", what="model.xml")
+    with pytest.raises(TargetError) as caught:
+        check_floor("avx512_vnni", what="build/x/model.xml")
+    assert caught.value.message == (
+        "build/x/model.xml needs avx512_vnni; this machine provides avx2 (limited by ONEDNN_MAX_CPU_ISA=AVX2)"
+    )
+    assert caught.value.hint == "edge-scnet build --target cpu-avx2"
+    with pytest.raises(TargetError, match="avx2_vnni"):
+        check_floor("avx2_vnni", what="model.xml")
+
+
+def test_weights_take_seven_bits_where_two_products_saturate():
+    assert {floor: weight_bits(floor) for floor in ALL} == {"avx2": 7, "avx2_vnni": 8, "avx512_vnni": 8}
+    assert 2 * 255 * 64 <= 2**15 - 1 < 2 * 255 * 127
+    with pytest.raises(TargetError):
+        weight_bits("avx512")
+
+
+def test_collect_describes_a_jetson(monkeypatch: pytest.MonkeyPatch):
+    _act(
+        monkeypatch,
+        {
+            "/proc/cpuinfo": "processor : 0\nFeatures : fp asimd asimddp\nCPU implementer : 0x41\nCPU part : 0xd42\n",
+            "/etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic",
+            "/proc/device-tree/model": "NVIDIA Jetson Orin NX Engineering Reference Developer Kit",
+            "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "schedutil",
+            "/sys/fs/cgroup/cpu.max": "150000 100000",
+            "/sys/fs/cgroup/memory.max": "1073741824",
+        },
+    )
+    found = collect()
+    assert (found.jetson_l4t, found.jetson_model) == ("36.4.3", "NVIDIA Jetson Orin NX Engineering Reference Developer Kit")
+    assert (found.cpu_model, found.features) == ("Arm implementer 0x41 part 0xd42", ("asimd", "asimddp"))
+    assert (found.governor, found.cpu_quota_cores, found.memory_bytes) == ("schedutil", 1.5, 2**30)
+
+
+def test_collect_reads_a_hypervisors_guest(monkeypatch: pytest.MonkeyPatch):
+    cpuinfo = "cpu family : 25\nmodel : 17\nmodel name : AMD EPYC\nstepping : 1\nflags : avx avx2 hypervisor\n\nmodel : 99\n"
+    _act(monkeypatch, {"/proc/cpuinfo": cpuinfo, "/sys/fs/cgroup/cpu.max": "max 100000", "/proc/device-tree/model": "QEMU"})
+    found = collect()
+    assert found.cpu_model == "AMD EPYC (family 25, model 17, stepping 1)"
+    assert (found.virtual, found.features) == (True, ("avx", "avx2"))
+    assert (found.cpu_quota_cores, found.jetson_model, found.jetson_l4t, found.governor) == (None, None, None, None)
+
+
+def test_collect_on_this_machine_survives_json(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "avx2")
+    found = collect()
+    assert found.cores >= 1
+    assert found.memory_bytes is None or found.memory_bytes > 2**20
+    assert found.onednn_max_cpu_isa == "AVX2"
+    data = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert data["fingerprint"] == found.fingerprint
+    assert data["packages"]["numpy"] == dict(found.packages)["numpy"]
+
+
+def test_package_versions_leave_out_what_is_missing():
+    assert [name for name, _ in package_versions(("no-such-package-here", "numpy"))] == ["numpy"]
+
+
+def test_fingerprint_changes_with_what_changes_latency():
+    base = replace(collect(), memory_bytes=8 * 2**30)
+    for changed in (
+        replace(base, cpu_model="another"),
+        replace(base, cores=base.cores + 1),
+        replace(base, cpu_quota_cores=0.5),
+        replace(base, memory_bytes=16 * 2**30),
+        replace(base, features=("avx2", "avx512_vnni")),
+        replace(base, governor="another"),
+        replace(base, jetson_l4t="36.4.4"),
+        replace(base, onednn_max_cpu_isa="AVX512_CORE"),
+    ):
+        assert changed.fingerprint != base.fingerprint
+    same = replace(base, memory_bytes=8 * 2**30 - 2**20, kernel="9.9", python="3.99.0", packages=(("openvino", "1"),))
+    assert same.fingerprint == base.fingerprint
+    assert len(base.fingerprint) == 64

@@ -1,0 +1,153 @@
+"""Three verdicts, their exit codes, and the number of images that would decide."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge_scnet.gate import Finding, exit_code, judge_accuracy
+from edge_scnet.metrics import AccuracyStats, accuracy_stats
+
+
+def _stats(images: int, *, lost: int = 0, won: int = 0) -> AccuracyStats:
+    """An engine and a reference with exactly these discordant images, out of two classes."""
+    labels = np.zeros(images, dtype=np.int64)
+    mine, reference = np.tile([1.0, 0.0], (images, 1)), np.tile([1.0, 0.0], (images, 1))
+    mine[:lost] = reference[lost : lost + won] = (0.0, 1.0)
+    return accuracy_stats(mine, reference, labels)
+
+
+def _unlabelled(images: int, *, differing: int) -> AccuracyStats:
+    mine, reference = np.tile([1.0, 0.0], (images, 1)), np.tile([1.0, 0.0], (images, 1))
+    mine[:differing] = (0.0, 1.0)
+    return accuracy_stats(mine, reference)
+
+
+def _judge(stats: AccuracyStats, *, drop: float = 0.5, agreement: float | None = 99.0) -> Finding:
+    return judge_accuracy(stats, max_drop_pp=drop, min_agreement_percent=agreement)
+
+
+def _advised(finding: Finding) -> int:
+    match = re.search(r"use about ([\d,]+)", finding.message)
+    assert match, finding.message
+    return int(match[1].replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("images", "lost", "won", "verdict", "code"),
+    [
+        (10_000, 0, 0, "pass", 0),
+        (10_000, 25, 20, "pass", 0),
+        (10_000, 5, 60, "pass", 0),  # better than the reference
+        (10_000, 120, 20, "fail", 10),
+        (500, 40, 0, "fail", 10),
+        (500, 0, 0, "inconclusive", 13),  # up to 0.54 pp could be lost
+        (500, 4, 0, "inconclusive", 13),  # 0.8 pp, but noise explains it
+        (10_000, 60, 25, "inconclusive", 13),
+    ],
+)
+def test_labelled_verdicts(images: int, lost: int, won: int, verdict: str, code: int):
+    finding = _judge(_stats(images, lost=lost, won=won))
+    assert (finding.verdict, finding.exit_code) == (verdict, code)
+    assert (finding.metric, finding.measured, finding.limit, finding.unit) == (
+        "top-1 drop", pytest.approx(100 * (lost - won) / images), 0.5, "pp",
+    )  # fmt: skip
+
+
+def test_verdicts_follow_the_bounds_exactly():
+    stats = _stats(2000, lost=12, won=5)
+    upper, lower = stats.drop_upper95_pp, stats.drop_lower95_pp
+    assert upper is not None
+    assert lower is not None
+    assert _judge(stats, drop=upper).verdict == "pass"
+    assert _judge(stats, drop=upper - 1e-9).verdict == "inconclusive"
+    assert _judge(stats, drop=lower).verdict == "inconclusive"
+    assert _judge(stats, drop=lower - 1e-9).verdict == "fail"
+
+
+def test_the_advised_number_of_images_is_by_hand_when_nothing_differs():
+    # The upper bound z² / (n + z²) is 0.5 % at n = 2.70554 * 199 = 538.4; two digits, upwards.
+    finding = _judge(_stats(500))
+    assert "these 500 images cannot exclude a loss of 0.5 pp" in finding.message
+    assert _advised(finding) == 540
+    assert _judge(_stats(538)).verdict == "inconclusive"
+    assert _judge(_stats(539)).verdict == "pass"
+
+
+@pytest.mark.parametrize(("lost", "won"), [(2, 0), (3, 1), (9, 8), (5, 1), (8, 1)])
+def test_the_advised_number_decides_when_the_shares_stay(lost: int, won: int):
+    finding = _judge(_stats(1000, lost=lost, won=won))
+    assert finding.verdict == "inconclusive"
+    times = -(-_advised(finding) // 1000)
+    decided = _judge(_stats(1000 * times, lost=lost * times, won=won * times)).verdict
+    assert decided == ("pass" if lost - won < 5 else "fail")
+    assert ("exclude" if lost - won < 5 else "prove") in finding.message
+
+
+def test_an_estimate_at_the_limit_gets_no_number():
+    assert "hardly help" in _judge(_stats(1000, lost=5)).message
+    assert "hardly help" in _judge(_stats(1000), drop=0.0).message
+
+
+def test_messages_say_which_way_and_how_sure():
+    assert "fell by 1.00 pp on 10,000 images (120 lost, 20 won)" in _judge(_stats(10_000, lost=120, won=20)).message
+    assert "rose by 0.55 pp" in _judge(_stats(10_000, lost=5, won=60)).message
+    assert _judge(_stats(10_000)).message == (
+        "Top-1 is equal on 10,000 images (0 lost, 0 won); the drop is at most 0.03 pp with 95 % confidence, "
+        "within the limit of 0.5 pp."
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "differing", "verdict", "code"),
+    [
+        (10_000, 40, "pass", 0),
+        (10_000, 140, "fail", 10),
+        (10_000, 105, "inconclusive", 13),
+        (200, 0, "inconclusive", 13),  # Wilson: up to 1.3 % may differ
+        (300, 0, "pass", 0),
+        (200, 3, "inconclusive", 13),
+        (200, 12, "fail", 10),
+    ],
+)
+def test_unlabelled_verdicts(images: int, differing: int, verdict: str, code: int):
+    finding = _judge(_unlabelled(images, differing=differing))
+    assert (finding.metric, finding.verdict, finding.exit_code, finding.limit) == ("agreement", verdict, code, 99.0)
+    assert finding.measured == pytest.approx(100 - 100 * differing / images)
+
+
+def test_unlabelled_advice_is_by_hand():
+    # Nothing differs: z² / (n + z²) is 1 % at n = 2.70554 * 99 = 267.8.
+    assert _advised(_judge(_unlabelled(200, differing=0))) == 270
+    assert _judge(_unlabelled(267, differing=0)).verdict == "inconclusive"
+    assert _judge(_unlabelled(268, differing=0)).verdict == "pass"
+
+
+def test_unlabelled_extreme_limits():
+    assert _judge(_unlabelled(50, differing=50), agreement=0.0).verdict == "pass"
+    assert _judge(_unlabelled(50, differing=0), agreement=100.0).verdict == "inconclusive"
+    assert _judge(_unlabelled(50, differing=1), agreement=100.0).verdict == "fail"
+    nothing_to_judge = _judge(_unlabelled(50, differing=0), agreement=None)
+    assert (nothing_to_judge.verdict, nothing_to_judge.exit_code) == ("inconclusive", 13)
+
+
+def test_the_disagreement_bounds_the_drop():
+    generator = np.random.default_rng(3)
+    for _ in range(50):
+        mine, reference = generator.normal(size=(2, 40, 3))
+        stats = accuracy_stats(mine, reference, generator.integers(0, 3, 40))
+        assert stats.drop_pp is not None
+        assert stats.drop_pp <= 100 - stats.agreement_percent + 1e-9
+
+
+def test_exit_codes_accuracy_first_inconclusive_last():
+    passed, failed = _judge(_stats(10_000)), _judge(_stats(500, lost=40))
+    unsure = _judge(_stats(500))
+    latency = replace(passed, metric="latency", verdict="fail", exit_code=11)
+    assert exit_code([]) == exit_code([passed, passed]) == 0
+    assert exit_code([passed, unsure]) == 13
+    assert exit_code([unsure, failed, passed]) == exit_code([latency, failed]) == 10
+    assert exit_code([unsure, latency]) == 11

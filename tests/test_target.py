@@ -1,0 +1,174 @@
+"""Bundled targets, and every way a target file can be wrong, with the message it gets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+
+from edge_scnet.environment import FLOORS
+from edge_scnet.errors import TargetError
+from edge_scnet.resources import bundled
+from edge_scnet.target import Gates, QuantScheme, TargetSpec, list_targets, load_target
+
+MINIMAL = """\
+title = "a board"
+why = "because"
+runtime = "openvino"
+device = "CPU"
+precision = "int8"
+isa = "native"
+opset = 20
+[quant]
+placement = "openvino"
+"""
+
+
+def _write(tmp_path: Path, text: str, name: str = "mine.toml") -> str:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def _message(name_or_path: str) -> str:
+    with pytest.raises(TargetError) as caught:
+        load_target(name_or_path)
+    return str(caught.value)
+
+
+def test_bundled_targets():
+    targets = list_targets()
+    assert [target.name for target in targets] == sorted(path.stem for path in bundled("targets").glob("*.toml"))
+    assert {target.name: target.isa for target in targets}.items() >= {"cpu": "native", "cpu-avx2": "avx2"}.items()
+    assert [load_target(target.name) for target in targets] == targets
+    cpu = load_target("cpu")
+    assert (cpu.runtime, cpu.quant.placement, cpu.quant.percentile, cpu.gates.max_drop_pp) == (
+        "openvino", "openvino", 99.999, 0.5,
+    )  # fmt: skip
+
+
+def test_a_file_of_ones_own_takes_its_name_and_the_defaults(tmp_path: Path):
+    target = load_target(_write(tmp_path, MINIMAL))
+    assert (target.name, target.batch, target.threads) == ("mine", 1, 0)
+    assert target.quant == QuantScheme(placement="openvino")
+    assert target.gates == Gates()
+    with pytest.raises(FrozenInstanceError):
+        target.batch = 2  # type: ignore[misc]
+
+
+def test_every_value_is_read(tmp_path: Path):
+    text = MINIMAL.replace("opset = 20", "opset = 17\nbatch = 8\nthreads = 4") + (
+        'variant = "accurate"\nper_channel_weights = false\nthresholds = "minmax"\npercentile = 99\nsamples = 100\n'
+        'keep_float = ["fc", "layer4.*"]\n[gates]\nmax_drop_pp = 1\nmin_agreement_percent = 98.5\n'
+    )
+    target = load_target(_write(tmp_path, text))
+    assert (target.opset, target.batch, target.threads) == (17, 8, 4)
+    assert target.quant == QuantScheme(
+        placement="openvino", variant="accurate", per_channel_weights=False, thresholds="minmax", percentile=99.0, samples=100,
+        keep_float=("fc", "layer4.*"),
+    )  # fmt: skip
+    assert target.gates == Gates(max_drop_pp=1.0, min_agreement_percent=98.5)
+    assert isinstance(target.gates.max_drop_pp, float)  # 1 and 1.0 hash alike
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("opset = 20", "opset = 20\nbach = 2", "unknown key bach; did you mean batch?"),
+        ("opset = 20", "opset = 20\nsamples = 200", "unknown key samples; did you mean quant.samples?"),
+        ("[quant]", "[quant]\nsampels = 200", "unknown key quant.sampels; did you mean quant.samples?"),
+        ("[quant]", "[quant]\nopset = 20", "unknown key quant.opset; did you mean opset?"),
+        ("[quant]", "[gate]\n[quant]", "unknown key gate; did you mean gates?"),
+        ("[quant]", "[quant]\nzzzz = 1", "unknown key quant.zzzz\nallowed: quant.placement, quant.variant"),
+        ("opset = 20", 'opset = 20\nname = "x"', "name: not a key"),
+        ("opset = 20", "", "the key opset is missing"),
+        ("[quant]\nplacement", "[gates]\n#", "the table [quant] is missing"),
+        ('placement = "openvino"', "", "the key quant.placement is missing"),
+        ('[quant]\nplacement = "openvino"', "quant = 3", "quant is 3; it must be a table: [quant]"),
+        ('runtime = "openvino"', 'runtime = "tensorrt"', 'runtime is "tensorrt"; allowed: "openvino"'),
+        ('placement = "openvino"', 'placement = "tensorrt"', 'quant.placement is "tensorrt"; allowed: "openvino"'),
+        ('isa = "native"', 'isa = "sse2"', 'isa is "sse2"; allowed: "native", "avx2"'),
+        ('isa = "native"', "isa = []", "isa is []; allowed"),
+        ("opset = 20", "opset = 20.0", "opset is 20.0; it must be a whole number"),
+        ("opset = 20", "opset = true", "opset is true; it must be a whole number"),
+        ("opset = 20", 'opset = "20"', 'opset is "20"; it must be a whole number'),
+        ("opset = 20", "opset = 12", "opset is 12; allowed: 13 to 23"),
+        ("opset = 20", "opset = 20\nbatch = 0", "batch is 0; allowed: 1 to 1024"),
+        ("opset = 20", "opset = 20\nthreads = -1", "threads is -1; allowed: 0 to 1024"),
+        ('"a board"', '" "', 'title is " "; it must not be empty'),
+        ('"because"', "7", "why is 7; it must be a text in quotes"),
+        ("[quant]", "[quant]\nsamples = 99", "quant.samples is 99; allowed: 100 to"),
+        ("[quant]", "[quant]\npercentile = 0", "quant.percentile is 0; allowed: above 0, at most 100"),
+        ("[quant]", "[quant]\npercentile = 100.1", "quant.percentile is 100.1; allowed"),
+        ("[quant]", "[quant]\npercentile = nan", "quant.percentile is nan; allowed"),
+        ("[quant]", "[quant]\npercentile = true", "quant.percentile is true; it must be a number"),
+        ("[quant]", "[quant]\nper_channel_weights = 1", "quant.per_channel_weights is 1; it must be true or false"),
+        ("[quant]", '[quant]\nkeep_float = "fc"', 'quant.keep_float is "fc"; it must be an array'),
+        ("[quant]", '[quant]\nkeep_float = ["fc", 1]', 'quant.keep_float is ["fc", 1]; an entry is wrong'),
+        ("[quant]", '[quant]\nkeep_float = [""]', "it must not be empty"),
+        ("[quant]", "[gates]\nmax_drop_pp = -0.1\n[quant]", "gates.max_drop_pp is -0.1; allowed: 0 to 100"),
+        ("[quant]", "[gates]\nmin_agreement_percent = 101\n[quant]", "gates.min_agreement_percent is 101; allowed: 0 to 100"),
+        ("[quant]", '[gates]\nmin_agreement_percent = "99"\n[quant]', "it must be a number"),
+        ("[quant]", "[quant", "not valid TOML"),
+        ("opset = 20", "opset = 20\nopset = 21", "at line 8"),
+    ],
+)
+def test_wrong_files(tmp_path: Path, old: str, new: str, expected: str):
+    assert old in MINIMAL
+    path = _write(tmp_path, MINIMAL.replace(old, new))
+    message = _message(path)
+    assert message.startswith(f"{path}: ")
+    assert expected in message
+
+
+def test_values_are_checked_without_a_file_too():
+    with pytest.raises(TargetError, match="samples is 5"):
+        QuantScheme(placement="openvino", samples=5)
+    with pytest.raises(TargetError, match="max_drop_pp is nan"):
+        Gates(max_drop_pp=float("nan"))
+    assert Gates(min_agreement_percent=None).min_agreement_percent is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cpu-avx", 'unknown target "cpu-avx"; did you mean cpu-avx2?'),
+        ("CPU", "did you mean cpu?"),
+        ("", 'unknown target ""'),
+        ("../targets/cpu", 'unknown target "../targets/cpu"'),
+        ("targets/cpu", "unknown target"),
+        ("..", "unknown target"),
+        ("no/such/file.toml", "no target file at no/such/file.toml"),
+        ("x" * 5000 + ".toml", "no target file"),
+        ("a\0b", "unknown target"),
+    ],
+)
+def test_unknown_targets(name: str, expected: str):
+    with pytest.raises(TargetError) as caught:
+        load_target(name)
+    assert expected in str(caught.value)
+    assert "targets: cpu, cpu-avx2" in str(caught.value)
+    assert (caught.value.hint, caught.value.exit_code) == ("edge-scnet targets", 3)
+
+
+def test_files_that_are_no_text_or_badly_named(tmp_path: Path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'title = "\xff"')
+    assert f"{path}: not UTF-8 text (byte 9)" in _message(str(path))
+    assert "letters, digits" in _message(_write(tmp_path, MINIMAL, name="a b.toml"))
+    (tmp_path / "folder.toml").mkdir()
+    assert "no target file" in _message(str(tmp_path / "folder.toml"))
+
+
+def test_the_floors_of_targets_are_those_of_the_machine():
+    assert get_args(get_type_hints(TargetSpec)["isa"]) == ("native", *FLOORS)
+
+
+def test_importing_targets_loads_nothing_heavy():
+    code = "import sys, edge_scnet.target, edge_scnet.environment; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"numpy", "rich", "PIL", "typer", "torch", "onnx", "openvino", "importlib.metadata"} & set(loaded)
