@@ -1,14 +1,55 @@
-"""Files and their manifests: sha256, write-then-rename, and verification on open."""
+"""Files and their manifest: sha256, write-then-rename, and verification on open.
+
+One `manifest.json` per build folder binds every file to what it was made of: the model and its preprocessing, the target,
+compile-time hints that the file formats do not carry, and each file's hash, stage and parents' hashes.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
-from edge_scnet.errors import StorageError
+from edge_scnet.errors import ArtifactError, EdgeError, StorageError
+from edge_scnet.zoo import ModelSpec
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file of a build. `key` is the hash of everything that decides its content: equal keys mean it can be reused."""
+
+    file: str
+    kind: str  # "onnx", "ranges", "openvino-ir", "openvino-weights"
+    stage: str
+    sha256: str
+    size_bytes: int
+    key: str
+    parents: dict[str, str] = field(default_factory=dict)  # file -> sha256
+    facts: dict[str, Any] = field(default_factory=dict)  # what the stage found out (parity, fidelity, counts)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a build folder holds and how to use it."""
+
+    model: ModelSpec
+    target: dict[str, Any]
+    floor: str  # the lowest instruction set the INT8 engine is right on
+    precision_hint: str  # to load an engine with: the IR does not carry it
+    evaluation: str | None = None  # where the evaluation images were
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+
+    def with_artifact(self, artifact: Artifact) -> Manifest:
+        return replace(self, artifacts={**self.artifacts, artifact.file: artifact})
 
 
 def sha256_file(path: Path) -> str:
@@ -18,6 +59,12 @@ def sha256_file(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def stage_key(stage: str, parents: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+    """Hash of what decides a stage's output: its inputs' hashes and its settings (versions belong to the settings)."""
+    text = json.dumps({"stage": stage, "parents": dict(parents), "settings": dict(settings)}, sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -30,8 +77,103 @@ def write_atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, path)  # noqa: PTH105  the rename that must be atomic, by its POSIX name
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}", hint=f"free space or choose another folder: df -h {path.parent}"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all.
+
+    Raises:
+        StorageError: as `write_atomic`.
+    """
+    with write_atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def make_folder(path: Path) -> None:
+    """Creates an output folder and proves that it can be written.
+
+    Raises:
+        StorageError: it cannot be created or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe.{os.getpid()}.part"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {path}: {error.strerror or error}", hint="choose another folder with --out DIR"
+        ) from error
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    content = {"schema": SCHEMA, **asdict(manifest)}
+    write_text(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Reads a folder's manifest.
+
+    Raises:
+        ArtifactError: missing, not JSON, of another schema, or with fields missing.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{path} is missing: without it an engine's preprocessing and target are unknown",
+            hint="keep an engine in its build folder, or build again: edge-scnet build",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}", hint="build again: edge-scnet build") from error
+    if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
+        raise ArtifactError(f"{path} has another schema than {SCHEMA}", hint="build again with this version: edge-scnet build")
+    try:
+        model = content.pop("model")
+        model = ModelSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in model.items()})
+        artifacts = {name: Artifact(**entry) for name, entry in content.pop("artifacts").items()}
+        known = {f.name for f in fields(Manifest)}
+        return Manifest(model=model, artifacts=artifacts, **{k: v for k, v in content.items() if k in known})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path} is incomplete: {error}", hint="build again: edge-scnet build") from error
+
+
+def verify(folder: Path, artifact: Artifact) -> Path:
+    """The artifact's path, its content checked against the manifest.
+
+    Raises:
+        ArtifactError: the file is missing or its hash differs.
+    """
+    # a manifest may come from anywhere: its names must not leave its folder
+    if Path(artifact.file).name != artifact.file:
+        raise ArtifactError(f"{folder / MANIFEST} names {artifact.file!r}, which is not a plain file name")
+    path = folder / artifact.file
+    if not path.is_file():
+        raise ArtifactError(f"{path} is missing", hint="build again: edge-scnet build")
+    found = sha256_file(path)
+    if found != artifact.sha256:
+        raise ArtifactError(
+            f"{path} is not the file that was built: sha256 {found[:12]}..., the manifest says {artifact.sha256[:12]}...",
+            hint="build again: edge-scnet build",
+        )
+    return path
+
+
+def is_current(folder: Path, artifact: Artifact | None, key: str) -> bool:
+    """Whether the folder holds this stage's output for exactly these inputs and settings, undamaged."""
+    if artifact is None or artifact.key != key:
+        return False
+    try:
+        verify(folder, artifact)
+    except EdgeError:
+        return False
+    return True

@@ -49,7 +49,11 @@ def check_executed(layers: Sequence[ExecutedLayer], int8_convolutions: Sequence[
         ParityError: at least one is not; all are named.
     """
     precision = {node: layer.precision for layer in layers if layer.kind in _CONVOLUTIONS for node in layer.nodes}
-    wrong = [f"{name} ({precision.get(name, 'not found')})" for name in int8_convolutions if precision.get(name) not in INT8_PRECISIONS]
+    wrong = [
+        f"{name} ({precision.get(name, 'not found')})"
+        for name in int8_convolutions
+        if precision.get(name) not in INT8_PRECISIONS
+    ]
     if wrong:
         raise ParityError(
             f"{len(wrong)} of {len(int8_convolutions)} convolutions that should execute in INT8 do not: {', '.join(wrong[:8])}",
@@ -118,7 +122,11 @@ def first_parting_module(backend: Backend, qdq: ir.Model, batches: Sequence[np.n
         graph_inputs = {v.name for v in observed.graph.inputs}
         wanted = [i for i in inputs if i not in graph_inputs]
         observed.graph.outputs.extend(values[i] for i in wanted)
-        fed = [dict(zip(wanted, run, strict=True)) for run in run_onnx(observed, batches, wanted)] if wanted else [{} for _ in batches]
+        fed = (
+            [dict(zip(wanted, run, strict=True)) for run in run_onnx(observed, batches, wanted)]
+            if wanted
+            else [{} for _ in batches]
+        )
         for feed, data in zip(fed, batches, strict=True):
             feed.update({i: data for i in inputs if i in graph_inputs})
         with tempfile.TemporaryDirectory() as folder:
@@ -179,7 +187,11 @@ def _block_name(node: ir.Node) -> str:
 
 
 def _before_quantization(value: ir.Value | None) -> ir.Value | None:
-    while value is not None and (producer := value.producer()) is not None and producer.op_type in ("QuantizeLinear", "DequantizeLinear"):
+    while (
+        value is not None
+        and (producer := value.producer()) is not None
+        and producer.op_type in ("QuantizeLinear", "DequantizeLinear")
+    ):
         value = producer.inputs[0]
     return value
 

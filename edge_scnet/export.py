@@ -10,7 +10,7 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,8 @@ from edge_scnet.optional import require
 if TYPE_CHECKING:
     import onnx_ir as ir
     from torch import nn
+
+    from edge_scnet.zoo import ModelOptions, ModelSource
 
 PARITY_BATCHES = (1, 2, 8)
 # |difference| over the range of the logits. Float noise of a trained SCNet is about 3e-6; a graph that differs is far above.
@@ -77,19 +79,13 @@ def export_torch(model: nn.Module, input_shape: Sequence[int], *, opset: int, dy
     return graph_model
 
 
-def import_onnx(path: Path, *, batch: int, input_size: int | None = None) -> ir.Model:
-    """A user's ONNX file: checked, constants and BatchNorm folded, batch (and size, where dynamic) made static.
+def read_onnx(path: Path) -> Any:
+    """A user's ONNX file as a protobuf, checked: valid, float, one N x C x H x W input, external data in its own folder.
 
     Raises:
-        ArtifactError: unreadable or invalid file, external data outside its folder, more than one input, an input
-            that is not N x C x H x W float, dynamic sizes without `input_size`, or sizes that cannot be made static.
+        ArtifactError: it is none of that; names what was found.
     """
     onnx = require("onnx", extra="export")
-    ir = require("onnx_ir", extra="export")
-    require("onnxscript", extra="export")
-    from onnxscript import optimizer, rewriter
-    from onnxscript.rewriter.rules.common import fuse_batchnorm_rule_set
-
     try:
         proto = onnx.load(str(path), load_external_data=False)
         _check_external_data(onnx, proto, path)
@@ -108,17 +104,66 @@ def import_onnx(path: Path, *, batch: int, input_size: int | None = None) -> ir.
     if any(node.op_type in ("QuantizeLinear", "QLinearConv") for node in proto.graph.node):
         raise ArtifactError(f"{path} is quantized already", hint="pass the float model")
 
-    initializers = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in initializers]
+    inputs = _real_inputs(proto)
     if len(inputs) != 1:
         raise ArtifactError(f"{path} has {len(inputs)} inputs ({', '.join(v.name for v in inputs)}), 1 is supported")
     dims = inputs[0].type.tensor_type.shape.dim
     if len(dims) != 4 or inputs[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         raise ArtifactError(f"{path}: input {inputs[0].name!r} must be float N x C x H x W, it has {len(dims)} dimensions")
+    return proto
+
+
+def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
+    """The source with its spec completed from the file: input channels and size, number of classes.
+
+    Raises:
+        ArtifactError: as `read_onnx`; a size that contradicts `--input-size`, is not square, or is not given anywhere.
+    """
+    from edge_scnet import zoo
+
+    path = Path(source.location)
+    proto = read_onnx(path)
+    _, channels, height, width = (d.dim_value or None for d in _real_inputs(proto)[0].type.tensor_type.shape.dim)
+    if height != width:
+        raise ArtifactError(f"{path}: the input is {height} x {width}, square inputs are supported")
+    for option, asked, found in (("--input-size", options.input_size, height), ("--channels", options.channels, channels)):
+        if asked is not None and found is not None and asked != found:
+            raise ArtifactError(
+                f"{path}: the input has {option.removeprefix('--').replace('-', ' ')} {found}, {option} says {asked}"
+            )
+    if height is None and options.input_size is None:
+        raise ArtifactError(f"{path}: the input's size is dynamic", hint="pass --input-size PIXELS")
+    output = proto.graph.output[0].type.tensor_type.shape.dim
+    classes = output[1].dim_value if len(output) == 2 and output[1].dim_value else None
+    options = replace(
+        options, channels=channels or options.channels, input_size=height or options.input_size,
+        num_classes=options.num_classes or classes,
+    )  # fmt: skip
+    return zoo.resolve(source.location, options)
+
+
+def _real_inputs(proto: Any) -> list[Any]:
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    return [value for value in proto.graph.input if value.name not in initializers]
+
+
+def import_onnx(path: Path, *, batch: int, input_size: int, opset: int) -> ir.Model:
+    """A user's ONNX file: constants and BatchNorm folded, batch (and size, where dynamic) made static, in `opset`.
+
+    Raises:
+        ArtifactError: as `read_onnx`; sizes that cannot be made static; an opset that cannot be reached.
+    """
+    onnx = require("onnx", extra="export")
+    ir = require("onnx_ir", extra="export")
+    require("onnxscript", extra="export")
+    from onnx import version_converter
+    from onnxscript import optimizer, rewriter
+    from onnxscript.rewriter.rules.common import fuse_batchnorm_rule_set
+
+    proto = read_onnx(path)
+    dims = _real_inputs(proto)[0].type.tensor_type.shape.dim
     for axis, value in ((0, batch), (2, input_size), (3, input_size)):
-        if axis == 0 or not dims[axis].HasField("dim_value"):
-            if value is None:
-                raise ArtifactError(f"{path}: input {inputs[0].name!r} has a dynamic size", hint="pass --input-size PIXELS")
+        if axis == 0 or not dims[axis].dim_value:
             dims[axis].ClearField("dim_param")
             dims[axis].dim_value = value
     for output in [*proto.graph.output, *proto.graph.value_info]:
@@ -126,13 +171,19 @@ def import_onnx(path: Path, *, batch: int, input_size: int | None = None) -> ir.
         output.type.tensor_type.ClearField("shape")
     _rebatch_constants(onnx, proto, batch)
     try:
+        if next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")) != opset:
+            proto = version_converter.convert_version(proto, opset)
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:
-        raise ArtifactError(f"{path}: shapes cannot be inferred at batch {batch}: {str(error).strip().splitlines()[0]}") from error
+        raise ArtifactError(
+            f"{path} cannot be converted to opset {opset} at batch {batch}: {str(error).strip().splitlines()[0]}"
+        ) from error
     model = ir.serde.deserialize_model(proto)
     optimizer.optimize(model)
     rewriter.rewrite(model, fuse_batchnorm_rule_set())
     model.graph.sort()
+    if (found := model.graph.opset_imports.get("", 0)) != opset:
+        raise ArtifactError(f"{path}: converting gave opset {found}, the target wants {opset}")
     _name_nodes(model)
     check_static(model, dynamic_batch=False)
     return model
@@ -284,7 +335,9 @@ def _quiet_exporter() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def run_onnx(model: ir.Model | Path, batches: Sequence[np.ndarray], outputs: Sequence[str] | None = None) -> list[list[np.ndarray]]:
+def run_onnx(
+    model: ir.Model | Path, batches: Sequence[np.ndarray], outputs: Sequence[str] | None = None
+) -> list[list[np.ndarray]]:
     """Outputs of ONNX Runtime with optimisations off, which is the reference semantics of a graph, per batch."""
     ort = require("onnxruntime", extra="quantize")
     session = ort_session(ort, model)
@@ -365,16 +418,16 @@ def check_onnx_parity(path: Path, imported: ir.Model, images: np.ndarray) -> Par
             difference = float(np.abs(e - f).max()) / (float(np.ptp(e)) or 1.0)
             worst = max(worst, difference)
             if not difference <= PARITY_TOLERANCE:
-                raise ParityError(f"folding changed {path.name}: {difference:.1e} of the output range, allowed {PARITY_TOLERANCE:.0e}")
+                raise ParityError(
+                    f"folding changed {path.name}: {difference:.1e} of the output range, allowed {PARITY_TOLERANCE:.0e}"
+                )
     return Parity(batches=(batch,), worst=worst, images=min(len(images), 8))
 
 
 def _fixed_batch(path: Path) -> int | None:
     onnx = require("onnx", extra="export")
     proto = onnx.load(str(path), load_external_data=False)
-    initializers = {tensor.name for tensor in proto.graph.initializer}
-    value = next(v for v in proto.graph.input if v.name not in initializers)
-    return value.type.tensor_type.shape.dim[0].dim_value or None
+    return _real_inputs(proto)[0].type.tensor_type.shape.dim[0].dim_value or None
 
 
 def first_differing_module(model: nn.Module, exported: ir.Model, data: np.ndarray) -> str | None:
@@ -411,6 +464,8 @@ def first_differing_module(model: nn.Module, exported: ir.Model, data: np.ndarra
     found = run_onnx(graph, [data], list(wanted.values()))[0]
     for (scope, _), array in zip(wanted.items(), found, strict=True):
         expected = outputs[scope]
-        if expected.shape != array.shape or np.abs(expected - array).max() > _MODULE_DIFFERENCE * (float(np.ptp(expected)) or 1.0):
+        if expected.shape != array.shape or np.abs(expected - array).max() > _MODULE_DIFFERENCE * (
+            float(np.ptp(expected)) or 1.0
+        ):
             return scope
     return None

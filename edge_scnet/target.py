@@ -122,6 +122,16 @@ def list_targets() -> list[TargetSpec]:
     return [_read_file(path) for _, path in sorted(_bundled_names().items())]
 
 
+def from_dict(table: dict[str, Any]) -> TargetSpec:
+    """The target that a manifest recorded (`dataclasses.asdict` of one).
+
+    Raises:
+        TargetError: keys or values this version does not know.
+    """
+    target: TargetSpec = _read_table(TargetSpec, table, prefix="")
+    return target
+
+
 def _bundled_names() -> dict[str, Path]:
     return {path.stem: path for path in bundled("targets").glob("*.toml")}
 

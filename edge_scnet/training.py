@@ -131,11 +131,16 @@ def train(recipe: Recipe, data: Path, out: Path) -> dict[str, object]:
             total += float(loss)
             if step % 50 == 49:
                 left = (time.perf_counter() - started) / (step + 1) * (steps - step - 1)
-                print(f"  epoch {epoch + 1} step {step + 1}/{steps} loss {total / (step + 1):.3f}, {left:.0f} s left", flush=True)
+                print(
+                    f"  epoch {epoch + 1} step {step + 1}/{steps} loss {total / (step + 1):.3f}, {left:.0f} s left", flush=True
+                )
         accuracy = top1(model, images[held], labels[held], mean, std)
         seconds = time.perf_counter() - started
         history.append({"epoch": epoch + 1, "loss": total / steps, "held_out_top1": accuracy, "seconds": seconds})
-        print(f"epoch {epoch + 1}/{recipe.epochs}: loss {total / steps:.3f}, held-out top-1 {accuracy:.2f} %, {seconds:.0f} s", flush=True)
+        print(
+            f"epoch {epoch + 1}/{recipe.epochs}: loss {total / steps:.3f}, held-out top-1 {accuracy:.2f} %, {seconds:.0f} s",
+            flush=True,
+        )
         state = {
             "recipe": asdict(recipe), "model": model.state_dict(), "optimizer": optimizer.state_dict(),
             "schedule": schedule.state_dict(), "history": history,

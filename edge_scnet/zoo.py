@@ -6,6 +6,7 @@ Owns `ModelSpec` (one record of model and preprocessing for every stage) and str
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import re
 import sys
@@ -164,14 +165,22 @@ def _spec(arch: str, name: str, options: ModelOptions) -> ModelSpec:
     std = options.std or (CIFAR10.std if compact else IMAGENET_STD)
     for option, values in (("--mean", mean), ("--std", std)):
         if len(values) != channels:
-            raise ArtifactError(f"{option} has {len(values)} values, the input has {channels} channels", hint=f"pass {channels} values")
+            raise ArtifactError(
+                f"{option} has {len(values)} values, the input has {channels} channels", hint=f"pass {channels} values"
+            )
     if any(value <= 0 for value in std):
         raise ArtifactError(f"--std must be positive, got {', '.join(map(str, std))}")
     classes = options.class_names or ()
     if classes and options.num_classes and len(classes) != options.num_classes:
         raise ArtifactError(f"--class-names lists {len(classes)} names, --num-classes says {options.num_classes}")
-    num_classes = options.num_classes or len(classes) or ({True: 10, False: 1000}[compact] if arch not in ("onnx", "factory") else None)
-    resize = options.resize if options.resize is not None else (None if compact or input_size < 64 else round(input_size * 256 / 224))
+    num_classes = (
+        options.num_classes or len(classes) or ({True: 10, False: 1000}[compact] if arch not in ("onnx", "factory") else None)
+    )
+    resize = (
+        options.resize
+        if options.resize is not None
+        else (None if compact or input_size < 64 else round(input_size * 256 / 224))
+    )
     if resize is not None and resize < input_size:
         raise ArtifactError(f"--resize {resize} is smaller than the crop, --input-size {input_size}")
     return ModelSpec(
@@ -212,6 +221,15 @@ def load_torch(source: ModelSource) -> nn.Module:
                 hint="the checkpoint is damaged or its training diverged: use an earlier one",
             )
     return module.eval()
+
+
+def state_hash(module: nn.Module) -> str:
+    """Hex sha256 of a module's weights and structure: what a factory made, which no file's hash can tell."""
+    digest = hashlib.sha256(repr(module).encode())
+    for key, tensor in module.state_dict().items():
+        digest.update(key.encode())
+        digest.update(tensor.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _call_factory(location: str) -> nn.Module:

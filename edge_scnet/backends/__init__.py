@@ -34,4 +34,4 @@ def usable_backend(name: str) -> Backend:
 
 def backend_of(kind: str) -> str:
     """The runtime that opens artifacts of a kind ("openvino-ir", "onnx")."""
-    return next(name for name in BACKENDS if get_backend(name).ARTIFACT_KIND == kind)
+    return next(name for name in BACKENDS if kind == get_backend(name).ARTIFACT_KIND)

@@ -42,7 +42,7 @@ def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
 
 
 @contextlib.contextmanager
-def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:  # noqa: A001
+def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
     """Loads an ONNX file with ONNX Runtime's default optimisations.
 
     Raises:

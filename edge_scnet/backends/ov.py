@@ -64,7 +64,7 @@ def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
 
 
 @contextlib.contextmanager
-def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:  # noqa: A001
+def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
     """Compiles an IR or ONNX file for the CPU.
 
     Raises:

@@ -162,7 +162,14 @@ def tensors_to_observe(model: ir.Model) -> list[str]:
             consumers = {use.node.op_type for use in value.uses()}
             if value.dtype != ir.DataType.FLOAT or not value.name or not consumers:
                 continue
-            if consumers <= {"Relu", "Clip"} or node.op_type in ("Sigmoid", "Resize", "Reshape", "Flatten", "MaxPool", "Constant"):
+            if consumers <= {"Relu", "Clip"} or node.op_type in (
+                "Sigmoid",
+                "Resize",
+                "Reshape",
+                "Flatten",
+                "MaxPool",
+                "Constant",
+            ):
                 continue
             names.append(value.name)
     return [name for name in names if name]
@@ -246,9 +253,12 @@ def load_ranges(path: Path) -> Ranges:
         with np.load(path, allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
             if header["format"] != FORMAT:
-                raise ArtifactError(f"{path} has format {header['format']}, this version reads {FORMAT}", hint="calibrate again")
+                raise ArtifactError(
+                    f"{path} has format {header['format']}, this version reads {FORMAT}", hint="calibrate again"
+                )
             tensors = {
-                entry.pop("name"): TensorStats(counts=arrays[f"counts_{i}"], **entry) for i, entry in enumerate(header["tensors"])
+                entry.pop("name"): TensorStats(counts=arrays[f"counts_{i}"], **entry)
+                for i, entry in enumerate(header["tensors"])
             }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is not a file of calibration statistics: {error}", hint="calibrate again") from error

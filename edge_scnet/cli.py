@@ -1,0 +1,377 @@
+"""The command line: parse, call one function, render, exit code. The one place where errors are printed.
+
+Nothing heavy is imported at module level: `edge-scnet --help` and shell completion must answer at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
+
+import typer
+
+from edge_scnet import __version__
+from edge_scnet.errors import EdgeError, StorageError
+
+if TYPE_CHECKING:
+    from edge_scnet.engines import BuildResult
+    from edge_scnet.pipeline import Stage
+    from edge_scnet.zoo import ModelOptions
+
+P = ParamSpec("P")
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="Trained SCNet (or your own CNN) in, INT8 engines out, with the proof that they are fast and still accurate.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def command(name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Registers a command behind the one error handler."""
+
+    def register(function: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                function(*args, **kwargs)
+                sys.stdout.flush()
+            except EdgeError as error:
+                _fail(error)
+            except KeyboardInterrupt:
+                typer.echo("\ninterrupted: finished stages are kept, the next run goes on from there", err=True)
+                raise typer.Exit(INTERRUPTED) from None
+            except BrokenPipeError:
+                # the reader (head, less) is gone: not an error of ours, and Python must not report it at exit either
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise typer.Exit(0) from None
+            except OSError as error:
+                where = f" {error.filename}" if error.filename else ""
+                _fail(StorageError(f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l"))
+            except typer.Exit:
+                raise
+            except Exception as error:
+                _report_bug(error)
+
+        app.command(name)(guarded)
+        return guarded
+
+    return register
+
+
+def _fail(error: EdgeError) -> None:
+    typer.echo(f"error: {error.message}", err=True)
+    if error.hint:
+        typer.echo(f"\nhint: {error.hint}", err=True)
+    raise typer.Exit(error.exit_code)
+
+
+def _report_bug(error: Exception) -> None:
+    from edge_scnet import environment
+
+    import traceback  # isort: skip
+
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    packages = ("numpy", "torch", "onnx", "onnx-ir", "onnxruntime", "openvino")
+    versions = ", ".join(f"{name} {version}" for name, version in environment.package_versions(packages))
+    if os.environ.get("EDGE_SCNET_TRACEBACK"):
+        traceback.print_exception(error)
+    typer.echo(f"error: this is a bug: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})", err=True)
+    typer.echo(f"edge-scnet {__version__}, Python {sys.version.split()[0]}, {versions}", err=True)
+    typer.echo("\nhint: run it again with EDGE_SCNET_TRACEBACK=1 and report what it prints with the command", err=True)
+    raise typer.Exit(1)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"edge-scnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None: ...
+
+
+def _batch(text: str) -> int | Literal["dynamic"]:
+    if text == "dynamic":
+        return "dynamic"
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is neither a whole number from 1 nor 'dynamic'")
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no list of numbers like 0.485,0.456,0.406") from None
+
+
+def _complete_target(incomplete: str) -> list[str]:
+    from edge_scnet.target import list_targets
+
+    return [target.name for target in list_targets() if target.name.startswith(incomplete)]
+
+
+def _complete_model(incomplete: str) -> list[str]:
+    from edge_scnet.zoo import MODELS
+
+    return [name for name in MODELS if name.startswith(incomplete)]
+
+
+Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="A zoo name, a .pth/.pt/.safetensors (with --arch), an .onnx, or package.module:factory.",
+        autocompletion=_complete_model,
+    ),
+]
+Target = Annotated[str, typer.Option("--target", "-t", help="A target's name or .toml file.", autocompletion=_complete_target)]
+Calib = Annotated[Path | None, typer.Option("--calib", metavar="DIR", help="Calibration images (training data).")]
+Eval = Annotated[Path | None, typer.Option("--eval", metavar="DIR", help="Evaluation images, in class folders or flat.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Parent of the build folders. Default: build.")]
+Batch = Annotated[Any, typer.Option("--batch", parser=_batch, metavar="N", help="Batch of the engine, or 'dynamic' (export only).")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and count them.")]
+IgnoreLabels = Annotated[bool, typer.Option("--ignore-labels", help="Evaluate without labels: agreement and SQNR only.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Seconds = Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="Timed seconds per engine.")]
+MaxDrop = Annotated[float | None, typer.Option("--max-drop", metavar="PP", help="Highest loss of top-1 in percentage points.")]
+Arch = Annotated[str | None, typer.Option("--arch", help="Architecture of a checkpoint, such as scnet50.")]
+NumClasses = Annotated[int | None, typer.Option("--num-classes", min=1, help="Classes of a checkpoint.")]
+Channels = Annotated[int | None, typer.Option("--channels", min=1, max=4, help="Input channels.")]
+InputSize = Annotated[int | None, typer.Option("--input-size", min=8, max=4096, metavar="PX", help="Height and width of the input.")]
+Resize = Annotated[int | None, typer.Option("--resize", min=8, max=8192, metavar="PX", help="Short side before the crop.")]
+Mean = Annotated[Any, typer.Option("--mean", parser=_numbers, metavar="M,M,M", help="Mean per channel, of pixels from 0 to 1.")]
+Std = Annotated[Any, typer.Option("--std", parser=_numbers, metavar="S,S,S", help="Standard deviation per channel.")]
+ClassNames = Annotated[Path | None, typer.Option("--class-names", metavar="FILE", help="Class names, one per line.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the build folder. Default: the model's.")]
+
+
+def _model_options(
+    arch: str | None, num_classes: int | None, channels: int | None, input_size: int | None, resize: int | None,
+    mean: tuple[float, ...] | None, std: tuple[float, ...] | None, class_names: Path | None, name: str | None,
+) -> ModelOptions:  # fmt: skip
+    from edge_scnet.errors import DataError
+    from edge_scnet.zoo import ModelOptions
+
+    names = None
+    if class_names is not None:
+        try:
+            names = tuple(line.strip() for line in class_names.read_text(encoding="utf-8").splitlines() if line.strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"--class-names {class_names} cannot be read: {error}", hint="a text file, one name per line") from error
+    return ModelOptions(
+        arch=arch, num_classes=num_classes, channels=channels, input_size=input_size, resize=resize, mean=mean, std=std,
+        class_names=names, name=name,
+    )  # fmt: skip
+
+
+@command("build")
+def build(
+    model: Model = None, target: Target = "cpu", calib: Calib = None, evaluation: Eval = None, out: Out = None,
+    batch: Batch = None, max_drop: MaxDrop = None, seconds: Seconds = 3.0, skip_bad: SkipBad = False,
+    ignore_labels: IgnoreLabels = False, as_json: AsJson = False, arch: Arch = None, num_classes: NumClasses = None,
+    channels: Channels = None, input_size: InputSize = None, resize: Resize = None, mean: Mean = None, std: Std = None,
+    class_names: ClassNames = None, name: Name = None,
+) -> None:  # fmt: skip
+    """Build, prove and measure the INT8 engine of a model. Default model: scnet20 on Fashion-MNIST, bundled with its data.
+
+    Exit code: 0 within --max-drop, 10 beyond it, 13 too few images to tell; errors 3 to 9.
+    """
+    options = _model_options(arch, num_classes, channels, input_size, resize, mean, std, class_names, name)
+    result = _run(
+        "profile", model, target, calib, evaluation, out, options, batch, max_drop_pp=max_drop, seconds=seconds,
+        skip_bad=skip_bad, ignore_labels=ignore_labels,
+    )  # fmt: skip
+    _show_report(result, as_json=as_json)
+
+
+def _run(
+    until: Stage, model: str | None, target: str, calib: Path | None, evaluation: Path | None, out: Path | None,
+    options: ModelOptions, batch: Any, **settings: Any,
+) -> BuildResult:  # fmt: skip
+    from edge_scnet import console, pipeline, zoo
+
+    events = console.events()
+    try:
+        return pipeline.build(
+            model or zoo.DEFAULT_MODEL, target=target, calib=calib, evaluation=evaluation, out=out, model_options=options,
+            batch=batch, until=until, events=events, **settings,
+        )  # fmt: skip
+    finally:
+        events.close()
+
+
+def _show_report(result: BuildResult, *, as_json: bool) -> None:
+    from edge_scnet.report import table, to_json
+
+    report = result.report
+    assert report is not None
+    if as_json:
+        typer.echo(to_json(report))
+    else:
+        from rich.console import Console
+
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+        console.print(table(report))
+        color = {0: "green", 10: "red"}.get(result.exit_code, "yellow")
+        console.print(f"[{color}]{report.verdict}[/{color}]", soft_wrap=True)
+        console.print(f"files: {result.folder}/", soft_wrap=True)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+def _stage_command(stage: Stage, summary: str) -> None:
+    """One command a stage: the same pipeline, ended early."""
+
+    def run(
+        model: Model = None, target: Target = "cpu", calib: Calib = None, out: Out = None, batch: Batch = None,
+        skip_bad: SkipBad = False, as_json: AsJson = False, arch: Arch = None, num_classes: NumClasses = None,
+        channels: Channels = None, input_size: InputSize = None, resize: Resize = None, mean: Mean = None, std: Std = None,
+        class_names: ClassNames = None, name: Name = None,
+    ) -> None:  # fmt: skip
+        options = _model_options(arch, num_classes, channels, input_size, resize, mean, std, class_names, name)
+        result = _run(stage, model, target, calib, None, out, options, batch, skip_bad=skip_bad)
+        files = {n: a for n, a in result.manifest.artifacts.items() if a.stage == stage}
+        if as_json:
+            from dataclasses import asdict
+
+            typer.echo(json.dumps({"folder": str(result.folder), "artifacts": [asdict(a) for a in files.values()]}, indent=1))
+        else:
+            for file in files:
+                typer.echo(str(result.folder / file))
+
+    run.__doc__ = summary
+    command(stage)(run)
+
+
+_stage_command("export", "Export to ONNX with parity proven, and stop there.")
+_stage_command("calibrate", "Export and collect statistics over the calibration images, and stop there.")
+_stage_command("quantize", "Export, calibrate and write the Q/DQ graph, and stop there.")
+_stage_command("compile", "Everything but the measuring: the engines, proven to compute what the Q/DQ graph says.")
+
+
+@command("profile")
+def profile(
+    path: Annotated[Path, typer.Argument(help="A build folder, or an engine or ONNX file in one.")],
+    evaluation: Eval = None, seconds: Seconds = 3.0, max_drop: MaxDrop = None, skip_bad: SkipBad = False,
+    ignore_labels: IgnoreLabels = False, as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Measure latency, throughput, memory and accuracy of engines, beside their FP32 reference."""
+    from edge_scnet import console, engines
+
+    events = console.events()
+    try:
+        result = engines.profile(
+            path, evaluation=evaluation, seconds=seconds, max_drop_pp=max_drop, skip_bad=skip_bad, ignore_labels=ignore_labels,
+            events=events,
+        )  # fmt: skip
+    finally:
+        events.close()
+    _show_report(result, as_json=as_json)
+
+
+@command("predict")
+def predict(
+    path: Annotated[Path, typer.Argument(help="A build folder, or an engine or ONNX file in one.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Classify images with an engine, through the preprocessing it was built with."""
+    from edge_scnet import engines
+
+    predictions = engines.predict(path, images, top=top)
+    if as_json:
+        rows = [
+            {"image": str(p.image), "top": [{"class": name, "probability": round(share, 6)} for name, share in p.top]}
+            for p in predictions
+        ]
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for prediction in predictions:
+        typer.echo(f"{prediction.image}: " + ", ".join(f"{name} {100 * share:.1f} %" for name, share in prediction.top))
+
+
+@command("targets")
+def targets(as_json: AsJson = False) -> None:
+    """List the targets and whether each can be built here."""
+    from dataclasses import asdict
+
+    from edge_scnet.target import list_targets
+
+    rows = [(target, _unusable(target.runtime, target.isa)) for target in list_targets()]
+    if as_json:
+        typer.echo(json.dumps([{**asdict(target), "unusable": reason} for target, reason in rows], indent=1))
+        return
+    for target, reason in rows:
+        typer.echo(f"{target.name:<12} {target.title}")
+        typer.echo(f"{'':<12} {target.runtime} on {target.device}, {target.precision}, isa {target.isa}, opset {target.opset}")
+        typer.echo(f"{'':<12} {target.why}")
+        typer.echo(f"{'':<12} here: {reason or 'can be built and profiled'}")
+
+
+def _unusable(runtime: str, isa: str) -> str | None:
+    from edge_scnet import environment
+    from edge_scnet.backends import get_backend
+
+    backend = get_backend(runtime)
+    if reason := backend.unavailable():
+        return f"{reason}; pip install 'edge-scnet[{backend.EXTRA}]'"
+    try:
+        environment.check_floor(environment.resolve_floor(isa), what="it")
+    except EdgeError as error:
+        return error.message
+    return None
+
+
+@command("doctor")
+def doctor(as_json: AsJson = False) -> None:
+    """Show what this machine can do: instruction set, packages, runtimes, targets, each with the fix where it cannot."""
+    from edge_scnet import environment
+    from edge_scnet.backends import BACKENDS, get_backend
+    from edge_scnet.target import list_targets
+
+    facts = environment.collect()
+    runtimes = {name: get_backend(name).unavailable() for name in BACKENDS}
+    usable = {target.name: _unusable(target.runtime, target.isa) for target in list_targets()}
+    export = None
+    for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
+        from edge_scnet.optional import installed
+
+        if not installed(module):
+            export = f"the package {module!r} is not installed; pip install 'edge-scnet[export]'"
+            break
+    if as_json:
+        typer.echo(
+            json.dumps({"environment": facts.to_dict(), "runtimes": runtimes, "export": export, "targets": usable}, indent=1)
+        )
+    else:
+        memory = "unknown" if facts.memory_bytes is None else f"{facts.memory_bytes / 2**30:.1f} GiB"
+        provided = environment.provided_isa()
+        typer.echo(f"machine      {facts.cpu_model}, {facts.cores} cores, {memory}")
+        typer.echo(f"instructions {', '.join(provided) or 'no floor of the CPU targets'}")
+        if provided == ("avx2",):
+            typer.echo(f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less (1.8 to 1.9x FP32 is usual, 3.4 to 3.9x with VNNI)")
+        typer.echo(f"packages     {', '.join(f'{name} {version}' for name, version in facts.packages)}")
+        for name, reason in {**runtimes, "export": export}.items():
+            typer.echo(f"{name:<12} {reason or 'ok'}")
+        for name, reason in usable.items():
+            typer.echo(f"target       {name}: {reason or 'ok'}")
+    if all(usable.values()):
+        raise typer.Exit(5)
+
+
+def main() -> None:
+    app(prog_name="edge-scnet")

@@ -1,0 +1,80 @@
+"""Progress on the terminal: bars where there is one, plain lines elsewhere. Everything goes to stderr; stdout is for results."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_NAME_WIDTH = 10
+
+
+class Lines:
+    """One line when a stage begins and one when it ends; nothing that moves. For logs and pipes."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+
+    def stage(self, name: str, detail: str) -> None:
+        self._started = time.perf_counter()
+        print(f"{name:<{_NAME_WIDTH}} {detail}", file=sys.stderr, flush=True)
+
+    def progress(self, what: str, share: float) -> None: ...
+
+    def done(self, result: str, *, reused: bool) -> None:
+        took = "unchanged, reused" if reused else f"{time.perf_counter() - self._started:.1f} s"
+        print(f"{'':<{_NAME_WIDTH}} {result} ({took})", file=sys.stderr, flush=True)
+
+    def warn(self, message: str) -> None:
+        print(f"warning: {message}", file=sys.stderr, flush=True)
+
+    def close(self) -> None: ...
+
+
+class Bars:
+    """A bar while a stage runs, with the time that is left, and the same closing line as `Lines`."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False)
+        self._lines = Lines()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._what = ""
+
+    def stage(self, name: str, detail: str) -> None:
+        self.close()
+        self._lines.stage(name, detail)
+
+    def progress(self, what: str, share: float) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        if self._bar is None or what != self._what:
+            self.close()
+            columns = (TextColumn(f"{'':<{_NAME_WIDTH}} {{task.description}}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._bar.start()
+            self._what, self._task = what, self._bar.add_task(what, total=1.0)
+        assert self._task is not None
+        self._bar.update(self._task, completed=share)
+
+    def done(self, result: str, *, reused: bool) -> None:
+        self.close()
+        self._lines.done(result, reused=reused)
+
+    def warn(self, message: str) -> None:
+        self._console.print(f"[yellow]warning:[/yellow] {message}", markup=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = self._task = None
+
+
+def events() -> Lines | Bars:
+    """What suits stderr."""
+    return Bars() if sys.stderr.isatty() else Lines()

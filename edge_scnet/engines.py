@@ -1,0 +1,267 @@
+"""What was built, in use: find and verify a build's engines, measure and judge them, predict with them.
+
+Knows nothing of how engines are made; `pipeline.py` does, and ends in `measure_and_judge` here.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from edge_scnet import __version__, artifact, dataset, environment, gate
+from edge_scnet.artifact import Artifact, Manifest
+from edge_scnet.backends import backend_of, usable_backend
+from edge_scnet.backends.base import OpenOptions
+from edge_scnet.dataset import SampleSet
+from edge_scnet.errors import ArtifactError, BackendError, DataError
+from edge_scnet.metrics import accuracy_stats
+from edge_scnet.profiling import EngineFile, Measurement, measure
+from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, save_report, verdict
+from edge_scnet.target import TargetSpec, from_dict
+
+FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
+ENGINE, FLOAT_ENGINE = "model", "model-fp32"
+REPORT = "report.json"
+_CONVOLUTION_KINDS = ("Convolution",)
+
+
+class Events(Protocol):
+    """What the pipeline tells whoever shows it. All methods return at once."""
+
+    def stage(self, name: str, detail: str) -> None: ...
+
+    def progress(self, what: str, share: float) -> None: ...
+
+    def done(self, result: str, *, reused: bool) -> None: ...
+
+    def warn(self, message: str) -> None: ...
+
+
+class Silent:
+    """No display: the Python API's default. Warnings go to `warnings`."""
+
+    def stage(self, name: str, detail: str) -> None: ...
+
+    def progress(self, what: str, share: float) -> None: ...
+
+    def done(self, result: str, *, reused: bool) -> None: ...
+
+    def warn(self, message: str) -> None:
+        import warnings
+
+        warnings.warn(message, stacklevel=4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """Where the files are, what they are, and, after the last stage, what was measured."""
+
+    folder: Path
+    manifest: Manifest
+    report: RunReport | None
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """The most probable classes of one image, best first, as (name, probability 0 to 1)."""
+
+    image: Path
+    top: tuple[tuple[str, float], ...]
+
+
+def profile(
+    path: Path,
+    *,
+    evaluation: Path | None = None,
+    seconds: float = 3.0,
+    max_drop_pp: float | None = None,
+    skip_bad: bool = False,
+    ignore_labels: bool = False,
+    events: Events | None = None,
+) -> BuildResult:
+    """Measures a build folder's engines, or one file of it beside its FP32 twin.
+
+    Raises:
+        ArtifactError: no manifest, or a file that is not what was built.
+        TargetError: the engine was built for a higher instruction set than this machine has.
+    """
+    events = events or Silent()
+    folder, manifest, chosen = open_build(path)
+    target = _target_of(manifest, max_drop_pp)
+    engines = engine_files(folder, manifest)
+    if chosen is not None:
+        engines = _chosen_engines(folder, manifest, chosen, engines)
+    spec = manifest.model
+    where = evaluation or (Path(manifest.evaluation) if manifest.evaluation else None)
+    if where is None and spec.dataset:
+        where = dataset.bundled_sets(spec.dataset)[1]
+    samples = None
+    if where is not None:
+        samples = dataset.open_samples(where, model=spec, role="evaluation", skip_bad=skip_bad, ignore_labels=ignore_labels)
+    report, code = measure_and_judge(folder, manifest, engines, samples, seconds, {}, target, events, save=chosen is None)
+    return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
+
+
+def predict(path: Path, images: Sequence[Path], *, top: int = 5) -> list[Prediction]:
+    """Top-k classes of images through an engine, with the preprocessing it was built with.
+
+    Raises:
+        ArtifactError, TargetError: as `profile`. DataError: an image that cannot be read, named.
+    """
+    folder, manifest, chosen = open_build(path)
+    engine = _engine_of(folder, manifest, chosen or _first_engine(manifest))
+    spec = manifest.model
+    inputs = [dataset.read_image(image, spec) for image in images]
+    predictions = []
+    with usable_backend(engine.runtime).open(engine.path, engine.options) as session:
+        for image, pixels in zip(images, inputs, strict=True):
+            scores = np.array(session.infer(np.repeat(pixels[None], session.input_shape[0], axis=0))[0])
+            if scores.ndim != 2:
+                raise ArtifactError(
+                    f"{engine.path.name} is no classifier: its first output has {scores.ndim} dimensions, 2 are needed"
+                )
+            exponents = np.exp(scores[0].astype(np.float64) - scores[0].max())
+            shares = exponents / exponents.sum()
+            best = np.argsort(-shares, kind="stable")[:top].tolist()
+            names = [spec.classes[i] if i < len(spec.classes) else f"class {i}" for i in best]
+            predictions.append(Prediction(image=image, top=tuple(zip(names, shares[best].tolist(), strict=True))))
+    return predictions
+
+
+def open_build(path: Path) -> tuple[Path, Manifest, Artifact | None]:
+    """A build folder or a file in one: the folder, its manifest, and the file's entry (None for the folder itself).
+
+    Raises:
+        ArtifactError: no such path, no manifest, or a file that the manifest does not know.
+    """
+    if not path.exists():
+        raise ArtifactError(f"no such file or folder: {path}", hint="edge-scnet build")
+    folder = path if path.is_dir() else path.parent
+    manifest = artifact.load_manifest(folder)
+    if path.is_dir():
+        return folder, manifest, None
+    entry = manifest.artifacts.get(path.name)
+    if entry is None or entry.kind not in ("onnx", "openvino-ir"):
+        known = ", ".join(name for name, a in manifest.artifacts.items() if a.kind in ("onnx", "openvino-ir"))
+        raise ArtifactError(
+            f"{path} is not an engine of its manifest; it knows: {known or 'none'}", hint=f"edge-scnet profile {folder}"
+        )
+    return folder, manifest, entry
+
+
+def measure_and_judge(
+    folder: Path, manifest: Manifest, engines: Sequence[EngineFile], samples: SampleSet | None, seconds: float,
+    stage_seconds: dict[str, float], target: TargetSpec, events: Events, *, save: bool = True,
+) -> tuple[RunReport, int]:  # fmt: skip
+    started = time.perf_counter()
+    spec = manifest.model
+    events.stage(
+        "profile", f"{', '.join(e.name for e in engines)}" + (f" on {len(samples):,} images" if samples else ", no images")
+    )
+    measured = measure(engines, samples, spec, seconds=seconds, progress=events.progress)
+    rows = [_row(engine, m, measured[0], samples) for engine, m in zip(engines, measured, strict=True)]
+    findings = []
+    int8 = next((row for row in rows if row.name == "int8"), None)
+    if int8 is not None and int8.accuracy is not None:
+        gates = target.gates
+        findings.append(
+            gate.judge_accuracy(int8.accuracy, max_drop_pp=gates.max_drop_pp, min_agreement_percent=gates.min_agreement_percent)
+        )
+    evaluation = None
+    if samples is not None:
+        evaluation = EvaluationSet(
+            name=samples.name, sha256=samples.hash, images=len(samples), skipped=samples.skipped, labels=samples.label_rule
+        )
+    stage_seconds = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
+    report = RunReport(
+        schema=SCHEMA, created_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), model=spec.name, target=target.name, engines=tuple(rows),
+        evaluation=evaluation, findings=tuple(findings), verdict=verdict(rows, findings), stage_seconds=stage_seconds,
+        environment={**environment.collect().to_dict(), "edge_scnet": __version__},
+    )  # fmt: skip
+    if save:
+        save_report(report, folder / REPORT)
+    events.done(f"{len(rows)} engines", reused=False)
+    return report, gate.exit_code(findings)
+
+
+def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samples: SampleSet | None) -> EngineReport:
+    accuracy = None
+    if samples is not None:
+        logits, expected = measured.logits[0], reference.logits[0]
+        if not np.isfinite(logits).all():
+            raise BackendError(f"{engine.name}: {engine.path.name} gives NaN or infinity on the evaluation images")
+        if samples.labels is not None and logits.ndim != 2:
+            raise DataError(
+                f"the evaluation set has labels, the model's first output has {logits.ndim} dimensions and is no list of classes",
+                hint="pass --ignore-labels",
+            )
+        if samples.labels is not None and max(samples.labels) >= logits.shape[1]:
+            raise DataError(
+                f"the labels reach {max(samples.labels)}, the model has {logits.shape[1]} classes", hint="pass --ignore-labels"
+            )
+        accuracy = accuracy_stats(logits, expected, samples.labels)
+    convolutions = Counter(layer.precision for layer in measured.layers if layer.kind in _CONVOLUTION_KINDS)
+    others = Counter(layer.precision for layer in measured.layers if layer.kind not in _CONVOLUTION_KINDS)
+    return EngineReport(
+        name=engine.name, runtime=engine.runtime, file=engine.path.name, sha256=engine.sha256, size_bytes=engine.size_bytes,
+        precision_hint=engine.options.precision, convolutions=dict(convolutions), other_layers=dict(others),
+        load_seconds=measured.load_seconds, warm_up_seconds=measured.warm_up_seconds, latency=measured.latency,
+        speedup=measured.ratio, throughput_per_second=measured.throughput_per_second, memory=measured.memory, accuracy=accuracy,
+    )  # fmt: skip
+
+
+def engine_files(folder: Path, manifest: Manifest) -> list[EngineFile]:
+    """The three rows of a build: FP32 pinned, the runtime's default precision, INT8."""
+    fp32, int8 = (manifest.artifacts.get(name + ".xml") for name in (FLOAT_ENGINE, ENGINE))
+    if fp32 is None or int8 is None:
+        raise ArtifactError(f"{folder} holds no compiled engines", hint=f"edge-scnet build {manifest.model.name}")
+    reference = _engine_of(folder, manifest, fp32)
+    default = replace(reference, name="default", options=replace(reference.options, precision="default"))
+    return [reference, default, _engine_of(folder, manifest, int8)]
+
+
+def _chosen_engines(folder: Path, manifest: Manifest, chosen: Artifact, engines: Sequence[EngineFile]) -> list[EngineFile]:
+    """One file, after the FP32 reference it is compared with."""
+    if chosen.file == engines[0].path.name:
+        return list(engines[:2])
+    return [engines[0], _engine_of(folder, manifest, chosen)]
+
+
+def _engine_of(folder: Path, manifest: Manifest, entry: Artifact) -> EngineFile:
+    precision = str(entry.facts.get("precision", ""))
+    if precision == "int8" and entry.kind != "onnx":
+        # below its floor the engine's 8-bit weights would saturate without a word
+        environment.check_floor(manifest.floor, what=str(folder / entry.file))
+    path = artifact.verify(folder, entry)
+    size = entry.size_bytes
+    if (weights := manifest.artifacts.get(path.stem + ".bin")) is not None and entry.kind == "openvino-ir":
+        artifact.verify(folder, weights)
+        size += weights.size_bytes
+    threads = int(manifest.target.get("threads", 0))
+    name = precision if entry.kind != "onnx" else f"{precision} onnx"
+    options = OpenOptions(precision="f32" if manifest.precision_hint == "f32" else "default", threads=threads)
+    return EngineFile(
+        name=name, runtime=backend_of(entry.kind), path=path, options=options, size_bytes=size, sha256=entry.sha256
+    )
+
+
+def _first_engine(manifest: Manifest) -> Artifact:
+    for name in (f"{ENGINE}.xml", FLOAT_ONNX):
+        if name in manifest.artifacts:
+            return manifest.artifacts[name]
+    raise ArtifactError("the folder holds no engine", hint="edge-scnet build")
+
+
+def _target_of(manifest: Manifest, max_drop_pp: float | None) -> TargetSpec:
+    target = from_dict(manifest.target)
+    return target if max_drop_pp is None else replace(target, gates=replace(target.gates, max_drop_pp=max_drop_pp))
