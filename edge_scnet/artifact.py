@@ -10,10 +10,11 @@ import contextlib
 import hashlib
 import json
 import os
+import types
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from edge_scnet.errors import ArtifactError, EdgeError, StorageError
 from edge_scnet.zoo import ModelSpec
@@ -119,6 +120,25 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
     write_text(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
 
 
+def record_from_json(kind: Any, value: Any) -> Any:
+    """JSON back to a record, by its annotations: nested records, tuples of them, and dicts of them.
+
+    Raises:
+        KeyError, TypeError: a field is missing or has another shape.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return None if value is None else record_from_json(next(arm for arm in arguments if arm is not type(None)), value)
+    if origin is tuple:
+        return tuple(record_from_json(arguments[0], item) for item in value)
+    if origin is dict:
+        return {key: record_from_json(arguments[1], item) for key, item in value.items()}
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{f.name: record_from_json(hints[f.name], value[f.name]) for f in fields(kind)})  # type: ignore[operator]
+    return value
+
+
 def load_manifest(folder: Path) -> Manifest:
     """Reads a folder's manifest.
 
@@ -138,11 +158,8 @@ def load_manifest(folder: Path) -> Manifest:
     if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
         raise ArtifactError(f"{path} has another schema than {SCHEMA}", hint="build again with this version: edge-scnet build")
     try:
-        model = content.pop("model")
-        model = ModelSpec(**{k: tuple(v) if isinstance(v, list) else v for k, v in model.items()})
-        artifacts = {name: Artifact(**entry) for name, entry in content.pop("artifacts").items()}
-        known = {f.name for f in fields(Manifest)}
-        return Manifest(model=model, artifacts=artifacts, **{k: v for k, v in content.items() if k in known})
+        manifest: Manifest = record_from_json(Manifest, content)
+        return manifest
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is incomplete: {error}", hint="build again: edge-scnet build") from error
 

@@ -98,7 +98,9 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None: ...
 
 
@@ -141,7 +143,9 @@ Target = Annotated[str, typer.Option("--target", "-t", help="A target's name or 
 Calib = Annotated[Path | None, typer.Option("--calib", metavar="DIR", help="Calibration images (training data).")]
 Eval = Annotated[Path | None, typer.Option("--eval", metavar="DIR", help="Evaluation images, in class folders or flat.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Parent of the build folders. Default: build.")]
-Batch = Annotated[Any, typer.Option("--batch", parser=_batch, metavar="N", help="Batch of the engine, or 'dynamic' (export only).")]
+Batch = Annotated[
+    Any, typer.Option("--batch", parser=_batch, metavar="N", help="Batch of the engine, or 'dynamic' (export only).")
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and count them.")]
 IgnoreLabels = Annotated[bool, typer.Option("--ignore-labels", help="Evaluate without labels: agreement and SQNR only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -150,7 +154,9 @@ MaxDrop = Annotated[float | None, typer.Option("--max-drop", metavar="PP", help=
 Arch = Annotated[str | None, typer.Option("--arch", help="Architecture of a checkpoint, such as scnet50.")]
 NumClasses = Annotated[int | None, typer.Option("--num-classes", min=1, help="Classes of a checkpoint.")]
 Channels = Annotated[int | None, typer.Option("--channels", min=1, max=4, help="Input channels.")]
-InputSize = Annotated[int | None, typer.Option("--input-size", min=8, max=4096, metavar="PX", help="Height and width of the input.")]
+InputSize = Annotated[
+    int | None, typer.Option("--input-size", min=8, max=4096, metavar="PX", help="Height and width of the input.")
+]
 Resize = Annotated[int | None, typer.Option("--resize", min=8, max=8192, metavar="PX", help="Short side before the crop.")]
 Mean = Annotated[Any, typer.Option("--mean", parser=_numbers, metavar="M,M,M", help="Mean per channel, of pixels from 0 to 1.")]
 Std = Annotated[Any, typer.Option("--std", parser=_numbers, metavar="S,S,S", help="Standard deviation per channel.")]
@@ -170,7 +176,9 @@ def _model_options(
         try:
             names = tuple(line.strip() for line in class_names.read_text(encoding="utf-8").splitlines() if line.strip())
         except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"--class-names {class_names} cannot be read: {error}", hint="a text file, one name per line") from error
+            raise DataError(
+                f"--class-names {class_names} cannot be read: {error}", hint="a text file, one name per line"
+            ) from error
     return ModelOptions(
         arch=arch, num_classes=num_classes, channels=channels, input_size=input_size, resize=resize, mean=mean, std=std,
         class_names=names, name=name,
@@ -363,7 +371,7 @@ def doctor(as_json: AsJson = False) -> None:
         typer.echo(f"machine      {facts.cpu_model}, {facts.cores} cores, {memory}")
         typer.echo(f"instructions {', '.join(provided) or 'no floor of the CPU targets'}")
         if provided == ("avx2",):
-            typer.echo(f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less (1.8 to 1.9x FP32 is usual, 3.4 to 3.9x with VNNI)")
+            typer.echo(f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less than it does with VNNI")
         typer.echo(f"packages     {', '.join(f'{name} {version}' for name, version in facts.packages)}")
         for name, reason in {**runtimes, "export": export}.items():
             typer.echo(f"{name:<12} {reason or 'ok'}")

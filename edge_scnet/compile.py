@@ -31,6 +31,7 @@ FIDELITY_MARGIN_DB = 2.0
 MODULE_FIDELITY_DB = 40.0
 FIDELITY_IMAGES = 64
 _CONVOLUTIONS = ("Convolution",)
+_QDQ = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +154,10 @@ def _engine_named(backend: Backend, path: Path, feed: dict[str, np.ndarray], opt
 
 def _blocks(qdq: ir.Model) -> list[tuple[str, ir.Model, list[str], list[str]]]:
     """The graph cut into blocks by module ("layer1.0", "conv1"): name, model, names of its inputs and outputs."""
-    ir = require("onnx_ir", extra="quantize")
+    ir_module = require("onnx_ir", extra="quantize")
     members: dict[str, list[ir.Node]] = {}
     for node in qdq.graph:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+        if node.op_type not in _QDQ:
             members.setdefault(_block_name(node), []).append(node)
     blocks = []
     for name, nodes in members.items():
@@ -174,8 +175,8 @@ def _blocks(qdq: ir.Model) -> list[tuple[str, ir.Model, list[str], list[str]]]:
             for value in node.outputs:
                 if value.is_graph_output() or any(id(n) not in inside for n in _real_consumers(value)):
                     outputs[str(_after_quantization(value).name)] = None
-        graph = ir.convenience.extract(qdq.graph, list(inputs), list(outputs))
-        cut = ir.Model(graph, ir_version=qdq.ir_version)
+        graph = ir_module.convenience.extract(qdq.graph, list(inputs), list(outputs))
+        cut = ir_module.Model(graph, ir_version=qdq.ir_version)
         blocks.append((name, cut, list(inputs), list(outputs)))
     return blocks
 
@@ -206,7 +207,7 @@ def _after_quantization(value: ir.Value) -> ir.Value:
 def _real_consumers(value: ir.Value) -> list[ir.Node]:
     found = []
     for use in value.uses():
-        if use.node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        if use.node.op_type in _QDQ:
             found += _real_consumers(use.node.outputs[0])
         else:
             found.append(use.node)

@@ -1,4 +1,4 @@
-"""Progress on the terminal: bars where there is one, plain lines elsewhere. Everything goes to stderr; stdout is for results."""
+"""Progress on stderr: bars on a terminal, plain lines elsewhere. stdout is for results."""
 
 from __future__ import annotations
 
@@ -55,7 +55,12 @@ class Bars:
 
         if self._bar is None or what != self._what:
             self.close()
-            columns = (TextColumn(f"{'':<{_NAME_WIDTH}} {{task.description}}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+            columns = (
+                TextColumn(f"{'':<{_NAME_WIDTH}} {{task.description}}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+            )
             self._bar = Progress(*columns, console=self._console, transient=True)
             self._bar.start()
             self._what, self._task = what, self._bar.add_task(what, total=1.0)

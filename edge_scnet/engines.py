@@ -202,7 +202,7 @@ def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samp
             raise BackendError(f"{engine.name}: {engine.path.name} gives NaN or infinity on the evaluation images")
         if samples.labels is not None and logits.ndim != 2:
             raise DataError(
-                f"the evaluation set has labels, the model's first output has {logits.ndim} dimensions and is no list of classes",
+                f"the evaluation set has labels, but the model is no classifier: its output has {logits.ndim} dimensions",
                 hint="pass --ignore-labels",
             )
         if samples.labels is not None and max(samples.labels) >= logits.shape[1]:

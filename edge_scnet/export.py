@@ -154,7 +154,7 @@ def import_onnx(path: Path, *, batch: int, input_size: int, opset: int) -> ir.Mo
         ArtifactError: as `read_onnx`; sizes that cannot be made static; an opset that cannot be reached.
     """
     onnx = require("onnx", extra="export")
-    ir = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="export")
     require("onnxscript", extra="export")
     from onnx import version_converter
     from onnxscript import optimizer, rewriter
@@ -178,7 +178,7 @@ def import_onnx(path: Path, *, batch: int, input_size: int, opset: int) -> ir.Mo
         raise ArtifactError(
             f"{path} cannot be converted to opset {opset} at batch {batch}: {str(error).strip().splitlines()[0]}"
         ) from error
-    model = ir.serde.deserialize_model(proto)
+    model: ir.Model = ir_module.serde.deserialize_model(proto)
     optimizer.optimize(model)
     rewriter.rewrite(model, fuse_batchnorm_rule_set())
     model.graph.sort()

@@ -221,15 +221,14 @@ def _export(plan: _Plan, manifest: Manifest, events: Events) -> Manifest:
     from edge_scnet import export
 
     source, spec, target = plan.source, plan.source.spec, plan.target
-    events.stage(
-        "export", f"{spec.name} to ONNX, opset {target.opset}, batch {'dynamic' if plan.dynamic_batch else target.batch}"
-    )
+    batch = "dynamic" if plan.dynamic_batch else target.batch
+    events.stage("export", f"{spec.name} to ONNX, opset {target.opset}, batch {batch}")
     module = zoo.load_torch(source) if source.kind == "factory" else None
     origin = zoo.state_hash(module) if module is not None else artifact.sha256_file(Path(source.location))
-    versions = environment.package_versions(_STAGE_PACKAGES["export"])
-    key = artifact.stage_key(
-        "export", {source.location: origin}, _settings(spec=asdict(spec), opset=target.opset, batch=target.batch, dynamic=plan.dynamic_batch, versions=versions)
-    )  # fmt: skip
+    settings = _settings(
+        spec=asdict(spec), opset=target.opset, batch=batch, versions=environment.package_versions(_STAGE_PACKAGES["export"])
+    )
+    key = artifact.stage_key("export", {source.location: origin}, settings)
     known = manifest.artifacts.get(FLOAT_ONNX)
     if artifact.is_current(plan.folder, known, key):
         assert known is not None
@@ -284,8 +283,8 @@ def _calibrate(plan: _Plan, manifest: Manifest, events: Events) -> Manifest:
         events.done(f"{known.facts['tensors']} tensors", reused=True)
         return manifest
     ranges = calibrate.calibrate(
-        plan.folder / FLOAT_ONNX, dataset.batches(samples, spec, batch=16), expected_images=len(samples), samples_hash=samples.hash,
-        progress=lambda done: events.progress("images", done / len(samples)),
+        plan.folder / FLOAT_ONNX, dataset.batches(samples, spec, batch=16), expected_images=len(samples),
+        samples_hash=samples.hash, progress=lambda done: events.progress("images", done / len(samples)),
     )  # fmt: skip
     calibrate.save_ranges(ranges, plan.folder / RANGES)
     facts = {"images": ranges.images, "skipped": samples.skipped, "tensors": len(ranges.tensors), "set": samples.name}
@@ -343,9 +342,10 @@ def _compile(plan: _Plan, manifest: Manifest, events: Events) -> Manifest:
         file = stem + backend.SUFFIX
         source = manifest.artifacts[source_name]
         parents = {source_name: source.sha256, FLOAT_ONNX: manifest.artifacts[FLOAT_ONNX].sha256}
-        key = artifact.stage_key(
-            "compile", parents, _settings(versions=backend.versions(), threads=target.threads, floor=plan.floor, isa=environment.provided_isa())
-        )  # fmt: skip
+        settings = _settings(
+            versions=backend.versions(), threads=target.threads, floor=plan.floor, isa=environment.provided_isa()
+        )
+        key = artifact.stage_key("compile", parents, settings)
         known = manifest.artifacts.get(file)
         weights = manifest.artifacts.get(stem + ".bin")
         if artifact.is_current(plan.folder, known, key) and artifact.is_current(plan.folder, weights, key):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import types
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-from edge_scnet.artifact import write_text
+from edge_scnet.artifact import record_from_json, write_text
 from edge_scnet.errors import ArtifactError
 from edge_scnet.gate import Finding
 from edge_scnet.metrics import AccuracyStats, LatencyStats, RatioStats
@@ -93,22 +92,10 @@ def load_report(path: Path) -> RunReport:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             raise ArtifactError(f"{path} has schema {content['schema']}, this version reads {SCHEMA}")
-        report: RunReport = _read(RunReport, content)
+        report: RunReport = record_from_json(RunReport, content)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is not a report: {error}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
     return report
-
-
-def _read(kind: Any, value: Any) -> Any:
-    """JSON back to a record, by its annotations."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return None if value is None else _read(next(arm for arm in get_args(kind) if arm is not type(None)), value)
-    if get_origin(kind) is tuple:
-        return tuple(_read(get_args(kind)[0], item) for item in value)
-    if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{f.name: _read(hints[f.name], value[f.name]) for f in fields(kind)})  # type: ignore[operator]
-    return value
 
 
 def verdict(engines: Sequence[EngineReport], findings: Sequence[Finding]) -> str:
@@ -134,6 +121,12 @@ def verdict(engines: Sequence[EngineReport], findings: Sequence[Finding]) -> str
     if faster:
         return f"do not ship: accurate, but slower than {faster[0].name} in latency and throughput ({gain})"
     return f"ship INT8: {gain}. {accuracy.message}"
+
+
+def _beats(engine: EngineReport, other: EngineReport) -> bool:
+    """Faster in latency and in throughput: then there is no use for the other."""
+    latency = engine.latency.p50_ms < other.latency.p50_ms
+    return latency and engine.throughput_per_second > other.throughput_per_second
 
 
 def _speed(ratio: RatioStats | None) -> str:

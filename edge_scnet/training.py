@@ -69,7 +69,7 @@ def top1(model: nn.Module, images: Tensor, labels: Tensor, mean: Tensor, std: Te
     model.eval()
     right = 0
     with torch.inference_mode():
-        for x, y in zip(images.split(500), labels.split(500), strict=True):
+        for x, y in zip(torch.split(images, 500), torch.split(labels, 500), strict=True):
             right += int((model((x.permute(0, 3, 1, 2).float() / 255 - mean) / std).argmax(1) == y).sum())
     return 100 * right / len(labels)
 
@@ -90,7 +90,8 @@ def train(recipe: Recipe, data: Path, out: Path) -> dict[str, object]:
     images, labels = torch.from_numpy(train_images), torch.from_numpy(train_labels.astype(np.int64))
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
 
-    model = zoo.create(spec).to(memory_format=torch.channels_last)
+    model = zoo.create(spec)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's stubs
     decay = [p for p in model.parameters() if p.ndim >= 2]
     rest = [p for p in model.parameters() if p.ndim < 2]
     optimizer = torch.optim.SGD(
@@ -128,7 +129,7 @@ def train(recipe: Recipe, data: Path, out: Path) -> dict[str, object]:
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            total += float(loss)
+            total += loss.item()
             if step % 50 == 49:
                 left = (time.perf_counter() - started) / (step + 1) * (steps - step - 1)
                 print(

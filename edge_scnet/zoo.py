@@ -12,7 +12,7 @@ import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from edge_scnet.errors import ArtifactError
 from edge_scnet.optional import require
@@ -133,7 +133,7 @@ def resolve(model: str, options: ModelOptions) -> ModelSource:
     near = difflib.get_close_matches(model, MODELS, n=1)
     raise ArtifactError(
         f"unknown model {model!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
-        hint=f"a zoo name ({', '.join(MODELS) or 'none installed'}), a .pth, .pt, .safetensors or .onnx file, or module:factory",
+        hint=f"a zoo name ({', '.join(MODELS)}), a .pth, .pt, .safetensors or .onnx file, or package.module:factory",
     )
 
 
@@ -245,7 +245,7 @@ def _call_factory(location: str) -> nn.Module:
         raise ArtifactError(f"{location} cannot be called: {type(error).__name__}: {error}") from error
     if not isinstance(module, torch.nn.Module):
         raise ArtifactError(f"{location} returned {type(module).__name__}, a torch.nn.Module is needed")
-    return module
+    return cast("nn.Module", module)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

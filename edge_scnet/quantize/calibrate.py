@@ -29,12 +29,16 @@ MAX_BINS = 4096
 # networks; more would leave the cache.
 _CHUNK_ELEMENTS = 1 << 17
 _SMALLEST_EXPONENT = -126
+_RANGE_KNOWN = ("Sigmoid", "Resize", "Reshape", "Flatten", "MaxPool", "Constant")
 FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorStats:
-    """What one tensor held over all images. Bin i counts values in [(first_bin + i) * w, (first_bin + i + 1) * w), w = 2**exponent."""
+    """What one tensor held over all images.
+
+    Bin i counts the values from (first_bin + i) * width up to the next bin's, width = 2**exponent.
+    """
 
     minimum: float
     maximum: float
@@ -111,8 +115,8 @@ class Accumulator:
         if not self.elements:
             raise ValueError("no values were added")
         return TensorStats(
-            minimum=self.minimum, maximum=self.maximum, elements=self.elements, exponent=self.exponent, first_bin=self.first_bin,
-            counts=self.counts,
+            minimum=self.minimum, maximum=self.maximum, elements=self.elements, exponent=self.exponent,
+            first_bin=self.first_bin, counts=self.counts,
         )  # fmt: skip
 
     def _coarsen(self, exponent: int) -> None:

@@ -77,7 +77,7 @@ def _place_openvino(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Pla
     if scheme.variant == "fast":
         for node in compute:
             output = node.outputs[0]
-            uses = output.uses()
+            uses = tuple(output.uses())
             if len(uses) == 1 and _int8_gains(uses[0].node, output, wanted, int8):
                 _want(wanted, output)
 
@@ -90,7 +90,7 @@ def _place_openvino(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Pla
         sites.append(ActivationSite(tensor=name, params=params, float_consumers=keep))
     return Placement(
         activations=tuple(sites),
-        weights=tuple(WeightSite(node=str(n.name), tensor=str(n.inputs[1].name), axis=_weight_axis(n)) for n in compute),
+        weights=tuple(WeightSite(node=str(n.name), tensor=_weight_name(n), axis=_weight_axis(n)) for n in compute),
         int8_nodes=tuple(str(node.name) for node in compute),
     )
 
@@ -101,6 +101,12 @@ def _is_quantizable(node: ir.Node) -> bool:
 
 def _kept_float(node: ir.Node, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatchcase(node.name or "", pattern) for pattern in patterns)
+
+
+def _weight_name(node: ir.Node) -> str:
+    weight = node.inputs[1]
+    assert weight is not None
+    return str(weight.name)
 
 
 def _weight_axis(node: ir.Node) -> int:
@@ -130,11 +136,11 @@ def _resize_interpolates(node: ir.Node) -> bool:
 
 def _producer_type(value: ir.Value | None) -> str | None:
     producer = value.producer() if value is not None else None
-    return producer.op_type if producer is not None else None
+    return None if producer is None else producer.op_type
 
 
 def _int8_source(value: ir.Value | None, int8: set[int]) -> bool:
-    """Whether an INT8 convolution gives this tensor, directly or through Relu and a residual Add: its kernel can write uint8."""
+    """Whether an INT8 convolution gives this tensor, directly or through Relu and Add: its kernel can write uint8."""
     producer = value.producer() if value is not None else None
     if producer is None:
         return False

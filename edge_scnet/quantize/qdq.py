@@ -19,17 +19,17 @@ def write_qdq(model: ir.Model, placement: Placement, *, weight_bits: int) -> ir.
 
     Biases stay float: OpenVINO folds them, and TensorRT refuses INT32 biases with a DequantizeLinear.
     """
-    ir = require("onnx_ir", extra="quantize")
-    result: ir.Model = ir.serde.deserialize_model(ir.serde.serialize_model(model))
+    ir_module = require("onnx_ir", extra="quantize")
+    result: ir.Model = ir_module.serde.deserialize_model(ir_module.serde.serialize_model(model))
     graph = result.graph
     values = {v.name: v for v in graph.inputs} | {v.name: v for node in graph for v in node.outputs}
     nodes = {node.name: node for node in graph}
     for activation in placement.activations:
         value = values[activation.tensor]
-        scale = _constant(ir, graph, f"{activation.tensor}_scale", np.float32(activation.params.scale))
-        zero = _constant(ir, graph, f"{activation.tensor}_zero_point", np.uint8(activation.params.zero_point))
-        quantize = ir.node("QuantizeLinear", [value, scale, zero], name=f"{activation.tensor}/Q")
-        dequantize = ir.node("DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{activation.tensor}/DQ")
+        scale = _constant(graph, f"{activation.tensor}_scale", np.float32(activation.params.scale))
+        zero = _constant(graph, f"{activation.tensor}_zero_point", np.uint8(activation.params.zero_point))
+        quantize = ir_module.node("QuantizeLinear", [value, scale, zero], name=f"{activation.tensor}/Q")
+        dequantize = ir_module.node("DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{activation.tensor}/DQ")
         quantize.outputs[0].name, dequantize.outputs[0].name = f"{activation.tensor}_q", f"{activation.tensor}_dq"
         for use in tuple(value.uses()):
             if use.node.name not in activation.float_consumers:
@@ -42,12 +42,14 @@ def write_qdq(model: ir.Model, placement: Placement, *, weight_bits: int) -> ir.
             graph.insert_after(producer, [quantize, dequantize])
     for site in placement.weights:
         node = nodes[site.node]
-        weights = graph.initializers[site.tensor].const_value.numpy()
+        stored = graph.initializers[site.tensor].const_value
+        assert stored is not None
+        weights = stored.numpy()
         codes, scales = quantize_weights(weights, axis=site.axis, bits=weight_bits)
-        code_value = _constant(ir, graph, f"{site.tensor}_int8", codes)
-        scale = _constant(ir, graph, f"{site.tensor}_scale", scales)
-        zero = _constant(ir, graph, f"{site.tensor}_zero_point", np.zeros(scales.shape, np.int8))
-        dequantize = ir.node(
+        code_value = _constant(graph, f"{site.tensor}_int8", codes)
+        scale = _constant(graph, f"{site.tensor}_scale", scales)
+        zero = _constant(graph, f"{site.tensor}_zero_point", np.zeros(scales.shape, np.int8))
+        dequantize = ir_module.node(
             "DequantizeLinear", [code_value, scale, zero], attributes={"axis": site.axis}, name=f"{site.tensor}/DQ"
         )
         dequantize.outputs[0].name = f"{site.tensor}_dq"
@@ -58,7 +60,7 @@ def write_qdq(model: ir.Model, placement: Placement, *, weight_bits: int) -> ir.
     return result
 
 
-def _constant(ir: object, graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:
+def _constant(graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:
     module = require("onnx_ir", extra="quantize")
     tensor = module.tensor(np.asarray(array), name=name)
     value: ir.Value = module.Value(name=name, const_value=tensor, shape=tensor.shape, type=module.TensorType(tensor.dtype))

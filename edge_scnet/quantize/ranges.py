@@ -100,9 +100,11 @@ def quantize_weights(weights: np.ndarray, *, axis: int, bits: int) -> tuple[np.n
 
 
 def _codes(flat: np.ndarray, scales: np.ndarray, largest: int) -> np.ndarray:
-    return np.clip(np.rint(flat / scales[:, None]), -largest, largest)
+    codes: np.ndarray = np.clip(np.rint(flat / scales[:, None]), -largest, largest)
+    return codes
 
 
 def _channel_error(flat: np.ndarray, scales: np.ndarray, largest: int) -> np.ndarray:
     difference = flat - _codes(flat, scales, largest) * scales[:, None]
-    return np.einsum("ij,ij->i", difference, difference)
+    error: np.ndarray = np.einsum("ij,ij->i", difference, difference)
+    return error
