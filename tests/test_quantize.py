@@ -1,0 +1,264 @@
+"""Calibration statistics, thresholds, placement and Q/DQ writing, on small graphs and on the bundled model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import helper, numpy_helper
+
+from edge_scnet import dataset, export, zoo
+from edge_scnet.errors import ArtifactError, DataError
+from edge_scnet.metrics import sqnr_db
+from edge_scnet.quantize import calibrate, placement, qdq, ranges
+from edge_scnet.target import QuantScheme
+from tests.conftest import Built
+
+FAST = QuantScheme(placement="openvino", variant="fast")
+ACCURATE = QuantScheme(placement="openvino", variant="accurate")
+
+
+def stats_of(values: np.ndarray, chunks: list[np.ndarray] | None = None) -> calibrate.TensorStats:
+    accumulator = calibrate.Accumulator()
+    for chunk in [values] if chunks is None else chunks:
+        accumulator.add(chunk.astype(np.float32))
+    return accumulator.stats()
+
+
+def same(a: calibrate.TensorStats, b: calibrate.TensorStats) -> bool:
+    scalars = [(s.minimum, s.maximum, s.elements, s.exponent, s.first_bin) for s in (a, b)]
+    return scalars[0] == scalars[1] and np.array_equal(a.counts, b.counts)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_statistics_do_not_depend_on_order_or_chunking(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(seed)
+    spread = 10.0 ** rng.uniform(-6, 6)
+    values = (rng.standard_normal(4000) * spread * rng.choice([1, 1, 1, 30], 4000)).astype(np.float32)
+    whole = stats_of(values)
+    assert whole.counts.sum() == whole.elements == 4000
+    for limit in (1, 64, 1 << 17):
+        monkeypatch.setattr(calibrate, "_CHUNK_ELEMENTS", limit)
+        shuffled = rng.permutation(values)
+        cuts = np.sort(rng.integers(1, 4000, size=7))
+        assert same(whole, stats_of(values, np.split(shuffled, cuts)))
+
+
+def test_bins_hold_the_values_that_lie_in_them() -> None:
+    values = np.array([-1.0, -0.25, 0.0, 0.1, 0.5, 1.0, 3.999], np.float32)
+    stats = stats_of(values)
+    assert stats.counts.size <= calibrate.MAX_BINS
+    for value in values:
+        index = int(np.floor(value / stats.bin_width)) - stats.first_bin
+        expected = np.count_nonzero(np.floor(values / stats.bin_width) == np.floor(value / stats.bin_width))
+        assert stats.counts[index] == expected
+
+
+def test_a_constant_tensor_and_a_zero_tensor_have_statistics() -> None:
+    assert stats_of(np.zeros(10)).maximum == 0.0
+    assert stats_of(np.full(10, 7.5)).counts.sum() == 10
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(bad: float) -> None:
+    with pytest.raises(DataError, match="NaN or infinity"):
+        stats_of(np.array([0.0, bad, 1.0]))
+
+
+def test_calibration_is_the_same_for_every_batch_size_and_order(built: Built) -> None:
+    spec = zoo.MODELS[zoo.DEFAULT_MODEL]
+    samples = dataset.open_samples(built.calib, model=spec, role="calibration")
+    images = dataset.load(samples, spec, range(24))
+    model = built.folder / "model.onnx"
+
+    def run(chunks: list[np.ndarray]) -> calibrate.Ranges:
+        return calibrate.calibrate(model, chunks, expected_images=24, samples_hash="x")
+
+    reference = run([images])
+    others = [run(np.split(images, 24)), run([images[::-1]]), run([images[:5], images[5:]])]
+    for other in others:
+        assert all(same(stats, other.tensors[name]) for name, stats in reference.tensors.items())
+    assert reference.images == 24
+
+
+def test_calibration_says_when_images_are_missing(built: Built) -> None:
+    with pytest.raises(DataError, match="2 calibration images were read, 3 were listed"):
+        calibrate.calibrate(
+            built.folder / "model.onnx", [np.zeros((2, 1, 28, 28), np.float32)], expected_images=3, samples_hash="x"
+        )
+
+
+def test_ranges_file_round_trips_and_refuses_others(tmp_path: Path) -> None:
+    original = calibrate.Ranges(
+        tensors={"a": stats_of(np.arange(10.0)), "b/Relu": stats_of(np.zeros(3))}, images=2, model_sha256="m", samples_hash="s"
+    )
+    path = tmp_path / "ranges.npz"
+    calibrate.save_ranges(original, path)
+    loaded = calibrate.load_ranges(path)
+    assert (loaded.images, loaded.model_sha256, loaded.samples_hash) == (2, "m", "s")
+    assert all(same(stats, loaded.tensors[name]) for name, stats in original.tensors.items())
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ArtifactError, match="not a file of calibration statistics"):
+        calibrate.load_ranges(path)
+
+
+def test_percentile_cuts_the_tails_evenly_and_never_the_zeros_of_relu() -> None:
+    rng = np.random.default_rng(0)
+    signed = rng.standard_normal(200_000)
+    low, high = ranges.percentile(stats_of(signed), 99.0)
+    assert low == pytest.approx(np.percentile(signed, 0.5), abs=0.02)
+    assert high == pytest.approx(np.percentile(signed, 99.5), abs=0.02)
+    after_relu = np.maximum(signed, 0)
+    low, high = ranges.percentile(stats_of(after_relu), 99.0)
+    assert low == 0.0
+    assert high == pytest.approx(np.percentile(after_relu, 99.5), abs=0.02)
+    assert ranges.percentile(stats_of(signed), 100.0) == (signed.astype(np.float32).min(), signed.astype(np.float32).max())
+
+
+def test_one_outlier_moves_minmax_but_not_the_percentile() -> None:
+    values = np.append(np.random.default_rng(0).uniform(0, 1, 1_000_000), 100.0)
+    stats = stats_of(values)
+    assert ranges.thresholds(stats, "minmax", 99.99)[1] == 100.0
+    assert ranges.thresholds(stats, "percentile", 99.99)[1] < 1.05
+
+
+@pytest.mark.parametrize(("low", "high", "zero_point"), [(0.0, 4.0, 0), (0.5, 4.0, 0), (-4.0, 0.0, 255), (-1.0, 3.0, 64)])
+def test_uint8_parameters_hold_zero_exactly_and_cut_neither_end(low: float, high: float, zero_point: int) -> None:
+    params = ranges.uint8_params(low, high)
+    assert params.zero_point == zero_point
+    assert -params.zero_point * params.scale <= min(low, 0.0) + 1e-6
+    assert (255 - params.zero_point) * params.scale >= high - 1e-6
+
+
+def test_a_tensor_of_zeros_gets_a_positive_scale() -> None:
+    assert ranges.uint8_params(0.0, 0.0).scale > 0
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(8, 127), (7, 64)])
+def test_weight_codes_stay_within_their_bits_and_close_to_the_weights(bits: int, largest: int) -> None:
+    weights = np.random.default_rng(0).standard_normal((16, 8, 3, 3)).astype(np.float32)
+    weights[3] = 0.0
+    codes, scales = ranges.quantize_weights(weights, axis=0, bits=bits)
+    assert codes.dtype == np.int8 and np.abs(codes.astype(int)).max() <= largest
+    assert (scales > 0).all() and not codes[3].any()
+    restored = codes * scales[:, None, None, None]
+    plain = np.abs(weights).reshape(16, -1).max(axis=1) / largest
+    plain_restored = np.rint(weights / np.maximum(plain, 1e-9)[:, None, None, None]) * plain[:, None, None, None]
+    # scales are chosen by error: never worse than by the peak
+    assert ((weights - restored) ** 2).sum() <= ((weights - plain_restored) ** 2).sum()
+
+
+def test_weight_axis_one_gives_one_scale_a_column() -> None:
+    weights = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
+    codes, scales = ranges.quantize_weights(weights, axis=1, bits=8)
+    assert scales.shape == (7,) and codes.shape == (5, 7)
+    assert np.abs(codes * scales - weights).max() <= scales.max() * 0.51 + 0.2 * np.abs(weights).max()
+
+
+def placed(built: Built, scheme: QuantScheme) -> tuple[ir.Model, placement.Placement]:
+    model = ir.load(built.folder / "model.onnx")
+    return model, placement.place(model, calibrate.load_ranges(built.folder / "ranges.npz"), scheme)
+
+
+def test_placement_of_the_self_calibrated_block(built: Built) -> None:
+    _, fast = placed(built, FAST)
+    sites = {site.tensor: site for site in fast.activations}
+    block = "layer2.1"
+    # inputs of the convolutions, one uint8 Q after the Concat, none on its inputs
+    for tensor in (f"{block}.scconv/Mul", f"{block}.scconv.k2.0/AveragePool", f"{block}/Concat"):
+        assert tensor in sites
+    # the fast variant's three: before the Resize, the gate's product, the residual
+    assert {f"{block}.scconv.k2.1", f"{block}.scconv.k3.0", f"{block}.conv3"} <= sites.keys()
+    # never: the gate itself, the Resize's output
+    assert not {f"{block}.scconv/Sigmoid", f"{block}.scconv/Resize", f"{block}.scconv/Add"} & sites.keys()
+    _, accurate = placed(built, ACCURATE)
+    missing = sites.keys() - {site.tensor for site in accurate.activations}
+    assert {f"{block}.scconv.k2.1", f"{block}.scconv.k3.0", f"{block}.conv3"} <= missing
+    assert len(accurate.activations) < len(fast.activations)
+
+
+def test_everything_after_relu_has_zero_point_zero(built: Built) -> None:
+    _, fast = placed(built, FAST)
+    after_relu = [site for site in fast.activations if "/Relu" in site.tensor or "/Concat" in site.tensor]
+    assert len(after_relu) > 20
+    assert all(site.params.zero_point == 0 for site in after_relu)
+
+
+def test_average_pools_of_avd_are_quantized_before_and_the_concat_once_after(built: Built) -> None:
+    model, fast = placed(built, FAST)
+    sites = {site.tensor for site in fast.activations}
+    pools = [n for n in model.graph if n.op_type == "AveragePool" and "avd_layer" in export.module_of(n)]
+    assert len(pools) == 4
+    for pool in pools:
+        assert pool.inputs[0] is not None and pool.inputs[0].name in sites
+        assert pool.outputs[0].name not in sites
+
+
+def test_keep_float_leaves_the_named_modules_out(built: Built) -> None:
+    scheme = QuantScheme(placement="openvino", keep_float=("layer3.*", "fc"))
+    _, some = placed(built, scheme)
+    assert some.int8_nodes and not any(name.startswith(("layer3.", "fc")) for name in some.int8_nodes)
+
+
+def test_written_graph_is_valid_and_close_to_float(built: Built) -> None:
+    model, fast = placed(built, FAST)
+    spec = zoo.MODELS[zoo.DEFAULT_MODEL]
+    samples = dataset.open_samples(built.evaluation, model=spec, role="evaluation")
+    images = dataset.load(samples, spec, range(32))
+    batches = np.split(images, 32)
+    reference = np.concatenate([run[0] for run in export.run_onnx(model, batches)])
+    found = {}
+    for bits in (7, 8):
+        written = qdq.write_qdq(model, fast, weight_bits=bits)
+        onnx.checker.check_model(ir.serde.serialize_model(written), full_check=True)
+        found[bits] = sqnr_db(reference, np.concatenate([run[0] for run in export.run_onnx(written, batches)]))
+    assert found[7] is not None and found[8] is not None
+    assert found[7] > 25 and found[8] > found[7]
+
+
+def test_written_weights_are_int8_and_biases_stay_float(built: Built) -> None:
+    written = ir.load(built.folder / "model.qdq.onnx")
+    for node in written.graph:
+        if node.op_type == "Conv":
+            weights, bias = node.inputs[1], node.inputs[2]
+            assert weights is not None and weights.producer() is not None and weights.producer().op_type == "DequantizeLinear"
+            assert weights.producer().inputs[0].dtype == ir.DataType.INT8
+            assert bias is not None and bias.is_initializer() and bias.dtype == ir.DataType.FLOAT
+    assert (built.folder / "model.qdq.onnx").stat().st_size < (built.folder / "model.onnx").stat().st_size
+
+
+def signed_pool_model() -> onnx.ModelProto:
+    """conv -> (signed) -> padded average pool and convolution: the pool must see the float tensor."""
+    rng = np.random.default_rng(0)
+    weights = [numpy_helper.from_array(rng.standard_normal((4, 4, 3, 3)).astype(np.float32), name) for name in ("w1", "w2", "w3")]
+    nodes = [
+        helper.make_node("Conv", ["input", "w1"], ["a"], pads=[1] * 4, name="first"),
+        helper.make_node("AveragePool", ["a"], ["p"], kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1, name="pool"),
+        helper.make_node("Conv", ["p", "w2"], ["b"], pads=[1] * 4, name="second"),
+        helper.make_node("Conv", ["a", "w3"], ["c"], pads=[1] * 4, name="third"),
+        helper.make_node("Concat", ["b", "c"], ["logits"], axis=1, name="join"),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("input", 1, [1, 4, 8, 8])],
+        [helper.make_tensor_value_info("logits", 1, [1, 8, 8, 8])], weights,
+    )  # fmt: skip
+    return onnx.shape_inference.infer_shapes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
+
+
+def test_a_padded_pool_on_a_signed_tensor_reads_the_float_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(signed_pool_model(), path)
+    images = np.random.default_rng(1).standard_normal((8, 4, 8, 8)).astype(np.float32)
+    statistics = calibrate.calibrate(path, [images], expected_images=8, samples_hash="x")
+    model = ir.load(path)
+    result = placement.place(model, statistics, FAST)
+    site = next(site for site in result.activations if site.tensor == "a")
+    assert site.params.zero_point != 0 and site.float_consumers == ("pool",)
+    written = qdq.write_qdq(model, result, weight_bits=7)
+    pool = next(node for node in written.graph if node.name == "pool")
+    assert pool.inputs[0].name == "a"
+    third = next(node for node in written.graph if node.name == "third")
+    assert third.inputs[0].name == "a_dq"
