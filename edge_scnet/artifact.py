@@ -120,15 +120,21 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
     write_text(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
 
 
+_JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: (int, float), bool: bool, dict: dict, tuple: list}
+
+
 def record_from_json(kind: Any, value: Any) -> Any:
     """JSON back to a record, by its annotations: nested records, tuples of them, and dicts of them.
 
     Raises:
-        KeyError, TypeError: a field is missing or has another shape.
+        KeyError, TypeError: a field is missing, or has another type.
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return None if value is None else record_from_json(next(arm for arm in arguments if arm is not type(None)), value)
+    wanted = _JSON_TYPES.get(origin or kind)
+    if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool)):
+        raise TypeError(f"{json.dumps(value)[:80]} stands where {getattr(kind, '__name__', kind)} is needed")
     if origin is tuple:
         return tuple(record_from_json(arguments[0], item) for item in value)
     if origin is dict:
@@ -164,6 +170,22 @@ def load_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{path} is incomplete: {error}", hint="build again: edge-scnet build") from error
 
 
+def without_stale(manifest: Manifest) -> Manifest:
+    """The manifest less the artifacts that were made of files which have been made anew since."""
+    kept = dict(manifest.artifacts)
+    while True:
+        stale = [
+            name
+            for name, entry in kept.items()
+            for parent, sha256 in entry.parents.items()
+            if parent in manifest.artifacts and (parent not in kept or kept[parent].sha256 != sha256)
+        ]
+        if not stale:
+            break
+        kept = {name: entry for name, entry in kept.items() if name not in stale}
+    return replace(manifest, artifacts=kept)
+
+
 def verify(folder: Path, artifact: Artifact) -> Path:
     """The artifact's path, its content checked against the manifest.
 
@@ -172,7 +194,10 @@ def verify(folder: Path, artifact: Artifact) -> Path:
     """
     # a manifest may come from anywhere: its names must not leave its folder
     if Path(artifact.file).name != artifact.file:
-        raise ArtifactError(f"{folder / MANIFEST} names {artifact.file!r}, which is not a plain file name")
+        raise ArtifactError(
+            f"{folder / MANIFEST} names {artifact.file!r}, which is not a plain file name",
+            hint="build again: edge-scnet build",
+        )
     path = folder / artifact.file
     if not path.is_file():
         raise ArtifactError(f"{path} is missing", hint="build again: edge-scnet build")

@@ -134,12 +134,13 @@ def _complete_model(incomplete: str) -> list[str]:
 Model = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODEL]",
+        metavar="MODEL",
         help="A zoo name, a .pth/.pt/.safetensors (with --arch), an .onnx, or package.module:factory.",
         autocompletion=_complete_model,
     ),
 ]
 Target = Annotated[str, typer.Option("--target", "-t", help="A target's name or .toml file.", autocompletion=_complete_target)]
+Built = Annotated[Path, typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one.")]
 Calib = Annotated[Path | None, typer.Option("--calib", metavar="DIR", help="Calibration images (training data).")]
 Eval = Annotated[Path | None, typer.Option("--eval", metavar="DIR", help="Evaluation images, in class folders or flat.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Parent of the build folders. Default: build.")]
@@ -150,7 +151,10 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that
 IgnoreLabels = Annotated[bool, typer.Option("--ignore-labels", help="Evaluate without labels: agreement and SQNR only.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Seconds = Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="Timed seconds per engine.")]
-MaxDrop = Annotated[float | None, typer.Option("--max-drop", metavar="PP", help="Highest loss of top-1 in percentage points.")]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option("--max-drop", min=0, max=100, metavar="PP", help="Highest loss of top-1 in percentage points."),
+]
 Arch = Annotated[str | None, typer.Option("--arch", help="Architecture of a checkpoint, such as scnet50.")]
 NumClasses = Annotated[int | None, typer.Option("--num-classes", min=1, help="Classes of a checkpoint.")]
 Channels = Annotated[int | None, typer.Option("--channels", min=1, max=4, help="Input channels.")]
@@ -234,8 +238,9 @@ def _show_report(result: BuildResult, *, as_json: bool) -> None:
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
         console.print(table(report))
         color = {0: "green", 10: "red"}.get(result.exit_code, "yellow")
-        console.print(f"[{color}]{report.verdict}[/{color}]", soft_wrap=True)
-        console.print(f"files: {result.folder}/", soft_wrap=True)
+        # names and paths may hold brackets, which are markup to rich
+        console.print(report.verdict, style=color, markup=False, soft_wrap=True)
+        console.print(f"files: {result.folder}/", markup=False, soft_wrap=True)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -272,7 +277,7 @@ _stage_command("compile", "Everything but the measuring: the engines, proven to 
 
 @command("profile")
 def profile(
-    path: Annotated[Path, typer.Argument(help="A build folder, or an engine or ONNX file in one.")],
+    path: Built,
     evaluation: Eval = None, seconds: Seconds = 3.0, max_drop: MaxDrop = None, skip_bad: SkipBad = False,
     ignore_labels: IgnoreLabels = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -292,7 +297,7 @@ def profile(
 
 @command("predict")
 def predict(
-    path: Annotated[Path, typer.Argument(help="A build folder, or an engine or ONNX file in one.")],
+    path: Built,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
     as_json: AsJson = False,

@@ -72,7 +72,10 @@ class Bars:
         self._lines.done(result, reused=reused)
 
     def warn(self, message: str) -> None:
-        self._console.print(f"[yellow]warning:[/yellow] {message}", markup=True)
+        from rich.text import Text
+
+        # messages quote file names, and brackets in them are markup to rich
+        self._console.print(Text("warning:", style="yellow"), Text(message), soft_wrap=True)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -16,14 +16,14 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_scnet import __version__, artifact, dataset, environment, gate
+from edge_scnet import __version__, artifact, dataset, environment, gate, images
 from edge_scnet.artifact import Artifact, Manifest
 from edge_scnet.backends import backend_of, usable_backend
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.dataset import SampleSet
 from edge_scnet.errors import ArtifactError, BackendError, DataError
-from edge_scnet.metrics import accuracy_stats
-from edge_scnet.profiling import EngineFile, Measurement, measure
+from edge_scnet.metrics import AccuracyStats, accuracy_stats, output_stats
+from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
 from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, save_report, verdict
 from edge_scnet.target import TargetSpec, from_dict
 
@@ -31,6 +31,7 @@ FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
 ENGINE, FLOAT_ENGINE = "model", "model-fp32"
 REPORT = "report.json"
 _CONVOLUTION_KINDS = ("Convolution",)
+_KINDS = ("onnx", "openvino-ir")  # of artifacts that a runtime opens
 
 
 class Events(Protocol):
@@ -79,9 +80,9 @@ class Prediction:
 
 
 def profile(
-    path: Path,
+    path: Path | str,
     *,
-    evaluation: Path | None = None,
+    evaluation: Path | str | None = None,
     seconds: float = 3.0,
     max_drop_pp: float | None = None,
     skip_bad: bool = False,
@@ -95,35 +96,38 @@ def profile(
         TargetError: the engine was built for a higher instruction set than this machine has.
     """
     events = events or Silent()
-    folder, manifest, chosen = open_build(path)
+    folder, manifest, chosen = open_build(Path(path))
     target = _target_of(manifest, max_drop_pp)
     engines = engine_files(folder, manifest)
     if chosen is not None:
         engines = _chosen_engines(folder, manifest, chosen, engines)
     spec = manifest.model
-    where = evaluation or (Path(manifest.evaluation) if manifest.evaluation else None)
+    where = Path(evaluation) if evaluation else (Path(manifest.evaluation) if manifest.evaluation else None)
     if where is None and spec.dataset:
         where = dataset.bundled_sets(spec.dataset)[1]
     samples = None
     if where is not None:
         samples = dataset.open_samples(where, model=spec, role="evaluation", skip_bad=skip_bad, ignore_labels=ignore_labels)
+        for message in dataset.check_counts(samples, role="evaluation"):
+            events.warn(message)
     report, code = measure_and_judge(folder, manifest, engines, samples, seconds, {}, target, events, save=chosen is None)
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
 
 
-def predict(path: Path, images: Sequence[Path], *, top: int = 5) -> list[Prediction]:
+def predict(path: Path | str, image_files: Sequence[Path | str], *, top: int = 5) -> list[Prediction]:
     """Top-k classes of images through an engine, with the preprocessing it was built with.
 
     Raises:
         ArtifactError, TargetError: as `profile`. DataError: an image that cannot be read, named.
     """
-    folder, manifest, chosen = open_build(path)
+    folder, manifest, chosen = open_build(Path(path))
+    files = [Path(image) for image in image_files]
     engine = _engine_of(folder, manifest, chosen or _first_engine(manifest))
     spec = manifest.model
-    inputs = [dataset.read_image(image, spec) for image in images]
+    inputs = [images.read_image(file, spec) for file in files]
     predictions = []
     with usable_backend(engine.runtime).open(engine.path, engine.options) as session:
-        for image, pixels in zip(images, inputs, strict=True):
+        for image, pixels in zip(files, inputs, strict=True):
             scores = np.array(session.infer(np.repeat(pixels[None], session.input_shape[0], axis=0))[0])
             if scores.ndim != 2:
                 raise ArtifactError(
@@ -150,8 +154,8 @@ def open_build(path: Path) -> tuple[Path, Manifest, Artifact | None]:
     if path.is_dir():
         return folder, manifest, None
     entry = manifest.artifacts.get(path.name)
-    if entry is None or entry.kind not in ("onnx", "openvino-ir"):
-        known = ", ".join(name for name, a in manifest.artifacts.items() if a.kind in ("onnx", "openvino-ir"))
+    if entry is None or entry.kind not in _KINDS:
+        known = ", ".join(name for name, a in manifest.artifacts.items() if a.kind in _KINDS)
         raise ArtifactError(
             f"{path} is not an engine of its manifest; it knows: {known or 'none'}", hint=f"edge-scnet profile {folder}"
         )
@@ -174,7 +178,12 @@ def measure_and_judge(
     if int8 is not None and int8.accuracy is not None:
         gates = target.gates
         findings.append(
-            gate.judge_accuracy(int8.accuracy, max_drop_pp=gates.max_drop_pp, min_agreement_percent=gates.min_agreement_percent)
+            gate.judge_accuracy(
+                int8.accuracy,
+                max_drop_pp=gates.max_drop_pp,
+                min_agreement_percent=gates.min_agreement_percent,
+                min_sqnr_db=gates.min_sqnr_db,
+            )
         )
     evaluation = None
     if samples is not None:
@@ -184,8 +193,10 @@ def measure_and_judge(
     stage_seconds = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
     report = RunReport(
         schema=SCHEMA, created_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), model=spec.name, target=target.name, engines=tuple(rows),
-        evaluation=evaluation, findings=tuple(findings), verdict=verdict(rows, findings), stage_seconds=stage_seconds,
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), model=spec.name, target=target.name, batch=target.batch,
+        engines=tuple(rows),
+        evaluation=evaluation, findings=tuple(findings), verdict=verdict(rows, findings, batch=target.batch),
+        stage_seconds=stage_seconds,
         environment={**environment.collect().to_dict(), "edge_scnet": __version__},
     )  # fmt: skip
     if save:
@@ -196,20 +207,8 @@ def measure_and_judge(
 
 def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samples: SampleSet | None) -> EngineReport:
     accuracy = None
-    if samples is not None:
-        logits, expected = measured.logits[0], reference.logits[0]
-        if not np.isfinite(logits).all():
-            raise BackendError(f"{engine.name}: {engine.path.name} gives NaN or infinity on the evaluation images")
-        if samples.labels is not None and logits.ndim != 2:
-            raise DataError(
-                f"the evaluation set has labels, but the model is no classifier: its output has {logits.ndim} dimensions",
-                hint="pass --ignore-labels",
-            )
-        if samples.labels is not None and max(samples.labels) >= logits.shape[1]:
-            raise DataError(
-                f"the labels reach {max(samples.labels)}, the model has {logits.shape[1]} classes", hint="pass --ignore-labels"
-            )
-        accuracy = accuracy_stats(logits, expected, samples.labels)
+    if samples is not None and measured.outputs is not None and reference.outputs is not None:
+        accuracy = _accuracy(engine, measured.outputs, reference.outputs, samples)
     convolutions = Counter(layer.precision for layer in measured.layers if layer.kind in _CONVOLUTION_KINDS)
     others = Counter(layer.precision for layer in measured.layers if layer.kind not in _CONVOLUTION_KINDS)
     return EngineReport(
@@ -218,6 +217,24 @@ def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samp
         load_seconds=measured.load_seconds, warm_up_seconds=measured.warm_up_seconds, latency=measured.latency,
         speedup=measured.ratio, throughput_per_second=measured.throughput_per_second, memory=measured.memory, accuracy=accuracy,
     )  # fmt: skip
+
+
+def _accuracy(engine: EngineFile, outputs: Outputs, reference: Outputs, samples: SampleSet) -> AccuracyStats:
+    if not outputs.finite:
+        raise BackendError(f"{engine.name}: {engine.path.name} gives NaN or infinity on the evaluation images")
+    if outputs.logits is None or reference.logits is None:
+        if samples.labels is not None:
+            raise DataError(
+                "the evaluation set has labels, but the model is no classifier: its first output is not images x classes",
+                hint="pass --ignore-labels",
+            )
+        return output_stats(len(samples), signal_power=outputs.signal_power, noise_power=outputs.noise_power)
+    if samples.labels is not None and max(samples.labels) >= outputs.logits.shape[1]:
+        raise DataError(
+            f"the labels reach {max(samples.labels)}, the model has {outputs.logits.shape[1]} classes",
+            hint="pass --ignore-labels",
+        )
+    return accuracy_stats(outputs.logits, reference.logits, samples.labels)
 
 
 def engine_files(folder: Path, manifest: Manifest) -> list[EngineFile]:
@@ -238,13 +255,19 @@ def _chosen_engines(folder: Path, manifest: Manifest, chosen: Artifact, engines:
 
 
 def _engine_of(folder: Path, manifest: Manifest, entry: Artifact) -> EngineFile:
+    if entry.kind not in _KINDS:
+        raise ArtifactError(f"{folder / entry.file} is of kind {entry.kind!r}; engines are {', '.join(_KINDS)}")
     precision = str(entry.facts.get("precision", ""))
     if precision == "int8" and entry.kind != "onnx":
         # below its floor the engine's 8-bit weights would saturate without a word
         environment.check_floor(manifest.floor, what=str(folder / entry.file))
     path = artifact.verify(folder, entry)
     size = entry.size_bytes
-    if (weights := manifest.artifacts.get(path.stem + ".bin")) is not None and entry.kind == "openvino-ir":
+    if entry.kind == "openvino-ir":
+        if (weights := manifest.artifacts.get(path.stem + ".bin")) is None:
+            raise ArtifactError(
+                f"{folder / artifact.MANIFEST} does not list the weights of {path.name}", hint="build again: edge-scnet build"
+            )
         artifact.verify(folder, weights)
         size += weights.size_bytes
     threads = int(manifest.target.get("threads", 0))

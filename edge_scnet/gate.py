@@ -31,7 +31,9 @@ class Finding:
     exit_code: int
 
 
-def judge_accuracy(stats: AccuracyStats, *, max_drop_pp: float, min_agreement_percent: float | None) -> Finding:
+def judge_accuracy(
+    stats: AccuracyStats, *, max_drop_pp: float, min_agreement_percent: float | None, min_sqnr_db: float | None = None
+) -> Finding:
     """Has the engine lost more accuracy against its reference than allowed?
 
     With labels: the paired drop of top-1. It passes when the upper end of its one-sided 95 % interval is within the limit,
@@ -41,9 +43,14 @@ def judge_accuracy(stats: AccuracyStats, *, max_drop_pp: float, min_agreement_pe
     Without labels: the share of images whose first class differs from the reference's, against 100 - `min_agreement_percent`,
     with Wilson's one-sided bounds. An image that the reference has right and the engine wrong has two different first classes,
     so whatever the labels are, the drop of top-1 is at most this share.
+
+    Without classes at all (feature maps): the SQNR against `min_sqnr_db`. It has no interval, and no limit by default: how much
+    a detector's head bears is its owner's to say.
     """
     if stats.drop_pp is not None:
         return _judge_drop(stats, max_drop_pp)
+    if stats.agreement_percent is None:
+        return _judge_sqnr(stats, min_sqnr_db)
     if min_agreement_percent is None:
         return _finding(
             "agreement", stats.agreement_percent, None, "%", "inconclusive",
@@ -83,7 +90,20 @@ def _judge_drop(stats: AccuracyStats, limit: float) -> Finding:
     return _finding("top-1 drop", drop, limit, "pp", verdict, message)
 
 
+def _judge_sqnr(stats: AccuracyStats, minimum: float | None) -> Finding:
+    words = "exact" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f} dB"
+    seen = f"The outputs are no classes; their SQNR is {words} on {stats.images:,} images"
+    if minimum is None:
+        message = f"{seen}, and no lower limit is set (gates.min_sqnr_db of the target)."
+        return _finding("SQNR", stats.sqnr_db, None, "dB", "inconclusive", message)
+    good = stats.sqnr_db is None or stats.sqnr_db >= minimum
+    message = f"{seen}, {'within' if good else 'below'} the limit of {minimum:g} dB."
+    return _finding("SQNR", stats.sqnr_db, minimum, "dB", "pass" if good else "fail", message)
+
+
 def _judge_agreement(stats: AccuracyStats, minimum: float) -> Finding:
+    if stats.agreeing is None:
+        raise ValueError("statistics without agreement")
     differing = stats.images - stats.agreeing
     low, high = wilson_bounds(differing, stats.images, z=Z_ONE_SIDED_95)
     allowed = (100.0 - minimum) / 100.0

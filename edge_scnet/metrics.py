@@ -48,9 +48,9 @@ class AccuracyStats:
     top1_percent: float | None
     top5_percent: float | None  # also None with fewer than 6 classes
     reference_top1_percent: float | None
-    agreement_percent: float  # images whose first class is the reference's
-    agreeing: int
-    sqnr_db: float | None  # of the logits; None: identical
+    agreement_percent: float | None  # images whose first class is the reference's; None where outputs are no classes
+    agreeing: int | None
+    sqnr_db: float | None  # of the outputs; None: identical
     lost: int | None  # reference right, this wrong
     won: int | None  # reference wrong, this right
     drop_pp: float | None  # reference top-1 minus this one's, in percentage points
@@ -172,6 +172,23 @@ def accuracy_stats(
         drop_upper95_pp=100.0 * upper95,
         mcnemar_p=mcnemar_p(lost, won),
     )
+
+
+def output_stats(images: int, *, signal_power: float, noise_power: float) -> AccuracyStats:
+    """An engine without classes (a backbone's feature maps): the SQNR over all its outputs together, nothing else.
+
+    Args:
+        signal_power: sum of squares of the reference's outputs over all images.
+        noise_power: sum of squares of the difference.
+    """
+    if not (np.isfinite(signal_power) and np.isfinite(noise_power)):
+        raise ValueError("the outputs have NaN or infinite values")
+    sqnr = None if noise_power == 0.0 else 10.0 * math.log10(max(signal_power, np.finfo(float).tiny) / noise_power)
+    return AccuracyStats(
+        images=images, top1_percent=None, top5_percent=None, reference_top1_percent=None, agreement_percent=None,
+        agreeing=None, sqnr_db=sqnr, lost=None, won=None, drop_pp=None, drop_low_pp=None, drop_high_pp=None,
+        drop_lower95_pp=None, drop_upper95_pp=None, mcnemar_p=None,
+    )  # fmt: skip
 
 
 def mcnemar_p(lost: int, won: int) -> float:

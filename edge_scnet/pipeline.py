@@ -39,6 +39,23 @@ STAGES: tuple[Stage, ...] = ("export", "calibrate", "quantize", "compile", "prof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What `build` was asked for."""
+
+    model: str
+    target: str
+    calib: Path | None
+    evaluation: Path | None
+    out: Path
+    options: zoo.ModelOptions
+    batch: int | Literal["dynamic"] | None
+    max_drop_pp: float | None
+    skip_bad: bool
+    ignore_labels: bool
+    until: Stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
     """Everything decided before the first stage."""
 
@@ -49,7 +66,7 @@ class _Plan:
     folder: Path
     calibration: SampleSet | None
     evaluation: SampleSet | None
-    evaluation_path: Path | None
+    evaluation_path: Path | None  # as given; None: the bundled set
     dynamic_batch: bool
 
 
@@ -57,9 +74,9 @@ def build(
     model: str = zoo.DEFAULT_MODEL,
     *,
     target: str = "cpu",
-    calib: Path | None = None,
-    evaluation: Path | None = None,
-    out: Path | None = None,
+    calib: Path | str | None = None,
+    evaluation: Path | str | None = None,
+    out: Path | str | None = None,
     model_options: zoo.ModelOptions | None = None,
     batch: int | Literal["dynamic"] | None = None,
     max_drop_pp: float | None = None,
@@ -85,21 +102,25 @@ def build(
         EdgeError: see errors.py; nothing half-written is left, and finished stages are reused by the next run.
     """
     events = events or Silent()
-    options = model_options or zoo.ModelOptions()
-    plan = _plan(
-        model, target, calib, evaluation, out, options, batch, max_drop_pp, skip_bad=skip_bad, ignore_labels=ignore_labels,
-        until=until, events=events,
+    request = _Request(
+        model=model, target=target, calib=Path(calib) if calib else None, evaluation=Path(evaluation) if evaluation else None,
+        out=Path(out or "build"), options=model_options or zoo.ModelOptions(), batch=batch, max_drop_pp=max_drop_pp,
+        skip_bad=skip_bad, ignore_labels=ignore_labels, until=until,
     )  # fmt: skip
+    plan = _plan(request, events)
     try:
-        manifest = artifact.load_manifest(plan.folder)
-        manifest = replace(_new_manifest(plan), artifacts=manifest.artifacts)
+        known = artifact.load_manifest(plan.folder)
+        manifest = replace(_new_manifest(plan), artifacts=known.artifacts)
+        if until != "profile":
+            manifest = replace(manifest, evaluation=known.evaluation)  # a single stage is told of no evaluation images
     except ArtifactError:
         manifest = _new_manifest(plan)
     seconds_by_stage: dict[str, float] = {}
     wanted = STAGES[: STAGES.index(until) + 1]
     for name in wanted[:4]:
         started = time.perf_counter()
-        manifest = _STAGE_FUNCTIONS[name](plan, manifest, events)
+        # what an earlier run made of files that have changed since is not part of this build
+        manifest = artifact.without_stale(_STAGE_FUNCTIONS[name](plan, manifest, events))
         artifact.save_manifest(plan.folder, manifest)
         seconds_by_stage[name] = round(time.perf_counter() - started, 2)
     if until != "profile":
@@ -120,67 +141,81 @@ def build(
 # Planning: everything that can be refused is refused before the first stage.
 
 
-def _plan(
-    model: str, target_name: str, calib: Path | None, evaluation: Path | None, out: Path | None, options: zoo.ModelOptions,
-    batch: int | Literal["dynamic"] | None, max_drop_pp: float | None, *, skip_bad: bool, ignore_labels: bool, until: Stage,
-    events: Events,
-) -> _Plan:  # fmt: skip
-    target = load_target(target_name)
-    if isinstance(batch, int):
-        target = replace(target, batch=batch)
-    if max_drop_pp is not None:
-        target = replace(target, gates=replace(target.gates, max_drop_pp=max_drop_pp))
-    if batch == "dynamic" and until != "export":
-        raise TargetError(
-            f"{target.name}: engines are built for a fixed batch; with a dynamic one they are 1.5 to 2 times slower",
-            hint=f"edge-scnet build {model} --target {target.name} --batch 8",
-        )
+def _plan(request: _Request, events: Events) -> _Plan:
+    target = _target(request)
     backend = usable_backend(target.runtime)
     backend.check_target(target)
     floor = environment.resolve_floor(target.isa)
     # compiled and verified here, so this machine must be able to run it
     environment.check_floor(floor, what=f"target {target.name}")
-    source = zoo.resolve(model, options)
+    source = zoo.resolve(request.model, request.options)
     if source.kind == "onnx":
         from edge_scnet.export import probe_onnx
 
-        source = probe_onnx(source, options)
-    spec = source.spec
-    if (calib is None or evaluation is None) and until != "export" and spec.dataset is None:
-        missing = "--calib" if calib is None else "--eval"
-        if calib is None or until == "profile":
-            raise DataError(
-                f"{spec.name} has no bundled images: {missing} is needed",
-                hint=f"edge-scnet build {model} --target {target.name} --calib DIR --eval DIR",
-            )
-    bundled = dataset.bundled_sets(spec.dataset) if spec.dataset else (None, None)
-    calib, evaluation = calib or bundled[0], evaluation or bundled[1]
-    calibration = evaluation_set = None
-    if calib is not None:
-        calibration = dataset.open_samples(calib, model=spec, role="calibration", skip_bad=skip_bad, limit=target.quant.samples)
-        for message in dataset.check_counts(calibration, role="calibration"):
-            events.warn(message)
-    if evaluation is not None and until == "profile":
-        evaluation_set = dataset.open_samples(
-            evaluation, model=spec, role="evaluation", skip_bad=skip_bad, ignore_labels=ignore_labels
-        )
-        for message in dataset.check_counts(evaluation_set, role="evaluation"):
-            events.warn(message)
-    if calibration is not None and evaluation_set is not None:
-        for message in dataset.check_overlap(calibration, evaluation_set):
-            events.warn(message)
-    folder = (out or Path("build")) / spec.name / target.name
+        source = probe_onnx(source, request.options)
+    calibration, evaluation = _sample_sets(request, source.spec, target, events)
+    folder = request.out / source.spec.name / target.name
     artifact.make_folder(folder)
     return _Plan(
         source=source, target=target, floor=floor, backend=backend, folder=folder, calibration=calibration,
-        evaluation=evaluation_set, evaluation_path=evaluation, dynamic_batch=batch == "dynamic",
+        evaluation=evaluation, evaluation_path=request.evaluation, dynamic_batch=request.batch == "dynamic",
     )  # fmt: skip
+
+
+def _target(request: _Request) -> TargetSpec:
+    """The target with the request's batch and gate."""
+    target = load_target(request.target)
+    if request.batch == "dynamic" and request.until != "export":
+        raise TargetError(
+            f"{target.name}: engines are built for a fixed batch; with a dynamic one they are 1.5 to 2 times slower",
+            hint=f"edge-scnet build {request.model} --target {target.name} --batch 8",
+        )
+    if isinstance(request.batch, int):
+        target = replace(target, batch=request.batch)
+    if request.max_drop_pp is not None:
+        target = replace(target, gates=replace(target.gates, max_drop_pp=request.max_drop_pp))
+    return target
+
+
+def _sample_sets(
+    request: _Request, spec: zoo.ModelSpec, target: TargetSpec, events: Events
+) -> tuple[SampleSet | None, SampleSet | None]:
+    """The calibration and evaluation sets, opened and checked against each other; None where the stages need none."""
+    bundled = dataset.bundled_sets(spec.dataset) if spec.dataset else (None, None)
+    calib, where = request.calib or bundled[0], request.evaluation or bundled[1]
+    missing = []
+    if calib is None and request.until != "export":
+        missing.append("--calib")
+    if where is None and request.until == "profile":
+        missing.append("--eval")
+    if missing:
+        raise DataError(
+            f"{spec.name} has no bundled images: {' and '.join(missing)} needed",
+            hint=f"edge-scnet build {request.model} --target {target.name} --calib DIR --eval DIR",
+        )
+    calibration = evaluation = None
+    warnings: list[str] = []
+    if calib is not None:
+        calibration = dataset.open_samples(
+            calib, model=spec, role="calibration", skip_bad=request.skip_bad, limit=target.quant.samples
+        )
+        warnings += dataset.check_counts(calibration, role="calibration")
+    if where is not None and request.until == "profile":
+        evaluation = dataset.open_samples(
+            where, model=spec, role="evaluation", skip_bad=request.skip_bad, ignore_labels=request.ignore_labels
+        )
+        warnings += dataset.check_counts(evaluation, role="evaluation")
+    if calibration is not None and evaluation is not None:
+        warnings += dataset.check_overlap(calibration, evaluation)
+    for message in warnings:
+        events.warn(message)
+    return calibration, evaluation
 
 
 def _new_manifest(plan: _Plan) -> Manifest:
     return Manifest(
         model=plan.source.spec, target=asdict(plan.target), floor=plan.floor, precision_hint="f32",
-        evaluation=str(plan.evaluation_path.resolve()) if plan.evaluation_path and not plan.source.spec.dataset else None,
+        evaluation=str(plan.evaluation_path.resolve()) if plan.evaluation_path else None,
     )  # fmt: skip
 
 
@@ -224,11 +259,11 @@ def _export(plan: _Plan, manifest: Manifest, events: Events) -> Manifest:
     batch = "dynamic" if plan.dynamic_batch else target.batch
     events.stage("export", f"{spec.name} to ONNX, opset {target.opset}, batch {batch}")
     module = zoo.load_torch(source) if source.kind == "factory" else None
-    origin = zoo.state_hash(module) if module is not None else artifact.sha256_file(Path(source.location))
+    parents = _origin_hashes(source, module)
     settings = _settings(
         spec=asdict(spec), opset=target.opset, batch=batch, versions=environment.package_versions(_STAGE_PACKAGES["export"])
     )
-    key = artifact.stage_key("export", {source.location: origin}, settings)
+    key = artifact.stage_key("export", parents, settings)
     known = manifest.artifacts.get(FLOAT_ONNX)
     if artifact.is_current(plan.folder, known, key):
         assert known is not None
@@ -248,11 +283,23 @@ def _export(plan: _Plan, manifest: Manifest, events: Events) -> Manifest:
         parity = export.check_parity(module, model, images, opset=target.opset, dynamic_batch=plan.dynamic_batch)
     export.save(model, plan.folder / FLOAT_ONNX)
     entry = _record(
-        plan, FLOAT_ONNX, kind="onnx", stage="export", key=key, parents={source.location: origin}, precision="fp32",
+        plan, FLOAT_ONNX, kind="onnx", stage="export", key=key, parents=parents, precision="fp32",
         parity=asdict(parity), nodes=sum(1 for _ in model.graph),
     )  # fmt: skip
     events.done(_export_words(entry), reused=False)
     return manifest.with_artifact(entry)
+
+
+def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
+    """Hashes of everything the model's weights come from: a factory's result, or the file and its external data."""
+    if source.kind == "factory":
+        return {source.location: zoo.state_hash(module)}
+    files = [Path(source.location)]
+    if source.kind == "onnx":
+        from edge_scnet.export import external_files
+
+        files += external_files(files[0])
+    return {str(file): artifact.sha256_file(file) for file in files}
 
 
 def _export_words(entry: Artifact) -> str:

@@ -62,6 +62,16 @@ class MemoryStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What an engine gave for the evaluation set. Feature maps are too large to keep: of them the power is."""
+
+    logits: np.ndarray | None  # [images, classes] where the first output is such, else None
+    signal_power: float  # sum of squares of the first engine's outputs
+    noise_power: float  # sum of squares of the difference from them
+    finite: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """What one child measured."""
 
@@ -72,7 +82,7 @@ class Measurement:
     throughput_per_second: float
     memory: MemoryStats
     layers: tuple[ExecutedLayer, ...]
-    logits: tuple[np.ndarray, ...]  # every output over the evaluation set, [images, ...]; empty without one
+    outputs: Outputs | None  # over the evaluation set; None without one
 
 
 class _Child:
@@ -92,13 +102,13 @@ class _Child:
     def start(self, method: str, *args: Any) -> None:
         try:
             self._connection.send((method, args))
-        except (BrokenPipeError, ConnectionResetError) as error:
+        except OSError as error:
             raise self._died() from error
 
     def result(self) -> Any:
         try:
             status, value = self._connection.recv()
-        except (EOFError, ConnectionResetError) as error:
+        except (EOFError, OSError) as error:  # OSError: it died in the middle of its answer
             raise self._died() from error
         if status == "error":
             name, message, hint = value
@@ -163,7 +173,7 @@ def measure(
         for i, child in enumerate(children):
             rates.append(child.call("throughput", seconds))
             progress("throughput", (i + 1) / len(children))
-        logits = _evaluate(children, samples, spec, progress) if samples is not None else [()] * len(children)
+        outputs = _evaluate(children, samples, spec, progress) if samples is not None else [None] * len(children)
     return [
         Measurement(
             load_seconds=loads[i]["seconds"],
@@ -175,7 +185,7 @@ def measure(
                 before_load_bytes=loads[i]["before_bytes"], load_peak_bytes=loads[i]["peak_bytes"], steady_bytes=memory[i]
             ),
             layers=layers[i],
-            logits=tuple(logits[i]),
+            outputs=outputs[i],
         )
         for i in range(len(children))
     ]
@@ -201,20 +211,35 @@ def _alternate(children: Sequence[_Child], seconds: float, progress: Callable[[s
 
 def _evaluate(
     children: Sequence[_Child], samples: SampleSet, spec: ModelSpec, progress: Callable[[str, float], None]
-) -> list[list[np.ndarray]]:
-    """Every output of every engine for every image: decoded once here, in chunks, and given to all children."""
+) -> list[Outputs | None]:
+    """The outputs of every engine for every image: decoded once here, in chunks, and given to all children."""
     image_bytes = spec.channels * spec.input_size**2 * 4
     chunk = max(1, min(1000, _CHUNK_BYTES // image_bytes))
-    collected: list[list[list[np.ndarray]]] = [[] for _ in children]
+    logits: list[list[np.ndarray]] = [[] for _ in children]
+    signal, noise, finite = 0.0, [0.0] * len(children), [True] * len(children)
     done = 0
     for images in batches(samples, spec, batch=chunk):
         for child in children:
             child.start("evaluate", images)
-        for i, child in enumerate(children):
-            collected[i].append(child.result())
+        results: list[list[np.ndarray]] = [child.result() for child in children]
+        signal += _power(results[0])
+        for i, arrays in enumerate(results):
+            finite[i] &= all(bool(np.isfinite(array).all()) for array in arrays)
+            noise[i] += _power([a - b for a, b in zip(arrays, results[0], strict=True)]) if i else 0.0
+            if arrays[0].ndim == 2:
+                logits[i].append(arrays[0])
         done += len(images)
         progress("accuracy", done / len(samples))
-    return [[np.concatenate(parts) for parts in zip(*chunks, strict=True)] for chunks in collected]
+    return [
+        Outputs(
+            logits=np.concatenate(logits[i]) if logits[i] else None, signal_power=signal, noise_power=noise[i], finite=finite[i]
+        )
+        for i in range(len(children))
+    ]
+
+
+def _power(arrays: Sequence[np.ndarray]) -> float:
+    return sum(float(np.vdot(flat, flat)) for flat in (array.astype(np.float64).ravel() for array in arrays))
 
 
 class _Server:
@@ -300,6 +325,8 @@ class _Server:
 
         self._session.infer_many((padded[i : i + batch] for i in range(0, len(padded), batch)), keep)
         complete = [outputs for outputs in results if outputs is not None]
+        if len(complete) < len(results):
+            raise BackendError(f"{self._path.name}: {len(results) - len(complete)} of {len(results)} batches gave no output")
         return [np.concatenate(parts)[: len(images)] for parts in zip(*complete, strict=True)]
 
 
@@ -323,7 +350,7 @@ def serve(connection: Connection) -> None:
     while True:
         try:
             method, args = connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
             return
         try:
             answer: tuple[str, Any] = ("ok", getattr(server, method)(*args))
@@ -333,7 +360,7 @@ def serve(connection: Connection) -> None:
             answer = ("error", ("BackendError", f"{type(error).__name__}: {error}", None))
         try:
             connection.send(answer)
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:
             return
 
 

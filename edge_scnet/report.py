@@ -61,6 +61,7 @@ class RunReport:
     command: str
     model: str
     target: str
+    batch: int  # images per inference: what a latency is the time of
     engines: tuple[EngineReport, ...]
     evaluation: EvaluationSet | None
     findings: tuple[Finding, ...]
@@ -98,12 +99,12 @@ def load_report(path: Path) -> RunReport:
     return report
 
 
-def verdict(engines: Sequence[EngineReport], findings: Sequence[Finding]) -> str:
+def verdict(engines: Sequence[EngineReport], findings: Sequence[Finding], *, batch: int) -> str:
     """One line: ship or not, and why. Accuracy decides; an engine that gains nothing is not worth shipping either."""
     int8 = next((e for e in engines if e.name == "int8"), None)
     if int8 is None:
         return "no INT8 engine was measured"
-    gain = f"{_speed(int8.speedup)} FP32's speed at batch 1" if int8.speedup else "speed not compared"
+    gain = f"{_speed(int8.speedup)} FP32's speed at batch {batch}" if int8.speedup else "speed not compared"
     others = [e for e in engines if e.name != "int8"]
     rates = [e.throughput_per_second for e in others]
     if rates:
@@ -115,18 +116,19 @@ def verdict(engines: Sequence[EngineReport], findings: Sequence[Finding]) -> str
         return f"do not ship: {accuracy.message}"
     if accuracy.verdict == "inconclusive":
         return f"not proven: {accuracy.message}"
-    faster = [
-        e for e in others if e.latency.p50_ms < int8.latency.p50_ms and e.throughput_per_second > int8.throughput_per_second
-    ]
+    faster = [engine for engine in others if _beats(engine, int8)]
     if faster:
         return f"do not ship: accurate, but slower than {faster[0].name} in latency and throughput ({gain})"
     return f"ship INT8: {gain}. {accuracy.message}"
 
 
 def _beats(engine: EngineReport, other: EngineReport) -> bool:
-    """Faster in latency and in throughput: then there is no use for the other."""
-    latency = engine.latency.p50_ms < other.latency.p50_ms
-    return latency and engine.throughput_per_second > other.throughput_per_second
+    """Faster beyond the noise in latency, and in throughput: then there is no use for the other."""
+    slowest = 1.0 if engine.speedup is None else engine.speedup.low
+    fastest = 1.0 if other.speedup is None else other.speedup.high
+    if slowest is None or fastest is None:
+        return False
+    return slowest > fastest and engine.throughput_per_second > other.throughput_per_second
 
 
 def _speed(ratio: RatioStats | None) -> str:
@@ -166,4 +168,9 @@ def _accuracy_cells(stats: AccuracyStats | None, *, reference: bool) -> list[str
     if reference:
         return [top1, "-", "-", "-"]
     drop = "-" if stats.drop_pp is None else f"{stats.drop_pp:+.2f} ({stats.drop_low_pp:+.2f} to {stats.drop_high_pp:+.2f})"
-    return [top1, drop, f"{stats.agreement_percent:.2f}", "exact" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f}"]
+    return [
+        top1,
+        drop,
+        "-" if stats.agreement_percent is None else f"{stats.agreement_percent:.2f}",
+        "exact" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f}",
+    ]

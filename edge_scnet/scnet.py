@@ -101,7 +101,7 @@ class SCNet(nn.Module):
             no pooling and no `fc`, which is what detection and segmentation heads want.
 
     Raises:
-        ValueError: an unknown stage in `features`, or a dilation other than 1, 2 and 4.
+        ValueError: an unknown stem or stage in `features`, or a dilation other than 1, 2 and 4.
     """
 
     def __init__(
@@ -122,6 +122,8 @@ class SCNet(nn.Module):
         super().__init__()
         if dilation not in (1, 2, 4):
             raise ValueError(f"dilation must be 1, 2 or 4, got {dilation}")
+        if stem not in ("7x7", "deep", "3x3"):
+            raise ValueError(f"stem must be 7x7, deep or 3x3, got {stem!r}")
         self.stages = tuple(f"layer{i + 1}" for i in range(len(layers)))
         if unknown := [name for name in features if name not in self.stages]:
             raise ValueError(f"unknown feature stage {unknown[0]!r}; stages are {', '.join(self.stages)}")

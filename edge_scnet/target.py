@@ -71,6 +71,7 @@ class Gates:
 
     max_drop_pp: Annotated[float, Range(0, 100)] = 0.5  # percentage points of top-1, with labels
     min_agreement_percent: Annotated[float | None, Range(0, 100)] = 99.0  # same first class as FP32, without labels
+    min_sqnr_db: Annotated[float | None, Range(0, 200)] = None  # of all outputs, for models without classes
 
     def __post_init__(self) -> None:
         _check_values(self)

@@ -42,6 +42,9 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.05
+    # The first epochs may see smaller random crops, which cost less in proportion to their area; the rest see whole images.
+    small_epochs: int = 0
+    small_crop: int = 24
 
 
 def split_held_out(labels: np.ndarray, count: int = HELD_OUT) -> tuple[np.ndarray, np.ndarray]:
@@ -53,14 +56,18 @@ def split_held_out(labels: np.ndarray, count: int = HELD_OUT) -> tuple[np.ndarra
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out
 
 
-def augment(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Random crop with zero padding and horizontal flip; uint8 N x H x W x C in, uint8 N x C x H x W (channels last) out."""
-    n, h, w, _ = images.shape
+def augment(images: Tensor, padding: int, generator: torch.Generator, *, size: int | None = None) -> Tensor:
+    """Random crop with zero padding and horizontal flip; uint8 N x H x W x C in, uint8 N x C x S x S (channels last) out.
+
+    `size` is the crop's side S, by default the image's own.
+    """
+    n, side = images.shape[:2]
+    size = size or side
     padded = F.pad(images, (0, 0, padding, padding, padding, padding))
-    shift = torch.randint(0, 2 * padding + 1, (2, n, 1), generator=generator)
+    shift = torch.randint(0, side + 2 * padding - size + 1, (2, n, 1), generator=generator)
     flip = torch.rand(n, 1, generator=generator) < 0.5
-    rows = shift[0] + torch.arange(h)
-    cols = shift[1] + torch.where(flip, torch.arange(w - 1, -1, -1), torch.arange(w))
+    rows = shift[0] + torch.arange(size)
+    cols = shift[1] + torch.where(flip, torch.arange(size - 1, -1, -1), torch.arange(size))
     return padded[torch.arange(n)[:, None, None], rows[:, :, None], cols[:, None, :]].permute(0, 3, 1, 2)
 
 
@@ -86,7 +93,7 @@ def train(recipe: Recipe, data: Path, out: Path) -> dict[str, object]:
     torch.set_flush_denormal(True)
     spec = zoo.reference_spec(recipe.arch, recipe.dataset)
     train_images, train_labels = dataset.read_published(recipe.dataset, data, "train")
-    kept, held = split_held_out(train_labels)
+    kept, held = split_held_out(train_labels, HELD_OUT)
     images, labels = torch.from_numpy(train_images), torch.from_numpy(train_labels.astype(np.int64))
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
 
@@ -119,11 +126,12 @@ def train(recipe: Recipe, data: Path, out: Path) -> dict[str, object]:
     for epoch in range(len(history), recipe.epochs):
         generator = torch.Generator().manual_seed(recipe.seed * 1_000 + epoch)
         order = torch.from_numpy(kept)[torch.randperm(len(kept), generator=generator)]
+        padding, size = (0, recipe.small_crop) if epoch < recipe.small_epochs else (CROP_PADDING[recipe.dataset], None)
         model.train()
         started, total = time.perf_counter(), 0.0
         for step in range(steps):
             picked = order[step * recipe.batch : (step + 1) * recipe.batch]
-            x = (augment(images[picked], CROP_PADDING[recipe.dataset], generator).float() / 255 - mean) / std
+            x = (augment(images[picked], padding, generator, size=size).float() / 255 - mean) / std
             loss = F.cross_entropy(model(x), labels[picked], label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -183,8 +191,12 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peak-lr", type=float, default=0.4)
+    parser.add_argument("--small-epochs", type=int, default=0, help="epochs at the beginning on 24-pixel crops")
     args = parser.parse_args(argv)
-    recipe = Recipe(dataset=args.dataset, arch=args.arch, epochs=args.epochs, seed=args.seed, peak_lr=args.peak_lr)
+    recipe = Recipe(
+        dataset=args.dataset, arch=args.arch, epochs=args.epochs, seed=args.seed, peak_lr=args.peak_lr,
+        small_epochs=args.small_epochs,
+    )  # fmt: skip
     train(recipe, args.data, args.out)
 
 

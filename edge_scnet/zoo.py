@@ -8,8 +8,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
+import pickle
 import re
 import sys
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +27,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
 # Where training frameworks put the weights inside a checkpoint. EMA first: it is what they evaluate (timm's rule).
 _WRAPPERS = ("state_dict_ema", "model_ema", "ema", "ema_state_dict", "state_dict", "model_state_dict", "model")
+# torch.compile, DataParallel, EMA wrappers, in any order: DataParallel of a compiled module has two
+_PREFIXES = re.compile(r"^(?:(?:_orig_mod|module|ema)\.)+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,13 +167,17 @@ def _spec(arch: str, name: str, options: ModelOptions) -> ModelSpec:
     input_size = options.input_size or (32 if compact else 224)
     mean = options.mean or (CIFAR10.mean if compact else IMAGENET_MEAN)
     std = options.std or (CIFAR10.std if compact else IMAGENET_STD)
+    # an ONNX file says itself how many channels and pixels it wants: `probe_onnx` comes back here with both
+    unknown = arch == "onnx" and (options.channels is None or options.input_size is None)
     for option, values in (("--mean", mean), ("--std", std)):
-        if len(values) != channels:
+        if len(values) != channels and not unknown:
             raise ArtifactError(
                 f"{option} has {len(values)} values, the input has {channels} channels", hint=f"pass {channels} values"
             )
-    if any(value <= 0 for value in std):
-        raise ArtifactError(f"--std must be positive, got {', '.join(map(str, std))}")
+    if not all(0 < value < float("inf") for value in std):
+        raise ArtifactError(f"--std must be positive and finite, got {', '.join(map(str, std))}")
+    if not all(abs(value) < float("inf") for value in mean):
+        raise ArtifactError(f"--mean must be finite, got {', '.join(map(str, mean))}")
     classes = options.class_names or ()
     if classes and options.num_classes and len(classes) != options.num_classes:
         raise ArtifactError(f"--class-names lists {len(classes)} names, --num-classes says {options.num_classes}")
@@ -181,11 +189,11 @@ def _spec(arch: str, name: str, options: ModelOptions) -> ModelSpec:
         if options.resize is not None
         else (None if compact or input_size < 64 else round(input_size * 256 / 224))
     )
-    if resize is not None and resize < input_size:
+    if resize is not None and resize < input_size and not unknown:
         raise ArtifactError(f"--resize {resize} is smaller than the crop, --input-size {input_size}")
     return ModelSpec(
-        name=options.name or name, arch=arch, channels=channels, input_size=input_size, mean=mean, std=std, resize=resize,
-        classes=tuple(classes), num_classes=num_classes,
+        name=name if options.name is None else options.name, arch=arch, channels=channels, input_size=input_size,
+        mean=mean, std=std, resize=resize, classes=tuple(classes), num_classes=num_classes,
     )  # fmt: skip
 
 
@@ -225,10 +233,12 @@ def load_torch(source: ModelSource) -> nn.Module:
 
 def state_hash(module: nn.Module) -> str:
     """Hex sha256 of a module's weights and structure: what a factory made, which no file's hash can tell."""
+    torch = require("torch", extra="export")
     digest = hashlib.sha256(repr(module).encode())
     for key, tensor in module.state_dict().items():
         digest.update(key.encode())
-        digest.update(tensor.detach().contiguous().numpy().tobytes())
+        # as bytes: NumPy has no bfloat16
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -251,6 +261,9 @@ def _call_factory(location: str) -> nn.Module:
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The state dict of a checkpoint file, unwrapped: `state_dict`, `model` and EMA wrappers, `module.` prefixes.
 
+    A checkpoint that holds both plain weights and their moving average (EMA) gives the average, as timm does: it is what
+    training frameworks evaluate and publish.
+
     Raises:
         ArtifactError: unreadable, not a state dict, or a pickle that would run code (`weights_only=True` refuses it).
     """
@@ -259,12 +272,14 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         if path.suffix.lower() == ".safetensors":
             loaded: Any = require("safetensors.torch", extra="export").load_file(path)
         else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                # of pickle protocols that torch reads all the same; what it cannot read, it raises
+                warnings.simplefilter("ignore")
+                loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ArtifactError(
-            f"{path} is not a checkpoint of plain weights: {first[:200]}",
-            hint="it may be truncated, or hold pickled objects: save it with torch.save(model.state_dict(), path)",
+            f"{path} is not a checkpoint of plain weights: {_why_unreadable(error)}",
+            hint="save it with torch.save(model.state_dict(), path), or copy it again if it was cut short",
         ) from error
     for _ in range(3):
         key = next((k for k in _WRAPPERS if isinstance(loaded, dict) and isinstance(loaded.get(k), dict)), None)
@@ -278,13 +293,23 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
             f"{path} is not a state dict: found {found or 'nothing'}",
             hint="save it with torch.save(model.state_dict(), path)",
         )
-    return {_strip_prefixes(key): value for key, value in tensors.items()}
+    state: dict[str, Tensor] = {}
+    for key, value in tensors.items():
+        plain = _PREFIXES.sub("", str(key))
+        if plain in state:
+            raise ArtifactError(f"{path} holds {plain!r} twice, with and without a prefix ({key!r})", hint="save one of them")
+        if plain != "n_averaged":  # the counter of torch.optim.swa_utils.AveragedModel
+            state[plain] = value
+    return state
 
 
-def _strip_prefixes(key: str) -> str:
-    for prefix in ("_orig_mod.", "module.", "ema."):  # torch.compile, DataParallel, EMA wrappers
-        key = key.removeprefix(prefix)
-    return key
+def _why_unreadable(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):
+        # torch's own words advise weights_only=False, which would run the file's code
+        found = re.search(r"(?:GLOBAL|global|class) ([\w.]+\.\w+)", str(error))
+        return f"it holds pickled objects{f' ({found[1]})' if found else ''}; only tensors are read, objects could run code"
+    first = (str(error).strip().splitlines() or [""])[0].partition(" This is an internal")[0]
+    return f"{type(error).__name__}: {first[:200]}" if first else type(error).__name__
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], *, source: ModelSource) -> None:
@@ -310,10 +335,17 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], *, source: ModelS
         for title, keys in (("missing", missing), ("unexpected", unexpected), ("wrongly shaped", shapes))
         if keys
     ]
-    hint = f"another --arch? known: {', '.join(_architectures())}"
-    fc, first = state.get("fc.weight"), state.get("conv1.weight", state.get("conv1.0.weight"))
-    if not missing and not unexpected and fc is not None and fc.shape[0] != own["fc.weight"].shape[0]:
-        hint = f"the checkpoint has {fc.shape[0]} classes: pass --num-classes {fc.shape[0]}"
-    elif not missing and not unexpected and first is not None and first.shape[1] != source.spec.channels:
-        hint = f"the checkpoint has {first.shape[1]} input channels: pass --channels {first.shape[1]}"
+    options = []
+    if not (missing or unexpected):
+        stem = "conv1.weight" if "conv1.weight" in own else "conv1.0.weight"
+        classes, channels = state["fc.weight"].shape[0], state[stem].shape[1]
+        if classes != own["fc.weight"].shape[0]:
+            options.append(f"{classes} classes: pass --num-classes {classes}")
+        if channels != own[stem].shape[1]:
+            options.append(f"{channels} input channels: pass --channels {channels}")
+    explained = {"fc.weight", "fc.bias", "conv1.weight", "conv1.0.weight"}
+    if options and all(shape.partition(":")[0] in explained for shape in shapes):
+        hint = "the checkpoint has " + ", and ".join(options)
+    else:
+        hint = f"another --arch? known: {', '.join(_architectures())}"
     raise ArtifactError(f"{source.location} does not fit {source.spec.arch}: " + "; ".join(parts), hint=hint)

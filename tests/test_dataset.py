@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_scnet import dataset
-from edge_scnet.dataset import SampleSet, check_counts, check_overlap, load_pixels, open_samples, preprocess
+from edge_scnet import dataset, images
+from edge_scnet.dataset import SampleSet, check_counts, check_overlap, load_pixels, open_samples
 from edge_scnet.errors import DataError
+from edge_scnet.images import preprocess
 from edge_scnet.resources import bundled
 from edge_scnet.zoo import CIFAR10, FASHION_MNIST, ModelSpec
 
@@ -251,7 +252,7 @@ def test_decompression_bombs_are_refused_before_decoding(tmp_path: Path, size: t
     if reason is None:
         assert len(calibration(tmp_path)) == 1
     else:
-        for call in (lambda: calibration(tmp_path), lambda: dataset.read_image(tmp_path / "bomb.png", RGB)):
+        for call in (lambda: calibration(tmp_path), lambda: images.read_image(tmp_path / "bomb.png", RGB)):
             with pytest.raises(DataError, match=rf"bomb\.png: {reason}"):
                 call()
     assert limit == Image.MAX_IMAGE_PIXELS
@@ -259,18 +260,18 @@ def test_decompression_bombs_are_refused_before_decoding(tmp_path: Path, size: t
 
 def test_read_image_is_the_path_that_sets_take(tmp_path: Path) -> None:
     picture(5, 7, 9).save(tmp_path / "a.png")
-    one = dataset.read_image(tmp_path / "a.png", RGB)
+    one = images.read_image(tmp_path / "a.png", RGB)
     assert one.dtype == np.float32
     np.testing.assert_array_equal(one, dataset.load(calibration(tmp_path), RGB)[0])
     with pytest.raises(DataError, match=r"nope\.png: no such file") as e:
-        dataset.read_image(tmp_path / "nope.png", RGB)
+        images.read_image(tmp_path / "nope.png", RGB)
     assert e.value.hint and "--skip-bad" not in e.value.hint
     with pytest.raises(DataError, match="not a regular file"):
-        dataset.read_image(tmp_path, RGB)
+        images.read_image(tmp_path, RGB)
     with pytest.raises(DataError, match="rgb wants 4 channels"):
-        dataset.read_image(tmp_path / "a.png", replace(RGB, channels=4))
+        images.read_image(tmp_path / "a.png", replace(RGB, channels=4))
     with pytest.raises(DataError, match="truncated"):
-        dataset.read_image(truncated_jpeg(tmp_path / "cut.jpg"), RGB)
+        images.read_image(truncated_jpeg(tmp_path / "cut.jpg"), RGB)
 
 
 # decoding
@@ -571,8 +572,8 @@ def test_bundled_sets_are_whole_even_disjoint_and_fast_to_open() -> None:
 
 
 def test_read_published(tmp_path: Path) -> None:
-    images, labels = dataset.read_published("fashion-mnist", idx_folder(tmp_path), "test")
-    assert images.shape == (5, 4, 4, 1) and images.flags.writeable and labels.tolist() == [0, 1, 2, 3, 4]
+    pictures, labels = dataset.read_published("fashion-mnist", idx_folder(tmp_path), "test")
+    assert pictures.shape == (5, 4, 4, 1) and pictures.flags.writeable and labels.tolist() == [0, 1, 2, 3, 4]
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: no such file") as e:
         dataset.read_published("fashion-mnist", tmp_path, "train")
     assert "dataset-fashion-mnist" in (e.value.hint or "")
@@ -585,8 +586,8 @@ def test_read_published_cifar10(tmp_path: Path) -> None:
         dataset.read_published("cifar10", tmp_path, "test")
     assert "uint8 N x 32 x 32 x 3" in (e.value.hint or "")
     np.savez(tmp_path / "cifar10_test.npz", x=np.zeros((2, 32, 32, 3), np.uint8), y=np.array([1, 2]))
-    images, labels = dataset.read_published("cifar10", tmp_path, "test")
-    assert images.shape == (2, 32, 32, 3) and labels.tolist() == [1, 2]
+    pictures, labels = dataset.read_published("cifar10", tmp_path, "test")
+    assert pictures.shape == (2, 32, 32, 3) and labels.tolist() == [1, 2]
     np.savez(tmp_path / "cifar10_train.npz", x=np.zeros((2, 3, 32, 32), np.uint8), y=np.array([1, 2]))
     with pytest.raises(DataError, match=r"holds uint8 \(2, 3, 32, 32\), 2 labels"):
         dataset.read_published("cifar10", tmp_path, "train")

@@ -233,7 +233,9 @@ def test_written_weights_are_int8_and_biases_stay_float(built: Built) -> None:
 def signed_pool_model() -> onnx.ModelProto:
     """conv -> (signed) -> padded average pool and convolution: the pool must see the float tensor."""
     rng = np.random.default_rng(0)
-    weights = [numpy_helper.from_array(rng.standard_normal((4, 4, 3, 3)).astype(np.float32), name) for name in ("w1", "w2", "w3")]
+    weights = [
+        numpy_helper.from_array(rng.standard_normal((4, 4, 3, 3)).astype(np.float32), name) for name in ("w1", "w2", "w3")
+    ]
     nodes = [
         helper.make_node("Conv", ["input", "w1"], ["a"], pads=[1] * 4, name="first"),
         helper.make_node("AveragePool", ["a"], ["p"], kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1, name="pool"),
@@ -245,7 +247,9 @@ def signed_pool_model() -> onnx.ModelProto:
         nodes, "g", [helper.make_tensor_value_info("input", 1, [1, 4, 8, 8])],
         [helper.make_tensor_value_info("logits", 1, [1, 8, 8, 8])], weights,
     )  # fmt: skip
-    return onnx.shape_inference.infer_shapes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
+    return onnx.shape_inference.infer_shapes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    )
 
 
 def test_a_padded_pool_on_a_signed_tensor_reads_the_float_tensor(tmp_path: Path) -> None:

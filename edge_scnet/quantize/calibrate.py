@@ -10,6 +10,7 @@ grows, so that merging two bins is exact.
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,7 +255,7 @@ def load_ranges(path: Path) -> Ranges:
         ArtifactError: not such a file, or of another format.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
             if header["format"] != FORMAT:
                 raise ArtifactError(
@@ -264,7 +265,7 @@ def load_ranges(path: Path) -> Ranges:
                 entry.pop("name"): TensorStats(counts=arrays[f"counts_{i}"], **entry)
                 for i, entry in enumerate(header["tensors"])
             }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path} is not a file of calibration statistics: {error}", hint="calibrate again") from error
     return Ranges(
         tensors=tensors, images=header["images"], model_sha256=header["model_sha256"], samples_hash=header["samples_hash"]

@@ -1,0 +1,80 @@
+"""What the README says is true: its targets table, its commands, its Python, its module table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from edge_scnet import cli, environment
+from edge_scnet.target import list_targets
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def test_quick_start_has_two_commands_of_one_line_each() -> None:
+    blocks = re.findall(r"^```\n(.*?)^```$", section("Quick start"), re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2 and all(block.count("\n") == 1 for block in blocks)
+    assert "edge-scnet build --target cpu" in blocks[0] and blocks[1].rstrip().endswith("pytest")
+
+
+def test_targets_table_lists_the_shipped_targets() -> None:
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| (.*) \|$", section("Targets"), re.MULTILINE))
+    targets = {target.name: target for target in list_targets()}
+    assert rows.keys() == targets.keys()
+    for name, cells in rows.items():
+        assert cells.split(" | ")[:2] == [targets[name].runtime, targets[name].isa]
+
+
+def test_weight_bits_of_the_targets_table_are_the_code_s() -> None:
+    assert environment.weight_bits("avx2") == 7 and environment.weight_bits("avx512_vnni") == 8
+
+
+def test_every_command_is_in_the_table_and_the_other_way_round() -> None:
+    mentioned = set(
+        re.findall(r"`(?:edge-scnet )?(\w+)[^`]*`", "\n".join(re.findall(r"^\| (.*?) \|", section("Commands"), re.MULTILINE)))
+    )
+    assert set(get_command(cli.app).commands) == mentioned  # type: ignore[attr-defined]
+
+
+def test_every_module_is_in_the_architecture_table() -> None:
+    text = section("How it is built")
+    package = ROOT / "edge_scnet"
+    modules = {p.name for p in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert not [name for name in modules if f"`{name}`" not in text]
+    for folder in ("backends", "quantize"):
+        assert not [p.name for p in (package / folder).glob("*.py") if p.name != "__init__.py" and f"`{p.name}`" not in text]
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", "constraints.txt", "calib_data/README.md"])
+def test_files_it_speaks_of_exist(name: str) -> None:
+    assert (ROOT / name).is_file()
+
+
+def test_python_example_runs(built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """The README's Python, with the session's build in place of a second one."""
+    import edge_scnet
+    from edge_scnet import dataset, pipeline
+    from edge_scnet.artifact import load_manifest
+    from edge_scnet.engines import BuildResult
+    from edge_scnet.report import load_report
+
+    Image = pytest.importorskip("PIL.Image")
+    samples = dataset.open_samples(built.evaluation, model=None, role="evaluation")
+    assert samples.pixels is not None
+    Image.fromarray(samples.pixels[0]).save(tmp_path / "ankle_boot.png")
+    result = BuildResult(
+        folder=built.folder, manifest=load_manifest(built.folder), report=load_report(built.folder / "report.json"), exit_code=0
+    )
+    monkeypatch.setattr(pipeline, "build", lambda model, target: result)
+    monkeypatch.chdir(tmp_path)
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert code is not None
+    exec(code[1], {"edge_scnet": edge_scnet})
