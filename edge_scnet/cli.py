@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, ParamSpec
 
 import typer
 
@@ -44,22 +44,14 @@ def command(name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
             try:
                 function(*args, **kwargs)
                 sys.stdout.flush()
-            except EdgeError as error:
-                _fail(error)
-            except KeyboardInterrupt:
-                typer.echo("\ninterrupted: finished stages are kept, the next run goes on from there", err=True)
-                raise typer.Exit(INTERRUPTED) from None
+            except typer.Exit:
+                raise
             except BrokenPipeError:
                 # the reader (head, less) is gone: not an error of ours, and Python must not report it at exit either
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 raise typer.Exit(0) from None
-            except OSError as error:
-                where = f" {error.filename}" if error.filename else ""
-                _fail(StorageError(f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l"))
-            except typer.Exit:
-                raise
-            except Exception as error:
-                _report_bug(error)
+            except (Exception, KeyboardInterrupt) as error:
+                _fail(error)
 
         app.command(name)(guarded)
         return guarded
@@ -67,14 +59,30 @@ def command(name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
     return register
 
 
-def _fail(error: EdgeError) -> None:
+def _fail(error: BaseException) -> None:
+    if _interrupted(error):
+        typer.echo("\ninterrupted: finished stages are kept, the next run goes on from there", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        error = StorageError(f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l")
+    if not isinstance(error, EdgeError):
+        _report_bug(error)
     typer.echo(f"error: {error.message}", err=True)
     if error.hint:
         typer.echo(f"\nhint: {error.hint}", err=True)
     raise typer.Exit(error.exit_code)
 
 
-def _report_bug(error: Exception) -> None:
+def _interrupted(error: BaseException | None) -> bool:
+    # Ctrl-C while a native module is being imported comes as "ImportError: initialization failed" with the interrupt as
+    # its cause (pybind11)
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _report_bug(error: BaseException) -> NoReturn:
     from edge_scnet import environment
 
     import traceback  # isort: skip

@@ -16,9 +16,10 @@ import numpy as np
 
 from edge_scnet.backends.base import INT8_PRECISIONS, Backend, ExecutedLayer, OpenOptions
 from edge_scnet.errors import ParityError
-from edge_scnet.export import module_of, run_onnx
+from edge_scnet.export import module_of
 from edge_scnet.metrics import sqnr_db
 from edge_scnet.optional import require
+from edge_scnet.simulate import ort_session, run_onnx
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -141,8 +142,6 @@ def first_parting_module(backend: Backend, qdq: ir.Model, batches: Sequence[np.n
 
 
 def _run_named(path: Path, feed: dict[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
-    from edge_scnet.export import ort_session
-
     session = ort_session(require("onnxruntime", extra="quantize"), path)
     return list(session.run(list(outputs), feed))
 

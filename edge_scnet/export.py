@@ -10,14 +10,14 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_scnet.artifact import write_atomic
-from edge_scnet.errors import ArtifactError, ParityError
+from edge_scnet.errors import ArtifactError
 from edge_scnet.optional import require
 
 if TYPE_CHECKING:
@@ -26,11 +26,9 @@ if TYPE_CHECKING:
 
     from edge_scnet.zoo import ModelOptions, ModelSource
 
-PARITY_BATCHES = (1, 2, 8)
-# |difference| over the range of the logits. Float noise of a trained SCNet is about 3e-6; a graph that differs is far above.
-PARITY_TOLERANCE = 1e-4
-_MODULE_DIFFERENCE = 1e-3
-_SHAPE_OPS = frozenset({"Shape", "Slice", "Gather", "NonZero", "Size", "Range", "Expand", "ConstantOfShape"})
+# Always shape arithmetic, and shape arithmetic where their indices are computed: a Slice of data by constants is neither.
+_SHAPE_OPS = frozenset({"Shape", "NonZero", "Size", "Range", "ConstantOfShape"})
+_INDEXED_OPS = frozenset({"Slice", "Gather", "Expand"})
 # Resize's batch entry is the only thing a dynamic graph may compute: Shape -> Concat -> Resize (sizes)
 _DYNAMIC_BATCH_OPS = frozenset({"Shape"})
 _QUANTIZED_OPS = frozenset(
@@ -40,15 +38,7 @@ _QUANTIZED_OPS = frozenset(
     )
 )  # fmt: skip
 MODULE_KEY = "edge_scnet.module"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parity:
-    """What the parity check saw: the largest difference over the logits' range, by batch size."""
-
-    batches: tuple[int, ...]
-    worst: float
-    images: int
+SCOPE_KEY = "edge_scnet.scope"  # the leaf module whose output a node gives
 
 
 def export_torch(model: nn.Module, input_shape: Sequence[int], *, opset: int, dynamic_batch: bool = False) -> ir.Model:
@@ -62,7 +52,7 @@ def export_torch(model: nn.Module, input_shape: Sequence[int], *, opset: int, dy
     require("onnxscript", extra="export")
     example = torch.zeros(*input_shape) if not dynamic_batch else torch.zeros(2, *input_shape[1:])
     # the exporter's own words for an input that the module cannot take are a page long and name neither
-    _outputs(model, example)
+    outputs_of(model, example)
     shapes = {"x": {0: torch.export.Dim("batch", min=1)}} if dynamic_batch else None
     with _quiet_exporter():
         try:
@@ -72,7 +62,7 @@ def export_torch(model: nn.Module, input_shape: Sequence[int], *, opset: int, dy
             )  # fmt: skip
         except Exception as error:
             raise ArtifactError(
-                f"torch.onnx.export failed on {type(model).__name__}: {_first_line(error.__cause__ or error)}",
+                f"torch.onnx.export failed on {type(model).__name__}: {first_line(error.__cause__ or error)}",
                 hint="the module must be traceable by torch.export: try torch.export.export(model, (example,)) to see why",
             ) from error
     graph_model: ir.Model = program.model
@@ -87,18 +77,23 @@ def export_torch(model: nn.Module, input_shape: Sequence[int], *, opset: int, dy
     return graph_model
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _outputs(model: nn.Module, data: Tensor) -> list[np.ndarray]:
+def outputs_of(model: nn.Module, data: Tensor) -> list[np.ndarray]:
+    """A module's outputs as a list, whether it returns one tensor or several.
+
+    Raises:
+        ArtifactError: it cannot run on this input, or returns something else.
+    """
     torch = require("torch", extra="export")
     try:
         with torch.inference_mode():
             outputs = model(data)
     except Exception as error:
         raise ArtifactError(
-            f"{type(model).__name__} does not run on a {' x '.join(map(str, data.shape))} input: {_first_line(error)}",
+            f"{type(model).__name__} does not run on a {' x '.join(map(str, data.shape))} input: {first_line(error)}",
             hint="does --input-size fit the model? SCNet-50 and SCNet-101 need 97 pixels and more",
         ) from error
     outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
@@ -125,13 +120,13 @@ def read_onnx(path: Path) -> Any:
         raise ArtifactError(f"{path}: {error}") from error
     except Exception as error:
         raise ArtifactError(
-            f"{path} is not a valid ONNX file: {_first_line(error)}",
+            f"{path} is not a valid ONNX file: {first_line(error)}",
             hint=f"the file may be truncated ({path.stat().st_size:,} bytes): export or copy it again",
         ) from error
     if found := next((node.op_type for node in proto.graph.node if node.op_type in _QUANTIZED_OPS), None):
         raise ArtifactError(f"{path} is quantized already: it has {found}", hint="pass the float model")
 
-    inputs = _real_inputs(proto)
+    inputs = real_inputs(proto)
     if len(inputs) != 1:
         raise ArtifactError(f"{path} has {len(inputs)} inputs ({', '.join(v.name for v in inputs)}), 1 is supported")
     dims = inputs[0].type.tensor_type.shape.dim
@@ -156,7 +151,7 @@ def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
 
     path = Path(source.location)
     proto = read_onnx(path)
-    _, channels, height, width = (d.dim_value or None for d in _real_inputs(proto)[0].type.tensor_type.shape.dim)
+    _, channels, height, width = (d.dim_value or None for d in real_inputs(proto)[0].type.tensor_type.shape.dim)
     if height and width and height != width:
         raise ArtifactError(f"{path}: the input is {height} x {width}, square inputs are supported")
     size = height or width
@@ -177,7 +172,8 @@ def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
     return zoo.resolve(source.location, options)
 
 
-def _real_inputs(proto: Any) -> list[Any]:
+def real_inputs(proto: Any) -> list[Any]:
+    """The inputs that are fed: old files list their weights among them."""
     initializers = {tensor.name for tensor in proto.graph.initializer}
     return [value for value in proto.graph.input if value.name not in initializers]
 
@@ -200,7 +196,7 @@ def import_onnx(path: Path, *, batch: int, input_size: int, opset: int) -> ir.Mo
     )
 
     proto = read_onnx(path)
-    real = _real_inputs(proto)
+    real = real_inputs(proto)
     # up to IR version 3 every weight was an input as well, which the optimizer would leave alone
     del proto.graph.input[:]
     proto.graph.input.extend(real)
@@ -219,7 +215,7 @@ def import_onnx(path: Path, *, batch: int, input_size: int, opset: int) -> ir.Mo
             proto = version_converter.convert_version(proto, opset)
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:
-        raise ArtifactError(f"{path} cannot be converted to opset {opset} at batch {batch}: {_first_line(error)}") from error
+        raise ArtifactError(f"{path} cannot be converted to opset {opset} at batch {batch}: {first_line(error)}") from error
     model: ir.Model = ir_module.serde.deserialize_model(proto)
     optimizer.optimize(model)
     rewriter.rewrite(
@@ -241,7 +237,7 @@ def check_static(model: ir.Model, *, dynamic_batch: bool) -> None:
     """
     ir = require("onnx_ir", extra="export")
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        if node.op_type not in _SHAPE_OPS:
+        if node.op_type not in _SHAPE_OPS and not (node.op_type in _INDEXED_OPS and _indices_are_computed(node)):
             continue
         if dynamic_batch and node.op_type in _DYNAMIC_BATCH_OPS and _only_feeds_resize_sizes(node):
             continue
@@ -249,6 +245,15 @@ def check_static(model: ir.Model, *, dynamic_batch: bool) -> None:
             f"the exported graph computes shapes at run time: {node.op_type} at {module_of(node)}",
             hint="give the module static sizes (F.interpolate to x.shape[2:], not to a tensor), or simplify the ONNX file",
         )
+
+
+def _indices_are_computed(node: ir.Node) -> bool:
+    return any(value is not None and not (value.is_initializer() or _is_constant(value)) for value in node.inputs[1:])
+
+
+def _is_constant(value: ir.Value) -> bool:
+    producer = value.producer()
+    return producer is not None and producer.op_type == "Constant"
 
 
 def _only_feeds_resize_sizes(node: ir.Node) -> bool:
@@ -263,10 +268,10 @@ def _only_feeds_resize_sizes(node: ir.Node) -> bool:
 
 
 def check_weights(model: ir.Model, what: str) -> None:
-    """Raises ArtifactError naming the first initializer that holds NaN or infinity."""
+    """Raises ArtifactError naming the first initializer that holds NaN or infinity; a lone infinity may bound a Clip."""
     for name, value in model.graph.initializers.items():
         array = value.const_value.numpy() if value.const_value is not None else np.zeros(0)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all() and not (array.size == 1 and np.isinf(array).all()):
             bad = int((~np.isfinite(array)).sum())
             raise ArtifactError(
                 f"{what}: {name!r} holds {bad} NaN or infinite values of {array.size}",
@@ -297,6 +302,8 @@ def _name_nodes(model: ir.Model) -> None:
         base = module if node.op_type in ("Conv", "Gemm", "ConvTranspose") and module else f"{module or 'graph'}/{node.op_type}"
         if not module and node.name and not node.name.startswith("node_"):
             base = node.name
+        elif not module and node.op_type == "Conv" and node.inputs[1] is not None and node.inputs[1].name:
+            base = node.inputs[1].name  # folding a BatchNorm loses the convolution's name
         used[base] = used.get(base, 0) + 1
         node.name = base if used[base] == 1 else f"{base}#{used[base]}"
         scope = _scope(node)
@@ -306,7 +313,7 @@ def _name_nodes(model: ir.Model) -> None:
             node.metadata_props[MODULE_KEY] = module
         if scope:
             # the leaf module whose output this is (a BatchNorm, where it was folded): parity compares there
-            node.metadata_props["edge_scnet.scope"] = scope
+            node.metadata_props[SCOPE_KEY] = scope
     for node in graph:
         for index, value in enumerate(node.outputs):
             value.metadata_props.clear()
@@ -376,6 +383,11 @@ def _rebatch_constants(onnx: Any, proto: Any, batch: int) -> None:
     if batch == 1:
         return
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
+    constants |= {
+        node.output[0]: attribute.t
+        for node in proto.graph.node if node.op_type == "Constant"
+        for attribute in node.attribute if attribute.name == "value"
+    }  # fmt: skip
     for node in proto.graph.node:
         index = {"Reshape": 1, "Resize": 3}.get(node.op_type)
         if index is None or len(node.input) <= index or node.input[index] not in constants:
@@ -398,141 +410,3 @@ def _quiet_exporter() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-def run_onnx(
-    model: ir.Model | Path, batches: Sequence[np.ndarray], outputs: Sequence[str] | None = None
-) -> list[list[np.ndarray]]:
-    """Outputs of ONNX Runtime with optimisations off, which is the reference semantics of a graph, per batch."""
-    ort = require("onnxruntime", extra="quantize")
-    session = ort_session(ort, model)
-    name = session.get_inputs()[0].name
-    return [session.run(list(outputs) if outputs else None, {name: batch}) for batch in batches]
-
-
-def ort_session(ort: Any, model: ir.Model | Path, *, optimize: bool = False) -> Any:
-    options = ort.SessionOptions()
-    levels = ort.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    source: Any = str(model)
-    if not isinstance(model, Path):
-        ir = require("onnx_ir", extra="quantize")
-        source = ir.serde.serialize_model(model).SerializeToString()
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-
-def check_parity(
-    model: nn.Module, exported: ir.Model, images: np.ndarray, *, opset: int, dynamic_batch: bool = False
-) -> Parity:
-    """Compares PyTorch with ONNX Runtime on real and random images at batch 1, 2 and 8 (re-exported where static).
-
-    Args:
-        images: at least 8 preprocessed images, N x C x H x W float32.
-
-    Raises:
-        ParityError: a difference above 1e-4 of the logits' range or another top-1; names the first module that differs.
-    """
-    torch = require("torch", extra="export")
-    rng = np.random.default_rng(0)
-    shape = exported.graph.inputs[0].shape
-    own_batch = shape[0] if shape is not None and isinstance(shape[0], int) else 0
-    batches = tuple(sorted({*PARITY_BATCHES, *([own_batch] if own_batch else [])}))
-    worst = 0.0
-    for batch in batches:
-        real = images[np.arange(batch) % len(images)]
-        random = rng.standard_normal(real.shape).astype(np.float32)
-        graph = exported
-        if not dynamic_batch and batch != own_batch:
-            graph = export_torch(model, real.shape, opset=opset)
-        for kind, data in (("real", real), ("random", random)):
-            expected = _outputs(model, torch.from_numpy(data))
-            found = run_onnx(graph, [data])[0]
-            for e, f in zip(expected, found, strict=True):
-                spread = float(np.ptp(e)) or 1.0
-                difference = float(np.abs(e - f).max()) / spread
-                top1 = e.ndim != 2 or bool((e.argmax(1) == f.argmax(1)).all())
-                worst = max(worst, difference)
-                if not difference <= PARITY_TOLERANCE or not top1:
-                    culprit = first_differing_module(model, graph, data)
-                    raise ParityError(
-                        f"the exported graph differs from PyTorch at batch {batch} on {kind} images: {difference:.1e} of the "
-                        f"output range (allowed {PARITY_TOLERANCE:.0e}), top-1 {'equal' if top1 else 'different'}; "
-                        f"first module that differs: {culprit or 'none on its own (rounding adds up over the depth)'}"
-                    )
-    return Parity(batches=batches, worst=worst, images=min(len(images), batches[-1]))
-
-
-def check_onnx_parity(path: Path, imported: ir.Model, images: np.ndarray) -> Parity:
-    """Compares the prepared graph with the user's own ONNX file at the prepared batch size.
-
-    Raises:
-        ParityError: a difference above 1e-4 of the outputs' range or another top-1.
-    """
-    shape = imported.graph.inputs[0].shape
-    batch = shape[0] if shape is not None and isinstance(shape[0], int) else 1
-    original_batch = _fixed_batch(path) or batch
-    worst = 0.0
-    for start in range(0, min(len(images), 8), batch):
-        data = images[np.arange(start, start + batch) % len(images)]
-        found = run_onnx(imported, [data])[0]
-        parts = [data[np.arange(i, i + original_batch) % batch] for i in range(0, batch, original_batch)]
-        expected = [np.concatenate(outputs)[:batch] for outputs in zip(*run_onnx(path, parts), strict=True)]
-        for e, f in zip(expected, found, strict=True):
-            difference = float(np.abs(e - f).max()) / (float(np.ptp(e)) or 1.0)
-            top1 = e.ndim != 2 or bool((e.argmax(1) == f.argmax(1)).all())
-            worst = max(worst, difference)
-            if not difference <= PARITY_TOLERANCE or not top1:
-                raise ParityError(
-                    f"folding changed {path.name}: {difference:.1e} of the output range (allowed {PARITY_TOLERANCE:.0e}), "
-                    f"top-1 {'equal' if top1 else 'different'}"
-                )
-    return Parity(batches=(batch,), worst=worst, images=min(len(images), 8))
-
-
-def _fixed_batch(path: Path) -> int | None:
-    onnx = require("onnx", extra="export")
-    proto = onnx.load(str(path), load_external_data=False)
-    return _real_inputs(proto)[0].type.tensor_type.shape.dim[0].dim_value or None
-
-
-def first_differing_module(model: nn.Module, exported: ir.Model, data: np.ndarray) -> str | None:
-    """The first leaf module, in graph order, whose output differs by more than 1e-3 of its range from the graph's."""
-    torch = require("torch", extra="export")
-    by_scope: dict[str, str] = {}
-    for node in exported.graph:
-        scope, output = node.metadata_props.get("edge_scnet.scope"), node.outputs[0].name
-        if scope and output:
-            by_scope.pop(scope, None)  # a module used several times is compared, and stands, at its last use
-            by_scope[scope] = output
-    outputs: dict[str, np.ndarray] = {}
-    hooks = []
-    for name, module in model.named_modules():
-        if name in by_scope and not list(module.children()):
-
-            def keep(_: Any, __: Any, output: Any, name: str = name) -> None:
-                # cloned: an in-place ReLU behind it would overwrite the tensor
-                if isinstance(output, torch.Tensor):
-                    outputs[name] = output.detach().clone().numpy()
-
-            hooks.append(module.register_forward_hook(keep))
-    try:
-        with torch.inference_mode():
-            model(torch.from_numpy(data))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    wanted = {scope: by_scope[scope] for scope in by_scope if scope in outputs}
-    ir = require("onnx_ir", extra="export")
-    graph = ir.serde.deserialize_model(ir.serde.serialize_model(exported))
-    values = {v.name: v for node in graph.graph for v in node.outputs}
-    existing = {v.name for v in graph.graph.outputs}
-    graph.graph.outputs.extend(values[name] for name in wanted.values() if name not in existing)
-    found = run_onnx(graph, [data], list(wanted.values()))[0]
-    for (scope, _), array in zip(wanted.items(), found, strict=True):
-        expected = outputs[scope]
-        allowed = _MODULE_DIFFERENCE * (float(np.ptp(expected)) or 1.0)
-        # "not <=": NaN differs too
-        if expected.shape != array.shape or not np.abs(expected - array).max() <= allowed:
-            return scope
-    return None

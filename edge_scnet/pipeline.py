@@ -253,7 +253,7 @@ _STAGE_PACKAGES: dict[Stage, tuple[str, ...]] = {
 
 
 def _export(plan: _Plan, manifest: Manifest, events: Events) -> Manifest:
-    from edge_scnet import export
+    from edge_scnet import export, parity
 
     source, spec, target = plan.source, plan.source.spec, plan.target
     batch = "dynamic" if plan.dynamic_batch else target.batch
@@ -275,16 +275,16 @@ def _export(plan: _Plan, manifest: Manifest, events: Events) -> Manifest:
         model = export.import_onnx(Path(source.location), batch=target.batch, input_size=spec.input_size, opset=target.opset)
         export.check_weights(model, source.location)
         events.progress("parity", 0.5)
-        parity = export.check_onnx_parity(Path(source.location), model, images)
+        proven = parity.check_onnx_parity(Path(source.location), model, images)
     else:
         module = module or zoo.load_torch(source)
         model = export.export_torch(module, shape, opset=target.opset, dynamic_batch=plan.dynamic_batch)
         events.progress("parity", 0.4)
-        parity = export.check_parity(module, model, images, opset=target.opset, dynamic_batch=plan.dynamic_batch)
+        proven = parity.check_parity(module, model, images, opset=target.opset, dynamic_batch=plan.dynamic_batch)
     export.save(model, plan.folder / FLOAT_ONNX)
     entry = _record(
         plan, FLOAT_ONNX, kind="onnx", stage="export", key=key, parents=parents, precision="fp32",
-        parity=asdict(parity), nodes=sum(1 for _ in model.graph),
+        parity=asdict(proven), nodes=sum(1 for _ in model.graph),
     )  # fmt: skip
     events.done(_export_words(entry), reused=False)
     return manifest.with_artifact(entry)

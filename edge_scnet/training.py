@@ -24,6 +24,7 @@ from torch import Tensor, nn  # noqa: TID253
 
 from edge_scnet import dataset, zoo
 from edge_scnet.artifact import sha256_file, write_atomic
+from edge_scnet.errors import ArtifactError, EdgeError
 
 HELD_OUT = 5_000
 CROP_PADDING = {"fashion-mnist": 2, "cifar10": 4}
@@ -86,7 +87,7 @@ def train(recipe: Recipe, data: Path, out: Path) -> dict[str, object]:
 
     Raises:
         DataError: the data set is not in `data`.
-        ValueError: `out` holds the checkpoint of another recipe.
+        ArtifactError: `out` holds the checkpoint of another recipe.
     """
     torch.manual_seed(recipe.seed)
     # gradients underflow to denormals near the end of the schedule, and those are 10x slower on x86
@@ -116,7 +117,9 @@ def train(recipe: Recipe, data: Path, out: Path) -> dict[str, object]:
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         if state["recipe"] != asdict(recipe):
-            raise ValueError(f"{checkpoint} was made by {state['recipe']}, not {asdict(recipe)}; use another --out")
+            raise ArtifactError(
+                f"{checkpoint} was made by another recipe: {state['recipe']}, not {asdict(recipe)}", hint="pass another --out"
+            )
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -197,7 +200,11 @@ def main(argv: list[str]) -> None:
         dataset=args.dataset, arch=args.arch, epochs=args.epochs, seed=args.seed, peak_lr=args.peak_lr,
         small_epochs=args.small_epochs,
     )  # fmt: skip
-    train(recipe, args.data, args.out)
+    try:
+        train(recipe, args.data, args.out)
+    except EdgeError as error:
+        print(f"error: {error.message}\n\nhint: {error.hint}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from edge_scnet.resources import bundled
 
 MODEL = "scnet20-fashion-mnist"
 # The build's parity is checked at batch 1 alone: every further batch size is one more export by torch.
-_BUILD = "import edge_scnet.export as e; e.PARITY_BATCHES = (1,); from edge_scnet.cli import main; main()"
+_BUILD = "import edge_scnet.parity as p; p.PARITY_BATCHES = (1,); from edge_scnet.cli import main; main()"
 
 
 @dataclass(frozen=True)

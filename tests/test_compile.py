@@ -13,8 +13,8 @@ from edge_scnet import compile as compiling
 from edge_scnet.backends import ov
 from edge_scnet.backends.base import ExecutedLayer, OpenOptions
 from edge_scnet.errors import ParityError
-from edge_scnet.export import run_onnx
 from edge_scnet.metrics import sqnr_db
+from edge_scnet.simulate import run_onnx
 
 pytest.importorskip("openvino")
 PINNED = OpenOptions(precision="f32")
@@ -166,8 +166,16 @@ def test_a_convolution_the_runtime_does_not_show_counts_as_missing() -> None:
 
 @pytest.mark.parametrize(
     ("engine", "simulation", "fails"),
-    [(6.8, 24.8, True), (29.9, 29.7, False), (17.1, 16.7, False), (22.7, 24.8, True), (22.9, 24.8, False), (None, 30.0, False), (40.0, None, True)],
-)  # fmt: skip
+    [
+        (6.8, 24.8, True),
+        (29.9, 29.7, False),
+        (17.1, 16.7, False),
+        (22.7, 24.8, True),
+        (22.9, 24.8, False),
+        (None, 30.0, False),
+        (40.0, None, True),
+    ],
+)
 def test_margin_separates_every_case_seen(engine: float | None, simulation: float | None, fails: bool) -> None:
     assert compiling._below(engine, simulation, compiling.FIDELITY_MARGIN_DB) is fails
 

@@ -18,22 +18,21 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 from torch import Tensor, nn
 
-from edge_scnet import export, zoo
+from edge_scnet import export, simulate, zoo
+from edge_scnet import parity as parity_module
 from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.export import (
     MODULE_KEY,
-    check_onnx_parity,
-    check_parity,
     check_static,
     check_weights,
     export_torch,
-    first_differing_module,
     import_onnx,
     probe_onnx,
-    run_onnx,
     save,
 )
+from edge_scnet.parity import check_onnx_parity, check_parity, first_differing_module
 from edge_scnet.scnet import SCNet, scnet20
+from edge_scnet.simulate import run_onnx
 from edge_scnet.zoo import ModelOptions
 
 SHAPE_ARITHMETIC = {"Shape", "Slice", "Gather", "Expand", "Range", "ConstantOfShape", "Size", "NonZero"}
@@ -190,9 +189,9 @@ def test_modules_named_input_and_logits_do_not_clash_with_the_graphs_own(named_e
     ]  # fmt: skip
 
 
-class Sliced(nn.Module):
+class Counted(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return x[:, :, ::2] * 2
+        return torch.nonzero(x)
 
 
 class Answers(nn.Module):
@@ -201,8 +200,8 @@ class Answers(nn.Module):
 
 
 def test_modules_that_cannot_be_exported(tiny: nn.Module):
-    with pytest.raises(ArtifactError, match="computes shapes at run time: Slice at") as caught:
-        export_torch(Sliced(), TINY_SHAPE, opset=18)
+    with pytest.raises(ArtifactError, match="computes shapes at run time: NonZero at") as caught:
+        export_torch(Counted(), TINY_SHAPE, opset=18)
     assert "F.interpolate" in str(caught.value.hint)
     with pytest.raises(ArtifactError, match="Answers returns a dict; a tensor or a tuple of tensors is needed"):
         export_torch(Answers(), TINY_SHAPE, opset=18)
@@ -215,15 +214,16 @@ def test_modules_that_cannot_be_exported(tiny: nn.Module):
 
 
 def test_parity_of_scnet20(network: nn.Module, exported: ir.Model, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(export, "PARITY_BATCHES", (1,))  # the other batches are exported again, and slow: see the tiny one
+    # the other batches are exported again, and slow: see the tiny one
+    monkeypatch.setattr(parity_module, "PARITY_BATCHES", (1,))
     parity = check_parity(network, exported, random_images(GREY_SHAPE), opset=18)
     assert (parity.batches, parity.images) == ((1,), 1)
     assert 0 < parity.worst < 2e-5
 
 
 def test_parity_exports_again_at_the_other_batches(named: nn.Module, named_exported: ir.Model, monkeypatch: pytest.MonkeyPatch):
-    assert export.PARITY_BATCHES == (1, 2, 8)  # all three below, where the batch is dynamic: each costs an export here
-    monkeypatch.setattr(export, "PARITY_BATCHES", (2,))
+    assert parity_module.PARITY_BATCHES == (1, 2, 8)  # all three below, where the batch is dynamic: each costs an export here
+    monkeypatch.setattr(parity_module, "PARITY_BATCHES", (2,))
     calls = []
     real = export.export_torch
 
@@ -231,7 +231,7 @@ def test_parity_exports_again_at_the_other_batches(named: nn.Module, named_expor
         calls.append(tuple(shape))
         return real(model, shape, **options)
 
-    monkeypatch.setattr(export, "export_torch", counted)
+    monkeypatch.setattr(parity_module, "export_torch", counted)
     parity = check_parity(named, named_exported, random_images(TINY_SHAPE, 20), opset=20)
     assert calls == [(2, 3, 16, 16)]
     assert (parity.batches, parity.images) == ((1, 2), 2)  # the graph's own batch, 1, is compared too
@@ -273,7 +273,7 @@ def test_a_sound_graph_has_no_differing_module(network: nn.Module, exported: ir.
 def test_another_top1_within_the_tolerance_is_a_failure(
     network: nn.Module, exported: ir.Model, monkeypatch: pytest.MonkeyPatch
 ):
-    real = export.run_onnx
+    real = parity_module.run_onnx
 
     def tied(model: Any, batches: Any, outputs: Any = None) -> Any:
         found = real(model, batches, outputs)
@@ -282,8 +282,8 @@ def test_another_top1_within_the_tolerance_is_a_failure(
             logits[:, (logits[0].argmax() + 1) % 10] = logits.max() + 1e-6
         return found
 
-    monkeypatch.setattr(export, "run_onnx", tied)
-    monkeypatch.setattr(export, "PARITY_TOLERANCE", 10.0)
+    monkeypatch.setattr(parity_module, "run_onnx", tied)
+    monkeypatch.setattr(parity_module, "PARITY_TOLERANCE", 10.0)
     with pytest.raises(ParityError, match="top-1 different"):
         check_parity(network, exported, random_images(GREY_SHAPE), opset=18)
 
@@ -333,6 +333,13 @@ FLAT = helper.make_node("Concat", ["n", "flat"], ["s"], axis=0)
 RESIZE = helper.make_node("Resize", ["x", "", "", "sizes"], ["y"], mode="nearest")
 
 
+COMPUTED_END = (
+    helper.make_node("ReduceMax", ["x"], ["m"], keepdims=0),
+    helper.make_node("Reshape", ["m", "flat"], ["one"]),
+    helper.make_node("Cast", ["one"], ["end"], to=TensorProto.INT64),
+)
+
+
 def test_only_the_batch_entry_of_resize_may_be_computed():
     check_static(small_graph(BATCH, SIZES, RESIZE), dynamic_batch=True)
     with pytest.raises(ArtifactError, match="Shape at Shape"):
@@ -346,13 +353,17 @@ def test_only_the_batch_entry_of_resize_may_be_computed():
         ((BATCH, FLAT, helper.make_node("Reshape", ["x", "s"], ["y"])), "Shape"),
         ((helper.make_node("Shape", ["x"], ["all"]), helper.make_node("Gather", ["all", "zero"], ["y"])), "Shape"),
         ((BATCH, SIZES, helper.make_node("Resize", ["x", "", "sizes"], ["y"])), "Shape"),
-        ((helper.make_node("Slice", ["x", "starts", "ends"], ["y"]),), "Slice"),
+        ((*COMPUTED_END, helper.make_node("Slice", ["x", "starts", "end"], ["y"])), "Slice"),
         ((helper.make_node("NonZero", ["x"], ["y"]),), "NonZero"),
     ],
 )  # fmt: skip
 def test_other_shape_arithmetic_is_refused(nodes: tuple[onnx.NodeProto, ...], culprit: str):
     with pytest.raises(ArtifactError, match=f"computes shapes at run time: {culprit} at"):
         check_static(small_graph(*nodes), dynamic_batch=True)
+
+
+def test_a_slice_of_data_by_constants_is_static():
+    check_static(small_graph(helper.make_node("Slice", ["x", "starts", "ends"], ["y"])), dynamic_batch=False)
 
 
 def test_shape_arithmetic_inside_a_branch_is_seen():
@@ -625,8 +636,8 @@ def test_what_cannot_be_made_static_or_converted(tmp_path: Path):
 def test_sessions_run_with_optimisations_off_unless_asked(exported: ir.Model, monkeypatch: pytest.MonkeyPatch):
     seen = []
     monkeypatch.setattr(ort, "InferenceSession", lambda source, options, providers: seen.append((options, providers)))
-    export.ort_session(ort, exported)
-    export.ort_session(ort, exported, optimize=True)
+    simulate.ort_session(ort, exported)
+    simulate.ort_session(ort, exported, optimize=True)
     levels = [options.graph_optimization_level for options, _ in seen]
     assert levels == [ort.GraphOptimizationLevel.ORT_DISABLE_ALL, ort.GraphOptimizationLevel.ORT_ENABLE_ALL]
     assert all(providers == ["CPUExecutionProvider"] for _, providers in seen)

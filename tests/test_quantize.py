@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 from onnx import helper, numpy_helper
 
-from edge_scnet import dataset, export, zoo
+from edge_scnet import dataset, export, simulate, zoo
 from edge_scnet.errors import ArtifactError, DataError
 from edge_scnet.metrics import sqnr_db
 from edge_scnet.quantize import calibrate, placement, qdq, ranges
@@ -209,12 +209,12 @@ def test_written_graph_is_valid_and_close_to_float(built: Built) -> None:
     samples = dataset.open_samples(built.evaluation, model=spec, role="evaluation")
     images = dataset.load(samples, spec, range(32))
     batches = np.split(images, 32)
-    reference = np.concatenate([run[0] for run in export.run_onnx(model, batches)])
+    reference = np.concatenate([run[0] for run in simulate.run_onnx(model, batches)])
     found = {}
     for bits in (7, 8):
         written = qdq.write_qdq(model, fast, weight_bits=bits)
         onnx.checker.check_model(ir.serde.serialize_model(written), full_check=True)
-        found[bits] = sqnr_db(reference, np.concatenate([run[0] for run in export.run_onnx(written, batches)]))
+        found[bits] = sqnr_db(reference, np.concatenate([run[0] for run in simulate.run_onnx(written, batches)]))
     assert found[7] is not None and found[8] is not None
     assert found[7] > 25 and found[8] > found[7]
 

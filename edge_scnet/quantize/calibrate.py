@@ -21,6 +21,7 @@ import numpy as np
 from edge_scnet.artifact import sha256_file, write_atomic
 from edge_scnet.errors import ArtifactError, DataError
 from edge_scnet.optional import require
+from edge_scnet.simulate import ort_session
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -200,8 +201,6 @@ def calibrate(
     """
     ort = require("onnxruntime", extra="quantize")
     ir = require("onnx_ir", extra="quantize")
-    from edge_scnet.export import ort_session
-
     model = ir.load(model_path)
     names = tensors_to_observe(model)
     by_name = {v.name: v for node in model.graph for v in node.outputs}

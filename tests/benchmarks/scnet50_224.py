@@ -102,7 +102,8 @@ def main() -> None:
     make_checkpoint(args.arch, args.calib, checkpoint)
     command = [
         sys.executable, "-m", "edge_scnet", "build", str(checkpoint), "--arch", args.arch, "--target", str(target), "--json",
-        "--calib", str(args.calib), "--eval", str(args.eval), "--ignore-labels", "--out", str(args.out), "--seconds", str(args.seconds),
+        "--calib", str(args.calib), "--eval", str(args.eval), "--ignore-labels", "--out", str(args.out),
+        "--seconds", str(args.seconds),
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = 0
