@@ -120,9 +120,12 @@ class _Child:
         self.start(method, *args)
         return self.result()
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         with contextlib.suppress(OSError):
             self._connection.close()
+
+    def close(self) -> None:
+        self.hang_up()
         try:
             self._process.wait(timeout=2)
         except subprocess.TimeoutExpired:
@@ -156,10 +159,12 @@ def measure(
         DataError: an evaluation image cannot be read.
     """
     with contextlib.ExitStack() as stack:
-        children = []
+        children: list[_Child] = []
         for engine in engines:
             children.append(_Child(engine))
             stack.callback(children[-1].close)
+        # first all connections, then the waiting: busy children end side by side
+        stack.callback(lambda: [child.hang_up() for child in children])
         timed = _timed_images(samples, spec)
         loads = []
         for i, child in enumerate(children):

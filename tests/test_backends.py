@@ -1,0 +1,179 @@
+"""The contract that every runtime's module meets; a new one is picked up from the dict."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_scnet.backends import BACKENDS, backend_of, get_backend, usable_backend
+from edge_scnet.backends.base import Backend, ExecutedLayer, OpenOptions
+from edge_scnet.errors import BackendError, MissingRuntimeError, StorageError, TargetError
+from edge_scnet.target import load_target
+from tests.conftest import tiny_logits, tiny_onnx
+
+PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
+COMPILING = ("openvino",)  # runtimes that targets are built for
+
+
+@pytest.fixture(params=BACKENDS)
+def runtime(request: pytest.FixtureRequest) -> str:
+    name = str(request.param)
+    if reason := get_backend(name).unavailable():
+        pytest.skip(reason)
+    return name
+
+
+@pytest.fixture
+def backend(runtime: str) -> Backend:
+    return get_backend(runtime)
+
+
+@pytest.fixture
+def engine(runtime: str, backend: Backend, tmp_path: Path) -> Callable[..., Path]:
+    """What this runtime opens, made of the tiny model: compiled where the runtime compiles."""
+
+    def make(**shape: int) -> Path:
+        source = tiny_onnx(tmp_path / "tiny.onnx", **shape)
+        if runtime not in COMPILING:
+            return source
+        return backend.build(source, load_target("cpu"), tmp_path / f"tiny{backend.SUFFIX}")[0]
+
+    return make
+
+
+def images(count: int, *, size: int = 6, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, 1, size, size)).astype(np.float32)
+
+
+def test_every_backend_has_the_contracts_names() -> None:
+    for name in BACKENDS:
+        backend = get_backend(name)
+        for attribute in ("ARTIFACT_KIND", "SUFFIX", "EXTRA"):
+            assert isinstance(getattr(backend, attribute), str)
+        for function in ("unavailable", "check_target", "build", "open", "versions"):
+            assert callable(getattr(backend, function)), (name, function)
+        assert backend_of(backend.ARTIFACT_KIND) == name
+    with pytest.raises(KeyError):
+        get_backend("tflite")
+
+
+def test_a_missing_package_is_a_reason_and_an_install_command(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == PACKAGES[runtime] else find(name, *rest)
+    )
+    backend = get_backend(runtime)
+    reason = backend.unavailable()
+    assert reason == f"the package {PACKAGES[runtime]!r} is not installed"
+    with pytest.raises(MissingRuntimeError) as caught:
+        usable_backend(runtime)
+    assert (caught.value.message, caught.value.hint) == (reason, f"pip install 'edge-scnet[{backend.EXTRA}]'")
+
+
+def test_versions(runtime: str, backend: Backend) -> None:
+    assert PACKAGES[runtime] in backend.versions()
+    assert all(version[0].isdigit() for version in backend.versions().values())
+
+
+def test_check_target(runtime: str, backend: Backend) -> None:
+    target = load_target("cpu")
+    if runtime in COMPILING:
+        backend.check_target(target)
+    else:
+        with pytest.raises(TargetError, match=target.name):
+            backend.check_target(target)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(
+    "options",
+    [OpenOptions(), OpenOptions(precision="default"), OpenOptions(mode="throughput"), OpenOptions(threads=1)],
+    ids=["plain", "default", "throughput", "threads"],
+)
+def test_infer(backend: Backend, engine: Callable[..., Path], options: OpenOptions, batch: int) -> None:
+    first, second = images(batch), images(batch, seed=1)
+    # the runtime's default may be BF16
+    tolerance = 1e-5 if options.precision == "f32" else 2e-2
+    with backend.open(engine(batch=batch), options) as session:
+        assert session.input_shape == (batch, 1, 6, 6)
+        for data in (first, second):
+            logits, twice = session.infer(data)
+            assert logits.shape == twice.shape == (batch, 4) and logits.dtype == np.float32
+            np.testing.assert_allclose(logits, tiny_logits(data), atol=tolerance)
+            np.testing.assert_allclose(twice, 2 * tiny_logits(data), atol=2 * tolerance)
+
+
+@pytest.mark.parametrize("mode", ["latency", "throughput"])
+def test_infer_many_gives_every_batch_its_own_index(backend: Backend, engine: Callable[..., Path], mode: str) -> None:
+    data = images(2 * 40)
+    got: dict[int, list[np.ndarray]] = {}
+    with backend.open(engine(batch=2), OpenOptions(mode=mode)) as session:  # type: ignore[arg-type]
+        session.infer_many((data[i : i + 2] for i in range(0, 80, 2)), lambda i, outputs: got.update({i: outputs}))
+        session.infer_many(iter(()), lambda i, outputs: pytest.fail("nothing went in"))
+        session.infer(images(2, seed=9))  # what was handed out is not overwritten by later calls
+    assert sorted(got) == list(range(40))
+    found = [np.concatenate([got[i][k] for i in range(40)]) for k in (0, 1)]
+    np.testing.assert_allclose(found[0], tiny_logits(data), atol=1e-5)
+    np.testing.assert_allclose(found[1], 2 * tiny_logits(data), atol=1e-5)
+
+
+def test_infer_named_takes_any_number_of_inputs(backend: Backend, tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, save
+
+    def info(name: str) -> object:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3])
+
+    nodes = [helper.make_node("Sub", ["a", "b"], ["difference"]), helper.make_node("Add", ["b", "a"], ["sum"])]
+    graph = helper.make_graph(nodes, "two", [info("a"), info("b")], [info("sum"), info("difference")])
+    path = tmp_path / "two.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.full((2, 3), 10, np.float32)
+    # every runtime opens ONNX files here: the fidelity check feeds it blocks of a graph
+    with backend.open(path, OpenOptions()) as session:
+        total, difference = session.infer_named({"b": b, "a": a})
+    np.testing.assert_array_equal(total, a + b)
+    np.testing.assert_array_equal(difference, a - b)
+
+
+def test_executed_precisions(runtime: str, backend: Backend, engine: Callable[..., Path]) -> None:
+    with backend.open(engine(), OpenOptions()) as session:
+        layers = session.executed_precisions()
+        assert isinstance(layers, tuple) and all(isinstance(layer, ExecutedLayer) for layer in layers)
+        peak, times = session.device_peak_bytes(), session.layer_times()
+    assert (peak is None or peak > 0) and (times is None or min(times.values()) >= 0)
+    if runtime in COMPILING:
+        # pinned FP32, and named after the graph's node: the proof of INT8 and the reports stand on both
+        assert [(layer.precision, "conv" in layer.nodes) for layer in layers if layer.kind == "Convolution"] == [("f32", True)]
+
+
+def test_a_file_that_is_no_engine_is_refused_by_name(backend: Backend, tmp_path: Path) -> None:
+    path = tmp_path / f"noise{backend.SUFFIX}"
+    for content in (None, b"", b"\x00\x01 no engine"):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(BackendError, match=r"cannot (load|compile) noise\.") as caught, backend.open(path, OpenOptions()):
+            pass
+        assert len(caught.value.message) < 600 and "\n" not in caught.value.message
+
+
+def test_build_leaves_both_files_or_none(runtime: str, backend: Backend, tmp_path: Path) -> None:
+    source, out = tiny_onnx(tmp_path / "tiny.onnx"), tmp_path / f"engine{backend.SUFFIX}"
+    target = load_target("cpu")
+    if runtime not in COMPILING:
+        with pytest.raises(TargetError):
+            backend.build(source, target, out)
+        return
+    written = backend.build(source, target, out)
+    assert written[0] == out and {path.name for path in tmp_path.iterdir()} == {source.name, *(path.name for path in written)}
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(source.read_bytes()[:100])
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(BackendError, match=r"cut\.onnx"):
+        backend.build(cut, target, tmp_path / f"other{backend.SUFFIX}")
+    with pytest.raises(StorageError, match="cannot write"):
+        backend.build(source, target, cut / out.name)  # below a file
+    assert sorted(tmp_path.iterdir()) == before

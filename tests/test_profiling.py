@@ -1,0 +1,206 @@
+"""The measuring itself: children, their order, their death, and every image's own logits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_scnet import profiling
+from edge_scnet.artifact import sha256_file
+from edge_scnet.backends.base import OpenOptions
+from edge_scnet.dataset import SampleSet, load, open_samples
+from edge_scnet.errors import BackendError
+from edge_scnet.profiling import EngineFile, measure
+from edge_scnet.zoo import FASHION_MNIST
+from tests.conftest import Built, idx_folder, tiny_logits, tiny_onnx
+
+SPEC = replace(FASHION_MNIST, name="tiny", input_size=6, classes=(), num_classes=4, dataset=None)
+
+
+def engine_file(path: Path, name: str = "tiny", *, runtime: str = "onnxruntime") -> EngineFile:
+    return EngineFile(
+        name=name, runtime=runtime, path=path, options=OpenOptions(threads=1), size_bytes=path.stat().st_size,
+        sha256=sha256_file(path),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> SampleSet:
+    pixels = np.random.default_rng(0).integers(0, 256, (13, 6, 6), np.uint8)
+    folder = idx_folder(tmp_path / "eval", pixels, np.arange(13) % 4)
+    return open_samples(folder, model=SPEC, role="evaluation")
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """The processes started by the test; none may outlive it."""
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def record(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", record)
+    yield started
+    assert started and all(process.returncode is not None for process in started), "a child is still there"
+
+
+class FakeChild:
+    """Answers blocks and writes down when it was asked."""
+
+    def __init__(self, name: str, asked: list[tuple[str, float, int]]) -> None:
+        self.name, self.asked = name, asked
+
+    def call(self, method: str, seconds: float, min_runs: int) -> list[int]:
+        assert method == "block"
+        self.asked.append((self.name, seconds, min_runs))
+        return [len(self.asked)] * min_runs
+
+
+def test_blocks_alternate_and_the_order_turns() -> None:
+    asked: list[tuple[str, float, int]] = []
+    fakes: Any = [FakeChild(name, asked) for name in "abc"]
+    blocks = profiling._alternate(fakes, 3.0, lambda what, share: None)
+    order = "".join(name for name, _, _ in asked)
+    rounds = [order[i : i + 3] for i in range(0, len(order), 3)]
+    assert len(rounds) >= 12 and all(sorted(turn) == list("abc") for turn in rounds)
+    assert all([turn[0] for turn in rounds].count(name) >= len(rounds) // 3 for name in "abc"), "each is first equally often"
+    for i, name in enumerate("abc"):
+        mine = [entry for entry in asked if entry[0] == name]
+        assert sum(seconds for _, seconds, _ in mine) == pytest.approx(3.0)
+        assert sum(len(block) for block in blocks[i]) >= profiling.MIN_RUNS
+        # block by block in the order measured: the ratios pair the blocks of one round
+        assert [block[0] for block in blocks[i]] == [k + 1 for k, entry in enumerate(asked) if entry[0] == name]
+
+
+def test_measure_two_engines(tmp_path: Path, samples: SampleSet, children: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    # three chunks of 5, 5 and 3 images: none a multiple of the second engine's batch
+    monkeypatch.setattr(profiling, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
+    engines = [
+        engine_file(tiny_onnx(tmp_path / "one.onnx"), "one"),
+        engine_file(tiny_onnx(tmp_path / "eight.onnx", batch=8), "eight"),
+    ]
+    shares: dict[str, list[float]] = {}
+    one, eight = measure(
+        engines, samples, SPEC, seconds=0.1, progress=lambda what, share: shares.setdefault(what, []).append(share)
+    )
+    assert len(children) == 2
+    assert one.ratio is None and eight.ratio is not None and eight.ratio.ratio > 0
+    expected = tiny_logits(load(samples, SPEC))
+    for measured in (one, eight):
+        outputs = measured.outputs
+        assert outputs is not None and outputs.logits is not None and outputs.finite
+        np.testing.assert_allclose(outputs.logits, expected, atol=1e-5)
+        # both outputs count: the logits and twice the logits
+        assert outputs.signal_power == pytest.approx(5 * float((expected**2).sum()), rel=1e-5)
+        assert outputs.noise_power < 1e-9 * outputs.signal_power
+        assert measured.latency.count == len(measured.latency.samples_ns) >= profiling.MIN_RUNS
+        assert sum(measured.latency.samples_ns) <= 1e9 * 10
+        assert measured.throughput_per_second > 0 and measured.load_seconds > 0 and measured.warm_up_seconds > 0
+        memory = measured.memory
+        assert 0 < memory.before_load_bytes <= memory.load_peak_bytes and memory.steady_bytes > 0
+    assert list(shares) == ["load", "latency", "throughput", "accuracy"]
+    assert all(values == sorted(values) and values[-1] == 1 for values in shares.values())
+
+
+def test_without_images_there_are_no_outputs(tmp_path: Path, children: list[Any]) -> None:
+    (measured,) = measure([engine_file(tiny_onnx(tmp_path / "one.onnx"))], None, SPEC, seconds=0.1)
+    assert measured.outputs is None and measured.latency.count >= profiling.MIN_RUNS and measured.ratio is None
+
+
+@pytest.mark.parametrize("method", ["block", "evaluate"])
+def test_a_killed_child_is_named_and_the_others_end(
+    tmp_path: Path, samples: SampleSet, children: list[Any], monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    start = profiling._Child.start
+
+    def kill_first(self: Any, called: str, *args: Any) -> None:
+        if called == method and self.engine.name == "victim":
+            os.kill(self._process.pid, signal.SIGKILL)
+        start(self, called, *args)
+
+    monkeypatch.setattr(profiling._Child, "start", kill_first)
+    path = tiny_onnx(tmp_path / "one.onnx")
+    with pytest.raises(BackendError) as caught:
+        measure([engine_file(path, "other"), engine_file(path, "victim")], samples, SPEC, seconds=0.1)
+    assert caught.value.exit_code == 8
+    assert caught.value.message == "victim: the process measuring one.onnx ended with signal SIGKILL"
+    assert caught.value.hint is not None and "free -h" in caught.value.hint
+    assert [process.returncode for process in children] == [0, -signal.SIGKILL]
+
+
+def test_a_child_that_dies_in_the_middle_of_its_answer(tmp_path: Path, children: list[Any]) -> None:
+    child = profiling._Child(engine_file(tiny_onnx(tmp_path / "one.onnx")))
+    child._connection.close()
+    parent, end = socket.socketpair()
+    end.sendall(struct.pack("!i", 1000) + b"x" * 10)  # Connection's header: 1,000 bytes follow; 10 do
+    end.close()
+    child._connection = Connection(parent.detach())
+    child._process.kill()
+    with pytest.raises(BackendError, match=r"tiny: the process measuring one\.onnx ended with"):
+        child.result()
+    child.close()
+
+
+def test_a_damaged_engine_fails_with_the_runtimes_words(tmp_path: Path, children: list[Any]) -> None:
+    good, bad = tiny_onnx(tmp_path / "good.onnx"), tmp_path / "bad.onnx"
+    bad.write_bytes(good.read_bytes()[:50])
+    with pytest.raises(BackendError, match=r"^second: ONNX Runtime cannot load bad\.onnx: "):
+        measure([engine_file(good, "first"), engine_file(bad, "second")], None, SPEC, seconds=0.1)
+
+
+def test_a_failing_call_is_a_backend_error_and_the_child_goes_on(tmp_path: Path, children: list[Any]) -> None:
+    engine = engine_file(tiny_onnx(tmp_path / "one.onnx"))
+    child = profiling._Child(engine)
+    with pytest.raises(BackendError, match="tiny: AttributeError: "):
+        child.call("no_such_method")
+    child.call("load", engine.runtime, engine.path, engine.options, np.zeros((4, 1, 6, 6), np.float32))
+    assert child.call("memory") > 0
+    child.close()
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 13, 16])
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_batch_that_does_not_divide_the_images(tmp_path: Path, runtime: str, count: int) -> None:
+    images = np.random.default_rng(count).standard_normal((count, 1, 6, 6)).astype(np.float32)
+    server = profiling._Server()
+    server.load(runtime, tiny_onnx(tmp_path / "eight.onnx", batch=8), OpenOptions(threads=1), images)
+    logits, twice = server.evaluate(images)
+    server._stack.close()
+    assert logits.shape == (count, 4)
+    np.testing.assert_allclose(logits, tiny_logits(images), atol=1e-5)
+    np.testing.assert_allclose(twice, 2 * tiny_logits(images), atol=1e-5)
+
+
+def test_a_batch_without_output_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.zeros((4, 1, 6, 6), np.float32)
+    server = profiling._Server()
+    server.load("onnxruntime", tiny_onnx(tmp_path / "one.onnx"), OpenOptions(threads=1), images)
+    infer_many = server._session.infer_many
+    monkeypatch.setattr(server._session, "infer_many", lambda batches, keep: infer_many(list(batches)[1:], keep))
+    with pytest.raises(BackendError, match=r"1 of 4 batches gave no output"):
+        server.evaluate(images)
+    server._stack.close()
+
+
+def test_the_child_serves_until_its_parent_is_gone(built: Built) -> None:
+    """The real engine in a child whose parent closes the connection without a word: it ends by itself, in order."""
+    child = profiling._Child(engine_file(built.folder / "model.xml", runtime="openvino"))
+    images = np.zeros((1, 1, 28, 28), np.float32)
+    child.call("load", "openvino", built.folder / "model.xml", OpenOptions(), images)
+    layers = child.call("layers")
+    assert sum(layer.kind == "Convolution" and layer.precision in ("u8", "i8") for layer in layers) == 46
+    child._connection.close()
+    assert child._process.wait(timeout=10) == 0
