@@ -28,7 +28,7 @@ class Artifact:
     """One file of a build. `key` is the hash of everything that decides its content: equal keys mean it can be reused."""
 
     file: str
-    kind: str  # "onnx", "ranges", "openvino-ir", "openvino-weights"
+    kind: str  # "onnx", "ranges", "openvino-ir", "companion"
     stage: str
     sha256: str
     size_bytes: int
@@ -46,6 +46,7 @@ class Manifest:
     target: dict[str, Any]
     floor: str  # the lowest instruction set the INT8 engine is right on
     precision_hint: str  # to load an engine with: the IR does not carry it
+    rebuild: str  # the command that builds it again
     evaluation: str | None = None  # where the evaluation images were
     artifacts: dict[str, Artifact] = field(default_factory=dict)
 

@@ -20,7 +20,7 @@ from edge_scnet.errors import EdgeError, StorageError
 
 if TYPE_CHECKING:
     from edge_scnet.engines import BuildResult
-    from edge_scnet.pipeline import Stage
+    from edge_scnet.stages import Stage
     from edge_scnet.zoo import ModelOptions
 
 P = ParamSpec("P")
@@ -207,7 +207,7 @@ def build(
 ) -> None:  # fmt: skip
     """Build, prove and measure the INT8 engine of a model. Default model: scnet20 on Fashion-MNIST, bundled with its data.
 
-    Exit code: 0 within --max-drop, 10 beyond it, 13 too few images to tell; errors 3 to 9.
+    Exit code: 0 ship; 10 accuracy beyond --max-drop; 11 accurate, but slower than FP32; 13 too few images; errors 3 to 9.
     """
     options = _model_options(arch, num_classes, channels, input_size, resize, mean, std, class_names, name)
     result = _run(
@@ -245,7 +245,7 @@ def _show_report(result: BuildResult, *, as_json: bool) -> None:
 
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
         console.print(table(report))
-        color = {0: "green", 10: "red"}.get(result.exit_code, "yellow")
+        color = {0: "green", 10: "red", 11: "red"}.get(result.exit_code, "yellow")
         # names and paths may hold brackets, which are markup to rich
         console.print(report.verdict, style=color, markup=False, soft_wrap=True)
         console.print(f"files: {result.folder}/", markup=False, soft_wrap=True)

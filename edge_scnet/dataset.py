@@ -222,13 +222,16 @@ def read_idx(path: Path) -> np.ndarray:
             possible = path.stat().st_size * (_GZIP_RATIO if path.suffix == ".gz" else 1)
             raw = file.read(count + 1) if count <= possible else b""
     except (EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: the gzip file is cut short or damaged ({error})") from error
+        raise DataError(
+            f"cannot read {path}: the gzip file is cut short or damaged ({error})", hint="copy the file again: it is not whole"
+        ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     if len(shape) != head[3] or len(raw) != count:
         raise DataError(
             f"{path} is cut short or damaged: its header says {' x '.join(map(str, shape)) or 'nothing'} bytes, "
-            f"it holds {'more' if len(raw) > count else len(raw)}"
+            f"it holds {'more' if len(raw) > count else len(raw)}",
+            hint="copy the file again: it is not whole",
         )
     return np.frombuffer(raw, np.uint8).reshape(shape)
 

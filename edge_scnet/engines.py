@@ -18,20 +18,19 @@ import numpy as np
 
 from edge_scnet import __version__, artifact, dataset, environment, gate, images
 from edge_scnet.artifact import Artifact, Manifest
-from edge_scnet.backends import backend_of, usable_backend
+from edge_scnet.backends import artifact_kinds, backend_of, get_backend, usable_backend
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.dataset import SampleSet
 from edge_scnet.errors import ArtifactError, BackendError, DataError
 from edge_scnet.metrics import AccuracyStats, accuracy_stats, output_stats
 from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
+from edge_scnet.quantize.calibrate import load_ranges
 from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, save_report, verdict
 from edge_scnet.target import TargetSpec, from_dict
 
 FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
 ENGINE, FLOAT_ENGINE = "model", "model-fp32"
 REPORT = "report.json"
-_CONVOLUTION_KINDS = ("Convolution",)
-_KINDS = ("onnx", "openvino-ir")  # of artifacts that a runtime opens
 
 
 class Events(Protocol):
@@ -97,7 +96,7 @@ def profile(
     """
     events = events or Silent()
     folder, manifest, chosen = open_build(Path(path))
-    target = _target_of(manifest, max_drop_pp)
+    target = with_max_drop(from_dict(manifest.target), max_drop_pp)
     engines = engine_files(folder, manifest)
     if chosen is not None:
         engines = _chosen_engines(folder, manifest, chosen, engines)
@@ -110,7 +109,11 @@ def profile(
         samples = dataset.open_samples(where, model=spec, role="evaluation", skip_bad=skip_bad, ignore_labels=ignore_labels)
         for message in dataset.check_counts(samples, role="evaluation"):
             events.warn(message)
-    report, code = measure_and_judge(folder, manifest, engines, samples, seconds, {}, target, events, save=chosen is None)
+        if evaluation is not None:
+            _check_not_calibrated(folder, manifest, samples)
+    report, code = measure_and_judge(
+        folder, manifest, engines, samples, target=target, seconds=seconds, stage_seconds={}, events=events, save=chosen is None
+    )
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
 
 
@@ -122,7 +125,7 @@ def predict(path: Path | str, image_files: Sequence[Path | str], *, top: int = 5
     """
     folder, manifest, chosen = open_build(Path(path))
     files = [Path(image) for image in image_files]
-    engine = _engine_of(folder, manifest, chosen or _first_engine(manifest))
+    engine = _engine_of(folder, manifest, chosen or _first_engine(folder, manifest))
     spec = manifest.model
     inputs = [images.read_image(file, spec) for file in files]
     predictions = []
@@ -154,8 +157,8 @@ def open_build(path: Path) -> tuple[Path, Manifest, Artifact | None]:
     if path.is_dir():
         return folder, manifest, None
     entry = manifest.artifacts.get(path.name)
-    if entry is None or entry.kind not in _KINDS:
-        known = ", ".join(name for name, a in manifest.artifacts.items() if a.kind in _KINDS)
+    if entry is None or entry.kind not in artifact_kinds():
+        known = ", ".join(name for name, a in manifest.artifacts.items() if a.kind in artifact_kinds())
         raise ArtifactError(
             f"{path} is not an engine of its manifest; it knows: {known or 'none'}", hint=f"edge-scnet profile {folder}"
         )
@@ -163,19 +166,51 @@ def open_build(path: Path) -> tuple[Path, Manifest, Artifact | None]:
 
 
 def measure_and_judge(
-    folder: Path, manifest: Manifest, engines: Sequence[EngineFile], samples: SampleSet | None, seconds: float,
-    stage_seconds: dict[str, float], target: TargetSpec, events: Events, *, save: bool = True,
+    folder: Path, manifest: Manifest, engines: Sequence[EngineFile], samples: SampleSet | None, *, target: TargetSpec,
+    seconds: float, stage_seconds: dict[str, float], events: Events, save: bool = True,
 ) -> tuple[RunReport, int]:  # fmt: skip
+    """Measures engines together, judges the INT8 one by the target's gates, and writes the report: it, and the exit code.
+
+    Raises:
+        BackendError: an engine cannot be loaded or fails. DataError: an image that cannot be read, labels that do not fit.
+    """
     started = time.perf_counter()
     spec = manifest.model
-    events.stage(
-        "profile", f"{', '.join(e.name for e in engines)}" + (f" on {len(samples):,} images" if samples else ", no images")
-    )
+    names = ", ".join(engine.name for engine in engines)
+    labels = f", {samples.label_rule or 'no labels'}" if samples else ""
+    events.stage("profile", f"{names} on {len(samples):,} images{labels}" if samples else f"{names}, no evaluation images")
     measured = measure(engines, samples, spec, seconds=seconds, progress=events.progress)
     rows = [_row(engine, m, measured[0], samples) for engine, m in zip(engines, measured, strict=True)]
+    findings = _judge(rows, target)
+    evaluation = None
+    if samples is not None:
+        evaluation = EvaluationSet(
+            name=samples.name, sha256=samples.hash, images=len(samples), skipped=samples.skipped, labels=samples.label_rule
+        )
+    report = RunReport(
+        schema=SCHEMA, created_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), model=spec.name, target=target.name, batch=target.batch,
+        engines=tuple(rows), evaluation=evaluation, findings=tuple(findings), verdict=verdict(findings),
+        stage_seconds={**stage_seconds, "profile": round(time.perf_counter() - started, 2)},
+        environment={**environment.collect().to_dict(), "edge_scnet": __version__},
+    )  # fmt: skip
+    if save:
+        save_report(report, folder / REPORT)
+    events.done(f"{len(rows)} engines", reused=False)
+    return report, gate.exit_code(findings)
+
+
+def _judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[gate.Finding]:
+    """Findings on the INT8 row: accuracy where it was measured, then speed; none where there is no such row."""
+    speeds = {
+        row.name: gate.Speed(name=row.name, speedup=row.speedup, throughput_per_second=row.throughput_per_second)
+        for row in rows
+    }
+    int8 = next((row for row in rows if row.name.startswith("int8")), None)
+    if int8 is None:
+        return []
     findings = []
-    int8 = next((row for row in rows if row.name == "int8"), None)
-    if int8 is not None and int8.accuracy is not None:
+    if int8.accuracy is not None:
         gates = target.gates
         findings.append(
             gate.judge_accuracy(
@@ -185,32 +220,17 @@ def measure_and_judge(
                 min_sqnr_db=gates.min_sqnr_db,
             )
         )
-    evaluation = None
-    if samples is not None:
-        evaluation = EvaluationSet(
-            name=samples.name, sha256=samples.hash, images=len(samples), skipped=samples.skipped, labels=samples.label_rule
-        )
-    stage_seconds = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
-    report = RunReport(
-        schema=SCHEMA, created_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), model=spec.name, target=target.name, batch=target.batch,
-        engines=tuple(rows),
-        evaluation=evaluation, findings=tuple(findings), verdict=verdict(rows, findings, batch=target.batch),
-        stage_seconds=stage_seconds,
-        environment={**environment.collect().to_dict(), "edge_scnet": __version__},
-    )  # fmt: skip
-    if save:
-        save_report(report, folder / REPORT)
-    events.done(f"{len(rows)} engines", reused=False)
-    return report, gate.exit_code(findings)
+    others = [speed for name, speed in speeds.items() if name != int8.name]
+    return [*findings, gate.judge_speed(speeds[int8.name], others, batch=target.batch)]
 
 
 def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samples: SampleSet | None) -> EngineReport:
     accuracy = None
     if samples is not None and measured.outputs is not None and reference.outputs is not None:
         accuracy = _accuracy(engine, measured.outputs, reference.outputs, samples)
-    convolutions = Counter(layer.precision for layer in measured.layers if layer.kind in _CONVOLUTION_KINDS)
-    others = Counter(layer.precision for layer in measured.layers if layer.kind not in _CONVOLUTION_KINDS)
+    kinds = get_backend(engine.runtime).CONVOLUTIONS
+    convolutions = Counter(layer.precision for layer in measured.layers if layer.kind in kinds)
+    others = Counter(layer.precision for layer in measured.layers if layer.kind not in kinds)
     return EngineReport(
         name=engine.name, runtime=engine.runtime, file=engine.path.name, sha256=engine.sha256, size_bytes=engine.size_bytes,
         precision_hint=engine.options.precision, convolutions=dict(convolutions), other_layers=dict(others),
@@ -229,22 +249,32 @@ def _accuracy(engine: EngineFile, outputs: Outputs, reference: Outputs, samples:
                 hint="pass --ignore-labels",
             )
         return output_stats(len(samples), signal_power=outputs.signal_power, noise_power=outputs.noise_power)
-    if samples.labels is not None and max(samples.labels) >= outputs.logits.shape[1]:
+    classes = outputs.logits.shape[1]
+    if samples.labels is not None and (max(samples.labels) >= classes or len(samples.class_names or range(classes)) != classes):
+        found = max(max(samples.labels) + 1, len(samples.class_names or ()))
         raise DataError(
-            f"the labels reach {max(samples.labels)}, the model has {outputs.logits.shape[1]} classes",
-            hint="pass --ignore-labels",
+            f"the evaluation set has {found} classes, the model has {classes}",
+            hint=f"--num-classes {classes}, with folders named by class index or --class-names FILE; or --ignore-labels",
         )
     return accuracy_stats(outputs.logits, reference.logits, samples.labels)
 
 
 def engine_files(folder: Path, manifest: Manifest) -> list[EngineFile]:
-    """The three rows of a build: FP32 pinned, the runtime's default precision, INT8."""
-    fp32, int8 = (manifest.artifacts.get(name + ".xml") for name in (FLOAT_ENGINE, ENGINE))
-    if fp32 is None or int8 is None:
-        raise ArtifactError(f"{folder} holds no compiled engines", hint=f"edge-scnet build {manifest.model.name}")
-    reference = _engine_of(folder, manifest, fp32)
+    """The three rows of a build: FP32 pinned, the runtime's default precision, INT8.
+
+    Raises:
+        ArtifactError: an engine is missing or is not what was built. TargetError: it needs a higher instruction set.
+    """
+    engines = {str(a.facts.get("precision")): a for a in manifest.artifacts.values() if a.kind in _compiled_kinds()}
+    if not {"fp32", "int8"} <= engines.keys():
+        raise ArtifactError(f"{folder} holds no compiled engines", hint=manifest.rebuild)
+    reference = _engine_of(folder, manifest, engines["fp32"])
     default = replace(reference, name="default", options=replace(reference.options, precision="default"))
-    return [reference, default, _engine_of(folder, manifest, int8)]
+    return [reference, default, _engine_of(folder, manifest, engines["int8"])]
+
+
+def _compiled_kinds() -> set[str]:
+    return set(artifact_kinds()) - {"onnx"}
 
 
 def _chosen_engines(folder: Path, manifest: Manifest, chosen: Artifact, engines: Sequence[EngineFile]) -> list[EngineFile]:
@@ -255,36 +285,61 @@ def _chosen_engines(folder: Path, manifest: Manifest, chosen: Artifact, engines:
 
 
 def _engine_of(folder: Path, manifest: Manifest, entry: Artifact) -> EngineFile:
-    if entry.kind not in _KINDS:
-        raise ArtifactError(f"{folder / entry.file} is of kind {entry.kind!r}; engines are {', '.join(_KINDS)}")
+    runtime = backend_of(entry.kind)
     precision = str(entry.facts.get("precision", ""))
-    if precision == "int8" and entry.kind != "onnx":
+    if precision == "int8":
         # below its floor the engine's 8-bit weights would saturate without a word
-        environment.check_floor(manifest.floor, what=str(folder / entry.file))
-    path = artifact.verify(folder, entry)
-    size = entry.size_bytes
-    if entry.kind == "openvino-ir":
-        if (weights := manifest.artifacts.get(path.stem + ".bin")) is None:
-            raise ArtifactError(
-                f"{folder / artifact.MANIFEST} does not list the weights of {path.name}", hint="build again: edge-scnet build"
-            )
-        artifact.verify(folder, weights)
-        size += weights.size_bytes
-    threads = int(manifest.target.get("threads", 0))
-    name = precision if entry.kind != "onnx" else f"{precision} onnx"
-    options = OpenOptions(precision="f32" if manifest.precision_hint == "f32" else "default", threads=threads)
+        environment.check_floor(manifest.floor, what=str(folder / entry.file), hint=_for_this_machine(manifest))
+    try:
+        path = artifact.verify(folder, entry)
+        companions = [manifest.artifacts[name] for name in entry.facts.get("companions", ())]
+        for companion in companions:
+            artifact.verify(folder, companion)
+    except KeyError as error:
+        raise ArtifactError(
+            f"{folder / artifact.MANIFEST} does not list {error} of {entry.file}", hint=manifest.rebuild
+        ) from error
     return EngineFile(
-        name=name, runtime=backend_of(entry.kind), path=path, options=options, size_bytes=size, sha256=entry.sha256
+        name=precision if entry.kind != "onnx" else f"{precision} onnx",
+        runtime=runtime,
+        path=path,
+        options=OpenOptions(
+            precision="f32" if manifest.precision_hint == "f32" else "default", threads=int(manifest.target.get("threads", 0))
+        ),
+        size_bytes=entry.size_bytes + sum(companion.size_bytes for companion in companions),
+        sha256=entry.sha256,
     )
 
 
-def _first_engine(manifest: Manifest) -> Artifact:
-    for name in (f"{ENGINE}.xml", FLOAT_ONNX):
-        if name in manifest.artifacts:
-            return manifest.artifacts[name]
-    raise ArtifactError("the folder holds no engine", hint="edge-scnet build")
+def _for_this_machine(manifest: Manifest) -> str:
+    """The build's own command with the target that needs AVX2 alone."""
+    return manifest.rebuild.replace(f"--target {manifest.target.get('name')}", "--target cpu-avx2")
 
 
-def _target_of(manifest: Manifest, max_drop_pp: float | None) -> TargetSpec:
-    target = from_dict(manifest.target)
+def _first_engine(folder: Path, manifest: Manifest) -> Artifact:
+    """The INT8 engine, or the float graph where nothing is compiled yet."""
+    for entry in manifest.artifacts.values():
+        if entry.kind in _compiled_kinds() and entry.facts.get("precision") == "int8":
+            return entry
+    if FLOAT_ONNX in manifest.artifacts:
+        return manifest.artifacts[FLOAT_ONNX]
+    raise ArtifactError(f"{folder} holds no engine", hint=manifest.rebuild)
+
+
+def with_max_drop(target: TargetSpec, max_drop_pp: float | None) -> TargetSpec:
+    """The target with another limit for the drop, where one is given."""
     return target if max_drop_pp is None else replace(target, gates=replace(target.gates, max_drop_pp=max_drop_pp))
+
+
+def _check_not_calibrated(folder: Path, manifest: Manifest, samples: SampleSet) -> None:
+    """Raises DataError when an evaluation image was among the calibration images."""
+    entry = manifest.artifacts.get(RANGES)
+    if entry is None:
+        return
+    seen = set(load_ranges(artifact.verify(folder, entry)).content_hashes)
+    both = [name for name, h in zip(samples.entries, samples.content_hashes, strict=True) if h in seen]
+    if both:
+        raise DataError(
+            f"{len(both)} of {len(samples)} evaluation images were used for calibration: {', '.join(both[:3])}",
+            hint="evaluate on images that the quantizer has not seen: --eval TEST_IMAGES",
+        )

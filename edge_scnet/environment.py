@@ -181,11 +181,12 @@ def resolve_floor(isa: str) -> str:
     return provided[-1]
 
 
-def check_floor(floor: str, *, what: str) -> None:
+def check_floor(floor: str, *, what: str, hint: str = "edge-scnet build --target cpu-avx2") -> None:
     """Refuses an engine that was built for more than this machine has.
 
     Args:
         what: the engine, as the message is to name it.
+        hint: the command that builds one for this machine.
 
     Raises:
         TargetError: this machine does not provide `floor`.
@@ -194,7 +195,7 @@ def check_floor(floor: str, *, what: str) -> None:
     if resolve_floor(floor) not in provided:
         raise TargetError(
             f"{what} needs {floor}; this machine provides {_provided_words(provided)}",
-            hint="edge-scnet build --target cpu-avx2" if provided else "edge-scnet targets",
+            hint=hint if provided else "edge-scnet targets",
         )
 
 

@@ -373,7 +373,10 @@ def _check_external_data(onnx: Any, proto: Any, path: Path) -> list[Path]:
                 hint="save the model with its data beside it: onnx.save(model, path, save_as_external_data=True)",
             )
         if not target.is_file():
-            raise ArtifactError(f"{path}: the external data file {location!r} of {tensor.name!r} is missing")
+            raise ArtifactError(
+                f"{path}: the external data file {location!r} of {tensor.name!r} is missing",
+                hint="copy it beside the model: it belongs to it",
+            )
         files[target] = None
     return list(files)
 

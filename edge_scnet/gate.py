@@ -1,6 +1,6 @@
 """Verdicts on measurements, as findings. Pure: it reads statistics and returns records, it does no input or output.
 
-A verdict is not an error: 0 pass, 10 accuracy, 13 inconclusive (11 and 12, latency and comparability, join with baselines).
+A verdict is not an error: 0 pass, 10 accuracy, 11 speed, 13 inconclusive (12, comparability, joins with baselines).
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_scnet.metrics import Z_ONE_SIDED_95, AccuracyStats, paired_difference_score, wilson_bounds
+from edge_scnet.metrics import Z_ONE_SIDED_95, AccuracyStats, RatioStats, paired_difference_score, wilson_bounds
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 
 ACCURACY_EXIT_CODE = 10
+SPEED_EXIT_CODE = 11
 INCONCLUSIVE_EXIT_CODE = 13
 
 
@@ -57,6 +58,35 @@ def judge_accuracy(
             "The evaluation images have no labels and no lower limit of the agreement is set: accuracy cannot be judged.",
         )  # fmt: skip
     return _judge_agreement(stats, min_agreement_percent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """An engine's time in alternated blocks, and its throughput."""
+
+    name: str
+    speedup: RatioStats | None  # the reference's time over this one's; None: it is the reference
+    throughput_per_second: float
+
+
+def judge_speed(engine: Speed, others: Sequence[Speed], *, batch: int) -> Finding:
+    """Is there any use for the engine? It fails when another is faster beyond the noise in latency, and in throughput too.
+
+    Latency: the other's 95 % interval of the speedup lies above this one's. Rounds too few for an interval never fail.
+    """
+    ratio = engine.speedup.ratio if engine.speedup else 1.0
+    best = max((other.throughput_per_second for other in others), default=engine.throughput_per_second)
+    gain = f"{ratio:.2f}x FP32's speed at batch {batch}, {engine.throughput_per_second / best:.2f}x the best other's throughput"
+    better = next((other for other in others if _beats(other, engine)), None)
+    if better is None:
+        return _finding("speed", ratio, None, "x", "pass", f"{gain}.")
+    return _finding("speed", ratio, None, "x", "fail", f"{better.name} is faster in latency and throughput ({gain}).")
+
+
+def _beats(other: Speed, engine: Speed) -> bool:
+    low = other.speedup.low if other.speedup else 1.0
+    high = engine.speedup.high if engine.speedup else 1.0
+    return low is not None and high is not None and low > high and other.throughput_per_second > engine.throughput_per_second
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
@@ -137,7 +167,8 @@ def _advice(images: int, score: float) -> str:
 
 
 def _finding(metric: str, measured: float | None, limit: float | None, unit: str, verdict: Verdict, message: str) -> Finding:
-    codes: dict[Verdict, int] = {"pass": 0, "fail": ACCURACY_EXIT_CODE, "inconclusive": INCONCLUSIVE_EXIT_CODE}
+    fail = SPEED_EXIT_CODE if metric == "speed" else ACCURACY_EXIT_CODE
+    codes: dict[Verdict, int] = {"pass": 0, "fail": fail, "inconclusive": INCONCLUSIVE_EXIT_CODE}
     return Finding(
         metric=metric, measured=measured, limit=limit, unit=unit, verdict=verdict, message=message, exit_code=codes[verdict]
     )

@@ -31,6 +31,15 @@ class LatencyStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStats:
+    """Resident memory of an engine's process, in bytes. `before_load` is Python and the runtime's library."""
+
+    before_load_bytes: int
+    load_peak_bytes: int
+    steady_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RatioStats:
     """Time of one engine over another's, from blocks timed in turn."""
 
@@ -174,16 +183,17 @@ def accuracy_stats(
     )
 
 
-def output_stats(images: int, *, signal_power: float, noise_power: float) -> AccuracyStats:
-    """An engine without classes (a backbone's feature maps): the SQNR over all its outputs together, nothing else.
+def output_stats(images: int, *, signal_power: Sequence[float], noise_power: Sequence[float]) -> AccuracyStats:
+    """An engine without classes (a backbone's feature maps): the SQNR of its worst output, nothing else.
 
     Args:
-        signal_power: sum of squares of the reference's outputs over all images.
-        noise_power: sum of squares of the difference.
+        signal_power: per output, the sum of squares of the reference's over all images.
+        noise_power: per output, the sum of squares of the difference.
     """
-    if not (np.isfinite(signal_power) and np.isfinite(noise_power)):
+    if not np.isfinite([*signal_power, *noise_power]).all():
         raise ValueError("the outputs have NaN or infinite values")
-    sqnr = None if noise_power == 0.0 else 10.0 * math.log10(max(signal_power, np.finfo(float).tiny) / noise_power)
+    noisy = [(signal, noise) for signal, noise in zip(signal_power, noise_power, strict=True) if noise > 0 and signal > 0]
+    sqnr = min((10.0 * math.log10(signal / noise) for signal, noise in noisy), default=None)
     return AccuracyStats(
         images=images, top1_percent=None, top5_percent=None, reference_top1_percent=None, agreement_percent=None,
         agreeing=None, sqnr_db=sqnr, lost=None, won=None, drop_pp=None, drop_low_pp=None, drop_high_pp=None,

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edge_scnet.artifact import record_from_json, write_text
 from edge_scnet.errors import ArtifactError
 from edge_scnet.gate import Finding
-from edge_scnet.metrics import AccuracyStats, LatencyStats, RatioStats
-from edge_scnet.profiling import MemoryStats
+from edge_scnet.metrics import AccuracyStats, LatencyStats, MemoryStats, RatioStats
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -99,36 +98,22 @@ def load_report(path: Path) -> RunReport:
     return report
 
 
-def verdict(engines: Sequence[EngineReport], findings: Sequence[Finding], *, batch: int) -> str:
-    """One line: ship or not, and why. Accuracy decides; an engine that gains nothing is not worth shipping either."""
-    int8 = next((e for e in engines if e.name == "int8"), None)
-    if int8 is None:
-        return "no INT8 engine was measured"
-    gain = f"{_speed(int8.speedup)} FP32's speed at batch {batch}" if int8.speedup else "speed not compared"
-    others = [e for e in engines if e.name != "int8"]
-    rates = [e.throughput_per_second for e in others]
-    if rates:
-        gain += f", {int8.throughput_per_second / max(rates):.2f}x the best other's throughput"
+def verdict(findings: Sequence[Finding]) -> str:
+    """One line: ship or not, and why. Accuracy decides first; an engine that gains nothing is not worth shipping either."""
     if not findings:
-        return f"not judged: no evaluation images ({gain})"
-    accuracy = findings[0]
+        return "no INT8 engine was measured"
+    by_metric = {finding.metric: finding for finding in findings}
+    speed = by_metric.pop("speed")
+    accuracy = next(iter(by_metric.values()), None)
+    if accuracy is None:
+        return f"not judged: no evaluation images. INT8 has {speed.message}"
     if accuracy.verdict == "fail":
         return f"do not ship: {accuracy.message}"
+    if speed.verdict == "fail":
+        return f"do not ship: {speed.message} {accuracy.message}"
     if accuracy.verdict == "inconclusive":
         return f"not proven: {accuracy.message}"
-    faster = [engine for engine in others if _beats(engine, int8)]
-    if faster:
-        return f"do not ship: accurate, but slower than {faster[0].name} in latency and throughput ({gain})"
-    return f"ship INT8: {gain}. {accuracy.message}"
-
-
-def _beats(engine: EngineReport, other: EngineReport) -> bool:
-    """Faster beyond the noise in latency, and in throughput: then there is no use for the other."""
-    slowest = 1.0 if engine.speedup is None else engine.speedup.low
-    fastest = 1.0 if other.speedup is None else other.speedup.high
-    if slowest is None or fastest is None:
-        return False
-    return slowest > fastest and engine.throughput_per_second > other.throughput_per_second
+    return f"ship INT8: {speed.message} {accuracy.message}"
 
 
 def _speed(ratio: RatioStats | None) -> str:

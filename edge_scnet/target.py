@@ -55,7 +55,6 @@ class QuantScheme:
     placement: Literal["openvino"]  # the rules of Q/DQ placement; "tensorrt" joins with its own backend
     variant: Literal["fast", "accurate"] = "fast"  # "fast" also quantizes the residual's inputs and the gate's convolutions
     activation_type: Literal["uint8"] = "uint8"
-    per_channel_weights: bool = True
     thresholds: Literal["minmax", "percentile"] = "percentile"
     percentile: Annotated[float, Range(0, 100, above=True)] = 99.999  # percent of the values inside the range
     samples: Annotated[int, Range(100, 1_000_000)] = 1024  # calibration images used at most

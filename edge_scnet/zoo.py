@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib
+import json
 import pickle
 import re
 import sys
@@ -116,7 +117,10 @@ def resolve(model: str, options: ModelOptions) -> ModelSource:
     if model in MODELS:
         spec = MODELS[model]
         if given := _given(options):
-            raise ArtifactError(f"{given[0]} cannot be changed: {model!r} is a model of the zoo with settings of its own")
+            raise ArtifactError(
+                f"{given[0]} cannot be changed: {model!r} is a model of the zoo with settings of its own",
+                hint=f"leave it out: edge-scnet build {model}",
+            )
         return ModelSource(spec=_checked(spec), kind="checkpoint", location=str(_WEIGHTS / str(spec.weights)))
     path = Path(model)
     suffix = path.suffix.lower()
@@ -219,7 +223,10 @@ def load_torch(source: ModelSource) -> nn.Module:
         state = module.state_dict()
     else:
         module = create(source.spec)
-        state = read_checkpoint(Path(source.location))
+        path = Path(source.location)
+        if path.parent == _WEIGHTS:
+            _check_card(path)
+        state = read_checkpoint(path)
         load_strictly(module, state, source=source)
     for key, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
@@ -229,6 +236,17 @@ def load_torch(source: ModelSource) -> nn.Module:
                 hint="the checkpoint is damaged or its training diverged: use an earlier one",
             )
     return module.eval()
+
+
+def _check_card(path: Path) -> None:
+    """Raises ArtifactError when bundled weights are not those that their card describes."""
+    expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected:
+        raise ArtifactError(
+            f"{path} is not what its card says: sha256 {found[:12]}..., expected {expected[:12]}...",
+            hint="install the package again: the file was changed or cut short",
+        )
 
 
 def state_hash(module: nn.Module) -> str:
@@ -252,9 +270,15 @@ def _call_factory(location: str) -> nn.Module:
         factory = getattr(importlib.import_module(module_name), attribute)
         module = factory()
     except Exception as error:
-        raise ArtifactError(f"{location} cannot be called: {type(error).__name__}: {error}") from error
+        raise ArtifactError(
+            f"{location} cannot be called: {type(error).__name__}: {error}",
+            hint="it is called without arguments and must return a torch.nn.Module; is it on PYTHONPATH?",
+        ) from error
     if not isinstance(module, torch.nn.Module):
-        raise ArtifactError(f"{location} returned {type(module).__name__}, a torch.nn.Module is needed")
+        raise ArtifactError(
+            f"{location} returned {type(module).__name__}, a torch.nn.Module is needed",
+            hint="the factory is called without arguments and returns the model itself",
+        )
     return cast("nn.Module", module)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
 import struct
 import subprocess
+import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_scnet import child as child_module
 from edge_scnet import profiling
 from edge_scnet.artifact import sha256_file
 from edge_scnet.backends.base import OpenOptions
@@ -83,6 +87,35 @@ def test_blocks_alternate_and_the_order_turns() -> None:
         assert sum(len(block) for block in blocks[i]) >= profiling.MIN_RUNS
         # block by block in the order measured: the ratios pair the blocks of one round
         assert [block[0] for block in blocks[i]] == [k + 1 for k, entry in enumerate(asked) if entry[0] == name]
+        before = [order[k - 1] for k in range(1, len(order)) if order[k] == name]
+        assert all(before.count(other) >= 5 for other in set("abc") - {name}), "each follows both others"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_everyone_has_every_place_equally_often(count: int) -> None:
+    orders = [profiling._order(count, number) for number in range(2 * count)]
+    assert all(sorted(order) == list(range(count)) for order in orders)
+    for place in range(count):
+        assert sorted(order[place] for order in orders) == [i for i in range(count) for _ in range(2)]
+
+
+def test_throughput_windows_alternate_and_the_median_counts() -> None:
+    asked: list[tuple[str, str, float]] = []
+
+    class Fake:
+        def __init__(self, name: str, rates: list[float]) -> None:
+            self.name, self.rates = name, iter(rates)
+
+        def call(self, method: str, seconds: float) -> float | None:
+            asked.append((self.name, method, seconds))
+            return next(self.rates) if method == "throughput" else None
+
+    fakes: Any = [Fake("a", [10, 90, 20]), Fake("b", [5, 7, 6])]
+    shares: list[float] = []
+    assert profiling._throughput(fakes, 3.0, lambda what, share: shares.append(share)) == [20, 6]
+    assert [(name, method) for name, method, _ in asked[:2]] == [("a", "open_throughput"), ("b", "open_throughput")]
+    assert [(name, method, seconds) for name, method, seconds in asked[2:]] == [(name, "throughput", 1.0) for name in "abbaba"]
+    assert shares == sorted(shares) and shares[-1] == 1
 
 
 def test_measure_two_engines(tmp_path: Path, samples: SampleSet, children: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,9 +136,10 @@ def test_measure_two_engines(tmp_path: Path, samples: SampleSet, children: list[
         outputs = measured.outputs
         assert outputs is not None and outputs.logits is not None and outputs.finite
         np.testing.assert_allclose(outputs.logits, expected, atol=1e-5)
-        # both outputs count: the logits and twice the logits
-        assert outputs.signal_power == pytest.approx(5 * float((expected**2).sum()), rel=1e-5)
-        assert outputs.noise_power < 1e-9 * outputs.signal_power
+        # each output by itself: the logits and twice the logits
+        power = float((expected**2).sum())
+        assert outputs.signal_power == pytest.approx((power, 4 * power), rel=1e-5)
+        assert len(outputs.noise_power) == 2 and max(outputs.noise_power) < 1e-9 * power
         assert measured.latency.count == len(measured.latency.samples_ns) >= profiling.MIN_RUNS
         assert sum(measured.latency.samples_ns) <= 1e9 * 10
         assert measured.throughput_per_second > 0 and measured.load_seconds > 0 and measured.warm_up_seconds > 0
@@ -113,6 +147,139 @@ def test_measure_two_engines(tmp_path: Path, samples: SampleSet, children: list[
         assert 0 < memory.before_load_bytes <= memory.load_peak_bytes and memory.steady_bytes > 0
     assert list(shares) == ["load", "latency", "throughput", "accuracy"]
     assert all(values == sorted(values) and values[-1] == 1 for values in shares.values())
+
+
+def test_powers_are_by_output_and_over_all_chunks(samples: SampleSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small output that is wrong does not hide behind a large one that is right."""
+    monkeypatch.setattr(profiling, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
+
+    class Fake:
+        def __init__(self, small: float) -> None:
+            self.small = small
+
+        def start(self, method: str, images: np.ndarray) -> None:
+            assert method == "evaluate"
+            self.count = len(images)
+
+        def result(self) -> list[np.ndarray]:
+            return [np.full((self.count, 2), 1000, np.float32), np.full((self.count, 1), self.small, np.float32)]
+
+    fakes: Any = [Fake(1), Fake(-1)]
+    right, wrong = profiling._evaluate(fakes, samples, SPEC, lambda what, share: None)
+    assert right is not None and wrong is not None
+    assert right.signal_power == wrong.signal_power == (13 * 2e6, 13)
+    assert right.noise_power == (0, 0) and wrong.noise_power == (0, 13 * 4)
+
+
+class FakeSession:
+    """Writes down what it is given; another runtime's module in place of the real one."""
+
+    def __init__(self, batch: int) -> None:
+        self.input_shape = (batch, 1, 6, 6)
+        self.given: list[np.ndarray] = []
+        self.collecting: list[bool] = []
+
+    def infer(self, batch: np.ndarray) -> list[np.ndarray]:
+        self.given.append(batch)
+        self.collecting.append(gc.isenabled())
+        return [batch]
+
+    def infer_many(self, batches: Any, keep: Any) -> None:
+        for i, batch in enumerate(batches):
+            keep(i, self.infer(batch))
+
+
+class FakeBackend:
+    def __init__(self, batch: int = 1) -> None:
+        self.batch, self.log, self.sessions = batch, [], []  # type: ignore[var-annotated]
+
+    def preload(self) -> None:
+        self.log.append("preload")
+
+    @contextmanager
+    def open(self, path: Path, options: OpenOptions) -> Iterator[FakeSession]:
+        session = FakeSession(self.batch)
+        self.log.append(f"open {options.mode}")
+        self.sessions.append(weakref.ref(session))
+        yield session
+        self.log.append("close")
+
+
+def fake_server(monkeypatch: pytest.MonkeyPatch, batch: int = 1, count: int = 16) -> tuple[child_module.Server, FakeBackend]:
+    backend = FakeBackend(batch)
+    monkeypatch.setattr(child_module, "usable_backend", lambda runtime: backend)
+    read = child_module._resident
+    monkeypatch.setattr(child_module, "_resident", lambda field: backend.log.append(field) or read(field))
+    server = child_module.Server()
+    server.load("fake", Path("engine"), OpenOptions(), np.arange(count * 36, dtype=np.float32).reshape(count, 1, 6, 6))
+    return server, backend
+
+
+def test_memory_is_read_between_preload_and_the_engine_and_before_the_timed_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "_cycled", lambda images, count: backend_log.append(f"cycled {count}") or images[:1])
+    backend_log: list[str] = []
+    server, backend = fake_server(monkeypatch)
+    assert backend.log == ["preload", "VmRSS", "open latency", "VmHWM"] and backend_log == ["cycled 1", "cycled 16"]
+    server._stack.close()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16, 40])
+def test_timed_batches_are_views_of_one_array(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    server, _ = fake_server(monkeypatch, batch)
+    assert len(server._timed) == 16
+    bases = {id(view.base) for view in server._timed}
+    assert len(bases) == 1 and all(view.flags.c_contiguous and view.dtype == np.float32 for view in server._timed)
+    for i, view in enumerate(server._timed):
+        assert (view[:, 0, 0, 0] / 36).tolist() == [k % 16 for k in range(i, i + batch)]
+    server._stack.close()
+
+
+def test_a_block_begins_untimed_and_without_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, _ = fake_server(monkeypatch)
+    session: Any = server._session
+    session.given.clear()
+    session.collecting.clear()
+    assert gc.isenabled()
+    times = server.block(0.0, 20)
+    assert len(times) == 20 and len(session.given) == 21
+    assert session.collecting == [True] + [False] * 20 and gc.isenabled()
+    monkeypatch.setattr(session, "infer", lambda batch: 1 / 0 if not gc.isenabled() else None)
+    with pytest.raises(ZeroDivisionError):
+        server.block(0.0, 1)
+    assert gc.isenabled()
+    server._stack.close()
+
+
+def test_throughput_opens_once_and_frees_the_latency_session_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, backend = fake_server(monkeypatch, batch=3)
+    backend.log.clear()
+    opened = backend.open
+
+    def open_when_free(path: Path, options: OpenOptions) -> Any:
+        assert [session() for session in backend.sessions] == [None], "the latency session is still there"
+        return opened(path, options)
+
+    monkeypatch.setattr(backend, "open", open_when_free)
+    server.open_throughput(0.0)
+    session: Any = server._session
+    assert backend.log == ["close", "open throughput"]
+    rates = [server.throughput(0.01) for _ in range(3)]
+    assert min(rates) > 0 and server._session is session and backend.log == ["close", "open throughput"]
+    assert session.collecting[0] and not session.collecting[-1] and gc.isenabled()
+    server._stack.close()
+
+
+def test_the_child_does_not_import_from_the_working_directory(
+    tmp_path: Path, children: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("random", "queue", "numpy", "socket"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong file')\n")
+    monkeypatch.chdir(tmp_path)
+    child = profiling._Child(engine_file(tiny_onnx(tmp_path / "one.onnx")))
+    assert child.call("memory") > 0
+    command = Path(f"/proc/{child._process.pid}/cmdline").read_bytes()
+    assert b"edge_scnet.child" in command
+    child.close()
 
 
 def test_without_images_there_are_no_outputs(tmp_path: Path, children: list[Any]) -> None:
@@ -175,7 +342,7 @@ def test_a_failing_call_is_a_backend_error_and_the_child_goes_on(tmp_path: Path,
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_batch_that_does_not_divide_the_images(tmp_path: Path, runtime: str, count: int) -> None:
     images = np.random.default_rng(count).standard_normal((count, 1, 6, 6)).astype(np.float32)
-    server = profiling._Server()
+    server = child_module.Server()
     server.load(runtime, tiny_onnx(tmp_path / "eight.onnx", batch=8), OpenOptions(threads=1), images)
     logits, twice = server.evaluate(images)
     server._stack.close()
@@ -186,7 +353,7 @@ def test_a_batch_that_does_not_divide_the_images(tmp_path: Path, runtime: str, c
 
 def test_a_batch_without_output_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.zeros((4, 1, 6, 6), np.float32)
-    server = profiling._Server()
+    server = child_module.Server()
     server.load("onnxruntime", tiny_onnx(tmp_path / "one.onnx"), OpenOptions(threads=1), images)
     infer_many = server._session.infer_many
     monkeypatch.setattr(server._session, "infer_many", lambda batches, keep: infer_many(list(batches)[1:], keep))

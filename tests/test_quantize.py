@@ -11,9 +11,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_scnet import dataset, export, simulate, zoo
-from edge_scnet.errors import ArtifactError, DataError
+from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.metrics import sqnr_db
-from edge_scnet.quantize import calibrate, placement, qdq, ranges
+from edge_scnet.quantize import calibrate, placement, qdq, ranges, statistics
 from edge_scnet.target import QuantScheme
 from tests.conftest import Built
 
@@ -21,14 +21,14 @@ FAST = QuantScheme(placement="openvino", variant="fast")
 ACCURATE = QuantScheme(placement="openvino", variant="accurate")
 
 
-def stats_of(values: np.ndarray, chunks: list[np.ndarray] | None = None) -> calibrate.TensorStats:
+def stats_of(values: np.ndarray, chunks: list[np.ndarray] | None = None) -> statistics.TensorStats:
     accumulator = calibrate.Accumulator()
     for chunk in [values] if chunks is None else chunks:
         accumulator.add(chunk.astype(np.float32))
     return accumulator.stats()
 
 
-def same(a: calibrate.TensorStats, b: calibrate.TensorStats) -> bool:
+def same(a: statistics.TensorStats, b: statistics.TensorStats) -> bool:
     scalars = [(s.minimum, s.maximum, s.elements, s.exponent, s.first_bin) for s in (a, b)]
     return scalars[0] == scalars[1] and np.array_equal(a.counts, b.counts)
 
@@ -74,7 +74,7 @@ def test_calibration_is_the_same_for_every_batch_size_and_order(built: Built) ->
     images = dataset.load(samples, spec, range(24))
     model = built.folder / "model.onnx"
 
-    def run(chunks: list[np.ndarray]) -> calibrate.Ranges:
+    def run(chunks: list[np.ndarray]) -> statistics.Ranges:
         return calibrate.calibrate(model, chunks, expected_images=24, samples_hash="x")
 
     reference = run([images])
@@ -92,13 +92,18 @@ def test_calibration_says_when_images_are_missing(built: Built) -> None:
 
 
 def test_ranges_file_round_trips_and_refuses_others(tmp_path: Path) -> None:
-    original = calibrate.Ranges(
-        tensors={"a": stats_of(np.arange(10.0)), "b/Relu": stats_of(np.zeros(3))}, images=2, model_sha256="m", samples_hash="s"
+    original = statistics.Ranges(
+        tensors={"a": stats_of(np.arange(10.0)), "b/Relu": stats_of(np.zeros(3))},
+        images=2,
+        model_sha256="m",
+        samples_hash="s",
+        content_hashes=("h1", "h2"),
     )
     path = tmp_path / "ranges.npz"
     calibrate.save_ranges(original, path)
     loaded = calibrate.load_ranges(path)
     assert (loaded.images, loaded.model_sha256, loaded.samples_hash) == (2, "m", "s")
+    assert loaded.content_hashes == ("h1", "h2")
     assert all(same(stats, loaded.tensors[name]) for name, stats in original.tensors.items())
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ArtifactError, match="not a file of calibration statistics"):
@@ -230,6 +235,95 @@ def test_written_weights_are_int8_and_biases_stay_float(built: Built) -> None:
     assert (built.folder / "model.qdq.onnx").stat().st_size < (built.folder / "model.onnx").stat().st_size
 
 
+def graph_of(
+    nodes: list[onnx.NodeProto], weights: dict[str, tuple[int, ...]], shape: tuple[int, ...] = (1, 4, 8, 8)
+) -> onnx.ModelProto:
+    rng = np.random.default_rng(0)
+    constants = [numpy_helper.from_array(rng.standard_normal(s).astype(np.float32), n) for n, s in weights.items()]
+    constants.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "twice"))
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("input", 1, shape)],
+        [helper.make_tensor_value_info(nodes[-1].output[0], 1, None)], constants,
+    )  # fmt: skip
+    return onnx.shape_inference.infer_shapes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    )
+
+
+def conv(source: str, weight: str, output: str) -> onnx.NodeProto:
+    return helper.make_node("Conv", [source, weight], [output], pads=[1] * 4, name=output)
+
+
+W = {"w1": (4, 4, 3, 3), "w2": (4, 4, 3, 3)}
+A = conv("input", "w1", "a")
+SIGMOID = helper.make_node("Sigmoid", ["a"], ["s"], name="s")
+USERS_GRAPHS = {
+    "interpolating resize": [
+        A,
+        helper.make_node("Resize", ["a", "", "twice"], ["r"], mode="linear", name="r"),
+        conv("r", "w2", "b"),
+    ],
+    "sigmoid before a convolution": [A, SIGMOID, conv("s", "w2", "b")],
+    "sigmoid, pool, convolution": [
+        A,
+        SIGMOID,
+        helper.make_node("MaxPool", ["s"], ["p"], kernel_shape=[2, 2], name="p"),
+        conv("p", "w2", "b"),
+    ],
+    "one weight for two convolutions": [A, conv("a", "w1", "b")],
+    "relu6": [A, helper.make_node("Clip", ["a", "zero", "six"], ["c"], name="c"), conv("c", "w2", "b")],
+    "output that is consumed too": [A, conv("a", "w2", "b"), helper.make_node("Add", ["a", "b"], ["y"], name="y")],
+}
+
+
+@pytest.mark.parametrize("name", USERS_GRAPHS)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_graphs_that_users_bring(name: str, batch: int, tmp_path: Path) -> None:
+    model = graph_of(USERS_GRAPHS[name], W, (batch, 4, 8, 8))
+    for bound, value in (("zero", 0.0), ("six", 6.0)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), bound))
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path)
+    images = np.random.default_rng(1).standard_normal((8, 4, 8, 8)).astype(np.float32)
+    statistics_ = calibrate.calibrate(path, [images[:5], images[5:]], expected_images=8, samples_hash="x")
+    loaded = ir.load(path)
+    result = placement.place(loaded, statistics_, QuantScheme(placement="openvino", thresholds="minmax"))
+    written = qdq.write_qdq(loaded, result, weight_bits=8)
+    onnx.checker.check_model(ir.serde.serialize_model(written), full_check=True)
+    data = images[:batch]
+    quality = sqnr_db(simulate.run_onnx(loaded, [data])[0][0], simulate.run_onnx(written, [data])[0][0])
+    assert quality is not None and quality > 25
+    assert len(result.int8_nodes) == 2
+
+
+def test_a_larger_static_batch_gives_the_statistics_of_the_images_alone(tmp_path: Path) -> None:
+    images = np.random.default_rng(1).standard_normal((8, 4, 8, 8)).astype(np.float32)
+    found = []
+    for batch in (1, 3):
+        path = tmp_path / f"{batch}.onnx"
+        onnx.save(
+            graph_of(USERS_GRAPHS["relu6"][:1] + USERS_GRAPHS["one weight for two convolutions"][1:], W, (batch, 4, 8, 8)), path
+        )
+        found.append(calibrate.calibrate(path, [images], expected_images=8, samples_hash="x"))
+    assert all(stats.elements == found[1].tensors[name].elements for name, stats in found[0].tensors.items())
+    assert same(found[0].tensors["input"], found[1].tensors["input"])
+
+
+def test_known_range_of_a_sigmoid_needs_no_statistics(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(graph_of(USERS_GRAPHS["sigmoid before a convolution"], W), path)
+    images = np.random.default_rng(1).standard_normal((4, 4, 8, 8)).astype(np.float32)
+    result = placement.place(ir.load(path), calibrate.calibrate(path, [images], expected_images=4, samples_hash="x"), FAST)
+    site = next(site for site in result.activations if site.tensor == "s")
+    assert (site.params.zero_point, site.params.scale) == (0, pytest.approx(1 / 255))
+
+
+def test_a_pattern_that_matches_nothing_is_refused_with_names_like_it(built: Built) -> None:
+    with pytest.raises(TargetError, match="'layer9' matches no convolution") as caught:
+        placed(built, QuantScheme(placement="openvino", keep_float=("layer9",)))
+    assert "layer" in str(caught.value.hint)
+
+
 def signed_pool_model() -> onnx.ModelProto:
     """conv -> (signed) -> padded average pool and convolution: the pool must see the float tensor."""
     rng = np.random.default_rng(0)
@@ -250,6 +344,28 @@ def signed_pool_model() -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     )
+
+
+@pytest.mark.parametrize("between", ["MaxPool", "Pad"])
+def test_a_padded_pool_behind_an_operator_that_passes_the_zero_point_on(between: str, tmp_path: Path) -> None:
+    middle = (
+        helper.make_node("MaxPool", ["a"], ["m"], kernel_shape=[1, 1], name="between")
+        if between == "MaxPool"
+        else helper.make_node("Pad", ["a", "pads"], ["m"], name="between")
+    )
+    pads = [0] * 4 if between == "Pad" else [1] * 4
+    nodes = [
+        conv("input", "w1", "a"), middle,
+        helper.make_node("AveragePool", ["m"], ["p"], kernel_shape=[3, 3], pads=pads, count_include_pad=1, name="pool"),
+        conv("a", "w2", "c"), helper.make_node("Add", ["p", "c"], ["y"], name="y"),
+    ]  # fmt: skip
+    model = graph_of(nodes, W)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "pads"))
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path)
+    images = np.random.default_rng(1).standard_normal((4, 4, 8, 8)).astype(np.float32)
+    result = placement.place(ir.load(path), calibrate.calibrate(path, [images], expected_images=4, samples_hash="x"), FAST)
+    assert next(site for site in result.activations if site.tensor == "a").float_consumers == ("between",)
 
 
 def test_a_padded_pool_on_a_signed_tensor_reads_the_float_tensor(tmp_path: Path) -> None:

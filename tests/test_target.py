@@ -62,13 +62,13 @@ def test_a_file_of_ones_own_takes_its_name_and_the_defaults(tmp_path: Path):
 
 def test_every_value_is_read(tmp_path: Path):
     text = MINIMAL.replace("opset = 20", "opset = 17\nbatch = 8\nthreads = 4") + (
-        'variant = "accurate"\nper_channel_weights = false\nthresholds = "minmax"\npercentile = 99\nsamples = 100\n'
+        'variant = "accurate"\nthresholds = "minmax"\npercentile = 99\nsamples = 100\n'
         'keep_float = ["fc", "layer4.*"]\n[gates]\nmax_drop_pp = 1\nmin_agreement_percent = 98.5\n'
     )
     target = load_target(_write(tmp_path, text))
     assert (target.opset, target.batch, target.threads) == (17, 8, 4)
     assert target.quant == QuantScheme(
-        placement="openvino", variant="accurate", per_channel_weights=False, thresholds="minmax", percentile=99.0, samples=100,
+        placement="openvino", variant="accurate", thresholds="minmax", percentile=99.0, samples=100,
         keep_float=("fc", "layer4.*"),
     )  # fmt: skip
     assert target.gates == Gates(max_drop_pp=1.0, min_agreement_percent=98.5)
@@ -106,7 +106,6 @@ def test_every_value_is_read(tmp_path: Path):
         ("[quant]", "[quant]\npercentile = 100.1", "quant.percentile is 100.1; allowed"),
         ("[quant]", "[quant]\npercentile = nan", "quant.percentile is nan; allowed"),
         ("[quant]", "[quant]\npercentile = true", "quant.percentile is true; it must be a number"),
-        ("[quant]", "[quant]\nper_channel_weights = 1", "quant.per_channel_weights is 1; it must be true or false"),
         ("[quant]", '[quant]\nkeep_float = "fc"', 'quant.keep_float is "fc"; it must be an array'),
         ("[quant]", '[quant]\nkeep_float = ["fc", 1]', 'quant.keep_float is ["fc", 1]; an entry is wrong'),
         ("[quant]", '[quant]\nkeep_float = [""]', "it must not be empty"),

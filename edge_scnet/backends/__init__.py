@@ -6,7 +6,7 @@ import importlib
 from typing import cast
 
 from edge_scnet.backends.base import Backend
-from edge_scnet.errors import MissingRuntimeError
+from edge_scnet.errors import ArtifactError, MissingRuntimeError
 
 BACKENDS = {"openvino": "edge_scnet.backends.ov", "onnxruntime": "edge_scnet.backends.ort"}
 
@@ -32,6 +32,20 @@ def usable_backend(name: str) -> Backend:
     return backend
 
 
+def artifact_kinds() -> tuple[str, ...]:
+    """The kinds of artifacts that a runtime opens."""
+    return tuple(get_backend(name).ARTIFACT_KIND for name in BACKENDS)
+
+
 def backend_of(kind: str) -> str:
-    """The runtime that opens artifacts of a kind ("openvino-ir", "onnx")."""
-    return next(name for name in BACKENDS if kind == get_backend(name).ARTIFACT_KIND)
+    """The runtime that opens artifacts of a kind ("openvino-ir", "onnx").
+
+    Raises:
+        ArtifactError: no runtime opens it.
+    """
+    kinds = {get_backend(name).ARTIFACT_KIND: name for name in BACKENDS}
+    if kind not in kinds:
+        raise ArtifactError(
+            f"no runtime opens artifacts of kind {kind!r}; known are {', '.join(kinds)}", hint="edge-scnet build"
+        )
+    return kinds[kind]

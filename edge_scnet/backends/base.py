@@ -13,9 +13,6 @@ import numpy as np
 if TYPE_CHECKING:
     from edge_scnet.target import TargetSpec
 
-# Precisions that are INT8 execution of a convolution: the runtime names the type of its input.
-INT8_PRECISIONS = frozenset({"u8", "i8"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOptions:
@@ -36,7 +33,10 @@ class ExecutedLayer:
 
 
 class Session(Protocol):
-    """An engine loaded and ready. Arrays are N x C x H x W float32 on the host, N the engine's own batch."""
+    """An engine loaded and ready. Arrays are N x C x H x W float32 on the host, N the engine's own batch.
+
+    Once its context is left it holds nothing of the runtime and cannot be used.
+    """
 
     input_shape: tuple[int, ...]
 
@@ -47,13 +47,12 @@ class Session(Protocol):
         """One synchronous inference of a graph with any number of inputs, by name."""
 
     def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
-        """All batches through the runtime's asynchronous requests; `keep(i, outputs)` gets batch i's, in any order."""
+        """All batches through the runtime's asynchronous requests; `keep(i, outputs)` gets batch i's, in any order.
+
+        The requests are created by the first call and kept for the next.
+        """
 
     def executed_precisions(self) -> tuple[ExecutedLayer, ...]: ...
-
-    def device_peak_bytes(self) -> int | None: ...
-
-    def layer_times(self) -> Mapping[str, float] | None: ...
 
 
 class Backend(Protocol):
@@ -62,9 +61,15 @@ class Backend(Protocol):
     ARTIFACT_KIND: str
     SUFFIX: str
     EXTRA: str
+    CONVOLUTIONS: frozenset[str]  # kinds of executed layer that are convolutions
+    INT8_PRECISIONS: frozenset[str]  # precisions that are INT8 execution of a convolution
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
+
+    def preload(self) -> None:
+        """Imports the runtime and loads what it needs before any engine, so that its own memory and first disk reads are not
+        the engine's. Raises MissingRuntimeError or BackendError."""
 
     def check_target(self, target: TargetSpec) -> None:
         """Raises TargetError for a target this runtime cannot serve."""

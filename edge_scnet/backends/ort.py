@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ARTIFACT_KIND = "onnx"
 SUFFIX = ".onnx"
 EXTRA = "quantize"
+CONVOLUTIONS = frozenset({"Conv"})
+INT8_PRECISIONS = frozenset({"uint8", "int8"})
 
 
 def unavailable() -> str | None:
@@ -29,6 +31,10 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {"onnxruntime": version("onnxruntime")}
+
+
+def preload() -> None:
+    require("onnxruntime", extra=EXTRA)
 
 
 def check_target(target: TargetSpec) -> None:
@@ -53,10 +59,16 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
     settings.log_severity_level = 3
     settings.intra_op_num_threads = options.threads
     try:
-        session = ort.InferenceSession(str(artifact), settings, providers=["CPUExecutionProvider"])
+        session = _Session(ort.InferenceSession(str(artifact), settings, providers=["CPUExecutionProvider"]))
     except Exception as error:
-        raise BackendError(f"ONNX Runtime cannot load {artifact.name}: {str(error).strip().splitlines()[0]}") from error
-    yield _Session(session)
+        raise BackendError(
+            f"ONNX Runtime cannot load {artifact.name}: {str(error).strip().splitlines()[0]}",
+            hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
+        ) from error
+    try:
+        yield session
+    finally:
+        session.close()
 
 
 class _Session:
@@ -65,6 +77,9 @@ class _Session:
         self._name = session.get_inputs()[0].name
         shape = session.get_inputs()[0].shape
         self.input_shape = tuple(d if isinstance(d, int) else 1 for d in shape)
+
+    def close(self) -> None:
+        self._session = None
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
         return list(self._session.run(None, {self._name: batch}))
@@ -79,9 +94,3 @@ class _Session:
 
     def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
         return ()  # ONNX Runtime does not tell without its profiler
-
-    def device_peak_bytes(self) -> int | None:
-        return None
-
-    def layer_times(self) -> dict[str, float] | None:
-        return None

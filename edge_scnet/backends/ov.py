@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 ARTIFACT_KIND = "openvino-ir"
 SUFFIX = ".xml"
 EXTRA = "cpu"
+CONVOLUTIONS = frozenset({"Convolution"})
+INT8_PRECISIONS = frozenset({"u8", "i8"})
 
 
 def unavailable() -> str | None:
@@ -30,6 +33,19 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     return {"openvino": version("openvino")}
+
+
+def preload() -> None:
+    """Imports OpenVINO and loads its CPU plug-in, which is a library of its own, found only when a device is asked for.
+
+    Raises:
+        BackendError: there is no CPU plug-in.
+    """
+    ov = require("openvino", extra=EXTRA)
+    try:
+        ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    except RuntimeError as error:
+        raise BackendError(f"OpenVINO cannot load its CPU plug-in: {_first_lines(error)}", hint="edge-scnet doctor") from error
 
 
 def check_target(target: TargetSpec) -> None:
@@ -48,7 +64,10 @@ def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
     try:
         model = ov.Core().read_model(source)
     except RuntimeError as error:
-        raise BackendError(f"OpenVINO cannot read {source.name}: {_first_lines(error)}") from error
+        raise BackendError(
+            f"OpenVINO cannot read {source.name}: {_first_lines(error)}",
+            hint="export it again: edge-scnet export; the installed versions: edge-scnet doctor",
+        ) from error
     weights = out.with_suffix(".bin")
     # the IR finds its weights by its own name, so both are written under one temporary name and renamed weights first
     with write_atomic(out) as temporary:
@@ -78,17 +97,27 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
     if options.threads:
         settings["INFERENCE_NUM_THREADS"] = options.threads
     try:
-        compiled = ov.Core().compile_model(artifact, "CPU", settings)
+        session = _Session(ov, ov.Core().compile_model(artifact, "CPU", settings))
     except RuntimeError as error:
-        raise BackendError(f"OpenVINO cannot compile {artifact.name}: {_first_lines(error)}") from error
-    yield _Session(ov, compiled)
+        raise BackendError(
+            f"OpenVINO cannot compile {artifact.name}: {_first_lines(error)}",
+            hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
+        ) from error
+    try:
+        yield session
+    finally:
+        session.close()
 
 
 class _Session:
     def __init__(self, ov: Any, compiled: Any) -> None:
         self._ov, self._compiled = ov, compiled
         self._request = compiled.create_infer_request()
+        self._pool: list[Any] = []
         self.input_shape = tuple(int(d) for d in compiled.input(0).shape)
+
+    def close(self) -> None:
+        self._pool, self._request, self._compiled = [], None, None
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
         return list(self._request.infer({0: batch}, share_inputs=True, share_outputs=True).values())
@@ -97,12 +126,32 @@ class _Session:
         return list(self._request.infer(dict(feed)).values())
 
     def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
-        queue = self._ov.AsyncInferQueue(self._compiled)
-        outputs = range(len(self._compiled.outputs))
-        queue.set_callback(lambda request, i: keep(i, [request.get_output_tensor(k).data.copy() for k in outputs]))
-        for i, batch in enumerate(batches):
-            queue.start_async({0: batch}, i)
-        queue.wait_all()
+        # not AsyncInferQueue: its callbacks need the GIL on the runtime's threads, and freeing a queue or an engine waits for
+        # those threads with the GIL held, now and then for ever (2026.4.1; openvino#37073 mends a part of it)
+        if not self._pool:
+            count = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            # one more than run at once: there is always one waiting while the oldest is emptied and filled again
+            self._pool = [self._compiled.create_infer_request() for _ in range(count + 1)]
+        idle, running = list(self._pool), deque[tuple[int, Any]]()
+
+        def finish_oldest() -> None:
+            i, request = running[0]
+            request.wait()
+            keep(i, [tensor.data.copy() for tensor in request.output_tensors])
+            idle.append(running.popleft()[1])
+
+        try:
+            for i, batch in enumerate(batches):
+                if not idle:
+                    finish_oldest()
+                request = idle.pop()
+                request.start_async({0: batch})
+                running.append((i, request))
+            while running:
+                finish_oldest()
+        finally:
+            for _, request in running:  # something failed: none may still run when the next call fills it
+                request.wait()
 
     def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
         layers = []
@@ -114,12 +163,6 @@ class _Session:
             nodes = tuple(name for name in info["originalLayersNames"].astype(str).split(",") if name)
             layers.append(ExecutedLayer(kind=kind, precision=info["runtimePrecision"].astype(str), nodes=nodes))
         return tuple(layers)
-
-    def device_peak_bytes(self) -> int | None:
-        return None  # the CPU's memory is the process's
-
-    def layer_times(self) -> dict[str, float] | None:
-        return None  # needs PERF_COUNT at compile time, which slows the engine: not in a timed session
 
 
 def _first_lines(error: Exception) -> str:

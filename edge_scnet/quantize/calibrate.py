@@ -2,8 +2,8 @@
 
 Owns the histogram and its file. Knows nothing of thresholds, schemes or targets.
 
-The result depends on the set of images only, exactly, not on order or chunking: images pass one at a time (a runtime's
-sums depend on the batch size), bins lie on a grid of power-of-two width anchored at zero that doubles as the range
+The result depends on the set of images only, exactly, not on order or chunking: a graph of batch 1 sees them one at a time
+(a runtime's sums may depend on the batch), bins lie on a grid of power-of-two width anchored at zero that doubles as the range
 grows, so that merging two bins is exact.
 """
 
@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,8 @@ import numpy as np
 from edge_scnet.artifact import sha256_file, write_atomic
 from edge_scnet.errors import ArtifactError, DataError
 from edge_scnet.optional import require
+from edge_scnet.quantize.graph import passes_scale
+from edge_scnet.quantize.statistics import Ranges, TensorStats
 from edge_scnet.simulate import ort_session
 
 if TYPE_CHECKING:
@@ -31,37 +32,7 @@ MAX_BINS = 4096
 # networks; more would leave the cache.
 _CHUNK_ELEMENTS = 1 << 17
 _SMALLEST_EXPONENT = -126
-_RANGE_KNOWN = ("Sigmoid", "Resize", "Reshape", "Flatten", "MaxPool", "Constant")
-FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorStats:
-    """What one tensor held over all images.
-
-    Bin i counts the values from (first_bin + i) * width up to the next bin's, width = 2**exponent.
-    """
-
-    minimum: float
-    maximum: float
-    elements: int
-    exponent: int
-    first_bin: int
-    counts: np.ndarray
-
-    @property
-    def bin_width(self) -> float:
-        return float(2.0**self.exponent)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranges:
-    """Statistics by tensor name, and what they were made of."""
-
-    tensors: dict[str, TensorStats]
-    images: int
-    model_sha256: str
-    samples_hash: str
+FORMAT = 2
 
 
 class Accumulator:
@@ -94,7 +65,10 @@ class Accumulator:
         self._pending, self._pending_elements = [], 0
         low, high = float(flat.min()), float(flat.max())
         if not (np.isfinite(low) and np.isfinite(high)):
-            raise DataError("the float model gives NaN or infinity on a calibration image")
+            raise DataError(
+                "the float model gives NaN or infinity on the calibration images",
+                hint="check the weights, and --mean and --std: edge-scnet export shows the parity alone",
+            )
         self.elements += flat.size
         self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
         exponent = _exponent(self.minimum, self.maximum)
@@ -158,26 +132,18 @@ def _exponent(low: float, high: float) -> int:
 def tensors_to_observe(model: ir.Model) -> list[str]:
     """Names of the float activations that some placement may quantize.
 
-    Left out: tensors that only feed a Relu or Clip (fused into their producer), the outputs of Sigmoid (range known),
-    of Resize, Reshape, Flatten and MaxPool (they pass their input's scale on), and constants.
+    Left out: tensors that only feed a Relu or Clip (fused into their producer), the outputs of Sigmoid (range known) and of
+    operators that pass their input's scale on (`passes_scale`), and constants.
     """
     ir = require("onnx_ir", extra="quantize")
     names = [value.name for value in model.graph.inputs]
     for node in model.graph:
+        if node.op_type in ("Sigmoid", "Constant") or passes_scale(node):
+            continue
         for value in node.outputs:
             consumers = {use.node.op_type for use in value.uses()}
-            if value.dtype != ir.DataType.FLOAT or not value.name or not consumers:
-                continue
-            if consumers <= {"Relu", "Clip"} or node.op_type in (
-                "Sigmoid",
-                "Resize",
-                "Reshape",
-                "Flatten",
-                "MaxPool",
-                "Constant",
-            ):
-                continue
-            names.append(value.name)
+            if value.dtype == ir.DataType.FLOAT and value.name and consumers and not consumers <= {"Relu", "Clip"}:
+                names.append(value.name)
     return [name for name in names if name]
 
 
@@ -187,6 +153,7 @@ def calibrate(
     *,
     expected_images: int,
     samples_hash: str,
+    content_hashes: Sequence[str] = (),
     progress: Callable[[int], None] = lambda done: None,
 ) -> Ranges:
     """Runs the float graph over the images, one by one, and returns the statistics of its activations.
@@ -213,27 +180,39 @@ def calibrate(
 
     accumulators = {name: Accumulator() for name in names}
     seen = 0
-    for chunk in images:
-        for image in chunk:
-            # a graph with a larger static batch sees the image repeated; its first row is taken
-            data = np.repeat(image[None], batch, axis=0)
-            accumulators[str(input_value.name)].add(image)
-            for name, value in zip(outputs, session.run(outputs, {input_value.name: data}), strict=True):
-                accumulators[name].add(value[: len(value) // batch])
-            seen += 1
-            progress(seen)
+    for group in _groups(images, batch):
+        # the last group of a graph with a larger static batch is filled up with its own images, and their rows left out
+        data = group[np.arange(batch) % len(group)]
+        accumulators[str(input_value.name)].add(group)
+        for name, value in zip(outputs, session.run(outputs, {input_value.name: data}), strict=True):
+            accumulators[name].add(value[: len(group)] if value.shape[:1] == (batch,) else value)
+        seen += len(group)
+        progress(seen)
     if seen != expected_images:
         raise DataError(f"{seen} calibration images were read, {expected_images} were listed")
     return Ranges(
         tensors={name: accumulator.stats() for name, accumulator in accumulators.items()},
-        images=seen, model_sha256=sha256_file(model_path), samples_hash=samples_hash,
+        images=seen, model_sha256=sha256_file(model_path), samples_hash=samples_hash, content_hashes=tuple(content_hashes),
     )  # fmt: skip
+
+
+def _groups(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Chunks of any length as groups of `size` images; the last may be shorter."""
+    rest: list[np.ndarray] = []
+    for chunk in images:
+        rest += list(chunk)
+        while len(rest) >= size:
+            yield np.stack(rest[:size])
+            rest = rest[size:]
+    if rest:
+        yield np.stack(rest)
 
 
 def save_ranges(ranges: Ranges, path: Path) -> None:
     """Writes the statistics as .npz (arrays and one JSON header; no pickles)."""
     header = {
         "format": FORMAT, "images": ranges.images, "model_sha256": ranges.model_sha256, "samples_hash": ranges.samples_hash,
+        "content_hashes": ranges.content_hashes,
         "tensors": [
             {
                 "name": name, "minimum": s.minimum, "maximum": s.maximum, "elements": s.elements,
@@ -267,5 +246,9 @@ def load_ranges(path: Path) -> Ranges:
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path} is not a file of calibration statistics: {error}", hint="calibrate again") from error
     return Ranges(
-        tensors=tensors, images=header["images"], model_sha256=header["model_sha256"], samples_hash=header["samples_hash"]
+        tensors=tensors,
+        images=header["images"],
+        model_sha256=header["model_sha256"],
+        samples_hash=header["samples_hash"],
+        content_hashes=tuple(header["content_hashes"]),
     )

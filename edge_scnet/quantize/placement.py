@@ -12,12 +12,15 @@ SQNR against float. Its rules, each with what it buys there:
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_scnet.quantize.calibrate import Ranges
+from edge_scnet.errors import TargetError
+from edge_scnet.quantize.graph import pads_average_with_zeros, passes_scale, producer_type
 from edge_scnet.quantize.ranges import QuantParams, thresholds, uint8_params
+from edge_scnet.quantize.statistics import Ranges
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -58,19 +61,20 @@ def place(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Placement:
     """Decides placement and parameters for a scheme; the scheme names the rules.
 
     Raises:
-        KeyError: a tensor that the rules want has no statistics.
+        TargetError: a `keep_float` pattern that matches nothing.
     """
     return {"openvino": _place_openvino}[scheme.placement](model, ranges, scheme)
 
 
 def _place_openvino(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Placement:
+    _check_patterns(model, scheme.keep_float)
     compute = [node for node in model.graph if _is_quantizable(node) and not _kept_float(node, scheme.keep_float)]
     wanted: dict[str, ir.Value] = {}
     for node in compute:
         _want(wanted, node.inputs[0])
     int8 = {id(node) for node in compute}
     for node in model.graph:
-        if node.op_type == "AveragePool" and _producer_type(node.inputs[0]) == "Relu" and _int8_source(node.inputs[0], int8):
+        if node.op_type == "AveragePool" and producer_type(node.inputs[0]) == "Relu" and _int8_source(node.inputs[0], int8):
             _want(wanted, node.inputs[0])
         if node.op_type in ("ReduceMean", "GlobalAveragePool") and _int8_source(node.inputs[0], int8):
             _want(wanted, node.inputs[0])
@@ -83,10 +87,12 @@ def _place_openvino(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Pla
 
     sites = []
     for name, value in wanted.items():
-        stats = ranges.tensors[name]
-        params = uint8_params(*thresholds(stats, scheme.thresholds, scheme.percentile))
+        if producer_type(value) == "Sigmoid":
+            params = uint8_params(0.0, 1.0)  # known without calibration
+        else:
+            params = uint8_params(*thresholds(ranges.tensors[name], scheme.thresholds, scheme.percentile))
         # a padded average pool behind a zero point other than 0 gets wrong borders in OpenVINO: it reads the float tensor
-        keep = tuple(use.node.name or "" for use in value.uses() if params.zero_point != 0 and _pads_with_zeros(use.node))
+        keep = tuple(str(u.node.name) for u in value.uses() if params.zero_point != 0 and _reaches_padded_pool(u.node))
         sites.append(ActivationSite(tensor=name, params=params, float_consumers=keep))
     return Placement(
         activations=tuple(sites),
@@ -96,11 +102,39 @@ def _place_openvino(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Pla
 
 
 def _is_quantizable(node: ir.Node) -> bool:
-    return node.op_type in COMPUTE_OPS and node.inputs[1] is not None and node.inputs[1].is_initializer()
+    if node.op_type not in COMPUTE_OPS:
+        return False
+    data, weight = node.inputs[:2]
+    computed = data is not None and not data.is_initializer() and producer_type(data) != "Constant"
+    return computed and weight is not None and weight.is_initializer()
 
 
 def _kept_float(node: ir.Node, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(node.name or "", pattern) for pattern in patterns)
+    # a module used twice has nodes "fc" and "fc#2"
+    name = (node.name or "").partition("#")[0]
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _check_patterns(model: ir.Model, patterns: tuple[str, ...]) -> None:
+    names = [(node.name or "").partition("#")[0] for node in model.graph if node.op_type in COMPUTE_OPS]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            near = difflib.get_close_matches(pattern, names, n=3) or names[:3]
+            raise TargetError(
+                f"quant.keep_float: {pattern!r} matches no convolution or linear layer",
+                hint=f"module names are like {', '.join(near)}",
+            )
+
+
+def _reaches_padded_pool(node: ir.Node) -> bool:
+    """Whether zeros are averaged in here, or behind operators that pass the zero point on."""
+    if pads_average_with_zeros(node):
+        return True
+    pads = node.op_type == "Pad"
+    if not pads and not passes_scale(node):
+        return False
+    uses = node.outputs[0].uses()
+    return any((pads and use.node.op_type == "AveragePool") or _reaches_padded_pool(use.node) for use in uses)
 
 
 def _weight_name(node: ir.Node) -> str:
@@ -116,27 +150,11 @@ def _weight_axis(node: ir.Node) -> int:
 
 
 def _want(wanted: dict[str, ir.Value], value: ir.Value | None) -> None:
-    """Marks a tensor, moved up through operators that only pick or move values: nearest Resize, MaxPool, Reshape, Flatten."""
-    while value is not None:
-        producer = value.producer()
-        if producer is None or producer.op_type not in ("Resize", "MaxPool", "Reshape", "Flatten"):
-            break
-        source = producer.inputs[0]
-        if source is None or (producer.op_type == "Resize" and _resize_interpolates(producer)):
-            break
-        value = source
+    """Marks a tensor, moved up through operators that only pick or move values: there the scale is the same."""
+    while value is not None and (producer := value.producer()) is not None and passes_scale(producer):
+        value = producer.inputs[0]
     if value is not None and value.name:
         wanted[value.name] = value
-
-
-def _resize_interpolates(node: ir.Node) -> bool:
-    mode = node.attributes.get("mode")
-    return mode is not None and mode.as_string() != "nearest"
-
-
-def _producer_type(value: ir.Value | None) -> str | None:
-    producer = value.producer() if value is not None else None
-    return None if producer is None else producer.op_type
 
 
 def _int8_source(value: ir.Value | None, int8: set[int]) -> bool:
@@ -152,18 +170,11 @@ def _int8_source(value: ir.Value | None, int8: set[int]) -> bool:
 def _int8_gains(consumer: ir.Node, output: ir.Value, wanted: dict[str, ir.Value], int8: set[int]) -> bool:
     """The fast variant's three places for a convolution's output: before a Resize, a gate's product, a residual Add."""
     if consumer.op_type == "Resize":
-        return not _resize_interpolates(consumer)
+        return passes_scale(consumer)
     if consumer.op_type not in ("Mul", "Add"):
         return False
     other = next((value for value in consumer.inputs if value is not output), None)
     if consumer.op_type == "Mul":
-        return _producer_type(other) == "Sigmoid"
+        return producer_type(other) == "Sigmoid"
     producer = other.producer() if other is not None else None
     return other is not None and (other.name in wanted or (producer is not None and id(producer) in int8))
-
-
-def _pads_with_zeros(node: ir.Node) -> bool:
-    if node.op_type != "AveragePool":
-        return False
-    pads, include = node.attributes.get("pads"), node.attributes.get("count_include_pad")
-    return pads is not None and any(pads.as_ints()) and include is not None and bool(include.as_int())

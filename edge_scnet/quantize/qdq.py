@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.optional import require
-from edge_scnet.quantize.placement import Placement
+from edge_scnet.quantize.placement import Placement, WeightSite
 from edge_scnet.quantize.ranges import quantize_weights
 
 if TYPE_CHECKING:
@@ -40,24 +40,34 @@ def write_qdq(model: ir.Model, placement: Placement, *, weight_bits: int) -> ir.
             graph.insert_before(graph[0], [quantize, dequantize])
         else:
             graph.insert_after(producer, [quantize, dequantize])
+    stored: dict[tuple[str, int], list[ir.Value]] = {}
     for site in placement.weights:
-        node = nodes[site.node]
-        stored = graph.initializers[site.tensor].const_value
-        assert stored is not None
-        weights = stored.numpy()
-        codes, scales = quantize_weights(weights, axis=site.axis, bits=weight_bits)
-        code_value = _constant(graph, f"{site.tensor}_int8", codes)
-        scale = _constant(graph, f"{site.tensor}_scale", scales)
-        zero = _constant(graph, f"{site.tensor}_zero_point", np.zeros(scales.shape, np.int8))
+        node, key = nodes[site.node], (site.tensor, site.axis)
+        # layers may share a weight: one set of codes, a DequantizeLinear for each
+        if key not in stored:
+            stored[key] = _weight_constants(graph, site, weight_bits)
         dequantize = ir_module.node(
-            "DequantizeLinear", [code_value, scale, zero], attributes={"axis": site.axis}, name=f"{site.tensor}/DQ"
+            "DequantizeLinear", stored[key], attributes={"axis": site.axis}, name=f"{site.node}/weight/DQ"
         )
-        dequantize.outputs[0].name = f"{site.tensor}_dq"
+        dequantize.outputs[0].name = f"{site.node}/weight_dq"
         graph.insert_before(node, dequantize)
         node.replace_input_with(1, dequantize.outputs[0])
     for name in [name for name, value in graph.initializers.items() if not value.uses()]:
         del graph.initializers[name]
     return result
+
+
+def _weight_constants(graph: ir.Graph, site: WeightSite, bits: int) -> list[ir.Value]:
+    """int8 codes, scales and zero points of one weight tensor, as initializers."""
+    name = f"{site.tensor}_axis{site.axis}" if site.axis else site.tensor
+    value = graph.initializers[site.tensor].const_value
+    assert value is not None
+    codes, scales = quantize_weights(value.numpy(), axis=site.axis, bits=bits)
+    return [
+        _constant(graph, f"{name}_int8", codes),
+        _constant(graph, f"{name}_scale", scales),
+        _constant(graph, f"{name}_zero_point", np.zeros(scales.shape, np.int8)),
+    ]
 
 
 def _constant(graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:

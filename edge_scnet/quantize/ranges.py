@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_scnet.quantize.calibrate import TensorStats
+from edge_scnet.quantize.statistics import TensorStats
 
 UINT8_MAX = 255
 # A scale below this would make 1/scale overflow in float32 kernels; a tensor this small is zero to every consumer.
@@ -58,7 +58,7 @@ def uint8_params(low: float, high: float) -> QuantParams:
     """Asymmetric uint8 parameters for [low, high], widened to hold zero, which must be exact (zero padding, ReLU).
 
     A range without negative values gives zero point 0: OpenVINO miscompiles padded average pools and, for int8, Concat
-    on tensors with another one (tests/test_upstream_faults.py).
+    on tensors with another one (tests/test_compile.py).
     """
     low, high = min(low, 0.0), max(high, 0.0)
     scale = max((high - low) / UINT8_MAX, SMALLEST_SCALE)

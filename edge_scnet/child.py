@@ -1,0 +1,182 @@
+"""The process that measures one engine, at the other end of `profiling.py`'s connection.
+
+Owns the timed loop and the memory figures: this process is started for one engine, so its peak memory belongs to that engine.
+It is started with the parent's own `sys.path`, and answers calls until the parent hangs up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from edge_scnet.backends import usable_backend
+from edge_scnet.backends.base import ExecutedLayer, OpenOptions, Session
+from edge_scnet.errors import BackendError, EdgeError
+
+# Warm-up ends when the median of a block is within 5 % of the block before, or after this long.
+_WARM_UP_LIMIT_S = 3.0
+_WARM_BLOCK_S = 0.1
+_REFILL_S = 0.03  # untimed before a window: after a switch caches and requests are empty
+
+
+class Server:
+    """The child's end: one engine, one session, answers to the parent's calls."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def load(self, runtime: str, path: Path, options: OpenOptions, timed: np.ndarray) -> dict[str, Any]:
+        self._backend, self._path, self._options = usable_backend(runtime), path, options
+        self._backend.preload()
+        before = _resident("VmRSS")
+        _reset_peak()
+        started = time.perf_counter_ns()
+        self._session: Session = self._stack.enter_context(self._backend.open(path, options))
+        seconds = (time.perf_counter_ns() - started) / 1e9
+        batch = self._session.input_shape[0]
+        self._session.infer(_cycled(timed, batch))
+        peak = _resident("VmHWM")
+        # views of one array, made after the peak is read: the measuring's own copies are not the engine's memory
+        extended = _cycled(timed, len(timed) + batch - 1)
+        self._timed = [extended[i : i + batch] for i in range(len(timed))]
+        return {"seconds": seconds, "before_bytes": before, "peak_bytes": peak}
+
+    def warm_up(self) -> float:
+        started, previous = time.perf_counter(), np.inf
+        while time.perf_counter() - started < _WARM_UP_LIMIT_S:
+            median = float(np.median(self.block(_WARM_BLOCK_S, 5)))
+            if abs(median - previous) < 0.05 * previous:
+                break
+            previous = median
+        return time.perf_counter() - started
+
+    def block(self, seconds: float, min_runs: int) -> list[int]:
+        """Run times in nanoseconds, round `Session.infer` only, host to host."""
+        infer, images, clock = self._session.infer, self._timed, time.perf_counter_ns
+        times: list[int] = []
+        infer(images[-1])  # untimed: after a switch the caches hold another engine
+        with _no_gc():
+            end = clock() + int(seconds * 1e9)
+            while len(times) < min_runs or clock() < end:
+                image = images[len(times) % len(images)]
+                started = clock()
+                infer(image)
+                times.append(clock() - started)
+        return times
+
+    def memory(self) -> int:
+        return _resident("VmRSS")
+
+    def layers(self) -> tuple[ExecutedLayer, ...]:
+        return tuple(self._session.executed_precisions())
+
+    def open_throughput(self, warm_up_seconds: float) -> None:
+        """Opens the engine again for `throughput`, and runs it in."""
+        # the latency session is freed first: two compiled engines would share caches and threads
+        del self._session
+        self._stack.close()
+        options = OpenOptions(precision=self._options.precision, mode="throughput", threads=self._options.threads)
+        self._session = self._stack.enter_context(self._backend.open(self._path, options))
+        self._session.infer_many(self._until(warm_up_seconds), lambda i, outputs: None)
+
+    def throughput(self, seconds: float) -> float:
+        """Images per second with the runtime's asynchronous requests, after `open_throughput`."""
+        done = 0
+
+        def count(_: int, __: list[np.ndarray]) -> None:
+            nonlocal done
+            done += 1
+
+        self._session.infer_many(self._until(_REFILL_S), lambda i, outputs: None)
+        with _no_gc():
+            started = time.perf_counter()
+            self._session.infer_many(self._until(seconds), count)
+            return done * self._session.input_shape[0] / (time.perf_counter() - started)
+
+    def _until(self, seconds: float) -> Iterator[np.ndarray]:
+        """The timed batches in turn for so long, at least one."""
+        end = time.perf_counter() + seconds
+        for batch in itertools.cycle(self._timed):
+            yield batch
+            if time.perf_counter() >= end:
+                return
+
+    def evaluate(self, images: np.ndarray) -> list[np.ndarray]:
+        batch = self._session.input_shape[0]
+        padded = _cycled(images, -(-len(images) // batch) * batch)
+        results: list[list[np.ndarray] | None] = [None] * (len(padded) // batch)
+
+        def keep(i: int, outputs: list[np.ndarray]) -> None:
+            results[i] = outputs
+
+        self._session.infer_many((padded[i : i + batch] for i in range(0, len(padded), batch)), keep)
+        complete = [outputs for outputs in results if outputs is not None]
+        if len(complete) < len(results):
+            raise BackendError(f"{self._path.name}: {len(results) - len(complete)} of {len(results)} batches gave no output")
+        return [np.concatenate(parts)[: len(images)] for parts in zip(*complete, strict=True)]
+
+
+def _cycled(images: np.ndarray, count: int) -> np.ndarray:
+    """So many images, from the start again where there are fewer: a view where there are enough."""
+    return images[:count] if count <= len(images) else images[np.arange(count) % len(images)]
+
+
+@contextlib.contextmanager
+def _no_gc() -> Iterator[None]:
+    """No garbage collection: a full one takes milliseconds, which would be counted as the engine's."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _resident(field: str) -> int:
+    """VmRSS or VmHWM of this process in bytes (Linux's /proc)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _reset_peak() -> None:
+    """Sets VmHWM back to the present, so that importing libraries does not count as loading the engine."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def serve(connection: Connection) -> None:
+    """Answers calls until the parent closes the connection."""
+    server = Server()
+    while True:
+        try:
+            method, args = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer: tuple[str, Any] = ("ok", getattr(server, method)(*args))
+        except EdgeError as error:
+            answer = ("error", (type(error).__name__, error.message, error.hint))
+        except Exception as error:
+            answer = ("error", ("BackendError", f"{type(error).__name__}: {error}", None))
+        try:
+            connection.send(answer)
+        except OSError:
+            return
+
+
+def main(fd: int) -> NoReturn:
+    """The child: serves the parent at the other end of the socket `fd`."""
+    serve(Connection(fd))
+    os._exit(0)  # runtimes' threads must not hold the process up
