@@ -83,8 +83,8 @@ def build(
         started = time.perf_counter()
         # what an earlier run made of files that have changed since is not part of this build
         made = artifact.without_stale(STAGE_FUNCTIONS[name](plan, manifest, events))
-        if made.artifacts != manifest.artifacts:
-            # measured on engines that are no more
+        if _engines(made) != _engines(manifest):
+            # the report is of engines that are no more
             (plan.folder / REPORT).unlink(missing_ok=True)
         manifest = made
         artifact.save_manifest(plan.folder, manifest)
@@ -190,6 +190,10 @@ def _manifest(plan: Plan, request: _Request) -> Manifest:
     if request.until != "profile":
         manifest = replace(manifest, evaluation=known.evaluation)  # a single stage is told of no evaluation images
     return replace(manifest, artifacts=known.artifacts)
+
+
+def _engines(manifest: Manifest) -> set[str]:
+    return {entry.sha256 for entry in manifest.artifacts.values() if entry.stage == "compile"}
 
 
 def _command(request: _Request) -> str:

@@ -216,7 +216,8 @@ def test_the_report_loads_back_equal_and_carries_its_evidence(built: Built) -> N
     assert drop.agreement_percent > 95 and drop.sqnr_db > 15
     assert set(report.stage_seconds) == {"export", "calibrate", "quantize", "compile", "profile"}
     assert len(report.environment["fingerprint"]) == 64 and report.environment["packages"]["openvino"]
-    assert [(f.metric, f.verdict, f.limit) for f in report.findings] == [("top-1 drop", "pass", 5.0)]
+    assert [(f.metric, f.limit) for f in report.findings] == [("top-1 drop", 5.0), ("speed", None)]
+    assert report.findings[0].verdict == "pass"
 
 
 @pytest.fixture
@@ -278,7 +279,7 @@ def test_the_gate_of_the_build_reaches_the_shell(copied: Built, invoke: Run, mon
 def test_brackets_in_a_path_are_printed_as_they_are(built: Built, eval_20: Path, tmp_path: Path, invoke: Run) -> None:
     folder = tmp_path / "out[red]" / "x[" / "]"
     shutil.copytree(built.folder, folder)
-    outcome = invoke("profile", folder, "--eval", eval_20)
+    outcome = invoke("profile", folder, "--eval", eval_20, "--max-drop", "5")
     assert outcome.code == 0, outcome.stderr
     assert outcome.stdout.rstrip().endswith(f"files: {folder}/")
 
@@ -341,7 +342,7 @@ def test_profile_of_a_folder_with_a_wrong_engine_exit_10(copied: Built, cli_proc
     assert outcome.code == 10, outcome.stderr
     assert "do not ship: Top-1 fell by" in outcome.stdout and "600 images" in outcome.stdout
     report = load_report(copied.folder / "report.json")
-    assert [finding.exit_code for finding in report.findings] == [10]
+    assert report.findings[0].metric == "top-1 drop" and report.findings[0].exit_code == 10
     assert report.engines[2].convolutions == {"f32": 46}
 
 
@@ -489,6 +490,6 @@ def test_an_engine_for_more_than_the_machine_has(copied: Built, bag: Path, cli_p
     for command in (("profile", copied.folder), ("predict", copied.folder / "model.xml", bag)):
         outcome = cli_process(*command, env=lesser)
         refused(outcome, 3, str(copied.folder / "model.xml"), "needs avx512_vnni", "ONEDNN_MAX_CPU_ISA=AVX2")
-        assert outcome.hint == "edge-scnet build --target cpu-avx2"
+        assert outcome.hint.startswith("edge-scnet build scnet20-fashion-mnist --target cpu-avx2 --calib ")
     # its FP32 twin is right on any machine
     assert cli_process("predict", copied.folder / "model-fp32.xml", bag, env=lesser).stdout.startswith(f"{bag}: Bag")

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_scnet.gate import Finding, exit_code, judge_accuracy
-from edge_scnet.metrics import AccuracyStats, accuracy_stats
+from edge_scnet.gate import Finding, Speed, exit_code, judge_accuracy, judge_speed
+from edge_scnet.metrics import AccuracyStats, RatioStats, accuracy_stats, output_stats
 
 
 def _stats(images: int, *, lost: int = 0, won: int = 0) -> AccuracyStats:
@@ -151,3 +151,51 @@ def test_exit_codes_accuracy_first_inconclusive_last():
     assert exit_code([passed, unsure]) == 13
     assert exit_code([unsure, failed, passed]) == exit_code([latency, failed]) == 10
     assert exit_code([unsure, latency]) == 11
+
+
+def speed(name: str, low: float | None, high: float | None, rate: float) -> Speed:
+    ratio = None if name == "fp32" else RatioStats(ratio=((low or 1) + (high or 1)) / 2, low=low, high=high, rounds=12)
+    return Speed(name=name, speedup=ratio, throughput_per_second=rate)
+
+
+FP32 = speed("fp32", None, None, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("engine", "others", "verdict"),
+    [
+        (speed("int8", 1.1, 1.3, 150), [FP32], "pass"),
+        (speed("int8", 0.8, 0.9, 90), [FP32], "fail"),
+        (speed("int8", 0.8, 0.9, 110), [FP32], "pass"),  # slower alone, but more of it at once
+        (speed("int8", 0.8, 1.1, 90), [FP32], "pass"),  # within the noise
+        (speed("int8", None, None, 90), [FP32], "pass"),  # too few rounds for an interval
+        (speed("int8", 1.1, 1.3, 150), [FP32, speed("default", 1.5, 1.6, 160)], "fail"),
+        (speed("int8", 1.1, 1.3, 150), [FP32, speed("default", 1.2, 1.6, 160)], "pass"),
+    ],
+)
+def test_an_engine_that_another_beats_in_every_way_fails(engine: Speed, others: list[Speed], verdict: str) -> None:
+    finding = judge_speed(engine, others, batch=1)
+    assert finding.verdict == verdict and finding.exit_code == (11 if verdict == "fail" else 0)
+    assert "batch 1" in finding.message
+    if verdict == "fail":
+        assert finding.message.startswith(f"{others[-1].name} is faster in latency and throughput")
+
+
+def test_accuracy_goes_before_speed_and_speed_before_doubt() -> None:
+    slow = judge_speed(speed("int8", 0.8, 0.9, 90), [FP32], batch=1)
+    assert exit_code([finding_of("fail", 10), slow]) == 10
+    assert exit_code([finding_of("inconclusive", 13), slow]) == 11
+
+
+def finding_of(verdict: str, code: int) -> Finding:
+    return Finding(metric="top-1 drop", measured=1, limit=0, unit="pp", verdict=verdict, message="", exit_code=code)  # type: ignore[arg-type]
+
+
+def test_feature_maps_are_judged_by_sqnr_where_a_limit_is_set() -> None:
+    stats = output_stats(10, signal_power=[1000.0, 1.0], noise_power=[1.0, 0.1])
+    assert stats.sqnr_db == pytest.approx(10.0) and stats.agreement_percent is None  # the worst output's
+    limits = {None: ("inconclusive", 13), 9.0: ("pass", 0), 11.0: ("fail", 10)}
+    for limit, expected in limits.items():
+        found = judge_accuracy(stats, max_drop_pp=0.5, min_agreement_percent=99.0, min_sqnr_db=limit)
+        assert (found.verdict, found.exit_code) == expected
+    assert output_stats(1, signal_power=[1.0], noise_power=[0.0]).sqnr_db is None

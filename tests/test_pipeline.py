@@ -1,0 +1,111 @@
+"""The order of the stages and what is reused: sequences of builds that a user would run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_scnet import artifact, dataset, engines, parity
+from edge_scnet.artifact import Artifact, Manifest
+from edge_scnet.backends.base import OpenOptions
+from edge_scnet.errors import DataError
+from edge_scnet.profiling import EngineFile, Outputs
+from edge_scnet.zoo import FASHION_MNIST
+from tests.conftest import Built, Outcome
+
+Run = Callable[..., Outcome]
+GREY = ("--mean", "0.286", "--std", "0.353")
+
+
+def test_a_model_onnx_of_the_user_s_own_in_the_working_directory(
+    built: Built, invoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the name of the build's own file: the two must not be taken for one another."""
+    shutil.copy(built.folder / "model.onnx", tmp_path / "model.onnx")
+    monkeypatch.chdir(tmp_path)
+    first = invoke("compile", "model.onnx", *GREY, "--calib", built.calib)
+    assert first.code == 0, first.stderr
+    assert "46 of 46 convolutions" in first.stderr and "reused" not in first.stderr
+    second = invoke("compile", "model.onnx", *GREY, "--calib", built.calib)
+    assert second.stderr.count("unchanged, reused") == 4
+    assert (tmp_path / "build" / "model" / "cpu" / "model.xml").is_file()
+
+
+def test_a_dynamic_batch_of_an_onnx_file_is_refused(built: Built, invoke: Run, tmp_path: Path) -> None:
+    outcome = invoke("export", built.folder / "model.onnx", *GREY, "--batch", "dynamic", "--out", tmp_path)
+    assert outcome.code == 6 and "a dynamic batch is exported from PyTorch only" in outcome.stderr and outcome.hint
+
+
+def test_calibration_images_are_no_evaluation_set(built: Built, invoke: Run) -> None:
+    outcome = invoke("profile", built.folder, "--eval", built.calib)
+    assert outcome.code == 4 and "120 of 120 evaluation images were used for calibration" in outcome.stderr and outcome.hint
+
+
+def test_a_report_does_not_outlive_its_engines(copied: Built, invoke: Run, tmp_path: Path) -> None:
+    target = tmp_path / "cpu.toml"
+    text = (Path(__file__).parent.parent / "targets" / "cpu.toml").read_text()
+    target.write_text(text.replace("[gates]", 'keep_float = ["fc"]\n\n[gates]'))
+    assert (copied.folder / "report.json").is_file()
+    out = copied.folder.parents[1]
+    assert invoke("calibrate", "--target", target, "--calib", copied.calib, "--out", out).code == 0
+    assert (copied.folder / "report.json").is_file(), "nothing that was measured has changed"
+    outcome = invoke("compile", "--target", target, "--calib", copied.calib, "--out", out)
+    assert outcome.code == 0 and outcome.stderr.count("unchanged, reused") == 2, outcome.stderr
+    assert not (copied.folder / "report.json").exists()
+    assert artifact.load_manifest(copied.folder).target["quant"]["keep_float"] == ["fc"]
+
+
+def test_a_limit_given_once_does_not_stay_in_the_manifest(built: Built) -> None:
+    # the session's build was judged with --max-drop 5
+    assert artifact.load_manifest(built.folder).target["gates"]["max_drop_pp"] == 0.5
+
+
+def test_a_factory_is_exported_every_time(tmp_path: Path, invoke: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its code decides the graph, and no hash of weights tells that a functional call in it has changed."""
+    code = "from torch import nn, relu\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    code += "        self.c = nn.Conv2d(1, 2, 3)\n    def forward(self, x):\n        return relu(self.c(x)).mean((2, 3))\n"
+    (tmp_path / "usersnet.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(parity, "PARITY_BATCHES", (1,))
+    for _ in range(2):
+        outcome = invoke("export", "usersnet:Net", "--channels", "1", "--input-size", "8", *GREY, "--out", tmp_path)
+        assert outcome.code == 0 and "reused" not in outcome.stderr, outcome.stderr
+
+
+def entry(file: str, sha256: str, **parents: str) -> Artifact:
+    return Artifact(file=file, kind="onnx", stage="export", sha256=sha256, size_bytes=1, key="k", parents=parents)
+
+
+def test_artifacts_of_changed_files_leave_the_manifest_and_so_do_theirs() -> None:
+    kept = [entry("a", "1", **{"source:a": "9"}), entry("b", "2", a="1"), entry("d", "4", a="1")]
+    files = {e.file: e for e in [*kept, entry("c", "3", b="2")]}
+    manifest = Manifest(model=FASHION_MNIST, target={}, floor="avx2", precision_hint="f32", rebuild="", artifacts=files)
+    assert artifact.without_stale(manifest) == manifest
+    changed = manifest.with_artifact(replace(files["b"], sha256="new", parents={"a": "1"}))
+    assert set(artifact.without_stale(changed).artifacts) == {"a", "b", "d"}
+    changed = manifest.with_artifact(replace(files["a"], sha256="new"))
+    assert set(artifact.without_stale(changed).artifacts) == {"a"}
+
+
+def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many(tmp_path: Path) -> None:
+    Image = pytest.importorskip("PIL.Image")
+    for name in ("x", "y", "z"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / name / "a.png")
+    unknown = replace(FASHION_MNIST, classes=(), num_classes=None)
+    samples = dataset.open_samples(tmp_path, model=unknown, role="evaluation")
+    engine = EngineFile(
+        name="int8", runtime="openvino", path=tmp_path / "m.xml", options=OpenOptions(), size_bytes=1, sha256=""
+    )
+    logits = np.eye(3, 10, dtype=np.float32)
+    outputs = Outputs(logits=logits, signal_power=(3.0,), noise_power=(0.0,), finite=True)
+    with pytest.raises(DataError, match="the evaluation set has 3 classes, the model has 10") as caught:
+        engines._accuracy(engine, outputs, outputs, samples)
+    assert "--ignore-labels" in str(caught.value.hint)
+    three = replace(outputs, logits=logits[:, :3])
+    assert engines._accuracy(engine, three, three, samples).top1_percent == 100.0
