@@ -149,8 +149,8 @@ Model = Annotated[
 ]
 Target = Annotated[str, typer.Option("--target", "-t", help="A target's name or .toml file.", autocompletion=_complete_target)]
 Built = Annotated[Path, typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one.")]
-Calib = Annotated[Path | None, typer.Option("--calib", metavar="DIR", help="Calibration images (training data).")]
-Eval = Annotated[Path | None, typer.Option("--eval", metavar="DIR", help="Evaluation images, in class folders or flat.")]
+Calib = Annotated[Path | None, typer.Option("--calib", metavar="DIR", readable=False, help="Calibration images.")]
+Eval = Annotated[Path | None, typer.Option("--eval", metavar="DIR", readable=False, help="Evaluation images.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Parent of the build folders. Default: build.")]
 Batch = Annotated[
     Any, typer.Option("--batch", parser=_batch, metavar="N", help="Batch of the engine, or 'dynamic' (export only).")
@@ -214,7 +214,7 @@ def build(
         "profile", model, target, calib, evaluation, out, options, batch, max_drop_pp=max_drop, seconds=seconds,
         skip_bad=skip_bad, ignore_labels=ignore_labels,
     )  # fmt: skip
-    _show_report(result, as_json=as_json)
+    _show_report(result, as_json=as_json, saved=True)
 
 
 def _run(
@@ -233,7 +233,7 @@ def _run(
         events.close()
 
 
-def _show_report(result: BuildResult, *, as_json: bool) -> None:
+def _show_report(result: BuildResult, *, as_json: bool, saved: bool) -> None:
     from edge_scnet.report import table, to_json
 
     report = result.report
@@ -243,12 +243,13 @@ def _show_report(result: BuildResult, *, as_json: bool) -> None:
     else:
         from rich.console import Console
 
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         console.print(table(report))
         color = {0: "green", 10: "red", 11: "red"}.get(result.exit_code, "yellow")
         # names and paths may hold brackets, which are markup to rich
         console.print(report.verdict, style=color, markup=False, soft_wrap=True)
-        console.print(f"files: {result.folder}/", markup=False, soft_wrap=True)
+        if saved:
+            console.print(f"files: {result.folder}/", markup=False, soft_wrap=True)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -289,7 +290,11 @@ def profile(
     evaluation: Eval = None, seconds: Seconds = 3.0, max_drop: MaxDrop = None, skip_bad: SkipBad = False,
     ignore_labels: IgnoreLabels = False, as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Measure latency, throughput, memory and accuracy of engines, beside their FP32 reference."""
+    """Measure engines: latency, throughput, memory, accuracy.
+
+    A build folder's report.json is renewed; of a single file, measured beside its FP32 reference, nothing is saved. Without
+    --eval the images of the build are used. Exit codes as build's.
+    """
     from edge_scnet import console, engines
 
     events = console.events()
@@ -300,7 +305,7 @@ def profile(
         )  # fmt: skip
     finally:
         events.close()
-    _show_report(result, as_json=as_json)
+    _show_report(result, as_json=as_json, saved=path.is_dir())
 
 
 @command("predict")

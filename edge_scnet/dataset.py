@@ -32,6 +32,7 @@ Role = Literal["calibration", "evaluation"]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm")
 MIN_CALIBRATION, FEW_CALIBRATION = 100, 300
 
+SORTED_RULE = "folders in sorted order are the classes"
 _NO_LABELS = "evaluate without labels: --ignore-labels"
 _SKIP_BAD = "leave unreadable images out, and count them: --skip-bad"
 _OPTION = {"calibration": "--calib", "evaluation": "--eval"}
@@ -127,6 +128,11 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
         )
     if role == "calibration" and len(samples) < FEW_CALIBRATION:
         found.append(f"{len(samples)} calibration images: {FEW_CALIBRATION} and more give steadier thresholds")
+    if role == "evaluation" and samples.label_rule == SORTED_RULE:
+        found.append(
+            f"{SORTED_RULE}, as in torchvision's ImageFolder: if the model's order is another, every top-1 here is wrong; "
+            "--class-names FILE, or folders named by class index, make sure"
+        )
     if samples.skipped:
         found.append(f"{samples.skipped} of {samples.skipped + len(samples)} {role} images are unreadable and were skipped")
     if samples.labels is not None and samples.class_names is not None:
@@ -304,7 +310,7 @@ def _folder_labels(
         if not count or max(numbers) < count:
             return numbers, "folder names are class indices", names or None
     if not count or len(folders) == count:
-        return list(range(len(folders))), "folders in sorted order are the classes", names or tuple(folders)
+        return list(range(len(folders))), SORTED_RULE, names or tuple(folders)
     if role == "calibration":
         return list(range(len(folders))), "folder names", tuple(folders)
     assert model is not None
@@ -313,7 +319,8 @@ def _folder_labels(
     raise DataError(
         f"{root} has {len(folders)} class folders and {model.name} has {count} classes; the folder {strange!r} is not "
         f"one of them: {allowed}",
-        hint=f"name the folders after the classes, or by index from 0 to {count - 1}; or {_NO_LABELS}",
+        hint=f"name the folders after the classes, or by index from 0 to {count - 1}; or is it --num-classes {len(folders)}? "
+        f"or {_NO_LABELS}",
     )
 
 

@@ -88,7 +88,9 @@ def profile(
     ignore_labels: bool = False,
     events: Events | None = None,
 ) -> BuildResult:
-    """Measures a build folder's engines, or one file of it beside its FP32 twin.
+    """Measures a build folder's engines, which renews its report.json, or one file of it beside its FP32 twin.
+
+    Without `evaluation` the images of the build are used.
 
     Raises:
         ArtifactError: no manifest, or a file that is not what was built.
@@ -96,6 +98,8 @@ def profile(
     """
     events = events or Silent()
     folder, manifest, chosen = open_build(Path(path))
+    if chosen is None:
+        artifact.make_folder(folder)  # the report goes there: better refused now than after measuring
     target = with_max_drop(from_dict(manifest.target), max_drop_pp)
     engines = engine_files(folder, manifest)
     if chosen is not None:

@@ -76,7 +76,10 @@ def judge_speed(engine: Speed, others: Sequence[Speed], *, batch: int) -> Findin
     """
     ratio = engine.speedup.ratio if engine.speedup else 1.0
     best = max((other.throughput_per_second for other in others), default=engine.throughput_per_second)
-    gain = f"{ratio:.2f}x FP32's speed at batch {batch}, {engine.throughput_per_second / best:.2f}x the best other's throughput"
+    low, high = (engine.speedup.low, engine.speedup.high) if engine.speedup else (None, None)
+    spread = "" if low is None else f" ({low:.2f} to {high:.2f})"
+    rate = engine.throughput_per_second / best
+    gain = f"{ratio:.2f}x{spread} FP32's speed at batch {batch}, {rate:.2f}x the best other's throughput"
     better = next((other for other in others if _beats(other, engine)), None)
     if better is None:
         return _finding("speed", ratio, None, "x", "pass", f"{gain}.")
@@ -161,7 +164,7 @@ def _advice(images: int, score: float) -> str:
     """How many images would decide: at equal shares a score grows with their square root, and must reach z."""
     needed = images * (Z_ONE_SIDED_95 / score) ** 2 if score else math.inf
     if needed > 1e7:
-        return "the estimate lies at the limit itself, where more images hardly help"
+        return "the estimate lies at the limit itself; some thousands of images will move it, if it is chance"
     step = 10 ** max(0, math.floor(math.log10(needed)) - 1)  # two digits: the shares are estimates themselves
     return f"use about {max(images + 1, math.ceil(needed / step) * step):,}"
 

@@ -155,7 +155,7 @@ def _sample_sets(
     if missing:
         raise DataError(
             f"{spec.name} has no bundled images: {' and '.join(missing)} needed",
-            hint=f"edge-scnet build {request.model} --target {target.name} --calib DIR --eval DIR",
+            hint=f"{_command(request)} {' '.join(f'{option} DIR' for option in missing)}",
         )
     calibration = evaluation = None
     warnings: list[str] = []

@@ -121,41 +121,43 @@ def _speed(ratio: RatioStats | None) -> str:
 
 
 def table(report: RunReport) -> Table:
-    """The summary: one row an engine."""
+    """The summary: a column an engine, a row a figure, so that it fits a terminal of 80 columns."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    columns = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for title in ("engine", "p50 ms", "p90", "p99", "speed", "images/s", "load MB", "steady MB", "size MB", "convolutions"):
-        columns.add_column(
-            title, justify="left" if title in ("engine", "convolutions") else "right", no_wrap=title != "convolutions"
-        )
-    if report.evaluation is not None:
-        for title in ("top-1 %", "drop pp (95 %)", "agree %", "SQNR dB"):
-            columns.add_column(title, justify="right", no_wrap=True)
+    summary = Table(box=SIMPLE_HEAD, pad_edge=False)
+    summary.add_column("")
     for engine in report.engines:
-        row = [
-            engine.name, f"{engine.latency.p50_ms:.3f}", f"{engine.latency.p90_ms:.3f}", f"{engine.latency.p99_ms:.3f}",
-            _speed(engine.speedup), f"{engine.throughput_per_second:,.0f}", f"{engine.memory.load_peak_bytes / 2**20:,.0f}",
-            f"{engine.memory.steady_bytes / 2**20:,.0f}", f"{engine.size_bytes / 1e6:.2f}",
-            ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told",
-        ]  # fmt: skip
-        if report.evaluation is not None:
-            row += _accuracy_cells(engine.accuracy, reference=engine.name == "fp32")
-        columns.add_row(*row)
-    return columns
+        summary.add_column(engine.name, justify="right", no_wrap=True)
+    columns = [_cells(engine, reference=index == 0) for index, engine in enumerate(report.engines)]
+    for title in columns[0]:
+        summary.add_row(title, *(column[title] for column in columns))
+    return summary
 
 
-def _accuracy_cells(stats: AccuracyStats | None, *, reference: bool) -> list[str]:
+def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
+    ratio, latency, stats = engine.speedup, engine.latency, engine.accuracy
+    spread = "" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
+    cells = {
+        "latency p50, ms": f"{latency.p50_ms:.3f}",
+        "p90, ms": f"{latency.p90_ms:.3f}",
+        "p99, ms": f"{latency.p99_ms:.3f}",
+        "speed": _speed(ratio),
+        "  95 % interval": spread or "-",
+        "throughput, images/s": f"{engine.throughput_per_second:,.0f}",
+        "memory at load, MB": f"{engine.memory.load_peak_bytes / 2**20:,.0f}",
+        "memory steady, MB": f"{engine.memory.steady_bytes / 2**20:,.0f}",
+        "files, MB": f"{engine.size_bytes / 1e6:.2f}",
+        "convolutions": ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told",
+    }
     if stats is None:
-        return ["-"] * 4
-    top1 = "-" if stats.top1_percent is None else f"{stats.top1_percent:.2f}"
-    if reference:
-        return [top1, "-", "-", "-"]
-    drop = "-" if stats.drop_pp is None else f"{stats.drop_pp:+.2f} ({stats.drop_low_pp:+.2f} to {stats.drop_high_pp:+.2f})"
-    return [
-        top1,
-        drop,
-        "-" if stats.agreement_percent is None else f"{stats.agreement_percent:.2f}",
-        "exact" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f}",
-    ]
+        return cells
+    drop = stats.drop_pp is not None and not reference
+    agreement, sqnr = stats.agreement_percent, stats.sqnr_db
+    return cells | {
+        "top-1, %": "-" if stats.top1_percent is None else f"{stats.top1_percent:.2f}",
+        "drop, pp": f"{stats.drop_pp:+.2f}" if drop else "-",
+        "  95 % interval, pp": f"{stats.drop_low_pp:+.2f} to {stats.drop_high_pp:+.2f}" if drop else "-",
+        "agreement, %": "-" if reference or agreement is None else f"{agreement:.2f}",
+        "SQNR, dB": "-" if reference else "exact" if sqnr is None else f"{sqnr:.1f}",
+    }

@@ -111,7 +111,12 @@ def load_target(name_or_path: str) -> TargetSpec:
     if name_or_path.endswith(".toml"):
         # os.path's test says False where Path's raises: a name too long, a folder that may not be entered.
         if os.path.isfile(name_or_path):  # noqa: PTH113
-            return _read_file(Path(name_or_path))
+            path = Path(name_or_path)
+            shipped = _bundled_names().get(path.stem)
+            if shipped is not None and not shipped.samefile(path):
+                # its builds would lie in the shipped target's folder and be judged by other limits under the same name
+                raise TargetError(f"{path}: a shipped target is called {path.stem}", hint=f"mv {path} my-{path.name}")
+            return _read_file(path)
     elif name_or_path in (names := _bundled_names()):
         return _read_file(names[name_or_path])
     raise _unknown(name_or_path)

@@ -138,6 +138,11 @@ def resolve(model: str, options: ModelOptions) -> ModelSource:
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", model):
         name = model.partition(":")[2]
         return ModelSource(spec=_checked(_spec("factory", name, options)), kind="factory", location=model)
+    if model in _architectures():
+        raise ArtifactError(
+            f"{model} is an architecture, and has no weights of its own",
+            hint=f"edge-scnet build WEIGHTS.pth --arch {model} --calib DIR --eval DIR",
+        )
     near = difflib.get_close_matches(model, MODELS, n=1)
     raise ArtifactError(
         f"unknown model {model!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
@@ -175,8 +180,11 @@ def _spec(arch: str, name: str, options: ModelOptions) -> ModelSpec:
     unknown = arch == "onnx" and (options.channels is None or options.input_size is None)
     for option, values in (("--mean", mean), ("--std", std)):
         if len(values) != channels and not unknown:
+            given = options.mean if option == "--mean" else options.std
+            found = f"{option} has {len(values)} values" if given else f"{option} has no default for such images"
             raise ArtifactError(
-                f"{option} has {len(values)} values, the input has {channels} channels", hint=f"pass {channels} values"
+                f"the input has {channels} channel{'s' * (channels > 1)}, and {found}",
+                hint=f"pass --mean and --std with {channels} value{'s' * (channels > 1)} each, of pixels from 0 to 1",
             )
     if not all(0 < value < float("inf") for value in std):
         raise ArtifactError(f"--std must be positive and finite, got {', '.join(map(str, std))}")

@@ -152,7 +152,9 @@ def test_an_empty_class_folder_keeps_its_place(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     samples = evaluation(tmp_path)
     assert samples.labels == (0, 2)
-    assert check_counts(samples, role="evaluation") == ["1 of 3 classes have no evaluation image: dog"]
+    order, missing = check_counts(samples, role="evaluation")
+    assert missing == "1 of 3 classes have no evaluation image: dog"
+    assert order.startswith("folders in sorted order are the classes") and "--class-names" in order
 
 
 def test_limit_is_spread_over_the_classes(tmp_path: Path) -> None:

@@ -588,7 +588,7 @@ def test_inputs_that_are_not_supported(tmp_path: Path, options: dict[str, Any], 
         ({}, {"channels": 1, "mean": (0.5,), "std": (0.5,)}, "the model has channels 3, --channels says 1"),
         ({}, {"num_classes": 10}, "the model has classes 4, --num-classes says 10"),
         ({}, {"class_names": ("a", "b")}, "the model has classes 4, --class-names says 2"),
-        ({}, {"mean": (0.5,)}, "--mean has 1 values, the input has 3 channels"),
+        ({}, {"mean": (0.5,)}, "the input has 3 channels, and --mean has 1 values"),
         ({}, {"resize": 4}, "--resize 4 is smaller than the crop, --input-size 8"),
     ],
 )
@@ -604,7 +604,7 @@ def test_the_file_says_channels_and_size_before_the_options_are_judged(tmp_path:
     spec = probed(path, mean=(0.5,), std=(0.5,), resize=10, class_names=tuple("abcd"))
     assert (spec.channels, spec.mean, spec.input_size, spec.resize, spec.num_classes) == (1, (0.5,), 8, 10, 4)
     assert spec == replace(spec, name="net", arch="onnx", classes=("a", "b", "c", "d"))
-    assert "--mean has 3 values, the input has 1 channels" in refused(probed, path).message
+    assert "the input has 1 channel, and --mean has no default for such images" in refused(probed, path).message
 
 
 @pytest.mark.parametrize("op", ["QuantizeLinear", "DequantizeLinear"])

@@ -58,23 +58,24 @@ def test_files_it_speaks_of_exist(name: str) -> None:
     assert (ROOT / name).is_file()
 
 
-def test_python_example_runs(built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_python_example_runs(built, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     """The README's Python, with the session's build in place of a second one."""
     import edge_scnet
-    from edge_scnet import dataset, pipeline
+    from edge_scnet import pipeline
     from edge_scnet.artifact import load_manifest
     from edge_scnet.engines import BuildResult
     from edge_scnet.report import load_report
 
-    Image = pytest.importorskip("PIL.Image")
-    samples = dataset.open_samples(built.evaluation, model=None, role="evaluation")
-    assert samples.pixels is not None
-    Image.fromarray(samples.pixels[0]).save(tmp_path / "ankle_boot.png")
     result = BuildResult(
         folder=built.folder, manifest=load_manifest(built.folder), report=load_report(built.folder / "report.json"), exit_code=0
     )
     monkeypatch.setattr(pipeline, "build", lambda model, target: result)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(ROOT)
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert code is not None
     exec(code[1], {"edge_scnet": edge_scnet})
+    assert "Ankle boot" in capsys.readouterr().out
+
+
+def test_no_placeholder_is_left() -> None:
+    assert "@@" not in README

@@ -171,3 +171,12 @@ def test_importing_targets_loads_nothing_heavy():
     code = "import sys, edge_scnet.target, edge_scnet.environment; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "rich", "PIL", "typer", "torch", "onnx", "openvino", "importlib.metadata"} & set(loaded)
+
+
+def test_a_file_named_like_a_shipped_target_is_refused(tmp_path: Path) -> None:
+    mine = tmp_path / "cpu.toml"
+    mine.write_text((bundled("targets") / "cpu.toml").read_text())
+    with pytest.raises(TargetError, match="a shipped target is called cpu") as caught:
+        load_target(str(mine))
+    assert "my-cpu.toml" in str(caught.value.hint)
+    assert load_target(str(bundled("targets") / "cpu.toml")).name == "cpu"

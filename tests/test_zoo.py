@@ -318,9 +318,9 @@ def test_a_model_of_the_zoo_takes_no_options(options: dict[str, Any], option: st
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mean": (0.5,)}, "--mean has 1 values, the input has 3 channels"),
-        ({"std": (0.5, 0.5)}, "--std has 2 values, the input has 3 channels"),
-        ({"channels": 1}, "--mean has 3 values, the input has 1 channels"),
+        ({"mean": (0.5,)}, "the input has 3 channels, and --mean has 1 values"),
+        ({"std": (0.5, 0.5)}, "the input has 3 channels, and --std has 2 values"),
+        ({"channels": 1}, "the input has 1 channel, and --mean has no default for such images"),
         ({"std": (0.5, 0.0, 0.5)}, "--std must be positive and finite, got 0.5, 0.0, 0.5"),
         ({"std": (0.5, float("nan"), 0.5)}, "--std must be positive and finite, got 0.5, nan, 0.5"),
         ({"mean": (0.5, float("inf"), 0.5)}, "--mean must be finite, got 0.5, inf, 0.5"),
