@@ -163,6 +163,22 @@ MaxDrop = Annotated[
     float | None,
     typer.Option("--max-drop", min=0, max=100, metavar="PP", help="Highest loss of top-1 in percentage points."),
 ]
+SearchSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--search", min=1, max=86_400, metavar="SECONDS",
+        help="Where INT8 misses --max-drop: search so long for the fastest mix with float that keeps it.",
+    ),
+]  # fmt: skip
+Qdq = Annotated[
+    Path | None,
+    typer.Option("--qdq", metavar="FILE", help="A Q/DQ ONNX that another quantizer made of MODEL, instead of quantizing it."),
+]
+Gain = Annotated[
+    float | None, typer.Option("--gain", min=0, max=100, metavar="DB", help="Search for so much more SQNR than INT8's.")
+]
+MinSqnr = Annotated[float | None, typer.Option("--min-sqnr", min=0, max=200, metavar="DB", help="Search for this SQNR.")]
+Budget = Annotated[float, typer.Option("--budget", min=1, max=86_400, metavar="SECONDS", help="Time for the search.")]
 Arch = Annotated[str | None, typer.Option("--arch", help="Architecture of a checkpoint, such as scnet50.")]
 NumClasses = Annotated[int | None, typer.Option("--num-classes", min=1, help="Classes of a checkpoint.")]
 Channels = Annotated[int | None, typer.Option("--channels", min=1, max=4, help="Input channels.")]
@@ -200,10 +216,10 @@ def _model_options(
 @command("build")
 def build(
     model: Model = None, target: Target = "cpu", calib: Calib = None, evaluation: Eval = None, out: Out = None,
-    batch: Batch = None, max_drop: MaxDrop = None, seconds: Seconds = 3.0, skip_bad: SkipBad = False,
-    ignore_labels: IgnoreLabels = False, as_json: AsJson = False, arch: Arch = None, num_classes: NumClasses = None,
-    channels: Channels = None, input_size: InputSize = None, resize: Resize = None, mean: Mean = None, std: Std = None,
-    class_names: ClassNames = None, name: Name = None,
+    batch: Batch = None, qdq: Qdq = None, max_drop: MaxDrop = None, search_seconds: SearchSeconds = None, seconds: Seconds = 3.0,
+    skip_bad: SkipBad = False, ignore_labels: IgnoreLabels = False, as_json: AsJson = False, arch: Arch = None,
+    num_classes: NumClasses = None, channels: Channels = None, input_size: InputSize = None, resize: Resize = None,
+    mean: Mean = None, std: Std = None, class_names: ClassNames = None, name: Name = None,
 ) -> None:  # fmt: skip
     """Build, prove and measure the INT8 engine of a model. Default model: scnet20 on Fashion-MNIST, bundled with its data.
 
@@ -212,7 +228,7 @@ def build(
     options = _model_options(arch, num_classes, channels, input_size, resize, mean, std, class_names, name)
     result = _run(
         "profile", model, target, calib, evaluation, out, options, batch, max_drop_pp=max_drop, seconds=seconds,
-        skip_bad=skip_bad, ignore_labels=ignore_labels,
+        search_seconds=search_seconds, qdq=qdq, skip_bad=skip_bad, ignore_labels=ignore_labels,
     )  # fmt: skip
     _show_report(result, as_json=as_json, saved=True)
 
@@ -284,6 +300,43 @@ _stage_command("quantize", "Export, calibrate and write the Q/DQ graph, and stop
 _stage_command("compile", "Everything but the measuring: the engines, proven to compute what the Q/DQ graph says.")
 
 
+@command("sensitivity")
+def sensitivity(
+    model: Model = None, target: Target = "cpu", calib: Calib = None, out: Out = None, gain: Gain = None,
+    min_sqnr: MinSqnr = None, max_drop: MaxDrop = None, budget: Budget = 300.0,
+    skip_bad: SkipBad = False, as_json: AsJson = False, arch: Arch = None, num_classes: NumClasses = None,
+    channels: Channels = None, input_size: InputSize = None, resize: Resize = None, mean: Mean = None, std: Std = None,
+    class_names: ClassNames = None, name: Name = None,
+) -> None:  # fmt: skip
+    """Show which modules cost accuracy; with --gain, --min-sqnr or --max-drop search the fastest mix that keeps it.
+
+    Both on the calibration images. What was measured is kept in sensitivity.json: a second call goes on from there. Exit code
+    10: nothing measured keeps the limit.
+    """
+    from edge_scnet import console, pipeline, report, zoo
+    from edge_scnet.search import Limit
+
+    options = _model_options(arch, num_classes, channels, input_size, resize, mean, std, class_names, name)
+    asked = gain is not None or min_sqnr is not None or max_drop is not None
+    limit = Limit(min_sqnr_db=min_sqnr, min_gain_db=gain, max_drop_pp=max_drop) if asked else None
+    events = console.events()
+    try:
+        result = pipeline.sensitivity(
+            model or zoo.DEFAULT_MODEL, target=target, calib=calib, out=out, model_options=options, limit=limit,
+            budget_seconds=budget, skip_bad=skip_bad, events=events,
+        )  # fmt: skip
+    finally:
+        events.close()
+    if as_json:
+        from dataclasses import asdict
+
+        typer.echo(json.dumps({**asdict(result), "pareto": [asdict(c) for c in result.pareto]}, indent=1))
+    else:
+        typer.echo(report.search_table(result))
+    if asked and result.chosen is None:
+        raise typer.Exit(10)
+
+
 @command("profile")
 def profile(
     path: Built,
@@ -306,6 +359,32 @@ def profile(
     finally:
         events.close()
     _show_report(result, as_json=as_json, saved=path.is_dir())
+
+
+@command("inspect")
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A Q/DQ ONNX file, ours or made by another quantizer.")],
+    target: Target = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Check a Q/DQ file against a target: what its runtime refuses, computes wrongly or runs slowly, and the fix.
+
+    Exit code: 0 nothing that would be wrong; 6 errors.
+    """
+    from dataclasses import asdict
+
+    from edge_scnet import engines
+
+    findings = engines.inspect(path, target)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.severity}: {finding.node}: {finding.problem}\n    {finding.fix}")
+        errors = sum(finding.severity == "error" for finding in findings)
+        typer.echo(f"{path}: {errors} errors, {len(findings) - errors} warnings for target {target}")
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(6)
 
 
 @command("predict")

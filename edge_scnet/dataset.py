@@ -113,7 +113,7 @@ def open_samples(
 
 
 def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
-    """Warnings about too few calibration images, skipped ones, and classes without any.
+    """Warnings about too few calibration images, skipped ones, copies, and classes without any.
 
     Raises:
         DataError: fewer than 100 calibration images: thresholds would hang on a few of them.
@@ -128,6 +128,8 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
         )
     if role == "calibration" and len(samples) < FEW_CALIBRATION:
         found.append(f"{len(samples)} calibration images: {FEW_CALIBRATION} and more give steadier thresholds")
+    if role == "calibration":
+        found += _check_copies(samples)
     if role == "evaluation" and samples.label_rule == SORTED_RULE:
         found.append(
             f"{SORTED_RULE}, as in torchvision's ImageFolder: if the model's order is another, every top-1 here is wrong; "
@@ -144,8 +146,8 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
     return found
 
 
-def check_overlap(calibration: SampleSet, evaluation: SampleSet) -> list[str]:
-    """Warnings about images that are twice in the calibration set, by content.
+def check_overlap(calibration: SampleSet, evaluation: SampleSet) -> None:
+    """Refuses an evaluation that calibration has seen, by content.
 
     Contents are a file's bytes or an idx file's pixels: the same picture saved anew is not found.
 
@@ -161,11 +163,14 @@ def check_overlap(calibration: SampleSet, evaluation: SampleSet) -> list[str]:
             f"{len(both)} of {len(evaluation)} evaluation images are calibration images too:{shown}",
             hint="take calibration images from the training data: edge-scnet build --calib TRAINING_IMAGES --eval TEST_IMAGES",
         )
-    copies = len(calibration) - len(seen)
-    if not copies:
+
+
+def _check_copies(samples: SampleSet) -> list[str]:
+    twice = [content for content, n in Counter(samples.content_hashes).items() if n > 1]
+    if not twice:
         return []
-    twice = next(h for h, n in Counter(calibration.content_hashes).items() if n > 1)
-    pair = [entry for h, entry in zip(calibration.content_hashes, calibration.entries, strict=True) if h == twice]
+    copies = len(samples) - len(set(samples.content_hashes))
+    pair = [entry for content, entry in zip(samples.content_hashes, samples.entries, strict=True) if content == twice[0]]
     return [f"{copies} calibration images are copies of others, such as {pair[0]} = {pair[1]}: they count twice"]
 
 

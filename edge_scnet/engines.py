@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -21,12 +21,16 @@ from edge_scnet.artifact import Artifact, Manifest
 from edge_scnet.backends import artifact_kinds, backend_of, get_backend, usable_backend
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.dataset import SampleSet
-from edge_scnet.errors import ArtifactError, BackendError, DataError
+from edge_scnet.errors import ArtifactError, BackendError, DataError, MissingRuntimeError
 from edge_scnet.metrics import AccuracyStats, accuracy_stats, output_stats
+from edge_scnet.optional import require
 from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
 from edge_scnet.quantize.calibrate import load_ranges
 from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, save_report, verdict
-from edge_scnet.target import TargetSpec, from_dict
+from edge_scnet.target import TargetSpec, from_dict, load_target
+
+if TYPE_CHECKING:
+    from edge_scnet.quantize.lint import LintFinding
 
 FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
 ENGINE, FLOAT_ENGINE = "model", "model-fp32"
@@ -76,6 +80,30 @@ class Prediction:
 
     image: Path
     top: tuple[tuple[str, float], ...]
+
+
+def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
+    """Checks a Q/DQ file against a target.
+
+    Raises:
+        ArtifactError: no ONNX file, or it holds no Q/DQ.
+        TargetError: no such target.
+    """
+    from edge_scnet.quantize import lint
+
+    spec = load_target(target)
+    try:
+        model = require("onnx_ir", extra="quantize").load(path)
+    except MissingRuntimeError:
+        raise
+    except Exception as error:
+        raise ArtifactError(f"{path} is no ONNX file that can be read: {str(error).splitlines()[0]}") from error
+    if not lint.is_quantized(model):
+        raise ArtifactError(
+            f"{path} holds no Q/DQ: there is nothing to check", hint=f"edge-scnet build {path} --target {target}"
+        )
+    bits = environment.weight_bits(environment.resolve_floor(spec.isa))
+    return lint.lint(model, spec.quant.placement, keep_float=spec.quant.keep_float, max_opset=spec.opset, weight_bits=bits)
 
 
 def profile(

@@ -275,6 +275,18 @@ def _memory_bytes() -> int | None:
     return min(limits, default=None)
 
 
+def available_memory_bytes() -> int | None:
+    """Memory a new process can take without swapping: of the machine and of its control group, whichever is less."""
+    free = []
+    for line in (_read("/proc/meminfo") or "").splitlines():
+        if line.startswith("MemAvailable:"):
+            free.append(int(line.split()[1]) * 1024)
+    limit, used = _read("/sys/fs/cgroup/memory.max"), _read("/sys/fs/cgroup/memory.current")
+    if limit and used and limit.isdecimal() and used.isdecimal():
+        free.append(int(limit) - int(used))
+    return min(free, default=None)
+
+
 def _jetson_model() -> str | None:
     model = _read("/proc/device-tree/model")
     return model if model and "jetson" in model.lower() else None

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from edge_scnet import artifact, dataset, environment, zoo
+from edge_scnet import artifact, dataset, environment, gate, mixed, zoo
 from edge_scnet.artifact import Manifest
 from edge_scnet.backends import usable_backend
 from edge_scnet.dataset import SampleSet
 from edge_scnet.engines import REPORT, BuildResult, Events, Silent, engine_files, measure_and_judge, with_max_drop
 from edge_scnet.errors import ArtifactError, DataError, TargetError
+from edge_scnet.search import Limit, SearchResult
 from edge_scnet.stages import STAGE_FUNCTIONS, STAGES, Plan, Stage
 from edge_scnet.target import TargetSpec, load_target
 
@@ -35,6 +36,7 @@ class _Request:
     skip_bad: bool
     ignore_labels: bool
     until: Stage
+    qdq: Path | None = None
 
 
 def build(
@@ -48,6 +50,8 @@ def build(
     batch: int | Literal["dynamic"] | None = None,
     max_drop_pp: float | None = None,
     seconds: float = 3.0,
+    search_seconds: float | None = None,
+    qdq: Path | str | None = None,
     skip_bad: bool = False,
     ignore_labels: bool = False,
     until: Stage = "profile",
@@ -63,6 +67,10 @@ def build(
         batch: the engine's batch, default the target's; "dynamic" ends at export.
         max_drop_pp: highest loss of top-1 in percentage points, default the target's gate.
         seconds: timed seconds per engine.
+        search_seconds: where INT8 misses the limit, search so long for the fastest mix with float that keeps it on the
+            calibration images, and build and judge that.
+        qdq: a Q/DQ ONNX file that another quantizer made of this model (of its model.onnx): proven, measured and judged
+            instead of ours.
         until: the last stage to run.
 
     Raises:
@@ -72,11 +80,77 @@ def build(
     request = _Request(
         model=model, target=target, calib=Path(calib) if calib else None, evaluation=Path(evaluation) if evaluation else None,
         out=Path(out or "build"), options=model_options or zoo.ModelOptions(), batch=batch,
-        skip_bad=skip_bad, ignore_labels=ignore_labels, until=until,
+        skip_bad=skip_bad, ignore_labels=ignore_labels, until=until, qdq=Path(qdq) if qdq else None,
     )  # fmt: skip
     plan = _plan(request, events)
-    manifest = _manifest(plan, request)
-    seconds_by_stage: dict[str, float] = {}
+    manifest, spent = _run_stages(plan, _manifest(plan, request), until, events)
+    if until != "profile":
+        return BuildResult(folder=plan.folder, manifest=manifest, report=None, exit_code=0)
+    judged_by = with_max_drop(plan.target, max_drop_pp)
+
+    def judge() -> BuildResult:
+        report, code = measure_and_judge(
+            plan.folder, manifest, engine_files(plan.folder, manifest), plan.evaluation, target=judged_by, seconds=seconds,
+            stage_seconds=spent, events=events,
+        )  # fmt: skip
+        return BuildResult(folder=plan.folder, manifest=manifest, report=report, exit_code=code)
+
+    result = judge()
+    if (
+        search_seconds is None
+        or qdq is not None
+        or result.exit_code not in (gate.ACCURACY_EXIT_CODE, gate.INCONCLUSIVE_EXIT_CODE)
+    ):
+        return result
+    limit = Limit(max_drop_pp=judged_by.gates.max_drop_pp)
+    found = mixed.run(plan, manifest, limit=limit, budget_s=search_seconds, events=events)
+    if found.chosen is None or not found.chosen.keep_float:
+        events.warn(
+            f"the search measured {len(found.candidates)} engines on the calibration images in {found.seconds:.0f} s: "
+            + ("INT8 alone keeps the limit there" if found.chosen else "none keeps the limit")
+        )
+        return result
+    events.warn(f"{len(found.chosen.keep_float)} modules stay in float to keep the limit: {', '.join(found.chosen.keep_float)}")
+    plan = replace(plan, target=mixed.with_float(plan.target, found.chosen.keep_float))
+    manifest, spent = _run_stages(plan, replace(manifest, target=asdict(plan.target)), until, events)
+    return judge()
+
+
+def sensitivity(
+    model: str = zoo.DEFAULT_MODEL,
+    *,
+    target: str = "cpu",
+    calib: Path | str | None = None,
+    out: Path | str | None = None,
+    model_options: zoo.ModelOptions | None = None,
+    limit: Limit | None = None,
+    budget_seconds: float = 300.0,
+    skip_bad: bool = False,
+    events: Events | None = None,
+) -> SearchResult:
+    """Measures which modules cost accuracy, and with a limit searches the fastest mix of INT8 and float that keeps it.
+
+    Args:
+        calib: images to calibrate and to measure with; their labels are used where they have any.
+        limit: what to keep; None: no search.
+        budget_seconds: time for the search; what was measured is kept, and a later call goes on from there.
+
+    Raises:
+        EdgeError: see errors.py.
+    """
+    events = events or Silent()
+    request = _Request(
+        model=model, target=target, calib=Path(calib) if calib else None, evaluation=None, out=Path(out or "build"),
+        options=model_options or zoo.ModelOptions(), batch=None, skip_bad=skip_bad, ignore_labels=False, until="quantize",
+    )  # fmt: skip
+    plan = _plan(request, events)
+    manifest, _ = _run_stages(plan, _manifest(plan, request), "quantize", events)
+    return mixed.run(plan, manifest, limit=limit, budget_s=budget_seconds, events=events)
+
+
+def _run_stages(plan: Plan, manifest: Manifest, until: Stage, events: Events) -> tuple[Manifest, dict[str, float]]:
+    """The stages that make files, up to `until`: the manifest with what they made, and the seconds each took."""
+    seconds: dict[str, float] = {}
     for name in STAGES[: STAGES.index(until) + 1]:
         if name == "profile":
             break
@@ -88,15 +162,8 @@ def build(
             (plan.folder / REPORT).unlink(missing_ok=True)
         manifest = made
         artifact.save_manifest(plan.folder, manifest)
-        seconds_by_stage[name] = round(time.perf_counter() - started, 2)
-    if until != "profile":
-        return BuildResult(folder=plan.folder, manifest=manifest, report=None, exit_code=0)
-    engines, judged_by = engine_files(plan.folder, manifest), with_max_drop(plan.target, max_drop_pp)
-    report, code = measure_and_judge(
-        plan.folder, manifest, engines, plan.evaluation, target=judged_by, seconds=seconds, stage_seconds=seconds_by_stage,
-        events=events,
-    )  # fmt: skip
-    return BuildResult(folder=plan.folder, manifest=manifest, report=report, exit_code=code)
+        seconds[name] = round(time.perf_counter() - started, 2)
+    return manifest, seconds
 
 
 # Planning: everything that can be refused is refused before the first stage.
@@ -125,6 +192,7 @@ def _plan(request: _Request, events: Events) -> Plan:
     return Plan(
         source=source, target=target, floor=floor, backend=backend, folder=folder, calibration=calibration,
         evaluation=evaluation, evaluation_path=request.evaluation, dynamic_batch=request.batch == "dynamic",
+        qdq=request.qdq,
     )  # fmt: skip
 
 
@@ -170,7 +238,7 @@ def _sample_sets(
         )
         warnings += dataset.check_counts(evaluation, role="evaluation")
     if calibration is not None and evaluation is not None:
-        warnings += dataset.check_overlap(calibration, evaluation)
+        dataset.check_overlap(calibration, evaluation)
     for message in warnings:
         events.warn(message)
     return calibration, evaluation
@@ -200,7 +268,7 @@ def _command(request: _Request) -> str:
     """The command that builds this again, for hints."""
     words = ["edge-scnet", "build", request.model, "--target", request.target]
     given = {f"--{name.replace('_', '-')}": value for name, value in asdict(request.options).items() if name != "class_names"}
-    given |= {"--calib": request.calib, "--eval": request.evaluation, "--batch": request.batch}
+    given |= {"--calib": request.calib, "--eval": request.evaluation, "--batch": request.batch, "--qdq": request.qdq}
     for option, value in given.items():
         if value is not None:
             words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]

@@ -16,6 +16,8 @@ from edge_scnet.metrics import AccuracyStats, LatencyStats, MemoryStats, RatioSt
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from edge_scnet.search import SearchResult
+
 SCHEMA = 1
 
 
@@ -161,3 +163,28 @@ def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
         "agreement, %": "-" if reference or agreement is None else f"{agreement:.2f}",
         "SQNR, dB": "-" if reference else "exact" if sqnr is None else f"{sqnr:.1f}",
     }
+
+
+def search_table(result: SearchResult, *, modules: int = 20) -> str:
+    """The modules that cost most, the engines that none beats, and the lines of a target file for the chosen one."""
+    found = result.sensitivities
+    total = sum(module.multiply_adds for module in found.modules)
+    lines = [f"{'module':<32} {'of the noise':>12} {'of the work':>12}"]
+    lines += [
+        f"{module.node:<32} {100 * module.share:>10.1f} % {100 * module.multiply_adds / total:>10.1f} %"
+        for module in found.modules[:modules]
+    ]
+    if len(found.modules) > modules:
+        lines.append(f"and {len(found.modules) - modules} more: --json")
+    if not result.candidates:
+        return "\n".join(lines)
+    lines += ["", f"{'time of all INT8':>16} {'SQNR, dB':>9} {'drop at most, pp':>17}  in float"]
+    for candidate in result.pareto:
+        mark = "*" if candidate == result.chosen else " "
+        drop = "-" if candidate.drop_upper95_pp is None else f"{candidate.drop_upper95_pp:.2f}"
+        quality = "exact" if candidate.sqnr_db is None else f"{candidate.sqnr_db:.1f}"
+        names = ", ".join(candidate.keep_float[:4]) + (", ..." if len(candidate.keep_float) > 4 else "")
+        lines.append(f"{mark} {candidate.time_ratio:>13.3f}x {quality:>9} {drop:>17}  {names or 'nothing'}")
+    if result.chosen is not None and result.chosen.keep_float:
+        lines += ["", "for the target file:", "[quant]", f"keep_float = {json.dumps(list(result.chosen.keep_float))}"]
+    return "\n".join(lines)

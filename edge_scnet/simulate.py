@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,66 @@ def run_onnx(
     return [session.run(list(outputs) if outputs else None, {name: batch}) for batch in batches]
 
 
+class Observer:
+    """A graph that gives the named tensors of its inside, image by image."""
+
+    def __init__(self, model: ir.Model, names: Sequence[str], *, optimize: bool = True) -> None:
+        """Loads the graph; `model` is not kept, so that the caller can let go of its copy of the weights."""
+        ort = require("onnxruntime", extra="quantize")
+        entry = model.graph.inputs[0]
+        self._input, self._names = str(entry.name), tuple(names)
+        self._batch = entry.shape[0] if entry.shape is not None and isinstance(entry.shape[0], int) else 1
+        self._fetched = [name for name in dict.fromkeys(names) if name != self._input]
+        observed = model.clone()
+        values = {value.name: value for node in observed.graph for value in node.outputs}
+        present = {output.name for output in observed.graph.outputs}
+        observed.graph.outputs.extend(values[name] for name in self._fetched if name not in present)
+        self._session = ort_session(ort, observed, optimize=optimize)
+        self._options = ort.RunOptions()
+        self._options.only_execute_path_to_fetches = True
+
+    def run(self, images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """The named tensors of every image, without the batch axis.
+
+        Args:
+            images: batches N x C x H x W of any N; the graph's own batch is filled up where it is larger.
+        """
+        for group in _groups(images, self._batch):
+            # the last group of a graph with a larger static batch is filled up with its own images, and their rows left out
+            data = group[np.arange(self._batch) % len(group)]
+            values = self._session.run(self._fetched, {self._input: data}, self._options)
+            for i in range(len(group)):
+                rows = {n: v[i] if v.shape[:1] == (self._batch,) else v for n, v in zip(self._fetched, values, strict=True)}
+                if self._input in self._names:
+                    rows[self._input] = group[i]
+                yield rows
+
+
+def _groups(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Chunks of any length as groups of `size` images; the last may be shorter."""
+    rest: list[np.ndarray] = []
+    for chunk in images:
+        rest += list(chunk)
+        while len(rest) >= size:
+            yield np.stack(rest[:size])
+            rest = rest[size:]
+    if rest:
+        yield np.stack(rest)
+
+
 def ort_session(ort: Any, model: ir.Model | Path, *, optimize: bool = False) -> Any:
+    """A session of ONNX Runtime; a graph in memory goes by way of a file, which costs two copies of its weights less."""
     options = ort.SessionOptions()
     levels = ort.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
     options.log_severity_level = 3
-    source: Any = str(model)
-    if not isinstance(model, Path):
-        ir = require("onnx_ir", extra="quantize")
-        source = ir.serde.serialize_model(model).SerializeToString()
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    # Q/DQ stay what they are: fused into integer kernels they would saturate on CPUs without VNNI, and the codes of weights
+    # would not be folded
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if isinstance(model, Path):
+        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    ir = require("onnx_ir", extra="quantize")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        ir.save(model, path, external_data="weights.bin")
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

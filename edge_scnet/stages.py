@@ -27,6 +27,10 @@ Stage = Literal["export", "calibrate", "quantize", "compile", "profile"]
 STAGES: tuple[Stage, ...] = ("export", "calibrate", "quantize", "compile", "profile")
 
 
+# Of the range, between two halves of the calibration images. 128 images of Fashion-MNIST move by 2 %, 1,024 by 1 %.
+_UNSTEADY_PERCENT = 10.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything decided before the first stage."""
@@ -40,6 +44,7 @@ class Plan:
     evaluation: SampleSet | None
     evaluation_path: Path | None  # as given; None: the bundled set
     dynamic_batch: bool
+    qdq: Path | None = None  # a Q/DQ graph made by another quantizer, taken instead of ours
 
 
 @cache
@@ -51,7 +56,7 @@ def _code_hash() -> str:
     )
 
 
-def _settings(stage: Stage, **values: Any) -> dict[str, Any]:
+def stage_settings(stage: Stage, **values: Any) -> dict[str, Any]:
     """What decides a stage's output besides its inputs: its settings, the package's code, the libraries it uses."""
     return {"code": _code_hash(), "versions": environment.package_versions(_STAGE_PACKAGES[stage]), **values}
 
@@ -83,7 +88,7 @@ def _export(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     parents = _origin_hashes(source, module)
     # parity on random images alone is a weaker proof than on real ones
     real_images = plan.calibration is not None
-    settings = _settings("export", spec=asdict(spec), opset=target.opset, batch=batch, real_images=real_images)
+    settings = stage_settings("export", spec=asdict(spec), opset=target.opset, batch=batch, real_images=real_images)
     key = artifact.stage_key("export", parents, settings)
     known = manifest.artifacts.get(FLOAT_ONNX)
     # a factory's code decides the graph too, and no hash of weights tells that it changed
@@ -141,38 +146,147 @@ def _parity_images(plan: Plan, spec: zoo.ModelSpec) -> np.ndarray:
 def _calibrate(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     from edge_scnet.quantize import calibrate
 
-    spec, samples = plan.source.spec, plan.calibration
+    spec, samples, scheme = plan.source.spec, plan.calibration, plan.target.quant
     assert samples is not None
     model = manifest.artifacts[FLOAT_ONNX]
     events.stage("calibrate", f"{len(samples):,} images of {samples.name}")
     parents = {FLOAT_ONNX: model.sha256, "samples": samples.hash}
-    key = artifact.stage_key("calibrate", parents, _settings("calibrate", spec=asdict(spec)))
+    key = artifact.stage_key(
+        "calibrate",
+        parents,
+        stage_settings(
+            "calibrate", spec=asdict(spec), histogram=scheme.thresholds != "minmax", equalization=scheme.equalization
+        ),
+    )
     known = manifest.artifacts.get(RANGES)
     if artifact.is_current(plan.folder, known, key):
         assert known is not None
-        events.done(f"{known.facts['tensors']} tensors", reused=True)
+        events.done(_calibrate_words(known), reused=True)
         return manifest
     ranges = calibrate.calibrate(
         plan.folder / FLOAT_ONNX, dataset.batches(samples, spec, batch=16), expected_images=len(samples),
-        samples_hash=samples.hash, content_hashes=samples.content_hashes,
+        samples_hash=samples.hash, content_hashes=samples.content_hashes, histogram=scheme.thresholds != "minmax",
+        pilot=pilot_images(plan) if scheme.equalization else None, equalization=scheme.equalization,
         progress=lambda done: events.progress("images", done / len(samples)),
     )  # fmt: skip
     calibrate.save_ranges(ranges, plan.folder / RANGES)
-    facts = {"images": ranges.images, "skipped": samples.skipped, "tensors": len(ranges.tensors), "set": samples.name}
+    drift = ranges.drift
+    facts = {
+        "images": ranges.images, "skipped": samples.skipped, "tensors": len(ranges.tensors), "set": samples.name,
+        "drift_median_percent": drift.median_percent if drift else None, "classes": len(set(samples.labels or ())),
+    }  # fmt: skip
+    if drift is not None and drift.median_percent > _UNSTEADY_PERCENT:
+        events.warn(
+            f"thresholds move by {drift.median_percent:.0f} % between two halves of the {len(samples)} calibration images "
+            f"(most, {drift.worst_percent:.0f} %, in {drift.worst_tensor}): use more, or more varied ones"
+        )
     entry = _record(plan, RANGES, kind="ranges", stage="calibrate", key=key, parents=parents, **facts)
-    events.done(f"{len(ranges.tensors)} tensors", reused=False)
+    events.done(_calibrate_words(entry), reused=False)
     return manifest.with_artifact(entry)
 
 
+def _calibrate_words(entry: Artifact) -> str:
+    facts = entry.facts
+    words = f"{facts['tensors']} tensors"
+    if facts["classes"]:
+        words += f"; {facts['classes']} classes"
+    if (moved := facts["drift_median_percent"]) is not None:
+        words += f"; thresholds move by {moved:.1f} % between halves of the set"
+    return words
+
+
+def pilot_images(plan: Plan) -> np.ndarray:
+    """The calibration images that decide factors and corrections."""
+    from edge_scnet.quantize import calibrate, recipe
+
+    assert plan.calibration is not None
+    chosen = calibrate.pilot_indices(plan.calibration.content_hashes, recipe.PILOT_IMAGES)
+    return dataset.load(plan.calibration, plan.source.spec, chosen)
+
+
 def _quantize(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
+    return _quantize_here(plan, manifest, events) if plan.qdq is None else _adopt(plan, plan.qdq, manifest, events)
+
+
+def _adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manifest:
+    """Takes the Q/DQ graph that another quantizer made of this model, if the target's runtime computes what it says.
+
+    Raises:
+        ArtifactError: it is no such graph; the lint's errors, but for those that the backend writes in another form.
+    """
     from edge_scnet import export
     from edge_scnet.optional import require
-    from edge_scnet.quantize import calibrate, placement, qdq
+    from edge_scnet.quantize import lint
+
+    events.stage("quantize", f"{source}, made elsewhere")
+    ir = require("onnx_ir", extra="quantize")
+    if not source.is_file():
+        raise ArtifactError(f"--qdq {source}: no such file")
+    try:
+        model = ir.load(source)
+    except Exception as error:
+        raise ArtifactError(f"--qdq {source} is no ONNX file: {export.first_line(error)}") from error
+    if not lint.is_quantized(model):
+        raise ArtifactError(
+            f"--qdq {source} holds no QuantizeLinear", hint="give the float model as MODEL, and leave --qdq out"
+        )
+    _check_same_ends(ir.load(plan.folder / FLOAT_ONNX), model, source)
+    bits = environment.weight_bits(plan.floor)
+    found = lint.lint(model, plan.target.quant.placement, weight_bits=bits)
+    rewritten = set(plan.backend.rewrites(source))
+    errors = [finding for finding in found if finding.severity == "error" and finding not in rewritten]
+    if errors:
+        shown = "".join(f"\n  {finding.node}: {finding.problem}" for finding in errors[:5])
+        more = f"\n  and {len(errors) - 5} more" if len(errors) > 5 else ""
+        raise ArtifactError(f"{source} is wrong for target {plan.target.name}:{shown}{more}", hint=errors[0].fix)
+    for finding in rewritten:
+        events.warn(f"written in another form for {plan.target.runtime}: {finding.node}: {finding.problem}")
+    if others := [finding for finding in found if finding.severity == "warning"]:
+        events.warn(f"{len(others)} places lose speed or accuracy: edge-scnet inspect {source} --target {plan.target.name}")
+    # names are how the executed precision of a convolution is looked up
+    convolutions = [node for node in model.graph if node.op_type == "Conv"]
+    for node in convolutions:
+        node.name = node.name or str(node.outputs[0].name)
+    export.save(model, plan.folder / QDQ_ONNX)
+    in_float = {finding.node for finding in found if finding.rule in ("float", "half-quantized")}
+    int8 = [str(node.name) for node in convolutions if node.name not in in_float]
+    if not int8:
+        raise ArtifactError(f"--qdq {source}: no convolution has Q/DQ on both its input and its weights")
+    parents = {FLOAT_ONNX: manifest.artifacts[FLOAT_ONNX].sha256, f"source:{source}": artifact.sha256_file(source)}
+    key = artifact.stage_key("quantize", parents, stage_settings("quantize", weight_bits=bits))
+    pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph)
+    entry = _record(
+        plan, QDQ_ONNX, kind="onnx", stage="quantize", key=key, parents=parents, precision="int8", weight_bits=bits,
+        activations=pairs, weights=len(int8), convolutions=len(convolutions), int8_convolutions=int8, made_elsewhere=True,
+    )  # fmt: skip
+    events.done(_quantize_words(entry), reused=False)
+    return manifest.with_artifact(entry)
+
+
+def _check_same_ends(model: Any, quantized: Any, source: Path) -> None:
+    """Refuses a graph whose input or outputs are not the float model's."""
+
+    def ends(graph: Any) -> list[tuple[int | str | None, ...]]:
+        return [
+            tuple(d if isinstance(d, int) else str(d) for d in value.shape or ()) for value in (*graph.inputs, *graph.outputs)
+        ]
+
+    if ends(model.graph) != ends(quantized.graph):
+        raise ArtifactError(
+            f"--qdq {source} has inputs and outputs of {ends(quantized.graph)}, the float model of {ends(model.graph)}",
+            hint="quantize the model.onnx of this build: edge-scnet export",
+        )
+
+
+def _quantize_here(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
+    from edge_scnet import export
+    from edge_scnet.optional import require
+    from edge_scnet.quantize import calibrate, recipe
 
     scheme, bits = plan.target.quant, environment.weight_bits(plan.floor)
     events.stage("quantize", f"{scheme.placement} scheme, {scheme.variant}, {bits}-bit weights ({plan.floor})")
     parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, RANGES)}
-    key = artifact.stage_key("quantize", parents, _settings("quantize", scheme=asdict(scheme), weight_bits=bits))
+    key = artifact.stage_key("quantize", parents, stage_settings("quantize", scheme=asdict(scheme), weight_bits=bits))
     known = manifest.artifacts.get(QDQ_ONNX)
     if artifact.is_current(plan.folder, known, key):
         assert known is not None
@@ -181,13 +295,22 @@ def _quantize(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     ir = require("onnx_ir", extra="quantize")
     model = ir.load(plan.folder / FLOAT_ONNX)
     ranges = calibrate.load_ranges(plan.folder / RANGES)
-    placed = placement.place(model, ranges, scheme)
-    export.save(qdq.write_qdq(model, placed, weight_bits=bits), plan.folder / QDQ_ONNX)
+    result = recipe.quantize_model(
+        model,
+        ranges,
+        scheme,
+        weight_bits=bits,
+        images=pilot_images(plan),
+        progress=lambda share: events.progress("layers", share),
+    )
+    placed = result.placement
+    export.save(result.model, plan.folder / QDQ_ONNX)
     convolutions = [str(node.name) for node in model.graph if node.op_type == "Conv"]
     _check_coverage(plan, convolutions, placed.int8_nodes, events)
     entry = _record(
         plan, QDQ_ONNX, kind="onnx", stage="quantize", key=key, parents=parents, precision="int8", weight_bits=bits,
         activations=len(placed.activations), weights=len(placed.weights), convolutions=len(convolutions),
+        equalized=result.equalized, compensated=result.compensated, corrected=result.corrected,
         int8_convolutions=[name for name in placed.int8_nodes if name in set(convolutions)],
     )  # fmt: skip
     events.done(_quantize_words(entry), reused=False)
@@ -226,7 +349,7 @@ def _compile(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     for stem, source, precision in ((FLOAT_ENGINE, FLOAT_ONNX, "fp32"), (ENGINE, QDQ_ONNX, "int8")):
         file = stem + backend.SUFFIX
         parents = {name: manifest.artifacts[name].sha256 for name in dict.fromkeys((source, FLOAT_ONNX))}
-        settings = _settings(
+        settings = stage_settings(
             "compile", threads=target.threads, floor=plan.floor, samples=plan.calibration.hash if plan.calibration else None,
             machine=environment.collect().features, limit=environment.provided_isa(),
         )  # fmt: skip

@@ -52,11 +52,18 @@ class Filled:
 class QuantScheme:
     """How a graph is quantized: where Q/DQ go, and how ranges become scales."""
 
-    placement: Literal["openvino"]  # the rules of Q/DQ placement; "tensorrt" joins with its own backend
-    variant: Literal["fast", "accurate"] = "fast"  # "fast" also quantizes the residual's inputs and the gate's convolutions
-    activation_type: Literal["uint8"] = "uint8"
-    thresholds: Literal["minmax", "percentile"] = "percentile"
+    placement: Literal["openvino", "tensorrt"]  # the rules of Q/DQ placement, and with them the type of the codes
+    variant: Literal["fast", "accurate"] = (
+        "fast"  # openvino: "fast" also quantizes the residual's inputs and the gate's convolutions
+    )
+    thresholds: Literal["minmax", "percentile", "entropy", "mse", "auto"] = "percentile"
     percentile: Annotated[float, Range(0, 100, above=True)] = 99.999  # percent of the values inside the range
+    equalization: Annotated[float, Range(0, 1)] = 0.75  # strength of cross-layer equalisation; 0: none
+    rounding: Literal["nearest", "compensated"] = "compensated"  # of weights
+    rounding_gflop: Annotated[float, Range(0, 1e9)] = (
+        400.0  # work that compensated rounding may take, the cheapest layers first
+    )
+    bias_correction: bool = True
     samples: Annotated[int, Range(100, 1_000_000)] = 1024  # calibration images used at most
     keep_float: tuple[Annotated[str, Filled()], ...] = ()  # glob patterns of module names that stay in float
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -11,14 +12,24 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_scnet import dataset, export, simulate, zoo
-from edge_scnet.errors import ArtifactError, DataError, TargetError
+from edge_scnet.errors import ArtifactError, DataError, StorageError, TargetError
 from edge_scnet.metrics import sqnr_db
-from edge_scnet.quantize import calibrate, placement, qdq, ranges, statistics
+from edge_scnet.quantize import calibrate, correct, equalize, lint, placement, qdq, ranges, recipe, statistics
 from edge_scnet.target import QuantScheme
 from tests.conftest import Built
 
 FAST = QuantScheme(placement="openvino", variant="fast")
+TENSORRT = QuantScheme(placement="tensorrt")
 ACCURATE = QuantScheme(placement="openvino", variant="accurate")
+
+
+NO_IMAGES = np.zeros((0, 1, 1, 1), np.float32)
+
+
+def write(model: ir.Model, placed: placement.Placement, *, weight_bits: int) -> ir.Model:
+    """The Q/DQ graph with plainly rounded weights."""
+    layers = correct.quantize_layers(model, placed.weights, FAST, weight_bits=weight_bits, images=NO_IMAGES)
+    return qdq.write_qdq(model, placed, layers)
 
 
 def stats_of(values: np.ndarray, chunks: list[np.ndarray] | None = None) -> statistics.TensorStats:
@@ -82,6 +93,48 @@ def test_calibration_is_the_same_for_every_batch_size_and_order(built: Built) ->
     for other in others:
         assert all(same(stats, other.tensors[name]) for name, stats in reference.tensors.items())
     assert reference.images == 24
+    assert reference.tensors["input"].elements == 24 * 28 * 28
+
+
+def test_the_histogram_counts_a_fixed_part_of_large_tensors_and_the_extremes_of_all() -> None:
+    values = np.linspace(-1, 1, 10 * calibrate.SAMPLED_ELEMENTS, dtype=np.float32)
+    values[1] = 9.0  # between two counted positions
+    stats = stats_of(values)
+    assert calibrate.SAMPLED_ELEMENTS // 2 < stats.elements <= calibrate.SAMPLED_ELEMENTS
+    assert (stats.minimum, stats.maximum) == (-1.0, 9.0)
+    low, high = ranges.percentile(stats, 50.0)
+    assert (low, high) == (pytest.approx(-0.5, abs=0.01), pytest.approx(0.5, abs=0.01))
+
+
+def test_minmax_needs_no_histogram(built: Built) -> None:
+    images = np.zeros((3, 1, 28, 28), np.float32)
+    found = calibrate.calibrate(built.folder / "model.onnx", [images], expected_images=3, samples_hash="x", histogram=False)
+    assert all(stats.elements == 0 for stats in found.tensors.values())
+    assert ranges.thresholds(found.tensors["input"], "minmax", 99.0) == (0.0, 0.0)
+
+
+def test_nan_in_an_activation_is_refused_and_the_tensor_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    nodes = [A, helper.make_node("Log", ["a"], ["l"], name="l"), conv("l", "w2", "b")]
+    onnx.save(graph_of(nodes, W), path)
+    images = np.random.default_rng(1).standard_normal((2, 4, 8, 8)).astype(np.float32)
+    with pytest.raises(DataError, match="NaN or infinity on a calibration image, in 'l'"):
+        calibrate.calibrate(path, [images], expected_images=2, samples_hash="x")
+
+
+def test_a_run_that_cannot_fit_the_memory_is_refused_with_both_figures(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "available_memory_bytes", lambda: 10_000_000)
+    with pytest.raises(StorageError, match=r"needs about [\d,]+ MB of memory, 10 MB are free"):
+        calibrate.calibrate(
+            built.folder / "model.onnx", [np.zeros((2, 1, 28, 28), np.float32)], expected_images=2, samples_hash="x"
+        )
+
+
+def test_the_pilot_images_do_not_depend_on_the_order_of_the_set() -> None:
+    hashes = [f"{i * 7919 % 1000:04}" for i in range(50)]
+    chosen = [hashes[i] for i in calibrate.pilot_indices(hashes, 8)]
+    assert chosen == [hashes[::-1][i] for i in calibrate.pilot_indices(hashes[::-1], 8)]
+    assert len(calibrate.pilot_indices(hashes[:3], 8)) == 3
 
 
 def test_calibration_says_when_images_are_missing(built: Built) -> None:
@@ -94,6 +147,8 @@ def test_calibration_says_when_images_are_missing(built: Built) -> None:
 def test_ranges_file_round_trips_and_refuses_others(tmp_path: Path) -> None:
     original = statistics.Ranges(
         tensors={"a": stats_of(np.arange(10.0)), "b/Relu": stats_of(np.zeros(3))},
+        factors={"a": np.array([0.5, 1.0], np.float32)},
+        drift=statistics.Drift(median_percent=1.0, worst_percent=2.0, worst_tensor="a", images=2),
         images=2,
         model_sha256="m",
         samples_hash="s",
@@ -104,6 +159,8 @@ def test_ranges_file_round_trips_and_refuses_others(tmp_path: Path) -> None:
     loaded = calibrate.load_ranges(path)
     assert (loaded.images, loaded.model_sha256, loaded.samples_hash) == (2, "m", "s")
     assert loaded.content_hashes == ("h1", "h2")
+    assert loaded.drift == original.drift
+    assert list(loaded.factors) == ["a"] and np.array_equal(loaded.factors["a"], original.factors["a"])
     assert all(same(stats, loaded.tensors[name]) for name, stats in original.tensors.items())
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ArtifactError, match="not a file of calibration statistics"):
@@ -113,19 +170,20 @@ def test_ranges_file_round_trips_and_refuses_others(tmp_path: Path) -> None:
 def test_percentile_cuts_the_tails_evenly_and_never_the_zeros_of_relu() -> None:
     rng = np.random.default_rng(0)
     signed = rng.standard_normal(200_000)
-    low, high = ranges.percentile(stats_of(signed), 99.0)
+    in_images = lambda values: stats_of(values, np.split(values, 20))  # noqa: E731
+    low, high = ranges.percentile(in_images(signed), 99.0)
     assert low == pytest.approx(np.percentile(signed, 0.5), abs=0.02)
     assert high == pytest.approx(np.percentile(signed, 99.5), abs=0.02)
     after_relu = np.maximum(signed, 0)
-    low, high = ranges.percentile(stats_of(after_relu), 99.0)
+    low, high = ranges.percentile(in_images(after_relu), 99.0)
     assert low == 0.0
     assert high == pytest.approx(np.percentile(after_relu, 99.5), abs=0.02)
-    assert ranges.percentile(stats_of(signed), 100.0) == (signed.astype(np.float32).min(), signed.astype(np.float32).max())
+    assert ranges.percentile(in_images(signed), 100.0) == (signed.astype(np.float32).min(), signed.astype(np.float32).max())
 
 
 def test_one_outlier_moves_minmax_but_not_the_percentile() -> None:
-    values = np.append(np.random.default_rng(0).uniform(0, 1, 1_000_000), 100.0)
-    stats = stats_of(values)
+    values = np.append(np.random.default_rng(0).uniform(0, 1, 999_999), 100.0)
+    stats = stats_of(values, np.split(values, 100))
     assert ranges.thresholds(stats, "minmax", 99.99)[1] == 100.0
     assert ranges.thresholds(stats, "percentile", 99.99)[1] < 1.05
 
@@ -164,7 +222,9 @@ def test_weight_axis_one_gives_one_scale_a_column() -> None:
 
 
 def placed(built: Built, scheme: QuantScheme) -> tuple[ir.Model, placement.Placement]:
-    model = ir.load(built.folder / "model.onnx")
+    """The equalised graph, which the build's statistics are of, and where its Q/DQ go."""
+    loaded = calibrate.load_ranges(built.folder / "ranges.npz")
+    model = equalize.equalize(ir.load(built.folder / "model.onnx"), loaded.factors)
     return model, placement.place(model, calibrate.load_ranges(built.folder / "ranges.npz"), scheme)
 
 
@@ -217,7 +277,7 @@ def test_written_graph_is_valid_and_close_to_float(built: Built) -> None:
     reference = np.concatenate([run[0] for run in simulate.run_onnx(model, batches)])
     found = {}
     for bits in (7, 8):
-        written = qdq.write_qdq(model, fast, weight_bits=bits)
+        written = write(model, fast, weight_bits=bits)
         onnx.checker.check_model(ir.serde.serialize_model(written), full_check=True)
         found[bits] = sqnr_db(reference, np.concatenate([run[0] for run in simulate.run_onnx(written, batches)]))
     assert found[7] is not None and found[8] is not None
@@ -288,7 +348,7 @@ def test_graphs_that_users_bring(name: str, batch: int, tmp_path: Path) -> None:
     statistics_ = calibrate.calibrate(path, [images[:5], images[5:]], expected_images=8, samples_hash="x")
     loaded = ir.load(path)
     result = placement.place(loaded, statistics_, QuantScheme(placement="openvino", thresholds="minmax"))
-    written = qdq.write_qdq(loaded, result, weight_bits=8)
+    written = write(loaded, result, weight_bits=8)
     onnx.checker.check_model(ir.serde.serialize_model(written), full_check=True)
     data = images[:batch]
     quality = sqnr_db(simulate.run_onnx(loaded, [data])[0][0], simulate.run_onnx(written, [data])[0][0])
@@ -377,8 +437,116 @@ def test_a_padded_pool_on_a_signed_tensor_reads_the_float_tensor(tmp_path: Path)
     result = placement.place(model, statistics, FAST)
     site = next(site for site in result.activations if site.tensor == "a")
     assert site.params.zero_point != 0 and site.float_consumers == ("pool",)
-    written = qdq.write_qdq(model, result, weight_bits=7)
+    written = write(model, result, weight_bits=7)
     pool = next(node for node in written.graph if node.name == "pool")
     assert pool.inputs[0].name == "a"
     third = next(node for node in written.graph if node.name == "third")
     assert third.inputs[0].name == "a_dq"
+
+
+def long_tail(size: int = 200_000) -> statistics.TensorStats:
+    rng = np.random.default_rng(0)
+    values = np.maximum(rng.laplace(size=size), 0) * rng.choice([1, 8], size, p=[0.9999, 0.0001])
+    return stats_of(values, np.split(values, 20))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_expected_error_is_that_of_quantizing_the_values(dtype: Literal["uint8", "int8"]) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal(100_000).astype(np.float32)
+    for low, high in [(-5.0, 5.0), (-2.0, 3.0), (-1.0, 1.0)]:
+        params = ranges.activation_params(low, high, dtype=dtype)
+        lowest, highest = (0, 255) if dtype == "uint8" else (-127, 127)
+        codes = np.clip(np.rint(values / params.scale) + params.zero_point, lowest, highest)
+        true = float(((values - (codes - params.zero_point) * params.scale) ** 2).mean())
+        assert ranges.expected_error(stats_of(values), low, high, dtype=dtype) == pytest.approx(true, rel=0.1)
+
+
+def test_mse_has_the_least_expected_error_and_auto_is_no_worse_than_any() -> None:
+    stats = long_tail()
+    errors = {
+        method: ranges.expected_error(stats, *ranges.thresholds(stats, method, 99.99))
+        for method in ("minmax", "percentile", "entropy", "mse", "auto")
+    }
+    assert errors["auto"] == min(errors.values())
+    assert errors["mse"] <= min(errors["minmax"], errors["percentile"], errors["entropy"])
+
+
+def test_entropy_cuts_the_tail_and_not_the_body_of_a_relu() -> None:
+    stats = long_tail()
+    low, high = ranges.entropy(stats)
+    assert low == 0.0
+    # 99.9 % of the values are below 6.2, the largest are near 60
+    assert 5.0 < high < 40.0
+    assert ranges.entropy(stats_of(np.zeros(50))) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-2.0, 1.0), (0.0, 3.0), (0.0, 0.0)])
+def test_int8_parameters_are_symmetric(low: float, high: float) -> None:
+    params = ranges.int8_params(low, high)
+    assert (params.zero_point, params.dtype) == (0, "int8")
+    assert params.scale > 0 and 127 * params.scale == pytest.approx(max(-low, high), abs=1e-6)
+
+
+def test_tensorrt_placement_of_the_self_calibrated_block(built: Built) -> None:
+    model, result = placed(built, TENSORRT)
+    sites = {site.tensor: site for site in result.activations}
+    assert all((site.params.dtype, site.params.zero_point) == ("int8", 0) for site in sites.values())
+    block = "layer2.1"
+    # inputs of the convolutions and pools, one Q/DQ after the Concat, both inputs of the product, the Resize side of the gate
+    for tensor in (
+        f"{block}.scconv/Mul",
+        f"{block}/Concat",
+        f"{block}.scconv.k3.0",
+        f"{block}.scconv/Sigmoid",
+        f"{block}.scconv.k2.1",
+    ):
+        assert tensor in sites, tensor
+    # the residual: the skip side only, and never a convolution's output that fuses with the sum
+    assert f"{block}.conv3" not in sites and "layer2.0.conv3" not in sites
+    assert "layer2.0.downsample.1" in sites
+    adds = {str(node.name) for node in model.graph if node.op_type == "Add" and str(node.name).startswith(f"{block}/")}
+    skip = next(site for site in sites.values() if site.tensor == "layer2.0.relu/Relu#5")
+    assert not adds & set(skip.float_consumers)
+    # every average pool reads int8
+    for node in model.graph:
+        if node.op_type == "AveragePool":
+            assert node.inputs[0] is not None and node.inputs[0].name in sites
+
+
+def test_tensorrt_scheme_writes_a_graph_that_is_close_to_float(built: Built) -> None:
+    spec = zoo.MODELS[zoo.DEFAULT_MODEL]
+    samples = dataset.open_samples(built.evaluation, model=spec, role="evaluation")
+    batches = np.split(dataset.load(samples, spec, range(32)), 32)
+    model = ir.load(built.folder / "model.onnx")
+    result = recipe.quantize_model(
+        model, calibrate.load_ranges(built.folder / "ranges.npz"), TENSORRT, weight_bits=8, images=np.concatenate(batches)
+    )
+    assert lint.lint(result.model, "tensorrt", keep_float=["fc"]) == ()
+    onnx.checker.check_model(ir.serde.serialize_model(result.model), full_check=True)
+    reference = np.concatenate([run[0] for run in simulate.run_onnx(model, batches)])
+    found = sqnr_db(reference, np.concatenate([run[0] for run in simulate.run_onnx(result.model, batches)]))
+    assert found is not None and found > 27
+
+
+def test_a_small_classifier_stays_in_float_and_a_large_one_does_not(tmp_path: Path) -> None:
+    for classes, quantized in ((10, False), (20_000, True)):
+        weights = {"w1": (4, 4, 3, 3), "fc": (classes, 4)}
+        nodes = [
+            A, helper.make_node("GlobalAveragePool", ["a"], ["g"], name="g"),
+            helper.make_node("Flatten", ["g"], ["f"], name="f"),
+            helper.make_node("Gemm", ["f", "fc"], ["y"], transB=1, name="y"),
+        ]  # fmt: skip
+        path = tmp_path / f"{classes}.onnx"
+        onnx.save(graph_of(nodes, weights), path)
+        images = np.random.default_rng(1).standard_normal((2, 4, 8, 8)).astype(np.float32)
+        statistics_ = calibrate.calibrate(path, [images], expected_images=2, samples_hash="x")
+        assert ("y" in placement.place(ir.load(path), statistics_, FAST).int8_nodes) is quantized
+
+
+def test_quantizing_a_quantized_graph_is_refused(built: Built) -> None:
+    with pytest.raises(ArtifactError, match="holds Q/DQ already"):
+        recipe.quantize_model(
+            ir.load(built.folder / "model.qdq.onnx"), calibrate.load_ranges(built.folder / "ranges.npz"), FAST, weight_bits=8,
+            images=NO_IMAGES,
+        )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
+    from edge_scnet.quantize.lint import LintFinding
     from edge_scnet.target import TargetSpec
 
 
@@ -73,6 +74,9 @@ class Backend(Protocol):
 
     def check_target(self, target: TargetSpec) -> None:
         """Raises TargetError for a target this runtime cannot serve."""
+
+    def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
+        """Places of a Q/DQ graph that `build` writes in another form that means the same, for the runtime gets them wrong."""
 
     def build(self, source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
         """Compiles an ONNX file into `out`; returns the files written, the one to open first."""

@@ -14,6 +14,7 @@ from edge_scnet.errors import BackendError, TargetError
 from edge_scnet.optional import installed, require
 
 if TYPE_CHECKING:
+    from edge_scnet.quantize.lint import LintFinding
     from edge_scnet.target import TargetSpec
 
 ARTIFACT_KIND = "onnx"
@@ -39,6 +40,10 @@ def preload() -> None:
 
 def check_target(target: TargetSpec) -> None:
     raise TargetError(f"{target.name}: ONNX Runtime opens ONNX files, no target compiles for it")
+
+
+def rewrites(source: Path) -> tuple[LintFinding, ...]:
+    return ()  # ONNX Runtime with its optimisations off is what the others are compared with
 
 
 def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:

@@ -16,6 +16,7 @@ from edge_scnet.errors import BackendError, TargetError
 from edge_scnet.optional import installed, require
 
 if TYPE_CHECKING:
+    from edge_scnet.quantize.lint import LintFinding
     from edge_scnet.target import TargetSpec
 
 ARTIFACT_KIND = "openvino-ir"
@@ -23,6 +24,7 @@ SUFFIX = ".xml"
 EXTRA = "cpu"
 CONVOLUTIONS = frozenset({"Convolution"})
 INT8_PRECISIONS = frozenset({"u8", "i8"})
+_MISCOMPILED = ("signed-codes", "padded-pool")  # rules of lint
 
 
 def unavailable() -> str | None:
@@ -56,13 +58,19 @@ def check_target(target: TargetSpec) -> None:
 def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
     """Converts an ONNX file to IR: `out` (.xml) and its weights (.bin) beside it, float32 kept as it is.
 
+    Where OpenVINO would miscompile its Q/DQ, they are written in a form that means the same; `rewrites` says where and why.
+
     Raises:
-        BackendError: OpenVINO cannot read the graph; its own message is in the error.
+        BackendError: OpenVINO cannot read the graph; its own message is in the error. Or it would miscompile a place that
+            has no other form.
         StorageError: the folder cannot be written.
     """
     ov = require("openvino", extra=EXTRA)
     try:
-        model = ov.Core().read_model(source)
+        core = ov.Core()
+        model = core.read_model(source)
+        if rewrites(source):
+            model = core.read_model(_repaired(source))
     except RuntimeError as error:
         raise BackendError(
             f"OpenVINO cannot read {source.name}: {_first_lines(error)}",
@@ -80,6 +88,35 @@ def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
         finally:
             temporary_weights.unlink(missing_ok=True)
     return out, weights
+
+
+def rewrites(source: Path) -> tuple[LintFinding, ...]:
+    """What `build` writes in another form, for OpenVINO would miscompile it."""
+    from edge_scnet.quantize.lint import is_quantized, lint
+
+    model = require("onnx_ir", extra="quantize").load(source)
+    found = lint(model, "openvino") if is_quantized(model) else ()
+    return tuple(finding for finding in found if finding.rule in _MISCOMPILED)
+
+
+def _repaired(source: Path) -> bytes:
+    """The ONNX file with all that in another form.
+
+    Raises:
+        BackendError: a place is left.
+    """
+    from edge_scnet.quantize.lint import lint
+    from edge_scnet.quantize.repair import repair
+
+    ir = require("onnx_ir", extra="quantize")
+    model = ir.load(source)
+    ir.external_data.load_to_model(model)  # the copy has no folder to find them in
+    model = repair(model)
+    for finding in lint(model, "openvino"):
+        if finding.rule in _MISCOMPILED:
+            raise BackendError(f"{source.name}: {finding.node}: {finding.problem}", hint=finding.fix)
+    content: bytes = ir.serde.serialize_model(model).SerializeToString()
+    return content
 
 
 @contextlib.contextmanager

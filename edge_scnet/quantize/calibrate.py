@@ -4,57 +4,79 @@ Owns the histogram and its file. Knows nothing of thresholds, schemes or targets
 
 The result depends on the set of images only, exactly, not on order or chunking: a graph of batch 1 sees them one at a time
 (a runtime's sums may depend on the batch), bins lie on a grid of power-of-two width anchored at zero that doubles as the range
-grows, so that merging two bins is exact.
+grows, so that merging two bins is exact. Minimum and maximum are those of all values; the histogram counts at most
+SAMPLED_ELEMENTS of them per tensor and image, at fixed positions, for reading all 21 million values of an image costs
+SCNet-50 more time than computing them.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_scnet.artifact import sha256_file, write_atomic
-from edge_scnet.errors import ArtifactError, DataError
+from edge_scnet.environment import available_memory_bytes
+from edge_scnet.errors import ArtifactError, DataError, StorageError
 from edge_scnet.optional import require
+from edge_scnet.quantize.equalize import equalize, factors
 from edge_scnet.quantize.graph import passes_scale
-from edge_scnet.quantize.statistics import Ranges, TensorStats
-from edge_scnet.simulate import ort_session
+from edge_scnet.quantize.ranges import percentile
+from edge_scnet.quantize.statistics import Drift, Ranges, TensorStats
+from edge_scnet.simulate import Observer
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 MAX_BINS = 4096
+SAMPLED_ELEMENTS = 1 << 14
+# The thresholds by which two halves of the images are compared: half as many images hold half as many extremes.
+DRIFT_PERCENT = 99.99
 # Values of several images are binned together up to this many, so that NumPy's cost per call does not dominate on small
 # networks; more would leave the cache.
 _CHUNK_ELEMENTS = 1 << 17
 _SMALLEST_EXPONENT = -126
-FORMAT = 2
+FORMAT = 3
 
 
 class Accumulator:
-    """The statistics of one tensor, fed one image at a time."""
+    """The statistics of one tensor, fed one image at a time; `histogram=False` keeps minimum and maximum only."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "", *, histogram: bool = True) -> None:
+        self.name, self.histogram = name, histogram
         self.minimum, self.maximum = np.inf, -np.inf
         self.exponent = _SMALLEST_EXPONENT
         self.first_bin = 0
         self.counts = np.zeros(0, np.int64)
-        self.elements = 0
         self._pending: list[np.ndarray] = []
         self._pending_elements = 0
 
     def add(self, values: np.ndarray) -> None:
-        """Adds values of any shape, float32.
+        """Adds one image's values, of any shape, float32.
 
         Raises:
             DataError: the values are not finite.
         """
-        self._pending.append(values.reshape(-1))
-        self._pending_elements += values.size
+        flat = values.reshape(-1)
+        low, high = float(flat.min()), float(flat.max())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise DataError(
+                f"the float model gives NaN or infinity on a calibration image, in {self.name!r}",
+                hint="check the weights, and --mean and --std: edge-scnet export shows the parity alone",
+            )
+        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
+        if not self.histogram:
+            return
+        # a copy, lest the few values kept hold on to the whole tensor
+        self._pending.append(flat[:: _stride(flat.size)].copy())
+        self._pending_elements += self._pending[-1].size
         if self._pending_elements >= _CHUNK_ELEMENTS:
             self._flush()
 
@@ -63,20 +85,12 @@ class Accumulator:
             return
         flat = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
         self._pending, self._pending_elements = [], 0
-        low, high = float(flat.min()), float(flat.max())
-        if not (np.isfinite(low) and np.isfinite(high)):
-            raise DataError(
-                "the float model gives NaN or infinity on the calibration images",
-                hint="check the weights, and --mean and --std: edge-scnet export shows the parity alone",
-            )
-        self.elements += flat.size
-        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
         exponent = _exponent(self.minimum, self.maximum)
         if exponent > self.exponent:
             self._coarsen(exponent)
+        first = math.floor(float(flat.min()) * 2.0**-self.exponent)
         # scaling by a power of two is exact in float32, so an edge value lands in the same bin on every machine
         scaled = flat * np.float32(2.0**-self.exponent)
-        first = int(np.floor(low * 2.0**-self.exponent))
         np.floor(scaled, out=scaled)
         # the counts of a chunk: bins are at most MAX_BINS apart, so the difference is exact in float32 too
         self._merge(first, np.bincount((scaled - np.float32(first)).astype(np.intp)))
@@ -88,16 +102,30 @@ class Accumulator:
             ValueError: nothing was added.
         """
         self._flush()
-        if not self.elements:
+        if self.minimum > self.maximum:
             raise ValueError("no values were added")
+        # the range may have grown after the last values were binned
+        self._coarsen(max(self.exponent, _exponent(self.minimum, self.maximum)))
         return TensorStats(
-            minimum=self.minimum, maximum=self.maximum, elements=self.elements, exponent=self.exponent,
+            minimum=self.minimum, maximum=self.maximum, elements=int(self.counts.sum()), exponent=self.exponent,
             first_bin=self.first_bin, counts=self.counts,
         )  # fmt: skip
 
+    def merge(self, other: Accumulator) -> None:
+        """Takes in what another one was fed: the same as if this one had been."""
+        self._flush()
+        other._flush()
+        self.minimum, self.maximum = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
+        if self.minimum <= self.maximum:
+            exponent = _exponent(self.minimum, self.maximum)
+            self._coarsen(max(self.exponent, exponent))
+            other._coarsen(self.exponent)
+        if other.counts.size:
+            self._merge(other.first_bin, other.counts)
+
     def _coarsen(self, exponent: int) -> None:
-        if self.counts.size:
-            step = exponent - self.exponent
+        step = exponent - self.exponent
+        if self.counts.size and step:
             bins = (np.arange(self.counts.size, dtype=np.int64) + self.first_bin) >> step
             self.first_bin = int(bins[0])
             merged = np.zeros(int(bins[-1]) - self.first_bin + 1, np.int64)
@@ -129,6 +157,15 @@ def _exponent(low: float, high: float) -> int:
     return exponent
 
 
+@cache
+def _stride(elements: int) -> int:
+    """The step between the values that are counted: coprime to their number, so that no column of an image is favoured."""
+    stride = -(-elements // SAMPLED_ELEMENTS)
+    while math.gcd(stride, elements) != 1:
+        stride += 1
+    return stride
+
+
 def tensors_to_observe(model: ir.Model) -> list[str]:
     """Names of the float activations that some placement may quantize.
 
@@ -154,6 +191,9 @@ def calibrate(
     expected_images: int,
     samples_hash: str,
     content_hashes: Sequence[str] = (),
+    histogram: bool = True,
+    pilot: np.ndarray | None = None,
+    equalization: float = 0.0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Ranges:
     """Runs the float graph over the images, one by one, and returns the statistics of its activations.
@@ -161,58 +201,118 @@ def calibrate(
     Args:
         images: preprocessed batches, N x C x H x W float32, of any N.
         expected_images: how many images there should be in all.
+        histogram: minimum and maximum need none, and are faster without.
+        pilot: images whose channel peaks decide the factors of cross-layer equalisation; the statistics are then those of
+            the equalised graph. They should not depend on the order of the images: `pilot_indices`.
+        equalization: its strength, 0 (none) to 1.
         progress: called with the number of images done.
 
     Raises:
         DataError: an image makes the model give NaN or infinity, or fewer or more images came than expected.
+        StorageError: the model and its activations do not fit the memory that is free.
     """
-    ort = require("onnxruntime", extra="quantize")
     ir = require("onnx_ir", extra="quantize")
     model = ir.load(model_path)
     names = tensors_to_observe(model)
-    by_name = {v.name: v for node in model.graph for v in node.outputs}
-    input_value = model.graph.inputs[0]
-    batch = input_value.shape[0] if isinstance(input_value.shape[0], int) else 1
-    outputs = [name for name in names if name != input_value.name]
-    present = {v.name for v in model.graph.outputs}
-    model.graph.outputs.extend(by_name[name] for name in outputs if name not in present)
-    session = ort_session(ort, model, optimize=True)
-
-    accumulators = {name: Accumulator() for name in names}
+    check_memory(model, names)
+    factor_of: dict[str, np.ndarray] = {}
+    if equalization and pilot is not None:
+        factor_of = factors(model, _channel_peaks(model, names, pilot), strength=equalization)
+        model = equalize(model, factor_of)
+    # two halves by content, merged in the end: how far they differ tells whether there are enough images
+    halves = [{name: Accumulator(name, histogram=histogram) for name in names} for _ in range(2)]
+    observer = Observer(model, names)
+    del model  # its weights are the runtime's now
     seen = 0
-    for group in _groups(images, batch):
-        # the last group of a graph with a larger static batch is filled up with its own images, and their rows left out
-        data = group[np.arange(batch) % len(group)]
-        accumulators[str(input_value.name)].add(group)
-        for name, value in zip(outputs, session.run(outputs, {input_value.name: data}), strict=True):
-            accumulators[name].add(value[: len(group)] if value.shape[:1] == (batch,) else value)
-        seen += len(group)
+    for values in observer.run(images):
+        half = halves[int(content_hashes[seen][-8:], 16) % 2 if seen < len(content_hashes) else seen % 2]
+        for name, value in values.items():
+            half[name].add(value)
+        seen += 1
         progress(seen)
     if seen != expected_images:
         raise DataError(f"{seen} calibration images were read, {expected_images} were listed")
+    drift = _drift(*halves, images=seen)
+    for name in names:
+        halves[0][name].merge(halves[1][name])
     return Ranges(
-        tensors={name: accumulator.stats() for name, accumulator in accumulators.items()},
+        tensors={name: halves[0][name].stats() for name in names}, factors=factor_of, drift=drift,
         images=seen, model_sha256=sha256_file(model_path), samples_hash=samples_hash, content_hashes=tuple(content_hashes),
     )  # fmt: skip
 
 
-def _groups(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Chunks of any length as groups of `size` images; the last may be shorter."""
-    rest: list[np.ndarray] = []
-    for chunk in images:
-        rest += list(chunk)
-        while len(rest) >= size:
-            yield np.stack(rest[:size])
-            rest = rest[size:]
-    if rest:
-        yield np.stack(rest)
+def _drift(first: dict[str, Accumulator], second: dict[str, Accumulator], *, images: int) -> Drift | None:
+    """How far the thresholds of two halves of the images lie apart, in percent of the range; None where one half is empty."""
+    apart = {}
+    for name in first:
+        if first[name].minimum > first[name].maximum or second[name].minimum > second[name].maximum:
+            return None
+        (low_a, high_a), (low_b, high_b) = (
+            percentile(half[name].stats(), DRIFT_PERCENT) if half[name].histogram else (half[name].minimum, half[name].maximum)
+            for half in (first, second)
+        )
+        range_ = max(high_a, high_b, 0.0) - min(low_a, low_b, 0.0)
+        apart[name] = 100.0 * max(abs(low_a - low_b), abs(high_a - high_b)) / range_ if range_ else 0.0
+    worst = max(apart, key=lambda name: apart[name])
+    return Drift(
+        median_percent=float(np.median([*apart.values()])), worst_percent=apart[worst], worst_tensor=worst, images=images
+    )
+
+
+def pilot_indices(content_hashes: Sequence[str], count: int) -> list[int]:
+    """The images with the lowest hashes, in that order: a choice that depends on the set alone, not on its order."""
+    return sorted(range(len(content_hashes)), key=lambda i: content_hashes[i])[:count]
+
+
+def _channel_peaks(model: ir.Model, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
+    """The largest magnitude of every channel, by tensor."""
+    peaks: dict[str, np.ndarray] = {}
+    for values in Observer(model, names).run([images]):
+        for name, value in values.items():
+            flat = value.reshape(value.shape[0], -1)
+            peak = np.maximum(flat.max(axis=1), -flat.min(axis=1))
+            peaks[name] = np.maximum(peaks.get(name, 0.0), peak)
+    return peaks
+
+
+def estimate_bytes(model: ir.Model, names: Sequence[str]) -> int:
+    """Memory that calibration takes, whatever the number of images: the graph's copies and one run's activations.
+
+    Weights are held by the graph, by its serialised form and by the runtime, there in two layouts; observed activations by
+    the runtime and as arrays. SCNet-50: see tests/benchmarks/ptq_peers.py for what was measured.
+    """
+    weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
+    wanted = set(names)
+    activations = sum(_bytes(v) for node in model.graph for v in node.outputs if v.name in wanted)
+    histograms = len(names) * (MAX_BINS * 8 + _CHUNK_ELEMENTS * 4)
+    return 4 * weights + 2 * activations + histograms
+
+
+def check_memory(model: ir.Model, names: Sequence[str]) -> None:
+    """Refuses a run that cannot fit.
+
+    Raises:
+        StorageError: more memory is needed than is free; both are named.
+    """
+    needed, free = estimate_bytes(model, names), available_memory_bytes()
+    if free is not None and needed > free:
+        raise StorageError(
+            f"calibration needs about {needed / 1e6:,.0f} MB of memory, {free / 1e6:,.0f} MB are free",
+            hint="close other programs, or calibrate at --batch 1 or a smaller --input-size",
+        )
+
+
+def _bytes(value: ir.Value) -> int:
+    shape = value.shape
+    return math.prod(d if isinstance(d, int) else 1 for d in shape) * 4 if shape is not None else 0
 
 
 def save_ranges(ranges: Ranges, path: Path) -> None:
     """Writes the statistics as .npz (arrays and one JSON header; no pickles)."""
     header = {
         "format": FORMAT, "images": ranges.images, "model_sha256": ranges.model_sha256, "samples_hash": ranges.samples_hash,
-        "content_hashes": ranges.content_hashes,
+        "content_hashes": ranges.content_hashes, "factors": list(ranges.factors),
+        "drift": asdict(ranges.drift) if ranges.drift else None,
         "tensors": [
             {
                 "name": name, "minimum": s.minimum, "maximum": s.maximum, "elements": s.elements,
@@ -222,6 +322,7 @@ def save_ranges(ranges: Ranges, path: Path) -> None:
         ],
     }  # fmt: skip
     arrays = {f"counts_{i}": s.counts for i, s in enumerate(ranges.tensors.values())}
+    arrays |= {f"factors_{i}": values for i, values in enumerate(ranges.factors.values())}
     with write_atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
 
@@ -243,10 +344,14 @@ def load_ranges(path: Path) -> Ranges:
                 entry.pop("name"): TensorStats(counts=arrays[f"counts_{i}"], **entry)
                 for i, entry in enumerate(header["tensors"])
             }
+            drift = Drift(**header["drift"]) if header["drift"] else None
+            factor_of = {name: arrays[f"factors_{i}"] for i, name in enumerate(header["factors"])}
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise ArtifactError(f"{path} is not a file of calibration statistics: {error}", hint="calibrate again") from error
     return Ranges(
         tensors=tensors,
+        factors=factor_of,
+        drift=drift,
         images=header["images"],
         model_sha256=header["model_sha256"],
         samples_hash=header["samples_hash"],

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_scnet.optional import require
-from edge_scnet.quantize.placement import Placement, WeightSite
-from edge_scnet.quantize.ranges import quantize_weights
+from edge_scnet.quantize.correct import QuantizedLayer
+from edge_scnet.quantize.placement import Placement
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-def write_qdq(model: ir.Model, placement: Placement, *, weight_bits: int) -> ir.Model:
+def write_qdq(model: ir.Model, placement: Placement, layers: Sequence[QuantizedLayer]) -> ir.Model:
     """A copy of `model` with the placement's Q/DQ pairs; weights are int8 initializers behind a DequantizeLinear.
 
-    Biases stay float: OpenVINO folds them, and TensorRT refuses INT32 biases with a DequantizeLinear.
+    Biases stay float: OpenVINO folds them, and TensorRT refuses INT32 biases with a DequantizeLinear. A layer without one gets
+    one where there is a mean error to correct.
     """
     ir_module = require("onnx_ir", extra="quantize")
-    result: ir.Model = ir_module.serde.deserialize_model(ir_module.serde.serialize_model(model))
+    result = model.clone()
     graph = result.graph
     values = {v.name: v for v in graph.inputs} | {v.name: v for node in graph for v in node.outputs}
     nodes = {node.name: node for node in graph}
     for activation in placement.activations:
         value = values[activation.tensor]
         scale = _constant(graph, f"{activation.tensor}_scale", np.float32(activation.params.scale))
-        zero = _constant(graph, f"{activation.tensor}_zero_point", np.uint8(activation.params.zero_point))
+        zero_point = np.array(activation.params.zero_point, activation.params.dtype)
+        zero = _constant(graph, f"{activation.tensor}_zero_point", zero_point)
         quantize = ir_module.node("QuantizeLinear", [value, scale, zero], name=f"{activation.tensor}/Q")
         dequantize = ir_module.node("DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{activation.tensor}/DQ")
         quantize.outputs[0].name, dequantize.outputs[0].name = f"{activation.tensor}_q", f"{activation.tensor}_dq"
@@ -41,33 +44,44 @@ def write_qdq(model: ir.Model, placement: Placement, *, weight_bits: int) -> ir.
         else:
             graph.insert_after(producer, [quantize, dequantize])
     stored: dict[tuple[str, int], list[ir.Value]] = {}
-    for site in placement.weights:
-        node, key = nodes[site.node], (site.tensor, site.axis)
+    for layer in layers:
+        site, node = layer.site, nodes[layer.site.node]
         # layers may share a weight: one set of codes, a DequantizeLinear for each
-        if key not in stored:
-            stored[key] = _weight_constants(graph, site, weight_bits)
+        if (key := (site.tensor, site.axis)) not in stored:
+            stored[key] = _weight_constants(graph, layer)
         dequantize = ir_module.node(
             "DequantizeLinear", stored[key], attributes={"axis": site.axis}, name=f"{site.node}/weight/DQ"
         )
         dequantize.outputs[0].name = f"{site.node}/weight_dq"
         graph.insert_before(node, dequantize)
         node.replace_input_with(1, dequantize.outputs[0])
+        if layer.bias_shift is not None:
+            _shift_bias(graph, node, layer.bias_shift)
     for name in [name for name, value in graph.initializers.items() if not value.uses()]:
         del graph.initializers[name]
     return result
 
 
-def _weight_constants(graph: ir.Graph, site: WeightSite, bits: int) -> list[ir.Value]:
+def _weight_constants(graph: ir.Graph, layer: QuantizedLayer) -> list[ir.Value]:
     """int8 codes, scales and zero points of one weight tensor, as initializers."""
+    site = layer.site
     name = f"{site.tensor}_axis{site.axis}" if site.axis else site.tensor
-    value = graph.initializers[site.tensor].const_value
-    assert value is not None
-    codes, scales = quantize_weights(value.numpy(), axis=site.axis, bits=bits)
     return [
-        _constant(graph, f"{name}_int8", codes),
-        _constant(graph, f"{name}_scale", scales),
-        _constant(graph, f"{name}_zero_point", np.zeros(scales.shape, np.int8)),
+        _constant(graph, f"{name}_int8", layer.codes),
+        _constant(graph, f"{name}_scale", layer.scales),
+        _constant(graph, f"{name}_zero_point", np.zeros(layer.scales.shape, np.int8)),
     ]
+
+
+def _shift_bias(graph: ir.Graph, node: ir.Node, shift: np.ndarray) -> None:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is None:
+        if len(node.inputs) == 2:
+            node.resize_inputs(3)
+        node.replace_input_with(2, _constant(graph, f"{node.name}/bias_corrected", shift))
+    elif bias.const_value is not None:
+        corrected = (bias.const_value.numpy() + shift).astype(np.float32)
+        node.replace_input_with(2, _constant(graph, f"{node.name}/bias_corrected", corrected))
 
 
 def _constant(graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:

@@ -1,0 +1,185 @@
+"""Weights to codes, layer by layer, and what makes up for the error: compensated rounding and bias correction.
+
+Both need the inputs that a layer sees, from a few calibration images through the float graph. Owns which layers are worth it
+and the memory that takes; the arithmetic is in `rounding.py`, the scales in `ranges.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_scnet.quantize.graph import weight_of
+from edge_scnet.quantize.placement import WeightSite
+from edge_scnet.quantize.ranges import LARGEST_CODE, quantize_weights
+from edge_scnet.quantize.rounding import Moments, Window, patches, round_weights
+from edge_scnet.simulate import Observer
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edge_scnet.target import QuantScheme
+
+# Second moments of the layers that are worked on at a time; the images are run once more for every such share.
+_MOMENTS_BYTES = 192_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedLayer:
+    """Weights of one layer as they will be stored."""
+
+    site: WeightSite
+    codes: np.ndarray  # int8, the shape of the weights
+    scales: np.ndarray  # float32, one per output channel
+    bias_shift: np.ndarray | None  # added to the bias, float32, one per output channel
+    compensated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layer:
+    """A layer on its way: its weights as outputs x inputs, and how it reads its input."""
+
+    site: WeightSite
+    source: str
+    weights: np.ndarray
+    window: Window
+    compensate: bool
+
+    @property
+    def inputs(self) -> int:
+        return int(self.weights.shape[1])
+
+    def positions(self, images: int) -> int:
+        """Output positions looked at in each image: four times as many in all as there are inputs, and never few."""
+        return math.ceil(max(4 * self.inputs, 2048) / images)
+
+
+def quantize_layers(
+    model: ir.Model,
+    sites: Sequence[WeightSite],
+    scheme: QuantScheme,
+    *,
+    weight_bits: int,
+    images: np.ndarray,
+    progress: Callable[[float], None] = lambda share: None,
+) -> tuple[QuantizedLayer, ...]:
+    """Codes, scales and bias corrections of all layers.
+
+    Args:
+        model: the float graph that is being quantized (equalised, where that is asked for).
+        images: calibration images, N x C x H x W; none: nearest rounding and no correction.
+    """
+    layers = _layers(model, sites, scheme if len(images) else None, len(images))
+    if not len(images) or (not scheme.bias_correction and not any(layer.compensate for layer in layers)):
+        return tuple(_finish(layer, None, weight_bits, correct_bias=False) for layer in layers)
+    done: dict[str, QuantizedLayer] = {}
+    for share in _shares(layers):
+        moments = _moments(model, share, images)
+        for layer in share:
+            found = moments.pop(layer.site.node)
+            done[layer.site.node] = _finish(layer, found, weight_bits, correct_bias=scheme.bias_correction)
+            progress(len(done) / len(layers))
+    return tuple(done[site.node] for site in sites)
+
+
+def _finish(layer: _Layer, moments: Moments | None, bits: int, *, correct_bias: bool) -> QuantizedLayer:
+    weights = layer.weights.astype(np.float64)
+    flat_codes, scales = quantize_weights(layer.weights, axis=0, bits=bits)
+    wide = scales.astype(np.float64)
+    if moments is not None and layer.compensate:
+        per_group = len(layer.weights) // layer.window.groups
+        for group, covariance in enumerate(moments.covariance()):
+            rows = slice(group * per_group, (group + 1) * per_group)
+            flat_codes[rows] = round_weights(weights[rows], wide[rows], covariance, largest=LARGEST_CODE[bits])
+    shift = None
+    if moments is not None and correct_bias:
+        error = weights - flat_codes * wide[:, None]
+        mean = np.repeat(moments.mean(), len(layer.weights) // layer.window.groups, axis=0)
+        shift = np.einsum("oi,oi->o", error, mean).astype(np.float32)
+    codes = np.ascontiguousarray(np.moveaxis(flat_codes.reshape(_moved_shape(layer)), 0, layer.site.axis))
+    compensated = moments is not None and layer.compensate
+    return QuantizedLayer(site=layer.site, codes=codes, scales=scales, bias_shift=shift, compensated=compensated)
+
+
+def _moved_shape(layer: _Layer) -> tuple[int, ...]:
+    """The weights' own shape with the output channel first."""
+    kernel = layer.window.kernel
+    return layer.weights.shape if layer.site.linear else (len(layer.weights), layer.inputs // math.prod(kernel), *kernel)
+
+
+def _layers(model: ir.Model, sites: Sequence[WeightSite], scheme: QuantScheme | None, images: int) -> list[_Layer]:
+    nodes = {str(node.name): node for node in model.graph}
+    # one set of codes serves all layers that share a weight: none of them may round it its own way
+    users = Counter((site.tensor, site.axis) for site in sites)
+    layers = []
+    for site in sites:
+        node = nodes[site.node]
+        weights = weight_of(node)
+        assert weights is not None and node.inputs[0] is not None
+        flat = np.moveaxis(weights, site.axis, 0).reshape(weights.shape[site.axis], -1)
+        layers.append(
+            _Layer(site=site, source=str(node.inputs[0].name), weights=flat, window=_window(node, weights), compensate=False)
+        )
+    if scheme is None or scheme.rounding == "nearest":
+        return layers
+    chosen, left = set(), scheme.rounding_gflop
+    for layer in sorted(layers, key=lambda layer: _gflop(layer, images)):
+        left -= _gflop(layer, images)
+        if left < 0:
+            break
+        if users[(layer.site.tensor, layer.site.axis)] == 1:
+            chosen.add(layer.site.node)
+    return [
+        _Layer(site=a.site, source=a.source, weights=a.weights, window=a.window, compensate=a.site.node in chosen)
+        for a in layers
+    ]
+
+
+def _gflop(layer: _Layer, images: int) -> float:
+    """Work of compensated rounding: second moments, an inverse and its factor, the updates."""
+    k, groups = layer.inputs, layer.window.groups
+    return (2 * layer.positions(images) * images * k**2 * groups + 3 * k**3 * groups + len(layer.weights) * k**2) / 1e9
+
+
+def _shares(layers: Sequence[_Layer]) -> Iterator[list[_Layer]]:
+    share: list[_Layer] = []
+    held = 0
+    for layer in layers:
+        needed = layer.inputs**2 * 8 * layer.window.groups if layer.compensate else 0
+        if share and held + needed > _MOMENTS_BYTES:
+            yield share
+            share, held = [], 0
+        share.append(layer)
+        held += needed
+    if share:
+        yield share
+
+
+def _moments(model: ir.Model, layers: Sequence[_Layer], images: np.ndarray) -> dict[str, Moments]:
+    moments = {layer.site.node: Moments(layer.inputs, layer.window.groups, products=layer.compensate) for layer in layers}
+    for values in Observer(model, [layer.source for layer in layers]).run([images]):
+        for layer in layers:
+            value = values[layer.source]
+            image = value if value.ndim == 3 else value.reshape(-1, 1, 1)
+            moments[layer.site.node].add(patches(image, layer.window, limit=layer.positions(len(images))))
+    return moments
+
+
+def _window(node: ir.Node, weights: np.ndarray) -> Window:
+    if node.op_type == "Gemm":
+        return Window()
+
+    def numbers(name: str, default: Sequence[int]) -> tuple[int, ...]:
+        attribute = node.attributes.get(name)
+        return tuple(attribute.as_ints()) if attribute is not None else tuple(default)
+
+    group = node.attributes.get("group")
+    return Window(
+        kernel=weights.shape[2:], strides=numbers("strides", (1, 1)), dilations=numbers("dilations", (1, 1)),
+        pads=numbers("pads", (0, 0, 0, 0)), groups=group.as_int() if group is not None else 1,
+    )  # fmt: skip

@@ -1,0 +1,117 @@
+"""Rounding of weights that makes up for itself: codes chosen one input at a time, the error passed on to those still open.
+
+Rounding each weight to the nearest code minimises the error of the weights; what matters is the error of the layer's
+output, E |dW x|^2 = tr(dW C dW^T), with C the second moments of the layer's inputs. The codes are chosen column by column
+and each column's error is compensated in the columns that follow: Frantar et al., "GPTQ" (ICLR 2023), after Hassibi's
+Optimal Brain Surgeon; it does in closed form what AdaRound (Nagel et al., ICML 2020) searches for by gradient descent. C is
+centred: a mean error of the output is taken out by the bias (`correct.py`).
+
+Pure arithmetic: knows neither graph nor files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Share of the mean diagonal added to C: inputs that never fire, or always together, leave it singular.
+_DAMPING = 0.01
+_BLOCK = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """How a convolution reads its input; the defaults are a linear layer's."""
+
+    kernel: tuple[int, ...] = (1, 1)
+    strides: tuple[int, ...] = (1, 1)
+    dilations: tuple[int, ...] = (1, 1)
+    pads: tuple[int, ...] = (0, 0, 0, 0)  # top, left, bottom, right
+    groups: int = 1
+
+
+class Moments:
+    """First and, where asked for, second moments of a layer's inputs, group by group, over the positions it was fed."""
+
+    def __init__(self, inputs_per_group: int, groups: int, *, products: bool) -> None:
+        self.count = 0
+        self.total = np.zeros((groups, inputs_per_group))
+        self._products = np.zeros((groups, inputs_per_group, inputs_per_group)) if products else None
+        self._waiting: list[np.ndarray] = []
+
+    def add(self, found: np.ndarray) -> None:
+        """Adds patches, groups x positions x inputs, float32."""
+        self.count += found.shape[1]
+        self.total += found.sum(axis=1, dtype=np.float64)
+        if self._products is not None:
+            self._waiting.append(found)
+            # one product of many positions costs a fraction of many products of few
+            if sum(patch.shape[1] for patch in self._waiting) >= min(found.shape[2], 1024):
+                self._multiply()
+
+    def _multiply(self) -> None:
+        if self._waiting and self._products is not None:
+            found = np.concatenate(self._waiting, axis=1)
+            self._products += np.matmul(found.transpose(0, 2, 1), found)
+            self._waiting = []
+
+    def mean(self) -> np.ndarray:
+        """Groups x inputs."""
+        return self.total / self.count
+
+    def covariance(self) -> np.ndarray:
+        """Groups x inputs x inputs."""
+        self._multiply()
+        assert self._products is not None
+        mean = self.mean()
+        found: np.ndarray = self._products / self.count - mean[:, :, None] * mean[:, None, :]
+        return found
+
+
+def patches(image: np.ndarray, window: Window, *, limit: int) -> np.ndarray:
+    """What a convolution reads at up to `limit` of its output positions, evenly spread: groups x positions x inputs.
+
+    Args:
+        image: C x H x W float32; a linear layer's input as C x 1 x 1.
+    """
+    top, left, bottom, right = window.pads
+    padded = np.pad(image, ((0, 0), (top, bottom), (left, right)))
+    reach = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilations, strict=True)]
+    views = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
+    views = views[:, :: window.strides[0], :: window.strides[1], :: window.dilations[0], :: window.dilations[1]]
+    channels, rows, columns = views.shape[:3]
+    positions = np.unique(np.linspace(0, rows * columns - 1, min(limit, rows * columns)).astype(int))
+    taken = views[:, positions // columns, positions % columns]  # C x P x kh x kw
+    per_group = channels // window.groups
+    grouped = taken.reshape(window.groups, per_group, positions.size, -1).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(grouped.reshape(window.groups, positions.size, -1))
+
+
+def round_weights(weights: np.ndarray, scales: np.ndarray, covariance: np.ndarray, *, largest: int) -> np.ndarray:
+    """int8 codes of weights whose rounding errors cancel in the layer's output.
+
+    Args:
+        weights: outputs x inputs, float.
+        scales: one per output.
+        covariance: inputs x inputs, of the layer's inputs.
+        largest: codes lie in [-largest, largest].
+    """
+    inputs = weights.shape[1]
+    damped = covariance + np.eye(inputs) * max(_DAMPING * float(np.trace(covariance)) / inputs, 1e-12)
+    # inputs that vary most are rounded first, while the others can still make up for them
+    order = np.argsort(-np.diag(damped), kind="stable")
+    inverse = np.linalg.inv(damped[np.ix_(order, order)])
+    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    left = weights[:, order].astype(np.float64)
+    codes = np.empty(weights.shape, np.int8)
+    for start in range(0, inputs, _BLOCK):
+        stop = min(start + _BLOCK, inputs)
+        errors = np.empty((weights.shape[0], stop - start))
+        for j in range(start, stop):
+            column = np.clip(np.rint(left[:, j] / scales), -largest, largest)
+            codes[:, order[j]] = column
+            errors[:, j - start] = (left[:, j] - column * scales) / upper[j, j]
+            left[:, j + 1 : stop] -= errors[:, j - start, None] * upper[j, j + 1 : stop]
+        left[:, stop:] -= errors @ upper[start:stop, stop:]
+    return codes
