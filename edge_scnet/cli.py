@@ -216,10 +216,10 @@ def _model_options(
 @command("build")
 def build(
     model: Model = None, target: Target = "cpu", calib: Calib = None, evaluation: Eval = None, out: Out = None,
-    batch: Batch = None, qdq: Qdq = None, max_drop: MaxDrop = None, search_seconds: SearchSeconds = None, seconds: Seconds = 3.0,
-    skip_bad: SkipBad = False, ignore_labels: IgnoreLabels = False, as_json: AsJson = False, arch: Arch = None,
-    num_classes: NumClasses = None, channels: Channels = None, input_size: InputSize = None, resize: Resize = None,
-    mean: Mean = None, std: Std = None, class_names: ClassNames = None, name: Name = None,
+    batch: Batch = None, qdq: Qdq = None, max_drop: MaxDrop = None, search_seconds: SearchSeconds = None,
+    seconds: Seconds = 3.0, skip_bad: SkipBad = False, ignore_labels: IgnoreLabels = False, as_json: AsJson = False,
+    arch: Arch = None, num_classes: NumClasses = None, channels: Channels = None, input_size: InputSize = None,
+    resize: Resize = None, mean: Mean = None, std: Std = None, class_names: ClassNames = None, name: Name = None,
 ) -> None:  # fmt: skip
     """Build, prove and measure the INT8 engine of a model. Default model: scnet20 on Fashion-MNIST, bundled with its data.
 

@@ -99,9 +99,7 @@ def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
     except Exception as error:
         raise ArtifactError(f"{path} is no ONNX file that can be read: {str(error).splitlines()[0]}") from error
     if not lint.is_quantized(model):
-        raise ArtifactError(
-            f"{path} holds no Q/DQ: there is nothing to check", hint=f"edge-scnet build {path} --target {target}"
-        )
+        raise ArtifactError(f"{path} holds no Q/DQ to check", hint=f"edge-scnet build {path} --target {target}")
     bits = environment.weight_bits(environment.resolve_floor(spec.isa))
     return lint.lint(model, spec.quant.placement, keep_float=spec.quant.keep_float, max_opset=spec.opset, weight_bits=bits)
 

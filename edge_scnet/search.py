@@ -186,7 +186,7 @@ def search(
             raise _OutOfTimeError
         found = measurer.measure(names)
         state.add(found)
-        progress(min(spent() / budget_s, 1.0))
+        progress(1.0 if spent() >= budget_s else spent() / budget_s)
         return found
 
     finished = True

@@ -227,9 +227,7 @@ def _adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Mani
     except Exception as error:
         raise ArtifactError(f"--qdq {source} is no ONNX file: {export.first_line(error)}") from error
     if not lint.is_quantized(model):
-        raise ArtifactError(
-            f"--qdq {source} holds no QuantizeLinear", hint="give the float model as MODEL, and leave --qdq out"
-        )
+        raise ArtifactError(f"--qdq {source} holds no QuantizeLinear", hint="leave --qdq out: then it is quantized here")
     _check_same_ends(ir.load(plan.folder / FLOAT_ONNX), model, source)
     bits = environment.weight_bits(plan.floor)
     found = lint.lint(model, plan.target.quant.placement, weight_bits=bits)
