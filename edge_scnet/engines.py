@@ -92,6 +92,8 @@ def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
     from edge_scnet.quantize import lint
 
     spec = load_target(target)
+    if not Path(path).is_file():
+        raise ArtifactError(f"{path}: no such file")
     try:
         model = require("onnx_ir", extra="quantize").load(path)
     except MissingRuntimeError:

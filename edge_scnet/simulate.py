@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_scnet.errors import StorageError
 from edge_scnet.optional import require
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+# Serialised in memory, a graph's weights are there three times; by way of a file once.
+_IN_MEMORY_BYTES = 32_000_000
 
 
 def run_onnx(
@@ -73,7 +77,11 @@ def _groups(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 
 def ort_session(ort: Any, model: ir.Model | Path, *, optimize: bool = False) -> Any:
-    """A session of ONNX Runtime; a graph in memory goes by way of a file, which costs two copies of its weights less."""
+    """A session of ONNX Runtime.
+
+    Raises:
+        StorageError: a large graph in memory goes by way of a file, and that cannot be written.
+    """
     options = ort.SessionOptions()
     levels = ort.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
@@ -81,10 +89,20 @@ def ort_session(ort: Any, model: ir.Model | Path, *, optimize: bool = False) -> 
     # Q/DQ stay what they are: fused into integer kernels they would saturate on CPUs without VNNI, and the codes of weights
     # would not be folded
     options.add_session_config_entry("session.disable_quant_qdq", "1")
+    providers = ["CPUExecutionProvider"]
     if isinstance(model, Path):
-        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(str(model), options, providers=providers)
     ir = require("onnx_ir", extra="quantize")
+    weights = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    if weights < _IN_MEMORY_BYTES:
+        return ort.InferenceSession(ir.serde.serialize_model(model).SerializeToString(), options, providers=providers)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
-        ir.save(model, path, external_data="weights.bin")
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        try:
+            ir.save(model, path, external_data="weights.bin")
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {weights / 1e6:,.0f} MB to {folder}: {error.strerror or error}",
+                hint="free space there, or name another folder in TMPDIR",
+            ) from error
+        return ort.InferenceSession(str(path), options, providers=providers)

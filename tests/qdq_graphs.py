@@ -47,6 +47,10 @@ class Graph:
         quantized = self.node("QuantizeLinear", [tensor, *parameters], f"{name}/Q")
         return self.node("DequantizeLinear", [quantized, *parameters], f"{name}/DQ")
 
+    def second(self, tensor: str) -> str:
+        """Another DequantizeLinear behind the tensor's Q: some tools write one for every reader."""
+        return self.node("DequantizeLinear", [f"{tensor}/Q", f"{tensor}/scale", f"{tensor}/zero"])
+
     def weight(self, shape: tuple[int, ...], axis: int, name: str) -> str:
         """int8 codes per channel, of 7 bits: a pattern must be the only fault, also on CPUs without VNNI."""
         size = [1] * len(shape)

@@ -24,8 +24,22 @@ from tests.conftest import MODEL, Built, Outcome, published
 Run = Callable[..., Outcome]
 Edit = Callable[[Path, Callable[[dict], None]], None]
 
-COMMANDS = ("build", "export", "calibrate", "quantize", "compile", "profile", "predict", "targets", "doctor")
-HEAVY = ("numpy", "PIL", "torch", "onnx", "onnxruntime", "openvino", "onnx_ir", "onnxscript", "tensorrt", "safetensors")
+COMMANDS = (
+    "build", "export", "calibrate", "quantize", "compile", "sensitivity", "profile", "inspect", "predict", "targets", "doctor"
+)  # fmt: skip
+HEAVY = (
+    "numpy",
+    "PIL",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "onnx_ir",
+    "onnxscript",
+    "tensorrt",
+    "safetensors",
+    "matplotlib",
+)
 _LIST_MODULES = """
 import atexit, sys
 atexit.register(lambda: print("modules:", *sys.modules, file=sys.stderr))

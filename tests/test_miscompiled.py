@@ -22,7 +22,7 @@ from edge_scnet.quantize.lint import lint
 from edge_scnet.quantize.repair import repair
 from edge_scnet.simulate import run_onnx
 from edge_scnet.target import load_target
-from tests.qdq_graphs import Graph
+from tests.qdq_graphs import Graph, find
 
 pytest.importorskip("openvino")
 # Right is 38 dB and more (an average rounded to int8), 131 where nothing is rounded twice; wrong is 23 dB and less.
@@ -55,6 +55,9 @@ SIGNED: dict[str, tuple[set[str], Pattern]] = {
     "Concat of Q, one behind a channel shuffle": (BOTH, lambda g: g.conv(g.concat(g.shuffle(g.q("left")), g.q("right")))),
     "Concat of Q, another convolution reads one": (
         BOTH, lambda g: twice(g.q("left"), g.conv, lambda t: g.conv(g.concat(t, g.q("right")))),
+    ),
+    "Concat of Q, another convolution reads a second DequantizeLinear": (
+        BOTH, lambda g: (g.conv(g.concat(g.q("left"), g.q("right"))), g.conv(g.second("left"))),
     ),
     "Concat, Q": (JOINED, lambda g: g.conv(g.q(g.concat("left", "right")))),
     "Concat, Q, MaxPool": (JOINED, lambda g: g.conv(g.maxpool(g.q(g.concat("left", "right"))))),
@@ -291,6 +294,24 @@ def test_a_file_without_shapes_and_names_is_repaired(tmp_path: Path) -> None:
     onnx.save(model, path)
     assert errors(path) == {("padded-pool", "pool")}, "named after its output"
     assert worst_db(run_onnx(path, [IMAGE])[0], engine_outputs(built(path))) > RIGHT_DB
+
+
+def test_int8_codes_without_a_zero_point_are_repaired(tmp_path: Path) -> None:
+    """From opset 21 on `output_dtype` says what a missing zero point no longer can."""
+    path = signed_graph(SIGNED["Concat of Q"][1], tmp_path)
+    model = onnx.load(path)
+    model.opset_import[0].version = 21
+    for name in ("left", "right"):
+        quantize, dequantize = find(model, f"{name}/Q"), find(model, f"{name}/DQ")
+        quantize.attribute.append(onnx.helper.make_attribute("output_dtype", onnx.TensorProto.INT8))
+        for node in (quantize, dequantize):
+            node.input.pop()
+    onnx.save(model, path)
+    reference = run_onnx(path, [IMAGE])[0]
+    repaired = repair(ir.load(path))
+    onnx.checker.check_model(ir.to_proto(repaired), full_check=True)
+    assert worst_db(reference, run_onnx(repaired, [IMAGE])[0]) == 999.0
+    assert lint(repaired, "openvino") == ()
 
 
 def test_weights_in_a_file_of_their_own_survive_the_rewrite(tmp_path: Path) -> None:

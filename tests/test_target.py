@@ -90,7 +90,7 @@ def test_every_value_is_read(tmp_path: Path):
         ('placement = "openvino"', "", "the key quant.placement is missing"),
         ('[quant]\nplacement = "openvino"', "quant = 3", "quant is 3; it must be a table: [quant]"),
         ('runtime = "openvino"', 'runtime = "tensorrt"', 'runtime is "tensorrt"; allowed: "openvino"'),
-        ('placement = "openvino"', 'placement = "tensorrt"', 'quant.placement is "tensorrt"; allowed: "openvino"'),
+        ('placement = "openvino"', 'placement = "onnx"', 'quant.placement is "onnx"; allowed: "openvino", "tensorrt"'),
         ('isa = "native"', 'isa = "sse2"', 'isa is "sse2"; allowed: "native", "avx2"'),
         ('isa = "native"', "isa = []", "isa is []; allowed"),
         ("opset = 20", "opset = 20.0", "opset is 20.0; it must be a whole number"),
