@@ -32,21 +32,24 @@ def written(built: Built, path: Path, *, placement: str, bits: int) -> Path:
     return path
 
 
-class Warnings(list[str]):
+class Warnings:
     """Keeps what a build warns of."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
 
     def stage(self, name: str, detail: str) -> None: ...
     def progress(self, what: str, share: float) -> None: ...
     def done(self, result: str, *, reused: bool) -> None: ...
     def warn(self, message: str) -> None:
-        self.append(message)
+        self.messages.append(message)
 
 
 def build(copied: Built, qdq: Path) -> tuple[BuildResult, list[str]]:
     """Everything but the measuring, from the export and the statistics that are there."""
     warnings = Warnings()
     result = pipeline.build(calib=copied.calib, out=copied.folder.parent.parent, qdq=qdq, until="compile", events=warnings)
-    return result, warnings
+    return result, warnings.messages
 
 
 def test_a_signed_file_is_written_in_another_form_and_computes_what_it_says(copied: Built, tmp_path: Path) -> None:

@@ -345,6 +345,18 @@ def test_what_is_quantized_already_is_known() -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_head_may_be_in_float_but_not_by_half(scheme: str) -> None:
+    model = good(scheme)
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((8, 8), np.float32), "float"))
+    rewire("product", 1, "float")(model)
+    assert named(findings(model, scheme)) == {("half-quantized", "product")}
+    rewire("product", 0, "fc2")(model)
+    assert findings(model, scheme) == ()
+    both(rewire("fc2", 0, "fc1"), rewire("fc2", 1, "float"))(model)
+    assert named(findings(model, scheme)) == {("float", "fc2")}, "not the last"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_what_this_package_writes_has_no_finding(scheme: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     graph = Graph()

@@ -115,9 +115,7 @@ def _forms(model: ir.Model, options: _Options) -> Iterator[LintFinding]:
             others = [label(use.node) for use in output.uses() if use.node.op_type != DEQUANTIZE]
             if output.is_graph_output() or others or not output.uses():
                 where = ", ".join(others) or ("the graph's output" if output.is_graph_output() else "nothing")
-                yield _error(
-                    "unpaired", node, f"its codes go to {where}", "a DequantizeLinear directly behind every QuantizeLinear"
-                )
+                yield _error("unpaired", node, f"its codes go to {where}", "a DequantizeLinear directly behind it")
         elif node.op_type == DEQUANTIZE and quantizer(node) is None and not is_constant(node.inputs[0]):
             yield _error("unpaired", node, "it reads neither a Q nor a constant", "a QuantizeLinear directly in front of it")
 
@@ -127,9 +125,7 @@ def _parameters(model: ir.Model, options: _Options) -> Iterator[LintFinding]:
     for node in pairs(model):
         scale, zero = constant(input_of(node, 1)), constant(input_of(node, 2))
         if scale is None or (input_of(node, 2) is not None and zero is None):
-            yield _error(
-                "constant", node, "scale or zero point is computed", "store them as initializers: fixed at calibration"
-            )
+            yield _error("constant", node, "scale or zero point is computed", "initializers: both are fixed at calibration")
             continue
         real = scale.astype(np.float64)
         if not np.issubdtype(scale.dtype, np.floating) and scale.dtype.kind != "V":
@@ -151,9 +147,7 @@ def _per_channel_problem(node: ir.Node, scale: np.ndarray) -> LintFinding | None
     if scale.ndim != 1 or integer(node, "block_size", 0):
         return _error("shape", node, f"the scales have shape {scale.shape}", "one scale, or one for each output channel")
     if not -len(shape) <= axis < len(shape) or shape[axis] != scale.size:
-        return _error(
-            "shape", node, f"{scale.size} scales along axis {axis} of shape {shape}", "one scale for each output channel"
-        )
+        return _error("shape", node, f"{scale.size} scales along axis {axis} of {shape}", "one for each output channel")
     return None
 
 
@@ -180,7 +174,10 @@ def _needed_opset(node: ir.Node) -> int:
 
 
 def _layers(model: ir.Model, options: _Options) -> Iterator[LintFinding]:
-    """Convolutions and products with constant weights are quantized on both sides: with one side they lose and gain nothing."""
+    """Convolutions and products with constant weights are quantized on both sides: with one they lose and gain nothing.
+
+    A head that is wholly in float is left alone: it costs little, and its noise is the logits' own.
+    """
     keeps = _KEEPS_CODES[options.scheme]
     for node in model.graph:
         weight = input_of(node, 1)
@@ -190,7 +187,8 @@ def _layers(model: ir.Model, options: _Options) -> Iterator[LintFinding]:
         sides = has_codes(node.inputs[0], keeps), producer_type(source) == DEQUANTIZE
         if not (sides[1] or is_constant(source)):
             continue  # its weights are computed
-        if sides != (True, True) and not _is_kept(node, options.keep_float):
+        is_head = sides == (False, False) and node.op_type in ("Gemm", "MatMul") and node.outputs[0].is_graph_output()
+        if sides != (True, True) and not is_head and not _is_kept(node, options.keep_float):
             rule, problem = _ONE_SIDE[sides]
             yield _warning(rule, node, f"it runs in float: {problem}", "quantize input and weights, or name it in keep_float")
         if producer_type(weight) == DEQUANTIZE:
@@ -213,9 +211,8 @@ def _weight(node: ir.Node, weight: ir.Value, options: _Options) -> Iterator[Lint
     for half in filter(None, (quantizer(dequantize), dequantize)):
         axis = integer(half, "axis", 1)
         if is_per_channel(half) and rank and axis % rank != wanted:
-            yield _error(
-                "axis", half, f"scales along axis {axis} of the weights of {label(node)}", f"axis {wanted}, its output channels"
-            )
+            problem = f"scales along axis {axis} of the weights of {label(node)}"
+            yield _error("axis", half, problem, f"axis {wanted}, its output channels")
     limit = None if options.weight_bits is None else 2 ** (options.weight_bits - 1)
     if limit is not None and (largest := largest_code(dequantize)) > limit:
         yield _error(
@@ -281,9 +278,8 @@ def _tensorrt_places(model: ir.Model, options: _Options) -> Iterator[LintFinding
             if not _is_kept(node, options.keep_float):
                 yield _warning("float-pool", node, "it runs in float between copies", "Q/DQ on its input")
         elif node.op_type == "Add" and _quantizes_both(node, keeps):
-            yield _warning(
-                "residual", node, "both inputs are quantized: no convolution fuses with it", "Q/DQ on the skip side only"
-            )
+            problem = "both inputs are quantized: no convolution fuses with it"
+            yield _warning("residual", node, problem, "Q/DQ on the skip side only")
 
 
 def _quantizes_both(add: ir.Node, keeps: frozenset[str]) -> bool:

@@ -145,8 +145,8 @@ def main(job: dict[str, Any]) -> None:
     wanted = {"edge-scnet", "nncf", "nvidia-modelopt", "onnxruntime", "openvino", "onnx", "torch", "numpy"}
     packages = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name.lower() in wanted}
     record = {
-        "seconds": ended - begun, "cpu_seconds": cpu, "import_seconds": imported - started, "peak_bytes": status("VmHWM"), "imported_bytes": before,
-        "load_average": os.getloadavg()[0], "versions": packages,
+        "seconds": ended - begun, "cpu_seconds": cpu, "import_seconds": imported - started, "imported_bytes": before,
+        "peak_bytes": status("VmHWM"), "load_average": os.getloadavg()[0], "versions": packages,
     }  # fmt: skip
     Path(job["record"]).write_text(json.dumps(record))
 
