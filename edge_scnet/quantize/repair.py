@@ -1,9 +1,9 @@
 """Writes what OpenVINO would miscompile in another form that means the same; `miscompiled.py` finds the places.
 
-Both rewrites are exact and cost no time (AVX2 and AVX512-VNNI): int8 codes become uint8 with the zero point raised by 128,
-bit for bit the same values; an average pool becomes a depthwise convolution with weights of code 1 and scale 1 / (kernel
-size), the same sum in another order. FakeQuantize in real ranges, which also avoids the first fault, is not exact where a
-Concat joins unequal scales: OpenVINO then gives all of them the widest range.
+Both rewrites are exact and cost no time (AVX2, one thread: 3.6 against 3.7 ms, 2.68 against 2.66): int8 codes become uint8
+with the zero point raised by 128, bit for bit the same values; an average pool becomes a depthwise convolution with weights
+of code 1 and scale 1 / (kernel size), the same sum in another order. FakeQuantize in real ranges, which also avoids the first
+fault, is not exact where a Concat joins unequal scales: OpenVINO then gives all of them the widest range (43 dB, not 134).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def repair(model: ir.Model) -> ir.Model:
     signed = set(signed_quantizers(copy))
     if padded_pools(copy):  # these become zero point 0, with which no pool is wrong
         signed |= {node for node in pairs(copy) if node.op_type == QUANTIZE and _has_lowest_zero_point(node)}
-    for quantize in signed:
+    for quantize in [node for node in copy.graph if node in signed]:
         _write_unsigned(copy.graph, quantize)
     for pool in padded_pools(copy):
         _write_convolution(copy.graph, pool)
-    for name in [name for name, value in copy.graph.initializers.items() if not value.uses()]:
+    for name in [name for name, value in copy.graph.initializers.items() if not (value.uses() or value.is_graph_output())]:
         del copy.graph.initializers[name]
     return copy
 
