@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_scnet.target import QuantScheme
 
 # Second moments of the layers that are worked on at a time; the images are run once more for every such share.
-_MOMENTS_BYTES = 192_000_000
+_MOMENTS_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
