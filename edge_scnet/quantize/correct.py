@@ -150,7 +150,7 @@ def _shares(layers: Sequence[_Layer]) -> Iterator[list[_Layer]]:
     share: list[_Layer] = []
     held = 0
     for layer in layers:
-        needed = layer.inputs**2 * 8 * layer.window.groups if layer.compensate else 0
+        needed = layer.inputs**2 * 4 * layer.window.groups if layer.compensate else 0
         if share and held + needed > _MOMENTS_BYTES:
             yield share
             share, held = [], 0

@@ -37,7 +37,7 @@ class Moments:
     def __init__(self, inputs_per_group: int, groups: int, *, products: bool) -> None:
         self.count = 0
         self.total = np.zeros((groups, inputs_per_group))
-        self._products = np.zeros((groups, inputs_per_group, inputs_per_group)) if products else None
+        self._products = np.zeros((groups, inputs_per_group, inputs_per_group), np.float32) if products else None
         self._waiting: list[np.ndarray] = []
 
     def add(self, found: np.ndarray) -> None:
@@ -65,7 +65,7 @@ class Moments:
         self._multiply()
         assert self._products is not None
         mean = self.mean()
-        found: np.ndarray = self._products / self.count - mean[:, :, None] * mean[:, None, :]
+        found: np.ndarray = self._products.astype(np.float64) / self.count - mean[:, :, None] * mean[:, None, :]
         return found
 
 
@@ -103,15 +103,19 @@ def round_weights(weights: np.ndarray, scales: np.ndarray, covariance: np.ndarra
     order = np.argsort(-np.diag(damped), kind="stable")
     inverse = np.linalg.inv(damped[np.ix_(order, order)])
     upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
-    left = weights[:, order].astype(np.float64)
-    codes = np.empty(weights.shape, np.int8)
+    # inputs x outputs, so that what belongs to one input lies together
+    left = np.ascontiguousarray(weights.T[order], dtype=np.float64)
+    chosen = np.empty(left.shape, np.int8)
     for start in range(0, inputs, _BLOCK):
         stop = min(start + _BLOCK, inputs)
-        errors = np.empty((weights.shape[0], stop - start))
+        errors = np.empty((stop - start, left.shape[1]))
         for j in range(start, stop):
-            column = np.clip(np.rint(left[:, j] / scales), -largest, largest)
-            codes[:, order[j]] = column
-            errors[:, j - start] = (left[:, j] - column * scales) / upper[j, j]
-            left[:, j + 1 : stop] -= errors[:, j - start, None] * upper[j, j + 1 : stop]
-        left[:, stop:] -= errors @ upper[start:stop, stop:]
+            row = np.rint(left[j] / scales)
+            np.clip(row, -largest, largest, out=row)
+            chosen[j] = row
+            errors[j - start] = (left[j] - row * scales) / upper[j, j]
+            left[j + 1 : stop] -= upper[j, j + 1 : stop, None] * errors[j - start]
+        left[stop:] -= upper[start:stop, stop:].T @ errors
+    codes = np.empty(weights.shape, np.int8)
+    codes[:, order] = chosen.T
     return codes
