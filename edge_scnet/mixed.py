@@ -30,7 +30,7 @@ def run(plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float,
     samples, target = plan.calibration, plan.target
     assert samples is not None
     bits = environment.weight_bits(plan.floor)
-    events.stage("sensitivity", f"modules of {plan.source.spec.name} in float, one by one")
+    events.stage("modules", f"the noise of each module of {plan.source.spec.name} alone")
     parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, RANGES)}
     settings = stage_settings(
         "compile", scheme=asdict(target.quant), weight_bits=bits, threads=target.threads, samples=samples.hash,
@@ -44,7 +44,7 @@ def run(plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float,
     )  # fmt: skip
     reused = state.sensitivities is not None
     spread = np.linspace(0, len(images) - 1, min(_NOISE_IMAGES, len(images))).astype(int)
-    modules = search.sensitivities_of(prepared, images[spread], state, progress=lambda share: events.progress("modules", share))
+    modules = search.sensitivities_of(prepared, images[spread], state, progress=lambda share: events.progress("noise", share))
     events.done(f"{len(modules.modules)} modules; {-10 * np.log10(modules.noise or 1e-30):.1f} dB all in INT8", reused=reused)
     if limit is None:
         return SearchResult(sensitivities=modules, candidates=(), chosen=None, seconds=0.0, finished=True)

@@ -109,6 +109,14 @@ FIXED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], tuple[str, .
         [conv("input", "w1", "a"), node("Add", ["a", "input"], "r"), conv("r", "w2", "b")],
         weights("w1", "w2"), (),
     ),
+    "a bias that is computed": (
+        [
+            node("Identity", ["w1_b"], "bias"),
+            helper.make_node("Conv", ["input", "w1", "bias"], ["a"], name="a", pads=[1] * 4),
+            RELU, conv("r", "w2", "b"),
+        ],
+        weights("w1", "w2"), (),
+    ),
     "reshaped": (
         [conv("input", "w1", "a"), node("Reshape", ["a", "shape"], "r"), conv("r", "w2", "b")],
         weights("w1", "w2") | {"shape": np.array([1, 4, 4, 16])}, (),

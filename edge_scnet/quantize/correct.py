@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,10 +134,7 @@ def _layers(model: ir.Model, sites: Sequence[WeightSite], scheme: QuantScheme | 
             break
         if users[(layer.site.tensor, layer.site.axis)] == 1:
             chosen.add(layer.site.node)
-    return [
-        _Layer(site=a.site, source=a.source, weights=a.weights, window=a.window, compensate=a.site.node in chosen)
-        for a in layers
-    ]
+    return [replace(layer, compensate=layer.site.node in chosen) for layer in layers]
 
 
 def _gflop(layer: _Layer, images: int) -> float:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.optional import require
-from edge_scnet.quantize.graph import channels_of, is_spatial_mean, output_axis, weight_columns, weight_of
+from edge_scnet.quantize.graph import add_initializer, channels_of, is_spatial_mean, output_axis, weight_columns, weight_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -94,7 +93,6 @@ def equalize(model: ir.Model, factor_of: Mapping[str, np.ndarray]) -> ir.Model:
 
     Weights that several nodes share become one weight a node where their factors differ.
     """
-    ir_module = require("onnx_ir", extra="quantize")
     result = model.clone()
     for node in result.graph:
         found = weight_of(node)
@@ -109,8 +107,9 @@ def equalize(model: ir.Model, factor_of: Mapping[str, np.ndarray]) -> ir.Model:
             weights *= weight_columns(node, into.astype(np.float64))
         if out_of is not None:
             weights /= _per_output(node, out_of, weights.ndim)
-            _replace_bias(ir_module, result.graph, node, out_of)
-        _replace(ir_module, result.graph, node, 1, weights.astype(np.float32))
+            if len(node.inputs) > 2 and node.inputs[2] is not None and node.inputs[2].const_value is not None:
+                _replace(result.graph, node, 2, node.inputs[2].const_value.numpy() / out_of)
+        _replace(result.graph, node, 1, weights)
     for name in [name for name, value in result.graph.initializers.items() if not value.uses()]:
         del result.graph.initializers[name]
     return result
@@ -122,22 +121,18 @@ def _per_output(node: ir.Node, factor: np.ndarray, rank: int) -> np.ndarray:
     return factor.astype(np.float64).reshape([-1 if i == axis else 1 for i in range(rank)])
 
 
-def _replace_bias(ir_module: object, graph: ir.Graph, node: ir.Node, factor: np.ndarray) -> None:
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    if bias is not None and bias.const_value is not None:
-        _replace(ir_module, graph, node, 2, (bias.const_value.numpy() / factor.reshape(-1)).astype(np.float32))
-
-
-def _replace(ir_module: object, graph: ir.Graph, node: ir.Node, index: int, array: np.ndarray) -> None:
+def _replace(graph: ir.Graph, node: ir.Node, index: int, array: np.ndarray) -> None:
     old = node.inputs[index]
     assert old is not None
     name = f"{old.name}" if len(tuple(old.uses())) == 1 else f"{old.name}@{node.name}"
-    tensor = ir_module.tensor(array, name=name)  # type: ignore[attr-defined]
-    value = ir_module.Value(name=name, const_value=tensor, shape=tensor.shape, type=ir_module.TensorType(tensor.dtype))  # type: ignore[attr-defined]
-    node.replace_input_with(index, value)
     if name == old.name:
         del graph.initializers[name]
-    graph.register_initializer(value)
+    node.replace_input_with(index, add_initializer(graph, name, array.astype(np.float32)))
+
+
+def _constant_bias(node: ir.Node) -> bool:
+    """Whether a layer's bias can take a factor: there is none, or it is stored."""
+    return len(node.inputs) < 3 or node.inputs[2] is None or node.inputs[2].const_value is not None
 
 
 def _tie(model: ir.Model) -> tuple[dict[str, np.ndarray], _Classes]:
@@ -156,7 +151,7 @@ def _tie(model: ir.Model) -> tuple[dict[str, np.ndarray], _Classes]:
             elif channels:
                 if tied is not None:
                     classes.fix(tied)
-                ids[str(value.name)] = classes.new(channels, fixed=weight_of(node) is None)
+                ids[str(value.name)] = classes.new(channels, fixed=weight_of(node) is None or not _constant_bias(node))
     for value in model.graph.outputs:
         if value.name in ids:
             classes.fix(ids[value.name])

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_scnet.optional import require
+
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+COMPUTE_OPS = ("Conv", "Gemm")
 
 
 def passes_scale(node: ir.Node) -> bool:
@@ -39,7 +43,7 @@ def channels_of(value: ir.Value) -> int:
 
 def weight_of(node: ir.Node) -> np.ndarray | None:
     """The constant weights of a Conv or Gemm that reads a computed tensor."""
-    if node.op_type not in ("Conv", "Gemm") or len(node.inputs) < 2:
+    if node.op_type not in COMPUTE_OPS or len(node.inputs) < 2:
         return None
     data, weight = node.inputs[:2]
     if data is None or weight is None or data.is_initializer() or producer_type(data) == "Constant":
@@ -72,3 +76,12 @@ def is_spatial_mean(node: ir.Node) -> bool:
         return False
     axes = node.inputs[1].const_value
     return axes is not None and sorted(int(axis) % 4 for axis in axes.numpy()) == [2, 3]
+
+
+def add_initializer(graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:
+    """A new constant of the graph."""
+    module = require("onnx_ir", extra="quantize")
+    tensor = module.tensor(np.asarray(array), name=name)
+    value: ir.Value = module.Value(name=name, const_value=tensor, shape=tensor.shape, type=module.TensorType(tensor.dtype))
+    graph.register_initializer(value)
+    return value

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edge_scnet.errors import TargetError
 from edge_scnet.quantize.graph import (
+    COMPUTE_OPS,
     is_spatial_mean,
     output_axis,
     pads_average_with_zeros,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from edge_scnet.target import QuantScheme
 
-COMPUTE_OPS = ("Conv", "Gemm")
 # A classifier this small stays in float: on scnet20 it takes 640 of 31 M multiply-adds, and its input's rounding alone was
 # 12 % of the noise at the logits. With more weights reading them costs time (2,048 x 1,000: 6 MB less in INT8).
 _SMALL_HEAD_WEIGHTS = 1 << 16

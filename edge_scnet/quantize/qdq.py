@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_scnet.optional import require
 from edge_scnet.quantize.correct import QuantizedLayer
+from edge_scnet.quantize.graph import add_initializer
 from edge_scnet.quantize.placement import Placement
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ def write_qdq(model: ir.Model, placement: Placement, layers: Sequence[QuantizedL
     nodes = {node.name: node for node in graph}
     for activation in placement.activations:
         value = values[activation.tensor]
-        scale = _constant(graph, f"{activation.tensor}_scale", np.float32(activation.params.scale))
+        scale = add_initializer(graph, f"{activation.tensor}_scale", np.float32(activation.params.scale))
         zero_point = np.array(activation.params.zero_point, activation.params.dtype)
-        zero = _constant(graph, f"{activation.tensor}_zero_point", zero_point)
+        zero = add_initializer(graph, f"{activation.tensor}_zero_point", zero_point)
         quantize = ir_module.node("QuantizeLinear", [value, scale, zero], name=f"{activation.tensor}/Q")
         dequantize = ir_module.node("DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{activation.tensor}/DQ")
         quantize.outputs[0].name, dequantize.outputs[0].name = f"{activation.tensor}_q", f"{activation.tensor}_dq"
@@ -67,9 +68,9 @@ def _weight_constants(graph: ir.Graph, layer: QuantizedLayer) -> list[ir.Value]:
     site = layer.site
     name = f"{site.tensor}_axis{site.axis}" if site.axis else site.tensor
     return [
-        _constant(graph, f"{name}_int8", layer.codes),
-        _constant(graph, f"{name}_scale", layer.scales),
-        _constant(graph, f"{name}_zero_point", np.zeros(layer.scales.shape, np.int8)),
+        add_initializer(graph, f"{name}_int8", layer.codes),
+        add_initializer(graph, f"{name}_scale", layer.scales),
+        add_initializer(graph, f"{name}_zero_point", np.zeros(layer.scales.shape, np.int8)),
     ]
 
 
@@ -78,15 +79,7 @@ def _shift_bias(graph: ir.Graph, node: ir.Node, shift: np.ndarray) -> None:
     if bias is None:
         if len(node.inputs) == 2:
             node.resize_inputs(3)
-        node.replace_input_with(2, _constant(graph, f"{node.name}/bias_corrected", shift))
+        node.replace_input_with(2, add_initializer(graph, f"{node.name}/bias_corrected", shift))
     elif bias.const_value is not None:
         corrected = (bias.const_value.numpy() + shift).astype(np.float32)
-        node.replace_input_with(2, _constant(graph, f"{node.name}/bias_corrected", corrected))
-
-
-def _constant(graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:
-    module = require("onnx_ir", extra="quantize")
-    tensor = module.tensor(np.asarray(array), name=name)
-    value: ir.Value = module.Value(name=name, const_value=tensor, shape=tensor.shape, type=module.TensorType(tensor.dtype))
-    graph.register_initializer(value)
-    return value
+        node.replace_input_with(2, add_initializer(graph, f"{node.name}/bias_corrected", corrected))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.optional import require
+from edge_scnet.quantize.graph import add_initializer
 from edge_scnet.quantize.miscompiled import padded_pools, signed_quantizers
 from edge_scnet.quantize.pairs import QUANTIZE, constant, dequantizers, input_of, integer, is_weight, pairs
 
@@ -55,7 +56,7 @@ def _write_unsigned(graph: ir.Graph, quantize: ir.Node) -> None:
         raised = np.zeros(() if scale is None else scale.shape, np.int16) if zero is None else zero.astype(np.int16)
         node.resize_inputs(3)
         node.replace_input_with(
-            2, _initializer(graph, f"repair/{node.outputs[0].name}/zero_point", (raised + 128).astype(np.uint8))
+            2, add_initializer(graph, f"repair/{node.outputs[0].name}/zero_point", (raised + 128).astype(np.uint8))
         )
         node.attributes.pop("output_dtype", None)
     quantize.outputs[0].type = module.TensorType(module.DataType.UINT8)
@@ -69,9 +70,9 @@ def _write_convolution(graph: ir.Graph, pool: ir.Node) -> None:
         return
     size = pool.attributes["kernel_shape"].as_ints()
     weights = (
-        _initializer(graph, f"repair/{output.name}/ones", np.ones((channels, 1, *size), np.int8)),
-        _initializer(graph, f"repair/{output.name}/scale", np.float32(1 / np.prod(size))),
-        _initializer(graph, f"repair/{output.name}/zero_point", np.int8(0)),
+        add_initializer(graph, f"repair/{output.name}/ones", np.ones((channels, 1, *size), np.int8)),
+        add_initializer(graph, f"repair/{output.name}/scale", np.float32(1 / np.prod(size))),
+        add_initializer(graph, f"repair/{output.name}/zero_point", np.int8(0)),
     )
     dequantize = module.node("DequantizeLinear", weights, name=f"repair/{output.name}/DQ")
     kept = {name: pool.attributes[name] for name in _CONVOLUTION_ATTRIBUTES if name in pool.attributes}
@@ -89,11 +90,3 @@ def _channels(data: ir.Value | None) -> int:
     """Of a float32 tensor, where they are known; else 0."""
     shape = None if data is None or data.dtype is None or data.dtype.name != "FLOAT" else data.shape
     return shape[1] if shape is not None and len(shape) > 1 and isinstance(shape[1], int) else 0
-
-
-def _initializer(graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:
-    module = require("onnx_ir", extra="quantize")
-    tensor = module.tensor(np.asarray(array), name=name)
-    value: ir.Value = module.Value(name=name, const_value=tensor, shape=tensor.shape, type=module.TensorType(tensor.dtype))
-    graph.register_initializer(value)
-    return value
