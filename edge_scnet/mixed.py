@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
@@ -12,6 +13,8 @@ from edge_scnet import artifact, dataset, environment, search
 from edge_scnet.artifact import Manifest
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.engines import FLOAT_ONNX, RANGES, Events
+from edge_scnet.errors import DataError
+from edge_scnet.metrics import Z_ONE_SIDED_95, paired_difference_interval
 from edge_scnet.optional import installed, require
 from edge_scnet.quantize import calibrate, recipe
 from edge_scnet.search import Limit, SearchResult
@@ -74,6 +77,26 @@ def run(plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float,
         events.warn(f"{PICTURE} is not drawn: pip install 'edge-scnet[report]'")
     events.done(_words(result), reused=False)
     return result
+
+
+def check_provable(images: int, limit: Limit) -> None:
+    """Refuses a limit of the drop that so many images cannot show to be kept, even where no class changes.
+
+    Raises:
+        DataError: names how many are needed.
+    """
+    if limit.max_drop_pp is None:
+        return
+    provable = 100.0 * paired_difference_interval(0, 0, images, z=Z_ONE_SIDED_95)[1]
+    if provable > limit.max_drop_pp:
+        needed = (
+            f"about {math.ceil(images * provable / limit.max_drop_pp):,}" if limit.max_drop_pp else "no number is enough for 0"
+        )
+        raise DataError(
+            f"{images:,} calibration images show a drop of at most {provable:.2f} pp where no class changes: a search cannot "
+            f"prove {limit.max_drop_pp:g} pp with them; needed: {needed}",
+            hint="raise quant.samples in the target and give more images, or limit the SQNR: edge-scnet sensitivity --gain 3",
+        )
 
 
 def with_float(target: TargetSpec, names: Sequence[str]) -> TargetSpec:

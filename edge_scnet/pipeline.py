@@ -83,10 +83,13 @@ def build(
         skip_bad=skip_bad, ignore_labels=ignore_labels, until=until, qdq=Path(qdq) if qdq else None,
     )  # fmt: skip
     plan = _plan(request, events)
+    judged_by = with_max_drop(plan.target, max_drop_pp)
+    limit = Limit(max_drop_pp=judged_by.gates.max_drop_pp)
+    if search_seconds is not None and plan.calibration is not None:
+        mixed.check_provable(len(plan.calibration), limit)
     manifest, spent = _run_stages(plan, _manifest(plan, request), until, events)
     if until != "profile":
         return BuildResult(folder=plan.folder, manifest=manifest, report=None, exit_code=0)
-    judged_by = with_max_drop(plan.target, max_drop_pp)
 
     def judge() -> BuildResult:
         report, code = measure_and_judge(
@@ -102,7 +105,6 @@ def build(
         or result.exit_code not in (gate.ACCURACY_EXIT_CODE, gate.INCONCLUSIVE_EXIT_CODE)
     ):
         return result
-    limit = Limit(max_drop_pp=judged_by.gates.max_drop_pp)
     found = mixed.run(plan, manifest, limit=limit, budget_s=search_seconds, events=events)
     if found.chosen is None or not found.chosen.keep_float:
         events.warn(
@@ -144,6 +146,8 @@ def sensitivity(
         options=model_options or zoo.ModelOptions(), batch=None, skip_bad=skip_bad, ignore_labels=False, until="quantize",
     )  # fmt: skip
     plan = _plan(request, events)
+    if limit is not None and plan.calibration is not None:
+        mixed.check_provable(len(plan.calibration), limit)
     manifest, _ = _run_stages(plan, _manifest(plan, request), "quantize", events)
     return mixed.run(plan, manifest, limit=limit, budget_s=budget_seconds, events=events)
 

@@ -387,7 +387,15 @@ def children_of(pid: int) -> list[int]:
 def interrupt(arguments: tuple[object, ...], log: Path, ready: Callable[[str, int], bool]) -> tuple[Outcome, list[int]]:
     """Sends SIGINT as soon as `ready(stderr so far, pid)`; the outcome, and the children there were."""
     command = [sys.executable, "-c", "from edge_scnet.cli import main; main()", *map(str, arguments)]
-    with log.open("w") as stderr, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+
+    def heed() -> None:
+        # a job that a shell started in the background ignores SIGINT, and so would its children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, preexec_fn=heed) as process,
+    ):
         end = time.monotonic() + 60
         while not ready(log.read_text(), process.pid):
             assert process.poll() is None and time.monotonic() < end, log.read_text()
