@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +160,8 @@ def test_the_command_measures_engines_and_prints_the_lines_for_a_target(
         '[quant]\nplacement = "openvino"\nrounding = "nearest"\n'
         'keep_float = ["layer1.*", "layer2.*", "layer3.0.*", "layer3.1.conv1_*", "layer3.1.k1.*"]\n'
     )
+    # the same export and statistics, for another target
+    shutil.copytree(built.folder, tmp_path / zoo.DEFAULT_MODEL / "quick")
     arguments = ["sensitivity", "--target", str(target), "--calib", str(built.calib), "--out", str(tmp_path)]
     plain = invoke(*arguments)
     assert plain.code == 0 and "of the noise" in plain.stdout and "layer3.1.conv3" in plain.stdout
@@ -199,7 +202,7 @@ def test_a_drop_that_the_images_cannot_show_is_refused_before_anything_runs(
 
 
 def test_a_build_that_misses_its_limit_is_searched_and_built_anew(
-    built: Built, invoke: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copied: Built, invoke: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the images of this test are too few to show a real drop: the search is given what it would have found
     from edge_scnet import mixed
@@ -212,7 +215,7 @@ def test_a_build_that_misses_its_limit_is_searched_and_built_anew(
     monkeypatch.setattr(mixed, "run", lambda *_, **__: found)
     monkeypatch.setattr(mixed, "check_provable", lambda *_: None)
     outcome = invoke(
-        "build", "--calib", built.calib, "--eval", built.evaluation, "--out", tmp_path, "--seconds", "0.1",
+        "build", "--calib", copied.calib, "--eval", copied.evaluation, "--out", copied.folder.parents[1], "--seconds", "0.1",
         "--max-drop", "0.01", "--search", "5", "--json",
     )  # fmt: skip
     assert outcome.code in (10, 13), outcome.stderr
