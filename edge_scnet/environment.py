@@ -8,6 +8,8 @@ provide it or a higher one.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import hashlib
 import json
 import os
@@ -105,8 +107,8 @@ def collect() -> Environment:
     return Environment(
         architecture=platform.machine(),
         cpu_model=_cpu_model(info),
-        cores=_cores(),
-        cpu_quota_cores=_cpu_quota_cores(),
+        cores=usable_cores(),
+        cpu_quota_cores=_cpu_quotausable_cores(),
         memory_bytes=_memory_bytes(),
         features=tuple(name for name in _FEATURES if name in flags),
         virtual="hypervisor" in flags,
@@ -250,11 +252,11 @@ def _cpu_model(info: dict[str, str]) -> str:
     return platform.processor() or platform.machine() or "unknown"
 
 
-def _cores() -> int:
+def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _cpu_quota_cores() -> float | None:
+def _cpu_quotausable_cores() -> float | None:
     if text := _read("/sys/fs/cgroup/cpu.max"):  # "200000 100000" or "max 100000"
         quota, _, period = text.partition(" ")
     else:
@@ -285,6 +287,17 @@ def available_memory_bytes() -> int | None:
     if limit and used and limit.isdecimal() and used.isdecimal():
         free.append(int(limit) - int(used))
     return min(free, default=None)
+
+
+def return_freed_memory() -> None:
+    """Collects dropped graphs, whose values refer to each other, and gives back to the system what the C library keeps.
+
+    Graphs and sessions that come one after the other otherwise add up. Outside glibc, which has malloc_trim, only the first.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _jetson_model() -> str | None:

@@ -291,19 +291,14 @@ def _quantize_here(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         events.done(_quantize_words(known), reused=True)
         return manifest
     ir = require("onnx_ir", extra="quantize")
-    model = ir.load(plan.folder / FLOAT_ONNX)
-    ranges = calibrate.load_ranges(plan.folder / RANGES)
-    result = recipe.quantize_model(
-        model,
-        ranges,
-        scheme,
-        weight_bits=bits,
-        images=pilot_images(plan),
-        progress=lambda share: events.progress("layers", share),
-    )
+    prepared = recipe.prepare(
+        ir.load(plan.folder / FLOAT_ONNX), calibrate.load_ranges(plan.folder / RANGES), scheme, weight_bits=bits,
+        images=pilot_images(plan), progress=lambda share: events.progress("layers", share),
+    )  # fmt: skip
+    result = recipe.assemble(prepared)
     placed = result.placement
     export.save(result.model, plan.folder / QDQ_ONNX)
-    convolutions = [str(node.name) for node in model.graph if node.op_type == "Conv"]
+    convolutions = [str(node.name) for node in prepared.model.graph if node.op_type == "Conv"]
     _check_coverage(plan, convolutions, placed.int8_nodes, events)
     entry = _record(
         plan, QDQ_ONNX, kind="onnx", stage="quantize", key=key, parents=parents, precision="int8", weight_bits=bits,

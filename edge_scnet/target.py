@@ -61,7 +61,7 @@ class QuantScheme:
     equalization: Annotated[float, Range(0, 1)] = 0.75  # strength of cross-layer equalisation; 0: none
     rounding: Literal["nearest", "compensated"] = "compensated"  # of weights
     rounding_gflop: Annotated[float, Range(0, 1e9)] = (
-        400.0  # work that compensated rounding may take, the cheapest layers first
+        300.0  # work that compensated rounding may take, the cheapest layers first
     )
     bias_correction: bool = True
     samples: Annotated[int, Range(100, 1_000_000)] = 1024  # calibration images used at most

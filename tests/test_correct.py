@@ -230,7 +230,7 @@ def quantized(built: Built, scheme: QuantScheme, bits: int = 7) -> tuple[recipe.
         equalization=scheme.equalization,
     )  # fmt: skip
     model = ir.load(built.folder / "model.onnx")
-    result = recipe.quantize_model(model, found, scheme, weight_bits=bits, images=pilot)
+    result = recipe.assemble(recipe.prepare(model, found, scheme, weight_bits=bits, images=pilot))
     evaluation = dataset.open_samples(built.evaluation, model=spec, role="evaluation")
     batches = np.split(dataset.load(evaluation, spec, range(200)), 200)
     reference = np.concatenate([outputs[0] for outputs in simulate.run_onnx(model, batches)])
@@ -261,7 +261,7 @@ def test_bias_correction_takes_out_the_mean_error_of_a_depthwise_layer(tmp_path:
     found = calibrate.calibrate(path, [IMAGES], expected_images=4, samples_hash="x")
 
     def shift(scheme: QuantScheme) -> float:
-        result = recipe.quantize_model(model, found, scheme, weight_bits=7, images=IMAGES)
+        result = recipe.assemble(recipe.prepare(model, found, scheme, weight_bits=7, images=IMAGES))
         for graph_ in (model.graph, result.model.graph):
             value = next(v for n in graph_ for v in n.outputs if v.name == "b")
             if value not in graph_.outputs:
@@ -282,7 +282,9 @@ def test_a_layer_without_bias_gets_one_where_there_is_an_error_to_correct(tmp_pa
     path = tmp_path / "m.onnx"
     ir.save(model, path)
     found = calibrate.calibrate(path, [IMAGES], expected_images=4, samples_hash="x")
-    written = recipe.quantize_model(model, found, replace(PLAIN, bias_correction=True), weight_bits=7, images=IMAGES).model
+    written = recipe.assemble(
+        recipe.prepare(model, found, replace(PLAIN, bias_correction=True), weight_bits=7, images=IMAGES)
+    ).model
     first = next(n for n in written.graph if n.name == "a")
     assert len(first.inputs) == 3 and first.inputs[2] is not None and first.inputs[2].is_initializer()
     onnx.checker.check_model(ir.serde.serialize_model(written), full_check=True)

@@ -27,7 +27,9 @@ def written(built: Built, path: Path, *, placement: str, bits: int) -> Path:
         built.folder / "model.onnx", [dataset.load(samples, spec)], expected_images=len(samples), samples_hash="x"
     )
     model = ir.load(built.folder / "model.onnx")
-    result = recipe.quantize_model(model, found, scheme, weight_bits=bits, images=np.zeros((0, 1, 28, 28), np.float32))
+    result = recipe.assemble(
+        recipe.prepare(model, found, scheme, weight_bits=bits, images=np.zeros((0, 1, 28, 28), np.float32))
+    )
     ir.save(result.model, path)
     return path
 

@@ -370,12 +370,14 @@ def test_what_this_package_writes_has_no_finding(scheme: str, tmp_path: Path) ->
     images = rng.standard_normal((8, 8, 16, 16)).astype(np.float32)
     ranges = calibrate.calibrate(path, [images], expected_images=8, samples_hash="x")
     for bits in (7, 8):
-        written = recipe.quantize_model(
-            ir.load(path),
-            ranges,
-            QuantScheme(placement=scheme),
-            weight_bits=bits,
-            images=images,  # type: ignore[arg-type]
+        written = recipe.assemble(
+            recipe.prepare(
+                ir.load(path),
+                ranges,
+                QuantScheme(placement=scheme),
+                weight_bits=bits,
+                images=images,  # type: ignore[arg-type]
+            )
         ).model
         assert is_quantized(written) and lint(written, scheme, weight_bits=bits, max_opset=20) == ()  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 from edge_scnet import dataset, export, simulate, zoo
 from edge_scnet.errors import ArtifactError, DataError, StorageError, TargetError
 from edge_scnet.metrics import sqnr_db
-from edge_scnet.quantize import calibrate, correct, equalize, lint, placement, qdq, ranges, recipe, statistics
+from edge_scnet.quantize import calibrate, correct, equalize, lint, placement, qdq, ranges, recipe, statistics, summary
 from edge_scnet.target import QuantScheme
 from tests.conftest import Built
 
@@ -97,10 +97,10 @@ def test_calibration_is_the_same_for_every_batch_size_and_order(built: Built) ->
 
 
 def test_the_histogram_counts_a_fixed_part_of_large_tensors_and_the_extremes_of_all() -> None:
-    values = np.linspace(-1, 1, 10 * calibrate.SAMPLED_ELEMENTS, dtype=np.float32)
+    values = np.linspace(-1, 1, 10 * summary.SAMPLED_ELEMENTS, dtype=np.float32)
     values[1] = 9.0  # between two counted positions
     stats = stats_of(values)
-    assert calibrate.SAMPLED_ELEMENTS // 2 < stats.elements <= calibrate.SAMPLED_ELEMENTS
+    assert summary.SAMPLED_ELEMENTS // 2 < stats.elements <= summary.SAMPLED_ELEMENTS
     assert (stats.minimum, stats.maximum) == (-1.0, 9.0)
     low, high = ranges.percentile(stats, 50.0)
     assert (low, high) == (pytest.approx(-0.5, abs=0.01), pytest.approx(0.5, abs=0.01))
@@ -356,6 +356,27 @@ def test_graphs_that_users_bring(name: str, batch: int, tmp_path: Path) -> None:
     assert len(result.int8_nodes) == 2
 
 
+@pytest.mark.parametrize("opset", [17, 21])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_summaries_from_inside_the_graph_are_those_of_the_arrays(opset: int, batch: int) -> None:
+    nodes = [A, conv("a", "w2", "b"), helper.make_node("Flatten", ["b"], ["f"], name="f")]
+    proto = graph_of(nodes, W, (batch, 4, 40, 40))
+    proto.opset_import[0].version = opset
+    model = ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(proto))
+    names = [str(model.graph.inputs[0].name), "a", "b", "f"]
+    images = np.random.default_rng(1).standard_normal((4, 4, 40, 40)).astype(np.float32)
+    inside = list(summary.Summarizer(model, names).run([images]))
+    arrays = list(simulate.Observer(model, names).run([images]))
+    assert len(inside) == len(arrays) == 4
+    for found, values in zip(inside, arrays, strict=True):
+        for name in names:
+            wanted = summary.summarize(values[name])
+            np.testing.assert_array_equal(found[name].low, wanted.low)
+            np.testing.assert_array_equal(found[name].high, wanted.high)
+            np.testing.assert_array_equal(found[name].sample, wanted.sample)
+            assert found[name].finite
+
+
 def test_a_larger_static_batch_gives_the_statistics_of_the_images_alone(tmp_path: Path) -> None:
     images = np.random.default_rng(1).standard_normal((8, 4, 8, 8)).astype(np.float32)
     found = []
@@ -519,8 +540,10 @@ def test_tensorrt_scheme_writes_a_graph_that_is_close_to_float(built: Built) -> 
     samples = dataset.open_samples(built.evaluation, model=spec, role="evaluation")
     batches = np.split(dataset.load(samples, spec, range(32)), 32)
     model = ir.load(built.folder / "model.onnx")
-    result = recipe.quantize_model(
-        model, calibrate.load_ranges(built.folder / "ranges.npz"), TENSORRT, weight_bits=8, images=np.concatenate(batches)
+    result = recipe.assemble(
+        recipe.prepare(
+            model, calibrate.load_ranges(built.folder / "ranges.npz"), TENSORRT, weight_bits=8, images=np.concatenate(batches)
+        )
     )
     assert lint.lint(result.model, "tensorrt", keep_float=["fc"]) == ()
     onnx.checker.check_model(ir.serde.serialize_model(result.model), full_check=True)
@@ -546,7 +569,7 @@ def test_a_small_classifier_stays_in_float_and_a_large_one_does_not(tmp_path: Pa
 
 def test_quantizing_a_quantized_graph_is_refused(built: Built) -> None:
     with pytest.raises(ArtifactError, match="holds Q/DQ already"):
-        recipe.quantize_model(
+        recipe.assemble(recipe.prepare(
             ir.load(built.folder / "model.qdq.onnx"), calibrate.load_ranges(built.folder / "ranges.npz"), FAST, weight_bits=8,
             images=NO_IMAGES,
-        )  # fmt: skip
+        ))  # fmt: skip

@@ -4,9 +4,8 @@ Owns the histogram and its file. Knows nothing of thresholds, schemes or targets
 
 The result depends on the set of images only, exactly, not on order or chunking: a graph of batch 1 sees them one at a time
 (a runtime's sums may depend on the batch), bins lie on a grid of power-of-two width anchored at zero that doubles as the range
-grows, so that merging two bins is exact. Minimum and maximum are those of all values; the histogram counts at most
-SAMPLED_ELEMENTS of them per tensor and image, at fixed positions, for reading all 21 million values of an image costs
-SCNet-50 more time than computing them.
+grows, so that merging two bins is exact. Minimum and maximum are those of all values; the histogram counts a sample of them
+at fixed positions, for reading all 21 million values of an image costs SCNet-50 more time than computing them (`summary.py`).
 """
 
 from __future__ import annotations
@@ -16,32 +15,30 @@ import math
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_scnet.artifact import sha256_file, write_atomic
-from edge_scnet.environment import available_memory_bytes
+from edge_scnet.environment import available_memory_bytes, return_freed_memory, usable_cores
 from edge_scnet.errors import ArtifactError, DataError, StorageError
 from edge_scnet.optional import require
 from edge_scnet.quantize.equalize import equalize, factors
 from edge_scnet.quantize.graph import passes_scale
 from edge_scnet.quantize.ranges import percentile
 from edge_scnet.quantize.statistics import Drift, Ranges, TensorStats
-from edge_scnet.simulate import Observer
+from edge_scnet.quantize.summary import Summarizer, Summary, summarize
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 MAX_BINS = 4096
-SAMPLED_ELEMENTS = 1 << 14
 # The thresholds by which two halves of the images are compared: half as many images hold half as many extremes.
 DRIFT_PERCENT = 99.99
 # Values of several images are binned together up to this many, so that NumPy's cost per call does not dominate on small
 # networks; more would leave the cache.
-_CHUNK_ELEMENTS = 1 << 17
+_CHUNK_ELEMENTS = 1 << 15
 _SMALLEST_EXPONENT = -126
 FORMAT = 3
 
@@ -59,14 +56,17 @@ class Accumulator:
         self._pending_elements = 0
 
     def add(self, values: np.ndarray) -> None:
-        """Adds one image's values, of any shape, float32.
+        """Adds one image's values, of any shape, float32: `add_summary` of them."""
+        self.add_summary(summarize(values, sample=self.histogram))
+
+    def add_summary(self, summary: Summary) -> None:
+        """Adds one image's.
 
         Raises:
             DataError: the values are not finite.
         """
-        flat = values.reshape(-1)
-        low, high = float(flat.min()), float(flat.max())
-        if not (math.isfinite(low) and math.isfinite(high)):
+        low, high = float(summary.low.min()), float(summary.high.max())
+        if not (summary.finite and math.isfinite(low) and math.isfinite(high)):
             raise DataError(
                 f"the float model gives NaN or infinity on a calibration image, in {self.name!r}",
                 hint="check the weights, and --mean and --std: edge-scnet export shows the parity alone",
@@ -74,8 +74,7 @@ class Accumulator:
         self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
         if not self.histogram:
             return
-        # a copy, lest the few values kept hold on to the whole tensor
-        self._pending.append(flat[:: _stride(flat.size)].copy())
+        self._pending.append(summary.sample)
         self._pending_elements += self._pending[-1].size
         if self._pending_elements >= _CHUNK_ELEMENTS:
             self._flush()
@@ -157,15 +156,6 @@ def _exponent(low: float, high: float) -> int:
     return exponent
 
 
-@cache
-def _stride(elements: int) -> int:
-    """The step between the values that are counted: coprime to their number, so that no column of an image is favoured."""
-    stride = -(-elements // SAMPLED_ELEMENTS)
-    while math.gcd(stride, elements) != 1:
-        stride += 1
-    return stride
-
-
 def tensors_to_observe(model: ir.Model) -> list[str]:
     """Names of the float activations that some placement may quantize.
 
@@ -219,19 +209,23 @@ def calibrate(
     if equalization and pilot is not None:
         factor_of = factors(model, _channel_peaks(model, names, pilot), strength=equalization)
         model = equalize(model, factor_of)
+        return_freed_memory()
     # two halves by content, merged in the end: how far they differ tells whether there are enough images
     halves = [{name: Accumulator(name, histogram=histogram) for name in names} for _ in range(2)]
-    observer = Observer(model, names)
+    summarizer = Summarizer(model, names, sample=histogram)
     del model  # its weights are the runtime's now
+    return_freed_memory()
     seen = 0
-    for values in observer.run(images):
+    for summaries in summarizer.run(images):
         half = halves[int(content_hashes[seen][-8:], 16) % 2 if seen < len(content_hashes) else seen % 2]
-        for name, value in values.items():
-            half[name].add(value)
+        for name, summary in summaries.items():
+            half[name].add_summary(summary)
         seen += 1
         progress(seen)
     if seen != expected_images:
         raise DataError(f"{seen} calibration images were read, {expected_images} were listed")
+    del summarizer
+    return_freed_memory()
     drift = _drift(*halves, images=seen)
     for name in names:
         halves[0][name].merge(halves[1][name])
@@ -267,25 +261,23 @@ def pilot_indices(content_hashes: Sequence[str], count: int) -> list[int]:
 def _channel_peaks(model: ir.Model, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
     """The largest magnitude of every channel, by tensor."""
     peaks: dict[str, np.ndarray] = {}
-    for values in Observer(model, names).run([images]):
-        for name, value in values.items():
-            flat = value.reshape(value.shape[0], -1)
-            peak = np.maximum(flat.max(axis=1), -flat.min(axis=1))
-            peaks[name] = np.maximum(peaks.get(name, 0.0), peak)
+    for summaries in Summarizer(model, names, sample=False).run([images]):
+        for name, summary in summaries.items():
+            peaks[name] = np.maximum(peaks.get(name, 0.0), np.maximum(summary.high, -summary.low))
     return peaks
 
 
 def estimate_bytes(model: ir.Model, names: Sequence[str]) -> int:
     """Memory that calibration takes, whatever the number of images: the graph's copies and one run's activations.
 
-    Weights are held by the graph, by its serialised form and by the runtime, there in two layouts; observed activations by
-    the runtime and as arrays. SCNet-50: see tests/benchmarks/ptq_peers.py for what was measured.
+    Weights are held by the float graph and the equalised one, and by the runtime in two layouts; the activations of one image
+    by every core. SCNet-50: tests/benchmarks/ptq_peers.py has what was measured.
     """
     weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
     wanted = set(names)
     activations = sum(_bytes(v) for node in model.graph for v in node.outputs if v.name in wanted)
-    histograms = len(names) * (MAX_BINS * 8 + _CHUNK_ELEMENTS * 4)
-    return 4 * weights + 2 * activations + histograms
+    histograms = 2 * len(names) * (MAX_BINS * 8 + _CHUNK_ELEMENTS * 4)
+    return 4 * weights + 2 * activations * usable_cores() + histograms
 
 
 def check_memory(model: ir.Model, names: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge_scnet.target import QuantScheme
 
 # Second moments of the layers that are worked on at a time; the images are run once more for every such share.
-_MOMENTS_BYTES = 64_000_000
+_MOMENTS_BYTES = 160_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +138,9 @@ def _layers(model: ir.Model, sites: Sequence[WeightSite], scheme: QuantScheme | 
 
 
 def _gflop(layer: _Layer, images: int) -> float:
-    """Work of compensated rounding: second moments, an inverse and its factor, the updates."""
+    """Work of compensated rounding: second moments, a Cholesky factor, the updates."""
     k, groups = layer.inputs, layer.window.groups
-    return (2 * layer.positions(images) * images * k**2 * groups + 3 * k**3 * groups + len(layer.weights) * k**2) / 1e9
+    return (2 * layer.positions(images) * images * k**2 * groups + k**3 / 3 * groups + len(layer.weights) * k**2) / 1e9
 
 
 def _shares(layers: Sequence[_Layer]) -> Iterator[list[_Layer]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_scnet.environment import return_freed_memory
 from edge_scnet.errors import ArtifactError
 from edge_scnet.quantize import correct, qdq
 from edge_scnet.quantize.equalize import equalize
@@ -55,7 +56,7 @@ def prepare(
     images: np.ndarray,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Prepared:
-    """Equalises the graph and chooses the codes of all its layers.
+    """Equalises the graph and chooses the codes of all its layers. A caller that keeps `model` keeps its weights in memory.
 
     Args:
         ranges: statistics of this graph (`calibrate`), with the factors of its equalisation.
@@ -69,6 +70,7 @@ def prepare(
     if is_quantized(model):
         raise ArtifactError("the graph holds Q/DQ already", hint="quantize the float model it was made from")
     model = equalize(model, ranges.factors) if ranges.factors else model
+    return_freed_memory()
     sites = place(model, ranges, scheme).weights
     layers = correct.quantize_layers(model, sites, scheme, weight_bits=weight_bits, images=images, progress=progress)
     return Prepared(model=model, ranges=ranges, scheme=scheme, layers=layers)
@@ -86,16 +88,3 @@ def assemble(prepared: Prepared, keep_float: Sequence[str] = ()) -> Quantized:
         compensated=sum(layer.compensated for layer in layers),
         corrected=sum(layer.bias_shift is not None for layer in layers),
     )  # fmt: skip
-
-
-def quantize_model(
-    model: ir.Model,
-    ranges: Ranges,
-    scheme: QuantScheme,
-    *,
-    weight_bits: int,
-    images: np.ndarray,
-    progress: Callable[[float], None] = lambda share: None,
-) -> Quantized:
-    """Quantizes a float graph: `prepare`, then `assemble`."""
-    return assemble(prepare(model, ranges, scheme, weight_bits=weight_bits, images=images, progress=progress))

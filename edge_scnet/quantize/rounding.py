@@ -3,8 +3,10 @@
 Rounding each weight to the nearest code minimises the error of the weights; what matters is the error of the layer's
 output, E |dW x|^2 = tr(dW C dW^T), with C the second moments of the layer's inputs. The codes are chosen column by column
 and each column's error is compensated in the columns that follow: Frantar et al., "GPTQ" (ICLR 2023), after Hassibi's
-Optimal Brain Surgeon; it does in closed form what AdaRound (Nagel et al., ICML 2020) searches for by gradient descent. C is
-centred: a mean error of the output is taken out by the bias (`correct.py`).
+Optimal Brain Surgeon; it does in closed form what AdaRound (Nagel et al., ICML 2020) searches for by gradient descent. It is
+also Babai's nearest plane algorithm (Chen et al., "The Geometry of LLM Quantization", 2025): so written, one Cholesky factor
+of C is enough, no inverse, a third of the time for the same codes. C is centred: a mean error of the output is taken out by
+the bias (`correct.py`).
 
 Pure arithmetic: knows neither graph nor files.
 """
@@ -17,7 +19,7 @@ import numpy as np
 
 # Share of the mean diagonal added to C: inputs that never fire, or always together, leave it singular.
 _DAMPING = 0.01
-_BLOCK = 64
+_BLOCK = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,21 +103,20 @@ def round_weights(weights: np.ndarray, scales: np.ndarray, covariance: np.ndarra
     damped = covariance + np.eye(inputs) * max(_DAMPING * float(np.trace(covariance)) / inputs, 1e-12)
     # inputs that vary most are rounded first, while the others can still make up for them
     order = np.argsort(-np.diag(damped), kind="stable")
-    inverse = np.linalg.inv(damped[np.ix_(order, order)])
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
-    # inputs x outputs, so that what belongs to one input lies together
-    left = np.ascontiguousarray(weights.T[order], dtype=np.float64)
-    chosen = np.empty(left.shape, np.int8)
+    last_first = order[::-1]
+    triangle = np.linalg.cholesky(damped[np.ix_(last_first, last_first)]).T[::-1, ::-1]
+    shares = (triangle / np.diag(triangle)[:, None]).astype(np.float32)
+    # in units of codes, inputs x outputs, so that what belongs to one input lies together
+    errors = np.ascontiguousarray((weights / scales[:, None]).T[order], dtype=np.float32)
+    wanted = errors.copy()
+    chosen = np.empty(errors.shape, np.int8)
     for start in range(0, inputs, _BLOCK):
         stop = min(start + _BLOCK, inputs)
-        errors = np.empty((stop - start, left.shape[1]))
         for j in range(start, stop):
-            row = np.rint(left[j] / scales)
-            np.clip(row, -largest, largest, out=row)
-            chosen[j] = row
-            errors[j - start] = (left[j] - row * scales) / upper[j, j]
-            left[j + 1 : stop] -= upper[j, j + 1 : stop, None] * errors[j - start]
-        left[stop:] -= upper[start:stop, stop:].T @ errors
+            chosen[j] = np.clip(np.rint(wanted[j]), -largest, largest)
+            errors[j] -= chosen[j]
+            wanted[j + 1 : stop] += np.multiply.outer(shares[j + 1 : stop, j], errors[j])
+        wanted[stop:] += shares[stop:, start:stop] @ errors[start:stop]
     codes = np.empty(weights.shape, np.int8)
     codes[:, order] = chosen.T
     return codes

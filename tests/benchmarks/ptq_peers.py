@@ -98,6 +98,7 @@ def all_rows(bits: int) -> list[Row]:
     def peer(group: str, title: str, name: str, label: str, file: str = "model.onnx", **options: Any) -> Row:
         return Row(name=f"{group}-{name}", group=group, label=f"{title} {label}", options=options, file=file)
 
+    plain = {"thresholds": "minmax", "equalization": 0.0, "rounding": "nearest", "bias_correction": False}
     unsigned, signed = {"activations": "uint8"}, {"activations": "int8"}
     return [
         *(ours(f"{v}-{b}", f"openvino {v}", b, variant=v) for v in ("fast", "accurate") for b in (bits, 15 - bits)),
@@ -105,8 +106,10 @@ def all_rows(bits: int) -> list[Row]:
         ours("unequalized", "openvino fast, no equalisation", equalization=0.0),
         ours("nearest", "openvino fast, nearest rounding", rounding="nearest"),
         ours("uncorrected", "openvino fast, no bias correction", bias_correction=False),
+        ours("plain", "openvino fast, minmax and no corrections", **plain),
         ours("tensorrt", "tensorrt", 8, placement="tensorrt", openvino=False),
         ours("many", f"openvino fast on {MANY:,} images", many=True),
+        ours("plain-many", f"openvino fast, minmax and no corrections on {MANY:,} images", many=True, **plain),
         ours("minmax-many", f"openvino fast, minmax on {MANY:,} images", thresholds="minmax", many=True),
         peer("nncf", "NNCF", "openvino", "OpenVINO backend", "model.xml"),
         peer("nncf", "NNCF", "openvino-mixed", "OpenVINO backend, preset mixed", "model.xml", mixed=True),

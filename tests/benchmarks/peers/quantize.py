@@ -75,7 +75,9 @@ def ours(options: dict[str, Any]) -> Work:
             Path(model), images, expected_images=len(images), samples_hash="", content_hashes=hashes, pilot=pilot,
             histogram=scheme.thresholds != "minmax", equalization=scheme.equalization,
         )  # fmt: skip
-        result = recipe.quantize_model(onnx_ir.load(model), ranges, scheme, weight_bits=options["weight_bits"], images=pilot)
+        result = recipe.assemble(
+            recipe.prepare(onnx_ir.load(model), ranges, scheme, weight_bits=options["weight_bits"], images=pilot)
+        )
         export.save(result.model, Path(out))
 
     return run
