@@ -213,7 +213,20 @@ def measure_and_judge(
     events.stage("profile", f"{names} on {len(samples):,} images{labels}" if samples else f"{names}, no evaluation images")
     measured = measure(engines, samples, spec, seconds=seconds, progress=events.progress)
     rows = [_row(engine, m, measured[0], samples) for engine, m in zip(engines, measured, strict=True)]
-    findings = _judge(rows, target)
+    findings = judge(rows, target)
+    seconds_by_stage = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
+    report, code = new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds_by_stage)
+    if save:
+        save_report(report, folder / REPORT)
+    events.done(f"{len(rows)} engines", reused=False)
+    return report, code
+
+
+def new_report(
+    manifest: Manifest, rows: Sequence[EngineReport], samples: SampleSet | None, findings: Sequence[gate.Finding], *,
+    target: TargetSpec, stage_seconds: dict[str, float],
+) -> tuple[RunReport, int]:  # fmt: skip
+    """The report of a run that ends now, and its exit code."""
     evaluation = None
     if samples is not None:
         evaluation = EvaluationSet(
@@ -221,22 +234,19 @@ def measure_and_judge(
         )
     report = RunReport(
         schema=SCHEMA, created_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), model=spec.name, target=target.name, batch=target.batch,
-        engines=tuple(rows), evaluation=evaluation, findings=tuple(findings), verdict=verdict(findings),
-        stage_seconds={**stage_seconds, "profile": round(time.perf_counter() - started, 2)},
-        environment={**environment.collect().to_dict(), "edge_scnet": __version__},
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), model=manifest.model.name, target=target.name,
+        batch=target.batch, engines=tuple(rows), evaluation=evaluation, findings=tuple(findings), verdict=verdict(findings),
+        stage_seconds=stage_seconds, environment={**environment.collect().to_dict(), "edge_scnet": __version__},
     )  # fmt: skip
-    if save:
-        save_report(report, folder / REPORT)
-    events.done(f"{len(rows)} engines", reused=False)
     return report, gate.exit_code(findings)
 
 
-def _judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[gate.Finding]:
+def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[gate.Finding]:
     """Findings on the INT8 row: accuracy where it was measured, then speed; none where there is no such row."""
     speeds = {
         row.name: gate.Speed(name=row.name, speedup=row.speedup, throughput_per_second=row.throughput_per_second)
         for row in rows
+        if row.throughput_per_second is not None
     }
     int8 = next((row for row in rows if row.name.startswith("int8")), None)
     if int8 is None:
@@ -252,6 +262,8 @@ def _judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[gate.Findin
                 min_sqnr_db=gates.min_sqnr_db,
             )
         )
+    if int8.name not in speeds:
+        return findings
     others = [speed for name, speed in speeds.items() if name != int8.name]
     return [*findings, gate.judge_speed(speeds[int8.name], others, batch=target.batch)]
 
@@ -259,7 +271,7 @@ def _judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[gate.Findin
 def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samples: SampleSet | None) -> EngineReport:
     accuracy = None
     if samples is not None and measured.outputs is not None and reference.outputs is not None:
-        accuracy = _accuracy(engine, measured.outputs, reference.outputs, samples)
+        accuracy = stats_of(engine.name, engine.path.name, measured.outputs, reference.outputs, samples)
     kinds = get_backend(engine.runtime).CONVOLUTIONS
     convolutions = Counter(layer.precision for layer in measured.layers if layer.kind in kinds)
     others = Counter(layer.precision for layer in measured.layers if layer.kind not in kinds)
@@ -271,9 +283,14 @@ def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samp
     )  # fmt: skip
 
 
-def _accuracy(engine: EngineFile, outputs: Outputs, reference: Outputs, samples: SampleSet) -> AccuracyStats:
+def stats_of(name: str, file: str, outputs: Outputs, reference: Outputs, samples: SampleSet) -> AccuracyStats:
+    """What outputs are worth against the reference's.
+
+    Raises:
+        BackendError: they are not finite. DataError: the labels do not fit them.
+    """
     if not outputs.finite:
-        raise BackendError(f"{engine.name}: {engine.path.name} gives NaN or infinity on the evaluation images")
+        raise BackendError(f"{name}: {file} gives NaN or infinity on the evaluation images")
     if outputs.logits is None or reference.logits is None:
         if samples.labels is not None:
             raise DataError(

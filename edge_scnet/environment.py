@@ -23,6 +23,7 @@ from typing import Any
 from edge_scnet.errors import TargetError
 
 FLOORS = ("avx2", "avx2_vnni", "avx512_vnni")
+NO_FLOOR = "none"  # of targets that no processor computes
 
 # What each value lets oneDNN use. The sets are partially ordered (oneDNN's cpu_isa_traits.hpp): AVX512_CORE has no VNNI of
 # either kind, and AVX512_CORE_VNNI has not the VEX-coded one, which comes back with AVX512_CORE_FP16.
@@ -171,10 +172,10 @@ def resolve_floor(isa: str) -> str:
     Raises:
         TargetError: not a floor, or `native` where no floor is provided.
     """
-    if isa in FLOORS:
+    if isa in FLOORS or isa == NO_FLOOR:
         return isa
     if isa != "native":
-        raise TargetError(f"unknown instruction set {isa!r}\nallowed: native, {', '.join(FLOORS)}")
+        raise TargetError(f"unknown instruction set {isa!r}\nallowed: native, {', '.join(FLOORS)}, {NO_FLOOR}")
     if not (provided := provided_isa()):
         raise TargetError(
             f"CPU targets need an x86-64 processor with AVX2; this machine provides {_provided_words(provided)}",
@@ -194,7 +195,7 @@ def check_floor(floor: str, *, what: str, hint: str = "edge-scnet build --target
         TargetError: this machine does not provide `floor`.
     """
     provided = provided_isa()
-    if resolve_floor(floor) not in provided:
+    if floor != NO_FLOOR and resolve_floor(floor) not in provided:
         raise TargetError(
             f"{what} needs {floor}; this machine provides {_provided_words(provided)}",
             hint=hint if provided else "edge-scnet targets",

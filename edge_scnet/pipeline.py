@@ -13,11 +13,13 @@ from typing import Literal
 
 from edge_scnet import artifact, dataset, environment, gate, mixed, zoo
 from edge_scnet.artifact import Manifest
-from edge_scnet.backends import usable_backend
+from edge_scnet.backends import get_backend, usable_backend
 from edge_scnet.dataset import SampleSet
 from edge_scnet.engines import REPORT, BuildResult, Events, Silent, engine_files, measure_and_judge, with_max_drop
 from edge_scnet.errors import ArtifactError, DataError, TargetError
+from edge_scnet.report import save_report
 from edge_scnet.search import Limit, SearchResult
+from edge_scnet.simulated import simulate_and_judge
 from edge_scnet.stages import STAGE_FUNCTIONS, STAGES, Plan, Stage
 from edge_scnet.target import TargetSpec, load_target
 
@@ -92,6 +94,13 @@ def build(
         return BuildResult(folder=plan.folder, manifest=manifest, report=None, exit_code=0)
 
     def judge() -> BuildResult:
+        if judged_by.board is not None:
+            assert plan.evaluation is not None
+            report, code = simulate_and_judge(
+                plan.folder, manifest, plan.evaluation, target=judged_by, stage_seconds=spent, events=events
+            )
+            save_report(report, plan.folder / REPORT)
+            return BuildResult(folder=plan.folder, manifest=manifest, report=report, exit_code=code)
         report, code = measure_and_judge(
             plan.folder, manifest, engine_files(plan.folder, manifest), plan.evaluation, target=judged_by, seconds=seconds,
             stage_seconds=spent, events=events,
@@ -175,7 +184,8 @@ def _run_stages(plan: Plan, manifest: Manifest, until: Stage, events: Events) ->
 
 def _plan(request: _Request, events: Events) -> Plan:
     target = _target(request)
-    backend = usable_backend(target.runtime)
+    # without TensorRT the build ends in a bundle for the board
+    backend = get_backend(target.runtime) if target.runtime == "tensorrt" else usable_backend(target.runtime)
     backend.check_target(target)
     floor = environment.resolve_floor(target.isa)
     # compiled and verified here, so this machine must be able to run it

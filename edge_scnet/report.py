@@ -33,12 +33,12 @@ class EngineReport:
     precision_hint: str
     convolutions: dict[str, int]  # how many convolutions execute in which precision
     other_layers: dict[str, int]
-    load_seconds: float
-    warm_up_seconds: float
-    latency: LatencyStats
+    load_seconds: float | None  # this and the times and memory below: None where it was simulated
+    warm_up_seconds: float | None
+    latency: LatencyStats | None
     speedup: RatioStats | None  # time of the first row over this row's, in the same alternated blocks
-    throughput_per_second: float
-    memory: MemoryStats
+    throughput_per_second: float | None
+    memory: MemoryStats | None
     accuracy: AccuracyStats | None
 
 
@@ -105,8 +105,12 @@ def verdict(findings: Sequence[Finding]) -> str:
     if not findings:
         return "no INT8 engine was measured"
     by_metric = {finding.metric: finding for finding in findings}
-    speed = by_metric.pop("speed")
+    speed = by_metric.pop("speed", None)
     accuracy = next(iter(by_metric.values()), None)
+    if speed is None:
+        assert accuracy is not None
+        words = {"pass": "accurate", "fail": "not accurate", "inconclusive": "not proven"}[accuracy.verdict]
+        return f"{words} in simulation, speed not measured: {accuracy.message}"
     if accuracy is None:
         return f"not judged: no evaluation images. INT8 has {speed.message}"
     if accuracy.verdict == "fail":
@@ -139,19 +143,21 @@ def table(report: RunReport) -> Table:
 
 def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
     ratio, latency, stats = engine.speedup, engine.latency, engine.accuracy
-    spread = "" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
-    cells = {
-        "latency p50, ms": f"{latency.p50_ms:.3f}",
-        "p90, ms": f"{latency.p90_ms:.3f}",
-        "p99, ms": f"{latency.p99_ms:.3f}",
-        "speed": _speed(ratio),
-        "  95 % interval": spread or "-",
-        "throughput, images/s": f"{engine.throughput_per_second:,.0f}",
-        "memory at load, MB": f"{engine.memory.load_peak_bytes / 2**20:,.0f}",
-        "memory steady, MB": f"{engine.memory.steady_bytes / 2**20:,.0f}",
-        "files, MB": f"{engine.size_bytes / 1e6:.2f}",
-        "convolutions": ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told",
-    }
+    cells: dict[str, str] = {}
+    if latency is not None and engine.memory is not None:
+        spread = "" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
+        cells = {
+            "latency p50, ms": f"{latency.p50_ms:.3f}",
+            "p90, ms": f"{latency.p90_ms:.3f}",
+            "p99, ms": f"{latency.p99_ms:.3f}",
+            "speed": _speed(ratio),
+            "  95 % interval": spread or "-",
+            "throughput, images/s": f"{engine.throughput_per_second:,.0f}",
+            "memory at load, MB": f"{engine.memory.load_peak_bytes / 2**20:,.0f}",
+            "memory steady, MB": f"{engine.memory.steady_bytes / 2**20:,.0f}",
+        }
+    cells["files, MB"] = f"{engine.size_bytes / 1e6:.2f}"
+    cells["convolutions"] = ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told"
     if stats is None:
         return cells
     drop = stats.drop_pp is not None and not reference

@@ -61,7 +61,7 @@ def stage_settings(stage: Stage, **values: Any) -> dict[str, Any]:
     return {"code": _code_hash(), "versions": environment.package_versions(_STAGE_PACKAGES[stage]), **values}
 
 
-def _record(plan: Plan, file: str, *, kind: str, stage: Stage, key: str, parents: dict[str, str], **facts: Any) -> Artifact:
+def record(plan: Plan, file: str, *, kind: str, stage: Stage, key: str, parents: dict[str, str], **facts: Any) -> Artifact:
     path = plan.folder / file
     return Artifact(
         file=file, kind=kind, stage=stage, sha256=artifact.sha256_file(path), size_bytes=path.stat().st_size, key=key,
@@ -109,7 +109,7 @@ def _export(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         events.progress("parity", 0.4)
         proven = parity.check_parity(module, model, images, opset=target.opset, dynamic_batch=plan.dynamic_batch)
     export.save(model, plan.folder / FLOAT_ONNX)
-    entry = _record(
+    entry = record(
         plan, FLOAT_ONNX, kind="onnx", stage="export", key=key, parents=parents, precision="fp32",
         parity=asdict(proven), nodes=sum(1 for _ in model.graph),
     )  # fmt: skip
@@ -180,7 +180,7 @@ def _calibrate(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
             f"thresholds move by {drift.median_percent:.0f} % between two halves of the {len(samples)} calibration images "
             f"(most, {drift.worst_percent:.0f} %, in {drift.worst_tensor}): use more, or more varied ones"
         )
-    entry = _record(plan, RANGES, kind="ranges", stage="calibrate", key=key, parents=parents, **facts)
+    entry = record(plan, RANGES, kind="ranges", stage="calibrate", key=key, parents=parents, **facts)
     events.done(_calibrate_words(entry), reused=False)
     return manifest.with_artifact(entry)
 
@@ -253,7 +253,7 @@ def _adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Mani
     parents = {FLOAT_ONNX: manifest.artifacts[FLOAT_ONNX].sha256, f"source:{source}": artifact.sha256_file(source)}
     key = artifact.stage_key("quantize", parents, stage_settings("quantize", weight_bits=bits))
     pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph)
-    entry = _record(
+    entry = record(
         plan, QDQ_ONNX, kind="onnx", stage="quantize", key=key, parents=parents, precision="int8", weight_bits=bits,
         activations=pairs, weights=len(int8), convolutions=len(convolutions), int8_convolutions=int8, made_elsewhere=True,
     )  # fmt: skip
@@ -300,7 +300,7 @@ def _quantize_here(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     export.save(result.model, plan.folder / QDQ_ONNX)
     convolutions = [str(node.name) for node in prepared.model.graph if node.op_type == "Conv"]
     _check_coverage(plan, convolutions, placed.int8_nodes, events)
-    entry = _record(
+    entry = record(
         plan, QDQ_ONNX, kind="onnx", stage="quantize", key=key, parents=parents, precision="int8", weight_bits=bits,
         activations=len(placed.activations), weights=len(placed.weights), convolutions=len(convolutions),
         equalized=result.equalized, compensated=result.compensated, corrected=result.corrected,
@@ -336,6 +336,10 @@ def _quantize_words(entry: Artifact) -> str:
 
 
 def _compile(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
+    if plan.target.board is not None:
+        from edge_scnet import plans
+
+        return plans.compile_plans(plan, manifest, events)
     backend, target = plan.backend, plan.target
     events.stage("compile", f"{target.runtime}, INT8 and its FP32 twin")
     reused = True
@@ -355,10 +359,10 @@ def _compile(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         written, facts = _compile_one(plan, manifest, source, file, precision, events)
         facts |= {"precision": precision, "runtime": target.runtime, "companions": written[1:]}
         manifest = manifest.with_artifact(
-            _record(plan, file, kind=backend.ARTIFACT_KIND, stage="compile", key=key, parents=parents, **facts)
+            record(plan, file, kind=backend.ARTIFACT_KIND, stage="compile", key=key, parents=parents, **facts)
         )
         for name in written[1:]:
-            manifest = manifest.with_artifact(_record(plan, name, kind="companion", stage="compile", key=key, parents=parents))
+            manifest = manifest.with_artifact(record(plan, name, kind="companion", stage="compile", key=key, parents=parents))
         events.progress("engines", 0.3 if precision == "fp32" else 1.0)
     facts = manifest.artifacts[ENGINE + backend.SUFFIX].facts
     proof = facts["fidelity"]

@@ -48,6 +48,11 @@ class Filled:
     """A text that may not be empty."""
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A text like "10.3"."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantScheme:
     """How a graph is quantized: where Q/DQ go, and how ranges become scales."""
@@ -84,6 +89,33 @@ class Gates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """What a TensorRT target is built for: the versions whose parser must take the file, and the device."""
+
+    jetpack: Annotated[str, Filled()]  # releases with such a TensorRT, in words; "none" for a PC
+    tensorrt: Annotated[str, Version()]  # the oldest version that reads the files
+    below: Annotated[str, Version()]  # the first version that may not
+    # from TensorRT 10 on the file can say all types; before it, builder flags do, and weights are float in front of Q
+    strongly_typed: bool
+    compute_capability: Annotated[str, Version()]
+    memory_gib: Annotated[float, Range(0, 1024, above=True)]  # of the smallest module
+    workspace_mib: Annotated[int, Range(16, 1_000_000)]  # what the builder's tactics may take
+    models: tuple[Annotated[str, Filled()], ...] = ()  # parts of /proc/device-tree/model, any case; none: any board
+    dla_core: Annotated[int | None, Range(0, 1)] = None  # the deep learning accelerator instead of the GPU
+
+    def __post_init__(self) -> None:
+        _check_values(self)
+
+    def takes(self, version: str) -> bool:
+        """Whether a TensorRT version lies in the range."""
+        return _numbers(self.tensorrt) <= _numbers(version) < _numbers(self.below)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdecimal())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
     """One target: a runtime, a device, and how to quantize and judge for it.
 
@@ -94,14 +126,17 @@ class TargetSpec:
     name: Annotated[str, Filled()]  # the file's name without .toml; no key of the file
     title: Annotated[str, Filled()]
     why: Annotated[str, Filled()]  # why these settings; `edge-scnet targets` shows it
-    runtime: Literal["openvino"]
-    device: Literal["CPU"]
+    runtime: Literal["openvino", "tensorrt", "tensorrt_rtx"]
+    device: Literal["CPU", "GPU"]
     precision: Literal["int8"]
-    isa: Literal["native", "avx2", "avx2_vnni", "avx512_vnni"]  # floor of instruction sets; "native": the builder's highest
+    # floor of instruction sets; "native": the builder's highest; "none": no processor computes
+    isa: Literal["native", "avx2", "avx2_vnni", "avx512_vnni", "none"]
     opset: Annotated[int, Range(13, 23)]  # of the exported ONNX; Q/DQ per channel exist from 13
     batch: Annotated[int, Range(1, 1024)] = 1
     threads: Annotated[int, Range(0, 1024)] = 0  # 0: the runtime's own default
+    rest: Literal["fp32", "fp16"] = "fp32"  # of what is not INT8
     quant: QuantScheme
+    board: Board | None = None
     gates: Gates = field(default_factory=Gates)
 
     def __post_init__(self) -> None:
@@ -187,12 +222,14 @@ def _read_table(record: Any, table: dict[str, Any], *, prefix: str) -> Any:
             raise _unknown_key(key, prefix, list(known))
     values: dict[str, Any] = {}
     for key, item in known.items():
-        kind = _hints(record)[key]
+        kind = _record_kind(_hints(record)[key])
         if key not in table:
             if item.default is MISSING and item.default_factory is MISSING:
                 what = f"the table [{prefix}{key}]" if is_dataclass(kind) else f"the key {prefix}{key}"
                 raise TargetError(f"{what} is missing")
         elif is_dataclass(kind):
+            if table[key] is None and item.default is None:
+                continue  # a manifest spells out what a target file leaves away
             if not isinstance(table[key], dict):
                 raise TargetError(f"{prefix}{key} is {_show(table[key])}; it must be a table: [{prefix}{key}]")
             values[key] = _read_table(kind, table[key], prefix=f"{prefix}{key}.")
@@ -219,8 +256,15 @@ def _unknown_key(key: str, prefix: str, allowed: list[str]) -> TargetError:
 def _all_keys(record: Any, prefix: str = "") -> Iterator[str]:
     for item in fields(record):
         yield f"{prefix}{item.name}"
-        if is_dataclass(kind := _hints(record)[item.name]):
+        if is_dataclass(kind := _record_kind(_hints(record)[item.name])):
             yield from _all_keys(kind, f"{prefix}{item.name}.")
+
+
+def _record_kind(kind: Any) -> Any:
+    """The record in "record | None", else the annotation itself."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return next((arm for arm in get_args(kind) if is_dataclass(arm)), kind)
+    return kind
 
 
 def _hints(record: Any) -> dict[str, Any]:
@@ -267,6 +311,8 @@ def _problem(value: object, kind: Any) -> str | None:
 def _outside(value: object, limit: object) -> str | None:
     if isinstance(limit, Range) and isinstance(value, int | float) and value not in limit:
         return f"allowed: {limit}"
+    if isinstance(limit, Version) and isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+){0,3}", value):
+        return 'it must be a version like "10.3"'
     if isinstance(limit, Filled) and isinstance(value, str) and not value.strip():
         return "it must not be empty"
     return None

@@ -8,7 +8,13 @@ from typing import cast
 from edge_scnet.backends.base import Backend
 from edge_scnet.errors import ArtifactError, MissingRuntimeError
 
-BACKENDS = {"openvino": "edge_scnet.backends.ov", "onnxruntime": "edge_scnet.backends.ort"}
+# A module, or an object in one.
+BACKENDS = {
+    "openvino": "edge_scnet.backends.ov",
+    "onnxruntime": "edge_scnet.backends.ort",
+    "tensorrt": "edge_scnet.backends.trt:TENSORRT",
+    "tensorrt_rtx": "edge_scnet.backends.trt:RTX",
+}
 
 
 def get_backend(name: str) -> Backend:
@@ -17,7 +23,9 @@ def get_backend(name: str) -> Backend:
     Raises:
         KeyError: no such runtime.
     """
-    return cast(Backend, importlib.import_module(BACKENDS[name]))
+    module, _, attribute = BACKENDS[name].partition(":")
+    found = importlib.import_module(module)
+    return cast(Backend, getattr(found, attribute) if attribute else found)
 
 
 def usable_backend(name: str) -> Backend:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge_scnet.target import QuantScheme
 
 # Images for channel peaks, second moments and bias correction.
-PILOT_IMAGES = 32
+PILOT_IMAGES = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
