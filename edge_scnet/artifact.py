@@ -63,6 +63,10 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def stage_key(stage: str, parents: Mapping[str, str], settings: Mapping[str, Any]) -> str:
     """Hash of what decides a stage's output: its inputs' hashes and its settings (versions belong to the settings)."""
     text = json.dumps({"stage": stage, "parents": dict(parents), "settings": dict(settings)}, sort_keys=True, default=list)
@@ -116,9 +120,13 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
+def to_json(manifest: Manifest) -> str:
+    """The manifest's file."""
+    return json.dumps({"schema": SCHEMA, **asdict(manifest)}, indent=1) + "\n"
+
+
 def save_manifest(folder: Path, manifest: Manifest) -> None:
-    content = {"schema": SCHEMA, **asdict(manifest)}
-    write_text(folder / MANIFEST, json.dumps(content, indent=1) + "\n")
+    write_text(folder / MANIFEST, to_json(manifest))
 
 
 _JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: (int, float), bool: bool, dict: dict, tuple: list}

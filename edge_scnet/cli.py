@@ -266,8 +266,32 @@ def _show_report(result: BuildResult, *, as_json: bool, saved: bool) -> None:
         console.print(report.verdict, style=color, markup=False, soft_wrap=True)
         if saved:
             console.print(f"files: {result.folder}/", markup=False, soft_wrap=True)
+        if (bundle := result.manifest.artifacts.get("bundle.tar.gz")) is not None:
+            archive = f"{result.folder / bundle.file} ({bundle.size_bytes / 1e6:.1f} MB)"
+            typer.echo(
+                f"compiled: no, a plan is built on its board\n"
+                f"next: copy {archive} there, then: edge-scnet compile {bundle.file}\n"
+                f"      or without Python: tar xzf {bundle.file}, and sh build.sh in its folder"
+            )
     if result.exit_code:
         raise typer.Exit(result.exit_code)
+
+
+def _compile_bundle(path: Path, out: Path | None, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from edge_scnet import bundle, console
+
+    events = console.events()
+    try:
+        folder, manifest = bundle.compile_bundle(path, out or Path("build"), events=events)
+    finally:
+        events.close()
+    if as_json:
+        plans = [asdict(entry) for entry in manifest.artifacts.values() if entry.stage == "compile"]
+        typer.echo(json.dumps({"folder": str(folder), "artifacts": plans}, indent=1))
+    else:
+        typer.echo(f"{folder / 'engine.plan'}\nnext: edge-scnet profile {folder / 'engine.plan'}")
 
 
 def _stage_command(stage: Stage, summary: str) -> None:
@@ -279,6 +303,9 @@ def _stage_command(stage: Stage, summary: str) -> None:
         channels: Channels = None, input_size: InputSize = None, resize: Resize = None, mean: Mean = None, std: Std = None,
         class_names: ClassNames = None, name: Name = None,
     ) -> None:  # fmt: skip
+        if stage == "compile" and model is not None and model.endswith((".tar.gz", ".tgz")):
+            _compile_bundle(Path(model), out, as_json=as_json)
+            return
         options = _model_options(arch, num_classes, channels, input_size, resize, mean, std, class_names, name)
         result = _run(stage, model, target, calib, None, out, options, batch, skip_bad=skip_bad)
         files = {n: a for n, a in result.manifest.artifacts.items() if a.stage == stage}
@@ -297,7 +324,7 @@ def _stage_command(stage: Stage, summary: str) -> None:
 _stage_command("export", "Export to ONNX with parity proven, and stop there.")
 _stage_command("calibrate", "Export and collect statistics over the calibration images, and stop there.")
 _stage_command("quantize", "Export, calibrate and write the Q/DQ graph, and stop there.")
-_stage_command("compile", "Everything but the measuring: the engines, proven to compute what the Q/DQ graph says.")
+_stage_command("compile", "Everything but the measuring. On a board, MODEL may be the bundle.tar.gz that a build made for it.")
 
 
 @command("sensitivity")
@@ -421,10 +448,10 @@ def targets(as_json: AsJson = False) -> None:
         typer.echo(json.dumps([{**asdict(target), "unusable": reason} for target, reason in rows], indent=1))
         return
     for target, reason in rows:
-        typer.echo(f"{target.name:<12} {target.title}")
-        typer.echo(f"{'':<12} {target.runtime} on {target.device}, {target.precision}, isa {target.isa}, opset {target.opset}")
-        typer.echo(f"{'':<12} {target.why}")
-        typer.echo(f"{'':<12} here: {reason or 'can be built and profiled'}")
+        typer.echo(f"{target.name:<16} {target.title}")
+        typer.echo(f"{'':<16} {target.runtime} on {target.device}, {target.precision}, isa {target.isa}, opset {target.opset}")
+        typer.echo(f"{'':<16} {target.why}")
+        typer.echo(f"{'':<16} here: {reason or 'can be built and profiled'}")
 
 
 def _unusable(runtime: str, isa: str) -> str | None:

@@ -103,7 +103,8 @@ def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
     if not lint.is_quantized(model):
         raise ArtifactError(f"{path} holds no Q/DQ to check", hint=f"edge-scnet build {path} --target {target}")
     bits = environment.weight_bits(environment.resolve_floor(spec.isa))
-    return lint.lint(model, spec.quant.placement, keep_float=spec.quant.keep_float, max_opset=spec.opset, weight_bits=bits)
+    newest = spec.board.max_opset if spec.board else spec.opset
+    return lint.lint(model, spec.quant.placement, keep_float=spec.quant.keep_float, max_opset=newest, weight_bits=bits)
 
 
 def profile(
@@ -309,12 +310,16 @@ def stats_of(name: str, file: str, outputs: Outputs, reference: Outputs, samples
 
 
 def engine_files(folder: Path, manifest: Manifest) -> list[EngineFile]:
-    """The three rows of a build: FP32 pinned, the runtime's default precision, INT8.
+    """The rows of a build: FP32 pinned, the runtime's default precision, INT8; of a board's the FP16 twin and INT8.
 
     Raises:
         ArtifactError: an engine is missing or is not what was built. TargetError: it needs a higher instruction set.
     """
     engines = {str(a.facts.get("precision")): a for a in manifest.artifacts.values() if a.kind in _compiled_kinds()}
+    if manifest.target.get("board") is not None:
+        if not {"fp16", "int8"} <= engines.keys():
+            raise ArtifactError(f"{folder} holds no plans", hint=f"on the board: edge-scnet compile {folder}/bundle.tar.gz")
+        return [_engine_of(folder, manifest, engines[precision]) for precision in ("fp16", "int8")]
     if not {"fp32", "int8"} <= engines.keys():
         raise ArtifactError(f"{folder} holds no compiled engines", hint=manifest.rebuild)
     reference = _engine_of(folder, manifest, engines["fp32"])
@@ -335,6 +340,7 @@ def _chosen_engines(folder: Path, manifest: Manifest, chosen: Artifact, engines:
 
 def _engine_of(folder: Path, manifest: Manifest, entry: Artifact) -> EngineFile:
     runtime = backend_of(entry.kind)
+    get_backend(runtime).check_built(entry.facts, manifest.rebuild)
     precision = str(entry.facts.get("precision", ""))
     if precision == "int8":
         # below its floor the engine's 8-bit weights would saturate without a word

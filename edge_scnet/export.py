@@ -18,6 +18,7 @@ import numpy as np
 
 from edge_scnet.artifact import write_atomic
 from edge_scnet.errors import ArtifactError
+from edge_scnet.opset import OLDEST_EXPORTED, lower
 from edge_scnet.optional import require
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def export_torch(model: nn.Module, input_shape: Sequence[int], *, opset: int, dy
     with _quiet_exporter():
         try:
             program = torch.onnx.export(
-                model, (example,), dynamo=True, opset_version=opset, verbose=False, optimize=True,
+                model, (example,), dynamo=True, opset_version=max(opset, OLDEST_EXPORTED), verbose=False, optimize=True,
                 input_names=["input"], dynamic_shapes=tuple(shapes.values()) if shapes else None,
             )  # fmt: skip
         except Exception as error:
@@ -68,13 +69,13 @@ def export_torch(model: nn.Module, input_shape: Sequence[int], *, opset: int, dy
     graph_model: ir.Model = program.model
     found = graph_model.opset_imports.get("", 0)
     # asked for 17 the dynamo exporter logs a traceback and returns 18 without an exception
-    if found != opset:
+    if found != max(opset, OLDEST_EXPORTED):
         raise ArtifactError(f"the exporter wrote opset {found}, the target wants {opset}")
     if len(graph_model.graph.outputs) == 1:
         graph_model.graph.outputs[0].name = "logits"
     _name_nodes(graph_model)
     check_static(graph_model, dynamic_batch=dynamic_batch)
-    return graph_model
+    return graph_model if opset >= OLDEST_EXPORTED else lower(graph_model, opset)
 
 
 def first_line(error: BaseException) -> str:

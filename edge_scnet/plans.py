@@ -49,8 +49,12 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     here = backend.unavailable() is None
     events.stage("compile", f"{backend.title}, INT8 and its FP16 twin" if here else "INT8 and its FP16 twin, for the board")
     parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, QDQ_ONNX, RANGES)}
-    key = artifact.stage_key("compile", parents, stage_settings("compile", target=manifest.target, built=backend.versions()))
+    settings = stage_settings(
+        "compile", target=manifest.target, built=backend.versions(), packed=plan.evaluation.hash if plan.evaluation else None
+    )
+    key = artifact.stage_key("compile", parents, settings)
     names = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
+    names += ["bundle.tar.gz"] if plan.target.runtime == "tensorrt" else []
     if all(artifact.is_current(plan.folder, manifest.artifacts.get(name), key) for name in names):
         events.done(words(manifest), reused=True)
         return manifest
@@ -63,8 +67,23 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
             manifest = manifest.with_artifact(entry)
             for message in facts["warnings"][:3]:
                 events.warn(f"{backend.title}: {message}")
+    if plan.target.runtime == "tensorrt":
+        manifest = _pack(plan, manifest, key, parents)
     events.done(words(manifest), reused=False)
     return manifest
+
+
+def _pack(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str]) -> Manifest:
+    """The bundle, with one batch of calibration images and what the float graph gives for it."""
+    from edge_scnet import bundle, dataset
+    from edge_scnet.simulate import run_onnx
+
+    assert plan.calibration is not None
+    count = plan.target.batch
+    sample = dataset.load(plan.calibration, plan.source.spec, [i % len(plan.calibration) for i in range(count)])
+    reference = run_onnx(plan.folder / FLOAT_ONNX, [sample])[0]
+    path = bundle.write_bundle(plan.folder, manifest, plan.target, sample, reference, plan.evaluation)
+    return manifest.with_artifact(record(plan, path.name, kind="bundle", stage="compile", key=key, parents=parents))
 
 
 def _write_forms(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str], events: Events) -> Manifest:
@@ -107,8 +126,7 @@ def forms_of(float_model: ir.Model, qdq: ir.Model, ranges: Ranges, target: Targe
         kept = {**halved[1].kept, **halved[0].kept}
     else:
         int8, fp16 = forms.to_float_weights(qdq), twin
-    # the flags of a lint target say how old the parser is
-    findings = lint.lint(int8, "tensorrt", keep_float=target.quant.keep_float, max_opset=target.opset)
+    findings = lint.lint(int8, "tensorrt", keep_float=target.quant.keep_float, max_opset=target.board.max_opset)
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         shown = "".join(f"\n  {finding.node}: {finding.problem}" for finding in errors[:5])
@@ -181,7 +199,7 @@ def words(manifest: Manifest) -> str:
     entry: Artifact | None = manifest.artifacts.get(INT8_PLAN)
     if entry is None:
         size = manifest.artifacts[INT8_FORM].size_bytes
-        return f"{INT8_FORM} {size / 1e6:.1f} MB; compiled: no, a plan is built on its board"
+        return f"{INT8_FORM} {size / 1e6:.1f} MB; compiled: no, it needs the board; bundle.tar.gz is for it"
     facts = entry.facts
     return (
         f"{facts['int8_convolutions']} convolutions read INT8; {entry.size_bytes / 1e6:.1f} MB, TensorRT {facts['tensorrt']}, "

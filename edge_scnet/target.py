@@ -97,6 +97,7 @@ class Board:
     below: Annotated[str, Version()]  # the first version that may not
     # from TensorRT 10 on the file can say all types; before it, builder flags do, and weights are float in front of Q
     strongly_typed: bool
+    max_opset: Annotated[int, Range(13, 23)]  # the newest that its parser reads
     compute_capability: Annotated[str, Version()]
     memory_gib: Annotated[float, Range(0, 1024, above=True)]  # of the smallest module
     workspace_mib: Annotated[int, Range(16, 1_000_000)]  # what the builder's tactics may take

