@@ -406,8 +406,12 @@ def inspect(
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
+        alike: dict[tuple[str, str, str], list[str]] = {}
         for finding in findings:
-            typer.echo(f"{finding.severity}: {finding.node}: {finding.problem}\n    {finding.fix}")
+            alike.setdefault((finding.severity, finding.problem, finding.fix), []).append(finding.node)
+        for (severity, problem, fix), nodes in alike.items():
+            others = f" and {len(nodes) - 3} more (--json)" if len(nodes) > 3 else ""
+            typer.echo(f"{severity}: {', '.join(nodes[:3])}{others}: {problem}\n    {fix}")
         errors = sum(finding.severity == "error" for finding in findings)
         typer.echo(f"{path}: {errors} errors, {len(findings) - errors} warnings for target {target}")
     if any(finding.severity == "error" for finding in findings):
@@ -451,7 +455,7 @@ def targets(as_json: AsJson = False) -> None:
         typer.echo(f"{target.name:<16} {target.title}")
         typer.echo(f"{'':<16} {target.runtime} on {target.device}, {target.precision}, isa {target.isa}, opset {target.opset}")
         typer.echo(f"{'':<16} {target.why}")
-        typer.echo(f"{'':<16} here: {reason or 'can be built and profiled'}")
+        typer.echo(f"{'':<16} here: {reason or _usable_words(target.runtime)}")
 
 
 def _unusable(runtime: str, isa: str) -> str | None:
@@ -459,13 +463,29 @@ def _unusable(runtime: str, isa: str) -> str | None:
     from edge_scnet.backends import get_backend
 
     backend = get_backend(runtime)
+    if runtime == "tensorrt":
+        return None  # without it a build ends in a bundle
     if reason := backend.unavailable():
-        return f"{reason}; pip install 'edge-scnet[{backend.EXTRA}]'"
+        return f"{reason}; {backend.install_hint()}"
     try:
         environment.check_floor(environment.resolve_floor(isa), what="it")
     except EdgeError as error:
         return error.message
     return None
+
+
+def _usable_words(runtime: str) -> str:
+    """What a target whose build ends well here is good for."""
+    from edge_scnet.backends import get_backend
+    from edge_scnet.backends.trt import TensorRt
+
+    backend = get_backend(runtime)
+    if not isinstance(backend, TensorRt):
+        return "can be built and profiled"
+    if backend.unavailable():
+        return "can be built up to the bundle; the plan needs the board"
+    reason = backend.unavailable_to_run()
+    return f"can be built; not profiled: {reason}" if reason else "can be built and profiled"
 
 
 @command("doctor")
@@ -478,6 +498,7 @@ def doctor(as_json: AsJson = False) -> None:
     facts = environment.collect()
     runtimes = {name: get_backend(name).unavailable() for name in BACKENDS}
     usable = {target.name: _unusable(target.runtime, target.isa) for target in list_targets()}
+    words = {target.name: _usable_words(target.runtime) for target in list_targets()}
     export = None
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         from edge_scnet.optional import installed
@@ -500,8 +521,8 @@ def doctor(as_json: AsJson = False) -> None:
         for name, reason in {**runtimes, "export": export}.items():
             typer.echo(f"{name:<12} {reason or 'ok'}")
         for name, reason in usable.items():
-            typer.echo(f"target       {name}: {reason or 'ok'}")
-    if all(usable.values()):
+            typer.echo(f"target       {name}: {reason or words[name]}")
+    if all(usable[target.name] for target in list_targets() if target.runtime != "tensorrt"):
         raise typer.Exit(5)
 
 

@@ -18,14 +18,18 @@ from edge_scnet.errors import ArtifactError, BackendError, MissingRuntimeError, 
 from edge_scnet.target import load_target
 from tests.conftest import tiny_logits, tiny_onnx
 
-PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
-COMPILING = ("openvino",)  # runtimes that targets are built for
+PACKAGES = {
+    "openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx_bindings",
+}  # fmt: skip
+COMPILING = ("openvino", "tensorrt", "tensorrt_rtx")  # runtimes that targets are built for
 
 
 @pytest.fixture(params=BACKENDS)
 def runtime(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
-    if reason := get_backend(name).unavailable():
+    backend = get_backend(name)
+    # one that builds plans need not be able to run them
+    if reason := getattr(backend, "unavailable_to_run", backend.unavailable)():
         pytest.skip(reason)
     return name
 
@@ -43,7 +47,8 @@ def engine(runtime: str, backend: Backend, tmp_path: Path) -> Callable[..., Path
         source = tiny_onnx(tmp_path / "tiny.onnx", **shape)
         if runtime not in COMPILING:
             return source
-        return backend.build(source, load_target("cpu"), tmp_path / f"tiny{backend.SUFFIX}")[0]
+        target = {"tensorrt": "jetson", "tensorrt_rtx": "rtx"}.get(runtime, "cpu")
+        return backend.build(source, load_target(target), tmp_path / f"tiny{backend.SUFFIX}")[0]
 
     return make
 
@@ -69,12 +74,18 @@ def test_every_backend_has_the_contracts_names() -> None:
 def test_an_artifact_that_no_runtime_opens() -> None:
     with pytest.raises(ArtifactError) as caught:
         backend_of("tflite-flatbuffer")
-    assert caught.value.message == "no runtime opens artifacts of kind 'tflite-flatbuffer'; known are openvino-ir, onnx"
+    assert (
+        caught.value.message
+        == "no runtime opens artifacts of kind 'tflite-flatbuffer'; known are openvino-ir, onnx, tensorrt-plan, tensorrt-rtx-plan"
+    )
     assert caught.value.hint is not None
 
 
 # the runtime's library, and where it is a library of its own, the device's
-PRELOADED = {"openvino": "libopenvino_intel_cpu_plugin", "onnxruntime": "onnxruntime_pybind11_state"}
+PRELOADED = {
+    "openvino": "libopenvino_intel_cpu_plugin", "onnxruntime": "onnxruntime_pybind11_state", "tensorrt": "libnvinfer",
+    "tensorrt_rtx": "libtensorrt_rtx",
+}  # fmt: skip
 
 
 def test_preload_leaves_the_runtime_loaded(runtime: str) -> None:

@@ -36,7 +36,7 @@ def usable_backend(name: str) -> Backend:
     """
     backend = get_backend(name)
     if reason := backend.unavailable():
-        raise MissingRuntimeError(reason, hint=f"pip install 'edge-scnet[{backend.EXTRA}]'")
+        raise MissingRuntimeError(reason, hint=backend.install_hint())
     return backend
 
 

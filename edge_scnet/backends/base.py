@@ -68,6 +68,9 @@ class Backend(Protocol):
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
 
+    def install_hint(self) -> str:
+        """What to do where it is not installed."""
+
     def preload(self) -> None:
         """Imports the runtime and loads what it needs before any engine, so that its own memory and first disk reads are not
         the engine's. Raises MissingRuntimeError or BackendError."""

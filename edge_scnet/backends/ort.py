@@ -28,6 +28,10 @@ def unavailable() -> str | None:
     return None if installed("onnxruntime") else "the package 'onnxruntime' is not installed"
 
 
+def install_hint() -> str:
+    return f"pip install 'edge-scnet[{EXTRA}]'"
+
+
 def versions() -> dict[str, str]:
     from importlib.metadata import version
 

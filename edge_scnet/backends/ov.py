@@ -31,6 +31,10 @@ def unavailable() -> str | None:
     return None if installed("openvino") else "the package 'openvino' is not installed"
 
 
+def install_hint() -> str:
+    return f"pip install 'edge-scnet[{EXTRA}]'"
+
+
 def versions() -> dict[str, str]:
     from importlib.metadata import version
 

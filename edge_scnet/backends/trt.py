@@ -198,8 +198,9 @@ def _run_child(job: dict[str, Any], progress: Callable[[float], None]) -> tuple[
     with process:
         try:
             assert process.stdin is not None and process.stderr is not None
-            process.stdin.write(json.dumps(job))
-            process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # it died at once: its exit code tells
+                process.stdin.write(json.dumps(job))
+                process.stdin.close()
             for line in process.stderr:
                 if line.startswith("progress "):
                     progress(float(line.split()[1]))
