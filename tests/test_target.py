@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from edge_scnet.environment import FLOORS
+from edge_scnet.environment import FLOORS, NO_FLOOR
 from edge_scnet.errors import TargetError
 from edge_scnet.resources import bundled
 from edge_scnet.target import Gates, QuantScheme, TargetSpec, list_targets, load_target
@@ -89,7 +89,7 @@ def test_every_value_is_read(tmp_path: Path):
         ("[quant]\nplacement", "[gates]\n#", "the table [quant] is missing"),
         ('placement = "openvino"', "", "the key quant.placement is missing"),
         ('[quant]\nplacement = "openvino"', "quant = 3", "quant is 3; it must be a table: [quant]"),
-        ('runtime = "openvino"', 'runtime = "tensorrt"', 'runtime is "tensorrt"; allowed: "openvino"'),
+        ('runtime = "openvino"', 'runtime = "tflite"', 'runtime is "tflite"; allowed: "openvino", "tensorrt", "tensorrt_rtx"'),
         ('placement = "openvino"', 'placement = "onnx"', 'quant.placement is "onnx"; allowed: "openvino", "tensorrt"'),
         ('isa = "native"', 'isa = "sse2"', 'isa is "sse2"; allowed: "native", "avx2"'),
         ('isa = "native"', "isa = []", "isa is []; allowed"),
@@ -164,7 +164,7 @@ def test_files_that_are_no_text_or_badly_named(tmp_path: Path):
 
 
 def test_the_floors_of_targets_are_those_of_the_machine():
-    assert get_args(get_type_hints(TargetSpec)["isa"]) == ("native", *FLOORS)
+    assert get_args(get_type_hints(TargetSpec)["isa"]) == ("native", *FLOORS, NO_FLOOR)
 
 
 def test_importing_targets_loads_nothing_heavy():

@@ -92,4 +92,4 @@ done
 printf '{"tensorrt": "%s", "board": "%s"}\n' "$version" "$(tr -d '\000"' </proc/device-tree/model 2>/dev/null || uname -m)" >board.json
 tar czf results.tar.gz board.json ./*.times.json ./*.profile.json ./*.layers.json ./*.log
 echo "$model for $target: engine.plan and engine-fp16.plan are built"
-echo "figures: results.tar.gz; on the workstation: edge-scnet profile results.tar.gz"
+echo "figures and logs: results.tar.gz"
