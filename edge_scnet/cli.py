@@ -372,11 +372,16 @@ def profile(
 ) -> None:  # fmt: skip
     """Measure engines: latency, throughput, memory, accuracy.
 
-    A build folder's report.json is renewed; of a single file, measured beside its FP32 reference, nothing is saved. Without
-    --eval the images of the build are used. Exit codes as build's.
+    A build folder's report.json is renewed, also by a board's results.tar.gz in it; of a single file, measured beside its FP32
+    reference, nothing is saved. Without --eval the images of the build are used. Exit codes as build's.
     """
     from edge_scnet import console, engines
 
+    if path.name == "results.tar.gz":
+        from edge_scnet.board_results import profile_results
+
+        _show_report(profile_results(path, max_drop_pp=max_drop), as_json=as_json, saved=True)
+        return
     events = console.events()
     try:
         result = engines.profile(

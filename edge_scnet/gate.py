@@ -69,7 +69,7 @@ class Speed:
     throughput_per_second: float
 
 
-def judge_speed(engine: Speed, others: Sequence[Speed], *, batch: int) -> Finding:
+def judge_speed(engine: Speed, others: Sequence[Speed], *, batch: int, reference: str = "FP32") -> Finding:
     """Is there any use for the engine? It fails when another is faster beyond the noise in latency, and in throughput too.
 
     Latency: the other's 95 % interval of the speedup lies above this one's. Rounds too few for an interval never fail.
@@ -79,7 +79,7 @@ def judge_speed(engine: Speed, others: Sequence[Speed], *, batch: int) -> Findin
     low, high = (engine.speedup.low, engine.speedup.high) if engine.speedup else (None, None)
     spread = "" if low is None else f" ({low:.2f} to {high:.2f})"
     rate = engine.throughput_per_second / best
-    gain = f"{ratio:.2f}x{spread} FP32's speed at batch {batch}, {rate:.2f}x the best other's throughput"
+    gain = f"{ratio:.2f}x{spread} {reference}'s speed at batch {batch}, {rate:.2f}x the best other's throughput"
     better = next((other for other in others if _beats(other, engine)), None)
     if better is None:
         return _finding("speed", ratio, None, "x", "pass", f"{gain}.")

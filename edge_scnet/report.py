@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,10 @@ class RunReport:
     stage_seconds: dict[str, float]
     environment: dict[str, Any]
 
+    def on_machine(self, environment: dict[str, Any], *, evaluation: EvaluationSet | None) -> RunReport:
+        """The same report, measured on another machine than the one that writes it."""
+        return replace(self, environment=environment, evaluation=evaluation)
+
 
 def save_report(report: RunReport, path: Path) -> None:
     """Writes the report as JSON.
@@ -122,6 +126,12 @@ def verdict(findings: Sequence[Finding]) -> str:
     return f"ship INT8: {speed.message} {accuracy.message}"
 
 
+_TITLES = (
+    "latency p50, ms", "p90, ms", "p99, ms", "speed", "  95 % interval", "throughput, images/s", "memory at load, MB",
+    "memory steady, MB", "files, MB", "convolutions", "top-1, %", "drop, pp", "  95 % interval, pp", "agreement, %", "SQNR, dB",
+)  # fmt: skip
+
+
 def _speed(ratio: RatioStats | None) -> str:
     return "-" if ratio is None else f"{ratio.ratio:.2f}x"
 
@@ -136,15 +146,16 @@ def table(report: RunReport) -> Table:
     for engine in report.engines:
         summary.add_column(engine.name, justify="right", no_wrap=True)
     columns = [_cells(engine, reference=index == 0) for index, engine in enumerate(report.engines)]
-    for title in columns[0]:
-        summary.add_row(title, *(column[title] for column in columns))
+    # simulated rows have no times, a board's no accuracy
+    for title in sorted({title for column in columns for title in column}, key=_TITLES.index):
+        summary.add_row(title, *(column.get(title, "-") for column in columns))
     return summary
 
 
 def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
     ratio, latency, stats = engine.speedup, engine.latency, engine.accuracy
     cells: dict[str, str] = {}
-    if latency is not None and engine.memory is not None:
+    if latency is not None:
         spread = "" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
         cells = {
             "latency p50, ms": f"{latency.p50_ms:.3f}",
@@ -153,6 +164,9 @@ def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
             "speed": _speed(ratio),
             "  95 % interval": spread or "-",
             "throughput, images/s": f"{engine.throughput_per_second:,.0f}",
+        }
+    if engine.memory is not None:
+        cells |= {
             "memory at load, MB": f"{engine.memory.load_peak_bytes / 2**20:,.0f}",
             "memory steady, MB": f"{engine.memory.steady_bytes / 2**20:,.0f}",
         }

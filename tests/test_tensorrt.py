@@ -22,12 +22,13 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_scnet import artifact, bundle, dataset, environment, export, plans, simulate, zoo
+from edge_scnet import artifact, board_results, bundle, dataset, environment, export, plans, simulate, zoo
 from edge_scnet.backends import trt, trt_layers
 from edge_scnet.errors import ArtifactError, BackendError, MissingRuntimeError, ParityError, StorageError, TargetError
 from edge_scnet.metrics import sqnr_db
 from edge_scnet.quantize import calibrate, forms, lint, recipe
 from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.report import load_report
 from edge_scnet.target import TargetSpec, from_dict, load_target
 from tests.conftest import Built, Outcome
 
@@ -464,12 +465,15 @@ echo "&&&& RUNNING TensorRT.trtexec [TensorRT v@NUMBER@] # $*"
 for word; do
     case $word in
         --saveEngine=*) echo plan >"${word#*=}" ;;
-        --exportTimes=* | --exportProfile=* | --exportLayerInfo=*) echo '[]' >"${word#*=}" ;;
+        --exportTimes=*fp16*) echo '[{"computeMs": 2.0, "latencyMs": 2.2}, {"computeMs": 2.0}]' >"${word#*=}" ;;
+        --exportTimes=*) echo '[{"computeMs": 1.0, "latencyMs": 1.2}, {"computeMs": 1.0}]' >"${word#*=}" ;;
+        --exportProfile=*) echo '[{"count": 50}, {"name": "conv1", "timeMs": 5.0, "averageMs": 0.1}]' >"${word#*=}" ;;
+        --exportLayerInfo=*) echo '@LAYERS@' >"${word#*=}" ;;
     esac
 done
 echo "$*" >>calls
 @FAIL@
-echo "[I] Throughput: 100 qps"
+echo "[I] Throughput: 987.5 qps"
 """
 
 
@@ -487,7 +491,9 @@ def script(packed: Path, tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
         kept = [line for line in sums if not line.endswith("build.sh")]
         (tmp_path / "SHA256SUMS").write_text("\n".join(kept) + "\n")
         fake = tmp_path / "trtexec"
-        fake.write_text(FAKE_TRTEXEC.replace("@NUMBER@", number).replace("@FAIL@", fail))
+        fake.write_text(
+            FAKE_TRTEXEC.replace("@NUMBER@", number).replace("@FAIL@", fail).replace("@LAYERS@", json.dumps(INSPECTOR_10))
+        )
         fake.chmod(fake.stat().st_mode | stat.S_IEXEC)
         done = subprocess.run(
             ["sh", "build.sh"], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TRTEXEC": str(fake)}
@@ -548,6 +554,46 @@ def test_names_are_quoted_in_the_script(packed: Path, tmp_path: Path) -> None:
     manifest = artifact.load_manifest(tmp_path)
     evil = replace(manifest, model=replace(manifest.model, name="a'; touch evil; '"))
     assert """model='a'"'"'; touch evil; '"'"''""" in bundle._script(evil, JETSON)
+
+
+# The results.
+
+
+def test_a_boards_results_become_a_report_and_a_verdict(
+    script: Callable[..., tuple[Outcome, Path]],
+    packed: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    invoke: Callable[..., Outcome],
+) -> None:
+    outcome, board = script("100300")
+    assert outcome.code == 0, outcome.stderr
+    folder = tmp_path_factory.mktemp("workstation")
+    for name in ("manifest.json", "results.tar.gz"):
+        (folder / name).write_bytes((board / name).read_bytes())
+    shown = invoke("profile", folder / "results.tar.gz")
+    assert shown.code == 0, shown.stderr
+    # half the time in each of six rounds
+    assert "2.00x" in shown.stdout and "FP16's speed" in shown.stdout and "not judged: no evaluation images" in shown.stdout
+    report = load_report(folder / "report.json")
+    assert [row.name for row in report.engines] == ["fp16", "int8"]
+    assert report.engines[1].convolutions == {"int8": 1} and report.engines[1].throughput_per_second == 987.5
+    assert report.engines[1].speedup is not None and report.engines[1].speedup.rounds == 6
+    assert report.environment["tensorrt"] == "10.3.0"
+    # those of another build are refused
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["artifacts"]["engine.onnx"]["sha256"] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    other = invoke("profile", folder / "results.tar.gz")
+    assert other.code == 6 and "is not of the engine.onnx" in other.stderr
+    (folder / "results.tar.gz").write_bytes((board / "results.tar.gz").read_bytes()[:200])
+    cut = invoke("profile", folder / "results.tar.gz")
+    assert cut.code == 6 and "is damaged" in cut.stderr
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "[1]", "[{}]", "no"])
+def test_times_that_tell_nothing_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"computeMs|no queries|Expecting"):
+        board_results.parse_times(text)
 
 
 # The whole way.
