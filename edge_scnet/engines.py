@@ -266,7 +266,7 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[gate.Finding
     if int8.name not in speeds:
         return findings
     others = [speed for name, speed in speeds.items() if name != int8.name]
-    return [*findings, gate.judge_speed(speeds[int8.name], others, batch=target.batch)]
+    return [*findings, gate.judge_speed(speeds[int8.name], others, batch=target.batch, reference=rows[0].name.upper())]
 
 
 def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samples: SampleSet | None) -> EngineReport:
