@@ -205,6 +205,40 @@ def test_the_parser_and_builder_take_every_convolution_in_int8(
 
 
 @needs_rtx
+def test_all_117_convolutions_of_scnet50_are_taken_in_int8(tmp_path: Path) -> None:
+    import torch
+
+    from edge_scnet.scnet import scnet50
+
+    torch.manual_seed(0)
+    module = scnet50()
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+            torch.nn.init.normal_(layer.bias, 0.0, 0.2)  # folded they are the real biases that a parser may refuse
+            layer.momentum = None
+    images = torch.randn(8, 3, 128, 128)
+    with torch.inference_mode():
+        module.train()(images)
+    model = export.export_torch(module.eval(), (1, 3, 128, 128), opset=JETSON.opset)
+    assert all(node.inputs[2].const_value.numpy().any() for node in model.graph if node.op_type == "Conv")
+    export.save(model, tmp_path / "model.onnx")
+    found = calibrate.calibrate(tmp_path / "model.onnx", [images.numpy()], expected_images=8, samples_hash="")
+    scheme = replace(JETSON.quant, rounding="nearest", bias_correction=False)
+    written = recipe.assemble(recipe.prepare(model, found, scheme, weight_bits=8, images=NO_IMAGES)).model
+    made = plans.forms_of(model, written, found, JETSON)
+    assert made.kept_fp32 == {}
+    export.save(made.int8, tmp_path / plans.INT8_FORM)
+    export.save(made.fp16, tmp_path / plans.FP16_FORM)
+    convolutions = [str(node.name) for node in model.graph if node.op_type == "Conv"]
+    facts = plans.build_pair(trt.RTX, load_target("rtx"), tmp_path, tmp_path, convolutions, lambda *_: None)
+    assert facts[plans.INT8_PLAN]["int8_convolutions"] == len(convolutions) == 117
+    # the best placement known: no copy, FP16 in nothing but the head's edges
+    assert facts[plans.INT8_PLAN]["copies"] == [] and facts[plans.INT8_PLAN]["layers"].get("fp16", 0) <= 2
+    assert (tmp_path / plans.INT8_PLAN).stat().st_size < 38e6
+
+
+@needs_rtx
 def test_what_the_parser_refuses_is_named(tmp_path: Path) -> None:
     model = one_convolution(np.array([0.01, 0.02], np.float32), np.ones((2, 3, 1, 1), np.int8))
     next(node for node in model.graph if node.op_type == "Conv").op_type = "Convoluted"
