@@ -10,21 +10,20 @@ import json
 import re
 import tarfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edge_scnet import artifact, gate
 from edge_scnet.artifact import Manifest
 from edge_scnet.backends import trt_layers
-from edge_scnet.engines import REPORT, BuildResult, new_report, with_max_drop
+from edge_scnet.engines import REPORT, BuildResult, judge, new_report, with_max_drop
 from edge_scnet.errors import ArtifactError
 from edge_scnet.metrics import latency_stats, paired_ratio
 from edge_scnet.plans import INT8_FORM
 from edge_scnet.report import EngineReport, load_report, save_report
 from edge_scnet.target import from_dict
 
-RESULTS = "results.tar.gz"
 _MAX_BYTES = 64 << 20
 _STEMS = {"fp16": "engine-fp16", "int8": "engine"}
 _THROUGHPUT = re.compile(r"Throughput: ([0-9.]+) qps")
@@ -37,7 +36,6 @@ class PlanTimes:
     rounds_ns: tuple[tuple[int, ...], ...]  # GPU compute times of single queries, by round
     queries_per_second: float  # the median over the rounds
     layers: tuple[trt_layers.PlanLayer, ...]
-    layer_ms: dict[str, float]  # average by layer
 
 
 def profile_results(path: Path, *, max_drop_pp: float | None = None) -> BuildResult:
@@ -54,22 +52,14 @@ def profile_results(path: Path, *, max_drop_pp: float | None = None) -> BuildRes
     target = with_max_drop(from_dict(manifest.target), max_drop_pp)
     known = load_report(folder / REPORT) if (folder / REPORT).is_file() else None
     simulated = [row for row in known.engines if row.latency is None] if known else []
-    accuracy = next((row.accuracy for row in simulated if row.name.startswith("int8")), None)
     rows = [_row(precision, plans, board, target.batch) for precision in _STEMS]
-    findings = []
-    if accuracy is not None:
-        findings.append(
-            gate.judge_accuracy(
-                accuracy, max_drop_pp=target.gates.max_drop_pp, min_agreement_percent=target.gates.min_agreement_percent,
-                min_sqnr_db=target.gates.min_sqnr_db,
-            )
-        )  # fmt: skip
+    findings = judge(simulated, target)
     speeds = [
         gate.Speed(name=row.name, speedup=row.speedup, throughput_per_second=row.throughput_per_second or 0.0) for row in rows
     ]
     findings.append(gate.judge_speed(speeds[1], speeds[:1], batch=target.batch, reference="FP16"))
     report, code = new_report(manifest, [*simulated, *rows], None, findings, target=target, stage_seconds={})
-    report = report.on_machine(board, evaluation=known.evaluation if known else None)
+    report = replace(report, environment=board, evaluation=known.evaluation if known else None)
     save_report(report, folder / REPORT)
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
 
@@ -119,7 +109,6 @@ def _plan(files: dict[str, str], path: Path, stem: str) -> PlanTimes:
             rounds_ns=tuple(parse_times(files[name]) for name in rounds),
             queries_per_second=sorted(rates)[len(rates) // 2],
             layers=trt_layers.from_inspector(files.get(f"{stem}.layers.json", "")),
-            layer_ms=parse_profile(files.get(f"{stem}.profile.json", "")),
         )
     except ValueError as error:
         raise ArtifactError(f"{path}: the figures of {stem}: {error}", hint="run build.sh again") from error
@@ -138,18 +127,6 @@ def parse_times(text: str) -> tuple[int, ...]:
     if not times:
         raise ValueError("no queries were timed")
     return times
-
-
-def parse_profile(text: str) -> dict[str, float]:
-    """Average time of every layer in ms, of trtexec's --exportProfile.
-
-    Raises:
-        ValueError: no such JSON.
-    """
-    try:
-        return {str(row["name"]): float(row["averageMs"]) for row in json.loads(text) if "name" in row}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no averageMs: {error}") from error
 
 
 def parse_throughput(text: str) -> float:

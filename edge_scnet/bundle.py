@@ -14,7 +14,7 @@ import shlex
 import shutil
 import tarfile
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -26,10 +26,9 @@ from edge_scnet.backends.trt import TENSORRT
 from edge_scnet.dataset import SampleSet
 from edge_scnet.engines import QDQ_ONNX, Events, Silent
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, StorageError, TargetError
-from edge_scnet.plans import FP16_FORM, INT8_FORM, build_pair, words
+from edge_scnet.plans import BUNDLE, FP16_FORM, INT8_FORM, build_pair, words
 from edge_scnet.target import TargetSpec, from_dict
 
-BUNDLE = "bundle.tar.gz"
 SCHEMA = 1
 _HEADER, _SCRIPT, _SUMS, _REFERENCE, _EVALUATION = "bundle.json", "build.sh", "SHA256SUMS", "reference.npz", "evaluation.json"
 _FILES = (artifact.MANIFEST, INT8_FORM, FP16_FORM, _REFERENCE, _EVALUATION, _SCRIPT, _SUMS)
@@ -133,7 +132,7 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tu
         manifest = manifest.with_artifact(
             Artifact(
                 file=name, kind=TENSORRT.ARTIFACT_KIND, stage="compile", sha256=artifact.sha256_file(file),
-                size_bytes=file.stat().st_size, key=entry.key, facts={**found, "machine": asdict(environment.collect())},
+                size_bytes=file.stat().st_size, key=entry.key, facts=found,
                 parents={source: manifest.artifacts[source].sha256 for source in (INT8_FORM, FP16_FORM)},
                 versions=TENSORRT.versions(),
             )

@@ -11,12 +11,40 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
 from edge_scnet import __version__
 from edge_scnet.errors import EdgeError, StorageError
+from edge_scnet.options import (
+    Arch,
+    AsJson,
+    Batch,
+    Budget,
+    Built,
+    Calib,
+    Channels,
+    ClassNames,
+    Eval,
+    Gain,
+    IgnoreLabels,
+    InputSize,
+    MaxDrop,
+    Mean,
+    MinSqnr,
+    Model,
+    Name,
+    NumClasses,
+    Out,
+    Qdq,
+    Resize,
+    SearchSeconds,
+    Seconds,
+    SkipBad,
+    Std,
+    Target,
+)
 
 if TYPE_CHECKING:
     from edge_scnet.engines import BuildResult
@@ -112,86 +140,6 @@ def _root(
 ) -> None: ...
 
 
-def _batch(text: str) -> int | Literal["dynamic"]:
-    if text == "dynamic":
-        return "dynamic"
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise typer.BadParameter(f"{text!r} is neither a whole number from 1 nor 'dynamic'")
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is no list of numbers like 0.485,0.456,0.406") from None
-
-
-def _complete_target(incomplete: str) -> list[str]:
-    from edge_scnet.target import list_targets
-
-    return [target.name for target in list_targets() if target.name.startswith(incomplete)]
-
-
-def _complete_model(incomplete: str) -> list[str]:
-    from edge_scnet.zoo import MODELS
-
-    return [name for name in MODELS if name.startswith(incomplete)]
-
-
-Model = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="MODEL",
-        help="A zoo name, a .pth/.pt/.safetensors (with --arch), an .onnx, or package.module:factory.",
-        autocompletion=_complete_model,
-    ),
-]
-Target = Annotated[str, typer.Option("--target", "-t", help="A target's name or .toml file.", autocompletion=_complete_target)]
-Built = Annotated[Path, typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one.")]
-Calib = Annotated[Path | None, typer.Option("--calib", metavar="DIR", readable=False, help="Calibration images.")]
-Eval = Annotated[Path | None, typer.Option("--eval", metavar="DIR", readable=False, help="Evaluation images.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Parent of the build folders. Default: build.")]
-Batch = Annotated[
-    Any, typer.Option("--batch", parser=_batch, metavar="N", help="Batch of the engine, or 'dynamic' (export only).")
-]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and count them.")]
-IgnoreLabels = Annotated[bool, typer.Option("--ignore-labels", help="Evaluate without labels: agreement and SQNR only.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Seconds = Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="Timed seconds per engine.")]
-MaxDrop = Annotated[
-    float | None,
-    typer.Option("--max-drop", min=0, max=100, metavar="PP", help="Highest loss of top-1 in percentage points."),
-]
-SearchSeconds = Annotated[
-    float | None,
-    typer.Option(
-        "--search", min=1, max=86_400, metavar="SECONDS",
-        help="Where INT8 misses --max-drop: search so long for the fastest mix with float that keeps it.",
-    ),
-]  # fmt: skip
-Qdq = Annotated[
-    Path | None,
-    typer.Option("--qdq", metavar="FILE", help="A Q/DQ ONNX that another quantizer made of MODEL, instead of quantizing it."),
-]
-Gain = Annotated[
-    float | None, typer.Option("--gain", min=0, max=100, metavar="DB", help="Search for so much more SQNR than INT8's.")
-]
-MinSqnr = Annotated[float | None, typer.Option("--min-sqnr", min=0, max=200, metavar="DB", help="Search for this SQNR.")]
-Budget = Annotated[float, typer.Option("--budget", min=1, max=86_400, metavar="SECONDS", help="Time for the search.")]
-Arch = Annotated[str | None, typer.Option("--arch", help="Architecture of a checkpoint, such as scnet50.")]
-NumClasses = Annotated[int | None, typer.Option("--num-classes", min=1, help="Classes of a checkpoint.")]
-Channels = Annotated[int | None, typer.Option("--channels", min=1, max=4, help="Input channels.")]
-InputSize = Annotated[
-    int | None, typer.Option("--input-size", min=8, max=4096, metavar="PX", help="Height and width of the input.")
-]
-Resize = Annotated[int | None, typer.Option("--resize", min=8, max=8192, metavar="PX", help="Short side before the crop.")]
-Mean = Annotated[Any, typer.Option("--mean", parser=_numbers, metavar="M,M,M", help="Mean per channel, of pixels from 0 to 1.")]
-Std = Annotated[Any, typer.Option("--std", parser=_numbers, metavar="S,S,S", help="Standard deviation per channel.")]
-ClassNames = Annotated[Path | None, typer.Option("--class-names", metavar="FILE", help="Class names, one per line.")]
-Name = Annotated[str | None, typer.Option("--name", help="Name of the build folder. Default: the model's.")]
-
-
 def _model_options(
     arch: str | None, num_classes: int | None, channels: int | None, input_size: int | None, resize: int | None,
     mean: tuple[float, ...] | None, std: tuple[float, ...] | None, class_names: Path | None, name: str | None,
@@ -266,7 +214,8 @@ def _show_report(result: BuildResult, *, as_json: bool, saved: bool) -> None:
         console.print(report.verdict, style=color, markup=False, soft_wrap=True)
         if saved:
             console.print(f"files: {result.folder}/", markup=False, soft_wrap=True)
-        if (bundle := result.manifest.artifacts.get("bundle.tar.gz")) is not None:
+        bundle = result.manifest.artifacts.get("bundle.tar.gz")
+        if bundle is not None and all(engine.latency is None for engine in report.engines):
             archive = f"{result.folder / bundle.file} ({bundle.size_bytes / 1e6:.1f} MB)"
             typer.echo(
                 f"compiled: no, a plan is built on its board\n"
@@ -459,6 +408,10 @@ def targets(as_json: AsJson = False) -> None:
     for target, reason in rows:
         typer.echo(f"{target.name:<16} {target.title}")
         typer.echo(f"{'':<16} {target.runtime} on {target.device}, {target.precision}, isa {target.isa}, opset {target.opset}")
+        if (board := target.board) is not None:
+            versions = f"TensorRT {board.tensorrt} up to, but not with, {board.below}"
+            kit = f"compute capability {board.compute_capability}, {board.memory_gib:g} GB and more"
+            typer.echo(f"{'':<16} {'' if board.jetpack == 'none' else f'JetPack {board.jetpack}, '}{versions}, {kit}")
         typer.echo(f"{'':<16} {target.why}")
         typer.echo(f"{'':<16} here: {reason or _usable_words(target.runtime)}")
 

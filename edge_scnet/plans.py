@@ -9,18 +9,18 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_scnet import artifact
+from edge_scnet import artifact, environment
 from edge_scnet.artifact import Artifact, Manifest
 from edge_scnet.backends.trt import BuiltPlan, TensorRt
 from edge_scnet.backends.trt_layers import CONVOLUTIONS
 from edge_scnet.engines import FLOAT_ONNX, QDQ_ONNX, RANGES, Events
-from edge_scnet.errors import ArtifactError, ParityError
+from edge_scnet.errors import ParityError
 from edge_scnet.optional import require
-from edge_scnet.stages import Plan, record, stage_settings
+from edge_scnet.stages import Plan, record, refuse, stage_settings
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 INT8_FORM, FP16_FORM = "engine.onnx", "engine-fp16.onnx"
 INT8_PLAN, FP16_PLAN = "engine.plan", "engine-fp16.plan"
+BUNDLE = "bundle.tar.gz"
 PAIRS = ((FP16_FORM, FP16_PLAN, "fp16"), (INT8_FORM, INT8_PLAN, "int8"))
 
 
@@ -46,7 +47,13 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     """The stage: both forms, and both plans where this machine can build them."""
     backend = plan.backend
     assert isinstance(backend, TensorRt)
-    here = backend.unavailable() is None
+    boards = plan.target.runtime == "tensorrt"
+    # a PC with TensorRT would make a plan that runs on no board
+    here = backend.unavailable() is None and not (boards and environment.collect().jetson_model is None)
+    if here and boards:
+        from edge_scnet.bundle import check_board
+
+        check_board(plan.target)
     events.stage("compile", f"{backend.title}, INT8 and its FP16 twin" if here else "INT8 and its FP16 twin, for the board")
     parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, QDQ_ONNX, RANGES)}
     settings = stage_settings(
@@ -54,7 +61,7 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     )
     key = artifact.stage_key("compile", parents, settings)
     names = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
-    names += ["bundle.tar.gz"] if plan.target.runtime == "tensorrt" else []
+    names += [BUNDLE] if boards else []
     if all(artifact.is_current(plan.folder, manifest.artifacts.get(name), key) for name in names):
         events.done(words(manifest), reused=True)
         return manifest
@@ -67,7 +74,7 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
             manifest = manifest.with_artifact(entry)
             for message in facts["warnings"][:3]:
                 events.warn(f"{backend.title}: {message}")
-    if plan.target.runtime == "tensorrt":
+    if boards:
         manifest = _pack(plan, manifest, key, parents)
     events.done(words(manifest), reused=False)
     return manifest
@@ -127,10 +134,7 @@ def forms_of(float_model: ir.Model, qdq: ir.Model, ranges: Ranges, target: Targe
     else:
         int8, fp16 = forms.to_float_weights(qdq), twin
     findings = lint.lint(int8, "tensorrt", keep_float=target.quant.keep_float, max_opset=target.board.max_opset)
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if errors:
-        shown = "".join(f"\n  {finding.node}: {finding.problem}" for finding in errors[:5])
-        raise ArtifactError(f"{INT8_FORM} is wrong for target {target.name}:{shown}", hint=errors[0].fix)
+    refuse(INT8_FORM, target, [finding for finding in findings if finding.severity == "error"])
     return Forms(int8=int8, fp16=fp16, kept_fp32=kept)
 
 
@@ -155,9 +159,14 @@ def build_pair(
             "build_seconds": round(made.seconds, 2),
             "companions": [], "copies": [layer.name for layer in made.layers if layer.is_copy],
             "layers": dict(Counter(layer.reads[0] for layer in made.layers if layer.reads)), "warnings": list(made.warnings),
+            "machine": asdict(environment.collect()),
         }  # fmt: skip
         if precision == "int8":
-            facts[plan]["int8_convolutions"] = check_int8(made, int8_convolutions)
+            try:
+                facts[plan]["int8_convolutions"] = check_int8(made, int8_convolutions)
+            except ParityError:
+                made.path.unlink()
+                raise
         told(1.0)
     return facts
 
@@ -182,8 +191,6 @@ def check_int8(made: BuiltPlan, convolutions: Sequence[str]) -> int:
 
 
 def _cache_name(backend: TensorRt) -> str:
-    from edge_scnet import environment
-
     board = environment.collect().jetson_model or "gpu"
     words = "-".join([board, *backend.versions().values()])
     return "timing-" + "".join(c if c.isalnum() or c in ".-" else "_" for c in words) + ".cache"
@@ -199,7 +206,7 @@ def words(manifest: Manifest) -> str:
     entry: Artifact | None = manifest.artifacts.get(INT8_PLAN)
     if entry is None:
         size = manifest.artifacts[INT8_FORM].size_bytes
-        return f"{INT8_FORM} {size / 1e6:.1f} MB; compiled: no, it needs the board; bundle.tar.gz is for it"
+        return f"{INT8_FORM} {size / 1e6:.1f} MB; compiled: no, it needs the board; {BUNDLE} is for it"
     facts = entry.facts
     return (
         f"{facts['int8_convolutions']} convolutions read INT8; {entry.size_bytes / 1e6:.1f} MB, TensorRT {facts['tensorrt']}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +69,6 @@ class RunReport:
     verdict: str
     stage_seconds: dict[str, float]
     environment: dict[str, Any]
-
-    def on_machine(self, environment: dict[str, Any], *, evaluation: EvaluationSet | None) -> RunReport:
-        """The same report, measured on another machine than the one that writes it."""
-        return replace(self, environment=environment, evaluation=evaluation)
 
 
 def save_report(report: RunReport, path: Path) -> None:

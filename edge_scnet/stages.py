@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from edge_scnet.dataset import SampleSet
 from edge_scnet.engines import ENGINE, FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX, RANGES, Events
 from edge_scnet.errors import ArtifactError, StorageError
 from edge_scnet.target import TargetSpec
+
+if TYPE_CHECKING:
+    from edge_scnet.quantize.lint import LintFinding
 
 Stage = Literal["export", "calibrate", "quantize", "compile", "profile"]
 STAGES: tuple[Stage, ...] = ("export", "calibrate", "quantize", "compile", "profile")
@@ -233,10 +236,7 @@ def _adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Mani
     found = lint.lint(model, plan.target.quant.placement, weight_bits=bits)
     rewritten = set(plan.backend.rewrites(source))
     errors = [finding for finding in found if finding.severity == "error" and finding not in rewritten]
-    if errors:
-        shown = "".join(f"\n  {finding.node}: {finding.problem}" for finding in errors[:5])
-        more = f"\n  and {len(errors) - 5} more" if len(errors) > 5 else ""
-        raise ArtifactError(f"{source} is wrong for target {plan.target.name}:{shown}{more}", hint=errors[0].fix)
+    refuse(source, plan.target, errors)
     for finding in rewritten:
         events.warn(f"written in another form for {plan.target.runtime}: {finding.node}: {finding.problem}")
     if others := [finding for finding in found if finding.severity == "warning"]:
@@ -259,6 +259,14 @@ def _adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Mani
     )  # fmt: skip
     events.done(_quantize_words(entry), reused=False)
     return manifest.with_artifact(entry)
+
+
+def refuse(file: Path | str, target: TargetSpec, errors: Sequence[LintFinding]) -> None:
+    """Raises ArtifactError where the lint found errors: the first of them, and the first fix."""
+    if errors:
+        shown = "".join(f"\n  {finding.node}: {finding.problem}" for finding in errors[:5])
+        more = f"\n  and {len(errors) - 5} more" if len(errors) > 5 else ""
+        raise ArtifactError(f"{file} is wrong for target {target.name}:{shown}{more}", hint=errors[0].fix)
 
 
 def _check_same_ends(model: Any, quantized: Any, source: Path) -> None:

@@ -176,8 +176,18 @@ def from_dict(table: dict[str, Any]) -> TargetSpec:
     Raises:
         TargetError: keys or values this version does not know.
     """
-    target: TargetSpec = _read_table(TargetSpec, table, prefix="")
+    try:
+        target: TargetSpec = _read_table(TargetSpec, table, prefix="")
+    except TargetError as error:
+        raise TargetError(
+            f"it was built by another version of edge-scnet: its target: {error.message}",
+            hint="build it again: edge-scnet build",
+        ) from error
     return target
+
+
+# Boards that people ask for in vain: compute capability 5.3 and 6.2.
+_WITHOUT_INT8 = ("jetson-nano", "jetson-tx1", "jetson-tx2")
 
 
 def _bundled_names() -> dict[str, Path]:
@@ -187,6 +197,11 @@ def _bundled_names() -> dict[str, Path]:
 def _unknown(name: str) -> TargetError:
     names = sorted(_bundled_names())
     message = f"unknown target {json.dumps(name)}"
+    if name.lower() in _WITHOUT_INT8:
+        raise TargetError(
+            f"{name}: that GPU computes no INT8 (it is older than compute capability 7.2)",
+            hint="build with --target jetson and take engine-fp16.onnx of the build: trtexec --onnx=engine-fp16.onnx --fp16",
+        )
     if name.endswith(".toml"):
         message = f"no target file at {name}"
     elif close := difflib.get_close_matches(name.lower(), names, n=1):

@@ -98,7 +98,7 @@ def test_a_closed_session_holds_nothing_of_the_runtime(
     runtime: str, backend: Backend, engine: Callable[..., Path], mode: str
 ) -> None:
     """A second session is opened after the first: two compiled engines would share caches, threads and memory."""
-    with backend.open(engine(), OpenOptions(mode=mode)) as session:  # type: ignore[arg-type]
+    with backend.open(engine(), OpenOptions(mode=mode)) as session:
         session.infer(images(1))
         session.infer_many([images(1)] * 3, lambda i, outputs: None)
         values = [v for value in vars(session).values() for v in (value if isinstance(value, list) else [value])]
@@ -190,7 +190,7 @@ def test_infer(backend: Backend, engine: Callable[..., Path], options: OpenOptio
 def test_infer_many_gives_every_batch_its_own_index(backend: Backend, engine: Callable[..., Path], mode: str) -> None:
     data = images(2 * 40)
     got: dict[int, list[np.ndarray]] = {}
-    with backend.open(engine(batch=2), OpenOptions(mode=mode)) as session:  # type: ignore[arg-type]
+    with backend.open(engine(batch=2), OpenOptions(mode=mode)) as session:
         session.infer_many((data[i : i + 2] for i in range(0, 80, 2)), lambda i, outputs: got.update({i: outputs}))
         session.infer_many(iter(()), lambda i, outputs: pytest.fail("nothing went in"))
         session.infer(images(2, seed=9))  # what was handed out is not overwritten by later calls

@@ -87,7 +87,7 @@ def test_image_folder_is_sorted_labelled_and_hashed(tmp_path: Path) -> None:
     assert samples.content_hashes == tuple(hashlib.sha256((tmp_path / e).read_bytes()).hexdigest() for e in samples.entries)
     assert (samples.kind, len(samples), samples.name) == ("folder", 4, f"{tmp_path.parent.name}/{tmp_path.name}")
     with pytest.raises(FrozenInstanceError):
-        samples.skipped = 1  # type: ignore[misc]
+        samples.skipped = 1
 
 
 def test_the_hash_tells_content_order_and_labels_but_not_the_place(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_linked_folders_are_followed_but_not_for_ever(tmp_path: Path) -> None:
 def test_missing_and_empty_folders(tmp_path: Path) -> None:
     for role, option in (("calibration", "--calib DIR"), ("evaluation", "--eval DIR")):
         with pytest.raises(DataError, match=rf"the {role} folder .*nowhere does not exist") as e:
-            open_samples(tmp_path / "nowhere", model=RGB, role=role)  # type: ignore[arg-type]
+            open_samples(tmp_path / "nowhere", model=RGB, role=role)
         assert option in (e.value.hint or "")
     with pytest.raises(DataError, match=r"no images in the calibration folder .*: it is empty; allowed are \.jpg") as e:
         calibration(tmp_path)

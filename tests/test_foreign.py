@@ -20,7 +20,7 @@ from tests.conftest import Built, Outcome
 
 def written(built: Built, path: Path, *, placement: str, bits: int) -> Path:
     """A Q/DQ file of the bundled model, by another scheme than its target's."""
-    scheme = QuantScheme(placement=placement, rounding="nearest", bias_correction=False)  # type: ignore[arg-type]
+    scheme = QuantScheme(placement=placement, rounding="nearest", bias_correction=False)
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
     samples = dataset.open_samples(built.calib, model=spec, role="calibration")
     found = calibrate.calibrate(

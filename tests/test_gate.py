@@ -188,7 +188,7 @@ def test_accuracy_goes_before_speed_and_speed_before_doubt() -> None:
 
 
 def finding_of(verdict: str, code: int) -> Finding:
-    return Finding(metric="top-1 drop", measured=1, limit=0, unit="pp", verdict=verdict, message="", exit_code=code)  # type: ignore[arg-type]
+    return Finding(metric="top-1 drop", measured=1, limit=0, unit="pp", verdict=verdict, message="", exit_code=code)
 
 
 def test_feature_maps_are_judged_by_sqnr_where_a_limit_is_set() -> None:

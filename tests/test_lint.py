@@ -20,7 +20,7 @@ SCHEMES = ("openvino", "tensorrt")
 
 
 def findings(model: onnx.ModelProto, scheme: str = "openvino", **options: object) -> tuple[LintFinding, ...]:
-    return lint(ir.from_proto(model), scheme, **options)  # type: ignore[arg-type]
+    return lint(ir.from_proto(model), scheme, **options)
 
 
 def named(found: tuple[LintFinding, ...]) -> set[tuple[str, str]]:
@@ -376,10 +376,10 @@ def test_what_this_package_writes_has_no_finding(scheme: str, tmp_path: Path) ->
                 ranges,
                 QuantScheme(placement=scheme),
                 weight_bits=bits,
-                images=images,  # type: ignore[arg-type]
+                images=images,
             )
         ).model
-        assert is_quantized(written) and lint(written, scheme, weight_bits=bits, max_opset=20) == ()  # type: ignore[arg-type]
+        assert is_quantized(written) and lint(written, scheme, weight_bits=bits, max_opset=20) == ()
 
 
 def test_files_of_onnx_runtime(tmp_path: Path) -> None:

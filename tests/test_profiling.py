@@ -191,7 +191,7 @@ class FakeSession:
 
 class FakeBackend:
     def __init__(self, batch: int = 1) -> None:
-        self.batch, self.log, self.sessions = batch, [], []  # type: ignore[var-annotated]
+        self.batch, self.log, self.sessions = batch, [], []
 
     def preload(self) -> None:
         self.log.append("preload")

@@ -58,7 +58,7 @@ def test_every_value_is_counted_between_the_extremes(images: list[np.ndarray]) -
 @given(ends=ENDS, dtype=DTYPES, share=st.floats(0, 1))
 def test_quantize_dequantize_errs_by_half_a_step_at_most(ends: tuple[float, float], dtype: str, share: float) -> None:
     low, high = ends
-    params = ranges.activation_params(low, high, dtype=dtype)  # type: ignore[arg-type]
+    params = ranges.activation_params(low, high, dtype=dtype)
     value = low + share * (high - low)
     lowest, highest = (0, 255) if dtype == "uint8" else (-127, 127)
     code = np.clip(np.rint(value / params.scale) + params.zero_point, lowest, highest)
@@ -68,7 +68,7 @@ def test_quantize_dequantize_errs_by_half_a_step_at_most(ends: tuple[float, floa
 @QUICK
 @given(ends=ENDS, dtype=DTYPES)
 def test_scales_and_zero_points_can_be_represented(ends: tuple[float, float], dtype: str) -> None:
-    params = ranges.activation_params(*ends, dtype=dtype)  # type: ignore[arg-type]
+    params = ranges.activation_params(*ends, dtype=dtype)
     assert params.scale > 0 and np.isfinite(np.float32(params.scale)) and np.isfinite(np.float32(1) / np.float32(params.scale))
     assert params.scale == float(np.float32(params.scale))
     assert params.zero_point == int(np.array(params.zero_point).astype(params.dtype))
@@ -80,7 +80,7 @@ def test_scales_and_zero_points_can_be_represented(ends: tuple[float, float], dt
 @given(images=IMAGES, method=st.sampled_from(["minmax", "percentile", "entropy", "mse", "auto"]), dtype=DTYPES)
 def test_thresholds_lie_within_what_was_seen(images: list[np.ndarray], method: str, dtype: str) -> None:
     stats = stats_of(images)
-    low, high = ranges.thresholds(stats, method, 99.9, dtype=dtype)  # type: ignore[arg-type]
+    low, high = ranges.thresholds(stats, method, 99.9, dtype=dtype)
     slack = stats.bin_width
     assert min(stats.minimum, 0) - slack <= low <= high + slack
     assert high <= max(stats.maximum, 0) + slack
@@ -121,5 +121,5 @@ def test_constant_tensors_get_usable_parameters(images: list[np.ndarray]) -> Non
     stats = stats_of([image.astype(np.float32) for image in images])
     for method in ("minmax", "percentile", "entropy", "mse", "auto"):
         for dtype in ("uint8", "int8"):
-            params = ranges.activation_params(*ranges.thresholds(stats, method, 99.0, dtype=dtype), dtype=dtype)  # type: ignore[arg-type]
+            params = ranges.activation_params(*ranges.thresholds(stats, method, 99.0, dtype=dtype), dtype=dtype)
             assert params.scale > 0

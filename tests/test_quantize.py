@@ -170,7 +170,10 @@ def test_ranges_file_round_trips_and_refuses_others(tmp_path: Path) -> None:
 def test_percentile_cuts_the_tails_evenly_and_never_the_zeros_of_relu() -> None:
     rng = np.random.default_rng(0)
     signed = rng.standard_normal(200_000)
-    in_images = lambda values: stats_of(values, np.split(values, 20))  # noqa: E731
+
+    def in_images(values: np.ndarray) -> statistics.TensorStats:
+        return stats_of(values, np.split(values, 20))
+
     low, high = ranges.percentile(in_images(signed), 99.0)
     assert low == pytest.approx(np.percentile(signed, 0.5), abs=0.02)
     assert high == pytest.approx(np.percentile(signed, 99.5), abs=0.02)

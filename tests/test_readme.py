@@ -41,7 +41,7 @@ def test_every_command_is_in_the_table_and_the_other_way_round() -> None:
     mentioned = set(
         re.findall(r"`(?:edge-scnet )?(\w+)[^`]*`", "\n".join(re.findall(r"^\| (.*?) \|", section("Commands"), re.MULTILINE)))
     )
-    assert set(get_command(cli.app).commands) == mentioned  # type: ignore[attr-defined]
+    assert set(get_command(cli.app).commands) == mentioned
 
 
 def test_every_module_is_in_the_architecture_table() -> None:
@@ -58,7 +58,7 @@ def test_files_it_speaks_of_exist(name: str) -> None:
     assert (ROOT / name).is_file()
 
 
-def test_python_example_runs(built, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+def test_python_example_runs(built, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The README's Python, with the session's build in place of a second one."""
     import edge_scnet
     from edge_scnet import pipeline

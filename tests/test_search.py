@@ -94,7 +94,7 @@ COST = {"a": 0.30, "b": 0.02, "c": 0.02, "d": 0.01, "e": 0.01}
 
 
 def run(table: Table, limit: Limit, path: Path, budget: float = 60.0) -> search.SearchResult:
-    return search.search(table, table.sensitivities(), limit, State(path, "key"), budget_s=budget)  # type: ignore[arg-type]
+    return search.search(table, table.sensitivities(), limit, State(path, "key"), budget_s=budget)
 
 
 def test_the_cheapest_mix_within_the_limit_is_found(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_file_of_ones_own_takes_its_name_and_the_defaults(tmp_path: Path):
     assert target.quant == QuantScheme(placement="openvino")
     assert target.gates == Gates()
     with pytest.raises(FrozenInstanceError):
-        target.batch = 2  # type: ignore[misc]
+        target.batch = 2
 
 
 def test_every_value_is_read(tmp_path: Path):

@@ -22,8 +22,9 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_scnet import artifact, board_results, bundle, dataset, environment, export, plans, simulate, zoo
+from edge_scnet import artifact, board_results, bundle, dataset, environment, export, pipeline, plans, simulate, zoo
 from edge_scnet.backends import trt, trt_layers
+from edge_scnet.engines import Silent
 from edge_scnet.errors import ArtifactError, BackendError, MissingRuntimeError, ParityError, StorageError, TargetError
 from edge_scnet.metrics import sqnr_db
 from edge_scnet.quantize import calibrate, forms, lint, recipe
@@ -202,6 +203,7 @@ def test_the_parser_and_builder_take_every_convolution_in_int8(
     assert shares[-1] == (plans.INT8_PLAN, 1.0)
     with pytest.raises(ParityError, match="1 of 1 convolutions"):
         plans.build_pair(trt.RTX, rtx, tmp_path, tmp_path, ["no.such"], lambda *_: None)
+    assert not (tmp_path / plans.INT8_PLAN).exists(), "a refused plan must not lie there as if it were good"
 
 
 @needs_rtx
@@ -436,6 +438,12 @@ def on_board(monkeypatch: pytest.MonkeyPatch, model: str | None, version: str | 
     monkeypatch.setattr(trt.TensorRt, "versions", lambda self: {self.title: version} if version else {})
 
 
+class Silence(Silent):
+    """Warnings about the few images of a test are none of it."""
+
+    def warn(self, message: str) -> None: ...
+
+
 ORIN = "NVIDIA Jetson Orin Nano Developer Kit"
 
 
@@ -460,7 +468,33 @@ def test_another_board_is_refused(
     on_board(monkeypatch, model, version, free)
     with pytest.raises(error, match=words) as caught:
         bundle.check_board(load_target(target))
-    assert caught.value.hint  # type: ignore[attr-defined]  all three are EdgeErrors
+    assert caught.value.hint
+
+
+def test_a_pc_with_tensorrt_makes_a_bundle_and_no_plan(copied: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    on_board(monkeypatch, None, "10.3.0")
+    monkeypatch.setattr(trt.TensorRt, "build_plan", lambda *_, **__: pytest.fail("a plan for another device was built"))
+    text = Path("targets/jetson.toml").read_text().replace("opset = 19", "opset = 20")
+    (tmp_path / "board.toml").write_text(text)
+    copied.folder.rename(copied.folder.with_name("board"))  # the same export and statistics
+    out = copied.folder.parents[1]
+    result = pipeline.build(target=str(tmp_path / "board.toml"), calib=copied.calib, out=out, until="compile", events=Silence())
+    assert bundle.BUNDLE in result.manifest.artifacts and plans.INT8_PLAN not in result.manifest.artifacts
+
+
+def test_boards_without_int8_are_refused_by_name() -> None:
+    for name in ("jetson-nano", "jetson-tx2"):
+        with pytest.raises(TargetError, match="computes no INT8") as caught:
+            load_target(name)
+        assert "engine-fp16.onnx" in str(caught.value.hint)
+
+
+def test_a_bundle_of_another_version_says_so(packed: Path) -> None:
+    manifest = json.loads(members(packed)[f"{PREFIX}/manifest.json"])
+    del manifest["target"]["board"]["max_opset"]
+    with pytest.raises(TargetError, match=r"another version of edge-scnet: .*board\.max_opset is missing") as caught:
+        from_dict(manifest["target"])
+    assert "edge-scnet build" in str(caught.value.hint)
 
 
 def test_its_own_board_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -519,7 +553,7 @@ def script(packed: Path, tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
     def run(number: str, fail: str = "", target: TargetSpec = JETSON) -> tuple[Outcome, Path]:
         manifest = artifact.load_manifest(tmp_path)
         # the build machine's own memory must not decide
-        text = bundle._script(manifest, replace(target, board=replace(target.board, workspace_mib=16)))  # type: ignore[type-var]
+        text = bundle._script(manifest, replace(target, board=replace(target.board, workspace_mib=16)))
         (tmp_path / "build.sh").write_text(text)
         sums = (tmp_path / "SHA256SUMS").read_text().splitlines()
         kept = [line for line in sums if not line.endswith("build.sh")]
@@ -668,4 +702,4 @@ def test_a_target_of_tensorrt_needs_its_board() -> None:
         ({"quant": load_target("cpu").quant}, 'needs "tensorrt"'),
     ):
         with pytest.raises(TargetError, match=words):
-            trt.TENSORRT.check_target(replace(JETSON, **changes))  # type: ignore[arg-type]
+            trt.TENSORRT.check_target(replace(JETSON, **changes))
