@@ -12,7 +12,7 @@ import json
 import os
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -129,11 +129,13 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
     write_text(folder / MANIFEST, to_json(manifest))
 
 
-_JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: (int, float), bool: bool, dict: dict, tuple: list}
+_JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: (int, float), bool: bool, dict: dict, tuple: (list, tuple)}
 
 
 def record_from_json(kind: Any, value: Any) -> Any:
     """JSON back to a record, by its annotations: nested records, tuples of them, and dicts of them.
+
+    A field with a default may be missing: it came after the file was written.
 
     Raises:
         KeyError, TypeError: a field is missing, or has another type.
@@ -150,7 +152,8 @@ def record_from_json(kind: Any, value: Any) -> Any:
         return {key: record_from_json(arguments[1], item) for key, item in value.items()}
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(**{f.name: record_from_json(hints[f.name], value[f.name]) for f in fields(kind)})  # type: ignore[operator]
+        given = [f for f in fields(kind) if f.name in value or (f.default is MISSING and f.default_factory is MISSING)]
+        return kind(**{f.name: record_from_json(hints[f.name], value[f.name]) for f in given})  # type: ignore[operator]
     return value
 
 

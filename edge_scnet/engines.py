@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from edge_scnet import __version__, artifact, dataset, environment, gate, images
-from edge_scnet.artifact import Artifact, Manifest
+from edge_scnet.artifact import Artifact, Manifest, record_from_json
 from edge_scnet.backends import artifact_kinds, backend_of, get_backend, usable_backend
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.dataset import SampleSet
@@ -25,8 +25,9 @@ from edge_scnet.errors import ArtifactError, BackendError, DataError, MissingRun
 from edge_scnet.metrics import AccuracyStats, accuracy_stats, output_stats
 from edge_scnet.optional import require
 from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
+from edge_scnet.provenance import Provenance, Quantization
 from edge_scnet.quantize.calibrate import load_ranges
-from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, save_report, verdict
+from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, pack_classes, save_report, verdict
 from edge_scnet.target import TargetSpec, from_dict, load_target
 
 if TYPE_CHECKING:
@@ -228,18 +229,40 @@ def new_report(
     target: TargetSpec, stage_seconds: dict[str, float],
 ) -> tuple[RunReport, int]:  # fmt: skip
     """The report of a run that ends now, and its exit code."""
-    evaluation = None
-    if samples is not None:
-        evaluation = EvaluationSet(
-            name=samples.name, sha256=samples.hash, images=len(samples), skipped=samples.skipped, labels=samples.label_rule
-        )
+    facts = manifest.artifacts[QDQ_ONNX].facts if QDQ_ONNX in manifest.artifacts else {}
     report = RunReport(
         schema=SCHEMA, created_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), model=manifest.model.name, target=target.name,
-        batch=target.batch, engines=tuple(rows), evaluation=evaluation, findings=tuple(findings), verdict=verdict(findings),
-        stage_seconds=stage_seconds, environment={**environment.collect().to_dict(), "edge_scnet": __version__},
+        batch=target.batch, engines=tuple(rows), evaluation=_evaluation_set(samples) if samples is not None else None,
+        findings=tuple(findings), verdict=verdict(findings), stage_seconds=stage_seconds,
+        environment={**environment.collect().to_dict(), "edge_scnet": __version__}, gates=target.gates,
+        quantization=record_from_json(Quantization | None, facts.get("quantization")),
+        provenance=record_from_json(Provenance | None, facts.get("provenance")),
     )  # fmt: skip
     return report, gate.exit_code(findings)
+
+
+def _evaluation_set(samples: SampleSet) -> EvaluationSet:
+    order = canonical_order(samples)
+    labels = None if samples.labels is None else np.asarray(samples.labels)[order]
+    rows = [samples.content_hashes[i] for i in order] + ([] if labels is None else [str(label) for label in labels.tolist()])
+    return EvaluationSet(
+        name=samples.name, sha256=samples.hash, images=len(samples), skipped=samples.skipped, labels=samples.label_rule,
+        images_sha256=artifact.sha256_bytes("\n".join(rows).encode()), truth=None if labels is None else pack_classes(labels),
+    )  # fmt: skip
+
+
+def canonical_order(samples: SampleSet) -> list[int]:
+    """Indices that sort images by content, then label: the same for the same images under any names and in any order."""
+    labels = samples.labels or (0,) * len(samples)
+    return sorted(range(len(samples)), key=lambda i: (samples.content_hashes[i], labels[i]))
+
+
+def packed_first_classes(outputs: Outputs | None, samples: SampleSet | None) -> str | None:
+    """What an engine takes each image for, in canonical order; None for outputs that are no classes."""
+    if outputs is None or samples is None or outputs.logits is None:
+        return None
+    return pack_classes(outputs.logits.argmax(axis=1)[canonical_order(samples)])
 
 
 def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[gate.Finding]:
@@ -281,6 +304,7 @@ def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samp
         precision_hint=engine.options.precision, convolutions=dict(convolutions), other_layers=dict(others),
         load_seconds=measured.load_seconds, warm_up_seconds=measured.warm_up_seconds, latency=measured.latency,
         speedup=measured.ratio, throughput_per_second=measured.throughput_per_second, memory=measured.memory, accuracy=accuracy,
+        first_classes=packed_first_classes(measured.outputs, samples),
     )  # fmt: skip
 
 

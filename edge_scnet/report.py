@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from edge_scnet.artifact import record_from_json, write_text
 from edge_scnet.errors import ArtifactError
 from edge_scnet.gate import Finding
 from edge_scnet.metrics import AccuracyStats, LatencyStats, MemoryStats, RatioStats
+from edge_scnet.provenance import Provenance, Quantization
+from edge_scnet.target import Gates
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,6 +47,7 @@ class EngineReport:
     throughput_per_second: float | None
     memory: MemoryStats | None
     accuracy: AccuracyStats | None
+    first_classes: str | None = None  # `pack_classes` of the images in canonical order: two engines are paired by it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,8 @@ class EvaluationSet:
     images: int
     skipped: int
     labels: str | None  # how labels were found; None: unlabelled
+    images_sha256: str | None = None  # of the images' contents and labels in canonical order: sorted by content
+    truth: str | None = None  # `pack_classes` of the labels, in that order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +79,10 @@ class RunReport:
     verdict: str
     stage_seconds: dict[str, float]
     environment: dict[str, Any]
+    gates: Gates | None = None  # the target's, as the findings were judged by
+    quantization: Quantization | None = None
+    provenance: Provenance | None = None
+    complete: bool = True  # False: interrupted, some figures are of a part of the run
 
 
 def save_report(report: RunReport, path: Path) -> None:
@@ -88,16 +102,55 @@ def load_report(path: Path) -> RunReport:
     """Reads what `save_report` wrote.
 
     Raises:
-        ArtifactError: not such a file, or of another schema.
+        ArtifactError: not such a file, of another schema, or with a number that is none.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
         if content["schema"] != SCHEMA:
-            raise ArtifactError(f"{path} has schema {content['schema']}, this version reads {SCHEMA}")
+            raise ArtifactError(
+                f"{path} has schema {content['schema']}, this version reads {SCHEMA}", hint="edge-scnet profile BUILD_FOLDER"
+            )
         report: RunReport = record_from_json(RunReport, content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is not a report: {error}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
     return report
+
+
+def refuse_constant(name: str) -> Any:
+    """For `json.loads`: Python's JSON takes NaN and Infinity, and every comparison with NaN is false.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"a figure in it is {name}")
+
+
+def pack_classes(classes: np.ndarray) -> str:
+    """Class indices as text: little-endian 1 or 2 bytes each (4 above 65,535), zlib, base64."""
+    largest = int(classes.max(initial=0))
+    kind = "<u1" if largest < 1 << 8 else "<u2" if largest < 1 << 16 else "<u4"
+    data = zlib.compress(classes.astype(kind).tobytes(), 9)
+    return f"{kind}:{base64.b64encode(data).decode()}"
+
+
+def unpack_classes(text: str, count: int) -> np.ndarray:
+    """What `pack_classes` packed, as int64.
+
+    Raises:
+        ValueError: it is no such text, or not of `count` images.
+    """
+    kind, _, data = text.partition(":")
+    if kind not in ("<u1", "<u2", "<u4"):
+        raise ValueError("packed classes begin with their type")
+    expected = count * np.dtype(kind).itemsize
+    try:
+        unpacker = zlib.decompressobj()
+        raw = unpacker.decompress(base64.b64decode(data, validate=True), expected + 1)
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(f"packed classes are damaged: {error}") from error
+    if len(raw) != expected:
+        raise ValueError(f"packed classes are not of {count} images")
+    return np.frombuffer(raw, kind).astype(np.int64)
 
 
 def verdict(findings: Sequence[Finding]) -> str:

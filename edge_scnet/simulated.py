@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_scnet.artifact import Artifact, Manifest, verify
 from edge_scnet.dataset import SampleSet, batches
-from edge_scnet.engines import FLOAT_ONNX, QDQ_ONNX, Events, judge, new_report, stats_of
+from edge_scnet.engines import FLOAT_ONNX, QDQ_ONNX, Events, judge, new_report, packed_first_classes, stats_of
 from edge_scnet.environment import usable_cores
 from edge_scnet.metrics import AccuracyStats
 from edge_scnet.optional import require
@@ -40,7 +40,7 @@ def simulate_and_judge(
     entries = [manifest.artifacts[FLOAT_ONNX], manifest.artifacts[QDQ_ONNX]]
     outputs = _run_both([verify(folder, entry) for entry in entries], samples, manifest, events)
     rows = [
-        _row(entry, name, stats_of(name, entry.file, found, outputs[0], samples))
+        _row(entry, name, stats_of(name, entry.file, found, outputs[0], samples), packed_first_classes(found, samples))
         for entry, name, found in zip(entries, ("fp32", "int8 simulated"), outputs, strict=True)
     ]
     findings = judge(rows, target)
@@ -81,9 +81,9 @@ def _run_both(files: list[Path], samples: SampleSet, manifest: Manifest, events:
     ]  # fmt: skip
 
 
-def _row(entry: Artifact, name: str, accuracy: AccuracyStats) -> EngineReport:
+def _row(entry: Artifact, name: str, accuracy: AccuracyStats, first_classes: str | None) -> EngineReport:
     return EngineReport(
         name=name, runtime="onnxruntime", file=entry.file, sha256=entry.sha256, size_bytes=entry.size_bytes,
         precision_hint="f32", convolutions={}, other_layers={}, load_seconds=None, warm_up_seconds=None, latency=None,
-        speedup=None, throughput_per_second=None, memory=None, accuracy=accuracy,
+        speedup=None, throughput_per_second=None, memory=None, accuracy=accuracy, first_classes=first_classes,
     )  # fmt: skip

@@ -24,6 +24,8 @@ from edge_scnet.errors import ArtifactError, StorageError
 from edge_scnet.target import TargetSpec
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from edge_scnet.quantize.lint import LintFinding
 
 Stage = Literal["export", "calibrate", "quantize", "compile", "profile"]
@@ -255,7 +257,8 @@ def _adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Mani
     pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph)
     entry = record(
         plan, QDQ_ONNX, kind="onnx", stage="quantize", key=key, parents=parents, precision="int8", weight_bits=bits,
-        activations=pairs, weights=len(int8), convolutions=len(convolutions), int8_convolutions=int8, made_elsewhere=True,
+        activations=pairs, weights=len(int8), convolutions=len(convolutions), int8_convolutions=int8,
+        **_facts(plan, manifest, model, ir.load(plan.folder / FLOAT_ONNX), bits, made_elsewhere=True),
     )  # fmt: skip
     events.done(_quantize_words(entry), reused=False)
     return manifest.with_artifact(entry)
@@ -313,9 +316,24 @@ def _quantize_here(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         activations=len(placed.activations), weights=len(placed.weights), convolutions=len(convolutions),
         equalized=result.equalized, compensated=result.compensated, corrected=result.corrected,
         int8_convolutions=[name for name in placed.int8_nodes if name in set(convolutions)],
+        **_facts(plan, manifest, result.model, ir.load(plan.folder / FLOAT_ONNX), bits, made_elsewhere=False),
     )  # fmt: skip
     events.done(_quantize_words(entry), reused=False)
     return manifest.with_artifact(entry)
+
+
+def _facts(
+    plan: Plan, manifest: Manifest, quantized: ir.Model, float_model: ir.Model, bits: int, *, made_elsewhere: bool
+) -> dict[str, Any]:
+    """What a gate compares exactly."""
+    from edge_scnet import provenance
+    from edge_scnet.quantize.calibrate import load_ranges
+
+    made_from = provenance.provenance_of(
+        manifest, float_model, float_onnx=FLOAT_ONNX, ranges=RANGES, weight_bits=bits, made_elsewhere=made_elsewhere,
+        calibrated_onnx=load_ranges(plan.folder / RANGES).model_sha256,
+    )  # fmt: skip
+    return {"quantization": asdict(provenance.quantization_of(quantized)), "provenance": asdict(made_from)}
 
 
 def _check_coverage(plan: Plan, convolutions: Sequence[str], int8: Sequence[str], events: Events) -> None:

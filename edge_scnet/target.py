@@ -78,11 +78,20 @@ class QuantScheme:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """What the quantized engine may lose against FP32 on the same images."""
+    """What the quantized engine may lose: against FP32 on the same images, and against an earlier engine of its own."""
 
     max_drop_pp: Annotated[float, Range(0, 100)] = 0.5  # percentage points of top-1, with labels
     min_agreement_percent: Annotated[float | None, Range(0, 100)] = 99.0  # same first class as FP32, without labels
     min_sqnr_db: Annotated[float | None, Range(0, 200)] = None  # of all outputs, for models without classes
+    # against a baseline (`edge-scnet check`); the first two are paired on the same images
+    max_drop_from_baseline_pp: Annotated[float, Range(0, 100)] = 0.5  # percentage points of top-1
+    max_agreement_fall_pp: Annotated[float, Range(0, 100)] = 0.5  # of the images with FP32's first class
+    max_sqnr_fall_db: Annotated[float, Range(0, 200)] = 1.0
+    max_scale_change_percent: Annotated[float, Range(0, 100)] = 2.0  # of one tensor; kernels of other CPUs move it by 0.1
+    max_codes_fall_percent: Annotated[float, Range(0, 100)] = 20.0  # of the distinct weight codes of one layer
+    max_size_growth_percent: Annotated[float, Range(0, 1000)] = 5.0
+    max_slowdown_percent: Annotated[float, Range(0, 1000)] = 10.0  # of the speed relative to the reference in the same run
+    max_memory_growth_percent: Annotated[float, Range(0, 1000)] = 10.0
 
     def __post_init__(self) -> None:
         _check_values(self)

@@ -103,21 +103,30 @@ def is_per_channel(node: ir.Node) -> bool:
     return scale is not None and scale.size > 1
 
 
-def largest_code(dequantize: ir.Node) -> int:
-    """The largest absolute code of a weight, zero point taken off; 0 where its scales are not as they should be."""
+def codes_of(dequantize: ir.Node) -> np.ndarray | None:
+    """The codes of a constant weight, as they are stored or as its Q makes them, zero point taken off; None where its scales
+    are not as they should be."""
     source, axis = quantizer(dequantize), integer(dequantize, "axis", 1)
     data, scale = constant(input_of(source or dequantize, 0)), constant(input_of(dequantize, 1))
     zero = constant(input_of(dequantize, 2))
     if data is None or scale is None or not data.size or not (scale > 0).all():
-        return 0
+        return None
     if scale.size > 1:
         if not -data.ndim <= axis < data.ndim or data.shape[axis] != scale.size:
-            return 0
+            return None
         data = np.moveaxis(data, axis, -1)
     if source is not None:
-        return int(np.abs(np.rint(data.astype(np.float64) / scale.astype(np.float64))).max())
+        rounded: np.ndarray = np.rint(data.astype(np.float64) / scale.astype(np.float64)).astype(np.int64)
+        return rounded
     offset = zero.astype(np.int64) if zero is not None and zero.shape == scale.shape else 0
-    return int(np.abs(data.astype(np.int64) - offset).max())
+    stored: np.ndarray = data.astype(np.int64) - offset
+    return stored
+
+
+def largest_code(dequantize: ir.Node) -> int:
+    """The largest absolute code of a weight; 0 where its scales are not as they should be."""
+    codes = codes_of(dequantize)
+    return 0 if codes is None else int(np.abs(codes).max())
 
 
 def behind_moves(value: ir.Value) -> ir.Value:
