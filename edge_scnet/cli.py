@@ -1,22 +1,21 @@
-"""The command line: parse, call one function, render, exit code. The one place where errors are printed.
+"""The command line: parse, call one function, render, exit code. `guard.py` prints errors, `cli_gate.py` has `check`.
 
 Nothing heavy is imported at module level: `edge-scnet --help` and shell completion must answer at once.
 """
 
 from __future__ import annotations
 
-import functools
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from edge_scnet import __version__
-from edge_scnet.errors import EdgeError, StorageError
+from edge_scnet import __version__, cli_gate
+from edge_scnet.errors import EdgeError
+from edge_scnet.guard import guarded
 from edge_scnet.options import (
     Arch,
     AsJson,
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
     from edge_scnet.zoo import ModelOptions
 
 P = ParamSpec("P")
-INTERRUPTED = 130
 
 app = typer.Typer(
     help="Trained SCNet (or your own CNN) in, INT8 engines out, with the proof that they are fast and still accurate.",
@@ -67,63 +65,11 @@ def command(name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Registers a command behind the one error handler."""
 
     def register(function: Callable[P, None]) -> Callable[P, None]:
-        @functools.wraps(function)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                function(*args, **kwargs)
-                sys.stdout.flush()
-            except typer.Exit:
-                raise
-            except BrokenPipeError:
-                # the reader (head, less) is gone: not an error of ours, and Python must not report it at exit either
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise typer.Exit(0) from None
-            except (Exception, KeyboardInterrupt) as error:
-                _fail(error)
-
-        app.command(name)(guarded)
-        return guarded
+        safe = guarded(function)
+        app.command(name)(safe)
+        return safe
 
     return register
-
-
-def _fail(error: BaseException) -> None:
-    if _interrupted(error):
-        typer.echo("\ninterrupted: finished stages are kept, the next run goes on from there", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    if isinstance(error, OSError):
-        where = f" {error.filename}" if error.filename else ""
-        error = StorageError(f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l")
-    if not isinstance(error, EdgeError):
-        _report_bug(error)
-    typer.echo(f"error: {error.message}", err=True)
-    if error.hint:
-        typer.echo(f"\nhint: {error.hint}", err=True)
-    raise typer.Exit(error.exit_code)
-
-
-def _interrupted(error: BaseException | None) -> bool:
-    # Ctrl-C while a native module is being imported comes as "ImportError: initialization failed" with the interrupt as
-    # its cause (pybind11)
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def _report_bug(error: BaseException) -> NoReturn:
-    from edge_scnet import environment
-
-    import traceback  # isort: skip
-
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    packages = ("numpy", "torch", "onnx", "onnx-ir", "onnxruntime", "openvino")
-    versions = ", ".join(f"{name} {version}" for name, version in environment.package_versions(packages))
-    if os.environ.get("EDGE_SCNET_TRACEBACK"):
-        traceback.print_exception(error)
-    typer.echo(f"error: this is a bug: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})", err=True)
-    typer.echo(f"edge-scnet {__version__}, Python {sys.version.split()[0]}, {versions}", err=True)
-    typer.echo("\nhint: run it again with EDGE_SCNET_TRACEBACK=1 and report what it prints with the command", err=True)
-    raise typer.Exit(1)
 
 
 def _print_version(value: bool) -> None:
@@ -482,6 +428,9 @@ def doctor(as_json: AsJson = False) -> None:
             typer.echo(f"target       {name}: {reason or words[name]}")
     if all(usable[target.name] for target in list_targets() if target.runtime != "tensorrt"):
         raise typer.Exit(5)
+
+
+cli_gate.add_to(app)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Verdicts on measurements, as findings. Pure: it reads statistics and returns records, it does no input or output.
 
-A verdict is not an error: 0 pass, 10 accuracy, 11 speed, 13 inconclusive (12, comparability, joins with baselines).
+A verdict is not an error: 0 pass, 10 accuracy, 11 speed, size or memory, 12 not comparable with the baseline
+(`regression.py`), 13 inconclusive.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Literal
 
 from edge_scnet.metrics import Z_ONE_SIDED_95, AccuracyStats, RatioStats, paired_difference_score, wilson_bounds
 
-Verdict = Literal["pass", "fail", "inconclusive"]
+Verdict = Literal["pass", "fail", "inconclusive", "skipped"]
 
 ACCURACY_EXIT_CODE = 10
 SPEED_EXIT_CODE = 11
+INCOMPARABLE_EXIT_CODE = 12
 INCONCLUSIVE_EXIT_CODE = 13
 
 
@@ -30,6 +32,9 @@ class Finding:
     verdict: Verdict
     message: str  # one sentence for people
     exit_code: int
+    expected: float | None = None  # the baseline's
+    cause: str | None = None  # what else changed since the baseline
+    improved: bool = False  # better than the baseline beyond noise
 
 
 def judge_accuracy(
@@ -118,7 +123,7 @@ def _judge_drop(stats: AccuracyStats, limit: float) -> Finding:
         question = f"exclude a loss of {limit:g} pp" if drop < limit else f"prove a loss of more than {limit:g} pp"
         message = (
             f"{change} {seen}; these {stats.images:,} images cannot {question} "
-            f"(the drop may be {lower:.2f} to {upper:.2f} pp): {_advice(stats.images, score)}."
+            f"(the drop may be {lower:.2f} to {upper:.2f} pp): {advice(stats.images, score)}."
         )
     return _finding("top-1 drop", drop, limit, "pp", verdict, message)
 
@@ -155,13 +160,13 @@ def _judge_agreement(stats: AccuracyStats, minimum: float) -> Finding:
         question = f"show an agreement of {minimum:g} %" if share < allowed else f"prove one below {minimum:g} %"
         message = (
             f"{seen}; these {stats.images:,} images cannot {question} (it may be {100 - 100 * high:.2f} to "
-            f"{100 - 100 * low:.2f} %): {_advice(stats.images, score)}."
+            f"{100 - 100 * low:.2f} %): {advice(stats.images, score)}."
         )
     return _finding("agreement", stats.agreement_percent, minimum, "%", verdict, message)
 
 
-def _advice(images: int, score: float) -> str:
-    """How many images would decide: at equal shares a score grows with their square root, and must reach z."""
+def advice(images: int, score: float) -> str:
+    """How many images would decide, in words: at equal shares a score grows with their square root, and must reach z."""
     needed = images * (Z_ONE_SIDED_95 / score) ** 2 if score else math.inf
     if needed > 1e7:
         return "the estimate lies at the limit itself; some thousands of images will move it, if it is chance"
@@ -171,7 +176,7 @@ def _advice(images: int, score: float) -> str:
 
 def _finding(metric: str, measured: float | None, limit: float | None, unit: str, verdict: Verdict, message: str) -> Finding:
     fail = SPEED_EXIT_CODE if metric == "speed" else ACCURACY_EXIT_CODE
-    codes: dict[Verdict, int] = {"pass": 0, "fail": fail, "inconclusive": INCONCLUSIVE_EXIT_CODE}
+    codes: dict[Verdict, int] = {"pass": 0, "skipped": 0, "fail": fail, "inconclusive": INCONCLUSIVE_EXIT_CODE}
     return Finding(
         metric=metric, measured=measured, limit=limit, unit=unit, verdict=verdict, message=message, exit_code=codes[verdict]
     )

@@ -7,6 +7,7 @@ order of the stages is `pipeline.py`'s.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -95,12 +96,11 @@ def _export(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     real_images = plan.calibration is not None
     settings = stage_settings("export", spec=asdict(spec), opset=target.opset, batch=batch, real_images=real_images)
     key = artifact.stage_key("export", parents, settings)
-    known = manifest.artifacts.get(FLOAT_ONNX)
     # a factory's code decides the graph too, and no hash of weights tells that it changed
-    if source.kind != "factory" and artifact.is_current(plan.folder, known, key):
-        assert known is not None
+    known = None if source.kind == "factory" else _reusable(plan, manifest, FLOAT_ONNX, key)
+    if known is not None:
         events.done(_export_words(known), reused=True)
-        return manifest
+        return manifest.with_artifact(known)
     shape = (target.batch, spec.channels, spec.input_size, spec.input_size)
     images = _parity_images(plan, spec)
     if source.kind == "onnx":
@@ -120,6 +120,25 @@ def _export(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     )  # fmt: skip
     events.done(_export_words(entry), reused=False)
     return manifest.with_artifact(entry)
+
+
+def _reusable(plan: Plan, manifest: Manifest, file: str, key: str) -> Artifact | None:
+    """The stage's output where it is current: in this folder, or copied from that of another target of the same model."""
+    here = manifest.artifacts.get(file)
+    if artifact.is_current(plan.folder, here, key):
+        return here
+    for folder in sorted(plan.folder.parent.iterdir()):
+        if folder == plan.folder or not (folder / artifact.MANIFEST).is_file():
+            continue
+        try:
+            entry = artifact.load_manifest(folder).artifacts.get(file)
+        except ArtifactError:
+            continue  # another version's, or damaged: not ours to judge
+        if entry is not None and artifact.is_current(folder, entry, key):
+            with artifact.write_atomic(plan.folder / file) as temporary:
+                shutil.copyfile(folder / file, temporary)
+            return entry
+    return None
 
 
 def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
@@ -163,11 +182,9 @@ def _calibrate(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
             "calibrate", spec=asdict(spec), histogram=scheme.thresholds != "minmax", equalization=scheme.equalization
         ),
     )
-    known = manifest.artifacts.get(RANGES)
-    if artifact.is_current(plan.folder, known, key):
-        assert known is not None
+    if (known := _reusable(plan, manifest, RANGES, key)) is not None:
         events.done(_calibrate_words(known), reused=True)
-        return manifest
+        return manifest.with_artifact(known)
     ranges = calibrate.calibrate(
         plan.folder / FLOAT_ONNX, dataset.batches(samples, spec, batch=16), expected_images=len(samples),
         samples_hash=samples.hash, content_hashes=samples.content_hashes, histogram=scheme.thresholds != "minmax",

@@ -73,7 +73,7 @@ class QuantScheme:
     keep_float: tuple[Annotated[str, Filled()], ...] = ()  # glob patterns of module names that stay in float
 
     def __post_init__(self) -> None:
-        _check_values(self)
+        check_values(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ class Gates:
     max_memory_growth_percent: Annotated[float, Range(0, 1000)] = 10.0
 
     def __post_init__(self) -> None:
-        _check_values(self)
+        check_values(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class Board:
     dla_core: Annotated[int | None, Range(0, 1)] = None  # the deep learning accelerator instead of the GPU
 
     def __post_init__(self) -> None:
-        _check_values(self)
+        check_values(self)
 
     def takes(self, version: str) -> bool:
         """Whether a TensorRT version lies in the range."""
@@ -150,7 +150,7 @@ class TargetSpec:
     gates: Gates = field(default_factory=Gates)
 
     def __post_init__(self) -> None:
-        _check_values(self)
+        check_values(self)
 
 
 def load_target(name_or_path: str) -> TargetSpec:
@@ -168,15 +168,15 @@ def load_target(name_or_path: str) -> TargetSpec:
             if shipped is not None and not shipped.samefile(path):
                 # its builds would lie in the shipped target's folder and be judged by other limits under the same name
                 raise TargetError(f"{path}: a shipped target is called {path.stem}", hint=f"mv {path} my-{path.name}")
-            return _read_file(path)
+            return read_target(path)
     elif name_or_path in (names := _bundled_names()):
-        return _read_file(names[name_or_path])
+        return read_target(names[name_or_path])
     raise _unknown(name_or_path)
 
 
 def list_targets() -> list[TargetSpec]:
     """The bundled targets, sorted by name."""
-    return [_read_file(path) for _, path in sorted(_bundled_names().items())]
+    return [read_target(path) for _, path in sorted(_bundled_names().items())]
 
 
 def from_dict(table: dict[str, Any]) -> TargetSpec:
@@ -186,7 +186,7 @@ def from_dict(table: dict[str, Any]) -> TargetSpec:
         TargetError: keys or values this version does not know.
     """
     try:
-        target: TargetSpec = _read_table(TargetSpec, table, prefix="")
+        target: TargetSpec = read_table(TargetSpec, table, prefix="")
     except TargetError as error:
         raise TargetError(
             f"it was built by another version of edge-scnet: its target: {error.message}",
@@ -218,7 +218,7 @@ def _unknown(name: str) -> TargetError:
     return TargetError(f"{message}\ntargets: {', '.join(names)}, or the path of a .toml file", hint="edge-scnet targets")
 
 
-def _read_file(path: Path) -> TargetSpec:
+def read_target(path: Path) -> TargetSpec:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
         # The name becomes a folder of the build.
         raise TargetError(f"{path}: the file's name is the target's name: letters, digits, '-', '_' and '.' only")
@@ -233,18 +233,22 @@ def _read_file(path: Path) -> TargetSpec:
     if "name" in table:
         raise TargetError(f"{path}: name: not a key; the file's name without .toml is the target's name")
     try:
-        target: TargetSpec = _read_table(TargetSpec, {"name": path.stem, **table}, prefix="")
+        target: TargetSpec = read_table(TargetSpec, {"name": path.stem, **table}, prefix="")
     except TargetError as error:
         raise TargetError(f"{path}: {error.message}", hint=error.hint) from error.__cause__
     return target
 
 
-def _read_table(record: Any, table: dict[str, Any], *, prefix: str) -> Any:
-    """Builds a record from a TOML table with exactly its fields as keys; the record checks its values itself."""
+def read_table(record: Any, table: dict[str, Any], *, prefix: str) -> Any:
+    """Builds a record from a TOML table with exactly its fields as keys; the record checks its values itself.
+
+    Raises:
+        TargetError: names the key, what was found and what is allowed.
+    """
     known = {item.name: item for item in fields(record)}
     for key in table:
         if key not in known:
-            raise _unknown_key(key, prefix, list(known))
+            raise unknown_key(key, prefix, list(known))
     values: dict[str, Any] = {}
     for key, item in known.items():
         kind = _record_kind(_hints(record)[key])
@@ -257,7 +261,7 @@ def _read_table(record: Any, table: dict[str, Any], *, prefix: str) -> Any:
                 continue  # a manifest spells out what a target file leaves away
             if not isinstance(table[key], dict):
                 raise TargetError(f"{prefix}{key} is {_show(table[key])}; it must be a table: [{prefix}{key}]")
-            values[key] = _read_table(kind, table[key], prefix=f"{prefix}{key}.")
+            values[key] = read_table(kind, table[key], prefix=f"{prefix}{key}.")
         else:
             values[key] = tuple(table[key]) if isinstance(table[key], list) else table[key]
     try:
@@ -267,7 +271,7 @@ def _read_table(record: Any, table: dict[str, Any], *, prefix: str) -> Any:
         raise TargetError(f"{prefix}{error.message}") from None
 
 
-def _unknown_key(key: str, prefix: str, allowed: list[str]) -> TargetError:
+def unknown_key(key: str, prefix: str, allowed: list[str]) -> TargetError:
     everywhere = [full for full in _all_keys(TargetSpec) if full != "name"]
     leaves = {full.rpartition(".")[2]: full for full in everywhere}
     close = difflib.get_close_matches(key.lower(), [name for name in allowed if name != "name"], n=1)
@@ -296,7 +300,7 @@ def _hints(record: Any) -> dict[str, Any]:
     return get_type_hints(record, include_extras=True)
 
 
-def _check_values(record: Any) -> None:
+def check_values(record: Any) -> None:
     for name, kind in _hints(type(record)).items():
         value = getattr(record, name)
         if problem := _problem(value, kind):
