@@ -7,6 +7,7 @@ compile-time hints that the file formats do not carry, and each file's hash, sta
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -132,6 +133,12 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
 _JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: (int, float), bool: bool, dict: dict, tuple: (list, tuple)}
 
 
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    # a report holds hundreds of records of one kind, and evaluating its annotations takes 0.1 ms
+    return get_type_hints(kind)
+
+
 def record_from_json(kind: Any, value: Any) -> Any:
     """JSON back to a record, by its annotations: nested records, tuples of them, and dicts of them.
 
@@ -151,7 +158,7 @@ def record_from_json(kind: Any, value: Any) -> Any:
     if origin is dict:
         return {key: record_from_json(arguments[1], item) for key, item in value.items()}
     if is_dataclass(kind):
-        hints = get_type_hints(kind)
+        hints = _hints(kind)  # type: ignore[arg-type]
         given = [f for f in fields(kind) if f.name in value or (f.default is MISSING and f.default_factory is MISSING)]
         return kind(**{f.name: record_from_json(hints[f.name], value[f.name]) for f in given})  # type: ignore[operator]
     return value

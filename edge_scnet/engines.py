@@ -22,7 +22,8 @@ from edge_scnet.backends import artifact_kinds, backend_of, get_backend, usable_
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.dataset import SampleSet
 from edge_scnet.errors import ArtifactError, BackendError, DataError, MissingRuntimeError
-from edge_scnet.metrics import AccuracyStats, accuracy_stats, output_stats
+from edge_scnet.figures import AccuracyStats
+from edge_scnet.metrics import accuracy_stats, output_stats
 from edge_scnet.optional import require
 from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
 from edge_scnet.provenance import Provenance, Quantization
@@ -280,7 +281,8 @@ def _evaluation_set(samples: SampleSet) -> EvaluationSet:
     rows = [samples.content_hashes[i] for i in order] + ([] if labels is None else [str(label) for label in labels.tolist()])
     return EvaluationSet(
         name=samples.name, sha256=samples.hash, images=len(samples), skipped=samples.skipped, labels=samples.label_rule,
-        images_sha256=artifact.sha256_bytes("\n".join(rows).encode()), truth=None if labels is None else pack_classes(labels),
+        images_sha256=artifact.sha256_bytes("\n".join(rows).encode()),
+        truth=None if labels is None else pack_classes(labels.tolist()),
     )  # fmt: skip
 
 
@@ -294,7 +296,7 @@ def packed_first_classes(outputs: Outputs | None, samples: SampleSet | None) -> 
     """What an engine takes each image for, in canonical order; None for outputs that are no classes."""
     if outputs is None or samples is None or outputs.logits is None:
         return None
-    return pack_classes(outputs.logits.argmax(axis=1)[canonical_order(samples)])
+    return pack_classes(outputs.logits.argmax(axis=1)[canonical_order(samples)].tolist())
 
 
 def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[gate.Finding]:

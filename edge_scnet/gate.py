@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_scnet.metrics import Z_ONE_SIDED_95, AccuracyStats, RatioStats, paired_difference_score, wilson_bounds
+from edge_scnet.figures import Z_ONE_SIDED_95, AccuracyStats, RatioStats, paired_difference_score, wilson_bounds
 
 Verdict = Literal["pass", "fail", "inconclusive", "skipped"]
 

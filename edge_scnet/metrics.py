@@ -8,66 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-Z_TWO_SIDED_95 = 1.959963984540054
-Z_ONE_SIDED_95 = 1.6448536269514722
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyStats:
-    """Times of single runs, in the order taken, and their percentiles (linear between neighbours)."""
-
-    samples_ns: tuple[int, ...]
-    count: int
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
-    p50_low_ms: float | None  # 95 % interval of the median; None below 6 samples, which cannot give one
-    p50_high_ms: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryStats:
-    """Resident memory of an engine's process, in bytes. `before_load` is Python and the runtime's library."""
-
-    before_load_bytes: int
-    load_peak_bytes: int
-    steady_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RatioStats:
-    """Time of one engine over another's, from blocks timed in turn."""
-
-    ratio: float  # median over the rounds
-    low: float | None  # 95 % interval of that median; None below 6 rounds
-    high: float | None
-    rounds: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccuracyStats:
-    """An engine and its reference on the same images. Figures that need labels are None without them."""
-
-    images: int
-    top1_percent: float | None
-    top5_percent: float | None  # also None with fewer than 6 classes
-    reference_top1_percent: float | None
-    agreement_percent: float | None  # images whose first class is the reference's; None where outputs are no classes
-    agreeing: int | None
-    sqnr_db: float | None  # of the outputs; None: identical
-    lost: int | None  # reference right, this wrong
-    won: int | None  # reference wrong, this right
-    drop_pp: float | None  # reference top-1 minus this one's, in percentage points
-    drop_low_pp: float | None  # two-sided 95 % interval of the drop
-    drop_high_pp: float | None
-    drop_lower95_pp: float | None  # one-sided 95 % bounds of the drop, each on its own
-    drop_upper95_pp: float | None
-    mcnemar_p: float | None  # exact, two-sided
+from edge_scnet.figures import (
+    Z_ONE_SIDED_95,
+    Z_TWO_SIDED_95,
+    AccuracyStats,
+    LatencyStats,
+    RatioStats,
+    paired_difference_interval,
+)
 
 
 def latency_stats(samples_ns: Sequence[int]) -> LatencyStats:
@@ -209,74 +161,6 @@ def mcnemar_p(lost: int, won: int) -> float:
     if lost < 0 or won < 0:
         raise ValueError(f"counts must not be negative, got {lost} and {won}")
     return min(1.0, 2.0 * float(_half_binomial_cdf(lost + won, min(lost, won))[-1]))
-
-
-def paired_difference_score(lost: float, won: float, images: float, difference: float) -> float:
-    """Tango's score statistic for the hypothesis P(lost) - P(won) = `difference`; falls as `difference` grows.
-
-        T = (lost - won - n d) / sqrt(n (2 q + d (1 - d)))
-
-    q is the likelihood's maximum for P(won) under the hypothesis, the larger root of
-    2 n q² + (d (2 n - lost + won) - lost - won) q - won d (1 - d) = 0. With all counts k times as large T is sqrt(k) times as
-    large. (T. Tango, Statistics in Medicine 17, 1998, 891-908, equations 24 to 26.)
-    """
-    b = difference * (2.0 * images - lost + won) - lost - won
-    discriminant = b * b + 8.0 * images * won * difference * (1.0 - difference)
-    q = (math.sqrt(max(0.0, discriminant)) - b) / (4.0 * images)
-    variance = images * (2.0 * max(q, 0.0, -difference) + difference * (1.0 - difference))
-    numerator = lost - won - images * difference
-    if variance <= 0.0:  # only at the ends of [-1, 1], or at 0 when nothing is discordant
-        return math.copysign(math.inf, numerator) if numerator else 0.0
-    return numerator / math.sqrt(variance)
-
-
-def paired_difference_interval(lost: float, won: float, images: float, *, z: float) -> tuple[float, float]:
-    """Tango's score interval of P(lost) - P(won): the differences that the score test does not reject at `z`.
-
-    Unlike Wald's it does not shrink to a point when nothing is discordant: its bounds are then -/+ z² / (n + z²).
-    Like every score interval it holds its level on the average, not at each point: with 540 images and nothing discordant the
-    one-sided bound is 0.5 pp, and a true loss of 0.5 pp shows nothing in 540 images 6.7 % of the time.
-
-    Returns:
-        Low and high, fractions from -1 to 1.
-
-    Raises:
-        ValueError: counts that are negative or exceed the images.
-    """
-    if not (images > 0 and lost >= 0 and won >= 0 and lost + won <= images and z > 0):
-        raise ValueError(f"impossible counts: {lost} lost and {won} won of {images} (z {z})")
-    high = _highest_accepted(lost, won, images, z)
-    return -_highest_accepted(won, lost, images, z), high  # mirrored: the lower bound is the other's upper bound
-
-
-def wilson_bounds(count: float, total: float, *, z: float) -> tuple[float, float]:
-    """Wilson's score interval of a share: the p for which |count/n - p| <= z sqrt(p (1 - p) / n).
-
-    Returns:
-        Low and high, fractions from 0 to 1; each is a one-sided bound when z is one-sided.
-    """
-    if not (total > 0 and 0 <= count <= total):
-        raise ValueError(f"impossible counts: {count} of {total}")
-    share, z2n = count / total, z * z / total
-    centre = share + z2n / 2.0
-    half = math.sqrt(share * (1.0 - share) * z2n + z2n * z2n / 4.0)
-    # The ends are exact: a bound of 1e-19 instead of 0 would be beyond a limit of 0.
-    low = (centre - half) / (1.0 + z2n) if count > 0 else 0.0
-    high = (centre + half) / (1.0 + z2n) if count < total else 1.0
-    return low, high
-
-
-def _highest_accepted(lost: float, won: float, images: float, z: float) -> float:
-    low, high = (lost - won) / images, 1.0
-    for _ in range(100):  # halves an interval of at most 2: ends at float64's resolution
-        middle = (low + high) / 2.0
-        if middle in (low, high):
-            break
-        if paired_difference_score(lost, won, images, middle) >= -z:
-            low = middle
-        else:
-            high = middle
-    return high
 
 
 def _rank(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

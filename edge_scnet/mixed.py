@@ -14,7 +14,7 @@ from edge_scnet.artifact import Manifest
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.engines import FLOAT_ONNX, RANGES, Events
 from edge_scnet.errors import DataError
-from edge_scnet.metrics import Z_ONE_SIDED_95, paired_difference_interval
+from edge_scnet.figures import Z_ONE_SIDED_95, paired_difference_interval
 from edge_scnet.optional import installed, require
 from edge_scnet.quantize import calibrate, recipe
 from edge_scnet.search import Limit, SearchResult

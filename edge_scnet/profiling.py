@@ -24,7 +24,8 @@ from edge_scnet import errors
 from edge_scnet.backends.base import ExecutedLayer, OpenOptions
 from edge_scnet.dataset import SampleSet, batches
 from edge_scnet.errors import BackendError
-from edge_scnet.metrics import LatencyStats, MemoryStats, RatioStats, latency_stats, paired_ratio
+from edge_scnet.figures import LatencyStats, MemoryStats, RatioStats
+from edge_scnet.metrics import latency_stats, paired_ratio
 from edge_scnet.zoo import ModelSpec
 
 MIN_RUNS = 100

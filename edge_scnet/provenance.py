@@ -12,8 +12,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -89,7 +87,7 @@ def _weight_codes(dequantize: ir.Node) -> WeightCodes | None:
     codes, scale = pairs.codes_of(dequantize), pairs.constant(pairs.input_of(dequantize, 1))
     if codes is None or scale is None:
         return None
-    return WeightCodes(distinct=int(np.unique(codes).size), largest_scale=float(scale.max()), channels=int(scale.size))
+    return WeightCodes(distinct=len(set(codes.ravel().tolist())), largest_scale=float(scale.max()), channels=int(scale.size))
 
 
 def _layer_of(dequantize: ir.Node) -> str:

@@ -7,12 +7,11 @@ percent, a fault moves it by far more. Time is compared as the ratio to the refe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
+from edge_scnet.figures import Z_ONE_SIDED_95, paired_difference_interval, paired_difference_score
 from edge_scnet.gate import (
     ACCURACY_EXIT_CODE,
     INCOMPARABLE_EXIT_CODE,
@@ -23,7 +22,6 @@ from edge_scnet.gate import (
     advice,
     judge_accuracy,
 )
-from edge_scnet.metrics import Z_ONE_SIDED_95, paired_difference_interval, paired_difference_score
 from edge_scnet.provenance import Provenance, Quantization
 from edge_scnet.report import EngineReport, EvaluationSet, RunReport, unpack_classes
 from edge_scnet.target import Gates
@@ -171,22 +169,29 @@ def _accuracy(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable
     if mine is not None and its is not None:
         if truth is not None:
             labels = unpack_classes(truth, count)
-            yield _paired("top-1 to baseline", "Top-1", its == labels, mine == labels, limits.max_drop_from_baseline_pp)
+            yield _paired(
+                "top-1 to baseline", "Top-1", _same(its, labels), _same(mine, labels), limits.max_drop_from_baseline_pp
+            )
         floats = _classes(report.engines[0], count), _classes(baseline.engines[0], count)
         if floats[0] is not None and floats[1] is not None:
-            agreed = its == floats[1], mine == floats[0]
+            agreed = _same(its, floats[1]), _same(mine, floats[0])
             yield _paired("agreement to baseline", "The agreement with FP32", *agreed, limits.max_agreement_fall_pp)
     yield _sqnr(new, old, limits.max_sqnr_fall_db)
 
 
-def _classes(row: EngineReport, count: int) -> np.ndarray | None:
+def _same(one: Sequence[int], other: Sequence[int]) -> list[bool]:
+    return [a == b for a, b in zip(one, other, strict=True)]
+
+
+def _classes(row: EngineReport, count: int) -> tuple[int, ...] | None:
     return None if row.first_classes is None else unpack_classes(row.first_classes, count)
 
 
-def _paired(metric: str, what: str, before: np.ndarray, now: np.ndarray, limit: float) -> Finding:
+def _paired(metric: str, what: str, before: Sequence[bool], now: Sequence[bool], limit: float) -> Finding:
     """The same three verdicts as for the drop against FP32, the baseline's engine in FP32's place."""
-    images = int(before.size)
-    lost, won = int(np.count_nonzero(before & ~now)), int(np.count_nonzero(~before & now))
+    images = len(before)
+    lost = sum(was and not held for was, held in zip(before, now, strict=True))
+    won = sum(held and not was for was, held in zip(before, now, strict=True))
     lower, upper = (100 * bound for bound in paired_difference_interval(lost, won, images, z=Z_ONE_SIDED_95))
     fall = 100.0 * (lost - won) / images
     moved = f"fell by {fall:.2f} pp" if fall > 0 else f"rose by {-fall:.2f} pp" if fall < 0 else "is equal"

@@ -5,18 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edge_scnet.artifact import record_from_json, write_text
 from edge_scnet.errors import ArtifactError
+from edge_scnet.figures import AccuracyStats, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.gate import Finding
-from edge_scnet.metrics import AccuracyStats, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.provenance import Provenance, Quantization
 from edge_scnet.target import Gates
 
@@ -125,32 +124,35 @@ def refuse_constant(name: str) -> Any:
     raise ValueError(f"a figure in it is {name}")
 
 
-def pack_classes(classes: np.ndarray) -> str:
-    """Class indices as text: little-endian 1 or 2 bytes each (4 above 65,535), zlib, base64."""
-    largest = int(classes.max(initial=0))
+_WIDTHS = {"<u1": "B", "<u2": "H", "<u4": "I"}
+
+
+def pack_classes(classes: Sequence[int]) -> str:
+    """Class indices as text: little-endian, 1, 2 or 4 bytes each as the largest needs, zlib, base64."""
+    largest = max(classes, default=0)
     kind = "<u1" if largest < 1 << 8 else "<u2" if largest < 1 << 16 else "<u4"
-    data = zlib.compress(classes.astype(kind).tobytes(), 9)
+    data = zlib.compress(struct.pack(f"<{len(classes)}{_WIDTHS[kind]}", *classes), 9)
     return f"{kind}:{base64.b64encode(data).decode()}"
 
 
-def unpack_classes(text: str, count: int) -> np.ndarray:
-    """What `pack_classes` packed, as int64.
+def unpack_classes(text: str, count: int) -> tuple[int, ...]:
+    """What `pack_classes` packed.
 
     Raises:
         ValueError: it is no such text, or not of `count` images.
     """
     kind, _, data = text.partition(":")
-    if kind not in ("<u1", "<u2", "<u4"):
+    if kind not in _WIDTHS:
         raise ValueError("packed classes begin with their type")
-    expected = count * np.dtype(kind).itemsize
+    layout = struct.Struct(f"<{count}{_WIDTHS[kind]}")
     try:
-        unpacker = zlib.decompressobj()
-        raw = unpacker.decompress(base64.b64decode(data, validate=True), expected + 1)
+        # the text may be anybody's: no more is unpacked than there can be
+        raw = zlib.decompressobj().decompress(base64.b64decode(data, validate=True), layout.size + 1)
     except (binascii.Error, zlib.error) as error:
         raise ValueError(f"packed classes are damaged: {error}") from error
-    if len(raw) != expected:
+    if len(raw) != layout.size:
         raise ValueError(f"packed classes are not of {count} images")
-    return np.frombuffer(raw, kind).astype(np.int64)
+    return layout.unpack(raw)
 
 
 def verdict(findings: Sequence[Finding]) -> str:

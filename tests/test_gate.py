@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edge_scnet.figures import AccuracyStats, RatioStats
 from edge_scnet.gate import Finding, Speed, exit_code, judge_accuracy, judge_speed
-from edge_scnet.metrics import AccuracyStats, RatioStats, accuracy_stats, output_stats
+from edge_scnet.metrics import accuracy_stats, output_stats
 
 
 def _stats(images: int, *, lost: int = 0, won: int = 0) -> AccuracyStats:

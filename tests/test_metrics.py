@@ -9,18 +9,14 @@ import random
 import numpy as np
 import pytest
 
-from edge_scnet.metrics import (
+from edge_scnet.figures import (
     Z_ONE_SIDED_95,
     Z_TWO_SIDED_95,
-    accuracy_stats,
-    latency_stats,
-    mcnemar_p,
     paired_difference_interval,
     paired_difference_score,
-    paired_ratio,
-    sqnr_db,
     wilson_bounds,
 )
+from edge_scnet.metrics import accuracy_stats, latency_stats, mcnemar_p, paired_ratio, sqnr_db
 
 
 def test_latency_percentiles_and_order():
