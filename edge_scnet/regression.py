@@ -94,11 +94,14 @@ def _incomparable(report: RunReport, baseline: RunReport) -> Iterable[Finding]:
         ("model", report.model, baseline.model),
         ("target", report.target, baseline.target),
         ("batch", report.batch, baseline.batch),
-        ("evaluation images", _evaluated(report.evaluation), _evaluated(baseline.evaluation)),
     )
     for what, found, expected in pairs:
         if found != expected:
             yield _fact(what, f"The report's {what}: {found}; the baseline's: {expected}. They cannot be compared.")
+    if _content(report.evaluation) != _content(baseline.evaluation):
+        words = _evaluated(report.evaluation), _evaluated(baseline.evaluation)
+        message = f"The report's evaluation images: {words[0]}; the baseline's: {words[1]}. Accuracy cannot be compared."
+        yield _fact("evaluation images", message)
     if not report.complete:
         yield _fact("report", "The report is of an interrupted run: its figures are of a part of it.")
     elif accuracy_row(report) is None and timed_row(report) is None:
@@ -107,8 +110,16 @@ def _incomparable(report: RunReport, baseline: RunReport) -> Iterable[Finding]:
         yield _fact("report", "The report does not say what was quantized, or from what: it is of an older version.")
 
 
+def _content(images: EvaluationSet | None) -> tuple[str | None, bool] | None:
+    # where they lie and in which order is of no account
+    return None if images is None else (images.images_sha256, images.truth is None)
+
+
 def _evaluated(images: EvaluationSet | None) -> str:
-    return "none" if images is None else f"{images.images:,} of {images.name} ({(images.images_sha256 or images.sha256)[:12]})"
+    if images is None:
+        return "none"
+    labels = "labelled" if images.truth is not None else "without labels"
+    return f"{images.images:,} of {images.name}, {labels} ({(images.images_sha256 or images.sha256)[:12]})"
 
 
 def _input_pairs(new: Provenance, old: Provenance) -> tuple[tuple[str, object, object], ...]:
