@@ -1,0 +1,95 @@
+"""pytest's way to the gate: a fixture `edge_scnet` whose assertion holds a report to its baseline.
+
+    def test_int8(edge_scnet):
+        edge_scnet.assert_no_regression("build/my-model/cpu/report.json", baseline="tests/baselines")
+
+Paths are relative to pytest's rootdir. `pytest --update-baselines` writes the baselines instead; a lowered bar still asks for a
+reason: `--accept-regression REASON`. The marker `edge_scnet`, which every test with the fixture has, selects them
+(`pytest -m edge_scnet`). Registered as an entry point, so it must cost nothing where it is not used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from edge_scnet.checking import Checked
+
+
+class EdgeScnet:
+    """What the fixture gives."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._root = config.rootpath
+        self._update = bool(config.getoption("update_baselines"))
+        self._accept: str | None = config.getoption("accept_regression")
+
+    def check(self, report: str | Path, *, baseline: str | Path, **limits: float) -> Checked:
+        """The findings, without an assertion.
+
+        Args:
+            baseline: a baseline's file, or a folder of them named `<model>-<target>.json`.
+            limits: of `[gates]`, over the baseline's, such as `max_sqnr_fall_db=2.0`.
+
+        Raises:
+            EdgeError: no such files, damaged, or limits that contradict the baseline.
+        """
+        from edge_scnet import checking
+
+        return checking.check([self._root / report], against=self._root / baseline, limits=dict(limits))[0]
+
+    def assert_no_regression(self, report: str | Path, *, baseline: str | Path, **limits: float) -> None:
+        """Fails the test with every finding that does not pass; with --update-baselines writes the baseline instead.
+
+        Raises:
+            AssertionError: a regression, or too few images to exclude one.
+            EdgeError: as `check`.
+        """
+        __tracebackhide__ = True
+        if self._update:
+            self._write(self._root / report, self._root / baseline, dict(limits))
+            return
+        checked = self.check(report, baseline=baseline, **limits)
+        wrong = [finding for finding in checked.findings if finding.exit_code]
+        if wrong:
+            lines = [f"{finding.metric} ({finding.verdict}): {finding.message}" for finding in wrong]
+            lines += [f"changed since the baseline: {wrong[0].cause}"] if wrong[0].cause else []
+            lines += ["if that is meant: pytest --update-baselines --accept-regression REASON"]
+            pytest.fail(f"{checked.title}: {checked.headline}\n" + "\n".join(lines), pytrace=False)
+
+    def _write(self, report: Path, baseline: Path, limits: dict[str, Any]) -> None:
+        from edge_scnet import baseline as baselines
+        from edge_scnet import checking, project
+        from edge_scnet.report import load_report
+        from edge_scnet.target import Gates
+
+        found = load_report(checking.report_file(report))
+        gates = project.with_limits(found.gates or Gates(), limits)
+        baselines.update(baselines.file_of(baseline, found), found, gates, accept=self._accept)
+
+
+@pytest.fixture(scope="session")
+def edge_scnet(pytestconfig: pytest.Config) -> EdgeScnet:
+    """Holds edge-scnet's reports to their baselines."""
+    return EdgeScnet(pytestconfig)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("edge-scnet", "accuracy gate of quantized engines")
+    group.addoption("--update-baselines", action="store_true", help="write edge-scnet's baselines instead of checking them")
+    group.addoption(
+        "--accept-regression", metavar="REASON", default=None, help="why --update-baselines may lower a bar; kept in the file"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "edge_scnet: holds a quantized engine to its baseline")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "edge_scnet" in getattr(item, "fixturenames", ()):
+            item.add_marker("edge_scnet")

@@ -1,0 +1,343 @@
+"""`check`, `baseline update` and `verify` as users type them, and what they write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from edge_scnet import baseline, checking, publish
+from edge_scnet.errors import ArtifactError, TargetError
+from edge_scnet.figures import RatioStats
+from edge_scnet.report import RunReport, load_report, pack_classes, save_report, unpack_classes
+from edge_scnet.target import Gates
+from tests.conftest import Built, Outcome
+from tests.reports import provenance, quantization, report
+
+Run = Callable[..., Outcome]
+SLOW = {"speedup": RatioStats(ratio=1.1, low=1.08, high=1.12, rounds=12)}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Callable[[RunReport], tuple[Path, Path]]:
+    """Saves a report beside the baseline of the unchanged one: both files."""
+
+    def write(new: RunReport) -> tuple[Path, Path]:
+        path = tmp_path / "net" / "report.json"
+        path.parent.mkdir(exist_ok=True)
+        save_report(new, path)
+        known = tmp_path / "baselines" / "net-cpu.json"
+        if not known.exists():
+            baseline.save(baseline.of_report(report(), Gates()), known)
+        return path, known
+
+    return write
+
+
+# check
+
+
+def test_check_passes_and_exits_with_0(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+    path, known = files(report())
+    for given in (path, path.parent):
+        for where in (known, known.parent):
+            outcome = invoke("check", given, "--baseline", where)
+            assert outcome.code == 0, outcome.stderr
+            assert "net for cpu" in outcome.stdout and "no regression" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("new", "code", "words"),
+    [
+        (report(noise=0.2), 10, "SQNR"),
+        (report(int8=SLOW), 11, "not measured again: the engines are not beside the report"),
+        (report(provenance=provenance(weights=("x" * 64,))), 12, "if that is meant: edge-scnet baseline update"),
+        (report(noise=0.2, int8=SLOW), 10, "SQNR"),
+        (report(batch=4), 12, "batch"),
+    ],
+)
+def test_check_exits_by_the_worst_finding(
+    invoke: Run, files: Callable[..., tuple[Path, Path]], new: RunReport, code: int, words: str
+) -> None:
+    path, known = files(new)
+    outcome = invoke("check", path, "--baseline", known)
+    assert outcome.code == code
+    assert words in outcome.stdout
+
+
+def test_check_json(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+    path, known = files(report(quantization=quantization(relu=0.2)))
+    outcome = invoke("check", path, "--baseline", known, "--json")
+    row = json.loads(outcome.stdout)[0]
+    assert outcome.code == row["exit_code"] == 10
+    wrong = [finding for finding in row["findings"] if finding["exit_code"]]
+    assert [(f["metric"], f["measured"], f["limit"], f["verdict"]) for f in wrong] == [("scales", 300.0, 2.0, "fail")]
+
+
+def test_a_limit_on_the_command_line_goes_over_the_baselines(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+    path, known = files(report(noise=0.07))
+    assert invoke("check", path, "--baseline", known).code == 10
+    assert invoke("check", path, "--baseline", known, "--limit", "max_sqnr_fall_db=20").code == 0
+    outcome = invoke("check", path, "--baseline", known, "--limit", "max_sqnr_fal_db=20")
+    assert outcome.code == 3 and "did you mean max_sqnr_fall_db?" in outcome.stderr
+    assert invoke("check", path, "--baseline", known, "--limit", "max_sqnr_fall_db").code == 2
+
+
+def test_limits_that_the_baseline_itself_breaks_contradict_it(files: Callable[..., tuple[Path, Path]]) -> None:
+    old = report(labelled=False, noise=1.5)
+    path, known = files(old)
+    baseline.save(baseline.of_report(old, replace(Gates(), min_agreement_percent=90)), known)
+    with pytest.raises(ArtifactError, match="contradict"):
+        checking.check([path], against=known, limits={"min_agreement_percent": 100.0})
+    with pytest.raises(ArtifactError, match="contradict"):
+        baseline.of_report(old, replace(Gates(), min_agreement_percent=100))
+
+
+def test_usage(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+    path, known = files(report())
+    assert invoke("check", path).code == 2
+    assert invoke("check", path, "--build").code == 2
+    outcome = invoke("check", "--baseline", known)
+    assert outcome.code == 6 and "no reports" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is not a report"),
+        ("[]", "is not a report"),
+        ('{"schema": 1, "engines": [', "is not a report"),
+        ('{"schema": 99}', "has schema 99, this version reads 1"),
+    ],
+)
+def test_a_damaged_report(invoke: Run, files: Callable[..., tuple[Path, Path]], content: str, words: str) -> None:
+    path, known = files(report())
+    path.write_text(content)
+    outcome = invoke("check", path, "--baseline", known)
+    assert outcome.code == 6 and words in outcome.stderr and outcome.hint
+
+
+def test_nan_in_a_report_is_refused(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+    path, known = files(report())
+    for word in ("NaN", "Infinity", "-Infinity"):
+        content = json.loads(path.read_text())
+        content["engines"][1]["accuracy"]["sqnr_db"] = 12345
+        path.write_text(json.dumps(content).replace("12345", word))
+        outcome = invoke("check", path, "--baseline", known)
+        assert outcome.code == 6 and f"a figure in it is {word}" in outcome.stderr
+        save_report(report(), path)
+
+
+def test_an_older_report_without_the_new_fields_is_read_and_named(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+    path, known = files(report())
+    content = json.loads(path.read_text())
+    for key in ("gates", "quantization", "provenance", "complete"):
+        del content[key]
+    for row in content["engines"]:
+        del row["first_classes"]
+    path.write_text(json.dumps(content))
+    outcome = invoke("check", path, "--baseline", known)
+    assert outcome.code == 12 and "older version" in outcome.stdout
+
+
+# baselines
+
+
+def test_baseline_update_writes_shows_and_asks(invoke: Run, files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+    path, _ = files(report())
+    folder = tmp_path / "new"
+    known = folder / "net-cpu.json"
+    outcome = invoke("baseline", "update", path, "--baseline", folder)
+    assert outcome.code == 0 and f"{known}: written" in outcome.stdout
+    assert baseline.load(known).report.engines[1].latency.samples_ns == ()  # type: ignore[union-attr]
+    written = known.read_text()
+    save_report(report(noise=0.2), path)
+    outcome = invoke("baseline", "update", path, "--baseline", folder)
+    assert outcome.code == 6 and "would be lowered" in outcome.stderr and "--accept" in outcome.hint
+    assert known.read_text() == written
+    outcome = invoke("baseline", "update", path, "--baseline", folder, "--accept", "smaller calibration set")
+    assert outcome.code == 0 and "SQNR, dB" in outcome.stdout
+    accepted = baseline.load(known).accepted
+    assert [entry.reason for entry in accepted] == ["smaller calibration set"]
+    assert any("SQNR" in loss for loss in accepted[0].losses)
+    # getting better again needs no reason, and forgets none
+    save_report(report(), path)
+    assert invoke("baseline", "update", path, "--baseline", folder).code == 0
+    assert baseline.load(known).accepted == accepted
+
+
+def test_a_loosened_limit_needs_a_reason(files: Callable[..., tuple[Path, Path]]) -> None:
+    known = files(report())[1]
+    with pytest.raises(ArtifactError, match=r"limit max_sqnr_fall_db: 1\.0 -> 3\.0"):
+        baseline.update(known, report(), replace(Gates(), max_sqnr_fall_db=3.0), accept=None)
+    with pytest.raises(ArtifactError, match="limit min_agreement_percent"):
+        baseline.update(known, report(), replace(Gates(), min_agreement_percent=None), accept=" ")
+    baseline.update(known, report(), replace(Gates(), max_sqnr_fall_db=0.5), accept=None)
+    assert baseline.load(known).limits.max_sqnr_fall_db == 0.5
+
+
+def test_an_edited_baseline_is_refused(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+    path, known = files(report())
+    known.write_text(known.read_text().replace('"max_drop_pp": 0.5', '"max_drop_pp": 5.0'))
+    for outcome in (invoke("check", path, "--baseline", known), invoke("verify", known)):
+        assert outcome.code == 6 and "edited by hand" in outcome.stderr and "git checkout" in outcome.hint
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"schema": 1}', '{"schema": 2, "limits": {}}'])
+def test_what_is_no_baseline(invoke: Run, files: Callable[..., tuple[Path, Path]], content: str) -> None:
+    path, known = files(report())
+    known.write_text(content)
+    outcome = invoke("check", path, "--baseline", known)
+    assert outcome.code == 6 and str(known) in outcome.stderr and outcome.hint
+    known.unlink()
+    outcome = invoke("check", path, "--baseline", known)
+    assert outcome.code == 6 and "no baseline at" in outcome.stderr
+
+
+def test_verify_reads_all_kinds_and_names_every_bad_file(
+    invoke: Run, files: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    _, known = files(report())
+    project = tmp_path / "edge-scnet.toml"
+    project.write_text('model = "net.onnx"\ntargets = ["cpu"]\nbaselines = "b"\n')
+    assert invoke("verify", known, project).code == 0
+    project.write_text('model = "net.onnx"\ntarget = ["cpu"]\nbaselines = "b"\n')
+    (tmp_path / "mine.toml").write_text("title = 3\n")
+    outcome = invoke("verify", known, project, tmp_path / "mine.toml", tmp_path / "x.txt")
+    assert outcome.code == 3
+    for words in ("did you mean targets?", "mine.toml", "x.txt is neither"):
+        assert words in outcome.stderr
+
+
+# outputs
+
+NASTY = "50 % worse::error\r\n::warning file=x]]>,<b>|a|</b>\x00\x1b"
+
+
+@pytest.fixture
+def nasty(files: Callable[..., tuple[Path, Path]]) -> checking.Checked:
+    """A failing report whose model, tensors and images have names that would break out of every format."""
+    path, known = files(report())
+    old = report(model=NASTY, quantization=quantization(**{NASTY: 0.1}))
+    baseline.save(baseline.of_report(old, Gates()), known)
+    save_report(report(model=NASTY, quantization=quantization(**{NASTY: 0.4})), path)
+    return checking.check([path], against=known)[0]
+
+
+def test_junit_holds_any_text_and_keeps_to_the_schema(nasty: checking.Checked) -> None:
+    root = ElementTree.fromstring(publish.junit([nasty]))
+    suite = root[0]
+    assert (root.tag, suite.tag) == ("testsuites", "testsuite")
+    assert set(suite.attrib) == {"name", "tests", "errors", "failures", "skipped", "time", "timestamp"}
+    cases = list(suite)
+    assert int(suite.attrib["tests"]) == len(cases) == len(nasty.findings)
+    assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure")) == 1
+    for case in cases:
+        assert case.tag == "testcase" and set(case.attrib) == {"classname", "name", "time"}
+        assert [child.tag for child in case] in (["failure"], ["skipped"], ["system-out"])
+    failure = suite.find("testcase/failure")
+    assert failure is not None and set(failure.attrib) == {"message", "type"}
+    assert "\ufffd" in failure.attrib["message"] and "<b>" in failure.attrib["message"]
+
+
+def test_an_annotation_is_one_line_that_nothing_ends_early(nasty: checking.Checked) -> None:
+    lines = publish.github([nasty])
+    assert len(lines) == 1 and "\n" not in lines[0] and "\r" not in lines[0]
+    command, properties, message = lines[0].removeprefix("::").partition(" ")[0], *lines[0].partition(" ")[2].split("::", 1)
+    assert command == "error" and properties.startswith("file=")
+    assert "%3A%3Awarning" in properties and "%2C" in properties
+    assert "50 %25 worse" in message and "%0A" in message
+
+
+def test_markdown_keeps_its_table(nasty: checking.Checked) -> None:
+    text = publish.markdown([nasty])
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == len(nasty.findings) + 2
+    assert {line.replace("\\|", "").count("|") for line in rows} == {7}
+    assert "<b>" not in text and rows[2].startswith("| FAIL | scales")
+
+
+def test_gitlab_json(nasty: checking.Checked) -> None:
+    rows = json.loads(publish.gitlab([nasty]))
+    assert [set(row) for row in rows] == [{"description", "check_name", "fingerprint", "severity", "location"}]
+    assert rows[0]["severity"] == "critical" and rows[0]["location"]["lines"] == {"begin": 1}
+
+
+def test_files_and_githubs_own_outputs(
+    invoke: Run, files: Callable[..., tuple[Path, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, known = files(report(noise=0.2))
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    names = ("--junit", "j.xml", "--markdown", "m.md", "--gitlab", "g.json")
+    arguments = [tmp_path / name if "." in name else name for name in names]
+    outcome = invoke("check", path, "--baseline", known, *arguments, "--json")
+    assert outcome.code == 10
+    json.loads(outcome.stdout)  # annotations do not get into it
+    assert outcome.stderr.startswith("::error file=")
+    assert summary.read_text() == (tmp_path / "m.md").read_text()
+    assert (tmp_path / "j.xml").read_text() == publish.junit(checking.check([path], against=known))
+    assert json.loads((tmp_path / "g.json").read_text())
+
+
+@pytest.mark.parametrize("classes", [[], [0], [255, 3], [256, 0], [70_000, 1]])
+def test_classes_survive_packing(classes: list[int]) -> None:
+    assert unpack_classes(pack_classes(classes), len(classes)) == tuple(classes)
+
+
+# on a real build
+
+
+def test_a_real_build_passes_its_own_baseline_without_a_runtime(cli_process: Run, built: Built, tmp_path: Path) -> None:
+    assert cli_process("baseline", "update", built.folder, "--baseline", tmp_path).code == 0
+    listing = (
+        "import atexit, sys; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules)));"
+        "from edge_scnet.cli import main; main()"
+    )
+    outcome = cli_process("check", built.folder, "--baseline", tmp_path, code=listing)
+    assert outcome.code == 0, outcome.stdout
+    heavy = {"numpy", "torch", "onnx", "onnxruntime", "openvino", "onnx_ir", "PIL"}
+    assert not heavy & set(outcome.stderr.split())
+
+
+def test_what_looks_slow_is_measured_again(built: Built, copied: Built, tmp_path: Path) -> None:
+    """The report says half the speed; the engines beside it do not."""
+    made = load_report(copied.folder / "report.json")
+    rows = [
+        replace(row, speedup=RatioStats(ratio=0.5, low=0.49, high=0.51, rounds=12)) if row.name == "int8" else row
+        for row in made.engines
+    ]
+    save_report(replace(made, engines=tuple(rows)), copied.folder / "report.json")
+    known = tmp_path / "b.json"
+    limits = replace(made.gates or Gates(), max_drop_pp=5, max_slowdown_percent=40)
+    baseline.save(baseline.of_report(made, limits), known)
+    checked = checking.check([copied.folder], against=known)[0]
+    speed = next(finding for finding in checked.findings if finding.metric == "speed")
+    assert speed.verdict == "pass" and "measured again; at first 0.50x" in speed.message
+    once = checking.check([copied.folder], against=known, again=False)[0]
+    assert once.exit_code == 11
+
+
+def test_engines_that_are_others_by_now_are_not_measured_for_it(copied: Built, tmp_path: Path) -> None:
+    made = load_report(copied.folder / "report.json")
+    rows = [
+        replace(row, sha256="0" * 64, speedup=RatioStats(ratio=0.5, low=0.49, high=0.51, rounds=12))
+        if row.name == "int8"
+        else row
+        for row in made.engines
+    ]
+    save_report(replace(made, engines=tuple(rows)), copied.folder / "report.json")
+    known = tmp_path / "b.json"
+    baseline.save(baseline.of_report(made, replace(made.gates or Gates(), max_drop_pp=5)), known)
+    assert checking.check([copied.folder], against=known)[0].exit_code == 11
+
+
+def test_an_unknown_limit_of_the_api(files: Callable[..., tuple[Path, Path]]) -> None:
+    path, known = files(report())
+    with pytest.raises(TargetError, match="max_drop_pp is -1"):
+        checking.check([path], against=known, limits={"max_drop_pp": -1})

@@ -1,0 +1,78 @@
+"""`edge-scnet.toml`: read strictly, its paths taken from its folder; and `check --build` by it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_scnet import project
+from edge_scnet.errors import TargetError
+from tests.conftest import _BUILD, MODEL, Built, Outcome
+
+Run = Callable[..., Outcome]
+GOOD = 'model = "net.onnx"\ntargets = ["cpu", "mine.toml"]\nbaselines = "b"\n'
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    file.write_text(
+        GOOD
+        + 'calib = "c"\neval = "e"\nout = "o"\nseconds = 2\n[options]\nmean = [0.5]\nname = "n"\n[limits]\nmax_drop_pp = 1\n'
+    )
+    (tmp_path / "net.onnx").touch()
+    located = project.load(file)
+    assert located.model == str(tmp_path / "net.onnx")
+    assert located.path("b") == tmp_path / "b"
+    assert located.limits == {"max_drop_pp": 1}
+    assert located.project.options.for_zoo().mean == (0.5,)
+    assert located.project.seconds == 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('model = "x"\nbaselines = "b"\n', "the key targets is missing"),
+        ('model = ""\ntargets = ["cpu"]\nbaselines = "b"\n', "model"),
+        ('model = "x"\ntargets = []\nbaselines = "b"\n', "targets is empty"),
+        ('model = "x"\ntargets = "cpu"\nbaselines = "b"\n', "targets"),
+        (GOOD + "baseline = 3\n", "did you mean baselines?"),
+        (GOOD + "seconds = 0\n", "seconds is 0"),
+        (GOOD + "[options]\nmeen = [0.5]\n", "did you mean options.mean?"),
+        (GOOD + '[options]\nmean = ["a"]\n', "options.mean"),
+        (GOOD + "[limits]\nmax_drop = 1\n", "did you mean limits.max_drop_pp?"),
+        (GOOD + "[limits]\nmax_drop_pp = -1\n", "limits.max_drop_pp is -1"),
+        (GOOD + "limits = 3\n", "limits must be a table"),
+        ("model = \n", "not valid TOML"),
+    ],
+)
+def test_what_it_may_not_hold(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    file.write_text(text)
+    with pytest.raises(TargetError) as caught:
+        project.load(file)
+    assert words in caught.value.message and str(file) in caught.value.message
+
+
+def test_a_missing_file(invoke: Run, tmp_path: Path) -> None:
+    outcome = invoke("check", "--build", "--project", tmp_path / "edge-scnet.toml")
+    assert outcome.code == 3 and "no project file" in outcome.stderr and outcome.hint
+
+
+def test_check_build_builds_and_checks(cli_process: Run, built: Built, tmp_path: Path) -> None:
+    """On the files of the session's build, which the stages take over: a second target in seconds."""
+    file = tmp_path / "edge-scnet.toml"
+    file.write_text(
+        f'model = "{MODEL}"\ntargets = ["cpu"]\nbaselines = "b"\nout = "out"\nseconds = 0.2\n'
+        f'calib = "{built.calib}"\neval = "{built.evaluation}"\n'
+        "[limits]\nmax_drop_pp = 5\nmax_drop_from_baseline_pp = 5\nmax_agreement_fall_pp = 5\nmax_slowdown_percent = 80\n"
+        "max_memory_growth_percent = 100\n"
+    )
+    first = cli_process("baseline", "update", "--build", "--project", file, code=_BUILD)
+    assert first.code == 0 and f"{MODEL}-cpu.json: written" in first.stdout, first.stderr
+    second = cli_process("check", "--build", "--project", file, "--json", code=_BUILD)
+    assert second.code == 0, second.stderr
+    assert second.stderr.count("unchanged, reused") == 4
+    assert json.loads(second.stdout)[0]["headline"] == "no regression"
