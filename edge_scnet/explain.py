@@ -40,7 +40,7 @@ def explain(result: Checked, *, events: Events | None = None) -> list[str]:
     try:
         manifest = artifact.load_manifest(folder)
         quantized = _load(artifact.verify(folder, manifest.artifacts[QDQ_ONNX]))
-        reference = _reference(folder, manifest)
+        reference = _reference(folder, manifest, quantized)
     except (EdgeError, KeyError) as error:
         return [f"not explained: the build's files are not beside the report ({error})"]
     images = _images(manifest)
@@ -70,16 +70,16 @@ def _load(path: Path) -> ir.Model:
     return model
 
 
-def _reference(folder: Path, manifest: Manifest) -> ir.Model:
-    """The float graph, equalised as the quantized one was, so that weights can be exchanged between them."""
-    from edge_scnet.engines import FLOAT_ONNX, QDQ_ONNX, RANGES
+def _reference(folder: Path, manifest: Manifest, quantized: ir.Model) -> ir.Model:
+    """The float graph in the form that was quantized, equalised or not, so that weights can be exchanged between the two."""
+    from edge_scnet.engines import FLOAT_ONNX, RANGES
+    from edge_scnet.quantize.bisect import nearest
     from edge_scnet.quantize.calibrate import load_ranges
     from edge_scnet.quantize.equalize import equalize
 
     model = _load(artifact.verify(folder, manifest.artifacts[FLOAT_ONNX]))
-    if not manifest.artifacts[QDQ_ONNX].facts.get("equalized"):
-        return model
-    return equalize(model, load_ranges(artifact.verify(folder, manifest.artifacts[RANGES])).factors)
+    factors = load_ranges(artifact.verify(folder, manifest.artifacts[RANGES])).factors
+    return nearest(quantized, [model, equalize(model, factors)] if factors else [model])
 
 
 def _images(manifest: Manifest) -> np.ndarray:

@@ -93,6 +93,31 @@ def in_float(quantized: ir.Model, reference: ir.Model, nodes: Collection[str]) -
     return result
 
 
+def nearest(quantized: ir.Model, candidates: Sequence[ir.Model]) -> ir.Model:
+    """The float graph whose weights a Q/DQ graph holds: a file does not say whether it was made of the equalised one."""
+    return min(candidates, key=lambda candidate: _weight_distance(quantized, candidate))
+
+
+def _weight_distance(quantized: ir.Model, reference: ir.Model) -> float:
+    """Relative squared error of the dequantized weights, summed over the layers of both."""
+    originals = {node.name: node for node in reference.graph if node.op_type in COMPUTE_OPS}
+    total = 0.0
+    for node in quantized.graph:
+        original = originals.get(node.name)
+        producer = node.inputs[1].producer() if original is not None and node.inputs[1] is not None else None
+        if original is None or producer is None or producer.op_type != pairs.DEQUANTIZE:
+            continue
+        codes, scale = pairs.codes_of(producer), pairs.constant(pairs.input_of(producer, 1))
+        weight = pairs.constant(original.inputs[1])
+        if codes is None or scale is None or weight is None or weight.size != codes.size:
+            continue
+        values = codes * scale
+        if scale.size > 1:
+            values = np.moveaxis(values, -1, pairs.integer(producer, "axis", 1))
+        total += float(np.square(values.reshape(weight.shape) - weight).sum() / max(float(np.square(weight).sum()), 1e-30))
+    return total
+
+
 def _quantized_nodes(model: ir.Model) -> list[str]:
     """Nodes that read a DequantizeLinear, in order."""
     return [
