@@ -26,7 +26,8 @@ Run = Callable[..., Outcome]
 Edit = Callable[[Path, Callable[[dict], None]], None]
 
 COMMANDS = (
-    "build", "export", "calibrate", "quantize", "compile", "sensitivity", "profile", "inspect", "predict", "targets", "doctor"
+    "build", "export", "calibrate", "quantize", "compile", "sensitivity", "profile", "inspect", "predict", "targets", "doctor",
+    "check", "verify", "baseline",
 )  # fmt: skip
 HEAVY = (
     "numpy",

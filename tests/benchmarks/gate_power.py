@@ -1,0 +1,384 @@
+"""Whether the gate sleeps: `python tests/benchmarks/gate_power.py [--only NAME,...] [--images 4000]`.
+
+Builds scnet20 on Fashion-MNIST once (and once on a tinted three-channel set), writes baselines, plants one fault after another
+in a copy, builds, profiles and checks it. Prints JSON: for every fault which findings failed. Exit code 1 unless each is caught
+by the check it is here for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import onnx_ir as ir
+
+from edge_scnet import artifact, baseline, checking, dataset, engines, environment, images, pipeline, profiling, zoo
+from edge_scnet.errors import EdgeError
+from edge_scnet.quantize import pairs
+from edge_scnet.report import load_report
+from edge_scnet.resources import bundled
+
+MODEL, TENSOR, LAYER = "scnet20-fashion-mnist", "layer2.0.relu/Relu", "layer2.1.k3.0"
+ACCURACY = {"top-1 drop", "top-1 to baseline", "agreement to baseline", "SQNR"}
+SECONDS = 1.0
+# by fault: the findings of which one must fail
+FAULTS: dict[str, set[str]] = {
+    "calibrated on noise": ACCURACY,
+    "calibrated on one class": ACCURACY,
+    "mean and std swapped": ACCURACY,
+    "channels swapped": ACCURACY,
+    "a scale divided by 4": ACCURACY,
+    "a miscompiled pattern": ACCURACY,
+    "a scale times 4": {"scales"},
+    "a layer at 4 bits": {"weight codes"},
+    "a Q/DQ pair dropped": {"quantized tensors"},
+    "FP32 in place of INT8": {"INT8 convolutions"},
+    "another checkpoint": {"checkpoint"},
+    "stale statistics": {"statistics"},
+    "other preprocessing": {"preprocessing"},
+    "20 % slower": {"speed"},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """The sound build, its data, and where copies go."""
+
+    root: Path
+    calib: Path
+    evaluation: Path
+    model: str = MODEL
+    options: zoo.ModelOptions = zoo.ModelOptions()  # noqa: RUF009  frozen
+
+    def build(self, out: Path, **changes: Any) -> Path:
+        """Builds and profiles into `out`: the build folder."""
+        given = {"calib": self.calib, "evaluation": self.evaluation, "model_options": self.options, **changes}
+        model = given.pop("model", self.model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pipeline.build(model, target="cpu", out=out, seconds=SECONDS, **given).folder
+
+    def copy(self, name: str) -> Path:
+        """A copy of the sound build's folder: stages whose inputs are unchanged are taken from it."""
+        out = self.root / name.replace(" ", "-").replace("/", "-").replace("%", "")
+        shutil.copytree(self.root / "sound", out)
+        return out
+
+
+def idx(folder: Path, pictures: np.ndarray, labels: np.ndarray) -> Path:
+    folder.mkdir(parents=True)
+    for name, array in (("images-idx3", pictures), ("labels-idx1", labels.astype(np.uint8))):
+        head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+        (folder / f"t10k-{name}-ubyte").write_bytes(head + array.tobytes())
+    return folder
+
+
+def published(split: str) -> tuple[np.ndarray, np.ndarray]:
+    folder, stem = bundled("calib_data") / "fashion-mnist" / split, {"calib": "calib", "eval": "t10k"}[split]
+    pictures, labels = (dataset.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+    return pictures, labels
+
+
+# Faults: each takes the bench and gives the folder of the faulty build.
+
+
+def on_noise(bench: Bench) -> Path:
+    pictures = np.random.default_rng(0).integers(0, 256, (1024, 28, 28), dtype=np.uint8)
+    return bench.build(bench.copy("noise"), calib=idx(bench.root / "data" / "noise", pictures, np.arange(1024) % 10))
+
+
+def on_one_class(bench: Bench) -> Path:
+    pictures, labels = published("calib")
+    chosen = pictures[labels == 5]  # sandals: the darkest
+    return bench.build(bench.copy("class"), calib=idx(bench.root / "data" / "class", chosen, labels[labels == 5]))
+
+
+def preprocessed(bench: Bench, name: str, mean: float, std: float) -> Path:
+    options = replace(zoo.ModelOptions(), arch="scnet20", num_classes=10, channels=1, input_size=28, mean=(mean,), std=(std,),
+                      class_names=zoo.FASHION_MNIST.classes, name=MODEL)  # fmt: skip
+    return bench.build(bench.copy(name), model=weights_file(bench), model_options=options)
+
+
+def weights_file(bench: Bench) -> str:
+    return str(Path(zoo.__file__).parent / "weights" / "scnet20_fashion_mnist.safetensors")
+
+
+def rewritten(bench: Bench, name: str, change: Callable[[ir.Model], None]) -> Path:
+    """A build of the sound Q/DQ graph with a change."""
+    out = bench.copy(name)
+    model = ir.load(out / MODEL / "cpu" / "model.qdq.onnx")
+    change(model)
+    file = out / "wrong.onnx"
+    ir.save(model, file)
+    return bench.build(out, qdq=file)
+
+
+def scale(factor: float) -> Callable[[ir.Model], None]:
+    def change(model: ir.Model) -> None:
+        quantize = next(node for node in pairs.pairs(model) if node.name == f"{TENSOR}/Q")
+        value = quantize.inputs[1]
+        value.const_value = ir.tensor((value.const_value.numpy() * factor).astype(np.float32), name=value.name)
+
+    return change
+
+
+def four_bits(model: ir.Model) -> None:
+    node = next(node for node in pairs.pairs(model) if node.name == f"{LAYER}/weight/DQ")
+    codes, scales, axis = node.inputs[0], node.inputs[1], pairs.integer(node, "axis", 0)
+    data = codes.const_value.numpy().astype(np.float64)
+    # 15 codes over each channel's own range, then back to int8's
+    top = np.abs(data).max(axis=tuple(i for i in range(data.ndim) if i != axis), keepdims=True)
+    coarse = np.rint(data / top * 7) / 7 * top
+    codes.const_value = ir.tensor(np.rint(coarse).astype(np.int8), name=codes.name)
+    assert scales is not None
+
+
+def without_pair(model: ir.Model) -> None:
+    quantize = next(node for node in pairs.pairs(model) if node.name == f"{TENSOR}/Q")
+    for dequantize in pairs.dequantizers(quantize):
+        for use in tuple(dequantize.outputs[0].uses()):
+            use.node.replace_input_with(use.idx, quantize.inputs[0])
+        model.graph.remove(dequantize, safe=True)
+    model.graph.remove(quantize, safe=True)
+
+
+def miscompiled(bench: Bench) -> Path:
+    """Signed codes before a Concat, which OpenVINO computes wrongly, with the tool's own guards off."""
+
+    def signed(model: ir.Model) -> None:
+        for node in pairs.pairs(model):
+            if (
+                not pairs.is_weight(node)
+                and (zero := pairs.constant(pairs.input_of(node, 2))) is not None
+                and zero.dtype == np.uint8
+            ):
+                value = ir.Value(
+                    name=f"{node.outputs[0].name}_signed", const_value=ir.tensor((zero.astype(np.int16) - 128).astype(np.int8))
+                )
+                value.const_value.name = value.name
+                model.graph.register_initializer(value)
+                node.replace_input_with(2, value)
+
+    with (
+        mock.patch("edge_scnet.quantize.repair.repair", lambda model: model),
+        mock.patch("edge_scnet.quantize.lint.lint", lambda *a, **k: ()),
+        mock.patch("edge_scnet.backends.ov._repaired", lambda source: source.read_bytes()),
+        mock.patch("edge_scnet.compile.check_fidelity", lambda *a, **k: FIDELITY),
+    ):
+        return rewritten(bench, "miscompiled", signed)
+
+
+def fp32_instead(bench: Bench) -> Path:
+    """The float engine under the INT8 engine's name, its manifest made to fit."""
+    folder = bench.copy("fp32") / MODEL / "cpu"
+    for suffix in (".xml", ".bin"):
+        shutil.copyfile(folder / f"model-fp32{suffix}", folder / f"model{suffix}")
+    manifest = artifact.load_manifest(folder)
+    for name in ("model.xml", "model.bin"):
+        entry = manifest.artifacts[name]
+        path = folder / name
+        manifest = manifest.with_artifact(replace(entry, sha256=artifact.sha256_file(path), size_bytes=path.stat().st_size))
+    artifact.save_manifest(folder, manifest)
+    engines.profile(folder, seconds=SECONDS)
+    return folder
+
+
+def other_checkpoint(bench: Bench) -> Path:
+    from safetensors.numpy import load_file, save_file
+
+    out = bench.copy("checkpoint")
+    state = load_file(weights_file(bench))
+    rng = np.random.default_rng(0)
+    noisy = {k: (v + rng.normal(0, 1e-4, v.shape)).astype(v.dtype) if v.dtype == np.float32 else v for k, v in state.items()}
+    file = out / "other.safetensors"
+    save_file(noisy, file)
+    options = replace(zoo.ModelOptions(), arch="scnet20", num_classes=10, channels=1, input_size=28, mean=(0.286,),
+                      std=(0.353,), class_names=zoo.FASHION_MNIST.classes, name=MODEL)  # fmt: skip
+    return bench.build(out, model=str(file), model_options=options)
+
+
+def stale(bench: Bench) -> Path:
+    """New weights, and the manifest says that the old statistics are of them."""
+    folder = bench.copy("stale") / MODEL / "cpu"
+    model = ir.load(folder / "model.onnx")
+    for value in model.graph.initializers.values():
+        if value.const_value is not None and value.const_value.numpy().dtype == np.float32:
+            value.const_value = ir.tensor((value.const_value.numpy() * 1.02).astype(np.float32), name=value.name)
+    ir.save(model, folder / "model.onnx")
+    manifest = artifact.load_manifest(folder)
+    digest = artifact.sha256_file(folder / "model.onnx")
+    entry = replace(manifest.artifacts["model.onnx"], sha256=digest)
+    ranges = manifest.artifacts["ranges.npz"]
+    parents = {**ranges.parents, "model.onnx": digest}
+    code = pipeline.STAGE_FUNCTIONS  # the stages in between are told that all is current
+    with (
+        mock.patch.dict(code, {"export": lambda plan, m, events: m.with_artifact(entry),
+                               "calibrate": lambda plan, m, events: m.with_artifact(replace(ranges, parents=parents))}),
+        mock.patch("edge_scnet.compile.check_fidelity", lambda *a, **k: FIDELITY),
+    ):  # fmt: skip
+        return bench.build(folder.parents[1])
+
+
+def swapped_channels(bench: Bench) -> Path:
+    read = images.read_image
+    out = bench.copy("channels")
+    with mock.patch("edge_scnet.images.read_image", lambda *a, **k: np.ascontiguousarray(read(*a, **k)[::-1])):
+        return bench.build(out)
+
+
+@contextlib.contextmanager
+def slow_int8(share: float) -> Iterator[None]:
+    """Every inference of the INT8 engine takes so much longer, in the process that measures it."""
+    plant = (
+        "import time, edge_scnet.child as c; load = c.Server.load\n"
+        "def slow(self, runtime, path, options, timed):\n"
+        "    found = load(self, runtime, path, options, timed)\n"
+        "    if path.name == 'model.xml':\n"
+        "        quick = self._session.infer\n"
+        "        def infer(batch):\n"
+        "            start = time.perf_counter_ns(); out = quick(batch); took = time.perf_counter_ns() - start\n"
+        f"            end = start + took * {1 + share}\n"
+        "            while time.perf_counter_ns() < end: pass\n"
+        "            return out\n"
+        "        self._session.infer = infer\n"
+        "    return found\n"
+        "c.Server.load = slow\n"
+    )
+    code = f"import sys; sys.path[:] = {{path!a}}; exec({plant!r}); import edge_scnet.child; edge_scnet.child.main({{fd}})"
+    code = code.replace(repr(plant), repr(plant).replace("{", "{{").replace("}", "}}"))
+    with mock.patch.object(profiling, "_CHILD", code):
+        yield
+
+
+def slower(bench: Bench) -> tuple[Path, Any]:
+    folder = bench.copy("slow") / MODEL / "cpu"
+    with slow_int8(0.25):  # 1 / 1.25: a fifth of the speed is gone
+        engines.profile(folder, seconds=SECONDS)
+        return folder, checking.check([folder], against=bench.root / "baselines")[0]
+
+
+FIDELITY: Any = None
+
+
+def tinted(root: Path, count: int) -> Bench:
+    """Fashion-MNIST in colours of its own, and scnet20 that sees the first channel alone: a swap shows."""
+    from PIL import Image
+    from safetensors.numpy import load_file, save_file
+
+    calib, labels = published("calib")
+    test, test_labels = published("eval")
+    for split, pictures, truth in (("calib", calib, labels), ("eval", test[:count], test_labels[:count])):
+        for i, (picture, label) in enumerate(zip(pictures, truth, strict=True)):
+            folder = root / "tinted" / split / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            rgb = np.stack([picture, picture // 2, picture // 4], axis=-1)
+            Image.fromarray(rgb).save(folder / f"{i:05}.png", compress_level=1)
+    state = load_file(weights_file(Bench(root=root, calib=root, evaluation=root)))
+    stem = next(name for name, value in state.items() if value.ndim == 4 and value.shape[1] == 1)
+    state[stem] = np.concatenate([state[stem], np.zeros_like(state[stem]), np.zeros_like(state[stem])], axis=1)
+    save_file(state, root / "tinted.safetensors")
+    options = replace(zoo.ModelOptions(), arch="scnet20", num_classes=10, channels=3, input_size=28, mean=(0.286,) * 3,
+                      std=(0.353,) * 3, name="tinted")  # fmt: skip
+    return Bench(root=root / "tinted-builds", calib=root / "tinted" / "calib", evaluation=root / "tinted" / "eval",
+                 model=str(root / "tinted.safetensors"), options=options)  # fmt: skip
+
+
+PLANTS: dict[str, Callable[[Bench], Path]] = {
+    "calibrated on noise": on_noise,
+    "calibrated on one class": on_one_class,
+    "mean and std swapped": lambda bench: preprocessed(bench, "swapped", 0.353, 0.286),
+    "a scale divided by 4": lambda bench: rewritten(bench, "quarter", scale(0.25)),
+    "a miscompiled pattern": miscompiled,
+    "a scale times 4": lambda bench: rewritten(bench, "times", scale(4.0)),
+    "a layer at 4 bits": lambda bench: rewritten(bench, "bits", four_bits),
+    "a Q/DQ pair dropped": lambda bench: rewritten(bench, "pair", without_pair),
+    "FP32 in place of INT8": fp32_instead,
+    "another checkpoint": other_checkpoint,
+    "stale statistics": stale,
+    "other preprocessing": lambda bench: preprocessed(bench, "preprocessing", 0.2861, 0.353),
+}
+
+
+def prepare(bench: Bench, name: str) -> None:
+    """The sound build and its baseline."""
+    folder = bench.build(bench.root / "sound")
+    report = load_report(folder / "report.json")
+    assert report.gates is not None
+    baseline.save(baseline.of_report(report, report.gates), bench.root / "baselines" / f"{name}-cpu.json")
+
+
+def run(name: str, bench: Bench, colours: Bench | None) -> dict[str, Any]:
+    if name == "20 % slower":
+        checked = slower(bench)[1]
+    else:
+        used = colours if name == "channels swapped" else bench
+        assert used is not None
+        folder = swapped_channels(used) if name == "channels swapped" else PLANTS[name](used)
+        checked = checking.check([folder], against=used.root / "baselines", again=False)[0]
+    failing = {finding.metric: finding.message for finding in checked.findings if finding.verdict == "fail"}
+    row = engines_row(checked)
+    return {
+        "fault": name, "must": sorted(FAULTS[name]), "failed": sorted(failing), "caught": bool(FAULTS[name] & failing.keys()),
+        "exit_code": checked.exit_code, "messages": [failing[m] for m in sorted(FAULTS[name] & failing.keys())], **row,
+    }  # fmt: skip
+
+
+def engines_row(checked: checking.Checked) -> dict[str, Any]:
+    from edge_scnet.regression import accuracy_row
+
+    row = accuracy_row(checked.report)
+    stats = row.accuracy if row is not None else None
+    return {} if stats is None else {"drop_pp": stats.drop_pp, "agreement": stats.agreement_percent, "sqnr_db": stats.sqnr_db}
+
+
+def main() -> None:
+    global FIDELITY
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--images", type=int, default=4000)
+    given = parser.parse_args()
+    names = [name for name in FAULTS if not given.only or any(part in name for part in given.only.split(","))]
+    results = []
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        pictures, labels = published("eval")
+        test = idx(root / "data" / "eval", pictures[: given.images], labels[: given.images])
+        calib = idx(root / "data" / "calib", *published("calib"))
+        bench = Bench(root=root / "builds", calib=calib, evaluation=test)
+        bench = replace(bench, root=root / "builds")
+        (root / "builds" / "data").mkdir(parents=True)
+        prepare(bench, MODEL)
+        from edge_scnet.compile import Fidelity
+
+        known = artifact.load_manifest(bench.root / "sound" / MODEL / "cpu").artifacts["model.xml"].facts["fidelity"]
+        FIDELITY = artifact.record_from_json(Fidelity, known)
+        colours = None
+        if "channels swapped" in names:
+            colours = tinted(root, given.images)
+            prepare(colours, "tinted")
+        for name in names:
+            try:
+                results.append(run(name, bench, colours))
+            except EdgeError as error:
+                results.append({"fault": name, "caught": False, "error": error.message})
+            print(
+                json.dumps({k: results[-1].get(k) for k in ("fault", "caught", "failed", "error")}), file=sys.stderr, flush=True
+            )
+    missed = [row["fault"] for row in results if not row["caught"]]
+    print(json.dumps({"missed": missed, "faults": results, "environment": environment.collect().to_dict()}, indent=1))
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
