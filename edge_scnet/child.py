@@ -93,6 +93,11 @@ class Server:
         done = 0
 
         def count(_: int, __: list[np.ndarray]) -> None:
+    def layer_times(self) -> dict[str, float]:
+        """Median ms by layer, where the session can tell; it is timed no more after this."""
+        timed = getattr(self._session, "layer_times", None)
+        return {} if timed is None else dict(timed(self._timed))
+
             nonlocal done
             done += 1
 

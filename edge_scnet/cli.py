@@ -144,6 +144,7 @@ def _run(
 
 
 def _show_report(result: BuildResult, *, as_json: bool, saved: bool) -> None:
+    from edge_scnet.board import board_words
     from edge_scnet.report import table, to_json
 
     report = result.report
@@ -155,6 +156,8 @@ def _show_report(result: BuildResult, *, as_json: bool, saved: bool) -> None:
 
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         console.print(table(report))
+        for line in board_words(report.board) if report.board else ():
+            console.print(line, markup=False, soft_wrap=True)
         color = {0: "green", 10: "red", 11: "red"}.get(result.exit_code, "yellow")
         # names and paths may hold brackets, which are markup to rich
         console.print(report.verdict, style=color, markup=False, soft_wrap=True)

@@ -19,6 +19,7 @@ import numpy as np
 from edge_scnet import __version__, artifact, dataset, environment, gate, images
 from edge_scnet.artifact import Artifact, Manifest, record_from_json
 from edge_scnet.backends import artifact_kinds, backend_of, get_backend, usable_backend
+from edge_scnet.board_watch import watching
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.dataset import SampleSet
 from edge_scnet.errors import ArtifactError, BackendError, DataError, MissingRuntimeError
@@ -246,7 +247,8 @@ def measure_and_judge(
     names = ", ".join(engine.name for engine in engines)
     labels = f", {samples.label_rule or 'no labels'}" if samples else ""
     events.stage("profile", f"{names} on {len(samples):,} images{labels}" if samples else f"{names}, no evaluation images")
-    measured = measure(engines, samples, spec, seconds=seconds, progress=events.progress)
+    with watching() as watch:
+        measured = measure(engines, samples, spec, seconds=seconds, progress=events.progress, timed=watch.timed)
     rows = [_row(engine, m, measured[0], samples) for engine, m in zip(engines, measured, strict=True)]
     findings = judge(rows, target)
     seconds_by_stage = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
@@ -257,6 +259,7 @@ def measure_and_judge(
     return report, code
 
 
+    report = replace(report, board=watch.state())
 def new_report(
     manifest: Manifest, rows: Sequence[EngineReport], samples: SampleSet | None, findings: Sequence[gate.Finding], *,
     target: TargetSpec, stage_seconds: dict[str, float],

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -137,6 +138,7 @@ def measure(
     seconds: float = 3.0,
     progress: Callable[[str, float], None] = lambda what, share: None,
 ) -> list[Measurement]:
+    timed: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     """Measures engines together; ratios are relative to the first.
 
     Args:
@@ -144,6 +146,7 @@ def measure(
         seconds: timed seconds per engine for latency, and again for throughput.
         progress: called with what is being done and the share of it that is done, 0 to 1.
 
+        timed: entered when all are warm and left when all are timed.
     Raises:
         BackendError: an engine cannot be loaded, fails, or its process died.
         DataError: an evaluation image cannot be read.
@@ -155,16 +158,18 @@ def measure(
             stack.callback(children[-1].close)
         # first all connections, then the waiting: busy children end side by side
         stack.callback(_hang_up, children)
-        timed = _timed_images(samples, spec)
+        images = _timed_images(samples, spec)
         loads = []
         for i, child in enumerate(children):
-            loads.append(child.call("load", child.engine.runtime, child.engine.path, child.engine.options, timed))
+            loads.append(child.call("load", child.engine.runtime, child.engine.path, child.engine.options, images))
             progress("load", (i + 1) / len(children))
         warm = [child.call("warm_up") for child in children]
-        blocks = _alternate(children, seconds, progress)
-        memory = [child.call("memory") for child in children]
-        layers = [child.call("layers") for child in children]
-        rates = _throughput(children, seconds, progress)
+        with timed():
+            blocks = _alternate(children, seconds, progress)
+            memory = [child.call("memory") for child in children]
+            layers = [child.call("layers") for child in children]
+            layer_times = [child.call("layer_times") for child in children]
+            rates = _throughput(children, seconds, progress)
         outputs = _evaluate(children, samples, spec, progress) if samples is not None else [None] * len(children)
     return [
         Measurement(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.artifact import record_from_json, write_text
+from edge_scnet.board import BoardState
 from edge_scnet.errors import ArtifactError
 from edge_scnet.figures import AccuracyStats, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.gate import Finding
@@ -86,6 +87,7 @@ class RunReport:
 
 def save_report(report: RunReport, path: Path) -> None:
     """Writes the report as JSON.
+    board: BoardState | None = None  # of a Jetson, while its engines were timed
 
     Raises:
         StorageError: the folder cannot be written.
