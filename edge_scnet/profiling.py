@@ -73,6 +73,7 @@ class Measurement:
     throughput_per_second: float
     memory: MemoryStats
     layers: tuple[ExecutedLayer, ...]
+    layer_times_ms: dict[str, float]  # median by layer name; empty where the runtime does not tell
     outputs: Outputs | None  # over the evaluation set; None without one
 
 
@@ -137,16 +138,16 @@ def measure(
     *,
     seconds: float = 3.0,
     progress: Callable[[str, float], None] = lambda what, share: None,
-) -> list[Measurement]:
     timed: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+) -> list[Measurement]:
     """Measures engines together; ratios are relative to the first.
 
     Args:
         samples: the evaluation set, or None: then timed on random images, and no logits.
         seconds: timed seconds per engine for latency, and again for throughput.
         progress: called with what is being done and the share of it that is done, 0 to 1.
-
         timed: entered when all are warm and left when all are timed.
+
     Raises:
         BackendError: an engine cannot be loaded, fails, or its process died.
         DataError: an evaluation image cannot be read.
@@ -178,10 +179,9 @@ def measure(
             latency=latency_stats([ns for block in blocks[i] for ns in block]),
             ratio=paired_ratio(blocks[0], blocks[i]) if i else None,
             throughput_per_second=rates[i],
-            memory=MemoryStats(
-                before_load_bytes=loads[i]["before_bytes"], load_peak_bytes=loads[i]["peak_bytes"], steady_bytes=memory[i]
-            ),
+            memory=MemoryStats(**loads[i]["memory"], steady_bytes=memory[i]),
             layers=layers[i],
+            layer_times_ms=layer_times[i],
             outputs=outputs[i],
         )
         for i in range(len(children))
