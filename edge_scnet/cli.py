@@ -385,12 +385,15 @@ def _usable_words(runtime: str) -> str:
     """What a target whose build ends well here is good for."""
     from edge_scnet.backends import get_backend
     from edge_scnet.backends.trt import TensorRt
+    from edge_scnet.trtexec import find_trtexec
 
     backend = get_backend(runtime)
     if not isinstance(backend, TensorRt):
         return "can be built and profiled"
     if backend.unavailable():
-        return "can be built up to the bundle; the plan needs the board"
+        program = find_trtexec()
+        way = f"; built plans can be profiled through {program}" if program and runtime == "tensorrt" else ""
+        return f"can be built up to the bundle; the plan needs the board{way}"
     reason = backend.unavailable_to_run()
     return f"can be built; not profiled: {reason}" if reason else "can be built and profiled"
 

@@ -30,6 +30,7 @@ from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
 from edge_scnet.provenance import Provenance, Quantization
 from edge_scnet.quantize.calibrate import load_ranges
 from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, pack_classes, save_report, verdict
+from edge_scnet.script_plans import with_script_plans
 from edge_scnet.target import TargetSpec, from_dict, load_target
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def open_build(path: Path) -> tuple[Path, Manifest, Artifact | None]:
     if not path.exists():
         raise ArtifactError(f"no such file or folder: {path}", hint="edge-scnet build")
     folder = path if path.is_dir() else path.parent
-    manifest = artifact.load_manifest(folder)
+    manifest = with_script_plans(folder, artifact.load_manifest(folder))
     if path.is_dir():
         return folder, manifest, None
     entry = manifest.artifacts.get(path.name)

@@ -1,6 +1,6 @@
 """Plans measured through trtexec, where TensorRT's Python package is not there: as build.sh does it, from Python.
 
-What it exports stays in the folder `trtexec/` of the build, by build.sh's names; `board_results.py` makes the report of it.
+What it exports stays in the folder `trtexec-exports/` of the build, by build.sh's names; `board_results.py` makes the report of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edge_scnet.engines import BuildResult, Events
 from edge_scnet.errors import ArtifactError, BackendError
 from edge_scnet.trtexec import LAYER_OPTIONS, ROUNDS, find_trtexec, parse_log, round_order, timing_options
 
-_FOLDER = "trtexec"
+_FOLDER = "trtexec-exports"
 
 
 def program_for(manifest: Manifest) -> Path | None:

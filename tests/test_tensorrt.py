@@ -771,6 +771,26 @@ def test_a_boards_results_become_a_report_and_a_verdict(
     assert cut.code == 6 and "is damaged" in cut.stderr
 
 
+def test_plans_that_the_script_made_can_be_profiled_where_they_lie(
+    script: Callable[..., tuple[Outcome, Path]], monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Outcome]
+) -> None:
+    outcome, folder = script("100300")
+    assert outcome.code == 0, outcome.stderr
+    monkeypatch.setenv("TRTEXEC", str(folder / "trtexec"))
+    monkeypatch.setenv("CALLS", str(folder / "calls"))
+    shown = invoke("profile", folder)
+    assert shown.code == 0, shown.stderr
+    assert "2.00x" in shown.stdout and load_report(folder / "report.json").environment["tensorrt"] == "10.3.0"
+    (folder / "engine.plan").write_text("another")
+    changed = invoke("profile", folder)
+    assert changed.code == 6 and "engine.plan is not the file that was built" in changed.stderr
+    board = json.loads((folder / "board.json").read_text())
+    for content, words in ((json.dumps({**board, "engine_sha256": "0"}), "another engine.onnx"), ("{", "cannot be read")):
+        (folder / "board.json").write_text(content)
+        refused = invoke("profile", folder / "engine.plan")
+        assert refused.code == 6 and words in refused.stderr and "build.sh" in refused.hint
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", "[1]", "[{}]", "no"])
 def test_times_that_tell_nothing_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"computeMs|no queries|Expecting"):
