@@ -1,6 +1,7 @@
 """Plans measured through trtexec, where TensorRT's Python package is not there: as build.sh does it, from Python.
 
-What it exports stays in the folder `trtexec-exports/` of the build, by build.sh's names; `board_results.py` makes the report of it.
+What it exports stays in the folder `trtexec-exports/` of the build, by build.sh's names; `board_results.py` makes the report
+of it.
 """
 
 from __future__ import annotations

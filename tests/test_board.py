@@ -124,7 +124,7 @@ def busy(*clocks: int, percent: int | None = 99) -> list[Sample]:
 @pytest.mark.parametrize(
     ("samples", "pinned", "fell"),
     [
-        (busy(306, 612, *[1020] * 20), None, False),  # a governor raises an idle GPU's clock: no throttling
+        (busy(*[306] * 5, 612, *[1020] * 20), None, False),  # a governor raises an idle GPU's clock: no throttling
         (busy(306, *[1020] * 10, *[800] * 10), None, True),
         (busy(*[1020] * 30, 800), None, False),  # one dip
         ([*busy(*[1020] * 10), *busy(*[306] * 10, percent=5)], None, False),  # idle between the engines
@@ -170,7 +170,7 @@ def program(folder: Path, name: str, body: str) -> None:
 
 
 def test_tegrastats_is_followed_from_before_the_window_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    idle, loaded = ORIN_NANO.replace("RAM 4722", "RAM 4000"), ORIN_NANO
+    idle, loaded = ORIN_NANO.replace("RAM 4722", "RAM 4000").replace("VDD_IN 5336", "VDD_IN 1000"), ORIN_NANO
     body = f"echo $$ >{tmp_path}/pid\necho '{idle}'\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.01; done\n"
     program(tmp_path, "tegrastats", f"{body}while :; do echo '{loaded}'; sleep 0.01; done")
     program(tmp_path, "nvpmodel", "echo 'NV Power Mode: 25W'; echo 1")
@@ -182,6 +182,7 @@ def test_tegrastats_is_followed_from_before_the_window_to_its_end(tmp_path: Path
     state = watch.state()
     assert state is not None and state.samples >= 2
     assert (state.power_mode, state.clocks_pinned, state.ram_delta_bytes) == ("25W", None, 722 << 20)
+    assert state.module == RailPower(rail="VDD_IN", mean_mw=5336, peak_mw=5336)  # the idle reading is not in it
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
