@@ -282,3 +282,28 @@ def test_the_table_shows_a_plans_memory_where_it_is_known() -> None:
     rows = [line.split() for line in shown.get().splitlines()]
     assert ["activations", "on", "the", "GPU,", "MB", "-", "1.5"] in rows
     assert ["RAM", "of", "the", "machine,", "MB", "-", "+70"] in rows
+
+
+def test_layer_times_of_a_session_are_medians_by_layer() -> None:
+    """Without TensorRT: a context that reports as IProfiler's caller does, one call a layer and run."""
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    from edge_scnet.backends.trt_session import PlanSession
+
+    class IProfiler:
+        def __init__(self) -> None: ...
+
+    session = object.__new__(PlanSession)
+    session._trt, session._context = SimpleNamespace(IProfiler=IProfiler), SimpleNamespace()
+    runs = iter(range(1000))
+
+    def infer(batch: np.ndarray) -> list[np.ndarray]:
+        number = next(runs)
+        session._context.profiler.report_layer_time("conv1", 9.0 if number == 0 else 0.5)  # the first run is slow
+        session._context.profiler.report_layer_time("fc", 0.25)
+        return []
+
+    session.infer = infer  # type: ignore[method-assign]
+    assert session.layer_times([np.zeros(1), np.zeros(1)]) == {"conv1": 0.5, "fc": 0.25}
