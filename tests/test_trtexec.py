@@ -262,7 +262,8 @@ def test_with_the_python_package_there_trtexec_is_not_used(board: Callable[..., 
 def test_the_table_shows_a_plans_memory_where_it_is_known() -> None:
     from rich.console import Console
 
-    from edge_scnet.metrics import MemoryStats, latency_stats
+    from edge_scnet.figures import MemoryStats
+    from edge_scnet.metrics import latency_stats
     from edge_scnet.report import EngineReport, RunReport, table
 
     memory = MemoryStats(before_load_bytes=1 << 20, load_peak_bytes=200 << 20, steady_bytes=150 << 20)
