@@ -1,7 +1,7 @@
-"""What build.sh measured on a board, read back: trtexec's exports as a report of the same schema as a profile's.
+"""trtexec's figures of both plans as a report of the same schema as a profile's: from a board's results.tar.gz, or made here.
 
-The archive may come over any wire, and trtexec's formats differ by version: everything is read by its field names, and what is
-missing is named. Accuracy is the simulated one of the build; trtexec measures none.
+The archive may come over any wire: everything in it is read by its field names, and what is missing is named. Accuracy is the
+simulated one of the build; trtexec measures none.
 """
 
 from __future__ import annotations
@@ -9,24 +9,27 @@ from __future__ import annotations
 import json
 import re
 import tarfile
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edge_scnet import artifact, gate
 from edge_scnet.artifact import Manifest
-from edge_scnet.backends import trt_layers
+from edge_scnet.backends import get_backend, trt_layers
+from edge_scnet.board import BoardState, board_state, parse_tegrastats
 from edge_scnet.engines import REPORT, BuildResult, judge, new_report, with_max_drop
 from edge_scnet.errors import ArtifactError
+from edge_scnet.layers import explained, row_facts
 from edge_scnet.metrics import latency_stats, paired_ratio
 from edge_scnet.plans import INT8_FORM
 from edge_scnet.report import EngineReport, load_report, save_report
-from edge_scnet.target import from_dict
+from edge_scnet.target import TargetSpec, from_dict
+from edge_scnet.trtexec import check_round, parse_log, parse_profile, parse_times
 
 _MAX_BYTES = 64 << 20
-_STEMS = {"fp16": "engine-fp16", "int8": "engine"}
-_THROUGHPUT = re.compile(r"Throughput: ([0-9.]+) qps")
+STEMS = {"fp16": "engine-fp16", "int8": "engine"}
+_AGAIN = "run build.sh again: it packs all or nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,16 @@ class PlanTimes:
     rounds_ns: tuple[tuple[int, ...], ...]  # GPU compute times of single queries, by round
     queries_per_second: float  # the median over the rounds
     layers: tuple[trt_layers.PlanLayer, ...]
+    layer_times_ms: dict[str, float]
+    tensorrt: str | None  # as trtexec says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedBoard:
+    """What was timed and on what: `facts` goes into the report as its environment."""
+
+    facts: dict[str, Any]  # tensorrt, board, timing, and per plan "int8_bytes", "int8_sha256"
+    state: BoardState | None
 
 
 def profile_results(path: Path, *, max_drop_pp: float | None = None) -> BuildResult:
@@ -47,20 +60,42 @@ def profile_results(path: Path, *, max_drop_pp: float | None = None) -> BuildRes
     folder = path.parent
     manifest = artifact.load_manifest(folder)
     files = _read(path)
-    board = _board(files, path, manifest)
-    plans = {precision: _plan(files, path, stem) for precision, stem in _STEMS.items()}
+    state = board_state(
+        parse_tegrastats(files.get("tegrastats.log", "")), nvpmodel=files.get("nvpmodel.txt", ""),
+        jetson_clocks=files.get("jetson_clocks.txt", ""),
+    )  # fmt: skip
+    board = TimedBoard(facts=_board(files, path, manifest), state=state)
+    return report_times(folder, manifest, files, board, where=path, hint=_AGAIN, max_drop_pp=max_drop_pp)
+
+
+def report_times(
+    folder: Path, manifest: Manifest, files: Mapping[str, str], board: TimedBoard, *, where: Path, hint: str,
+    max_drop_pp: float | None, save: bool = True,
+) -> BuildResult:  # fmt: skip
+    """The report and the verdict of trtexec's texts, by file name as build.sh names them.
+
+    Args:
+        where: what messages name; hint: how to come by other texts.
+
+    Raises:
+        ArtifactError: a figure is missing or none.
+    """
+    plans = {precision: _plan(files, where, stem, hint) for precision, stem in STEMS.items()}
     target = with_max_drop(from_dict(manifest.target), max_drop_pp)
     known = load_report(folder / REPORT) if (folder / REPORT).is_file() else None
     simulated = [row for row in known.engines if row.latency is None] if known else []
-    rows = [_row(precision, plans, board, target.batch) for precision in _STEMS]
+    rows = [_row(precision, plans, board.facts, target) for precision in STEMS]
     findings = judge(simulated, target)
     speeds = [
         gate.Speed(name=row.name, speedup=row.speedup, throughput_per_second=row.throughput_per_second or 0.0) for row in rows
     ]
-    findings.append(gate.judge_speed(speeds[1], speeds[:1], batch=target.batch, reference="FP16"))
+    speed = gate.judge_speed(speeds[1], speeds[:1], batch=target.batch, reference="FP16")
+    findings.append(explained(speed, copies=rows[1].copies, float_convolutions=rows[1].float_convolutions))
     report, code = new_report(manifest, [*simulated, *rows], None, findings, target=target, stage_seconds={})
-    report = replace(report, environment=board, evaluation=known.evaluation if known else None)
-    save_report(report, folder / REPORT)
+    facts = {**board.facts, "tensorrt": plans["int8"].tensorrt or board.facts.get("tensorrt")}
+    report = replace(report, environment=facts, evaluation=known.evaluation if known else None, board=board.state)
+    if save:
+        save_report(report, folder / REPORT)
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
 
 
@@ -92,63 +127,39 @@ def _board(files: dict[str, str], path: Path, manifest: Manifest) -> dict[str, A
 
 def _json(files: dict[str, str], path: Path, name: str) -> Any:
     if name not in files:
-        raise ArtifactError(f"{path} lacks {name}", hint="run build.sh again: it packs all or nothing")
+        raise ArtifactError(f"{path} lacks {name}", hint=_AGAIN)
     try:
         return json.loads(files[name])
     except ValueError as error:
-        raise ArtifactError(f"{path}: {name} is no JSON: {error}", hint="run build.sh again") from error
+        raise ArtifactError(f"{path}: {name} is no JSON: {error}", hint=_AGAIN) from error
 
 
-def _plan(files: dict[str, str], path: Path, stem: str) -> PlanTimes:
+def _plan(files: Mapping[str, str], where: Path, stem: str, hint: str) -> PlanTimes:
     rounds = sorted(name for name in files if re.fullmatch(rf"{re.escape(stem)}\.\d+\.times\.json", name))
     if not rounds:
-        raise ArtifactError(f"{path} lacks {stem}.1.times.json", hint="run build.sh again: it packs all or nothing")
-    rates = [parse_throughput(files.get(name.replace(".times.json", ".log"), "")) for name in rounds]
+        raise ArtifactError(f"{where} lacks {stem}.1.times.json", hint=hint)
+    logs = [parse_log(files.get(name.replace(".times.json", ".log"), "")) for name in rounds]
     try:
+        times = tuple(parse_times(files[name]) for name in rounds)
+        rates = [check_round(log, block) for log, block in zip(logs, times, strict=True)]
+        profile = parse_profile(files.get(f"{stem}.profile.json", "[]"))
         return PlanTimes(
-            rounds_ns=tuple(parse_times(files[name]) for name in rounds),
-            queries_per_second=sorted(rates)[len(rates) // 2],
+            rounds_ns=times, queries_per_second=sorted(rates)[len(rates) // 2],
             layers=trt_layers.from_inspector(files.get(f"{stem}.layers.json", "")),
-        )
+            layer_times_ms={layer.name: layer.median_ms for layer in profile}, tensorrt=logs[0].version,
+        )  # fmt: skip
     except ValueError as error:
-        raise ArtifactError(f"{path}: the figures of {stem}: {error}", hint="run build.sh again") from error
+        raise ArtifactError(f"{where}: the figures of {stem}: {error}", hint=hint) from error
 
 
-def parse_times(text: str) -> tuple[int, ...]:
-    """GPU compute times in ns, of trtexec's --exportTimes.
-
-    Raises:
-        ValueError: no such JSON, or no times in it.
-    """
-    try:
-        times = tuple(round(float(row["computeMs"]) * 1e6) for row in json.loads(text))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no computeMs: {error}") from error
-    if not times:
-        raise ValueError("no queries were timed")
-    return times
-
-
-def parse_throughput(text: str) -> float:
-    """Queries per second that trtexec printed.
-
-    Raises:
-        ArtifactError: it printed none.
-    """
-    if (match := _THROUGHPUT.search(text)) is None:
-        raise ArtifactError("a log of trtexec has no line 'Throughput: ... qps'", hint="run build.sh again")
-    return float(match[1])
-
-
-def _row(precision: str, plans: dict[str, PlanTimes], board: dict[str, Any], batch: int) -> EngineReport:
+def _row(precision: str, plans: dict[str, PlanTimes], board: Mapping[str, Any], target: TargetSpec) -> EngineReport:
     plan = plans[precision]
-    kernels = [layer for layer in plan.layers if layer.kind in trt_layers.CONVOLUTIONS and layer.reads]
-    others = [layer for layer in plan.layers if layer.kind not in trt_layers.CONVOLUTIONS and layer.reads]
+    layers = trt_layers.executed(plan.layers)
+    facts = row_facts(layers, get_backend("tensorrt"), int8=precision == "int8", times_ms=plan.layer_times_ms)
     return EngineReport(
-        name=precision, runtime="tensorrt", file=f"{_STEMS[precision]}.plan", sha256="",
+        name=precision, runtime="tensorrt", file=f"{STEMS[precision]}.plan", sha256=str(board.get(f"{precision}_sha256", "")),
         size_bytes=int(board.get(f"{precision}_bytes", 0)), precision_hint="f32",
-        convolutions=dict(Counter(layer.reads[0] for layer in kernels)), other_layers=dict(Counter(x.reads[0] for x in others)),
         load_seconds=None, warm_up_seconds=None, latency=latency_stats([ns for block in plan.rounds_ns for ns in block]),
         speedup=None if precision == "fp16" else paired_ratio(plans["fp16"].rounds_ns, plan.rounds_ns),
-        throughput_per_second=plan.queries_per_second * batch, memory=None, accuracy=None,
+        throughput_per_second=plan.queries_per_second * target.batch, memory=None, accuracy=None, **facts,
     )  # fmt: skip

@@ -18,8 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
 from edge_scnet import __version__, artifact, environment
 from edge_scnet.artifact import Artifact, Manifest
 from edge_scnet.backends.trt import TENSORRT
@@ -27,6 +25,7 @@ from edge_scnet.dataset import SampleSet
 from edge_scnet.engines import QDQ_ONNX, Events, Silent
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, StorageError, TargetError
 from edge_scnet.plans import BUNDLE, FP16_FORM, INT8_FORM, build_pair, words
+from edge_scnet.reference import Reference, load, to_npz
 from edge_scnet.target import TargetSpec, from_dict
 
 SCHEMA = 1
@@ -39,13 +38,9 @@ _WITHOUT_INT8 = ("jetson nano", "jetson tx1", "jetson tx2")
 
 
 def write_bundle(
-    folder: Path, manifest: Manifest, target: TargetSpec, sample: np.ndarray, reference: list[np.ndarray],
-    evaluation: SampleSet | None,
-) -> Path:  # fmt: skip
+    folder: Path, manifest: Manifest, target: TargetSpec, reference: Reference, evaluation: SampleSet | None
+) -> Path:
     """Writes the archive of a build folder whose forms are there; the same build gives the same bytes.
-
-    Args:
-        sample: one batch of preprocessed images; reference: what the float graph gives for it.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -56,7 +51,7 @@ def write_bundle(
     # the int8 convolutions that the plan is checked by are the Q/DQ file's facts
     kept = {name: manifest.artifacts[name] for name in (QDQ_ONNX, FP16_FORM, INT8_FORM)}
     contents[artifact.MANIFEST] = artifact.to_json(replace(manifest, artifacts=kept)).encode()
-    contents[_REFERENCE] = _npz({"input": sample, **{f"output_{i}": array for i, array in enumerate(reference)}})
+    contents[_REFERENCE] = to_npz(reference)
     contents[_EVALUATION] = json.dumps(_evaluation(evaluation), indent=1).encode()
     contents[_SCRIPT] = _script(manifest, target).encode()
     sums = {name: artifact.sha256_bytes(data) for name, data in contents.items()}
@@ -73,12 +68,6 @@ def write_bundle(
             info.size, info.mode = len(data), 0o755 if name == _SCRIPT else 0o644
             archive.addfile(info, io.BytesIO(data))
     return out
-
-
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 def _evaluation(samples: SampleSet | None) -> dict[str, object]:
@@ -110,6 +99,7 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tu
         ArtifactError: no bundle, damaged, or of another schema.
         TargetError: this is not the board or the TensorRT that it is for.
         MissingRuntimeError: no TensorRT. StorageError: too little memory. BackendError: the builder refused a file.
+        ParityError: a convolution is not INT8, or a plan does not compute the reference outputs.
     """
     events = events or Silent()
     with tempfile.TemporaryDirectory() as temporary:
@@ -126,7 +116,9 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tu
             shutil.copyfile(file, folder / file.name)
     events.stage("compile", f"{TENSORRT.title}, INT8 and its FP16 twin")
     entry = manifest.artifacts[QDQ_ONNX]
-    facts = build_pair(TENSORRT, target, folder, folder, entry.facts["int8_convolutions"], events.progress)
+    facts = build_pair(
+        TENSORRT, target, folder, folder, entry.facts["int8_convolutions"], events.progress, reference=load(folder / _REFERENCE)
+    )
     for name, found in facts.items():
         file = folder / name
         manifest = manifest.with_artifact(

@@ -20,6 +20,7 @@ import numpy as np
 
 from edge_scnet.backends import usable_backend
 from edge_scnet.backends.base import ExecutedLayer, OpenOptions, Session
+from edge_scnet.environment import used_memory_bytes
 from edge_scnet.errors import BackendError, EdgeError
 
 # Warm-up ends when the median of a block is within 5 % of the block before, or after this long.
@@ -37,7 +38,7 @@ class Server:
     def load(self, runtime: str, path: Path, options: OpenOptions, timed: np.ndarray) -> dict[str, Any]:
         self._backend, self._path, self._options = usable_backend(runtime), path, options
         self._backend.preload()
-        before = _resident("VmRSS")
+        before, used = _resident("VmRSS"), used_memory_bytes()
         _reset_peak()
         started = time.perf_counter_ns()
         self._session: Session = self._stack.enter_context(self._backend.open(path, options))
@@ -45,10 +46,23 @@ class Server:
         batch = self._session.input_shape[0]
         self._session.infer(_cycled(timed, batch))
         peak = _resident("VmHWM")
+        memory = {"before_load_bytes": before, "load_peak_bytes": peak, **self._plan_memory(used)}
         # views of one array, made after the peak is read: the measuring's own copies are not the engine's memory
         extended = _cycled(timed, len(timed) + batch - 1)
         self._timed = [extended[i : i + batch] for i in range(len(timed))]
-        return {"seconds": seconds, "before_bytes": before, "peak_bytes": peak}
+        return {"seconds": seconds, "memory": memory}
+
+    def _plan_memory(self, used_before: int | None) -> dict[str, int]:
+        """What a runtime on a GPU takes beside this process's resident memory; nothing of one on the CPU, whose all is in it.
+
+        Now, not after timing: by then the other engines are loaded too.
+        """
+        device_bytes = getattr(self._session, "device_bytes", None)
+        if device_bytes is None:
+            return {}
+        found = {"device_activation_bytes": device_bytes()}
+        used = used_memory_bytes()
+        return found if used is None or used_before is None else {**found, "ram_delta_bytes": used - used_before}
 
     def warm_up(self) -> float:
         started, previous = time.perf_counter(), np.inf
@@ -78,6 +92,11 @@ class Server:
 
     def layers(self) -> tuple[ExecutedLayer, ...]:
         return tuple(self._session.executed_precisions())
+
+    def layer_times(self) -> dict[str, float]:
+        """Median ms by layer, where the session can tell; it is timed no more after this."""
+        timed = getattr(self._session, "layer_times", None)
+        return {} if timed is None else dict(timed(self._timed))
 
     def open_throughput(self, warm_up_seconds: float) -> None:
         """Opens the engine again for `throughput`, and runs it in."""

@@ -144,6 +144,7 @@ def _run(
 
 
 def _show_report(result: BuildResult, *, as_json: bool, saved: bool) -> None:
+    from edge_scnet.board import board_words
     from edge_scnet.report import table, to_json
 
     report = result.report
@@ -155,6 +156,8 @@ def _show_report(result: BuildResult, *, as_json: bool, saved: bool) -> None:
 
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         console.print(table(report))
+        for line in board_words(report.board) if report.board else ():
+            console.print(line, markup=False, soft_wrap=True)
         color = {0: "green", 10: "red", 11: "red"}.get(result.exit_code, "yellow")
         # names and paths may hold brackets, which are markup to rich
         console.print(report.verdict, style=color, markup=False, soft_wrap=True)
@@ -382,12 +385,15 @@ def _usable_words(runtime: str) -> str:
     """What a target whose build ends well here is good for."""
     from edge_scnet.backends import get_backend
     from edge_scnet.backends.trt import TensorRt
+    from edge_scnet.trtexec import find_trtexec
 
     backend = get_backend(runtime)
     if not isinstance(backend, TensorRt):
         return "can be built and profiled"
     if backend.unavailable():
-        return "can be built up to the bundle; the plan needs the board"
+        program = find_trtexec()
+        way = f"; built plans can be profiled through {program}" if program and runtime == "tensorrt" else ""
+        return f"can be built up to the bundle; the plan needs the board{way}"
     reason = backend.unavailable_to_run()
     return f"can be built; not profiled: {reason}" if reason else "can be built and profiled"
 

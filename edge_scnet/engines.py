@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,15 +19,18 @@ from edge_scnet import __version__, artifact, dataset, environment, gate, images
 from edge_scnet.artifact import Artifact, Manifest, record_from_json
 from edge_scnet.backends import artifact_kinds, backend_of, get_backend, usable_backend
 from edge_scnet.backends.base import OpenOptions
+from edge_scnet.board_watch import watching
 from edge_scnet.dataset import SampleSet
 from edge_scnet.errors import ArtifactError, BackendError, DataError, MissingRuntimeError
 from edge_scnet.figures import AccuracyStats
+from edge_scnet.layers import explained, row_facts
 from edge_scnet.metrics import accuracy_stats, output_stats
 from edge_scnet.optional import require
 from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
 from edge_scnet.provenance import Provenance, Quantization
 from edge_scnet.quantize.calibrate import load_ranges
 from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, pack_classes, save_report, verdict
+from edge_scnet.script_plans import with_script_plans
 from edge_scnet.target import TargetSpec, from_dict, load_target
 
 if TYPE_CHECKING:
@@ -129,6 +131,12 @@ def profile(
     """
     events = events or Silent()
     folder, manifest, chosen = open_build(Path(path))
+    from edge_scnet import trtexec_profile
+
+    if (program := trtexec_profile.program_for(manifest)) is not None:
+        return trtexec_profile.profile_plans(
+            program, folder, manifest, seconds=seconds, max_drop_pp=max_drop_pp, events=events, save=chosen is None
+        )
     if chosen is None:
         artifact.make_folder(folder)  # the report goes there: better refused now than after measuring
     target = with_max_drop(from_dict(manifest.target), max_drop_pp)
@@ -220,7 +228,7 @@ def open_build(path: Path) -> tuple[Path, Manifest, Artifact | None]:
     if not path.exists():
         raise ArtifactError(f"no such file or folder: {path}", hint="edge-scnet build")
     folder = path if path.is_dir() else path.parent
-    manifest = artifact.load_manifest(folder)
+    manifest = with_script_plans(folder, artifact.load_manifest(folder))
     if path.is_dir():
         return folder, manifest, None
     entry = manifest.artifacts.get(path.name)
@@ -246,11 +254,13 @@ def measure_and_judge(
     names = ", ".join(engine.name for engine in engines)
     labels = f", {samples.label_rule or 'no labels'}" if samples else ""
     events.stage("profile", f"{names} on {len(samples):,} images{labels}" if samples else f"{names}, no evaluation images")
-    measured = measure(engines, samples, spec, seconds=seconds, progress=events.progress)
+    with watching() as watch:
+        measured = measure(engines, samples, spec, seconds=seconds, progress=events.progress, timed=watch.timed)
     rows = [_row(engine, m, measured[0], samples) for engine, m in zip(engines, measured, strict=True)]
     findings = judge(rows, target)
     seconds_by_stage = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
     report, code = new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds_by_stage)
+    report = replace(report, board=watch.state())
     if save:
         save_report(report, folder / REPORT)
     events.done(f"{len(rows)} engines", reused=False)
@@ -323,22 +333,21 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[gate.Finding
     if int8.name not in speeds:
         return findings
     others = [speed for name, speed in speeds.items() if name != int8.name]
-    return [*findings, gate.judge_speed(speeds[int8.name], others, batch=target.batch, reference=rows[0].name.upper())]
+    speed = gate.judge_speed(speeds[int8.name], others, batch=target.batch, reference=rows[0].name.upper())
+    return [*findings, explained(speed, copies=int8.copies, float_convolutions=int8.float_convolutions)]
 
 
 def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samples: SampleSet | None) -> EngineReport:
     accuracy = None
     if samples is not None and measured.outputs is not None and reference.outputs is not None:
         accuracy = stats_of(engine.name, engine.path.name, measured.outputs, reference.outputs, samples)
-    kinds = get_backend(engine.runtime).CONVOLUTIONS
-    convolutions = Counter(layer.precision for layer in measured.layers if layer.kind in kinds)
-    others = Counter(layer.precision for layer in measured.layers if layer.kind not in kinds)
+    int8 = engine.name.startswith("int8")
+    facts = row_facts(measured.layers, get_backend(engine.runtime), int8=int8, times_ms=measured.layer_times_ms)
     return EngineReport(
         name=engine.name, runtime=engine.runtime, file=engine.path.name, sha256=engine.sha256, size_bytes=engine.size_bytes,
-        precision_hint=engine.options.precision, convolutions=dict(convolutions), other_layers=dict(others),
-        load_seconds=measured.load_seconds, warm_up_seconds=measured.warm_up_seconds, latency=measured.latency,
-        speedup=measured.ratio, throughput_per_second=measured.throughput_per_second, memory=measured.memory, accuracy=accuracy,
-        first_classes=packed_first_classes(measured.outputs, samples),
+        precision_hint=engine.options.precision, load_seconds=measured.load_seconds, warm_up_seconds=measured.warm_up_seconds,
+        latency=measured.latency, speedup=measured.ratio, throughput_per_second=measured.throughput_per_second,
+        memory=measured.memory, accuracy=accuracy, first_classes=packed_first_classes(measured.outputs, samples), **facts,
     )  # fmt: skip
 
 

@@ -290,6 +290,16 @@ def available_memory_bytes() -> int | None:
     return min(free, default=None)
 
 
+def used_memory_bytes(root: Path = Path("/")) -> int | None:
+    """Memory of the machine in use, file caches not counted: on a Jetson what the GPU has taken is in it."""
+    found = {}
+    for line in (_read(str(root / "proc/meminfo")) or "").splitlines():
+        name, _, rest = line.partition(":")
+        if name in ("MemTotal", "MemAvailable"):
+            found[name] = int(rest.split()[0]) * 1024
+    return found["MemTotal"] - found["MemAvailable"] if len(found) == 2 else None
+
+
 def return_freed_memory() -> None:
     """Collects dropped graphs, whose values refer to each other, and gives back to the system what the C library keeps.
 

@@ -27,11 +27,16 @@ class LatencyStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryStats:
-    """Resident memory of an engine's process, in bytes. `before_load` is Python and the runtime's library."""
+    """Resident memory of an engine's process, in bytes. `before_load` is Python and the runtime's library.
+
+    A plan's own memory is not in it: the driver has that, and on a Jetson it comes out of the same RAM.
+    """
 
     before_load_bytes: int
     load_peak_bytes: int
     steady_bytes: int
+    device_activation_bytes: int | None = None  # what a plan takes on the GPU for its activations
+    ram_delta_bytes: int | None = None  # of the whole machine, from before a plan is loaded to after its first inference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

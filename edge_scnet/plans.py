@@ -20,6 +20,7 @@ from edge_scnet.backends.trt_layers import CONVOLUTIONS
 from edge_scnet.engines import FLOAT_ONNX, QDQ_ONNX, RANGES, Events
 from edge_scnet.errors import ParityError
 from edge_scnet.optional import require
+from edge_scnet.reference import Reference, check_plan, make
 from edge_scnet.stages import Plan, record, refuse, stage_settings
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     manifest = _write_forms(plan, manifest, key, parents, events)
     if here:
         convolutions = manifest.artifacts[QDQ_ONNX].facts["int8_convolutions"]
-        built = build_pair(backend, plan.target, plan.folder, plan.folder, convolutions, events.progress)
+        checked = _reference(plan) if backend.unavailable_to_run() is None else None
+        built = build_pair(backend, plan.target, plan.folder, plan.folder, convolutions, events.progress, reference=checked)
         for file, facts in built.items():
             entry = record(plan, file, kind=backend.ARTIFACT_KIND, stage="compile", key=key, parents=parents, **facts)
             manifest = manifest.with_artifact(entry)
@@ -81,16 +83,17 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
 
 
 def _pack(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str]) -> Manifest:
-    """The bundle, with one batch of calibration images and what the float graph gives for it."""
-    from edge_scnet import bundle, dataset
-    from edge_scnet.simulate import run_onnx
+    from edge_scnet import bundle
 
-    assert plan.calibration is not None
-    count = plan.target.batch
-    sample = dataset.load(plan.calibration, plan.source.spec, [i % len(plan.calibration) for i in range(count)])
-    reference = run_onnx(plan.folder / FLOAT_ONNX, [sample])[0]
-    path = bundle.write_bundle(plan.folder, manifest, plan.target, sample, reference, plan.evaluation)
+    path = bundle.write_bundle(plan.folder, manifest, plan.target, _reference(plan), plan.evaluation)
     return manifest.with_artifact(record(plan, path.name, kind="bundle", stage="compile", key=key, parents=parents))
+
+
+def _reference(plan: Plan) -> Reference:
+    """Calibration images with what the float graph gives for them."""
+    assert plan.calibration is not None
+    files = plan.folder / FLOAT_ONNX, plan.folder / QDQ_ONNX
+    return make(*files, plan.calibration, plan.source.spec, batch=plan.target.batch)
 
 
 def _write_forms(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str], events: Events) -> Manifest:
@@ -140,12 +143,15 @@ def forms_of(float_model: ir.Model, qdq: ir.Model, ranges: Ranges, target: Targe
 
 def build_pair(
     backend: TensorRt, target: TargetSpec, source: Path, out: Path, int8_convolutions: Sequence[str],
-    progress: Callable[[str, float], None],
+    progress: Callable[[str, float], None], *, reference: Reference | None = None,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip
     """Builds both plans: the facts of each for the manifest, by file.
 
+    Args:
+        reference: what the plans are to compute; it is compared where a GPU can run them.
+
     Raises:
-        ParityError: a convolution that should be INT8 is not.
+        ParityError: a convolution that should be INT8 is not, or a plan computes something else: it is not kept.
         BackendError: the parser or builder refused a file.
     """
     # the builder's first pass on a board takes minutes: the cache makes the next ones short
@@ -161,12 +167,14 @@ def build_pair(
             "layers": dict(Counter(layer.reads[0] for layer in made.layers if layer.reads)), "warnings": list(made.warnings),
             "machine": asdict(environment.collect()),
         }  # fmt: skip
-        if precision == "int8":
-            try:
+        try:
+            if precision == "int8":
                 facts[plan]["int8_convolutions"] = check_int8(made, int8_convolutions)
-            except ParityError:
-                made.path.unlink()
-                raise
+            if reference is not None and backend.unavailable_to_run() is None:
+                facts[plan] |= check_plan(backend, made.path, reference, precision=precision)
+        except ParityError:
+            made.path.unlink()
+            raise
         told(1.0)
     return facts
 
@@ -208,7 +216,15 @@ def words(manifest: Manifest) -> str:
         size = manifest.artifacts[INT8_FORM].size_bytes
         return f"{INT8_FORM} {size / 1e6:.1f} MB; compiled: no, it needs the board; {BUNDLE} is for it"
     facts = entry.facts
+    proof = facts.get("fidelity")
+    fidelity = ""
+    if proof is not None:
+        fidelity = f"fidelity {_db(proof['engine_db'])} (simulated {_db(proof['simulation_db'])}); "
     return (
-        f"{facts['int8_convolutions']} convolutions read INT8; {entry.size_bytes / 1e6:.1f} MB, TensorRT {facts['tensorrt']}, "
-        f"{facts['build_seconds']:.1f} s"
+        f"{facts['int8_convolutions']} convolutions read INT8; {fidelity}{entry.size_bytes / 1e6:.1f} MB, "
+        f"TensorRT {facts['tensorrt']}, {facts['build_seconds']:.1f} s"
     )
+
+
+def _db(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.1f} dB"

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -72,6 +73,7 @@ class Measurement:
     throughput_per_second: float
     memory: MemoryStats
     layers: tuple[ExecutedLayer, ...]
+    layer_times_ms: dict[str, float]  # median by layer name; empty where the runtime does not tell
     outputs: Outputs | None  # over the evaluation set; None without one
 
 
@@ -136,6 +138,7 @@ def measure(
     *,
     seconds: float = 3.0,
     progress: Callable[[str, float], None] = lambda what, share: None,
+    timed: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
 ) -> list[Measurement]:
     """Measures engines together; ratios are relative to the first.
 
@@ -143,6 +146,7 @@ def measure(
         samples: the evaluation set, or None: then timed on random images, and no logits.
         seconds: timed seconds per engine for latency, and again for throughput.
         progress: called with what is being done and the share of it that is done, 0 to 1.
+        timed: entered when all are warm and left when all are timed.
 
     Raises:
         BackendError: an engine cannot be loaded, fails, or its process died.
@@ -155,16 +159,18 @@ def measure(
             stack.callback(children[-1].close)
         # first all connections, then the waiting: busy children end side by side
         stack.callback(_hang_up, children)
-        timed = _timed_images(samples, spec)
+        images = _timed_images(samples, spec)
         loads = []
         for i, child in enumerate(children):
-            loads.append(child.call("load", child.engine.runtime, child.engine.path, child.engine.options, timed))
+            loads.append(child.call("load", child.engine.runtime, child.engine.path, child.engine.options, images))
             progress("load", (i + 1) / len(children))
         warm = [child.call("warm_up") for child in children]
-        blocks = _alternate(children, seconds, progress)
-        memory = [child.call("memory") for child in children]
-        layers = [child.call("layers") for child in children]
-        rates = _throughput(children, seconds, progress)
+        with timed():
+            blocks = _alternate(children, seconds, progress)
+            memory = [child.call("memory") for child in children]
+            layers = [child.call("layers") for child in children]
+            layer_times = [child.call("layer_times") for child in children]
+            rates = _throughput(children, seconds, progress)
         outputs = _evaluate(children, samples, spec, progress) if samples is not None else [None] * len(children)
     return [
         Measurement(
@@ -173,10 +179,9 @@ def measure(
             latency=latency_stats([ns for block in blocks[i] for ns in block]),
             ratio=paired_ratio(blocks[0], blocks[i]) if i else None,
             throughput_per_second=rates[i],
-            memory=MemoryStats(
-                before_load_bytes=loads[i]["before_bytes"], load_peak_bytes=loads[i]["peak_bytes"], steady_bytes=memory[i]
-            ),
+            memory=MemoryStats(**loads[i]["memory"], steady_bytes=memory[i]),
             layers=layers[i],
+            layer_times_ms=layer_times[i],
             outputs=outputs[i],
         )
         for i in range(len(children))

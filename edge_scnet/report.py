@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.artifact import record_from_json, write_text
+from edge_scnet.board import BoardState
 from edge_scnet.errors import ArtifactError
 from edge_scnet.figures import AccuracyStats, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.gate import Finding
+from edge_scnet.layers import LayerTime
 from edge_scnet.provenance import Provenance, Quantization
 from edge_scnet.target import Gates
 
@@ -47,6 +49,9 @@ class EngineReport:
     memory: MemoryStats | None
     accuracy: AccuracyStats | None
     first_classes: str | None = None  # `pack_classes` of the images in canonical order: two engines are paired by it
+    copies: tuple[str, ...] = ()  # of an INT8 plan: modules before which data is only converted
+    float_convolutions: tuple[str, ...] = ()  # of an INT8 engine: modules that are not
+    layer_times: tuple[LayerTime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,7 @@ class RunReport:
     quantization: Quantization | None = None
     provenance: Provenance | None = None
     complete: bool = True  # False: interrupted, some figures are of a part of the run
+    board: BoardState | None = None  # of a Jetson, while its engines were timed
 
 
 def save_report(report: RunReport, path: Path) -> None:
@@ -179,7 +185,8 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 _TITLES = (
     "latency p50, ms", "p90, ms", "p99, ms", "speed", "  95 % interval", "throughput, images/s", "memory at load, MB",
-    "memory steady, MB", "files, MB", "convolutions", "top-1, %", "drop, pp", "  95 % interval, pp", "agreement, %", "SQNR, dB",
+    "memory steady, MB", "activations on the GPU, MB", "RAM of the machine, MB", "files, MB", "convolutions", "top-1, %",
+    "drop, pp", "  95 % interval, pp", "agreement, %", "SQNR, dB",
 )  # fmt: skip
 
 
@@ -221,6 +228,11 @@ def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
             "memory at load, MB": f"{engine.memory.load_peak_bytes / 2**20:,.0f}",
             "memory steady, MB": f"{engine.memory.steady_bytes / 2**20:,.0f}",
         }
+        device, ram = engine.memory.device_activation_bytes, engine.memory.ram_delta_bytes
+        if device is not None:
+            cells["activations on the GPU, MB"] = f"{device / 2**20:,.1f}"
+        if ram is not None:
+            cells["RAM of the machine, MB"] = f"{ram / 2**20:+,.0f}"
     cells["files, MB"] = f"{engine.size_bytes / 1e6:.2f}"
     cells["convolutions"] = ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told"
     if stats is None:

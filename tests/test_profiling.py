@@ -223,6 +223,21 @@ def test_memory_is_read_between_preload_and_the_engine_and_before_the_timed_batc
     server._stack.close()
 
 
+def test_a_plans_memory_and_layer_times_are_told_where_the_session_knows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = iter([1000, 5000, 9000, 9000])
+    monkeypatch.setattr(child_module, "used_memory_bytes", lambda: next(used))
+    monkeypatch.setattr(FakeSession, "device_bytes", lambda self: 77, raising=False)
+    monkeypatch.setattr(FakeSession, "layer_times", lambda self, batches: {"conv1": float(len(batches))}, raising=False)
+    server, _ = fake_server(monkeypatch)
+    memory = server._plan_memory(2000)
+    assert memory == {"device_activation_bytes": 77, "ram_delta_bytes": 7000}
+    assert server.layer_times() == {"conv1": 16.0}
+    assert server._plan_memory(None) == {"device_activation_bytes": 77}
+    monkeypatch.undo()
+    assert server._plan_memory(2000) == {} and server.layer_times() == {}  # on the CPU all is in the process's own memory
+    server._stack.close()
+
+
 @pytest.mark.parametrize("batch", [1, 3, 16, 40])
 def test_timed_batches_are_views_of_one_array(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     server, _ = fake_server(monkeypatch, batch)

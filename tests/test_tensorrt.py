@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -22,7 +23,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_scnet import artifact, board_results, bundle, dataset, environment, export, pipeline, plans, simulate, zoo
+from edge_scnet import artifact, bundle, dataset, environment, export, pipeline, plans, reference, simulate, trtexec, zoo
 from edge_scnet.backends import trt, trt_layers
 from edge_scnet.engines import Silent
 from edge_scnet.errors import ArtifactError, BackendError, MissingRuntimeError, ParityError, StorageError, TargetError
@@ -338,7 +339,8 @@ def packed(
             )
         )  # fmt: skip
     samples = dataset.open_samples(built.evaluation, model=manifest.model, role="evaluation")
-    bundle.write_bundle(folder, manifest, JETSON, batches[0], [outputs(qdq, batches[:1])], samples)
+    known = reference.make(built.folder / "model.onnx", folder / "model.qdq.onnx", samples, manifest.model, batch=1)
+    bundle.write_bundle(folder, manifest, JETSON, known, samples)
     return folder / bundle.BUNDLE
 
 
@@ -366,8 +368,8 @@ def test_a_bundle_opens_to_what_was_packed(packed: Path, tmp_path: Path) -> None
     assert (tmp_path / plans.INT8_FORM).read_bytes() == (packed.parent / plans.INT8_FORM).read_bytes()
     listed = json.loads((tmp_path / "evaluation.json").read_text())
     assert len(listed["content_hashes"]) == len(listed["labels"]) == 600
-    reference = np.load(tmp_path / "reference.npz")
-    assert reference["input"].shape == (1, 1, 28, 28) and reference["output_0"].shape == (1, 10)
+    known = reference.load(tmp_path / "reference.npz")
+    assert known.images.shape == (64, 1, 28, 28) and known.outputs[0].shape == (64, 10) and 25 < known.simulation_db[0] < 45
     assert from_dict(artifact.load_manifest(tmp_path).target) == JETSON
 
 
@@ -526,23 +528,72 @@ def test_compiling_a_bundle_gives_plans_and_their_manifest(
     assert refused.code == 3 and "was built on NVIDIA Jetson Orin Nano" in refused.stderr and "edge-scnet build" in refused.hint
 
 
+@needs_rtx
+@pytest.mark.parametrize("wrong", ["engine.plan", "engine-fp16.plan", None])
+def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
+    wrong: str | None, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Outcome]
+) -> None:
+    # there is no GPU here: the session gives the reference's own outputs, or zeros
+    on_board(monkeypatch, ORIN, "10.3.0.30")
+    monkeypatch.setattr(bundle, "TENSORRT", replace(trt.TENSORRT, modules=trt.RTX.modules))
+    monkeypatch.setattr(trt.TensorRt, "unavailable_to_run", lambda self: None)
+    (tmp_path / "b").mkdir()
+    known = reference.load(bundle.unpack(packed, tmp_path / "b") / "reference.npz")
+
+    class Session:
+        input_shape = (1, 1, 28, 28)
+
+        def __init__(self, gain: float) -> None:
+            self.gain = gain
+
+        def infer(self, batch: np.ndarray) -> list[np.ndarray]:
+            at = next(i for i in range(len(known.images)) if (known.images[i] == batch[0]).all())
+            return [known.outputs[0][at : at + 1] * np.float32(self.gain)]
+
+    monkeypatch.setattr(
+        trt.TensorRt, "open", lambda self, path, options: contextlib.nullcontext(Session(0.5 if path.name == wrong else 0.99))
+    )
+    outcome = invoke("compile", packed, "--out", tmp_path)
+    folder = tmp_path / "scnet20-fashion-mnist" / "jetson"
+    if wrong is None:
+        assert outcome.code == 0 and "fidelity 40.0 dB (simulated" in outcome.stderr
+        facts = artifact.load_manifest(folder).artifacts[plans.INT8_PLAN].facts["fidelity"]
+        assert facts["engine_db"] == pytest.approx(40) and facts["simulation_db"] == known.simulation_db[0]
+    else:
+        assert outcome.code == 7 and f"{wrong} does not compute what the float graph does: 6.0 dB" in outcome.stderr
+        assert not (folder / wrong).exists()
+
+
 # The script.
 
+# Prints and exports what trtexec does, in its words and with numbers made up.
 FAKE_TRTEXEC = """#!/bin/sh
 echo "&&&& RUNNING TensorRT.trtexec [TensorRT v@NUMBER@] # $*"
+ms=1.0
 for word; do
     case $word in
         --saveEngine=*) echo plan >"${word#*=}" ;;
-        --exportTimes=*fp16*) echo '[{"computeMs": 2.0, "latencyMs": 2.2}, {"computeMs": 2.0}]' >"${word#*=}" ;;
-        --exportTimes=*) echo '[{"computeMs": 1.0, "latencyMs": 1.2}, {"computeMs": 1.0}]' >"${word#*=}" ;;
-        --exportProfile=*) echo '[{"count": 50}, {"name": "conv1", "timeMs": 5.0, "averageMs": 0.1}]' >"${word#*=}" ;;
+        --loadEngine=*fp16*) ms=2.0 ;;
+        --exportTimes=*) echo "[{\\"computeMs\\": $ms, \\"latencyMs\\": $ms}, {\\"computeMs\\": $ms}]" >"${word#*=}" ;;
+        --exportProfile=*) echo '@PROFILE@' >"${word#*=}" ;;
         --exportLayerInfo=*) echo '@LAYERS@' >"${word#*=}" ;;
     esac
 done
-echo "$*" >>calls
+echo "$*" >>"${CALLS:-calls}"
 @FAIL@
-echo "[I] Throughput: 987.5 qps"
+echo "[11/24/2026-12:00:00] [I] Throughput: 987.5 qps"
+echo "[11/24/2026-12:00:00] [I] GPU Compute Time: min = $ms ms, max = $ms ms, mean = $ms ms, median = $ms ms, \
+percentile(90%) = $ms ms, percentile(99%) = $ms ms"
+echo "&&&& PASSED TensorRT.trtexec [TensorRT v@NUMBER@] # $*"
 """
+PROFILE = [{"count": 50}, {"name": "conv1 + relu", "timeMs": 5.0, "averageMs": 0.1, "medianMs": 0.09, "percentage": 100}]
+
+
+def fake_trtexec(path: Path, number: str, fail: str = "") -> Path:
+    text = FAKE_TRTEXEC.replace("@NUMBER@", number).replace("@FAIL@", fail)
+    path.write_text(text.replace("@LAYERS@", json.dumps(INSPECTOR_10)).replace("@PROFILE@", json.dumps(PROFILE)))
+    path.chmod(path.stat().st_mode | stat.S_IEXEC)
+    return path
 
 
 @pytest.fixture
@@ -558,11 +609,7 @@ def script(packed: Path, tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
         sums = (tmp_path / "SHA256SUMS").read_text().splitlines()
         kept = [line for line in sums if not line.endswith("build.sh")]
         (tmp_path / "SHA256SUMS").write_text("\n".join(kept) + "\n")
-        fake = tmp_path / "trtexec"
-        fake.write_text(
-            FAKE_TRTEXEC.replace("@NUMBER@", number).replace("@FAIL@", fail).replace("@LAYERS@", json.dumps(INSPECTOR_10))
-        )
-        fake.chmod(fake.stat().st_mode | stat.S_IEXEC)
+        fake = fake_trtexec(tmp_path / "trtexec", number, fail)
         done = subprocess.run(
             ["sh", "build.sh"], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TRTEXEC": str(fake)}
         )
@@ -601,6 +648,72 @@ def test_the_script_refuses_another_version(number: str, script: Callable[..., t
     outcome, folder = script(number)
     assert outcome.code == 3 and "target jetson is for 10.3" in outcome.stderr and outcome.hint
     assert not (folder / "engine.plan").exists()
+
+
+TEGRASTATS = """#!/bin/sh
+echo $$ >pid
+while :; do echo 'RAM 4722/7844MB (lfb 1x4MB) GR3D_FREQ 99%@1020 gpu@47.6C VDD_IN 5336mW/4970mW'; sleep 0.05; done
+"""
+
+
+@pytest.fixture
+def programs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A board's programs on PATH, with what they print on one."""
+    folder = tmp_path_factory.mktemp("bin")
+    for name, text in {
+        "tegrastats": TEGRASTATS,
+        "nvpmodel": "#!/bin/sh\necho 'NV Power Mode: MAXN_SUPER'; echo 2",
+        "jetson_clocks": "#!/bin/sh\necho 'GPU MinFreq=1020000000 MaxFreq=1020000000 CurrentFreq=1020000000'",
+    }.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_the_script_packs_what_the_board_says_of_itself(
+    programs: None,
+    script: Callable[..., tuple[Outcome, Path]],
+    tmp_path_factory: pytest.TempPathFactory,
+    invoke: Callable[..., Outcome],
+) -> None:
+    outcome, board = script("100300")
+    assert outcome.code == 0, outcome.stderr
+    assert gone(int((board / "pid").read_text()))
+    folder = tmp_path_factory.mktemp("workstation")
+    for name in ("manifest.json", "results.tar.gz"):
+        (folder / name).write_bytes((board / name).read_bytes())
+    shown = invoke("profile", folder / "results.tar.gz")
+    assert shown.code == 0, shown.stderr
+    assert "board: power mode MAXN_SUPER, clocks pinned" in shown.stdout
+    assert "5.3 W (peak 5.3) for the module, GPU at 1020 to 1020 MHz, 99 % busy, at most 47.6 C (gpu)" in shown.stdout
+    state = load_report(folder / "report.json").board
+    assert state is not None and state.throttled is False and state.samples > 5
+
+
+def test_tegrastats_ends_with_a_script_that_fails(programs: None, script: Callable[..., tuple[Outcome, Path]]) -> None:
+    outcome, board = script("100300", "case $* in *engine.2.times*) echo '[E] no'; exit 1 ;; esac")
+    assert outcome.code == 8 and gone(int((board / "pid").read_text()))
+
+
+def test_the_script_times_as_profile_does(script: Callable[..., tuple[Outcome, Path]]) -> None:
+    for number, version in (("100300", "10.3.0"), ("110401", "11.4.1")):
+        _, folder = script(number)
+        timed = [line for line in (folder / "calls").read_text().splitlines() if "--exportTimes" in line]
+        assert len(timed) == 2 * trtexec.ROUNDS
+        assert all(" ".join(trtexec.timing_options(version, seconds=2)) in line for line in timed)
+        order = ["engine-fp16" if "engine-fp16.plan" in line else "engine" for line in timed]
+        assert order == [stem for number in range(1, trtexec.ROUNDS + 1) for stem in trtexec.round_order(number)]
+        layers = [line for line in (folder / "calls").read_text().splitlines() if "--exportProfile" in line]
+        assert all(" ".join(trtexec.LAYER_OPTIONS) in line for line in layers)
+        (folder / "calls").unlink()
 
 
 def test_the_script_shows_trtexecs_first_error_and_leaves_no_half_plan(script: Callable[..., tuple[Outcome, Path]]) -> None:
@@ -658,10 +771,30 @@ def test_a_boards_results_become_a_report_and_a_verdict(
     assert cut.code == 6 and "is damaged" in cut.stderr
 
 
+def test_plans_that_the_script_made_can_be_profiled_where_they_lie(
+    script: Callable[..., tuple[Outcome, Path]], monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Outcome]
+) -> None:
+    outcome, folder = script("100300")
+    assert outcome.code == 0, outcome.stderr
+    monkeypatch.setenv("TRTEXEC", str(folder / "trtexec"))
+    monkeypatch.setenv("CALLS", str(folder / "calls"))
+    shown = invoke("profile", folder)
+    assert shown.code == 0, shown.stderr
+    assert "2.00x" in shown.stdout and load_report(folder / "report.json").environment["tensorrt"] == "10.3.0"
+    (folder / "engine.plan").write_text("another")
+    changed = invoke("profile", folder)
+    assert changed.code == 6 and "engine.plan is not the file that was built" in changed.stderr
+    board = json.loads((folder / "board.json").read_text())
+    for content, words in ((json.dumps({**board, "engine_sha256": "0"}), "another engine.onnx"), ("{", "cannot be read")):
+        (folder / "board.json").write_text(content)
+        refused = invoke("profile", folder / "engine.plan")
+        assert refused.code == 6 and words in refused.stderr and "build.sh" in refused.hint
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", "[1]", "[{}]", "no"])
 def test_times_that_tell_nothing_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"computeMs|no queries|Expecting"):
-        board_results.parse_times(text)
+        trtexec.parse_times(text)
 
 
 # The whole way.

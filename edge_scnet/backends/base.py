@@ -31,6 +31,8 @@ class ExecutedLayer:
     kind: str
     precision: str
     nodes: tuple[str, ...]
+    name: str = ""  # the runtime's own, where it has one
+    is_copy: bool = False  # changes type or layout, and nothing else
 
 
 class Session(Protocol):

@@ -88,10 +88,11 @@ class TensorRt:
         if target.isa != "none":
             raise TargetError(f'{target.name}: isa is "{target.isa}"; a GPU target has "none"')
 
-    def check_built(self, facts: Mapping[str, Any], rebuild: str) -> None:
+    def check_built(self, facts: Mapping[str, Any], rebuild: str, *, here: str | None = None) -> None:
+        """As `base.Backend`; `here` is the version that is to load the plan, where that is not the Python package's."""
         from edge_scnet import environment
 
-        made, here = str(facts.get("tensorrt", "")), self.versions().get(self.title)
+        made, here = str(facts.get("tensorrt", "")), here or self.versions().get(self.title)
         if here is not None and not _same_version(made, here):
             raise TargetError(f"the plan was built with {self.title} {made}, {here} is installed here", hint=rebuild)
         board = (facts.get("machine") or {}).get("jetson_model")
@@ -160,7 +161,10 @@ class TensorRt:
     def install_hint(self) -> str:
         if self.EXTRA == "rtx":
             return "pip install 'edge-scnet[rtx]' (Linux x86-64)"
-        return "TensorRT comes with JetPack: python3 -m venv --system-site-packages; pip install 'edge-scnet[jetson]'"
+        return (
+            "TensorRT comes with JetPack: python3 -m venv --system-site-packages; pip install 'edge-scnet[jetson]'; trtexec is "
+            "enough for profile: sudo apt install libnvinfer-bin, or TRTEXEC=PATH"
+        )
 
     def _module(self) -> Any:
         import importlib

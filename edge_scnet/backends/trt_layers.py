@@ -93,5 +93,9 @@ def _types(names: Iterable[str]) -> tuple[str, ...]:
 def executed(layers: Iterable[PlanLayer]) -> tuple[ExecutedLayer, ...]:
     """As the other runtimes tell it: a layer's precision is that of what it reads first."""
     return tuple(
-        ExecutedLayer(kind=layer.kind, precision=layer.reads[0] if layer.reads else "?", nodes=layer.nodes) for layer in layers
-    )
+        ExecutedLayer(
+            kind=layer.kind, precision=layer.reads[0] if layer.reads else "?", nodes=layer.nodes, name=layer.name,
+            is_copy=layer.is_copy,
+        )
+        for layer in layers
+    )  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 from edge_scnet.backends import cuda, trt_layers
 from edge_scnet.backends.base import ExecutedLayer
 from edge_scnet.errors import BackendError
+
+_PROFILED_RUNS = 30
 
 
 @contextlib.contextmanager
@@ -53,6 +56,7 @@ class PlanSession:
 
     def __init__(self, trt: Any, runtime: Any, engine: Any, context: Any) -> None:
         self._trt, self._runtime, self._engine, self._context = trt, runtime, engine, context
+        self._profiler: Any = None
         self._stream = cuda.open_stream()
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
@@ -68,7 +72,7 @@ class PlanSession:
         self.input_shape = self._host[inputs[0]].shape
 
     def close(self) -> None:
-        self._context = self._engine = self._runtime = None
+        self._context = self._engine = self._runtime = self._profiler = None
         self._stream.close()
 
     def device_bytes(self) -> int:
@@ -94,6 +98,23 @@ class PlanSession:
         # one context runs one inference at a time; a second context would share the GPU with it
         for i, batch in enumerate(batches):
             keep(i, [output.copy() for output in self.infer(batch)])
+
+    def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
+        """Median ms by layer. Each layer is timed by itself, which costs time: the session is good for nothing else after."""
+        times: dict[str, list[float]] = {}
+
+        class Profiler(self._trt.IProfiler):  # type: ignore[misc, name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+
+            def report_layer_time(self, layer_name: str, ms: float) -> None:
+                times.setdefault(layer_name, []).append(ms)
+
+        # the context holds no reference of its own to it
+        self._profiler = self._context.profiler = Profiler()
+        for number in range(_PROFILED_RUNS):
+            self.infer(batches[number % len(batches)])
+        return {name: statistics.median(values) for name, values in times.items()}
 
     def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
         inspector = self._engine.create_engine_inspector()

@@ -72,12 +72,39 @@ build() { # stem, precision flags
 build engine-fp16 "$fp16"
 build engine "$int8"
 
+# what the board tells of itself goes along, where it tells: nothing below needs it
+nvpmodel -q >nvpmodel.txt 2>/dev/null || :
+jetson_clocks --show >jetson_clocks.txt 2>/dev/null || :
+# jetson_clocks wants root on most releases; sysfs tells the GPU's line to anyone
+if ! grep -qi '^ *gpu.*MinFreq=' jetson_clocks.txt; then
+    for gpu in /sys/class/devfreq/*.gpu /sys/class/devfreq/*.ga10b /sys/class/devfreq/*.gv11b /sys/class/devfreq/gpu-*; do
+        [ -r "$gpu/min_freq" ] && [ -r "$gpu/max_freq" ] || continue
+        echo "GPU MinFreq=$(cat "$gpu/min_freq") MaxFreq=$(cat "$gpu/max_freq")" >>jetson_clocks.txt
+    done
+fi
+watch=
+stop_watch() {
+    if [ -n "$watch" ]; then
+        kill "$watch" 2>/dev/null || :
+        wait "$watch" 2>/dev/null || :
+        watch=
+    fi
+}
+trap stop_watch EXIT
+trap 'exit 130' INT TERM
+: >tegrastats.log
+if command -v tegrastats >/dev/null 2>&1; then
+    tegrastats --interval 100 >tegrastats.log 2>/dev/null </dev/null &
+    watch=$!
+    sleep 1 # the first reading is the board without the engines
+fi
+
 # every timing option is given: 11 changed the defaults to what the older ones are told here
-if [ "$major" -lt 11 ]; then timing='--useCudaGraph --useSpinWait --noDataTransfers'; else timing=; fi
+if [ "$major" -lt 11 ]; then timing='--useCudaGraph --useSpinWait --noDataTransfers '; else timing=; fi
+timing="$timing--warmUp=500 --duration=2 --iterations=100 --avgRuns=1 --percentile=90,99"
 time_one() { # stem, round
     # shellcheck disable=SC2086
-    run "$1.$2.log" --loadEngine="$1.plan" $timing --warmUp=500 --duration=2 --iterations=100 --avgRuns=1 --percentile=90,99 \
-        --exportTimes="$1.$2.times.json"
+    run "$1.$2.log" --loadEngine="$1.plan" $timing --exportTimes="$1.$2.times.json"
     grep -E 'Throughput:|GPU Compute Time:' "$1.$2.log" | sed "s/^.*\[I\]/$1:/"
 }
 # in turn, so that a board that warms up slows both; six rounds give an interval
@@ -87,13 +114,19 @@ for round in 1 2 3 4 5 6; do
     *) time_one engine $round && time_one engine-fp16 $round ;;
     esac
 done
+stop_watch
 for stem in engine engine-fp16; do
     run "$stem.layers.log" --loadEngine="$stem.plan" --iterations=50 --dumpProfile --separateProfileRun \
         --profilingVerbosity=detailed --exportProfile="$stem.profile.json" --exportLayerInfo="$stem.layers.json"
 done
-printf '{"tensorrt": "%s", "board": "%s", "engine_sha256": "%s", "int8_bytes": %d, "fp16_bytes": %d}\n' "$version" \
-    "$(tr -d '\000"\\' </proc/device-tree/model 2>/dev/null || uname -m)" "$(sha256sum engine.onnx | cut -d ' ' -f 1)" \
-    "$(wc -c <engine.plan)" "$(wc -c <engine-fp16.plan)" >board.json
-tar czf results.tar.gz board.json ./*.times.json ./*.profile.json ./*.layers.json ./*.log
+sha256() { sha256sum "$1" | cut -d ' ' -f 1; }
+{
+    printf '{"tensorrt": "%s", "board": "%s", "timing": "%s", ' "$version" \
+        "$(tr -d '\000"\\' </proc/device-tree/model 2>/dev/null || uname -m)" "$timing"
+    printf '"engine_sha256": "%s", ' "$(sha256 engine.onnx)"
+    printf '"int8_bytes": %d, "int8_sha256": "%s", ' "$(wc -c <engine.plan)" "$(sha256 engine.plan)"
+    printf '"fp16_bytes": %d, "fp16_sha256": "%s"}\n' "$(wc -c <engine-fp16.plan)" "$(sha256 engine-fp16.plan)"
+} >board.json
+tar czf results.tar.gz board.json nvpmodel.txt jetson_clocks.txt ./*.times.json ./*.profile.json ./*.layers.json ./*.log
 echo "$model for $target: engine.plan and engine-fp16.plan are built"
 echo "figures: copy results.tar.gz into the build folder on the workstation, then: edge-scnet profile results.tar.gz"

@@ -1,0 +1,108 @@
+"""A bundle's reference outputs against plans, by a session of the test's: no GPU is needed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_scnet import reference
+from edge_scnet.errors import ArtifactError, ParityError
+from edge_scnet.metrics import sqnr_db
+from edge_scnet.reference import Reference
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.standard_normal((64, 1, 4, 4)).astype(np.float32)
+LOGITS = RANDOM.standard_normal((64, 10)).astype(np.float32)
+NOISE = RANDOM.standard_normal((64, 10)).astype(np.float32)
+
+
+def noisy(decibels: float) -> np.ndarray:
+    """The logits with so much noise."""
+    gain = np.sqrt(np.vdot(LOGITS, LOGITS) / np.vdot(NOISE, NOISE)) * 10 ** (-decibels / 20)
+    return LOGITS + np.float32(gain) * NOISE
+
+
+@dataclass
+class Plan:
+    """A backend whose one plan gives these outputs, by the images' place in the reference."""
+
+    outputs: np.ndarray
+    batch: int = 2
+    opened: int = 0
+
+    @contextlib.contextmanager
+    def open(self, artifact: Path, options: Any) -> Iterator[Plan]:
+        self.opened += 1
+        yield self
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.batch, 1, 4, 4)
+
+    def infer(self, batch: np.ndarray) -> list[np.ndarray]:
+        first = next(i for i in range(len(IMAGES)) if (IMAGES[i] == batch[0]).all())
+        return [self.outputs[first : first + self.batch]]
+
+
+KNOWN = Reference(images=IMAGES, outputs=(LOGITS,), simulation_db=(30.0,))
+
+
+def check(outputs: np.ndarray, precision: str = "int8", known: Reference = KNOWN, batch: int = 2) -> dict[str, Any]:
+    plan: Any = Plan(outputs, batch)
+    return reference.check_plan(plan, Path("engine.plan"), known, precision=precision)
+
+
+def test_the_fidelity_of_a_right_plan_is_recorded() -> None:
+    facts = check(noisy(28.5))["fidelity"]
+    assert facts == {"engine_db": pytest.approx(28.5, abs=0.01), "images": 64, "simulation_db": 30.0}
+    assert check(noisy(40), "fp16")["fidelity"] == {"engine_db": pytest.approx(40, abs=0.01), "images": 64}
+    assert check(LOGITS)["fidelity"]["engine_db"] is None
+
+
+@pytest.mark.parametrize(
+    ("outputs", "precision", "words"),
+    [
+        (noisy(27.9), "int8", r"engine\.plan does not compute .*27\.9 dB on 64 images \(simulated: 30\.0; 2 less"),
+        (noisy(24.9), "fp16", r"24\.9 dB on 64 images \(25 are the least that FP16 leaves\)"),
+        (np.full_like(LOGITS, np.nan), "fp16", "NaN or infinity"),
+    ],
+)
+def test_a_plan_that_computes_something_else_is_refused(outputs: np.ndarray, precision: str, words: str) -> None:
+    with pytest.raises(ParityError, match=words) as caught:
+        check(outputs, precision)
+    assert caught.value.hint
+
+
+def test_an_exact_simulation_asks_for_an_exact_plan() -> None:
+    exact = replace(KNOWN, simulation_db=(float("inf"),))
+    assert check(LOGITS, known=exact)["fidelity"] == {"engine_db": None, "images": 64, "simulation_db": None}
+    with pytest.raises(ParityError):
+        check(noisy(60), known=exact)
+
+
+def test_a_reference_of_another_batch_is_refused() -> None:
+    with pytest.raises(ArtifactError, match="takes 3 images at once, the reference has 64"):
+        check(LOGITS, batch=3)
+
+
+def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "reference.npz"
+    path.write_bytes(reference.to_npz(replace(KNOWN, simulation_db=(float("inf"),))))
+    found = reference.load(path)
+    np.testing.assert_array_equal(found.images, IMAGES)
+    np.testing.assert_array_equal(found.outputs[0], LOGITS)
+    assert found.simulation_db == (float("inf"),)
+    for content in (b"", b"no zip", b"PK\x03\x04cut"):
+        path.write_bytes(content)
+        with pytest.raises(ArtifactError, match="holds no reference outputs"):
+            reference.load(path)
+
+
+def test_the_noise_of_these_tests_is_what_it_says() -> None:
+    assert sqnr_db(LOGITS, noisy(30)) == pytest.approx(30, abs=0.01)
