@@ -93,6 +93,8 @@ def report_times(
     findings.append(explained(speed, copies=rows[1].copies, float_convolutions=rows[1].float_convolutions))
     report, code = new_report(manifest, [*simulated, *rows], None, findings, target=target, stage_seconds={})
     facts = {**board.facts, "tensorrt": plans["int8"].tensorrt or board.facts.get("tensorrt")}
+    # two boards of a kind are one machine to a gate, as in `environment.Environment`
+    facts.setdefault("fingerprint", artifact.sha256_bytes(str(board.facts.get("board")).encode()))
     report = replace(report, environment=facts, evaluation=known.evaluation if known else None, board=board.state)
     if save:
         save_report(report, folder / REPORT)

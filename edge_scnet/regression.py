@@ -84,9 +84,13 @@ def changes(report: RunReport, baseline: RunReport) -> list[str]:
 
 
 def same_machine(report: RunReport, baseline: RunReport) -> bool:
-    """Whether times and memory of the two can be compared: the fingerprint of `environment.Environment`."""
+    """Whether times and memory can be compared: the fingerprint of `environment.Environment`, and a board's power mode."""
     mine: Any = report.environment.get("fingerprint")
-    return mine is not None and mine == baseline.environment.get("fingerprint")
+    return mine is not None and mine == baseline.environment.get("fingerprint") and _mode(report) == _mode(baseline)
+
+
+def _mode(report: RunReport) -> tuple[str | None, bool | None]:
+    return (report.board.power_mode, report.board.clocks_pinned) if report.board else (None, None)
 
 
 def _incomparable(report: RunReport, baseline: RunReport) -> Iterable[Finding]:
@@ -377,6 +381,8 @@ def _growth(metric: str, found: float, expected: float, limit: float, unit: str,
 
 def _pinned(report: RunReport) -> bool:
     """Whether absolute times mean something: clocks fixed, nobody else on the processor."""
+    if report.board is not None:
+        return bool(report.board.clocks_pinned) and not report.board.throttled
     return report.environment.get("governor") in _PINNED_GOVERNORS and not report.environment.get("virtual")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_scnet import regression
+from edge_scnet.board import BoardState
 from edge_scnet.figures import RatioStats
 from edge_scnet.gate import Finding, exit_code
 from edge_scnet.report import RunReport, pack_classes
@@ -216,6 +217,17 @@ def test_absolute_times_count_on_a_pinned_machine_alone():
     assert "latency" not in findings(report(int8={"latency": doubled}))
     found = findings(report(int8={"latency": doubled}, environment=pinned), report(environment=pinned))
     assert failed(found) == ["latency"] and found["latency"].exit_code == 11
+
+
+def test_a_board_in_another_power_mode_is_another_machine():
+    board = BoardState(
+        power_mode="15W", clocks_pinned=True, samples=0, rails=(), module=None, gpu_clock_low_mhz=None, gpu_clock_high_mhz=None,
+        throttled=False, gpu_percent=None, temperature_peak_celsius=None, temperature_peak_sensor=None, ram_delta_bytes=None,
+    )  # fmt: skip
+    assert findings(report(board=board), report(board=replace(board, power_mode="25W")))["speed"].verdict == "skipped"
+    # pinned clocks: absolute latency counts, unless the board throttled
+    assert "latency" in findings(report(board=board), report(board=board))
+    assert "latency" not in findings(report(board=replace(board, throttled=True)), report(board=board))
 
 
 @pytest.mark.parametrize(("grown", "verdict"), [(1.04, "pass"), (1.06, "fail")])
