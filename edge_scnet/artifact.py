@@ -21,6 +21,10 @@ from edge_scnet.errors import ArtifactError, EdgeError, StorageError
 from edge_scnet.zoo import ModelSpec
 
 MANIFEST = "manifest.json"
+# the files of a build, by their names
+FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
+ENGINE, FLOAT_ENGINE = "model", "model-fp32"
+REPORT = "report.json"
 SCHEMA = 1
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from edge_scnet import artifact, gate
-from edge_scnet.artifact import Manifest
+from edge_scnet.artifact import REPORT, Manifest
 from edge_scnet.backends import get_backend, trt_layers
 from edge_scnet.board import BoardState, board_state, parse_tegrastats
-from edge_scnet.engines import REPORT, BuildResult, judge, new_report, with_max_drop
 from edge_scnet.errors import ArtifactError
+from edge_scnet.judging import BuildResult, judge, new_report, with_max_drop
 from edge_scnet.layers import explained, row_facts
 from edge_scnet.metrics import latency_stats, paired_ratio
 from edge_scnet.plans import INT8_FORM

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import IO
 
 from edge_scnet import __version__, artifact, environment
-from edge_scnet.artifact import Artifact, Manifest
+from edge_scnet.artifact import QDQ_ONNX, Artifact, Manifest
 from edge_scnet.backends.trt import TENSORRT
 from edge_scnet.dataset import SampleSet
-from edge_scnet.engines import QDQ_ONNX, Events, Silent
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, StorageError, TargetError
+from edge_scnet.events import Events, Silent
 from edge_scnet.plans import BUNDLE, FP16_FORM, INT8_FORM, build_pair, words
 from edge_scnet.reference import Reference, load, to_npz
 from edge_scnet.target import TargetSpec, from_dict

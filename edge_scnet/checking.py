@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet import artifact, baseline, environment, gate, regression
+from edge_scnet.artifact import REPORT
 from edge_scnet.baseline import Baseline
 from edge_scnet.errors import ArtifactError
 from edge_scnet.gate import Finding
@@ -19,9 +20,8 @@ from edge_scnet.report import RunReport, load_report
 from edge_scnet.target import Gates
 
 if TYPE_CHECKING:
-    from edge_scnet.engines import Events
+    from edge_scnet.events import Events
 
-REPORT = "report.json"
 # Another measurement of what looked slower takes this many times as long.
 _AGAIN = 2.0
 

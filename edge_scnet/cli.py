@@ -46,7 +46,7 @@ from edge_scnet.options import (
 )
 
 if TYPE_CHECKING:
-    from edge_scnet.engines import BuildResult
+    from edge_scnet.judging import BuildResult
     from edge_scnet.stages import Stage
     from edge_scnet.zoo import ModelOptions
 

@@ -1,81 +1,34 @@
-"""What was built, in use: find and verify a build's engines, measure and judge them, predict with them.
+"""What was built, in use: find and verify a build's engines, have them judged, predict with them.
 
-Knows nothing of how engines are made; `pipeline.py` does, and ends in `measure_and_judge` here.
+Knows nothing of how engines are made; `pipeline.py` does.
 """
 
 from __future__ import annotations
 
-import datetime
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet import __version__, artifact, dataset, environment, gate, images
-from edge_scnet.artifact import Artifact, Manifest, record_from_json
+from edge_scnet import artifact, dataset, environment, images
+from edge_scnet.artifact import FLOAT_ONNX, RANGES, Artifact, Manifest
 from edge_scnet.backends import artifact_kinds, backend_of, get_backend, usable_backend
 from edge_scnet.backends.base import OpenOptions
-from edge_scnet.board_watch import watching
 from edge_scnet.dataset import SampleSet
-from edge_scnet.errors import ArtifactError, BackendError, DataError, MissingRuntimeError
-from edge_scnet.figures import AccuracyStats
-from edge_scnet.layers import explained, row_facts
-from edge_scnet.metrics import accuracy_stats, output_stats
+from edge_scnet.errors import ArtifactError, DataError, MissingRuntimeError
+from edge_scnet.events import Events, Silent
+from edge_scnet.judging import BuildResult, measure_and_judge, with_max_drop
 from edge_scnet.optional import require
-from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
-from edge_scnet.provenance import Provenance, Quantization
+from edge_scnet.profiling import EngineFile, measure
 from edge_scnet.quantize.calibrate import load_ranges
-from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, pack_classes, save_report, verdict
+from edge_scnet.report import RunReport
 from edge_scnet.script_plans import with_script_plans
-from edge_scnet.target import TargetSpec, from_dict, load_target
+from edge_scnet.target import from_dict, load_target
 
 if TYPE_CHECKING:
     from edge_scnet.quantize.lint import LintFinding
-
-FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
-ENGINE, FLOAT_ENGINE = "model", "model-fp32"
-REPORT = "report.json"
-
-
-class Events(Protocol):
-    """What the pipeline tells whoever shows it. All methods return at once."""
-
-    def stage(self, name: str, detail: str) -> None: ...
-
-    def progress(self, what: str, share: float) -> None: ...
-
-    def done(self, result: str, *, reused: bool) -> None: ...
-
-    def warn(self, message: str) -> None: ...
-
-
-class Silent:
-    """No display: the Python API's default. Warnings go to `warnings`."""
-
-    def stage(self, name: str, detail: str) -> None: ...
-
-    def progress(self, what: str, share: float) -> None: ...
-
-    def done(self, result: str, *, reused: bool) -> None: ...
-
-    def warn(self, message: str) -> None:
-        import warnings
-
-        warnings.warn(message, stacklevel=4)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildResult:
-    """Where the files are, what they are, and, after the last stage, what was measured."""
-
-    folder: Path
-    manifest: Manifest
-    report: RunReport | None
-    exit_code: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,142 +193,6 @@ def open_build(path: Path) -> tuple[Path, Manifest, Artifact | None]:
     return folder, manifest, entry
 
 
-def measure_and_judge(
-    folder: Path, manifest: Manifest, engines: Sequence[EngineFile], samples: SampleSet | None, *, target: TargetSpec,
-    seconds: float, stage_seconds: dict[str, float], events: Events, save: bool = True,
-) -> tuple[RunReport, int]:  # fmt: skip
-    """Measures engines together, judges the INT8 one by the target's gates, and writes the report: it, and the exit code.
-
-    Raises:
-        BackendError: an engine cannot be loaded or fails. DataError: an image that cannot be read, labels that do not fit.
-    """
-    started = time.perf_counter()
-    spec = manifest.model
-    names = ", ".join(engine.name for engine in engines)
-    labels = f", {samples.label_rule or 'no labels'}" if samples else ""
-    events.stage("profile", f"{names} on {len(samples):,} images{labels}" if samples else f"{names}, no evaluation images")
-    with watching() as watch:
-        measured = measure(engines, samples, spec, seconds=seconds, progress=events.progress, timed=watch.timed)
-    rows = [_row(engine, m, measured[0], samples) for engine, m in zip(engines, measured, strict=True)]
-    findings = judge(rows, target)
-    seconds_by_stage = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
-    report, code = new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds_by_stage)
-    report = replace(report, board=watch.state())
-    if save:
-        save_report(report, folder / REPORT)
-    events.done(f"{len(rows)} engines", reused=False)
-    return report, code
-
-
-def new_report(
-    manifest: Manifest, rows: Sequence[EngineReport], samples: SampleSet | None, findings: Sequence[gate.Finding], *,
-    target: TargetSpec, stage_seconds: dict[str, float],
-) -> tuple[RunReport, int]:  # fmt: skip
-    """The report of a run that ends now, and its exit code."""
-    facts = manifest.artifacts[QDQ_ONNX].facts if QDQ_ONNX in manifest.artifacts else {}
-    report = RunReport(
-        schema=SCHEMA, created_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]), model=manifest.model.name, target=target.name,
-        batch=target.batch, engines=tuple(rows), evaluation=_evaluation_set(samples) if samples is not None else None,
-        findings=tuple(findings), verdict=verdict(findings), stage_seconds=stage_seconds,
-        environment={**environment.collect().to_dict(), "edge_scnet": __version__}, gates=target.gates,
-        quantization=record_from_json(Quantization | None, facts.get("quantization")),
-        provenance=record_from_json(Provenance | None, facts.get("provenance")),
-    )  # fmt: skip
-    return report, gate.exit_code(findings)
-
-
-def _evaluation_set(samples: SampleSet) -> EvaluationSet:
-    order = canonical_order(samples)
-    labels = None if samples.labels is None else np.asarray(samples.labels)[order]
-    rows = [samples.content_hashes[i] for i in order] + ([] if labels is None else [str(label) for label in labels.tolist()])
-    return EvaluationSet(
-        name=samples.name, sha256=samples.hash, images=len(samples), skipped=samples.skipped, labels=samples.label_rule,
-        images_sha256=artifact.sha256_bytes("\n".join(rows).encode()),
-        truth=None if labels is None else pack_classes(labels.tolist()),
-    )  # fmt: skip
-
-
-def canonical_order(samples: SampleSet) -> list[int]:
-    """Indices that sort images by content, then label: the same for the same images under any names and in any order."""
-    labels = samples.labels or (0,) * len(samples)
-    return sorted(range(len(samples)), key=lambda i: (samples.content_hashes[i], labels[i]))
-
-
-def packed_first_classes(outputs: Outputs | None, samples: SampleSet | None) -> str | None:
-    """What an engine takes each image for, in canonical order; None for outputs that are no classes."""
-    if outputs is None or samples is None or outputs.logits is None:
-        return None
-    return pack_classes(outputs.logits.argmax(axis=1)[canonical_order(samples)].tolist())
-
-
-def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[gate.Finding]:
-    """Findings on the INT8 row: accuracy where it was measured, then speed; none where there is no such row."""
-    speeds = {
-        row.name: gate.Speed(name=row.name, speedup=row.speedup, throughput_per_second=row.throughput_per_second)
-        for row in rows
-        if row.throughput_per_second is not None
-    }
-    int8 = next((row for row in rows if row.name.startswith("int8")), None)
-    if int8 is None:
-        return []
-    findings = []
-    if int8.accuracy is not None:
-        gates = target.gates
-        findings.append(
-            gate.judge_accuracy(
-                int8.accuracy,
-                max_drop_pp=gates.max_drop_pp,
-                min_agreement_percent=gates.min_agreement_percent,
-                min_sqnr_db=gates.min_sqnr_db,
-            )
-        )
-    if int8.name not in speeds:
-        return findings
-    others = [speed for name, speed in speeds.items() if name != int8.name]
-    speed = gate.judge_speed(speeds[int8.name], others, batch=target.batch, reference=rows[0].name.upper())
-    return [*findings, explained(speed, copies=int8.copies, float_convolutions=int8.float_convolutions)]
-
-
-def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samples: SampleSet | None) -> EngineReport:
-    accuracy = None
-    if samples is not None and measured.outputs is not None and reference.outputs is not None:
-        accuracy = stats_of(engine.name, engine.path.name, measured.outputs, reference.outputs, samples)
-    int8 = engine.name.startswith("int8")
-    facts = row_facts(measured.layers, get_backend(engine.runtime), int8=int8, times_ms=measured.layer_times_ms)
-    return EngineReport(
-        name=engine.name, runtime=engine.runtime, file=engine.path.name, sha256=engine.sha256, size_bytes=engine.size_bytes,
-        precision_hint=engine.options.precision, load_seconds=measured.load_seconds, warm_up_seconds=measured.warm_up_seconds,
-        latency=measured.latency, speedup=measured.ratio, throughput_per_second=measured.throughput_per_second,
-        memory=measured.memory, accuracy=accuracy, first_classes=packed_first_classes(measured.outputs, samples), **facts,
-    )  # fmt: skip
-
-
-def stats_of(name: str, file: str, outputs: Outputs, reference: Outputs, samples: SampleSet) -> AccuracyStats:
-    """What outputs are worth against the reference's.
-
-    Raises:
-        BackendError: they are not finite. DataError: the labels do not fit them.
-    """
-    if not outputs.finite:
-        raise BackendError(f"{name}: {file} gives NaN or infinity on the evaluation images")
-    if outputs.logits is None or reference.logits is None:
-        if samples.labels is not None:
-            raise DataError(
-                "the evaluation set has labels, but the model is no classifier: its first output is not images x classes",
-                hint="pass --ignore-labels",
-            )
-        return output_stats(len(samples), signal_power=outputs.signal_power, noise_power=outputs.noise_power)
-    classes = outputs.logits.shape[1]
-    if samples.labels is not None and (max(samples.labels) >= classes or len(samples.class_names or range(classes)) != classes):
-        found = max(max(samples.labels) + 1, len(samples.class_names or ()))
-        raise DataError(
-            f"the evaluation set has {found} classes, the model has {classes}",
-            hint=f"--num-classes {classes}, with folders named by class index or --class-names FILE; or --ignore-labels",
-        )
-    return accuracy_stats(outputs.logits, reference.logits, samples.labels)
-
-
 def engine_files(folder: Path, manifest: Manifest) -> list[EngineFile]:
     """The rows of a build: FP32 pinned, the runtime's default precision, INT8; of a board's the FP16 twin and INT8.
 
@@ -446,11 +263,6 @@ def _first_engine(folder: Path, manifest: Manifest) -> Artifact:
     if FLOAT_ONNX in manifest.artifacts:
         return manifest.artifacts[FLOAT_ONNX]
     raise ArtifactError(f"{folder} holds no engine", hint=manifest.rebuild)
-
-
-def with_max_drop(target: TargetSpec, max_drop_pp: float | None) -> TargetSpec:
-    """The target with another limit for the drop, where one is given."""
-    return target if max_drop_pp is None else replace(target, gates=replace(target.gates, max_drop_pp=max_drop_pp))
 
 
 def _check_not_calibrated(folder: Path, manifest: Manifest, samples: SampleSet) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edge_scnet.artifact import Manifest
-    from edge_scnet.engines import Events
+    from edge_scnet.events import Events
     from edge_scnet.quantize.bisect import Relief
 
 _IMAGES = 48
@@ -30,7 +30,8 @@ def explain(result: Checked, *, events: Events | None = None) -> list[str]:
     Raises:
         EdgeError: a file of the build is damaged, or a package is missing.
     """
-    from edge_scnet.engines import QDQ_ONNX, Silent
+    from edge_scnet.artifact import QDQ_ONNX
+    from edge_scnet.events import Silent
     from edge_scnet.quantize.bisect import bisect
 
     events = events or Silent()
@@ -72,7 +73,7 @@ def _load(path: Path) -> ir.Model:
 
 def _reference(folder: Path, manifest: Manifest, quantized: ir.Model) -> ir.Model:
     """The float graph in the form that was quantized, equalised or not, so that weights can be exchanged between the two."""
-    from edge_scnet.engines import FLOAT_ONNX, RANGES
+    from edge_scnet.artifact import FLOAT_ONNX, RANGES
     from edge_scnet.quantize.bisect import nearest
     from edge_scnet.quantize.calibrate import load_ranges
     from edge_scnet.quantize.equalize import equalize

@@ -10,10 +10,10 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from edge_scnet import artifact, dataset, environment, search
-from edge_scnet.artifact import Manifest
+from edge_scnet.artifact import FLOAT_ONNX, RANGES, Manifest
 from edge_scnet.backends.base import OpenOptions
-from edge_scnet.engines import FLOAT_ONNX, RANGES, Events
 from edge_scnet.errors import DataError
+from edge_scnet.events import Events
 from edge_scnet.figures import Z_ONE_SIDED_95, paired_difference_interval
 from edge_scnet.optional import installed, require
 from edge_scnet.quantize import calibrate, recipe

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from edge_scnet import artifact, dataset, environment, gate, mixed, zoo
-from edge_scnet.artifact import Manifest
+from edge_scnet.artifact import REPORT, Manifest
 from edge_scnet.backends import get_backend, usable_backend
 from edge_scnet.dataset import SampleSet
-from edge_scnet.engines import REPORT, BuildResult, Events, Silent, engine_files, measure_and_judge, with_max_drop
+from edge_scnet.engines import engine_files
 from edge_scnet.errors import ArtifactError, DataError, TargetError
+from edge_scnet.events import Events, Silent
+from edge_scnet.judging import BuildResult, measure_and_judge, with_max_drop
 from edge_scnet.report import save_report
 from edge_scnet.search import Limit, SearchResult
 from edge_scnet.simulated import simulate_and_judge

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet import artifact, environment
-from edge_scnet.artifact import Artifact, Manifest
+from edge_scnet.artifact import FLOAT_ONNX, QDQ_ONNX, RANGES, Artifact, Manifest
 from edge_scnet.backends.trt import BuiltPlan, TensorRt
 from edge_scnet.backends.trt_layers import CONVOLUTIONS
-from edge_scnet.engines import FLOAT_ONNX, QDQ_ONNX, RANGES, Events
 from edge_scnet.errors import ParityError
+from edge_scnet.events import Events
 from edge_scnet.optional import require
 from edge_scnet.reference import Reference, check_plan, make
 from edge_scnet.stages import Plan, record, refuse, stage_settings

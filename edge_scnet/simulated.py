@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_scnet.artifact import Artifact, Manifest, verify
+from edge_scnet.artifact import FLOAT_ONNX, QDQ_ONNX, Artifact, Manifest, verify
 from edge_scnet.dataset import SampleSet, batches
-from edge_scnet.engines import FLOAT_ONNX, QDQ_ONNX, Events, judge, new_report, packed_first_classes, stats_of
 from edge_scnet.environment import usable_cores
+from edge_scnet.events import Events
 from edge_scnet.figures import AccuracyStats
+from edge_scnet.judging import judge, new_report, packed_first_classes, stats_of
 from edge_scnet.optional import require
 from edge_scnet.profiling import Outputs
 from edge_scnet.report import EngineReport, RunReport

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edge_scnet import artifact, dataset, environment, zoo
-from edge_scnet.artifact import Artifact, Manifest
+from edge_scnet.artifact import ENGINE, FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX, RANGES, Artifact, Manifest
 from edge_scnet.backends.base import Backend, OpenOptions
 from edge_scnet.dataset import SampleSet
-from edge_scnet.engines import ENGINE, FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX, RANGES, Events
 from edge_scnet.errors import ArtifactError, StorageError
+from edge_scnet.events import Events
 from edge_scnet.target import TargetSpec
 
 if TYPE_CHECKING:
@@ -227,58 +227,11 @@ def pilot_images(plan: Plan) -> np.ndarray:
 
 
 def _quantize(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
-    return _quantize_here(plan, manifest, events) if plan.qdq is None else _adopt(plan, plan.qdq, manifest, events)
+    if plan.qdq is None:
+        return _quantize_here(plan, manifest, events)
+    from edge_scnet import adopt
 
-
-def _adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manifest:
-    """Takes the Q/DQ graph that another quantizer made of this model, if the target's runtime computes what it says.
-
-    Raises:
-        ArtifactError: it is no such graph; the lint's errors, but for those that the backend writes in another form.
-    """
-    from edge_scnet import export
-    from edge_scnet.optional import require
-    from edge_scnet.quantize import lint
-
-    events.stage("quantize", f"{source}, made elsewhere")
-    ir = require("onnx_ir", extra="quantize")
-    if not source.is_file():
-        raise ArtifactError(f"--qdq {source}: no such file")
-    try:
-        model = ir.load(source)
-    except Exception as error:
-        raise ArtifactError(f"--qdq {source} is no ONNX file: {export.first_line(error)}") from error
-    if not lint.is_quantized(model):
-        raise ArtifactError(f"--qdq {source} holds no QuantizeLinear", hint="leave --qdq out: then it is quantized here")
-    _check_same_ends(ir.load(plan.folder / FLOAT_ONNX), model, source)
-    bits = environment.weight_bits(plan.floor)
-    found = lint.lint(model, plan.target.quant.placement, weight_bits=bits)
-    rewritten = set(plan.backend.rewrites(source))
-    errors = [finding for finding in found if finding.severity == "error" and finding not in rewritten]
-    refuse(source, plan.target, errors)
-    for finding in rewritten:
-        events.warn(f"written in another form for {plan.target.runtime}: {finding.node}: {finding.problem}")
-    if others := [finding for finding in found if finding.severity == "warning"]:
-        events.warn(f"{len(others)} places lose speed or accuracy: edge-scnet inspect {source} --target {plan.target.name}")
-    # names are how the executed precision of a convolution is looked up
-    convolutions = [node for node in model.graph if node.op_type == "Conv"]
-    for node in convolutions:
-        node.name = node.name or str(node.outputs[0].name)
-    export.save(model, plan.folder / QDQ_ONNX)
-    in_float = {finding.node for finding in found if finding.rule in ("float", "half-quantized")}
-    int8 = [str(node.name) for node in convolutions if node.name not in in_float]
-    if not int8:
-        raise ArtifactError(f"--qdq {source}: no convolution has Q/DQ on both its input and its weights")
-    parents = {FLOAT_ONNX: manifest.artifacts[FLOAT_ONNX].sha256, f"source:{source}": artifact.sha256_file(source)}
-    key = artifact.stage_key("quantize", parents, stage_settings("quantize", weight_bits=bits))
-    pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph)
-    entry = record(
-        plan, QDQ_ONNX, kind="onnx", stage="quantize", key=key, parents=parents, precision="int8", weight_bits=bits,
-        activations=pairs, weights=len(int8), convolutions=len(convolutions), int8_convolutions=int8,
-        **_facts(plan, manifest, model, ir.load(plan.folder / FLOAT_ONNX), bits, made_elsewhere=True),
-    )  # fmt: skip
-    events.done(_quantize_words(entry), reused=False)
-    return manifest.with_artifact(entry)
+    return adopt.adopt(plan, plan.qdq, manifest, events)
 
 
 def refuse(file: Path | str, target: TargetSpec, errors: Sequence[LintFinding]) -> None:
@@ -287,21 +240,6 @@ def refuse(file: Path | str, target: TargetSpec, errors: Sequence[LintFinding]) 
         shown = "".join(f"\n  {finding.node}: {finding.problem}" for finding in errors[:5])
         more = f"\n  and {len(errors) - 5} more" if len(errors) > 5 else ""
         raise ArtifactError(f"{file} is wrong for target {target.name}:{shown}{more}", hint=errors[0].fix)
-
-
-def _check_same_ends(model: Any, quantized: Any, source: Path) -> None:
-    """Refuses a graph whose input or outputs are not the float model's."""
-
-    def ends(graph: Any) -> list[tuple[int | str | None, ...]]:
-        return [
-            tuple(d if isinstance(d, int) else str(d) for d in value.shape or ()) for value in (*graph.inputs, *graph.outputs)
-        ]
-
-    if ends(model.graph) != ends(quantized.graph):
-        raise ArtifactError(
-            f"--qdq {source} has inputs and outputs of {ends(quantized.graph)}, the float model of {ends(model.graph)}",
-            hint="quantize the model.onnx of this build: edge-scnet export",
-        )
 
 
 def _quantize_here(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
@@ -316,7 +254,7 @@ def _quantize_here(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     known = manifest.artifacts.get(QDQ_ONNX)
     if artifact.is_current(plan.folder, known, key):
         assert known is not None
-        events.done(_quantize_words(known), reused=True)
+        events.done(quantize_words(known), reused=True)
         return manifest
     ir = require("onnx_ir", extra="quantize")
     prepared = recipe.prepare(
@@ -333,13 +271,13 @@ def _quantize_here(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         activations=len(placed.activations), weights=len(placed.weights), convolutions=len(convolutions),
         equalized=result.equalized, compensated=result.compensated, corrected=result.corrected,
         int8_convolutions=[name for name in placed.int8_nodes if name in set(convolutions)],
-        **_facts(plan, manifest, result.model, ir.load(plan.folder / FLOAT_ONNX), bits, made_elsewhere=False),
+        **quantized_facts(plan, manifest, result.model, ir.load(plan.folder / FLOAT_ONNX), bits, made_elsewhere=False),
     )  # fmt: skip
-    events.done(_quantize_words(entry), reused=False)
+    events.done(quantize_words(entry), reused=False)
     return manifest.with_artifact(entry)
 
 
-def _facts(
+def quantized_facts(
     plan: Plan, manifest: Manifest, quantized: ir.Model, float_model: ir.Model, bits: int, *, made_elsewhere: bool
 ) -> dict[str, Any]:
     """What a gate compares exactly."""
@@ -370,7 +308,7 @@ def _check_coverage(plan: Plan, convolutions: Sequence[str], int8: Sequence[str]
         )
 
 
-def _quantize_words(entry: Artifact) -> str:
+def quantize_words(entry: Artifact) -> str:
     facts = entry.facts
     return (
         f"{len(facts['int8_convolutions'])} of {facts['convolutions']} convolutions; "

@@ -15,8 +15,9 @@ from edge_scnet.artifact import Manifest
 from edge_scnet.backends.trt import TENSORRT
 from edge_scnet.board_results import STEMS, TimedBoard, report_times
 from edge_scnet.board_watch import watching
-from edge_scnet.engines import BuildResult, Events
 from edge_scnet.errors import ArtifactError, BackendError
+from edge_scnet.events import Events
+from edge_scnet.judging import BuildResult
 from edge_scnet.trtexec import LAYER_OPTIONS, ROUNDS, find_trtexec, parse_log, round_order, timing_options
 
 _FOLDER = "trtexec-exports"

@@ -244,8 +244,8 @@ def test_the_report_loads_back_equal_and_carries_its_evidence(built: Built) -> N
 def not_measured(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of measuring again, the figures of the first build."""
     rows = {row.name: row for row in load_report(built.folder / "report.json").engines}
-    monkeypatch.setattr("edge_scnet.engines.measure", lambda engines, *args, **kwargs: list(engines))
-    monkeypatch.setattr("edge_scnet.engines._row", lambda engine, *args: rows[engine.name])
+    monkeypatch.setattr("edge_scnet.judging.measure", lambda engines, *args, **kwargs: list(engines))
+    monkeypatch.setattr("edge_scnet.judging._row", lambda engine, *args: rows[engine.name])
 
 
 def rebuild(invoke: Run, copied: Built, *options: str) -> Outcome:

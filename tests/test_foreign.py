@@ -11,8 +11,8 @@ import onnx_ir as ir
 import pytest
 
 from edge_scnet import artifact, dataset, pipeline, zoo
-from edge_scnet.engines import BuildResult
 from edge_scnet.errors import ArtifactError
+from edge_scnet.judging import BuildResult
 from edge_scnet.quantize import calibrate, recipe
 from edge_scnet.target import QuantScheme
 from tests.conftest import Built, Outcome

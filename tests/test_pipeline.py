@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_scnet import artifact, dataset, engines, parity
+from edge_scnet import artifact, dataset, judging, parity
 from edge_scnet.artifact import Artifact, Manifest
 from edge_scnet.errors import DataError
 from edge_scnet.profiling import Outputs
@@ -97,7 +97,7 @@ def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many
     logits = np.eye(3, 10, dtype=np.float32)
     outputs = Outputs(logits=logits, signal_power=(3.0,), noise_power=(0.0,), finite=True)
     with pytest.raises(DataError, match="the evaluation set has 3 classes, the model has 10") as caught:
-        engines.stats_of("int8", "m.xml", outputs, outputs, samples)
+        judging.stats_of("int8", "m.xml", outputs, outputs, samples)
     assert "--ignore-labels" in str(caught.value.hint)
     three = replace(outputs, logits=logits[:, :3])
-    assert engines.stats_of("int8", "m.xml", three, three, samples).top1_percent == 100.0
+    assert judging.stats_of("int8", "m.xml", three, three, samples).top1_percent == 100.0

@@ -63,7 +63,7 @@ def test_python_example_runs(built, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     import edge_scnet
     from edge_scnet import pipeline
     from edge_scnet.artifact import load_manifest
-    from edge_scnet.engines import BuildResult
+    from edge_scnet.judging import BuildResult
     from edge_scnet.report import load_report
 
     result = BuildResult(

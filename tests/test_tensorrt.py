@@ -25,8 +25,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_scnet import artifact, bundle, dataset, environment, export, pipeline, plans, reference, simulate, trtexec, zoo
 from edge_scnet.backends import trt, trt_layers
-from edge_scnet.engines import Silent
 from edge_scnet.errors import ArtifactError, BackendError, MissingRuntimeError, ParityError, StorageError, TargetError
+from edge_scnet.events import Silent
 from edge_scnet.metrics import sqnr_db
 from edge_scnet.quantize import calibrate, forms, lint, recipe
 from edge_scnet.quantize.statistics import Ranges
