@@ -186,6 +186,12 @@ def update(path: Path, report: RunReport, limits: Gates, *, accept: str | None) 
         save(of_report(report, limits), path)
         return ()
     old = load(path)
+    if (old.report.model, old.report.target) != (report.model, report.target):
+        raise ArtifactError(
+            f"{path} is the baseline of {old.report.model} for {old.report.target}, the report is of {report.model} for "
+            f"{report.target}",
+            hint=f"name its own: --baseline {path.parent / f'{report.model}-{report.target}.json'}",
+        )
     new = of_report(report, limits, old.accepted)
     found = changes(old, new)
     losses = tuple(change.loss for change in found if change.loss is not None)

@@ -56,7 +56,12 @@ class Checked:
         if any(finding.improved for finding in self.findings) and not self.exit_code:
             better = ", ".join(finding.metric for finding in self.findings if finding.improved)
             return (f"better than the baseline ({better}); to hold later ones to it: {update}",)
-        if self.exit_code == gate.INCOMPARABLE_EXIT_CODE:
+        if any(finding.metric in ("model", "target") for finding in self.findings):
+            right = f"{self.report.model}-{self.report.target}.json"
+            return (
+                f"name this report's own baseline, {right}, or the folder it lies in: --baseline {self.baseline_file.parent}",
+            )
+        if self.exit_code == gate.INCOMPARABLE_EXIT_CODE and self.report.complete:
             return (f'if that is meant: {update} --accept "REASON"',)
         return ()
 

@@ -116,6 +116,8 @@ def load_report(path: Path) -> RunReport:
                 f"{path} has schema {content['schema']}, this version reads {SCHEMA}", hint="edge-scnet profile BUILD_FOLDER"
             )
         report: RunReport = record_from_json(RunReport, content)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"no report at {path}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is not a report: {error}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
     return report

@@ -57,7 +57,9 @@ def test_check_passes_and_exits_with_0(invoke: Run, files: Callable[..., tuple[P
         (report(int8=SLOW), 11, "not measured again: the engines are not beside the report"),
         (report(provenance=provenance(weights=("x" * 64,))), 12, "if that is meant: edge-scnet baseline update"),
         (report(noise=0.2, int8=SLOW), 10, "SQNR"),
-        (report(batch=4), 12, "batch"),
+        (report(batch=4), 12, "if that is meant: edge-scnet baseline update"),
+        (report(target="cpu-avx2"), 12, "name this report's own baseline, net-cpu-avx2.json"),
+        (report(complete=False), 12, "of an interrupted run"),
     ],
 )
 def test_check_exits_by_the_worst_finding(
@@ -178,6 +180,13 @@ def test_a_loosened_limit_needs_a_reason(files: Callable[..., tuple[Path, Path]]
         baseline.update(known, report(), replace(Gates(), min_agreement_percent=None), accept=" ")
     baseline.update(known, report(), replace(Gates(), max_sqnr_fall_db=0.5), accept=None)
     assert baseline.load(known).limits.max_sqnr_fall_db == 0.5
+
+
+def test_a_baseline_is_not_overwritten_by_another_targets(files: Callable[..., tuple[Path, Path]]) -> None:
+    known = files(report())[1]
+    with pytest.raises(ArtifactError, match="is the baseline of net for cpu") as caught:
+        baseline.update(known, report(target="gpu"), Gates(), accept="because")
+    assert "net-gpu.json" in caught.value.hint
 
 
 def test_an_edited_baseline_is_refused(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
