@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from edge_scnet import __version__, cli_gate
+from edge_scnet import __version__, cli_compare, cli_gate
 from edge_scnet.errors import EdgeError
 from edge_scnet.guard import guarded
 from edge_scnet.options import (
@@ -264,9 +264,16 @@ def sensitivity(
 
 @command("profile")
 def profile(
-    path: Built,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one; several with --interleave."),
+    ],
     evaluation: Eval = None, seconds: Seconds = 3.0, max_drop: MaxDrop = None, skip_bad: SkipBad = False,
-    ignore_labels: IgnoreLabels = False, as_json: AsJson = False,
+    ignore_labels: IgnoreLabels = False,
+    interleave: Annotated[
+        bool, typer.Option("--interleave", help="Time several engines together, and say whether they differ.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure engines: latency, throughput, memory, accuracy.
 
@@ -275,6 +282,12 @@ def profile(
     """
     from edge_scnet import console, engines
 
+    if interleave:
+        cli_compare.interleaved(paths, seconds=seconds, as_json=as_json)
+        return
+    if len(paths) > 1:
+        raise typer.BadParameter("several engines are timed together: add --interleave")
+    path = paths[0]
     if path.name == "results.tar.gz":
         from edge_scnet.board_results import profile_results
 
@@ -437,6 +450,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 cli_gate.add_to(app)
+cli_compare.add_to(app)
 
 
 def main() -> None:

@@ -87,6 +87,8 @@ def profile(
     from edge_scnet import trtexec_profile
 
     if (program := trtexec_profile.program_for(manifest)) is not None:
+        if evaluation is not None:
+            events.warn("--eval is not used: trtexec measures no accuracy, TensorRT's Python package would")
         return trtexec_profile.profile_plans(
             program, folder, manifest, seconds=seconds, max_drop_pp=max_drop_pp, events=events, save=chosen is None
         )
@@ -153,7 +155,7 @@ def predict(path: Path | str, image_files: Sequence[Path | str], *, top: int = 5
     """
     folder, manifest, chosen = open_build(Path(path))
     files = [Path(image) for image in image_files]
-    engine = _engine_of(folder, manifest, chosen or _first_engine(folder, manifest))
+    engine = engine_of(folder, manifest, chosen or first_engine(folder, manifest))
     spec = manifest.model
     inputs = [images.read_image(file, spec) for file in files]
     predictions = []
@@ -203,12 +205,12 @@ def engine_files(folder: Path, manifest: Manifest) -> list[EngineFile]:
     if manifest.target.get("board") is not None:
         if not {"fp16", "int8"} <= engines.keys():
             raise ArtifactError(f"{folder} holds no plans", hint=f"on the board: edge-scnet compile {folder}/bundle.tar.gz")
-        return [_engine_of(folder, manifest, engines[precision]) for precision in ("fp16", "int8")]
+        return [engine_of(folder, manifest, engines[precision]) for precision in ("fp16", "int8")]
     if not {"fp32", "int8"} <= engines.keys():
         raise ArtifactError(f"{folder} holds no compiled engines", hint=manifest.rebuild)
-    reference = _engine_of(folder, manifest, engines["fp32"])
+    reference = engine_of(folder, manifest, engines["fp32"])
     default = replace(reference, name="default", options=replace(reference.options, precision="default"))
-    return [reference, default, _engine_of(folder, manifest, engines["int8"])]
+    return [reference, default, engine_of(folder, manifest, engines["int8"])]
 
 
 def _compiled_kinds() -> set[str]:
@@ -219,10 +221,10 @@ def _chosen_engines(folder: Path, manifest: Manifest, chosen: Artifact, engines:
     """One file, after the FP32 reference it is compared with."""
     if chosen.file == engines[0].path.name:
         return list(engines[:2])
-    return [engines[0], _engine_of(folder, manifest, chosen)]
+    return [engines[0], engine_of(folder, manifest, chosen)]
 
 
-def _engine_of(folder: Path, manifest: Manifest, entry: Artifact) -> EngineFile:
+def engine_of(folder: Path, manifest: Manifest, entry: Artifact) -> EngineFile:
     runtime = backend_of(entry.kind)
     get_backend(runtime).check_built(entry.facts, manifest.rebuild)
     precision = str(entry.facts.get("precision", ""))
@@ -255,7 +257,7 @@ def _for_this_machine(manifest: Manifest) -> str:
     return manifest.rebuild.replace(f"--target {manifest.target.get('name')}", "--target cpu-avx2")
 
 
-def _first_engine(folder: Path, manifest: Manifest) -> Artifact:
+def first_engine(folder: Path, manifest: Manifest) -> Artifact:
     """The INT8 engine, or the float graph where nothing is compiled yet."""
     for entry in manifest.artifacts.values():
         if entry.kind in _compiled_kinds() and entry.facts.get("precision") == "int8":

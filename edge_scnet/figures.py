@@ -47,6 +47,8 @@ class RatioStats:
     low: float | None  # 95 % interval of that median; None below 6 rounds
     high: float | None
     rounds: int
+    low99: float | None = None  # 99 % interval; None below 8 rounds
+    high99: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,8 +52,10 @@ def paired_ratio(blocks_a: Sequence[Sequence[int]], blocks_b: Sequence[Sequence[
     if any(len(block) == 0 or min(block) <= 0 for block in (*blocks_a, *blocks_b)):
         raise ValueError("a block is empty or holds a time that is not positive")
     ratios = [float(np.median(a) / np.median(b)) for a, b in zip(blocks_a, blocks_b, strict=True)]
-    low, high = _median_interval(ratios)
-    return RatioStats(ratio=float(np.median(ratios)), low=low, high=high, rounds=len(ratios))
+    (low, high), (low99, high99) = _median_interval(ratios), _median_interval(ratios, outside=0.01)
+    return RatioStats(
+        ratio=float(np.median(ratios)), low=low, high=high, rounds=len(ratios), low99=low99, high99=high99
+    )  # fmt: skip
 
 
 def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | None:
@@ -171,14 +173,14 @@ def _rank(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> npt.
     return ahead
 
 
-def _median_interval(values: list[float]) -> tuple[float, float] | tuple[None, None]:
-    """95 % interval of the median from order statistics: no distribution is assumed.
+def _median_interval(values: list[float], *, outside: float = 0.05) -> tuple[float, float] | tuple[None, None]:
+    """Interval of the median from order statistics, 95 % by default: no distribution is assumed.
 
-    The k-th smallest and k-th largest values, k the largest with P(X < k) <= 2.5 % for X binomial(n, 1/2). With fewer than 6
-    values even the extremes cover the median less often than 95 %, so there is none.
+    The k-th smallest and k-th largest values, k the largest with P(X < k) <= outside / 2 for X binomial(n, 1/2). With fewer
+    than 6 values (8 for 99 %) even the extremes cover the median less often than that, so there is none.
     """
     below = _half_binomial_cdf(len(values), len(values) // 2)
-    k = int(np.searchsorted(below, 0.025, side="right"))  # P(X <= k - 1) <= 2.5 %
+    k = int(np.searchsorted(below, outside / 2, side="right"))  # P(X <= k - 1) <= outside / 2
     if k == 0:
         return None, None
     ordered = sorted(values)

@@ -1,0 +1,110 @@
+"""The command `compare`, and `profile A B --interleave`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_scnet.guard import guarded
+from edge_scnet.options import AsJson
+
+if TYPE_CHECKING:
+    from edge_scnet.comparison import Comparison
+
+_COLORS = {"A": "cyan", "B": "cyan", "same": "green", "unknown": "yellow", "skipped": "dim"}
+_WORDS = {"A": "A", "B": "B", "same": "no difference", "unknown": "cannot tell", "skipped": "not compared"}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command("compare")(guarded(compare))
+
+
+def compare(
+    reports: Annotated[list[Path], typer.Argument(metavar="A B [C...]", help="report.json files, or build folders.")],
+    across_machines: Annotated[
+        bool, typer.Option("--across-machines", help="Compare times of different machines all the same.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare reports with the first: accuracy image by image, times through the reference both were timed against.
+
+    It says "no difference" where there is none, and "cannot tell" where separate runs do not decide:
+    `edge-scnet profile A B --interleave` times the engines together.
+    """
+    from edge_scnet import checking, comparison, regression
+    from edge_scnet.errors import ArtifactError
+    from edge_scnet.report import load_report
+
+    if len(reports) < 2:
+        raise typer.BadParameter("two or more reports are needed: edge-scnet compare A B")
+    files = [checking.report_file(path) for path in reports]
+    loaded = [load_report(file) for file in files]
+    rows = []
+    for file, report in zip(files[1:], loaded[1:], strict=True):
+        try:
+            found = comparison.compare(loaded[0], report, across_machines=across_machines)
+        except ValueError as error:
+            raise ArtifactError(f"{file}: {error}", hint="edge-scnet profile BUILD_FOLDER") from error
+        changed = regression.changes(report, loaded[0])
+        if not found:
+            raise ArtifactError(f"{files[0]} and {file} have no INT8 engine with figures in common")
+        rows.append((file, found, changed))
+    if as_json:
+        typer.echo(
+            json.dumps(
+                [{"a": str(files[0]), "b": str(file), "figures": [asdict(c) for c in found], "changed": changed}
+                 for file, found, changed in rows], indent=1,
+            )
+        )  # fmt: skip
+        return
+    for file, found, changed in rows:
+        _show(files[0], file, found, changed)
+
+
+def _show(a: Path, b: Path, found: tuple[Comparison, ...], changed: list[str]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("", "A", "B", "better"):
+        table.add_column(name, justify="left" if name in ("", "better") else "right", no_wrap=True)
+    for row in found:
+        cells = ["-" if value is None else f"{value:.4g} {row.unit}" for value in (row.a, row.b)]
+        table.add_row(escape(row.figure), *cells, f"[{_COLORS[row.better]}]{_WORDS[row.better]}[/]")
+    console.print(f"A {a}\nB {b}", markup=False, soft_wrap=True)
+    console.print(table)
+    for row in found:
+        console.print(row.message, markup=False, soft_wrap=True)
+    if changed:
+        console.print(f"what differs: {'; '.join(changed)}", markup=False, soft_wrap=True)
+
+
+def interleaved(paths: list[Path], *, seconds: float, as_json: bool) -> None:
+    """Times engines together and prints how they compare with the first."""
+    from edge_scnet import console, together
+
+    events = console.events()
+    try:
+        result = together.time_together(paths, seconds=seconds, events=events)
+    finally:
+        events.close()
+    if as_json:
+        typer.echo(json.dumps(asdict(result), indent=1, allow_nan=False))
+        return
+    for engine in result.engines:
+        latency = engine.latency
+        typer.echo(
+            f"{engine.name}  p50 {latency.p50_ms:.3f} ms, p90 {latency.p90_ms:.3f}, p99 {latency.p99_ms:.3f}; "
+            f"{engine.throughput_per_second:,.0f} images/s; {engine.memory.steady_bytes / 2**20:,.0f} MB  {engine.path}"
+        )
+    for engine in result.engines[1:]:
+        typer.echo(engine.message)

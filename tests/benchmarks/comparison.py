@@ -1,0 +1,87 @@
+"""Whether the comparison of two engines can be trusted: `python tests/benchmarks/comparison.py BUILD_FOLDER [--same 40] [--slower 20]`.
+
+Times an INT8 engine against itself again and again (at most 5 % of the comparisons may report a difference), then against one
+that is about 5 % slower because a block of it is in float (9 of 10 must be noticed, in runs of 30 s). Prints JSON. Exit code 1
+when a figure is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import onnx_ir as ir
+
+from edge_scnet import artifact, comparison, engines, environment
+from edge_scnet.backends import usable_backend
+from edge_scnet.explain import _reference
+from edge_scnet.profiling import EngineFile, measure
+from edge_scnet.quantize import bisect
+from edge_scnet.target import from_dict
+from edge_scnet.zoo import ModelSpec
+
+SAME_SECONDS, SLOW_SECONDS = 3.0, 7.5  # per engine and phase: 30 s for two engines, latency and throughput
+WANTED = (1.04, 1.07)
+
+
+def answer(a: EngineFile, b: EngineFile, spec: ModelSpec, seconds: float) -> dict[str, object]:
+    ratio = measure([a, b], None, spec, seconds=seconds)[1].ratio
+    assert ratio is not None
+    found = {"answer": comparison.faster(ratio), "ratio": ratio.ratio, "low99": ratio.low99, "high99": ratio.high99}
+    print(json.dumps(found), file=sys.stderr, flush=True)
+    return found
+
+
+def slower_engine(folder: Path, int8: EngineFile, spec: ModelSpec, out: Path) -> tuple[EngineFile, float]:
+    """The first block whose return to float makes the engine about 5 % slower."""
+    manifest = artifact.load_manifest(folder)
+    quantized = ir.load(folder / "model.qdq.onnx")
+    reference = _reference(folder, manifest, quantized)
+    backend, target = usable_backend(int8.runtime), from_dict(manifest.target)
+    layers = bisect._quantized_nodes(quantized)
+    blocks = list(dict.fromkeys(bisect._block(name) for name in layers))
+    for count in (1, 2, 3):
+        for start in range(len(blocks) - count + 1):
+            chosen = set(blocks[start : start + count])
+            source = out / "slow.onnx"
+            ir.save(bisect.in_float(quantized, reference, [n for n in layers if bisect._block(n) in chosen]), source)
+            path = backend.build(source, target, out / f"slow-{count}-{start}.xml")[0]
+            engine = replace(int8, name="slower", path=path)
+            ratio = measure([int8, engine], None, spec, seconds=4)[1].ratio
+            assert ratio is not None
+            print(sorted(chosen), 1 / ratio.ratio, file=sys.stderr, flush=True)
+            if WANTED[0] <= 1 / ratio.ratio <= WANTED[1]:
+                return engine, 1 / ratio.ratio
+    raise SystemExit("no block makes the engine 4 to 7 % slower")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--same", type=int, default=40)
+    parser.add_argument("--slower", type=int, default=20)
+    given = parser.parse_args()
+    manifest = artifact.load_manifest(given.folder)
+    int8 = engines.engine_files(given.folder, manifest)[-1]
+    spec = manifest.model
+    with tempfile.TemporaryDirectory() as temporary:
+        slow, true = slower_engine(given.folder, int8, spec, Path(temporary)) if given.slower else (int8, 1.0)
+        slower = [answer(int8, slow, spec, SLOW_SECONDS) for _ in range(given.slower)]
+    same = [answer(int8, replace(int8, name="again"), spec, SAME_SECONDS) for _ in range(given.same)]
+    alarms = sum(row["answer"] in ("A", "B") for row in same)
+    noticed = sum(row["answer"] == "A" for row in slower)
+    result = {
+        "same": {"comparisons": len(same), "differences": alarms, "cannot_tell": sum(r["answer"] == "unknown" for r in same)},
+        "slower": {"comparisons": len(slower), "noticed": noticed, "time_ratio": true}, "rows": {"same": same, "slower": slower},
+        "environment": environment.collect().to_dict(),
+    }  # fmt: skip
+    print(json.dumps(result, indent=1))
+    sys.exit(alarms > 0.05 * len(same) or noticed < 0.9 * len(slower))
+
+
+if __name__ == "__main__":
+    main()
