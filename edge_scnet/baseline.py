@@ -10,7 +10,8 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,11 @@ from typing import Any
 from edge_scnet import regression
 from edge_scnet.artifact import record_from_json, write_text
 from edge_scnet.errors import ArtifactError, TargetError
-from edge_scnet.report import EngineReport, RunReport, refuse_constant
+from edge_scnet.plausible import check_values, read_json
+from edge_scnet.report import EngineReport, RunReport, accuracy_row, same_machine, timed_row
 from edge_scnet.target import Gates
 
 SCHEMA = 1
-# A loss below this is the noise of another CPU's kernels, not a lowered bar.
-_SQNR_NOISE_DB = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +76,9 @@ def load(path: Path) -> Baseline:
     Raises:
         ArtifactError: missing, no baseline, of another schema, or edited by hand.
     """
-    update = "write it anew: edge-scnet baseline update REPORT --baseline FILE"
+    update = f"restore it: git checkout {path}; or remove it, and write it anew: edge-scnet baseline update REPORT"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+        content = read_json(path)
     except FileNotFoundError as error:
         raise ArtifactError(
             f"no baseline at {path}", hint=f"write one: edge-scnet baseline update REPORT --baseline {path}"
@@ -96,7 +96,8 @@ def load(path: Path) -> Baseline:
         )
     try:
         found: Baseline = record_from_json(Baseline, content)
-    except (KeyError, TypeError, AttributeError, TargetError) as error:
+        check_values(found.report)
+    except (ValueError, KeyError, TypeError, AttributeError, TargetError) as error:
         raise ArtifactError(f"{path} is incomplete: {error}", hint=update) from error
     return found
 
@@ -105,7 +106,7 @@ def _seal(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def of_report(report: RunReport, limits: Gates, accepted: Sequence[Acceptance] = ()) -> Baseline:
+def of_report(report: RunReport, limits: Gates, *, accepted: Sequence[Acceptance] = ()) -> Baseline:
     """A baseline of what a report says.
 
     Raises:
@@ -113,15 +114,16 @@ def of_report(report: RunReport, limits: Gates, accepted: Sequence[Acceptance] =
     """
     if not report.complete or report.quantization is None or report.provenance is None:
         raise ArtifactError("a baseline needs a complete report of this version", hint="edge-scnet profile BUILD_FOLDER")
+    if accuracy_row(report) is None and timed_row(report) is None:
+        raise ArtifactError("the report holds no INT8 engine to hold others to", hint="edge-scnet profile BUILD_FOLDER")
     rows = tuple(_lean(row) for row in report.engines if row.name != "default")
     lean = replace(report, engines=rows, findings=(), stage_seconds={})
-    made = Baseline(report=lean, limits=limits, accepted=tuple(accepted))
-    if broken := [f for f in regression.compare(report, lean, limits) if f.verdict == "fail"]:
+    if broken := [f for f in regression.compare(report, lean, limits=limits) if f.verdict == "fail"]:
         raise ArtifactError(
             f"the limits contradict the report that the baseline is made of: {broken[0].metric}: {broken[0].message}",
             hint="mend the engine, or set a limit that it keeps: --limit KEY=VALUE or the target's [gates]",
         )
-    return made
+    return Baseline(report=lean, limits=limits, accepted=tuple(accepted))
 
 
 def _lean(row: EngineReport) -> EngineReport:
@@ -129,26 +131,64 @@ def _lean(row: EngineReport) -> EngineReport:
 
 
 def changes(old: Baseline, new: Baseline) -> tuple[Change, ...]:
-    """What an update changes, worst first: losses need a reason."""
+    """What an update changes, losses first: each of them needs a reason.
+
+    A loss is whatever `check` would not pass, a looser limit, and any figure that is worse beyond its noise: limits say how
+    much one report may differ from its baseline, and must not be spent anew with every update.
+    """
     found = [
         Change(what=finding.metric, before="", after=finding.message, loss=finding.message)
-        for finding in regression.compare(new.report, old.report, old.limits)
+        for finding in regression.compare(new.report, old.report, limits=old.limits)
         if finding.verdict in ("fail", "inconclusive")
     ]
     found += [_limit_change(item.name, old.limits, new.limits) for item in fields(Gates) if _differs(item.name, old, new)]
-    row, known = regression.accuracy_row(new.report), regression.accuracy_row(old.report)
-    if row is not None and known is not None and row.accuracy is not None and known.accuracy is not None:
-        before, after = known.accuracy.sqnr_db, row.accuracy.sqnr_db
-        if before != after:
-            lost = after is not None and (before is None or before - after > _SQNR_NOISE_DB)
-            found.append(_change("SQNR, dB", _db(before), _db(after), loss=lost))
-        found += _figure("top-1, %", known.accuracy.top1_percent, row.accuracy.top1_percent)
-        found += _figure("agreement, %", known.accuracy.agreement_percent, row.accuracy.agreement_percent)
-    timed, before_timed = regression.timed_row(new.report), regression.timed_row(old.report)
-    if timed is not None and before_timed is not None and timed.speedup is not None and before_timed.speedup is not None:
-        found += _figure("speed, x", before_timed.speedup.ratio, timed.speedup.ratio)
+    found += [change for change in _figures(old.report, new.report) if change is not None]
+    if timed_row(old.report) is not None and not same_machine(old.report, new.report):
+        found.append(_change("machine", "the baseline's", "another: speed and memory are held to nothing before", loss=True))
     found += [Change(what="also", before="", after=words) for words in regression.changes(new.report, old.report)]
     return tuple(sorted(found, key=lambda change: change.loss is None))
+
+
+# Worse by less is noise: of other CPUs' kernels for accuracy, of the machine for the rest (relative there).
+_NOISE = {"top-1, %": 0.05, "agreement, %": 0.05, "SQNR, dB": 0.1}
+_RELATIVE_NOISE = {"size, MB": 0.01, "speed, x": 0.03, "memory at load, MiB": 0.03, "memory steady, MiB": 0.03}
+_LESS_IS_BETTER = frozenset({"size, MB", "memory at load, MiB", "memory steady, MiB"})
+_OF_THE_MACHINE = _RELATIVE_NOISE.keys() - {"size, MB"}
+
+
+def _figures(old: RunReport, new: RunReport) -> Iterator[Change | None]:
+    before, after = _figures_of(old), _figures_of(new)
+    for what, value in before.items():
+        # missing ones are findings already; another machine is a change of its own
+        if what in after and (what not in _OF_THE_MACHINE or same_machine(old, new)):
+            yield _figure(what, value, after[what])
+
+
+def _figures_of(report: RunReport) -> dict[str, float]:
+    """Infinite: exact."""
+    found: dict[str, float | None] = {}
+    row, timed = accuracy_row(report), timed_row(report)
+    if row is not None and row.accuracy is not None:
+        stats = row.accuracy
+        found |= {"top-1, %": stats.top1_percent, "agreement, %": stats.agreement_percent}
+        found["SQNR, dB"] = math.inf if stats.sqnr_db is None else stats.sqnr_db
+    sized = timed or row
+    found["size, MB"] = sized.size_bytes / 1e6 if sized is not None else None
+    if timed is not None:
+        found["speed, x"] = timed.speedup.ratio if timed.speedup is not None else None
+        if timed.memory is not None:
+            found["memory at load, MiB"] = timed.memory.load_peak_bytes / 2**20
+            found["memory steady, MiB"] = timed.memory.steady_bytes / 2**20
+    return {what: value for what, value in found.items() if value is not None}
+
+
+def _figure(what: str, before: float, after: float) -> Change | None:
+    if before == after:
+        return None
+    worse = after - before if what in _LESS_IS_BETTER else before - after
+    noise = _NOISE[what] if what in _NOISE else _RELATIVE_NOISE[what] * before
+    words = ["exact" if math.isinf(value) else f"{value:.2f}" for value in (before, after)]
+    return _change(what, *words, loss=worse > noise)
 
 
 def _differs(name: str, old: Baseline, new: Baseline) -> bool:
@@ -162,18 +202,8 @@ def _limit_change(name: str, old: Gates, new: Gates) -> Change:
     return _change(f"limit {name}", str(before), str(after), loss=looser)
 
 
-def _figure(what: str, before: float | None, after: float | None) -> list[Change]:
-    if before == after or before is None or after is None:
-        return []
-    return [_change(what, f"{before:.2f}", f"{after:.2f}", loss=False)]
-
-
 def _change(what: str, before: str, after: str, *, loss: bool) -> Change:
     return Change(what=what, before=before, after=after, loss=f"{what}: {before} -> {after}" if loss else None)
-
-
-def _db(value: float | None) -> str:
-    return "exact" if value is None else f"{value:.2f}"
 
 
 def update(path: Path, report: RunReport, limits: Gates, *, accept: str | None) -> tuple[Change, ...]:
@@ -192,7 +222,7 @@ def update(path: Path, report: RunReport, limits: Gates, *, accept: str | None) 
             f"{report.target}",
             hint=f"name its own: --baseline {path.parent / f'{report.model}-{report.target}.json'}",
         )
-    new = of_report(report, limits, old.accepted)
+    new = of_report(report, limits, accepted=old.accepted)
     found = changes(old, new)
     losses = tuple(change.loss for change in found if change.loss is not None)
     if losses and not (accept or "").strip():

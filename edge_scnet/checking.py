@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Another measurement of what looked slower takes this many times as long.
 _AGAIN = 2.0
+_TIMED = frozenset({"speed", "latency", "memory at load", "memory steady"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,8 @@ class Checked:
             return (
                 f"name this report's own baseline, {right}, or the folder it lies in: --baseline {self.baseline_file.parent}",
             )
-        if self.exit_code == gate.INCOMPARABLE_EXIT_CODE and self.report.complete:
+        other_inputs = any(finding.exit_code == gate.INCOMPARABLE_EXIT_CODE for finding in self.findings)
+        if other_inputs and self.report.complete:
             return (f'if that is meant: {update} --accept "REASON"',)
         return ()
 
@@ -101,8 +103,8 @@ def _check_one(file: Path, against: Path, limits: dict[str, Any], *, again: bool
     known = baseline.load(where)
     gates = _limits(known, where, limits)
     try:
-        findings = regression.compare(report, known.report, gates)
-        if again and any(f.metric == "speed" and f.exit_code in (11, 13) for f in findings):
+        findings = regression.compare(report, known.report, limits=gates)
+        if again and any(f.metric in _TIMED and f.exit_code in (11, 13) for f in findings):
             report, findings = _again(file, report, known, gates, findings, events)
     except ValueError as error:
         raise ArtifactError(f"{file}: {error}", hint="edge-scnet profile BUILD_FOLDER") from error
@@ -112,7 +114,7 @@ def _check_one(file: Path, against: Path, limits: dict[str, Any], *, again: bool
 def _limits(known: Baseline, where: Path, limits: dict[str, Any]) -> Gates:
     gates = with_limits(known.limits, limits)
     if limits:
-        broken = [f for f in regression.compare(known.report, known.report, gates) if f.verdict == "fail"]
+        broken = [f for f in regression.compare(known.report, known.report, limits=gates) if f.verdict == "fail"]
         if broken:
             raise ArtifactError(
                 f"the limits contradict {where}: its own engine does not keep them: {broken[0].message}",
@@ -128,16 +130,20 @@ def _again(
     mine = environment.collect().fingerprint
     if report.environment.get("fingerprint") != mine or not (file.parent / artifact.MANIFEST).is_file():
         why = "not measured again: the engines are not beside the report, or this is another machine"
-        return report, tuple(replace(f, message=f"{f.message} ({why})") if f.metric == "speed" else f for f in findings)
+        return report, tuple(
+            replace(f, message=f"{f.message} ({why})") if f.metric in _TIMED and f.exit_code else f for f in findings
+        )
     from edge_scnet import engines
 
     renewed = engines.time_again(file.parent, report, factor=_AGAIN, events=events)
     if renewed is None:
         return report, findings
-    again = regression.compare(renewed, known.report, gates)
-    first = next(finding for finding in findings if finding.metric == "speed")
-    note = f" (measured again; at first {first.measured:.2f}x)"
-    return renewed, tuple(replace(f, message=f.message + note) if f.metric == "speed" else f for f in again)
+    first = {f.metric: f.measured for f in findings if f.metric in _TIMED and f.exit_code}
+    again = regression.compare(renewed, known.report, limits=gates)
+    return renewed, tuple(
+        replace(f, message=f"{f.message} (measured again; at first {first[f.metric]:.4g} {f.unit})") if f.metric in first else f
+        for f in again
+    )
 
 
 def check_project(

@@ -15,7 +15,7 @@ import typer
 
 from edge_scnet import __version__, cli_compare, cli_gate
 from edge_scnet.errors import EdgeError
-from edge_scnet.guard import guarded
+from edge_scnet.guard import guarded, printing
 from edge_scnet.options import (
     Arch,
     AsJson,
@@ -47,6 +47,7 @@ from edge_scnet.options import (
 
 if TYPE_CHECKING:
     from edge_scnet.judging import BuildResult
+    from edge_scnet.report import RunReport
     from edge_scnet.stages import Stage
     from edge_scnet.zoo import ModelOptions
 
@@ -144,11 +145,18 @@ def _run(
 
 
 def _show_report(result: BuildResult, *, as_json: bool, saved: bool) -> None:
+    report = result.report
+    assert report is not None
+    with printing():
+        _print_report(result, report, as_json=as_json, saved=saved)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+def _print_report(result: BuildResult, report: RunReport, *, as_json: bool, saved: bool) -> None:
     from edge_scnet.board import board_words
     from edge_scnet.report import table, to_json
 
-    report = result.report
-    assert report is not None
     if as_json:
         typer.echo(to_json(report))
     else:
@@ -171,8 +179,6 @@ def _show_report(result: BuildResult, *, as_json: bool, saved: bool) -> None:
                 f"next: copy {archive} there, then: edge-scnet compile {bundle.file}\n"
                 f"      or without Python: tar xzf {bundle.file}, and sh build.sh in its folder"
             )
-    if result.exit_code:
-        raise typer.Exit(result.exit_code)
 
 
 def _compile_bundle(path: Path, out: Path | None, *, as_json: bool) -> None:

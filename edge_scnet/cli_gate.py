@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_scnet.guard import guarded
+from edge_scnet.guard import guarded, printing
 from edge_scnet.options import AsJson
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def check(
     from edge_scnet import checking, console, publish
     from edge_scnet.artifact import write_text
 
+    if project is not None and not build:
+        raise typer.BadParameter("--project is of --build, which is missing")
     limits = _limits(limit)
     events = console.events()
     try:
@@ -73,13 +75,14 @@ def check(
         explained = [_explained(result, events) for result in results] if explain else []
     finally:
         events.close()
+    with printing():
+        if as_json:
+            _print_json(results, explained)
+        else:
+            _print(results, explained)
     for file, text in ((junit, publish.junit), (markdown, publish.markdown), (gitlab, publish.gitlab)):
         if file is not None:
             write_text(file, text(results))
-    if as_json:
-        _print_json(results, explained)
-    else:
-        _print(results, explained)
     _in_github(results)
     if code := min((result.exit_code for result in results if result.exit_code), default=0):
         raise typer.Exit(code)
@@ -114,8 +117,13 @@ def _limits(given: list[str] | None) -> dict[str, Any]:
 
 def _explained(result: Checked, events: Any) -> list[str]:
     from edge_scnet import explain
+    from edge_scnet.errors import EdgeError
 
-    return explain.explain(result, events=events)
+    try:
+        return explain.explain(result, events=events)
+    except EdgeError as error:
+        # the verdict stands without its explanation
+        return [f"not explained: {error.message}"]
 
 
 def _print(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
@@ -128,7 +136,7 @@ def _print(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
         console.print(publish.table(result))
         color = {0: "green", 10: "red", 11: "red"}.get(result.exit_code, "yellow")
         console.print(result.headline, style=color, markup=False, soft_wrap=True)
-        for line in (*publish.lines(result), *(explained[index] if explained else ())):
+        for line in (*publish.lines(result), *map(publish.one_line, explained[index] if explained else ())):
             console.print(line, markup=False, soft_wrap=True)
         if index + 1 < len(results):
             console.print()
@@ -204,7 +212,7 @@ def update(
         changes = baselines.update(path, report, projects.with_limits(report.gates or Gates(), limits), accept=accept)
         told.append({"baseline": str(path), "new": is_new, "changes": [asdict(change) for change in changes]})
         if not as_json:
-            typer.echo(f"{path}: {'written' if is_new else 'renewed' if changes else 'unchanged but for its date'}")
+            typer.echo(f"{path}: {'written' if is_new else 'renewed' if changes else 'renewed, no figure changed'}")
             for change in changes:
                 mark = "lower" if change.loss else "     "
                 arrow = f"{change.before} -> {change.after}" if change.before else change.after

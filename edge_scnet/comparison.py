@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_scnet import regression
 from edge_scnet.figures import Z_TWO_SIDED_95, RatioStats, paired_difference_interval
-from edge_scnet.report import EngineReport, RunReport, unpack_classes
+from edge_scnet.packing import unpack_classes
+from edge_scnet.report import EngineReport, RunReport, accuracy_row, same_machine, timed_row
 
 # Of a time: less is nobody's reason to choose an engine.
 LEAST_DIFFERENCE = 0.01
@@ -81,7 +81,7 @@ def compare(a: RunReport, b: RunReport, *, across_machines: bool = False) -> tup
 
 
 def _accuracy(a: RunReport, b: RunReport) -> Iterable[Comparison]:
-    one, other = regression.accuracy_row(a), regression.accuracy_row(b)
+    one, other = accuracy_row(a), accuracy_row(b)
     if one is None or other is None or one.accuracy is None or other.accuracy is None:
         return
     mine, its = one.accuracy, other.accuracy
@@ -125,11 +125,11 @@ def _paired(one: EngineReport, other: EngineReport, labels: tuple[int, ...]) -> 
 
 
 def _times(a: RunReport, b: RunReport, *, across_machines: bool) -> Iterable[Comparison]:
-    one, other = regression.timed_row(a), regression.timed_row(b)
+    one, other = timed_row(a), timed_row(b)
     if one is None or other is None or one.latency is None or other.latency is None:
         return
     p50 = one.latency.p50_ms, other.latency.p50_ms
-    elsewhere = not regression.same_machine(a, b)
+    elsewhere = not same_machine(a, b)
     if elsewhere and not across_machines:
         message = "Times are not compared: the reports are of different machines (--across-machines does it all the same)."
         yield Comparison(figure="latency p50", a=p50[0], b=p50[1], unit="ms", better="skipped", message=message)
@@ -169,12 +169,12 @@ def _through(reference: str, one: RatioStats, other: RatioStats) -> tuple[Answer
 
 
 def _sizes(a: RunReport, b: RunReport) -> Iterable[Comparison]:
-    one = regression.timed_row(a) or regression.accuracy_row(a)
-    other = regression.timed_row(b) or regression.accuracy_row(b)
+    one = timed_row(a) or accuracy_row(a)
+    other = timed_row(b) or accuracy_row(b)
     if one is None or other is None:
         return
     yield _plain("size", one.size_bytes / 1e6, other.size_bytes / 1e6, "MB", least=0.005, more_is_better=False)
-    if one.memory is not None and other.memory is not None and regression.same_machine(a, b):
+    if one.memory is not None and other.memory is not None and same_machine(a, b):
         sizes = one.memory.steady_bytes / 2**20, other.memory.steady_bytes / 2**20
         # the resident set of one engine varies by about a MiB from process to process
         yield _plain("memory steady", *sizes, "MiB", least=3.0, more_is_better=False)

@@ -9,7 +9,7 @@ from edge_scnet import artifact, dataset, gate
 from edge_scnet.checking import Checked
 from edge_scnet.errors import EdgeError
 from edge_scnet.optional import require
-from edge_scnet.regression import accuracy_row
+from edge_scnet.report import accuracy_row
 
 if TYPE_CHECKING:
     import numpy as np

@@ -180,3 +180,24 @@ def _finding(metric: str, measured: float | None, limit: float | None, unit: str
     return Finding(
         metric=metric, measured=measured, limit=limit, unit=unit, verdict=verdict, message=message, exit_code=codes[verdict]
     )
+
+
+def found(
+    metric: str, measured: float | None, expected: float | None, limit: float | None, unit: str, verdict: Verdict, message: str,
+    *, code: int = 0, improved: bool = False,
+) -> Finding:  # fmt: skip
+    """A finding against a baseline; `code` is the exit code where it does not pass."""
+    return Finding(
+        metric=metric, measured=measured, expected=expected, limit=limit, unit=unit, verdict=verdict, message=message,
+        exit_code=code if verdict in ("fail", "inconclusive") else 0, improved=improved,
+    )  # fmt: skip
+
+
+def incomparable(metric: str, message: str) -> Finding:
+    """The report and its baseline are not of the same thing, or the report lacks what the baseline knows."""
+    return found(metric, None, None, None, "", "fail", message, code=INCOMPARABLE_EXIT_CODE)
+
+
+def skipped(metric: str, message: str) -> Finding:
+    """Not judged, and why."""
+    return found(metric, None, None, None, "", "skipped", message)

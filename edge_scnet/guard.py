@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, ParamSpec
 
@@ -29,13 +31,27 @@ def guarded(function: Callable[P, None]) -> Callable[P, None]:
         except (typer.Exit, typer.BadParameter):
             raise
         except BrokenPipeError:
-            # the reader (head, less) is gone: not an error of ours, and Python must not report it at exit either
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _leave_pipe()
             raise typer.Exit(0) from None
         except (Exception, KeyboardInterrupt) as error:
             _fail(error)
 
     return wrapped
+
+
+@contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """For output that a verdict's exit code follows: a reader that left (head, less) must not change the code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes a broken pipe an exit with code 1
+        _leave_pipe()
+
+
+def _leave_pipe() -> None:
+    # the reader is gone: not an error of ours, and Python must not report it at exit either
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(error: BaseException) -> None:
@@ -47,10 +63,15 @@ def _fail(error: BaseException) -> None:
         error = StorageError(f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l")
     if not isinstance(error, EdgeError):
         _report_bug(error)
-    typer.echo(f"error: {error.message}", err=True)
+    typer.echo(f"error: {_no_commands(error.message)}", err=True)
     if error.hint:
-        typer.echo(f"\nhint: {error.hint}", err=True)
+        typer.echo(f"\nhint: {_no_commands(error.hint)}", err=True)
     raise typer.Exit(error.exit_code)
+
+
+def _no_commands(text: str) -> str:
+    """Messages quote files that anybody may have written: no line may be a command of a CI's log or of a terminal."""
+    return re.sub(r"(?m)^::", " ::", re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+", " ", text))
 
 
 def _interrupted(error: BaseException | None) -> bool:

@@ -24,9 +24,10 @@ from edge_scnet.events import Events
 from edge_scnet.figures import AccuracyStats
 from edge_scnet.layers import explained, row_facts
 from edge_scnet.metrics import accuracy_stats, output_stats
+from edge_scnet.packing import pack_classes
 from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
 from edge_scnet.provenance import Provenance, Quantization
-from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, pack_classes, save_report, verdict
+from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, save_report, verdict
 from edge_scnet.target import TargetSpec
 
 

@@ -61,6 +61,9 @@ class Project:
         check_values(self)
         if not self.targets:
             raise TargetError("targets is empty; it must name at least one")
+        names = [Path(target).stem if target.endswith(".toml") else target for target in self.targets]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise TargetError(f"targets names {twice[0]} twice; they would share a folder and a baseline")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

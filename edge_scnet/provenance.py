@@ -12,6 +12,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from edge_scnet.packing import pack_scales
+
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -33,8 +35,8 @@ class WeightCodes:
     """Of one layer's weights."""
 
     distinct: int  # different codes in use, over all channels: at most 2 ** bits
-    largest_scale: float  # of all channels
     channels: int  # scales: 1 where it is per tensor
+    scales: str  # `pack_scales` of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,9 @@ def _weight_codes(dequantize: ir.Node) -> WeightCodes | None:
     codes, scale = pairs.codes_of(dequantize), pairs.constant(pairs.input_of(dequantize, 1))
     if codes is None or scale is None:
         return None
-    return WeightCodes(distinct=len(set(codes.ravel().tolist())), largest_scale=float(scale.max()), channels=int(scale.size))
+    return WeightCodes(
+        distinct=len(set(codes.ravel().tolist())), channels=int(scale.size), scales=pack_scales(scale.ravel().tolist())
+    )
 
 
 def _layer_of(dequantize: ir.Node) -> str:

@@ -121,7 +121,7 @@ def gitlab(checks: Sequence[Checked]) -> str:
         {
             "description": f"{check.title}: {finding.message}",
             "check_name": f"edge-scnet/{finding.metric}",
-            "fingerprint": hashlib.sha256(f"{check.title}/{finding.metric}/{finding.message}".encode()).hexdigest(),
+            "fingerprint": hashlib.sha256(f"{check.title}/{finding.metric}".encode()).hexdigest(),
             "severity": _SEVERITY[finding.exit_code],
             "location": {"path": str(check.baseline_file), "lines": {"begin": 1}},
         }
@@ -138,21 +138,26 @@ def table(check: Checked) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    view = Table(box=SIMPLE_HEAD, pad_edge=False, title=escape(check.title), title_justify="left", title_style="bold")
+    view = Table(box=SIMPLE_HEAD, pad_edge=False, title=escape(one_line(check.title)), title_justify="left", title_style="bold")
     for name in ("", "metric", "measured", "baseline", "limit"):
         view.add_column(name, justify="right" if name in ("measured", "baseline", "limit") else "left", no_wrap=True)
     for finding in check.findings:
         color = {"pass": "green", "fail": "red", "inconclusive": "yellow", "skipped": "dim"}[finding.verdict]
         view.add_row(
-            f"[{color}]{_MARKS[finding.verdict]}[/]", escape(finding.metric), _value(finding, finding.measured),
+            f"[{color}]{_MARKS[finding.verdict]}[/]", escape(one_line(finding.metric)), _value(finding, finding.measured),
             _value(finding, finding.expected), "" if finding.limit is None else f"{finding.limit:g}",
         )  # fmt: skip
     return view
 
 
 def lines(check: Checked) -> list[str]:
-    """The sentences of what is not well, the causes, and what to do."""
+    """The sentences of what is not well, the causes, and what to do; each on one line."""
     told = [finding.message for finding in check.findings if finding.verdict != "pass"]
     cause = next((finding.cause for finding in check.findings if finding.cause), None)
     told += [f"changed since the baseline: {cause}"] if cause else []
-    return [*told, *check.advice]
+    return [one_line(text) for text in (*told, *check.advice)]
+
+
+def one_line(text: str) -> str:
+    """Without control characters: in a log of GitHub's a line that begins with "::" is a command."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)

@@ -26,6 +26,7 @@ class EdgeScnet:
         self._root = config.rootpath
         self._update = bool(config.getoption("update_baselines"))
         self._accept: str | None = config.getoption("accept_regression")
+        self.written: list[tuple[Path, list[str]]] = []  # baselines, and what changed in them
 
     def check(self, report: str | Path, *, baseline: str | Path, **limits: float) -> Checked:
         """The findings, without an assertion.
@@ -68,13 +69,31 @@ class EdgeScnet:
 
         found = load_report(checking.report_file(report))
         gates = project.with_limits(found.gates or Gates(), limits)
-        baselines.update(baselines.file_of(baseline, found), found, gates, accept=self._accept)
+        path = baselines.file_of(baseline, found)
+        changes = baselines.update(path, found, gates, accept=self._accept)
+        self.written.append(
+            (path, [f"{c.what}: {c.before} -> {c.after}" if c.before else f"{c.what}: {c.after}" for c in changes])
+        )
+
+
+_GATE = pytest.StashKey[EdgeScnet]()
 
 
 @pytest.fixture(scope="session")
 def edge_scnet(pytestconfig: pytest.Config) -> EdgeScnet:
     """Holds edge-scnet's reports to their baselines."""
-    return EdgeScnet(pytestconfig)
+    pytestconfig.stash[_GATE] = EdgeScnet(pytestconfig)
+    return pytestconfig.stash[_GATE]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    gate = config.stash.get(_GATE, None)
+    if gate is not None and gate.written:
+        terminalreporter.section("edge-scnet baselines written")
+        for path, changes in gate.written:
+            terminalreporter.write_line(str(path))
+            for line in changes:
+                terminalreporter.write_line(f"  {line}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from edge_scnet.artifact import record_from_json, write_text
 from edge_scnet.board import BoardState
-from edge_scnet.errors import ArtifactError
+from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.figures import AccuracyStats, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.gate import Finding
 from edge_scnet.layers import LayerTime
+from edge_scnet.plausible import check_values, read_json
 from edge_scnet.provenance import Provenance, Quantization
 from edge_scnet.target import Gates
 
@@ -90,6 +87,39 @@ class RunReport:
     board: BoardState | None = None  # of a Jetson, while its engines were timed
 
 
+def reference_row(report: RunReport) -> EngineReport | None:
+    """What INT8 is held against: FP32, or where there is none (trtexec on a board) FP16. By its name, not by its place."""
+    for name in ("fp32", "fp16"):
+        for row in report.engines:
+            if row.name == name:
+                return row
+    return None
+
+
+def accuracy_row(report: RunReport) -> EngineReport | None:
+    """The INT8 engine whose accuracy is known, executed or simulated."""
+    return next((row for row in report.engines if row.name.startswith("int8") and row.accuracy is not None), None)
+
+
+def timed_row(report: RunReport) -> EngineReport | None:
+    """The INT8 engine that was executed and timed."""
+    return next((row for row in report.engines if row.name.startswith("int8") and row.latency is not None), None)
+
+
+def same_machine(report: RunReport, other: RunReport) -> bool:
+    """Whether both are of one kind of machine, by the fingerprint of `environment.Environment`."""
+    mine: Any = report.environment.get("fingerprint")
+    return mine is not None and mine == other.environment.get("fingerprint")
+
+
+def board_mode(report: RunReport) -> str | None:
+    """A board's power mode and clocks, which make it another machine; None elsewhere."""
+    if report.board is None:
+        return None
+    clocks = {True: "pinned", False: "not pinned", None: "not told"}[report.board.clocks_pinned]
+    return f"power mode {report.board.power_mode or 'not told'}, clocks {clocks}"
+
+
 def save_report(report: RunReport, path: Path) -> None:
     """Writes the report as JSON.
 
@@ -107,60 +137,21 @@ def load_report(path: Path) -> RunReport:
     """Reads what `save_report` wrote.
 
     Raises:
-        ArtifactError: not such a file, of another schema, or with a number that is none.
+        ArtifactError: not such a file, of another schema, or with values that cannot be.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+        content = read_json(path)
         if content["schema"] != SCHEMA:
             raise ArtifactError(
                 f"{path} has schema {content['schema']}, this version reads {SCHEMA}", hint="edge-scnet profile BUILD_FOLDER"
             )
         report: RunReport = record_from_json(RunReport, content)
+        check_values(report)
     except FileNotFoundError as error:
         raise ArtifactError(f"no report at {path}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, TargetError) as error:
         raise ArtifactError(f"{path} is not a report: {error}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
     return report
-
-
-def refuse_constant(name: str) -> Any:
-    """For `json.loads`: Python's JSON takes NaN and Infinity, and every comparison with NaN is false.
-
-    Raises:
-        ValueError: always.
-    """
-    raise ValueError(f"a figure in it is {name}")
-
-
-_WIDTHS = {"<u1": "B", "<u2": "H", "<u4": "I"}
-
-
-def pack_classes(classes: Sequence[int]) -> str:
-    """Class indices as text: little-endian, 1, 2 or 4 bytes each as the largest needs, zlib, base64."""
-    largest = max(classes, default=0)
-    kind = "<u1" if largest < 1 << 8 else "<u2" if largest < 1 << 16 else "<u4"
-    data = zlib.compress(struct.pack(f"<{len(classes)}{_WIDTHS[kind]}", *classes), 9)
-    return f"{kind}:{base64.b64encode(data).decode()}"
-
-
-def unpack_classes(text: str, count: int) -> tuple[int, ...]:
-    """What `pack_classes` packed.
-
-    Raises:
-        ValueError: it is no such text, or not of `count` images.
-    """
-    kind, _, data = text.partition(":")
-    if kind not in _WIDTHS:
-        raise ValueError("packed classes begin with their type")
-    layout = struct.Struct(f"<{count}{_WIDTHS[kind]}")
-    try:
-        # the text may be anybody's: no more is unpacked than there can be
-        raw = zlib.decompressobj().decompress(base64.b64decode(data, validate=True), layout.size + 1)
-    except (binascii.Error, zlib.error) as error:
-        raise ValueError(f"packed classes are damaged: {error}") from error
-    if len(raw) != layout.size:
-        raise ValueError(f"packed classes are not of {count} images")
-    return layout.unpack(raw)
 
 
 def verdict(findings: Sequence[Finding]) -> str:

@@ -90,7 +90,7 @@ class Gates:
     max_scale_change_percent: Annotated[float, Range(0, 100)] = 2.0  # of one tensor; kernels of other CPUs move it by 0.1
     max_codes_fall_percent: Annotated[float, Range(0, 100)] = 20.0  # of the distinct weight codes of one layer
     max_size_growth_percent: Annotated[float, Range(0, 1000)] = 5.0
-    max_slowdown_percent: Annotated[float, Range(0, 1000)] = 10.0  # of the speed relative to the reference in the same run
+    max_slowdown_percent: Annotated[float, Range(0, 99)] = 10.0  # of the speed relative to the reference in the same run
     max_memory_growth_percent: Annotated[float, Range(0, 1000)] = 10.0
 
     def __post_init__(self) -> None:

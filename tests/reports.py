@@ -9,8 +9,9 @@ import numpy as np
 
 from edge_scnet.figures import MemoryStats, RatioStats
 from edge_scnet.metrics import accuracy_stats, latency_stats
+from edge_scnet.packing import pack_classes, pack_scales
 from edge_scnet.provenance import ActivationScale, Provenance, Quantization, WeightCodes
-from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, pack_classes
+from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport
 from edge_scnet.target import Gates
 
 IMAGES, CLASSES = 2000, 10
@@ -63,7 +64,7 @@ def quantization(**scales: float) -> Quantization:
     return Quantization(
         activations={name: ActivationScale(scale=scale, zero_point=3, codes="UINT8") for name, scale in tensors.items()},
         weights={
-            name: WeightCodes(distinct=distinct, largest_scale=0.01, channels=16)
+            name: WeightCodes(distinct=distinct, channels=16, scales=pack_scales([0.01] * 16))
             for name, distinct in (("conv1", 120), ("conv2", 80))
         },
     )

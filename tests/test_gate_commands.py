@@ -13,7 +13,8 @@ import pytest
 from edge_scnet import baseline, checking, publish
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.figures import RatioStats
-from edge_scnet.report import RunReport, load_report, pack_classes, save_report, unpack_classes
+from edge_scnet.packing import pack_classes, pack_scales, unpack_classes, unpack_scales
+from edge_scnet.report import RunReport, load_report, save_report
 from edge_scnet.target import Gates
 from tests.conftest import Built, Outcome
 from tests.reports import provenance, quantization, report
@@ -113,6 +114,7 @@ def test_usage(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
         ("", "is not a report"),
         ("[]", "is not a report"),
         ('{"schema": 1, "engines": [', "is not a report"),
+        ('{"schema": 1}', "is not a report"),
         ('{"schema": 99}', "has schema 99, this version reads 1"),
     ],
 )
@@ -229,11 +231,11 @@ NASTY = "50 % worse::error\r\n::warning file=x]]>,<b>|a|</b>\x00\x1b"
 
 @pytest.fixture
 def nasty(files: Callable[..., tuple[Path, Path]]) -> checking.Checked:
-    """A failing report whose model, tensors and images have names that would break out of every format."""
+    """A failing report whose tensors and packages have names that would break out of every format."""
     path, known = files(report())
-    old = report(model=NASTY, quantization=quantization(**{NASTY: 0.1}))
-    baseline.save(baseline.of_report(old, Gates()), known)
-    save_report(report(model=NASTY, quantization=quantization(**{NASTY: 0.4})), path)
+    baseline.save(baseline.of_report(report(quantization=quantization(**{NASTY: 0.1})), Gates()), known)
+    packages = {**report().environment, "packages": {NASTY: "1"}}
+    save_report(report(quantization=quantization(**{NASTY: 0.4}), environment=packages), path)
     return checking.check([path], against=known)[0]
 
 
@@ -258,7 +260,7 @@ def test_an_annotation_is_one_line_that_nothing_ends_early(nasty: checking.Check
     assert len(lines) == 1 and "\n" not in lines[0] and "\r" not in lines[0]
     command, properties, message = lines[0].removeprefix("::").partition(" ")[0], *lines[0].partition(" ")[2].split("::", 1)
     assert command == "error" and properties.startswith("file=")
-    assert "%3A%3Awarning" in properties and "%2C" in properties
+    assert properties.endswith("title=net for cpu%3A scales")
     assert "50 %25 worse" in message and "%0A" in message
 
 
@@ -294,7 +296,90 @@ def test_files_and_githubs_own_outputs(
     assert json.loads((tmp_path / "g.json").read_text())
 
 
-@pytest.mark.parametrize("classes", [[], [0], [255, 3], [256, 0], [70_000, 1]])
+def test_no_printed_line_is_a_command_of_a_log(nasty: checking.Checked, invoke: Run) -> None:
+    outcome = invoke("check", nasty.report_file, "--baseline", nasty.baseline_file)
+    assert outcome.code == 10 and "50 % worse::error ::warning" in outcome.stdout
+    assert not [line for line in (outcome.stdout + outcome.stderr).splitlines() if line.startswith("::")]
+    assert "\x1b" not in outcome.stdout.replace("\x1b[", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: r["engines"][1]["accuracy"].update(images=-5), "accuracy.images is -5"),
+        (lambda r: r["evaluation"].update(images=0), "evaluation.images is 0"),
+        (lambda r: r["engines"][1]["accuracy"].update(lost=None), "lacks others"),
+        (lambda r: r["engines"][1]["speedup"].update(high=None), "no ratio with its interval"),
+        (lambda r: r["environment"].update(packages=[]), "environment.packages is a list"),
+        (lambda r: r["environment"].update(governor=[]), "environment.governor is a list"),
+        (lambda r: r["engines"][1].update(first_classes="<u1:!"), "damaged"),
+        (lambda r: r["evaluation"].update(truth="<u1:eJwDAAAAAAE="), "not of 2000 bytes"),
+        (lambda r: r.update(model="../../evil"), "no plain name"),
+        (lambda r: r["engines"][1].update(size_bytes=10**30), "31 digits"),
+        (lambda r: r.update(engines=[]), None),
+    ],
+)
+def test_what_no_run_can_have_measured_is_refused_by_its_field(
+    invoke: Run, files: Callable[..., tuple[Path, Path]], change: Callable[[dict], None], words: str | None
+) -> None:
+    path, known = files(report())
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    outcome = invoke("check", path, "--baseline", known)
+    assert outcome.code == (6 if words else 12) and (words or "") in outcome.stderr
+    outcome = invoke("baseline", "update", path, "--baseline", known, "--accept", "why not")
+    assert outcome.code == 6 and outcome.hint
+
+
+def test_deep_nesting_and_floats_beyond_range(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+    path, known = files(report())
+    text = path.read_text()
+    path.write_text("[" * 100_000)
+    assert invoke("check", path, "--baseline", known).code == 6
+    path.write_text(text.replace('"p50_ms": 1.0', '"p50_ms": 1e400'))
+    assert "a figure in it is 1e400" in invoke("check", path, "--baseline", known).stderr
+
+
+def test_a_reader_that_left_does_not_change_the_verdict(cli_process: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+    path, known = files(report(noise=0.2))
+    code = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); from edge_scnet.cli import main; main()"
+    for form in ((), ("--json",)):
+        outcome = cli_process("check", path, "--baseline", known, *form, code=code)
+        assert outcome.code == 10, outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("worse", "words"),
+    [
+        ({"size_bytes": 1_040_000}, "size, MB"),
+        ({"speedup": RatioStats(ratio=1.40, low=1.38, high=1.42, rounds=12)}, "speed, x"),
+    ],
+)
+def test_limits_are_not_spent_anew_with_every_update(files: Callable[..., tuple[Path, Path]], worse: dict, words: str) -> None:
+    """Within the limits of check, and yet a lower bar."""
+    path, known = files(report(int8=worse))
+    assert checking.check([path], against=known)[0].exit_code == 0
+    with pytest.raises(ArtifactError, match="would be lowered") as caught:
+        baseline.update(known, report(int8=worse), Gates(), accept=None)
+    assert words in caught.value.message
+
+
+def test_another_machine_needs_a_reason(files: Callable[..., tuple[Path, Path]]) -> None:
+    known = files(report())[1]
+    elsewhere = {**report().environment, "fingerprint": "z" * 64}
+    with pytest.raises(ArtifactError, match="machine"):
+        baseline.update(known, report(environment=elsewhere), Gates(), accept=None)
+
+
+@pytest.mark.parametrize("scales", [[1.0], [1e-6, 3.0, 0.02], [2.0**-40, 2.0**40]])
+def test_scales_survive_packing(scales: list[float]) -> None:
+    assert unpack_scales(pack_scales(scales), len(scales)) == pytest.approx(scales, rel=0.0014)
+    with pytest.raises(ValueError, match="bytes"):
+        unpack_scales(pack_scales(scales), len(scales) + 1)
+
+
+@pytest.mark.parametrize("classes", [[0], [255, 3], [256, 0], [70_000, 1]])
 def test_classes_survive_packing(classes: list[int]) -> None:
     assert unpack_classes(pack_classes(classes), len(classes)) == tuple(classes)
 

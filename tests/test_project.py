@@ -38,6 +38,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ('model = ""\ntargets = ["cpu"]\nbaselines = "b"\n', "model"),
         ('model = "x"\ntargets = []\nbaselines = "b"\n', "targets is empty"),
         ('model = "x"\ntargets = "cpu"\nbaselines = "b"\n', "targets"),
+        ('model = "x"\ntargets = ["cpu", "own/cpu.toml"]\nbaselines = "b"\n', "targets names cpu twice"),
         (GOOD + "baseline = 3\n", "did you mean baselines?"),
         (GOOD + "seconds = 0\n", "seconds is 0"),
         (GOOD + "[options]\nmeen = [0.5]\n", "did you mean options.mean?"),

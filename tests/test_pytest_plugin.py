@@ -55,7 +55,9 @@ def test_update_baselines_writes_and_asks_for_a_reason(project: pytest.Pytester)
     save_report(report(noise=0.07), project.path / "net" / "report.json")
     project.runpytest_subprocess("--update-baselines").assert_outcomes(passed=1, failed=1)
     assert known.read_text() == before
-    project.runpytest_subprocess("--update-baselines", "--accept-regression", "why not").assert_outcomes(passed=2)
+    result = project.runpytest_subprocess("--update-baselines", "--accept-regression", "why not")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*baselines written*", "*net-cpu.json", "  SQNR*"])
     assert baseline.load(known).accepted[0].reason == "why not"
     project.runpytest_subprocess().assert_outcomes(passed=2)
 

@@ -12,13 +12,14 @@ from edge_scnet import regression
 from edge_scnet.board import BoardState
 from edge_scnet.figures import RatioStats
 from edge_scnet.gate import Finding, exit_code
-from edge_scnet.report import RunReport, pack_classes
+from edge_scnet.packing import pack_classes, pack_scales
+from edge_scnet.report import RunReport
 from edge_scnet.target import Gates
 from tests.reports import IMAGES, engine, logits, provenance, quantization, report
 
 
 def findings(new: RunReport, old: RunReport | None = None, **limits: float) -> dict[str, Finding]:
-    found = regression.compare(new, old or report(), replace(Gates(), **limits))
+    found = regression.compare(new, old or report(), limits=replace(Gates(), **limits))
     return {finding.metric: finding for finding in found}
 
 
@@ -96,7 +97,9 @@ def with_add(**changes: Any) -> Any:
     [
         (quantization(relu=0.2), "scales"),
         (quantization(relu=0.05 * 1.03), "scales"),
-        (with_codes(largest_scale=0.16), "scales"),
+        (with_codes(scales=pack_scales([0.01] * 15 + [0.16])), "scales"),
+        (with_codes(scales=pack_scales([0.01] * 15 + [0.0025])), "scales"),
+        (with_codes(channels=1, scales=pack_scales([0.01])), "quantized tensors"),
         (with_codes(distinct=15), "weight codes"),
         (with_add(zero_point=9), "zero points"),
         (with_add(codes="INT8"), "quantized tensors"),
@@ -224,10 +227,12 @@ def test_a_board_in_another_power_mode_is_another_machine():
         power_mode="15W", clocks_pinned=True, samples=0, rails=(), module=None, gpu_clock_low_mhz=None, gpu_clock_high_mhz=None,
         throttled=False, gpu_percent=None, temperature_peak_celsius=None, temperature_peak_sensor=None, ram_delta_bytes=None,
     )  # fmt: skip
-    assert findings(report(board=board), report(board=replace(board, power_mode="25W")))["speed"].verdict == "skipped"
+    speed = findings(report(board=board), report(board=replace(board, power_mode="25W")))["speed"]
+    assert speed.exit_code == 12 and "power mode 15W" in speed.message
     # pinned clocks: absolute latency counts, unless the board throttled
     assert "latency" in findings(report(board=board), report(board=board))
-    assert "latency" not in findings(report(board=replace(board, throttled=True)), report(board=board))
+    throttled = findings(report(board=replace(board, throttled=True)), report(board=board))["latency"]
+    assert throttled.verdict == "skipped" and "throttled" in throttled.message
 
 
 @pytest.mark.parametrize(("grown", "verdict"), [(1.04, "pass"), (1.06, "fail")])
@@ -258,7 +263,81 @@ def test_without_labels_the_agreement_is_judged():
 
 
 def test_damaged_classes_are_an_error_and_no_verdict():
-    with pytest.raises(ValueError, match="packed classes are"):
+    with pytest.raises(ValueError, match="packed values are damaged"):
         findings(report(int8={"first_classes": "<u1:????"}))
-    with pytest.raises(ValueError, match=f"not of {IMAGES} images"):
+    with pytest.raises(ValueError, match=f"not of {IMAGES} bytes"):
         findings(report(int8={"first_classes": pack_classes([1, 2, 3])}))
+
+
+def without(*fields: str, row: int = 1) -> RunReport:
+    made = report()
+    rows = list(made.engines)
+    rows[row] = replace(rows[row], **dict.fromkeys(fields))
+    return replace(made, engines=tuple(rows))
+
+
+@pytest.mark.parametrize(
+    ("new", "metric"),
+    [
+        (without("first_classes"), "accuracy"),
+        (without("first_classes", row=0), "agreement to baseline"),
+        (without("memory"), "memory"),
+        (without("speedup"), "speed"),
+        (replace(report(), engines=report().engines[1:]), "accuracy"),
+        (report(int8={"convolutions": {}}), "INT8 convolutions"),
+        (report(environment={}), "speed"),
+        (report(provenance=provenance(calibrated_onnx=None)), "statistics"),
+    ],
+)
+def test_what_the_baseline_knows_and_the_report_does_not_is_no_pass(new: RunReport, metric: str):
+    found = findings(new)
+    assert metric in failed(found) and exit_code(tuple(found.values())) == 12
+
+
+def test_the_order_of_rows_and_a_default_row_do_not_matter():
+    made = report()
+    default = replace(made.engines[0], name="default", convolutions={"bf16": 46})
+    assert not failed(findings(replace(made, engines=(made.engines[1], default, made.engines[0]))))
+
+
+def test_a_reference_in_another_precision_is_another_reference():
+    made = report()
+    bf16 = replace(made.engines[0], convolutions={"bf16": 46})
+    found = findings(replace(made, engines=(bf16, made.engines[1])))
+    assert failed(found) == ["reference"] and "bf16; in the baseline: f32" in found["reference"].message
+
+
+def test_an_unknown_precision_is_not_int8():
+    assert failed(findings(report(int8={"convolutions": {"fp8": 46}}))) == ["INT8 convolutions"]
+
+
+def test_images_that_nobody_hashed_are_not_the_same_images():
+    old = report()
+    unknown = replace(old.evaluation, images_sha256=None)  # type: ignore[type-var]
+    assert set(findings(report(evaluation=unknown), report(evaluation=unknown))) == {"evaluation images"}
+
+
+def test_another_checkpoint_is_not_held_to_the_scales():
+    new = report(quantization=quantization(relu=0.2), provenance=provenance(weights=("x" * 64,)))
+    found = findings(new)
+    assert failed(found) == ["checkpoint"] and found["scales"].verdict == "skipped"
+    assert exit_code(tuple(found.values())) == 12
+
+
+def test_another_graph_of_the_same_checkpoint_is_told():
+    found = findings(report(provenance=provenance(graph="x" * 64)))
+    assert found["graph"].verdict == "skipped" and not failed(found)
+
+
+def test_a_simulated_report_is_not_held_to_a_boards_plan():
+    """The workstation's report of a board's target: only the simulated engine can be compared."""
+    simulated = {"name": "int8 simulated", "latency": None, "speedup": None, "memory": None, "convolutions": {}}
+    made = report()
+    row = replace(made.engines[1], **simulated)
+    plan = replace(made.engines[1], accuracy=None, first_classes=None, size_bytes=9_000_000)
+    board = replace(made, engines=(made.engines[0], row, plan))
+    workstation = replace(made, engines=(made.engines[0], row))
+    found = findings(workstation, board)
+    assert not failed(found) and found["speed"].verdict == "skipped"
+    assert found["size"].measured == found["size"].expected == 1_000_000
+    assert not failed(findings(board, workstation))
