@@ -27,7 +27,7 @@ Edit = Callable[[Path, Callable[[dict], None]], None]
 
 COMMANDS = (
     "build", "export", "calibrate", "quantize", "compile", "sensitivity", "profile", "inspect", "predict", "targets", "doctor",
-    "check", "verify", "baseline",
+    "check", "verify", "compare", "baseline",
 )  # fmt: skip
 HEAVY = (
     "numpy",
