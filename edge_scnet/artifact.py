@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 # the files of a build, by their names
 FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
 ENGINE, FLOAT_ENGINE = "model", "model-fp32"
-REPORT = "report.json"
+REPORT, REPORT_PAGE = "report.json", "report.html"
 SCHEMA = 1
 
 

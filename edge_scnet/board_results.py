@@ -19,11 +19,11 @@ from edge_scnet.artifact import REPORT, Manifest
 from edge_scnet.backends import get_backend, trt_layers
 from edge_scnet.board import BoardState, board_state, parse_tegrastats
 from edge_scnet.errors import ArtifactError
-from edge_scnet.judging import BuildResult, judge, new_report, with_max_drop
+from edge_scnet.judging import BuildResult, judge, new_report, save_run, with_max_drop
 from edge_scnet.layers import explained, row_facts
 from edge_scnet.metrics import latency_stats, paired_ratio
 from edge_scnet.plans import INT8_FORM
-from edge_scnet.report import EngineReport, load_report, save_report
+from edge_scnet.report import EngineReport, load_report
 from edge_scnet.target import TargetSpec, from_dict
 from edge_scnet.trtexec import check_round, parse_log, parse_profile, parse_times
 
@@ -97,7 +97,7 @@ def report_times(
     facts.setdefault("fingerprint", artifact.sha256_bytes(str(board.facts.get("board")).encode()))
     report = replace(report, environment=facts, evaluation=known.evaluation if known else None, board=board.state)
     if save:
-        save_report(report, folder / REPORT)
+        save_run(report, folder)
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
 
 

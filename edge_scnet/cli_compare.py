@@ -1,4 +1,4 @@
-"""The command `compare`, and `profile A B --interleave`."""
+"""The commands `compare` and `report`, and `profile A B --interleave`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _WORDS = {"A": "A", "B": "B", "same": "no difference", "unknown": "cannot tell",
 def add_to(app: typer.Typer) -> None:
     """Registers the command."""
     app.command("compare")(guarded(compare))
+    app.command("report")(guarded(report))
 
 
 def compare(
@@ -86,6 +87,34 @@ def _show(a: Path, b: Path, found: tuple[Comparison, ...], changed: list[str]) -
         console.print(row.message, markup=False, soft_wrap=True)
     if changed:
         console.print(f"what differs: {'; '.join(changed)}", markup=False, soft_wrap=True)
+
+
+def report(
+    path: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.json, or a build folder.")],
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write a table for a pull request.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a report again, or write it as HTML or Markdown: needs neither the engine nor a runtime."""
+    from edge_scnet import checking, html_report
+    from edge_scnet.artifact import write_text
+    from edge_scnet.report import load_report, table, to_json
+
+    loaded = load_report(checking.report_file(path))
+    if html is not None:
+        write_text(html, html_report.render(loaded))
+    if markdown is not None:
+        write_text(markdown, html_report.markdown(loaded))
+    if as_json:
+        typer.echo(to_json(loaded))
+    elif html is None and markdown is None:
+        from rich.console import Console
+
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        console.print(table(loaded))
+        console.print(loaded.verdict, markup=False, soft_wrap=True)
 
 
 def interleaved(paths: list[Path], *, seconds: float, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_scnet import __version__, artifact, environment, gate
-from edge_scnet.artifact import QDQ_ONNX, REPORT, Manifest, record_from_json
+from edge_scnet.artifact import QDQ_ONNX, REPORT, REPORT_PAGE, Manifest, record_from_json
 from edge_scnet.backends import get_backend
 from edge_scnet.board_watch import watching
 from edge_scnet.dataset import SampleSet
@@ -24,6 +24,7 @@ from edge_scnet.events import Events
 from edge_scnet.figures import AccuracyStats
 from edge_scnet.layers import explained, row_facts
 from edge_scnet.metrics import accuracy_stats, output_stats
+from edge_scnet.optional import installed
 from edge_scnet.packing import pack_classes
 from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
 from edge_scnet.provenance import Provenance, Quantization
@@ -63,9 +64,25 @@ def measure_and_judge(
     report, code = new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds_by_stage)
     report = replace(report, board=watch.state())
     if save:
-        save_report(report, folder / REPORT)
+        save_run(report, folder)
     events.done(f"{len(rows)} engines", reused=False)
     return report, code
+
+
+def save_run(report: RunReport, folder: Path) -> None:
+    """Writes report.json, and report.html where matplotlib is installed (a board need not have it).
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    save_report(report, folder / REPORT)
+    page = folder / REPORT_PAGE
+    if installed("matplotlib"):
+        from edge_scnet.html_report import render
+
+        artifact.write_text(page, render(report))
+    else:
+        page.unlink(missing_ok=True)  # an older run's would stand beside this one's figures
 
 
 def new_report(

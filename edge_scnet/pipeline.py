@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from edge_scnet import artifact, dataset, environment, gate, mixed, zoo
-from edge_scnet.artifact import REPORT, Manifest
+from edge_scnet.artifact import REPORT, REPORT_PAGE, Manifest
 from edge_scnet.backends import get_backend, usable_backend
 from edge_scnet.dataset import SampleSet
 from edge_scnet.engines import engine_files
 from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.events import Events, Silent
-from edge_scnet.judging import BuildResult, measure_and_judge, with_max_drop
-from edge_scnet.report import save_report
+from edge_scnet.judging import BuildResult, measure_and_judge, save_run, with_max_drop
 from edge_scnet.search import Limit, SearchResult
 from edge_scnet.simulated import simulate_and_judge
 from edge_scnet.stages import STAGE_FUNCTIONS, STAGES, Plan, Stage
@@ -101,7 +100,7 @@ def build(
             report, code = simulate_and_judge(
                 plan.folder, manifest, plan.evaluation, target=judged_by, stage_seconds=spent, events=events
             )
-            save_report(report, plan.folder / REPORT)
+            save_run(report, plan.folder)
             return BuildResult(folder=plan.folder, manifest=manifest, report=report, exit_code=code)
         report, code = measure_and_judge(
             plan.folder, manifest, engine_files(plan.folder, manifest), plan.evaluation, target=judged_by, seconds=seconds,
@@ -174,7 +173,8 @@ def _run_stages(plan: Plan, manifest: Manifest, until: Stage, events: Events) ->
         made = artifact.without_stale(STAGE_FUNCTIONS[name](plan, manifest, events))
         if _engines(made) != _engines(manifest):
             # the report is of engines that are no more
-            (plan.folder / REPORT).unlink(missing_ok=True)
+            for file in (REPORT, REPORT_PAGE):
+                (plan.folder / file).unlink(missing_ok=True)
         manifest = made
         artifact.save_manifest(plan.folder, manifest)
         seconds[name] = round(time.perf_counter() - started, 2)

@@ -67,19 +67,20 @@ def markdown(checks: Sequence[Checked]) -> str:
     """A job summary: a headline and a table a report, what is not well first."""
     parts = []
     for check in checks:
-        parts.append(f"### {_md(check.title)}: {_md(check.headline)}\n")
+        parts.append(f"### {escaped(check.title)}: {escaped(check.headline)}\n")
         parts.append("| | metric | measured | baseline | limit | |\n|---|---|---|---|---|---|")
         for finding in sorted(check.findings, key=lambda f: (f.verdict == "skipped", f.exit_code == 0)):
             cells = [_value(finding, value) for value in (finding.measured, finding.expected)]
             limit = "" if finding.limit is None else f"{finding.limit:g}"
             row = (_MARKS[finding.verdict], finding.metric, *cells, limit, finding.message)
-            parts.append("| " + " | ".join(_md(cell) for cell in row) + " |")
+            parts.append("| " + " | ".join(escaped(cell) for cell in row) + " |")
         cause = next((finding.cause for finding in check.findings if finding.cause), None)
-        parts.append(f"\nChanged since the baseline: {_md(cause)}.\n" if cause else "")
+        parts.append(f"\nChanged since the baseline: {escaped(cause)}.\n" if cause else "")
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _md(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text of Markdown that stays text, on one line."""
     flat = re.sub(r"\s+", " ", _NOT_XML.sub("\ufffd", text)).strip()
     return re.sub(r"([\\`*_{}\[\]|#~])", r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;"))
 

@@ -193,14 +193,21 @@ def table(report: RunReport) -> Table:
     from rich.table import Table
 
     summary = Table(box=SIMPLE_HEAD, pad_edge=False)
+    head, rows = summary_rows(report)
     summary.add_column("")
-    for engine in report.engines:
-        summary.add_column(engine.name, justify="right", no_wrap=True)
+    for name in head:
+        summary.add_column(name, justify="right", no_wrap=True)
+    for title, cells in rows:
+        summary.add_row(title, *cells)
+    return summary
+
+
+def summary_rows(report: RunReport) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """The summary as text: the engines' names, and by figure what each of them has."""
     columns = [_cells(engine, reference=index == 0) for index, engine in enumerate(report.engines)]
     # simulated rows have no times, a board's no accuracy
-    for title in sorted({title for column in columns for title in column}, key=_TITLES.index):
-        summary.add_row(title, *(column.get(title, "-") for column in columns))
-    return summary
+    titles = sorted({title for column in columns for title in column}, key=_TITLES.index)
+    return [engine.name for engine in report.engines], [(title, [c.get(title, "-") for c in columns]) for title in titles]
 
 
 def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:

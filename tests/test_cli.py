@@ -27,7 +27,7 @@ Edit = Callable[[Path, Callable[[dict], None]], None]
 
 COMMANDS = (
     "build", "export", "calibrate", "quantize", "compile", "sensitivity", "profile", "inspect", "predict", "targets", "doctor",
-    "check", "verify", "compare", "baseline",
+    "check", "verify", "compare", "report", "baseline",
 )  # fmt: skip
 HEAVY = (
     "numpy",

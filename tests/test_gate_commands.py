@@ -412,7 +412,7 @@ def test_what_looks_slow_is_measured_again(built: Built, copied: Built, tmp_path
     baseline.save(baseline.of_report(made, limits), known)
     checked = checking.check([copied.folder], against=known)[0]
     speed = next(finding for finding in checked.findings if finding.metric == "speed")
-    assert speed.verdict == "pass" and "measured again; at first 0.50x" in speed.message
+    assert speed.verdict == "pass" and "measured again; at first 0.5 x" in speed.message
     once = checking.check([copied.folder], against=known, again=False)[0]
     assert once.exit_code == 11
 

@@ -1,0 +1,137 @@
+"""The page: self-contained, escaped, with what a report holds; and the commands that write it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from edge_scnet import html_report, judging
+from edge_scnet.gate import Finding
+from edge_scnet.layers import LayerTime
+from edge_scnet.report import RunReport, save_report
+from tests.conftest import Built, Outcome
+from tests.reports import report
+
+Run = Callable[..., Outcome]
+NASTY = '"><script>alert(1)</script>&$x$'
+VOID = {"meta", "br", "path", "use", "rect", "line", "circle", "stop"}
+
+
+class Page(HTMLParser):
+    """Tags that are opened and not closed, scripts, and what would be fetched."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.fetched: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.fetched += [str(v) for k, v in attrs if k in ("src", "href", "xlink:href") and v and not v.startswith("#")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def finding(message: str) -> Finding:
+    return Finding(metric="speed", measured=1.0, limit=None, unit="x", verdict="pass", message=message, exit_code=0)
+
+
+def test_a_page_holds_the_report_and_fetches_nothing() -> None:
+    made = report(verdict="ship INT8: fast and accurate", findings=(finding("1.50x FP32's speed."),))
+    text = html_report.render(made)
+    page = Page(text)
+    assert not page.open and not page.fetched
+    assert "script" not in page.tags and "svg" in page.tags
+    for words in ("net for cpu", "ship INT8: fast and accurate", "1.50x", "Accuracy against latency", "Memory", "latency p50"):
+        assert words in page.text
+    assert 'class="verdict good"' in text
+    assert len(text) < 5_000_000
+    assert html_report.render(made) == text  # the same report, the same page
+
+
+def test_names_and_messages_are_text_and_never_markup() -> None:
+    made = report(
+        model=NASTY, verdict=NASTY, findings=(finding(NASTY),), command=NASTY,
+        environment={**report().environment, "packages": {NASTY: "1"}, "cpu_model": NASTY},
+        int8={"layer_times": (LayerTime(name="a", kind="b", precision="i8", modules=(NASTY,), median_ms=1.0),)},
+    )  # fmt: skip
+    page = Page(html_report.render(made))
+    assert "script" not in page.tags and not page.open
+    assert page.text.count("<script>alert(1)</script>") >= 5
+    table = html_report.markdown(made)
+    assert "<script>" not in table and len({row.count("|") for row in table.splitlines() if row.startswith("| ")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("verdict", "css"), [("do not ship: slow", "bad"), ("not proven: few", ""), ("accurate in simulation, ...", "good")]
+)
+def test_the_verdict_has_its_colour(verdict: str, css: str) -> None:
+    assert f'class="verdict {css}"' in html_report.render(report(verdict=verdict))
+
+
+def test_reports_without_times_labels_or_evaluation_are_pages_too() -> None:
+    made = report()
+    bare = [replace(row, latency=None, speedup=None, memory=None, throughput_per_second=None) for row in made.engines]
+    for other in (
+        replace(made, engines=tuple(bare)),
+        report(labelled=False),
+        replace(made, evaluation=None, provenance=None, quantization=None, engines=made.engines[:1]),
+        replace(made, complete=False),
+    ):
+        assert not Page(html_report.render(other)).open
+    assert "interrupted" in html_report.render(replace(made, complete=False))
+
+
+def test_the_command_needs_the_json_alone(invoke: Run, tmp_path: Path) -> None:
+    made: RunReport = report(verdict="ship INT8: yes")
+    save_report(made, tmp_path / "r.json")
+    outcome = invoke("report", tmp_path / "r.json", "--html", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    assert outcome.code == 0, outcome.stderr
+    assert (tmp_path / "r.html").read_text() == html_report.render(made)
+    assert "| latency p50, ms |" in (tmp_path / "r.md").read_text()
+    shown = invoke("report", tmp_path / "r.json")
+    assert "latency p50, ms" in shown.stdout and "ship INT8: yes" in shown.stdout
+    assert invoke("report", tmp_path / "none.json").code == 6
+    assert invoke("report", tmp_path / "r.json", "--html", tmp_path / "no" / "r.html").code == 9
+
+
+def test_a_build_writes_the_page_and_a_place_without_matplotlib_does_not(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (built.folder / "report.html").read_text().startswith("<!doctype html>")
+    judging.save_run(report(), tmp_path)
+    assert (tmp_path / "report.html").is_file()
+    monkeypatch.setattr(judging, "installed", lambda module: False)
+    judging.save_run(report(), tmp_path)
+    assert (tmp_path / "report.json").is_file() and not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_browser_shows_it_without_errors(built: Built, tmp_path: Path, width: int) -> None:
+    done = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--window-size={width},1200",
+         f"--user-data-dir={tmp_path}", f"--screenshot={tmp_path / 'page.png'}", f"file://{built.folder / 'report.html'}"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert (tmp_path / "page.png").stat().st_size > 10_000
+    assert "CONSOLE" not in done.stderr
