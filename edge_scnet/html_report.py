@@ -17,6 +17,7 @@ from edge_scnet.report import EngineReport, RunReport
 
 # Okabe and Ito's colours, apart also for those who see fewer; readable on white and on dark grey.
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+_MADE_BY_RUNTIME = re.compile(r"[A-Z][A-Za-z]*_\d+")
 _VERDICTS = {"ship": "good", "accurate": "good", "do not ship": "bad", "not accurate": "bad"}
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1f; --paper: #ffffff; --soft: #5f6068; --line: #d9d9de; --good: #0a7d45;
@@ -100,8 +101,9 @@ def _plots(report: RunReport) -> str:
     if measured:
         drawn.append(_figure("Memory of each engine's process", lambda axes: _memory(axes, measured)))
     for row in report.engines:
-        if row.layer_times:
-            drawn.append(_figure(f"Time by block, {row.name}", lambda axes, row=row: _blocks(axes, row)))  # type: ignore[misc]
+        if row.layer_times and row.name != "default":
+            plot = _figure(f"Time by block, {row.name}", lambda axes, row=row: _blocks(axes, row))  # type: ignore[misc]
+            drawn.append(plot.replace("</section>", f'<p class="soft">{escape(_layer_words(row))}</p></section>'))
     return f'<div class="plots">{"".join(drawn)}</div>' if drawn else ""
 
 
@@ -168,12 +170,32 @@ def _blocks(axes: Any, row: EngineReport) -> None:
     """By the first two parts of the modules' names."""
     sums: dict[str, float] = {}
     for layer in row.layer_times:
-        module = layer.modules[0] if layer.modules else layer.kind
-        block = ".".join(module.partition("/")[0].split(".")[:2])
+        # a runtime's own nodes ("Convert_2725") belong to no module
+        named = [module for module in layer.modules if not _MADE_BY_RUNTIME.fullmatch(module)]
+        block = ".".join(named[0].partition("/")[0].split(".")[:2]) if named else f"({layer.kind})"
         sums[block] = sums.get(block, 0.0) + layer.median_ms
     most = sorted(sums.items(), key=lambda item: item[1])[-20:]
     axes.barh([name for name, _ in most], [ms for _, ms in most], color=_COLORS[0])
     axes.set(xlabel="ms")
+
+
+def _layer_words(row: EngineReport) -> str:
+    """How the layers' times add up to the latency, and what is not INT8 or only converts."""
+    total = sum(layer.median_ms for layer in row.layer_times)
+    words = [f"{len(row.layer_times)} layers, {total:.3f} ms together, each timed by itself"]
+    if row.latency is not None:
+        words.append(f"the latency is {row.latency.p50_ms:.3f} ms")
+    kinds: dict[str, float] = {}
+    for layer in row.layer_times:
+        key = f"{layer.kind} {layer.precision}"
+        kinds[key] = kinds.get(key, 0.0) + layer.median_ms
+    most = sorted(kinds.items(), key=lambda item: -item[1])[:6]
+    words.append("by kind: " + ", ".join(f"{kind} {ms:.3f} ms" for kind, ms in most))
+    if row.copies:
+        words.append(f"{len(row.copies)} copies ({', '.join(row.copies[:3])})")
+    if row.float_convolutions:
+        words.append(f"convolutions in float: {', '.join(row.float_convolutions[:8])}")
+    return "; ".join(words) + "."
 
 
 def _findings(report: RunReport) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,8 @@ SUFFIX = ".xml"
 EXTRA = "cpu"
 CONVOLUTIONS = frozenset({"Convolution"})
 INT8_PRECISIONS = frozenset({"u8", "i8"})
+# A burst of a few runs is one slice of a shared processor's time: what disturbs it disturbs whole layers.
+_COUNTED_RUNS, _COUNTED_S = 30, 0.3
 _MISCOMPILED = ("signed-codes", "padded-pool")  # rules of lint
 
 
@@ -141,7 +145,10 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
     if options.threads:
         settings["INFERENCE_NUM_THREADS"] = options.threads
     try:
-        session = _Session(ov, ov.Core().compile_model(artifact, "CPU", settings))
+        core = ov.Core()
+        session = _Session(ov, core.compile_model(artifact, "CPU", settings))
+        # counting takes time at every layer: only layer_times asks for it, of an engine of its own
+        session.counting = lambda: core.compile_model(artifact, "CPU", {**settings, "PERF_COUNT": True})
     except RuntimeError as error:
         raise BackendError(
             f"OpenVINO cannot compile {artifact.name}: {_first_lines(error)}",
@@ -158,10 +165,11 @@ class _Session:
         self._ov, self._compiled = ov, compiled
         self._request = compiled.create_infer_request()
         self._pool: list[Any] = []
+        self.counting: Callable[[], Any] | None = None  # compiles the engine again, its layers timed
         self.input_shape = tuple(int(d) for d in compiled.input(0).shape)
 
     def close(self) -> None:
-        self._pool, self._request, self._compiled = [], None, None
+        self._pool, self._request, self._compiled, self.counting = [], None, None, None
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
         return list(self._request.infer({0: batch}, share_inputs=True, share_outputs=True).values())
@@ -205,8 +213,24 @@ class _Session:
             if kind in ("Const", "Input", "Output"):
                 continue
             nodes = tuple(name for name in info["originalLayersNames"].astype(str).split(",") if name)
-            layers.append(ExecutedLayer(kind=kind, precision=info["runtimePrecision"].astype(str), nodes=nodes))
+            precision, name = info["runtimePrecision"].astype(str), str(operation.get_friendly_name())
+            layers.append(ExecutedLayer(kind=kind, precision=precision, nodes=nodes, name=name))
         return tuple(layers)
+
+    def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
+        """Median ms by layer, of runs in which each layer is timed by itself. OpenVINO counts whole microseconds."""
+        if self.counting is None:
+            return {}
+        request = self.counting().create_infer_request()
+        times: dict[str, list[float]] = {}
+        number, end = 0, time.perf_counter() + _COUNTED_S
+        while number < _COUNTED_RUNS or time.perf_counter() < end:
+            request.infer({0: batches[number % len(batches)]})
+            number += 1
+            for row in request.profiling_info:
+                if row.status == self._ov.ProfilingInfo.Status.EXECUTED:
+                    times.setdefault(row.node_name, []).append(row.real_time.total_seconds() * 1e3)
+        return {name: statistics.median(found) for name, found in times.items()}
 
 
 def _first_lines(error: Exception) -> str:
