@@ -279,6 +279,9 @@ def profile(
     interleave: Annotated[
         bool, typer.Option("--interleave", help="Time several engines together, and say whether they differ.")
     ] = False,
+    cuda_graph: Annotated[
+        bool, typer.Option("--cuda-graph", help="Plans enqueue an inference as one CUDA graph, as trtexec does here.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Measure engines: latency, throughput, memory, accuracy.
@@ -303,7 +306,7 @@ def profile(
     try:
         result = engines.profile(
             path, evaluation=evaluation, seconds=seconds, max_drop_pp=max_drop, skip_bad=skip_bad, ignore_labels=ignore_labels,
-            events=events,
+            cuda_graph=cuda_graph, events=events,
         )  # fmt: skip
     finally:
         events.close()

@@ -17,7 +17,7 @@ from edge_scnet.artifact import FLOAT_ONNX, RANGES, Artifact, Manifest
 from edge_scnet.backends import artifact_kinds, backend_of, get_backend, usable_backend
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.dataset import SampleSet
-from edge_scnet.errors import ArtifactError, DataError, MissingRuntimeError
+from edge_scnet.errors import ArtifactError, DataError, MissingRuntimeError, TargetError
 from edge_scnet.events import Events, Silent
 from edge_scnet.judging import BuildResult, measure_and_judge, with_max_drop
 from edge_scnet.optional import require
@@ -72,15 +72,17 @@ def profile(
     max_drop_pp: float | None = None,
     skip_bad: bool = False,
     ignore_labels: bool = False,
+    cuda_graph: bool = False,
     events: Events | None = None,
 ) -> BuildResult:
     """Measures a build folder's engines, which renews its report.json, or one file of it beside its FP32 twin.
 
-    Without `evaluation` the images of the build are used.
+    Without `evaluation` the images of the build are used. `cuda_graph`: plans enqueue an inference as one CUDA graph, as
+    trtexec does.
 
     Raises:
         ArtifactError: no manifest, or a file that is not what was built.
-        TargetError: the engine was built for a higher instruction set than this machine has.
+        TargetError: the engine was built for a higher instruction set than this machine has; a CUDA graph of what is no plan.
     """
     events = events or Silent()
     folder, manifest, chosen = open_build(Path(path))
@@ -98,6 +100,10 @@ def profile(
     engines = engine_files(folder, manifest)
     if chosen is not None:
         engines = _chosen_engines(folder, manifest, chosen, engines)
+    if cuda_graph:
+        if any(engine.runtime not in ("tensorrt", "tensorrt_rtx") for engine in engines):
+            raise TargetError(f"{target.name}: --cuda-graph is for TensorRT's plans", hint="leave --cuda-graph out")
+        engines = [replace(engine, options=replace(engine.options, cuda_graph=True)) for engine in engines]
     spec = manifest.model
     where = Path(evaluation) if evaluation else (Path(manifest.evaluation) if manifest.evaluation else None)
     if where is None and spec.dataset:

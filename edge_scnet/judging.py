@@ -63,6 +63,8 @@ def measure_and_judge(
     seconds_by_stage = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
     report, code = new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds_by_stage)
     report = replace(report, board=watch.state())
+    if any(engine.options.cuda_graph for engine in engines):
+        report = replace(report, environment={**report.environment, "timing": "host to host, one CUDA graph an inference"})
     if save:
         save_run(report, folder)
     events.done(f"{len(rows)} engines", reused=False)

@@ -19,7 +19,7 @@ from edge_scnet.errors import BackendError
 from edge_scnet.report import load_report
 from edge_scnet.target import load_target
 from edge_scnet.zoo import MODELS
-from tests.conftest import Outcome
+from tests.conftest import Built, Outcome
 from tests.test_tensorrt import ORIN, fake_trtexec
 
 LOG_8_5 = """&&&& RUNNING TensorRT.trtexec [TensorRT v8502] # trtexec --loadEngine=engine.plan
@@ -308,3 +308,81 @@ def test_layer_times_of_a_session_are_medians_by_layer() -> None:
 
     session.infer = infer  # type: ignore[method-assign]
     assert session.layer_times([np.zeros(1), np.zeros(1)]) == {"conv1": 0.5, "fc": 0.25}
+
+
+def test_a_cuda_graph_is_recorded_after_one_plain_inference_and_replayed() -> None:
+    """Without a GPU: a stream that keeps what is enqueued, and a graph that is the list of it."""
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    from edge_scnet.backends.trt_session import PlanSession
+
+    log: list[str] = []
+
+    class Stream:
+        handle = 1
+
+        def upload(self, address: int, array: np.ndarray) -> None:
+            log.append(f"upload {address}")
+
+        def download(self, array: np.ndarray, address: int) -> None:
+            log.append(f"download {address}")
+
+        def wait(self) -> None:
+            log.append("wait")
+
+        def record(self, work: Any) -> Any:
+            log.append("begin")
+            work()
+            log.append("end")
+            return lambda: log.append("launch")
+
+    session: Any = object.__new__(PlanSession)
+    session._stream, session._replay = Stream(), None
+    session._inputs, session._outputs, session._address = ["x"], ["y"], {"x": 10, "y": 20}
+    session._host = {"x": np.zeros(2, np.float32), "y": np.ones(3, np.float32)}
+    session._context = SimpleNamespace(execute_async_v3=lambda handle: log.append("execute") or True)
+    run = ["upload 10", "execute", "download 20"]
+    session.infer(np.ones(2, np.float32))
+    assert log == [*run, "wait"]
+    log.clear()
+    session.use_graph()
+    assert log == [*run, "wait", "begin", *run, "end"]
+    log.clear()
+    outputs = session.infer(np.full(2, 3.0, np.float32))
+    assert log == ["launch", "wait"] and session._host["x"].tolist() == [3.0, 3.0]
+    assert outputs[0] is session._host["y"]
+
+
+def test_bindings_record_a_graph_in_the_order_that_cuda_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from edge_scnet.backends import cuda
+
+    calls: list[tuple[Any, ...]] = []
+
+    def returning(name: str, *values: Any) -> Any:
+        return lambda *args: calls.append((name, *args)) or (0, *values)
+
+    runtime = SimpleNamespace(
+        cudaStreamCaptureMode=SimpleNamespace(cudaStreamCaptureModeThreadLocal="thread"),
+        cudaStreamCreate=returning("create", 7), cudaStreamBeginCapture=returning("begin"),
+        cudaStreamEndCapture=returning("end", "graph"), cudaGraphInstantiate=returning("instantiate", "executable"),
+        cudaGraphDestroy=returning("destroy"), cudaGraphLaunch=returning("launch"),
+        cudaGraphExecDestroy=returning("exec destroy"), cudaStreamDestroy=returning("stream destroy"),
+    )  # fmt: skip
+    monkeypatch.setattr(cuda.importlib, "import_module", lambda name: runtime)
+    stream = cuda._Bindings()
+    launch = stream.record(lambda: calls.append(("work",)))
+    launch()
+    stream.close()
+    assert calls == [
+        ("create",), ("begin", 7, "thread"), ("work",), ("end", 7), ("instantiate", "graph", 0), ("destroy", "graph"),
+        ("launch", "executable", 7), ("exec destroy", "executable"), ("stream destroy", 7),
+    ]  # fmt: skip
+
+
+def test_a_cuda_graph_of_a_cpu_engine_is_refused(invoke: Callable[..., Outcome], built: Built) -> None:
+    outcome = invoke("profile", built.folder, "--cuda-graph")
+    assert outcome.code == 3 and "TensorRT's plans" in outcome.stderr

@@ -22,6 +22,7 @@ class OpenOptions:
     precision: Literal["f32", "default"] = "f32"
     mode: Literal["latency", "throughput"] = "latency"
     threads: int = 0  # 0: the runtime's default
+    cuda_graph: bool = False  # of a plan: an inference is enqueued as one CUDA graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

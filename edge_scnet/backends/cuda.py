@@ -7,6 +7,7 @@ primary context (`autoprimaryctx`), which TensorRT uses; `autoinit` would make o
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +32,9 @@ class Stream(Protocol):
     def download(self, array: np.ndarray, address: int) -> None: ...
 
     def wait(self) -> None: ...
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """What `work` enqueues, as a CUDA graph; the result enqueues it all at once. Addresses must stay what they are."""
 
     def close(self) -> None: ...
 
@@ -67,6 +71,7 @@ class _Bindings:
         self.handle = int(self._call("cudaStreamCreate"))
         self._device: list[int] = []
         self._host: list[int] = []
+        self._graphs: list[Any] = []
 
     def _call(self, name: str, *args: Any) -> Any:
         error, *values = getattr(self._runtime, name)(*args)
@@ -98,13 +103,28 @@ class _Bindings:
     def wait(self) -> None:
         self._call("cudaStreamSynchronize", self.handle)
 
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        # of this thread alone: other threads' allocations do not end the capture
+        mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        self._call("cudaStreamBeginCapture", self.handle, mode)
+        try:
+            work()
+        finally:
+            graph = self._call("cudaStreamEndCapture", self.handle)
+        executable = self._call("cudaGraphInstantiate", graph, 0)
+        self._graphs.append(executable)
+        self._call("cudaGraphDestroy", graph)
+        return lambda: self._call("cudaGraphLaunch", executable, self.handle)
+
     def close(self) -> None:
+        for executable in self._graphs:
+            self._call("cudaGraphExecDestroy", executable)
         for address in self._device:
             self._call("cudaFree", address)
         for address in self._host:
             self._call("cudaFreeHost", address)
         self._call("cudaStreamDestroy", self.handle)
-        self._device, self._host = [], []
+        self._device, self._host, self._graphs = [], [], []
 
 
 class _PyCuda:
@@ -131,6 +151,9 @@ class _PyCuda:
 
     def wait(self) -> None:
         self._stream.synchronize()
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        raise BackendError("pycuda records no CUDA graphs", hint="pip install cuda-bindings, or leave --cuda-graph out")
 
     def close(self) -> None:
         for memory in self._device:

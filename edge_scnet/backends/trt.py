@@ -151,7 +151,7 @@ class TensorRt:
             )
         from edge_scnet.backends import trt_session
 
-        with trt_session.opened(self._module(), artifact) as session:
+        with trt_session.opened(self._module(), artifact, cuda_graph=options.cuda_graph) as session:
             yield session
 
     def _check_installed(self) -> None:

@@ -18,7 +18,7 @@ _PROFILED_RUNS = 30
 
 
 @contextlib.contextmanager
-def opened(trt: Any, artifact: Path) -> Iterator[PlanSession]:
+def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[PlanSession]:
     """Deserialises a plan and gives it its memory.
 
     Raises:
@@ -46,6 +46,8 @@ def opened(trt: Any, artifact: Path) -> Iterator[PlanSession]:
         )
     session = PlanSession(trt, runtime, engine, context)
     try:
+        if cuda_graph:
+            session.use_graph()
         yield session
     finally:
         session.close()
@@ -57,6 +59,7 @@ class PlanSession:
     def __init__(self, trt: Any, runtime: Any, engine: Any, context: Any) -> None:
         self._trt, self._runtime, self._engine, self._context = trt, runtime, engine, context
         self._profiler: Any = None
+        self._replay: Callable[[], None] | None = None
         self._stream = cuda.open_stream()
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
@@ -72,7 +75,7 @@ class PlanSession:
         self.input_shape = self._host[inputs[0]].shape
 
     def close(self) -> None:
-        self._context = self._engine = self._runtime = self._profiler = None
+        self._context = self._engine = self._runtime = self._profiler = self._replay = None
         self._stream.close()
 
     def device_bytes(self) -> int:
@@ -86,13 +89,28 @@ class PlanSession:
     def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         for name, array in feed.items():
             np.copyto(self._host[name], array)
+        (self._replay or self._enqueue)()
+        self._stream.wait()
+        return [self._host[name] for name in self._outputs]
+
+    def _enqueue(self) -> None:
+        for name in self._inputs:
             self._stream.upload(self._address[name], self._host[name])
         if not self._context.execute_async_v3(self._stream.handle):
             raise BackendError("TensorRT could not enqueue the inference")
         for name in self._outputs:
             self._stream.download(self._host[name], self._address[name])
+
+    def use_graph(self) -> None:
+        """From now on an inference is one CUDA graph, copies included: small networks are bound by enqueueing otherwise.
+
+        Raises:
+            BackendError: it cannot be recorded.
+        """
+        # TensorRT updates its own state in the first enqueue after a change of shapes: that one must not be recorded
+        self._enqueue()
         self._stream.wait()
-        return [self._host[name] for name in self._outputs]
+        self._replay = self._stream.record(self._enqueue)
 
     def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
         # one context runs one inference at a time; a second context would share the GPU with it
@@ -110,6 +128,7 @@ class PlanSession:
             def report_layer_time(self, layer_name: str, ms: float) -> None:
                 times.setdefault(layer_name, []).append(ms)
 
+        self._replay = None  # a graph's layers are not reported
         # the context holds no reference of its own to it
         self._profiler = self._context.profiler = Profiler()
         for number in range(_PROFILED_RUNS):
