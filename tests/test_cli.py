@@ -203,7 +203,7 @@ def test_json_alone_is_on_stdout_and_progress_on_stderr(built: Built) -> None:
 def test_build_leaves_exactly_its_files(built: Built) -> None:
     engines = ("model.xml", "model.bin", "model-fp32.xml", "model-fp32.bin")
     files = {"model.onnx", "ranges.npz", "model.qdq.onnx", *engines}
-    assert {path.name for path in built.folder.iterdir()} == {*files, "manifest.json", "report.json"}
+    assert {path.name for path in built.folder.iterdir()} == {*files, "manifest.json", "report.json", "report.html"}
     manifest = artifact.load_manifest(built.folder)
     assert set(manifest.artifacts) == files
     for entry in manifest.artifacts.values():
@@ -260,7 +260,7 @@ def test_a_second_build_reuses_every_stage_and_prints_the_table(copied: Built, i
     assert outcome.code == 0, outcome.stderr
     assert outcome.stderr.count("unchanged, reused") == 4
     changed = {path.name for path in copied.folder.iterdir() if path.stat().st_mtime_ns != before.get(path.name)}
-    assert changed == {"manifest.json", "report.json"}
+    assert changed == {"manifest.json", "report.json", "report.html"}
 
     lines = [line for line in outcome.stdout.splitlines() if line.strip()]
     assert lines[0].split() == ["fp32", "default", "int8"]
