@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_scnet import comparison
+from edge_scnet import comparison, regression
 from edge_scnet.comparison import Comparison
 from edge_scnet.figures import RatioStats
 from edge_scnet.metrics import paired_ratio
@@ -98,6 +98,11 @@ def test_accuracy_is_paired() -> None:
     assert figures(worse, made)["top-1"].better == "B"
     other = replace(made, evaluation=replace(made.evaluation, images_sha256="z" * 64))  # type: ignore[type-var]
     assert figures(made, other)["top-1"].better == "skipped"
+
+
+def test_a_labelled_and_an_unlabelled_report_are_compared_as_far_as_it_goes() -> None:
+    assert regression.changes(report(), report(labelled=False)) == []
+    assert "SQNR" in figures(report(), report(labelled=False))
 
 
 def speed(value: float, *, spread: float = 0.01, **changes: Any) -> RunReport:
