@@ -76,7 +76,8 @@ def _ratio(new: EngineReport, old: EngineReport, limit: float, reference: str) -
     """Slower is what the whole interval says; an estimate beyond the limit alone asks for another measurement."""
     assert new.speedup is not None and old.speedup is not None
     ratio, expected = new.speedup.ratio, old.speedup.ratio
-    least = expected * (1 - limit / 100)
+    # the baseline's own run has an interval too: one made on a busy machine must not fail quiet ones
+    least = (old.speedup.low if old.speedup.low is not None else expected) * (1 - limit / 100)
     spread = "" if new.speedup.low is None else f" ({new.speedup.low:.2f} to {new.speedup.high:.2f})"
     message = f"{ratio:.2f}x{spread} {reference}'s speed in the same run, was {expected:.2f}x; it may fall by {limit:g} %."
     if ratio >= least:
