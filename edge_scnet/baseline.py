@@ -153,6 +153,7 @@ def changes(old: Baseline, new: Baseline) -> tuple[Change, ...]:
 _NOISE = {"top-1, %": 0.05, "agreement, %": 0.05, "SQNR, dB": 0.1}
 _RELATIVE_NOISE = {"size, MB": 0.01, "speed, x": 0.03, "memory at load, MiB": 0.03, "memory steady, MiB": 0.03}
 _LESS_IS_BETTER = frozenset({"size, MB", "memory at load, MiB", "memory steady, MiB"})
+_STEADY = 0.95  # lower end of the speed's interval over its estimate; 0.98 to 0.99 on a quiet machine
 _OF_THE_MACHINE = _RELATIVE_NOISE.keys() - {"size, MB"}
 
 
@@ -189,6 +190,19 @@ def _figure(what: str, before: float, after: float) -> Change | None:
     noise = _NOISE[what] if what in _NOISE else _RELATIVE_NOISE[what] * before
     words = ["exact" if math.isinf(value) else f"{value:.2f}" for value in (before, after)]
     return _change(what, *words, loss=worse > noise)
+
+
+def doubt(report: RunReport) -> str | None:
+    """Why a baseline of this report would hold speed to little, or None: the lower end of its interval is what counts."""
+    row = timed_row(report)
+    if row is None or row.speedup is None or row.speedup.low is None or row.speedup.low >= _STEADY * row.speedup.ratio:
+        return None
+    ratio = row.speedup
+    spread = f"{ratio.ratio:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
+    return (
+        f"the machine was busy: the speed is known as {spread}, and later reports are held to the lower end; profile it again "
+        "when nothing else runs, with a longer --seconds"
+    )
 
 
 def _differs(name: str, old: Baseline, new: Baseline) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_scnet.guard import guarded, printing
+from edge_scnet.guard import guarded, printing, show
 from edge_scnet.options import AsJson
 
 if TYPE_CHECKING:
@@ -210,6 +210,8 @@ def update(
         path = baselines.file_of(folder, report)
         is_new = not path.exists()
         changes = baselines.update(path, report, projects.with_limits(report.gates or Gates(), limits), accept=accept)
+        if doubt := baselines.doubt(report):
+            typer.echo(f"warning: {path}: {doubt}", err=True)
         told.append({"baseline": str(path), "new": is_new, "changes": [asdict(change) for change in changes]})
         if not as_json:
             typer.echo(f"{path}: {'written' if is_new else 'renewed' if changes else 'renewed, no figure changed'}")
@@ -246,7 +248,7 @@ def verify(
         except EdgeError as error:
             failed.append(error)
     for other in failed[1:]:
-        typer.echo(f"error: {other.message}", err=True)
+        show(other)
     if failed:
         raise failed[0]
     typer.echo(f"{len(files)} files are as they should be")

@@ -63,10 +63,15 @@ def _fail(error: BaseException) -> None:
         error = StorageError(f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l")
     if not isinstance(error, EdgeError):
         _report_bug(error)
-    typer.echo(f"error: {_no_commands(error.message)}", err=True)
+    show(error)
     if error.hint:
         typer.echo(f"\nhint: {_no_commands(error.hint)}", err=True)
     raise typer.Exit(error.exit_code)
+
+
+def show(error: EdgeError) -> None:
+    """The message on stderr, without its hint."""
+    typer.echo(f"error: {_no_commands(error.message)}", err=True)
 
 
 def _no_commands(text: str) -> str:

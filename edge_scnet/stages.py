@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 Stage = Literal["export", "calibrate", "quantize", "compile", "profile"]
 STAGES: tuple[Stage, ...] = ("export", "calibrate", "quantize", "compile", "profile")
 
-
 # Of the range, between two halves of the calibration images. 128 images of Fashion-MNIST move by 2 %, 1,024 by 1 %.
 _UNSTEADY_PERCENT = 10.0
 

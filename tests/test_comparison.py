@@ -96,7 +96,7 @@ def test_accuracy_is_paired() -> None:
     found = figures(made, worse)["top-1"]
     assert found.better == "A" and "40 lost, 0 won of 2,000" in found.message
     assert figures(worse, made)["top-1"].better == "B"
-    other = replace(made, evaluation=replace(made.evaluation, images_sha256="z" * 64))  # type: ignore[type-var]
+    other = replace(made, evaluation=replace(made.evaluation, images_sha256="z" * 64))
     assert figures(made, other)["top-1"].better == "skipped"
 
 
@@ -147,6 +147,6 @@ def test_interleaved_engines(invoke: Run, built: Built) -> None:
     assert outcome.code == 0, outcome.stderr
     rows = json.loads(outcome.stdout)["engines"]
     assert [row["name"] for row in rows] == ["A", "B"] and rows[0]["ratio"] is None
-    assert rows[1]["ratio"]["rounds"] >= 12 and rows[1]["faster"] in ("A", "B", "same", "unknown")
+    assert rows[1]["ratio"]["rounds"] >= 12 and rows[1]["message"]
     assert invoke("profile", built.folder, "--interleave").code == 6
     assert invoke("profile", built.folder, built.folder).code == 2

@@ -41,8 +41,8 @@ def test_a_report_holds_every_scale_and_the_codes(built: Built) -> None:
     quantizers = [node for node in pairs.pairs(model) if node.op_type == pairs.QUANTIZE]
     assert len(made.quantization.activations) == len(quantizers) and len(made.quantization.weights) == 46
     first = quantizers[0]
-    known = made.quantization.activations[str(first.inputs[0].name)]  # type: ignore[union-attr]
-    assert known.scale == pytest.approx(float(pairs.constant(first.inputs[1])))  # type: ignore[arg-type]
+    known = made.quantization.activations[str(first.inputs[0].name)]
+    assert known.scale == pytest.approx(float(pairs.constant(first.inputs[1])))
     stem = made.quantization.weights["conv1"]
     assert 16 < stem.distinct <= 128 and stem.channels == 16
     manifest = json.loads((built.folder / "manifest.json").read_text())
@@ -59,7 +59,7 @@ def test_the_graphs_hash_is_of_its_form_and_not_of_its_weights(built: Built) -> 
     same = provenance.graph_hash(load())
     other = load()
     weight = next(iter(other.graph.initializers.values()))
-    weight.const_value = ir.tensor(weight.const_value.numpy() + 1, name=weight.name)  # type: ignore[union-attr]
+    weight.const_value = ir.tensor(weight.const_value.numpy() + 1, name=weight.name)
     assert provenance.graph_hash(other) == same
     changed = load()
     pool = next(node for node in changed.graph if node.op_type == "AveragePool")

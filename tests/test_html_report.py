@@ -125,7 +125,7 @@ def test_a_build_writes_the_page_and_a_place_without_matplotlib_does_not(
     assert (tmp_path / "report.json").is_file() and not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium")
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed; other tests read the page as text")
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_browser_shows_it_without_errors(built: Built, tmp_path: Path, width: int) -> None:
     done = subprocess.run(

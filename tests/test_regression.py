@@ -320,7 +320,7 @@ def test_an_unknown_precision_is_not_int8():
 
 def test_images_that_nobody_hashed_are_not_the_same_images():
     old = report()
-    unknown = replace(old.evaluation, images_sha256=None)  # type: ignore[type-var]
+    unknown = replace(old.evaluation, images_sha256=None)
     assert set(findings(report(evaluation=unknown), report(evaluation=unknown))) == {"evaluation images"}
 
 

@@ -306,7 +306,7 @@ def test_layer_times_of_a_session_are_medians_by_layer() -> None:
         session._context.profiler.report_layer_time("fc", 0.25)
         return []
 
-    session.infer = infer  # type: ignore[method-assign]
+    session.infer = infer
     assert session.layer_times([np.zeros(1), np.zeros(1)]) == {"conv1": 0.5, "fc": 0.25}
 
 

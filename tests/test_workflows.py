@@ -21,7 +21,7 @@ def check_step() -> str:
     return textwrap.dedent(text.rpartition("      run: |\n")[2])
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed, and the action's step is for it")
 @pytest.mark.parametrize("isa", ["AVX2", ""])
 def test_the_actions_step_checks_and_hands_the_exit_code_on(tmp_path: Path, isa: str) -> None:
     tool = tmp_path / "edge-scnet" / "bin" / "edge-scnet"
@@ -74,7 +74,7 @@ def test_the_hook_takes_baselines_targets_and_project_files(name: str, taken: bo
     assert pattern is not None and bool(re.search(pattern[1], name)) == taken
 
 
-def test_committed_baselines_are_sealed_and_of_the_project(invoke) -> None:  # type: ignore[no-untyped-def]
+def test_committed_baselines_are_sealed_and_of_the_project(invoke) -> None:
     files = sorted((ROOT / "tests" / "baselines").iterdir())
     outcome = invoke("verify", *files)
     assert outcome.code == 0, outcome.stderr

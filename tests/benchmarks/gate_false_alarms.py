@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from bundled_set import published, write_idx
 
-from edge_scnet import dataset, environment
-from edge_scnet.resources import bundled
+from edge_scnet import environment
 
 TARGET = "cpu"
 TOOL = (sys.executable, "-m", "edge_scnet")
@@ -27,14 +27,9 @@ TOOL = (sys.executable, "-m", "edge_scnet")
 
 def write_shuffled(folder: Path, seed: int) -> Path:
     """The bundled evaluation set in another order."""
-    source = bundled("calib_data") / "fashion-mnist" / "eval"
-    images, labels = (dataset.read_idx(source / f"t10k-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+    images, labels = published("eval")
     order = np.random.default_rng(seed).permutation(len(images))
-    folder.mkdir(parents=True, exist_ok=True)
-    for kind, array in (("images-idx3", images[order]), ("labels-idx1", labels[order].astype(np.uint8))):
-        head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-        (folder / f"t10k-{kind}-ubyte").write_bytes(head + array.tobytes())
-    return folder
+    return write_idx(folder, images[order], labels[order])
 
 
 def check_again(folder: Path, baseline: Path, run: int, scratch: Path) -> dict[str, object]:

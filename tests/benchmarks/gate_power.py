@@ -22,12 +22,12 @@ from unittest import mock
 
 import numpy as np
 import onnx_ir as ir
+from bundled_set import published, write_idx
 
 from edge_scnet import artifact, baseline, checking, dataset, engines, environment, pipeline, profiling, zoo
 from edge_scnet.errors import EdgeError
 from edge_scnet.quantize import pairs
 from edge_scnet.report import load_report
-from edge_scnet.resources import bundled
 
 MODEL, TENSOR, LAYER = "scnet20-fashion-mnist", "layer2.0.relu/Relu", "layer2.1.scconv.k3.0"
 ACCURACY = {"top-1 drop", "top-1 to baseline", "agreement to baseline", "SQNR"}
@@ -76,32 +76,18 @@ class Bench:
         return out
 
 
-def idx(folder: Path, pictures: np.ndarray, labels: np.ndarray) -> Path:
-    folder.mkdir(parents=True)
-    for name, array in (("images-idx3", pictures), ("labels-idx1", labels.astype(np.uint8))):
-        head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-        (folder / f"t10k-{name}-ubyte").write_bytes(head + array.tobytes())
-    return folder
-
-
-def published(split: str) -> tuple[np.ndarray, np.ndarray]:
-    folder, stem = bundled("calib_data") / "fashion-mnist" / split, {"calib": "calib", "eval": "t10k"}[split]
-    pictures, labels = (dataset.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
-    return pictures, labels
-
-
 # Faults: each takes the bench and gives the folder of the faulty build.
 
 
 def on_noise(bench: Bench) -> Path:
     pictures = np.random.default_rng(0).integers(0, 256, (1024, 28, 28), dtype=np.uint8)
-    return bench.build(bench.copy("noise"), calib=idx(bench.root / "data" / "noise", pictures, np.arange(1024) % 10))
+    return bench.build(bench.copy("noise"), calib=write_idx(bench.root / "data" / "noise", pictures, np.arange(1024) % 10))
 
 
 def on_one_class(bench: Bench) -> Path:
     pictures, labels = published("calib")
     chosen = pictures[labels == 5]  # sandals: the darkest
-    return bench.build(bench.copy("class"), calib=idx(bench.root / "data" / "class", chosen, labels[labels == 5]))
+    return bench.build(bench.copy("class"), calib=write_idx(bench.root / "data" / "class", chosen, labels[labels == 5]))
 
 
 def preprocessed(bench: Bench, name: str, mean: float, std: float) -> Path:
@@ -352,8 +338,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         pictures, labels = published("eval")
-        test = idx(root / "data" / "eval", pictures[: given.images], labels[: given.images])
-        calib = idx(root / "data" / "calib", *published("calib"))
+        test = write_idx(root / "data" / "eval", pictures[: given.images], labels[: given.images])
+        calib = write_idx(root / "data" / "calib", *published("calib"))
         bench = Bench(root=root / "builds", calib=calib, evaluation=test)
         bench = replace(bench, root=root / "builds")
         (root / "builds" / "data").mkdir(parents=True)
