@@ -25,6 +25,7 @@ MANIFEST = "manifest.json"
 FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
 ENGINE, FLOAT_ENGINE = "model", "model-fp32"
 REPORT, REPORT_PAGE = "report.json", "report.html"
+PARTIAL_REPORT = "report.partial.json"  # of an interrupted run
 SCHEMA = 1
 
 

@@ -161,7 +161,7 @@ def _row(precision: str, plans: dict[str, PlanTimes], board: Mapping[str, Any], 
     return EngineReport(
         name=precision, runtime="tensorrt", file=f"{STEMS[precision]}.plan", sha256=str(board.get(f"{precision}_sha256", "")),
         size_bytes=int(board.get(f"{precision}_bytes", 0)), precision_hint="f32",
-        load_seconds=None, warm_up_seconds=None, latency=latency_stats([ns for block in plan.rounds_ns for ns in block]),
+        load_seconds=None, warm_up_seconds=None, latency=latency_stats(plan.rounds_ns),
         speedup=None if precision == "fp16" else paired_ratio(plans["fp16"].rounds_ns, plan.rounds_ns),
         throughput_per_second=plan.queries_per_second * target.batch, memory=None, accuracy=None, **facts,
     )  # fmt: skip

@@ -152,7 +152,7 @@ def check_project(
     """Builds every target of a project and holds it to its baseline.
 
     Raises:
-        EdgeError: see errors.py; the first target that cannot be built ends it.
+        EdgeError: see errors.py; the first target that cannot be built ends it. KeyboardInterrupt: a build was interrupted.
     """
     reports = build_project(located, events=events)
     return check(
@@ -173,5 +173,7 @@ def build_project(located: Located, *, events: Events | None = None) -> tuple[Pa
             evaluation=located.path(project.eval) if project.eval else None, out=located.path(project.out),
             model_options=project.options.for_zoo(), seconds=project.seconds, events=events,
         )  # fmt: skip
+        if result.report is not None and not result.report.complete:
+            raise KeyboardInterrupt  # what there was of it is kept, and a gate has no use for it
         found.append(result.folder / REPORT)
     return tuple(found)

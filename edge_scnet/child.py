@@ -12,6 +12,7 @@ import itertools
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,13 +21,28 @@ import numpy as np
 
 from edge_scnet.backends import usable_backend
 from edge_scnet.backends.base import ExecutedLayer, OpenOptions, Session
+from edge_scnet.dataset import SampleSet, load_pixels
 from edge_scnet.environment import used_memory_bytes
 from edge_scnet.errors import BackendError, EdgeError
+from edge_scnet.figures import EndToEnd
+from edge_scnet.images import preprocess
+from edge_scnet.metrics import top_k
+from edge_scnet.zoo import ModelSpec
 
 # Warm-up ends when the median of a block is within 5 % of the block before, or after this long.
-_WARM_UP_LIMIT_S = 3.0
-_WARM_BLOCK_S = 0.1
+_WARM_UP_LIMIT_S, _STABLE_WITHIN = 3.0, 0.05
+_WARM_BLOCK_S, _WARM_RUNS = 0.1, 5
+_STAGES = ("decode", "preprocess", "infer", "top-k")
 _REFILL_S = 0.03  # untimed before a window: after a switch caches and requests are empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """How an engine came to a steady speed."""
+
+    seconds: float
+    runs: int
+    stable: bool  # False: its time still changed when the limit was up
 
 
 class Server:
@@ -64,14 +80,20 @@ class Server:
         used = used_memory_bytes()
         return found if used is None or used_before is None else {**found, "ram_delta_bytes": used - used_before}
 
-    def warm_up(self) -> float:
-        started, previous = time.perf_counter(), np.inf
-        while time.perf_counter() - started < _WARM_UP_LIMIT_S:
-            median = float(np.median(self.block(_WARM_BLOCK_S, 5)))
-            if abs(median - previous) < 0.05 * previous:
-                break
-            previous = median
-        return time.perf_counter() - started
+    def warm_up(self) -> WarmUp:
+        started, runs = time.perf_counter(), 0
+        medians: list[float] = []
+        stable = False
+        while len(medians) < 2 or (not stable and time.perf_counter() - started < _WARM_UP_LIMIT_S):
+            times = self.block(_WARM_BLOCK_S, _WARM_RUNS)
+            medians.append(float(np.median(times)))
+            runs += len(times) + 1
+            stable = len(medians) > 1 and abs(medians[-1] - medians[-2]) < _STABLE_WITHIN * medians[-2]
+        return WarmUp(seconds=time.perf_counter() - started, runs=runs, stable=stable)
+
+    def timed_block(self, seconds: float, min_runs: int) -> tuple[list[int], int]:
+        """`block`, and the resident memory after it in bytes."""
+        return self.block(seconds, min_runs), _resident("VmRSS")
 
     def block(self, seconds: float, min_runs: int) -> list[int]:
         """Run times in nanoseconds, round `Session.infer` only, host to host."""
@@ -87,8 +109,12 @@ class Server:
                 times.append(clock() - started)
         return times
 
-    def memory(self) -> int:
-        return _resident("VmRSS")
+    def settings(self) -> dict[str, str]:
+        """What the runtime says of how it runs: threads, streams, hints."""
+        return self._session.settings()
+
+    def output_names(self) -> tuple[str, ...]:
+        return self._session.output_names
 
     def layers(self) -> tuple[ExecutedLayer, ...]:
         return tuple(self._session.executed_precisions())
@@ -98,12 +124,42 @@ class Server:
         timed = getattr(self._session, "layer_times", None)
         return {} if timed is None else dict(timed(self._timed))
 
+    def end_to_end(self, samples: SampleSet, spec: ModelSpec, seconds: float) -> EndToEnd:
+        """Batch after batch from the file to the first classes, in turn, for so long and at least twice.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        batch, clock = self._session.input_shape[0], time.perf_counter_ns
+        spent: list[tuple[int, ...]] = []
+        end = clock() + int(seconds * 1e9)
+        while len(spent) < 3 or clock() < end:
+            indices = [(len(spent) * batch + i) % len(samples) for i in range(batch)]
+            marks = [clock()]
+            pixels = [load_pixels(samples, i, spec) for i in indices]
+            marks.append(clock())
+            images = np.stack([preprocess(image, spec) for image in pixels])
+            marks.append(clock())
+            scores = self._session.infer(images)[0]
+            marks.append(clock())
+            if scores.ndim == 2:
+                top_k(scores, 5)
+            marks.append(clock())
+            spent.append(tuple(b - a for a, b in itertools.pairwise(marks)))
+        table = np.array(spent[1:], dtype=np.float64) / 1e6  # the first imports Pillow, where it is needed
+        means = table.mean(axis=0).tolist()
+        p50, p90 = np.percentile(table.sum(axis=1), [50, 90]).tolist()
+        return EndToEnd(
+            images=len(table) * batch, p50_ms=p50, p90_ms=p90, stages_ms=dict(zip(_STAGES, means, strict=True)),
+            images_per_second=1e3 * batch / sum(means),
+        )  # fmt: skip
+
     def open_throughput(self, warm_up_seconds: float) -> None:
         """Opens the engine again for `throughput`, and runs it in."""
         # the latency session is freed first: two compiled engines would share caches and threads
         del self._session
         self._stack.close()
-        options = OpenOptions(precision=self._options.precision, mode="throughput", threads=self._options.threads)
+        options = replace(self._options, mode="throughput", cuda_graph=False)
         self._session = self._stack.enter_context(self._backend.open(self._path, options))
         self._session.infer_many(self._until(warm_up_seconds), lambda i, outputs: None)
 

@@ -19,6 +19,7 @@ from edge_scnet.options import (
     Arch,
     AsJson,
     Batch,
+    Batches,
     Budget,
     Built,
     Calib,
@@ -42,6 +43,7 @@ from edge_scnet.options import (
     SkipBad,
     Std,
     Target,
+    Threads,
 )
 
 if TYPE_CHECKING:
@@ -153,8 +155,10 @@ def _show_report(result: BuildResult, *, as_json: bool, saved: bool) -> None:
 
 
 def _print_report(result: BuildResult, report: RunReport, *, as_json: bool, saved: bool) -> None:
+    from edge_scnet.artifact import PARTIAL_REPORT
     from edge_scnet.board import board_words
-    from edge_scnet.report import table, to_json
+    from edge_scnet.cli_compare import show_tables
+    from edge_scnet.report import to_json
 
     if as_json:
         typer.echo(to_json(report))
@@ -162,14 +166,15 @@ def _print_report(result: BuildResult, report: RunReport, *, as_json: bool, save
         from rich.console import Console
 
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-        console.print(table(report))
+        show_tables(report, console)
         for line in board_words(report.board) if report.board else ():
             console.print(line, markup=False, soft_wrap=True)
         color = {0: "green", 10: "red", 11: "red"}.get(result.exit_code, "yellow")
         # names and paths may hold brackets, which are markup to rich
         console.print(report.verdict, style=color, markup=False, soft_wrap=True)
         if saved:
-            console.print(f"files: {result.folder}/", markup=False, soft_wrap=True)
+            written = f"{result.folder}/" if report.complete else str(result.folder / PARTIAL_REPORT)
+            console.print(f"files: {written}", markup=False, soft_wrap=True)
         bundle = result.manifest.artifacts.get("bundle.tar.gz")
         if bundle is not None and all(engine.latency is None for engine in report.engines):
             archive = f"{result.folder / bundle.file} ({bundle.size_bytes / 1e6:.1f} MB)"
@@ -274,7 +279,7 @@ def profile(
         typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one; several with --interleave."),
     ],
     evaluation: Eval = None, seconds: Seconds = 3.0, max_drop: MaxDrop = None, skip_bad: SkipBad = False,
-    ignore_labels: IgnoreLabels = False,
+    ignore_labels: IgnoreLabels = False, batches: Batches = None, threads: Threads = None,
     interleave: Annotated[
         bool, typer.Option("--interleave", help="Time several engines together, and say whether they differ.")
     ] = False,
@@ -283,13 +288,16 @@ def profile(
     ] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
-    """Measure engines: latency, throughput, memory, accuracy.
+    """Measure engines: latency, throughput, end to end, memory, accuracy.
 
     A build folder's report.json is renewed, also by a board's results.tar.gz in it; of a single file, measured beside its FP32
-    reference, nothing is saved. Without --eval the images of the build are used. Exit codes as build's.
+    reference, nothing is saved. Without --eval the images of the build are used. Exit codes as build's; Ctrl-C keeps what was
+    measured in report.partial.json.
     """
     from edge_scnet import console, engines
 
+    if interleave and (batches or threads):
+        raise typer.BadParameter("--batch and --threads are of one build's engines: leave --interleave out")
     if interleave:
         cli_compare.interleaved(paths, seconds=seconds, as_json=as_json)
         return
@@ -305,7 +313,7 @@ def profile(
     try:
         result = engines.profile(
             path, evaluation=evaluation, seconds=seconds, max_drop_pp=max_drop, skip_bad=skip_bad, ignore_labels=ignore_labels,
-            cuda_graph=cuda_graph, events=events,
+            cuda_graph=cuda_graph, batches=batches or (), threads=threads or (), events=events,
         )  # fmt: skip
     finally:
         events.close()

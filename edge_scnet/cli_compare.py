@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_scnet.guard import guarded
+from edge_scnet.errors import INTERRUPTED_EXIT_CODE
+from edge_scnet.guard import guarded, printing
 from edge_scnet.options import AsJson
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edge_scnet.comparison import Comparison
+    from edge_scnet.report import RunReport
+    from edge_scnet.together import TimedTogether
 
 _COLORS = {"A": "cyan", "B": "cyan", "same": "green", "unknown": "yellow", "skipped": "dim"}
 _WORDS = {"A": "A", "B": "B", "same": "no difference", "unknown": "cannot tell", "skipped": "not compared"}
@@ -46,6 +51,8 @@ def compare(
         raise typer.BadParameter("two or more reports are needed: edge-scnet compare A B")
     files = [checking.report_file(path) for path in reports]
     loaded = [load_report(file) for file in files]
+    if partial := [file for file, report in zip(files, loaded, strict=True) if not report.complete]:
+        raise ArtifactError(f"{partial[0]} is of an interrupted run", hint=f"edge-scnet profile {partial[0].parent}")
     rows = []
     for file, report in zip(files[1:], loaded[1:], strict=True):
         try:
@@ -90,18 +97,24 @@ def _show(a: Path, b: Path, found: tuple[Comparison, ...], changed: list[str]) -
 
 
 def report(
-    path: Annotated[Path, typer.Argument(metavar="REPORT", help="A report.json, or a build folder.")],
+    path: Annotated[Path | None, typer.Argument(metavar="REPORT", help="A report.json, or a build folder.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page.")] = None,
     markdown: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Write a table for a pull request.")
     ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of report.json, and nothing else.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a report again, or write it as HTML or Markdown: needs neither the engine nor a runtime."""
-    from edge_scnet import checking, html_report
+    from edge_scnet import checking, html_report, report_schema
     from edge_scnet.artifact import write_text
-    from edge_scnet.report import load_report, table, to_json
+    from edge_scnet.report import load_report, to_json
 
+    if schema:
+        typer.echo((Path(report_schema.__file__).parent / report_schema.FILE).read_text(encoding="utf-8").rstrip())
+        return
+    if path is None:
+        raise typer.BadParameter("a report.json or a build folder is needed: edge-scnet report REPORT")
     loaded = load_report(checking.report_file(path))
     if html is not None:
         write_text(html, html_report.render(loaded))
@@ -113,8 +126,28 @@ def report(
         from rich.console import Console
 
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-        console.print(table(loaded))
+        show_tables(loaded, console)
         console.print(loaded.verdict, markup=False, soft_wrap=True)
+
+
+def show_tables(loaded: RunReport, console: Console) -> None:
+    """The engines, what other batches and threads give, how they ran, and what the figures are worth."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from edge_scnet import notes
+    from edge_scnet.report import table
+
+    console.print(table(loaded))
+    if loaded.sweep:
+        cells = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for name in notes.SWEEP_HEAD:
+            cells.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
+        for row in loaded.sweep:
+            cells.add_row(*notes.sweep_cells(row))
+        console.print(cells)
+    for line in (*notes.facts(loaded), *(f"note: {doubt}" for doubt in notes.doubts(loaded))):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def interleaved(paths: list[Path], *, seconds: float, as_json: bool) -> None:
@@ -126,14 +159,23 @@ def interleaved(paths: list[Path], *, seconds: float, as_json: bool) -> None:
         result = together.time_together(paths, seconds=seconds, events=events)
     finally:
         events.close()
-    if as_json:
-        typer.echo(json.dumps(asdict(result), indent=1, allow_nan=False))
-        return
+    with printing():
+        if as_json:
+            typer.echo(json.dumps(asdict(result), indent=1, allow_nan=False))
+        else:
+            _show_together(result)
+    if not result.complete:
+        raise typer.Exit(INTERRUPTED_EXIT_CODE)
+
+
+def _show_together(result: TimedTogether) -> None:
     for engine in result.engines:
-        latency = engine.latency
+        latency, rate = engine.latency, engine.throughput_per_second
         typer.echo(
             f"{engine.name}  p50 {latency.p50_ms:.3f} ms, p90 {latency.p90_ms:.3f}, p99 {latency.p99_ms:.3f}; "
-            f"{engine.throughput_per_second:,.0f} images/s; {engine.memory.steady_bytes / 2**20:,.0f} MB  {engine.path}"
+            f"{'-' if rate is None else f'{rate:,.0f}'} images/s; {engine.memory.steady_bytes / 2**20:,.0f} MB  {engine.path}"
         )
     for engine in result.engines[1:]:
         typer.echo(engine.message)
+    if not result.complete:
+        typer.echo("interrupted: the figures are of the part that was timed")

@@ -10,19 +10,31 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _NAME_WIDTH = 10
+_LINE_EVERY_S = 20
 
 
 class Lines:
     """One line when a stage begins and one when it ends; nothing that moves. For logs and pipes."""
 
     def __init__(self) -> None:
-        self._started = 0.0
+        self._started = self._began = self._told = 0.0
+        self._what = ""
 
     def stage(self, name: str, detail: str) -> None:
         self._started = time.perf_counter()
         print(f"{name:<{_NAME_WIDTH}} {detail}", file=sys.stderr, flush=True)
 
-    def progress(self, what: str, share: float) -> None: ...
+    def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
+        """A line now and then, so that a log shows that long work goes on."""
+        now = time.perf_counter()
+        if what != self._what:
+            self._what, self._began, self._told = what, now, now
+        if now - self._told < _LINE_EVERY_S or share >= 1:
+            return
+        self._told = now
+        spent = now - self._began
+        left = f", {spent * (1 - share) / share:.0f} s left" if share > 0 else ""
+        print(f"{'':<{_NAME_WIDTH}} {what} {100 * share:.0f} %{_rate(count, unit, spent)}{left}", file=sys.stderr, flush=True)
 
     def done(self, result: str, *, reused: bool) -> None:
         took = "unchanged, reused" if reused else f"{time.perf_counter() - self._started:.1f} s"
@@ -44,13 +56,13 @@ class Bars:
         self._lines = Lines()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._what = ""
+        self._what, self._began = "", 0.0
 
     def stage(self, name: str, detail: str) -> None:
         self.close()
         self._lines.stage(name, detail)
 
-    def progress(self, what: str, share: float) -> None:
+    def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         if self._bar is None or what != self._what:
@@ -60,12 +72,14 @@ class Bars:
                 BarColumn(),
                 TaskProgressColumn(),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[rate]}"),
             )
             self._bar = Progress(*columns, console=self._console, transient=True)
             self._bar.start()
-            self._what, self._task = what, self._bar.add_task(what, total=1.0)
+            self._what, self._task = what, self._bar.add_task(what, total=1.0, rate="")
+            self._began = time.perf_counter()
         assert self._task is not None
-        self._bar.update(self._task, completed=share)
+        self._bar.update(self._task, completed=share, rate=_rate(count, unit, time.perf_counter() - self._began).strip(", "))
 
     def done(self, result: str, *, reused: bool) -> None:
         self.close()
@@ -81,6 +95,13 @@ class Bars:
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
+
+
+def _rate(count: int, unit: str, seconds: float) -> str:
+    """ ", 1,234 images/s", or nothing where nothing is counted."""
+    if not count or seconds <= 0:
+        return ""
+    return f", {count / seconds:,.0f} {unit}/s" if unit == "images" else f", {count:,} {unit}"
 
 
 def events() -> Lines | Bars:

@@ -1,4 +1,4 @@
-"""Sample lists and their readers: class folders, flat folders, idx files as published.
+"""Sample lists: class folders, flat folders, idx files.
 
 Owns what a folder of samples means (classes, labels, fingerprint) and the checks on sets: counts, copies, overlap. Pixels and
 preprocessing are `images.py`'s. Knows nothing of engines, statistics or reports.
@@ -6,11 +6,8 @@ preprocessing are `images.py`'s. Knows nothing of engines, statistics or reports
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import re
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +18,8 @@ import numpy as np
 
 from edge_scnet.artifact import sha256_file
 from edge_scnet.errors import DataError
-from edge_scnet.images import decode, opened, preprocess, to_uint8
+from edge_scnet.idx import is_idx_images, labels_path_of, read_idx, read_pair
+from edge_scnet.images import decode, normalise, opened, preprocess, to_uint8
 from edge_scnet.resources import bundled
 
 if TYPE_CHECKING:
@@ -35,8 +33,8 @@ MIN_CALIBRATION, FEW_CALIBRATION = 100, 300
 SORTED_RULE = "folders in sorted order are the classes"
 _NO_LABELS = "evaluate without labels: --ignore-labels"
 _SKIP_BAD = "leave unreadable images out, and count them: --skip-bad"
+_AT_ONCE = 1000
 _OPTION = {"calibration": "--calib", "evaluation": "--eval"}
-_GZIP_RATIO = 1032  # of deflate at its best: a header that promises more than this is wrong, and nothing is allocated for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +52,7 @@ class SampleSet:
     hash: str  # sha256 of content hashes in order, and labels
     skipped: int  # unreadable images left out under skip_bad
     pixels: np.ndarray | None = field(default=None, repr=False, compare=False)  # uint8 N x H x W of an idx set
+    short_sides: tuple[int, ...] = ()  # of a folder's images, in pixels
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -87,7 +86,7 @@ def open_samples(
     if not path.is_dir():
         raise DataError(f"the {role} set {path} is a file, not a folder", hint=use)
     files, folders = _listing(path)
-    if any(_is_idx_images(file) for file in files):
+    if any(is_idx_images(file) for file in files):
         return _open_idx(path, files, model, role, ignore_labels=ignore_labels, limit=limit)
 
     flat = [file for file in files if file.suffix.lower() in SUFFIXES]
@@ -146,6 +145,23 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
     return found
 
 
+def check_size(samples: SampleSet, spec: ModelSpec, *, role: Role) -> list[str]:
+    """A warning about images that are smaller than the model's input, or of an idx set that is of another size at all."""
+    size = spec.input_size
+    if samples.pixels is not None:
+        height, width = samples.pixels.shape[1:]
+        if (height, width) != (size, size) and spec.resize is None:
+            return [f"the {role} images are {width} x {height} and the model's input is {size} x {size}: they are resized"]
+        return []
+    small = [side for side in samples.short_sides if side < size]
+    if not small:
+        return []
+    return [
+        f"{len(small)} of {len(samples)} {role} images are smaller than the model's input of {size} x {size} (the smallest is "
+        f"{min(small)} pixels wide or high): they are enlarged"
+    ]
+
+
 def check_overlap(calibration: SampleSet, evaluation: SampleSet) -> None:
     """Refuses an evaluation that calibration has seen, by content.
 
@@ -195,9 +211,26 @@ def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = No
     """Float32 N x C x H x W of a few samples, or of all. Raises as `load_pixels` does."""
     indices = range(len(samples)) if indices is None else indices
     out = np.empty((len(indices), spec.channels, spec.input_size, spec.input_size), np.float32)
+    if samples.pixels is not None and samples.pixels.shape[1:] == out.shape[2:] and spec.resize in (None, spec.input_size):
+        # nothing to resize or crop: the same arithmetic for all at once, for small images cost more in Python than in a network
+        for start in range(0, len(indices), _AT_ONCE):
+            pixels = samples.pixels[list(indices[start : start + _AT_ONCE])]
+            out[start : start + _AT_ONCE] = normalise(np.repeat(pixels[..., None], spec.channels, axis=3), spec)
+        return out
     for row, i in enumerate(indices):
         out[row] = preprocess(load_pixels(samples, i, spec), spec)
     return out
+
+
+def subset(samples: SampleSet, count: int) -> SampleSet:
+    """So many of the samples, evenly spaced, or all; its hash is its own."""
+    picked = _spread(len(samples), count)
+    return _sample_set(
+        samples.root, samples.kind, [samples.entries[i] for i in picked], [samples.content_hashes[i] for i in picked],
+        None if samples.labels is None else [samples.labels[i] for i in picked], samples.label_rule, samples.class_names,
+        pixels=None if samples.pixels is None else samples.pixels[list(picked)],
+        short_sides=[samples.short_sides[i] for i in picked] if samples.short_sides else (),
+    )  # fmt: skip
 
 
 def bundled_sets(dataset: str) -> tuple[Path, Path]:
@@ -212,68 +245,6 @@ def bundled_sets(dataset: str) -> tuple[Path, Path]:
         hint = "bring your own: edge-scnet build --calib DIR --eval DIR"
         raise DataError(f"no data set {dataset!r} ships with edge-scnet; there is {known}", hint=hint)
     return folder / "calib", folder / "eval"
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """An idx file of unsigned bytes (plain or gzip) as uint8, read-only. Format: yann.lecun.com/exdb/mnist, at the bottom.
-
-    Raises:
-        DataError: missing, not idx, cut short, or longer than its header says.
-    """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            head = file.read(4)
-            if len(head) < 4 or head[:3] != b"\0\0\x08" or not head[3]:
-                raise DataError(f"{path} is not an idx file of bytes: it begins {head.hex(' ') or 'nowhere'}, not 00 00 08")
-            sides = file.read(4 * head[3])
-            shape = tuple(int.from_bytes(sides[i : i + 4], "big") for i in range(0, len(sides), 4))
-            count = 1
-            for side in shape:
-                count *= side
-            possible = path.stat().st_size * (_GZIP_RATIO if path.suffix == ".gz" else 1)
-            raw = file.read(count + 1) if count <= possible else b""
-    except (EOFError, zlib.error) as error:
-        raise DataError(
-            f"cannot read {path}: the gzip file is cut short or damaged ({error})", hint="copy the file again: it is not whole"
-        ) from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(shape) != head[3] or len(raw) != count:
-        raise DataError(
-            f"{path} is cut short or damaged: its header says {' x '.join(map(str, shape)) or 'nothing'} bytes, "
-            f"it holds {'more' if len(raw) > count else len(raw)}",
-            hint="copy the file again: it is not whole",
-        )
-    return np.frombuffer(raw, np.uint8).reshape(shape)
-
-
-def read_published(name: str, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """A whole data set as published: uint8 N x H x W x C, and N labels. `split` is train or test.
-
-    fashion-mnist: `train-*` and `t10k-*`, idx files in gzip. cifar10: `cifar10_train.npz`, `cifar10_test.npz` with x and y.
-
-    Raises:
-        DataError: unknown name or split, or its files are missing or damaged.
-    """
-    if name not in ("fashion-mnist", "cifar10") or split not in ("train", "test"):
-        raise DataError(f"no published set {name!r}, split {split!r}; there are fashion-mnist and cifar10, train and test")
-    if name == "cifar10":
-        path = folder / f"cifar10_{split}.npz"
-        try:
-            with path.open("rb") as file, np.load(file) as arrays:
-                images, labels = np.asarray(arrays["x"]), np.asarray(arrays["y"])
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else error
-            raise DataError(f"cannot read {path}: {reason}", hint="it is to hold x, uint8 N x 32 x 32 x 3, and y, N") from error
-        if images.dtype != np.uint8 or images.shape != (len(labels), 32, 32, 3):
-            raise DataError(f"{path} holds {images.dtype} {images.shape}, {len(labels)} labels; wanted uint8 N x 32 x 32 x 3")
-        return images, labels
-    images_path = folder / f"{'train' if split == 'train' else 't10k'}-images-idx3-ubyte.gz"
-    if not images_path.is_file():
-        hint = "Debian has the published files: apt install dataset-fashion-mnist"
-        raise DataError(f"cannot read {images_path}: no such file", hint=hint)
-    images, idx_labels = _read_pair(images_path, _labels_path(images_path))
-    return images[..., None].copy(), idx_labels.copy()
 
 
 def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -338,7 +309,7 @@ def _read_headers(
     root: Path, images: list[Path], labels: list[int] | None, rule: str | None, names: tuple[str, ...] | None,
     *, skip_bad: bool, limit: int | None,
 ) -> SampleSet:  # fmt: skip
-    kept, hashes, first_bad = [], [], None
+    kept, hashes, short_sides, first_bad = [], [], [], None
     picked = _spread(len(images), limit)
     for i in picked:
         try:
@@ -346,6 +317,7 @@ def _read_headers(
                 if skip_bad:
                     to_uint8(image, 3)
                 hashes.append(sha256_file(images[i]))
+                short_sides.append(min(image.size))
             kept.append(i)
         except DataError as error:
             if not skip_bad:
@@ -356,41 +328,24 @@ def _read_headers(
     return _sample_set(
         root, "folder", [images[i].relative_to(root).as_posix() for i in kept], hashes,
         None if labels is None else [labels[i] for i in kept], rule, names, skipped=len(picked) - len(kept),
+        short_sides=short_sides,
     )  # fmt: skip
-
-
-def _is_idx_images(path: Path) -> bool:
-    return path.name.removesuffix(".gz").endswith("-images-idx3-ubyte")
-
-
-def _labels_path(images: Path) -> Path:
-    """Beside the images; packed or plain, whichever is there."""
-    name = images.name.removesuffix(".gz").replace("-images-idx3-", "-labels-idx1-")
-    plain, packed = images.with_name(name), images.with_name(f"{name}.gz")
-    return plain if plain.is_file() else packed
-
-
-def _read_pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = read_idx(images_path), read_idx(labels_path)
-    if images.ndim != 3 or not images.size or labels.shape != images.shape[:1]:
-        raise DataError(f"{images_path} holds {images.shape} and {labels_path.name} {labels.shape}; wanted N x H x W and N")
-    return images, labels
 
 
 def _open_idx(
     root: Path, files: list[Path], model: ModelSpec | None, role: Role, *, ignore_labels: bool, limit: int | None
 ) -> SampleSet:
-    found = [file for file in files if _is_idx_images(file)]
+    found = [file for file in files if is_idx_images(file)]
     if len(found) > 1:
         raise DataError(
             f"{root} has {len(found)} idx files of images: {', '.join(file.name for file in found)}; one pair is allowed",
             hint=f"give each pair its own folder: mkdir {root}/eval && mv {root}/t10k-* {root}/eval/",
         )
-    labels_path = _labels_path(found[0])
+    labels_path = labels_path_of(found[0])
     unlabelled = ignore_labels or (role == "calibration" and not labels_path.is_file())
     if not unlabelled and not labels_path.is_file():
         raise DataError(f"{found[0]} has no labels beside it: {labels_path.name} is missing", hint=_NO_LABELS)
-    images, all_labels = _read_pair(found[0], labels_path) if not unlabelled else (read_idx(found[0]), None)
+    images, all_labels = read_pair(found[0], labels_path) if not unlabelled else (read_idx(found[0]), None)
     if images.ndim != 3 or not images.size:
         raise DataError(f"{found[0]} holds {images.shape}; wanted N x H x W")
     names, count = _classes(model)
@@ -417,6 +372,7 @@ def _spread(count: int, limit: int | None) -> range | list[int]:
 def _sample_set(
     root: Path, kind: Literal["idx", "folder"], entries: list[str], hashes: list[str], labels: list[int] | None,
     rule: str | None, names: tuple[str, ...] | None, *, skipped: int = 0, pixels: np.ndarray | None = None,
+    short_sides: Sequence[int] = (),
 ) -> SampleSet:  # fmt: skip
     digest = hashlib.sha256("\n".join(hashes).encode())
     digest.update(f"\nlabels {labels}".encode())
@@ -424,4 +380,5 @@ def _sample_set(
         name="/".join(root.resolve().parts[-2:]), root=root, kind=kind, entries=tuple(entries),
         labels=None if labels is None else tuple(labels), label_rule=rule, class_names=names,
         content_hashes=tuple(hashes), hash=digest.hexdigest(), skipped=skipped, pixels=pixels,
+        short_sides=tuple(short_sides),
     )  # fmt: skip

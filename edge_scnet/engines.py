@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet import artifact, dataset, environment, images
+from edge_scnet import artifact, dataset, environment, images, sweep
 from edge_scnet.artifact import FLOAT_ONNX, RANGES, Artifact, Manifest
 from edge_scnet.backends import artifact_kinds, backend_of, get_backend, usable_backend
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.dataset import SampleSet
 from edge_scnet.errors import ArtifactError, DataError, MissingRuntimeError, TargetError
 from edge_scnet.events import Events, Silent
-from edge_scnet.judging import BuildResult, measure_and_judge, with_max_drop
+from edge_scnet.judging import BuildResult, measure_and_judge, save_run, with_max_drop
+from edge_scnet.metrics import top_k
 from edge_scnet.optional import require
+from edge_scnet.per_class import class_name
 from edge_scnet.profiling import EngineFile, measure
 from edge_scnet.quantize.calibrate import load_ranges
 from edge_scnet.report import RunReport
@@ -73,12 +75,20 @@ def profile(
     skip_bad: bool = False,
     ignore_labels: bool = False,
     cuda_graph: bool = False,
+    batches: Sequence[int] = (),
+    threads: Sequence[int] = (),
     events: Events | None = None,
 ) -> BuildResult:
     """Measures a build folder's engines, which renews its report.json, or one file of it beside its FP32 twin.
 
-    Without `evaluation` the images of the build are used. `cuda_graph`: plans enqueue an inference as one CUDA graph, as
-    trtexec does.
+    Args:
+        path: a build folder, or an engine or ONNX file in one.
+        evaluation: a folder of images; default: the build's.
+        seconds: timed seconds per engine.
+        cuda_graph: plans enqueue an inference as one CUDA graph, as trtexec does.
+        batches, threads: time the engines also at each of these batches and numbers of threads, all in turn.
+
+    Interrupted after engines were timed, the result is partial: its exit code is 130, and report.partial.json has it.
 
     Raises:
         ArtifactError: no manifest, or a file that is not what was built.
@@ -111,13 +121,21 @@ def profile(
     samples = None
     if where is not None:
         samples = dataset.open_samples(where, model=spec, role="evaluation", skip_bad=skip_bad, ignore_labels=ignore_labels)
-        for message in dataset.check_counts(samples, role="evaluation"):
+        for message in (
+            *dataset.check_counts(samples, role="evaluation"), *dataset.check_size(samples, spec, role="evaluation")
+        ):  # fmt: skip
             events.warn(message)
         if evaluation is not None:
             _check_not_calibrated(folder, manifest, samples)
+    if batches or threads:
+        cells = sweep.plan(engines, batches=batches, threads=threads, built=target.batch, spec=spec)
     report, code = measure_and_judge(
         folder, manifest, engines, samples, target=target, seconds=seconds, stage_seconds={}, events=events, save=chosen is None
     )
+    if report.complete and (batches or threads):
+        report = replace(report, sweep=sweep.run(cells, spec, seconds=seconds, events=events))
+        if chosen is None:
+            save_run(report, folder)
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
 
 
@@ -138,7 +156,7 @@ def time_again(folder: Path, report: RunReport, *, factor: float, events: Events
         return None
     timed = sum(sum(row.latency.samples_ns) for row in known.values() if row.latency) / 1e9 / len(known)
     events.stage("profile", f"{', '.join(engine.name for engine in found)} once more, for they look slower than the baseline's")
-    measured = measure(found, None, manifest.model, seconds=factor * timed, progress=events.progress)
+    measured = measure(found, None, manifest.model, seconds=factor * timed, progress=events.progress).engines
     events.done(f"{len(found)} engines", reused=False)
     renewed = {
         engine.name: replace(
@@ -172,11 +190,9 @@ def predict(path: Path | str, image_files: Sequence[Path | str], *, top: int = 5
                 raise ArtifactError(
                     f"{engine.path.name} is no classifier: its first output has {scores.ndim} dimensions, 2 are needed"
                 )
-            exponents = np.exp(scores[0].astype(np.float64) - scores[0].max())
-            shares = exponents / exponents.sum()
-            best = np.argsort(-shares, kind="stable")[:top].tolist()
-            names = [spec.classes[i] if i < len(spec.classes) else f"class {i}" for i in best]
-            predictions.append(Prediction(image=image, top=tuple(zip(names, shares[best].tolist(), strict=True))))
+            best, shares = (array[0].tolist() for array in top_k(scores[:1], top))
+            names = [class_name(spec.classes, i) for i in best]
+            predictions.append(Prediction(image=image, top=tuple(zip(names, shares, strict=True))))
     return predictions
 
 

@@ -14,6 +14,8 @@ Usage errors exit with 2, an interrupt with 130. A gate's verdict is a finding, 
 
 from __future__ import annotations
 
+INTERRUPTED_EXIT_CODE = 130
+
 
 class EdgeError(Exception):
     """An error with a cause the user can act on: what failed, what was found, what is allowed, and a hint.

@@ -13,16 +13,46 @@ Z_ONE_SIDED_95 = 1.6448536269514722
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Steadiness:
+    """What the order and the spread of run times tell of the machine."""
+
+    drift_percent: float | None  # change of the time from the first block to the last; None below 8 blocks
+    drift_p: float | None  # how probable so much order is where there is none, two-sided
+    modes_ms: tuple[float, ...]  # medians of the clusters that the times form; one where they form one
+    mode_percents: tuple[float, ...]  # the runs in each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyStats:
-    """Times of single runs, in the order taken, and their percentiles (linear between neighbours)."""
+    """Times of single runs, in the order taken, and their percentiles (linear between neighbours) with 95 % intervals.
+
+    An interval is None where the samples are too few for one: 6 for the median, 36 for p90, 368 for p99.
+    """
 
     samples_ns: tuple[int, ...]
     count: int
     p50_ms: float
     p90_ms: float
     p99_ms: float
-    p50_low_ms: float | None  # 95 % interval of the median; None below 6 samples, which cannot give one
+    p50_low_ms: float | None
     p50_high_ms: float | None
+    p90_low_ms: float | None = None
+    p90_high_ms: float | None = None
+    p99_low_ms: float | None = None
+    p99_high_ms: float | None = None
+    blocks: tuple[int, ...] = ()  # runs in each timed block, in order: other engines ran in between
+    steadiness: Steadiness | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndToEnd:
+    """From the file to the first classes, one batch after the other, synchronously: what a plain loop would see."""
+
+    images: int
+    p50_ms: float  # of a batch
+    p90_ms: float
+    stages_ms: dict[str, float]  # mean of a batch by stage: decode, preprocess, infer, top-k
+    images_per_second: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +67,9 @@ class MemoryStats:
     steady_bytes: int
     device_activation_bytes: int | None = None  # what a plan takes on the GPU for its activations
     ram_delta_bytes: int | None = None  # of the whole machine, from before a plan is loaded to after its first inference
+    growth_bytes_per_run: float | None = None  # while it was timed: the slope through the blocks' ends; None below 8 blocks
+    growth_bytes: int | None = None  # that, over all timed runs
+    growth_p: float | None = None  # how probable so much order is where nothing grows, two-sided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +103,44 @@ class AccuracyStats:
     drop_lower95_pp: float | None  # one-sided 95 % bounds of the drop, each on its own
     drop_upper95_pp: float | None
     mcnemar_p: float | None  # exact, two-sided
+    ece_percent: float | None = None  # expected calibration error of the confidence, in percentage points
+    reference_ece_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputStats:
+    """One output of an engine against its reference's, over all evaluation images."""
+
+    name: str
+    sqnr_db: float | None  # None: identical
+    cosine: float | None  # None: one of them is zero throughout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineLoad:
+    """What else the cores of the process did while engines were timed."""
+
+    seconds: float
+    cores: int
+    others_cores: float  # kept busy by other processes, on average
+    stolen_percent: float  # of the cores' time that a hypervisor gave to other machines
+    mhz_low: float | None  # of the cores' clocks, where the kernel tells; read before and after
+    mhz_high: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRow:
+    """One engine at one batch and number of threads, timed in turn with all others of the sweep."""
+
+    engine: str
+    batch: int
+    threads: int  # 0: the runtime's default
+    p50_ms: float  # of a batch
+    p90_ms: float
+    p99_ms: float
+    speedup: RatioStats | None  # the first engine's time over this one's, at the same batch and threads
+    throughput_per_second: float | None  # images
+    steady_bytes: int
 
 
 def paired_difference_score(lost: float, won: float, images: float, difference: float) -> float:

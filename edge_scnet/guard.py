@@ -14,10 +14,9 @@ from typing import NoReturn, ParamSpec
 import typer
 
 from edge_scnet import __version__
-from edge_scnet.errors import EdgeError, StorageError
+from edge_scnet.errors import INTERRUPTED_EXIT_CODE, EdgeError, StorageError
 
 P = ParamSpec("P")
-INTERRUPTED = 130
 
 
 def guarded(function: Callable[P, None]) -> Callable[P, None]:
@@ -57,7 +56,7 @@ def _leave_pipe() -> None:
 def _fail(error: BaseException) -> None:
     if _interrupted(error):
         typer.echo("\ninterrupted: finished stages are kept, the next run goes on from there", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED_EXIT_CODE) from None
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         error = StorageError(f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l")

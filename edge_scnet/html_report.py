@@ -7,17 +7,25 @@ ink is the page's own text colour, so that they follow its theme.
 from __future__ import annotations
 
 import io
+import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
+from edge_scnet import notes
+from edge_scnet.figures import SweepRow
+from edge_scnet.flips import Flip
 from edge_scnet.optional import require
+from edge_scnet.per_class import class_name, per_class
 from edge_scnet.report import EngineReport, RunReport
 
 # Okabe and Ito's colours, apart also for those who see fewer; readable on white and on dark grey.
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 _MADE_BY_RUNTIME = re.compile(r"[A-Z][A-Za-z]*_\d+")
+_DATA_URL = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
+_FLIP_CSS = {"lost": "fail", "won": "pass", "changed": "skipped"}
+_MOST_CLASSES = 20
 _VERDICTS = {"ship": "good", "accurate": "good", "do not ship": "bad", "not accurate": "bad"}
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1b1f; --paper: #ffffff; --soft: #5f6068; --line: #d9d9de; --good: #0a7d45;
@@ -36,6 +44,9 @@ th:first-child, td:first-child { text-align: left } td.text { white-space: norma
 .pass { color: var(--good) } .fail { color: var(--bad) } .inconclusive { color: var(--open) } .skipped { color: var(--soft) }
 svg { max-width: 100%; height: auto; color: var(--ink) } svg text { font-family: system-ui, sans-serif }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1rem }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .8rem }
+figure { margin: 0; font-size: .8rem; line-height: 1.35 } figure img { height: 5rem; image-rendering: pixelated;
+  display: block; margin-bottom: .2rem } ul { padding-left: 1.2rem }
 details { margin-top: .6rem } pre { overflow-x: auto; font-size: .8rem; white-space: pre-wrap }
 """
 
@@ -50,9 +61,14 @@ def render(report: RunReport) -> str:
         f"<h1>{escape(report.model)} for {escape(report.target)}</h1>",
         f'<p class="soft">{escape(report.created_utc)} · batch {report.batch} · {escape(_machine(report))}</p>',
         _verdict(report),
+        _notes(report),
         "<h2>Engines</h2>",
         _engines(report),
         _plots(report),
+        _sweep(report),
+        _flips(report),
+        _classes(report),
+        _outputs(report),
         _findings(report),
         _board(report),
         _details(report),
@@ -73,15 +89,100 @@ def _machine(report: RunReport) -> str:
 
 def _verdict(report: RunReport) -> str:
     kind = next((css for words, css in _VERDICTS.items() if report.verdict.startswith(words)), "")
-    partial = "" if report.complete else " (of an interrupted run)"
+    partial = "" if report.complete or report.verdict.startswith("interrupted") else " (of an interrupted run)"
     return f'<p class="verdict {kind}">{escape(report.verdict + partial)}</p>'
+
+
+def _notes(report: RunReport) -> str:
+    found = notes.doubts(report)
+    return f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in found)}</ul>" if found else ""
 
 
 def _engines(report: RunReport) -> str:
     from edge_scnet.report import summary_rows
 
     head, rows = summary_rows(report)
-    return _table(["", *head], [[title, *cells] for title, cells in rows])
+    lines = "".join(f'<p class="soft">{escape(line)}</p>' for line in notes.facts(report))
+    return _table(["", *head], [[title, *cells] for title, cells in rows]) + lines
+
+
+def _sweep(report: RunReport) -> str:
+    if not report.sweep:
+        return ""
+    table = _table(notes.SWEEP_HEAD, [notes.sweep_cells(row) for row in report.sweep])
+    plot = _figure("Throughput by batch", lambda axes: _by_batch(axes, report.sweep))
+    return f'<h2>Other batches and threads</h2>{table}<div class="plots">{plot}</div>'
+
+
+def _by_batch(axes: Any, rows: Iterable[SweepRow]) -> None:
+    """A line for each engine and number of threads."""
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        name = row.engine + (f", {row.threads} threads" if row.threads else "")
+        lines.setdefault(name, []).append((row.batch, row.throughput_per_second or 0.0))
+    for (name, points), color in zip(lines.items(), itertools.cycle(_COLORS), strict=False):
+        axes.plot(*zip(*sorted(points), strict=True), "o-", color=color, label=name)
+    axes.set_ylim(bottom=0)
+    axes.set(xlabel="batch", ylabel="images/s")
+    axes.legend(frameon=False, labelcolor="black")
+
+
+def _flips(report: RunReport) -> str:
+    """The images that INT8 takes for something else than FP32, as a gallery."""
+    found = report.flips
+    if found is None:
+        return ""
+    if not found.count:
+        return "<h2>Flipped images</h2><p>None: every first class is FP32's.</p>"
+    shown = "" if len(found.shown) == found.count else f", {len(found.shown)} shown: lost ones before others, the surest first"
+    cards = "".join(_card(flip, report.classes) for flip in found.shown)
+    return f'<h2>Flipped images</h2><p class="soft">{found.count:,}{shown}</p><div class="cards">{cards}</div>'
+
+
+def _card(flip: Flip, classes: Sequence[str]) -> str:
+    # only what flips.py writes: a page must not load what a report names
+    picture = flip.thumbnail if flip.thumbnail and _DATA_URL.fullmatch(flip.thumbnail) else None
+    css = _FLIP_CSS.get(flip.kind, "")
+    truth = "" if flip.truth is None else f"<br>is {escape(class_name(classes, flip.truth))}"
+    return (
+        "<figure>" + (f'<img src="{picture}" alt="">' if picture else "")
+        + f'<figcaption><b class="{css}">{escape(flip.kind)}</b> {escape(_image_name(flip.image))}{truth}'
+        f"<br>FP32 {escape(class_name(classes, flip.was))} {flip.was_percent:.0f} %"
+        f"<br>INT8 {escape(class_name(classes, flip.now))} {flip.now_percent:.0f} %</figcaption></figure>"
+    )  # fmt: skip
+
+
+def _image_name(entry: str) -> str:
+    """An idx file's images have numbers."""
+    return f"image {entry}" if entry.isdecimal() else entry
+
+
+def _classes(report: RunReport) -> str:
+    rows = per_class(report)
+    if not rows:
+        return ""
+    head = ["class", "images", "FP32, %", "INT8, %", "change, pp", "lost", "won"]
+    cells = [
+        [row.name, f"{row.images:,}", f"{row.reference_percent:.2f}", f"{row.percent:.2f}",
+         f"{row.percent - row.reference_percent:+.2f}", str(row.lost), str(row.won)]
+        for row in rows
+    ]  # fmt: skip
+    table = _table(head, cells[:_MOST_CLASSES])
+    more = _table(head, cells[_MOST_CLASSES:])
+    rest = (
+        f"<details><summary>The other {len(cells) - _MOST_CLASSES}</summary>{more}</details>" if cells[_MOST_CLASSES:] else ""
+    )
+    return f"<h2>By class, the greatest loss first</h2>{table}{rest}"
+
+
+def _outputs(report: RunReport) -> str:
+    """Where there are several outputs, or the only one is no classes: else the table of engines says it all."""
+    rows = [
+        [engine.name, output.name, "exact" if output.sqnr_db is None else f"{output.sqnr_db:.1f}",
+         "-" if output.cosine is None else f"{output.cosine:.6f}"]
+        for engine in report.engines[1:] for output in engine.outputs
+    ]  # fmt: skip
+    return "<h2>Outputs against FP32's</h2>" + _table(["engine", "output", "SQNR, dB", "cosine"], rows) if rows else ""
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -103,7 +204,8 @@ def _plots(report: RunReport) -> str:
     for row in report.engines:
         if row.layer_times and row.name != "default":
             plot = _figure(f"Time by block, {row.name}", lambda axes, row=row: _blocks(axes, row))  # type: ignore[misc]
-            drawn.append(plot.replace("</section>", f'<p class="soft">{escape(_layer_words(row))}</p></section>'))
+            words = f'<p class="soft">{escape(_layer_words(row))}</p>{_all_layers(row)}'
+            drawn.append(plot.replace("</section>", f"{words}</section>"))
     return f'<div class="plots">{"".join(drawn)}</div>' if drawn else ""
 
 
@@ -179,12 +281,23 @@ def _blocks(axes: Any, row: EngineReport) -> None:
     axes.set(xlabel="ms")
 
 
+def _all_layers(row: EngineReport) -> str:
+    cells = [
+        [", ".join(layer.modules) or layer.name, layer.kind, layer.precision, f"{layer.median_ms:.4f}"]
+        for layer in sorted(row.layer_times, key=lambda layer: -layer.median_ms)
+    ]
+    return f"<details><summary>All layers</summary>{_table(['modules', 'kind', 'precision', 'ms'], cells)}</details>"
+
+
 def _layer_words(row: EngineReport) -> str:
     """How the layers' times add up to the latency, and what is not INT8 or only converts."""
     total = sum(layer.median_ms for layer in row.layer_times)
     words = [f"{len(row.layer_times)} layers, {total:.3f} ms together, each timed by itself"]
     if row.latency is not None:
-        words.append(f"the latency is {row.latency.p50_ms:.3f} ms")
+        p50 = row.latency.p50_ms
+        words.append(
+            f"the latency is {p50:.3f} ms, so that counting costs {total - p50:+.3f} ms ({100 * (total / p50 - 1):+.0f} %)"
+        )
     kinds: dict[str, float] = {}
     for layer in row.layer_times:
         key = f"{layer.kind} {layer.precision}"
@@ -227,6 +340,8 @@ def _details(report: RunReport) -> str:
     facts = [(str(key), str(value)) for key, value in report.environment.items() if value is not None]
     facts += [(f"{stage}, s", f"{seconds:g}") for stage, seconds in report.stage_seconds.items()]
     facts += [(row.name, f"{row.file}, sha256 {row.sha256[:16]}") for row in report.engines]
+    if (load := report.load) is not None:
+        facts.append(("other load", f"{load.others_cores:.2f} of {load.cores} cores, {load.stolen_percent:.1f} % stolen"))
     if report.provenance is not None:
         made = report.provenance
         facts += [("checkpoint", ", ".join(made.weights)), ("calibration images", made.calibration_images or "-")]
@@ -245,4 +360,8 @@ def markdown(report: RunReport) -> str:
     lines = [f"### {escaped(report.model)} for {escaped(report.target)}", "", escaped(report.verdict), ""]
     lines += ["| | " + " | ".join(map(escaped, head)) + " |", "|---|" + "---:|" * len(head)]
     lines += [f"| {escaped(title)} | " + " | ".join(map(escaped, cells)) + " |" for title, cells in rows]
+    lines += ["", *(f"- {escaped(note)}" for note in notes.doubts(report))]
+    if report.sweep:
+        lines += ["", f"| {' | '.join(notes.SWEEP_HEAD)} |", "|" + "---|" * len(notes.SWEEP_HEAD)]
+        lines += [f"| {' | '.join(map(escaped, notes.sweep_cells(row)))} |" for row in report.sweep]
     return "\n".join([*lines, "", f"{escaped(_machine(report))}; {escaped(report.command)}"]) + "\n"

@@ -53,9 +53,14 @@ def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
         picture = Image.fromarray(image if spec.channels == 3 else image[:, :, 0])
         image = np.asarray(picture.resize(wanted, Image.Resampling.BILINEAR)).reshape(wanted[1], wanted[0], spec.channels)
     top, left = round((image.shape[0] - size) / 2), round((image.shape[1] - size) / 2)
-    x = image[top : top + size, left : left + size].astype(np.float32) / np.float32(255)
+    return normalise(image[top : top + size, left : left + size], spec)
+
+
+def normalise(pixels: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """uint8 [...] x H x W x C to float32 [...] x C x H x W: / 255, - mean, / std."""
+    x = pixels.astype(np.float32) / np.float32(255)
     x = (x - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
-    return np.ascontiguousarray(x.transpose(2, 0, 1))
+    return np.ascontiguousarray(np.moveaxis(x, -1, -3))
 
 
 def read_image(path: Path, spec: ModelSpec) -> np.ndarray:

@@ -14,22 +14,24 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_scnet import __version__, artifact, environment, gate
-from edge_scnet.artifact import QDQ_ONNX, REPORT, REPORT_PAGE, Manifest, record_from_json
+from edge_scnet import __version__, artifact, environment, flips, gate
+from edge_scnet.artifact import PARTIAL_REPORT, QDQ_ONNX, REPORT, REPORT_PAGE, Manifest, record_from_json
 from edge_scnet.backends import get_backend
 from edge_scnet.board_watch import watching
 from edge_scnet.dataset import SampleSet
-from edge_scnet.errors import BackendError, DataError
+from edge_scnet.errors import INTERRUPTED_EXIT_CODE, BackendError, DataError
 from edge_scnet.events import Events
-from edge_scnet.figures import AccuracyStats
+from edge_scnet.figures import AccuracyStats, OutputStats
+from edge_scnet.flips import Flips
 from edge_scnet.layers import explained, row_facts
-from edge_scnet.metrics import accuracy_stats, output_stats
+from edge_scnet.metrics import accuracy_stats, output_rows, output_stats
 from edge_scnet.optional import installed
 from edge_scnet.packing import pack_classes
 from edge_scnet.profiling import EngineFile, Measurement, Outputs, measure
 from edge_scnet.provenance import Provenance, Quantization
 from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport, save_report, verdict
 from edge_scnet.target import TargetSpec
+from edge_scnet.zoo import ModelSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,18 +59,45 @@ def measure_and_judge(
     labels = f", {samples.label_rule or 'no labels'}" if samples else ""
     events.stage("profile", f"{names} on {len(samples):,} images{labels}" if samples else f"{names}, no evaluation images")
     with watching() as watch:
-        measured = measure(engines, samples, spec, seconds=seconds, progress=events.progress, timed=watch.timed)
-    rows = [_row(engine, m, measured[0], samples) for engine, m in zip(engines, measured, strict=True)]
-    findings = judge(rows, target)
+        measured = measure(
+            engines, samples, spec, seconds=seconds, progress=events.progress, timed=watch.timed, keep_partial=True
+        )
+    first = measured.engines[0]
+    rows = [_row(engine, m, first, samples) for engine, m in zip(engines, measured.engines, strict=True)]
+    findings = judge(rows, target) if measured.complete else []
     seconds_by_stage = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
     report, code = new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds_by_stage)
-    report = replace(report, board=watch.state())
+    report = replace(report, board=watch.state(), load=measured.load, seconds=seconds)
     if any(engine.options.cuda_graph for engine in engines):
         report = replace(report, environment={**report.environment, "timing": "host to host, one CUDA graph an inference"})
+    if not measured.complete:
+        report = replace(report, complete=False, verdict="interrupted: these are the figures up to then, and no verdict")
+        if save:
+            save_partial(report, folder)
+        return report, INTERRUPTED_EXIT_CODE
+    int8 = next((m for row, m in zip(rows, measured.engines, strict=True) if row.name.startswith("int8")), None)
+    if int8 is not None:
+        report = replace(report, flips=flips_of(int8.outputs, first.outputs, samples, spec))
     if save:
         save_run(report, folder)
     events.done(f"{len(rows)} engines", reused=False)
     return report, code
+
+
+def flips_of(outputs: Outputs | None, reference: Outputs | None, samples: SampleSet | None, spec: ModelSpec) -> Flips | None:
+    """The images that an engine takes for something else than the reference; None where outputs are no classes."""
+    if samples is None or outputs is None or reference is None or outputs.logits is None or reference.logits is None:
+        return None
+    return flips.find(outputs.logits, reference.logits, samples, spec)
+
+
+def save_partial(report: RunReport, folder: Path) -> None:
+    """Writes report.partial.json: what an earlier, whole run measured stays as it is.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    save_report(report, folder / PARTIAL_REPORT)
 
 
 def save_run(report: RunReport, folder: Path) -> None:
@@ -78,6 +107,7 @@ def save_run(report: RunReport, folder: Path) -> None:
         StorageError: the folder cannot be written.
     """
     save_report(report, folder / REPORT)
+    (folder / PARTIAL_REPORT).unlink(missing_ok=True)  # superseded
     page = folder / REPORT_PAGE
     if installed("matplotlib"):
         from edge_scnet.html_report import render
@@ -100,7 +130,7 @@ def new_report(
         findings=tuple(findings), verdict=verdict(findings), stage_seconds=stage_seconds,
         environment={**environment.collect().to_dict(), "edge_scnet": __version__}, gates=target.gates,
         quantization=record_from_json(Quantization | None, facts.get("quantization")),
-        provenance=record_from_json(Provenance | None, facts.get("provenance")),
+        provenance=record_from_json(Provenance | None, facts.get("provenance")), classes=manifest.model.classes,
     )  # fmt: skip
     return report, gate.exit_code(findings)
 
@@ -165,10 +195,19 @@ def _row(engine: EngineFile, measured: Measurement, reference: Measurement, samp
     facts = row_facts(measured.layers, get_backend(engine.runtime), int8=int8, times_ms=measured.layer_times_ms)
     return EngineReport(
         name=engine.name, runtime=engine.runtime, file=engine.path.name, sha256=engine.sha256, size_bytes=engine.size_bytes,
-        precision_hint=engine.options.precision, load_seconds=measured.load_seconds, warm_up_seconds=measured.warm_up_seconds,
+        precision_hint=engine.options.precision, load_seconds=measured.load_seconds, warm_up_seconds=measured.warm_up.seconds,
+        warm_up_runs=measured.warm_up.runs, warm_up_stable=measured.warm_up.stable, settings=measured.settings,
         latency=measured.latency, speedup=measured.ratio, throughput_per_second=measured.throughput_per_second,
-        memory=measured.memory, accuracy=accuracy, first_classes=packed_first_classes(measured.outputs, samples), **facts,
+        end_to_end=measured.end_to_end, memory=measured.memory, accuracy=accuracy,
+        first_classes=packed_first_classes(measured.outputs, samples), outputs=rows_of_outputs(measured.outputs), **facts,
     )  # fmt: skip
+
+
+def rows_of_outputs(outputs: Outputs | None) -> tuple[OutputStats, ...]:
+    """What each output is worth against the reference's; nothing where they are not finite."""
+    if outputs is None or not outputs.finite:
+        return ()
+    return output_rows(outputs.names, outputs.signal_power, outputs.own_power, outputs.noise_power)
 
 
 def stats_of(name: str, file: str, outputs: Outputs, reference: Outputs, samples: SampleSet) -> AccuracyStats:

@@ -17,25 +17,38 @@ from edge_scnet.figures import (
     Z_TWO_SIDED_95,
     AccuracyStats,
     LatencyStats,
+    OutputStats,
     RatioStats,
     paired_difference_interval,
 )
+from edge_scnet.steadiness import steadiness
+
+_ECE_BINS = 15
 
 
-def latency_stats(samples_ns: Sequence[int]) -> LatencyStats:
-    """Percentiles of run times, and the interval of the median.
+def latency_stats(blocks_ns: Sequence[Sequence[int]]) -> LatencyStats:
+    """Percentiles of run times with their intervals, and how steady they were.
+
+    The intervals are order statistics of runs taken as independent: of a machine that drifts they are too narrow, which is why
+    engines are compared by the ratios of blocks (`paired_ratio`) and the drift is said beside them.
+
+    Args:
+        blocks_ns: run times in ns, by timed block, in the order taken.
 
     Raises:
         ValueError: no samples, or a time that is not positive.
     """
-    times = np.asarray(samples_ns, dtype=np.int64)
+    times = np.asarray([ns for block in blocks_ns for ns in block], dtype=np.int64)
     if times.size == 0 or times.min() <= 0:
         raise ValueError(f"run times must be positive, got {'none' if times.size == 0 else f'{times.min()} ns'}")
-    p50, p90, p99 = np.percentile(times / 1e6, [50, 90, 99]).tolist()
-    low, high = _median_interval((times / 1e6).tolist())
+    ms = times / 1e6
+    p50, p90, p99 = np.percentile(ms, [50, 90, 99]).tolist()
+    (low50, high50), (low90, high90), (low99, high99) = (_quantile_interval(ms, q) for q in (0.5, 0.9, 0.99))
     return LatencyStats(
-        samples_ns=tuple(times.tolist()), count=times.size, p50_ms=p50, p90_ms=p90, p99_ms=p99, p50_low_ms=low, p50_high_ms=high
-    )
+        samples_ns=tuple(times.tolist()), count=times.size, p50_ms=p50, p90_ms=p90, p99_ms=p99, p50_low_ms=low50,
+        p50_high_ms=high50, p90_low_ms=low90, p90_high_ms=high90, p99_low_ms=low99, p99_high_ms=high99,
+        blocks=tuple(len(block) for block in blocks_ns), steadiness=steadiness(blocks_ns),
+    )  # fmt: skip
 
 
 def paired_ratio(blocks_a: Sequence[Sequence[int]], blocks_b: Sequence[Sequence[int]]) -> RatioStats:
@@ -52,7 +65,7 @@ def paired_ratio(blocks_a: Sequence[Sequence[int]], blocks_b: Sequence[Sequence[
     if any(len(block) == 0 or min(block) <= 0 for block in (*blocks_a, *blocks_b)):
         raise ValueError("a block is empty or holds a time that is not positive")
     ratios = [float(np.median(a) / np.median(b)) for a, b in zip(blocks_a, blocks_b, strict=True)]
-    (low, high), (low99, high99) = _median_interval(ratios), _median_interval(ratios, outside=0.01)
+    (low, high), (low99, high99) = _quantile_interval(ratios, 0.5), _quantile_interval(ratios, 0.5, outside=0.01)
     return RatioStats(
         ratio=float(np.median(ratios)), low=low, high=high, rounds=len(ratios), low99=low99, high99=high99
     )  # fmt: skip
@@ -134,6 +147,8 @@ def accuracy_stats(
         drop_lower95_pp=100.0 * lower95,
         drop_upper95_pp=100.0 * upper95,
         mcnemar_p=mcnemar_p(lost, won),
+        ece_percent=expected_calibration_error(mine, truth),
+        reference_ece_percent=expected_calibration_error(reference, truth),
     )
 
 
@@ -155,6 +170,58 @@ def output_stats(images: int, *, signal_power: Sequence[float], noise_power: Seq
     )  # fmt: skip
 
 
+def output_rows(
+    names: Sequence[str], signal_power: Sequence[float], own_power: Sequence[float], noise_power: Sequence[float]
+) -> tuple[OutputStats, ...]:
+    """SQNR and cosine similarity of each output against the reference's, over all elements of all images.
+
+    Args:
+        signal_power, own_power, noise_power: per output, the sum of squares of the reference's r, of this engine's a, of
+            a - r.
+
+    The cosine comes from the same sums: a.r = (|a|^2 + |r|^2 - |a - r|^2) / 2.
+    """
+    rows = []
+    for name, signal, own, noise in zip(names, signal_power, own_power, noise_power, strict=True):
+        scale = math.sqrt(signal * own)
+        rows.append(
+            OutputStats(
+                name=name, sqnr_db=10.0 * math.log10(signal / noise) if noise > 0 and signal > 0 else None,
+                cosine=min(1.0, (own + signal - noise) / (2.0 * scale)) if scale > 0 else None,
+            )
+        )  # fmt: skip
+    return tuple(rows)
+
+
+def probabilities(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """[images, classes] scores as probabilities: softmax of logits; rows that are probabilities already stay as they are."""
+    values = np.asarray(scores, dtype=np.float64)
+    if values.size and values.min() >= 0 and np.allclose(values.sum(axis=1), 1.0, atol=1e-3):
+        return values
+    exponents = np.exp(values - values.max(axis=1, keepdims=True))
+    shares: npt.NDArray[np.float64] = exponents / exponents.sum(axis=1, keepdims=True)
+    return shares
+
+
+def top_k(scores: npt.ArrayLike, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The `count` most probable classes of each image and their probabilities, best first; of equal ones the lower index."""
+    shares = probabilities(scores)
+    best = np.argsort(-shares, axis=1, kind="stable")[:, :count]
+    return best, np.take_along_axis(shares, best, axis=1)
+
+
+def expected_calibration_error(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """How far confidence is from being right, in percentage points: sum over 15 equal bins of share x |accuracy - confidence|.
+
+    C. Guo, G. Pleiss, Y. Sun, K. Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
+    """
+    shares, truth = probabilities(scores), np.asarray(labels)
+    confidence, right = shares.max(axis=1), shares.argmax(axis=1) == truth
+    bins = np.minimum((confidence * _ECE_BINS).astype(int), _ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=_ECE_BINS)
+    return float(100.0 * np.abs(gaps).sum() / len(truth))
+
+
 def mcnemar_p(lost: int, won: int) -> float:
     """McNemar's test, exact and two-sided: is a split this uneven likely when lost and won are equally probable?
 
@@ -162,7 +229,7 @@ def mcnemar_p(lost: int, won: int) -> float:
     """
     if lost < 0 or won < 0:
         raise ValueError(f"counts must not be negative, got {lost} and {won}")
-    return min(1.0, 2.0 * float(_half_binomial_cdf(lost + won, min(lost, won))[-1]))
+    return min(1.0, 2.0 * float(_binomial_cdf(lost + won, min(lost, won))[-1]))
 
 
 def _rank(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -173,23 +240,28 @@ def _rank(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> npt.
     return ahead
 
 
-def _median_interval(values: list[float], *, outside: float = 0.05) -> tuple[float, float] | tuple[None, None]:
-    """Interval of the median from order statistics, 95 % by default: no distribution is assumed.
+def _quantile_interval(
+    values: npt.ArrayLike, share: float, *, outside: float = 0.05
+) -> tuple[float, float] | tuple[None, None]:
+    """Interval of a quantile from order statistics, 95 % by default: no distribution is assumed.
 
-    The k-th smallest and k-th largest values, k the largest with P(X < k) <= outside / 2 for X binomial(n, 1/2). With fewer
-    than 6 values (8 for 99 %) even the extremes cover the median less often than that, so there is none.
+    Between the k-th and the l-th smallest, k the largest with P(X < k) <= outside / 2, l the smallest with P(X < l) >= 1 -
+    outside / 2, for X binomial(n, share). None where even the extremes cover it less often: a
+    median takes 6 values (8 for 99 %).
     """
-    below = _half_binomial_cdf(len(values), len(values) // 2)
-    k = int(np.searchsorted(below, outside / 2, side="right"))  # P(X <= k - 1) <= outside / 2
-    if k == 0:
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    below = _binomial_cdf(len(ordered), len(ordered), share)
+    low = int(np.searchsorted(below, outside / 2, side="right"))  # P(X <= low - 1) <= outside / 2
+    high = int(np.searchsorted(below, 1 - outside / 2 - 1e-12)) + 1  # P(X <= high - 1) >= 1 - outside / 2
+    if low < 1 or high > len(ordered):
         return None, None
-    ordered = sorted(values)
-    return ordered[k - 1], ordered[-k]
+    return float(ordered[low - 1]), float(ordered[high - 1])
 
 
-def _half_binomial_cdf(trials: int, upto: int) -> npt.NDArray[np.float64]:
-    """P(X <= k) for k = 0 ... upto, X binomial(trials, 1/2); in logarithms, so that many trials do not underflow."""
+def _binomial_cdf(trials: int, upto: int, share: float = 0.5) -> npt.NDArray[np.float64]:
+    """P(X <= k) for k = 0 ... upto, X binomial(trials, share); in logarithms, so that many trials do not underflow."""
     k = np.arange(1, upto + 1, dtype=np.float64)
-    logs = np.concatenate(([0.0], np.cumsum(np.log((trials - k + 1.0) / k)))) - trials * math.log(2.0)
+    odds = math.log(share / (1.0 - share))
+    logs = np.concatenate(([0.0], np.cumsum(np.log((trials - k + 1.0) / k) + odds))) + trials * math.log1p(-share)
     cdf: npt.NDArray[np.float64] = np.cumsum(np.exp(logs))
     return cdf

@@ -16,6 +16,13 @@ def _batch(text: str) -> int | Literal["dynamic"]:
     raise typer.BadParameter(f"{text!r} is neither a whole number from 1 nor 'dynamic'")
 
 
+def _counts(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(f"{text!r} is no list of whole numbers from 1, like 1,2,4,8")
+    return tuple(map(int, parts))
+
+
 def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
@@ -50,6 +57,12 @@ Eval = Annotated[Path | None, typer.Option("--eval", metavar="DIR", readable=Fal
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Parent of the build folders. Default: build.")]
 Batch = Annotated[
     Any, typer.Option("--batch", parser=_batch, metavar="N", help="Batch of the engine, or 'dynamic' (export only).")
+]
+Batches = Annotated[
+    Any, typer.Option("--batch", parser=_counts, metavar="N,N,...", help="Time the engines at these batches too, all in turn.")
+]
+Threads = Annotated[
+    Any, typer.Option("--threads", parser=_counts, metavar="N,N,...", help="The same with these numbers of threads.")
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and count them.")]
 IgnoreLabels = Annotated[bool, typer.Option("--ignore-labels", help="Evaluate without labels: agreement and SQNR only.")]

@@ -248,11 +248,13 @@ def _sample_sets(
             calib, model=spec, role="calibration", skip_bad=request.skip_bad, limit=target.quant.samples
         )
         warnings += dataset.check_counts(calibration, role="calibration")
+        warnings += dataset.check_size(calibration, spec, role="calibration")
     if where is not None and request.until == "profile":
         evaluation = dataset.open_samples(
             where, model=spec, role="evaluation", skip_bad=request.skip_bad, ignore_labels=request.ignore_labels
         )
         warnings += dataset.check_counts(evaluation, role="evaluation")
+        warnings += dataset.check_size(evaluation, spec, role="evaluation")
     if calibration is not None and evaluation is not None:
         dataset.check_overlap(calibration, evaluation)
     for message in warnings:

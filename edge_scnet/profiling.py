@@ -8,11 +8,13 @@ ones) cancels in ratios. Nothing else runs while a block is timed.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -23,10 +25,14 @@ import numpy as np
 
 from edge_scnet import errors
 from edge_scnet.backends.base import ExecutedLayer, OpenOptions
-from edge_scnet.dataset import SampleSet, batches
+from edge_scnet.child import WarmUp
+from edge_scnet.dataset import SampleSet, batches, subset
 from edge_scnet.errors import BackendError
-from edge_scnet.figures import LatencyStats, MemoryStats, RatioStats
+from edge_scnet.events import Progress
+from edge_scnet.figures import EndToEnd, LatencyStats, MachineLoad, MemoryStats, RatioStats
+from edge_scnet.machine_load import LoadWatch
 from edge_scnet.metrics import latency_stats, paired_ratio
+from edge_scnet.steadiness import memory_growth
 from edge_scnet.zoo import ModelSpec
 
 MIN_RUNS = 100
@@ -36,6 +42,12 @@ _ROUNDS = 12
 _WINDOWS = 3  # throughput
 _TIMED_IMAGES = 16
 _CHUNK_BYTES = 32 << 20
+_END_TO_END_IMAGES = 64
+# what a child was asked for, in a user's words
+_STAGES = {
+    "timed_block": "latency", "warm_up": "warm-up", "evaluate": "accuracy", "end_to_end": "end to end",
+    "open_throughput": "throughput", "layers": "load", "settings": "load", "layer_times": "time by layer",
+}  # fmt: skip
 # not -m: that puts the working directory first on sys.path, where a user's random.py would break the child and not the parent
 _CHILD = "import sys; sys.path[:] = {path!a}; import edge_scnet.child; edge_scnet.child.main({fd})"
 
@@ -60,21 +72,35 @@ class Outputs:
     signal_power: tuple[float, ...]  # by output: sum of squares of the first engine's
     noise_power: tuple[float, ...]  # by output: sum of squares of the difference from it
     finite: bool
+    own_power: tuple[float, ...] = ()  # by output: sum of squares of this engine's
+    names: tuple[str, ...] = ()  # of the outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What one child measured."""
+    """What one child measured. Of an interrupted run what came before: then throughput and what follows it may be missing."""
 
     load_seconds: float
-    warm_up_seconds: float
+    warm_up: WarmUp
+    blocks: tuple[tuple[int, ...], ...]  # run times in ns
     latency: LatencyStats
     ratio: RatioStats | None  # of the first engine's time over this one's: above 1 is faster than it
-    throughput_per_second: float
     memory: MemoryStats
     layers: tuple[ExecutedLayer, ...]
+    settings: dict[str, str]  # how the runtime runs it: threads, streams, hints
     layer_times_ms: dict[str, float]  # median by layer name; empty where the runtime does not tell
+    end_to_end: EndToEnd | None  # None without images
+    throughput_per_second: float | None
     outputs: Outputs | None  # over the evaluation set; None without one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """All engines' figures, in the order given."""
+
+    engines: tuple[Measurement, ...]
+    load: MachineLoad | None  # what else the machine did while they were timed
+    complete: bool  # False: interrupted
 
 
 class _Child:
@@ -82,6 +108,7 @@ class _Child:
 
     def __init__(self, engine: EngineFile) -> None:
         self.engine = engine
+        self._doing = "start"
         parent, child = socket.socketpair()
         # its own session: Ctrl-C reaches the parent alone, which then ends the children in order
         self._process = subprocess.Popen(
@@ -92,6 +119,7 @@ class _Child:
         self._connection = Connection(parent.detach())
 
     def start(self, method: str, *args: Any) -> None:
+        self._doing = method
         try:
             self._connection.send((method, args))
         except OSError as error:
@@ -112,6 +140,13 @@ class _Child:
         self.start(method, *args)
         return self.result()
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        self._process.kill()
+
     def hang_up(self) -> None:
         with contextlib.suppress(OSError):
             self._connection.close()
@@ -128,7 +163,27 @@ class _Child:
         code = self._process.wait(timeout=10)
         cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         hint = "the machine may be out of memory: free -h" if code == -signal.SIGKILL else None
-        return BackendError(f"{self.engine.name}: the process measuring {self.engine.path.name} ended with {cause}", hint=hint)
+        stage = _STAGES.get(self._doing, self._doing)
+        what = f"{self.engine.name}: the process measuring {self.engine.path.name}"
+        return BackendError(f"{what} ended with {cause} in stage '{stage}'", hint=hint)
+
+
+class _Figures:
+    """What is known so far of all children: what an interrupted run keeps."""
+
+    def __init__(self, count: int) -> None:
+        self.blocks: list[list[list[int]]] = [[] for _ in range(count)]
+        self.resident: list[list[int]] = [[] for _ in range(count)]  # bytes after each block
+        self.layer_times: list[dict[str, float]] = [{} for _ in range(count)]
+        self.end_to_end: list[EndToEnd | None] = [None] * count
+        self.rates: list[float | None] = [None] * count
+        self.outputs: list[Outputs | None] = [None] * count
+        self.load: MachineLoad | None = None
+
+    @property
+    def rounds(self) -> int:
+        """That every child has ended."""
+        return min(map(len, self.resident))
 
 
 def measure(
@@ -137,20 +192,23 @@ def measure(
     spec: ModelSpec,
     *,
     seconds: float = 3.0,
-    progress: Callable[[str, float], None] = lambda what, share: None,
+    progress: Progress = lambda what, share, count=0, unit="": None,
     timed: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
-) -> list[Measurement]:
+    keep_partial: bool = False,
+) -> Measured:
     """Measures engines together; ratios are relative to the first.
 
     Args:
-        samples: the evaluation set, or None: then timed on random images, and no logits.
-        seconds: timed seconds per engine for latency, and again for throughput.
+        samples: the evaluation set, or None: then timed on random images, no logits and nothing end to end.
+        seconds: timed seconds per engine for latency, and again for throughput; a tenth of them end to end.
         progress: called with what is being done and the share of it that is done, 0 to 1.
         timed: entered when all are warm and left when all are timed.
+        keep_partial: where it is interrupted after a round of timed blocks, return what there is instead of raising.
 
     Raises:
         BackendError: an engine cannot be loaded, fails, or its process died.
         DataError: an evaluation image cannot be read.
+        KeyboardInterrupt: interrupted, and nothing to keep.
     """
     with contextlib.ExitStack() as stack:
         children: list[_Child] = []
@@ -165,27 +223,48 @@ def measure(
             loads.append(child.call("load", child.engine.runtime, child.engine.path, child.engine.options, images))
             progress("load", (i + 1) / len(children))
         warm = [child.call("warm_up") for child in children]
-        with timed():
-            blocks = _alternate(children, seconds, progress)
-            memory = [child.call("memory") for child in children]
-            layers = [child.call("layers") for child in children]
-            layer_times = [child.call("layer_times") for child in children]
-            rates = _throughput(children, seconds, progress)
-        outputs = _evaluate(children, samples, spec, progress) if samples is not None else [None] * len(children)
-    return [
-        Measurement(
-            load_seconds=loads[i]["seconds"],
-            warm_up_seconds=warm[i],
-            latency=latency_stats([ns for block in blocks[i] for ns in block]),
-            ratio=paired_ratio(blocks[0], blocks[i]) if i else None,
-            throughput_per_second=rates[i],
-            memory=MemoryStats(**loads[i]["memory"], steady_bytes=memory[i]),
-            layers=layers[i],
-            layer_times_ms=layer_times[i],
-            outputs=outputs[i],
-        )
-        for i in range(len(children))
-    ]
+        layers = [child.call("layers") for child in children]
+        settings = [child.call("settings") for child in children]
+        figures, complete = _Figures(len(children)), True
+        try:
+            watch = LoadWatch([child.process_id for child in children])
+            with timed():
+                _alternate(children, seconds, progress, figures)
+                figures.load = watch.load()
+                figures.layer_times = [child.call("layer_times") for child in children]
+                if samples is not None:
+                    few = subset(samples, _END_TO_END_IMAGES)
+                    figures.end_to_end = [child.call("end_to_end", few, spec, seconds / 10) for child in children]
+                figures.rates = _throughput(children, seconds, progress)
+            if samples is not None:
+                figures.outputs = _evaluate(children, samples, spec, progress)
+        except KeyboardInterrupt:
+            if not keep_partial or not figures.rounds:
+                raise
+            complete = False
+            figures.load = figures.load or watch.load()
+            for child in children:  # in the middle of a call, and nobody waits for its answer
+                child.kill()
+    rows = [_measurement(figures, i, loads[i], warm[i], layers[i], settings[i]) for i in range(len(children))]
+    return Measured(engines=tuple(rows), load=figures.load, complete=complete)
+
+
+def _measurement(
+    figures: _Figures, i: int, load: dict[str, Any], warm_up: WarmUp, layers: tuple[ExecutedLayer, ...],
+    settings: dict[str, str],
+) -> Measurement:  # fmt: skip
+    blocks, first = (figures.blocks[k][: figures.rounds] for k in (i, 0))
+    resident = figures.resident[i][: figures.rounds]
+    per_run, growth, p = memory_growth(list(itertools.accumulate(map(len, blocks))), resident)
+    return Measurement(
+        load_seconds=load["seconds"], warm_up=warm_up, blocks=tuple(map(tuple, blocks)), latency=latency_stats(blocks),
+        ratio=paired_ratio(first, blocks) if i else None,
+        memory=MemoryStats(
+            **load["memory"], steady_bytes=resident[-1], growth_bytes_per_run=per_run, growth_bytes=growth, growth_p=p
+        ),
+        layers=layers, settings=settings, layer_times_ms=figures.layer_times[i], end_to_end=figures.end_to_end[i],
+        throughput_per_second=figures.rates[i], outputs=figures.outputs[i],
+    )  # fmt: skip
 
 
 def _hang_up(children: Sequence[_Child]) -> None:
@@ -200,15 +279,15 @@ def _timed_images(samples: SampleSet | None, spec: ModelSpec) -> np.ndarray:
     return next(batches(samples, spec, batch=_TIMED_IMAGES))
 
 
-def _alternate(children: Sequence[_Child], seconds: float, progress: Callable[[str, float], None]) -> list[list[list[int]]]:
+def _alternate(children: Sequence[_Child], seconds: float, progress: Progress, figures: _Figures) -> None:
     """Blocks of run times by child and round, the children in another order each round."""
-    blocks: list[list[list[int]]] = [[] for _ in children]
     rounds = max(_ROUNDS, round(seconds / _BLOCK_S))
     for number in range(rounds):
         for i in _order(len(children), number):
-            blocks[i].append(children[i].call("block", seconds / rounds, -(-MIN_RUNS // rounds)))
-        progress("latency", (number + 1) / rounds)
-    return blocks
+            times, resident = children[i].call("timed_block", seconds / rounds, -(-MIN_RUNS // rounds))
+            figures.blocks[i].append(times)
+            figures.resident[i].append(resident)
+        progress("latency", (number + 1) / rounds, sum(map(len, figures.blocks[0])), "runs each")
 
 
 def _order(count: int, number: int) -> list[int]:
@@ -221,7 +300,7 @@ def _order(count: int, number: int) -> list[int]:
     return order[::-1] if number % 2 else order
 
 
-def _throughput(children: Sequence[_Child], seconds: float, progress: Callable[[str, float], None]) -> list[float]:
+def _throughput(children: Sequence[_Child], seconds: float, progress: Progress) -> list[float | None]:
     """Images per second by child: the median of a few windows, alternated as the blocks are."""
     for child in children:
         child.call("open_throughput", min(seconds, _THROUGHPUT_WARM_UP_S))
@@ -233,39 +312,46 @@ def _throughput(children: Sequence[_Child], seconds: float, progress: Callable[[
     return [float(np.median(windows)) for windows in rates]
 
 
-def _evaluate(
-    children: Sequence[_Child], samples: SampleSet, spec: ModelSpec, progress: Callable[[str, float], None]
-) -> list[Outputs | None]:
-    """The outputs of every engine for every image: decoded once here, in chunks, and given to all children."""
+def _evaluate(children: Sequence[_Child], samples: SampleSet, spec: ModelSpec, progress: Progress) -> list[Outputs | None]:
+    """The outputs of every engine for every image: decoded once here, in chunks, and given to all children.
+
+    The next chunk is decoded and preprocessed while the children work on this one, so that they do not wait for it.
+    """
     image_bytes = spec.channels * spec.input_size**2 * 4
     chunk = max(1, min(1000, _CHUNK_BYTES // image_bytes))
     logits: list[list[np.ndarray]] = [[] for _ in children]
     # by chunk and output
     signal: list[list[float]] = []
+    own: list[list[list[float]]] = [[] for _ in children]
     noise: list[list[list[float]]] = [[] for _ in children]
     finite = [True] * len(children)
     done = 0
-    for images in batches(samples, spec, batch=chunk):
-        for child in children:
-            child.start("evaluate", images)
-        results: list[list[np.ndarray]] = [child.result() for child in children]
-        signal.append(_powers(results[0]))
-        for i, arrays in enumerate(results):
-            finite[i] &= all(bool(np.isfinite(array).all()) for array in arrays)
-            noise[i].append(_powers([a - b for a, b in zip(arrays, results[0], strict=True)]) if i else [0.0] * len(arrays))
-            if arrays[0].ndim == 2:
-                logits[i].append(arrays[0])
-        done += len(images)
-        progress("accuracy", done / len(samples))
+    names = [child.call("output_names") for child in children]
+    with ThreadPoolExecutor(1) as ahead:
+        prepared = batches(samples, spec, batch=chunk)
+        images = next(prepared, None)
+        while images is not None:
+            for child in children:
+                child.start("evaluate", images)
+            following = ahead.submit(next, prepared, None)
+            results: list[list[np.ndarray]] = [child.result() for child in children]
+            signal.append(_powers(results[0]))
+            for i, arrays in enumerate(results):
+                finite[i] &= all(bool(np.isfinite(array).all()) for array in arrays)
+                own[i].append(_powers(arrays) if i else signal[-1])
+                noise[i].append(_powers([a - b for a, b in zip(arrays, results[0], strict=True)]) if i else [0.0] * len(arrays))
+                if arrays[0].ndim == 2:
+                    logits[i].append(arrays[0])
+            done += len(images)
+            progress("accuracy", done / len(samples), done, "images")
+            images = following.result()
     return [
         Outputs(
-            logits=np.concatenate(logits[i]) if logits[i] else None,
-            signal_power=_sums(signal),
-            noise_power=_sums(noise[i]),
-            finite=finite[i],
+            logits=np.concatenate(logits[i]) if logits[i] else None, signal_power=_sums(signal), own_power=_sums(own[i]),
+            noise_power=_sums(noise[i]), finite=finite[i], names=names[i],
         )
         for i in range(len(children))
-    ]
+    ]  # fmt: skip
 
 
 def _powers(arrays: Sequence[np.ndarray]) -> list[float]:

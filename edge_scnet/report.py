@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.artifact import record_from_json, write_text
 from edge_scnet.board import BoardState
 from edge_scnet.errors import ArtifactError, TargetError
-from edge_scnet.figures import AccuracyStats, LatencyStats, MemoryStats, RatioStats
+from edge_scnet.figures import (
+    AccuracyStats,
+    EndToEnd,
+    LatencyStats,
+    MachineLoad,
+    MemoryStats,
+    OutputStats,
+    RatioStats,
+    SweepRow,
+)
+from edge_scnet.flips import Flips
 from edge_scnet.gate import Finding
 from edge_scnet.layers import LayerTime
 from edge_scnet.plausible import check_values, read_json
@@ -23,7 +33,10 @@ if TYPE_CHECKING:
 
     from edge_scnet.search import SearchResult
 
-SCHEMA = 1
+SCHEMA = 2
+# What a schema adds has defaults, so that older files are read. 2: steadiness, intervals of p90 and p99, blocks, settings,
+# end to end, growth of memory, calibration error, outputs, the machine's load, sweep, flipped images, class names.
+_READS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,11 @@ class EngineReport:
     copies: tuple[str, ...] = ()  # of an INT8 plan: modules before which data is only converted
     float_convolutions: tuple[str, ...] = ()  # of an INT8 engine: modules that are not
     layer_times: tuple[LayerTime, ...] = ()
+    warm_up_runs: int | None = None
+    warm_up_stable: bool | None = None  # False: its time still changed when the limit of warming up was reached
+    settings: dict[str, str] = field(default_factory=dict)  # how the runtime ran it: threads, streams, hints
+    end_to_end: EndToEnd | None = None
+    outputs: tuple[OutputStats, ...] = ()  # against the reference's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +103,11 @@ class RunReport:
     provenance: Provenance | None = None
     complete: bool = True  # False: interrupted, some figures are of a part of the run
     board: BoardState | None = None  # of a Jetson, while its engines were timed
+    seconds: float | None = None  # timed seconds that were asked for, of each engine
+    load: MachineLoad | None = None  # what else the machine did then
+    sweep: tuple[SweepRow, ...] = ()  # other batches and numbers of threads
+    flips: Flips | None = None  # images whose first class is another than FP32's
+    classes: tuple[str, ...] = ()  # the model's, where they have names
 
 
 def reference_row(report: RunReport) -> EngineReport | None:
@@ -141,11 +164,14 @@ def load_report(path: Path) -> RunReport:
     """
     try:
         content = read_json(path)
-        if content["schema"] != SCHEMA:
+        schema = content["schema"]
+        if schema not in _READS:
+            newer = isinstance(schema, int) and schema > SCHEMA
             raise ArtifactError(
-                f"{path} has schema {content['schema']}, this version reads {SCHEMA}", hint="edge-scnet profile BUILD_FOLDER"
+                f"{path} has schema {schema}, this version reads {_READS[0]} to {SCHEMA}",
+                hint="pip install --upgrade edge-scnet" if newer else "edge-scnet profile BUILD_FOLDER",
             )
-        report: RunReport = record_from_json(RunReport, content)
+        report: RunReport = replace(record_from_json(RunReport, content), schema=SCHEMA)
         check_values(report)
     except FileNotFoundError as error:
         raise ArtifactError(f"no report at {path}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
@@ -177,9 +203,10 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 _TITLES = (
-    "latency p50, ms", "p90, ms", "p99, ms", "speed", "  95 % interval", "throughput, images/s", "memory at load, MB",
-    "memory steady, MB", "activations on the GPU, MB", "RAM of the machine, MB", "files, MB", "convolutions", "top-1, %",
-    "drop, pp", "  95 % interval, pp", "agreement, %", "SQNR, dB",
+    "latency p50, ms", "p90, ms", "p99, ms", "speed", "  95 % interval", "throughput, images/s", "end to end, ms",
+    "memory at load, MB", "memory steady, MB", "activations on the GPU, MB", "RAM of the machine, MB", "files, MB",
+    "convolutions", "top-1, %", "top-5, %", "drop, pp", "  95 % interval, pp", "lost, won", "agreement, %", "SQNR, dB",
+    "calibration error, pp",
 )  # fmt: skip
 
 
@@ -221,8 +248,11 @@ def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
             "p99, ms": f"{latency.p99_ms:.3f}",
             "speed": _speed(ratio),
             "  95 % interval": spread or "-",
-            "throughput, images/s": f"{engine.throughput_per_second:,.0f}",
         }
+    if engine.throughput_per_second is not None:
+        cells["throughput, images/s"] = f"{engine.throughput_per_second:,.0f}"
+    if engine.end_to_end is not None:
+        cells["end to end, ms"] = f"{engine.end_to_end.p50_ms:.3f}"
     if engine.memory is not None:
         cells |= {
             "memory at load, MB": f"{engine.memory.load_peak_bytes / 2**20:,.0f}",
@@ -241,10 +271,13 @@ def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
     agreement, sqnr = stats.agreement_percent, stats.sqnr_db
     return cells | {
         "top-1, %": "-" if stats.top1_percent is None else f"{stats.top1_percent:.2f}",
+        **({} if stats.top5_percent is None else {"top-5, %": f"{stats.top5_percent:.2f}"}),
+        "lost, won": f"{stats.lost}, {stats.won} (p {stats.mcnemar_p:.2f})" if drop else "-",
         "drop, pp": f"{stats.drop_pp:+.2f}" if drop else "-",
         "  95 % interval, pp": f"{stats.drop_low_pp:+.2f} to {stats.drop_high_pp:+.2f}" if drop else "-",
         "agreement, %": "-" if reference or agreement is None else f"{agreement:.2f}",
         "SQNR, dB": "-" if reference else "exact" if sqnr is None else f"{sqnr:.1f}",
+        "calibration error, pp": "-" if stats.ece_percent is None else f"{stats.ece_percent:.2f}",
     }
 
 

@@ -7,6 +7,7 @@ It tells the drop to expect, not the engine's: fusions and FP16 around INT8 are 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from edge_scnet.dataset import SampleSet, batches
 from edge_scnet.environment import usable_cores
 from edge_scnet.events import Events
 from edge_scnet.figures import AccuracyStats
-from edge_scnet.judging import judge, new_report, packed_first_classes, stats_of
+from edge_scnet.judging import flips_of, judge, new_report, packed_first_classes, rows_of_outputs, stats_of
 from edge_scnet.optional import require
 from edge_scnet.profiling import Outputs
 from edge_scnet.report import EngineReport, RunReport
@@ -41,13 +42,14 @@ def simulate_and_judge(
     entries = [manifest.artifacts[FLOAT_ONNX], manifest.artifacts[QDQ_ONNX]]
     outputs = _run_both([verify(folder, entry) for entry in entries], samples, manifest, events)
     rows = [
-        _row(entry, name, stats_of(name, entry.file, found, outputs[0], samples), packed_first_classes(found, samples))
+        _row(entry, name, stats_of(name, entry.file, found, outputs[0], samples), found, samples)
         for entry, name, found in zip(entries, ("fp32", "int8 simulated"), outputs, strict=True)
     ]
     findings = judge(rows, target)
     events.done("simulated, not executed", reused=False)
     seconds = {**stage_seconds, "simulate": round(time.perf_counter() - started, 2)}
-    return new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds)
+    report, code = new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds)
+    return replace(report, flips=flips_of(outputs[1], outputs[0], samples, manifest.model)), code
 
 
 def _run_both(files: list[Path], samples: SampleSet, manifest: Manifest, events: Events) -> list[Outputs]:
@@ -60,31 +62,34 @@ def _run_both(files: list[Path], samples: SampleSet, manifest: Manifest, events:
     ]
     del models
     logits: list[list[np.ndarray]] = [[], []]
-    signal, noise = np.zeros(len(names[0])), np.zeros(len(names[0]))
+    # by graph and output
+    power, noise = np.zeros((2, len(names[0]))), np.zeros(len(names[0]))
     finite = [True, True]
     for done, pair in enumerate(zip(*runs, strict=True), start=1):
         values = [[row[name] for name in wanted] for row, wanted in zip(pair, names, strict=True)]
         for i, arrays in enumerate(values):
             finite[i] &= all(bool(np.isfinite(array).all()) for array in arrays)
+            power[i] += [float(np.vdot(a, a)) for a in (array.astype(np.float64) for array in arrays)]
             if arrays[0].ndim == 1:
                 logits[i].append(arrays[0])
-        signal += [float(np.vdot(a, a)) for a in (array.astype(np.float64) for array in values[0])]
         differences = [a.astype(np.float64) - b for a, b in zip(values[1], values[0], strict=True)]
         noise += [float(np.vdot(d, d)) for d in differences]
         if done % _CHUNK == 0 or done == len(samples):
-            events.progress("accuracy", done / len(samples))
+            events.progress("accuracy", done / len(samples), done, "images")
     return [
         Outputs(
-            logits=np.stack(logits[i]) if logits[i] else None, signal_power=tuple(signal.tolist()),
-            noise_power=tuple(noise.tolist()) if i else (0.0,) * len(signal), finite=finite[i],
+            logits=np.stack(logits[i]) if logits[i] else None, signal_power=tuple(power[0].tolist()),
+            own_power=tuple(power[i].tolist()), noise_power=tuple(noise.tolist()) if i else (0.0,) * len(noise),
+            finite=finite[i], names=tuple(names[i]),
         )
         for i in range(2)
     ]  # fmt: skip
 
 
-def _row(entry: Artifact, name: str, accuracy: AccuracyStats, first_classes: str | None) -> EngineReport:
+def _row(entry: Artifact, name: str, accuracy: AccuracyStats, outputs: Outputs, samples: SampleSet) -> EngineReport:
     return EngineReport(
         name=name, runtime="onnxruntime", file=entry.file, sha256=entry.sha256, size_bytes=entry.size_bytes,
         precision_hint="f32", convolutions={}, other_layers={}, load_seconds=None, warm_up_seconds=None, latency=None,
-        speedup=None, throughput_per_second=None, memory=None, accuracy=accuracy, first_classes=first_classes,
+        speedup=None, throughput_per_second=None, memory=None, accuracy=accuracy,
+        first_classes=packed_first_classes(outputs, samples), outputs=rows_of_outputs(outputs),
     )  # fmt: skip

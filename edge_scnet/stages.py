@@ -188,7 +188,7 @@ def _calibrate(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         plan.folder / FLOAT_ONNX, dataset.batches(samples, spec, batch=16), expected_images=len(samples),
         samples_hash=samples.hash, content_hashes=samples.content_hashes, histogram=scheme.thresholds != "minmax",
         pilot=pilot_images(plan) if scheme.equalization else None, equalization=scheme.equalization,
-        progress=lambda done: events.progress("images", done / len(samples)),
+        progress=lambda done: events.progress("images", done / len(samples), done, "images"),
     )  # fmt: skip
     calibrate.save_ranges(ranges, plan.folder / RANGES)
     drift = ranges.drift

@@ -28,7 +28,7 @@ class TimedEngine:
     latency: LatencyStats
     ratio: RatioStats | None  # the first's time over this one's
     faster: Answer | None  # "A": the first is, "B": this one is
-    throughput_per_second: float
+    throughput_per_second: float | None  # None where it was interrupted before
     memory: MemoryStats
     message: str
 
@@ -40,6 +40,7 @@ class TimedTogether:
     created_utc: str
     engines: tuple[TimedEngine, ...]
     environment: dict[str, Any]
+    complete: bool  # False: interrupted
 
 
 def time_together(paths: Sequence[Path | str], *, seconds: float = 3.0, events: Events | None = None) -> TimedTogether:
@@ -63,10 +64,10 @@ def time_together(paths: Sequence[Path | str], *, seconds: float = 3.0, events: 
         raise ArtifactError(f"the engines take inputs of different shapes ({listed}): their times cannot be compared")
     files = [engine for engine, _ in found]
     events.stage("profile", ", ".join(f"{engine.name} {engine.path}" for engine in files))
-    measured = measure(files, None, found[0][1], seconds=seconds, progress=events.progress)
+    measured = measure(files, None, found[0][1], seconds=seconds, progress=events.progress, keep_partial=True)
     events.done(f"{len(files)} engines", reused=False)
     rows = []
-    for engine, m in zip(files, measured, strict=True):
+    for engine, m in zip(files, measured.engines, strict=True):
         words = "the first" if m.ratio is None else comparison.ratio_words(m.ratio, "A", engine.name)
         rows.append(
             TimedEngine(
@@ -76,7 +77,9 @@ def time_together(paths: Sequence[Path | str], *, seconds: float = 3.0, events: 
             )
         )  # fmt: skip
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return TimedTogether(created_utc=now, engines=tuple(rows), environment=environment.collect().to_dict())
+    return TimedTogether(
+        created_utc=now, engines=tuple(rows), environment=environment.collect().to_dict(), complete=measured.complete
+    )
 
 
 def _engine(path: Path, name: str) -> tuple[EngineFile, ModelSpec]:

@@ -22,7 +22,7 @@ import torch  # noqa: TID253  this module is a program of its own: training is a
 import torch.nn.functional as F  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 
-from edge_scnet import dataset, zoo
+from edge_scnet import idx, zoo
 from edge_scnet.artifact import sha256_file, write_atomic
 from edge_scnet.errors import ArtifactError, EdgeError
 
@@ -93,7 +93,7 @@ def train(recipe: Recipe, data: Path, out: Path) -> dict[str, object]:
     # gradients underflow to denormals near the end of the schedule, and those are 10x slower on x86
     torch.set_flush_denormal(True)
     spec = zoo.reference_spec(recipe.arch, recipe.dataset)
-    train_images, train_labels = dataset.read_published(recipe.dataset, data, "train")
+    train_images, train_labels = idx.read_published(recipe.dataset, data, "train")
     kept, held = split_held_out(train_labels, HELD_OUT)
     images, labels = torch.from_numpy(train_images), torch.from_numpy(train_labels.astype(np.int64))
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
@@ -168,7 +168,7 @@ def _finish(
 ) -> dict[str, object]:
     from safetensors.torch import save_file
 
-    test_images, test_labels = dataset.read_published(recipe.dataset, data, "test")
+    test_images, test_labels = idx.read_published(recipe.dataset, data, "test")
     accuracy = top1(model, torch.from_numpy(test_images), torch.from_numpy(test_labels.astype(np.int64)), mean, std)
     weights = out / f"{recipe.arch}_{recipe.dataset.replace('-', '_')}.safetensors"
     state = {k: v.contiguous() for k, v in model.state_dict().items()}

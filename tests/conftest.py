@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edge_scnet import cli, dataset
+from edge_scnet import cli, idx
 from edge_scnet.resources import bundled
 
 MODEL = "scnet20-fashion-mnist"
@@ -58,7 +58,7 @@ def published(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of the bundled set, split "calib" or "eval"."""
     folder = bundled("calib_data") / "fashion-mnist" / split
     stem = "calib" if split == "calib" else "t10k"
-    images, labels = (dataset.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+    images, labels = (idx.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
     return images, labels
 
 

@@ -32,7 +32,7 @@ def engine(name: str, scores: np.ndarray, reference: np.ndarray, labels: np.ndar
     row = EngineReport(
         name=name, runtime="openvino", file="model.xml" if int8 else "model-fp32.xml", sha256="a" * 64,
         size_bytes=1_000_000 if int8 else 3_000_000, precision_hint="f32", convolutions={"u8" if int8 else "f32": 46},
-        other_layers={}, load_seconds=0.1, warm_up_seconds=0.2, latency=latency_stats([1_000_000] * 100),
+        other_layers={}, load_seconds=0.1, warm_up_seconds=0.2, latency=latency_stats([[1_000_000] * 100]),
         speedup=RatioStats(ratio=1.5, low=1.48, high=1.52, rounds=12) if int8 else None, throughput_per_second=1000.0,
         memory=MemoryStats(before_load_bytes=70 << 20, load_peak_bytes=120 << 20, steady_bytes=110 << 20),
         accuracy=accuracy_stats(scores, reference, labels), first_classes=pack_classes(scores.argmax(axis=1).tolist()),

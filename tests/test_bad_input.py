@@ -433,7 +433,9 @@ def test_ctrl_c_during_calibration(copied: Built, invoke: Run, tmp_path: Path) -
     assert resumed.code == 0 and resumed.stderr.count("unchanged, reused") == 4
 
 
-def test_ctrl_c_during_profiling_ends_the_children(copied: Built, eval_20: Path, tmp_path: Path) -> None:
+def test_ctrl_c_during_profiling_ends_the_children_and_keeps_what_was_measured(
+    copied: Built, eval_20: Path, invoke: Run, tmp_path: Path
+) -> None:
     out = copied.folder.parents[1]
     report = (copied.folder / "report.json").read_bytes()
     command = ("build", "--calib", copied.calib, "--eval", eval_20, "--out", out, "--seconds", "60")
@@ -442,7 +444,7 @@ def test_ctrl_c_during_profiling_ends_the_children(copied: Built, eval_20: Path,
     def measuring(stderr: str, pid: int) -> bool:
         if not started and len(children_of(pid)) == 3:
             started.append(time.monotonic())
-        return bool(started) and time.monotonic() > started[0] + 2
+        return bool(started) and time.monotonic() > started[0] + 6
 
     outcome, children = interrupt(command, tmp_path / "log", measuring)
     assert outcome.code == 130, outcome.stderr
@@ -451,3 +453,10 @@ def test_ctrl_c_during_profiling_ends_the_children(copied: Built, eval_20: Path,
     assert not hidden(out)
     assert (copied.folder / "report.json").read_bytes() == report
     assert outcome.stderr.count("unchanged, reused") == 4, "the stages before were reused"
+    partial = json.loads((copied.folder / "report.partial.json").read_text())
+    assert partial["complete"] is False and partial["findings"] == [] and partial["verdict"].startswith("interrupted")
+    assert all(row["latency"]["count"] > 0 and row["throughput_per_second"] is None for row in partial["engines"])
+    assert "latency p50, ms" in outcome.stdout and "interrupted" in outcome.stdout
+    assert str(copied.folder / "report.partial.json") in outcome.stdout
+    refused = invoke("check", copied.folder / "report.partial.json", "--baseline", tmp_path / "none.json")
+    assert refused.code == 6

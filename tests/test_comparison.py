@@ -150,3 +150,10 @@ def test_interleaved_engines(invoke: Run, built: Built) -> None:
     assert rows[1]["ratio"]["rounds"] >= 12 and rows[1]["message"]
     assert invoke("profile", built.folder, "--interleave").code == 6
     assert invoke("profile", built.folder, built.folder).code == 2
+
+
+def test_a_report_of_an_interrupted_run_is_not_compared(invoke: Run, tmp_path: Path) -> None:
+    save_report(report(), tmp_path / "whole.json")
+    save_report(report(complete=False), tmp_path / "report.partial.json")
+    outcome = invoke("compare", tmp_path / "whole.json", tmp_path / "report.partial.json")
+    assert outcome.code == 6 and "report.partial.json is of an interrupted run" in outcome.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import shutil
 import struct
 import time
 import zlib
@@ -15,12 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_scnet import dataset, images
+from edge_scnet import dataset, idx, images
 from edge_scnet.dataset import SampleSet, check_counts, check_overlap, load_pixels, open_samples
 from edge_scnet.errors import DataError
 from edge_scnet.images import preprocess
 from edge_scnet.resources import bundled
 from edge_scnet.zoo import CIFAR10, FASHION_MNIST, ModelSpec
+from tests.conftest import idx_folder as idx_of
 
 RGB = replace(
     CIFAR10, name="rgb", input_size=4, classes=("cat", "dog", "Ankle boot"), num_classes=None, mean=(0.0,) * 3, std=(1.0,) * 3
@@ -433,7 +435,7 @@ def test_idx_sets(tmp_path: Path, suffix: str) -> None:
     samples = evaluation(idx_folder(tmp_path, suffix=suffix), GREY)
     assert (samples.kind, samples.entries, samples.labels) == ("idx", ("0", "1", "2", "3", "4"), (0, 1, 2, 3, 4))
     assert samples.class_names == FASHION_MNIST.classes
-    raw = dataset.read_idx(tmp_path / f"t10k-images-idx3-ubyte{suffix}")
+    raw = idx.read_idx(tmp_path / f"t10k-images-idx3-ubyte{suffix}")
     assert samples.content_hashes[3] == hashlib.sha256(raw[3].tobytes()).hexdigest()
     np.testing.assert_array_equal(load_pixels(samples, 3, GREY)[..., 0], raw[3])
     np.testing.assert_array_equal(load_pixels(samples, 3, RGB)[..., 2], raw[3])
@@ -496,7 +498,7 @@ def test_damaged_gzip(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"cannot read .*t10k-images-idx3-ubyte\.gz"):
             evaluation(tmp_path, GREY)
     with pytest.raises(DataError, match="No such file"):
-        dataset.read_idx(tmp_path / "gone")
+        idx.read_idx(tmp_path / "gone")
 
 
 # counts and overlap
@@ -575,28 +577,65 @@ def test_bundled_sets_are_whole_even_disjoint_and_fast_to_open() -> None:
 
 
 def test_read_published(tmp_path: Path) -> None:
-    pictures, labels = dataset.read_published("fashion-mnist", idx_folder(tmp_path), "test")
+    pictures, labels = idx.read_published("fashion-mnist", idx_folder(tmp_path), "test")
     assert pictures.shape == (5, 4, 4, 1) and pictures.flags.writeable and labels.tolist() == [0, 1, 2, 3, 4]
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: no such file") as e:
-        dataset.read_published("fashion-mnist", tmp_path, "train")
+        idx.read_published("fashion-mnist", tmp_path, "train")
     assert "dataset-fashion-mnist" in (e.value.hint or "")
     with pytest.raises(DataError, match="there are fashion-mnist and cifar10, train and test"):
-        dataset.read_published("mnist", tmp_path, "train")
+        idx.read_published("mnist", tmp_path, "train")
 
 
 def test_read_published_cifar10(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cifar10_test\.npz: no such file") as e:
-        dataset.read_published("cifar10", tmp_path, "test")
+        idx.read_published("cifar10", tmp_path, "test")
     assert "uint8 N x 32 x 32 x 3" in (e.value.hint or "")
     np.savez(tmp_path / "cifar10_test.npz", x=np.zeros((2, 32, 32, 3), np.uint8), y=np.array([1, 2]))
-    pictures, labels = dataset.read_published("cifar10", tmp_path, "test")
+    pictures, labels = idx.read_published("cifar10", tmp_path, "test")
     assert pictures.shape == (2, 32, 32, 3) and labels.tolist() == [1, 2]
     np.savez(tmp_path / "cifar10_train.npz", x=np.zeros((2, 3, 32, 32), np.uint8), y=np.array([1, 2]))
     with pytest.raises(DataError, match=r"holds uint8 \(2, 3, 32, 32\), 2 labels"):
-        dataset.read_published("cifar10", tmp_path, "train")
+        idx.read_published("cifar10", tmp_path, "train")
     np.savez(tmp_path / "cifar10_train.npz", x=np.array([{}], object), y=np.array([1]))
     for content in (None, b"PK\x03\x04 cut short", b"no archive"):
         if content is not None:
             (tmp_path / "cifar10_train.npz").write_bytes(content)
         with pytest.raises(DataError, match=r"cannot read .*cifar10_train\.npz"):
-            dataset.read_published("cifar10", tmp_path, "train")
+            idx.read_published("cifar10", tmp_path, "train")
+
+
+def test_images_of_another_size_than_the_models_input_are_said(tmp_path: Path) -> None:
+    idx_set = open_samples(
+        idx_of(tmp_path / "idx", np.zeros((3, 20, 24), np.uint8), np.arange(3)), model=FASHION_MNIST, role="evaluation"
+    )
+    assert dataset.check_size(idx_set, FASHION_MNIST, role="evaluation") == [
+        "the evaluation images are 24 x 20 and the model's input is 28 x 28: they are resized"
+    ]
+    assert dataset.check_size(idx_set, replace(FASHION_MNIST, resize=32), role="evaluation") == []
+    for number, size in enumerate([(28, 40), (20, 40), (60, 27)]):
+        Image.new("RGB", size).save(tmp_path / f"{number}.png")
+    shutil.rmtree(tmp_path / "idx")
+    folder = open_samples(tmp_path, model=FASHION_MNIST, role="calibration")
+    assert dataset.check_size(folder, FASHION_MNIST, role="calibration") == [
+        "2 of 3 calibration images are smaller than the model's input of 28 x 28 (the smallest is 20 pixels wide or high): "
+        "they are enlarged"
+    ]
+    assert dataset.check_size(dataset.subset(folder, 1), FASHION_MNIST, role="calibration") == []
+
+
+def test_a_subset_is_evenly_spaced_and_loads_the_same(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 28, 28), np.uint8)
+    samples = open_samples(idx_of(tmp_path / "idx", pixels, np.arange(10)), model=FASHION_MNIST, role="evaluation")
+    few = dataset.subset(samples, 4)
+    assert few.entries == ("0", "2", "5", "7") and few.labels == (0, 2, 5, 7) and few.hash != samples.hash
+    np.testing.assert_array_equal(dataset.load(few, FASHION_MNIST), dataset.load(samples, FASHION_MNIST, [0, 2, 5, 7]))
+    assert len(dataset.subset(samples, 99)) == 10
+
+
+def test_many_images_at_once_are_to_the_bit_what_one_by_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "_AT_ONCE", 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 28, 28), np.uint8)
+    samples = open_samples(idx_of(tmp_path / "idx", pixels, np.arange(10)), model=FASHION_MNIST, role="evaluation")
+    for spec in (FASHION_MNIST, replace(FASHION_MNIST, channels=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))):
+        one_by_one = np.stack([images.preprocess(dataset.load_pixels(samples, i, spec), spec) for i in range(10)])
+        np.testing.assert_array_equal(dataset.load(samples, spec), one_by_one)

@@ -12,15 +12,20 @@ from pathlib import Path
 import pytest
 
 from edge_scnet import html_report, judging
+from edge_scnet.figures import MachineLoad
+from edge_scnet.flips import Flip, Flips
 from edge_scnet.gate import Finding
 from edge_scnet.layers import LayerTime
+from edge_scnet.packing import pack_classes
 from edge_scnet.report import RunReport, save_report
 from tests.conftest import Built, Outcome
 from tests.reports import report
+from tests.test_report import full_report
 
 Run = Callable[..., Outcome]
 NASTY = '"><script>alert(1)</script>&$x$'
-VOID = {"meta", "br", "path", "use", "rect", "line", "circle", "stop"}
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+VOID = {"meta", "br", "img", "path", "use", "rect", "line", "circle", "stop"}
 
 
 class Page(HTMLParser):
@@ -99,6 +104,34 @@ def test_reports_without_times_labels_or_evaluation_are_pages_too() -> None:
     ):
         assert not Page(html_report.render(other)).open
     assert "interrupted" in html_report.render(replace(made, complete=False))
+
+
+def test_flips_classes_sweeps_and_doubts_are_on_the_page_and_escaped() -> None:
+    flip = Flip(image=NASTY, kind="lost", truth=1, was=1, now=2, was_percent=60, now_percent=55, thumbnail=PIXEL)
+    forged = replace(flip, thumbnail='x" onerror="alert(1)', kind='"><script>')  # type: ignore[arg-type]
+    elsewhere = replace(flip, thumbnail="http://example.org/x.png")
+    made = replace(
+        full_report(), classes=(NASTY, NASTY, NASTY), flips=Flips(count=30, shown=(flip, forged, elsewhere)),
+        load=MachineLoad(seconds=1.0, cores=2, others_cores=1.0, stolen_percent=0, mhz_low=None, mhz_high=None),
+    )  # fmt: skip
+    text = html_report.render(made)
+    page = Page(text)
+    assert not page.open and "script" not in page.tags and page.fetched == [PIXEL]
+    for words in ("30, 3 shown", "By class", "Other batches and threads", "Throughput by batch", "FP32 <script>", "threads 2"):
+        assert words in page.text.replace('"><', "<")
+    assert "other processes kept 1.0 of 2 cores busy" in page.text and "preprocess 25 %" in page.text
+    table = html_report.markdown(made)
+    assert "- other processes kept 1.0 of 2 cores busy" in table and "| 8 | 2 | int8 | 4.000 | 0.500 |" in table
+    assert "None: every first class is FP32's" in html_report.render(replace(made, flips=Flips(count=0, shown=())))
+
+
+def test_many_classes_are_folded_away() -> None:
+    made = report()
+    assert made.evaluation is not None
+    truth = [i % 50 for i in range(2000)]
+    rows = tuple(replace(row, first_classes=pack_classes(truth)) for row in made.engines)
+    text = html_report.render(replace(made, engines=rows, evaluation=replace(made.evaluation, truth=pack_classes(truth))))
+    assert "The other 30" in text and "class 49" in text
 
 
 def test_the_command_needs_the_json_alone(invoke: Run, tmp_path: Path) -> None:

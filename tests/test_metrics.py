@@ -16,12 +16,22 @@ from edge_scnet.figures import (
     paired_difference_score,
     wilson_bounds,
 )
-from edge_scnet.metrics import accuracy_stats, latency_stats, mcnemar_p, paired_ratio, sqnr_db
+from edge_scnet.metrics import (
+    accuracy_stats,
+    expected_calibration_error,
+    latency_stats,
+    mcnemar_p,
+    output_rows,
+    paired_ratio,
+    probabilities,
+    sqnr_db,
+    top_k,
+)
 
 
 def test_latency_percentiles_and_order():
     samples = [ms * 1_000_000 for ms in (5, 1, 3, 2, 4)]
-    stats = latency_stats(samples)
+    stats = latency_stats([samples])
     assert stats.samples_ns == tuple(samples)  # in the order taken
     assert (stats.count, stats.p50_ms) == (5, 3.0)
     assert stats.p90_ms == pytest.approx(4.6)
@@ -35,20 +45,72 @@ def test_latency_percentiles_and_order():
 def test_median_interval_takes_the_ranks_of_the_published_tables(count: int, ranks: tuple[int, int]):
     samples = [rank * 1_000_000 for rank in range(1, count + 1)]
     random.Random(count).shuffle(samples)
-    stats = latency_stats(samples)
+    stats = latency_stats([samples])
     assert (stats.p50_low_ms, stats.p50_high_ms) == ranks
 
 
 def test_median_interval_of_many_samples_is_finite_and_near_the_normal_ranks():
-    stats = latency_stats([rank * 1_000_000 for rank in range(1, 40_001)])
+    stats = latency_stats([[rank * 1_000_000 for rank in range(1, 40_001)]])
     assert stats.p50_low_ms == pytest.approx(20_000 - 196, abs=2)
     assert stats.p50_high_ms == pytest.approx(20_001 + 196, abs=2)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_the_interval_of_a_percentile_covers_it_19_times_in_20(share: float):
+    """Drawn from a known distribution, 95 % within what 2,000 draws can tell; too few samples have none."""
+    rng = np.random.default_rng(3)
+    truth = -math.log(1 - share)
+    name = {0.5: "p50", 0.9: "p90", 0.99: "p99"}[share]
+    covered = 0
+    for _ in range(2000):
+        stats = latency_stats([(1e6 * rng.exponential(1.0, 400) + 1).astype(int).tolist()])
+        low, high = getattr(stats, f"{name}_low_ms"), getattr(stats, f"{name}_high_ms")
+        covered += low <= truth <= high
+    assert 0.94 <= covered / 2000 <= 0.985
+    least = {0.5: 6, 0.9: 36, 0.99: 368}[share]
+    for count, known in ((least - 1, False), (least, True)):
+        stats = latency_stats([[k + 1 for k in range(count)]])
+        assert (getattr(stats, f"{name}_low_ms") is not None) == known
+
+
+def test_calibration_error_by_hand():
+    # two bins: 0.8 confident and right 3 of 4 times; 0.6 confident and right 1 of 2 times
+    shares = np.array([[0.8, 0.2]] * 4 + [[0.4, 0.6]] * 2)
+    labels = [0, 0, 0, 1, 1, 0]
+    expected = 100 * (4 / 6 * abs(0.75 - 0.8) + 2 / 6 * abs(0.5 - 0.6))
+    assert expected_calibration_error(shares, labels) == pytest.approx(expected)
+    # the same as logits, shifted by any constant
+    assert expected_calibration_error(np.log(shares) + 7, labels) == pytest.approx(expected)
+    stats = accuracy_stats(np.log(shares), np.log(shares[:, ::-1]), labels)
+    assert stats.ece_percent == pytest.approx(expected) and stats.reference_ece_percent is not None
+    assert accuracy_stats(np.log(shares), np.log(shares)).ece_percent is None
+
+
+def test_probabilities_are_not_made_probabilities_twice():
+    shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]])
+    np.testing.assert_array_equal(probabilities(shares), shares)
+    np.testing.assert_allclose(probabilities(np.log(shares)), shares)
+    np.testing.assert_allclose(probabilities([[1000.0, 0.0]]), [[1.0, 0.0]])
+    best, confidence = top_k(np.log(shares), 2)
+    assert best.tolist() == [[0, 1], [2, 0]]
+    np.testing.assert_allclose(confidence, [[0.7, 0.2], [0.8, 0.1]])
+
+
+def test_outputs_by_the_sums_of_squares():
+    rng = np.random.default_rng(0)
+    reference, noise = rng.normal(size=1000), 0.1 * rng.normal(size=1000)
+    engine = reference + noise
+    powers = [float((array**2).sum()) for array in (reference, engine, noise)]
+    first, exact, silent = output_rows(("a", "b", "c"), *zip(powers, (powers[0], powers[0], 0.0), (0.0, 0.0, 0.0), strict=True))
+    assert first.name == "a" and first.sqnr_db == pytest.approx(sqnr_db(reference, engine))
+    assert first.cosine == pytest.approx(float(reference @ engine) / math.sqrt(powers[0] * powers[1]))
+    assert (exact.sqnr_db, exact.cosine) == (None, 1.0) and (silent.sqnr_db, silent.cosine) == (None, None)
 
 
 @pytest.mark.parametrize("samples", [[], [1000, 0], [-5]])
 def test_impossible_times_are_refused(samples: list[int]):
     with pytest.raises(ValueError, match="positive"):
-        latency_stats(samples)
+        latency_stats([samples])
 
 
 def test_ratio_cancels_drift_and_ignores_a_disturbed_round():

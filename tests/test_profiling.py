@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +24,16 @@ from edge_scnet import child as child_module
 from edge_scnet import profiling
 from edge_scnet.artifact import sha256_file
 from edge_scnet.backends.base import OpenOptions
-from edge_scnet.dataset import SampleSet, load, open_samples
+from edge_scnet.dataset import SampleSet, batches, load, open_samples
 from edge_scnet.errors import BackendError
 from edge_scnet.profiling import EngineFile, measure
 from edge_scnet.zoo import FASHION_MNIST
 from tests.conftest import Built, idx_folder, tiny_logits, tiny_onnx
 
 SPEC = replace(FASHION_MNIST, name="tiny", input_size=6, classes=(), num_classes=4, dataset=None)
+
+
+def quiet(what: str, share: float, count: int = 0, unit: str = "") -> None: ...
 
 
 def engine_file(path: Path, name: str = "tiny", *, runtime: str = "onnxruntime") -> EngineFile:
@@ -67,16 +71,18 @@ class FakeChild:
     def __init__(self, name: str, asked: list[tuple[str, float, int]]) -> None:
         self.name, self.asked = name, asked
 
-    def call(self, method: str, seconds: float, min_runs: int) -> list[int]:
-        assert method == "block"
+    def call(self, method: str, seconds: float, min_runs: int) -> tuple[list[int], int]:
+        assert method == "timed_block"
         self.asked.append((self.name, seconds, min_runs))
-        return [len(self.asked)] * min_runs
+        return [len(self.asked)] * min_runs, 1000 + len(self.asked)
 
 
 def test_blocks_alternate_and_the_order_turns() -> None:
     asked: list[tuple[str, float, int]] = []
     fakes: Any = [FakeChild(name, asked) for name in "abc"]
-    blocks = profiling._alternate(fakes, 3.0, lambda what, share: None)
+    figures = profiling._Figures(3)
+    profiling._alternate(fakes, 3.0, quiet, figures)
+    blocks = figures.blocks
     order = "".join(name for name, _, _ in asked)
     rounds = [order[i : i + 3] for i in range(0, len(order), 3)]
     assert len(rounds) >= 12 and all(sorted(turn) == list("abc") for turn in rounds)
@@ -87,6 +93,7 @@ def test_blocks_alternate_and_the_order_turns() -> None:
         assert sum(len(block) for block in blocks[i]) >= profiling.MIN_RUNS
         # block by block in the order measured: the ratios pair the blocks of one round
         assert [block[0] for block in blocks[i]] == [k + 1 for k, entry in enumerate(asked) if entry[0] == name]
+        assert [resident - 1000 for resident in figures.resident[i]] == [block[0] for block in blocks[i]]
         before = [order[k - 1] for k in range(1, len(order)) if order[k] == name]
         assert all(before.count(other) >= 5 for other in set("abc") - {name}), "each follows both others"
 
@@ -112,7 +119,7 @@ def test_throughput_windows_alternate_and_the_median_counts() -> None:
 
     fakes: Any = [Fake("a", [10, 90, 20]), Fake("b", [5, 7, 6])]
     shares: list[float] = []
-    assert profiling._throughput(fakes, 3.0, lambda what, share: shares.append(share)) == [20, 6]
+    assert profiling._throughput(fakes, 3.0, lambda what, share, *counted: shares.append(share)) == [20, 6]
     assert [(name, method) for name, method, _ in asked[:2]] == [("a", "open_throughput"), ("b", "open_throughput")]
     assert [(name, method, seconds) for name, method, seconds in asked[2:]] == [(name, "throughput", 1.0) for name in "abbaba"]
     assert shares == sorted(shares) and shares[-1] == 1
@@ -126,9 +133,11 @@ def test_measure_two_engines(tmp_path: Path, samples: SampleSet, children: list[
         engine_file(tiny_onnx(tmp_path / "eight.onnx", batch=8), "eight"),
     ]
     shares: dict[str, list[float]] = {}
-    one, eight = measure(
-        engines, samples, SPEC, seconds=0.1, progress=lambda what, share: shares.setdefault(what, []).append(share)
+    measured_together = measure(
+        engines, samples, SPEC, seconds=0.1, progress=lambda what, share, *counted: shares.setdefault(what, []).append(share)
     )
+    assert measured_together.complete
+    one, eight = measured_together.engines
     assert len(children) == 2
     assert one.ratio is None and eight.ratio is not None and eight.ratio.ratio > 0
     expected = tiny_logits(load(samples, SPEC))
@@ -140,11 +149,19 @@ def test_measure_two_engines(tmp_path: Path, samples: SampleSet, children: list[
         power = float((expected**2).sum())
         assert outputs.signal_power == pytest.approx((power, 4 * power), rel=1e-5)
         assert len(outputs.noise_power) == 2 and max(outputs.noise_power) < 1e-9 * power
+        assert outputs.own_power == pytest.approx(outputs.signal_power) and outputs.names == ("logits", "twice")
         assert measured.latency.count == len(measured.latency.samples_ns) >= profiling.MIN_RUNS
         assert sum(measured.latency.samples_ns) <= 1e9 * 10
-        assert measured.throughput_per_second > 0 and measured.load_seconds > 0 and measured.warm_up_seconds > 0
+        assert measured.throughput_per_second is not None and measured.throughput_per_second > 0 and measured.load_seconds > 0
+        assert measured.warm_up.seconds > 0 and measured.warm_up.runs > 10 and measured.settings == {"threads": "1"}
+        assert [len(block) for block in measured.blocks] == list(measured.latency.blocks)
         memory = measured.memory
         assert 0 < memory.before_load_bytes <= memory.load_peak_bytes and memory.steady_bytes > 0
+        assert memory.growth_bytes is not None and memory.growth_bytes < 32 << 20
+        whole = measured.end_to_end
+        assert whole is not None and list(whole.stages_ms) == ["decode", "preprocess", "infer", "top-k"]
+        assert min(whole.stages_ms.values()) > 0 and 0 < whole.p50_ms <= whole.p90_ms
+        assert whole.images_per_second == pytest.approx(1e3 * (8 if measured is eight else 1) / sum(whole.stages_ms.values()))
     assert list(shares) == ["load", "latency", "throughput", "accuracy"]
     assert all(values == sorted(values) and values[-1] == 1 for values in shares.values())
 
@@ -157,6 +174,10 @@ def test_powers_are_by_output_and_over_all_chunks(samples: SampleSet, monkeypatc
         def __init__(self, small: float) -> None:
             self.small = small
 
+        def call(self, method: str) -> tuple[str, ...]:
+            assert method == "output_names"
+            return ("large", "small")
+
         def start(self, method: str, images: np.ndarray) -> None:
             assert method == "evaluate"
             self.count = len(images)
@@ -165,9 +186,10 @@ def test_powers_are_by_output_and_over_all_chunks(samples: SampleSet, monkeypatc
             return [np.full((self.count, 2), 1000, np.float32), np.full((self.count, 1), self.small, np.float32)]
 
     fakes: Any = [Fake(1), Fake(-1)]
-    right, wrong = profiling._evaluate(fakes, samples, SPEC, lambda what, share: None)
+    right, wrong = profiling._evaluate(fakes, samples, SPEC, quiet)
     assert right is not None and wrong is not None
     assert right.signal_power == wrong.signal_power == (13 * 2e6, 13)
+    assert wrong.own_power == right.own_power == (13 * 2e6, 13) and wrong.names == ("large", "small")
     assert right.noise_power == (0, 0) and wrong.noise_power == (0, 13 * 4)
 
 
@@ -176,6 +198,7 @@ class FakeSession:
 
     def __init__(self, batch: int) -> None:
         self.input_shape = (batch, 1, 6, 6)
+        self.output_names = ("out",)
         self.given: list[np.ndarray] = []
         self.collecting: list[bool] = []
 
@@ -290,21 +313,28 @@ def test_the_child_does_not_import_from_the_working_directory(
     for name in ("random", "queue", "numpy", "socket"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong file')\n")
     monkeypatch.chdir(tmp_path)
-    child = profiling._Child(engine_file(tiny_onnx(tmp_path / "one.onnx")))
-    assert child.call("memory") > 0
+    engine = engine_file(tiny_onnx(tmp_path / "one.onnx"))
+    child = profiling._Child(engine)
+    loaded = child.call("load", engine.runtime, engine.path, engine.options, np.zeros((4, 1, 6, 6), np.float32))
+    assert loaded["seconds"] > 0
     command = Path(f"/proc/{child._process.pid}/cmdline").read_bytes()
     assert b"edge_scnet.child" in command
     child.close()
 
 
 def test_without_images_there_are_no_outputs(tmp_path: Path, children: list[Any]) -> None:
-    (measured,) = measure([engine_file(tiny_onnx(tmp_path / "one.onnx"))], None, SPEC, seconds=0.1)
-    assert measured.outputs is None and measured.latency.count >= profiling.MIN_RUNS and measured.ratio is None
+    (measured,) = measure([engine_file(tiny_onnx(tmp_path / "one.onnx"))], None, SPEC, seconds=0.1).engines
+    assert (
+        measured.outputs is None
+        and measured.end_to_end is None
+        and measured.latency.count >= profiling.MIN_RUNS
+        and measured.ratio is None
+    )
 
 
-@pytest.mark.parametrize("method", ["block", "evaluate"])
+@pytest.mark.parametrize(("method", "stage"), [("timed_block", "latency"), ("evaluate", "accuracy"), ("load", "load")])
 def test_a_killed_child_is_named_and_the_others_end(
-    tmp_path: Path, samples: SampleSet, children: list[Any], monkeypatch: pytest.MonkeyPatch, method: str
+    tmp_path: Path, samples: SampleSet, children: list[Any], monkeypatch: pytest.MonkeyPatch, method: str, stage: str
 ) -> None:
     start = profiling._Child.start
 
@@ -318,7 +348,7 @@ def test_a_killed_child_is_named_and_the_others_end(
     with pytest.raises(BackendError) as caught:
         measure([engine_file(path, "other"), engine_file(path, "victim")], samples, SPEC, seconds=0.1)
     assert caught.value.exit_code == 8
-    assert caught.value.message == "victim: the process measuring one.onnx ended with signal SIGKILL"
+    assert caught.value.message == f"victim: the process measuring one.onnx ended with signal SIGKILL in stage '{stage}'"
     assert caught.value.hint is not None and "free -h" in caught.value.hint
     assert [process.returncode for process in children] == [0, -signal.SIGKILL]
 
@@ -336,6 +366,97 @@ def test_a_child_that_dies_in_the_middle_of_its_answer(tmp_path: Path, children:
     child.close()
 
 
+class Interrupting:
+    """Progress that is interrupted, as Ctrl-C would, at a stage's share."""
+
+    def __init__(self, stage: str, share: float) -> None:
+        self.stage, self.share = stage, share
+
+    def __call__(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
+        if what == self.stage and share >= self.share:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("stage", "share"), [("latency", 0.5), ("throughput", 0.3), ("accuracy", 0.3)])
+def test_what_was_measured_before_an_interrupt_is_kept(
+    tmp_path: Path, samples: SampleSet, children: list[Any], monkeypatch: pytest.MonkeyPatch, stage: str, share: float
+) -> None:
+    monkeypatch.setattr(profiling, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
+    engines = [engine_file(tiny_onnx(tmp_path / "one.onnx"), name) for name in ("a", "b")]
+    found = measure(engines, samples, SPEC, seconds=0.2, progress=Interrupting(stage, share), keep_partial=True)
+    assert not found.complete
+    for m in found.engines:
+        assert len(m.blocks) == (6 if stage == "latency" else 12) and m.latency.count == sum(map(len, m.blocks))
+        assert (m.throughput_per_second is None) == (stage != "accuracy") and m.outputs is None
+        assert (m.end_to_end is None) == (stage == "latency") and m.memory.steady_bytes > 0
+    assert found.engines[1].ratio is not None and found.engines[1].ratio.rounds == len(found.engines[0].blocks)
+
+
+def test_an_interrupt_before_anything_was_timed_or_that_nobody_wants_to_keep_is_one(
+    tmp_path: Path, children: list[Any]
+) -> None:
+    engine = engine_file(tiny_onnx(tmp_path / "one.onnx"))
+    with pytest.raises(KeyboardInterrupt):
+        measure([engine], None, SPEC, seconds=0.2, progress=Interrupting("load", 1), keep_partial=True)
+    with pytest.raises(KeyboardInterrupt):
+        measure([engine], None, SPEC, seconds=0.2, progress=Interrupting("latency", 0.5))
+
+
+def test_the_next_images_are_decoded_while_the_children_work(samples: SampleSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child answers only when the following chunk is there: it would wait for ever if that came after its answer."""
+    monkeypatch.setattr(profiling, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
+    decoded = [threading.Event() for _ in range(4)]
+
+    def counted(*args: Any, **kwargs: Any) -> Iterator[np.ndarray]:
+        for event, images in zip(decoded, batches(*args, **kwargs), strict=False):
+            event.set()
+            yield images
+
+    class Fake:
+        given = 0
+
+        def call(self, method: str) -> tuple[str, ...]:
+            return ("out",)
+
+        def start(self, method: str, images: np.ndarray) -> None:
+            self.given, self.images = self.given + 1, images
+
+        def result(self) -> list[np.ndarray]:
+            assert self.given == 3 or decoded[self.given].wait(5), "nothing was decoded ahead"
+            return [self.images.reshape(len(self.images), -1)]
+
+    monkeypatch.setattr(profiling, "batches", counted)
+    fakes: Any = [Fake()]
+    (outputs,) = profiling._evaluate(fakes, samples, SPEC, quiet)
+    assert outputs is not None and outputs.logits is not None
+    np.testing.assert_array_equal(outputs.logits, load(samples, SPEC).reshape(13, -1))
+
+
+def test_warm_up_ends_when_two_blocks_agree_and_says_when_none_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = child_module.Server()
+    medians = iter([100, 50, 49])
+    monkeypatch.setattr(server, "block", lambda seconds, runs: [next(medians)] * 5)
+    warm = server.warm_up()
+    assert warm.stable and warm.runs == 18
+    restless = iter(range(1, 100))
+    now = iter(np.arange(0, 100, 0.5).tolist())
+    monkeypatch.setattr(child_module.time, "perf_counter", lambda: next(now))
+    monkeypatch.setattr(server, "block", lambda seconds, runs: [2 ** next(restless)] * 5)
+    restless_end = server.warm_up()
+    assert not restless_end.stable and restless_end.seconds >= child_module._WARM_UP_LIMIT_S
+
+
+def test_end_to_end_times_every_stage_and_leaves_out_the_first(monkeypatch: pytest.MonkeyPatch, samples: SampleSet) -> None:
+    server, _ = fake_server(monkeypatch, batch=2)
+    clock = iter(range(0, 10**9, 1_000_000))
+    monkeypatch.setattr(child_module.time, "perf_counter_ns", lambda: next(clock))
+    found = server.end_to_end(samples, SPEC, 0.0)
+    # each reading of the clock is a millisecond later: four stages of 1 ms, and batches beyond the set begin again
+    assert found.stages_ms == {"decode": 1.0, "preprocess": 1.0, "infer": 1.0, "top-k": 1.0}
+    assert (found.images, found.p50_ms, found.images_per_second) == (4, 4.0, 500.0)
+    server._stack.close()
+
+
 def test_a_damaged_engine_fails_with_the_runtimes_words(tmp_path: Path, children: list[Any]) -> None:
     good, bad = tiny_onnx(tmp_path / "good.onnx"), tmp_path / "bad.onnx"
     bad.write_bytes(good.read_bytes()[:50])
@@ -349,7 +470,7 @@ def test_a_failing_call_is_a_backend_error_and_the_child_goes_on(tmp_path: Path,
     with pytest.raises(BackendError, match="tiny: AttributeError: "):
         child.call("no_such_method")
     child.call("load", engine.runtime, engine.path, engine.options, np.zeros((4, 1, 6, 6), np.float32))
-    assert child.call("memory") > 0
+    assert child.call("timed_block", 0.0, 3)[1] > 0
     child.close()
 
 

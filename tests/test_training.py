@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edge_scnet import dataset, training, zoo
+from edge_scnet import idx, training, zoo
 from edge_scnet.artifact import sha256_file
 from edge_scnet.errors import ArtifactError
 from edge_scnet.training import HELD_OUT, Recipe, augment, split_held_out, train
@@ -71,7 +71,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         images = rng.integers(0, 60, (count, 28, 28, 1), dtype=np.uint8)
         images[np.arange(count), labels * 2 + 2] += 180  # each class a bright row of its own
         sets[split] = (images, labels)
-    monkeypatch.setattr(dataset, "read_published", lambda name, folder, split: sets[split])
+    monkeypatch.setattr(idx, "read_published", lambda name, folder, split: sets[split])
     monkeypatch.setattr(training, "HELD_OUT", 40)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -125,7 +125,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
 
 
 def test_held_out_images_are_never_trained_on(toy: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    images, labels = dataset.read_published("fashion-mnist", tmp_path, "train")
+    images, labels = idx.read_published("fashion-mnist", tmp_path, "train")
     _, held = split_held_out(labels, 40)
     seen: list[bytes] = []
     real = training.augment

@@ -269,7 +269,7 @@ def test_the_table_shows_a_plans_memory_where_it_is_known() -> None:
     memory = MemoryStats(before_load_bytes=1 << 20, load_peak_bytes=200 << 20, steady_bytes=150 << 20)
     plain = EngineReport(
         name="fp16", runtime="tensorrt", file="engine-fp16.plan", sha256="", size_bytes=1, precision_hint="f32",
-        convolutions={}, other_layers={}, load_seconds=1.0, warm_up_seconds=1.0, latency=latency_stats([1_000_000] * 6),
+        convolutions={}, other_layers={}, load_seconds=1.0, warm_up_seconds=1.0, latency=latency_stats([[1_000_000] * 6]),
         speedup=None, throughput_per_second=1.0, memory=memory, accuracy=None,
     )  # fmt: skip
     told = replace(plain, memory=replace(memory, device_activation_bytes=3 << 19, ram_delta_bytes=70 << 20))

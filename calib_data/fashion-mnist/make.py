@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_scnet.dataset import read_published
+from edge_scnet.idx import read_published
 from edge_scnet.training import split_held_out
 
 COUNT, SEED = 1024, 2017

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from edge_scnet.errors import TargetError
+
 if TYPE_CHECKING:
     from edge_scnet.quantize.lint import LintFinding
     from edge_scnet.target import TargetSpec
@@ -22,6 +24,7 @@ class OpenOptions:
     precision: Literal["f32", "default"] = "f32"
     mode: Literal["latency", "throughput"] = "latency"
     threads: int = 0  # 0: the runtime's default
+    batch: int = 0  # another than the engine's own, where the runtime can reshape it; 0: the engine's
     cuda_graph: bool = False  # of a plan: an inference is enqueued as one CUDA graph
 
 
@@ -36,6 +39,13 @@ class ExecutedLayer:
     is_copy: bool = False  # changes type or layout, and nothing else
 
 
+def fixed_batch(artifact: Path, built: int, asked: int) -> TargetError:
+    """The error of a runtime whose engines have the batch they were built with."""
+    return TargetError(
+        f"{artifact.name} was built for batch {built} and cannot run batch {asked}", hint=f"edge-scnet build --batch {asked}"
+    )
+
+
 class Session(Protocol):
     """An engine loaded and ready. Arrays are N x C x H x W float32 on the host, N the engine's own batch.
 
@@ -43,6 +53,7 @@ class Session(Protocol):
     """
 
     input_shape: tuple[int, ...]
+    output_names: tuple[str, ...]
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
         """One synchronous inference, host to host; the outputs may be views that the next call overwrites."""
@@ -57,6 +68,9 @@ class Session(Protocol):
         """
 
     def executed_precisions(self) -> tuple[ExecutedLayer, ...]: ...
+
+    def settings(self) -> dict[str, str]:
+        """How the runtime runs it, in its own words: threads, streams, hints."""
 
 
 class Backend(Protocol):

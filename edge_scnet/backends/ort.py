@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_scnet.backends.base import ExecutedLayer, OpenOptions
+from edge_scnet.backends.base import ExecutedLayer, OpenOptions, fixed_batch
 from edge_scnet.errors import BackendError, TargetError
 from edge_scnet.optional import installed, require
 
@@ -77,6 +77,8 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
             f"ONNX Runtime cannot load {artifact.name}: {str(error).strip().splitlines()[0]}",
             hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
         ) from error
+    if options.batch not in (0, session.input_shape[0]):
+        raise fixed_batch(artifact, session.input_shape[0], options.batch)
     try:
         yield session
     finally:
@@ -87,6 +89,7 @@ class _Session:
     def __init__(self, session: Any) -> None:
         self._session = session
         self._name = session.get_inputs()[0].name
+        self.output_names = tuple(output.name for output in session.get_outputs())
         shape = session.get_inputs()[0].shape
         self.input_shape = tuple(d if isinstance(d, int) else 1 for d in shape)
 
@@ -103,6 +106,10 @@ class _Session:
         # one request already uses every core; a second one would only queue behind it
         for i, batch in enumerate(batches):
             keep(i, self.infer(batch))
+
+    def settings(self) -> dict[str, str]:
+        threads = self._session.get_session_options().intra_op_num_threads
+        return {"threads": str(threads) if threads else "default"}
 
     def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
         return ()  # ONNX Runtime does not tell without its profiler

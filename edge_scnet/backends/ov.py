@@ -28,6 +28,9 @@ CONVOLUTIONS = frozenset({"Convolution"})
 INT8_PRECISIONS = frozenset({"u8", "i8"})
 # A burst of a few runs is one slice of a shared processor's time: what disturbs it disturbs whole layers.
 _COUNTED_RUNS, _COUNTED_S = 30, 0.3
+_SETTINGS = {
+    "INFERENCE_NUM_THREADS": "threads", "NUM_STREAMS": "streams", "PERFORMANCE_HINT": "hint", "ENABLE_CPU_PINNING": "pinning",
+}  # fmt: skip
 _MISCOMPILED = ("signed-codes", "padded-pool")  # rules of lint
 
 
@@ -136,6 +139,7 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
 
     Raises:
         BackendError: OpenVINO's own message.
+        TargetError: `options.batch` is another than the file's, and the graph cannot be reshaped to it.
     """
     ov = require("openvino", extra=EXTRA)
     settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
@@ -146,9 +150,10 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
         settings["INFERENCE_NUM_THREADS"] = options.threads
     try:
         core = ov.Core()
-        session = _Session(ov, core.compile_model(artifact, "CPU", settings))
+        model = _reshaped(core, artifact, options.batch) if options.batch else artifact
+        session = _Session(ov, core.compile_model(model, "CPU", settings))
         # counting takes time at every layer: only layer_times asks for it, of an engine of its own
-        session.counting = lambda: core.compile_model(artifact, "CPU", {**settings, "PERF_COUNT": True})
+        session.counting = lambda: core.compile_model(model, "CPU", {**settings, "PERF_COUNT": True})
     except RuntimeError as error:
         raise BackendError(
             f"OpenVINO cannot compile {artifact.name}: {_first_lines(error)}",
@@ -160,6 +165,35 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
         session.close()
 
 
+def _reshaped(core: Any, artifact: Path, batch: int) -> Any:
+    """The model for another batch. `reshape` mends what depends on the input's shape, but not the sizes that a Resize names.
+
+    Raises:
+        TargetError: OpenVINO refuses, in its own words.
+    """
+    from openvino import opset13
+
+    model = core.read_model(artifact)
+    built, *rest = (int(d) for d in model.input(0).shape)
+    try:
+        model.reshape([batch, *rest])
+        for node in model.get_ordered_ops():
+            if node.get_type_name() != "Interpolate":
+                continue
+            sizes = node.input(1).get_source_output().get_node()
+            if sizes.get_type_name() == "Constant" and sizes.data.dtype.kind == "i" and sizes.data[0] == built:
+                mended = sizes.data.copy()
+                mended[0] = batch
+                node.input(1).replace_source_output(opset13.constant(mended).output(0))
+        model.validate_nodes_and_infer_types()
+    except RuntimeError as error:
+        raise TargetError(
+            f"{artifact.name} was built for batch {built} and cannot be reshaped to {batch}: {_first_lines(error)}",
+            hint=f"edge-scnet build --batch {batch}",
+        ) from error
+    return model
+
+
 class _Session:
     def __init__(self, ov: Any, compiled: Any) -> None:
         self._ov, self._compiled = ov, compiled
@@ -167,6 +201,7 @@ class _Session:
         self._pool: list[Any] = []
         self.counting: Callable[[], Any] | None = None  # compiles the engine again, its layers timed
         self.input_shape = tuple(int(d) for d in compiled.input(0).shape)
+        self.output_names = tuple(str(output.any_name) for output in compiled.outputs)
 
     def close(self) -> None:
         self._pool, self._request, self._compiled, self.counting = [], None, None, None
@@ -216,6 +251,9 @@ class _Session:
             precision, name = info["runtimePrecision"].astype(str), str(operation.get_friendly_name())
             layers.append(ExecutedLayer(kind=kind, precision=precision, nodes=nodes, name=name))
         return tuple(layers)
+
+    def settings(self) -> dict[str, str]:
+        return {name: str(self._compiled.get_property(key)) for key, name in _SETTINGS.items()}
 
     def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
         """Median ms by layer, of runs in which each layer is timed by itself. OpenVINO counts whole microseconds."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_scnet.artifact import write_atomic
 from edge_scnet.backends import trt_layers
-from edge_scnet.backends.base import OpenOptions, Session
+from edge_scnet.backends.base import OpenOptions, Session, fixed_batch
 from edge_scnet.errors import BackendError, MissingRuntimeError, TargetError
 from edge_scnet.optional import installed
 
@@ -152,6 +152,8 @@ class TensorRt:
         from edge_scnet.backends import trt_session
 
         with trt_session.opened(self._module(), artifact, cuda_graph=options.cuda_graph) as session:
+            if options.batch not in (0, session.input_shape[0]):
+                raise fixed_batch(artifact, session.input_shape[0], options.batch)
             yield session
 
     def _check_installed(self) -> None:

@@ -73,6 +73,7 @@ class PlanSession:
             self._address[name] = self._stream.allocate(self._host[name].nbytes)
             context.set_tensor_address(name, self._address[name])
         self.input_shape = self._host[inputs[0]].shape
+        self.output_names = tuple(self._outputs)
 
     def close(self) -> None:
         self._context = self._engine = self._runtime = self._profiler = self._replay = None
@@ -134,6 +135,9 @@ class PlanSession:
         for number in range(_PROFILED_RUNS):
             self.infer(batches[number % len(batches)])
         return {name: statistics.median(values) for name, values in times.items()}
+
+    def settings(self) -> dict[str, str]:
+        return {"CUDA graph": "no" if self._replay is None else "yes"}
 
     def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
         inspector = self._engine.create_engine_inspector()

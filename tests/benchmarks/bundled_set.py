@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_scnet import dataset
+from edge_scnet import idx
 from edge_scnet.resources import bundled
 
 
 def published(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of Fashion-MNIST, split "calib" or "eval"."""
     folder, stem = bundled("calib_data") / "fashion-mnist" / split, {"calib": "calib", "eval": "t10k"}[split]
-    images, labels = (dataset.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+    images, labels = (idx.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
     return images, labels
 
 

@@ -28,7 +28,7 @@ SAME_SECONDS, SLOW_SECONDS = 3.0, 7.5  # per engine and phase: 30 s for two engi
 
 
 def answer(a: EngineFile, b: EngineFile, spec: ModelSpec, seconds: float) -> dict[str, object]:
-    ratio = measure([a, b], None, spec, seconds=seconds)[1].ratio
+    ratio = measure([a, b], None, spec, seconds=seconds).engines[1].ratio
     assert ratio is not None
     found = {"answer": comparison.faster(ratio), "ratio": ratio.ratio, "low99": ratio.low99, "high99": ratio.high99}
     print(json.dumps(found), file=sys.stderr, flush=True)
@@ -44,7 +44,7 @@ def slower_engine(folder: Path, int8: EngineFile, spec: ModelSpec, block: str, o
     members = [name for name in bisect._quantized_nodes(quantized) if bisect._block(name) == block]
     ir.save(bisect.in_float(quantized, reference, members), out / "slow.onnx")
     engine = replace(int8, name="slower", path=backend.build(out / "slow.onnx", target, out / "slow.xml")[0])
-    ratio = measure([int8, engine], None, spec, seconds=20)[1].ratio
+    ratio = measure([int8, engine], None, spec, seconds=20).engines[1].ratio
     assert ratio is not None
     print(block, 1 / ratio.ratio, file=sys.stderr, flush=True)
     return engine, 1 / ratio.ratio

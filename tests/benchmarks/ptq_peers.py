@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 
 import edge_scnet
-from edge_scnet import dataset, environment, images, metrics, zoo
+from edge_scnet import dataset, environment, idx, images, metrics, zoo
 from edge_scnet.artifact import sha256_file, write_atomic, write_text
 from edge_scnet.target import load_target
 
@@ -149,8 +149,8 @@ def prepare(name: str, args: argparse.Namespace) -> Case:
     if name == "cifar10":
         from edge_scnet.training import split_held_out
 
-        train, train_labels = dataset.read_published("cifar10", args.cifar10, "train")
-        held, (test, labels) = split_held_out(train_labels)[1], dataset.read_published("cifar10", args.cifar10, "test")
+        train, train_labels = idx.read_published("cifar10", args.cifar10, "train")
+        held, (test, labels) = split_held_out(train_labels)[1], idx.read_published("cifar10", args.cifar10, "test")
         pixels = {"calib": list(train[held[np.arange(SAMPLES[name]) * len(held) // SAMPLES[name]]]), "test": list(test)}
     else:
         roots = dataset.bundled_sets(spec.dataset) if spec.dataset else (args.clothing / "calib", args.clothing / "eval")

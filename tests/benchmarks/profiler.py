@@ -1,0 +1,161 @@
+"""Whether the profiler's figures are those of others: `python tests/benchmarks/profiler.py BUILD_FOLDER [--rounds 10]`.
+
+On one INT8 engine of a build for the CPU:
+
+- against OpenVINO's benchmark_app, same IR, hint and precision, in alternating rounds: median latency (its synchronous API
+  against ours) and throughput (its asynchronous API);
+- the timed loop against a bare one on the same request, blocks of both in turn in one process;
+- the evaluation of all bundled images, decoded and preprocessed, against the engine's asynchronous throughput in the same run;
+- how long the page takes to write, and its size.
+
+Prints JSON. Exit code 1 when a figure is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from edge_scnet import artifact, dataset, engines, environment
+from edge_scnet.child import Server
+from edge_scnet.metrics import paired_ratio
+from edge_scnet.profiling import EngineFile, Measured, measure
+from edge_scnet.zoo import ModelSpec
+
+SECONDS = 4.0  # timed, of each figure and round
+LATENCY_WITHIN, LEAST_THROUGHPUT, OVERHEAD_WITHIN, LEAST_EVALUATION = 0.02, 0.97, 0.01, 0.90
+PAGE_SECONDS, PAGE_BYTES = 2.0, 5_000_000
+
+
+def benchmark_app(engine: EngineFile, hint: str, api: str, out: Path) -> tuple[float, float]:
+    """OpenVINO's own figures: median latency in ms, inferences a second."""
+    program = shutil.which("benchmark_app", path=str(Path(sys.executable).parent))
+    assert program is not None
+    subprocess.run(
+        [program, "-m", engine.path, "-d", "CPU", "-hint", hint, "-api", api, "-infer_precision", "f32", "-t",
+         str(int(SECONDS)), "-json_stats", "-report_type", "no_counters", "-report_folder", out],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    results = json.loads((out / "benchmark_report.json").read_text())["execution_results"]
+    return float(results["latency_median"]), float(results["throughput"])
+
+
+def against_benchmark_app(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, object]:
+    """Ours over theirs, by round: latency and throughput."""
+    latency, throughput = [], []
+    with tempfile.TemporaryDirectory() as folder:
+
+        def theirs() -> tuple[float, float]:
+            return (
+                benchmark_app(engine, "latency", "sync", Path(folder))[0],
+                benchmark_app(engine, "throughput", "async", Path(folder))[1],
+            )
+
+        for number in range(rounds):
+            other = theirs() if number % 2 else None
+            (mine,) = measure([engine], None, spec, seconds=SECONDS).engines
+            median, rate = other or theirs()
+            assert mine.throughput_per_second is not None
+            latency.append(mine.latency.p50_ms / median)
+            throughput.append(mine.throughput_per_second / rate)
+            print("benchmark_app", number, latency[-1], throughput[-1], file=sys.stderr, flush=True)
+    return {
+        "latency_ratios": latency, "throughput_ratios": throughput,
+        "latency_ratio": float(np.median(latency)), "throughput_ratio": float(np.median(throughput)),
+    }  # fmt: skip
+
+
+def overhead(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, object]:
+    """The median of our timed block over that of a bare loop on the same request."""
+    images = np.random.default_rng(0).standard_normal((16, spec.channels, spec.input_size, spec.input_size)).astype(np.float32)
+    server = Server()
+    server.load(engine.runtime, engine.path, engine.options, images)
+    server.warm_up()
+    request = server._session._request  # type: ignore[attr-defined]
+
+    def bare() -> list[int]:
+        times: list[int] = []
+        end = time.perf_counter_ns() + 200_000_000
+        while time.perf_counter_ns() < end:
+            image = server._timed[len(times) % 16]
+            started = time.perf_counter_ns()
+            request.infer({0: image}, share_inputs=True, share_outputs=True)
+            times.append(time.perf_counter_ns() - started)
+        return times
+
+    ours, others = [], []
+    for number in range(10 * rounds):
+        if number % 2:
+            others.append(bare())
+        ours.append(server.block(0.2, 5))
+        if not number % 2:
+            others.append(bare())
+    ratio = paired_ratio(ours, others)
+    server._stack.close()
+    return {"ratio": ratio.ratio, "low": ratio.low, "high": ratio.high}
+
+
+def evaluation(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, object]:
+    """Images a second of the evaluation over the engine's throughput just before it."""
+    samples = dataset.open_samples(dataset.bundled_sets(str(spec.dataset))[1], model=spec, role="evaluation")
+    ratios, rates = [], []
+    for _ in range(rounds):
+        ended: dict[str, float] = {}
+
+        def note(what: str, share: float, count: int = 0, unit: str = "", *, ended: dict[str, float] = ended) -> None:
+            ended[what] = time.perf_counter()
+
+        found: Measured = measure([engine], samples, spec, seconds=SECONDS, progress=note)
+        rates.append(len(samples) / (ended["accuracy"] - ended["throughput"]))
+        ratios.append(rates[-1] / (found.engines[0].throughput_per_second or np.nan))
+        print("evaluation", rates[-1], ratios[-1], file=sys.stderr, flush=True)
+    return {"images": len(samples), "images_per_second": rates, "ratios": ratios, "ratio": float(np.median(ratios))}
+
+
+def page(folder: Path) -> dict[str, object]:
+    """Seconds of the command that writes the page, and its bytes: the median of five."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as out:
+        for _ in range(5):
+            started = time.perf_counter()
+            command = [sys.executable, "-m", "edge_scnet", "report", folder, "--html", Path(out) / "r.html"]
+            subprocess.run(command, check=True)
+            seconds.append(time.perf_counter() - started)
+        return {"seconds": float(np.median(seconds)), "bytes": (Path(out) / "r.html").stat().st_size}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=10)
+    given = parser.parse_args()
+    manifest = artifact.load_manifest(given.folder)
+    engine = engines.engine_files(given.folder, manifest)[2]
+    found = {
+        "page": page(given.folder),
+        "overhead": overhead(engine, manifest.model, given.rounds),
+        "evaluation": evaluation(engine, manifest.model, given.rounds),
+        "benchmark_app": against_benchmark_app(engine, manifest.model, given.rounds),
+    }
+    app, loop = found["benchmark_app"], found["overhead"]
+    kept = {
+        "latency": abs(app["latency_ratio"] - 1) <= LATENCY_WITHIN,  # type: ignore[operator]
+        "throughput": app["throughput_ratio"] >= LEAST_THROUGHPUT,  # type: ignore[operator]
+        "overhead": abs(loop["ratio"] - 1) <= OVERHEAD_WITHIN,  # type: ignore[operator]
+        "evaluation": found["evaluation"]["ratio"] >= LEAST_EVALUATION,  # type: ignore[operator]
+        "page": found["page"]["seconds"] < PAGE_SECONDS and found["page"]["bytes"] < PAGE_BYTES,  # type: ignore[operator]
+    }
+    print(json.dumps({**found, "kept": kept, "environment": environment.collect().to_dict()}, indent=1))
+    sys.exit(0 if all(kept.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()

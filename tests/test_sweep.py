@@ -1,0 +1,122 @@
+"""Engines at other batches and numbers of threads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_scnet import sweep
+from edge_scnet.backends import get_backend
+from edge_scnet.backends.base import OpenOptions
+from edge_scnet.engines import engine_files, open_build
+from edge_scnet.environment import usable_cores
+from edge_scnet.errors import ParityError, TargetError
+from edge_scnet.profiling import EngineFile
+from edge_scnet.report import load_report
+from edge_scnet.zoo import FASHION_MNIST
+from tests.conftest import Built, Outcome, tiny_onnx
+
+Run = Callable[..., Outcome]
+
+
+def engines_of(folder: Path) -> list[EngineFile]:
+    return engine_files(*open_build(folder)[:2])
+
+
+def test_a_sweep_is_in_the_report_and_shown(copied: Built, invoke: Run) -> None:
+    outcome = invoke("profile", copied.folder, "--seconds", "0.1", "--batch", "1,4", "--threads", "1", "--max-drop", "5")
+    assert outcome.code in (0, 11), outcome.stderr
+    rows = load_report(copied.folder / "report.json").sweep
+    assert [(row.engine, row.batch, row.threads) for row in rows] == [
+        (engine, batch, 1) for batch in (1, 4) for engine in ("fp32", "default", "int8")
+    ]
+    assert all((row.speedup is None) == (row.engine == "fp32") for row in rows)
+    assert all(0 < row.p50_ms <= row.p90_ms <= row.p99_ms and row.steady_bytes > 0 for row in rows)
+    by_batch = {row.batch: row for row in rows if row.engine == "int8"}
+    assert by_batch[4].p50_ms > by_batch[1].p50_ms, "four images take longer than one"
+    assert "ms an image" in outcome.stdout and "sweep" in outcome.stderr
+    page = (copied.folder / "report.html").read_text()
+    assert "Other batches and threads" in page and "Throughput by batch" in page
+    shown = invoke("report", copied.folder, "--markdown", copied.folder / "r.md")
+    assert shown.code == 0 and "| 4 | 1 | int8 |" in (copied.folder / "r.md").read_text()
+
+
+def test_a_reshaped_engine_computes_the_same_in_the_same_precision(built: Built) -> None:
+    images = np.random.default_rng(0).standard_normal((8, 1, 28, 28)).astype(np.float32)
+    backend = get_backend("openvino")
+    for engine in (engines_of(built.folder)[0], engines_of(built.folder)[2]):
+        with backend.open(engine.path, engine.options) as one:
+            expected = np.concatenate([np.array(one.infer(images[i : i + 1])[0]) for i in range(8)])
+            kinds = sorted((layer.kind, layer.precision) for layer in one.executed_precisions() if layer.kind == "Convolution")
+        with backend.open(engine.path, replace(engine.options, batch=8)) as eight:
+            assert eight.input_shape == (8, 1, 28, 28)
+            np.testing.assert_allclose(np.array(eight.infer(images)[0]), expected, atol=1e-5)
+            assert kinds == sorted(
+                (layer.kind, layer.precision) for layer in eight.executed_precisions() if layer.kind == "Convolution"
+            )
+
+
+def test_threads_and_batches_reach_the_runtime(built: Built) -> None:
+    engine = engines_of(built.folder)[0]
+    with get_backend("openvino").open(engine.path, replace(engine.options, threads=1)) as session:
+        assert session.settings()["threads"] == "1" and session.settings()["hint"] == "LATENCY"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--batch", "1,x"), 2, "no list of whole numbers"),
+        (("--batch", "0"), 2, "no list of whole numbers"),
+        (("--threads", "4096"), 3, "4096 threads are asked for"),
+        (("--batch", "1,2,3,4,5,6,7,8,9,10,11"), 3, "33 engines would be alive at once"),
+        (("--batch", "2", "--interleave"), 2, "leave --interleave out"),
+    ],
+)
+def test_sweeps_that_are_refused_before_anything_is_timed(
+    built: Built, invoke: Run, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    outcome = invoke("profile", built.folder, *arguments)
+    assert outcome.code == code and "profile  " not in outcome.stderr
+    assert words in " ".join(outcome.stderr.replace("│", " ").split())
+
+
+def test_a_runtime_with_a_fixed_batch_says_so(tmp_path: Path) -> None:
+    path = tiny_onnx(tmp_path / "one.onnx")
+    engine = EngineFile(
+        name="onnx", runtime="onnxruntime", path=path, options=OpenOptions(threads=1), size_bytes=1, sha256="a" * 64
+    )
+    spec = replace(FASHION_MNIST, input_size=6)
+    with pytest.raises(TargetError, match=r"one\.onnx was built for batch 1 and cannot run batch 4") as caught:
+        sweep.plan([engine], batches=(1, 4), threads=(), built=1, spec=spec)
+    assert caught.value.hint == "edge-scnet build --batch 4"
+    assert len(sweep.plan([engine], batches=(), threads=range(1, usable_cores() + 1), built=1, spec=spec)) == usable_cores()
+
+
+def test_an_engine_that_computes_something_else_at_another_batch_is_refused(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engines_of(built.folder)[0]
+    session_class: Any = __import__("edge_scnet.backends.ov", fromlist=["_Session"])._Session
+    infer = session_class.infer
+
+    def wrong(self: Any, batch: np.ndarray) -> list[np.ndarray]:
+        found = [np.array(array) for array in infer(self, batch)]
+        if len(batch) == 4:
+            found[0][3] = found[0][0]  # the last image's place holds the first one's
+        return found
+
+    monkeypatch.setattr(session_class, "infer", wrong)
+    with pytest.raises(ParityError, match=r"at batch 4 differs from itself at batch 1 by .* of the range of logits"):
+        sweep.plan([engine], batches=(1, 2, 4), threads=(), built=1, spec=FASHION_MNIST)
+
+
+def test_json_has_the_sweep_for_a_single_file_too(built: Built, invoke: Run) -> None:
+    outcome = invoke("profile", built.folder / "model.xml", "--seconds", "0.1", "--batch", "2", "--json", "--max-drop", "5")
+    assert outcome.code in (0, 11), outcome.stderr
+    assert [row["batch"] for row in json.loads(outcome.stdout)["sweep"]] == [2, 2]
