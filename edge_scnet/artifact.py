@@ -15,7 +15,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from edge_scnet.errors import ArtifactError, EdgeError, StorageError
 from edge_scnet.zoo import ModelSpec
@@ -155,6 +155,10 @@ def record_from_json(kind: Any, value: Any) -> Any:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return None if value is None else record_from_json(next(arm for arm in arguments if arm is not type(None)), value)
+    if origin is Literal:
+        if not isinstance(value, str) or value not in arguments:
+            raise TypeError(f"{json.dumps(value)[:80]} stands where one of {', '.join(map(str, arguments))} is needed")
+        return value
     wanted = _JSON_TYPES.get(origin or kind)
     if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool)):
         raise TypeError(f"{json.dumps(value)[:80]} stands where {getattr(kind, '__name__', kind)} is needed")

@@ -95,7 +95,9 @@ def report_times(
     facts = {**board.facts, "tensorrt": plans["int8"].tensorrt or board.facts.get("tensorrt")}
     # two boards of a kind are one machine to a gate, as in `environment.Environment`
     facts.setdefault("fingerprint", artifact.sha256_bytes(str(board.facts.get("board")).encode()))
-    report = replace(report, environment=facts, evaluation=known.evaluation if known else None, board=board.state)
+    report = replace(report, environment=facts, board=board.state)
+    if known is not None:
+        report = replace(report, evaluation=known.evaluation, flips=known.flips)
     if save:
         save_run(report, folder)
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)

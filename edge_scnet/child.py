@@ -24,7 +24,6 @@ from edge_scnet.backends.base import ExecutedLayer, OpenOptions, Session
 from edge_scnet.dataset import SampleSet, load_pixels
 from edge_scnet.environment import used_memory_bytes
 from edge_scnet.errors import BackendError, EdgeError
-from edge_scnet.figures import EndToEnd
 from edge_scnet.images import preprocess
 from edge_scnet.metrics import top_k
 from edge_scnet.zoo import ModelSpec
@@ -32,7 +31,7 @@ from edge_scnet.zoo import ModelSpec
 # Warm-up ends when the median of a block is within 5 % of the block before, or after this long.
 _WARM_UP_LIMIT_S, _STABLE_WITHIN = 3.0, 0.05
 _WARM_BLOCK_S, _WARM_RUNS = 0.1, 5
-_STAGES = ("decode", "preprocess", "infer", "top-k")
+STAGES = ("decode", "preprocess", "infer", "top-k")  # of `end_to_end`
 _REFILL_S = 0.03  # untimed before a window: after a switch caches and requests are empty
 
 
@@ -66,7 +65,7 @@ class Server:
         # views of one array, made after the peak is read: the measuring's own copies are not the engine's memory
         extended = _cycled(timed, len(timed) + batch - 1)
         self._timed = [extended[i : i + batch] for i in range(len(timed))]
-        return {"seconds": seconds, "memory": memory}
+        return {"seconds": seconds, "memory": memory, "batch": batch}
 
     def _plan_memory(self, used_before: int | None) -> dict[str, int]:
         """What a runtime on a GPU takes beside this process's resident memory; nothing of one on the CPU, whose all is in it.
@@ -120,12 +119,12 @@ class Server:
         return tuple(self._session.executed_precisions())
 
     def layer_times(self) -> dict[str, float]:
-        """Median ms by layer, where the session can tell; it is timed no more after this."""
+        """Median ms by layer, where the session can tell; it is good for nothing else after this."""
         timed = getattr(self._session, "layer_times", None)
         return {} if timed is None else dict(timed(self._timed))
 
-    def end_to_end(self, samples: SampleSet, spec: ModelSpec, seconds: float) -> EndToEnd:
-        """Batch after batch from the file to the first classes, in turn, for so long and at least twice.
+    def end_to_end(self, samples: SampleSet, spec: ModelSpec, seconds: float) -> list[tuple[int, ...]]:
+        """Batch after batch from the file to the first classes for so long, at least two: ns of each of `STAGES`.
 
         Raises:
             DataError: an image cannot be read.
@@ -146,13 +145,7 @@ class Server:
                 top_k(scores, 5)
             marks.append(clock())
             spent.append(tuple(b - a for a, b in itertools.pairwise(marks)))
-        table = np.array(spent[1:], dtype=np.float64) / 1e6  # the first imports Pillow, where it is needed
-        means = table.mean(axis=0).tolist()
-        p50, p90 = np.percentile(table.sum(axis=1), [50, 90]).tolist()
-        return EndToEnd(
-            images=len(table) * batch, p50_ms=p50, p90_ms=p90, stages_ms=dict(zip(_STAGES, means, strict=True)),
-            images_per_second=1e3 * batch / sum(means),
-        )  # fmt: skip
+        return spent[1:]  # the first follows another engine's, and the very first imports Pillow
 
     def open_throughput(self, warm_up_seconds: float) -> None:
         """Opens the engine again for `throughput`, and runs it in."""

@@ -305,6 +305,8 @@ def profile(
         raise typer.BadParameter("several engines are timed together: add --interleave")
     path = paths[0]
     if path.name == "results.tar.gz":
+        if batches or threads or cuda_graph:
+            raise typer.BadParameter("a board's results are what was timed there: leave --batch, --threads, --cuda-graph out")
         from edge_scnet.board_results import profile_results
 
         _show_report(profile_results(path, max_drop_pp=max_drop), as_json=as_json, saved=True)

@@ -133,6 +133,7 @@ def report(
 def show_tables(loaded: RunReport, console: Console) -> None:
     """The engines, what other batches and threads give, how they ran, and what the figures are worth."""
     from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
     from edge_scnet import notes
@@ -144,7 +145,7 @@ def show_tables(loaded: RunReport, console: Console) -> None:
         for name in notes.SWEEP_HEAD:
             cells.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
         for row in loaded.sweep:
-            cells.add_row(*notes.sweep_cells(row))
+            cells.add_row(*map(escape, notes.sweep_cells(row)))
         console.print(cells)
     for line in (*notes.facts(loaded), *(f"note: {doubt}" for doubt in notes.doubts(loaded))):
         console.print(line, markup=False, soft_wrap=True)

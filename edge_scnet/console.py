@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _NAME_WIDTH = 10
-_LINE_EVERY_S = 20
+_LINE_EVERY_S, _DRAW_EVERY_S = 20, 0.1
 
 
 class Lines:
@@ -56,7 +56,7 @@ class Bars:
         self._lines = Lines()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._what, self._began = "", 0.0
+        self._what, self._began, self._drawn = "", 0.0, 0.0
 
     def stage(self, name: str, detail: str) -> None:
         self.close()
@@ -74,12 +74,17 @@ class Bars:
                 TimeRemainingColumn(),
                 TextColumn("{task.fields[rate]}"),
             )
-            self._bar = Progress(*columns, console=self._console, transient=True)
+            # no thread that draws by itself: it would run beside the engines that are timed
+            self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False)
             self._bar.start()
             self._what, self._task = what, self._bar.add_task(what, total=1.0, rate="")
             self._began = time.perf_counter()
         assert self._task is not None
-        self._bar.update(self._task, completed=share, rate=_rate(count, unit, time.perf_counter() - self._began).strip(", "))
+        now = time.perf_counter()
+        self._bar.update(self._task, completed=share, rate=_rate(count, unit, now - self._began).strip(", "))
+        if now - self._drawn >= _DRAW_EVERY_S or share >= 1:
+            self._drawn = now
+            self._bar.refresh()
 
     def done(self, result: str, *, reused: bool) -> None:
         self.close()
@@ -98,7 +103,7 @@ class Bars:
 
 
 def _rate(count: int, unit: str, seconds: float) -> str:
-    """ ", 1,234 images/s", or nothing where nothing is counted."""
+    """As in ", 1,234 images/s"; nothing where nothing is counted."""
     if not count or seconds <= 0:
         return ""
     return f", {count / seconds:,.0f} {unit}/s" if unit == "images" else f", {count:,} {unit}"

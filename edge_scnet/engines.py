@@ -17,9 +17,9 @@ from edge_scnet.artifact import FLOAT_ONNX, RANGES, Artifact, Manifest
 from edge_scnet.backends import artifact_kinds, backend_of, get_backend, usable_backend
 from edge_scnet.backends.base import OpenOptions
 from edge_scnet.dataset import SampleSet
-from edge_scnet.errors import ArtifactError, DataError, MissingRuntimeError, TargetError
+from edge_scnet.errors import INTERRUPTED_EXIT_CODE, ArtifactError, DataError, MissingRuntimeError, TargetError
 from edge_scnet.events import Events, Silent
-from edge_scnet.judging import BuildResult, measure_and_judge, save_run, with_max_drop
+from edge_scnet.judging import BuildResult, measure_and_judge, save_partial, save_run, with_max_drop
 from edge_scnet.metrics import top_k
 from edge_scnet.optional import require
 from edge_scnet.per_class import class_name
@@ -99,6 +99,9 @@ def profile(
     from edge_scnet import trtexec_profile
 
     if (program := trtexec_profile.program_for(manifest)) is not None:
+        for option, given in (("--batch", batches), ("--threads", threads), ("--cuda-graph", cuda_graph)):
+            if given:
+                raise TargetError(f"{option} is not for plans that trtexec times", hint=f"leave {option} out")
         if evaluation is not None:
             events.warn("--eval is not used: trtexec measures no accuracy, TensorRT's Python package would")
         return trtexec_profile.profile_plans(
@@ -133,9 +136,11 @@ def profile(
         folder, manifest, engines, samples, target=target, seconds=seconds, stage_seconds={}, events=events, save=chosen is None
     )
     if report.complete and (batches or threads):
-        report = replace(report, sweep=sweep.run(cells, spec, seconds=seconds, events=events))
+        found = sweep.run(cells, spec, seconds=seconds, events=events)
+        report = replace(report, sweep=found.rows, sweep_load=found.load, complete=found.complete)
         if chosen is None:
-            save_run(report, folder)
+            (save_run if found.complete else save_partial)(report, folder)
+        code = code if found.complete else INTERRUPTED_EXIT_CODE
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
 
 

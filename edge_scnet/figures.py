@@ -46,7 +46,10 @@ class LatencyStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndToEnd:
-    """From the file to the first classes, one batch after the other, synchronously: what a plain loop would see."""
+    """From the file to the first classes, one batch after the other, synchronously: what a plain loop would see.
+
+    Of 64 images at most, in turn: their files are in the system's cache. Images of an idx set need no decoding.
+    """
 
     images: int
     p50_ms: float  # of a batch
@@ -112,8 +115,9 @@ class OutputStats:
     """One output of an engine against its reference's, over all evaluation images."""
 
     name: str
-    sqnr_db: float | None  # None: identical
+    sqnr_db: float | None  # None: identical, or the reference is zero throughout
     cosine: float | None  # None: one of them is zero throughout
+    identical: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +142,9 @@ class SweepRow:
     p50_ms: float  # of a batch
     p90_ms: float
     p99_ms: float
+    p50_low_ms: float | None  # 95 % interval
+    p50_high_ms: float | None
+    steadiness: Steadiness | None
     speedup: RatioStats | None  # the first engine's time over this one's, at the same batch and threads
     throughput_per_second: float | None  # images
     steady_bytes: int

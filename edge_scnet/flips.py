@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from edge_scnet.errors import DataError
 from edge_scnet.optional import installed
 
 if TYPE_CHECKING:
@@ -49,9 +50,6 @@ def find(
 
     Args:
         logits, reference_logits: [images, classes], in the samples' order.
-
-    Raises:
-        DataError: an image cannot be read again.
     """
     import numpy as np
 
@@ -70,13 +68,17 @@ def find(
         )))  # fmt: skip
     order = ("lost", "won", "changed")
     found.sort(key=lambda pair: (order.index(pair[1].kind), -(pair[1].was_percent + pair[1].now_percent)))
-    return Flips(count=len(found), shown=_with_thumbnails(found[:most], samples, spec))
+    return Flips(count=len(found), shown=tuple(_with_thumbnails(found[:most], samples, spec)))
 
 
-def _with_thumbnails(found: Sequence[tuple[int, Flip]], samples: SampleSet, spec: ModelSpec) -> tuple[Flip, ...]:
+def _with_thumbnails(found: Sequence[tuple[int, Flip]], samples: SampleSet, spec: ModelSpec) -> Iterator[Flip]:
     from edge_scnet.dataset import load_pixels
 
-    return tuple(replace(flip, thumbnail=_thumbnail(load_pixels(samples, i, spec))) for i, flip in found)
+    for i, flip in found:
+        try:
+            yield replace(flip, thumbnail=_thumbnail(load_pixels(samples, i, spec)))
+        except DataError:  # it was there when it was evaluated: no reason to lose what that gave
+            yield flip
 
 
 def _thumbnail(pixels: np.ndarray) -> str | None:

@@ -18,7 +18,7 @@ from edge_scnet.figures import SweepRow
 from edge_scnet.flips import Flip
 from edge_scnet.optional import require
 from edge_scnet.per_class import class_name, per_class
-from edge_scnet.report import EngineReport, RunReport
+from edge_scnet.report import EngineReport, RunReport, reference_row
 
 # Okabe and Ito's colours, apart also for those who see fewer; readable on white and on dark grey.
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
@@ -119,7 +119,8 @@ def _by_batch(axes: Any, rows: Iterable[SweepRow]) -> None:
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
         name = row.engine + (f", {row.threads} threads" if row.threads else "")
-        lines.setdefault(name, []).append((row.batch, row.throughput_per_second or 0.0))
+        if row.throughput_per_second is not None:
+            lines.setdefault(name, []).append((row.batch, row.throughput_per_second))
     for (name, points), color in zip(lines.items(), itertools.cycle(_COLORS), strict=False):
         axes.plot(*zip(*sorted(points), strict=True), "o-", color=color, label=name)
     axes.set_ylim(bottom=0)
@@ -132,14 +133,21 @@ def _flips(report: RunReport) -> str:
     found = report.flips
     if found is None:
         return ""
+    reference = _reference(report)
     if not found.count:
-        return "<h2>Flipped images</h2><p>None: every first class is FP32's.</p>"
+        return f"<h2>Flipped images</h2><p>None: every first class is {reference}'s.</p>"
     shown = "" if len(found.shown) == found.count else f", {len(found.shown)} shown: lost ones before others, the surest first"
-    cards = "".join(_card(flip, report.classes) for flip in found.shown)
+    cards = "".join(_card(flip, report.classes, reference) for flip in found.shown)
     return f'<h2>Flipped images</h2><p class="soft">{found.count:,}{shown}</p><div class="cards">{cards}</div>'
 
 
-def _card(flip: Flip, classes: Sequence[str]) -> str:
+def _reference(report: RunReport) -> str:
+    """The name of what INT8 is held against: FP32, or FP16 on a board."""
+    row = reference_row(report)
+    return "FP32" if row is None else escape(row.name.upper())
+
+
+def _card(flip: Flip, classes: Sequence[str], reference: str) -> str:
     # only what flips.py writes: a page must not load what a report names
     picture = flip.thumbnail if flip.thumbnail and _DATA_URL.fullmatch(flip.thumbnail) else None
     css = _FLIP_CSS.get(flip.kind, "")
@@ -147,7 +155,7 @@ def _card(flip: Flip, classes: Sequence[str]) -> str:
     return (
         "<figure>" + (f'<img src="{picture}" alt="">' if picture else "")
         + f'<figcaption><b class="{css}">{escape(flip.kind)}</b> {escape(_image_name(flip.image))}{truth}'
-        f"<br>FP32 {escape(class_name(classes, flip.was))} {flip.was_percent:.0f} %"
+        f"<br>{reference} {escape(class_name(classes, flip.was))} {flip.was_percent:.0f} %"
         f"<br>INT8 {escape(class_name(classes, flip.now))} {flip.now_percent:.0f} %</figcaption></figure>"
     )  # fmt: skip
 
@@ -161,7 +169,9 @@ def _classes(report: RunReport) -> str:
     rows = per_class(report)
     if not rows:
         return ""
-    head = ["class", "images", "FP32, %", "INT8, %", "change, pp", "lost", "won"]
+    reference = reference_row(report)
+    name = "FP32" if reference is None else reference.name.upper()
+    head = ["class", "images", f"{name}, %", "INT8, %", "change, pp", "lost", "won"]
     cells = [
         [row.name, f"{row.images:,}", f"{row.reference_percent:.2f}", f"{row.percent:.2f}",
          f"{row.percent - row.reference_percent:+.2f}", str(row.lost), str(row.won)]
@@ -176,13 +186,16 @@ def _classes(report: RunReport) -> str:
 
 
 def _outputs(report: RunReport) -> str:
-    """Where there are several outputs, or the only one is no classes: else the table of engines says it all."""
     rows = [
-        [engine.name, output.name, "exact" if output.sqnr_db is None else f"{output.sqnr_db:.1f}",
+        [engine.name, output.name, "exact" if output.identical else "-" if output.sqnr_db is None else f"{output.sqnr_db:.1f}",
          "-" if output.cosine is None else f"{output.cosine:.6f}"]
         for engine in report.engines[1:] for output in engine.outputs
     ]  # fmt: skip
-    return "<h2>Outputs against FP32's</h2>" + _table(["engine", "output", "SQNR, dB", "cosine"], rows) if rows else ""
+    return (
+        f"<h2>Outputs against {_reference(report)}'s</h2>" + _table(["engine", "output", "SQNR, dB", "cosine"], rows)
+        if rows
+        else ""
+    )
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -315,7 +328,8 @@ def _findings(report: RunReport) -> str:
     if not report.findings:
         return ""
     rows = "".join(
-        f'<tr><td class="{finding.verdict}">{escape(finding.verdict)}</td><td class="text">{escape(finding.metric)}</td>'
+        f'<tr><td class="{escape(finding.verdict)}">{escape(finding.verdict)}</td>'
+        f'<td class="text">{escape(finding.metric)}</td>'
         f'<td class="text">{escape(finding.message)}</td></tr>'
         for finding in report.findings
     )

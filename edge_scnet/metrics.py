@@ -16,6 +16,7 @@ from edge_scnet.figures import (
     Z_ONE_SIDED_95,
     Z_TWO_SIDED_95,
     AccuracyStats,
+    EndToEnd,
     LatencyStats,
     OutputStats,
     RatioStats,
@@ -186,11 +187,28 @@ def output_rows(
         scale = math.sqrt(signal * own)
         rows.append(
             OutputStats(
-                name=name, sqnr_db=10.0 * math.log10(signal / noise) if noise > 0 and signal > 0 else None,
+                name=name, identical=noise == 0,
+                sqnr_db=10.0 * math.log10(signal / noise) if noise > 0 and signal > 0 else None,
                 cosine=min(1.0, (own + signal - noise) / (2.0 * scale)) if scale > 0 else None,
             )
         )  # fmt: skip
     return tuple(rows)
+
+
+def end_to_end(batches_ns: Sequence[Sequence[int]], stages: Sequence[str], *, images: int) -> EndToEnd:
+    """What batches took, stage by stage.
+
+    Args:
+        batches_ns: by batch, ns of each of the stages.
+        images: in a batch.
+    """
+    table = np.asarray(batches_ns, dtype=np.float64) / 1e6
+    means = table.mean(axis=0).tolist()
+    p50, p90 = np.percentile(table.sum(axis=1), [50, 90]).tolist()
+    return EndToEnd(
+        images=len(table) * images, p50_ms=p50, p90_ms=p90, stages_ms=dict(zip(stages, means, strict=True)),
+        images_per_second=1e3 * images / sum(means),
+    )  # fmt: skip
 
 
 def probabilities(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:

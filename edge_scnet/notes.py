@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edge_scnet.figures import EndToEnd, SweepRow
+from edge_scnet.figures import EndToEnd, MachineLoad, Steadiness, SweepRow
 from edge_scnet.report import EngineReport, RunReport
 
 # From here on a figure is said. A quiet machine stays below: p90/p50 1.05 to 1.2, drift of some percent.
-_NOISY, _DRIFT_PERCENT, _SIGNIFICANT = 1.3, 5.0, 0.01
+_NOISY, _HEAPS_APART, _DRIFT_PERCENT, _SIGNIFICANT = 1.3, 1.2, 5.0, 0.01
 _BUSY_SHARE, _STOLEN_PERCENT = 0.1, 2.0
 _LEAK_BYTES = 1 << 20
 
@@ -19,13 +19,31 @@ def doubts(report: RunReport) -> tuple[str, ...]:
 
 
 def _doubts(report: RunReport) -> Iterator[str]:
-    load = report.load
-    if load is not None and load.others_cores >= _BUSY_SHARE * load.cores:
-        yield f"other processes kept {load.others_cores:.1f} of {load.cores} cores busy while engines were timed"
-    if load is not None and load.stolen_percent >= _STOLEN_PERCENT:
-        yield f"a hypervisor gave {load.stolen_percent:.0f} % of the cores' time to other machines while engines were timed"
+    yield from _of_load(report.load, "while engines were timed")
     for row in report.engines:
         yield from _of_engine(row, report.seconds)
+    yield from _of_load(report.sweep_load, "during the sweep")
+    for cell in report.sweep:
+        yield from _of_steadiness(f"{cell.engine} at batch {cell.batch}", cell.steadiness)
+
+
+def _of_load(load: MachineLoad | None, when: str) -> Iterator[str]:
+    if load is not None and load.others_cores >= _BUSY_SHARE * load.cores:
+        yield f"other processes kept {load.others_cores:.1f} of {load.cores} cores busy {when}"
+    if load is not None and load.stolen_percent >= _STOLEN_PERCENT:
+        yield f"a hypervisor gave {load.stolen_percent:.0f} % of the cores' time to other machines {when}"
+
+
+def _of_steadiness(name: str, steady: Steadiness | None) -> Iterator[str]:
+    if steady is None:
+        return
+    if steady.modes_ms[-1] >= _HEAPS_APART * steady.modes_ms[0]:
+        parts = zip(steady.modes_ms, steady.mode_percents, strict=True)
+        heaps = " and ".join(f"{ms:.3f} ms ({share:.0f} %)" for ms, share in parts)
+        yield f"{name}: its times form {len(steady.modes_ms)} heaps, {heaps}: the machine switches between states"
+    drift = steady.drift_percent or 0.0
+    if abs(drift) >= _DRIFT_PERCENT and _significant(steady.drift_p):
+        yield f"{name}: its time drifted by {drift:+.0f} % from the first block to the last"
 
 
 def _of_engine(row: EngineReport, asked: float | None) -> Iterator[str]:
@@ -38,15 +56,7 @@ def _of_engine(row: EngineReport, asked: float | None) -> Iterator[str]:
         yield f"{row.name}: its time still changed after {row.warm_up_seconds:.1f} s of warm-up ({row.warm_up_runs} runs)"
     if latency.p90_ms >= _NOISY * latency.p50_ms:
         yield f"{row.name}: the machine was noisy: p90/p50 = {latency.p90_ms / latency.p50_ms:.1f}"
-    steady = latency.steadiness
-    if steady is not None and len(steady.modes_ms) > 1:
-        heaps = " and ".join(
-            f"{ms:.3f} ms ({share:.0f} %)" for ms, share in zip(steady.modes_ms, steady.mode_percents, strict=True)
-        )
-        yield f"{row.name}: its times form {len(steady.modes_ms)} heaps, {heaps}: the machine switches between states"
-    drift = 0.0 if steady is None or steady.drift_percent is None else steady.drift_percent
-    if steady is not None and abs(drift) >= _DRIFT_PERCENT and _significant(steady.drift_p):
-        yield f"{row.name}: its time drifted by {drift:+.0f} % from the first block to the last"
+    yield from _of_steadiness(row.name, latency.steadiness)
     if memory is not None and (memory.growth_bytes or 0) >= _LEAK_BYTES and _significant(memory.growth_p):
         yield (
             f"{row.name}: its memory grew by {(memory.growth_bytes or 0) / 2**20:.1f} MiB over {latency.count} runs "

@@ -32,7 +32,7 @@ class ClassRow:
 
 def class_name(classes: Sequence[str], index: int) -> str:
     """A class's name, or its number where nobody named it."""
-    return classes[index] if index < len(classes) else f"class {index}"
+    return classes[index] if 0 <= index < len(classes) else f"class {index}"
 
 
 def per_class(report: RunReport) -> tuple[ClassRow, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_scnet import artifact, dataset, environment, gate, mixed, zoo
-from edge_scnet.artifact import REPORT, REPORT_PAGE, Manifest
+from edge_scnet.artifact import PARTIAL_REPORT, REPORT, REPORT_PAGE, Manifest
 from edge_scnet.backends import get_backend, usable_backend
 from edge_scnet.dataset import SampleSet
 from edge_scnet.engines import engine_files
@@ -173,7 +173,7 @@ def _run_stages(plan: Plan, manifest: Manifest, until: Stage, events: Events) ->
         made = artifact.without_stale(STAGE_FUNCTIONS[name](plan, manifest, events))
         if _engines(made) != _engines(manifest):
             # the report is of engines that are no more
-            for file in (REPORT, REPORT_PAGE):
+            for file in (REPORT, REPORT_PAGE, PARTIAL_REPORT):
                 (plan.folder / file).unlink(missing_ok=True)
         manifest = made
         artifact.save_manifest(plan.folder, manifest)

@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ import numpy as np
 
 from edge_scnet import errors
 from edge_scnet.backends.base import ExecutedLayer, OpenOptions
-from edge_scnet.child import WarmUp
+from edge_scnet.child import STAGES, WarmUp
 from edge_scnet.dataset import SampleSet, batches, subset
 from edge_scnet.errors import BackendError
 from edge_scnet.events import Progress
 from edge_scnet.figures import EndToEnd, LatencyStats, MachineLoad, MemoryStats, RatioStats
 from edge_scnet.machine_load import LoadWatch
-from edge_scnet.metrics import latency_stats, paired_ratio
+from edge_scnet.metrics import end_to_end, latency_stats, paired_ratio
 from edge_scnet.steadiness import memory_growth
 from edge_scnet.zoo import ModelSpec
 
@@ -108,6 +108,7 @@ class _Child:
 
     def __init__(self, engine: EngineFile) -> None:
         self.engine = engine
+        self.batch = 1
         self._doing = "start"
         parent, child = socket.socketpair()
         # its own session: Ctrl-C reaches the parent alone, which then ends the children in order
@@ -186,6 +187,21 @@ class _Figures:
         return min(map(len, self.resident))
 
 
+@contextlib.contextmanager
+def engine_process(engine: EngineFile, spec: ModelSpec) -> Iterator[_Child]:
+    """A process with the engine loaded; its `call` reaches `child.Server`.
+
+    Raises:
+        EdgeError: the engine cannot be loaded, or its process died.
+    """
+    child = _Child(engine)
+    try:
+        child.call("load", engine.runtime, engine.path, engine.options, _timed_images(None, spec))
+        yield child
+    finally:
+        child.close()
+
+
 def measure(
     engines: Sequence[EngineFile],
     samples: SampleSet | None,
@@ -195,6 +211,7 @@ def measure(
     progress: Progress = lambda what, share, count=0, unit="": None,
     timed: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     keep_partial: bool = False,
+    by_layer: bool = True,
 ) -> Measured:
     """Measures engines together; ratios are relative to the first.
 
@@ -203,6 +220,7 @@ def measure(
         seconds: timed seconds per engine for latency, and again for throughput; a tenth of them end to end.
         progress: called with what is being done and the share of it that is done, 0 to 1.
         timed: entered when all are warm and left when all are timed.
+        by_layer: time the layers too.
         keep_partial: where it is interrupted after a round of timed blocks, return what there is instead of raising.
 
     Raises:
@@ -221,8 +239,9 @@ def measure(
         loads = []
         for i, child in enumerate(children):
             loads.append(child.call("load", child.engine.runtime, child.engine.path, child.engine.options, images))
+            child.batch = loads[-1]["batch"]
             progress("load", (i + 1) / len(children))
-        warm = [child.call("warm_up") for child in children]
+        warm: list[WarmUp] = _each(children, "warm_up", "warm-up", progress)
         layers = [child.call("layers") for child in children]
         settings = [child.call("settings") for child in children]
         figures, complete = _Figures(len(children)), True
@@ -231,10 +250,11 @@ def measure(
             with timed():
                 _alternate(children, seconds, progress, figures)
                 figures.load = watch.load()
-                figures.layer_times = [child.call("layer_times") for child in children]
                 if samples is not None:
                     few = subset(samples, _END_TO_END_IMAGES)
-                    figures.end_to_end = [child.call("end_to_end", few, spec, seconds / 10) for child in children]
+                    figures.end_to_end = _end_to_end(children, few, spec, seconds / 10, progress)
+                if by_layer:
+                    figures.layer_times = _each(children, "layer_times", "layers", progress)
                 figures.rates = _throughput(children, seconds, progress)
             if samples is not None:
                 figures.outputs = _evaluate(children, samples, spec, progress)
@@ -300,6 +320,27 @@ def _order(count: int, number: int) -> list[int]:
     return order[::-1] if number % 2 else order
 
 
+def _each(children: Sequence[_Child], method: str, what: str, progress: Progress) -> list[Any]:
+    """One child's answer after the other's."""
+    answers = []
+    for child in children:
+        answers.append(child.call(method))
+        progress(what, len(answers) / len(children))
+    return answers
+
+
+def _end_to_end(
+    children: Sequence[_Child], samples: SampleSet, spec: ModelSpec, seconds: float, progress: Progress
+) -> list[EndToEnd | None]:
+    """Windows in turn, as of the throughput: so many seconds of each child in all."""
+    spent: list[list[tuple[int, ...]]] = [[] for _ in children]
+    for number in range(_WINDOWS):
+        for i in _order(len(children), number):
+            spent[i] += children[i].call("end_to_end", samples, spec, seconds / _WINDOWS)
+        progress("end to end", (number + 1) / _WINDOWS)
+    return [end_to_end(rows, STAGES, images=child.batch) for child, rows in zip(children, spent, strict=True)]
+
+
 def _throughput(children: Sequence[_Child], seconds: float, progress: Progress) -> list[float | None]:
     """Images per second by child: the median of a few windows, alternated as the blocks are."""
     for child in children:
@@ -330,11 +371,12 @@ def _evaluate(children: Sequence[_Child], samples: SampleSet, spec: ModelSpec, p
     with ThreadPoolExecutor(1) as ahead:
         prepared = batches(samples, spec, batch=chunk)
         images = next(prepared, None)
+        _start_all(children, images)
         while images is not None:
-            for child in children:
-                child.start("evaluate", images)
-            following = ahead.submit(next, prepared, None)
+            count, following = len(images), ahead.submit(next, prepared, None)
             results: list[list[np.ndarray]] = [child.result() for child in children]
+            images = following.result()
+            _start_all(children, images)  # what follows is done while they work
             signal.append(_powers(results[0]))
             for i, arrays in enumerate(results):
                 finite[i] &= all(bool(np.isfinite(array).all()) for array in arrays)
@@ -342,9 +384,8 @@ def _evaluate(children: Sequence[_Child], samples: SampleSet, spec: ModelSpec, p
                 noise[i].append(_powers([a - b for a, b in zip(arrays, results[0], strict=True)]) if i else [0.0] * len(arrays))
                 if arrays[0].ndim == 2:
                     logits[i].append(arrays[0])
-            done += len(images)
+            done += count
             progress("accuracy", done / len(samples), done, "images")
-            images = following.result()
     return [
         Outputs(
             logits=np.concatenate(logits[i]) if logits[i] else None, signal_power=_sums(signal), own_power=_sums(own[i]),
@@ -352,6 +393,12 @@ def _evaluate(children: Sequence[_Child], samples: SampleSet, spec: ModelSpec, p
         )
         for i in range(len(children))
     ]  # fmt: skip
+
+
+def _start_all(children: Sequence[_Child], images: np.ndarray | None) -> None:
+    if images is not None:
+        for child in children:
+            child.start("evaluate", images)
 
 
 def _powers(arrays: Sequence[np.ndarray]) -> list[float]:

@@ -106,6 +106,7 @@ class RunReport:
     seconds: float | None = None  # timed seconds that were asked for, of each engine
     load: MachineLoad | None = None  # what else the machine did then
     sweep: tuple[SweepRow, ...] = ()  # other batches and numbers of threads
+    sweep_load: MachineLoad | None = None  # what else the machine did then
     flips: Flips | None = None  # images whose first class is another than FP32's
     classes: tuple[str, ...] = ()  # the model's, where they have names
 
@@ -217,15 +218,16 @@ def _speed(ratio: RatioStats | None) -> str:
 def table(report: RunReport) -> Table:
     """The summary: a column an engine, a row a figure, so that it fits a terminal of 80 columns."""
     from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
     summary = Table(box=SIMPLE_HEAD, pad_edge=False)
     head, rows = summary_rows(report)
     summary.add_column("")
     for name in head:
-        summary.add_column(name, justify="right", no_wrap=True)
+        summary.add_column(escape(name), justify="right", no_wrap=True)
     for title, cells in rows:
-        summary.add_row(title, *cells)
+        summary.add_row(title, *map(escape, cells))
     return summary
 
 

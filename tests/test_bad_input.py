@@ -458,5 +458,6 @@ def test_ctrl_c_during_profiling_ends_the_children_and_keeps_what_was_measured(
     assert all(row["latency"]["count"] > 0 and row["throughput_per_second"] is None for row in partial["engines"])
     assert "latency p50, ms" in outcome.stdout and "interrupted" in outcome.stdout
     assert str(copied.folder / "report.partial.json") in outcome.stdout
-    refused = invoke("check", copied.folder / "report.partial.json", "--baseline", tmp_path / "none.json")
-    assert refused.code == 6
+    assert invoke("baseline", "update", copied.folder, "--baseline", tmp_path / "b.json", "--accept", "test").code == 0
+    refused = invoke("check", copied.folder / "report.partial.json", "--baseline", tmp_path / "b.json")
+    assert refused.code == 12 and "interrupted" in refused.stdout

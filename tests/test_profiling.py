@@ -162,7 +162,7 @@ def test_measure_two_engines(tmp_path: Path, samples: SampleSet, children: list[
         assert whole is not None and list(whole.stages_ms) == ["decode", "preprocess", "infer", "top-k"]
         assert min(whole.stages_ms.values()) > 0 and 0 < whole.p50_ms <= whole.p90_ms
         assert whole.images_per_second == pytest.approx(1e3 * (8 if measured is eight else 1) / sum(whole.stages_ms.values()))
-    assert list(shares) == ["load", "latency", "throughput", "accuracy"]
+    assert list(shares) == ["load", "warm-up", "latency", "end to end", "layers", "throughput", "accuracy"]
     assert all(values == sorted(values) and values[-1] == 1 for values in shares.values())
 
 
@@ -450,11 +450,30 @@ def test_end_to_end_times_every_stage_and_leaves_out_the_first(monkeypatch: pyte
     server, _ = fake_server(monkeypatch, batch=2)
     clock = iter(range(0, 10**9, 1_000_000))
     monkeypatch.setattr(child_module.time, "perf_counter_ns", lambda: next(clock))
-    found = server.end_to_end(samples, SPEC, 0.0)
-    # each reading of the clock is a millisecond later: four stages of 1 ms, and batches beyond the set begin again
-    assert found.stages_ms == {"decode": 1.0, "preprocess": 1.0, "infer": 1.0, "top-k": 1.0}
-    assert (found.images, found.p50_ms, found.images_per_second) == (4, 4.0, 500.0)
+    # each reading of the clock is a millisecond later: four stages of 1 ms
+    assert server.end_to_end(samples, SPEC, 0.0) == [(1_000_000,) * 4] * 2
     server._stack.close()
+
+
+def test_end_to_end_windows_alternate_and_all_of_them_count(samples: SampleSet) -> None:
+    asked: list[str] = []
+
+    class Fake:
+        batch = 2
+
+        def __init__(self, name: str, ns: int) -> None:
+            self.name, self.ns = name, ns
+
+        def call(self, method: str, images: SampleSet, spec: Any, seconds: float) -> list[tuple[int, ...]]:
+            assert method == "end_to_end" and images is samples and seconds == pytest.approx(0.1)
+            asked.append(self.name)
+            return [(self.ns, self.ns, 7 * self.ns, self.ns)] * 2
+
+    fakes: Any = [Fake("a", 1_000_000), Fake("b", 2_000_000)]
+    first, second = profiling._end_to_end(fakes, samples, SPEC, 0.3, quiet)
+    assert asked == list("abbaba") and first is not None and second is not None
+    assert first.stages_ms == {"decode": 1.0, "preprocess": 1.0, "infer": 7.0, "top-k": 1.0}
+    assert (first.images, first.p50_ms, first.images_per_second, second.p50_ms) == (12, 10.0, 200.0, 20.0)
 
 
 def test_a_damaged_engine_fails_with_the_runtimes_words(tmp_path: Path, children: list[Any]) -> None:

@@ -16,10 +16,11 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edge_scnet import flips, notes, report_schema
+from edge_scnet import flips, html_report, notes, report_schema
 from edge_scnet.dataset import open_samples
 from edge_scnet.errors import ArtifactError
 from edge_scnet.figures import EndToEnd, MachineLoad, MemoryStats, Steadiness, SweepRow
+from edge_scnet.gate import Finding
 from edge_scnet.metrics import latency_stats
 from edge_scnet.packing import pack_classes
 from edge_scnet.per_class import per_class
@@ -104,6 +105,7 @@ def full_report() -> RunReport:
     }  # fmt: skip
     sweep = SweepRow(
         engine="int8", batch=8, threads=2, p50_ms=4.0, p90_ms=4.1, p99_ms=5.0, speedup=made.engines[1].speedup,
+        p50_low_ms=3.9, p50_high_ms=4.05, steadiness=latency.steadiness,
         throughput_per_second=2000.0, steady_bytes=1 << 27,
     )  # fmt: skip
     flip = flips.Flip(image="7", kind="lost", truth=1, was=1, now=2, was_percent=60.0, now_percent=55.0, thumbnail=None)
@@ -172,6 +174,57 @@ def test_a_busy_machine_is_said() -> None:
         "a hypervisor gave 4 % of the cores' time to other machines while engines were timed",
     )
     assert notes.doubts(report(load=replace(load, others_cores=0.1, stolen_percent=1.0))) == ()
+    whole = full_report()
+    switching = Steadiness(drift_percent=None, drift_p=None, modes_ms=(1.0, 2.0), mode_percents=(50.0, 50.0))
+    assert notes.doubts(replace(whole, sweep_load=load, sweep=(replace(whole.sweep[0], steadiness=switching),))) == (
+        "other processes kept 0.8 of 2 cores busy during the sweep",
+        "a hypervisor gave 4 % of the cores' time to other machines during the sweep",
+        "int8 at batch 8: its times form 2 heaps, 1.000 ms (50 %) and 2.000 ms (50 %): the machine switches between states",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("engines", 1, "latency", "p50_ms"), 0.0),
+        (("engines", 1, "latency", "steadiness", "modes_ms"), []),
+        (("engines", 1, "latency", "steadiness", "mode_percents"), [50.0, 50.0]),
+        (("engines", 1, "warm_up_seconds"), None),
+        (("engines", 1, "end_to_end", "stages_ms"), {"infer": 0.0}),
+        (("engines", 1, "accuracy", "mcnemar_p"), None),
+        (("engines", 1, "memory", "growth_bytes"), 5),
+        (("sweep", 0, "batch"), 0),
+        (("flips", "shown", 0, "now"), -1),
+        (("flips", "shown", 0, "kind"), '"><script>'),
+        (("flips", "shown", 0, "kind"), {}),
+        (("findings", 0, "verdict"), '"><script>'),
+    ],
+)
+def test_what_no_run_can_have_measured_is_refused(tmp_path: Path, invoke: Run, path: tuple[Any, ...], value: Any) -> None:
+    finding = Finding(metric="speed", measured=1.0, limit=None, unit="x", verdict="pass", message="fast", exit_code=0)
+    save_report(replace(full_report(), findings=(finding,)), tmp_path / "r.json")
+    content = json.loads((tmp_path / "r.json").read_text())
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    for command in (("report", tmp_path / "r.json"), ("report", tmp_path / "r.json", "--html", tmp_path / "r.html")):
+        outcome = invoke(*command)
+        assert outcome.code == 6 and "r.json is not a report: " in outcome.stderr, (outcome.stdout, outcome.stderr)
+
+
+def test_names_with_markup_are_shown_as_they_are(tmp_path: Path, invoke: Run) -> None:
+    made = full_report()
+    save_report(replace(made, engines=tuple(replace(row, name=f"{row.name}[/x]") for row in made.engines)), tmp_path / "r.json")
+    outcome = invoke("report", tmp_path / "r.json")
+    assert outcome.code == 0 and "int8[/x]" in outcome.stdout
+
+
+def test_the_reference_of_a_board_is_called_by_its_name() -> None:
+    made = full_report()
+    text = html_report.render(replace(made, engines=(replace(made.engines[0], name="fp16"), made.engines[1])))
+    assert "FP16 name 1 60 %" in text and "<th>FP16, %</th>" in text and "FP32" not in text
 
 
 def test_classes_by_hand() -> None:
@@ -214,6 +267,8 @@ def test_flipped_images_are_found_named_and_drawn(tmp_path: Path) -> None:
     picture = Image.open(io.BytesIO(base64.b64decode(data)))
     assert kind == "data:image/png" and picture.size == (28, 28) and picture.getpixel((4, 3)) == 100
     assert len(flips.find(logits, reference, samples, FASHION_MNIST, most=1).shown) == 1
+    gone = replace(samples, pixels=None, kind="folder")  # the files are no longer there
+    assert [flip.thumbnail for flip in flips.find(logits, reference, gone, FASHION_MNIST).shown] == [None] * 4
     assert flips.find(reference, reference, samples, FASHION_MNIST) == flips.Flips(count=0, shown=())
 
 

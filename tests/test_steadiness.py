@@ -75,3 +75,10 @@ def test_memory_that_grows():
     assert per_run == pytest.approx(50) and total == 50 * 1100 and p is not None and p < 0.01
     assert memory_growth(runs, [10**8] * 12) == (0.0, 0, 1.0)
     assert memory_growth(runs[:3], [1, 2, 3]) == (None, None, None)
+
+
+def test_an_hour_of_blocks_is_thinned_and_keeps_its_slope():
+    found = steadiness([[int(1e6 * (1 + 0.2 * k / 24_000))] * 3 for k in range(24_000)])
+    assert found.drift_percent == pytest.approx(20 / 1.1, rel=0.01) and found.drift_p is not None and found.drift_p < 1e-9
+    per_run, total, _ = memory_growth(range(24_000), [10**8 + 8 * k for k in range(24_000)])
+    assert per_run == pytest.approx(8) and total == 8 * 23_999

@@ -17,7 +17,7 @@ from edge_scnet.backends.base import OpenOptions
 from edge_scnet.engines import engine_files, open_build
 from edge_scnet.environment import usable_cores
 from edge_scnet.errors import ParityError, TargetError
-from edge_scnet.profiling import EngineFile
+from edge_scnet.profiling import EngineFile, _Child
 from edge_scnet.report import load_report
 from edge_scnet.zoo import FASHION_MNIST
 from tests.conftest import Built, Outcome, tiny_onnx
@@ -76,6 +76,7 @@ def test_threads_and_batches_reach_the_runtime(built: Built) -> None:
         (("--threads", "4096"), 3, "4096 threads are asked for"),
         (("--batch", "1,2,3,4,5,6,7,8,9,10,11"), 3, "33 engines would be alive at once"),
         (("--batch", "2", "--interleave"), 2, "leave --interleave out"),
+        (("--batch", "100000"), 3, "a batch of 100000 is asked for; at most 1024"),
     ],
 )
 def test_sweeps_that_are_refused_before_anything_is_timed(
@@ -98,22 +99,61 @@ def test_a_runtime_with_a_fixed_batch_says_so(tmp_path: Path) -> None:
     assert len(sweep.plan([engine], batches=(), threads=range(1, usable_cores() + 1), built=1, spec=spec)) == usable_cores()
 
 
+@pytest.mark.parametrize("number", [0, 2])  # FP32 and INT8: one is held to the value, the other to what is left of it
 def test_an_engine_that_computes_something_else_at_another_batch_is_refused(
-    built: Built, monkeypatch: pytest.MonkeyPatch
+    built: Built, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    engine = engines_of(built.folder)[0]
-    session_class: Any = __import__("edge_scnet.backends.ov", fromlist=["_Session"])._Session
-    infer = session_class.infer
+    engine = engines_of(built.folder)[number]
+    assert len(sweep.plan([engine], batches=(1, 2, 4), threads=(), built=1, spec=FASHION_MNIST)) == 3
+    call = _Child.call
 
-    def wrong(self: Any, batch: np.ndarray) -> list[np.ndarray]:
-        found = [np.array(array) for array in infer(self, batch)]
-        if len(batch) == 4:
-            found[0][3] = found[0][0]  # the last image's place holds the first one's
+    def wrong(self: Any, method: str, *args: Any) -> Any:
+        found = call(self, method, *args)
+        if method == "evaluate" and self.engine.options.batch == 4:
+            found[0][:] = found[0][[3, 0, 1, 2]]  # every image has its neighbour's place
         return found
 
-    monkeypatch.setattr(session_class, "infer", wrong)
-    with pytest.raises(ParityError, match=r"at batch 4 differs from itself at batch 1 by .* of the range of logits"):
+    monkeypatch.setattr(_Child, "call", wrong)
+    with pytest.raises(ParityError, match=r"at batch 4 differs from itself at batch 1") as caught:
         sweep.plan([engine], batches=(1, 2, 4), threads=(), built=1, spec=FASHION_MNIST)
+    assert caught.value.hint == "edge-scnet build --batch 4"
+
+
+def test_an_engine_that_falls_back_to_float_at_another_batch_is_refused(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = _Child.call
+
+    def wrong(self: Any, method: str, *args: Any) -> Any:
+        found = call(self, method, *args)
+        return (
+            [replace(layer, precision="f32") for layer in found] if method == "layers" and self.engine.options.batch else found
+        )
+
+    monkeypatch.setattr(_Child, "call", wrong)
+    with pytest.raises(ParityError, match=r"it executes \{'f32': \d+\} operations, built \{'u8': 46"):
+        sweep.plan([engines_of(built.folder)[2]], batches=(1, 2), threads=(), built=1, spec=FASHION_MNIST)
+
+
+def test_a_runtime_that_takes_no_threads_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tiny_onnx(tmp_path / "one.onnx")
+    engine = EngineFile(name="onnx", runtime="onnxruntime", path=path, options=OpenOptions(), size_bytes=1, sha256="a" * 64)
+    call = _Child.call
+    monkeypatch.setattr(_Child, "call", lambda self, method, *args: {} if method == "settings" else call(self, method, *args))
+    with pytest.raises(TargetError, match="takes no number of threads"):
+        sweep.plan([engine], batches=(), threads=(1,), built=1, spec=replace(FASHION_MNIST, input_size=6))
+
+
+def test_what_was_timed_before_ctrl_c_is_kept_marked_partial(
+    copied: Built, invoke: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = sweep.run
+    monkeypatch.setattr(sweep, "run", lambda *args, **kwargs: replace(run(*args, **kwargs), complete=False))
+    before = json.loads((copied.folder / "report.json").read_text())["created_utc"]
+    outcome = invoke("profile", copied.folder, "--seconds", "0.1", "--batch", "2")
+    assert outcome.code == 130 and str(copied.folder / "report.partial.json") in outcome.stdout
+    partial = load_report(copied.folder / "report.partial.json")
+    assert not partial.complete and len(partial.sweep) == 3
+    whole = load_report(copied.folder / "report.json")
+    assert whole.complete and not whole.sweep and whole.created_utc >= before, "the engines' own measurement was whole"
 
 
 def test_json_has_the_sweep_for_a_single_file_too(built: Built, invoke: Run) -> None:
