@@ -291,8 +291,8 @@ def profile(
     """Measure engines: latency, throughput, end to end, memory, accuracy.
 
     A build folder's report.json is renewed, also by a board's results.tar.gz in it; of a single file, measured beside its FP32
-    reference, nothing is saved. Without --eval the images of the build are used. Exit codes as build's; Ctrl-C keeps what was
-    measured in report.partial.json.
+    reference, nothing is saved. Without --eval the images of the build are used. Exit codes as build's. Ctrl-C prints what was
+    measured up to then, and writes a build folder's to report.partial.json.
     """
     from edge_scnet import console, engines
 

@@ -134,6 +134,16 @@ def eval_20(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return idx_folder(tmp_path_factory.mktemp("data") / "few", images[:20], labels[:20])
 
 
+# The build that many tests share takes 20 s, and what measures its engines takes seconds each.
+_SLOW_FIXTURES = {"built", "copied"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def built(
     tmp_path_factory: pytest.TempPathFactory, cli_process: Callable[..., Outcome], calib_120: Path, eval_600: Path
