@@ -65,7 +65,11 @@ def paired_ratio(blocks_a: Sequence[Sequence[int]], blocks_b: Sequence[Sequence[
         raise ValueError(f"blocks must come in pairs, got {len(blocks_a)} and {len(blocks_b)}")
     if any(len(block) == 0 or min(block) <= 0 for block in (*blocks_a, *blocks_b)):
         raise ValueError("a block is empty or holds a time that is not positive")
-    ratios = [float(np.median(a) / np.median(b)) for a, b in zip(blocks_a, blocks_b, strict=True)]
+    return ratio_of([float(np.median(a) / np.median(b)) for a, b in zip(blocks_a, blocks_b, strict=True)])
+
+
+def ratio_of(ratios: Sequence[float]) -> RatioStats:
+    """The median of ratios and its intervals, from order statistics."""
     (low, high), (low99, high99) = _quantile_interval(ratios, 0.5), _quantile_interval(ratios, 0.5, outside=0.01)
     return RatioStats(
         ratio=float(np.median(ratios)), low=low, high=high, rounds=len(ratios), low99=low99, high99=high99

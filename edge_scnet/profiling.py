@@ -212,6 +212,7 @@ def measure(
     timed: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     keep_partial: bool = False,
     by_layer: bool = True,
+    throughput: bool = True,
 ) -> Measured:
     """Measures engines together; ratios are relative to the first.
 
@@ -220,7 +221,7 @@ def measure(
         seconds: timed seconds per engine for latency, and again for throughput; a tenth of them end to end.
         progress: called with what is being done and the share of it that is done, 0 to 1.
         timed: entered when all are warm and left when all are timed.
-        by_layer: time the layers too.
+        by_layer, throughput: measure these too.
         keep_partial: where it is interrupted after a round of timed blocks, return what there is instead of raising.
 
     Raises:
@@ -255,7 +256,8 @@ def measure(
                     figures.end_to_end = _end_to_end(children, few, spec, seconds / 10, progress)
                 if by_layer:
                     figures.layer_times = _each(children, "layer_times", "layers", progress)
-                figures.rates = _throughput(children, seconds, progress)
+                if throughput:
+                    figures.rates = _throughput(children, seconds, progress)
             if samples is not None:
                 figures.outputs = _evaluate(children, samples, spec, progress)
         except KeyboardInterrupt:

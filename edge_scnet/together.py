@@ -1,4 +1,9 @@
-"""Engines of any builds timed together: blocks in turn, so that drift of the machine cancels, and an answer for each."""
+"""Engines of any builds timed together, and an answer for each.
+
+Blocks in turn, so that drift of the machine cancels, and in new processes again and again: where an engine's memory happens to
+lie makes one process 1 to 2 % faster than another of the very same engine, for as long as it lives. The ratio of each round of
+processes is one value, and the interval is of those, not of the blocks within them.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +18,11 @@ from edge_scnet.comparison import Answer
 from edge_scnet.errors import ArtifactError
 from edge_scnet.events import Events, Silent
 from edge_scnet.figures import LatencyStats, MemoryStats, RatioStats
-from edge_scnet.profiling import EngineFile, measure
+from edge_scnet.metrics import latency_stats, paired_ratio, ratio_of
+from edge_scnet.profiling import EngineFile, Measurement, measure
 from edge_scnet.zoo import ModelSpec
+
+ROUNDS = 8  # the fewest whose lowest and highest value are a 99 % interval of the median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,22 +72,62 @@ def time_together(paths: Sequence[Path | str], *, seconds: float = 3.0, events: 
         raise ArtifactError(f"the engines take inputs of different shapes ({listed}): their times cannot be compared")
     files = [engine for engine, _ in found]
     events.stage("profile", ", ".join(f"{engine.name} {engine.path}" for engine in files))
-    measured = measure(files, None, found[0][1], seconds=seconds, progress=events.progress, keep_partial=True)
-    events.done(f"{len(files)} engines", reused=False)
+    rounds, complete = time_in_rounds(files, found[0][1], seconds=seconds, events=events)
+    events.done(f"{len(files)} engines, {len(rounds)} rounds of new processes", reused=False)
     rows = []
-    for engine, m in zip(files, measured.engines, strict=True):
-        words = "the first" if m.ratio is None else comparison.ratio_words(m.ratio, "A", engine.name)
+    for i, engine in enumerate(files):
+        own = [figures[i] for figures in rounds]
+        ratio = ratio_of_rounds(rounds, i) if i else None
         rows.append(
             TimedEngine(
                 name=engine.name, path=str(engine.path), sha256=engine.sha256, precision=engine.options.precision,
-                latency=m.latency, ratio=m.ratio, faster=None if m.ratio is None else comparison.faster(m.ratio),
-                throughput_per_second=m.throughput_per_second, memory=m.memory, message=words,
+                latency=latency_stats([block for m in own for block in m.blocks]), ratio=ratio,
+                faster=None if ratio is None else comparison.faster(ratio),
+                throughput_per_second=own[0].throughput_per_second, memory=own[0].memory,
+                message="the first" if ratio is None else comparison.ratio_words(ratio, "A", engine.name),
             )
         )  # fmt: skip
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return TimedTogether(
-        created_utc=now, engines=tuple(rows), environment=environment.collect().to_dict(), complete=measured.complete
-    )
+    return TimedTogether(created_utc=now, engines=tuple(rows), environment=environment.collect().to_dict(), complete=complete)
+
+
+def time_in_rounds(
+    files: Sequence[EngineFile], spec: ModelSpec, *, seconds: float, events: Events
+) -> tuple[list[tuple[Measurement, ...]], bool]:
+    """The engines' figures by round, each of new processes that are started in another order; whether all rounds were made.
+
+    Args:
+        seconds: timed seconds per engine for latency, all rounds together; throughput is measured in the first.
+
+    Raises:
+        BackendError: an engine fails. KeyboardInterrupt: interrupted before anything was timed.
+    """
+    rounds: list[tuple[Measurement, ...]] = []
+    for number in range(ROUNDS):
+
+        def progress(what: str, share: float, count: int = 0, unit: str = "", *, done: int = number) -> None:
+            if what == "latency":
+                events.progress("rounds", (done + share) / ROUNDS)
+
+        order = list(range(len(files)))[:: -1 if number % 2 else 1]
+        try:
+            measured = measure(
+                [files[i] for i in order], None, spec, seconds=seconds / ROUNDS, progress=progress, keep_partial=True,
+                by_layer=False, throughput=not number,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            if not rounds:
+                raise
+            return rounds, False
+        rounds.append(tuple(measured.engines[order.index(i)] for i in range(len(files))))
+        if not measured.complete:
+            return rounds, False
+    return rounds, True
+
+
+def ratio_of_rounds(rounds: Sequence[tuple[Measurement, ...]], i: int) -> RatioStats:
+    """The first engine's time over that of engine `i`: the median of the rounds'."""
+    return ratio_of([paired_ratio(figures[0].blocks, figures[i].blocks).ratio for figures in rounds])
 
 
 def _engine(path: Path, name: str) -> tuple[EngineFile, ModelSpec]:

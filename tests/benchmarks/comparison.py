@@ -11,26 +11,30 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import onnx_ir as ir
 
-from edge_scnet import artifact, comparison, engines, environment
+from edge_scnet import artifact, comparison, engines, environment, together
 from edge_scnet.backends import usable_backend
+from edge_scnet.events import Silent
 from edge_scnet.explain import _reference
-from edge_scnet.profiling import EngineFile, measure
+from edge_scnet.profiling import EngineFile
 from edge_scnet.quantize import bisect
 from edge_scnet.target import from_dict
 from edge_scnet.zoo import ModelSpec
 
-SAME_SECONDS, SLOW_SECONDS = 3.0, 7.5  # per engine and phase: 30 s for two engines, latency and throughput
+SECONDS = 3.0  # timed, per engine: with starting 16 processes half a minute in all
 
 
 def answer(a: EngineFile, b: EngineFile, spec: ModelSpec, seconds: float) -> dict[str, object]:
-    ratio = measure([a, b], None, spec, seconds=seconds).engines[1].ratio
-    assert ratio is not None
-    found = {"answer": comparison.faster(ratio), "ratio": ratio.ratio, "low99": ratio.low99, "high99": ratio.high99}
+    started = time.perf_counter()
+    rounds, _ = together.time_in_rounds([a, b], spec, seconds=seconds, events=Silent())
+    ratio = together.ratio_of_rounds(rounds, 1)
+    found = {"answer": comparison.faster(ratio), "ratio": ratio.ratio, "low99": ratio.low99, "high99": ratio.high99,
+             "wall_seconds": round(time.perf_counter() - started, 1)}  # fmt: skip
     print(json.dumps(found), file=sys.stderr, flush=True)
     return found
 
@@ -44,8 +48,8 @@ def slower_engine(folder: Path, int8: EngineFile, spec: ModelSpec, block: str, o
     members = [name for name in bisect._quantized_nodes(quantized) if bisect._block(name) == block]
     ir.save(bisect.in_float(quantized, reference, members), out / "slow.onnx")
     engine = replace(int8, name="slower", path=backend.build(out / "slow.onnx", target, out / "slow.xml")[0])
-    ratio = measure([int8, engine], None, spec, seconds=20).engines[1].ratio
-    assert ratio is not None
+    rounds, _ = together.time_in_rounds([int8, engine], spec, seconds=20, events=Silent())
+    ratio = together.ratio_of_rounds(rounds, 1)
     print(block, 1 / ratio.ratio, file=sys.stderr, flush=True)
     return engine, 1 / ratio.ratio
 
@@ -62,8 +66,8 @@ def main() -> None:
     spec = manifest.model
     with tempfile.TemporaryDirectory() as temporary:
         slow, true = slower_engine(given.folder, int8, spec, given.block, Path(temporary)) if given.slower else (int8, 1.0)
-        slower = [answer(int8, slow, spec, SLOW_SECONDS) for _ in range(given.slower)]
-    same = [answer(int8, replace(int8, name="again"), spec, SAME_SECONDS) for _ in range(given.same)]
+        slower = [answer(int8, slow, spec, SECONDS) for _ in range(given.slower)]
+    same = [answer(int8, replace(int8, name="again"), spec, SECONDS) for _ in range(given.same)]
     alarms = sum(row["answer"] in ("A", "B") for row in same)
     noticed = sum(row["answer"] == "A" for row in slower)
     result = {
