@@ -22,7 +22,7 @@ from edge_scnet.metrics import latency_stats, paired_ratio, ratio_of
 from edge_scnet.profiling import EngineFile, Measurement, measure
 from edge_scnet.zoo import ModelSpec
 
-ROUNDS = 8  # the fewest whose lowest and highest value are a 99 % interval of the median
+ROUNDS = 12  # the fewest of which a 99 % interval of the median leaves out the lowest and the highest: one may be disturbed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

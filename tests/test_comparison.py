@@ -149,8 +149,8 @@ def test_interleaved_engines(invoke: Run, built: Built) -> None:
     assert outcome.code == 0, outcome.stderr
     rows = json.loads(outcome.stdout)["engines"]
     assert [row["name"] for row in rows] == ["A", "B"] and rows[0]["ratio"] is None
-    assert rows[1]["ratio"]["rounds"] == together.ROUNDS == 8 and "8 rounds" in rows[1]["message"]
-    assert rows[1]["ratio"]["low99"] is not None and rows[1]["latency"]["count"] >= 8 * 100
+    assert rows[1]["ratio"]["rounds"] == together.ROUNDS == 12 and "12 rounds" in rows[1]["message"]
+    assert rows[1]["ratio"]["low99"] is not None and rows[1]["latency"]["count"] >= 12 * 100
     assert invoke("profile", built.folder, "--interleave").code == 6
     assert invoke("profile", built.folder, built.folder).code == 2
 

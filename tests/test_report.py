@@ -228,9 +228,9 @@ def test_the_reference_of_a_board_is_called_by_its_name() -> None:
 
 
 def test_classes_by_hand() -> None:
-    """Class 0: FP32 knows both images, INT8 loses one. Class 2: INT8 wins one. Class 1 has no image."""
+    """Class 2: FP32 knows both images, INT8 loses one. Class 0: INT8 wins one. Class 1 has no image."""
     made = report(classes=("zero", "one"))
-    truth, was, now = [0, 0, 2, 2], [0, 0, 1, 2], [0, 1, 2, 2]
+    truth, was, now = [0, 0, 2, 2], [1, 0, 2, 2], [0, 0, 2, 1]
     assert made.evaluation is not None
     rows = per_class(
         replace(
@@ -239,7 +239,7 @@ def test_classes_by_hand() -> None:
         )
     )  # fmt: skip
     assert [(row.name, row.images, row.reference_percent, row.percent, row.lost, row.won) for row in rows] == [
-        ("zero", 2, 100.0, 50.0, 1, 0), ("class 2", 2, 50.0, 100.0, 0, 1),
+        ("class 2", 2, 100.0, 50.0, 1, 0), ("zero", 2, 50.0, 100.0, 0, 1),
     ]  # fmt: skip
     assert sum(row.images for row in per_class(made)) == IMAGES
     assert per_class(report(labelled=False)) == ()

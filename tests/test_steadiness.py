@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_scnet.steadiness import memory_growth, modes, steadiness, trend
+from edge_scnet.steadiness import _thinned, memory_growth, modes, steadiness, trend
 
 
 def test_the_slope_is_not_bent_by_an_outlier_and_order_is_significant():
@@ -77,7 +77,15 @@ def test_memory_that_grows():
     assert memory_growth(runs[:3], [1, 2, 3]) == (None, None, None)
 
 
+def test_two_heaps_that_run_into_each_other_are_one():
+    """The density between them falls to two thirds of the lower one: no two states."""
+    rng = np.random.default_rng(0)
+    times = np.concatenate([rng.normal(1, 0.05, 5000), rng.normal(1.14, 0.05, 5000)])
+    assert len(modes(times.tolist())[0]) == 1
+
+
 def test_an_hour_of_blocks_is_thinned_and_keeps_its_slope():
+    assert len(_thinned(np.arange(24_000.0))) == 400 and _thinned(np.arange(400.0))[1] == 1.0
     found = steadiness([[int(1e6 * (1 + 0.2 * k / 24_000))] * 3 for k in range(24_000)])
     assert found.drift_percent == pytest.approx(20 / 1.1, rel=0.01) and found.drift_p is not None and found.drift_p < 1e-9
     per_run, total, _ = memory_growth(range(24_000), [10**8 + 8 * k for k in range(24_000)])
