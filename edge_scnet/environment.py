@@ -46,6 +46,8 @@ _LIMITS |= {
     )
 }  # fmt: skip
 
+_BELOW_AVX512 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"})
+
 # oneDNN's AVX512_CORE needs all four; VNNI comes on top.
 _AVX512_CORE = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})
 # The flags of /proc/cpuinfo that change which kernels run.
@@ -164,6 +166,15 @@ def provided_isa(cpu_flags: frozenset[str] | None = None, limit: str | None = No
     evex = _EVEX in flags & allowed and flags >= _AVX512_CORE
     vex = _VEX in flags & allowed
     return ("avx2", *(("avx2_vnni",) if vex or evex else ()), *(("avx512_vnni",) if evex else ()))
+
+
+def limited_below_avx512() -> bool:
+    """Whether ONEDNN_MAX_CPU_ISA keeps oneDNN from AVX-512.
+
+    Raises:
+        TargetError: a value that oneDNN does not know.
+    """
+    return _limit_name(None) in _BELOW_AVX512
 
 
 def resolve_floor(isa: str) -> str:

@@ -523,5 +523,10 @@ def test_an_engine_for_more_than_the_machine_has(copied: Built, bag: Path, cli_p
         outcome = cli_process(*command, env=lesser)
         refused(outcome, 3, str(copied.folder / "model.xml"), "needs avx512_vnni", "ONEDNN_MAX_CPU_ISA=AVX2")
         assert outcome.hint.startswith("edge-scnet build scnet20-fashion-mnist --target cpu-avx2 --calib ")
+    # where BF16 is there, and hidden from oneDNN alone, OpenVINO's default precision would compile nothing
+    outcome = cli_process("profile", copied.folder / "model-fp32.xml", "--seconds", "0.1", "--json", env=lesser)
+    assert outcome.code == 0, outcome.stderr
+    rows = json.loads(outcome.stdout)["engines"]
+    assert [(row["name"], list(row["convolutions"])) for row in rows] == [("fp32", ["f32"]), ("default", ["f32"])]
     # its FP32 twin is right on any machine
     assert cli_process("predict", copied.folder / "model-fp32.xml", bag, env=lesser).stdout.startswith(f"{bag}: Bag")

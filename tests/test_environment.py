@@ -9,7 +9,15 @@ from dataclasses import replace
 import pytest
 
 from edge_scnet import environment
-from edge_scnet.environment import check_floor, collect, package_versions, provided_isa, resolve_floor, weight_bits
+from edge_scnet.environment import (
+    check_floor,
+    collect,
+    limited_below_avx512,
+    package_versions,
+    provided_isa,
+    resolve_floor,
+    weight_bits,
+)
 from edge_scnet.errors import TargetError
 
 AVX2 = frozenset({"sse4_1", "avx", "avx2", "fma"})
@@ -75,9 +83,12 @@ def test_the_environment_limits(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
     assert provided_isa(ZEN4) == ALL
     monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")  # oneDNN's older name, and the newer one goes first
-    assert provided_isa(ZEN4) == ("avx2",)
+    assert provided_isa(ZEN4) == ("avx2",) and limited_below_avx512()
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
-    assert provided_isa(ZEN4) == ALL
+    assert provided_isa(ZEN4) == ALL and not limited_below_avx512()
+    for name in ("avx2_vnni_2", "SSE41"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", name)
+        assert limited_below_avx512()
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX3")
     with pytest.raises(TargetError, match="ONEDNN_MAX_CPU_ISA is 'AVX3'\nallowed: SSE41, AVX, AVX2"):
         provided_isa(ZEN4)

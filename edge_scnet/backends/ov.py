@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_scnet.artifact import write_atomic
 from edge_scnet.backends.base import ExecutedLayer, OpenOptions
+from edge_scnet.environment import limited_below_avx512
 from edge_scnet.errors import BackendError, TargetError
 from edge_scnet.optional import installed, require
 
@@ -143,8 +144,10 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
     """
     ov = require("openvino", extra=EXTRA)
     settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
-    if options.precision == "f32":
-        # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16
+    if options.precision == "f32" or limited_below_avx512():
+        # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16. OpenVINO looks at the processor for
+        # that and not at oneDNN's limit: with ONEDNN_MAX_CPU_ISA=AVX2 there it finds no kernel for a pool ("Supported primitive
+        # descriptors list is empty", 2026.4.1), where the machine that is acted would take f32
         settings["INFERENCE_PRECISION_HINT"] = "f32"
     if options.threads:
         settings["INFERENCE_NUM_THREADS"] = options.threads
