@@ -23,8 +23,14 @@ def _doubts(report: RunReport) -> Iterator[str]:
     for row in report.engines:
         yield from _of_engine(row, report.seconds)
     yield from _of_load(report.sweep_load, "during the sweep")
-    for cell in report.sweep:
-        yield from _of_steadiness(f"{cell.engine} at batch {cell.batch}", cell.steadiness)
+    restless = [cell for cell in report.sweep if any(_of_steadiness("", cell.steadiness))]
+    if restless:
+        first = ", ".join(_cell_name(cell) for cell in restless[:3]) + (", ..." if len(restless) > 3 else "")
+        yield f"in {len(restless)} of {len(report.sweep)} rows of the sweep times form heaps or drift: {first}"
+
+
+def _cell_name(cell: SweepRow) -> str:
+    return f"{cell.engine} at batch {cell.batch}" + (f", {cell.threads} threads" if cell.threads else "")
 
 
 def _of_load(load: MachineLoad | None, when: str) -> Iterator[str]:

@@ -179,7 +179,7 @@ def test_a_busy_machine_is_said() -> None:
     assert notes.doubts(replace(whole, sweep_load=load, sweep=(replace(whole.sweep[0], steadiness=switching),))) == (
         "other processes kept 0.8 of 2 cores busy during the sweep",
         "a hypervisor gave 4 % of the cores' time to other machines during the sweep",
-        "int8 at batch 8: its times form 2 heaps, 1.000 ms (50 %) and 2.000 ms (50 %): the machine switches between states",
+        "in 1 of 1 rows of the sweep times form heaps or drift: int8 at batch 8, 2 threads",
     )
 
 
