@@ -118,14 +118,14 @@ def _by_batch(axes: Any, rows: Iterable[SweepRow]) -> None:
     """A line for each engine and number of threads."""
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
-        name = row.engine + (f", {row.threads} threads" if row.threads else "")
+        name = row.engine + (f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else "")
         if row.throughput_per_second is not None:
             lines.setdefault(name, []).append((row.batch, row.throughput_per_second))
     for (name, points), color in zip(lines.items(), itertools.cycle(_COLORS), strict=False):
         axes.plot(*zip(*sorted(points), strict=True), "o-", color=color, label=name)
     axes.set_ylim(bottom=0)
     axes.set(xlabel="batch", ylabel="images/s")
-    axes.legend(frameon=False, labelcolor="black")
+    axes.legend(frameon=False, labelcolor="black", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _flips(report: RunReport) -> str:
@@ -309,7 +309,7 @@ def _layer_words(row: EngineReport) -> str:
     if row.latency is not None:
         p50 = row.latency.p50_ms
         words.append(
-            f"the latency is {p50:.3f} ms, so that counting costs {total - p50:+.3f} ms ({100 * (total / p50 - 1):+.0f} %)"
+            f"the latency is {p50:.3f} ms, which they miss by {total - p50:+.3f} ms ({100 * (total / p50 - 1):+.0f} %)"
         )
     kinds: dict[str, float] = {}
     for layer in row.layer_times:

@@ -30,7 +30,8 @@ def _doubts(report: RunReport) -> Iterator[str]:
 
 
 def _cell_name(cell: SweepRow) -> str:
-    return f"{cell.engine} at batch {cell.batch}" + (f", {cell.threads} threads" if cell.threads else "")
+    threads = f", {cell.threads} thread{'s' * (cell.threads > 1)}" if cell.threads else ""
+    return f"{cell.engine} at batch {cell.batch}{threads}"
 
 
 def _of_load(load: MachineLoad | None, when: str) -> Iterator[str]:
