@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from edge_scnet import __version__, cli_compare, cli_gate, cli_machine
+from edge_scnet import __version__, cli_compare, cli_gate, cli_machine, interrupts
 from edge_scnet.guard import guarded, printing
 from edge_scnet.options import (
     Arch,
@@ -380,4 +380,5 @@ cli_compare.add_to(app)
 
 
 def main() -> None:
+    interrupts.heed()
     app(prog_name="edge-scnet")

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from edge_scnet import interrupts
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -21,11 +23,13 @@ class Lines:
         self._what = ""
 
     def stage(self, name: str, detail: str) -> None:
+        interrupts.raise_swallowed()
         self._started = time.perf_counter()
         print(f"{name:<{_NAME_WIDTH}} {detail}", file=sys.stderr, flush=True)
 
     def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
         """A line now and then, so that a log shows that long work goes on."""
+        interrupts.raise_swallowed()
         now = time.perf_counter()
         if what != self._what:
             self._what, self._began, self._told = what, now, now
@@ -63,6 +67,7 @@ class Bars:
         self._lines.stage(name, detail)
 
     def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
+        interrupts.raise_swallowed()
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         if self._bar is None or what != self._what:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -56,3 +59,18 @@ def test_a_bar_shows_the_rate_and_is_not_drawn_by_a_thread_of_its_own() -> None:
     assert "accuracy" in drawn.getvalue() and "100%" in drawn.getvalue()
     assert "images/s" in drawn.getvalue()
     assert bars._bar is None
+
+
+def test_a_swallowed_ctrl_c_comes_back_with_the_next_sign_of_progress() -> None:
+    """In a process of its own, whose handler it is: the first interrupt is caught by whoever is at work."""
+    code = (
+        "import os, signal\nfrom edge_scnet import console, interrupts\ninterrupts.heed()\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException: pass\n"
+        "try:\n    console.Lines().progress('images', 0.1)\nexcept KeyboardInterrupt: print('again')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=default_interrupt)
+    assert done.stdout == "again\n", done.stderr
+
+
+def default_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
