@@ -15,18 +15,18 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "build", "predict", "profile"]
 
 if TYPE_CHECKING:
-    from edge_scnet.engines import predict, profile
-    from edge_scnet.pipeline import build
+    from edge_scnet.pipeline.build import build
+    from edge_scnet.pipeline.build_folder import predict, profile
 
 
 def __getattr__(name: str) -> Any:
     # importing the package must stay cheap: the pipeline brings NumPy
     if name == "build":
-        from edge_scnet.pipeline import build
+        from edge_scnet.pipeline.build import build
 
         return build
     if name in ("predict", "profile"):
-        from edge_scnet import engines
+        from edge_scnet.pipeline import build_folder as engines
 
         return getattr(engines, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from edge_scnet.checking import Checked
+    from edge_scnet.gate.check import Checked
 
 
 class EdgeScnet:
@@ -38,7 +38,7 @@ class EdgeScnet:
         Raises:
             EdgeError: no such files, damaged, or limits that contradict the baseline.
         """
-        from edge_scnet import checking
+        from edge_scnet.gate import check as checking
 
         return checking.check([self._root / report], against=self._root / baseline, limits=dict(limits))[0]
 
@@ -62,10 +62,11 @@ class EdgeScnet:
             pytest.fail(f"{checked.title}: {checked.headline}\n" + "\n".join(lines), pytrace=False)
 
     def _write(self, report: Path, baseline: Path, limits: dict[str, Any]) -> None:
-        from edge_scnet import baseline as baselines
-        from edge_scnet import checking, project
-        from edge_scnet.report import load_report
-        from edge_scnet.target import Gates
+        from edge_scnet.config import project
+        from edge_scnet.config.target import Gates
+        from edge_scnet.gate import baseline as baselines
+        from edge_scnet.gate import check as checking
+        from edge_scnet.report.run_report import load_report
 
         found = load_report(checking.report_file(report))
         gates = project.with_limits(found.gates or Gates(), limits)

@@ -22,9 +22,10 @@ import torch  # noqa: TID253  this module is a program of its own: training is a
 import torch.nn.functional as F  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 
-from edge_scnet import idx, zoo
-from edge_scnet.artifact import sha256_file, write_atomic
+from edge_scnet.core.manifest import sha256_file, write_atomic
+from edge_scnet.data import idx
 from edge_scnet.errors import ArtifactError, EdgeError
+from edge_scnet.models import zoo
 
 HELD_OUT = 5_000
 CROP_PADDING = {"fashion-mnist": 2, "cifar10": 4}

@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edge_scnet import cli, idx
-from edge_scnet.resources import bundled
+from edge_scnet.cli import root as cli
+from edge_scnet.core.resources import bundled
+from edge_scnet.data import idx
 
 MODEL = "scnet20-fashion-mnist"
 # The build's parity is checked at batch 1 alone: every further batch size is one more export by torch.
-_BUILD = "import edge_scnet.parity as p; p.PARITY_BATCHES = (1,); from edge_scnet.cli import main; main()"
+_BUILD = "import edge_scnet.export.parity as p; p.PARITY_BATCHES = (1,); from edge_scnet.cli.root import main; main()"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def tiny_logits(images: np.ndarray, *, classes: int = 4) -> np.ndarray:
 def cli_process() -> Callable[..., Outcome]:
     """Runs `edge-scnet ARGS` in a process of its own: for what crosses its border."""
 
-    def run(*args: object, env: dict[str, str] | None = None, code: str = "from edge_scnet.cli import main; main()") -> Outcome:
+    def run(*args: object, env: dict[str, str] | None = None, code: str = "from edge_scnet.cli.root import main; main()") -> Outcome:
         command = [sys.executable, "-c", code, *map(str, args)]
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=300)
         return Outcome(done.returncode, done.stdout, done.stderr)

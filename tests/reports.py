@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from edge_scnet.figures import MemoryStats, RatioStats
-from edge_scnet.metrics import accuracy_stats, latency_stats
-from edge_scnet.packing import pack_classes, pack_scales
-from edge_scnet.provenance import ActivationScale, Provenance, Quantization, WeightCodes
-from edge_scnet.report import SCHEMA, EngineReport, EvaluationSet, RunReport
-from edge_scnet.target import Gates
+from edge_scnet.config.target import Gates
+from edge_scnet.core.packing import pack_classes, pack_scales
+from edge_scnet.graph.inventory import ActivationScale, Provenance, Quantization, WeightCodes
+from edge_scnet.report.run_report import SCHEMA, EngineReport, EvaluationSet, RunReport
+from edge_scnet.stats.accuracy import accuracy_stats, latency_stats
+from edge_scnet.stats.figures import MemoryStats, RatioStats
 
 IMAGES, CLASSES = 2000, 10
 

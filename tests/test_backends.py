@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_scnet.backends import BACKENDS, backend_of, get_backend, usable_backend
-from edge_scnet.backends.base import Backend, ExecutedLayer, OpenOptions
+from edge_scnet.config.target import load_target
 from edge_scnet.errors import ArtifactError, BackendError, MissingRuntimeError, StorageError, TargetError
-from edge_scnet.target import load_target
+from edge_scnet.runtimes import BACKENDS, backend_of, get_backend, usable_backend
+from edge_scnet.runtimes.base import Backend, ExecutedLayer, OpenOptions
 from tests.conftest import tiny_logits, tiny_onnx
 
 PACKAGES = {
@@ -88,7 +88,7 @@ PRELOADED = {
 
 def test_preload_leaves_the_runtime_loaded(runtime: str) -> None:
     loaded = f"print({PRELOADED[runtime]!r} in open('/proc/self/maps').read())"
-    code = f"from edge_scnet.backends import get_backend\nb = get_backend({runtime!r})\n{loaded}\nb.preload()\n{loaded}"
+    code = f"from edge_scnet.runtimes import get_backend\nb = get_backend({runtime!r})\n{loaded}\nb.preload()\n{loaded}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["False", "True"], done.stderr
 

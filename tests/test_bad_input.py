@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_scnet import artifact
-from edge_scnet.resources import bundled
+from edge_scnet.core import manifest as artifact
+from edge_scnet.core.resources import bundled
 from tests.conftest import MODEL, Built, Outcome, idx_folder, published
 
 Run = Callable[..., Outcome]
@@ -218,7 +218,7 @@ def sets(calib_120: Path, eval_600: Path) -> tuple[object, ...]:
 
 
 def bundled_weights() -> Path:
-    from edge_scnet import zoo
+    from edge_scnet.models import zoo
 
     return Path(zoo.__file__).parent / "weights" / str(zoo.FASHION_MNIST.weights)
 
@@ -341,7 +341,7 @@ def forget(edit: Edit, folder: Path, *files: str) -> None:
         (folder / file).unlink()
 
 
-LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); from edge_scnet.cli import main; main()"
+LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); from edge_scnet.cli.root import main; main()"
 
 
 @pytest.mark.parametrize(("file", "stage"), [("model.qdq.onnx", "quantize"), ("model-fp32.bin", "compile")])
@@ -386,7 +386,7 @@ def children_of(pid: int) -> list[int]:
 
 def interrupt(arguments: tuple[object, ...], log: Path, ready: Callable[[str, int], bool]) -> tuple[Outcome, list[int]]:
     """Sends SIGINT as soon as `ready(stderr so far, pid)`; the outcome, and the children there were."""
-    command = [sys.executable, "-c", "from edge_scnet.cli import main; main()", *map(str, arguments)]
+    command = [sys.executable, "-c", "from edge_scnet.cli.root import main; main()", *map(str, arguments)]
 
     def heed() -> None:
         # a job that a shell started in the background ignores SIGINT, and so would its children

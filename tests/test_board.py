@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_scnet import board, board_watch
-from edge_scnet.artifact import record_from_json
-from edge_scnet.board import RailPower, Sample
+from edge_scnet.core.manifest import record_from_json
+from edge_scnet.machine import board, board_watch
+from edge_scnet.machine.board import RailPower, Sample
 
 ORIN_NANO = (
     "RAM 4722/7844MB (lfb 1x512kB) SWAP 0/3922MB (cached 0MB) CPU [3%@1510,off,0%@729] EMC_FREQ 2%@1866 GR3D_FREQ 10%@1300 "

@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_scnet import __version__, artifact
-from edge_scnet.backends import trt
-from edge_scnet.gate import Finding
-from edge_scnet.report import load_report, to_json
-from edge_scnet.target import list_targets
+from edge_scnet import __version__
+from edge_scnet.config.target import list_targets
+from edge_scnet.core import manifest as artifact
+from edge_scnet.report.run_report import load_report, to_json
+from edge_scnet.report.verdict import Finding
+from edge_scnet.runtimes.tensorrt import backend as trt
 from tests.conftest import MODEL, Built, Outcome, published
 
 Run = Callable[..., Outcome]
@@ -157,7 +158,7 @@ def test_doctor(invoke: Run) -> None:
 
 
 def test_a_closed_pipe_is_no_error(cli_process: Run) -> None:
-    code = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); from edge_scnet.cli import main; main()"
+    code = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); from edge_scnet.cli.root import main; main()"
     assert cli_process("doctor", "--json", code=code) == Outcome(0, "", "")
 
 
@@ -165,7 +166,7 @@ def test_a_bug_names_its_place_and_the_versions(invoke: Run, monkeypatch: pytest
     def broken() -> None:
         raise ZeroDivisionError("by design")
 
-    monkeypatch.setattr("edge_scnet.environment.collect", broken)
+    monkeypatch.setattr("edge_scnet.machine.environment.collect", broken)
     outcome = invoke("doctor")
     assert outcome.code == 1 and outcome.stdout == ""
     assert "this is a bug: ZeroDivisionError: by design (test_cli.py:" in outcome.stderr
@@ -182,7 +183,7 @@ def test_an_interrupt_that_a_native_import_wraps_is_an_interrupt(invoke: Run, mo
         except KeyboardInterrupt as error:
             raise ImportError("initialization failed") from error
 
-    monkeypatch.setattr("edge_scnet.environment.collect", importing)
+    monkeypatch.setattr("edge_scnet.machine.environment.collect", importing)
     outcome = invoke("doctor")
     assert (outcome.code, outcome.stdout) == (130, "")
     assert outcome.stderr == "\ninterrupted: finished stages are kept, the next run goes on from there\n"
@@ -249,8 +250,8 @@ def not_measured(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {row.name: replace(row, first_classes=None) for row in load_report(built.folder / "report.json").engines}
     nothing = [SimpleNamespace(outputs=None) for _ in rows]
     measured = SimpleNamespace(engines=nothing, complete=True, load=None)
-    monkeypatch.setattr("edge_scnet.judging.measure", lambda *args, **kwargs: measured)
-    monkeypatch.setattr("edge_scnet.judging._row", lambda engine, *args: rows[engine.name])
+    monkeypatch.setattr("edge_scnet.pipeline.assemble.measure", lambda *args, **kwargs: measured)
+    monkeypatch.setattr("edge_scnet.pipeline.assemble._row", lambda engine, *args: rows[engine.name])
 
 
 def rebuild(invoke: Run, copied: Built, *options: str) -> Outcome:
@@ -299,7 +300,7 @@ def test_the_gate_of_the_build_reaches_the_shell(copied: Built, invoke: Run, mon
         judged.append(max_drop_pp)
         return Finding(metric="top-1 drop", measured=1, limit=0, unit="pp", verdict="fail", message="Lost.", exit_code=10)
 
-    monkeypatch.setattr("edge_scnet.gate.judge_accuracy", judge)
+    monkeypatch.setattr("edge_scnet.report.verdict.judge_accuracy", judge)
     outcome = rebuild(invoke, copied, "--max-drop", "0.25", "--json")
     assert outcome.code == 10 and judged == [0.25]
     assert json.loads(outcome.stdout)["verdict"] == "do not ship: Lost."

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_scnet import comparison, regression, together
-from edge_scnet.comparison import Comparison
-from edge_scnet.figures import RatioStats
-from edge_scnet.metrics import paired_ratio
-from edge_scnet.report import RunReport, save_report
+from edge_scnet.gate import regression
+from edge_scnet.profiler import rounds as together
+from edge_scnet.report import comparison
+from edge_scnet.report.comparison import Comparison
+from edge_scnet.report.run_report import RunReport, save_report
+from edge_scnet.stats.accuracy import paired_ratio
+from edge_scnet.stats.figures import RatioStats
 from tests.conftest import Built, Outcome
 from tests.reports import engine, logits, report
 

@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edge_scnet import compile as compiling
-from edge_scnet.backends import ov
-from edge_scnet.backends.base import ExecutedLayer, OpenOptions
+from edge_scnet.compile import fidelity as compiling
 from edge_scnet.errors import ParityError
-from edge_scnet.metrics import sqnr_db
-from edge_scnet.simulate import run_onnx
+from edge_scnet.graph.run import run_onnx
+from edge_scnet.runtimes import openvino as ov
+from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions
+from edge_scnet.stats.accuracy import sqnr_db
 
 pytest.importorskip("openvino")
 PINNED = OpenOptions(precision="f32")

@@ -10,7 +10,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from edge_scnet import console
+from edge_scnet.cli import console
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ import onnx_ir as ir
 import pytest
 from onnx import helper, numpy_helper
 
-from edge_scnet import dataset, simulate, zoo
-from edge_scnet.metrics import sqnr_db
+from edge_scnet.config.target import QuantScheme
+from edge_scnet.data import samples as dataset
+from edge_scnet.graph import run as simulate
+from edge_scnet.models import zoo
 from edge_scnet.quantize import calibrate, correct, equalize, placement, recipe, rounding
-from edge_scnet.target import QuantScheme
+from edge_scnet.stats.accuracy import sqnr_db
 from tests.conftest import Built
 
 SCHEME = QuantScheme(placement="openvino")

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_scnet import dataset, idx, images
-from edge_scnet.dataset import SampleSet, check_counts, check_overlap, load_pixels, open_samples
+from edge_scnet.core.resources import bundled
+from edge_scnet.data import idx, images
+from edge_scnet.data import samples as dataset
+from edge_scnet.data.images import preprocess
+from edge_scnet.data.samples import SampleSet, check_counts, check_overlap, load_pixels, open_samples
 from edge_scnet.errors import DataError
-from edge_scnet.images import preprocess
-from edge_scnet.resources import bundled
-from edge_scnet.zoo import CIFAR10, FASHION_MNIST, ModelSpec
+from edge_scnet.models.zoo import CIFAR10, FASHION_MNIST, ModelSpec
 from tests.conftest import idx_folder as idx_of
 
 RGB = replace(

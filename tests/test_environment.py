@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from edge_scnet import environment
-from edge_scnet.environment import (
+from edge_scnet.errors import TargetError
+from edge_scnet.machine import environment
+from edge_scnet.machine.environment import (
     check_floor,
     collect,
     limited_below_avx512,
@@ -18,7 +19,6 @@ from edge_scnet.environment import (
     resolve_floor,
     weight_bits,
 )
-from edge_scnet.errors import TargetError
 
 AVX2 = frozenset({"sse4_1", "avx", "avx2", "fma"})
 ALDER_LAKE = AVX2 | {"avx_vnni"}

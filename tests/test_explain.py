@@ -11,11 +11,14 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edge_scnet import baseline, checking, provenance
-from edge_scnet.explain import explain
-from edge_scnet.quantize import bisect, pairs
-from edge_scnet.report import load_report
-from edge_scnet.target import Gates
+from edge_scnet.config.target import Gates
+from edge_scnet.gate import baseline
+from edge_scnet.gate import check as checking
+from edge_scnet.graph import inventory as provenance
+from edge_scnet.graph import pairs
+from edge_scnet.pipeline.explain import explain
+from edge_scnet.report.run_report import load_report
+from edge_scnet.sensitivity import bisect
 from tests.conftest import _BUILD, MODEL, Built, Outcome
 
 Run = Callable[..., Outcome]
@@ -68,7 +71,7 @@ def test_the_graphs_hash_is_of_its_form_and_not_of_its_weights(built: Built) -> 
 
 
 def test_a_foreign_graph_of_a_float_weight_behind_a_q_is_read_too(tmp_path: Path, built: Built) -> None:
-    from edge_scnet.quantize.forms import to_float_weights
+    from edge_scnet.compile.forms import to_float_weights
 
     model = ir.load(built.folder / "model.qdq.onnx")
     ours, theirs = provenance.quantization_of(model), provenance.quantization_of(to_float_weights(model))
@@ -76,8 +79,8 @@ def test_a_foreign_graph_of_a_float_weight_behind_a_q_is_read_too(tmp_path: Path
 
 
 def test_bisecting_blames_the_planted_fault(built: Built, tmp_path: Path) -> None:
-    from edge_scnet.artifact import load_manifest
-    from edge_scnet.explain import _images, _reference
+    from edge_scnet.core.manifest import load_manifest
+    from edge_scnet.pipeline.explain import _images, _reference
 
     manifest = load_manifest(built.folder)
     wrong = ir.load(scaled(built.folder / "model.qdq.onnx", tmp_path / "wrong.onnx", TENSOR, 0.25))

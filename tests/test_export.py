@@ -18,22 +18,16 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 from torch import Tensor, nn
 
-from edge_scnet import export, simulate, zoo
-from edge_scnet import parity as parity_module
 from edge_scnet.errors import ArtifactError, ParityError
-from edge_scnet.export import (
-    MODULE_KEY,
-    check_static,
-    check_weights,
-    export_torch,
-    import_onnx,
-    probe_onnx,
-    save,
-)
-from edge_scnet.parity import check_onnx_parity, check_parity, first_differing_module
+from edge_scnet.export import from_onnx as export
+from edge_scnet.export import parity as parity_module
+from edge_scnet.export.from_onnx import MODULE_KEY, check_static, check_weights, export_torch, import_onnx, probe_onnx, save
+from edge_scnet.export.parity import check_onnx_parity, check_parity, first_differing_module
+from edge_scnet.graph import run as simulate
+from edge_scnet.graph.run import run_onnx
+from edge_scnet.models import zoo
+from edge_scnet.models.zoo import ModelOptions
 from edge_scnet.scnet import SCNet, scnet20
-from edge_scnet.simulate import run_onnx
-from edge_scnet.zoo import ModelOptions
 
 SHAPE_ARITHMETIC = {"Shape", "Slice", "Gather", "Expand", "Range", "ConstantOfShape", "Size", "NonZero"}
 GREY_SHAPE, TINY_SHAPE = (1, 1, 28, 28), (1, 3, 16, 16)

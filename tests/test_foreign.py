@@ -10,11 +10,14 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edge_scnet import artifact, dataset, pipeline, zoo
+from edge_scnet.config.target import QuantScheme
+from edge_scnet.core import manifest as artifact
+from edge_scnet.data import samples as dataset
 from edge_scnet.errors import ArtifactError
-from edge_scnet.judging import BuildResult
+from edge_scnet.models import zoo
+from edge_scnet.pipeline import build as pipeline
+from edge_scnet.pipeline.assemble import BuildResult
 from edge_scnet.quantize import calibrate, recipe
-from edge_scnet.target import QuantScheme
 from tests.conftest import Built, Outcome
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_scnet.figures import AccuracyStats, RatioStats
-from edge_scnet.gate import Finding, Speed, exit_code, judge_accuracy, judge_speed
-from edge_scnet.metrics import accuracy_stats, output_stats
+from edge_scnet.report.verdict import Finding, Speed, exit_code, judge_accuracy, judge_speed
+from edge_scnet.stats.accuracy import accuracy_stats, output_stats
+from edge_scnet.stats.figures import AccuracyStats, RatioStats
 
 
 def _stats(images: int, *, lost: int = 0, won: int = 0) -> AccuracyStats:

@@ -10,12 +10,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from edge_scnet import baseline, checking, publish
+from edge_scnet.config.target import Gates
+from edge_scnet.core.packing import pack_classes, pack_scales, unpack_classes, unpack_scales
 from edge_scnet.errors import ArtifactError, TargetError
-from edge_scnet.figures import RatioStats
-from edge_scnet.packing import pack_classes, pack_scales, unpack_classes, unpack_scales
-from edge_scnet.report import RunReport, load_report, save_report
-from edge_scnet.target import Gates
+from edge_scnet.gate import baseline, publish
+from edge_scnet.gate import check as checking
+from edge_scnet.report.run_report import RunReport, load_report, save_report
+from edge_scnet.stats.figures import RatioStats
 from tests.conftest import Built, Outcome
 from tests.reports import provenance, quantization, report
 
@@ -343,7 +344,7 @@ def test_deep_nesting_and_floats_beyond_range(invoke: Run, files: Callable[..., 
 
 def test_a_reader_that_left_does_not_change_the_verdict(cli_process: Run, files: Callable[..., tuple[Path, Path]]) -> None:
     path, known = files(report(noise=0.2))
-    code = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); from edge_scnet.cli import main; main()"
+    code = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); from edge_scnet.cli.root import main; main()"
     for form in ((), ("--json",)):
         outcome = cli_process("check", path, "--baseline", known, *form, code=code)
         assert outcome.code == 10, outcome.stderr
@@ -399,7 +400,7 @@ def test_a_real_build_passes_its_own_baseline_without_a_runtime(cli_process: Run
     assert cli_process("baseline", "update", built.folder, "--baseline", tmp_path).code == 0
     listing = (
         "import atexit, sys; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules)));"
-        "from edge_scnet.cli import main; main()"
+        "from edge_scnet.cli.root import main; main()"
     )
     outcome = cli_process("check", built.folder, "--baseline", tmp_path, code=listing)
     assert outcome.code == 0, outcome.stdout

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from edge_scnet import html_report, judging
-from edge_scnet.figures import MachineLoad
-from edge_scnet.flips import Flip, Flips
-from edge_scnet.gate import Finding
-from edge_scnet.layers import LayerTime
-from edge_scnet.packing import pack_classes
-from edge_scnet.report import RunReport, save_report
+from edge_scnet.core.packing import pack_classes
+from edge_scnet.pipeline import assemble as judging
+from edge_scnet.pipeline.flips import Flip, Flips
+from edge_scnet.pipeline.layers import LayerTime
+from edge_scnet.report import page as html_report
+from edge_scnet.report.run_report import RunReport, save_report
+from edge_scnet.report.verdict import Finding
+from edge_scnet.stats.figures import MachineLoad
 from tests.conftest import Built, Outcome
 from tests.reports import report
 from tests.test_report import full_report

@@ -11,9 +11,9 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edge_scnet.config.target import QuantScheme
+from edge_scnet.graph.lint import LintFinding, is_quantized, lint
 from edge_scnet.quantize import calibrate, recipe
-from edge_scnet.quantize.lint import LintFinding, is_quantized, lint
-from edge_scnet.target import QuantScheme
 from tests.qdq_graphs import Graph, find
 
 SCHEMES = ("openvino", "tensorrt")

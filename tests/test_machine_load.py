@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_scnet import machine_load
-from edge_scnet.machine_load import LoadWatch
+from edge_scnet.machine import load as machine_load
+from edge_scnet.machine.load import LoadWatch
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -9,14 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from edge_scnet.figures import (
-    Z_ONE_SIDED_95,
-    Z_TWO_SIDED_95,
-    paired_difference_interval,
-    paired_difference_score,
-    wilson_bounds,
-)
-from edge_scnet.metrics import (
+from edge_scnet.stats.accuracy import (
     accuracy_stats,
     expected_calibration_error,
     latency_stats,
@@ -26,6 +19,13 @@ from edge_scnet.metrics import (
     probabilities,
     sqnr_db,
     top_k,
+)
+from edge_scnet.stats.figures import (
+    Z_ONE_SIDED_95,
+    Z_TWO_SIDED_95,
+    paired_difference_interval,
+    paired_difference_score,
+    wilson_bounds,
 )
 
 

@@ -13,15 +13,15 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from edge_scnet import environment
-from edge_scnet.backends import ov
-from edge_scnet.backends.base import OpenOptions
+from edge_scnet.config.target import load_target
 from edge_scnet.errors import BackendError
-from edge_scnet.metrics import sqnr_db
-from edge_scnet.quantize.lint import lint
-from edge_scnet.quantize.repair import repair
-from edge_scnet.simulate import run_onnx
-from edge_scnet.target import load_target
+from edge_scnet.graph.lint import lint
+from edge_scnet.graph.openvino_repair import repair
+from edge_scnet.graph.run import run_onnx
+from edge_scnet.machine import environment
+from edge_scnet.runtimes import openvino as ov
+from edge_scnet.runtimes.base import OpenOptions
+from edge_scnet.stats.accuracy import sqnr_db
 from tests.qdq_graphs import Graph, find
 
 pytest.importorskip("openvino")

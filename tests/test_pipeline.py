@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_scnet import artifact, dataset, judging, parity
-from edge_scnet.artifact import Artifact, Manifest
+from edge_scnet.core import manifest as artifact
+from edge_scnet.core.manifest import Artifact, Manifest
+from edge_scnet.data import samples as dataset
 from edge_scnet.errors import DataError
-from edge_scnet.profiling import Outputs
-from edge_scnet.zoo import FASHION_MNIST
+from edge_scnet.export import parity
+from edge_scnet.models.zoo import FASHION_MNIST
+from edge_scnet.pipeline import assemble as judging
+from edge_scnet.profiler.measure import Outputs
 from tests.conftest import Built, Outcome
 
 Run = Callable[..., Outcome]

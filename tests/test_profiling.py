@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_scnet import child as child_module
-from edge_scnet import profiling
-from edge_scnet.artifact import sha256_file
-from edge_scnet.backends.base import OpenOptions
-from edge_scnet.dataset import SampleSet, batches, load, open_samples
+from edge_scnet.core.manifest import sha256_file
+from edge_scnet.data.samples import SampleSet, batches, load, open_samples
 from edge_scnet.errors import BackendError
-from edge_scnet.profiling import EngineFile, measure
-from edge_scnet.zoo import FASHION_MNIST
+from edge_scnet.models.zoo import FASHION_MNIST
+from edge_scnet.profiler import child as child_module
+from edge_scnet.profiler import measure as profiling
+from edge_scnet.profiler.measure import EngineFile, measure
+from edge_scnet.runtimes.base import OpenOptions
 from tests.conftest import Built, idx_folder, tiny_logits, tiny_onnx
 
 SPEC = replace(FASHION_MNIST, name="tiny", input_size=6, classes=(), num_classes=4, dataset=None)
@@ -318,7 +318,7 @@ def test_the_child_does_not_import_from_the_working_directory(
     loaded = child.call("load", engine.runtime, engine.path, engine.options, np.zeros((4, 1, 6, 6), np.float32))
     assert loaded["seconds"] > 0
     command = Path(f"/proc/{child._process.pid}/cmdline").read_bytes()
-    assert b"edge_scnet.child" in command
+    assert b"edge_scnet.profiler.child" in command
     child.close()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_scnet import project
+from edge_scnet.config import project
 from edge_scnet.errors import TargetError
 from tests.conftest import _BUILD, MODEL, Built, Outcome
 

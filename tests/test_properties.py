@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from edge_scnet.quantize import calibrate, ranges, rounding
+from edge_scnet.quantize import calibrate, rounding
+from edge_scnet.quantize import thresholds as ranges
 from edge_scnet.quantize.statistics import TensorStats
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

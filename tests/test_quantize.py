@@ -11,11 +11,17 @@ import onnx_ir as ir
 import pytest
 from onnx import helper, numpy_helper
 
-from edge_scnet import dataset, export, simulate, zoo
+from edge_scnet.config.target import QuantScheme
+from edge_scnet.data import samples as dataset
 from edge_scnet.errors import ArtifactError, DataError, StorageError, TargetError
-from edge_scnet.metrics import sqnr_db
-from edge_scnet.quantize import calibrate, correct, equalize, lint, placement, qdq, ranges, recipe, statistics, summary
-from edge_scnet.target import QuantScheme
+from edge_scnet.export import from_onnx as export
+from edge_scnet.graph import lint
+from edge_scnet.graph import run as simulate
+from edge_scnet.models import zoo
+from edge_scnet.quantize import calibrate, correct, equalize, placement, recipe, statistics, summary
+from edge_scnet.quantize import thresholds as ranges
+from edge_scnet.quantize import write as qdq
+from edge_scnet.stats.accuracy import sqnr_db
 from tests.conftest import Built
 
 FAST = QuantScheme(placement="openvino", variant="fast")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from edge_scnet import cli, environment
-from edge_scnet.target import list_targets
+from edge_scnet.cli import root as cli
+from edge_scnet.config.target import list_targets
+from edge_scnet.machine import environment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,10 +62,10 @@ def test_files_it_speaks_of_exist(name: str) -> None:
 def test_python_example_runs(built, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The README's Python, with the session's build in place of a second one."""
     import edge_scnet
-    from edge_scnet import pipeline
-    from edge_scnet.artifact import load_manifest
-    from edge_scnet.judging import BuildResult
-    from edge_scnet.report import load_report
+    from edge_scnet.core.manifest import load_manifest
+    from edge_scnet.pipeline import build as pipeline
+    from edge_scnet.pipeline.assemble import BuildResult
+    from edge_scnet.report.run_report import load_report
 
     result = BuildResult(
         folder=built.folder, manifest=load_manifest(built.folder), report=load_report(built.folder / "report.json"), exit_code=0

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_scnet import reference
+from edge_scnet.compile import reference
+from edge_scnet.compile.reference import Reference
 from edge_scnet.errors import ArtifactError, ParityError
-from edge_scnet.metrics import sqnr_db
-from edge_scnet.reference import Reference
+from edge_scnet.stats.accuracy import sqnr_db
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.standard_normal((64, 1, 4, 4)).astype(np.float32)

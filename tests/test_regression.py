@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_scnet import regression
-from edge_scnet.board import BoardState
-from edge_scnet.figures import RatioStats
-from edge_scnet.gate import Finding, exit_code
-from edge_scnet.packing import pack_classes, pack_scales
-from edge_scnet.report import RunReport
-from edge_scnet.target import Gates
+from edge_scnet.config.target import Gates
+from edge_scnet.core.packing import pack_classes, pack_scales
+from edge_scnet.gate import regression
+from edge_scnet.machine.board import BoardState
+from edge_scnet.report.run_report import RunReport
+from edge_scnet.report.verdict import Finding, exit_code
+from edge_scnet.stats.figures import RatioStats
 from tests.reports import IMAGES, engine, logits, provenance, quantization, report
 
 

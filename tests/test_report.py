@@ -16,16 +16,19 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edge_scnet import flips, html_report, notes, report_schema
-from edge_scnet.dataset import open_samples
+from edge_scnet.core.packing import pack_classes
+from edge_scnet.data.samples import open_samples
 from edge_scnet.errors import ArtifactError
-from edge_scnet.figures import EndToEnd, MachineLoad, MemoryStats, Steadiness, SweepRow
-from edge_scnet.gate import Finding
-from edge_scnet.metrics import latency_stats
-from edge_scnet.packing import pack_classes
-from edge_scnet.per_class import per_class
-from edge_scnet.report import SCHEMA, RunReport, load_report, save_report
-from edge_scnet.zoo import FASHION_MNIST
+from edge_scnet.models.zoo import FASHION_MNIST
+from edge_scnet.pipeline import flips
+from edge_scnet.report import notes
+from edge_scnet.report import page as html_report
+from edge_scnet.report import schema as report_schema
+from edge_scnet.report.per_class import per_class
+from edge_scnet.report.run_report import SCHEMA, RunReport, load_report, save_report
+from edge_scnet.report.verdict import Finding
+from edge_scnet.stats.accuracy import latency_stats
+from edge_scnet.stats.figures import EndToEnd, MachineLoad, MemoryStats, Steadiness, SweepRow
 from tests.conftest import Built, Outcome, idx_folder
 from tests.reports import IMAGES, report
 
@@ -36,7 +39,7 @@ SHIPPED = Path(report_schema.__file__).parent / report_schema.FILE
 
 def test_the_shipped_schema_is_that_of_the_records(invoke: Run) -> None:
     made = json.dumps(report_schema.schema(), indent=1) + "\n"
-    assert SHIPPED.read_text() == made, "python -m edge_scnet.report_schema > edge_scnet/report.schema.json"
+    assert SHIPPED.read_text() == made, "python -m edge_scnet.report.schema > edge_scnet/report/report.schema.json"
     assert invoke("report", "--schema").stdout == made
     jsonschema.Draft202012Validator.check_schema(report_schema.schema())
 

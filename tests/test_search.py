@@ -12,12 +12,16 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edge_scnet import dataset, search, simulate, zoo
+from edge_scnet.config.target import QuantScheme
+from edge_scnet.data import samples as dataset
 from edge_scnet.errors import ArtifactError
-from edge_scnet.quantize import calibrate, recipe, sensitivity
-from edge_scnet.quantize.sensitivity import ModuleNoise, Sensitivities
-from edge_scnet.search import Candidate, Limit, State
-from edge_scnet.target import QuantScheme
+from edge_scnet.graph import run as simulate
+from edge_scnet.models import zoo
+from edge_scnet.quantize import calibrate, recipe
+from edge_scnet.sensitivity import noise as sensitivity
+from edge_scnet.sensitivity import search
+from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
+from edge_scnet.sensitivity.search import Candidate, Limit, State
 from tests.conftest import Built, Outcome
 
 SCHEME = QuantScheme(placement="openvino", rounding="nearest")
@@ -180,8 +184,8 @@ def test_the_command_measures_engines_and_prints_the_lines_for_a_target(
 
 
 def test_keep_float_of_a_search_names_modules_literally() -> None:
-    from edge_scnet import mixed
-    from edge_scnet.target import load_target
+    from edge_scnet.config.target import load_target
+    from edge_scnet.pipeline import sensitivity as mixed
 
     target = mixed.with_float(load_target("cpu"), ["a[0]"])
     assert target.quant.keep_float == ("a[[]0]",)
@@ -206,7 +210,7 @@ def test_a_build_that_misses_its_limit_is_searched_and_built_anew(
     copied: Built, invoke: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the images of this test are too few to show a real drop: the search is given what it would have found
-    from edge_scnet import mixed
+    from edge_scnet.pipeline import sensitivity as mixed
 
     chosen = Candidate(keep_float=("conv1",), sqnr_db=40.0, drop_upper95_pp=0.1, time_ratio=1.01, time_low=None, time_high=None)
     found = search.SearchResult(

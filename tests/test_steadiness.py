@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_scnet.steadiness import _thinned, memory_growth, modes, steadiness, trend
+from edge_scnet.stats.steadiness import _thinned, memory_growth, modes, steadiness, trend
 
 
 def test_the_slope_is_not_bent_by_an_outlier_and_order_is_significant():

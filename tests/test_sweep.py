@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_scnet import sweep
-from edge_scnet.backends import get_backend
-from edge_scnet.backends.base import OpenOptions
-from edge_scnet.engines import engine_files, open_build
-from edge_scnet.environment import usable_cores
 from edge_scnet.errors import ParityError, TargetError
-from edge_scnet.profiling import EngineFile, _Child
-from edge_scnet.report import load_report
-from edge_scnet.zoo import FASHION_MNIST
+from edge_scnet.machine.environment import usable_cores
+from edge_scnet.models.zoo import FASHION_MNIST
+from edge_scnet.pipeline.build_folder import engine_files, open_build
+from edge_scnet.profiler import sweep
+from edge_scnet.profiler.measure import EngineFile, _Child
+from edge_scnet.report.run_report import load_report
+from edge_scnet.runtimes import get_backend
+from edge_scnet.runtimes.base import OpenOptions
 from tests.conftest import Built, Outcome, tiny_onnx
 
 Run = Callable[..., Outcome]

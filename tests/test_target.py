@@ -10,10 +10,10 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from edge_scnet.environment import FLOORS, NO_FLOOR
+from edge_scnet.config.target import Gates, QuantScheme, TargetSpec, list_targets, load_target
+from edge_scnet.core.resources import bundled
 from edge_scnet.errors import TargetError
-from edge_scnet.resources import bundled
-from edge_scnet.target import Gates, QuantScheme, TargetSpec, list_targets, load_target
+from edge_scnet.machine.environment import FLOORS, NO_FLOOR
 
 MINIMAL = """\
 title = "a board"
@@ -168,7 +168,7 @@ def test_the_floors_of_targets_are_those_of_the_machine():
 
 
 def test_importing_targets_loads_nothing_heavy():
-    code = "import sys, edge_scnet.target, edge_scnet.environment; print(*sys.modules)"
+    code = "import sys, edge_scnet.config.target, edge_scnet.machine.environment; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"numpy", "rich", "PIL", "typer", "torch", "onnx", "openvino", "importlib.metadata"} & set(loaded)
 

@@ -23,15 +23,25 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_scnet import artifact, bundle, dataset, environment, export, pipeline, plans, reference, simulate, trtexec, zoo
-from edge_scnet.backends import trt, trt_layers
+from edge_scnet.compile import bundle, forms, plans, reference
+from edge_scnet.config.target import TargetSpec, from_dict, load_target
+from edge_scnet.core import manifest as artifact
+from edge_scnet.core.events import Silent
+from edge_scnet.data import samples as dataset
 from edge_scnet.errors import ArtifactError, BackendError, MissingRuntimeError, ParityError, StorageError, TargetError
-from edge_scnet.events import Silent
-from edge_scnet.metrics import sqnr_db
-from edge_scnet.quantize import calibrate, forms, lint, recipe
+from edge_scnet.export import from_onnx as export
+from edge_scnet.graph import lint
+from edge_scnet.graph import run as simulate
+from edge_scnet.machine import environment
+from edge_scnet.models import zoo
+from edge_scnet.pipeline import build as pipeline
+from edge_scnet.quantize import calibrate, recipe
 from edge_scnet.quantize.statistics import Ranges
-from edge_scnet.report import load_report
-from edge_scnet.target import TargetSpec, from_dict, load_target
+from edge_scnet.report.run_report import load_report
+from edge_scnet.runtimes.tensorrt import backend as trt
+from edge_scnet.runtimes.tensorrt import layers as trt_layers
+from edge_scnet.runtimes.tensorrt import trtexec
+from edge_scnet.stats.accuracy import sqnr_db
 from tests.conftest import Built, Outcome
 
 JETSON = load_target("jetson")
@@ -167,7 +177,7 @@ def test_int8_weights_are_a_quarter_of_the_float_file(built: Built, qdq: ir.Mode
 
 
 def test_a_mean_becomes_a_pool_in_opset_17(built: Built, batches: list[np.ndarray]) -> None:
-    from edge_scnet.opset import lower
+    from edge_scnet.export.opset import lower
 
     model = ir.load(built.folder / "model.onnx")
     before = outputs(model, batches[:4])

@@ -12,9 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edge_scnet import idx, training, zoo
-from edge_scnet.artifact import sha256_file
+from edge_scnet import training
+from edge_scnet.core.manifest import sha256_file
+from edge_scnet.data import idx
 from edge_scnet.errors import ArtifactError
+from edge_scnet.models import zoo
 from edge_scnet.training import HELD_OUT, Recipe, augment, split_held_out, train
 
 RECIPE = Recipe(dataset="fashion-mnist", arch="scnet20", epochs=2, batch=16, peak_lr=0.1, small_epochs=1)

@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 
-from edge_scnet import artifact, environment, gate, layers, trtexec, trtexec_profile
-from edge_scnet.artifact import Artifact, Manifest
-from edge_scnet.backends import get_backend, trt
-from edge_scnet.backends.base import ExecutedLayer
+from edge_scnet.config.target import load_target
+from edge_scnet.core import manifest as artifact
+from edge_scnet.core.manifest import Artifact, Manifest
 from edge_scnet.errors import BackendError
-from edge_scnet.report import load_report
-from edge_scnet.target import load_target
-from edge_scnet.zoo import MODELS
+from edge_scnet.machine import environment
+from edge_scnet.models.zoo import MODELS
+from edge_scnet.pipeline import layers
+from edge_scnet.profiler import trtexec as trtexec_profile
+from edge_scnet.report import verdict as gate
+from edge_scnet.report.run_report import load_report
+from edge_scnet.runtimes import get_backend
+from edge_scnet.runtimes.base import ExecutedLayer
+from edge_scnet.runtimes.tensorrt import backend as trt
+from edge_scnet.runtimes.tensorrt import trtexec
 from tests.conftest import Built, Outcome
 from tests.test_tensorrt import ORIN, fake_trtexec
 
@@ -262,9 +268,9 @@ def test_with_the_python_package_there_trtexec_is_not_used(board: Callable[..., 
 def test_the_table_shows_a_plans_memory_where_it_is_known() -> None:
     from rich.console import Console
 
-    from edge_scnet.figures import MemoryStats
-    from edge_scnet.metrics import latency_stats
-    from edge_scnet.report import EngineReport, RunReport, table
+    from edge_scnet.report.run_report import EngineReport, RunReport, table
+    from edge_scnet.stats.accuracy import latency_stats
+    from edge_scnet.stats.figures import MemoryStats
 
     memory = MemoryStats(before_load_bytes=1 << 20, load_peak_bytes=200 << 20, steady_bytes=150 << 20)
     plain = EngineReport(
@@ -291,7 +297,7 @@ def test_layer_times_of_a_session_are_medians_by_layer() -> None:
 
     import numpy as np
 
-    from edge_scnet.backends.trt_session import PlanSession
+    from edge_scnet.runtimes.tensorrt.session import PlanSession
 
     class IProfiler:
         def __init__(self) -> None: ...
@@ -316,7 +322,7 @@ def test_a_cuda_graph_is_recorded_after_one_plain_inference_and_replayed() -> No
 
     import numpy as np
 
-    from edge_scnet.backends.trt_session import PlanSession
+    from edge_scnet.runtimes.tensorrt.session import PlanSession
 
     log: list[str] = []
 
@@ -358,7 +364,7 @@ def test_a_cuda_graph_is_recorded_after_one_plain_inference_and_replayed() -> No
 def test_bindings_record_a_graph_in_the_order_that_cuda_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from edge_scnet.backends import cuda
+    from edge_scnet.runtimes.tensorrt import cuda
 
     calls: list[tuple[Any, ...]] = []
 

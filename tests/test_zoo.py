@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from edge_scnet import zoo
 from edge_scnet.errors import ArtifactError
+from edge_scnet.models import zoo
+from edge_scnet.models.zoo import ModelOptions, ModelSource, load_torch, read_checkpoint, resolve
 from edge_scnet.scnet import scnet20, scnet29
-from edge_scnet.zoo import ModelOptions, ModelSource, load_torch, read_checkpoint, resolve
 
 State = dict[str, Tensor]
 needs_bundled = pytest.mark.skipif(not zoo.MODELS, reason="edge_scnet/weights holds no model")

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
 from edge_scnet.idx import read_published
+
 from edge_scnet.training import split_held_out
 
 COUNT, SEED = 1024, 2017

@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.artifact import sha256_file, write_atomic
-from edge_scnet.environment import available_memory_bytes, return_freed_memory, usable_cores
+from edge_scnet.core.manifest import sha256_file, write_atomic
+from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, DataError, StorageError
-from edge_scnet.optional import require
+from edge_scnet.graph.operators import passes_scale
+from edge_scnet.machine.environment import available_memory_bytes, return_freed_memory, usable_cores
 from edge_scnet.quantize.equalize import equalize, factors
-from edge_scnet.quantize.graph import passes_scale
-from edge_scnet.quantize.ranges import percentile
 from edge_scnet.quantize.statistics import Drift, Ranges, TensorStats
 from edge_scnet.quantize.summary import Summarizer, Summary, summarize
+from edge_scnet.quantize.thresholds import percentile
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.quantize.graph import weight_of
+from edge_scnet.graph.operators import weight_of
+from edge_scnet.graph.run import Observer
 from edge_scnet.quantize.placement import WeightSite
-from edge_scnet.quantize.ranges import LARGEST_CODE, quantize_weights
 from edge_scnet.quantize.rounding import Moments, Window, patches, round_weights
-from edge_scnet.simulate import Observer
+from edge_scnet.quantize.thresholds import LARGEST_CODE, quantize_weights
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edge_scnet.target import QuantScheme
+    from edge_scnet.config.target import QuantScheme
 
 # Second moments of the layers that are worked on at a time; the images are run once more for every such share.
 _MOMENTS_BYTES = 160_000_000

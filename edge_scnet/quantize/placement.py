@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from edge_scnet.errors import TargetError
-from edge_scnet.quantize.graph import (
+from edge_scnet.graph.operators import (
     COMPUTE_OPS,
     is_spatial_mean,
     output_axis,
@@ -28,13 +28,13 @@ from edge_scnet.quantize.graph import (
     producer_type,
     weight_of,
 )
-from edge_scnet.quantize.ranges import QuantParams, activation_params, thresholds
 from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantize.thresholds import QuantParams, activation_params, thresholds
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edge_scnet.target import QuantScheme
+    from edge_scnet.config.target import QuantScheme
 
 # A classifier this small stays in float: on scnet20 it takes 640 of 31 M multiply-adds, and its input's rounding alone was
 # 12 % of the noise at the logits. With more weights reading them costs time (2,048 x 1,000: 6 MB less in INT8).

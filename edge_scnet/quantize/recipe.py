@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.environment import return_freed_memory
 from edge_scnet.errors import ArtifactError
-from edge_scnet.quantize import correct, qdq
+from edge_scnet.graph.lint import is_quantized
+from edge_scnet.machine.environment import return_freed_memory
+from edge_scnet.quantize import correct
+from edge_scnet.quantize import write as qdq
 from edge_scnet.quantize.equalize import equalize
-from edge_scnet.quantize.lint import is_quantized
 from edge_scnet.quantize.placement import Placement, place
 from edge_scnet.quantize.statistics import Ranges
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from edge_scnet.target import QuantScheme
+    from edge_scnet.config.target import QuantScheme
 
 # Images for channel peaks, second moments and bias correction.
 PILOT_IMAGES = 24

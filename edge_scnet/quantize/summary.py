@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.environment import usable_cores
-from edge_scnet.optional import require
-from edge_scnet.quantize.graph import add_initializer
-from edge_scnet.simulate import Observer
+from edge_scnet.core.optional import require
+from edge_scnet.graph.operators import add_initializer
+from edge_scnet.graph.run import Observer
+from edge_scnet.machine.environment import usable_cores
 
 if TYPE_CHECKING:
     import onnx_ir as ir

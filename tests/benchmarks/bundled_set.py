@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_scnet import idx
-from edge_scnet.resources import bundled
+from edge_scnet.core.resources import bundled
+from edge_scnet.data import idx
 
 
 def published(split: str) -> tuple[np.ndarray, np.ndarray]:

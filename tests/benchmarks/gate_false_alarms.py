@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from bundled_set import published, write_idx
 
-from edge_scnet import environment
+from edge_scnet.machine import environment
 
 TARGET = "cpu"
 TOOL = (sys.executable, "-m", "edge_scnet")

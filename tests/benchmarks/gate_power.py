@@ -24,10 +24,18 @@ import numpy as np
 import onnx_ir as ir
 from bundled_set import published, write_idx
 
-from edge_scnet import artifact, baseline, checking, dataset, engines, environment, pipeline, profiling, zoo
+from edge_scnet.core import manifest as artifact
+from edge_scnet.data import samples as dataset
 from edge_scnet.errors import EdgeError
-from edge_scnet.quantize import pairs
-from edge_scnet.report import load_report
+from edge_scnet.gate import baseline
+from edge_scnet.gate import check as checking
+from edge_scnet.graph import pairs
+from edge_scnet.machine import environment
+from edge_scnet.models import zoo
+from edge_scnet.pipeline import build as pipeline
+from edge_scnet.pipeline import build_folder as engines
+from edge_scnet.profiler import measure as profiling
+from edge_scnet.report.run_report import load_report
 
 MODEL, TENSOR, LAYER = "scnet20-fashion-mnist", "layer2.0.relu/Relu", "layer2.1.scconv.k3.0"
 ACCURACY = {"top-1 drop", "top-1 to baseline", "agreement to baseline", "SQNR"}
@@ -157,10 +165,10 @@ def miscompiled(bench: Bench) -> Path:
                 node.replace_input_with(2, value)
 
     with (
-        mock.patch("edge_scnet.quantize.repair.repair", lambda model: model),
-        mock.patch("edge_scnet.quantize.lint.lint", lambda *a, **k: ()),
-        mock.patch("edge_scnet.backends.ov._repaired", lambda source: source.read_bytes()),
-        mock.patch("edge_scnet.compile.check_fidelity", lambda *a, **k: FIDELITY),
+        mock.patch("edge_scnet.graph.openvino_repair.repair", lambda model: model),
+        mock.patch("edge_scnet.graph.lint.lint", lambda *a, **k: ()),
+        mock.patch("edge_scnet.runtimes.openvino._repaired", lambda source: source.read_bytes()),
+        mock.patch("edge_scnet.compile.fidelity.check_fidelity", lambda *a, **k: FIDELITY),
     ):
         return rewritten(bench, "miscompiled", signed)
 
@@ -211,14 +219,14 @@ def stale(bench: Bench) -> Path:
     with (
         mock.patch.dict(code, {"export": lambda plan, m, events: m.with_artifact(entry),
                                "calibrate": lambda plan, m, events: m.with_artifact(replace(ranges, parents=parents))}),
-        mock.patch("edge_scnet.compile.check_fidelity", lambda *a, **k: FIDELITY),
+        mock.patch("edge_scnet.compile.fidelity.check_fidelity", lambda *a, **k: FIDELITY),
     ):  # fmt: skip
         return bench.build(folder.parents[1])
 
 
 def swapped_channels(bench: Bench) -> Path:
     out, read = bench.copy("channels"), dataset.load_pixels
-    with mock.patch("edge_scnet.dataset.load_pixels", lambda *arguments: read(*arguments)[..., ::-1]):
+    with mock.patch("edge_scnet.data.samples.load_pixels", lambda *arguments: read(*arguments)[..., ::-1]):
         return bench.build(out)
 
 
@@ -226,7 +234,7 @@ def swapped_channels(bench: Bench) -> Path:
 def slow_int8(share: float) -> Iterator[None]:
     """Every inference of the INT8 engine takes so much longer, in the process that measures it."""
     plant = (
-        "import time, edge_scnet.child as c; load = c.Server.load\n"
+        "import time, edge_scnet.profiler.child as c; load = c.Server.load\n"
         "def slow(self, runtime, path, options, timed):\n"
         "    found = load(self, runtime, path, options, timed)\n"
         "    if path.name == 'model.xml':\n"
@@ -240,7 +248,7 @@ def slow_int8(share: float) -> Iterator[None]:
         "    return found\n"
         "c.Server.load = slow\n"
     )
-    code = f"import sys; sys.path[:] = {{path!a}}; exec({plant!r}); import edge_scnet.child; edge_scnet.child.main({{fd}})"
+    code = f"import sys; sys.path[:] = {{path!a}}; exec({plant!r}); import edge_scnet.profiler.child; edge_scnet.profiler.child.main({{fd}})"
     code = code.replace(repr(plant), repr(plant).replace("{", "{{").replace("}", "}}"))
     with mock.patch.object(profiling, "_CHILD", code):
         yield
@@ -320,7 +328,7 @@ def run(name: str, bench: Bench, colours: Bench | None) -> dict[str, Any]:
 
 
 def engines_row(checked: checking.Checked) -> dict[str, Any]:
-    from edge_scnet.regression import accuracy_row
+    from edge_scnet.gate.regression import accuracy_row
 
     row = accuracy_row(checked.report)
     stats = row.accuracy if row is not None else None
@@ -344,7 +352,7 @@ def main() -> None:
         bench = replace(bench, root=root / "builds")
         (root / "builds" / "data").mkdir(parents=True)
         prepare(bench, MODEL)
-        from edge_scnet.compile import Fidelity
+        from edge_scnet.compile.fidelity import Fidelity
 
         known = artifact.load_manifest(bench.root / "sound" / MODEL / "cpu").artifacts["model.xml"].facts["fidelity"]
         FIDELITY = artifact.record_from_json(Fidelity, known)

@@ -36,9 +36,13 @@ from typing import Any
 import numpy as np
 
 import edge_scnet
-from edge_scnet import dataset, environment, idx, images, metrics, zoo
-from edge_scnet.artifact import sha256_file, write_atomic, write_text
-from edge_scnet.target import load_target
+from edge_scnet.config.target import load_target
+from edge_scnet.core.manifest import sha256_file, write_atomic, write_text
+from edge_scnet.data import idx, images
+from edge_scnet.data import samples as dataset
+from edge_scnet.machine import environment
+from edge_scnet.models import zoo
+from edge_scnet.stats import accuracy as metrics
 
 HERE = Path(__file__).parent / "peers"
 # pip's calls, in this order. ModelOpt's "onnx" extra is spelt out: by itself it brings onnxruntime-gpu and cupy.

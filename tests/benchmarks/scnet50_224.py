@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edge_scnet import dataset, zoo
+from edge_scnet.data import samples as dataset
+from edge_scnet.models import zoo
 from edge_scnet.scnet import ARCHITECTURES
 
 TARGET = """\

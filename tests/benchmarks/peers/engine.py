@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from edge_scnet import metrics
-from edge_scnet.backends import ov
-from edge_scnet.backends.base import OpenOptions, Session
+from edge_scnet.runtimes import openvino as ov
+from edge_scnet.runtimes.base import OpenOptions, Session
+from edge_scnet.stats import accuracy as metrics
 
 BLOCK_S, MIN_RUNS, WARM_BLOCKS = 0.15, 3, 3
 

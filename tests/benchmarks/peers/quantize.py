@@ -62,9 +62,9 @@ def ours(options: dict[str, Any]) -> Work:
     import onnx_ir
     import onnxruntime  # noqa: F401  the package imports it late
 
-    from edge_scnet import export
+    from edge_scnet.config.target import QuantScheme
+    from edge_scnet.export import from_onnx as export
     from edge_scnet.quantize import calibrate, recipe
-    from edge_scnet.target import QuantScheme
 
     scheme = QuantScheme(**{**options["scheme"], "keep_float": tuple(options["scheme"]["keep_float"])})
 

@@ -1,0 +1,102 @@
+"""The one place where errors are printed: every command of the command line runs inside `guarded`."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn, ParamSpec
+
+import typer
+
+from edge_scnet import __version__
+from edge_scnet.errors import INTERRUPTED_EXIT_CODE, EdgeError, StorageError
+
+P = ParamSpec("P")
+
+
+def guarded(function: Callable[P, None]) -> Callable[P, None]:
+    """The function, its errors turned into a message, a hint and an exit code."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+            sys.stdout.flush()
+        except (typer.Exit, typer.BadParameter):
+            raise
+        except BrokenPipeError:
+            _leave_pipe()
+            raise typer.Exit(0) from None
+        except (Exception, KeyboardInterrupt) as error:
+            _fail(error)
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def printing() -> Iterator[None]:
+    """For output that a verdict's exit code follows: a reader that left (head, less) must not change the code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes a broken pipe an exit with code 1
+        _leave_pipe()
+
+
+def _leave_pipe() -> None:
+    # the reader is gone: not an error of ours, and Python must not report it at exit either
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(error: BaseException) -> None:
+    if _interrupted(error):
+        typer.echo("\ninterrupted: finished stages are kept, the next run goes on from there", err=True)
+        raise typer.Exit(INTERRUPTED_EXIT_CODE) from None
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        error = StorageError(f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l")
+    if not isinstance(error, EdgeError):
+        _report_bug(error)
+    show(error)
+    if error.hint:
+        typer.echo(f"\nhint: {_no_commands(error.hint)}", err=True)
+    raise typer.Exit(error.exit_code)
+
+
+def show(error: EdgeError) -> None:
+    """The message on stderr, without its hint."""
+    typer.echo(f"error: {_no_commands(error.message)}", err=True)
+
+
+def _no_commands(text: str) -> str:
+    """Messages quote files that anybody may have written: no line may be a command of a CI's log or of a terminal."""
+    return re.sub(r"(?m)^::", " ::", re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+", " ", text))
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    # Ctrl-C while a native module is being imported comes as "ImportError: initialization failed" with the interrupt as
+    # its cause (pybind11)
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _report_bug(error: BaseException) -> NoReturn:
+    from edge_scnet.machine import environment
+
+    import traceback  # isort: skip
+
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    packages = ("numpy", "torch", "onnx", "onnx-ir", "onnxruntime", "openvino")
+    versions = ", ".join(f"{name} {version}" for name, version in environment.package_versions(packages))
+    if os.environ.get("EDGE_SCNET_TRACEBACK"):
+        traceback.print_exception(error)
+    typer.echo(f"error: this is a bug: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})", err=True)
+    typer.echo(f"edge-scnet {__version__}, Python {sys.version.split()[0]}, {versions}", err=True)
+    typer.echo("\nhint: run it again with EDGE_SCNET_TRACEBACK=1 and report what it prints with the command", err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,232 @@
+"""The compile stage of TensorRT targets: the files in the form that the version reads, linted; plans where they can be built.
+
+A plan belongs to the board and the TensorRT that built it. Where that is not here, the stage ends in a bundle (`bundle.py`) to
+take there. INT8 and its FP16 twin always go together: only both tell whether INT8 gains anything.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_scnet.compile.reference import Reference, check_plan, make
+from edge_scnet.core import manifest as artifact
+from edge_scnet.core.events import Events
+from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, RANGES, Artifact, Manifest
+from edge_scnet.core.optional import require
+from edge_scnet.errors import ParityError
+from edge_scnet.machine import environment
+from edge_scnet.pipeline.stages.run import Plan, record, refuse, stage_settings
+from edge_scnet.runtimes.tensorrt.backend import BuiltPlan, TensorRt
+from edge_scnet.runtimes.tensorrt.layers import CONVOLUTIONS
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edge_scnet.config.target import TargetSpec
+    from edge_scnet.quantize.statistics import Ranges
+
+INT8_FORM, FP16_FORM = "engine.onnx", "engine-fp16.onnx"
+INT8_PLAN, FP16_PLAN = "engine.plan", "engine-fp16.plan"
+BUNDLE = "bundle.tar.gz"
+PAIRS = ((FP16_FORM, FP16_PLAN, "fp16"), (INT8_FORM, INT8_PLAN, "int8"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forms:
+    """The two graphs as the target's TensorRT reads them."""
+
+    int8: ir.Model
+    fp16: ir.Model
+    kept_fp32: dict[str, str]  # nodes of either that FP16 cannot hold, and why
+
+
+def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
+    """The stage: both forms, and both plans where this machine can build them."""
+    backend = plan.backend
+    assert isinstance(backend, TensorRt)
+    boards = plan.target.runtime == "tensorrt"
+    # a PC with TensorRT would make a plan that runs on no board
+    here = backend.unavailable() is None and not (boards and environment.collect().jetson_model is None)
+    if here and boards:
+        from edge_scnet.compile.bundle import check_board
+
+        check_board(plan.target)
+    events.stage("compile", f"{backend.title}, INT8 and its FP16 twin" if here else "INT8 and its FP16 twin, for the board")
+    parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, QDQ_ONNX, RANGES)}
+    settings = stage_settings(
+        "compile", target=manifest.target, built=backend.versions(), packed=plan.evaluation.hash if plan.evaluation else None
+    )
+    key = artifact.stage_key("compile", parents, settings)
+    names = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
+    names += [BUNDLE] if boards else []
+    if all(artifact.is_current(plan.folder, manifest.artifacts.get(name), key) for name in names):
+        events.done(words(manifest), reused=True)
+        return manifest
+    manifest = _write_forms(plan, manifest, key, parents, events)
+    if here:
+        convolutions = manifest.artifacts[QDQ_ONNX].facts["int8_convolutions"]
+        checked = _reference(plan) if backend.unavailable_to_run() is None else None
+        built = build_pair(backend, plan.target, plan.folder, plan.folder, convolutions, events.progress, reference=checked)
+        for file, facts in built.items():
+            entry = record(plan, file, kind=backend.ARTIFACT_KIND, stage="compile", key=key, parents=parents, **facts)
+            manifest = manifest.with_artifact(entry)
+            for message in facts["warnings"][:3]:
+                events.warn(f"{backend.title}: {message}")
+    if boards:
+        manifest = _pack(plan, manifest, key, parents)
+    events.done(words(manifest), reused=False)
+    return manifest
+
+
+def _pack(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str]) -> Manifest:
+    from edge_scnet.compile import bundle
+
+    path = bundle.write_bundle(plan.folder, manifest, plan.target, _reference(plan), plan.evaluation)
+    return manifest.with_artifact(record(plan, path.name, kind="bundle", stage="compile", key=key, parents=parents))
+
+
+def _reference(plan: Plan) -> Reference:
+    """Calibration images with what the float graph gives for them."""
+    assert plan.calibration is not None
+    files = plan.folder / FLOAT_ONNX, plan.folder / QDQ_ONNX
+    return make(*files, plan.calibration, plan.source.spec, batch=plan.target.batch)
+
+
+def _write_forms(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str], events: Events) -> Manifest:
+    from edge_scnet.export import from_onnx as export
+    from edge_scnet.quantize.calibrate import load_ranges
+
+    made = forms_of(
+        load(plan.folder / FLOAT_ONNX), load(plan.folder / QDQ_ONNX), load_ranges(plan.folder / RANGES), plan.target
+    )
+    if made.kept_fp32:
+        node, why = next(iter(made.kept_fp32.items()))
+        events.warn(f"{len(made.kept_fp32)} nodes stay in FP32, FP16 cannot hold them: {node} ({why})")
+    for model, file, precision in ((made.fp16, FP16_FORM, "fp16"), (made.int8, INT8_FORM, "int8")):
+        export.save(model, plan.folder / file)
+        entry = record(plan, file, kind="onnx-form", stage="compile", key=key, parents=parents, precision=precision,
+                       kept_fp32=sorted(made.kept_fp32))  # fmt: skip
+        manifest = manifest.with_artifact(entry)
+    events.progress("forms", 1.0)
+    return manifest
+
+
+def forms_of(float_model: ir.Model, qdq: ir.Model, ranges: Ranges, target: TargetSpec) -> Forms:
+    """Both graphs in the target's form.
+
+    Args:
+        float_model: as exported; the twin is made of its equalised form, whose ranges are known.
+
+    Raises:
+        ArtifactError: the INT8 graph breaks a rule of TensorRT; names the node and the fix.
+    """
+    from edge_scnet.compile import forms
+    from edge_scnet.graph import lint
+    from edge_scnet.quantize.equalize import equalize
+
+    assert target.board is not None
+    twin = equalize(float_model, ranges.factors) if ranges.factors else float_model
+    kept: dict[str, str] = {}
+    if target.board.strongly_typed and target.rest == "fp16":
+        halved = forms.to_half(qdq, ranges.tensors), forms.to_half(twin, ranges.tensors)
+        int8, fp16 = halved[0].model, halved[1].model
+        kept = {**halved[1].kept, **halved[0].kept}
+    else:
+        int8, fp16 = forms.to_float_weights(qdq), twin
+    findings = lint.lint(int8, "tensorrt", keep_float=target.quant.keep_float, max_opset=target.board.max_opset)
+    refuse(INT8_FORM, target, [finding for finding in findings if finding.severity == "error"])
+    return Forms(int8=int8, fp16=fp16, kept_fp32=kept)
+
+
+def build_pair(
+    backend: TensorRt, target: TargetSpec, source: Path, out: Path, int8_convolutions: Sequence[str],
+    progress: Callable[[str, float], None], *, reference: Reference | None = None,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Builds both plans: the facts of each for the manifest, by file.
+
+    Args:
+        reference: what the plans are to compute; it is compared where a GPU can run them.
+
+    Raises:
+        ParityError: a convolution that should be INT8 is not, or a plan computes something else: it is not kept.
+        BackendError: the parser or builder refused a file.
+    """
+    # the builder's first pass on a board takes minutes: the cache makes the next ones short
+    cache = None if backend.EXTRA == "rtx" else out / _cache_name(backend)
+    facts: dict[str, dict[str, Any]] = {}
+    for form, plan, precision in PAIRS:
+        told = functools.partial(progress, plan)
+        made = backend.build_plan(source / form, target, out / plan, timing_cache=cache, progress=told)
+        facts[plan] = {
+            "precision": precision, "runtime": target.runtime, "tensorrt": made.tensorrt,
+            "build_seconds": round(made.seconds, 2),
+            "companions": [], "copies": [layer.name for layer in made.layers if layer.is_copy],
+            "layers": dict(Counter(layer.reads[0] for layer in made.layers if layer.reads)), "warnings": list(made.warnings),
+            "machine": asdict(environment.collect()),
+        }  # fmt: skip
+        try:
+            if precision == "int8":
+                facts[plan]["int8_convolutions"] = check_int8(made, int8_convolutions)
+            if reference is not None and backend.unavailable_to_run() is None:
+                facts[plan] |= check_plan(backend, made.path, reference, precision=precision)
+        except ParityError:
+            made.path.unlink()
+            raise
+        told(1.0)
+    return facts
+
+
+def check_int8(made: BuiltPlan, convolutions: Sequence[str]) -> int:
+    """How many of the convolutions that should read INT8 do.
+
+    Raises:
+        ParityError: at least one does not, or the plan does not tell.
+    """
+    # a convolution's bias and activation may be a layer of their own, which names it too
+    kernels = [layer for layer in made.layers if layer.kind in CONVOLUTIONS and layer.reads]
+    reads = {node: layer.reads[0] for layer in kernels for node in layer.nodes}
+    wrong = [f"{name} ({reads.get(name, 'not found')})" for name in convolutions if reads.get(name) != "int8"]
+    if wrong:
+        raise ParityError(
+            f"{len(wrong)} of {len(convolutions)} convolutions of {made.path.name} that should execute in INT8 do not: "
+            f"{', '.join(wrong[:8])}",
+            hint="keep them in FP16 on purpose with quant.keep_float in the target, or report the pattern",
+        )
+    return len(convolutions)
+
+
+def _cache_name(backend: TensorRt) -> str:
+    board = environment.collect().jetson_model or "gpu"
+    words = "-".join([board, *backend.versions().values()])
+    return "timing-" + "".join(c if c.isalnum() or c in ".-" else "_" for c in words) + ".cache"
+
+
+def load(path: Path) -> ir.Model:
+    model: ir.Model = require("onnx_ir", extra="quantize").load(path)
+    return model
+
+
+def words(manifest: Manifest) -> str:
+    """What the stage made, in one line."""
+    entry: Artifact | None = manifest.artifacts.get(INT8_PLAN)
+    if entry is None:
+        size = manifest.artifacts[INT8_FORM].size_bytes
+        return f"{INT8_FORM} {size / 1e6:.1f} MB; compiled: no, it needs the board; {BUNDLE} is for it"
+    facts = entry.facts
+    proof = facts.get("fidelity")
+    fidelity = ""
+    if proof is not None:
+        fidelity = f"fidelity {_db(proof['engine_db'])} (simulated {_db(proof['simulation_db'])}); "
+    return (
+        f"{facts['int8_convolutions']} convolutions read INT8; {fidelity}{entry.size_bytes / 1e6:.1f} MB, "
+        f"TensorRT {facts['tensorrt']}, {facts['build_seconds']:.1f} s"
+    )
+
+
+def _db(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.1f} dB"

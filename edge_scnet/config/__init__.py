@@ -1,0 +1,1 @@
+"""What a user writes, read strictly: targets, projects and the options of a model."""

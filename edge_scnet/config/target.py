@@ -1,0 +1,358 @@
+"""What a target is, and the strict reading of target files (`targets/*.toml`, or a path to one's own).
+
+The records below are the schema: a field added there is read, checked, suggested and listed with no further edit. This module
+knows nothing of models, runtimes or the machine, and imports neither numpy nor rich.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import re
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from edge_scnet.core.resources import bundled
+from edge_scnet.errors import TargetError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bounds of a number, both allowed unless `above` says that the lower one is not."""
+
+    low: float
+    high: float
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        # Written so that NaN, which TOML can express, is outside.
+        return (self.low < value if self.above else self.low <= value) and value <= self.high
+
+    def __str__(self) -> str:
+        return f"above {self.low:g}, at most {self.high:g}" if self.above else f"{self.low:g} to {self.high:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A text that may not be empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A text like "10.3"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantScheme:
+    """How a graph is quantized: where Q/DQ go, and how ranges become scales."""
+
+    placement: Literal["openvino", "tensorrt"]  # the rules of Q/DQ placement, and with them the type of the codes
+    variant: Literal["fast", "accurate"] = (
+        "fast"  # openvino: "fast" also quantizes the residual's inputs and the gate's convolutions
+    )
+    thresholds: Literal["minmax", "percentile", "entropy", "mse", "auto"] = "percentile"
+    percentile: Annotated[float, Range(0, 100, above=True)] = 99.999  # percent of the values inside the range
+    equalization: Annotated[float, Range(0, 1)] = 0.75  # strength of cross-layer equalisation; 0: none
+    rounding: Literal["nearest", "compensated"] = "compensated"  # of weights
+    rounding_gflop: Annotated[float, Range(0, 1e9)] = (
+        300.0  # work that compensated rounding may take, the cheapest layers first
+    )
+    bias_correction: bool = True
+    samples: Annotated[int, Range(100, 1_000_000)] = 1024  # calibration images used at most
+    keep_float: tuple[Annotated[str, Filled()], ...] = ()  # glob patterns of module names that stay in float
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """What the quantized engine may lose: against FP32 on the same images, and against an earlier engine of its own."""
+
+    max_drop_pp: Annotated[float, Range(0, 100)] = 0.5  # percentage points of top-1, with labels
+    min_agreement_percent: Annotated[float | None, Range(0, 100)] = 99.0  # same first class as FP32, without labels
+    min_sqnr_db: Annotated[float | None, Range(0, 200)] = None  # of all outputs, for models without classes
+    # against a baseline (`edge-scnet check`); the first two are paired on the same images
+    max_drop_from_baseline_pp: Annotated[float, Range(0, 100)] = 0.5  # percentage points of top-1
+    max_agreement_fall_pp: Annotated[float, Range(0, 100)] = 0.5  # of the images with FP32's first class
+    max_sqnr_fall_db: Annotated[float, Range(0, 200)] = 1.0
+    max_scale_change_percent: Annotated[float, Range(0, 100)] = 2.0  # of one tensor; kernels of other CPUs move it by 0.1
+    max_codes_fall_percent: Annotated[float, Range(0, 100)] = 20.0  # of the distinct weight codes of one layer
+    max_size_growth_percent: Annotated[float, Range(0, 1000)] = 5.0
+    max_slowdown_percent: Annotated[float, Range(0, 99)] = 10.0  # of the speed relative to the reference in the same run
+    max_memory_growth_percent: Annotated[float, Range(0, 1000)] = 10.0
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """What a TensorRT target is built for: the versions whose parser must take the file, and the device."""
+
+    jetpack: Annotated[str, Filled()]  # releases with such a TensorRT, in words; "none" for a PC
+    tensorrt: Annotated[str, Version()]  # the oldest version that reads the files
+    below: Annotated[str, Version()]  # the first version that may not
+    # from TensorRT 10 on the file can say all types; before it, builder flags do, and weights are float in front of Q
+    strongly_typed: bool
+    max_opset: Annotated[int, Range(13, 23)]  # the newest that its parser reads
+    compute_capability: Annotated[str, Version()]
+    memory_gib: Annotated[float, Range(0, 1024, above=True)]  # of the smallest module
+    workspace_mib: Annotated[int, Range(16, 1_000_000)]  # what the builder's tactics may take
+    models: tuple[Annotated[str, Filled()], ...] = ()  # parts of /proc/device-tree/model, any case; none: any board
+    dla_core: Annotated[int | None, Range(0, 1)] = None  # the deep learning accelerator instead of the GPU
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+    def takes(self, version: str) -> bool:
+        """Whether a TensorRT version lies in the range."""
+        return _numbers(self.tensorrt) <= _numbers(version) < _numbers(self.below)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:3] if part.isdecimal())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetSpec:
+    """One target: a runtime, a device, and how to quantize and judge for it.
+
+    Raises:
+        TargetError: a value has the wrong type or is not allowed.
+    """
+
+    name: Annotated[str, Filled()]  # the file's name without .toml; no key of the file
+    title: Annotated[str, Filled()]
+    why: Annotated[str, Filled()]  # why these settings; `edge-scnet targets` shows it
+    runtime: Literal["openvino", "tensorrt", "tensorrt_rtx"]
+    device: Literal["CPU", "GPU"]
+    precision: Literal["int8"]
+    # floor of instruction sets; "native": the builder's highest; "none": no processor computes
+    isa: Literal["native", "avx2", "avx2_vnni", "avx512_vnni", "none"]
+    opset: Annotated[int, Range(13, 23)]  # of the exported ONNX; Q/DQ per channel exist from 13
+    batch: Annotated[int, Range(1, 1024)] = 1
+    threads: Annotated[int, Range(0, 1024)] = 0  # 0: the runtime's own default
+    rest: Literal["fp32", "fp16"] = "fp32"  # of what is not INT8
+    quant: QuantScheme
+    board: Board | None = None
+    gates: Gates = field(default_factory=Gates)
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+
+def load_target(name_or_path: str) -> TargetSpec:
+    """A bundled target by name, or a target file by its path, which ends in `.toml`.
+
+    Raises:
+        TargetError: no such target; a file that cannot be read, with a key that is unknown or missing, or a value that is
+            not allowed. The message names the file and the key.
+    """
+    if name_or_path.endswith(".toml"):
+        # os.path's test says False where Path's raises: a name too long, a folder that may not be entered.
+        if os.path.isfile(name_or_path):  # noqa: PTH113
+            path = Path(name_or_path)
+            shipped = _bundled_names().get(path.stem)
+            if shipped is not None and not shipped.samefile(path):
+                # its builds would lie in the shipped target's folder and be judged by other limits under the same name
+                raise TargetError(f"{path}: a shipped target is called {path.stem}", hint=f"mv {path} my-{path.name}")
+            return read_target(path)
+    elif name_or_path in (names := _bundled_names()):
+        return read_target(names[name_or_path])
+    raise _unknown(name_or_path)
+
+
+def list_targets() -> list[TargetSpec]:
+    """The bundled targets, sorted by name."""
+    return [read_target(path) for _, path in sorted(_bundled_names().items())]
+
+
+def from_dict(table: dict[str, Any]) -> TargetSpec:
+    """The target that a manifest recorded (`dataclasses.asdict` of one).
+
+    Raises:
+        TargetError: keys or values this version does not know.
+    """
+    try:
+        target: TargetSpec = read_table(TargetSpec, table, prefix="")
+    except TargetError as error:
+        raise TargetError(
+            f"it was built by another version of edge-scnet: its target: {error.message}",
+            hint="build it again: edge-scnet build",
+        ) from error
+    return target
+
+
+# Boards that people ask for in vain: compute capability 5.3 and 6.2.
+_WITHOUT_INT8 = ("jetson-nano", "jetson-tx1", "jetson-tx2")
+
+
+def _bundled_names() -> dict[str, Path]:
+    return {path.stem: path for path in bundled("targets").glob("*.toml")}
+
+
+def _unknown(name: str) -> TargetError:
+    names = sorted(_bundled_names())
+    message = f"unknown target {json.dumps(name)}"
+    if name.lower() in _WITHOUT_INT8:
+        raise TargetError(
+            f"{name}: that GPU computes no INT8 (it is older than compute capability 7.2)",
+            hint="build with --target jetson and take engine-fp16.onnx of the build: trtexec --onnx=engine-fp16.onnx --fp16",
+        )
+    if name.endswith(".toml"):
+        message = f"no target file at {name}"
+    elif close := difflib.get_close_matches(name.lower(), names, n=1):
+        message += f"; did you mean {close[0]}?"
+    return TargetError(f"{message}\ntargets: {', '.join(names)}, or the path of a .toml file", hint="edge-scnet targets")
+
+
+def read_target(path: Path) -> TargetSpec:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
+        # The name becomes a folder of the build.
+        raise TargetError(f"{path}: the file's name is the target's name: letters, digits, '-', '_' and '.' only")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TargetError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise TargetError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise TargetError(f"{path}: not valid TOML: {error}") from error
+    if "name" in table:
+        raise TargetError(f"{path}: name: not a key; the file's name without .toml is the target's name")
+    try:
+        target: TargetSpec = read_table(TargetSpec, {"name": path.stem, **table}, prefix="")
+    except TargetError as error:
+        raise TargetError(f"{path}: {error.message}", hint=error.hint) from error.__cause__
+    return target
+
+
+def read_table(record: Any, table: dict[str, Any], *, prefix: str) -> Any:
+    """Builds a record from a TOML table with exactly its fields as keys; the record checks its values itself.
+
+    Raises:
+        TargetError: names the key, what was found and what is allowed.
+    """
+    known = {item.name: item for item in fields(record)}
+    for key in table:
+        if key not in known:
+            raise unknown_key(key, prefix, list(known))
+    values: dict[str, Any] = {}
+    for key, item in known.items():
+        kind = _record_kind(_hints(record)[key])
+        if key not in table:
+            if item.default is MISSING and item.default_factory is MISSING:
+                what = f"the table [{prefix}{key}]" if is_dataclass(kind) else f"the key {prefix}{key}"
+                raise TargetError(f"{what} is missing")
+        elif is_dataclass(kind):
+            if table[key] is None and item.default is None:
+                continue  # a manifest spells out what a target file leaves away
+            if not isinstance(table[key], dict):
+                raise TargetError(f"{prefix}{key} is {_show(table[key])}; it must be a table: [{prefix}{key}]")
+            values[key] = read_table(kind, table[key], prefix=f"{prefix}{key}.")
+        else:
+            values[key] = tuple(table[key]) if isinstance(table[key], list) else table[key]
+    try:
+        return record(**values)
+    except TargetError as error:
+        # A record names its own field; only the reader knows in which table that is.
+        raise TargetError(f"{prefix}{error.message}") from None
+
+
+def unknown_key(key: str, prefix: str, allowed: list[str]) -> TargetError:
+    everywhere = [full for full in _all_keys(TargetSpec) if full != "name"]
+    leaves = {full.rpartition(".")[2]: full for full in everywhere}
+    close = difflib.get_close_matches(key.lower(), [name for name in allowed if name != "name"], n=1)
+    meant = f"{prefix}{close[0]}" if close else ""
+    if not meant and (elsewhere := difflib.get_close_matches(key.lower(), list(leaves), n=1)):
+        meant = leaves[elsewhere[0]]  # the right key in the wrong table
+    keys = ", ".join(f"{prefix}{name}" for name in allowed if name != "name")
+    return TargetError(f"unknown key {prefix}{key}{f'; did you mean {meant}?' if meant else ''}\nallowed: {keys}")
+
+
+def _all_keys(record: Any, prefix: str = "") -> Iterator[str]:
+    for item in fields(record):
+        yield f"{prefix}{item.name}"
+        if is_dataclass(kind := _record_kind(_hints(record)[item.name])):
+            yield from _all_keys(kind, f"{prefix}{item.name}.")
+
+
+def _record_kind(kind: Any) -> Any:
+    """The record in "record | None", else the annotation itself."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return next((arm for arm in get_args(kind) if is_dataclass(arm)), kind)
+    return kind
+
+
+def _hints(record: Any) -> dict[str, Any]:
+    return get_type_hints(record, include_extras=True)
+
+
+def check_values(record: Any) -> None:
+    for name, kind in _hints(type(record)).items():
+        value = getattr(record, name)
+        if problem := _problem(value, kind):
+            raise TargetError(f"{name} is {_show(value)}; {problem}")
+        if isinstance(value, int) and not isinstance(value, bool) and _is_float(kind):
+            object.__setattr__(record, name, float(value))  # 99 and 99.0 are one setting, also when hashed
+
+
+def _is_float(kind: Any) -> bool:
+    return kind is float or any(_is_float(part) for part in get_args(kind) if get_origin(kind) is not Literal)
+
+
+def _problem(value: object, kind: Any) -> str | None:
+    """Why `value` does not meet the annotation `kind`, or None."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _problem(value, args[0]) or _outside(value, args[1])
+    if origin is Literal:
+        return None if value in args else f"allowed: {', '.join(map(_show, args))}"
+    if origin is Union or origin is types.UnionType:
+        problems = [_problem(value, arm) for arm in args]
+        return None if None in problems else problems[0]
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return "it must be an array"
+        return next((f"an entry is wrong: {problem}" for part in value if (problem := _problem(part, args[0]))), None)
+    if kind is float:
+        matches = isinstance(value, int | float) and not isinstance(value, bool)
+    elif kind is int:
+        matches = isinstance(value, int) and not isinstance(value, bool)
+    else:
+        matches = isinstance(value, kind)
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "a text in quotes"}
+    return None if matches else f"it must be {words.get(kind) or f'a {kind.__name__}'}"
+
+
+def _outside(value: object, limit: object) -> str | None:
+    if isinstance(limit, Range) and isinstance(value, int | float) and value not in limit:
+        return f"allowed: {limit}"
+    if isinstance(limit, Version) and isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+){0,3}", value):
+        return 'it must be a version like "10.3"'
+    if isinstance(limit, Filled) and isinstance(value, str) and not value.strip():
+        return "it must not be empty"
+    return None
+
+
+def _show(value: object) -> str:
+    """A value as the target file spells it."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_show, value))}]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str | int | float):
+        return json.dumps(value)
+    return "a table" if isinstance(value, dict) else str(value)

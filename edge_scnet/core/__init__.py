@@ -1,0 +1,1 @@
+"""What every stage shares: records, manifests, files and progress."""

@@ -1,0 +1,249 @@
+"""Files and their manifest: sha256, write-then-rename, and verification on open.
+
+One `manifest.json` per build folder binds every file to what it was made of: the model and its preprocessing, the target,
+compile-time hints that the file formats do not carry, and each file's hash, stage and parents' hashes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from edge_scnet.errors import ArtifactError, EdgeError, StorageError
+from edge_scnet.models.zoo import ModelSpec
+
+MANIFEST = "manifest.json"
+# the files of a build, by their names
+FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
+ENGINE, FLOAT_ENGINE = "model", "model-fp32"
+REPORT, REPORT_PAGE = "report.json", "report.html"
+PARTIAL_REPORT = "report.partial.json"  # of an interrupted run
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file of a build. `key` is the hash of everything that decides its content: equal keys mean it can be reused."""
+
+    file: str
+    kind: str  # "onnx", "ranges", "openvino-ir", "companion"
+    stage: str
+    sha256: str
+    size_bytes: int
+    key: str
+    parents: dict[str, str] = field(default_factory=dict)  # file -> sha256
+    facts: dict[str, Any] = field(default_factory=dict)  # what the stage found out (parity, fidelity, counts)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a build folder holds and how to use it."""
+
+    model: ModelSpec
+    target: dict[str, Any]
+    floor: str  # the lowest instruction set the INT8 engine is right on
+    precision_hint: str  # to load an engine with: the IR does not carry it
+    rebuild: str  # the command that builds it again
+    evaluation: str | None = None  # where the evaluation images were
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+
+    def with_artifact(self, artifact: Artifact) -> Manifest:
+        return replace(self, artifacts={**self.artifacts, artifact.file: artifact})
+
+
+def sha256_file(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_bytes(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def stage_key(stage: str, parents: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+    """Hash of what decides a stage's output: its inputs' hashes and its settings (versions belong to the settings)."""
+    text = json.dumps({"stage": stage, "parents": dict(parents), "settings": dict(settings)}, sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def write_atomic(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` and renames it on success; on failure nothing is left.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)  # noqa: PTH105  the rename that must be atomic, by its POSIX name
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}", hint=f"free space or choose another folder: df -h {path.parent}"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all.
+
+    Raises:
+        StorageError: as `write_atomic`.
+    """
+    with write_atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def make_folder(path: Path) -> None:
+    """Creates an output folder and proves that it can be written.
+
+    Raises:
+        StorageError: it cannot be created or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".probe.{os.getpid()}.part"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to {path}: {error.strerror or error}", hint="choose another folder with --out DIR"
+        ) from error
+
+
+def to_json(manifest: Manifest) -> str:
+    """The manifest's file."""
+    return json.dumps({"schema": SCHEMA, **asdict(manifest)}, indent=1) + "\n"
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    write_text(folder / MANIFEST, to_json(manifest))
+
+
+_JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: (int, float), bool: bool, dict: dict, tuple: (list, tuple)}
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    # a report holds hundreds of records of one kind, and evaluating its annotations takes 0.1 ms
+    return get_type_hints(kind)
+
+
+def record_from_json(kind: Any, value: Any) -> Any:
+    """JSON back to a record, by its annotations: nested records, tuples of them, and dicts of them.
+
+    A field with a default may be missing: it came after the file was written.
+
+    Raises:
+        KeyError, TypeError: a field is missing, or has another type.
+    """
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return None if value is None else record_from_json(next(arm for arm in arguments if arm is not type(None)), value)
+    if origin is Literal:
+        if not isinstance(value, str) or value not in arguments:
+            raise TypeError(f"{json.dumps(value)[:80]} stands where one of {', '.join(map(str, arguments))} is needed")
+        return value
+    wanted = _JSON_TYPES.get(origin or kind)
+    if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool)):
+        raise TypeError(f"{json.dumps(value)[:80]} stands where {getattr(kind, '__name__', kind)} is needed")
+    if origin is tuple:
+        return tuple(record_from_json(arguments[0], item) for item in value)
+    if origin is dict:
+        return {key: record_from_json(arguments[1], item) for key, item in value.items()}
+    if is_dataclass(kind):
+        hints = _hints(kind)  # type: ignore[arg-type]
+        given = [f for f in fields(kind) if f.name in value or (f.default is MISSING and f.default_factory is MISSING)]
+        return kind(**{f.name: record_from_json(hints[f.name], value[f.name]) for f in given})  # type: ignore[operator]
+    return value
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Reads a folder's manifest.
+
+    Raises:
+        ArtifactError: missing, not JSON, of another schema, or with fields missing.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{path} is missing: without it an engine's preprocessing and target are unknown",
+            hint="keep an engine in its build folder, or build again: edge-scnet build",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}", hint="build again: edge-scnet build") from error
+    if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
+        raise ArtifactError(f"{path} has another schema than {SCHEMA}", hint="build again with this version: edge-scnet build")
+    try:
+        manifest: Manifest = record_from_json(Manifest, content)
+        return manifest
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path} is incomplete: {error}", hint="build again: edge-scnet build") from error
+
+
+def without_stale(manifest: Manifest) -> Manifest:
+    """The manifest less the artifacts that were made of files which have been made anew since."""
+    kept = dict(manifest.artifacts)
+    while True:
+        stale = [
+            name
+            for name, entry in kept.items()
+            for parent, sha256 in entry.parents.items()
+            if parent in manifest.artifacts and (parent not in kept or kept[parent].sha256 != sha256)
+        ]
+        if not stale:
+            break
+        kept = {name: entry for name, entry in kept.items() if name not in stale}
+    return replace(manifest, artifacts=kept)
+
+
+def verify(folder: Path, artifact: Artifact) -> Path:
+    """The artifact's path, its content checked against the manifest.
+
+    Raises:
+        ArtifactError: the file is missing or its hash differs.
+    """
+    # a manifest may come from anywhere: its names must not leave its folder
+    if Path(artifact.file).name != artifact.file:
+        raise ArtifactError(
+            f"{folder / MANIFEST} names {artifact.file!r}, which is not a plain file name",
+            hint="build again: edge-scnet build",
+        )
+    path = folder / artifact.file
+    if not path.is_file():
+        raise ArtifactError(f"{path} is missing", hint="build again: edge-scnet build")
+    found = sha256_file(path)
+    if found != artifact.sha256:
+        raise ArtifactError(
+            f"{path} is not the file that was built: sha256 {found[:12]}..., the manifest says {artifact.sha256[:12]}...",
+            hint="build again: edge-scnet build",
+        )
+    return path
+
+
+def is_current(folder: Path, artifact: Artifact | None, key: str) -> bool:
+    """Whether the folder holds this stage's output for exactly these inputs and settings, undamaged."""
+    if artifact is None or artifact.key != key:
+        return False
+    try:
+        verify(folder, artifact)
+    except EdgeError:
+        return False
+    return True

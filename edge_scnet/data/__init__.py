@@ -1,0 +1,1 @@
+"""Images become the input of a network."""

@@ -1,0 +1,60 @@
+"""Older opsets than the exporter writes: TensorRT 8 reads up to 17, torch's exporter starts at 18."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_scnet.core.optional import require
+from edge_scnet.errors import ArtifactError
+from edge_scnet.graph.operators import add_initializer, is_spatial_mean
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+OLDEST_EXPORTED = 18
+
+
+def lower(model: ir.Model, opset: int) -> ir.Model:
+    """The graph in opset 17 or below: means over height and width become GlobalAveragePool, for ReduceMean took its axes as
+    an attribute then. The other operators of a CNN are the same; what is not is refused.
+
+    Raises:
+        ArtifactError: an operator needs the newer opset; ONNX's checker names it.
+    """
+    ir_module = require("onnx_ir", extra="export")
+    onnx = require("onnx", extra="export")
+    graph = model.graph
+    for node in tuple(graph):
+        if is_spatial_mean(node):
+            _to_global_pool(ir_module, graph, node)
+        elif node.op_type == "Resize":
+            # new in 18, written with the only values that 17 knows
+            for name, default in (("keep_aspect_ratio_policy", "stretch"), ("antialias", 0)):
+                if name in node.attributes and node.attributes[name].value == default:
+                    del node.attributes[name]
+    graph.opset_imports[""] = opset
+    try:
+        onnx.checker.check_model(ir_module.serde.serialize_model(model), full_check=True)
+    except Exception as error:
+        first = (str(error).strip().splitlines() or ["?"])[0]
+        raise ArtifactError(f"the graph cannot be written in opset {opset}, which the target needs: {first}") from error
+    return model
+
+
+def _to_global_pool(ir_module: Any, graph: ir.Graph, node: ir.Node) -> None:
+    output, name = node.outputs[0], str(node.name)
+    keeps = "keepdims" not in node.attributes or bool(node.attributes["keepdims"].as_int())
+    pool = ir_module.node("GlobalAveragePool", [node.inputs[0]], name=name)
+    pool.metadata_props.update(node.metadata_props)
+    last = pool
+    made = [pool]
+    if not keeps:
+        pool.outputs[0].name = f"{name}:pooled"
+        shape = add_initializer(graph, f"{name}:shape", np.array([0, -1], np.int64))
+        last = ir_module.node("Reshape", [pool.outputs[0], shape], name=f"{name}:reshape")
+        last.metadata_props.update(node.metadata_props)
+        made.append(last)
+    last.outputs[0].name, last.outputs[0].shape, last.outputs[0].type = output.name, output.shape, output.type
+    ir_module.convenience.replace_nodes_and_values(graph, node, [node], made, [output], last.outputs)

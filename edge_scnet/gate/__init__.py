@@ -1,0 +1,1 @@
+"""The gate of CI: reports are compared with committed baselines."""

@@ -1,0 +1,164 @@
+"""Findings for machines and people: JUnit, Markdown, GitHub's annotations, GitLab's code quality, a table. Pure text work.
+
+Names and messages come from files that anybody may have written: each format's own escaping is applied to all of them, for a
+message must not be able to end an annotation, a table's row or an XML element.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edge_scnet.gate.check import Checked
+    from edge_scnet.report.verdict import Finding
+
+# What XML 1.0 cannot hold, not even escaped.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SEVERITY = {10: "critical", 11: "major", 12: "major", 13: "minor"}
+_MARKS = {"pass": "ok", "fail": "FAIL", "inconclusive": "unclear", "skipped": "skipped"}
+
+
+def junit(checks: Sequence[Checked]) -> str:
+    """JUnit XML, in the form that Jenkins' schema (junit-10.xsd) describes: a suite a report, a case a finding."""
+    root = ElementTree.Element("testsuites", name="edge-scnet check")
+    for check in checks:
+        findings = check.findings
+        suite = ElementTree.SubElement(
+            root, "testsuite", name=_xml(check.title), tests=str(len(findings)), errors="0",
+            failures=str(sum(finding.exit_code != 0 for finding in findings)),
+            skipped=str(sum(finding.verdict == "skipped" for finding in findings)), time="0",
+            timestamp=_xml(check.report.created_utc[:19]),
+        )  # fmt: skip
+        for finding in findings:
+            case = ElementTree.SubElement(
+                suite, "testcase", classname=_xml(f"edge_scnet.{check.report.model}.{check.report.target}"),
+                name=_xml(finding.metric), time="0",
+            )  # fmt: skip
+            if finding.verdict == "skipped":
+                ElementTree.SubElement(case, "skipped", message=_xml(finding.message))
+            elif finding.exit_code:
+                failure = ElementTree.SubElement(case, "failure", message=_xml(finding.message), type=finding.verdict)
+                failure.text = _xml(_details(finding))
+            else:
+                ElementTree.SubElement(case, "system-out").text = _xml(finding.message)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)
+
+
+def _details(finding: Finding) -> str:
+    lines = [finding.message]
+    figures = (("measured", finding.measured), ("expected", finding.expected), ("limit", finding.limit))
+    lines += [f"{name}: {value:g} {finding.unit}".rstrip() for name, value in figures if value is not None]
+    return "\n".join([*lines, *([f"changed since the baseline: {finding.cause}"] if finding.cause else [])])
+
+
+def markdown(checks: Sequence[Checked]) -> str:
+    """A job summary: a headline and a table a report, what is not well first."""
+    parts = []
+    for check in checks:
+        parts.append(f"### {escaped(check.title)}: {escaped(check.headline)}\n")
+        parts.append("| | metric | measured | baseline | limit | |\n|---|---|---|---|---|---|")
+        for finding in sorted(check.findings, key=lambda f: (f.verdict == "skipped", f.exit_code == 0)):
+            cells = [_value(finding, value) for value in (finding.measured, finding.expected)]
+            limit = "" if finding.limit is None else f"{finding.limit:g}"
+            row = (_MARKS[finding.verdict], finding.metric, *cells, limit, finding.message)
+            parts.append("| " + " | ".join(escaped(cell) for cell in row) + " |")
+        cause = next((finding.cause for finding in check.findings if finding.cause), None)
+        parts.append(f"\nChanged since the baseline: {escaped(cause)}.\n" if cause else "")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text of Markdown that stays text, on one line."""
+    flat = re.sub(r"\s+", " ", _NOT_XML.sub("\ufffd", text)).strip()
+    return re.sub(r"([\\`*_{}\[\]|#~])", r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def _value(finding: Finding, value: float | None) -> str:
+    if value is None:
+        return ""
+    if finding.unit == "bytes":
+        return f"{value / 1e6:.2f} MB"
+    return f"{value:.4g} {finding.unit}".strip()
+
+
+def github(checks: Sequence[Checked]) -> list[str]:
+    """Workflow commands that annotate a run. Findings that pass say nothing; the report's file is what they are on."""
+    lines = []
+    for check in checks:
+        for finding in check.findings:
+            if finding.exit_code:
+                level = "warning" if finding.verdict == "inconclusive" else "error"
+                title = _property(f"{check.title}: {finding.metric}")
+                cause = f" (changed since the baseline: {finding.cause})" if finding.cause else ""
+                lines.append(
+                    f"::{level} file={_property(str(check.report_file))},title={title}::{_data(finding.message + cause)}"
+                )
+    return lines
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def gitlab(checks: Sequence[Checked]) -> str:
+    """GitLab's code quality report: findings that do not pass, on the baseline's file, each with a stable fingerprint."""
+    rows = [
+        {
+            "description": f"{check.title}: {finding.message}",
+            "check_name": f"edge-scnet/{finding.metric}",
+            "fingerprint": hashlib.sha256(f"{check.title}/{finding.metric}".encode()).hexdigest(),
+            "severity": _SEVERITY[finding.exit_code],
+            "location": {"path": str(check.baseline_file), "lines": {"begin": 1}},
+        }
+        for check in checks
+        for finding in check.findings
+        if finding.exit_code
+    ]
+    return json.dumps(rows, indent=1) + "\n"
+
+
+def table(check: Checked) -> Table:
+    """What a terminal shows: a row a finding, whole sentences below for what is not well (`lines`)."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    view = Table(box=SIMPLE_HEAD, pad_edge=False, title=escape(one_line(check.title)), title_justify="left", title_style="bold")
+    for name in ("", "metric", "measured", "baseline", "limit"):
+        view.add_column(name, justify="right" if name in ("measured", "baseline", "limit") else "left", no_wrap=True)
+    for finding in check.findings:
+        color = {"pass": "green", "fail": "red", "inconclusive": "yellow", "skipped": "dim"}[finding.verdict]
+        view.add_row(
+            f"[{color}]{_MARKS[finding.verdict]}[/]", escape(one_line(finding.metric)), _value(finding, finding.measured),
+            _value(finding, finding.expected), "" if finding.limit is None else f"{finding.limit:g}",
+        )  # fmt: skip
+    return view
+
+
+def lines(check: Checked) -> list[str]:
+    """The sentences of what is not well, the causes, and what to do; each on one line."""
+    told = [finding.message for finding in check.findings if finding.verdict != "pass"]
+    cause = next((finding.cause for finding in check.findings if finding.cause), None)
+    told += [f"changed since the baseline: {cause}"] if cause else []
+    return [one_line(text) for text in (*told, *check.advice)]
+
+
+def one_line(text: str) -> str:
+    """Without control characters: in a log of GitHub's a line that begins with "::" is a command."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)

@@ -1,0 +1,1 @@
+"""ONNX graphs in memory, float or Q/DQ, of any origin: read, run, checked and repaired."""

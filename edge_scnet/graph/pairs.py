@@ -1,0 +1,149 @@
+"""Reads the Q/DQ of any ONNX graph: its own or a foreign one, so nothing is taken for granted. It decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_scnet.core.optional import require
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+
+
+def label(node: ir.Node) -> str:
+    """The node's name; ONNX does not ask for one, then its output's."""
+    return node.name or str(node.outputs[0].name)
+
+
+def input_of(node: ir.Node, index: int) -> ir.Value | None:
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def integer(node: ir.Node, name: str, default: int) -> int:
+    attribute = node.attributes.get(name)
+    return default if attribute is None else attribute.as_int()
+
+
+def constant(value: ir.Value | None) -> np.ndarray | None:
+    """An initializer's or a Constant node's array."""
+    if value is None:
+        return None
+    tensor = require("onnx_ir", extra="quantize").convenience.get_const_tensor(value)
+    return None if tensor is None else np.asarray(tensor.numpy())
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """As `constant`, without reading the array."""
+    if value is None:
+        return False
+    producer = value.producer()
+    return value.const_value is not None or (producer is not None and producer.op_type == "Constant")
+
+
+def pairs(model: ir.Model) -> Iterator[ir.Node]:
+    """Every QuantizeLinear and DequantizeLinear, in order."""
+    return (node for node in model.graph if node.op_type in (QUANTIZE, DEQUANTIZE))
+
+
+def quantizer(dequantize: ir.Node) -> ir.Node | None:
+    """The Q in front of a DQ."""
+    data = input_of(dequantize, 0)
+    producer = data.producer() if data is not None else None
+    return producer if producer is not None and producer.op_type == QUANTIZE else None
+
+
+def dequantizers(quantize: ir.Node) -> list[ir.Node]:
+    return [use.node for use in quantize.outputs[0].uses() if use.node.op_type == DEQUANTIZE]
+
+
+def is_weight(node: ir.Node) -> bool:
+    """Whether a Q or DQ works on a constant: float -> Q -> DQ, or codes -> DQ."""
+    source = quantizer(node) if node.op_type == DEQUANTIZE else None
+    return is_constant(input_of(source if source is not None else node, 0))
+
+
+def weight_shape(node: ir.Node) -> tuple[int, ...]:
+    """Of the constant behind a Q or DQ: outputs of nodes often have no shape in the file. () where there is none."""
+    source = quantizer(node) if node.op_type == DEQUANTIZE else None
+    data = constant(input_of(source if source is not None else node, 0))
+    return () if data is None else data.shape
+
+
+def codes_type(node: ir.Node) -> str:
+    """ "INT8", "UINT8", "INT32", ...: ONNX takes it from the zero point, and for a Q without one it is UINT8."""
+    declared = node.attributes.get("output_dtype")
+    source = quantizer(node) if node.op_type == DEQUANTIZE else None
+    if (kind := _type_of(input_of(node, 2))) is not None:
+        return kind
+    if source is not None:
+        return codes_type(source)
+    if node.op_type == DEQUANTIZE:
+        return _type_of(input_of(node, 0)) or "UNKNOWN"
+    if declared is not None and declared.as_int():
+        return str(require("onnx_ir", extra="quantize").DataType(declared.as_int()).name)
+    return "UINT8"
+
+
+def _type_of(value: ir.Value | None) -> str | None:
+    if value is None:
+        return None
+    # a Constant node's output has a type only where the file stores one
+    tensor = require("onnx_ir", extra="quantize").convenience.get_const_tensor(value)
+    kind = value.dtype if tensor is None else tensor.dtype
+    return None if kind is None else kind.name
+
+
+def is_per_channel(node: ir.Node) -> bool:
+    scale = constant(input_of(node, 1))
+    return scale is not None and scale.size > 1
+
+
+def codes_of(dequantize: ir.Node) -> np.ndarray | None:
+    """The codes of a constant weight, as they are stored or as its Q makes them, zero point taken off; None where its scales
+    are not as they should be."""
+    source, axis = quantizer(dequantize), integer(dequantize, "axis", 1)
+    data, scale = constant(input_of(source or dequantize, 0)), constant(input_of(dequantize, 1))
+    zero = constant(input_of(dequantize, 2))
+    if data is None or scale is None or not data.size or not (scale > 0).all():
+        return None
+    if scale.size > 1:
+        if not -data.ndim <= axis < data.ndim or data.shape[axis] != scale.size:
+            return None
+        data = np.moveaxis(data, axis, -1)
+    if source is not None:
+        rounded: np.ndarray = np.rint(data.astype(np.float64) / scale.astype(np.float64)).astype(np.int64)
+        return rounded
+    offset = zero.astype(np.int64) if zero is not None and zero.shape == scale.shape else 0
+    stored: np.ndarray = data.astype(np.int64) - offset
+    return stored
+
+
+def largest_code(dequantize: ir.Node) -> int:
+    """The largest absolute code of a weight; 0 where its scales are not as they should be."""
+    codes = codes_of(dequantize)
+    return 0 if codes is None else int(np.abs(codes).max())
+
+
+def behind_moves(value: ir.Value) -> ir.Value:
+    """The weights before they were turned or reshaped."""
+    while (producer := value.producer()) is not None and producer.op_type in ("Transpose", "Reshape", "Identity", "Unsqueeze"):
+        if producer.inputs[0] is None:
+            break
+        value = producer.inputs[0]
+    return value
+
+
+def has_codes(value: ir.Value | None, keeps: frozenset[str]) -> bool:
+    """Whether a tensor comes from a DequantizeLinear, past operations that only pick or move values."""
+    producer = value.producer() if value is not None else None
+    if producer is None:
+        return False
+    if producer.op_type == DEQUANTIZE:
+        return not is_weight(producer)
+    inputs = producer.inputs if producer.op_type == "Concat" else producer.inputs[:1]
+    return producer.op_type in keeps and all(has_codes(source, keeps) for source in inputs)

@@ -1,0 +1,136 @@
+"""A graph in ONNX Runtime: with optimisations off, the reference semantics that parity and fidelity are judged by."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_scnet.core.optional import require
+from edge_scnet.errors import StorageError
+from edge_scnet.machine.environment import usable_cores
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+# Serialised in memory, a graph's weights are there three times; by way of a file once.
+_IN_MEMORY_BYTES = 32_000_000
+
+
+def run_onnx(
+    model: ir.Model | Path, batches: Sequence[np.ndarray], outputs: Sequence[str] | None = None
+) -> list[list[np.ndarray]]:
+    """Outputs of ONNX Runtime with optimisations off, which is the reference semantics of a graph, per batch."""
+    ort = require("onnxruntime", extra="quantize")
+    session = ort_session(ort, model)
+    name = session.get_inputs()[0].name
+    return [session.run(list(outputs) if outputs else None, {name: batch}) for batch in batches]
+
+
+class Observer:
+    """A graph that gives the named tensors of its inside, image by image."""
+
+    def __init__(self, model: ir.Model, names: Sequence[str], *, optimize: bool = True, at_once: int = 1) -> None:
+        """Loads the graph; `model` is not kept, so that the caller can let go of its copy of the weights.
+
+        Args:
+            at_once: runs on their way while the caller works on the last one. As many as there are cores, each on one of
+                them, is fastest; every one takes the memory of its activations.
+        """
+        ort = require("onnxruntime", extra="quantize")
+        entry = model.graph.inputs[0]
+        self._input, self._names = str(entry.name), tuple(names)
+        self._batch = entry.shape[0] if entry.shape is not None and isinstance(entry.shape[0], int) else 1
+        self._fetched = [name for name in dict.fromkeys(names) if name != self._input]
+        observed = model.clone()
+        values = {value.name: value for node in observed.graph for value in node.outputs}
+        present = {output.name for output in observed.graph.outputs}
+        observed.graph.outputs.extend(values[name] for name in self._fetched if name not in present)
+        self._at_once = at_once
+        self._session = ort_session(ort, observed, optimize=optimize, threads=max(usable_cores() // at_once, 1))
+        self._options = ort.RunOptions()
+        self._options.only_execute_path_to_fetches = True
+
+    def run(self, images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """The named tensors of every image, without the batch axis.
+
+        Args:
+            images: batches N x C x H x W of any N; the graph's own batch is filled up where it is larger.
+        """
+        started: deque[tuple[np.ndarray, Future[list[np.ndarray]]]] = deque()
+        with ThreadPoolExecutor(self._at_once) as pool:
+            try:
+                for group in _groups(images, self._batch):
+                    started.append((group, pool.submit(self._run, group)))
+                    if len(started) > self._at_once:
+                        yield from self._rows(*started.popleft())
+                while started:
+                    yield from self._rows(*started.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _run(self, group: np.ndarray) -> list[np.ndarray]:
+        # the last group of a graph with a larger static batch is filled up with its own images, and their rows left out
+        data = group[np.arange(self._batch) % len(group)]
+        found: list[np.ndarray] = self._session.run(self._fetched, {self._input: data}, self._options)
+        return found
+
+    def _rows(self, group: np.ndarray, future: Future[list[np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+        values = future.result()
+        for i in range(len(group)):
+            rows = {n: v[i] if v.shape[:1] == (self._batch,) else v for n, v in zip(self._fetched, values, strict=True)}
+            if self._input in self._names:
+                rows[self._input] = group[i]
+            yield rows
+
+
+def _groups(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Chunks of any length as groups of `size` images; the last may be shorter."""
+    rest: list[np.ndarray] = []
+    for chunk in images:
+        rest += list(chunk)
+        while len(rest) >= size:
+            yield np.stack(rest[:size])
+            rest = rest[size:]
+    if rest:
+        yield np.stack(rest)
+
+
+def ort_session(ort: Any, model: ir.Model | Path, *, optimize: bool = False, threads: int = 0) -> Any:
+    """A session of ONNX Runtime; 0 threads: as many as it likes.
+
+    Raises:
+        StorageError: a large graph in memory goes by way of a file, and that cannot be written.
+    """
+    options = ort.SessionOptions()
+    levels = ort.GraphOptimizationLevel
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    # a planned block for every run at once takes twice the memory on SCNet-50, and saves no time
+    options.enable_mem_pattern = False
+    # Q/DQ stay what they are: fused into integer kernels they would saturate on CPUs without VNNI, and the codes of weights
+    # would not be folded
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    providers = ["CPUExecutionProvider"]
+    if isinstance(model, Path):
+        return ort.InferenceSession(str(model), options, providers=providers)
+    ir = require("onnx_ir", extra="quantize")
+    weights = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    if weights < _IN_MEMORY_BYTES:
+        return ort.InferenceSession(ir.serde.serialize_model(model).SerializeToString(), options, providers=providers)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.onnx")
+        try:
+            ir.save(model, path, external_data="weights.bin")
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {weights / 1e6:,.0f} MB to {folder}: {error.strerror or error}",
+                hint="free space there, or name another folder in TMPDIR",
+            ) from error
+        return ort.InferenceSession(str(path), options, providers=providers)

@@ -1,0 +1,166 @@
+"""A board watched while engines are timed on it: tegrastats in the background, or sysfs where it is not there.
+
+Owns the background process and the reading of files; what the readings mean is `board.py`'s. Off a Jetson there is nothing to
+watch, and that is no error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_scnet.machine import environment
+from edge_scnet.machine.board import BoardState, Sample, board_state, parse_jetson_clocks, parse_tegrastats
+
+_INTERVAL_MS = 100
+_FIRST_READING_S = 1.0
+_ASK_S = 10
+
+
+class Watch:
+    """Readings of a board, and which of them fall into the timed window."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+        self._samples: list[Sample] = []
+        self._window = (0, 0)
+        self._read = threading.Event()
+        self._stopped = threading.Event()
+        self._process: subprocess.Popen[str] | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begins to watch, and waits for the first reading: it is the board without the engines."""
+        if program := shutil.which("tegrastats"):
+            with contextlib.suppress(OSError):
+                self._process = subprocess.Popen(
+                    [program, "--interval", str(_INTERVAL_MS)], text=True, errors="replace", stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+                )  # fmt: skip
+        if self._process is None and not gpu_folders(self._root):
+            return
+        self._thread = threading.Thread(target=self._follow if self._process else self._poll, daemon=True)
+        self._thread.start()
+        self._read.wait(_FIRST_READING_S)
+
+    def _follow(self) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        for line in self._process.stdout:
+            self._add(parse_tegrastats(line))
+
+    def _poll(self) -> None:
+        while not self._stopped.wait(_INTERVAL_MS / 1000):
+            self._add((read_sysfs(self._root),))
+
+    def _add(self, samples: tuple[Sample, ...]) -> None:
+        self._samples += samples
+        if samples:
+            self._read.set()
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """What is read in here was read while engines were timed; after it the watch ends."""
+        first = len(self._samples)
+        try:
+            yield
+        finally:
+            self._window = (first, len(self._samples))
+            self.stop()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._thread is not None:
+            self._thread.join(timeout=2)
+        if self._process is not None and self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def state(self) -> BoardState | None:
+        """What was read, summed up; None off a board."""
+        first, end = self._window
+        clocks = _told("jetson_clocks", "--show")
+        return board_state(
+            self._samples[first:end],
+            before=self._samples[:first],
+            nvpmodel=_told("nvpmodel", "-q"),
+            # it wants root on most releases; sysfs tells the GPU's line to anyone
+            jetson_clocks=clocks if parse_jetson_clocks(clocks) else sysfs_clocks(self._root),
+        )
+
+
+@contextlib.contextmanager
+def watching(root: Path = Path("/")) -> Iterator[Watch]:
+    """A watch that runs within the context."""
+    watch = Watch(root)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()
+
+
+def _told(program: str, *arguments: str) -> str:
+    """What an optional program prints; nothing where it is not there or fails."""
+    if (path := shutil.which(program)) is None:
+        return ""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            [path, *arguments], text=True, errors="replace", capture_output=True, stdin=subprocess.DEVNULL, timeout=_ASK_S
+        )
+        return done.stdout
+    return ""
+
+
+def gpu_folders(root: Path) -> list[Path]:
+    """The devfreq folders of a Jetson's GPU: named after it ("17000000.gpu", "gpu-gpc-0") or after its chip."""
+    chips = (".gpu", ".ga10b", ".gv11b", ".gp10b", ".gm20b")
+    return sorted(
+        path for path in root.glob("sys/class/devfreq/*") if path.name.endswith(chips) or path.name.startswith("gpu-")
+    )
+
+
+def read_sysfs(root: Path) -> Sample:
+    """One reading without tegrastats: the GPU's clock and load, temperatures and memory; power lies elsewhere on each board."""
+    clocks, loads = [], []
+    for folder in gpu_folders(root):
+        if (hertz := _number(folder / "cur_freq")) is not None:
+            clocks.append(hertz // 1_000_000)
+        if (load := _number(folder / "device" / "load")) is not None:
+            loads.append(load // 10)  # in thousandths
+    temperatures = {}
+    for zone in root.glob("sys/class/thermal/thermal_zone*"):
+        if (milli := _number(zone / "temp")) is not None and milli > -100_000:
+            temperatures[_text(zone / "type") or zone.name] = milli / 1000
+    return Sample(
+        ram_used_bytes=environment.used_memory_bytes(root), gpu_percent=max(loads, default=None),
+        gpu_clocks_mhz=tuple(clocks), temperatures_celsius=temperatures,
+    )  # fmt: skip
+
+
+def sysfs_clocks(root: Path) -> str:
+    """The GPU's limits in the words of jetson_clocks, of the same files."""
+    rows = [(_number(folder / "min_freq"), _number(folder / "max_freq")) for folder in gpu_folders(root)]
+    return "".join(f"GPU MinFreq={low} MaxFreq={high}\n" for low, high in rows if low is not None and high is not None)
+
+
+def _text(path: Path) -> str:
+    """A file of sysfs; empty where it is not there, or where the device is asleep and cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int | None:
+    text = _text(path)
+    return int(text) if text.removeprefix("-").isdecimal() else None

@@ -1,0 +1,95 @@
+"""Why accuracy fails: which modules cost it, by the build's own Q/DQ graph, and whether the engine computes that graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_scnet.core import manifest as artifact
+from edge_scnet.core.optional import require
+from edge_scnet.data import samples as dataset
+from edge_scnet.errors import EdgeError
+from edge_scnet.gate.check import Checked
+from edge_scnet.report import verdict as gate
+from edge_scnet.report.run_report import accuracy_row
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx_ir as ir
+
+    from edge_scnet.core.events import Events
+    from edge_scnet.core.manifest import Manifest
+    from edge_scnet.sensitivity.bisect import Relief
+
+_IMAGES = 48
+# An engine this far below its own graph's simulation computes something else (`compile.py` allows 2 dB).
+_MISCOMPILED_DB = 3.0
+
+
+def explain(result: Checked, *, events: Events | None = None) -> list[str]:
+    """Lines that name the blocks and modules which cost most. Needs the build folder beside the report, and its images.
+
+    Raises:
+        EdgeError: a file of the build is damaged, or a package is missing.
+    """
+    from edge_scnet.core.events import Silent
+    from edge_scnet.core.manifest import QDQ_ONNX
+    from edge_scnet.sensitivity.bisect import bisect
+
+    events = events or Silent()
+    if not any(finding.exit_code == gate.ACCURACY_EXIT_CODE for finding in result.findings):
+        return []
+    folder = result.report_file.parent
+    try:
+        manifest = artifact.load_manifest(folder)
+        quantized = _load(artifact.verify(folder, manifest.artifacts[QDQ_ONNX]))
+        reference = _reference(folder, manifest, quantized)
+    except (EdgeError, KeyError) as error:
+        return [f"not explained: the build's files are not beside the report ({error})"]
+    images = _images(manifest)
+    events.stage("explain", f"blocks of the Q/DQ graph back in float, one at a time, on {len(images)} images")
+    found = bisect(quantized, reference, images, progress=lambda share: events.progress("blocks", share))
+    events.done(f"{len(found.blocks)} blocks, {len(found.modules)} modules", reused=False)
+    if found.sqnr_db is None:
+        return ["in simulation the Q/DQ graph computes what the float graph does: the engine is not that graph's"]
+    lines = ["the noise at the outputs that goes away with a block back in float: " + _shares(found.blocks[:4])]
+    if found.modules:
+        lines.append(f"in {found.blocks[0].name}: " + _shares(found.modules[:4]))
+    row = accuracy_row(result.report)
+    measured = row.accuracy.sqnr_db if row is not None and row.accuracy is not None else None
+    if measured is not None and measured < found.sqnr_db - _MISCOMPILED_DB:
+        lines.append(
+            f"in simulation the graph has {found.sqnr_db:.1f} dB, the engine {measured:.1f}: it computes something else"
+        )
+    return lines
+
+
+def _shares(reliefs: tuple[Relief, ...]) -> str:
+    return ", ".join(f"{relief.name} {100 * relief.share:.0f} %" for relief in reliefs)
+
+
+def _load(path: Path) -> ir.Model:
+    model: ir.Model = require("onnx_ir", extra="quantize").load(path)
+    return model
+
+
+def _reference(folder: Path, manifest: Manifest, quantized: ir.Model) -> ir.Model:
+    """The float graph in the form that was quantized, equalised or not, so that weights can be exchanged between the two."""
+    from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
+    from edge_scnet.quantize.calibrate import load_ranges
+    from edge_scnet.quantize.equalize import equalize
+    from edge_scnet.sensitivity.bisect import nearest
+
+    model = _load(artifact.verify(folder, manifest.artifacts[FLOAT_ONNX]))
+    factors = load_ranges(artifact.verify(folder, manifest.artifacts[RANGES])).factors
+    return nearest(quantized, [model, equalize(model, factors)] if factors else [model])
+
+
+def _images(manifest: Manifest) -> np.ndarray:
+    """Evaluation images where the build had any, else its model's bundled ones."""
+    spec = manifest.model
+    where = Path(manifest.evaluation) if manifest.evaluation else dataset.bundled_sets(str(spec.dataset))[1]
+    samples = dataset.open_samples(where, model=spec, role="evaluation", ignore_labels=True)
+    batch = int(manifest.target.get("batch", 1))
+    count = max(batch, min(_IMAGES, len(samples)) // batch * batch)
+    return dataset.load(samples, spec, [i * len(samples) // count % len(samples) for i in range(count)])

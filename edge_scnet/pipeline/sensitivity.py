@@ -1,0 +1,118 @@
+"""Sensitivity and mixed precision of a build: its files and images in, measured engines out (`search.py`)."""
+
+from __future__ import annotations
+
+import glob
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from edge_scnet.config.target import TargetSpec
+from edge_scnet.core import manifest as artifact
+from edge_scnet.core.events import Events
+from edge_scnet.core.manifest import FLOAT_ONNX, RANGES, Manifest
+from edge_scnet.core.optional import installed, require
+from edge_scnet.data import samples as dataset
+from edge_scnet.errors import DataError
+from edge_scnet.graph.run import run_onnx
+from edge_scnet.machine import environment
+from edge_scnet.pipeline.stages.run import Plan, pilot_images, stage_settings
+from edge_scnet.quantize import calibrate, recipe
+from edge_scnet.runtimes.base import OpenOptions
+from edge_scnet.sensitivity import search
+from edge_scnet.sensitivity.search import Limit, SearchResult
+from edge_scnet.stats.figures import Z_ONE_SIDED_95, paired_difference_interval
+
+STATE, PICTURE = "sensitivity.json", "pareto.png"
+# For the parts in the noise; the limit is judged on all images.
+_NOISE_IMAGES = 64
+
+
+def run(plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float, events: Events) -> SearchResult:
+    """Measures the modules' parts in the noise, and with a limit searches; writes sensitivity.json and, drawn, pareto.png."""
+    ir = require("onnx_ir", extra="quantize")
+    samples, target = plan.calibration, plan.target
+    assert samples is not None
+    bits = environment.weight_bits(plan.floor)
+    events.stage("modules", f"the noise of each module of {plan.source.spec.name} alone")
+    parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, RANGES)}
+    settings = stage_settings(
+        "compile", scheme=asdict(target.quant), weight_bits=bits, threads=target.threads, samples=samples.hash,
+        machine=environment.collect().fingerprint, limit=environment.provided_isa(),
+    )  # fmt: skip
+    state = search.State(plan.folder / STATE, artifact.stage_key("sensitivity", parents, settings))
+    images = dataset.load(samples, plan.source.spec, range(len(samples)))
+    prepared = recipe.prepare(
+        ir.load(plan.folder / FLOAT_ONNX), calibrate.load_ranges(plan.folder / RANGES), target.quant, weight_bits=bits,
+        images=pilot_images(plan),
+    )  # fmt: skip
+    reused = state.sensitivities is not None
+    spread = np.linspace(0, len(images) - 1, min(_NOISE_IMAGES, len(images))).astype(int)
+    modules = search.sensitivities_of(prepared, images[spread], state, progress=lambda share: events.progress("noise", share))
+    events.done(f"{len(modules.modules)} modules; {-10 * np.log10(modules.noise or 1e-30):.1f} dB all in INT8", reused=reused)
+    if limit is None:
+        return SearchResult(sensitivities=modules, candidates=(), chosen=None, seconds=0.0, finished=True)
+    events.stage("search", f"engines measured on {len(images):,} calibration images, for at most {budget_s:.0f} s")
+    batch = target.batch
+    images = images[: max(len(images) // batch, 1) * batch]
+    reference = np.concatenate(
+        [run[0] for run in run_onnx(plan.folder / FLOAT_ONNX, [images[i : i + batch] for i in range(0, len(images), batch)])]
+    )
+    labels = None if samples.labels is None else np.array(samples.labels)[: len(images)]
+    # what is not INT8 runs in FP32, as in the engine that `build` judges
+    options = OpenOptions(precision="f32", threads=target.threads)
+    with search.Measurer(
+        prepared, backend=plan.backend, target=target, options=options, images=images, labels=labels,
+        reference=reference,
+    ) as measurer:  # fmt: skip
+        result = search.search(
+            measurer, modules, limit, state, budget_s=budget_s, progress=lambda share: events.progress("engines", share)
+        )
+    state.write(
+        limit=asdict(limit), chosen=asdict(result.chosen) if result.chosen else None, seconds=result.seconds,
+        pareto=[asdict(candidate) for candidate in result.pareto], finished=result.finished,
+    )  # fmt: skip
+    if installed("matplotlib"):
+        search.draw(result, plan.folder / PICTURE)
+    else:
+        events.warn(f"{PICTURE} is not drawn: pip install 'edge-scnet[report]'")
+    events.done(_words(result), reused=False)
+    return result
+
+
+def check_provable(images: int, limit: Limit) -> None:
+    """Refuses a limit of the drop that so many images cannot show to be kept, even where no class changes.
+
+    Raises:
+        DataError: names how many are needed.
+    """
+    if limit.max_drop_pp is None:
+        return
+    provable = 100.0 * paired_difference_interval(0, 0, images, z=Z_ONE_SIDED_95)[1]
+    if provable > limit.max_drop_pp:
+        needed = (
+            f"about {math.ceil(images * provable / limit.max_drop_pp):,}" if limit.max_drop_pp else "no number is enough for 0"
+        )
+        raise DataError(
+            f"{images:,} calibration images show a drop of at most {provable:.2f} pp where no class changes: a search cannot "
+            f"prove {limit.max_drop_pp:g} pp with them; needed: {needed}",
+            hint="raise quant.samples in the target and give more images, or limit the SQNR: edge-scnet sensitivity --gain 3",
+        )
+
+
+def with_float(target: TargetSpec, names: Sequence[str]) -> TargetSpec:
+    """The target with these modules left in float."""
+    kept = (*target.quant.keep_float, *(glob.escape(name) for name in names))
+    return replace(target, quant=replace(target.quant, keep_float=kept))
+
+
+def _words(result: SearchResult) -> str:
+    measured = f"{len(result.candidates)} engines"
+    if result.chosen is None:
+        return f"{measured}; none keeps the limit" + ("" if result.finished else " so far: the time is up")
+    chosen = result.chosen
+    quality = "exact" if chosen.sqnr_db is None else f"{chosen.sqnr_db:.1f} dB"
+    end = "" if result.finished else "; the time is up: the best so far"
+    return f"{measured}; chosen: {len(chosen.keep_float)} in float, {quality}, {chosen.time_ratio:.3f} x all-INT8's time{end}"

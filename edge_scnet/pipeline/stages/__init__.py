@@ -1,0 +1,1 @@
+"""The stages that make the files of a build folder."""

@@ -1,0 +1,1 @@
+"""Engines are measured, each in a process of its own, in turn."""

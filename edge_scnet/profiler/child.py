@@ -1,0 +1,250 @@
+"""The process that measures one engine, at the other end of `profiling.py`'s connection.
+
+Owns the timed loop and the memory figures: this process is started for one engine, so its peak memory belongs to that engine.
+It is started with the parent's own `sys.path`, and answers calls until the parent hangs up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from edge_scnet.data.images import preprocess
+from edge_scnet.data.samples import SampleSet, load_pixels
+from edge_scnet.errors import BackendError, EdgeError
+from edge_scnet.machine.environment import used_memory_bytes
+from edge_scnet.models.zoo import ModelSpec
+from edge_scnet.runtimes import usable_backend
+from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Session
+from edge_scnet.stats.accuracy import top_k
+
+# Warm-up ends when the median of a block is within 5 % of the block before, or after this long.
+_WARM_UP_LIMIT_S, _STABLE_WITHIN = 3.0, 0.05
+_WARM_BLOCK_S, _WARM_RUNS = 0.1, 5
+STAGES = ("decode", "preprocess", "infer", "top-k")  # of `end_to_end`
+_REFILL_S = 0.03  # untimed before a window: after a switch caches and requests are empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """How an engine came to a steady speed."""
+
+    seconds: float
+    runs: int
+    stable: bool  # False: its time still changed when the limit was up
+
+
+class Server:
+    """The child's end: one engine, one session, answers to the parent's calls."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def load(self, runtime: str, path: Path, options: OpenOptions, timed: np.ndarray) -> dict[str, Any]:
+        self._backend, self._path, self._options = usable_backend(runtime), path, options
+        self._backend.preload()
+        before, used = _resident("VmRSS"), used_memory_bytes()
+        _reset_peak()
+        started = time.perf_counter_ns()
+        self._session: Session = self._stack.enter_context(self._backend.open(path, options))
+        seconds = (time.perf_counter_ns() - started) / 1e9
+        batch = self._session.input_shape[0]
+        self._session.infer(_cycled(timed, batch))
+        peak = _resident("VmHWM")
+        memory = {"before_load_bytes": before, "load_peak_bytes": peak, **self._plan_memory(used)}
+        # views of one array, made after the peak is read: the measuring's own copies are not the engine's memory
+        extended = _cycled(timed, len(timed) + batch - 1)
+        self._timed = [extended[i : i + batch] for i in range(len(timed))]
+        return {"seconds": seconds, "memory": memory, "batch": batch}
+
+    def _plan_memory(self, used_before: int | None) -> dict[str, int]:
+        """What a runtime on a GPU takes beside this process's resident memory; nothing of one on the CPU, whose all is in it.
+
+        Now, not after timing: by then the other engines are loaded too.
+        """
+        device_bytes = getattr(self._session, "device_bytes", None)
+        if device_bytes is None:
+            return {}
+        found = {"device_activation_bytes": device_bytes()}
+        used = used_memory_bytes()
+        return found if used is None or used_before is None else {**found, "ram_delta_bytes": used - used_before}
+
+    def warm_up(self) -> WarmUp:
+        started, runs = time.perf_counter(), 0
+        medians: list[float] = []
+        stable = False
+        while len(medians) < 2 or (not stable and time.perf_counter() - started < _WARM_UP_LIMIT_S):
+            times = self.block(_WARM_BLOCK_S, _WARM_RUNS)
+            medians.append(float(np.median(times)))
+            runs += len(times) + 1
+            stable = len(medians) > 1 and abs(medians[-1] - medians[-2]) < _STABLE_WITHIN * medians[-2]
+        return WarmUp(seconds=time.perf_counter() - started, runs=runs, stable=stable)
+
+    def timed_block(self, seconds: float, min_runs: int) -> tuple[list[int], int]:
+        """`block`, and the resident memory after it in bytes."""
+        return self.block(seconds, min_runs), _resident("VmRSS")
+
+    def block(self, seconds: float, min_runs: int) -> list[int]:
+        """Run times in nanoseconds, round `Session.infer` only, host to host."""
+        infer, images, clock = self._session.infer, self._timed, time.perf_counter_ns
+        times: list[int] = []
+        infer(images[-1])  # untimed: after a switch the caches hold another engine
+        with _no_gc():
+            end = clock() + int(seconds * 1e9)
+            while len(times) < min_runs or clock() < end:
+                image = images[len(times) % len(images)]
+                started = clock()
+                infer(image)
+                times.append(clock() - started)
+        return times
+
+    def settings(self) -> dict[str, str]:
+        """What the runtime says of how it runs: threads, streams, hints."""
+        return self._session.settings()
+
+    def output_names(self) -> tuple[str, ...]:
+        return self._session.output_names
+
+    def layers(self) -> tuple[ExecutedLayer, ...]:
+        return tuple(self._session.executed_precisions())
+
+    def layer_times(self) -> dict[str, float]:
+        """Median ms by layer, where the session can tell; it is good for nothing else after this."""
+        timed = getattr(self._session, "layer_times", None)
+        return {} if timed is None else dict(timed(self._timed))
+
+    def end_to_end(self, samples: SampleSet, spec: ModelSpec, seconds: float) -> list[tuple[int, ...]]:
+        """Batch after batch from the file to the first classes for so long, at least two: ns of each of `STAGES`.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
+        batch, clock = self._session.input_shape[0], time.perf_counter_ns
+        spent: list[tuple[int, ...]] = []
+        end = clock() + int(seconds * 1e9)
+        while len(spent) < 3 or clock() < end:
+            indices = [(len(spent) * batch + i) % len(samples) for i in range(batch)]
+            marks = [clock()]
+            pixels = [load_pixels(samples, i, spec) for i in indices]
+            marks.append(clock())
+            images = np.stack([preprocess(image, spec) for image in pixels])
+            marks.append(clock())
+            scores = self._session.infer(images)[0]
+            marks.append(clock())
+            if scores.ndim == 2:
+                top_k(scores, 5)
+            marks.append(clock())
+            spent.append(tuple(b - a for a, b in itertools.pairwise(marks)))
+        return spent[1:]  # the first follows another engine's, and the very first imports Pillow
+
+    def open_throughput(self, warm_up_seconds: float) -> None:
+        """Opens the engine again for `throughput`, and runs it in."""
+        # the latency session is freed first: two compiled engines would share caches and threads
+        del self._session
+        self._stack.close()
+        options = replace(self._options, mode="throughput", cuda_graph=False)
+        self._session = self._stack.enter_context(self._backend.open(self._path, options))
+        self._session.infer_many(self._until(warm_up_seconds), lambda i, outputs: None)
+
+    def throughput(self, seconds: float) -> float:
+        """Images per second with the runtime's asynchronous requests, after `open_throughput`."""
+        done = 0
+
+        def count(_: int, __: list[np.ndarray]) -> None:
+            nonlocal done
+            done += 1
+
+        self._session.infer_many(self._until(_REFILL_S), lambda i, outputs: None)
+        with _no_gc():
+            started = time.perf_counter()
+            self._session.infer_many(self._until(seconds), count)
+            return done * self._session.input_shape[0] / (time.perf_counter() - started)
+
+    def _until(self, seconds: float) -> Iterator[np.ndarray]:
+        """The timed batches in turn for so long, at least one."""
+        end = time.perf_counter() + seconds
+        for batch in itertools.cycle(self._timed):
+            yield batch
+            if time.perf_counter() >= end:
+                return
+
+    def evaluate(self, images: np.ndarray) -> list[np.ndarray]:
+        batch = self._session.input_shape[0]
+        padded = _cycled(images, -(-len(images) // batch) * batch)
+        results: list[list[np.ndarray] | None] = [None] * (len(padded) // batch)
+
+        def keep(i: int, outputs: list[np.ndarray]) -> None:
+            results[i] = outputs
+
+        self._session.infer_many((padded[i : i + batch] for i in range(0, len(padded), batch)), keep)
+        complete = [outputs for outputs in results if outputs is not None]
+        if len(complete) < len(results):
+            raise BackendError(f"{self._path.name}: {len(results) - len(complete)} of {len(results)} batches gave no output")
+        return [np.concatenate(parts)[: len(images)] for parts in zip(*complete, strict=True)]
+
+
+def _cycled(images: np.ndarray, count: int) -> np.ndarray:
+    """So many images, from the start again where there are fewer: a view where there are enough."""
+    return images[:count] if count <= len(images) else images[np.arange(count) % len(images)]
+
+
+@contextlib.contextmanager
+def _no_gc() -> Iterator[None]:
+    """No garbage collection: a full one takes milliseconds, which would be counted as the engine's."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _resident(field: str) -> int:
+    """VmRSS or VmHWM of this process in bytes (Linux's /proc)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _reset_peak() -> None:
+    """Sets VmHWM back to the present, so that importing libraries does not count as loading the engine."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def serve(connection: Connection) -> None:
+    """Answers calls until the parent closes the connection."""
+    server = Server()
+    while True:
+        try:
+            method, args = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer: tuple[str, Any] = ("ok", getattr(server, method)(*args))
+        except EdgeError as error:
+            answer = ("error", (type(error).__name__, error.message, error.hint))
+        except Exception as error:
+            answer = ("error", ("BackendError", f"{type(error).__name__}: {error}", None))
+        try:
+            connection.send(answer)
+        except OSError:
+            return
+
+
+def main(fd: int) -> NoReturn:
+    """The child: serves the parent at the other end of the socket `fd`."""
+    serve(Connection(fd))
+    os._exit(0)  # runtimes' threads must not hold the process up

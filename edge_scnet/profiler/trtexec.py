@@ -1,0 +1,108 @@
+"""Plans measured through trtexec, where TensorRT's Python package is not there: as build.sh does it, from Python.
+
+What it exports stays in the folder `trtexec-exports/` of the build, by build.sh's names; `board_results.py` makes the report
+of it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from edge_scnet.core import manifest as artifact
+from edge_scnet.core.events import Events
+from edge_scnet.core.manifest import Manifest
+from edge_scnet.errors import ArtifactError, BackendError
+from edge_scnet.machine import environment
+from edge_scnet.machine.board_watch import watching
+from edge_scnet.pipeline.assemble import BuildResult
+from edge_scnet.profiler.board_results import STEMS, TimedBoard, report_times
+from edge_scnet.runtimes.tensorrt.backend import TENSORRT
+from edge_scnet.runtimes.tensorrt.trtexec import LAYER_OPTIONS, ROUNDS, find_trtexec, parse_log, round_order, timing_options
+
+_FOLDER = "trtexec-exports"
+
+
+def program_for(manifest: Manifest) -> Path | None:
+    """trtexec, where a board's plans are built and TensorRT's Python package is not here to run them; else None."""
+    plans = any(entry.kind == TENSORRT.ARTIFACT_KIND for entry in manifest.artifacts.values())
+    return find_trtexec() if plans and TENSORRT.unavailable() else None
+
+
+def profile_plans(
+    program: Path, folder: Path, manifest: Manifest, *, seconds: float, max_drop_pp: float | None, events: Events,
+    save: bool = True,
+) -> BuildResult:  # fmt: skip
+    """Times both plans of a build folder in turn, and judges INT8 against FP16.
+
+    Args:
+        program: trtexec. seconds: timed seconds per plan over all rounds; each takes a whole one at least.
+
+    Raises:
+        ArtifactError: a plan is missing or is not what was built, or a figure is missing.
+        TargetError: a plan is of another TensorRT or board: it is not loaded.
+        BackendError: trtexec failed, with its first error.
+        StorageError: the folder cannot be written.
+    """
+    version = _version(program)
+    for stem in STEMS.values():
+        entry = manifest.artifacts.get(f"{stem}.plan")
+        if entry is None:
+            raise ArtifactError(
+                f"{folder} holds no {stem}.plan", hint=f"on the board: edge-scnet compile {folder}/bundle.tar.gz"
+            )
+        TENSORRT.check_built(entry.facts, manifest.rebuild, here=version)
+        artifact.verify(folder, entry)
+    out = folder / _FOLDER
+    artifact.make_folder(out)
+    for stale in out.iterdir():
+        stale.unlink()
+    events.stage("profile", f"fp16, int8 through {program}, TensorRT {version}; no accuracy: trtexec measures none")
+    options = timing_options(version, seconds=max(1, round(seconds / ROUNDS)))
+    with watching() as watch:
+        with watch.timed():
+            for number in range(1, ROUNDS + 1):
+                for stem in round_order(number):
+                    times = out / f"{stem}.{number}.times.json"
+                    _run(program, [f"--loadEngine={folder / stem}.plan", *options, f"--exportTimes={times}"],
+                         out / f"{stem}.{number}.log")  # fmt: skip
+                events.progress("latency", number / ROUNDS)
+        for stem in STEMS.values():
+            exports = [f"--exportProfile={out / stem}.profile.json", f"--exportLayerInfo={out / stem}.layers.json"]
+            _run(program, [f"--loadEngine={folder / stem}.plan", *LAYER_OPTIONS, *exports], out / f"{stem}.layers.log")
+    facts = {**environment.collect().to_dict(), "tensorrt": version, "timing": " ".join(options)}
+    for precision, stem in STEMS.items():
+        entry = manifest.artifacts[f"{stem}.plan"]
+        facts |= {f"{precision}_bytes": entry.size_bytes, f"{precision}_sha256": entry.sha256}
+    result = report_times(
+        folder, manifest, _texts(out.iterdir()), TimedBoard(facts=facts, state=watch.state()), where=out,
+        hint=f"run it again: edge-scnet profile {folder}", max_drop_pp=max_drop_pp, save=save,
+    )  # fmt: skip
+    events.done(f"2 plans, {ROUNDS} rounds", reused=False)
+    return result
+
+
+def _version(program: Path) -> str:
+    """Raises BackendError where it does not tell: a plan must not meet another version."""
+    try:
+        done = subprocess.run([program, "--help"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise BackendError(f"{program} cannot be run: {error.strerror or error}", hint="name it: TRTEXEC=PATH") from error
+    version = parse_log(done.stdout + done.stderr).version
+    if version is None:
+        raise BackendError(f"{program} --help does not tell its version", hint="name TensorRT's own: TRTEXEC=PATH")
+    return version
+
+
+def _run(program: Path, arguments: list[str], log: Path) -> None:
+    with log.open("w", encoding="utf-8") as file:
+        done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+    if done.returncode:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        words = parse_log(text).first_error or next(reversed(text.split("\n")[:-1]), f"exit code {done.returncode}")
+        raise BackendError(f"trtexec: {words}", hint=f"the whole log: {log}")
+
+
+def _texts(paths: Iterable[Path]) -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8", errors="replace") for path in paths}

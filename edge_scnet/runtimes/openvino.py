@@ -1,0 +1,306 @@
+"""OpenVINO: ONNX to IR, and sessions on the CPU plug-in."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_scnet.core.manifest import write_atomic
+from edge_scnet.core.optional import installed, require
+from edge_scnet.errors import BackendError, TargetError
+from edge_scnet.machine.environment import limited_below_avx512
+from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions
+
+if TYPE_CHECKING:
+    from edge_scnet.config.target import TargetSpec
+    from edge_scnet.graph.lint import LintFinding
+
+ARTIFACT_KIND = "openvino-ir"
+SUFFIX = ".xml"
+EXTRA = "cpu"
+CONVOLUTIONS = frozenset({"Convolution"})
+INT8_PRECISIONS = frozenset({"u8", "i8"})
+# A burst of a few runs is one slice of a shared processor's time: what disturbs it disturbs whole layers.
+_COUNTED_RUNS, _COUNTED_S = 30, 0.3
+_SETTINGS = {
+    "INFERENCE_NUM_THREADS": "threads", "NUM_STREAMS": "streams", "PERFORMANCE_HINT": "hint", "ENABLE_CPU_PINNING": "pinning",
+}  # fmt: skip
+_MISCOMPILED = ("signed-codes", "padded-pool")  # rules of lint
+
+
+def unavailable() -> str | None:
+    return None if installed("openvino") else "the package 'openvino' is not installed"
+
+
+def install_hint() -> str:
+    return f"pip install 'edge-scnet[{EXTRA}]'"
+
+
+def versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {"openvino": version("openvino")}
+
+
+def preload() -> None:
+    """Imports OpenVINO and loads its CPU plug-in, which is a library of its own, found only when a device is asked for.
+
+    Raises:
+        BackendError: there is no CPU plug-in.
+    """
+    ov = require("openvino", extra=EXTRA)
+    try:
+        ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    except RuntimeError as error:
+        raise BackendError(f"OpenVINO cannot load its CPU plug-in: {_first_lines(error)}", hint="edge-scnet doctor") from error
+
+
+def check_target(target: TargetSpec) -> None:
+    if target.device != "CPU":
+        raise TargetError(f"{target.name}: device {target.device!r} is not supported by this backend; allowed: CPU")
+
+
+def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
+    """Converts an ONNX file to IR: `out` (.xml) and its weights (.bin) beside it, float32 kept as it is.
+
+    Where OpenVINO would miscompile its Q/DQ, they are written in a form that means the same; `rewrites` says where and why.
+
+    Raises:
+        BackendError: OpenVINO cannot read the graph; its own message is in the error. Or it would miscompile a place that
+            has no other form.
+        StorageError: the folder cannot be written.
+    """
+    ov = require("openvino", extra=EXTRA)
+    try:
+        core = ov.Core()
+        model = core.read_model(source)
+        if rewrites(source):
+            model = core.read_model(_repaired(source))
+    except RuntimeError as error:
+        raise BackendError(
+            f"OpenVINO cannot read {source.name}: {_first_lines(error)}",
+            hint="export it again: edge-scnet export; the installed versions: edge-scnet doctor",
+        ) from error
+    weights = out.with_suffix(".bin")
+    # the IR finds its weights by its own name, so both are written under one temporary name and renamed weights first
+    with write_atomic(out) as temporary:
+        temporary_weights = temporary.with_suffix(".bin")
+        try:
+            ov.save_model(model, temporary, compress_to_fp16=False)
+            temporary_weights.replace(weights)
+        except RuntimeError as error:
+            raise OSError(None, _first_lines(error)) from error
+        finally:
+            temporary_weights.unlink(missing_ok=True)
+    return out, weights
+
+
+def check_built(facts: Mapping[str, Any], rebuild: str) -> None: ...  # its files are good for any machine with this runtime
+
+
+def rewrites(source: Path) -> tuple[LintFinding, ...]:
+    """What `build` writes in another form, for OpenVINO would miscompile it."""
+    from edge_scnet.graph.lint import is_quantized, lint
+
+    model = require("onnx_ir", extra="quantize").load(source)
+    found = lint(model, "openvino") if is_quantized(model) else ()
+    return tuple(finding for finding in found if finding.rule in _MISCOMPILED)
+
+
+def _repaired(source: Path) -> bytes:
+    """The ONNX file with all that in another form.
+
+    Raises:
+        BackendError: a place is left.
+    """
+    from edge_scnet.graph.lint import lint
+    from edge_scnet.graph.openvino_repair import repair
+
+    ir = require("onnx_ir", extra="quantize")
+    model = ir.load(source)
+    ir.external_data.load_to_model(model)  # the copy has no folder to find them in
+    model = repair(model)
+    for finding in lint(model, "openvino"):
+        if finding.rule in _MISCOMPILED:
+            raise BackendError(f"{source.name}: {finding.node}: {finding.problem}", hint=finding.fix)
+    content: bytes = ir.serde.serialize_model(model).SerializeToString()
+    return content
+
+
+@contextlib.contextmanager
+def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
+    """Compiles an IR or ONNX file for the CPU.
+
+    Raises:
+        BackendError: OpenVINO's own message.
+        TargetError: `options.batch` is another than the file's, and the graph cannot be reshaped to it.
+    """
+    ov = require("openvino", extra=EXTRA)
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
+    if options.precision == "f32" or limited_below_avx512():
+        # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16. OpenVINO looks at the processor for
+        # that and not at oneDNN's limit: with ONEDNN_MAX_CPU_ISA=AVX2 there it finds no kernel for a pool ("Supported primitive
+        # descriptors list is empty", 2026.4.1), where the machine that is acted would take f32
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
+    if options.threads:
+        settings["INFERENCE_NUM_THREADS"] = options.threads
+    try:
+        core = ov.Core()
+        model = _reshaped(core, artifact, options.batch) if options.batch else artifact
+        session = _Session(ov, core.compile_model(model, "CPU", settings))
+        # counting takes time at every layer: only layer_times asks for it, of an engine of its own
+        session.counting = lambda: core.compile_model(model, "CPU", {**settings, "PERF_COUNT": True})
+    except RuntimeError as error:
+        raise BackendError(
+            f"OpenVINO cannot compile {artifact.name}: {_first_lines(error)}",
+            hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
+        ) from error
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def _reshaped(core: Any, artifact: Path, batch: int) -> Any:
+    """The model for another batch. `reshape` mends what depends on the input's shape, but not the sizes that a Resize names.
+
+    Raises:
+        TargetError: OpenVINO refuses, in its own words.
+    """
+    from openvino import opset13
+
+    model = core.read_model(artifact)
+    built, *rest = (int(d) for d in model.input(0).shape)
+    try:
+        model.reshape([batch, *rest])
+        for node in model.get_ordered_ops():
+            if node.get_type_name() != "Interpolate":
+                continue
+            sizes = node.input(1).get_source_output().get_node()
+            if sizes.get_type_name() == "Constant" and sizes.data.dtype.kind == "i" and sizes.data[0] == built:
+                mended = sizes.data.copy()
+                mended[0] = batch
+                node.input(1).replace_source_output(opset13.constant(mended).output(0))
+        model.validate_nodes_and_infer_types()
+    except RuntimeError as error:
+        raise TargetError(
+            f"{artifact.name} was built for batch {built} and cannot be reshaped to {batch}: {_first_lines(error)}",
+            hint=f"edge-scnet build --batch {batch}",
+        ) from error
+    return model
+
+
+class _Request:
+    """An inference request and views of its own tensors.
+
+    OpenVINO's `infer({0: batch})` wraps arrays and results anew at every call, which takes 30 us: 7 % of a small network's
+    time. Copying into the request's input takes 1 us of 3 kB, and 0.1 % of an inference of SCNet-50.
+    """
+
+    def __init__(self, compiled: Any) -> None:
+        self.native = compiled.create_infer_request()
+        self.input: np.ndarray = self.native.input_tensors[0].data
+        self.outputs: list[np.ndarray] = [tensor.data for tensor in self.native.output_tensors]
+
+    def fill(self, batch: np.ndarray) -> None:
+        """Raises ValueError for a batch of another shape: copying would repeat it."""
+        if batch.shape != self.input.shape:
+            raise ValueError(f"the input is {self.input.shape}, got {batch.shape}")
+        self.input[...] = batch
+
+
+class _Session:
+    def __init__(self, ov: Any, compiled: Any) -> None:
+        self._ov, self._compiled = ov, compiled
+        self._request: _Request | None = _Request(compiled)
+        self._pool: list[_Request] = []
+        self.counting: Callable[[], Any] | None = None  # compiles the engine again, its layers timed
+        self.input_shape = tuple(int(d) for d in compiled.input(0).shape)
+        self.output_names = tuple(str(output.any_name) for output in compiled.outputs)
+
+    def close(self) -> None:
+        self._pool, self._request, self._compiled, self.counting = [], None, None, None
+
+    def infer(self, batch: np.ndarray) -> list[np.ndarray]:
+        request = self._request
+        assert request is not None, "the session is closed"
+        request.fill(batch)
+        request.native.infer(share_outputs=True)
+        return request.outputs
+
+    def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        # a request of its own: it is given other tensors than those that `infer` writes to
+        return list(self._compiled.create_infer_request().infer(dict(feed)).values())
+
+    def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
+        # not AsyncInferQueue: its callbacks need the GIL on the runtime's threads, and freeing a queue or an engine waits for
+        # those threads with the GIL held, now and then for ever (2026.4.1; openvino#37073 mends a part of it)
+        if not self._pool:
+            count = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+            # one more than run at once: there is always one waiting while the oldest is emptied and filled again
+            self._pool = [_Request(self._compiled) for _ in range(count + 1)]
+        idle, running = list(self._pool), deque[tuple[int, _Request]]()
+
+        def finish_oldest() -> None:
+            i, request = running[0]
+            request.native.wait()
+            keep(i, [output.copy() for output in request.outputs])
+            idle.append(running.popleft()[1])
+
+        try:
+            for i, batch in enumerate(batches):
+                if not idle:
+                    finish_oldest()
+                request = idle.pop()
+                request.fill(batch)
+                request.native.start_async()
+                running.append((i, request))
+            while running:
+                finish_oldest()
+        finally:
+            for _, request in running:  # something failed: none may still run when the next call fills it
+                request.native.wait()
+
+    def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
+        layers = []
+        for operation in self._compiled.get_runtime_model().get_ordered_ops():
+            info = operation.get_rt_info()
+            kind = info["layerType"].astype(str)
+            if kind in ("Const", "Input", "Output"):
+                continue
+            nodes = tuple(name for name in info["originalLayersNames"].astype(str).split(",") if name)
+            precision, name = info["runtimePrecision"].astype(str), str(operation.get_friendly_name())
+            layers.append(ExecutedLayer(kind=kind, precision=precision, nodes=nodes, name=name))
+        return tuple(layers)
+
+    def settings(self) -> dict[str, str]:
+        return {name: str(self._compiled.get_property(key)) for key, name in _SETTINGS.items()}
+
+    def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
+        """Median ms by layer, of runs in which each layer is timed by itself. OpenVINO counts whole microseconds."""
+        if self.counting is None:
+            return {}
+        request = self.counting().create_infer_request()
+        times: dict[str, list[float]] = {}
+        number, end = 0, time.perf_counter() + _COUNTED_S
+        while number < _COUNTED_RUNS or time.perf_counter() < end:
+            request.infer({0: batches[number % len(batches)]})
+            number += 1
+            for row in request.profiling_info:
+                if row.status == self._ov.ProfilingInfo.Status.EXECUTED:
+                    times.setdefault(row.node_name, []).append(row.real_time.total_seconds() * 1e3)
+        return {name: statistics.median(found) for name, found in times.items()}
+
+
+def _first_lines(error: Exception) -> str:
+    """OpenVINO's message without its source positions and empty lines."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return " ".join(kept or lines)[:400]

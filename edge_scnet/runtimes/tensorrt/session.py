@@ -1,0 +1,149 @@
+"""A plan on the GPU, through the name-based tensor API that TensorRT 8.5 to 11 and TensorRT-RTX share."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_scnet.errors import BackendError
+from edge_scnet.runtimes.base import ExecutedLayer
+from edge_scnet.runtimes.tensorrt import cuda
+from edge_scnet.runtimes.tensorrt import layers as trt_layers
+
+_PROFILED_RUNS = 30
+
+
+@contextlib.contextmanager
+def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[PlanSession]:
+    """Deserialises a plan and gives it its memory.
+
+    Raises:
+        BackendError: TensorRT refuses the plan (another version or GPU, or damaged) in its own words.
+    """
+    messages: list[str] = []
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if "ERROR" in str(severity):
+                messages.append(message)
+
+    logger = Logger()
+    runtime = trt.Runtime(logger)
+    engine = runtime.deserialize_cuda_engine(artifact.read_bytes())
+    context = engine.create_execution_context() if engine is not None else None
+    if context is None:
+        words = "; ".join(dict.fromkeys(messages)) or "no message from TensorRT"
+        raise BackendError(
+            f"TensorRT {trt.__version__} cannot load {artifact.name}: {words}",
+            hint="a plan belongs to the GPU and TensorRT that built it: edge-scnet compile bundle.tar.gz",
+        )
+    session = PlanSession(trt, runtime, engine, context)
+    try:
+        if cuda_graph:
+            session.use_graph()
+        yield session
+    finally:
+        session.close()
+
+
+class PlanSession:
+    """`base.Session` of a plan; host arrays go by way of page-locked memory."""
+
+    def __init__(self, trt: Any, runtime: Any, engine: Any, context: Any) -> None:
+        self._trt, self._runtime, self._engine, self._context = trt, runtime, engine, context
+        self._profiler: Any = None
+        self._replay: Callable[[], None] | None = None
+        self._stream = cuda.open_stream()
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        self._inputs, self._outputs = inputs, [name for name in names if name not in inputs]
+        self._host: dict[str, np.ndarray] = {}
+        self._address: dict[str, int] = {}
+        for name in names:
+            shape = tuple(int(d) for d in engine.get_tensor_shape(name))
+            dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
+            self._host[name] = self._stream.pinned(shape, dtype)
+            self._address[name] = self._stream.allocate(self._host[name].nbytes)
+            context.set_tensor_address(name, self._address[name])
+        self.input_shape = self._host[inputs[0]].shape
+        self.output_names = tuple(self._outputs)
+
+    def close(self) -> None:
+        self._context = self._engine = self._runtime = self._profiler = self._replay = None
+        self._stream.close()
+
+    def device_bytes(self) -> int:
+        """Memory of the activations."""
+        size = getattr(self._engine, "device_memory_size_v2", None)
+        return int(size if size is not None else self._engine.device_memory_size)
+
+    def infer(self, batch: np.ndarray) -> list[np.ndarray]:
+        return self.infer_named({self._inputs[0]: batch})
+
+    def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        for name, array in feed.items():
+            np.copyto(self._host[name], array)
+        (self._replay or self._enqueue)()
+        self._stream.wait()
+        return [self._host[name] for name in self._outputs]
+
+    def _enqueue(self) -> None:
+        for name in self._inputs:
+            self._stream.upload(self._address[name], self._host[name])
+        if not self._context.execute_async_v3(self._stream.handle):
+            raise BackendError("TensorRT could not enqueue the inference")
+        for name in self._outputs:
+            self._stream.download(self._host[name], self._address[name])
+
+    def use_graph(self) -> None:
+        """From now on an inference is one CUDA graph, copies included: small networks are bound by enqueueing otherwise.
+
+        Raises:
+            BackendError: it cannot be recorded.
+        """
+        # TensorRT updates its own state in the first enqueue after a change of shapes: that one must not be recorded
+        self._enqueue()
+        self._stream.wait()
+        self._replay = self._stream.record(self._enqueue)
+
+    def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
+        # one context runs one inference at a time; a second context would share the GPU with it
+        for i, batch in enumerate(batches):
+            keep(i, [output.copy() for output in self.infer(batch)])
+
+    def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
+        """Median ms by layer. Each layer is timed by itself, which costs time: the session is good for nothing else after."""
+        times: dict[str, list[float]] = {}
+
+        class Profiler(self._trt.IProfiler):  # type: ignore[misc, name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+
+            def report_layer_time(self, layer_name: str, ms: float) -> None:
+                times.setdefault(layer_name, []).append(ms)
+
+        self._replay = None  # a graph's layers are not reported
+        # the context holds no reference of its own to it
+        self._profiler = self._context.profiler = Profiler()
+        for number in range(_PROFILED_RUNS):
+            self.infer(batches[number % len(batches)])
+        return {name: statistics.median(values) for name, values in times.items()}
+
+    def settings(self) -> dict[str, str]:
+        return {"CUDA graph": "no" if self._replay is None else "yes"}
+
+    def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
+        inspector = self._engine.create_engine_inspector()
+        text = inspector.get_engine_information(self._trt.LayerInformationFormat.JSON)
+        try:
+            return trt_layers.executed(trt_layers.from_inspector(text))
+        except ValueError as error:
+            raise BackendError(f"the engine inspector: {error}") from error

@@ -1,0 +1,163 @@
+"""Which modules cost accuracy: the noise at the outputs when one module alone is quantized, in simulation.
+
+The noises of modules add up (on scnet20 the sum over all activations was 0.95 of the noise of all together), and each alone is
+known to a few percent of itself from a few dozen images; the small difference that one module makes to the all-INT8 network is
+not, for every change draws all rounding errors behind it anew.
+
+Forward passes are shared: up to the quantized module the network is the float one, so the images are taken to the last place
+before it where a single tensor goes on (the end of a residual block), once, and only the rest is computed anew. One such
+tensor per image is held, whatever the depth of the network.
+
+Knows nothing of engines and time; `search.py` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_scnet.core.optional import require
+from edge_scnet.graph.operators import weight_of
+from edge_scnet.graph.run import ort_session
+from edge_scnet.quantize.placement import Placement
+from edge_scnet.quantize.recipe import Prepared, assemble
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleNoise:
+    """One module's part in the noise of the all-INT8 network's outputs."""
+
+    node: str  # the PyTorch module's name, with #2 and so on where it is used more than once
+    share: float  # noise power of this module alone, relative to the all-INT8 network's
+    multiply_adds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensitivities:
+    """Noise power of the all-INT8 network relative to its outputs' power, and who causes it, worst first."""
+
+    noise: float
+    modules: tuple[ModuleNoise, ...]
+    images: int
+
+
+def measure(prepared: Prepared, images: np.ndarray, *, progress: Callable[[float], None] = lambda share: None) -> Sensitivities:
+    """Runs the network once in float, once in INT8, and its tail once for every layer that can be quantized.
+
+    Args:
+        images: N x C x H x W float32, as many as the graph's batch takes or a multiple.
+    """
+    model, base = prepared.model, assemble(prepared)
+    batches = _batches(model, images)
+    reference = _outputs(model, batches)
+    noise = relative_noise(reference, _outputs(base.model, batches))
+    nodes, work = base.placement.int8_nodes, _multiply_adds(model)
+    variants = []
+    for name in nodes:
+        variant = assemble(prepared, [node for node in nodes if node != name])
+        variants.append((_first_change(model, variant.placement), name, variant.model))
+    variants.sort(key=lambda entry: entry[0])
+    names = [str(value.name) for value in model.graph.outputs]
+    here, held = str(model.graph.inputs[0].name), batches
+    cuts = _single_tensors(model)
+    found = []
+    for number, (change, name, quantized) in enumerate(variants):
+        reachable = [value for index, value in cuts if index < change]
+        if reachable and reachable[-1] != here:
+            held = [outputs[0] for outputs in _run_between(model, here, [reachable[-1]], held)]
+            here = reachable[-1]
+        alone = relative_noise(reference, _joined(_run_between(quantized, here, names, held)))
+        found.append(ModuleNoise(node=name, share=alone / noise if noise else 0.0, multiply_adds=work[name]))
+        progress((number + 1) / len(variants))
+    return Sensitivities(
+        noise=noise, modules=tuple(sorted(found, key=lambda module: -module.share)), images=sum(len(b) for b in batches)
+    )
+
+
+def relative_noise(reference: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> float:
+    """Noise power over signal power, averaged over the outputs; its inverse in dB is the SQNR."""
+    ratios = []
+    for signal, other in zip(reference, found, strict=True):
+        power = float(np.square(signal, dtype=np.float64).sum())
+        ratios.append(float(np.square(signal.astype(np.float64) - other).sum()) / power if power else 0.0)
+    return float(np.mean(ratios))
+
+
+def _batches(model: ir.Model, images: np.ndarray) -> list[np.ndarray]:
+    shape = model.graph.inputs[0].shape
+    batch = shape[0] if shape is not None and isinstance(shape[0], int) else 1
+    count = max(len(images) // batch, 1) * batch
+    padded = images[np.arange(count) % len(images)]
+    return [padded[i : i + batch] for i in range(0, count, batch)]
+
+
+def _outputs(model: ir.Model, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+    names = [str(value.name) for value in model.graph.outputs]
+    return _joined(_run_between(model, str(model.graph.inputs[0].name), names, batches))
+
+
+def _joined(runs: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+
+
+def _run_between(model: ir.Model, source: str, names: Sequence[str], feeds: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+    """The part of the graph from one tensor to others."""
+    ir_module = require("onnx_ir", extra="quantize")
+    ort = require("onnxruntime", extra="quantize")
+    if source in names:
+        return [[feed] for feed in feeds]
+    part = model
+    if source != str(model.graph.inputs[0].name) or list(names) != [str(value.name) for value in model.graph.outputs]:
+        part = ir_module.Model(ir_module.convenience.extract(model.graph, [source], list(names)), ir_version=model.ir_version)
+    session = ort_session(ort, part, optimize=True)
+    return [session.run(list(names), {source: feed}) for feed in feeds]
+
+
+def _first_change(model: ir.Model, placement: Placement) -> int:
+    """The first node of the float graph that reads a quantized tensor or has quantized weights."""
+    index: dict[str, int] = {str(value.name): i for i, node in enumerate(model.graph) for value in node.outputs}
+    index |= {str(value.name): -1 for value in model.graph.inputs}
+    position = {str(node.name): i for i, node in enumerate(model.graph)}
+    # a tensor's Q/DQ lie behind it: the tensor itself is before the change
+    behind = [index[site.tensor] + 1 for site in placement.activations]
+    return min([*behind, *(position[name] for name in placement.int8_nodes)])
+
+
+def _single_tensors(model: ir.Model) -> list[tuple[int, str]]:
+    """Places where one tensor alone goes on: (index of the node that gives it, its name)."""
+    nodes = list(model.graph)
+    last_use: dict[str, int] = {}
+    for i, node in enumerate(nodes):
+        for value in node.inputs:
+            if value is not None and not value.is_initializer() and value.name:
+                last_use[value.name] = i
+    for value in model.graph.outputs:
+        last_use[str(value.name)] = len(nodes)
+    live = {str(value.name) for value in model.graph.inputs}
+    found = []
+    for i, node in enumerate(nodes):
+        live |= {str(value.name) for value in node.outputs if str(value.name) in last_use}
+        live = {name for name in live if last_use.get(name, -1) > i}
+        if len(live) == 1 and (only := next(iter(live))) in {str(value.name) for value in node.outputs}:
+            found.append((i, only))
+    return found
+
+
+def _multiply_adds(model: ir.Model) -> dict[str, int]:
+    """Multiply-adds of every layer, for the whole batch."""
+    work = {}
+    for node in model.graph:
+        weights, shape = weight_of(node), node.outputs[0].shape
+        if weights is not None and shape is not None:
+            positions = (
+                int(np.prod([d if isinstance(d, int) else 1 for d in shape]))
+                // weights.shape[0 if node.op_type == "Conv" else -1]
+            )
+            work[str(node.name)] = int(weights.size) * max(positions, 1)
+    return work

@@ -1,0 +1,1 @@
+"""Pure statistics of times and answers, without input or output."""

@@ -1,0 +1,289 @@
+"""Pure statistics of measurements: latency, ratios of paired blocks, SQNR, and paired accuracy. No input or output.
+
+Every figure that decides something comes with an interval; the intervals assume no distribution (order statistics) or are score
+intervals, which stay honest when next to nothing differs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_scnet.stats.figures import (
+    Z_ONE_SIDED_95,
+    Z_TWO_SIDED_95,
+    AccuracyStats,
+    EndToEnd,
+    LatencyStats,
+    OutputStats,
+    RatioStats,
+    paired_difference_interval,
+)
+from edge_scnet.stats.steadiness import steadiness
+
+_ECE_BINS = 15
+
+
+def latency_stats(blocks_ns: Sequence[Sequence[int]]) -> LatencyStats:
+    """Percentiles of run times with their intervals, and how steady they were.
+
+    The intervals are order statistics of runs taken as independent: of a machine that drifts they are too narrow, which is why
+    engines are compared by the ratios of blocks (`paired_ratio`) and the drift is said beside them.
+
+    Args:
+        blocks_ns: run times in ns, by timed block, in the order taken.
+
+    Raises:
+        ValueError: no samples, or a time that is not positive.
+    """
+    times = np.asarray([ns for block in blocks_ns for ns in block], dtype=np.int64)
+    if times.size == 0 or times.min() <= 0:
+        raise ValueError(f"run times must be positive, got {'none' if times.size == 0 else f'{times.min()} ns'}")
+    ms = times / 1e6
+    p50, p90, p99 = np.percentile(ms, [50, 90, 99]).tolist()
+    (low50, high50), (low90, high90), (low99, high99) = (_quantile_interval(ms, q) for q in (0.5, 0.9, 0.99))
+    return LatencyStats(
+        samples_ns=tuple(times.tolist()), count=times.size, p50_ms=p50, p90_ms=p90, p99_ms=p99, p50_low_ms=low50,
+        p50_high_ms=high50, p90_low_ms=low90, p90_high_ms=high90, p99_low_ms=low99, p99_high_ms=high99,
+        blocks=tuple(len(block) for block in blocks_ns), steadiness=steadiness(blocks_ns),
+    )  # fmt: skip
+
+
+def paired_ratio(blocks_a: Sequence[Sequence[int]], blocks_b: Sequence[Sequence[int]]) -> RatioStats:
+    """How long `a` takes relative to `b`, from blocks of run times taken in turn: round i is blocks_a[i] and blocks_b[i].
+
+    The ratio of the two medians within a round cancels what drifts from round to round; the median over the rounds ignores the
+    rounds that something else disturbed.
+
+    Raises:
+        ValueError: no rounds, unequal numbers of rounds, an empty block, or a time that is not positive.
+    """
+    if not blocks_a or len(blocks_a) != len(blocks_b):
+        raise ValueError(f"blocks must come in pairs, got {len(blocks_a)} and {len(blocks_b)}")
+    if any(len(block) == 0 or min(block) <= 0 for block in (*blocks_a, *blocks_b)):
+        raise ValueError("a block is empty or holds a time that is not positive")
+    return ratio_of([float(np.median(a) / np.median(b)) for a, b in zip(blocks_a, blocks_b, strict=True)])
+
+
+def ratio_of(ratios: Sequence[float]) -> RatioStats:
+    """The median of ratios and its intervals, from order statistics."""
+    (low, high), (low99, high99) = _quantile_interval(ratios, 0.5), _quantile_interval(ratios, 0.5, outside=0.01)
+    return RatioStats(
+        ratio=float(np.median(ratios)), low=low, high=high, rounds=len(ratios), low99=low99, high99=high99
+    )  # fmt: skip
+
+
+def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | None:
+    """Signal to quantization noise ratio: 10 log10(sum(reference²) / sum((reference - approximation)²)), in float64.
+
+    Returns:
+        Decibels over all elements together; None when there is no noise.
+
+    Raises:
+        ValueError: the shapes differ, an element is NaN or infinite, or the reference is zero throughout and the other is not.
+    """
+    signal, other = np.asarray(reference, dtype=np.float64), np.asarray(approximation, dtype=np.float64)
+    if signal.shape != other.shape:
+        raise ValueError(f"shapes differ: {signal.shape} and {other.shape}")
+    for name, values in (("reference", signal), ("approximation", other)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"the {name} has {np.count_nonzero(~np.isfinite(values))} NaN or infinite values")
+    signal_power, noise_power = float(np.square(signal).sum()), float(np.square(signal - other).sum())
+    if noise_power == 0.0:
+        return None
+    if signal_power == 0.0:
+        raise ValueError("the reference is zero throughout: no ratio to its noise exists")
+    return 10.0 * math.log10(signal_power / noise_power)
+
+
+def accuracy_stats(
+    logits: npt.ArrayLike, reference_logits: npt.ArrayLike, labels: npt.ArrayLike | None = None
+) -> AccuracyStats:
+    """Accuracy of an engine, paired with its reference image by image.
+
+    Args:
+        logits: [images, classes], any monotone scores.
+        reference_logits: the same shape, the same images in the same order.
+        labels: [images], class indices; None: unlabelled.
+
+    Among equal logits the lowest index ranks first, in the first class as in the first five.
+
+    Raises:
+        ValueError: shapes that do not fit, no images, a label that is no class, NaN or infinite logits.
+    """
+    mine, reference = np.asarray(logits, dtype=np.float64), np.asarray(reference_logits, dtype=np.float64)
+    if mine.ndim != 2 or mine.shape != reference.shape or mine.size == 0:
+        raise ValueError(f"logits must be two equal [images, classes], got {mine.shape} and {reference.shape}")
+    images, classes = mine.shape
+    sqnr = sqnr_db(reference, mine)  # refuses NaN, which argmax would take for the largest
+    first, reference_first = mine.argmax(axis=1), reference.argmax(axis=1)
+    agreeing = int(np.count_nonzero(first == reference_first))
+    if labels is None:
+        return AccuracyStats(
+            images=images, top1_percent=None, top5_percent=None, reference_top1_percent=None,
+            agreement_percent=100.0 * agreeing / images, agreeing=agreeing, sqnr_db=sqnr, lost=None, won=None, drop_pp=None,
+            drop_low_pp=None, drop_high_pp=None, drop_lower95_pp=None, drop_upper95_pp=None, mcnemar_p=None,
+        )  # fmt: skip
+    truth = np.asarray(labels)
+    if truth.shape != (images,) or not np.issubdtype(truth.dtype, np.integer):
+        raise ValueError(f"labels must be {images} whole numbers, got {truth.dtype} of shape {truth.shape}")
+    if truth.min() < 0 or truth.max() >= classes:
+        raise ValueError(f"labels must lie in 0 to {classes - 1}, got {truth.min()} to {truth.max()}")
+    right, reference_right = first == truth, reference_first == truth
+    lost, won = int(np.count_nonzero(reference_right & ~right)), int(np.count_nonzero(right & ~reference_right))
+    low, high = paired_difference_interval(lost, won, images, z=Z_TWO_SIDED_95)
+    lower95, upper95 = paired_difference_interval(lost, won, images, z=Z_ONE_SIDED_95)
+    return AccuracyStats(
+        images=images,
+        top1_percent=100.0 * float(right.mean()),
+        top5_percent=100.0 * float((_rank(mine, truth.astype(np.int64)) < 5).mean()) if classes >= 6 else None,
+        reference_top1_percent=100.0 * float(reference_right.mean()),
+        agreement_percent=100.0 * agreeing / images,
+        agreeing=agreeing,
+        sqnr_db=sqnr,
+        lost=lost,
+        won=won,
+        drop_pp=100.0 * (lost - won) / images,
+        drop_low_pp=100.0 * low,
+        drop_high_pp=100.0 * high,
+        drop_lower95_pp=100.0 * lower95,
+        drop_upper95_pp=100.0 * upper95,
+        mcnemar_p=mcnemar_p(lost, won),
+        ece_percent=expected_calibration_error(mine, truth),
+        reference_ece_percent=expected_calibration_error(reference, truth),
+    )
+
+
+def output_stats(images: int, *, signal_power: Sequence[float], noise_power: Sequence[float]) -> AccuracyStats:
+    """An engine without classes (a backbone's feature maps): the SQNR of its worst output, nothing else.
+
+    Args:
+        signal_power: per output, the sum of squares of the reference's over all images.
+        noise_power: per output, the sum of squares of the difference.
+    """
+    if not np.isfinite([*signal_power, *noise_power]).all():
+        raise ValueError("the outputs have NaN or infinite values")
+    noisy = [(signal, noise) for signal, noise in zip(signal_power, noise_power, strict=True) if noise > 0 and signal > 0]
+    sqnr = min((10.0 * math.log10(signal / noise) for signal, noise in noisy), default=None)
+    return AccuracyStats(
+        images=images, top1_percent=None, top5_percent=None, reference_top1_percent=None, agreement_percent=None,
+        agreeing=None, sqnr_db=sqnr, lost=None, won=None, drop_pp=None, drop_low_pp=None, drop_high_pp=None,
+        drop_lower95_pp=None, drop_upper95_pp=None, mcnemar_p=None,
+    )  # fmt: skip
+
+
+def output_rows(
+    names: Sequence[str], signal_power: Sequence[float], own_power: Sequence[float], noise_power: Sequence[float]
+) -> tuple[OutputStats, ...]:
+    """SQNR and cosine similarity of each output against the reference's, over all elements of all images.
+
+    Args:
+        signal_power, own_power, noise_power: per output, the sum of squares of the reference's r, of this engine's a, of
+            a - r.
+
+    The cosine comes from the same sums: a.r = (|a|^2 + |r|^2 - |a - r|^2) / 2.
+    """
+    rows = []
+    for name, signal, own, noise in zip(names, signal_power, own_power, noise_power, strict=True):
+        scale = math.sqrt(signal * own)
+        rows.append(
+            OutputStats(
+                name=name, identical=noise == 0,
+                sqnr_db=10.0 * math.log10(signal / noise) if noise > 0 and signal > 0 else None,
+                cosine=min(1.0, (own + signal - noise) / (2.0 * scale)) if scale > 0 else None,
+            )
+        )  # fmt: skip
+    return tuple(rows)
+
+
+def end_to_end(batches_ns: Sequence[Sequence[int]], stages: Sequence[str], *, images: int) -> EndToEnd:
+    """What batches took, stage by stage.
+
+    Args:
+        batches_ns: by batch, ns of each of the stages.
+        images: in a batch.
+    """
+    table = np.asarray(batches_ns, dtype=np.float64) / 1e6
+    means = table.mean(axis=0).tolist()
+    p50, p90 = np.percentile(table.sum(axis=1), [50, 90]).tolist()
+    return EndToEnd(
+        images=len(table) * images, p50_ms=p50, p90_ms=p90, stages_ms=dict(zip(stages, means, strict=True)),
+        images_per_second=1e3 * images / sum(means),
+    )  # fmt: skip
+
+
+def probabilities(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """[images, classes] scores as probabilities: softmax of logits; rows that are probabilities already stay as they are."""
+    values = np.asarray(scores, dtype=np.float64)
+    if values.size and values.min() >= 0 and np.allclose(values.sum(axis=1), 1.0, atol=1e-3):
+        return values
+    exponents = np.exp(values - values.max(axis=1, keepdims=True))
+    shares: npt.NDArray[np.float64] = exponents / exponents.sum(axis=1, keepdims=True)
+    return shares
+
+
+def top_k(scores: npt.ArrayLike, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The `count` most probable classes of each image and their probabilities, best first; of equal ones the lower index."""
+    shares = probabilities(scores)
+    best = np.argsort(-shares, axis=1, kind="stable")[:, :count]
+    return best, np.take_along_axis(shares, best, axis=1)
+
+
+def expected_calibration_error(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """How far confidence is from being right, in percentage points: sum over 15 equal bins of share x |accuracy - confidence|.
+
+    C. Guo, G. Pleiss, Y. Sun, K. Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
+    """
+    shares, truth = probabilities(scores), np.asarray(labels)
+    confidence, right = shares.max(axis=1), shares.argmax(axis=1) == truth
+    bins = np.minimum((confidence * _ECE_BINS).astype(int), _ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=_ECE_BINS)
+    return float(100.0 * np.abs(gaps).sum() / len(truth))
+
+
+def mcnemar_p(lost: int, won: int) -> float:
+    """McNemar's test, exact and two-sided: is a split this uneven likely when lost and won are equally probable?
+
+    2 P(X <= min(lost, won)) for X binomial(lost + won, 1/2), at most 1; 1 when nothing is discordant.
+    """
+    if lost < 0 or won < 0:
+        raise ValueError(f"counts must not be negative, got {lost} and {won}")
+    return min(1.0, 2.0 * float(_binomial_cdf(lost + won, min(lost, won))[-1]))
+
+
+def _rank(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Place of the true class, from 0: how many classes have a larger logit, or an equal one and a lower index."""
+    own = np.take_along_axis(logits, truth[:, None], axis=1)
+    earlier = np.arange(logits.shape[1])[None, :] < truth[:, None]
+    ahead: npt.NDArray[np.int64] = np.count_nonzero((logits > own) | ((logits == own) & earlier), axis=1)
+    return ahead
+
+
+def _quantile_interval(
+    values: npt.ArrayLike, share: float, *, outside: float = 0.05
+) -> tuple[float, float] | tuple[None, None]:
+    """Interval of a quantile from order statistics, 95 % by default: no distribution is assumed.
+
+    Between the k-th and the l-th smallest, k the largest with P(X < k) <= outside / 2, l the smallest with P(X < l) >= 1 -
+    outside / 2, for X binomial(n, share). None where even the extremes cover it less often: a
+    median takes 6 values (8 for 99 %).
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    below = _binomial_cdf(len(ordered), len(ordered), share)
+    low = int(np.searchsorted(below, outside / 2, side="right"))  # P(X <= low - 1) <= outside / 2
+    high = int(np.searchsorted(below, 1 - outside / 2 - 1e-12)) + 1  # P(X <= high - 1) >= 1 - outside / 2
+    if low < 1 or high > len(ordered):
+        return None, None
+    return float(ordered[low - 1]), float(ordered[high - 1])
+
+
+def _binomial_cdf(trials: int, upto: int, share: float = 0.5) -> npt.NDArray[np.float64]:
+    """P(X <= k) for k = 0 ... upto, X binomial(trials, share); in logarithms, so that many trials do not underflow."""
+    k = np.arange(1, upto + 1, dtype=np.float64)
+    odds = math.log(share / (1.0 - share))
+    logs = np.concatenate(([0.0], np.cumsum(np.log((trials - k + 1.0) / k) + odds))) + trials * math.log1p(-share)
+    cdf: npt.NDArray[np.float64] = np.cumsum(np.exp(logs))
+    return cdf
