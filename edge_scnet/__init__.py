@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from edge_scnet.__about__ import __version__
+
 __all__ = ["__version__", "build", "predict", "profile"]
 
 if TYPE_CHECKING:
     from edge_scnet.pipeline.build import build
-    from edge_scnet.pipeline.build_folder import predict, profile
+    from edge_scnet.pipeline.predict import predict
+    from edge_scnet.pipeline.profile import profile
 
 
 def __getattr__(name: str) -> Any:

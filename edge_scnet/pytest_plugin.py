@@ -66,7 +66,7 @@ class EdgeScnet:
         from edge_scnet.config.target import Gates
         from edge_scnet.gate import baseline as baselines
         from edge_scnet.gate import check as checking
-        from edge_scnet.report.run_report import load_report
+        from edge_scnet.report.store import load_report
 
         found = load_report(checking.report_file(report))
         gates = project.with_limits(found.gates or Gates(), limits)

@@ -22,10 +22,11 @@ import torch  # noqa: TID253  this module is a program of its own: training is a
 import torch.nn.functional as F  # noqa: TID253
 from torch import Tensor, nn  # noqa: TID253
 
-from edge_scnet.core.manifest import sha256_file, write_atomic
+from edge_scnet.core.files import sha256_file, write_atomic
 from edge_scnet.data import idx
 from edge_scnet.errors import ArtifactError, EdgeError
 from edge_scnet.models import zoo
+from edge_scnet.models.checkpoint import create
 
 HELD_OUT = 5_000
 CROP_PADDING = {"fashion-mnist": 2, "cifar10": 4}
@@ -99,7 +100,7 @@ def train(recipe: Recipe, data: Path, out: Path) -> dict[str, object]:
     images, labels = torch.from_numpy(train_images), torch.from_numpy(train_labels.astype(np.int64))
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
 
-    model = zoo.create(spec)
+    model = create(spec)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's stubs
     decay = [p for p in model.parameters() if p.ndim >= 2]
     rest = [p for p in model.parameters() if p.ndim < 2]

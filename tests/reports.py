@@ -9,10 +9,11 @@ import numpy as np
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import pack_classes, pack_scales
-from edge_scnet.graph.inventory import ActivationScale, Provenance, Quantization, WeightCodes
+from edge_scnet.core.provenance import ActivationScale, Provenance, Quantization, WeightCodes
 from edge_scnet.report.run_report import SCHEMA, EngineReport, EvaluationSet, RunReport
-from edge_scnet.stats.accuracy import accuracy_stats, latency_stats
+from edge_scnet.stats.accuracy import accuracy_stats
 from edge_scnet.stats.figures import MemoryStats, RatioStats
+from edge_scnet.stats.timing import latency_stats
 
 IMAGES, CLASSES = 2000, 10
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_scnet.core import files as core_files
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.resources import bundled
 from tests.conftest import MODEL, Built, Outcome, idx_folder, published
@@ -418,14 +419,14 @@ def alive(pid: int) -> bool:
 
 def test_ctrl_c_during_calibration(copied: Built, invoke: Run, tmp_path: Path) -> None:
     out = copied.folder.parents[1]
-    before = {path.name: artifact.sha256_file(path) for path in copied.folder.iterdir()}
+    before = {path.name: core_files.sha256_file(path) for path in copied.folder.iterdir()}
     # all 1,024 bundled images: another set than the build's, so the stage runs, and long enough
     outcome, _ = interrupt(("build", "--out", out), tmp_path / "log", lambda stderr, pid: "calibrate " in stderr)
     assert outcome.code == 130, outcome.stderr
     assert outcome.stdout == "" and "Traceback" not in outcome.stderr and "error:" not in outcome.stderr
     assert outcome.stderr.endswith("\ninterrupted: finished stages are kept, the next run goes on from there\n")
     assert not hidden(out)
-    after = {path.name: artifact.sha256_file(path) for path in copied.folder.iterdir()}
+    after = {path.name: core_files.sha256_file(path) for path in copied.folder.iterdir()}
     assert {name for name in after if after[name] != before.get(name)} <= {"manifest.json"}
     assert before.keys() == after.keys()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_scnet.core.manifest import record_from_json
+from edge_scnet.core.json_records import record_from_json
 from edge_scnet.machine import board, board_watch
 from edge_scnet.machine.board import RailPower, Sample
 

@@ -19,9 +19,10 @@ from PIL import Image
 
 from edge_scnet import __version__
 from edge_scnet.config.target import list_targets
+from edge_scnet.core import files as core_files
 from edge_scnet.core import manifest as artifact
-from edge_scnet.report.run_report import load_report, to_json
-from edge_scnet.report.verdict import Finding
+from edge_scnet.report.findings import Finding
+from edge_scnet.report.store import load_report, to_json
 from edge_scnet.runtimes.tensorrt import backend as trt
 from tests.conftest import MODEL, Built, Outcome, published
 
@@ -233,7 +234,7 @@ def test_the_report_loads_back_equal_and_carries_its_evidence(built: Built) -> N
         assert engine.throughput_per_second > 0 and engine.load_seconds > 0
         assert engine.memory.before_load_bytes < engine.memory.load_peak_bytes
         assert engine.accuracy is not None and engine.accuracy.images == 600 and engine.accuracy.top1_percent > 85
-        assert artifact.sha256_file(built.folder / engine.file) == engine.sha256
+        assert core_files.sha256_file(built.folder / engine.file) == engine.sha256
     drop = int8.accuracy
     assert drop is not None and drop.drop_pp is not None and drop.drop_low_pp <= drop.drop_pp <= drop.drop_high_pp
     assert drop.agreement_percent > 95 and drop.sqnr_db > 15
@@ -251,7 +252,7 @@ def not_measured(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = [SimpleNamespace(outputs=None) for _ in rows]
     measured = SimpleNamespace(engines=nothing, complete=True, load=None)
     monkeypatch.setattr("edge_scnet.pipeline.assemble.measure", lambda *args, **kwargs: measured)
-    monkeypatch.setattr("edge_scnet.pipeline.assemble._row", lambda engine, *args: rows[engine.name])
+    monkeypatch.setattr("edge_scnet.pipeline.assemble.row_of_engine", lambda engine, *args: rows[engine.name])
 
 
 def rebuild(invoke: Run, copied: Built, *options: str) -> Outcome:
@@ -368,7 +369,7 @@ def test_profile_of_a_folder_with_a_wrong_engine_exit_10(copied: Built, cli_proc
 
     def change(content: dict) -> None:
         for name in ("model.xml", "model.bin"):
-            content["artifacts"][name]["sha256"] = artifact.sha256_file(copied.folder / name)
+            content["artifacts"][name]["sha256"] = core_files.sha256_file(copied.folder / name)
 
     edit_manifest(copied.folder, change)
     outcome = cli_process("profile", copied.folder, "--seconds", "0.1")

@@ -15,9 +15,10 @@ from edge_scnet.gate import regression
 from edge_scnet.profiler import rounds as together
 from edge_scnet.report import comparison
 from edge_scnet.report.comparison import Comparison
-from edge_scnet.report.run_report import RunReport, save_report
-from edge_scnet.stats.accuracy import paired_ratio
+from edge_scnet.report.run_report import RunReport
+from edge_scnet.report.store import save_report
 from edge_scnet.stats.figures import RatioStats
+from edge_scnet.stats.timing import paired_ratio
 from tests.conftest import Built, Outcome
 from tests.reports import engine, logits, report
 

@@ -10,7 +10,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_scnet.compile import fidelity as compiling
+from edge_scnet.compile import quality
 from edge_scnet.errors import ParityError
+from edge_scnet.graph import cut
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.runtimes import openvino as ov
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions
@@ -102,7 +104,7 @@ def images(count: int = 4) -> np.ndarray:
     return np.random.default_rng(1).standard_normal((count, 8, 16, 16)).astype(np.float32)
 
 
-def fidelity(graph: Graph, output: str, folder: Path) -> compiling.Fidelity:
+def fidelity(graph: Graph, output: str, folder: Path) -> quality.Fidelity:
     qdq, plain = graph.save(folder, output)
     return compiling.check_fidelity(ov, qdq, float_model=plain, qdq_model=qdq, images=images(), options=PINNED)
 
@@ -177,7 +179,7 @@ def test_a_convolution_the_runtime_does_not_show_counts_as_missing() -> None:
     ],
 )
 def test_margin_separates_every_case_seen(engine: float | None, simulation: float | None, fails: bool) -> None:
-    assert compiling._below(engine, simulation, compiling.FIDELITY_MARGIN_DB) is fails
+    assert quality.below_simulation(engine, simulation, quality.FIDELITY_MARGIN_DB) is fails
 
 
 @pytest.mark.parametrize(
@@ -188,4 +190,4 @@ def test_blocks_are_named_after_modules(node: str, block: str) -> None:
     import onnx_ir as ir
 
     value = ir.Value(name="x")
-    assert compiling._block_name(ir.node("Relu", [value], name=node)) == block
+    assert cut._block_name(ir.node("Relu", [value], name=node)) == block

@@ -12,10 +12,11 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_scnet.config.target import QuantScheme
+from edge_scnet.data import batches as data_batches
 from edge_scnet.data import samples as dataset
 from edge_scnet.graph import run as simulate
 from edge_scnet.models import zoo
-from edge_scnet.quantize import calibrate, correct, equalize, placement, recipe, rounding
+from edge_scnet.quantize import calibrate, correct, equalize, placement, ranges_file, recipe, rounding
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.conftest import Built
 
@@ -225,7 +226,7 @@ def quantized(built: Built, scheme: QuantScheme, bits: int = 7) -> tuple[recipe.
     """The bundled model under a scheme, and its SQNR on evaluation images."""
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
     calib = dataset.open_samples(built.calib, model=spec, role="calibration")
-    images = dataset.load(calib, spec)
+    images = data_batches.load(calib, spec)
     pilot = images[calibrate.pilot_indices(calib.content_hashes, recipe.PILOT_IMAGES)]
     found = calibrate.calibrate(
         built.folder / "model.onnx", [images], expected_images=len(images), samples_hash="x", pilot=pilot,
@@ -234,7 +235,7 @@ def quantized(built: Built, scheme: QuantScheme, bits: int = 7) -> tuple[recipe.
     model = ir.load(built.folder / "model.onnx")
     result = recipe.assemble(recipe.prepare(model, found, scheme, weight_bits=bits, images=pilot))
     evaluation = dataset.open_samples(built.evaluation, model=spec, role="evaluation")
-    batches = np.split(dataset.load(evaluation, spec, range(200)), 200)
+    batches = np.split(data_batches.load(evaluation, spec, range(200)), 200)
     reference = np.concatenate([outputs[0] for outputs in simulate.run_onnx(model, batches)])
     db = sqnr_db(reference, np.concatenate([outputs[0] for outputs in simulate.run_onnx(result.model, batches)]))
     assert db is not None
@@ -294,7 +295,7 @@ def test_a_layer_without_bias_gets_one_where_there_is_an_error_to_correct(tmp_pa
 
 def test_the_work_limit_leaves_the_dear_layers_to_nearest_rounding(built: Built) -> None:
     model = ir.load(built.folder / "model.onnx")
-    found = calibrate.load_ranges(built.folder / "ranges.npz")
+    found = ranges_file.load_ranges(built.folder / "ranges.npz")
     sites = placement.place(equalize.equalize(model, found.factors), found, SCHEME).weights
     images = np.random.default_rng(0).standard_normal((2, 1, 28, 28)).astype(np.float32)
     layers = correct.quantize_layers(model, sites, replace(SCHEME, rounding_gflop=0.5), weight_bits=7, images=images)

@@ -17,12 +17,15 @@ import pytest
 from PIL import Image
 
 from edge_scnet.core.resources import bundled
-from edge_scnet.data import idx, images
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data import batches, checks, idx, images
 from edge_scnet.data import samples as dataset
+from edge_scnet.data.batches import load_pixels
+from edge_scnet.data.checks import check_counts, check_overlap
 from edge_scnet.data.images import preprocess
-from edge_scnet.data.samples import SampleSet, check_counts, check_overlap, load_pixels, open_samples
+from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import DataError
-from edge_scnet.models.zoo import CIFAR10, FASHION_MNIST, ModelSpec
+from edge_scnet.models.zoo import CIFAR10, FASHION_MNIST
 from tests.conftest import idx_folder as idx_of
 
 RGB = replace(
@@ -219,12 +222,12 @@ def test_a_truncated_jpeg_is_refused_by_name_or_skipped_and_counted(tmp_path: Pa
     truncated_jpeg(root / "1bad.jpg")
     samples = calibration(root)
     with pytest.raises(DataError, match=r"cannot read image .*1bad\.jpg: .*truncated") as e:
-        list(dataset.batches(samples, RGB, batch=2))
+        list(batches.batches(samples, RGB, batch=2))
     assert "--skip-bad" in (e.value.hint or "")
     kept = calibration(root, skip_bad=True)
     assert (kept.entries, kept.skipped) == (("0.png", "1.png", "2.png"), 1)
     assert "1 of 4 evaluation images are unreadable and were skipped" in check_counts(kept, role="evaluation")
-    assert dataset.load(kept, RGB).shape == (3, 3, 4, 4)
+    assert batches.load(kept, RGB).shape == (3, 3, 4, 4)
 
 
 def test_a_file_that_is_no_image_is_refused_when_the_folder_is_opened(tmp_path: Path) -> None:
@@ -267,7 +270,7 @@ def test_read_image_is_the_path_that_sets_take(tmp_path: Path) -> None:
     picture(5, 7, 9).save(tmp_path / "a.png")
     one = images.read_image(tmp_path / "a.png", RGB)
     assert one.dtype == np.float32
-    np.testing.assert_array_equal(one, dataset.load(calibration(tmp_path), RGB)[0])
+    np.testing.assert_array_equal(one, batches.load(calibration(tmp_path), RGB)[0])
     with pytest.raises(DataError, match=r"nope\.png: no such file") as e:
         images.read_image(tmp_path / "nope.png", RGB)
     assert e.value.hint and "--skip-bad" not in e.value.hint
@@ -421,10 +424,10 @@ def test_preprocess_refuses_what_it_cannot_do() -> None:
 
 def test_batches_keep_the_order(tmp_path: Path) -> None:
     samples = evaluation(folder(tmp_path, [f"{i}.png" for i in range(5)]))
-    got = list(dataset.batches(samples, RGB, batch=2))
+    got = list(batches.batches(samples, RGB, batch=2))
     assert [b.shape for b in got] == [(2, 3, 4, 4), (2, 3, 4, 4), (1, 3, 4, 4)]
-    np.testing.assert_array_equal(np.concatenate(got), dataset.load(samples, RGB))
-    np.testing.assert_array_equal(dataset.load(samples, RGB, [3, 0]), np.concatenate(got)[[3, 0]])
+    np.testing.assert_array_equal(np.concatenate(got), batches.load(samples, RGB))
+    np.testing.assert_array_equal(batches.load(samples, RGB, [3, 0]), np.concatenate(got)[[3, 0]])
     np.testing.assert_array_equal(load_pixels(samples, 3, RGB), np.asarray(picture(3)))
 
 
@@ -571,7 +574,7 @@ def test_bundled_sets_are_whole_even_disjoint_and_fast_to_open() -> None:
     check_overlap(calib, test)
     indices = [int(line) for line in (calib_dir.parent / "calib-indices.txt").read_text().split()]
     assert len(set(indices)) == 1024 and max(indices) < 60_000
-    assert dataset.load(calib, FASHION_MNIST, range(3)).shape == (3, 1, 28, 28)
+    assert batches.load(calib, FASHION_MNIST, range(3)).shape == (3, 1, 28, 28)
     with pytest.raises(DataError, match=r"no data set '\.\./x' ships with edge-scnet; there is fashion-mnist") as e:
         dataset.bundled_sets("../x")
     assert "--calib DIR" in (e.value.hint or "")
@@ -609,19 +612,19 @@ def test_images_of_another_size_than_the_models_input_are_said(tmp_path: Path) -
     idx_set = open_samples(
         idx_of(tmp_path / "idx", np.zeros((3, 20, 24), np.uint8), np.arange(3)), model=FASHION_MNIST, role="evaluation"
     )
-    assert dataset.check_size(idx_set, FASHION_MNIST, role="evaluation") == [
+    assert checks.check_size(idx_set, FASHION_MNIST, role="evaluation") == [
         "the evaluation images are 24 x 20 and the model's input is 28 x 28: they are resized"
     ]
-    assert dataset.check_size(idx_set, replace(FASHION_MNIST, resize=32), role="evaluation") == []
+    assert checks.check_size(idx_set, replace(FASHION_MNIST, resize=32), role="evaluation") == []
     for number, size in enumerate([(28, 40), (20, 40), (60, 27)]):
         Image.new("RGB", size).save(tmp_path / f"{number}.png")
     shutil.rmtree(tmp_path / "idx")
     folder = open_samples(tmp_path, model=FASHION_MNIST, role="calibration")
-    assert dataset.check_size(folder, FASHION_MNIST, role="calibration") == [
+    assert checks.check_size(folder, FASHION_MNIST, role="calibration") == [
         "2 of 3 calibration images are smaller than the model's input of 28 x 28 (the smallest is 20 pixels wide or high): "
         "they are enlarged"
     ]
-    assert dataset.check_size(dataset.subset(folder, 1), FASHION_MNIST, role="calibration") == []
+    assert checks.check_size(dataset.subset(folder, 1), FASHION_MNIST, role="calibration") == []
 
 
 def test_a_subset_is_evenly_spaced_and_loads_the_same(tmp_path: Path) -> None:
@@ -629,7 +632,7 @@ def test_a_subset_is_evenly_spaced_and_loads_the_same(tmp_path: Path) -> None:
     samples = open_samples(idx_of(tmp_path / "idx", pixels, np.arange(10)), model=FASHION_MNIST, role="evaluation")
     few = dataset.subset(samples, 4)
     assert few.entries == ("0", "2", "5", "7") and few.labels == (0, 2, 5, 7) and few.hash != samples.hash
-    np.testing.assert_array_equal(dataset.load(few, FASHION_MNIST), dataset.load(samples, FASHION_MNIST, [0, 2, 5, 7]))
+    np.testing.assert_array_equal(batches.load(few, FASHION_MNIST), batches.load(samples, FASHION_MNIST, [0, 2, 5, 7]))
     assert len(dataset.subset(samples, 99)) == 10
 
 
@@ -638,5 +641,5 @@ def test_many_images_at_once_are_to_the_bit_what_one_by_one_is(tmp_path: Path, m
     pixels = np.random.default_rng(0).integers(0, 256, (10, 28, 28), np.uint8)
     samples = open_samples(idx_of(tmp_path / "idx", pixels, np.arange(10)), model=FASHION_MNIST, role="evaluation")
     for spec in (FASHION_MNIST, replace(FASHION_MNIST, channels=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))):
-        one_by_one = np.stack([images.preprocess(dataset.load_pixels(samples, i, spec), spec) for i in range(10)])
-        np.testing.assert_array_equal(dataset.load(samples, spec), one_by_one)
+        one_by_one = np.stack([images.preprocess(batches.load_pixels(samples, i, spec), spec) for i in range(10)])
+        np.testing.assert_array_equal(batches.load(samples, spec), one_by_one)

@@ -9,16 +9,9 @@ from dataclasses import replace
 import pytest
 
 from edge_scnet.errors import TargetError
-from edge_scnet.machine import environment
-from edge_scnet.machine.environment import (
-    check_floor,
-    collect,
-    limited_below_avx512,
-    package_versions,
-    provided_isa,
-    resolve_floor,
-    weight_bits,
-)
+from edge_scnet.machine import environment, linux
+from edge_scnet.machine.environment import collect, package_versions
+from edge_scnet.machine.isa import check_floor, limited_below_avx512, provided_isa, resolve_floor, weight_bits
 
 AVX2 = frozenset({"sse4_1", "avx", "avx2", "fma"})
 ALDER_LAKE = AVX2 | {"avx_vnni"}
@@ -33,9 +26,9 @@ ALL = ("avx2", "avx2_vnni", "avx512_vnni")
 def plain_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
     monkeypatch.delenv("DNNL_MAX_CPU_ISA", raising=False)
-    environment._cpuinfo.cache_clear()
+    linux.cpuinfo.cache_clear()
     yield
-    environment._cpuinfo.cache_clear()
+    linux.cpuinfo.cache_clear()
 
 
 def _act(monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
@@ -96,7 +89,7 @@ def test_the_environment_limits(monkeypatch: pytest.MonkeyPatch):
 
 def test_native_is_the_highest_floor_and_others_stay(monkeypatch: pytest.MonkeyPatch):
     for flags, expected in ((AVX2, "avx2"), (ALDER_LAKE, "avx2_vnni"), (ZEN4, "avx512_vnni")):
-        environment._cpuinfo.cache_clear()
+        linux.cpuinfo.cache_clear()
         _act_cpu(monkeypatch, flags)
         assert resolve_floor("native") == expected
         assert resolve_floor("avx512_vnni") == "avx512_vnni"
@@ -110,7 +103,7 @@ def test_native_on_arm_says_why_not(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(TargetError, match="need an x86-64 processor with AVX2") as caught:
         resolve_floor("native")
     assert "aarch64" in caught.value.message
-    assert "asimddp" in environment.machine_flags()
+    assert "asimddp" in linux.machine_flags()
 
 
 def test_an_engine_beyond_the_machine_is_refused(monkeypatch: pytest.MonkeyPatch):

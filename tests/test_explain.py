@@ -17,7 +17,7 @@ from edge_scnet.gate import check as checking
 from edge_scnet.graph import inventory as provenance
 from edge_scnet.graph import pairs
 from edge_scnet.pipeline.explain import explain
-from edge_scnet.report.run_report import load_report
+from edge_scnet.report.store import load_report
 from edge_scnet.sensitivity import bisect
 from tests.conftest import _BUILD, MODEL, Built, Outcome
 
@@ -125,6 +125,4 @@ def test_explain_without_the_build_says_so(built: Built, tmp_path: Path) -> None
     (tmp_path / "report.json").write_text((built.folder / "report.json").read_text())
     baseline.save(baseline.of_report(made, replace(made.gates or Gates(), max_drop_pp=50)), tmp_path / "b.json")
     checked = checking.check([tmp_path], against=tmp_path / "b.json")[0]
-    assert explain(checked) == []
-    failing = replace(checked, findings=(replace(checked.findings[0], exit_code=10),))
-    assert explain(failing)[0].startswith("not explained: the build's files are not beside the report")
+    assert explain(checked.report, tmp_path)[0].startswith("not explained: the build's files are not beside the report")

@@ -18,15 +18,21 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import set_external_data
 from torch import Tensor, nn
 
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core import spec as core_spec
 from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.export import from_onnx as export
+from edge_scnet.export import from_torch
 from edge_scnet.export import parity as parity_module
-from edge_scnet.export.from_onnx import MODULE_KEY, check_static, check_weights, export_torch, import_onnx, probe_onnx, save
+from edge_scnet.export.from_onnx import check_weights, import_onnx, probe_onnx
+from edge_scnet.export.from_torch import export_torch
 from edge_scnet.export.parity import check_onnx_parity, check_parity, first_differing_module
+from edge_scnet.export.static import check_static
 from edge_scnet.graph import run as simulate
+from edge_scnet.graph.model import save
+from edge_scnet.graph.names import MODULE_KEY
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
-from edge_scnet.models.zoo import ModelOptions
 from edge_scnet.scnet import SCNet, scnet20
 
 SHAPE_ARITHMETIC = {"Shape", "Slice", "Gather", "Expand", "Range", "ConstantOfShape", "Size", "NonZero"}
@@ -227,7 +233,7 @@ def test_parity_exports_again_at_the_other_batches(named: nn.Module, named_expor
     assert parity_module.PARITY_BATCHES == (1, 2, 8)  # all three below, where the batch is dynamic: each costs an export here
     monkeypatch.setattr(parity_module, "PARITY_BATCHES", (2,))
     calls = []
-    real = export.export_torch
+    real = from_torch.export_torch
 
     def counted(model: nn.Module, shape: Sequence[int], **options: Any) -> ir.Model:
         calls.append(tuple(shape))
@@ -447,7 +453,7 @@ def refused(call: Any, *arguments: Any, **options: Any) -> ArtifactError:
     return caught.value
 
 
-def probed(path: Path, **options: Any) -> zoo.ModelSpec:
+def probed(path: Path, **options: Any) -> core_spec.ModelSpec:
     given = ModelOptions(**options)
     return probe_onnx(zoo.resolve(str(path), given), given).spec
 

@@ -12,11 +12,12 @@ import pytest
 
 from edge_scnet.config.target import QuantScheme
 from edge_scnet.core import manifest as artifact
+from edge_scnet.data import batches
 from edge_scnet.data import samples as dataset
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import build as pipeline
-from edge_scnet.pipeline.assemble import BuildResult
+from edge_scnet.pipeline.result import BuildResult
 from edge_scnet.quantize import calibrate, recipe
 from tests.conftest import Built, Outcome
 
@@ -27,7 +28,7 @@ def written(built: Built, path: Path, *, placement: str, bits: int) -> Path:
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
     samples = dataset.open_samples(built.calib, model=spec, role="calibration")
     found = calibrate.calibrate(
-        built.folder / "model.onnx", [dataset.load(samples, spec)], expected_images=len(samples), samples_hash="x"
+        built.folder / "model.onnx", [batches.load(samples, spec)], expected_images=len(samples), samples_hash="x"
     )
     model = ir.load(built.folder / "model.onnx")
     result = recipe.assemble(

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_scnet.report.verdict import Finding, Speed, exit_code, judge_accuracy, judge_speed
+from edge_scnet.report.findings import Finding, exit_code
+from edge_scnet.report.verdict import Speed, judge_accuracy, judge_speed
 from edge_scnet.stats.accuracy import accuracy_stats, output_stats
 from edge_scnet.stats.figures import AccuracyStats, RatioStats
 

@@ -15,7 +15,8 @@ from edge_scnet.core.packing import pack_classes, pack_scales, unpack_classes, u
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.gate import baseline, publish
 from edge_scnet.gate import check as checking
-from edge_scnet.report.run_report import RunReport, load_report, save_report
+from edge_scnet.report.run_report import RunReport
+from edge_scnet.report.store import load_report, save_report
 from edge_scnet.stats.figures import RatioStats
 from tests.conftest import Built, Outcome
 from tests.reports import provenance, quantization, report

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from edge_scnet.core.packing import pack_classes
+from edge_scnet.machine.load import MachineLoad
 from edge_scnet.pipeline import assemble as judging
-from edge_scnet.pipeline.flips import Flip, Flips
-from edge_scnet.pipeline.layers import LayerTime
+from edge_scnet.pipeline import result
+from edge_scnet.report import markdown
 from edge_scnet.report import page as html_report
-from edge_scnet.report.run_report import RunReport, save_report
-from edge_scnet.report.verdict import Finding
-from edge_scnet.stats.figures import MachineLoad
+from edge_scnet.report.findings import Finding
+from edge_scnet.report.run_report import Flip, Flips, LayerTime, RunReport
+from edge_scnet.report.store import save_report
 from tests.conftest import Built, Outcome
 from tests.reports import report
 from tests.test_report import full_report
@@ -83,7 +84,7 @@ def test_names_and_messages_are_text_and_never_markup() -> None:
     page = Page(html_report.render(made))
     assert "script" not in page.tags and not page.open
     assert page.text.count("<script>alert(1)</script>") >= 5
-    table = html_report.markdown(made)
+    table = markdown.markdown(made)
     assert "<script>" not in table and len({row.count("|") for row in table.splitlines() if row.startswith("| ")}) == 1
 
 
@@ -121,7 +122,7 @@ def test_flips_classes_sweeps_and_doubts_are_on_the_page_and_escaped() -> None:
     for words in ("30, 3 shown", "By class", "Other batches and threads", "Throughput by batch", "FP32 <script>", "threads 2"):
         assert words in page.text.replace('"><', "<")
     assert "other processes kept 1.0 of 2 cores busy" in page.text and "preprocess 25 %" in page.text
-    table = html_report.markdown(made)
+    table = markdown.markdown(made)
     assert "- other processes kept 1.0 of 2 cores busy" in table and "| 8 | 2 | int8 | 4.000 | 0.500 |" in table
     assert "None: every first class is FP32's" in html_report.render(replace(made, flips=Flips(count=0, shown=())))
 
@@ -152,10 +153,10 @@ def test_a_build_writes_the_page_and_a_place_without_matplotlib_does_not(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (built.folder / "report.html").read_text().startswith("<!doctype html>")
-    judging.save_run(report(), tmp_path)
+    result.save_run(report(), tmp_path)
     assert (tmp_path / "report.html").is_file()
     monkeypatch.setattr(judging, "installed", lambda module: False)
-    judging.save_run(report(), tmp_path)
+    result.save_run(report(), tmp_path)
     assert (tmp_path / "report.json").is_file() and not (tmp_path / "report.html").exists()
 
 

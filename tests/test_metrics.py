@@ -12,21 +12,20 @@ import pytest
 from edge_scnet.stats.accuracy import (
     accuracy_stats,
     expected_calibration_error,
-    latency_stats,
     mcnemar_p,
     output_rows,
-    paired_ratio,
     probabilities,
     sqnr_db,
     top_k,
 )
-from edge_scnet.stats.figures import (
+from edge_scnet.stats.intervals import (
     Z_ONE_SIDED_95,
     Z_TWO_SIDED_95,
     paired_difference_interval,
     paired_difference_score,
     wilson_bounds,
 )
+from edge_scnet.stats.timing import latency_stats, paired_ratio
 
 
 def test_latency_percentiles_and_order():

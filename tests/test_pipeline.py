@@ -17,7 +17,7 @@ from edge_scnet.errors import DataError
 from edge_scnet.export import parity
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline import assemble as judging
-from edge_scnet.profiler.measure import Outputs
+from edge_scnet.profiler.outputs import Outputs
 from tests.conftest import Built, Outcome
 
 Run = Callable[..., Outcome]

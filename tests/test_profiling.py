@@ -20,13 +20,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_scnet.core.manifest import sha256_file
-from edge_scnet.data.samples import SampleSet, batches, load, open_samples
+from edge_scnet.core.files import sha256_file
+from edge_scnet.data.batches import batches, load
+from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import BackendError
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.profiler import child as child_module
 from edge_scnet.profiler import measure as profiling
-from edge_scnet.profiler.measure import EngineFile, measure
+from edge_scnet.profiler import outputs as profiler_outputs
+from edge_scnet.profiler import process as profiler_process
+from edge_scnet.profiler.measure import measure
+from edge_scnet.profiler.process import EngineFile
 from edge_scnet.runtimes.base import OpenOptions
 from tests.conftest import Built, idx_folder, tiny_logits, tiny_onnx
 
@@ -186,7 +190,7 @@ def test_powers_are_by_output_and_over_all_chunks(samples: SampleSet, monkeypatc
             return [np.full((self.count, 2), 1000, np.float32), np.full((self.count, 1), self.small, np.float32)]
 
     fakes: Any = [Fake(1), Fake(-1)]
-    right, wrong = profiling._evaluate(fakes, samples, SPEC, quiet)
+    right, wrong = profiler_outputs.evaluate(fakes, samples, SPEC, quiet)
     assert right is not None and wrong is not None
     assert right.signal_power == wrong.signal_power == (13 * 2e6, 13)
     assert wrong.own_power == right.own_power == (13 * 2e6, 13) and wrong.names == ("large", "small")
@@ -314,7 +318,7 @@ def test_the_child_does_not_import_from_the_working_directory(
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong file')\n")
     monkeypatch.chdir(tmp_path)
     engine = engine_file(tiny_onnx(tmp_path / "one.onnx"))
-    child = profiling._Child(engine)
+    child = profiler_process.Child(engine)
     loaded = child.call("load", engine.runtime, engine.path, engine.options, np.zeros((4, 1, 6, 6), np.float32))
     assert loaded["seconds"] > 0
     command = Path(f"/proc/{child._process.pid}/cmdline").read_bytes()
@@ -336,14 +340,14 @@ def test_without_images_there_are_no_outputs(tmp_path: Path, children: list[Any]
 def test_a_killed_child_is_named_and_the_others_end(
     tmp_path: Path, samples: SampleSet, children: list[Any], monkeypatch: pytest.MonkeyPatch, method: str, stage: str
 ) -> None:
-    start = profiling._Child.start
+    start = profiler_process.Child.start
 
     def kill_first(self: Any, called: str, *args: Any) -> None:
         if called == method and self.engine.name == "victim":
             os.kill(self._process.pid, signal.SIGKILL)
         start(self, called, *args)
 
-    monkeypatch.setattr(profiling._Child, "start", kill_first)
+    monkeypatch.setattr(profiler_process.Child, "start", kill_first)
     path = tiny_onnx(tmp_path / "one.onnx")
     with pytest.raises(BackendError) as caught:
         measure([engine_file(path, "other"), engine_file(path, "victim")], samples, SPEC, seconds=0.1)
@@ -354,7 +358,7 @@ def test_a_killed_child_is_named_and_the_others_end(
 
 
 def test_a_child_that_dies_in_the_middle_of_its_answer(tmp_path: Path, children: list[Any]) -> None:
-    child = profiling._Child(engine_file(tiny_onnx(tmp_path / "one.onnx")))
+    child = profiler_process.Child(engine_file(tiny_onnx(tmp_path / "one.onnx")))
     child._connection.close()
     parent, end = socket.socketpair()
     end.sendall(struct.pack("!i", 1000) + b"x" * 10)  # Connection's header: 1,000 bytes follow; 10 do
@@ -427,7 +431,7 @@ def test_the_next_images_are_decoded_while_the_children_work(samples: SampleSet,
 
     monkeypatch.setattr(profiling, "batches", counted)
     fakes: Any = [Fake()]
-    (outputs,) = profiling._evaluate(fakes, samples, SPEC, quiet)
+    (outputs,) = profiler_outputs.evaluate(fakes, samples, SPEC, quiet)
     assert outputs is not None and outputs.logits is not None
     np.testing.assert_array_equal(outputs.logits, load(samples, SPEC).reshape(13, -1))
 
@@ -485,7 +489,7 @@ def test_a_damaged_engine_fails_with_the_runtimes_words(tmp_path: Path, children
 
 def test_a_failing_call_is_a_backend_error_and_the_child_goes_on(tmp_path: Path, children: list[Any]) -> None:
     engine = engine_file(tiny_onnx(tmp_path / "one.onnx"))
-    child = profiling._Child(engine)
+    child = profiler_process.Child(engine)
     with pytest.raises(BackendError, match="tiny: AttributeError: "):
         child.call("no_such_method")
     child.call("load", engine.runtime, engine.path, engine.options, np.zeros((4, 1, 6, 6), np.float32))
@@ -519,7 +523,7 @@ def test_a_batch_without_output_is_not_passed_over(tmp_path: Path, monkeypatch: 
 
 def test_the_child_serves_until_its_parent_is_gone(built: Built) -> None:
     """The real engine in a child whose parent closes the connection without a word: it ends by itself, in order."""
-    child = profiling._Child(engine_file(built.folder / "model.xml", runtime="openvino"))
+    child = profiler_process.Child(engine_file(built.folder / "model.xml", runtime="openvino"))
     images = np.zeros((1, 1, 28, 28), np.float32)
     child.call("load", "openvino", built.folder / "model.xml", OpenOptions(), images)
     layers = child.call("layers")

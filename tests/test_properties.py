@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from edge_scnet.quantize import calibrate, rounding
+from edge_scnet.quantize import histogram, rounding
 from edge_scnet.quantize import thresholds as ranges
 from edge_scnet.quantize.statistics import TensorStats
 
@@ -22,7 +22,7 @@ DTYPES = st.sampled_from(["uint8", "int8"])
 
 
 def stats_of(images: list[np.ndarray]) -> TensorStats:
-    accumulator = calibrate.Accumulator()
+    accumulator = histogram.Accumulator()
     for image in images:
         accumulator.add(image)
     return accumulator.stats()
@@ -37,11 +37,11 @@ def same(a: TensorStats, b: TensorStats) -> bool:
 @given(images=IMAGES, data=st.data())
 def test_statistics_do_not_depend_on_the_order_of_images_or_on_chunks(images: list[np.ndarray], data: st.DataObject) -> None:
     shuffled = data.draw(st.permutations(images))
-    limit, calibrate._CHUNK_ELEMENTS = calibrate._CHUNK_ELEMENTS, data.draw(st.sampled_from([1, 7, 50, 1 << 17]))
+    limit, histogram.CHUNK_ELEMENTS = histogram.CHUNK_ELEMENTS, data.draw(st.sampled_from([1, 7, 50, 1 << 17]))
     try:
         assert same(stats_of(images), stats_of(list(shuffled)))
     finally:
-        calibrate._CHUNK_ELEMENTS = limit
+        histogram.CHUNK_ELEMENTS = limit
 
 
 @QUICK
@@ -52,7 +52,7 @@ def test_every_value_is_counted_between_the_extremes(images: list[np.ndarray]) -
     occupied = np.flatnonzero(stats.counts) + stats.first_bin
     assert occupied[0] == np.floor(stats.minimum / stats.bin_width)
     assert occupied[-1] == np.floor(stats.maximum / stats.bin_width)
-    assert stats.counts.size <= calibrate.MAX_BINS
+    assert stats.counts.size <= histogram.MAX_BINS
 
 
 @QUICK

@@ -9,7 +9,7 @@ import pytest
 
 from edge_scnet.config.target import Gates
 from edge_scnet.gate import baseline
-from edge_scnet.report.run_report import save_report
+from edge_scnet.report.store import save_report
 from tests.reports import report
 
 pytest_plugins = ["pytester"]

@@ -12,13 +12,14 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_scnet.config.target import QuantScheme
+from edge_scnet.data import batches as data_batches
 from edge_scnet.data import samples as dataset
 from edge_scnet.errors import ArtifactError, DataError, StorageError, TargetError
-from edge_scnet.export import from_onnx as export
 from edge_scnet.graph import lint
+from edge_scnet.graph import names as graph_names
 from edge_scnet.graph import run as simulate
 from edge_scnet.models import zoo
-from edge_scnet.quantize import calibrate, correct, equalize, placement, recipe, statistics, summary
+from edge_scnet.quantize import calibrate, correct, equalize, histogram, placement, ranges_file, recipe, statistics, summary
 from edge_scnet.quantize import thresholds as ranges
 from edge_scnet.quantize import write as qdq
 from edge_scnet.stats.accuracy import sqnr_db
@@ -39,7 +40,7 @@ def write(model: ir.Model, placed: placement.Placement, *, weight_bits: int) -> 
 
 
 def stats_of(values: np.ndarray, chunks: list[np.ndarray] | None = None) -> statistics.TensorStats:
-    accumulator = calibrate.Accumulator()
+    accumulator = histogram.Accumulator()
     for chunk in [values] if chunks is None else chunks:
         accumulator.add(chunk.astype(np.float32))
     return accumulator.stats()
@@ -67,7 +68,7 @@ def test_statistics_do_not_depend_on_order_or_chunking(seed: int, monkeypatch: p
 def test_bins_hold_the_values_that_lie_in_them() -> None:
     values = np.array([-1.0, -0.25, 0.0, 0.1, 0.5, 1.0, 3.999], np.float32)
     stats = stats_of(values)
-    assert stats.counts.size <= calibrate.MAX_BINS
+    assert stats.counts.size <= histogram.MAX_BINS
     for value in values:
         index = int(np.floor(value / stats.bin_width)) - stats.first_bin
         expected = np.count_nonzero(np.floor(values / stats.bin_width) == np.floor(value / stats.bin_width))
@@ -88,7 +89,7 @@ def test_values_that_are_not_finite_are_refused(bad: float) -> None:
 def test_calibration_is_the_same_for_every_batch_size_and_order(built: Built) -> None:
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
     samples = dataset.open_samples(built.calib, model=spec, role="calibration")
-    images = dataset.load(samples, spec, range(24))
+    images = data_batches.load(samples, spec, range(24))
     model = built.folder / "model.onnx"
 
     def run(chunks: list[np.ndarray]) -> statistics.Ranges:
@@ -161,8 +162,8 @@ def test_ranges_file_round_trips_and_refuses_others(tmp_path: Path) -> None:
         content_hashes=("h1", "h2"),
     )
     path = tmp_path / "ranges.npz"
-    calibrate.save_ranges(original, path)
-    loaded = calibrate.load_ranges(path)
+    ranges_file.save_ranges(original, path)
+    loaded = ranges_file.load_ranges(path)
     assert (loaded.images, loaded.model_sha256, loaded.samples_hash) == (2, "m", "s")
     assert loaded.content_hashes == ("h1", "h2")
     assert loaded.drift == original.drift
@@ -170,7 +171,7 @@ def test_ranges_file_round_trips_and_refuses_others(tmp_path: Path) -> None:
     assert all(same(stats, loaded.tensors[name]) for name, stats in original.tensors.items())
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ArtifactError, match="not a file of calibration statistics"):
-        calibrate.load_ranges(path)
+        ranges_file.load_ranges(path)
 
 
 def test_percentile_cuts_the_tails_evenly_and_never_the_zeros_of_relu() -> None:
@@ -232,9 +233,9 @@ def test_weight_axis_one_gives_one_scale_a_column() -> None:
 
 def placed(built: Built, scheme: QuantScheme) -> tuple[ir.Model, placement.Placement]:
     """The equalised graph, which the build's statistics are of, and where its Q/DQ go."""
-    loaded = calibrate.load_ranges(built.folder / "ranges.npz")
+    loaded = ranges_file.load_ranges(built.folder / "ranges.npz")
     model = equalize.equalize(ir.load(built.folder / "model.onnx"), loaded.factors)
-    return model, placement.place(model, calibrate.load_ranges(built.folder / "ranges.npz"), scheme)
+    return model, placement.place(model, ranges_file.load_ranges(built.folder / "ranges.npz"), scheme)
 
 
 def test_placement_of_the_self_calibrated_block(built: Built) -> None:
@@ -264,7 +265,7 @@ def test_everything_after_relu_has_zero_point_zero(built: Built) -> None:
 def test_average_pools_of_avd_are_quantized_before_and_the_concat_once_after(built: Built) -> None:
     model, fast = placed(built, FAST)
     sites = {site.tensor for site in fast.activations}
-    pools = [n for n in model.graph if n.op_type == "AveragePool" and "avd_layer" in export.module_of(n)]
+    pools = [n for n in model.graph if n.op_type == "AveragePool" and "avd_layer" in graph_names.module_of(n)]
     assert len(pools) == 4
     for pool in pools:
         assert pool.inputs[0] is not None and pool.inputs[0].name in sites
@@ -281,7 +282,7 @@ def test_written_graph_is_valid_and_close_to_float(built: Built) -> None:
     model, fast = placed(built, FAST)
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
     samples = dataset.open_samples(built.evaluation, model=spec, role="evaluation")
-    images = dataset.load(samples, spec, range(32))
+    images = data_batches.load(samples, spec, range(32))
     batches = np.split(images, 32)
     reference = np.concatenate([run[0] for run in simulate.run_onnx(model, batches)])
     found = {}
@@ -547,11 +548,11 @@ def test_tensorrt_placement_of_the_self_calibrated_block(built: Built) -> None:
 def test_tensorrt_scheme_writes_a_graph_that_is_close_to_float(built: Built) -> None:
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
     samples = dataset.open_samples(built.evaluation, model=spec, role="evaluation")
-    batches = np.split(dataset.load(samples, spec, range(32)), 32)
+    batches = np.split(data_batches.load(samples, spec, range(32)), 32)
     model = ir.load(built.folder / "model.onnx")
     result = recipe.assemble(
         recipe.prepare(
-            model, calibrate.load_ranges(built.folder / "ranges.npz"), TENSORRT, weight_bits=8, images=np.concatenate(batches)
+            model, ranges_file.load_ranges(built.folder / "ranges.npz"), TENSORRT, weight_bits=8, images=np.concatenate(batches)
         )
     )
     assert lint.lint(result.model, "tensorrt", keep_float=["fc"]) == ()
@@ -579,6 +580,6 @@ def test_a_small_classifier_stays_in_float_and_a_large_one_does_not(tmp_path: Pa
 def test_quantizing_a_quantized_graph_is_refused(built: Built) -> None:
     with pytest.raises(ArtifactError, match="holds Q/DQ already"):
         recipe.assemble(recipe.prepare(
-            ir.load(built.folder / "model.qdq.onnx"), calibrate.load_ranges(built.folder / "ranges.npz"), FAST, weight_bits=8,
+            ir.load(built.folder / "model.qdq.onnx"), ranges_file.load_ranges(built.folder / "ranges.npz"), FAST, weight_bits=8,
             images=NO_IMAGES,
         ))  # fmt: skip

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from edge_scnet.cli import root as cli
 from edge_scnet.config.target import list_targets
-from edge_scnet.machine import environment
+from edge_scnet.machine import isa
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_targets_table_lists_the_shipped_targets() -> None:
 
 
 def test_weight_bits_of_the_targets_table_are_the_code_s() -> None:
-    assert environment.weight_bits("avx2") == 7 and environment.weight_bits("avx512_vnni") == 8
+    assert isa.weight_bits("avx2") == 7 and isa.weight_bits("avx512_vnni") == 8
 
 
 def test_every_command_is_in_the_table_and_the_other_way_round() -> None:
@@ -64,8 +64,8 @@ def test_python_example_runs(built, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     import edge_scnet
     from edge_scnet.core.manifest import load_manifest
     from edge_scnet.pipeline import build as pipeline
-    from edge_scnet.pipeline.assemble import BuildResult
-    from edge_scnet.report.run_report import load_report
+    from edge_scnet.pipeline.result import BuildResult
+    from edge_scnet.report.store import load_report
 
     result = BuildResult(
         folder=built.folder, manifest=load_manifest(built.folder), report=load_report(built.folder / "report.json"), exit_code=0

@@ -12,8 +12,8 @@ from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import pack_classes, pack_scales
 from edge_scnet.gate import regression
 from edge_scnet.machine.board import BoardState
+from edge_scnet.report.findings import Finding, exit_code
 from edge_scnet.report.run_report import RunReport
-from edge_scnet.report.verdict import Finding, exit_code
 from edge_scnet.stats.figures import RatioStats
 from tests.reports import IMAGES, engine, logits, provenance, quantization, report
 

@@ -19,16 +19,18 @@ import pytest
 from edge_scnet.core.packing import pack_classes
 from edge_scnet.data.samples import open_samples
 from edge_scnet.errors import ArtifactError
+from edge_scnet.machine.load import MachineLoad
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline import flips
-from edge_scnet.report import notes
+from edge_scnet.report import notes, run_report
 from edge_scnet.report import page as html_report
 from edge_scnet.report import schema as report_schema
+from edge_scnet.report.findings import Finding
 from edge_scnet.report.per_class import per_class
-from edge_scnet.report.run_report import SCHEMA, RunReport, load_report, save_report
-from edge_scnet.report.verdict import Finding
-from edge_scnet.stats.accuracy import latency_stats
-from edge_scnet.stats.figures import EndToEnd, MachineLoad, MemoryStats, Steadiness, SweepRow
+from edge_scnet.report.run_report import SCHEMA, RunReport
+from edge_scnet.report.store import load_report, save_report
+from edge_scnet.stats.figures import EndToEnd, MemoryStats, Steadiness, SweepRow
+from edge_scnet.stats.timing import latency_stats
 from tests.conftest import Built, Outcome, idx_folder
 from tests.reports import IMAGES, report
 
@@ -111,10 +113,10 @@ def full_report() -> RunReport:
         p50_low_ms=3.9, p50_high_ms=4.05, steadiness=latency.steadiness,
         throughput_per_second=2000.0, steady_bytes=1 << 27,
     )  # fmt: skip
-    flip = flips.Flip(image="7", kind="lost", truth=1, was=1, now=2, was_percent=60.0, now_percent=55.0, thumbnail=None)
+    flip = run_report.Flip(image="7", kind="lost", truth=1, was=1, now=2, was_percent=60.0, now_percent=55.0, thumbnail=None)
     return replace(
         made, engines=tuple(replace(row, **extra) for row in made.engines), sweep=(sweep,), seconds=3.0,
-        flips=flips.Flips(count=1, shown=(flip,)),
+        flips=run_report.Flips(count=1, shown=(flip,)),
         load=MachineLoad(seconds=9.0, cores=2, others_cores=0.0, stolen_percent=0.0, mhz_low=None, mhz_high=None),
     )  # fmt: skip
 
@@ -272,7 +274,7 @@ def test_flipped_images_are_found_named_and_drawn(tmp_path: Path) -> None:
     assert len(flips.find(logits, reference, samples, FASHION_MNIST, most=1).shown) == 1
     gone = replace(samples, pixels=None, kind="folder")  # the files are no longer there
     assert [flip.thumbnail for flip in flips.find(logits, reference, gone, FASHION_MNIST).shown] == [None] * 4
-    assert flips.find(reference, reference, samples, FASHION_MNIST) == flips.Flips(count=0, shown=())
+    assert flips.find(reference, reference, samples, FASHION_MNIST) == run_report.Flips(count=0, shown=())
 
 
 def test_a_photograph_is_made_small(tmp_path: Path) -> None:

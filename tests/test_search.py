@@ -13,15 +13,18 @@ import onnx_ir as ir
 import pytest
 
 from edge_scnet.config.target import QuantScheme
+from edge_scnet.data import batches as data_batches
 from edge_scnet.data import samples as dataset
 from edge_scnet.errors import ArtifactError
 from edge_scnet.graph import run as simulate
 from edge_scnet.models import zoo
-from edge_scnet.quantize import calibrate, recipe
+from edge_scnet.quantize import ranges_file, recipe
 from edge_scnet.sensitivity import noise as sensitivity
+from edge_scnet.sensitivity import result as sensitivity_result
 from edge_scnet.sensitivity import search
 from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
-from edge_scnet.sensitivity.search import Candidate, Limit, State
+from edge_scnet.sensitivity.result import Candidate, Limit
+from edge_scnet.sensitivity.state import State
 from tests.conftest import Built, Outcome
 
 SCHEME = QuantScheme(placement="openvino", rounding="nearest")
@@ -31,12 +34,12 @@ SCHEME = QuantScheme(placement="openvino", rounding="nearest")
 def prepared(built: Built) -> recipe.Prepared:
     model = ir.load(built.folder / "model.onnx")
     images = calib_images(built, 8)
-    return recipe.prepare(model, calibrate.load_ranges(built.folder / "ranges.npz"), SCHEME, weight_bits=7, images=images)
+    return recipe.prepare(model, ranges_file.load_ranges(built.folder / "ranges.npz"), SCHEME, weight_bits=7, images=images)
 
 
 def calib_images(built: Built, count: int) -> np.ndarray:
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
-    return dataset.load(dataset.open_samples(built.calib, model=spec, role="calibration"), spec, range(count))
+    return data_batches.load(dataset.open_samples(built.calib, model=spec, role="calibration"), spec, range(count))
 
 
 def test_noise_by_module_is_that_of_the_module_quantized_alone(built: Built, prepared: recipe.Prepared) -> None:
@@ -97,7 +100,7 @@ TABLE = {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.06, "e": 0.04}
 COST = {"a": 0.30, "b": 0.02, "c": 0.02, "d": 0.01, "e": 0.01}
 
 
-def run(table: Table, limit: Limit, path: Path, budget: float = 60.0) -> search.SearchResult:
+def run(table: Table, limit: Limit, path: Path, budget: float = 60.0) -> sensitivity_result.SearchResult:
     return search.search(table, table.sensitivities(), limit, State(path, "key"), budget_s=budget)
 
 
@@ -213,7 +216,7 @@ def test_a_build_that_misses_its_limit_is_searched_and_built_anew(
     from edge_scnet.pipeline import sensitivity as mixed
 
     chosen = Candidate(keep_float=("conv1",), sqnr_db=40.0, drop_upper95_pp=0.1, time_ratio=1.01, time_low=None, time_high=None)
-    found = search.SearchResult(
+    found = sensitivity_result.SearchResult(
         sensitivities=Sensitivities(noise=1.0, modules=(), images=1), candidates=(chosen,), chosen=chosen, seconds=1.0,
         finished=True,
     )  # fmt: skip

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from edge_scnet.errors import ParityError, TargetError
-from edge_scnet.machine.environment import usable_cores
+from edge_scnet.machine.linux import usable_cores
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline.build_folder import engine_files, open_build
 from edge_scnet.profiler import sweep
-from edge_scnet.profiler.measure import EngineFile, _Child
-from edge_scnet.report.run_report import load_report
+from edge_scnet.profiler.process import Child, EngineFile
+from edge_scnet.report.store import load_report
 from edge_scnet.runtimes import get_backend
 from edge_scnet.runtimes.base import OpenOptions
 from tests.conftest import Built, Outcome, tiny_onnx
@@ -105,7 +105,7 @@ def test_an_engine_that_computes_something_else_at_another_batch_is_refused(
 ) -> None:
     engine = engines_of(built.folder)[number]
     assert len(sweep.plan([engine], batches=(1, 2, 4), threads=(), built=1, spec=FASHION_MNIST)) == 3
-    call = _Child.call
+    call = Child.call
 
     def wrong(self: Any, method: str, *args: Any) -> Any:
         found = call(self, method, *args)
@@ -113,14 +113,14 @@ def test_an_engine_that_computes_something_else_at_another_batch_is_refused(
             found[0][:] = found[0][[3, 0, 1, 2]]  # every image has its neighbour's place
         return found
 
-    monkeypatch.setattr(_Child, "call", wrong)
+    monkeypatch.setattr(Child, "call", wrong)
     with pytest.raises(ParityError, match=r"at batch 4 differs from itself at batch 1") as caught:
         sweep.plan([engine], batches=(1, 2, 4), threads=(), built=1, spec=FASHION_MNIST)
     assert caught.value.hint == "edge-scnet build --batch 4"
 
 
 def test_an_engine_that_falls_back_to_float_at_another_batch_is_refused(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
-    call = _Child.call
+    call = Child.call
 
     def wrong(self: Any, method: str, *args: Any) -> Any:
         found = call(self, method, *args)
@@ -128,7 +128,7 @@ def test_an_engine_that_falls_back_to_float_at_another_batch_is_refused(built: B
             [replace(layer, precision="f32") for layer in found] if method == "layers" and self.engine.options.batch else found
         )
 
-    monkeypatch.setattr(_Child, "call", wrong)
+    monkeypatch.setattr(Child, "call", wrong)
     with pytest.raises(ParityError, match=r"it executes \{'f32': \d+\} operations, built \{'u8': 46"):
         sweep.plan([engines_of(built.folder)[2]], batches=(1, 2), threads=(), built=1, spec=FASHION_MNIST)
 
@@ -136,8 +136,8 @@ def test_an_engine_that_falls_back_to_float_at_another_batch_is_refused(built: B
 def test_a_runtime_that_takes_no_threads_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tiny_onnx(tmp_path / "one.onnx")
     engine = EngineFile(name="onnx", runtime="onnxruntime", path=path, options=OpenOptions(), size_bytes=1, sha256="a" * 64)
-    call = _Child.call
-    monkeypatch.setattr(_Child, "call", lambda self, method, *args: {} if method == "settings" else call(self, method, *args))
+    call = Child.call
+    monkeypatch.setattr(Child, "call", lambda self, method, *args: {} if method == "settings" else call(self, method, *args))
     with pytest.raises(TargetError, match="takes no number of threads"):
         sweep.plan([engine], batches=(), threads=(1,), built=1, spec=replace(FASHION_MNIST, input_size=6))
 

@@ -13,7 +13,7 @@ import pytest
 from edge_scnet.config.target import Gates, QuantScheme, TargetSpec, list_targets, load_target
 from edge_scnet.core.resources import bundled
 from edge_scnet.errors import TargetError
-from edge_scnet.machine.environment import FLOORS, NO_FLOOR
+from edge_scnet.machine.isa import FLOORS, NO_FLOOR
 
 MINIMAL = """\
 title = "a board"

@@ -23,21 +23,26 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edge_scnet.compile import board as compile_board
 from edge_scnet.compile import bundle, forms, plans, reference
 from edge_scnet.config.target import TargetSpec, from_dict, load_target
+from edge_scnet.core import files
 from edge_scnet.core import manifest as artifact
+from edge_scnet.core import manifest as core_manifest
 from edge_scnet.core.events import Silent
+from edge_scnet.data import batches as data_batches
 from edge_scnet.data import samples as dataset
 from edge_scnet.errors import ArtifactError, BackendError, MissingRuntimeError, ParityError, StorageError, TargetError
-from edge_scnet.export import from_onnx as export
+from edge_scnet.export import from_torch
 from edge_scnet.graph import lint
+from edge_scnet.graph import model as graph_model
 from edge_scnet.graph import run as simulate
 from edge_scnet.machine import environment
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import build as pipeline
-from edge_scnet.quantize import calibrate, recipe
+from edge_scnet.quantize import calibrate, ranges_file, recipe
 from edge_scnet.quantize.statistics import Ranges
-from edge_scnet.report.run_report import load_report
+from edge_scnet.report.store import load_report
 from edge_scnet.runtimes.tensorrt import backend as trt
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt import trtexec
@@ -52,7 +57,7 @@ needs_rtx = pytest.mark.skipif(trt.RTX.unavailable() is not None, reason="Tensor
 
 @pytest.fixture(scope="module")
 def ranges(built: Built) -> Ranges:
-    return calibrate.load_ranges(built.folder / "ranges.npz")
+    return ranges_file.load_ranges(built.folder / "ranges.npz")
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +71,7 @@ def qdq(built: Built, ranges: Ranges) -> ir.Model:
 def batches(built: Built) -> list[np.ndarray]:
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
     samples = dataset.open_samples(built.evaluation, model=spec, role="evaluation")
-    return np.split(dataset.load(samples, spec, range(32)), 32)
+    return np.split(data_batches.load(samples, spec, range(32)), 32)
 
 
 def outputs(model: ir.Model, batches: list[np.ndarray]) -> np.ndarray:
@@ -170,7 +175,7 @@ def test_float_weights_before_q_compute_the_same(qdq: ir.Model, batches: list[np
 
 
 def test_int8_weights_are_a_quarter_of_the_float_file(built: Built, qdq: ir.Model, tmp_path: Path) -> None:
-    export.save(qdq, tmp_path / "q.onnx")
+    graph_model.save(qdq, tmp_path / "q.onnx")
     weights = sum(v.const_value.nbytes for v in ir.load(built.folder / "model.onnx").graph.initializers.values())
     codes = sum(v.const_value.nbytes for v in qdq.graph.initializers.values())
     assert codes < 0.3 * weights
@@ -203,18 +208,18 @@ def test_the_parser_and_builder_take_every_convolution_in_int8(
     built: Built, qdq: ir.Model, ranges: Ranges, tmp_path: Path
 ) -> None:
     made = plans.forms_of(ir.load(built.folder / "model.onnx"), qdq, ranges, JETSON)
-    export.save(made.int8, tmp_path / plans.INT8_FORM)
-    export.save(made.fp16, tmp_path / plans.FP16_FORM)
+    graph_model.save(made.int8, tmp_path / core_manifest.INT8_FORM)
+    graph_model.save(made.fp16, tmp_path / core_manifest.FP16_FORM)
     convolutions = [str(node.name) for node in qdq.graph if node.op_type == "Conv"]
     shares: list[tuple[str, float]] = []
     rtx = load_target("rtx")
     facts = plans.build_pair(trt.RTX, rtx, tmp_path, tmp_path, convolutions, lambda *told: shares.append(told))
-    assert facts[plans.INT8_PLAN]["int8_convolutions"] == len(convolutions) == 46
-    assert facts[plans.INT8_PLAN]["copies"] == []
-    assert shares[-1] == (plans.INT8_PLAN, 1.0)
+    assert facts[core_manifest.INT8_PLAN]["int8_convolutions"] == len(convolutions) == 46
+    assert facts[core_manifest.INT8_PLAN]["copies"] == []
+    assert shares[-1] == (core_manifest.INT8_PLAN, 1.0)
     with pytest.raises(ParityError, match="1 of 1 convolutions"):
         plans.build_pair(trt.RTX, rtx, tmp_path, tmp_path, ["no.such"], lambda *_: None)
-    assert not (tmp_path / plans.INT8_PLAN).exists(), "a refused plan must not lie there as if it were good"
+    assert not (tmp_path / core_manifest.INT8_PLAN).exists(), "a refused plan must not lie there as if it were good"
 
 
 @needs_rtx
@@ -233,22 +238,22 @@ def test_all_117_convolutions_of_scnet50_are_taken_in_int8(tmp_path: Path) -> No
     images = torch.randn(8, 3, 128, 128)
     with torch.inference_mode():
         module.train()(images)
-    model = export.export_torch(module.eval(), (1, 3, 128, 128), opset=JETSON.opset)
+    model = from_torch.export_torch(module.eval(), (1, 3, 128, 128), opset=JETSON.opset)
     assert all(node.inputs[2].const_value.numpy().any() for node in model.graph if node.op_type == "Conv")
-    export.save(model, tmp_path / "model.onnx")
+    graph_model.save(model, tmp_path / "model.onnx")
     found = calibrate.calibrate(tmp_path / "model.onnx", [images.numpy()], expected_images=8, samples_hash="")
     scheme = replace(JETSON.quant, rounding="nearest", bias_correction=False)
     written = recipe.assemble(recipe.prepare(model, found, scheme, weight_bits=8, images=NO_IMAGES)).model
     made = plans.forms_of(model, written, found, JETSON)
     assert made.kept_fp32 == {}
-    export.save(made.int8, tmp_path / plans.INT8_FORM)
-    export.save(made.fp16, tmp_path / plans.FP16_FORM)
+    graph_model.save(made.int8, tmp_path / core_manifest.INT8_FORM)
+    graph_model.save(made.fp16, tmp_path / core_manifest.FP16_FORM)
     convolutions = [str(node.name) for node in model.graph if node.op_type == "Conv"]
     facts = plans.build_pair(trt.RTX, load_target("rtx"), tmp_path, tmp_path, convolutions, lambda *_: None)
-    assert facts[plans.INT8_PLAN]["int8_convolutions"] == len(convolutions) == 117
+    assert facts[core_manifest.INT8_PLAN]["int8_convolutions"] == len(convolutions) == 117
     # the best placement known: no copy, FP16 in nothing but the head's edges
-    assert facts[plans.INT8_PLAN]["copies"] == [] and facts[plans.INT8_PLAN]["layers"].get("fp16", 0) <= 2
-    assert (tmp_path / plans.INT8_PLAN).stat().st_size < 38e6
+    assert facts[core_manifest.INT8_PLAN]["copies"] == [] and facts[core_manifest.INT8_PLAN]["layers"].get("fp16", 0) <= 2
+    assert (tmp_path / core_manifest.INT8_PLAN).stat().st_size < 38e6
 
 
 @needs_rtx
@@ -340,11 +345,11 @@ def packed(
     folder = tmp_path_factory.mktemp("packed")
     made = plans.forms_of(ir.load(built.folder / "model.onnx"), qdq, ranges, JETSON)
     manifest = replace(artifact.load_manifest(built.folder), target=asdict(JETSON), artifacts={})
-    for name, model in ((plans.INT8_FORM, made.int8), (plans.FP16_FORM, made.fp16), ("model.qdq.onnx", qdq)):
-        export.save(model, folder / name)
+    for name, model in ((core_manifest.INT8_FORM, made.int8), (core_manifest.FP16_FORM, made.fp16), ("model.qdq.onnx", qdq)):
+        graph_model.save(model, folder / name)
         manifest = manifest.with_artifact(
             artifact.Artifact(
-                file=name, kind="onnx", stage="compile", sha256=artifact.sha256_file(folder / name), size_bytes=1, key="k",
+                file=name, kind="onnx", stage="compile", sha256=files.sha256_file(folder / name), size_bytes=1, key="k",
                 facts={"int8_convolutions": ["conv1"]},
             )
         )  # fmt: skip
@@ -375,7 +380,7 @@ def test_a_bundle_opens_to_what_was_packed(packed: Path, tmp_path: Path) -> None
     bundle.unpack(packed, tmp_path)
     names = {name.rpartition("/")[2] for name in members(packed)}
     assert names == {file.name for file in tmp_path.iterdir()}
-    assert (tmp_path / plans.INT8_FORM).read_bytes() == (packed.parent / plans.INT8_FORM).read_bytes()
+    assert (tmp_path / core_manifest.INT8_FORM).read_bytes() == (packed.parent / core_manifest.INT8_FORM).read_bytes()
     listed = json.loads((tmp_path / "evaluation.json").read_text())
     assert len(listed["content_hashes"]) == len(listed["labels"]) == 600
     known = reference.load(tmp_path / "reference.npz")
@@ -479,7 +484,7 @@ def test_another_board_is_refused(
 ) -> None:  # fmt: skip
     on_board(monkeypatch, model, version, free)
     with pytest.raises(error, match=words) as caught:
-        bundle.check_board(load_target(target))
+        compile_board.check_board(load_target(target))
     assert caught.value.hint
 
 
@@ -491,7 +496,7 @@ def test_a_pc_with_tensorrt_makes_a_bundle_and_no_plan(copied: Built, monkeypatc
     copied.folder.rename(copied.folder.with_name("board"))  # the same export and statistics
     out = copied.folder.parents[1]
     result = pipeline.build(target=str(tmp_path / "board.toml"), calib=copied.calib, out=out, until="compile", events=Silence())
-    assert bundle.BUNDLE in result.manifest.artifacts and plans.INT8_PLAN not in result.manifest.artifacts
+    assert bundle.BUNDLE in result.manifest.artifacts and core_manifest.INT8_PLAN not in result.manifest.artifacts
 
 
 def test_boards_without_int8_are_refused_by_name() -> None:
@@ -511,10 +516,10 @@ def test_a_bundle_of_another_version_says_so(packed: Path) -> None:
 
 def test_its_own_board_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     on_board(monkeypatch, ORIN, "10.3.0.30")
-    bundle.check_board(JETSON)
-    bundle.check_board(load_target("jetson-orin-nano"))
+    compile_board.check_board(JETSON)
+    compile_board.check_board(load_target("jetson-orin-nano"))
     with pytest.raises(TargetError, match="is for orin nx"):
-        bundle.check_board(load_target("jetson-orin-nx"))
+        compile_board.check_board(load_target("jetson-orin-nx"))
 
 
 @needs_rtx
@@ -530,7 +535,7 @@ def test_compiling_a_bundle_gives_plans_and_their_manifest(
     folder = tmp_path / "scnet20-fashion-mnist" / "jetson"
     assert f"next: edge-scnet profile {folder / 'engine.plan'}" in outcome.stdout
     manifest = artifact.load_manifest(folder)
-    for name in (plans.INT8_PLAN, plans.FP16_PLAN):
+    for name in (core_manifest.INT8_PLAN, core_manifest.FP16_PLAN):
         artifact.verify(folder, manifest.artifacts[name])
     # elsewhere it is refused before it is loaded
     monkeypatch.undo()
@@ -567,7 +572,7 @@ def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
     folder = tmp_path / "scnet20-fashion-mnist" / "jetson"
     if wrong is None:
         assert outcome.code == 0 and "fidelity 40.0 dB (simulated" in outcome.stderr
-        facts = artifact.load_manifest(folder).artifacts[plans.INT8_PLAN].facts["fidelity"]
+        facts = artifact.load_manifest(folder).artifacts[core_manifest.INT8_PLAN].facts["fidelity"]
         assert facts["engine_db"] == pytest.approx(40) and facts["simulation_db"] == known.simulation_db[0]
     else:
         assert outcome.code == 7 and f"{wrong} does not compute what the float graph does: 6.0 dB" in outcome.stderr

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from edge_scnet.config.target import load_target
+from edge_scnet.core import files
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.manifest import Artifact, Manifest
 from edge_scnet.errors import BackendError
@@ -19,8 +20,9 @@ from edge_scnet.machine import environment
 from edge_scnet.models.zoo import MODELS
 from edge_scnet.pipeline import layers
 from edge_scnet.profiler import trtexec as trtexec_profile
+from edge_scnet.report import verdict
 from edge_scnet.report import verdict as gate
-from edge_scnet.report.run_report import load_report
+from edge_scnet.report.store import load_report
 from edge_scnet.runtimes import get_backend
 from edge_scnet.runtimes.base import ExecutedLayer
 from edge_scnet.runtimes.tensorrt import backend as trt
@@ -141,12 +143,12 @@ def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
         ("k1", "CaskConvolution", "int8", ("layer1.0.conv1",), 0.5), ("unknown", "?", "?", (), 0.1)
     ]  # fmt: skip
     speed = gate.judge_speed(gate.Speed(name="int8", speedup=None, throughput_per_second=1), [], batch=1, reference="FP16")
-    told = layers.explained(speed, copies=facts["copies"], float_convolutions=facts["float_convolutions"])
+    told = verdict.explained(speed, copies=facts["copies"], float_convolutions=facts["float_convolutions"])
     assert told.message == (
         f"{speed.message} What takes from it: 4 layers only copy data (layer2.0.conv1, m0, m1, ...); "
         "1 convolution in float (layer1.0.conv2)."
     )
-    assert layers.explained(speed, copies=(), float_convolutions=()) == speed
+    assert verdict.explained(speed, copies=(), float_convolutions=()) == speed
     assert not layers.row_facts(executed, get_backend("tensorrt"), int8=False)["copies"]
 
 
@@ -176,7 +178,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
             known = {"precision": precision, "tensorrt": built, "machine": {"jetson_model": ORIN}}
             manifest = manifest.with_artifact(
                 Artifact(
-                    file=path.name, kind="tensorrt-plan", stage="compile", sha256=artifact.sha256_file(path), size_bytes=4,
+                    file=path.name, kind="tensorrt-plan", stage="compile", sha256=files.sha256_file(path), size_bytes=4,
                     key="k", facts=known,
                 )
             )  # fmt: skip
@@ -196,7 +198,7 @@ def test_plans_are_timed_in_turn_through_trtexec(
     report = load_report(folder / "report.json")
     assert [row.name for row in report.engines] == ["fp16", "int8"]
     int8 = report.engines[1]
-    assert int8.speedup is not None and int8.speedup.rounds == 6 and int8.sha256 == artifact.sha256_bytes(b"plan")
+    assert int8.speedup is not None and int8.speedup.rounds == 6 and int8.sha256 == files.sha256_bytes(b"plan")
     assert [(t.name, t.precision, t.modules, t.median_ms) for t in int8.layer_times] == [
         ("conv1 + relu", "int8", ("conv1", "relu"), 0.09)
     ]
@@ -268,9 +270,10 @@ def test_with_the_python_package_there_trtexec_is_not_used(board: Callable[..., 
 def test_the_table_shows_a_plans_memory_where_it_is_known() -> None:
     from rich.console import Console
 
-    from edge_scnet.report.run_report import EngineReport, RunReport, table
-    from edge_scnet.stats.accuracy import latency_stats
+    from edge_scnet.report.run_report import EngineReport, RunReport
+    from edge_scnet.report.summary import table
     from edge_scnet.stats.figures import MemoryStats
+    from edge_scnet.stats.timing import latency_stats
 
     memory = MemoryStats(before_load_bytes=1 << 20, load_peak_bytes=200 << 20, steady_bytes=150 << 20)
     plain = EngineReport(

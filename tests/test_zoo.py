@@ -13,9 +13,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ArtifactError
+from edge_scnet.models import checkpoint as models_checkpoint
 from edge_scnet.models import zoo
-from edge_scnet.models.zoo import ModelOptions, ModelSource, load_torch, read_checkpoint, resolve
+from edge_scnet.models.checkpoint import load_torch, read_checkpoint
+from edge_scnet.models.zoo import ModelSource, resolve
 from edge_scnet.scnet import scnet20, scnet29
 
 State = dict[str, Tensor]
@@ -389,9 +392,9 @@ def test_factories_that_fail(in_folder: Path, location: str, message: str):
 def test_the_hash_of_a_module_follows_weights_and_structure(in_folder: Path):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU())
-    first = zoo.state_hash(module)
-    assert zoo.state_hash(module) == first
-    assert zoo.state_hash(nn.Sequential(module[0], nn.Sigmoid())) != first
+    first = models_checkpoint.state_hash(module)
+    assert models_checkpoint.state_hash(module) == first
+    assert models_checkpoint.state_hash(nn.Sequential(module[0], nn.Sigmoid())) != first
     module[0].bias.data[0] += 1e-6
-    assert zoo.state_hash(module) != first
-    assert len(zoo.state_hash(load_torch(resolve("user_model:half", ModelOptions())))) == 64  # NumPy has no bfloat16
+    assert models_checkpoint.state_hash(module) != first
+    assert len(models_checkpoint.state_hash(load_torch(resolve("user_model:half", ModelOptions())))) == 64  # NumPy has no bfloat16

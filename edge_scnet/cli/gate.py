@@ -61,7 +61,7 @@ def check(
     job summary. Exit code: 0 no regression; 10 accuracy; 11 speed, size or memory; 12 not comparable; 13 cannot tell.
     """
     from edge_scnet.cli import console
-    from edge_scnet.core.manifest import write_text
+    from edge_scnet.core.files import write_text
     from edge_scnet.gate import check as checking
     from edge_scnet.gate import publish
 
@@ -120,9 +120,12 @@ def _limits(given: list[str] | None) -> dict[str, Any]:
 def _explained(result: Checked, events: Any) -> list[str]:
     from edge_scnet.errors import EdgeError
     from edge_scnet.pipeline import explain
+    from edge_scnet.report.findings import ACCURACY_EXIT_CODE
 
+    if not any(finding.exit_code == ACCURACY_EXIT_CODE for finding in result.findings):
+        return []
     try:
-        return explain.explain(result, events=events)
+        return explain.explain(result.report, result.report_file.parent, events=events)
     except EdgeError as error:
         # the verdict stands without its explanation
         return [f"not explained: {error.message}"]
@@ -192,7 +195,7 @@ def update(
     from edge_scnet.errors import ArtifactError
     from edge_scnet.gate import baseline as baselines
     from edge_scnet.gate import check as checking
-    from edge_scnet.report.run_report import load_report
+    from edge_scnet.report.store import load_report
 
     limits = _limits(limit)
     if build:

@@ -13,7 +13,7 @@ from typing import NoReturn, ParamSpec
 
 import typer
 
-from edge_scnet import __version__
+from edge_scnet.__about__ import __version__
 from edge_scnet.errors import INTERRUPTED_EXIT_CODE, EdgeError, StorageError
 
 P = ParamSpec("P")

@@ -39,7 +39,7 @@ def targets(as_json: AsJson = False) -> None:
 
 
 def _unusable(runtime: str, isa: str) -> str | None:
-    from edge_scnet.machine import environment
+    from edge_scnet.machine.isa import check_floor, resolve_floor
     from edge_scnet.runtimes import get_backend
 
     backend = get_backend(runtime)
@@ -48,7 +48,7 @@ def _unusable(runtime: str, isa: str) -> str | None:
     if reason := backend.unavailable():
         return f"{reason}; {backend.install_hint()}"
     try:
-        environment.check_floor(environment.resolve_floor(isa), what="it")
+        check_floor(resolve_floor(isa), what="it")
     except EdgeError as error:
         return error.message
     return None
@@ -75,6 +75,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Show what this machine can do: instruction set, packages, runtimes, targets, each with the fix where it cannot."""
     from edge_scnet.config.target import list_targets
     from edge_scnet.machine import environment
+    from edge_scnet.machine.isa import provided_isa
     from edge_scnet.runtimes import BACKENDS, get_backend
 
     facts = environment.collect()
@@ -94,7 +95,7 @@ def doctor(as_json: AsJson = False) -> None:
         )
     else:
         memory = "unknown" if facts.memory_bytes is None else f"{facts.memory_bytes / 2**30:.1f} GiB"
-        provided = environment.provided_isa()
+        provided = provided_isa()
         typer.echo(f"machine      {facts.cpu_model}, {facts.cores} cores, {memory}")
         typer.echo(f"instructions {', '.join(provided) or 'no floor of the CPU targets'}")
         if provided == ("avx2",):

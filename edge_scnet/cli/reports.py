@@ -12,14 +12,12 @@ import typer
 
 from edge_scnet.cli.guard import guarded, printing
 from edge_scnet.cli.options import AsJson
+from edge_scnet.cli.show import show_tables
 from edge_scnet.errors import INTERRUPTED_EXIT_CODE
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from edge_scnet.profiler.rounds import TimedTogether
+    from edge_scnet.pipeline.together import TimedTogether
     from edge_scnet.report.comparison import Comparison
-    from edge_scnet.report.run_report import RunReport
 
 _COLORS = {"A": "cyan", "B": "cyan", "same": "green", "unknown": "yellow", "skipped": "dim"}
 _WORDS = {"A": "A", "B": "B", "same": "no difference", "unknown": "cannot tell", "skipped": "not compared"}
@@ -47,7 +45,7 @@ def compare(
     from edge_scnet.gate import check as checking
     from edge_scnet.gate import regression
     from edge_scnet.report import comparison
-    from edge_scnet.report.run_report import load_report
+    from edge_scnet.report.store import load_report
 
     if len(reports) < 2:
         raise typer.BadParameter("two or more reports are needed: edge-scnet compare A B")
@@ -108,11 +106,12 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Show a report again, or write it as HTML or Markdown: needs neither the engine nor a runtime."""
-    from edge_scnet.core.manifest import write_text
+    from edge_scnet.core.files import write_text
     from edge_scnet.gate import check as checking
+    from edge_scnet.report import markdown as report_markdown
     from edge_scnet.report import page as html_report
     from edge_scnet.report import schema as report_schema
-    from edge_scnet.report.run_report import load_report, to_json
+    from edge_scnet.report.store import load_report, to_json
 
     if schema:
         typer.echo((Path(report_schema.__file__).parent / report_schema.FILE).read_text(encoding="utf-8").rstrip())
@@ -123,7 +122,7 @@ def report(
     if html is not None:
         write_text(html, html_report.render(loaded))
     if markdown is not None:
-        write_text(markdown, html_report.markdown(loaded))
+        write_text(markdown, report_markdown.markdown(loaded))
     if as_json:
         typer.echo(to_json(loaded))
     elif html is None and markdown is None:
@@ -134,35 +133,14 @@ def report(
         console.print(loaded.verdict, markup=False, soft_wrap=True)
 
 
-def show_tables(loaded: RunReport, console: Console) -> None:
-    """The engines, what other batches and threads give, how they ran, and what the figures are worth."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    from edge_scnet.report import notes
-    from edge_scnet.report.run_report import table
-
-    console.print(table(loaded))
-    if loaded.sweep:
-        cells = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for name in notes.SWEEP_HEAD:
-            cells.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
-        for row in loaded.sweep:
-            cells.add_row(*map(escape, notes.sweep_cells(row)))
-        console.print(cells)
-    for line in (*notes.facts(loaded), *(f"note: {doubt}" for doubt in notes.doubts(loaded))):
-        console.print(line, markup=False, soft_wrap=True)
-
-
 def interleaved(paths: list[Path], *, seconds: float, as_json: bool) -> None:
     """Times engines together and prints how they compare with the first."""
     from edge_scnet.cli import console
-    from edge_scnet.profiler import rounds as together
+    from edge_scnet.pipeline.together import time_together
 
     events = console.events()
     try:
-        result = together.time_together(paths, seconds=seconds, events=events)
+        result = time_together(paths, seconds=seconds, events=events)
     finally:
         events.close()
     with printing():

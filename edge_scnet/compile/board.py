@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edge_scnet.core.manifest import Artifact, Manifest
-from edge_scnet.errors import ArtifactError
+from edge_scnet.config.target import TargetSpec
+from edge_scnet.core.manifest import BUNDLE, FP16_FORM, Artifact, Manifest
+from edge_scnet.errors import ArtifactError, MissingRuntimeError, StorageError, TargetError
+from edge_scnet.machine import environment
+from edge_scnet.machine.memory import available_memory_bytes
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 
 BOARD = "board.json"
@@ -46,3 +49,51 @@ def _entry(file: str, precision: str, board: dict[str, Any], form_sha256: str) -
         file=file, kind=TENSORRT.ARTIFACT_KIND, stage="compile", sha256=str(board[f"{precision}_sha256"]),
         size_bytes=int(board[f"{precision}_bytes"]), key="build.sh", parents={"engine.onnx": form_sha256}, facts=facts,
     )  # fmt: skip
+
+
+# Boards whose GPU has no INT8: compute capability 5.3 and 6.2.
+_WITHOUT_INT8 = ("jetson nano", "jetson tx1", "jetson tx2")
+
+
+def check_board(target: TargetSpec) -> None:
+    """Refuses a machine on which the target's plans cannot be built, or would not be its.
+
+    Raises:
+        TargetError, MissingRuntimeError, StorageError: with what was found, and what is needed.
+    """
+    board = target.board
+    if board is None or target.runtime != "tensorrt":
+        raise TargetError(f"{target.name} is no target of a board", hint=f"edge-scnet build --target {target.name}")
+    model = environment.collect().jetson_model
+    if model is not None and any(name in model.lower() for name in _WITHOUT_INT8):
+        raise TargetError(
+            f"{model} computes no INT8: its GPU is older than compute capability 7.2",
+            hint=f"/usr/src/tensorrt/bin/trtexec --onnx={FP16_FORM} --fp16 --saveEngine=engine-fp16.plan",
+        )
+    if reason := TENSORRT.unavailable():
+        raise MissingRuntimeError(
+            reason, hint=f"{TENSORRT.install_hint()}; or without Python: tar xzf {BUNDLE}, then sh build.sh in its folder"
+        )
+    if model is None:
+        raise TargetError(
+            f"this machine is no Jetson, {target.name} is for compute capability {board.compute_capability}: a plan built here "
+            "runs on no board",
+            hint=f"copy {BUNDLE} to the board and run edge-scnet compile {BUNDLE} there",
+        )
+    if board.models and not any(name in model.lower() for name in board.models):
+        raise TargetError(
+            f"this board is {model}; target {target.name} is for {', '.join(board.models)}", hint="edge-scnet targets"
+        )
+    version = TENSORRT.versions().get(TENSORRT.title, "0")
+    if not board.takes(version):
+        raise TargetError(
+            f"TensorRT {version} is on this board; target {target.name} is for {board.tensorrt} up to, but not with, "
+            f"{board.below}",
+            hint="build for another target on the workstation: edge-scnet targets",
+        )
+    free, needed = available_memory_bytes(), (board.workspace_mib + 512) << 20
+    if free is not None and free < needed:
+        raise StorageError(
+            f"{free >> 20:,} MiB of memory are free, the build may take {needed >> 20:,}",
+            hint="close programs, add swap, or lower board.workspace_mib in the target",
+        )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_scnet.core.optional import require
-from edge_scnet.graph.operators import add_initializer
+from edge_scnet.graph.model import add_initializer
 from edge_scnet.graph.pairs import DEQUANTIZE, QUANTIZE, integer
 from edge_scnet.quantize.statistics import TensorStats
 

@@ -13,14 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_scnet.compile.reference import Reference, check_plan, make
-from edge_scnet.core import manifest as artifact
-from edge_scnet.core.events import Events
-from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, RANGES, Artifact, Manifest
-from edge_scnet.core.optional import require
+from edge_scnet.compile.reference import Reference, check_plan
+from edge_scnet.core.manifest import BUNDLE, INT8_FORM, INT8_PLAN, PAIRS, Artifact, Manifest
 from edge_scnet.errors import ParityError
+from edge_scnet.graph.lint import refuse
 from edge_scnet.machine import environment
-from edge_scnet.pipeline.stages.run import Plan, record, refuse, stage_settings
 from edge_scnet.runtimes.tensorrt.backend import BuiltPlan, TensorRt
 from edge_scnet.runtimes.tensorrt.layers import CONVOLUTIONS
 
@@ -30,11 +27,6 @@ if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
     from edge_scnet.quantize.statistics import Ranges
 
-INT8_FORM, FP16_FORM = "engine.onnx", "engine-fp16.onnx"
-INT8_PLAN, FP16_PLAN = "engine.plan", "engine-fp16.plan"
-BUNDLE = "bundle.tar.gz"
-PAIRS = ((FP16_FORM, FP16_PLAN, "fp16"), (INT8_FORM, INT8_PLAN, "int8"))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forms:
@@ -43,77 +35,6 @@ class Forms:
     int8: ir.Model
     fp16: ir.Model
     kept_fp32: dict[str, str]  # nodes of either that FP16 cannot hold, and why
-
-
-def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
-    """The stage: both forms, and both plans where this machine can build them."""
-    backend = plan.backend
-    assert isinstance(backend, TensorRt)
-    boards = plan.target.runtime == "tensorrt"
-    # a PC with TensorRT would make a plan that runs on no board
-    here = backend.unavailable() is None and not (boards and environment.collect().jetson_model is None)
-    if here and boards:
-        from edge_scnet.compile.bundle import check_board
-
-        check_board(plan.target)
-    events.stage("compile", f"{backend.title}, INT8 and its FP16 twin" if here else "INT8 and its FP16 twin, for the board")
-    parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, QDQ_ONNX, RANGES)}
-    settings = stage_settings(
-        "compile", target=manifest.target, built=backend.versions(), packed=plan.evaluation.hash if plan.evaluation else None
-    )
-    key = artifact.stage_key("compile", parents, settings)
-    names = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
-    names += [BUNDLE] if boards else []
-    if all(artifact.is_current(plan.folder, manifest.artifacts.get(name), key) for name in names):
-        events.done(words(manifest), reused=True)
-        return manifest
-    manifest = _write_forms(plan, manifest, key, parents, events)
-    if here:
-        convolutions = manifest.artifacts[QDQ_ONNX].facts["int8_convolutions"]
-        checked = _reference(plan) if backend.unavailable_to_run() is None else None
-        built = build_pair(backend, plan.target, plan.folder, plan.folder, convolutions, events.progress, reference=checked)
-        for file, facts in built.items():
-            entry = record(plan, file, kind=backend.ARTIFACT_KIND, stage="compile", key=key, parents=parents, **facts)
-            manifest = manifest.with_artifact(entry)
-            for message in facts["warnings"][:3]:
-                events.warn(f"{backend.title}: {message}")
-    if boards:
-        manifest = _pack(plan, manifest, key, parents)
-    events.done(words(manifest), reused=False)
-    return manifest
-
-
-def _pack(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str]) -> Manifest:
-    from edge_scnet.compile import bundle
-
-    path = bundle.write_bundle(plan.folder, manifest, plan.target, _reference(plan), plan.evaluation)
-    return manifest.with_artifact(record(plan, path.name, kind="bundle", stage="compile", key=key, parents=parents))
-
-
-def _reference(plan: Plan) -> Reference:
-    """Calibration images with what the float graph gives for them."""
-    assert plan.calibration is not None
-    files = plan.folder / FLOAT_ONNX, plan.folder / QDQ_ONNX
-    return make(*files, plan.calibration, plan.source.spec, batch=plan.target.batch)
-
-
-def _write_forms(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str], events: Events) -> Manifest:
-    from edge_scnet.export import from_onnx as export
-    from edge_scnet.quantize.calibrate import load_ranges
-
-    made = forms_of(
-        load(plan.folder / FLOAT_ONNX), load(plan.folder / QDQ_ONNX), load_ranges(plan.folder / RANGES), plan.target
-    )
-    if made.kept_fp32:
-        node, why = next(iter(made.kept_fp32.items()))
-        events.warn(f"{len(made.kept_fp32)} nodes stay in FP32, FP16 cannot hold them: {node} ({why})")
-    for model, file, precision in ((made.fp16, FP16_FORM, "fp16"), (made.int8, INT8_FORM, "int8")):
-        export.save(model, plan.folder / file)
-        entry = record(plan, file, kind="onnx-form", stage="compile", key=key, parents=parents, precision=precision,
-                       kept_fp32=sorted(made.kept_fp32))  # fmt: skip
-        manifest = manifest.with_artifact(entry)
-    events.progress("forms", 1.0)
-    return manifest
 
 
 def forms_of(float_model: ir.Model, qdq: ir.Model, ranges: Ranges, target: TargetSpec) -> Forms:
@@ -139,7 +60,7 @@ def forms_of(float_model: ir.Model, qdq: ir.Model, ranges: Ranges, target: Targe
     else:
         int8, fp16 = forms.to_float_weights(qdq), twin
     findings = lint.lint(int8, "tensorrt", keep_float=target.quant.keep_float, max_opset=target.board.max_opset)
-    refuse(INT8_FORM, target, [finding for finding in findings if finding.severity == "error"])
+    refuse(INT8_FORM, target.name, [finding for finding in findings if finding.severity == "error"])
     return Forms(int8=int8, fp16=fp16, kept_fp32=kept)
 
 
@@ -204,11 +125,6 @@ def _cache_name(backend: TensorRt) -> str:
     board = environment.collect().jetson_model or "gpu"
     words = "-".join([board, *backend.versions().values()])
     return "timing-" + "".join(c if c.isalnum() or c in ".-" else "_" for c in words) + ".cache"
-
-
-def load(path: Path) -> ir.Model:
-    model: ir.Model = require("onnx_ir", extra="quantize").load(path)
-    return model
 
 
 def words(manifest: Manifest) -> str:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from edge_scnet.compile.fidelity import FIDELITY_IMAGES, FIDELITY_MARGIN_DB
+from edge_scnet.compile.quality import FIDELITY_IMAGES, FIDELITY_MARGIN_DB
 from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.runtimes.base import OpenOptions, Session
 from edge_scnet.stats.accuracy import sqnr_db
 
 if TYPE_CHECKING:
+    from edge_scnet.core.spec import ModelSpec
     from edge_scnet.data.samples import SampleSet
-    from edge_scnet.models.zoo import ModelSpec
 
 # FP16's rounding leaves 35 dB and more even of SCNet-50 with random weights, which makes the most of any error; a layer that
 # overflows or is computed wrongly leaves less than 10.
@@ -50,14 +50,14 @@ class Opens(Protocol):
 
 def make(float_model: Path, qdq_model: Path, samples: SampleSet, spec: ModelSpec, *, batch: int) -> Reference:
     """Runs the float graph and the Q/DQ graph in ONNX Runtime, optimisations off, on images of a sample set."""
-    from edge_scnet.data import samples as dataset
+    from edge_scnet.data import batches as data_batches
     from edge_scnet.graph.run import run_onnx
 
     image_bytes = spec.channels * spec.input_size**2 * 4
     count = max(1, min(FIDELITY_IMAGES, len(samples), _MAX_BYTES // image_bytes))
     count = -(-count // batch) * batch
     chosen = np.linspace(0, len(samples) - 1, count).astype(int).tolist()
-    images = dataset.load(samples, spec, chosen)
+    images = data_batches.load(samples, spec, chosen)
     batches = np.split(images, count // batch)
     outputs, simulated = _joined(run_onnx(float_model, batches)), _joined(run_onnx(qdq_model, batches))
     return Reference(images=images, outputs=outputs, simulation_db=_qualities(outputs, simulated))

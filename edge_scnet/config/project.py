@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from edge_scnet.config.target import Filled, Gates, Range, check_values, read_table, unknown_key
+from edge_scnet.config.schema import Filled, Range, check_values, read_table, unknown_key
+from edge_scnet.config.target import Gates
 from edge_scnet.errors import TargetError
 
 if TYPE_CHECKING:
-    from edge_scnet.models.zoo import ModelOptions
+    from edge_scnet.config.model_options import ModelOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,7 +40,7 @@ class Options:
         check_values(self)
 
     def for_zoo(self) -> ModelOptions:
-        from edge_scnet.models.zoo import ModelOptions
+        from edge_scnet.config.model_options import ModelOptions
 
         return ModelOptions(**{item.name: getattr(self, item.name) for item in fields(self)})
 
@@ -119,7 +120,7 @@ def with_limits(gates: Gates, limits: dict[str, Any], *, prefix: str = "") -> Ga
     known = [item.name for item in fields(Gates)]
     for key in limits:
         if key not in known:
-            raise unknown_key(key, prefix, known)
+            raise unknown_key(key, prefix, known, root=Gates)
     try:
         return replace(gates, **limits)
     except TargetError as error:

@@ -6,19 +6,17 @@ compile-time hints that the file formats do not carry, and each file's hash, sta
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
 import json
-import os
-import types
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-from edge_scnet.errors import ArtifactError, EdgeError, StorageError
-from edge_scnet.models.zoo import ModelSpec
+from edge_scnet.core.files import sha256_file, write_text
+from edge_scnet.core.json_records import record_from_json
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.errors import ArtifactError, EdgeError
 
 MANIFEST = "manifest.json"
 # the files of a build, by their names
@@ -60,70 +58,10 @@ class Manifest:
         return replace(self, artifacts={**self.artifacts, artifact.file: artifact})
 
 
-def sha256_file(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def sha256_bytes(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
 def stage_key(stage: str, parents: Mapping[str, str], settings: Mapping[str, Any]) -> str:
     """Hash of what decides a stage's output: its inputs' hashes and its settings (versions belong to the settings)."""
     text = json.dumps({"stage": stage, "parents": dict(parents), "settings": dict(settings)}, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def write_atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` and renames it on success; on failure nothing is left.
-
-    Raises:
-        StorageError: the folder cannot be written or the disk is full.
-    """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)  # noqa: PTH105  the rename that must be atomic, by its POSIX name
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}", hint=f"free space or choose another folder: df -h {path.parent}"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all.
-
-    Raises:
-        StorageError: as `write_atomic`.
-    """
-    with write_atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def make_folder(path: Path) -> None:
-    """Creates an output folder and proves that it can be written.
-
-    Raises:
-        StorageError: it cannot be created or written.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe.{os.getpid()}.part"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise StorageError(
-            f"cannot write to {path}: {error.strerror or error}", hint="choose another folder with --out DIR"
-        ) from error
 
 
 def to_json(manifest: Manifest) -> str:
@@ -133,44 +71,6 @@ def to_json(manifest: Manifest) -> str:
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
     write_text(folder / MANIFEST, to_json(manifest))
-
-
-_JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: (int, float), bool: bool, dict: dict, tuple: (list, tuple)}
-
-
-@functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    # a report holds hundreds of records of one kind, and evaluating its annotations takes 0.1 ms
-    return get_type_hints(kind)
-
-
-def record_from_json(kind: Any, value: Any) -> Any:
-    """JSON back to a record, by its annotations: nested records, tuples of them, and dicts of them.
-
-    A field with a default may be missing: it came after the file was written.
-
-    Raises:
-        KeyError, TypeError: a field is missing, or has another type.
-    """
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        return None if value is None else record_from_json(next(arm for arm in arguments if arm is not type(None)), value)
-    if origin is Literal:
-        if not isinstance(value, str) or value not in arguments:
-            raise TypeError(f"{json.dumps(value)[:80]} stands where one of {', '.join(map(str, arguments))} is needed")
-        return value
-    wanted = _JSON_TYPES.get(origin or kind)
-    if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool)):
-        raise TypeError(f"{json.dumps(value)[:80]} stands where {getattr(kind, '__name__', kind)} is needed")
-    if origin is tuple:
-        return tuple(record_from_json(arguments[0], item) for item in value)
-    if origin is dict:
-        return {key: record_from_json(arguments[1], item) for key, item in value.items()}
-    if is_dataclass(kind):
-        hints = _hints(kind)  # type: ignore[arg-type]
-        given = [f for f in fields(kind) if f.name in value or (f.default is MISSING and f.default_factory is MISSING)]
-        return kind(**{f.name: record_from_json(hints[f.name], value[f.name]) for f in given})  # type: ignore[operator]
-    return value
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -247,3 +147,13 @@ def is_current(folder: Path, artifact: Artifact | None, key: str) -> bool:
     except EdgeError:
         return False
     return True
+
+
+INT8_FORM, FP16_FORM = "engine.onnx", "engine-fp16.onnx"
+
+
+INT8_PLAN, FP16_PLAN = "engine.plan", "engine-fp16.plan"
+
+BUNDLE = "bundle.tar.gz"
+
+PAIRS = ((FP16_FORM, FP16_PLAN, "fp16"), (INT8_FORM, INT8_PLAN, "int8"))

@@ -20,7 +20,7 @@ from edge_scnet.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from edge_scnet.models.zoo import ModelSpec
+    from edge_scnet.core.spec import ModelSpec
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
 # As RGB that is 300 MB. The ratio keeps "short side to 224" from turning a strip of 1 x 90,000 into 20 million rows.

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from edge_scnet.core.manifest import sha256_file
+from edge_scnet.core.files import sha256_file
 from edge_scnet.core.resources import bundled
 from edge_scnet.data.idx import is_idx_images, labels_path_of, read_idx, read_pair
-from edge_scnet.data.images import decode, normalise, opened, preprocess, to_uint8
+from edge_scnet.data.images import opened, to_uint8
 from edge_scnet.errors import DataError
 
 if TYPE_CHECKING:
-    from edge_scnet.models.zoo import ModelSpec
+    from edge_scnet.core.spec import ModelSpec
 
 Role = Literal["calibration", "evaluation"]
 
@@ -32,8 +31,7 @@ MIN_CALIBRATION, FEW_CALIBRATION = 100, 300
 
 SORTED_RULE = "folders in sorted order are the classes"
 _NO_LABELS = "evaluate without labels: --ignore-labels"
-_SKIP_BAD = "leave unreadable images out, and count them: --skip-bad"
-_AT_ONCE = 1000
+SKIP_BAD = "leave unreadable images out, and count them: --skip-bad"
 _OPTION = {"calibration": "--calib", "evaluation": "--eval"}
 
 
@@ -109,117 +107,6 @@ def open_samples(
         indices, rule, names = _folder_labels(path, [name for name, _ in classes], model, role)
         labels = [index for index, (_, below) in zip(indices, classes, strict=True) for _ in below]
     return _read_headers(path, images, labels, rule, names, skip_bad=skip_bad, limit=limit)
-
-
-def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
-    """Warnings about too few calibration images, skipped ones, copies, and classes without any.
-
-    Raises:
-        DataError: fewer than 100 calibration images: thresholds would hang on a few of them.
-    """
-    found = []
-    if role == "calibration" and len(samples) < MIN_CALIBRATION:
-        left_out = f" ({samples.skipped} unreadable ones left out)" if samples.skipped else ""
-        raise DataError(
-            f"{samples.root} has {len(samples)} calibration images{left_out}; at least {MIN_CALIBRATION} are needed, "
-            f"{FEW_CALIBRATION} and more are better",
-            hint="add images of the training data: edge-scnet build --calib DIR",
-        )
-    if role == "calibration" and len(samples) < FEW_CALIBRATION:
-        found.append(f"{len(samples)} calibration images: {FEW_CALIBRATION} and more give steadier thresholds")
-    if role == "calibration":
-        found += _check_copies(samples)
-    if role == "evaluation" and samples.label_rule == SORTED_RULE:
-        found.append(
-            f"{SORTED_RULE}, as in torchvision's ImageFolder: if the model's order is another, every top-1 here is wrong; "
-            "--class-names FILE, or folders named by class index, make sure"
-        )
-    if samples.skipped:
-        found.append(f"{samples.skipped} of {samples.skipped + len(samples)} {role} images are unreadable and were skipped")
-    if samples.labels is not None and samples.class_names is not None:
-        covered = set(samples.labels)
-        missing = [name for i, name in enumerate(samples.class_names) if i not in covered]
-        if missing:
-            shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            found.append(f"{len(missing)} of {len(samples.class_names)} classes have no {role} image: {shown}")
-    return found
-
-
-def check_size(samples: SampleSet, spec: ModelSpec, *, role: Role) -> list[str]:
-    """A warning about images that are smaller than the model's input, or of an idx set that is of another size at all."""
-    size = spec.input_size
-    if samples.pixels is not None:
-        height, width = samples.pixels.shape[1:]
-        if (height, width) != (size, size) and spec.resize is None:
-            return [f"the {role} images are {width} x {height} and the model's input is {size} x {size}: they are resized"]
-        return []
-    small = [side for side in samples.short_sides if side < size]
-    if not small:
-        return []
-    return [
-        f"{len(small)} of {len(samples)} {role} images are smaller than the model's input of {size} x {size} (the smallest is "
-        f"{min(small)} pixels wide or high): they are enlarged"
-    ]
-
-
-def check_overlap(calibration: SampleSet, evaluation: SampleSet) -> None:
-    """Refuses an evaluation that calibration has seen, by content.
-
-    Contents are a file's bytes or an idx file's pixels: the same picture saved anew is not found.
-
-    Raises:
-        DataError: an evaluation image is among the calibration images: accuracy would be measured on data already seen.
-    """
-    seen = dict(zip(reversed(calibration.content_hashes), reversed(calibration.entries), strict=True))
-    both = [(seen[h], entry) for h, entry in zip(evaluation.content_hashes, evaluation.entries, strict=True) if h in seen]
-    if both:
-        shown = "".join(f"\n  {calibration.root / a} = {evaluation.root / b}" for a, b in both[:3])
-        shown += "\n  ..." if len(both) > 3 else ""
-        raise DataError(
-            f"{len(both)} of {len(evaluation)} evaluation images are calibration images too:{shown}",
-            hint="take calibration images from the training data: edge-scnet build --calib TRAINING_IMAGES --eval TEST_IMAGES",
-        )
-
-
-def _check_copies(samples: SampleSet) -> list[str]:
-    twice = [content for content, n in Counter(samples.content_hashes).items() if n > 1]
-    if not twice:
-        return []
-    copies = len(samples) - len(set(samples.content_hashes))
-    pair = [entry for content, entry in zip(samples.content_hashes, samples.entries, strict=True) if content == twice[0]]
-    return [f"{copies} calibration images are copies of others, such as {pair[0]} = {pair[1]}: they count twice"]
-
-
-def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
-    """Sample `i` as uint8 H x W x C with `spec.channels` channels (RGB or grey), upright, at its own size.
-
-    Raises:
-        DataError: the image cannot be decoded; named, with the way to go on without it.
-    """
-    if samples.pixels is not None:
-        return np.repeat(samples.pixels[i][..., None], spec.channels, axis=2)
-    return decode(samples.root / samples.entries[i], spec, hint=_SKIP_BAD)
-
-
-def batches(samples: SampleSet, spec: ModelSpec, *, batch: int) -> Iterator[np.ndarray]:
-    """Float32 N x C x H x W in list order; the last one may be shorter. Raises as `load_pixels` does."""
-    for start in range(0, len(samples), batch):
-        yield load(samples, spec, range(start, min(start + batch, len(samples))))
-
-
-def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = None) -> np.ndarray:
-    """Float32 N x C x H x W of a few samples, or of all. Raises as `load_pixels` does."""
-    indices = range(len(samples)) if indices is None else indices
-    out = np.empty((len(indices), spec.channels, spec.input_size, spec.input_size), np.float32)
-    if samples.pixels is not None and samples.pixels.shape[1:] == out.shape[2:] and spec.resize in (None, spec.input_size):
-        # nothing to resize or crop: the same arithmetic for all at once, for small images cost more in Python than in a network
-        for start in range(0, len(indices), _AT_ONCE):
-            pixels = samples.pixels[list(indices[start : start + _AT_ONCE])]
-            out[start : start + _AT_ONCE] = normalise(np.repeat(pixels[..., None], spec.channels, axis=3), spec)
-        return out
-    for row, i in enumerate(indices):
-        out[row] = preprocess(load_pixels(samples, i, spec), spec)
-    return out
 
 
 def subset(samples: SampleSet, count: int) -> SampleSet:
@@ -321,7 +208,7 @@ def _read_headers(
             kept.append(i)
         except DataError as error:
             if not skip_bad:
-                raise DataError(error.message, hint=_SKIP_BAD) from error
+                raise DataError(error.message, hint=SKIP_BAD) from error
             first_bad = first_bad or error
     if first_bad is not None and not kept:
         raise DataError(f"none of the {len(picked)} images in {root} can be read; the first: {first_bad.message}")

@@ -8,7 +8,8 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError
-from edge_scnet.graph.operators import add_initializer, is_spatial_mean
+from edge_scnet.graph.model import add_initializer
+from edge_scnet.graph.operators import is_spatial_mean
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -10,7 +10,9 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ParityError
-from edge_scnet.export.from_onnx import SCOPE_KEY, export_torch, outputs_of, real_inputs
+from edge_scnet.export.from_onnx import real_inputs
+from edge_scnet.export.from_torch import export_torch, outputs_of
+from edge_scnet.graph.names import SCOPE_KEY
 from edge_scnet.graph.run import run_onnx
 
 if TYPE_CHECKING:

@@ -6,18 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import unpack_classes
+from edge_scnet.report.findings import ACCURACY_EXIT_CODE, INCONCLUSIVE_EXIT_CODE, Finding, Verdict, found, incomparable
 from edge_scnet.report.run_report import EngineReport, RunReport, accuracy_row, reference_row
-from edge_scnet.report.verdict import (
-    ACCURACY_EXIT_CODE,
-    INCONCLUSIVE_EXIT_CODE,
-    Finding,
-    Verdict,
-    advice,
-    found,
-    incomparable,
-    judge_accuracy,
-)
-from edge_scnet.stats.figures import Z_ONE_SIDED_95, paired_difference_interval, paired_difference_score
+from edge_scnet.report.verdict import advice, judge_accuracy
+from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval, paired_difference_score
 
 
 def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[Finding]:

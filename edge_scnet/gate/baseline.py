@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from edge_scnet.config.target import Gates
-from edge_scnet.core.manifest import record_from_json, write_text
+from edge_scnet.core.files import write_text
+from edge_scnet.core.json_records import read_json, record_from_json
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.gate import regression
 from edge_scnet.report.run_report import EngineReport, RunReport, accuracy_row, same_machine, timed_row
-from edge_scnet.report.validate import check_values, read_json
+from edge_scnet.report.validate import check_values
 
 SCHEMA = 1
 

@@ -18,9 +18,10 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.gate import baseline, regression
 from edge_scnet.gate.baseline import Baseline
 from edge_scnet.machine import environment
-from edge_scnet.report import verdict as gate
-from edge_scnet.report.run_report import RunReport, load_report
-from edge_scnet.report.verdict import Finding
+from edge_scnet.report import findings as report_findings
+from edge_scnet.report.findings import Finding
+from edge_scnet.report.run_report import RunReport
+from edge_scnet.report.store import load_report
 
 if TYPE_CHECKING:
     from edge_scnet.core.events import Events
@@ -45,7 +46,7 @@ class Checked:
 
     @property
     def exit_code(self) -> int:
-        return gate.exit_code(self.findings)
+        return report_findings.exit_code(self.findings)
 
     @property
     def headline(self) -> str:
@@ -65,7 +66,7 @@ class Checked:
             return (
                 f"name this report's own baseline, {right}, or the folder it lies in: --baseline {self.baseline_file.parent}",
             )
-        other_inputs = any(finding.exit_code == gate.INCOMPARABLE_EXIT_CODE for finding in self.findings)
+        other_inputs = any(finding.exit_code == report_findings.INCOMPARABLE_EXIT_CODE for finding in self.findings)
         if other_inputs and self.report.complete:
             return (f'if that is meant: {update} --accept "REASON"',)
         return ()
@@ -136,9 +137,9 @@ def _again(
         return report, tuple(
             replace(f, message=f"{f.message} ({why})") if f.metric in _TIMED and f.exit_code else f for f in findings
         )
-    from edge_scnet.pipeline import build_folder as engines
+    from edge_scnet.pipeline.profile import time_again
 
-    renewed = engines.time_again(file.parent, report, factor=_AGAIN, events=events)
+    renewed = time_again(file.parent, report, factor=_AGAIN, events=events)
     if renewed is None:
         return report, findings
     first = {f.metric: f.measured for f in findings if f.metric in _TIMED and f.exit_code}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edge_scnet.config.target import Gates
+from edge_scnet.report.findings import INCONCLUSIVE_EXIT_CODE, SPEED_EXIT_CODE, Finding, Verdict, found, incomparable, skipped
 from edge_scnet.report.run_report import (
     EngineReport,
     RunReport,
@@ -19,7 +20,6 @@ from edge_scnet.report.run_report import (
     same_machine,
     timed_row,
 )
-from edge_scnet.report.verdict import INCONCLUSIVE_EXIT_CODE, SPEED_EXIT_CODE, Finding, Verdict, found, incomparable, skipped
 
 _PINNED_GOVERNORS = frozenset({"performance"})
 

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from edge_scnet.report.markdown import NOT_XML, escaped
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from edge_scnet.gate.check import Checked
-    from edge_scnet.report.verdict import Finding
+    from edge_scnet.report.findings import Finding
 
-# What XML 1.0 cannot hold, not even escaped.
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SEVERITY = {10: "critical", 11: "major", 12: "major", 13: "minor"}
 _MARKS = {"pass": "ok", "fail": "FAIL", "inconclusive": "unclear", "skipped": "skipped"}
 
@@ -53,7 +53,7 @@ def junit(checks: Sequence[Checked]) -> str:
 
 
 def _xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)
+    return NOT_XML.sub("\ufffd", text)
 
 
 def _details(finding: Finding) -> str:
@@ -77,12 +77,6 @@ def markdown(checks: Sequence[Checked]) -> str:
         cause = next((finding.cause for finding in check.findings if finding.cause), None)
         parts.append(f"\nChanged since the baseline: {escaped(cause)}.\n" if cause else "")
     return "\n".join(parts).rstrip() + "\n"
-
-
-def escaped(text: str) -> str:
-    """Text of Markdown that stays text, on one line."""
-    flat = re.sub(r"\s+", " ", _NOT_XML.sub("\ufffd", text)).strip()
-    return re.sub(r"([\\`*_{}\[\]|#~])", r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def _value(finding: Finding, value: float | None) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import unpack_scales
-from edge_scnet.graph.inventory import Quantization, WeightCodes
+from edge_scnet.core.provenance import Quantization, WeightCodes
+from edge_scnet.report.findings import ACCURACY_EXIT_CODE, Finding, Verdict, found, incomparable, skipped
 from edge_scnet.report.run_report import RunReport, timed_row
-from edge_scnet.report.verdict import ACCURACY_EXIT_CODE, Finding, Verdict, found, incomparable, skipped
 
 # What the runtimes call the codes they compute convolutions in.
 _INT8 = frozenset({"u8", "i8", "int8", "uint8"})

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from edge_scnet.config.target import Gates
+from edge_scnet.core.provenance import Provenance
 from edge_scnet.gate import accuracy as regression_accuracy
 from edge_scnet.gate import cost as regression_speed
 from edge_scnet.gate import quantization as regression_facts
-from edge_scnet.graph.inventory import Provenance
+from edge_scnet.report.findings import Finding, incomparable, skipped
 from edge_scnet.report.run_report import EvaluationSet, RunReport, accuracy_row, board_mode, same_machine, timed_row
-from edge_scnet.report.verdict import Finding, incomparable, skipped
 
 
 def compare(report: RunReport, baseline: RunReport, *, limits: Gates) -> tuple[Finding, ...]:

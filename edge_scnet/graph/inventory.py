@@ -9,57 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_scnet.core.packing import pack_scales
+from edge_scnet.core.provenance import ActivationScale, Quantization, WeightCodes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
-    from edge_scnet.config.target import TargetSpec
-    from edge_scnet.core.manifest import Manifest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActivationScale:
-    """Of one activation tensor: real value = (code - zero point) * scale."""
-
-    scale: float
-    zero_point: int
-    codes: str  # "INT8", "UINT8"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightCodes:
-    """Of one layer's weights."""
-
-    distinct: int  # different codes in use, over all channels: at most 2 ** bits
-    channels: int  # scales: 1 where it is per tensor
-    scales: str  # `pack_scales` of them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantization:
-    """Every quantized tensor of a Q/DQ graph."""
-
-    activations: dict[str, ActivationScale]  # by tensor
-    weights: dict[str, WeightCodes]  # by layer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """What a build was made from. Hashes are hex sha256; what a foreign Q/DQ graph does not tell is None."""
-
-    weights: tuple[str, ...]  # of the checkpoint's files, or of a factory's state
-    graph: str  # of the float graph's operators, connections and attributes, without weights
-    float_onnx: str
-    calibration_images: str | None
-    calibrated_onnx: str | None  # the float graph that the statistics were collected on
-    preprocessing: dict[str, Any]
-    settings: dict[str, Any]  # of the target: all but its gates and words
-    weight_bits: int
-    made_elsewhere: bool  # the Q/DQ graph is another quantizer's
 
 
 def quantization_of(model: ir.Model) -> Quantization:
@@ -123,38 +79,3 @@ def _wire(value: ir.Value) -> str:
     return f"constant {list(value.shape or ())}" if value.is_initializer() else str(value.name)
 
 
-def provenance_of(
-    manifest: Manifest, float_model: ir.Model, *, float_onnx: str, ranges: str, calibrated_onnx: str | None, weight_bits: int,
-    made_elsewhere: bool,
-) -> Provenance:  # fmt: skip
-    """What the build that a manifest describes was made from.
-
-    Args:
-        float_onnx, ranges: the files' names in the manifest.
-        calibrated_onnx: hash that the statistics themselves say they were collected on; the manifest could be wrong of that.
-    """
-    source, statistics = manifest.artifacts[float_onnx], manifest.artifacts.get(ranges)
-    return Provenance(
-        weights=tuple(sorted(source.parents.values())), graph=graph_hash(float_model), float_onnx=source.sha256,
-        calibration_images=statistics.parents.get("samples") if statistics else None, calibrated_onnx=calibrated_onnx,
-        preprocessing=preprocessing_of(manifest), settings=settings_of(manifest.target), weight_bits=weight_bits,
-        made_elsewhere=made_elsewhere,
-    )  # fmt: skip
-
-
-def preprocessing_of(manifest: Manifest) -> dict[str, Any]:
-    """What happens to a picture before the model sees it."""
-    spec = manifest.model
-    return {
-        "channels": spec.channels, "input_size": spec.input_size, "resize": spec.resize, "mean": list(spec.mean),
-        "std": list(spec.std), "classes": list(spec.classes),
-    }  # fmt: skip
-
-
-def settings_of(target: dict[str, Any] | TargetSpec) -> dict[str, Any]:
-    """What of a target decides the engine."""
-    table = target if isinstance(target, dict) else asdict(target)
-    kept = {key: value for key, value in table.items() if key not in ("gates", "title", "why", "name")}
-    # through JSON: a tuple and the list that a file gives back are one setting
-    settings: dict[str, Any] = json.loads(json.dumps(kept))
-    return settings

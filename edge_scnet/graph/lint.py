@@ -9,10 +9,12 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from edge_scnet.errors import ArtifactError
 from edge_scnet.graph import openvino_faults as miscompiled
 from edge_scnet.graph.operators import output_axis, producer_type
 from edge_scnet.graph.pairs import (
@@ -295,3 +297,11 @@ def _is_convolution_output(value: ir.Value | None) -> bool:
 _Rule = Callable[["ir.Model", _Options], Iterator[LintFinding]]
 _COMMON: tuple[_Rule, ...] = (_opset, _forms, _parameters, _layers)
 _BY_SCHEME: dict[str, tuple[_Rule, ...]] = {"openvino": (_openvino,), "tensorrt": (_tensorrt_pairs, _tensorrt_places)}
+
+
+def refuse(file: Path | str, target: str, errors: Sequence[LintFinding]) -> None:
+    """Raises ArtifactError where the lint found errors: the first of them, and the first fix."""
+    if errors:
+        shown = "".join(f"\n  {finding.node}: {finding.problem}" for finding in errors[:5])
+        more = f"\n  and {len(errors) - 5} more" if len(errors) > 5 else ""
+        raise ArtifactError(f"{file} is wrong for target {target}:{shown}{more}", hint=errors[0].fix)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.core.optional import require
+from edge_scnet.graph.model import add_initializer
 from edge_scnet.graph.openvino_faults import padded_pools, signed_quantizers
-from edge_scnet.graph.operators import add_initializer
 from edge_scnet.graph.pairs import QUANTIZE, constant, dequantizers, input_of, integer, is_weight, pairs
 
 if TYPE_CHECKING:

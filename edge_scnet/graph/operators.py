@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.core.optional import require
-
 if TYPE_CHECKING:
     import onnx_ir as ir
 
@@ -78,10 +76,3 @@ def is_spatial_mean(node: ir.Node) -> bool:
     return axes is not None and sorted(int(axis) % 4 for axis in axes.numpy()) == [2, 3]
 
 
-def add_initializer(graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:
-    """A new constant of the graph."""
-    module = require("onnx_ir", extra="quantize")
-    tensor = module.tensor(np.asarray(array), name=name)
-    value: ir.Value = module.Value(name=name, const_value=tensor, shape=tensor.shape, type=module.TensorType(tensor.dtype))
-    graph.register_initializer(value)
-    return value

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.errors import StorageError
-from edge_scnet.machine.environment import usable_cores
+from edge_scnet.machine.linux import usable_cores
 
 if TYPE_CHECKING:
     import onnx_ir as ir

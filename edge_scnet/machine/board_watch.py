@@ -13,8 +13,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_scnet.machine import environment
 from edge_scnet.machine.board import BoardState, Sample, board_state, parse_jetson_clocks, parse_tegrastats
+from edge_scnet.machine.memory import used_memory_bytes
 
 _INTERVAL_MS = 100
 _FIRST_READING_S = 1.0
@@ -142,7 +142,7 @@ def read_sysfs(root: Path) -> Sample:
         if (milli := _number(zone / "temp")) is not None and milli > -100_000:
             temperatures[_text(zone / "type") or zone.name] = milli / 1000
     return Sample(
-        ram_used_bytes=environment.used_memory_bytes(root), gpu_percent=max(loads, default=None),
+        ram_used_bytes=used_memory_bytes(root), gpu_percent=max(loads, default=None),
         gpu_clocks_mhz=tuple(clocks), temperatures_celsius=temperatures,
     )  # fmt: skip
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_scnet.stats.figures import MachineLoad
-
 _CLOCK = "sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"  # kHz
 
 
@@ -65,3 +63,15 @@ class LoadWatch:
         """utime and stime: the fields after the name, which may hold anything."""
         fields = (self._root / f"proc/{process}/stat").read_text().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineLoad:
+    """What else the cores of the process did while engines were timed."""
+
+    seconds: float
+    cores: int
+    others_cores: float  # kept busy by other processes, on average
+    stolen_percent: float  # of the cores' time that a hypervisor gave to other machines
+    mhz_low: float | None  # of the cores' clocks, where the kernel tells; read before and after
+    mhz_high: float | None

@@ -6,52 +6,22 @@ Owns `ModelSpec` (one record of model and preprocessing for every stage) and str
 from __future__ import annotations
 
 import difflib
-import hashlib
-import importlib
-import json
-import pickle
 import re
-import sys
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
+from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.optional import require
+from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    pass
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
-# Where training frameworks put the weights inside a checkpoint. EMA first: it is what they evaluate (timm's rule).
-_WRAPPERS = ("state_dict_ema", "model_ema", "ema", "ema_state_dict", "state_dict", "model_state_dict", "model")
-# torch.compile, DataParallel, EMA wrappers, in any order: DataParallel of a compiled module has two
-_PREFIXES = re.compile(r"^(?:(?:_orig_mod|module|ema)\.)+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSpec:
-    """A model and its preprocessing.
-
-    Pixels are divided by 255, then normalised by `mean` and `std` (one value per channel). `resize` is the short side
-    before the centre crop to `input_size`; None means straight to `input_size`. `classes` may be empty: then outputs
-    are numbered. `dataset` names the bundled data the model belongs to.
-    """
-
-    name: str
-    arch: str
-    channels: int
-    input_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    resize: int | None = None
-    classes: tuple[str, ...] = ()
-    num_classes: int | None = None
-    dataset: str | None = None
-    weights: str | None = None
 
 
 FASHION_MNIST = ModelSpec(
@@ -64,25 +34,10 @@ CIFAR10 = ModelSpec(
     std=(0.247, 0.2435, 0.2616), num_classes=10, weights="scnet20_cifar10.safetensors",
     classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
 )  # fmt: skip
-_WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(__file__).parent / "weights"
 # Only models whose weights are really here: a name that fails on use would be a promise broken.
-MODELS = {spec.name: spec for spec in (FASHION_MNIST, CIFAR10) if (_WEIGHTS / str(spec.weights)).is_file()}
+MODELS = {spec.name: spec for spec in (FASHION_MNIST, CIFAR10) if (WEIGHTS / str(spec.weights)).is_file()}
 DEFAULT_MODEL = FASHION_MNIST.name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelOptions:
-    """What the user says of a model that the zoo does not know. None: the architecture's own value."""
-
-    arch: str | None = None
-    num_classes: int | None = None
-    channels: int | None = None
-    input_size: int | None = None
-    resize: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    class_names: tuple[str, ...] | None = None
-    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +55,6 @@ def reference_spec(arch: str, dataset: str) -> ModelSpec:
     return replace(base, arch=arch, name=f"{arch}-{dataset}")
 
 
-def create(spec: ModelSpec) -> nn.Module:
-    """The network of a spec, untrained."""
-    require("torch", extra="export")
-    from edge_scnet.scnet import ARCHITECTURES
-
-    return ARCHITECTURES[spec.arch](spec.num_classes or 1000, spec.channels)
-
-
 def resolve(model: str, options: ModelOptions) -> ModelSource:
     """Finds what a MODEL argument means: a zoo name, a checkpoint (.pth, .pt, .safetensors), an .onnx, or module:factory.
 
@@ -121,7 +68,7 @@ def resolve(model: str, options: ModelOptions) -> ModelSource:
                 f"{given[0]} cannot be changed: {model!r} is a model of the zoo with settings of its own",
                 hint=f"leave it out: edge-scnet build {model}",
             )
-        return ModelSource(spec=_checked(spec), kind="checkpoint", location=str(_WEIGHTS / str(spec.weights)))
+        return ModelSource(spec=_checked(spec), kind="checkpoint", location=str(WEIGHTS / str(spec.weights)))
     path = Path(model)
     suffix = path.suffix.lower()
     if suffix == ".onnx" or suffix in CHECKPOINT_SUFFIXES:
@@ -132,13 +79,13 @@ def resolve(model: str, options: ModelOptions) -> ModelSource:
         if options.arch is None:
             raise ArtifactError(
                 f"{model}: which architecture is it? A checkpoint holds weights only",
-                hint=f"pass --arch, one of: {', '.join(_architectures())}",
+                hint=f"pass --arch, one of: {', '.join(architectures())}",
             )
         return ModelSource(spec=_checked(_spec(options.arch, path.stem, options)), kind="checkpoint", location=str(path))
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", model):
         name = model.partition(":")[2]
         return ModelSource(spec=_checked(_spec("factory", name, options)), kind="factory", location=model)
-    if model in _architectures():
+    if model in architectures():
         raise ArtifactError(
             f"{model} is an architecture, and has no weights of its own",
             hint=f"edge-scnet build WEIGHTS.pth --arch {model} --calib DIR --eval DIR",
@@ -150,7 +97,7 @@ def resolve(model: str, options: ModelOptions) -> ModelSource:
     )
 
 
-def _architectures() -> list[str]:
+def architectures() -> list[str]:
     require("torch", extra="export")
     from edge_scnet.scnet import ARCHITECTURES
 
@@ -165,7 +112,7 @@ def _given(options: ModelOptions) -> list[str]:
 def _spec(arch: str, name: str, options: ModelOptions) -> ModelSpec:
     compact = arch in ("scnet20", "scnet29")
     if arch not in ("onnx", "factory"):
-        known = _architectures()
+        known = architectures()
         if arch not in known:
             near = difflib.get_close_matches(arch, known, n=1)
             raise ArtifactError(
@@ -219,165 +166,3 @@ def _checked(spec: ModelSpec) -> ModelSpec:
     return spec
 
 
-def load_torch(source: ModelSource) -> nn.Module:
-    """The PyTorch module of a checkpoint or a factory, in eval mode, weights checked to be finite.
-
-    Raises:
-        ArtifactError: a checkpoint that does not fit, holds NaN, or is no state dict; a factory that cannot be called.
-    """
-    torch = require("torch", extra="export")
-    if source.kind == "factory":
-        module = _call_factory(source.location)
-        state = module.state_dict()
-    else:
-        module = create(source.spec)
-        path = Path(source.location)
-        if path.parent == _WEIGHTS:
-            _check_card(path)
-        state = read_checkpoint(path)
-        load_strictly(module, state, source=source)
-    for key, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = int((~torch.isfinite(tensor)).sum())
-            raise ArtifactError(
-                f"{source.location}: {key!r} holds {bad} NaN or infinite values of {tensor.numel()}",
-                hint="the checkpoint is damaged or its training diverged: use an earlier one",
-            )
-    return module.eval()
-
-
-def _check_card(path: Path) -> None:
-    """Raises ArtifactError when bundled weights are not those that their card describes."""
-    expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != expected:
-        raise ArtifactError(
-            f"{path} is not what its card says: sha256 {found[:12]}..., expected {expected[:12]}...",
-            hint="install the package again: the file was changed or cut short",
-        )
-
-
-def state_hash(module: nn.Module) -> str:
-    """Hex sha256 of a module's weights and structure: what a factory made, which no file's hash can tell."""
-    torch = require("torch", extra="export")
-    digest = hashlib.sha256(repr(module).encode())
-    for key, tensor in module.state_dict().items():
-        digest.update(key.encode())
-        # as bytes: NumPy has no bfloat16
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _call_factory(location: str) -> nn.Module:
-    torch = require("torch", extra="export")
-    module_name, _, attribute = location.partition(":")
-    # a console script does not have the working directory on sys.path, and that is where the user's module is
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-        module = factory()
-    except Exception as error:
-        raise ArtifactError(
-            f"{location} cannot be called: {type(error).__name__}: {error}",
-            hint="it is called without arguments and must return a torch.nn.Module; is it on PYTHONPATH?",
-        ) from error
-    if not isinstance(module, torch.nn.Module):
-        raise ArtifactError(
-            f"{location} returned {type(module).__name__}, a torch.nn.Module is needed",
-            hint="the factory is called without arguments and returns the model itself",
-        )
-    return cast("nn.Module", module)
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict of a checkpoint file, unwrapped: `state_dict`, `model` and EMA wrappers, `module.` prefixes.
-
-    A checkpoint that holds both plain weights and their moving average (EMA) gives the average, as timm does: it is what
-    training frameworks evaluate and publish.
-
-    Raises:
-        ArtifactError: unreadable, not a state dict, or a pickle that would run code (`weights_only=True` refuses it).
-    """
-    torch = require("torch", extra="export")
-    try:
-        if path.suffix.lower() == ".safetensors":
-            loaded: Any = require("safetensors.torch", extra="export").load_file(path)
-        else:
-            with warnings.catch_warnings():
-                # of pickle protocols that torch reads all the same; what it cannot read, it raises
-                warnings.simplefilter("ignore")
-                loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ArtifactError(
-            f"{path} is not a checkpoint of plain weights: {_why_unreadable(error)}",
-            hint="save it with torch.save(model.state_dict(), path), or copy it again if it was cut short",
-        ) from error
-    for _ in range(3):
-        key = next((k for k in _WRAPPERS if isinstance(loaded, dict) and isinstance(loaded.get(k), dict)), None)
-        if key is None:
-            break
-        loaded = loaded[key]
-    tensors = isinstance(loaded, dict) and {k: v for k, v in loaded.items() if isinstance(v, torch.Tensor)}
-    if not tensors:
-        found = ", ".join(map(str, list(loaded)[:5])) if isinstance(loaded, dict) else type(loaded).__name__
-        raise ArtifactError(
-            f"{path} is not a state dict: found {found or 'nothing'}",
-            hint="save it with torch.save(model.state_dict(), path)",
-        )
-    state: dict[str, Tensor] = {}
-    for key, value in tensors.items():
-        plain = _PREFIXES.sub("", str(key))
-        if plain in state:
-            raise ArtifactError(f"{path} holds {plain!r} twice, with and without a prefix ({key!r})", hint="save one of them")
-        if plain != "n_averaged":  # the counter of torch.optim.swa_utils.AveragedModel
-            state[plain] = value
-    return state
-
-
-def _why_unreadable(error: Exception) -> str:
-    if isinstance(error, pickle.UnpicklingError):
-        # torch's own words advise weights_only=False, which would run the file's code
-        found = re.search(r"(?:GLOBAL|global|class) ([\w.]+\.\w+)", str(error))
-        return f"it holds pickled objects{f' ({found[1]})' if found else ''}; only tensors are read, objects could run code"
-    first = (str(error).strip().splitlines() or [""])[0].partition(" This is an internal")[0]
-    return f"{type(error).__name__}: {first[:200]}" if first else type(error).__name__
-
-
-def load_strictly(module: nn.Module, state: dict[str, Tensor], *, source: ModelSource) -> None:
-    """Loads `state`, all of it and nothing else; `num_batches_tracked`, absent from old checkpoints, is not needed.
-
-    Raises:
-        ArtifactError: lists missing, unexpected and wrongly shaped keys, and says which option to pass.
-    """
-    own = module.state_dict()
-    needed = {key for key in own if not key.endswith("num_batches_tracked")}
-    missing = sorted(needed - state.keys())
-    unexpected = sorted(key for key in state.keys() - own.keys() if not key.endswith("num_batches_tracked"))
-    shapes = [
-        f"{key}: {tuple(state[key].shape)}, {source.spec.arch} has {tuple(own[key].shape)}"
-        for key in sorted(needed & state.keys())
-        if state[key].shape != own[key].shape
-    ]
-    if not (missing or unexpected or shapes):
-        module.load_state_dict(state, strict=False)  # strict but for num_batches_tracked, as checked above
-        return
-    parts = [
-        f"{len(keys)} {title}: {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
-        for title, keys in (("missing", missing), ("unexpected", unexpected), ("wrongly shaped", shapes))
-        if keys
-    ]
-    options = []
-    if not (missing or unexpected):
-        stem = "conv1.weight" if "conv1.weight" in own else "conv1.0.weight"
-        classes, channels = state["fc.weight"].shape[0], state[stem].shape[1]
-        if classes != own["fc.weight"].shape[0]:
-            options.append(f"{classes} classes: pass --num-classes {classes}")
-        if channels != own[stem].shape[1]:
-            options.append(f"{channels} input channels: pass --channels {channels}")
-    explained = {"fc.weight", "fc.bias", "conv1.weight", "conv1.0.weight"}
-    if options and all(shape.partition(":")[0] in explained for shape in shapes):
-        hint = "the checkpoint has " + ", and ".join(options)
-    else:
-        hint = f"another --arch? known: {', '.join(_architectures())}"
-    raise ArtifactError(f"{source.location} does not fit {source.spec.arch}: " + "; ".join(parts), hint=hint)

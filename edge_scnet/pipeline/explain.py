@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.optional import require
 from edge_scnet.data import samples as dataset
+from edge_scnet.data.batches import load
 from edge_scnet.errors import EdgeError
-from edge_scnet.gate.check import Checked
-from edge_scnet.report import verdict as gate
 from edge_scnet.report.run_report import accuracy_row
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from edge_scnet.core.events import Events
     from edge_scnet.core.manifest import Manifest
+    from edge_scnet.report.run_report import RunReport
     from edge_scnet.sensitivity.bisect import Relief
 
 _IMAGES = 48
@@ -26,8 +26,12 @@ _IMAGES = 48
 _MISCOMPILED_DB = 3.0
 
 
-def explain(result: Checked, *, events: Events | None = None) -> list[str]:
-    """Lines that name the blocks and modules which cost most. Needs the build folder beside the report, and its images.
+def explain(report: RunReport, folder: Path, *, events: Events | None = None) -> list[str]:
+    """Lines that name the blocks and modules which cost most.
+
+    Args:
+        report: the report of the build.
+        folder: its build folder; its images must still be where they were.
 
     Raises:
         EdgeError: a file of the build is damaged, or a package is missing.
@@ -37,9 +41,6 @@ def explain(result: Checked, *, events: Events | None = None) -> list[str]:
     from edge_scnet.sensitivity.bisect import bisect
 
     events = events or Silent()
-    if not any(finding.exit_code == gate.ACCURACY_EXIT_CODE for finding in result.findings):
-        return []
-    folder = result.report_file.parent
     try:
         manifest = artifact.load_manifest(folder)
         quantized = _load(artifact.verify(folder, manifest.artifacts[QDQ_ONNX]))
@@ -55,7 +56,7 @@ def explain(result: Checked, *, events: Events | None = None) -> list[str]:
     lines = ["the noise at the outputs that goes away with a block back in float: " + _shares(found.blocks[:4])]
     if found.modules:
         lines.append(f"in {found.blocks[0].name}: " + _shares(found.modules[:4]))
-    row = accuracy_row(result.report)
+    row = accuracy_row(report)
     measured = row.accuracy.sqnr_db if row is not None and row.accuracy is not None else None
     if measured is not None and measured < found.sqnr_db - _MISCOMPILED_DB:
         lines.append(
@@ -76,8 +77,8 @@ def _load(path: Path) -> ir.Model:
 def _reference(folder: Path, manifest: Manifest, quantized: ir.Model) -> ir.Model:
     """The float graph in the form that was quantized, equalised or not, so that weights can be exchanged between the two."""
     from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
-    from edge_scnet.quantize.calibrate import load_ranges
     from edge_scnet.quantize.equalize import equalize
+    from edge_scnet.quantize.ranges_file import load_ranges
     from edge_scnet.sensitivity.bisect import nearest
 
     model = _load(artifact.verify(folder, manifest.artifacts[FLOAT_ONNX]))
@@ -92,4 +93,4 @@ def _images(manifest: Manifest) -> np.ndarray:
     samples = dataset.open_samples(where, model=spec, role="evaluation", ignore_labels=True)
     batch = int(manifest.target.get("batch", 1))
     count = max(batch, min(_IMAGES, len(samples)) // batch * batch)
-    return dataset.load(samples, spec, [i * len(samples) // count % len(samples) for i in range(count)])
+    return load(samples, spec, [i * len(samples) // count % len(samples) for i in range(count)])

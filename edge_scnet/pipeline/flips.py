@@ -5,42 +5,21 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from edge_scnet.core.optional import installed
 from edge_scnet.errors import DataError
+from edge_scnet.report.run_report import Flip, Flips
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from edge_scnet.core.spec import ModelSpec
     from edge_scnet.data.samples import SampleSet
-    from edge_scnet.models.zoo import ModelSpec
 
 MOST_SHOWN = 24
 _SIDE_PX, _PNG_SIDE_PX = 96, 64  # photographs become JPEG: as PNG each would be 20 kB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flip:
-    """One image. `kind`: "lost" the reference was right, "won" this engine is, "changed" neither is, or nobody knows."""
-
-    image: str
-    kind: Literal["lost", "won", "changed"]
-    truth: int | None  # class indices
-    was: int
-    now: int
-    was_percent: float  # the reference's confidence in `was`
-    now_percent: float  # this engine's in `now`
-    thumbnail: str | None  # a data: URL; None where it cannot be drawn
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flips:
-    """How many there are, and those that tell most: lost before won before changed, and the surest first."""
-
-    count: int
-    shown: tuple[Flip, ...]
 
 
 def find(
@@ -72,7 +51,7 @@ def find(
 
 
 def _with_thumbnails(found: Sequence[tuple[int, Flip]], samples: SampleSet, spec: ModelSpec) -> Iterator[Flip]:
-    from edge_scnet.data.samples import load_pixels
+    from edge_scnet.data.batches import load_pixels
 
     for i, flip in found:
         try:

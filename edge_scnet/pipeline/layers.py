@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from edge_scnet.report.verdict import Finding
+from edge_scnet.report.run_report import LayerTime
 
 if TYPE_CHECKING:
     from edge_scnet.runtimes.base import Backend, ExecutedLayer
-
-_NAMED = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerTime:
-    """One layer's time in one inference, of a run that times each layer by itself: their sum is more than the latency."""
-
-    name: str
-    kind: str
-    precision: str
-    modules: tuple[str, ...]  # the graph's nodes in it, which are named after modules
-    median_ms: float
 
 
 def row_facts(
@@ -63,22 +49,3 @@ def _module(layer: ExecutedLayer) -> str:
     return layer.name.rpartition(" to ")[2].partition(" + ")[0]
 
 
-def explained(speed: Finding, *, copies: Sequence[str], float_convolutions: Sequence[str]) -> Finding:
-    """The finding on INT8's speed with what takes from it, by module."""
-    words = []
-    if copies:
-        words.append(f"{_count(len(copies), 'layer')} only {'copies' if len(copies) == 1 else 'copy'} data ({_names(copies)})")
-    if float_convolutions:
-        words.append(f"{_count(len(float_convolutions), 'convolution')} in float ({_names(float_convolutions)})")
-    if not words:
-        return speed
-    return replace(speed, message=f"{speed.message} What takes from it: {'; '.join(words)}.")
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _names(modules: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(modules))
-    return ", ".join(distinct[:_NAMED]) + (", ..." if len(distinct) > _NAMED else "")

@@ -6,24 +6,35 @@ import glob
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 
+from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core import manifest as artifact
-from edge_scnet.core.events import Events
+from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES, Manifest
 from edge_scnet.core.optional import installed, require
-from edge_scnet.data import samples as dataset
+from edge_scnet.data.batches import load
 from edge_scnet.errors import DataError
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.machine import environment
-from edge_scnet.pipeline.stages.run import Plan, pilot_images, stage_settings
-from edge_scnet.quantize import calibrate, recipe
+from edge_scnet.machine.isa import provided_isa, weight_bits
+from edge_scnet.models import zoo
+from edge_scnet.pipeline import sensitivity as mixed
+from edge_scnet.pipeline.request import Request, initial_manifest, make_job
+from edge_scnet.pipeline.stages.job import Plan, pilot_images, stage_settings
+from edge_scnet.pipeline.stages.run import run_stages
+from edge_scnet.quantize import recipe
+from edge_scnet.quantize.ranges_file import load_ranges
 from edge_scnet.runtimes.base import OpenOptions
 from edge_scnet.sensitivity import search
-from edge_scnet.sensitivity.search import Limit, SearchResult
-from edge_scnet.stats.figures import Z_ONE_SIDED_95, paired_difference_interval
+from edge_scnet.sensitivity.measurer import Measurer
+from edge_scnet.sensitivity.result import Limit, SearchResult
+from edge_scnet.sensitivity.show import draw
+from edge_scnet.sensitivity.state import State, sensitivities_of
+from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval
 
 STATE, PICTURE = "sensitivity.json", "pareto.png"
 # For the parts in the noise; the limit is judged on all images.
@@ -35,22 +46,22 @@ def run(plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float,
     ir = require("onnx_ir", extra="quantize")
     samples, target = plan.calibration, plan.target
     assert samples is not None
-    bits = environment.weight_bits(plan.floor)
+    bits = weight_bits(plan.floor)
     events.stage("modules", f"the noise of each module of {plan.source.spec.name} alone")
     parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, RANGES)}
     settings = stage_settings(
         "compile", scheme=asdict(target.quant), weight_bits=bits, threads=target.threads, samples=samples.hash,
-        machine=environment.collect().fingerprint, limit=environment.provided_isa(),
+        machine=environment.collect().fingerprint, limit=provided_isa(),
     )  # fmt: skip
-    state = search.State(plan.folder / STATE, artifact.stage_key("sensitivity", parents, settings))
-    images = dataset.load(samples, plan.source.spec, range(len(samples)))
+    state = State(plan.folder / STATE, artifact.stage_key("sensitivity", parents, settings))
+    images = load(samples, plan.source.spec, range(len(samples)))
     prepared = recipe.prepare(
-        ir.load(plan.folder / FLOAT_ONNX), calibrate.load_ranges(plan.folder / RANGES), target.quant, weight_bits=bits,
+        ir.load(plan.folder / FLOAT_ONNX), load_ranges(plan.folder / RANGES), target.quant, weight_bits=bits,
         images=pilot_images(plan),
     )  # fmt: skip
     reused = state.sensitivities is not None
     spread = np.linspace(0, len(images) - 1, min(_NOISE_IMAGES, len(images))).astype(int)
-    modules = search.sensitivities_of(prepared, images[spread], state, progress=lambda share: events.progress("noise", share))
+    modules = sensitivities_of(prepared, images[spread], state, progress=lambda share: events.progress("noise", share))
     events.done(f"{len(modules.modules)} modules; {-10 * np.log10(modules.noise or 1e-30):.1f} dB all in INT8", reused=reused)
     if limit is None:
         return SearchResult(sensitivities=modules, candidates=(), chosen=None, seconds=0.0, finished=True)
@@ -63,7 +74,7 @@ def run(plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float,
     labels = None if samples.labels is None else np.array(samples.labels)[: len(images)]
     # what is not INT8 runs in FP32, as in the engine that `build` judges
     options = OpenOptions(precision="f32", threads=target.threads)
-    with search.Measurer(
+    with Measurer(
         prepared, backend=plan.backend, target=target, options=options, images=images, labels=labels,
         reference=reference,
     ) as measurer:  # fmt: skip
@@ -75,7 +86,7 @@ def run(plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float,
         pareto=[asdict(candidate) for candidate in result.pareto], finished=result.finished,
     )  # fmt: skip
     if installed("matplotlib"):
-        search.draw(result, plan.folder / PICTURE)
+        draw(result, plan.folder / PICTURE)
     else:
         events.warn(f"{PICTURE} is not drawn: pip install 'edge-scnet[report]'")
     events.done(_words(result), reused=False)
@@ -116,3 +127,37 @@ def _words(result: SearchResult) -> str:
     quality = "exact" if chosen.sqnr_db is None else f"{chosen.sqnr_db:.1f} dB"
     end = "" if result.finished else "; the time is up: the best so far"
     return f"{measured}; chosen: {len(chosen.keep_float)} in float, {quality}, {chosen.time_ratio:.3f} x all-INT8's time{end}"
+
+
+def sensitivity(
+    model: str = zoo.DEFAULT_MODEL,
+    *,
+    target: str = "cpu",
+    calib: Path | str | None = None,
+    out: Path | str | None = None,
+    model_options: ModelOptions | None = None,
+    limit: Limit | None = None,
+    budget_seconds: float = 300.0,
+    skip_bad: bool = False,
+    events: Events | None = None,
+) -> SearchResult:
+    """Measures which modules cost accuracy, and with a limit searches the fastest mix of INT8 and float that keeps it.
+
+    Args:
+        calib: images to calibrate and to measure with; their labels are used where they have any.
+        limit: what to keep; None: no search.
+        budget_seconds: time for the search; what was measured is kept, and a later call goes on from there.
+
+    Raises:
+        EdgeError: see errors.py.
+    """
+    events = events or Silent()
+    request = Request(
+        model=model, target=target, calib=Path(calib) if calib else None, evaluation=None, out=Path(out or "build"),
+        options=model_options or ModelOptions(), batch=None, skip_bad=skip_bad, ignore_labels=False, until="quantize",
+    )  # fmt: skip
+    plan = make_job(request, events)
+    if limit is not None and plan.calibration is not None:
+        mixed.check_provable(len(plan.calibration), limit)
+    manifest, _ = run_stages(plan, initial_manifest(plan, request), "quantize", events)
+    return mixed.run(plan, manifest, limit=limit, budget_s=budget_seconds, events=events)

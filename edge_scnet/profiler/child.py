@@ -19,11 +19,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.batches import load_pixels
 from edge_scnet.data.images import preprocess
-from edge_scnet.data.samples import SampleSet, load_pixels
+from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError, EdgeError
-from edge_scnet.machine.environment import used_memory_bytes
-from edge_scnet.models.zoo import ModelSpec
+from edge_scnet.machine.memory import used_memory_bytes
 from edge_scnet.runtimes import usable_backend
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Session
 from edge_scnet.stats.accuracy import top_k

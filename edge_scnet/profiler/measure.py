@@ -9,71 +9,31 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_scnet import errors
 from edge_scnet.core.events import Progress
-from edge_scnet.data.samples import SampleSet, batches, subset
-from edge_scnet.errors import BackendError
-from edge_scnet.machine.load import LoadWatch
-from edge_scnet.models.zoo import ModelSpec
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.samples import SampleSet, subset
+from edge_scnet.machine.load import LoadWatch, MachineLoad
 from edge_scnet.profiler.child import STAGES, WarmUp
-from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions
-from edge_scnet.stats.accuracy import end_to_end, latency_stats, paired_ratio
-from edge_scnet.stats.figures import EndToEnd, LatencyStats, MachineLoad, MemoryStats, RatioStats
+from edge_scnet.profiler.outputs import Outputs, evaluate
+from edge_scnet.profiler.process import Child, EngineFile, timed_images
+from edge_scnet.runtimes.base import ExecutedLayer
+from edge_scnet.stats.figures import EndToEnd, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.stats.steadiness import memory_growth
+from edge_scnet.stats.timing import end_to_end, latency_stats, paired_ratio
 
 MIN_RUNS = 100
 _BLOCK_S = 0.15
 _THROUGHPUT_WARM_UP_S = 0.3
 _ROUNDS = 12
 _WINDOWS = 3  # throughput
-_TIMED_IMAGES = 16
-_CHUNK_BYTES = 32 << 20
 _END_TO_END_IMAGES = 64
-# what a child was asked for, in a user's words
-_STAGES = {
-    "timed_block": "latency", "warm_up": "warm-up", "evaluate": "accuracy", "end_to_end": "end to end",
-    "open_throughput": "throughput", "layers": "load", "settings": "load", "layer_times": "time by layer",
-}  # fmt: skip
-# not -m: that puts the working directory first on sys.path, where a user's random.py would break the child and not the parent
-_CHILD = "import sys; sys.path[:] = {path!a}; import edge_scnet.profiler.child; edge_scnet.profiler.child.main({fd})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineFile:
-    """An engine to measure: the row's name, the runtime, the file, and how to load it."""
-
-    name: str
-    runtime: str
-    path: Path
-    options: OpenOptions
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outputs:
-    """What an engine gave for the evaluation set. Feature maps are too large to keep: of them the power is."""
-
-    logits: np.ndarray | None  # [images, classes] where the first output is such, else None
-    signal_power: tuple[float, ...]  # by output: sum of squares of the first engine's
-    noise_power: tuple[float, ...]  # by output: sum of squares of the difference from it
-    finite: bool
-    own_power: tuple[float, ...] = ()  # by output: sum of squares of this engine's
-    names: tuple[str, ...] = ()  # of the outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,72 +63,6 @@ class Measured:
     complete: bool  # False: interrupted
 
 
-class _Child:
-    """The parent's end of one engine's process."""
-
-    def __init__(self, engine: EngineFile) -> None:
-        self.engine = engine
-        self.batch = 1
-        self._doing = "start"
-        parent, child = socket.socketpair()
-        # its own session: Ctrl-C reaches the parent alone, which then ends the children in order
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD.format(path=sys.path, fd=child.fileno())],
-            pass_fds=[child.fileno()], start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        child.close()
-        self._connection = Connection(parent.detach())
-
-    def start(self, method: str, *args: Any) -> None:
-        self._doing = method
-        try:
-            self._connection.send((method, args))
-        except OSError as error:
-            raise self._died() from error
-
-    def result(self) -> Any:
-        try:
-            status, value = self._connection.recv()
-        except (EOFError, OSError) as error:  # OSError: it died in the middle of its answer
-            raise self._died() from error
-        if status == "error":
-            name, message, hint = value
-            kind = getattr(errors, name, BackendError)
-            raise kind(f"{self.engine.name}: {message}", hint=hint)
-        return value
-
-    def call(self, method: str, *args: Any) -> Any:
-        self.start(method, *args)
-        return self.result()
-
-    @property
-    def process_id(self) -> int:
-        return self._process.pid
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def hang_up(self) -> None:
-        with contextlib.suppress(OSError):
-            self._connection.close()
-
-    def close(self) -> None:
-        self.hang_up()
-        try:
-            self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _died(self) -> BackendError:
-        code = self._process.wait(timeout=10)
-        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        hint = "the machine may be out of memory: free -h" if code == -signal.SIGKILL else None
-        stage = _STAGES.get(self._doing, self._doing)
-        what = f"{self.engine.name}: the process measuring {self.engine.path.name}"
-        return BackendError(f"{what} ended with {cause} in stage '{stage}'", hint=hint)
-
-
 class _Figures:
     """What is known so far of all children: what an interrupted run keeps."""
 
@@ -185,21 +79,6 @@ class _Figures:
     def rounds(self) -> int:
         """That every child has ended."""
         return min(map(len, self.resident))
-
-
-@contextlib.contextmanager
-def engine_process(engine: EngineFile, spec: ModelSpec) -> Iterator[_Child]:
-    """A process with the engine loaded; its `call` reaches `child.Server`.
-
-    Raises:
-        EdgeError: the engine cannot be loaded, or its process died.
-    """
-    child = _Child(engine)
-    try:
-        child.call("load", engine.runtime, engine.path, engine.options, _timed_images(None, spec))
-        yield child
-    finally:
-        child.close()
 
 
 def measure(
@@ -230,13 +109,13 @@ def measure(
         KeyboardInterrupt: interrupted, and nothing to keep.
     """
     with contextlib.ExitStack() as stack:
-        children: list[_Child] = []
+        children: list[Child] = []
         for engine in engines:
-            children.append(_Child(engine))
+            children.append(Child(engine))
             stack.callback(children[-1].close)
         # first all connections, then the waiting: busy children end side by side
         stack.callback(_hang_up, children)
-        images = _timed_images(samples, spec)
+        images = timed_images(samples, spec)
         loads = []
         for i, child in enumerate(children):
             loads.append(child.call("load", child.engine.runtime, child.engine.path, child.engine.options, images))
@@ -259,7 +138,7 @@ def measure(
                 if throughput:
                     figures.rates = _throughput(children, seconds, progress)
             if samples is not None:
-                figures.outputs = _evaluate(children, samples, spec, progress)
+                figures.outputs = evaluate(children, samples, spec, progress)
         except KeyboardInterrupt:
             if not keep_partial or not figures.rounds:
                 raise
@@ -289,19 +168,12 @@ def _measurement(
     )  # fmt: skip
 
 
-def _hang_up(children: Sequence[_Child]) -> None:
+def _hang_up(children: Sequence[Child]) -> None:
     for child in children:
         child.hang_up()
 
 
-def _timed_images(samples: SampleSet | None, spec: ModelSpec) -> np.ndarray:
-    if samples is None:
-        shape = (_TIMED_IMAGES, spec.channels, spec.input_size, spec.input_size)
-        return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    return next(batches(samples, spec, batch=_TIMED_IMAGES))
-
-
-def _alternate(children: Sequence[_Child], seconds: float, progress: Progress, figures: _Figures) -> None:
+def _alternate(children: Sequence[Child], seconds: float, progress: Progress, figures: _Figures) -> None:
     """Blocks of run times by child and round, the children in another order each round."""
     rounds = max(_ROUNDS, round(seconds / _BLOCK_S))
     for number in range(rounds):
@@ -322,7 +194,7 @@ def _order(count: int, number: int) -> list[int]:
     return order[::-1] if number % 2 else order
 
 
-def _each(children: Sequence[_Child], method: str, what: str, progress: Progress) -> list[Any]:
+def _each(children: Sequence[Child], method: str, what: str, progress: Progress) -> list[Any]:
     """One child's answer after the other's."""
     answers = []
     for child in children:
@@ -332,7 +204,7 @@ def _each(children: Sequence[_Child], method: str, what: str, progress: Progress
 
 
 def _end_to_end(
-    children: Sequence[_Child], samples: SampleSet, spec: ModelSpec, seconds: float, progress: Progress
+    children: Sequence[Child], samples: SampleSet, spec: ModelSpec, seconds: float, progress: Progress
 ) -> list[EndToEnd | None]:
     """Windows in turn, as of the throughput: so many seconds of each child in all."""
     spent: list[list[tuple[int, ...]]] = [[] for _ in children]
@@ -343,7 +215,7 @@ def _end_to_end(
     return [end_to_end(rows, STAGES, images=child.batch) for child, rows in zip(children, spent, strict=True)]
 
 
-def _throughput(children: Sequence[_Child], seconds: float, progress: Progress) -> list[float | None]:
+def _throughput(children: Sequence[Child], seconds: float, progress: Progress) -> list[float | None]:
     """Images per second by child: the median of a few windows, alternated as the blocks are."""
     for child in children:
         child.call("open_throughput", min(seconds, _THROUGHPUT_WARM_UP_S))
@@ -355,58 +227,3 @@ def _throughput(children: Sequence[_Child], seconds: float, progress: Progress) 
     return [float(np.median(windows)) for windows in rates]
 
 
-def _evaluate(children: Sequence[_Child], samples: SampleSet, spec: ModelSpec, progress: Progress) -> list[Outputs | None]:
-    """The outputs of every engine for every image: decoded once here, in chunks, and given to all children.
-
-    The next chunk is decoded and preprocessed while the children work on this one, so that they do not wait for it.
-    """
-    image_bytes = spec.channels * spec.input_size**2 * 4
-    chunk = max(1, min(1000, _CHUNK_BYTES // image_bytes))
-    logits: list[list[np.ndarray]] = [[] for _ in children]
-    # by chunk and output
-    signal: list[list[float]] = []
-    own: list[list[list[float]]] = [[] for _ in children]
-    noise: list[list[list[float]]] = [[] for _ in children]
-    finite = [True] * len(children)
-    done = 0
-    names = [child.call("output_names") for child in children]
-    with ThreadPoolExecutor(1) as ahead:
-        prepared = batches(samples, spec, batch=chunk)
-        images = next(prepared, None)
-        _start_all(children, images)
-        while images is not None:
-            count, following = len(images), ahead.submit(next, prepared, None)
-            results: list[list[np.ndarray]] = [child.result() for child in children]
-            images = following.result()
-            _start_all(children, images)  # what follows is done while they work
-            signal.append(_powers(results[0]))
-            for i, arrays in enumerate(results):
-                finite[i] &= all(bool(np.isfinite(array).all()) for array in arrays)
-                own[i].append(_powers(arrays) if i else signal[-1])
-                noise[i].append(_powers([a - b for a, b in zip(arrays, results[0], strict=True)]) if i else [0.0] * len(arrays))
-                if arrays[0].ndim == 2:
-                    logits[i].append(arrays[0])
-            done += count
-            progress("accuracy", done / len(samples), done, "images")
-    return [
-        Outputs(
-            logits=np.concatenate(logits[i]) if logits[i] else None, signal_power=_sums(signal), own_power=_sums(own[i]),
-            noise_power=_sums(noise[i]), finite=finite[i], names=names[i],
-        )
-        for i in range(len(children))
-    ]  # fmt: skip
-
-
-def _start_all(children: Sequence[_Child], images: np.ndarray | None) -> None:
-    if images is not None:
-        for child in children:
-            child.start("evaluate", images)
-
-
-def _powers(arrays: Sequence[np.ndarray]) -> list[float]:
-    return [float(np.vdot(flat, flat)) for flat in (array.astype(np.float64).ravel() for array in arrays)]
-
-
-def _sums(chunks: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """By output, over the chunks."""
-    return tuple(sum(powers) for powers in zip(*chunks, strict=True))

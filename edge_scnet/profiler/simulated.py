@@ -6,53 +6,23 @@ It tells the drop to expect, not the engine's: fusions and FP16 around INT8 are 
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.events import Events
-from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, Artifact, Manifest, verify
+from edge_scnet.core.manifest import Manifest
 from edge_scnet.core.optional import require
-from edge_scnet.data.samples import SampleSet, batches
+from edge_scnet.data.batches import batches
+from edge_scnet.data.samples import SampleSet
 from edge_scnet.graph.run import Observer
-from edge_scnet.machine.environment import usable_cores
-from edge_scnet.pipeline.assemble import flips_of, judge, new_report, packed_first_classes, rows_of_outputs, stats_of
-from edge_scnet.profiler.measure import Outputs
-from edge_scnet.report.run_report import EngineReport, RunReport
-from edge_scnet.stats.figures import AccuracyStats
+from edge_scnet.machine.linux import usable_cores
+from edge_scnet.profiler.outputs import Outputs
 
 _CHUNK = 64
 
 
-def simulate_and_judge(
-    folder: Path, manifest: Manifest, samples: SampleSet, *, target: TargetSpec, stage_seconds: dict[str, float],
-    events: Events,
-) -> tuple[RunReport, int]:  # fmt: skip
-    """Runs both graphs on the evaluation set and judges by the target's gates: the report, and the exit code.
-
-    Raises:
-        DataError: an image that cannot be read, labels that do not fit the model.
-    """
-    started = time.perf_counter()
-    labels = samples.label_rule or "no labels"
-    events.stage("simulate", f"float and Q/DQ graph in ONNX Runtime on {len(samples):,} images, {labels}")
-    entries = [manifest.artifacts[FLOAT_ONNX], manifest.artifacts[QDQ_ONNX]]
-    outputs = _run_both([verify(folder, entry) for entry in entries], samples, manifest, events)
-    rows = [
-        _row(entry, name, stats_of(name, entry.file, found, outputs[0], samples), found, samples)
-        for entry, name, found in zip(entries, ("fp32", "int8 simulated"), outputs, strict=True)
-    ]
-    findings = judge(rows, target)
-    events.done("simulated, not executed", reused=False)
-    seconds = {**stage_seconds, "simulate": round(time.perf_counter() - started, 2)}
-    report, code = new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds)
-    return replace(report, flips=flips_of(outputs[1], outputs[0], samples, manifest.model)), code
-
-
-def _run_both(files: list[Path], samples: SampleSet, manifest: Manifest, events: Events) -> list[Outputs]:
+def run_both(files: list[Path], samples: SampleSet, manifest: Manifest, events: Events) -> list[Outputs]:
     ir = require("onnx_ir", extra="quantize")
     models = [ir.load(file) for file in files]
     names = [[str(value.name) for value in model.graph.outputs] for model in models]
@@ -86,10 +56,3 @@ def _run_both(files: list[Path], samples: SampleSet, manifest: Manifest, events:
     ]  # fmt: skip
 
 
-def _row(entry: Artifact, name: str, accuracy: AccuracyStats, outputs: Outputs, samples: SampleSet) -> EngineReport:
-    return EngineReport(
-        name=name, runtime="onnxruntime", file=entry.file, sha256=entry.sha256, size_bytes=entry.size_bytes,
-        precision_hint="f32", convolutions={}, other_layers={}, load_seconds=None, warm_up_seconds=None, latency=None,
-        speedup=None, throughput_per_second=None, memory=None, accuracy=accuracy,
-        first_classes=packed_first_classes(outputs, samples), outputs=rows_of_outputs(outputs),
-    )  # fmt: skip

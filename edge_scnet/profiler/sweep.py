@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_scnet.core.events import Events
+from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ParityError, TargetError
-from edge_scnet.machine.environment import usable_cores
-from edge_scnet.models.zoo import ModelSpec
-from edge_scnet.profiler.measure import EngineFile, engine_process, measure
+from edge_scnet.machine.linux import usable_cores
+from edge_scnet.machine.load import MachineLoad
+from edge_scnet.profiler.measure import measure
+from edge_scnet.profiler.process import EngineFile, engine_process
 from edge_scnet.runtimes.base import ExecutedLayer
-from edge_scnet.stats.accuracy import paired_ratio
-from edge_scnet.stats.figures import MachineLoad, SweepRow
+from edge_scnet.stats.figures import SweepRow
+from edge_scnet.stats.timing import paired_ratio
 
 _MOST_ENGINES = 32  # each is a process of its own, and all are alive at once
 _MOST_BATCH = 1024

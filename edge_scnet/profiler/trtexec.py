@@ -12,16 +12,16 @@ from pathlib import Path
 
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.events import Events
+from edge_scnet.core.files import make_folder
 from edge_scnet.core.manifest import Manifest
 from edge_scnet.errors import ArtifactError, BackendError
 from edge_scnet.machine import environment
 from edge_scnet.machine.board_watch import watching
-from edge_scnet.pipeline.assemble import BuildResult
-from edge_scnet.profiler.board_results import STEMS, TimedBoard, report_times
+from edge_scnet.profiler.board_results import STEMS, TimedBoard
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.runtimes.tensorrt.trtexec import LAYER_OPTIONS, ROUNDS, find_trtexec, parse_log, round_order, timing_options
 
-_FOLDER = "trtexec-exports"
+EXPORTS = "trtexec-exports"
 
 
 def program_for(manifest: Manifest) -> Path | None:
@@ -31,10 +31,9 @@ def program_for(manifest: Manifest) -> Path | None:
 
 
 def profile_plans(
-    program: Path, folder: Path, manifest: Manifest, *, seconds: float, max_drop_pp: float | None, events: Events,
-    save: bool = True,
-) -> BuildResult:  # fmt: skip
-    """Times both plans of a build folder in turn, and judges INT8 against FP16.
+    program: Path, folder: Path, manifest: Manifest, *, seconds: float, events: Events
+) -> tuple[dict[str, str], TimedBoard]:
+    """Times both plans of a build folder in turn: the texts that trtexec wrote, by file name, and the board.
 
     Args:
         program: trtexec. seconds: timed seconds per plan over all rounds; each takes a whole one at least.
@@ -54,8 +53,8 @@ def profile_plans(
             )
         TENSORRT.check_built(entry.facts, manifest.rebuild, here=version)
         artifact.verify(folder, entry)
-    out = folder / _FOLDER
-    artifact.make_folder(out)
+    out = folder / EXPORTS
+    make_folder(out)
     for stale in out.iterdir():
         stale.unlink()
     events.stage("profile", f"fp16, int8 through {program}, TensorRT {version}; no accuracy: trtexec measures none")
@@ -75,12 +74,8 @@ def profile_plans(
     for precision, stem in STEMS.items():
         entry = manifest.artifacts[f"{stem}.plan"]
         facts |= {f"{precision}_bytes": entry.size_bytes, f"{precision}_sha256": entry.sha256}
-    result = report_times(
-        folder, manifest, _texts(out.iterdir()), TimedBoard(facts=facts, state=watch.state()), where=out,
-        hint=f"run it again: edge-scnet profile {folder}", max_drop_pp=max_drop_pp, save=save,
-    )  # fmt: skip
     events.done(f"2 plans, {ROUNDS} rounds", reused=False)
-    return result
+    return _texts(out.iterdir()), TimedBoard(facts=facts, state=watch.state())
 
 
 def _version(program: Path) -> str:

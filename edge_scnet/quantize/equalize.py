@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.graph.operators import add_initializer, channels_of, is_spatial_mean, output_axis, weight_columns, weight_of
+from edge_scnet.graph.model import add_initializer
+from edge_scnet.graph.operators import channels_of, is_spatial_mean, output_axis, weight_columns, weight_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.core.optional import require
-from edge_scnet.graph.operators import add_initializer
+from edge_scnet.graph.model import add_initializer
 from edge_scnet.graph.run import Observer
-from edge_scnet.machine.environment import usable_cores
+from edge_scnet.machine.linux import usable_cores
 
 if TYPE_CHECKING:
     import onnx_ir as ir

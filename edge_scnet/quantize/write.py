@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.core.optional import require
-from edge_scnet.graph.operators import add_initializer
+from edge_scnet.graph.model import add_initializer
 from edge_scnet.quantize.correct import QuantizedLayer
 from edge_scnet.quantize.placement import Placement
 

@@ -13,7 +13,8 @@ from typing import Literal
 
 from edge_scnet.core.packing import unpack_classes
 from edge_scnet.report.run_report import EngineReport, RunReport, accuracy_row, same_machine, timed_row
-from edge_scnet.stats.figures import Z_TWO_SIDED_95, RatioStats, paired_difference_interval
+from edge_scnet.stats.figures import RatioStats
+from edge_scnet.stats.intervals import Z_TWO_SIDED_95, paired_difference_interval
 
 # Of a time: less is nobody's reason to choose an engine.
 LEAST_DIFFERENCE = 0.01

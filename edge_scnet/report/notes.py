@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report.run_report import EngineReport, RunReport
-from edge_scnet.stats.figures import EndToEnd, MachineLoad, Steadiness, SweepRow
+from edge_scnet.stats.figures import EndToEnd, Steadiness, SweepRow
 
 # From here on a figure is said. A quiet machine stays below: p90/p50 1.05 to 1.2, drift of some percent.
 _NOISY, _HEAPS_APART, _DRIFT_PERCENT, _SIGNIFICANT = 1.3, 1.2, 5.0, 0.01

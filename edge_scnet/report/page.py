@@ -6,23 +6,15 @@ ink is the page's own text colour, so that they follow its theme.
 
 from __future__ import annotations
 
-import io
-import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
 
-from edge_scnet.core.optional import require
-from edge_scnet.pipeline.flips import Flip
 from edge_scnet.report import notes
 from edge_scnet.report.per_class import class_name, per_class
-from edge_scnet.report.run_report import EngineReport, RunReport, reference_row
-from edge_scnet.stats.figures import SweepRow
+from edge_scnet.report.plots import batch_figure, blocks_figure, latency_figure, memory_figure, svg_of, trade_figure
+from edge_scnet.report.run_report import EngineReport, Flip, RunReport, reference_row
 
-# Okabe and Ito's colours, apart also for those who see fewer; readable on white and on dark grey.
-_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-_MADE_BY_RUNTIME = re.compile(r"[A-Z][A-Za-z]*_\d+")
 _DATA_URL = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
 _FLIP_CSS = {"lost": "fail", "won": "pass", "changed": "skipped"}
 _MOST_CLASSES = 20
@@ -59,7 +51,7 @@ def render(report: RunReport) -> str:
     """
     body = [
         f"<h1>{escape(report.model)} for {escape(report.target)}</h1>",
-        f'<p class="soft">{escape(report.created_utc)} · batch {report.batch} · {escape(_machine(report))}</p>',
+        f'<p class="soft">{escape(report.created_utc)} · batch {report.batch} · {escape(machine_words(report))}</p>',
         _verdict(report),
         _notes(report),
         "<h2>Engines</h2>",
@@ -81,7 +73,7 @@ def render(report: RunReport) -> str:
     )
 
 
-def _machine(report: RunReport) -> str:
+def machine_words(report: RunReport) -> str:
     facts = report.environment
     cores = f", {facts['cores']} cores" if facts.get("cores") else ""
     return str(facts.get("jetson_model") or facts.get("board") or facts.get("cpu_model") or "machine not told") + cores
@@ -99,7 +91,7 @@ def _notes(report: RunReport) -> str:
 
 
 def _engines(report: RunReport) -> str:
-    from edge_scnet.report.run_report import summary_rows
+    from edge_scnet.report.summary import summary_rows
 
     head, rows = summary_rows(report)
     lines = "".join(f'<p class="soft">{escape(line)}</p>' for line in notes.facts(report))
@@ -110,22 +102,8 @@ def _sweep(report: RunReport) -> str:
     if not report.sweep:
         return ""
     table = _table(notes.SWEEP_HEAD, [notes.sweep_cells(row) for row in report.sweep])
-    plot = _figure("Throughput by batch", lambda axes: _by_batch(axes, report.sweep))
+    plot = svg_of("Throughput by batch", lambda axes: batch_figure(axes, report.sweep))
     return f'<h2>Other batches and threads</h2>{table}<div class="plots">{plot}</div>'
-
-
-def _by_batch(axes: Any, rows: Iterable[SweepRow]) -> None:
-    """A line for each engine and number of threads."""
-    lines: dict[str, list[tuple[int, float]]] = {}
-    for row in rows:
-        name = row.engine + (f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else "")
-        if row.throughput_per_second is not None:
-            lines.setdefault(name, []).append((row.batch, row.throughput_per_second))
-    for (name, points), color in zip(lines.items(), itertools.cycle(_COLORS), strict=False):
-        axes.plot(*zip(*sorted(points), strict=True), "o-", color=color, label=name)
-    axes.set_ylim(bottom=0)
-    axes.set(xlabel="batch", ylabel="images/s")
-    axes.legend(frameon=False, labelcolor="black", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _flips(report: RunReport) -> str:
@@ -207,91 +185,19 @@ def _plots(report: RunReport) -> str:
     timed = [row for row in report.engines if row.latency is not None]
     drawn = []
     if timed:
-        drawn.append(_figure("Latency of single inferences: share of runs below", lambda axes: _latency(axes, timed)))
+        drawn.append(svg_of("Latency of single inferences: share of runs below", lambda axes: latency_figure(axes, timed)))
     judged = [row for row in timed if row.accuracy is not None and row.accuracy.top1_percent is not None]
     if len(judged) > 1:
-        drawn.append(_figure("Accuracy against latency", lambda axes: _trade(axes, judged)))
+        drawn.append(svg_of("Accuracy against latency", lambda axes: trade_figure(axes, judged)))
     measured = [row for row in timed if row.memory is not None]
     if measured:
-        drawn.append(_figure("Memory of each engine's process", lambda axes: _memory(axes, measured)))
+        drawn.append(svg_of("Memory of each engine's process", lambda axes: memory_figure(axes, measured)))
     for row in report.engines:
         if row.layer_times and row.name != "default":
-            plot = _figure(f"Time by block, {row.name}", lambda axes, row=row: _blocks(axes, row))  # type: ignore[misc]
+            plot = svg_of(f"Time by block, {row.name}", lambda axes, row=row: blocks_figure(axes, row))  # type: ignore[misc]
             words = f'<p class="soft">{escape(_layer_words(row))}</p>{_all_layers(row)}'
             drawn.append(plot.replace("</section>", f"{words}</section>"))
     return f'<div class="plots">{"".join(drawn)}</div>' if drawn else ""
-
-
-def _figure(title: str, draw: Callable[[Any], None]) -> str:
-    """One plot as SVG; its black is the page's ink."""
-    matplotlib = require("matplotlib", extra="report")
-    figure_module = require("matplotlib.figure", extra="report")
-    # text stays text, and ids do not change from run to run
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 10, "text.parse_math": False}):
-        figure = figure_module.Figure(figsize=(5, 3.2), layout="constrained")
-        axes = figure.add_subplot()
-        draw(axes)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    drawing = buffer.getvalue()
-    drawing = re.sub(r"#000000|black", "currentColor", drawing[drawing.index("<svg") :])
-    # matplotlib writes no colour for black text: SVG's own black would not follow the theme
-    drawing = drawing.replace("<text ", '<text fill="currentColor" ')
-    return f"<section><h2>{escape(title)}</h2>{drawing}</section>"
-
-
-def _latency(axes: Any, rows: list[EngineReport]) -> None:
-    for row, color in zip(rows, _COLORS, strict=False):
-        assert row.latency is not None
-        times = sorted(ns / 1e6 for ns in row.latency.samples_ns)
-        if times:
-            shares = [100 * (i + 1) / len(times) for i in range(len(times))]
-            axes.step(times, shares, where="post", label=row.name, color=color)
-    # a handful of outliers would press everything else into a corner
-    axes.set_xlim(right=1.15 * max(row.latency.p99_ms for row in rows if row.latency))
-    axes.set(xlabel="ms", ylabel="% of runs")
-    axes.legend(frameon=False, labelcolor="black")
-
-
-def _trade(axes: Any, rows: list[EngineReport]) -> None:
-    for row, color in zip(rows, _COLORS, strict=False):
-        assert row.latency is not None and row.accuracy is not None
-        stats = row.accuracy
-        axes.plot(row.latency.p50_ms, stats.top1_percent, "o", color=color, label=row.name)
-    values = [row.accuracy.top1_percent for row in rows if row.accuracy and row.accuracy.top1_percent is not None]
-    axes.margins(x=0.25)
-    # two points at least: a narrower axis makes cliffs of hundredths
-    axes.set_ylim(min(values) - 1, max(values) + 1)
-    axes.set(xlabel="latency p50, ms", ylabel="top-1, %")
-    axes.legend(frameon=False, labelcolor="black")
-
-
-def _memory(axes: Any, rows: list[EngineReport]) -> None:
-    names = [row.name for row in rows]
-    load = [row.memory.load_peak_bytes / 2**20 for row in rows if row.memory]
-    steady = [row.memory.steady_bytes / 2**20 for row in rows if row.memory]
-    places = range(len(names))
-    axes.barh([place + 0.2 for place in places], load, height=0.36, label="at load", color=_COLORS[4])
-    axes.barh([place - 0.2 for place in places], steady, height=0.36, label="steady", color=_COLORS[0])
-    axes.set_yticks(list(places), names)
-    axes.invert_yaxis()
-    axes.set(xlabel="MiB resident")
-    axes.legend(frameon=False, labelcolor="black", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-
-
-def _blocks(axes: Any, row: EngineReport) -> None:
-    """By the first two parts of the modules' names."""
-    sums: dict[str, float] = {}
-    for layer in row.layer_times:
-        # a runtime's own nodes ("Convert_2725") belong to no module
-        named = [module for module in layer.modules if not _MADE_BY_RUNTIME.fullmatch(module)]
-        block = ".".join(named[0].partition("/")[0].split(".")[:2]) if named else f"({layer.kind})"
-        sums[block] = sums.get(block, 0.0) + layer.median_ms
-    most = sorted(sums.items(), key=lambda item: item[1])[-20:]
-    axes.barh([name for name, _ in most], [ms for _, ms in most], color=_COLORS[0])
-    axes.set(xlabel="ms")
 
 
 def _all_layers(row: EngineReport) -> str:
@@ -365,17 +271,3 @@ def _details(report: RunReport) -> str:
     return f"<h2>What was measured, and where</h2>{''.join(parts)}<details><summary>All facts</summary>{table}</details>"
 
 
-def markdown(report: RunReport) -> str:
-    """The verdict and the table of engines, for a pull request."""
-    from edge_scnet.gate.publish import escaped
-    from edge_scnet.report.run_report import summary_rows
-
-    head, rows = summary_rows(report)
-    lines = [f"### {escaped(report.model)} for {escaped(report.target)}", "", escaped(report.verdict), ""]
-    lines += ["| | " + " | ".join(map(escaped, head)) + " |", "|---|" + "---:|" * len(head)]
-    lines += [f"| {escaped(title)} | " + " | ".join(map(escaped, cells)) + " |" for title, cells in rows]
-    lines += ["", *(f"- {escaped(note)}" for note in notes.doubts(report))]
-    if report.sweep:
-        lines += ["", f"| {' | '.join(notes.SWEEP_HEAD)} |", "|" + "---|" * len(notes.SWEEP_HEAD)]
-        lines += [f"| {' | '.join(map(escaped, notes.sweep_cells(row)))} |" for row in report.sweep]
-    return "\n".join([*lines, "", f"{escaped(_machine(report))}; {escaped(report.command)}"]) + "\n"

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge_scnet.config.target import Gates
-from edge_scnet.core.manifest import record_from_json, write_text
-from edge_scnet.errors import ArtifactError, TargetError
-from edge_scnet.graph.inventory import Provenance, Quantization
+from edge_scnet.core.provenance import Provenance, Quantization
 from edge_scnet.machine.board import BoardState
-from edge_scnet.pipeline.flips import Flips
-from edge_scnet.pipeline.layers import LayerTime
-from edge_scnet.report.validate import check_values, read_json
-from edge_scnet.report.verdict import Finding
-from edge_scnet.stats.figures import (
-    AccuracyStats,
-    EndToEnd,
-    LatencyStats,
-    MachineLoad,
-    MemoryStats,
-    OutputStats,
-    RatioStats,
-    SweepRow,
-)
+from edge_scnet.machine.load import MachineLoad
+from edge_scnet.report.findings import Finding
+from edge_scnet.stats.figures import AccuracyStats, EndToEnd, LatencyStats, MemoryStats, OutputStats, RatioStats, SweepRow
 
 if TYPE_CHECKING:
-    from rich.table import Table
 
-    from edge_scnet.sensitivity.search import SearchResult
+    pass
 
 SCHEMA = 2
-# What a schema adds has defaults, so that older files are read. 2: steadiness, intervals of p90 and p99, blocks, settings,
-# end to end, growth of memory, calibration error, outputs, the machine's load, sweep, flipped images, class names.
-_READS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,165 +124,34 @@ def board_mode(report: RunReport) -> str | None:
     return f"power mode {report.board.power_mode or 'not told'}, clocks {clocks}"
 
 
-def save_report(report: RunReport, path: Path) -> None:
-    """Writes the report as JSON.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """One image. `kind`: "lost" the reference was right, "won" this engine is, "changed" neither is, or nobody knows."""
 
-    Raises:
-        StorageError: the folder cannot be written.
-    """
-    write_text(path, to_json(report) + "\n")
-
-
-def to_json(report: RunReport) -> str:
-    return json.dumps(asdict(report), indent=1, allow_nan=False)
-
-
-def load_report(path: Path) -> RunReport:
-    """Reads what `save_report` wrote.
-
-    Raises:
-        ArtifactError: not such a file, of another schema, or with values that cannot be.
-    """
-    try:
-        content = read_json(path)
-        schema = content["schema"]
-        if schema not in _READS:
-            newer = isinstance(schema, int) and schema > SCHEMA
-            raise ArtifactError(
-                f"{path} has schema {schema}, this version reads {_READS[0]} to {SCHEMA}",
-                hint="pip install --upgrade edge-scnet" if newer else "edge-scnet profile BUILD_FOLDER",
-            )
-        report: RunReport = replace(record_from_json(RunReport, content), schema=SCHEMA)
-        check_values(report)
-    except FileNotFoundError as error:
-        raise ArtifactError(f"no report at {path}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, TargetError) as error:
-        raise ArtifactError(f"{path} is not a report: {error}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
-    return report
+    image: str
+    kind: Literal["lost", "won", "changed"]
+    truth: int | None  # class indices
+    was: int
+    now: int
+    was_percent: float  # the reference's confidence in `was`
+    now_percent: float  # this engine's in `now`
+    thumbnail: str | None  # a data: URL; None where it cannot be drawn
 
 
-def verdict(findings: Sequence[Finding]) -> str:
-    """One line: ship or not, and why. Accuracy decides first; an engine that gains nothing is not worth shipping either."""
-    if not findings:
-        return "no INT8 engine was measured"
-    by_metric = {finding.metric: finding for finding in findings}
-    speed = by_metric.pop("speed", None)
-    accuracy = next(iter(by_metric.values()), None)
-    if speed is None:
-        assert accuracy is not None
-        words = {"pass": "accurate", "fail": "not accurate", "inconclusive": "not proven"}[accuracy.verdict]
-        return f"{words} in simulation, speed not measured: {accuracy.message}"
-    if accuracy is None:
-        return f"not judged: no evaluation images. INT8 has {speed.message}"
-    if accuracy.verdict == "fail":
-        return f"do not ship: {accuracy.message}"
-    if speed.verdict == "fail":
-        return f"do not ship: {speed.message} {accuracy.message}"
-    if accuracy.verdict == "inconclusive":
-        return f"not proven: {accuracy.message}"
-    return f"ship INT8: {speed.message} {accuracy.message}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flips:
+    """How many there are, and those that tell most: lost before won before changed, and the surest first."""
+
+    count: int
+    shown: tuple[Flip, ...]
 
 
-_TITLES = (
-    "latency p50, ms", "p90, ms", "p99, ms", "speed", "  95 % interval", "throughput, images/s", "end to end, ms",
-    "memory at load, MB", "memory steady, MB", "activations on the GPU, MB", "RAM of the machine, MB", "files, MB",
-    "convolutions", "top-1, %", "top-5, %", "drop, pp", "  95 % interval, pp", "lost, won", "agreement, %", "SQNR, dB",
-    "calibration error, pp",
-)  # fmt: skip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTime:
+    """One layer's time in one inference, of a run that times each layer by itself: their sum is more than the latency."""
 
-
-def _speed(ratio: RatioStats | None) -> str:
-    return "-" if ratio is None else f"{ratio.ratio:.2f}x"
-
-
-def table(report: RunReport) -> Table:
-    """The summary: a column an engine, a row a figure, so that it fits a terminal of 80 columns."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    summary = Table(box=SIMPLE_HEAD, pad_edge=False)
-    head, rows = summary_rows(report)
-    summary.add_column("")
-    for name in head:
-        summary.add_column(escape(name), justify="right", no_wrap=True)
-    for title, cells in rows:
-        summary.add_row(title, *map(escape, cells))
-    return summary
-
-
-def summary_rows(report: RunReport) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """The summary as text: the engines' names, and by figure what each of them has."""
-    columns = [_cells(engine, reference=index == 0) for index, engine in enumerate(report.engines)]
-    # simulated rows have no times, a board's no accuracy
-    titles = sorted({title for column in columns for title in column}, key=_TITLES.index)
-    return [engine.name for engine in report.engines], [(title, [c.get(title, "-") for c in columns]) for title in titles]
-
-
-def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
-    ratio, latency, stats = engine.speedup, engine.latency, engine.accuracy
-    cells: dict[str, str] = {}
-    if latency is not None:
-        spread = "" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
-        cells = {
-            "latency p50, ms": f"{latency.p50_ms:.3f}",
-            "p90, ms": f"{latency.p90_ms:.3f}",
-            "p99, ms": f"{latency.p99_ms:.3f}",
-            "speed": _speed(ratio),
-            "  95 % interval": spread or "-",
-        }
-    if engine.throughput_per_second is not None:
-        cells["throughput, images/s"] = f"{engine.throughput_per_second:,.0f}"
-    if engine.end_to_end is not None:
-        cells["end to end, ms"] = f"{engine.end_to_end.p50_ms:.3f}"
-    if engine.memory is not None:
-        cells |= {
-            "memory at load, MB": f"{engine.memory.load_peak_bytes / 2**20:,.0f}",
-            "memory steady, MB": f"{engine.memory.steady_bytes / 2**20:,.0f}",
-        }
-        device, ram = engine.memory.device_activation_bytes, engine.memory.ram_delta_bytes
-        if device is not None:
-            cells["activations on the GPU, MB"] = f"{device / 2**20:,.1f}"
-        if ram is not None:
-            cells["RAM of the machine, MB"] = f"{ram / 2**20:+,.0f}"
-    cells["files, MB"] = f"{engine.size_bytes / 1e6:.2f}"
-    cells["convolutions"] = ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told"
-    if stats is None:
-        return cells
-    drop = stats.drop_pp is not None and not reference
-    agreement, sqnr = stats.agreement_percent, stats.sqnr_db
-    return cells | {
-        "top-1, %": "-" if stats.top1_percent is None else f"{stats.top1_percent:.2f}",
-        **({} if stats.top5_percent is None else {"top-5, %": f"{stats.top5_percent:.2f}"}),
-        "lost, won": f"{stats.lost}, {stats.won} (p {stats.mcnemar_p:.2f})" if drop else "-",
-        "drop, pp": f"{stats.drop_pp:+.2f}" if drop else "-",
-        "  95 % interval, pp": f"{stats.drop_low_pp:+.2f} to {stats.drop_high_pp:+.2f}" if drop else "-",
-        "agreement, %": "-" if reference or agreement is None else f"{agreement:.2f}",
-        "SQNR, dB": "-" if reference else "exact" if sqnr is None else f"{sqnr:.1f}",
-        "calibration error, pp": "-" if stats.ece_percent is None else f"{stats.ece_percent:.2f}",
-    }
-
-
-def search_table(result: SearchResult, *, modules: int = 20) -> str:
-    """The modules that cost most, the engines that none beats, and the lines of a target file for the chosen one."""
-    found = result.sensitivities
-    total = sum(module.multiply_adds for module in found.modules)
-    lines = [f"{'module':<32} {'of the noise':>12} {'of the work':>12}"]
-    lines += [
-        f"{module.node:<32} {100 * module.share:>10.1f} % {100 * module.multiply_adds / total:>10.1f} %"
-        for module in found.modules[:modules]
-    ]
-    if len(found.modules) > modules:
-        lines.append(f"and {len(found.modules) - modules} more: --json")
-    if not result.candidates:
-        return "\n".join(lines)
-    lines += ["", f"{'time of all INT8':>16} {'SQNR, dB':>9} {'drop at most, pp':>17}  in float"]
-    for candidate in result.pareto:
-        mark = "*" if candidate == result.chosen else " "
-        drop = "-" if candidate.drop_upper95_pp is None else f"{candidate.drop_upper95_pp:.2f}"
-        quality = "exact" if candidate.sqnr_db is None else f"{candidate.sqnr_db:.1f}"
-        names = ", ".join(candidate.keep_float[:4]) + (", ..." if len(candidate.keep_float) > 4 else "")
-        lines.append(f"{mark} {candidate.time_ratio:>13.3f}x {quality:>9} {drop:>17}  {names or 'nothing'}")
-    if result.chosen is not None and result.chosen.keep_float:
-        lines += ["", "for the target file:", "[quant]", f"keep_float = {json.dumps(list(result.chosen.keep_float))}"]
-    return "\n".join(lines)
+    name: str
+    kind: str
+    precision: str
+    modules: tuple[str, ...]  # the graph's nodes in it, which are named after modules
+    median_ms: float

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_scnet.core.packing import MOST_IMAGES, unpack_classes
 
@@ -14,33 +11,8 @@ if TYPE_CHECKING:
     from edge_scnet.report.run_report import EngineReport, RunReport
     from edge_scnet.stats.figures import Steadiness
 
-_MOST_DIGITS = 18
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _TEXT = (str, type(None))
-
-
-def read_json(path: Path) -> Any:
-    """A file's JSON without what Python reads beyond the standard: every comparison with NaN is false, and a whole number of a
-    thousand digits passes no arithmetic.
-
-    Raises:
-        OSError: it cannot be read. ValueError: it is no JSON, or a figure in it is none.
-    """
-
-    def number(text: str) -> float:
-        if not math.isfinite(value := float(text)):
-            raise ValueError(f"a figure in it is {text}")
-        return value
-
-    def whole(text: str) -> int:
-        if len(text) > _MOST_DIGITS:
-            raise ValueError(f"a figure in it has {len(text)} digits")
-        return int(text)
-
-    try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=number, parse_float=number, parse_int=whole)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
 
 
 def check_values(report: RunReport) -> None:

@@ -8,33 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from edge_scnet.stats.figures import Z_ONE_SIDED_95, AccuracyStats, RatioStats, paired_difference_score, wilson_bounds
-
-Verdict = Literal["pass", "fail", "inconclusive", "skipped"]
-
-ACCURACY_EXIT_CODE = 10
-SPEED_EXIT_CODE = 11
-INCOMPARABLE_EXIT_CODE = 12
-INCONCLUSIVE_EXIT_CODE = 13
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One judged figure."""
-
-    metric: str
-    measured: float | None
-    limit: float | None
-    unit: str
-    verdict: Verdict
-    message: str  # one sentence for people
-    exit_code: int
-    expected: float | None = None  # the baseline's
-    cause: str | None = None  # what else changed since the baseline
-    improved: bool = False  # better than the baseline beyond noise
+from edge_scnet.config.target import TargetSpec
+from edge_scnet.report import verdict as gate
+from edge_scnet.report.findings import Finding, Verdict, gate_finding
+from edge_scnet.report.run_report import EngineReport
+from edge_scnet.stats.figures import AccuracyStats, RatioStats
+from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_score, wilson_bounds
 
 
 def judge_accuracy(
@@ -58,7 +39,7 @@ def judge_accuracy(
     if stats.agreement_percent is None:
         return _judge_sqnr(stats, min_sqnr_db)
     if min_agreement_percent is None:
-        return _finding(
+        return gate_finding(
             "agreement", stats.agreement_percent, None, "%", "inconclusive",
             "The evaluation images have no labels and no lower limit of the agreement is set: accuracy cannot be judged.",
         )  # fmt: skip
@@ -87,19 +68,14 @@ def judge_speed(engine: Speed, others: Sequence[Speed], *, batch: int, reference
     gain = f"{ratio:.2f}x{spread} {reference}'s speed at batch {batch}, {rate:.2f}x the best other's throughput"
     better = next((other for other in others if _beats(other, engine)), None)
     if better is None:
-        return _finding("speed", ratio, None, "x", "pass", f"{gain}.")
-    return _finding("speed", ratio, None, "x", "fail", f"{better.name} is faster in latency and throughput ({gain}).")
+        return gate_finding("speed", ratio, None, "x", "pass", f"{gain}.")
+    return gate_finding("speed", ratio, None, "x", "fail", f"{better.name} is faster in latency and throughput ({gain}).")
 
 
 def _beats(other: Speed, engine: Speed) -> bool:
     low = other.speedup.low if other.speedup else 1.0
     high = engine.speedup.high if engine.speedup else 1.0
     return low is not None and high is not None and low > high and other.throughput_per_second > engine.throughput_per_second
-
-
-def exit_code(findings: Sequence[Finding]) -> int:
-    """0 when all pass, else the lowest code among them: accuracy (10) goes before everything, inconclusive (13) last."""
-    return min((finding.exit_code for finding in findings if finding.exit_code), default=0)
 
 
 def _judge_drop(stats: AccuracyStats, limit: float) -> Finding:
@@ -125,7 +101,7 @@ def _judge_drop(stats: AccuracyStats, limit: float) -> Finding:
             f"{change} {seen}; these {stats.images:,} images cannot {question} "
             f"(the drop may be {lower:.2f} to {upper:.2f} pp): {advice(stats.images, score)}."
         )
-    return _finding("top-1 drop", drop, limit, "pp", verdict, message)
+    return gate_finding("top-1 drop", drop, limit, "pp", verdict, message)
 
 
 def _judge_sqnr(stats: AccuracyStats, minimum: float | None) -> Finding:
@@ -133,10 +109,10 @@ def _judge_sqnr(stats: AccuracyStats, minimum: float | None) -> Finding:
     seen = f"The outputs are no classes; their SQNR is {words} on {stats.images:,} images"
     if minimum is None:
         message = f"{seen}, and no lower limit is set (gates.min_sqnr_db of the target)."
-        return _finding("SQNR", stats.sqnr_db, None, "dB", "inconclusive", message)
+        return gate_finding("SQNR", stats.sqnr_db, None, "dB", "inconclusive", message)
     good = stats.sqnr_db is None or stats.sqnr_db >= minimum
     message = f"{seen}, {'within' if good else 'below'} the limit of {minimum:g} dB."
-    return _finding("SQNR", stats.sqnr_db, minimum, "dB", "pass" if good else "fail", message)
+    return gate_finding("SQNR", stats.sqnr_db, minimum, "dB", "pass" if good else "fail", message)
 
 
 def _judge_agreement(stats: AccuracyStats, minimum: float) -> Finding:
@@ -162,7 +138,7 @@ def _judge_agreement(stats: AccuracyStats, minimum: float) -> Finding:
             f"{seen}; these {stats.images:,} images cannot {question} (it may be {100 - 100 * high:.2f} to "
             f"{100 - 100 * low:.2f} %): {advice(stats.images, score)}."
         )
-    return _finding("agreement", stats.agreement_percent, minimum, "%", verdict, message)
+    return gate_finding("agreement", stats.agreement_percent, minimum, "%", verdict, message)
 
 
 def advice(images: int, score: float) -> str:
@@ -174,30 +150,74 @@ def advice(images: int, score: float) -> str:
     return f"use about {max(images + 1, math.ceil(needed / step) * step):,}"
 
 
-def _finding(metric: str, measured: float | None, limit: float | None, unit: str, verdict: Verdict, message: str) -> Finding:
-    fail = SPEED_EXIT_CODE if metric == "speed" else ACCURACY_EXIT_CODE
-    codes: dict[Verdict, int] = {"pass": 0, "skipped": 0, "fail": fail, "inconclusive": INCONCLUSIVE_EXIT_CODE}
-    return Finding(
-        metric=metric, measured=measured, limit=limit, unit=unit, verdict=verdict, message=message, exit_code=codes[verdict]
-    )
+def verdict(findings: Sequence[Finding]) -> str:
+    """One line: ship or not, and why. Accuracy decides first; an engine that gains nothing is not worth shipping either."""
+    if not findings:
+        return "no INT8 engine was measured"
+    by_metric = {finding.metric: finding for finding in findings}
+    speed = by_metric.pop("speed", None)
+    accuracy = next(iter(by_metric.values()), None)
+    if speed is None:
+        assert accuracy is not None
+        words = {"pass": "accurate", "fail": "not accurate", "inconclusive": "not proven"}[accuracy.verdict]
+        return f"{words} in simulation, speed not measured: {accuracy.message}"
+    if accuracy is None:
+        return f"not judged: no evaluation images. INT8 has {speed.message}"
+    if accuracy.verdict == "fail":
+        return f"do not ship: {accuracy.message}"
+    if speed.verdict == "fail":
+        return f"do not ship: {speed.message} {accuracy.message}"
+    if accuracy.verdict == "inconclusive":
+        return f"not proven: {accuracy.message}"
+    return f"ship INT8: {speed.message} {accuracy.message}"
+
+_NAMED = 3
 
 
-def found(
-    metric: str, measured: float | None, expected: float | None, limit: float | None, unit: str, verdict: Verdict, message: str,
-    *, code: int = 0, improved: bool = False,
-) -> Finding:  # fmt: skip
-    """A finding against a baseline; `code` is the exit code where it does not pass."""
-    return Finding(
-        metric=metric, measured=measured, expected=expected, limit=limit, unit=unit, verdict=verdict, message=message,
-        exit_code=code if verdict in ("fail", "inconclusive") else 0, improved=improved,
-    )  # fmt: skip
+def explained(speed: Finding, *, copies: Sequence[str], float_convolutions: Sequence[str]) -> Finding:
+    """The finding on INT8's speed with what takes from it, by module."""
+    words = []
+    if copies:
+        words.append(f"{_count(len(copies), 'layer')} only {'copies' if len(copies) == 1 else 'copy'} data ({_names(copies)})")
+    if float_convolutions:
+        words.append(f"{_count(len(float_convolutions), 'convolution')} in float ({_names(float_convolutions)})")
+    if not words:
+        return speed
+    return replace(speed, message=f"{speed.message} What takes from it: {'; '.join(words)}.")
 
 
-def incomparable(metric: str, message: str) -> Finding:
-    """The report and its baseline are not of the same thing, or the report lacks what the baseline knows."""
-    return found(metric, None, None, None, "", "fail", message, code=INCOMPARABLE_EXIT_CODE)
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def skipped(metric: str, message: str) -> Finding:
-    """Not judged, and why."""
-    return found(metric, None, None, None, "", "skipped", message)
+def _names(modules: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(modules))
+    return ", ".join(distinct[:_NAMED]) + (", ..." if len(distinct) > _NAMED else "")
+
+
+def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
+    """Findings on the INT8 row: accuracy where it was measured, then speed; none where there is no such row."""
+    speeds = {
+        row.name: gate.Speed(name=row.name, speedup=row.speedup, throughput_per_second=row.throughput_per_second)
+        for row in rows
+        if row.throughput_per_second is not None
+    }
+    int8 = next((row for row in rows if row.name.startswith("int8")), None)
+    if int8 is None:
+        return []
+    findings = []
+    if int8.accuracy is not None:
+        gates = target.gates
+        findings.append(
+            gate.judge_accuracy(
+                int8.accuracy,
+                max_drop_pp=gates.max_drop_pp,
+                min_agreement_percent=gates.min_agreement_percent,
+                min_sqnr_db=gates.min_sqnr_db,
+            )
+        )
+    if int8.name not in speeds:
+        return findings
+    others = [speed for name, speed in speeds.items() if name != int8.name]
+    speed = gate.judge_speed(speeds[int8.name], others, batch=target.batch, reference=rows[0].name.upper())
+    return [*findings, explained(speed, copies=int8.copies, float_convolutions=int8.float_convolutions)]

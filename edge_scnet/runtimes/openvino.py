@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_scnet.core.manifest import write_atomic
+from edge_scnet.core.files import write_atomic
 from edge_scnet.core.optional import installed, require
 from edge_scnet.errors import BackendError, TargetError
-from edge_scnet.machine.environment import limited_below_avx512
+from edge_scnet.machine.isa import limited_below_avx512
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.graph import pairs
-from edge_scnet.graph.operators import COMPUTE_OPS, add_initializer
+from edge_scnet.graph.model import add_initializer
+from edge_scnet.graph.operators import COMPUTE_OPS
 from edge_scnet.graph.run import ort_session
 from edge_scnet.sensitivity.noise import relative_noise
 

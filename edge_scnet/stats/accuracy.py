@@ -12,68 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edge_scnet.stats.figures import (
-    Z_ONE_SIDED_95,
-    Z_TWO_SIDED_95,
-    AccuracyStats,
-    EndToEnd,
-    LatencyStats,
-    OutputStats,
-    RatioStats,
-    paired_difference_interval,
-)
-from edge_scnet.stats.steadiness import steadiness
+from edge_scnet.stats.figures import AccuracyStats, OutputStats
+from edge_scnet.stats.intervals import Z_ONE_SIDED_95, Z_TWO_SIDED_95, paired_difference_interval
+from edge_scnet.stats.quantiles import binomial_cdf
 
 _ECE_BINS = 15
-
-
-def latency_stats(blocks_ns: Sequence[Sequence[int]]) -> LatencyStats:
-    """Percentiles of run times with their intervals, and how steady they were.
-
-    The intervals are order statistics of runs taken as independent: of a machine that drifts they are too narrow, which is why
-    engines are compared by the ratios of blocks (`paired_ratio`) and the drift is said beside them.
-
-    Args:
-        blocks_ns: run times in ns, by timed block, in the order taken.
-
-    Raises:
-        ValueError: no samples, or a time that is not positive.
-    """
-    times = np.asarray([ns for block in blocks_ns for ns in block], dtype=np.int64)
-    if times.size == 0 or times.min() <= 0:
-        raise ValueError(f"run times must be positive, got {'none' if times.size == 0 else f'{times.min()} ns'}")
-    ms = times / 1e6
-    p50, p90, p99 = np.percentile(ms, [50, 90, 99]).tolist()
-    (low50, high50), (low90, high90), (low99, high99) = (_quantile_interval(ms, q) for q in (0.5, 0.9, 0.99))
-    return LatencyStats(
-        samples_ns=tuple(times.tolist()), count=times.size, p50_ms=p50, p90_ms=p90, p99_ms=p99, p50_low_ms=low50,
-        p50_high_ms=high50, p90_low_ms=low90, p90_high_ms=high90, p99_low_ms=low99, p99_high_ms=high99,
-        blocks=tuple(len(block) for block in blocks_ns), steadiness=steadiness(blocks_ns),
-    )  # fmt: skip
-
-
-def paired_ratio(blocks_a: Sequence[Sequence[int]], blocks_b: Sequence[Sequence[int]]) -> RatioStats:
-    """How long `a` takes relative to `b`, from blocks of run times taken in turn: round i is blocks_a[i] and blocks_b[i].
-
-    The ratio of the two medians within a round cancels what drifts from round to round; the median over the rounds ignores the
-    rounds that something else disturbed.
-
-    Raises:
-        ValueError: no rounds, unequal numbers of rounds, an empty block, or a time that is not positive.
-    """
-    if not blocks_a or len(blocks_a) != len(blocks_b):
-        raise ValueError(f"blocks must come in pairs, got {len(blocks_a)} and {len(blocks_b)}")
-    if any(len(block) == 0 or min(block) <= 0 for block in (*blocks_a, *blocks_b)):
-        raise ValueError("a block is empty or holds a time that is not positive")
-    return ratio_of([float(np.median(a) / np.median(b)) for a, b in zip(blocks_a, blocks_b, strict=True)])
-
-
-def ratio_of(ratios: Sequence[float]) -> RatioStats:
-    """The median of ratios and its intervals, from order statistics."""
-    (low, high), (low99, high99) = _quantile_interval(ratios, 0.5), _quantile_interval(ratios, 0.5, outside=0.01)
-    return RatioStats(
-        ratio=float(np.median(ratios)), low=low, high=high, rounds=len(ratios), low99=low99, high99=high99
-    )  # fmt: skip
 
 
 def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | None:
@@ -199,22 +142,6 @@ def output_rows(
     return tuple(rows)
 
 
-def end_to_end(batches_ns: Sequence[Sequence[int]], stages: Sequence[str], *, images: int) -> EndToEnd:
-    """What batches took, stage by stage.
-
-    Args:
-        batches_ns: by batch, ns of each of the stages.
-        images: in a batch.
-    """
-    table = np.asarray(batches_ns, dtype=np.float64) / 1e6
-    means = table.mean(axis=0).tolist()
-    p50, p90 = np.percentile(table.sum(axis=1), [50, 90]).tolist()
-    return EndToEnd(
-        images=len(table) * images, p50_ms=p50, p90_ms=p90, stages_ms=dict(zip(stages, means, strict=True)),
-        images_per_second=1e3 * images / sum(means),
-    )  # fmt: skip
-
-
 def probabilities(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """[images, classes] scores as probabilities: softmax of logits; rows that are probabilities already stay as they are."""
     values = np.asarray(scores, dtype=np.float64)
@@ -251,7 +178,7 @@ def mcnemar_p(lost: int, won: int) -> float:
     """
     if lost < 0 or won < 0:
         raise ValueError(f"counts must not be negative, got {lost} and {won}")
-    return min(1.0, 2.0 * float(_binomial_cdf(lost + won, min(lost, won))[-1]))
+    return min(1.0, 2.0 * float(binomial_cdf(lost + won, min(lost, won))[-1]))
 
 
 def _rank(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -262,28 +189,3 @@ def _rank(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> npt.
     return ahead
 
 
-def _quantile_interval(
-    values: npt.ArrayLike, share: float, *, outside: float = 0.05
-) -> tuple[float, float] | tuple[None, None]:
-    """Interval of a quantile from order statistics, 95 % by default: no distribution is assumed.
-
-    Between the k-th and the l-th smallest, k the largest with P(X < k) <= outside / 2, l the smallest with P(X < l) >= 1 -
-    outside / 2, for X binomial(n, share). None where even the extremes cover it less often: a
-    median takes 6 values (8 for 99 %).
-    """
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
-    below = _binomial_cdf(len(ordered), len(ordered), share)
-    low = int(np.searchsorted(below, outside / 2, side="right"))  # P(X <= low - 1) <= outside / 2
-    high = int(np.searchsorted(below, 1 - outside / 2 - 1e-12)) + 1  # P(X <= high - 1) >= 1 - outside / 2
-    if low < 1 or high > len(ordered):
-        return None, None
-    return float(ordered[low - 1]), float(ordered[high - 1])
-
-
-def _binomial_cdf(trials: int, upto: int, share: float = 0.5) -> npt.NDArray[np.float64]:
-    """P(X <= k) for k = 0 ... upto, X binomial(trials, share); in logarithms, so that many trials do not underflow."""
-    k = np.arange(1, upto + 1, dtype=np.float64)
-    odds = math.log(share / (1.0 - share))
-    logs = np.concatenate(([0.0], np.cumsum(np.log((trials - k + 1.0) / k) + odds))) + trials * math.log1p(-share)
-    cdf: npt.NDArray[np.float64] = np.cumsum(np.exp(logs))
-    return cdf

@@ -20,12 +20,12 @@ import onnx_ir as ir
 from edge_scnet.config.target import from_dict
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.events import Silent
+from edge_scnet.core.spec import ModelSpec
 from edge_scnet.machine import environment
-from edge_scnet.models.zoo import ModelSpec
 from edge_scnet.pipeline import build_folder as engines
 from edge_scnet.pipeline.explain import _reference
 from edge_scnet.profiler import rounds as together
-from edge_scnet.profiler.measure import EngineFile
+from edge_scnet.profiler.process import EngineFile
 from edge_scnet.report import comparison
 from edge_scnet.runtimes import usable_backend
 from edge_scnet.sensitivity import bisect

@@ -24,8 +24,10 @@ import numpy as np
 import onnx_ir as ir
 from bundled_set import published, write_idx
 
+from edge_scnet.config import model_options
+from edge_scnet.core import files, json_records
 from edge_scnet.core import manifest as artifact
-from edge_scnet.data import samples as dataset
+from edge_scnet.data import batches
 from edge_scnet.errors import EdgeError
 from edge_scnet.gate import baseline
 from edge_scnet.gate import check as checking
@@ -33,9 +35,9 @@ from edge_scnet.graph import pairs
 from edge_scnet.machine import environment
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import build as pipeline
-from edge_scnet.pipeline import build_folder as engines
+from edge_scnet.pipeline import profile
 from edge_scnet.profiler import measure as profiling
-from edge_scnet.report.run_report import load_report
+from edge_scnet.report.store import load_report
 
 MODEL, TENSOR, LAYER = "scnet20-fashion-mnist", "layer2.0.relu/Relu", "layer2.1.scconv.k3.0"
 ACCURACY = {"top-1 drop", "top-1 to baseline", "agreement to baseline", "SQNR"}
@@ -67,7 +69,7 @@ class Bench:
     calib: Path
     evaluation: Path
     model: str = MODEL
-    options: zoo.ModelOptions = zoo.ModelOptions()  # noqa: RUF009  frozen
+    options: model_options.ModelOptions = model_options.ModelOptions()  # noqa: RUF009  frozen
 
     def build(self, out: Path, **changes: Any) -> Path:
         """Builds and profiles into `out`: the build folder."""
@@ -99,7 +101,7 @@ def on_one_class(bench: Bench) -> Path:
 
 
 def preprocessed(bench: Bench, name: str, mean: float, std: float) -> Path:
-    options = replace(zoo.ModelOptions(), arch="scnet20", num_classes=10, channels=1, input_size=28, mean=(mean,), std=(std,),
+    options = replace(model_options.ModelOptions(), arch="scnet20", num_classes=10, channels=1, input_size=28, mean=(mean,), std=(std,),
                       class_names=zoo.FASHION_MNIST.classes, name=MODEL)  # fmt: skip
     return bench.build(bench.copy(name), model=weights_file(bench), model_options=options)
 
@@ -182,9 +184,9 @@ def fp32_instead(bench: Bench) -> Path:
     for name in ("model.xml", "model.bin"):
         entry = manifest.artifacts[name]
         path = folder / name
-        manifest = manifest.with_artifact(replace(entry, sha256=artifact.sha256_file(path), size_bytes=path.stat().st_size))
+        manifest = manifest.with_artifact(replace(entry, sha256=files.sha256_file(path), size_bytes=path.stat().st_size))
     artifact.save_manifest(folder, manifest)
-    engines.profile(folder, seconds=SECONDS)
+    profile.profile(folder, seconds=SECONDS)
     return folder
 
 
@@ -197,7 +199,7 @@ def other_checkpoint(bench: Bench) -> Path:
     noisy = {k: (v + rng.normal(0, 1e-4, v.shape)).astype(v.dtype) if v.dtype == np.float32 else v for k, v in state.items()}
     file = out / "other.safetensors"
     save_file(noisy, file)
-    options = replace(zoo.ModelOptions(), arch="scnet20", num_classes=10, channels=1, input_size=28, mean=(0.286,),
+    options = replace(model_options.ModelOptions(), arch="scnet20", num_classes=10, channels=1, input_size=28, mean=(0.286,),
                       std=(0.353,), class_names=zoo.FASHION_MNIST.classes, name=MODEL)  # fmt: skip
     return bench.build(out, model=str(file), model_options=options)
 
@@ -211,7 +213,7 @@ def stale(bench: Bench) -> Path:
             value.const_value = ir.tensor((value.const_value.numpy() * 1.02).astype(np.float32), name=value.name)
     ir.save(model, folder / "model.onnx")
     manifest = artifact.load_manifest(folder)
-    digest = artifact.sha256_file(folder / "model.onnx")
+    digest = files.sha256_file(folder / "model.onnx")
     entry = replace(manifest.artifacts["model.onnx"], sha256=digest)
     ranges = manifest.artifacts["ranges.npz"]
     parents = {**ranges.parents, "model.onnx": digest}
@@ -225,8 +227,8 @@ def stale(bench: Bench) -> Path:
 
 
 def swapped_channels(bench: Bench) -> Path:
-    out, read = bench.copy("channels"), dataset.load_pixels
-    with mock.patch("edge_scnet.data.samples.load_pixels", lambda *arguments: read(*arguments)[..., ::-1]):
+    out, read = bench.copy("channels"), batches.load_pixels
+    with mock.patch("edge_scnet.data.batches.load_pixels", lambda *arguments: read(*arguments)[..., ::-1]):
         return bench.build(out)
 
 
@@ -257,7 +259,7 @@ def slow_int8(share: float) -> Iterator[None]:
 def slower(bench: Bench) -> tuple[Path, Any]:
     folder = bench.copy("slow") / MODEL / "cpu"
     with slow_int8(0.25):  # 1 / 1.25: a fifth of the speed is gone
-        engines.profile(folder, seconds=SECONDS)
+        profile.profile(folder, seconds=SECONDS)
         return folder, checking.check([folder], against=bench.root / "baselines")[0]
 
 
@@ -281,7 +283,7 @@ def tinted(root: Path, count: int) -> Bench:
     stem = next(name for name, value in state.items() if value.ndim == 4 and value.shape[1] == 1)
     state[stem] = np.concatenate([state[stem], np.zeros_like(state[stem]), np.zeros_like(state[stem])], axis=1)
     save_file(state, root / "tinted.safetensors")
-    options = replace(zoo.ModelOptions(), arch="scnet20", num_classes=10, channels=3, input_size=28, mean=(0.286,) * 3,
+    options = replace(model_options.ModelOptions(), arch="scnet20", num_classes=10, channels=3, input_size=28, mean=(0.286,) * 3,
                       std=(0.353,) * 3, name="tinted")  # fmt: skip
     return Bench(root=root / "tinted-builds", calib=root / "tinted" / "calib", evaluation=root / "tinted" / "eval",
                  model=str(root / "tinted.safetensors"), options=options)  # fmt: skip
@@ -352,10 +354,10 @@ def main() -> None:
         bench = replace(bench, root=root / "builds")
         (root / "builds" / "data").mkdir(parents=True)
         prepare(bench, MODEL)
-        from edge_scnet.compile.fidelity import Fidelity
+        from edge_scnet.compile.quality import Fidelity
 
         known = artifact.load_manifest(bench.root / "sound" / MODEL / "cpu").artifacts["model.xml"].facts["fidelity"]
-        FIDELITY = artifact.record_from_json(Fidelity, known)
+        FIDELITY = json_records.record_from_json(Fidelity, known)
         colours = None
         if "channels swapped" in names:
             colours = tinted(root, given.images)

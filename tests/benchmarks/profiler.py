@@ -27,13 +27,14 @@ from pathlib import Path
 import numpy as np
 
 from edge_scnet.core import manifest as artifact
+from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data import samples as dataset
 from edge_scnet.machine import environment
-from edge_scnet.models.zoo import ModelSpec
 from edge_scnet.pipeline import build_folder as engines
 from edge_scnet.profiler.child import Server
-from edge_scnet.profiler.measure import EngineFile, Measured, engine_process, measure
-from edge_scnet.stats.accuracy import paired_ratio
+from edge_scnet.profiler.measure import Measured, measure
+from edge_scnet.profiler.process import EngineFile, engine_process
+from edge_scnet.stats.timing import paired_ratio
 
 _BLOCK_S = 0.3
 SECONDS = 4.0  # timed, of each figure and round

@@ -36,12 +36,12 @@ from typing import Any
 import numpy as np
 
 import edge_scnet
+from edge_scnet.config import model_options
 from edge_scnet.config.target import load_target
-from edge_scnet.core.manifest import sha256_file, write_atomic, write_text
-from edge_scnet.data import idx, images
+from edge_scnet.core.files import sha256_file, write_atomic, write_text
+from edge_scnet.data import batches, checks, idx, images
 from edge_scnet.data import samples as dataset
-from edge_scnet.machine import environment
-from edge_scnet.models import zoo
+from edge_scnet.machine import environment, isa
 from edge_scnet.stats import accuracy as metrics
 
 HERE = Path(__file__).parent / "peers"
@@ -137,13 +137,13 @@ def all_rows(bits: int) -> list[Row]:
 def prepare(name: str, args: argparse.Namespace) -> Case:
     folder: Path = args.work / name
     folder.mkdir(parents=True, exist_ok=True)
-    model, options = {"fashion": "scnet20-fashion-mnist", "cifar10": "scnet20-cifar10"}.get(name, ""), zoo.ModelOptions()
+    model, options = {"fashion": "scnet20-fashion-mnist", "cifar10": "scnet20-cifar10"}.get(name, ""), model_options.ModelOptions()
     if name == "cifar10" and args.cifar10_weights:
-        model, options = str(args.cifar10_weights), zoo.ModelOptions(arch="scnet20", name=model)
+        model, options = str(args.cifar10_weights), model_options.ModelOptions(arch="scnet20", name=model)
     if name == "scnet50":
         from scnet50_224 import make_checkpoint
 
-        model, options = str(folder / "scnet50.pth"), zoo.ModelOptions(arch="scnet50")
+        model, options = str(folder / "scnet50.pth"), model_options.ModelOptions(arch="scnet50")
         if not Path(model).exists():
             make_checkpoint("scnet50", args.clothing / "calib", Path(model))
     parity_images = args.clothing / "calib" if name == "scnet50" else None
@@ -163,10 +163,10 @@ def prepare(name: str, args: argparse.Namespace) -> Case:
             roots[1], model=spec, role="evaluation", ignore_labels=not spec.dataset,
             limit=None if spec.dataset else EVAL_PHOTOGRAPHS,
         )  # fmt: skip
-        dataset.check_overlap(calib, test)
+        checks.check_overlap(calib, test)
         labels = None if test.labels is None else np.array(test.labels)
         sets = (("calib", calib), ("test", test))
-        pixels = {key: [dataset.load_pixels(s, i, spec) for i in range(len(s))] for key, s in sets}
+        pixels = {key: [batches.load_pixels(s, i, spec) for i in range(len(s))] for key, s in sets}
     case = Case(folder=folder, model=built.folder / "model.onnx", labels=labels)
     for key, pictures in pixels.items():
         with write_atomic(case.array(key)) as temporary:
@@ -369,8 +369,8 @@ def main() -> None:
     parser.add_argument("--fresh", action="store_true", help="measure the chosen rows again")
     args = parser.parse_args()
     args.work = args.work.resolve()
-    chosen, only, floor = args.models.split(","), set(args.only.split(",")), environment.resolve_floor("native")
-    rows = all_rows(environment.weight_bits(floor))
+    chosen, only, floor = args.models.split(","), set(args.only.split(",")), isa.resolve_floor("native")
+    rows = all_rows(isa.weight_bits(floor))
     if strange := {*chosen} - {*SAMPLES} | only - {*INSTALLS} - {row.name for row in rows}:
         parser.error(f"unknown: {', '.join(sorted(strange))}")
     for model, needed in (("cifar10", "cifar10"), ("scnet50", "clothing")):

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from edge_scnet.config import model_options
+from edge_scnet.data import batches
 from edge_scnet.data import samples as dataset
 from edge_scnet.models import zoo
 from edge_scnet.scnet import ARCHITECTURES
@@ -62,7 +64,7 @@ def drawn_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 def make_checkpoint(arch: str, calib: Path, path: Path) -> None:
     module = ARCHITECTURES[arch]()
     module.load_state_dict(drawn_weights(module))
-    spec = zoo._spec(arch, arch, zoo.ModelOptions(arch=arch))
+    spec = zoo._spec(arch, arch, model_options.ModelOptions(arch=arch))
     samples = dataset.open_samples(calib, model=None, role="calibration", limit=64)
     for layer in module.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
@@ -70,7 +72,7 @@ def make_checkpoint(arch: str, calib: Path, path: Path) -> None:
             layer.momentum = None  # a cumulative average
     module.train()
     with torch.inference_mode():
-        for images in dataset.batches(samples, spec, batch=16):
+        for images in batches.batches(samples, spec, batch=16):
             module(torch.from_numpy(images))
     torch.save(module.state_dict(), path)
 

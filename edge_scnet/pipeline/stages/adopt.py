@@ -7,11 +7,14 @@ from typing import Any
 
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.events import Events
+from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, Manifest
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError
-from edge_scnet.machine import environment
-from edge_scnet.pipeline.stages.run import Plan, quantize_words, quantized_facts, record, refuse, stage_settings
+from edge_scnet.graph.lint import refuse
+from edge_scnet.machine.isa import weight_bits
+from edge_scnet.pipeline.stages.job import Plan, record, stage_settings
+from edge_scnet.pipeline.stages.quantize import quantize_words, quantized_facts
 
 
 def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manifest:
@@ -20,8 +23,8 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
     Raises:
         ArtifactError: it is no such graph; the lint's errors, but for those that the backend writes in another form.
     """
-    from edge_scnet.export import from_onnx as export
     from edge_scnet.graph import lint
+    from edge_scnet.graph.model import first_line, save
 
     events.stage("quantize", f"{source}, made elsewhere")
     ir = require("onnx_ir", extra="quantize")
@@ -30,15 +33,15 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
     try:
         model = ir.load(source)
     except Exception as error:
-        raise ArtifactError(f"--qdq {source} is no ONNX file: {export.first_line(error)}") from error
+        raise ArtifactError(f"--qdq {source} is no ONNX file: {first_line(error)}") from error
     if not lint.is_quantized(model):
         raise ArtifactError(f"--qdq {source} holds no QuantizeLinear", hint="leave --qdq out: then it is quantized here")
     _check_same_ends(ir.load(plan.folder / FLOAT_ONNX), model, source)
-    bits = environment.weight_bits(plan.floor)
+    bits = weight_bits(plan.floor)
     found = lint.lint(model, plan.target.quant.placement, weight_bits=bits)
     rewritten = set(plan.backend.rewrites(source))
     errors = [finding for finding in found if finding.severity == "error" and finding not in rewritten]
-    refuse(source, plan.target, errors)
+    refuse(source, plan.target.name, errors)
     for finding in rewritten:
         events.warn(f"written in another form for {plan.target.runtime}: {finding.node}: {finding.problem}")
     if others := [finding for finding in found if finding.severity == "warning"]:
@@ -47,12 +50,12 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
     convolutions = [node for node in model.graph if node.op_type == "Conv"]
     for node in convolutions:
         node.name = node.name or str(node.outputs[0].name)
-    export.save(model, plan.folder / QDQ_ONNX)
+    save(model, plan.folder / QDQ_ONNX)
     in_float = {finding.node for finding in found if finding.rule in ("float", "half-quantized")}
     int8 = [str(node.name) for node in convolutions if node.name not in in_float]
     if not int8:
         raise ArtifactError(f"--qdq {source}: no convolution has Q/DQ on both its input and its weights")
-    parents = {FLOAT_ONNX: manifest.artifacts[FLOAT_ONNX].sha256, f"source:{source}": artifact.sha256_file(source)}
+    parents = {FLOAT_ONNX: manifest.artifacts[FLOAT_ONNX].sha256, f"source:{source}": sha256_file(source)}
     key = artifact.stage_key("quantize", parents, stage_settings("quantize", weight_bits=bits))
     pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph)
     entry = record(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_scnet.core.manifest import write_atomic
+from edge_scnet.core.files import write_atomic
 from edge_scnet.core.optional import installed
 from edge_scnet.errors import BackendError, MissingRuntimeError, TargetError
 from edge_scnet.runtimes.base import OpenOptions, Session, fixed_batch

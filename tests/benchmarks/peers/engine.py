@@ -22,7 +22,7 @@ import onnxruntime
 
 from edge_scnet.runtimes import openvino as ov
 from edge_scnet.runtimes.base import OpenOptions, Session
-from edge_scnet.stats import accuracy as metrics
+from edge_scnet.stats import timing
 
 BLOCK_S, MIN_RUNS, WARM_BLOCKS = 0.15, 3, 3
 
@@ -63,7 +63,7 @@ def latency(job: dict[str, Any]) -> dict[str, Any]:
                 if number >= 0:
                     blocks[names[i]].append(times)
         medians = {name: [float(np.median(times)) / 1e6 for times in rounds] for name, rounds in blocks.items()}
-    ratios = {name: metrics.paired_ratio(blocks["row"], blocks[name]) for name in names[:-1]}
+    ratios = {name: timing.paired_ratio(blocks["row"], blocks[name]) for name in names[:-1]}
     return {
         "p50_ms": {name: float(np.median(np.concatenate(rounds))) / 1e6 for name, rounds in blocks.items()},
         "row_to": {name: (ratio.ratio, ratio.low, ratio.high) for name, ratio in ratios.items()},

@@ -63,7 +63,7 @@ def ours(options: dict[str, Any]) -> Work:
     import onnxruntime  # noqa: F401  the package imports it late
 
     from edge_scnet.config.target import QuantScheme
-    from edge_scnet.export import from_onnx as export
+    from edge_scnet.graph import model as graph_model
     from edge_scnet.quantize import calibrate, recipe
 
     scheme = QuantScheme(**{**options["scheme"], "keep_float": tuple(options["scheme"]["keep_float"])})
@@ -78,7 +78,7 @@ def ours(options: dict[str, Any]) -> Work:
         result = recipe.assemble(
             recipe.prepare(onnx_ir.load(model), ranges, scheme, weight_bits=options["weight_bits"], images=pilot)
         )
-        export.save(result.model, Path(out))
+        graph_model.save(result.model, Path(out))
 
     return run
 

@@ -1,0 +1,70 @@
+"""The first module where engine and simulation part."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_scnet.compile.quality import below_simulation, by_output, quality_of
+from edge_scnet.core.optional import require
+from edge_scnet.graph.cut import cut_out, members_of
+from edge_scnet.graph.run import ort_session, run_onnx
+from edge_scnet.runtimes.base import Backend, OpenOptions
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+# One block cut out and fed the same inputs: 40 dB and more where the engine is right.
+MODULE_FIDELITY_DB = 40.0
+
+
+def first_parting_module(backend: Backend, qdq: ir.Model, batches: Sequence[np.ndarray], options: OpenOptions) -> str | None:
+    """The first block that gives another result in the runtime than in the simulation when fed the simulation's inputs.
+
+    Each block is cut out with its own Q/DQ: outputs added to the whole engine would change its fusions and hide the fault.
+    """
+    blocks = members_of(qdq)
+    names = list(blocks)
+    # a pattern may lie across two blocks, above all where nodes have no module names: then pairs of neighbours are tried
+    groups = [(name, blocks[name]) for name in names]
+    groups += [(f"{a} + {b}", blocks[a] + blocks[b]) for a, b in itertools.pairwise(names)]
+    return next((name for name, nodes in groups if _parts(backend, qdq, nodes, batches, options)), None)
+
+
+def _parts(
+    backend: Backend, qdq: ir.Model, nodes: Sequence[ir.Node], batches: Sequence[np.ndarray], options: OpenOptions
+) -> bool:
+    """Whether a part of the graph gives another result in the runtime than in the simulation, for the simulation's inputs."""
+    ir_module = require("onnx_ir", extra="quantize")
+    cut, inputs, outputs = cut_out(qdq, nodes)
+    graph_inputs = {str(value.name) for value in qdq.graph.inputs}
+    wanted = [name for name in inputs if name not in graph_inputs]
+    observed = ir_module.serde.deserialize_model(ir_module.serde.serialize_model(qdq))
+    values = {value.name: value for node in observed.graph for value in node.outputs}
+    observed.graph.outputs.clear()
+    observed.graph.outputs.extend(values[name] for name in wanted)
+    runs = run_onnx(observed, batches, wanted) if wanted else [[] for _ in batches]
+    feeds = [dict(zip(wanted, run, strict=True)) for run in runs]
+    for feed, data in zip(feeds, batches, strict=True):
+        feed.update({name: data for name in inputs if name in graph_inputs})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "block.onnx")
+        ir_module.save(cut, path)
+        simulated = by_output([_run_named(path, feed, outputs) for feed in feeds])
+        engine = by_output([_engine_named(backend, path, feed, options) for feed in feeds])
+    return any(below_simulation(quality_of(s, e), MODULE_FIDELITY_DB, 0.0) for s, e in zip(simulated, engine, strict=True))
+
+
+def _run_named(path: Path, feed: dict[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+    session = ort_session(require("onnxruntime", extra="quantize"), path)
+    return list(session.run(list(outputs), feed))
+
+
+def _engine_named(backend: Backend, path: Path, feed: dict[str, np.ndarray], options: OpenOptions) -> list[np.ndarray]:
+    with backend.open(path, options) as session:
+        return [np.array(output) for output in session.infer_named(feed)]

@@ -1,0 +1,48 @@
+"""Samples as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_scnet.data.images import decode, normalise, preprocess
+from edge_scnet.data.samples import SKIP_BAD, SampleSet
+
+if TYPE_CHECKING:
+    from edge_scnet.core.spec import ModelSpec
+
+_AT_ONCE = 1000
+
+
+def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
+    """Sample `i` as uint8 H x W x C with `spec.channels` channels (RGB or grey), upright, at its own size.
+
+    Raises:
+        DataError: the image cannot be decoded; named, with the way to go on without it.
+    """
+    if samples.pixels is not None:
+        return np.repeat(samples.pixels[i][..., None], spec.channels, axis=2)
+    return decode(samples.root / samples.entries[i], spec, hint=SKIP_BAD)
+
+
+def batches(samples: SampleSet, spec: ModelSpec, *, batch: int) -> Iterator[np.ndarray]:
+    """Float32 N x C x H x W in list order; the last one may be shorter. Raises as `load_pixels` does."""
+    for start in range(0, len(samples), batch):
+        yield load(samples, spec, range(start, min(start + batch, len(samples))))
+
+
+def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = None) -> np.ndarray:
+    """Float32 N x C x H x W of a few samples, or of all. Raises as `load_pixels` does."""
+    indices = range(len(samples)) if indices is None else indices
+    out = np.empty((len(indices), spec.channels, spec.input_size, spec.input_size), np.float32)
+    if samples.pixels is not None and samples.pixels.shape[1:] == out.shape[2:] and spec.resize in (None, spec.input_size):
+        # nothing to resize or crop: the same arithmetic for all at once, for small images cost more in Python than in a network
+        for start in range(0, len(indices), _AT_ONCE):
+            pixels = samples.pixels[list(indices[start : start + _AT_ONCE])]
+            out[start : start + _AT_ONCE] = normalise(np.repeat(pixels[..., None], spec.channels, axis=3), spec)
+        return out
+    for row, i in enumerate(indices):
+        out[row] = preprocess(load_pixels(samples, i, spec), spec)
+    return out

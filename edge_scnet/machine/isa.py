@@ -1,0 +1,133 @@
+"""Instruction sets, weight bits."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from edge_scnet.errors import TargetError
+from edge_scnet.machine.linux import machine_flags
+
+FLOORS = ("avx2", "avx2_vnni", "avx512_vnni")
+
+NO_FLOOR = "none"  # of targets that no processor computes
+
+# What each value lets oneDNN use. The sets are partially ordered (oneDNN's cpu_isa_traits.hpp): AVX512_CORE has no VNNI of
+# either kind, and AVX512_CORE_VNNI has not the VEX-coded one, which comes back with AVX512_CORE_FP16.
+_VEX, _EVEX = "avx_vnni", "avx512_vnni"
+
+_LIMITS: dict[str, frozenset[str]] = {
+    "SSE41": frozenset(),
+    "AVX": frozenset(),
+    "AVX2": frozenset({"avx2"}),
+    "AVX2_VNNI": frozenset({"avx2", _VEX}),
+    "AVX2_VNNI_2": frozenset({"avx2", _VEX}),
+    "AVX512_CORE": frozenset({"avx2"}),
+    "AVX512_CORE_VNNI": frozenset({"avx2", _EVEX}),
+    "AVX512_CORE_BF16": frozenset({"avx2", _EVEX}),
+}
+
+
+_BELOW_AVX512 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"})
+
+
+# oneDNN's AVX512_CORE needs all four; VNNI comes on top.
+_AVX512_CORE = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})
+
+
+def provided_isa(cpu_flags: frozenset[str] | None = None, limit: str | None = None) -> tuple[str, ...]:
+    """The floors this machine provides, low to high; empty on anything but x86-64 with AVX2.
+
+    Args:
+        cpu_flags: flags in the spelling of /proc/cpuinfo; None: this machine's.
+        limit: a value of ONEDNN_MAX_CPU_ISA; None: the environment's.
+
+    `avx2_vnni` means 8-bit products summed in 32 bits, whichever encoding does it: AVX512-VNNI provides it as well.
+    Arm has its dot product (asimddp), but no target for it exists yet.
+
+    Raises:
+        TargetError: an unknown limit; oneDNN itself would ignore it without a word.
+    """
+    flags = machine_flags() if cpu_flags is None else cpu_flags
+    allowed = _LIMITS[limit_name(limit) or "DEFAULT"]
+    if "avx2" not in flags & allowed:
+        return ()
+    evex = _EVEX in flags & allowed and flags >= _AVX512_CORE
+    vex = _VEX in flags & allowed
+    return ("avx2", *(("avx2_vnni",) if vex or evex else ()), *(("avx512_vnni",) if evex else ()))
+
+
+def limited_below_avx512() -> bool:
+    """Whether ONEDNN_MAX_CPU_ISA keeps oneDNN from AVX-512.
+
+    Raises:
+        TargetError: a value that oneDNN does not know.
+    """
+    return limit_name(None) in _BELOW_AVX512
+
+
+def resolve_floor(isa: str) -> str:
+    """`native` becomes the highest floor this machine provides; a floor stays what it is, provided here or not.
+
+    Raises:
+        TargetError: not a floor, or `native` where no floor is provided.
+    """
+    if isa in FLOORS or isa == NO_FLOOR:
+        return isa
+    if isa != "native":
+        raise TargetError(f"unknown instruction set {isa!r}\nallowed: native, {', '.join(FLOORS)}, {NO_FLOOR}")
+    if not (provided := provided_isa()):
+        raise TargetError(
+            f"CPU targets need an x86-64 processor with AVX2; this machine provides {_provided_words(provided)}",
+            hint="edge-scnet targets",
+        )
+    return provided[-1]
+
+
+def check_floor(floor: str, *, what: str, hint: str = "edge-scnet build --target cpu-avx2") -> None:
+    """Refuses an engine that was built for more than this machine has.
+
+    Args:
+        what: the engine, as the message is to name it.
+        hint: the command that builds one for this machine.
+
+    Raises:
+        TargetError: this machine does not provide `floor`.
+    """
+    provided = provided_isa()
+    if floor != NO_FLOOR and resolve_floor(floor) not in provided:
+        raise TargetError(
+            f"{what} needs {floor}; this machine provides {_provided_words(provided)}",
+            hint=hint if provided else "edge-scnet targets",
+        )
+
+
+def weight_bits(floor: str) -> int:
+    """Bits of a quantized weight that are safe at `floor`: 7 without VNNI (codes -64 to 64), else 8.
+
+    AVX2 multiplies u8 by s8 with vpmaddubsw, which adds two products in a signed 16-bit lane and saturates: 2 * 255 * 127 =
+    64,770 is beyond 32,767, 2 * 255 * 64 = 32,640 is not (oneDNN #1354). VNNI sums four products in 32 bits.
+
+    Raises:
+        TargetError: not a floor.
+    """
+    return 7 if resolve_floor(floor) == "avx2" else 8
+
+
+def _provided_words(provided: tuple[str, ...]) -> str:
+    words = ", ".join(provided)
+    if not provided:
+        machine = platform.machine() or "an unknown processor"
+        words = f"none of {', '.join(FLOORS)} ({machine})"
+    limit = limit_name(None)
+    return f"{words} (limited by ONEDNN_MAX_CPU_ISA={limit})" if limit else words
+
+
+def limit_name(limit: str | None) -> str | None:
+    # oneDNN's own order of names, and its letters count in either case.
+    value = limit if limit is not None else os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA")
+    if not value:
+        return None
+    if value.upper() not in _LIMITS:
+        raise TargetError(f"ONEDNN_MAX_CPU_ISA is {value!r}\nallowed: {', '.join(_LIMITS)}", hint="unset ONEDNN_MAX_CPU_ISA")
+    return value.upper()

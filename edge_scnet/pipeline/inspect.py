@@ -1,0 +1,39 @@
+"""Inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_scnet.config.target import load_target
+from edge_scnet.core.optional import require
+from edge_scnet.errors import ArtifactError, MissingRuntimeError
+from edge_scnet.machine.isa import resolve_floor, weight_bits
+
+if TYPE_CHECKING:
+    from edge_scnet.graph.lint import LintFinding
+
+
+def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
+    """Checks a Q/DQ file against a target.
+
+    Raises:
+        ArtifactError: no ONNX file, or it holds no Q/DQ.
+        TargetError: no such target.
+    """
+    from edge_scnet.graph import lint
+
+    spec = load_target(target)
+    if not Path(path).is_file():
+        raise ArtifactError(f"{path}: no such file")
+    try:
+        model = require("onnx_ir", extra="quantize").load(path)
+    except MissingRuntimeError:
+        raise
+    except Exception as error:
+        raise ArtifactError(f"{path} is no ONNX file that can be read: {str(error).splitlines()[0]}") from error
+    if not lint.is_quantized(model):
+        raise ArtifactError(f"{path} holds no Q/DQ to check", hint=f"edge-scnet build {path} --target {target}")
+    bits = weight_bits(resolve_floor(spec.isa))
+    newest = spec.board.max_opset if spec.board else spec.opset
+    return lint.lint(model, spec.quant.placement, keep_float=spec.quant.keep_float, max_opset=newest, weight_bits=bits)

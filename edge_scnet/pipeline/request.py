@@ -1,0 +1,119 @@
+"""What is decided before the first stage."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.config.target import TargetSpec, load_target
+from edge_scnet.core import manifest as artifact
+from edge_scnet.core.events import Events
+from edge_scnet.core.files import make_folder
+from edge_scnet.core.manifest import Manifest
+from edge_scnet.errors import ArtifactError, TargetError
+from edge_scnet.machine.isa import check_floor, resolve_floor
+from edge_scnet.models import zoo
+from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
+from edge_scnet.pipeline.stages.job import Plan, Stage
+from edge_scnet.runtimes import get_backend, usable_backend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What `build` was asked for."""
+
+    model: str
+    target: str
+    calib: Path | None
+    evaluation: Path | None
+    out: Path
+    options: ModelOptions
+    batch: int | Literal["dynamic"] | None
+    skip_bad: bool
+    ignore_labels: bool
+    until: Stage
+    qdq: Path | None = None
+
+
+def make_job(request: Request, events: Events) -> Plan:
+    target = _target(request)
+    # without TensorRT the build ends in a bundle for the board
+    backend = get_backend(target.runtime) if target.runtime == "tensorrt" else usable_backend(target.runtime)
+    backend.check_target(target)
+    floor = resolve_floor(target.isa)
+    # compiled and verified here, so this machine must be able to run it
+    check_floor(floor, what=f"target {target.name}")
+    source = zoo.resolve(request.model, request.options)
+    if source.kind == "onnx":
+        from edge_scnet.export.from_onnx import probe_onnx
+
+        source = probe_onnx(source, request.options)
+        if request.batch == "dynamic":
+            raise ArtifactError(
+                f"{request.model}: a dynamic batch is exported from PyTorch only",
+                hint=f"edge-scnet export {request.model} --batch 8",
+            )
+    calibration, evaluation = open_sample_sets(
+        SampleRequest(
+            calib=request.calib,
+            evaluation=request.evaluation,
+            calibrates=request.until != "export",
+            evaluates=request.until == "profile",
+            skip_bad=request.skip_bad,
+            ignore_labels=request.ignore_labels,
+            command=rebuild_command(request),
+        ),
+        source.spec,
+        target,
+        events,
+    )
+    folder = request.out / source.spec.name / target.name
+    make_folder(folder)
+    return Plan(
+        source=source, target=target, floor=floor, backend=backend, folder=folder, calibration=calibration,
+        evaluation=evaluation, evaluation_path=request.evaluation, dynamic_batch=request.batch == "dynamic",
+        qdq=request.qdq,
+    )  # fmt: skip
+
+
+def _target(request: Request) -> TargetSpec:
+    """The target with the request's batch."""
+    target = load_target(request.target)
+    if request.batch == "dynamic" and request.until != "export":
+        raise TargetError(
+            f"{target.name}: engines are built for a fixed batch; with a dynamic one they are 1.5 to 2 times slower",
+            hint=f"edge-scnet build {request.model} --target {target.name} --batch 8",
+        )
+    if isinstance(request.batch, int):
+        target = replace(target, batch=request.batch)
+    return target
+
+
+def initial_manifest(plan: Plan, request: Request) -> Manifest:
+    """The folder's manifest with this request's model and target, and the artifacts of earlier runs."""
+    evaluation = str(plan.evaluation_path.resolve()) if plan.evaluation_path else None
+    manifest = Manifest(
+        model=plan.source.spec, target=asdict(plan.target), floor=plan.floor, precision_hint="f32",
+        rebuild=rebuild_command(request), evaluation=evaluation,
+    )  # fmt: skip
+    try:
+        known = artifact.load_manifest(plan.folder)
+    except ArtifactError:
+        return manifest
+    if request.until != "profile":
+        manifest = replace(manifest, evaluation=known.evaluation)  # a single stage is told of no evaluation images
+    return replace(manifest, artifacts=known.artifacts)
+
+
+def rebuild_command(request: Request) -> str:
+    """The command that builds this again, for hints."""
+    words = ["edge-scnet", "build", request.model, "--target", request.target]
+    given = {f"--{name.replace('_', '-')}": value for name, value in asdict(request.options).items() if name != "class_names"}
+    given |= {"--calib": request.calib, "--eval": request.evaluation, "--batch": request.batch, "--qdq": request.qdq}
+    for option, value in given.items():
+        if value is not None:
+            words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return shlex.join(words)

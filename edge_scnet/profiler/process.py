@@ -1,0 +1,134 @@
+"""The parent's end of a child."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_scnet import errors
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.batches import batches
+from edge_scnet.data.samples import SampleSet
+from edge_scnet.errors import BackendError
+from edge_scnet.runtimes.base import OpenOptions
+
+_TIMED_IMAGES = 16
+
+# what a child was asked for, in a user's words
+_STAGES = {
+    "timed_block": "latency", "warm_up": "warm-up", "evaluate": "accuracy", "end_to_end": "end to end",
+    "open_throughput": "throughput", "layers": "load", "settings": "load", "layer_times": "time by layer",
+}  # fmt: skip
+
+# not -m: that puts the working directory first on sys.path, where a user's random.py would break the child and not the parent
+_CHILD = "import sys; sys.path[:] = {path!a}; import edge_scnet.profiler.child; edge_scnet.profiler.child.main({fd})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFile:
+    """An engine to measure: the row's name, the runtime, the file, and how to load it."""
+
+    name: str
+    runtime: str
+    path: Path
+    options: OpenOptions
+    size_bytes: int
+    sha256: str
+
+
+class Child:
+    """The parent's end of one engine's process."""
+
+    def __init__(self, engine: EngineFile) -> None:
+        self.engine = engine
+        self.batch = 1
+        self._doing = "start"
+        parent, child = socket.socketpair()
+        # its own session: Ctrl-C reaches the parent alone, which then ends the children in order
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CHILD.format(path=sys.path, fd=child.fileno())],
+            pass_fds=[child.fileno()], start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        child.close()
+        self._connection = Connection(parent.detach())
+
+    def start(self, method: str, *args: Any) -> None:
+        self._doing = method
+        try:
+            self._connection.send((method, args))
+        except OSError as error:
+            raise self._died() from error
+
+    def result(self) -> Any:
+        try:
+            status, value = self._connection.recv()
+        except (EOFError, OSError) as error:  # OSError: it died in the middle of its answer
+            raise self._died() from error
+        if status == "error":
+            name, message, hint = value
+            kind = getattr(errors, name, BackendError)
+            raise kind(f"{self.engine.name}: {message}", hint=hint)
+        return value
+
+    def call(self, method: str, *args: Any) -> Any:
+        self.start(method, *args)
+        return self.result()
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def hang_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.close()
+
+    def close(self) -> None:
+        self.hang_up()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _died(self) -> BackendError:
+        code = self._process.wait(timeout=10)
+        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        hint = "the machine may be out of memory: free -h" if code == -signal.SIGKILL else None
+        stage = _STAGES.get(self._doing, self._doing)
+        what = f"{self.engine.name}: the process measuring {self.engine.path.name}"
+        return BackendError(f"{what} ended with {cause} in stage '{stage}'", hint=hint)
+
+
+@contextlib.contextmanager
+def engine_process(engine: EngineFile, spec: ModelSpec) -> Iterator[Child]:
+    """A process with the engine loaded; its `call` reaches `child.Server`.
+
+    Raises:
+        EdgeError: the engine cannot be loaded, or its process died.
+    """
+    child = Child(engine)
+    try:
+        child.call("load", engine.runtime, engine.path, engine.options, timed_images(None, spec))
+        yield child
+    finally:
+        child.close()
+
+
+def timed_images(samples: SampleSet | None, spec: ModelSpec) -> np.ndarray:
+    if samples is None:
+        shape = (_TIMED_IMAGES, spec.channels, spec.input_size, spec.input_size)
+        return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    return next(batches(samples, spec, batch=_TIMED_IMAGES))

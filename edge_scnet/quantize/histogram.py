@@ -1,0 +1,132 @@
+"""Bins that merge exactly."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edge_scnet.errors import DataError
+from edge_scnet.quantize.statistics import TensorStats
+from edge_scnet.quantize.summary import Summary, summarize
+
+MAX_BINS = 4096
+
+# Values of several images are binned together up to this many, so that NumPy's cost per call does not dominate on small
+# networks; more would leave the cache.
+CHUNK_ELEMENTS = 1 << 15
+
+_SMALLEST_EXPONENT = -126
+
+
+class Accumulator:
+    """The statistics of one tensor, fed one image at a time; `histogram=False` keeps minimum and maximum only."""
+
+    def __init__(self, name: str = "", *, histogram: bool = True) -> None:
+        self.name, self.histogram = name, histogram
+        self.minimum, self.maximum = np.inf, -np.inf
+        self.exponent = _SMALLEST_EXPONENT
+        self.first_bin = 0
+        self.counts = np.zeros(0, np.int64)
+        self._pending: list[np.ndarray] = []
+        self._pending_elements = 0
+
+    def add(self, values: np.ndarray) -> None:
+        """Adds one image's values, of any shape, float32: `add_summary` of them."""
+        self.add_summary(summarize(values, sample=self.histogram))
+
+    def add_summary(self, summary: Summary) -> None:
+        """Adds one image's.
+
+        Raises:
+            DataError: the values are not finite.
+        """
+        low, high = float(summary.low.min()), float(summary.high.max())
+        if not (summary.finite and math.isfinite(low) and math.isfinite(high)):
+            raise DataError(
+                f"the float model gives NaN or infinity on a calibration image, in {self.name!r}",
+                hint="check the weights, and --mean and --std: edge-scnet export shows the parity alone",
+            )
+        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
+        if not self.histogram:
+            return
+        self._pending.append(summary.sample)
+        self._pending_elements += self._pending[-1].size
+        if self._pending_elements >= CHUNK_ELEMENTS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        flat = self._pending[0] if len(self._pending) == 1 else np.concatenate(self._pending)
+        self._pending, self._pending_elements = [], 0
+        exponent = _exponent(self.minimum, self.maximum)
+        if exponent > self.exponent:
+            self._coarsen(exponent)
+        first = math.floor(float(flat.min()) * 2.0**-self.exponent)
+        # scaling by a power of two is exact in float32, so an edge value lands in the same bin on every machine
+        scaled = flat * np.float32(2.0**-self.exponent)
+        np.floor(scaled, out=scaled)
+        # the counts of a chunk: bins are at most MAX_BINS apart, so the difference is exact in float32 too
+        self._merge(first, np.bincount((scaled - np.float32(first)).astype(np.intp)))
+
+    def stats(self) -> TensorStats:
+        """The statistics so far.
+
+        Raises:
+            ValueError: nothing was added.
+        """
+        self._flush()
+        if self.minimum > self.maximum:
+            raise ValueError("no values were added")
+        # the range may have grown after the last values were binned
+        self._coarsen(max(self.exponent, _exponent(self.minimum, self.maximum)))
+        return TensorStats(
+            minimum=self.minimum, maximum=self.maximum, elements=int(self.counts.sum()), exponent=self.exponent,
+            first_bin=self.first_bin, counts=self.counts,
+        )  # fmt: skip
+
+    def merge(self, other: Accumulator) -> None:
+        """Takes in what another one was fed: the same as if this one had been."""
+        self._flush()
+        other._flush()
+        self.minimum, self.maximum = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
+        if self.minimum <= self.maximum:
+            exponent = _exponent(self.minimum, self.maximum)
+            self._coarsen(max(self.exponent, exponent))
+            other._coarsen(self.exponent)
+        if other.counts.size:
+            self._merge(other.first_bin, other.counts)
+
+    def _coarsen(self, exponent: int) -> None:
+        step = exponent - self.exponent
+        if self.counts.size and step:
+            bins = (np.arange(self.counts.size, dtype=np.int64) + self.first_bin) >> step
+            self.first_bin = int(bins[0])
+            merged = np.zeros(int(bins[-1]) - self.first_bin + 1, np.int64)
+            np.add.at(merged, bins - self.first_bin, self.counts)
+            self.counts = merged
+        self.exponent = exponent
+
+    def _merge(self, first: int, counts: np.ndarray) -> None:
+        if not self.counts.size:
+            self.first_bin, self.counts = first, counts.astype(np.int64)
+            return
+        low = min(first, self.first_bin)
+        high = max(first + counts.size, self.first_bin + self.counts.size)
+        if low != self.first_bin or high != self.first_bin + self.counts.size:
+            grown = np.zeros(high - low, np.int64)
+            grown[self.first_bin - low : self.first_bin - low + self.counts.size] = self.counts
+            self.first_bin, self.counts = low, grown
+        self.counts[first - low : first - low + counts.size] += counts
+
+
+def _exponent(low: float, high: float) -> int:
+    """The smallest exponent at which [low, high] needs at most MAX_BINS bins: a function of the range alone."""
+    span = max(high - low, abs(high), abs(low))
+    if span == 0.0:
+        return _SMALLEST_EXPONENT
+    exponent = max(int(np.ceil(np.log2(span / MAX_BINS))) - 1, _SMALLEST_EXPONENT)
+    while np.floor(high * 2.0**-exponent) - np.floor(low * 2.0**-exponent) + 1 > MAX_BINS:
+        exponent += 1
+    return exponent

@@ -1,0 +1,105 @@
+"""Its SVGs."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+from edge_scnet.core.optional import require
+from edge_scnet.report.run_report import EngineReport
+from edge_scnet.stats.figures import SweepRow
+
+# Okabe and Ito's colours, apart also for those who see fewer; readable on white and on dark grey.
+_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+
+_MADE_BY_RUNTIME = re.compile(r"[A-Z][A-Za-z]*_\d+")
+
+
+def batch_figure(axes: Any, rows: Iterable[SweepRow]) -> None:
+    """A line for each engine and number of threads."""
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        name = row.engine + (f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else "")
+        if row.throughput_per_second is not None:
+            lines.setdefault(name, []).append((row.batch, row.throughput_per_second))
+    for (name, points), color in zip(lines.items(), itertools.cycle(_COLORS), strict=False):
+        axes.plot(*zip(*sorted(points), strict=True), "o-", color=color, label=name)
+    axes.set_ylim(bottom=0)
+    axes.set(xlabel="batch", ylabel="images/s")
+    axes.legend(frameon=False, labelcolor="black", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+
+
+def svg_of(title: str, draw: Callable[[Any], None]) -> str:
+    """One plot as SVG; its black is the page's ink."""
+    matplotlib = require("matplotlib", extra="report")
+    figure_module = require("matplotlib.figure", extra="report")
+    # text stays text, and ids do not change from run to run
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 10, "text.parse_math": False}):
+        figure = figure_module.Figure(figsize=(5, 3.2), layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    drawing = buffer.getvalue()
+    drawing = re.sub(r"#000000|black", "currentColor", drawing[drawing.index("<svg") :])
+    # matplotlib writes no colour for black text: SVG's own black would not follow the theme
+    drawing = drawing.replace("<text ", '<text fill="currentColor" ')
+    return f"<section><h2>{escape(title)}</h2>{drawing}</section>"
+
+
+def latency_figure(axes: Any, rows: list[EngineReport]) -> None:
+    for row, color in zip(rows, _COLORS, strict=False):
+        assert row.latency is not None
+        times = sorted(ns / 1e6 for ns in row.latency.samples_ns)
+        if times:
+            shares = [100 * (i + 1) / len(times) for i in range(len(times))]
+            axes.step(times, shares, where="post", label=row.name, color=color)
+    # a handful of outliers would press everything else into a corner
+    axes.set_xlim(right=1.15 * max(row.latency.p99_ms for row in rows if row.latency))
+    axes.set(xlabel="ms", ylabel="% of runs")
+    axes.legend(frameon=False, labelcolor="black")
+
+
+def trade_figure(axes: Any, rows: list[EngineReport]) -> None:
+    for row, color in zip(rows, _COLORS, strict=False):
+        assert row.latency is not None and row.accuracy is not None
+        stats = row.accuracy
+        axes.plot(row.latency.p50_ms, stats.top1_percent, "o", color=color, label=row.name)
+    values = [row.accuracy.top1_percent for row in rows if row.accuracy and row.accuracy.top1_percent is not None]
+    axes.margins(x=0.25)
+    # two points at least: a narrower axis makes cliffs of hundredths
+    axes.set_ylim(min(values) - 1, max(values) + 1)
+    axes.set(xlabel="latency p50, ms", ylabel="top-1, %")
+    axes.legend(frameon=False, labelcolor="black")
+
+
+def memory_figure(axes: Any, rows: list[EngineReport]) -> None:
+    names = [row.name for row in rows]
+    load = [row.memory.load_peak_bytes / 2**20 for row in rows if row.memory]
+    steady = [row.memory.steady_bytes / 2**20 for row in rows if row.memory]
+    places = range(len(names))
+    axes.barh([place + 0.2 for place in places], load, height=0.36, label="at load", color=_COLORS[4])
+    axes.barh([place - 0.2 for place in places], steady, height=0.36, label="steady", color=_COLORS[0])
+    axes.set_yticks(list(places), names)
+    axes.invert_yaxis()
+    axes.set(xlabel="MiB resident")
+    axes.legend(frameon=False, labelcolor="black", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+
+
+def blocks_figure(axes: Any, row: EngineReport) -> None:
+    """By the first two parts of the modules' names."""
+    sums: dict[str, float] = {}
+    for layer in row.layer_times:
+        # a runtime's own nodes ("Convert_2725") belong to no module
+        named = [module for module in layer.modules if not _MADE_BY_RUNTIME.fullmatch(module)]
+        block = ".".join(named[0].partition("/")[0].split(".")[:2]) if named else f"({layer.kind})"
+        sums[block] = sums.get(block, 0.0) + layer.median_ms
+    most = sorted(sums.items(), key=lambda item: item[1])[-20:]
+    axes.barh([name for name, _ in most], [ms for _, ms in most], color=_COLORS[0])
+    axes.set(xlabel="ms")

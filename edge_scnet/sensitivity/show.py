@@ -1,0 +1,65 @@
+"""Table and picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_scnet.core.files import write_atomic
+from edge_scnet.sensitivity.result import SearchResult
+
+if TYPE_CHECKING:
+    from edge_scnet.sensitivity.result import SearchResult
+
+
+def search_table(result: SearchResult, *, modules: int = 20) -> str:
+    """The modules that cost most, the engines that none beats, and the lines of a target file for the chosen one."""
+    found = result.sensitivities
+    total = sum(module.multiply_adds for module in found.modules)
+    lines = [f"{'module':<32} {'of the noise':>12} {'of the work':>12}"]
+    lines += [
+        f"{module.node:<32} {100 * module.share:>10.1f} % {100 * module.multiply_adds / total:>10.1f} %"
+        for module in found.modules[:modules]
+    ]
+    if len(found.modules) > modules:
+        lines.append(f"and {len(found.modules) - modules} more: --json")
+    if not result.candidates:
+        return "\n".join(lines)
+    lines += ["", f"{'time of all INT8':>16} {'SQNR, dB':>9} {'drop at most, pp':>17}  in float"]
+    for candidate in result.pareto:
+        mark = "*" if candidate == result.chosen else " "
+        drop = "-" if candidate.drop_upper95_pp is None else f"{candidate.drop_upper95_pp:.2f}"
+        quality = "exact" if candidate.sqnr_db is None else f"{candidate.sqnr_db:.1f}"
+        names = ", ".join(candidate.keep_float[:4]) + (", ..." if len(candidate.keep_float) > 4 else "")
+        lines.append(f"{mark} {candidate.time_ratio:>13.3f}x {quality:>9} {drop:>17}  {names or 'nothing'}")
+    if result.chosen is not None and result.chosen.keep_float:
+        lines += ["", "for the target file:", "[quant]", f"keep_float = {json.dumps(list(result.chosen.keep_float))}"]
+    return "\n".join(lines)
+
+
+def draw(result: SearchResult, path: Path) -> None:
+    """The engines measured, by time and SQNR, as a PNG; those that none beats are joined.
+
+    Raises:
+        MissingRuntimeError: matplotlib is not installed.
+    """
+    from edge_scnet.core.optional import require
+
+    figure_module = require("matplotlib.figure", extra="report")
+    figure = figure_module.Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    finite = [candidate for candidate in result.candidates if candidate.sqnr_db is not None]
+    axes.plot([c.time_ratio for c in finite], [c.sqnr_db for c in finite], "o", color="0.7", label="measured")
+    front = [candidate for candidate in result.pareto if candidate.sqnr_db is not None]
+    axes.plot([c.time_ratio for c in front], [c.sqnr_db for c in front], "o-", label="none is faster and closer to float")
+    marks = [(result.candidates[0], "s", "all INT8"), (result.chosen, "*", "chosen")]
+    for candidate, marker, label in marks:
+        if candidate is not None and candidate.sqnr_db is not None:
+            axes.plot(candidate.time_ratio, candidate.sqnr_db, marker, markersize=12, label=label)
+    axes.set_xlabel("time, relative to the all-INT8 engine")
+    axes.set_ylabel("SQNR of the outputs, dB")
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    with write_atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
