@@ -1,9 +1,9 @@
-"""edge-scnet: trained SCNets and other CNNs to INT8 engines, with the proof that they are fast and still accurate.
+"""edge-scnet: trained SCNets and other CNNs to INT8 engines, with the proof that they are fast and
+still accurate.
 
 import edge_scnet
 
-result = edge_scnet.build("scnet20-fashion-mnist", target="cpu")
-print(result.report.verdict)
+result = edge_scnet.build("scnet20-fashion-mnist", target="cpu") print(result.report.verdict)
 print(edge_scnet.predict(result.folder / "model.xml", ["bag.png"])[0].top)
 """
 

@@ -1,15 +1,14 @@
 """All errors of the package and their exit codes; `cli.py` prints them in one place.
 
-    EdgeError                 1   base, never raised itself
-    ├── TargetError           3   target files, unknown targets, an instruction set this machine lacks
-    ├── DataError             4   images, labels, sample lists
-    ├── MissingRuntimeError   5   an optional package is not installed
-    ├── ArtifactError         6   checkpoints, ONNX files, engines, manifests
-    ├── ParityError           7   export parity, fidelity of an engine
-    ├── BackendError          8   a runtime refused or failed
-    └── StorageError          9   unwritable folder, disk full
+    EdgeError                 1   base, never raised itself ├── TargetError           3   target
+    files, unknown targets, an instruction set this machine lacks ├── DataError             4
+    images, labels, sample lists ├── MissingRuntimeError   5   an optional package is not installed
+    ├── ArtifactError         6   checkpoints, ONNX files, engines, manifests ├── ParityError
+    7   export parity, fidelity of an engine ├── BackendError          8   a runtime refused or
+    failed └── StorageError          9   unwritable folder, disk full
 
-Usage errors exit with 2, an interrupt with 130. A gate's verdict is a finding, not an exception (`gate.py`: 10 to 13).
+Usage errors exit with 2, an interrupt with 130. A gate's verdict is a finding, not an exception
+(`gate.py`: 10 to 13).
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ INTERRUPTED_EXIT_CODE = 130
 
 
 class EdgeError(Exception):
-    """An error with a cause the user can act on: what failed, what was found, what is allowed, and a hint.
+    """An error with a cause the user can act on: what failed, what was found, what is allowed, and
+    a hint.
 
     A hint fits its case; where a raise gives none, the class's own says where to look.
     """
@@ -34,12 +34,18 @@ class EdgeError(Exception):
 
 class TargetError(EdgeError):
     exit_code = 3
-    default_hint = "edge-scnet targets lists the targets; the keys of a target file are those of targets/cpu.toml"
+    default_hint = (
+        "edge-scnet targets lists the targets; the keys of a target file are those of"
+        " targets/cpu.toml"
+    )
 
 
 class DataError(EdgeError):
     exit_code = 4
-    default_hint = "what a folder of images may hold: calib_data/README.md; its options: edge-scnet build --help"
+    default_hint = (
+        "what a folder of images may hold: calib_data/README.md; its options: edge-scnet build"
+        " --help"
+    )
 
 
 class MissingRuntimeError(EdgeError):
@@ -54,7 +60,10 @@ class ArtifactError(EdgeError):
 
 class ParityError(EdgeError):
     exit_code = 7
-    default_hint = "run it again with EDGE_SCNET_TRACEBACK=1 and report the model's structure: this must not happen"
+    default_hint = (
+        "run it again with EDGE_SCNET_TRACEBACK=1 and report the model's structure: this must not"
+        " happen"
+    )
 
 
 class BackendError(EdgeError):

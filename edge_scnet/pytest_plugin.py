@@ -1,11 +1,12 @@
 """pytest's way to the gate: a fixture `edge_scnet` whose assertion holds a report to its baseline.
 
-    def test_int8(edge_scnet):
-        edge_scnet.assert_no_regression("build/my-model/cpu/report.json", baseline="tests/baselines")
+    def test_int8(edge_scnet): edge_scnet.assert_no_regression("build/my-model/cpu/report.json",
+    baseline="tests/baselines")
 
-Paths are relative to pytest's rootdir. `pytest --update-baselines` writes the baselines instead; a lowered bar still asks for a
-reason: `--accept-regression REASON`. The marker `edge_scnet`, which every test with the fixture has, selects them
-(`pytest -m edge_scnet`). Registered as an entry point, so it must cost nothing where it is not used.
+Paths are relative to pytest's rootdir. `pytest --update-baselines` writes the baselines instead; a
+lowered bar still asks for a reason: `--accept-regression REASON`. The marker `edge_scnet`, which
+every test with the fixture has, selects them (`pytest -m edge_scnet`). Registered as an entry
+point, so it must cost nothing where it is not used.
 """
 
 from __future__ import annotations
@@ -40,10 +41,15 @@ class EdgeScnet:
         """
         from edge_scnet.gate import check as checking
 
-        return checking.check([self._root / report], against=self._root / baseline, limits=dict(limits))[0]
+        return checking.check(
+            [self._root / report], against=self._root / baseline, limits=dict(limits)
+        )[0]
 
-    def assert_no_regression(self, report: str | Path, *, baseline: str | Path, **limits: float) -> None:
-        """Fails the test with every finding that does not pass; with --update-baselines writes the baseline instead.
+    def assert_no_regression(
+        self, report: str | Path, *, baseline: str | Path, **limits: float
+    ) -> None:
+        """Fails the test with every finding that does not pass; with --update-baselines writes the
+        baseline instead.
 
         Raises:
             AssertionError: a regression, or too few images to exclude one.
@@ -56,7 +62,9 @@ class EdgeScnet:
         checked = self.check(report, baseline=baseline, **limits)
         wrong = [finding for finding in checked.findings if finding.exit_code]
         if wrong:
-            lines = [f"{finding.metric} ({finding.verdict}): {finding.message}" for finding in wrong]
+            lines = [
+                f"{finding.metric} ({finding.verdict}): {finding.message}" for finding in wrong
+            ]
             lines += [f"changed since the baseline: {wrong[0].cause}"] if wrong[0].cause else []
             lines += ["if that is meant: pytest --update-baselines --accept-regression REASON"]
             pytest.fail(f"{checked.title}: {checked.headline}\n" + "\n".join(lines), pytrace=False)
@@ -73,7 +81,13 @@ class EdgeScnet:
         path = baselines.file_of(baseline, found)
         changes = baselines.update(path, found, gates, accept=self._accept)
         self.written.append(
-            (path, [f"{c.what}: {c.before} -> {c.after}" if c.before else f"{c.what}: {c.after}" for c in changes])
+            (
+                path,
+                [
+                    f"{c.what}: {c.before} -> {c.after}" if c.before else f"{c.what}: {c.after}"
+                    for c in changes
+                ],
+            )
         )
 
 
@@ -87,7 +101,9 @@ def edge_scnet(pytestconfig: pytest.Config) -> EdgeScnet:
     return pytestconfig.stash[_GATE]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     gate = config.stash.get(_GATE, None)
     if gate is not None and gate.written:
         terminalreporter.section("edge-scnet baselines written")
@@ -99,9 +115,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("edge-scnet", "accuracy gate of quantized engines")
-    group.addoption("--update-baselines", action="store_true", help="write edge-scnet's baselines instead of checking them")
     group.addoption(
-        "--accept-regression", metavar="REASON", default=None, help="why --update-baselines may lower a bar; kept in the file"
+        "--update-baselines",
+        action="store_true",
+        help="write edge-scnet's baselines instead of checking them",
+    )
+    group.addoption(
+        "--accept-regression",
+        metavar="REASON",
+        default=None,
+        help="why --update-baselines may lower a bar; kept in the file",
     )
 
 

@@ -20,8 +20,12 @@ from edge_scnet.core.resources import bundled
 from edge_scnet.data import idx
 
 MODEL = "scnet20-fashion-mnist"
-# The build's parity is checked at batch 1 alone: every further batch size is one more export by torch.
-_BUILD = "import edge_scnet.export.parity as p; p.PARITY_BATCHES = (1,); from edge_scnet.cli.root import main; main()"
+# The build's parity is checked at batch 1 alone: every further batch size is one more export by
+# torch.
+_BUILD = (
+    "import edge_scnet.export.parity as p; p.PARITY_BATCHES = (1,); from edge_scnet.cli.root import"
+    " main; main()"
+)
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,16 @@ def published(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of the bundled set, split "calib" or "eval"."""
     folder = bundled("calib_data") / "fashion-mnist" / split
     stem = "calib" if split == "calib" else "t10k"
-    images, labels = (idx.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+    images, labels = (
+        idx.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")
+    )
     return images, labels
 
 
 def tiny_onnx(path: Path, *, batch: int = 1, classes: int = 4, size: int = 6) -> Path:
-    """A 1x1 convolution named "conv", ReLU and the mean: outputs "logits" [batch, classes] and "twice", twice that."""
+    """A 1x1 convolution named "conv", ReLU and the mean: outputs "logits" [batch, classes] and
+    "twice", twice that.
+    """
     from onnx import TensorProto, helper, numpy_helper, save
 
     weight = np.linspace(-1, 1.5, classes, dtype=np.float32).reshape(classes, 1, 1, 1)
@@ -78,7 +86,10 @@ def tiny_onnx(path: Path, *, batch: int = 1, classes: int = 4, size: int = 6) ->
         ],
         "tiny",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1, size, size])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, classes]) for name in ("logits", "twice")],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, classes])
+            for name in ("logits", "twice")
+        ],
         [numpy_helper.from_array(weight, "w")],
     )
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
@@ -95,9 +106,15 @@ def tiny_logits(images: np.ndarray, *, classes: int = 4) -> np.ndarray:
 def cli_process() -> Callable[..., Outcome]:
     """Runs `edge-scnet ARGS` in a process of its own: for what crosses its border."""
 
-    def run(*args: object, env: dict[str, str] | None = None, code: str = "from edge_scnet.cli.root import main; main()") -> Outcome:
+    def run(
+        *args: object,
+        env: dict[str, str] | None = None,
+        code: str = "from edge_scnet.cli.root import main; main()",
+    ) -> Outcome:
         command = [sys.executable, "-c", code, *map(str, args)]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=300)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=300
+        )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
@@ -147,24 +164,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def built(
-    tmp_path_factory: pytest.TempPathFactory, cli_process: Callable[..., Outcome], calib_120: Path, eval_600: Path
+    tmp_path_factory: pytest.TempPathFactory,
+    cli_process: Callable[..., Outcome],
+    calib_120: Path,
+    eval_600: Path,
 ) -> Built:
     """The whole pipeline once, in a process of its own, with `--json`."""
     out = tmp_path_factory.mktemp("built")
     outcome = cli_process(
-        "build", "--calib", calib_120, "--eval", eval_600, "--out", out, "--seconds", "0.2", "--max-drop", "5", "--json",
+        "build",
+        "--calib",
+        calib_120,
+        "--eval",
+        eval_600,
+        "--out",
+        out,
+        "--seconds",
+        "0.2",
+        "--max-drop",
+        "5",
+        "--json",
         code=_BUILD,
-    )  # fmt: skip
+    )
     assert outcome.code == 0, outcome.stderr
     return Built(folder=out / MODEL / "cpu", calib=calib_120, evaluation=eval_600, outcome=outcome)
 
 
 @pytest.fixture
 def copied(built: Built, tmp_path: Path) -> Built:
-    """The same build in a folder that the test may change; its parent's parent is the `--out` of a further build."""
+    """The same build in a folder that the test may change; its parent's parent is the `--out` of a
+    further build.
+    """
     folder = tmp_path / "out" / MODEL / "cpu"
     shutil.copytree(built.folder, folder)
-    return Built(folder=folder, calib=built.calib, evaluation=built.evaluation, outcome=built.outcome)
+    return Built(
+        folder=folder, calib=built.calib, evaluation=built.evaluation, outcome=built.outcome
+    )
 
 
 @pytest.fixture

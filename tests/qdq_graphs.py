@@ -16,7 +16,9 @@ CODES = {
 
 
 class Graph:
-    """A node, its output and its parameters have one name; a pair is named after its tensor: "left/Q", "left/DQ"."""
+    """A node, its output and its parameters have one name; a pair is named after its tensor:
+    "left/Q", "left/DQ".
+    """
 
     def __init__(self, codes: str = "int8") -> None:
         self.codes = codes
@@ -43,7 +45,10 @@ class Graph:
         kind, zero = CODES[codes or self.codes]
         name = tensor if f"{tensor}/Q" not in self.channels else f"{tensor}{len(self.nodes)}"
         scale = high / (np.iinfo(kind).max - zero)
-        parameters = [self.const(np.float32(scale), f"{name}/scale"), self.const(kind(zero), f"{name}/zero")]
+        parameters = [
+            self.const(np.float32(scale), f"{name}/scale"),
+            self.const(kind(zero), f"{name}/zero"),
+        ]
         quantized = self.node("QuantizeLinear", [tensor, *parameters], f"{name}/Q")
         return self.node("DequantizeLinear", [quantized, *parameters], f"{name}/DQ")
 
@@ -52,11 +57,15 @@ class Graph:
         return self.node("DequantizeLinear", [f"{tensor}/Q", f"{tensor}/scale", f"{tensor}/zero"])
 
     def weight(self, shape: tuple[int, ...], axis: int, name: str) -> str:
-        """int8 codes per channel, of 7 bits: a pattern must be the only fault, also on CPUs without VNNI."""
+        """int8 codes per channel, of 7 bits: a pattern must be the only fault, also on CPUs without
+        VNNI.
+        """
         size = [1] * len(shape)
         size[axis] = -1
         values = self.rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
-        scales = (np.abs(np.moveaxis(values, axis, 0)).reshape(shape[axis], -1).max(axis=1) / 64).astype(np.float32)
+        scales = (
+            np.abs(np.moveaxis(values, axis, 0)).reshape(shape[axis], -1).max(axis=1) / 64
+        ).astype(np.float32)
         inputs = [
             self.const(np.rint(values / scales.reshape(size)).astype(np.int8), f"{name}/codes"),
             self.const(scales, f"{name}/scales"),
@@ -64,21 +73,37 @@ class Graph:
         ]
         return self.node("DequantizeLinear", inputs, f"{name}/weight", axis=axis)
 
-    def conv(self, tensor: str, name: str = "conv", *, group: int = 1, outputs: int = 8, kind: str = "Conv") -> str:
+    def conv(
+        self,
+        tensor: str,
+        name: str = "conv",
+        *,
+        group: int = 1,
+        outputs: int = 8,
+        kind: str = "Conv",
+    ) -> str:
         channels = self.channels[tensor]
         name = name if name not in self.channels else f"{name}{len(self.nodes)}"
-        shape = (outputs, channels // group, 3, 3) if kind == "Conv" else (channels, outputs // group, 3, 3)
+        shape = (
+            (outputs, channels // group, 3, 3)
+            if kind == "Conv"
+            else (channels, outputs // group, 3, 3)
+        )
         weight = self.weight(shape, 0 if kind == "Conv" else 1, name)
         self.node(kind, [tensor, weight], name, pads=[1] * 4, group=group)
         self.channels[name] = outputs
         return name
 
     def float_conv(self, tensor: str) -> str:
-        return self.node("Conv", [tensor, self.const(np.ones((8, self.channels[tensor], 1, 1), np.float32))])
+        return self.node(
+            "Conv", [tensor, self.const(np.ones((8, self.channels[tensor], 1, 1), np.float32))]
+        )
 
     def concat(self, *tensors: str, axis: int = 1) -> str:
         name = self.node("Concat", list(tensors), axis=axis)
-        self.channels[name] = sum(self.channels[t] for t in tensors) if axis == 1 else self.channels[tensors[0]]
+        self.channels[name] = (
+            sum(self.channels[t] for t in tensors) if axis == 1 else self.channels[tensors[0]]
+        )
         return name
 
     def relu(self, tensor: str, name: str = "") -> str:
@@ -98,15 +123,28 @@ class Graph:
 
     def avgpool(self, tensor: str, **attributes: object) -> str:
         """Padded, and the padding counts."""
-        how = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1] * 4, "count_include_pad": 1} | attributes
-        return self.node("AveragePool", [tensor], "pool", **{k: v for k, v in how.items() if v is not None})
+        how = {
+            "kernel_shape": [3, 3],
+            "strides": [2, 2],
+            "pads": [1] * 4,
+            "count_include_pad": 1,
+        } | attributes
+        return self.node(
+            "AveragePool", [tensor], "pool", **{k: v for k, v in how.items() if v is not None}
+        )
 
     def pad(self, tensor: str) -> str:
         return self.node("Pad", [tensor, self.const(np.array([0, 0, 1, 1, 0, 0, 1, 1]))])
 
     def resize(self, tensor: str) -> str:
-        how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-        return self.node("Resize", [tensor, "", self.const(np.array([1, 1, 2, 2], np.float32))], **how)
+        how = {
+            "mode": "nearest",
+            "coordinate_transformation_mode": "asymmetric",
+            "nearest_mode": "floor",
+        }
+        return self.node(
+            "Resize", [tensor, "", self.const(np.array([1, 1, 2, 2], np.float32))], **how
+        )
 
     def shuffle(self, tensor: str) -> str:
         split = self.node("Reshape", [tensor, self.const(np.array([1, 2, 4, 16, 16]))])
@@ -115,10 +153,12 @@ class Graph:
 
     def model(self, *outputs: str, opset: int = 20) -> onnx.ModelProto:
         graph = helper.make_graph(
-            self.nodes, "g", [helper.make_tensor_value_info("input", 1, [1, 8, 16, 16])],
+            self.nodes,
+            "g",
+            [helper.make_tensor_value_info("input", 1, [1, 8, 16, 16])],
             [helper.make_tensor_value_info(name, 1, None) for name in outputs],
             [numpy_helper.from_array(array, name) for name, array in self.constants.items()],
-        )  # fmt: skip
+        )
         return onnx.shape_inference.infer_shapes(
             helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
         )

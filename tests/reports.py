@@ -1,4 +1,6 @@
-"""A report made by hand, for what reads reports: two engines of a small network on 2,000 labelled images."""
+"""A report made by hand, for what reads reports: two engines of a small network on 2,000 labelled
+images.
+"""
 
 from __future__ import annotations
 
@@ -28,34 +30,79 @@ def logits(seed: int = 0, *, wrong: int = 200) -> tuple[np.ndarray, np.ndarray]:
     return scores, labels
 
 
-def engine(name: str, scores: np.ndarray, reference: np.ndarray, labels: np.ndarray | None, **changes: Any) -> EngineReport:
+def engine(
+    name: str, scores: np.ndarray, reference: np.ndarray, labels: np.ndarray | None, **changes: Any
+) -> EngineReport:
     int8 = name == "int8"
     row = EngineReport(
-        name=name, runtime="openvino", file="model.xml" if int8 else "model-fp32.xml", sha256="a" * 64,
-        size_bytes=1_000_000 if int8 else 3_000_000, precision_hint="f32", convolutions={"u8" if int8 else "f32": 46},
-        other_layers={}, load_seconds=0.1, warm_up_seconds=0.2, latency=latency_stats([[1_000_000] * 100]),
-        speedup=RatioStats(ratio=1.5, low=1.48, high=1.52, rounds=12) if int8 else None, throughput_per_second=1000.0,
-        memory=MemoryStats(before_load_bytes=70 << 20, load_peak_bytes=120 << 20, steady_bytes=110 << 20),
-        accuracy=accuracy_stats(scores, reference, labels), first_classes=pack_classes(scores.argmax(axis=1).tolist()),
-    )  # fmt: skip
+        name=name,
+        runtime="openvino",
+        file="model.xml" if int8 else "model-fp32.xml",
+        sha256="a" * 64,
+        size_bytes=1_000_000 if int8 else 3_000_000,
+        precision_hint="f32",
+        convolutions={"u8" if int8 else "f32": 46},
+        other_layers={},
+        load_seconds=0.1,
+        warm_up_seconds=0.2,
+        latency=latency_stats([[1_000_000] * 100]),
+        speedup=RatioStats(ratio=1.5, low=1.48, high=1.52, rounds=12) if int8 else None,
+        throughput_per_second=1000.0,
+        memory=MemoryStats(
+            before_load_bytes=70 << 20, load_peak_bytes=120 << 20, steady_bytes=110 << 20
+        ),
+        accuracy=accuracy_stats(scores, reference, labels),
+        first_classes=pack_classes(scores.argmax(axis=1).tolist()),
+    )
     return replace(row, **changes)
 
 
-def report(*, noise: float = 0.05, labelled: bool = True, int8: dict[str, Any] | None = None, **changes: Any) -> RunReport:
-    """The report; `int8` changes its INT8 row, `changes` the report itself, `noise` what quantization adds to the logits."""
+def report(
+    *,
+    noise: float = 0.05,
+    labelled: bool = True,
+    int8: dict[str, Any] | None = None,
+    **changes: Any,
+) -> RunReport:
+    """The report; `int8` changes its INT8 row, `changes` the report itself, `noise` what
+    quantization adds to the logits.
+    """
     reference, truth = logits()
     scores = reference + np.random.default_rng(1).normal(0, noise, reference.shape)
     labels = truth if labelled else None
     made = RunReport(
-        schema=SCHEMA, created_utc="2026-11-24T10:00:00+00:00", command="edge-scnet build", model="net", target="cpu", batch=1,
-        engines=(engine("fp32", reference, reference, labels), engine("int8", scores, reference, labels, **(int8 or {}))),
-        evaluation=EvaluationSet(
-            name="eval", sha256="e" * 64, images=IMAGES, skipped=0, labels="folders" if labelled else None,
-            images_sha256="i" * 64, truth=pack_classes(truth.tolist()) if labelled else None,
+        schema=SCHEMA,
+        created_utc="2026-11-24T10:00:00+00:00",
+        command="edge-scnet build",
+        model="net",
+        target="cpu",
+        batch=1,
+        engines=(
+            engine("fp32", reference, reference, labels),
+            engine("int8", scores, reference, labels, **(int8 or {})),
         ),
-        findings=(), verdict="", stage_seconds={}, gates=Gates(), quantization=quantization(), provenance=provenance(),
-        environment={"fingerprint": "f" * 64, "governor": None, "virtual": True, "packages": {"openvino": "2026.4.1"}},
-    )  # fmt: skip
+        evaluation=EvaluationSet(
+            name="eval",
+            sha256="e" * 64,
+            images=IMAGES,
+            skipped=0,
+            labels="folders" if labelled else None,
+            images_sha256="i" * 64,
+            truth=pack_classes(truth.tolist()) if labelled else None,
+        ),
+        findings=(),
+        verdict="",
+        stage_seconds={},
+        gates=Gates(),
+        quantization=quantization(),
+        provenance=provenance(),
+        environment={
+            "fingerprint": "f" * 64,
+            "governor": None,
+            "virtual": True,
+            "packages": {"openvino": "2026.4.1"},
+        },
+    )
     return replace(made, **changes)
 
 
@@ -63,7 +110,10 @@ def quantization(**scales: float) -> Quantization:
     """Three tensors and two layers; a keyword sets a tensor's scale."""
     tensors = {"input": 0.02, "relu": 0.05, "add": 0.1, **scales}
     return Quantization(
-        activations={name: ActivationScale(scale=scale, zero_point=3, codes="UINT8") for name, scale in tensors.items()},
+        activations={
+            name: ActivationScale(scale=scale, zero_point=3, codes="UINT8")
+            for name, scale in tensors.items()
+        },
         weights={
             name: WeightCodes(distinct=distinct, channels=16, scales=pack_scales([0.01] * 16))
             for name, distinct in (("conv1", 120), ("conv2", 80))
@@ -73,8 +123,14 @@ def quantization(**scales: float) -> Quantization:
 
 def provenance(**changes: Any) -> Provenance:
     made = Provenance(
-        weights=("w" * 64,), graph="g" * 64, float_onnx="o" * 64, calibration_images="c" * 64, calibrated_onnx="o" * 64,
-        preprocessing={"mean": [0.5], "std": [0.25], "input_size": 28}, settings={"quant": {"percentile": 99.999}},
-        weight_bits=7, made_elsewhere=False,
-    )  # fmt: skip
+        weights=("w" * 64,),
+        graph="g" * 64,
+        float_onnx="o" * 64,
+        calibration_images="c" * 64,
+        calibrated_onnx="o" * 64,
+        preprocessing={"mean": [0.5], "std": [0.25], "input_size": 28},
+        settings={"quant": {"percentile": 99.999}},
+        weight_bits=7,
+        made_elsewhere=False,
+    )
     return replace(made, **changes)

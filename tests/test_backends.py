@@ -13,14 +13,23 @@ import numpy as np
 import pytest
 
 from edge_scnet.config.target import load_target
-from edge_scnet.errors import ArtifactError, BackendError, MissingRuntimeError, StorageError, TargetError
+from edge_scnet.errors import (
+    ArtifactError,
+    BackendError,
+    MissingRuntimeError,
+    StorageError,
+    TargetError,
+)
 from edge_scnet.runtimes import BACKENDS, backend_of, get_backend, usable_backend
 from edge_scnet.runtimes.base import Backend, ExecutedLayer, OpenOptions
 from tests.conftest import tiny_logits, tiny_onnx
 
 PACKAGES = {
-    "openvino": "openvino", "onnxruntime": "onnxruntime", "tensorrt": "tensorrt", "tensorrt_rtx": "tensorrt_rtx_bindings",
-}  # fmt: skip
+    "openvino": "openvino",
+    "onnxruntime": "onnxruntime",
+    "tensorrt": "tensorrt",
+    "tensorrt_rtx": "tensorrt_rtx_bindings",
+}
 COMPILING = ("openvino", "tensorrt", "tensorrt_rtx")  # runtimes that targets are built for
 
 
@@ -63,7 +72,9 @@ def test_every_backend_has_the_contracts_names() -> None:
         for attribute in ("ARTIFACT_KIND", "SUFFIX", "EXTRA"):
             assert isinstance(getattr(backend, attribute), str)
         for attribute in ("CONVOLUTIONS", "INT8_PRECISIONS"):
-            assert isinstance(getattr(backend, attribute), frozenset) and getattr(backend, attribute)
+            assert isinstance(getattr(backend, attribute), frozenset) and getattr(
+                backend, attribute
+            )
         for function in ("unavailable", "preload", "check_target", "build", "open", "versions"):
             assert callable(getattr(backend, function)), (name, function)
         assert backend_of(backend.ARTIFACT_KIND) == name
@@ -75,20 +86,28 @@ def test_an_artifact_that_no_runtime_opens() -> None:
     with pytest.raises(ArtifactError) as caught:
         backend_of("tflite-flatbuffer")
     known = "openvino-ir, onnx, tensorrt-plan, tensorrt-rtx-plan"
-    assert caught.value.message == f"no runtime opens artifacts of kind 'tflite-flatbuffer'; known are {known}"
+    assert (
+        caught.value.message
+        == f"no runtime opens artifacts of kind 'tflite-flatbuffer'; known are {known}"
+    )
     assert caught.value.hint is not None
 
 
 # the runtime's library, and where it is a library of its own, the device's
 PRELOADED = {
-    "openvino": "libopenvino_intel_cpu_plugin", "onnxruntime": "onnxruntime_pybind11_state", "tensorrt": "libnvinfer",
+    "openvino": "libopenvino_intel_cpu_plugin",
+    "onnxruntime": "onnxruntime_pybind11_state",
+    "tensorrt": "libnvinfer",
     "tensorrt_rtx": "libtensorrt_rtx",
-}  # fmt: skip
+}
 
 
 def test_preload_leaves_the_runtime_loaded(runtime: str) -> None:
     loaded = f"print({PRELOADED[runtime]!r} in open('/proc/self/maps').read())"
-    code = f"from edge_scnet.runtimes import get_backend\nb = get_backend({runtime!r})\n{loaded}\nb.preload()\n{loaded}"
+    code = (
+        "from edge_scnet.runtimes import get_backend\nb ="
+        f" get_backend({runtime!r})\n{loaded}\nb.preload()\n{loaded}"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["False", "True"], done.stderr
 
@@ -97,17 +116,29 @@ def test_preload_leaves_the_runtime_loaded(runtime: str) -> None:
 def test_a_closed_session_holds_nothing_of_the_runtime(
     runtime: str, backend: Backend, engine: Callable[..., Path], mode: str
 ) -> None:
-    """A second session is opened after the first: two compiled engines would share caches, threads and memory."""
+    """A second session is opened after the first: two compiled engines would share caches, threads
+    and memory.
+    """
     with backend.open(engine(), OpenOptions(mode=mode)) as session:
         session.infer(images(1))
         session.infer_many([images(1)] * 3, lambda i, outputs: None)
-        values = [v for value in vars(session).values() for v in (value if isinstance(value, list) else [value])]
-        held = [weakref.ref(v) for v in values if type(v).__module__.partition(".")[0] == PACKAGES[runtime]]
+        values = [
+            v
+            for value in vars(session).values()
+            for v in (value if isinstance(value, list) else [value])
+        ]
+        held = [
+            weakref.ref(v)
+            for v in values
+            if type(v).__module__.partition(".")[0] == PACKAGES[runtime]
+        ]
         del values
     assert held and all(reference() is None for reference in held)
 
 
-def test_infer_many_keeps_its_requests_but_not_what_it_was_given(backend: Backend, engine: Callable[..., Path]) -> None:
+def test_infer_many_keeps_its_requests_but_not_what_it_was_given(
+    backend: Backend, engine: Callable[..., Path]
+) -> None:
     class Kept:
         def __call__(self, i: int, outputs: list[np.ndarray]) -> None:
             seen.append(i)
@@ -124,7 +155,9 @@ def test_infer_many_keeps_its_requests_but_not_what_it_was_given(backend: Backen
         assert sorted(seen) == list(range(9)) and gone() is None
 
 
-def test_batches_that_fail_do_not_spoil_the_next_call(backend: Backend, engine: Callable[..., Path]) -> None:
+def test_batches_that_fail_do_not_spoil_the_next_call(
+    backend: Backend, engine: Callable[..., Path]
+) -> None:
     def failing() -> Iterator[np.ndarray]:
         yield from [images(1)] * 5
         raise OSError("no more")
@@ -140,17 +173,24 @@ def test_batches_that_fail_do_not_spoil_the_next_call(backend: Backend, engine: 
         assert sorted(second) == list(range(5)) and len(first) == kept
 
 
-def test_a_missing_package_is_a_reason_and_an_install_command(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_a_reason_and_an_install_command(
+    runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == PACKAGES[runtime] else find(name, *rest)
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == PACKAGES[runtime] else find(name, *rest),
     )
     backend = get_backend(runtime)
     reason = backend.unavailable()
     assert reason == f"the package {PACKAGES[runtime]!r} is not installed"
     with pytest.raises(MissingRuntimeError) as caught:
         usable_backend(runtime)
-    assert (caught.value.message, caught.value.hint) == (reason, f"pip install 'edge-scnet[{backend.EXTRA}]'")
+    assert (caught.value.message, caught.value.hint) == (
+        reason,
+        f"pip install 'edge-scnet[{backend.EXTRA}]'",
+    )
 
 
 def test_versions(runtime: str, backend: Backend) -> None:
@@ -170,10 +210,17 @@ def test_check_target(runtime: str, backend: Backend) -> None:
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(
     "options",
-    [OpenOptions(), OpenOptions(precision="default"), OpenOptions(mode="throughput"), OpenOptions(threads=1)],
+    [
+        OpenOptions(),
+        OpenOptions(precision="default"),
+        OpenOptions(mode="throughput"),
+        OpenOptions(threads=1),
+    ],
     ids=["plain", "default", "throughput", "threads"],
 )
-def test_infer(backend: Backend, engine: Callable[..., Path], options: OpenOptions, batch: int) -> None:
+def test_infer(
+    backend: Backend, engine: Callable[..., Path], options: OpenOptions, batch: int
+) -> None:
     first, second = images(batch), images(batch, seed=1)
     # the runtime's default may be BF16
     tolerance = 1e-5 if options.precision == "f32" else 2e-2
@@ -187,11 +234,15 @@ def test_infer(backend: Backend, engine: Callable[..., Path], options: OpenOptio
 
 
 @pytest.mark.parametrize("mode", ["latency", "throughput"])
-def test_infer_many_gives_every_batch_its_own_index(backend: Backend, engine: Callable[..., Path], mode: str) -> None:
+def test_infer_many_gives_every_batch_its_own_index(
+    backend: Backend, engine: Callable[..., Path], mode: str
+) -> None:
     data = images(2 * 40)
     got: dict[int, list[np.ndarray]] = {}
     with backend.open(engine(batch=2), OpenOptions(mode=mode)) as session:
-        session.infer_many((data[i : i + 2] for i in range(0, 80, 2)), lambda i, outputs: got.update({i: outputs}))
+        session.infer_many(
+            (data[i : i + 2] for i in range(0, 80, 2)), lambda i, outputs: got.update({i: outputs})
+        )
         session.infer_many(iter(()), lambda i, outputs: pytest.fail("nothing went in"))
         session.infer(images(2, seed=9))  # what was handed out is not overwritten by later calls
     assert sorted(got) == list(range(40))
@@ -206,8 +257,13 @@ def test_infer_named_takes_any_number_of_inputs(backend: Backend, tmp_path: Path
     def info(name: str) -> object:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3])
 
-    nodes = [helper.make_node("Sub", ["a", "b"], ["difference"]), helper.make_node("Add", ["b", "a"], ["sum"])]
-    graph = helper.make_graph(nodes, "two", [info("a"), info("b")], [info("sum"), info("difference")])
+    nodes = [
+        helper.make_node("Sub", ["a", "b"], ["difference"]),
+        helper.make_node("Add", ["b", "a"], ["sum"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "two", [info("a"), info("b")], [info("sum"), info("difference")]
+    )
     path = tmp_path / "two.onnx"
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
     a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.full((2, 3), 10, np.float32)
@@ -221,10 +277,17 @@ def test_infer_named_takes_any_number_of_inputs(backend: Backend, tmp_path: Path
 def test_executed_precisions(runtime: str, backend: Backend, engine: Callable[..., Path]) -> None:
     with backend.open(engine(), OpenOptions()) as session:
         layers = session.executed_precisions()
-        assert isinstance(layers, tuple) and all(isinstance(layer, ExecutedLayer) for layer in layers)
+        assert isinstance(layers, tuple) and all(
+            isinstance(layer, ExecutedLayer) for layer in layers
+        )
     if runtime in COMPILING:
-        # pinned FP32, and named after the graph's node: the proof of INT8 and the reports stand on both
-        found = [(layer.precision, "conv" in layer.nodes) for layer in layers if layer.kind in backend.CONVOLUTIONS]
+        # pinned FP32, and named after the graph's node: the proof of INT8 and the reports stand on
+        # both
+        found = [
+            (layer.precision, "conv" in layer.nodes)
+            for layer in layers
+            if layer.kind in backend.CONVOLUTIONS
+        ]
         assert found == [("f32", True)]
 
 
@@ -233,7 +296,10 @@ def test_a_file_that_is_no_engine_is_refused_by_name(backend: Backend, tmp_path:
     for content in (None, b"", b"\x00\x01 no engine"):
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(BackendError, match=r"cannot (load|compile) noise\.") as caught, backend.open(path, OpenOptions()):
+        with (
+            pytest.raises(BackendError, match=r"cannot (load|compile) noise\.") as caught,
+            backend.open(path, OpenOptions()),
+        ):
             pass
         assert len(caught.value.message) < 600 and "\n" not in caught.value.message
         assert caught.value.hint is not None and "edge-scnet build" in caught.value.hint
@@ -247,7 +313,10 @@ def test_build_leaves_both_files_or_none(runtime: str, backend: Backend, tmp_pat
             backend.build(source, target, out)
         return
     written = backend.build(source, target, out)
-    assert written[0] == out and {path.name for path in tmp_path.iterdir()} == {source.name, *(path.name for path in written)}
+    assert written[0] == out and {path.name for path in tmp_path.iterdir()} == {
+        source.name,
+        *(path.name for path in written),
+    }
     cut = tmp_path / "cut.onnx"
     cut.write_bytes(source.read_bytes()[:100])
     before = sorted(tmp_path.iterdir())

@@ -1,4 +1,6 @@
-"""What a board says of itself. All texts are synthetic: written by hand after the programs' formats, numbers made up."""
+"""What a board says of itself. All texts are synthetic: written by hand after the programs'
+formats, numbers made up.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +17,22 @@ from edge_scnet.machine import board, board_watch
 from edge_scnet.machine.board import RailPower, Sample
 
 ORIN_NANO = (
-    "RAM 4722/7844MB (lfb 1x512kB) SWAP 0/3922MB (cached 0MB) CPU [3%@1510,off,0%@729] EMC_FREQ 2%@1866 GR3D_FREQ 10%@1300 "
-    "NVDEC off APE 200 cpu@48.5C soc2@-256C tj@50.25C gpu@47.6C VDD_IN 5336mW/4970mW VDD_CPU_GPU_CV 1617mW/1336mW "
-    "VDD_SOC 1478mW/1318mW"
+    "RAM 4722/7844MB (lfb 1x512kB) SWAP 0/3922MB (cached 0MB) CPU [3%@1510,off,0%@729] EMC_FREQ"
+    " 2%@1866 GR3D_FREQ 10%@1300 NVDEC off APE 200 cpu@48.5C soc2@-256C tj@50.25C gpu@47.6C VDD_IN"
+    " 5336mW/4970mW VDD_CPU_GPU_CV 1617mW/1336mW VDD_SOC 1478mW/1318mW"
 )
 AGX_ORIN = (
-    "07-25-2026 09:08:28 RAM 20642/62817MB (lfb 9x4MB) SWAP 1/31408MB (cached 0MB) CPU [1%@729] GR3D_FREQ 12%@[1300,1290] "
-    "NVDLA0 off gpu@47.625C/47.625C VDD_GPU_SOC 5139mW/5139mW/5139mW VDD_CPU_CV 900mW/900mW/900mW "
-    "VIN_SYS_5V0 5500mW/5500mW/5500mW"
+    "07-25-2026 09:08:28 RAM 20642/62817MB (lfb 9x4MB) SWAP 1/31408MB (cached 0MB) CPU [1%@729]"
+    " GR3D_FREQ 12%@[1300,1290] NVDLA0 off gpu@47.625C/47.625C VDD_GPU_SOC 5139mW/5139mW/5139mW"
+    " VDD_CPU_CV 900mW/900mW/900mW VIN_SYS_5V0 5500mW/5500mW/5500mW"
 )
 THOR = (
-    "07-25-2026 09:08:28 RAM 9000/125000MB (lfb 9x4MB) GR3D_FREQ @[1000,1000,1000] gpu@40.5C VDD_GPU 9000mW/8000mW "
-    "VIN 30000mW/29000mW"
+    "07-25-2026 09:08:28 RAM 9000/125000MB (lfb 9x4MB) GR3D_FREQ @[1000,1000,1000] gpu@40.5C"
+    " VDD_GPU 9000mW/8000mW VIN 30000mW/29000mW"
 )
 NANO = (
-    "RAM 613/3964MB (lfb 634x4MB) IRAM 0/252kB(lfb 252kB) CPU [2%@102] EMC_FREQ 0% GR3D_FREQ 0% CPU@40.5C POM_5V_IN 2500/2400"
+    "RAM 613/3964MB (lfb 634x4MB) IRAM 0/252kB(lfb 252kB) CPU [2%@102] EMC_FREQ 0% GR3D_FREQ 0%"
+    " CPU@40.5C POM_5V_IN 2500/2400"
 )
 
 
@@ -58,7 +61,11 @@ def test_the_line_of_thor_tells_no_utilisation() -> None:
 
 def test_the_line_of_an_old_board_has_no_units() -> None:
     (sample,) = board.parse_tegrastats(NANO)
-    assert sample.power_mw == {"POM_5V_IN": 2500} and sample.gpu_clocks_mhz == () and sample.gpu_percent == 0
+    assert (
+        sample.power_mw == {"POM_5V_IN": 2500}
+        and sample.gpu_clocks_mhz == ()
+        and sample.gpu_percent == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,10 +78,14 @@ def test_the_line_of_an_old_board_has_no_units() -> None:
         ("RAM 1/2MB VDD_GPU 300mW/300mW", None, None),
     ],
 )
-def test_the_modules_power_is_of_the_rail_that_feeds_it(line: str, rail: str | None, mean: float | None) -> None:
+def test_the_modules_power_is_of_the_rail_that_feeds_it(
+    line: str, rail: str | None, mean: float | None
+) -> None:
     state = board.board_state(board.parse_tegrastats(line))
     assert state is not None
-    assert state.module == (None if rail is None else RailPower(rail=rail, mean_mw=mean, peak_mw=int(mean or 0)))
+    assert state.module == (
+        None if rail is None else RailPower(rail=rail, mean_mw=mean, peak_mw=int(mean or 0))
+    )
 
 
 def test_text_that_is_no_reading_is_left_out() -> None:
@@ -95,11 +106,19 @@ NV Power Mode: MAXN_SUPER
     [
         (CLOCKS.format(low=1020000000), True),
         (CLOCKS.format(low=306000000), False),
-        ("gpu-gpc-0: MinFreq=5000000 MaxFreq=5000000\ngpu-nvd-0: MinFreq=1000000 MaxFreq=5000000\n", False),
+        (
+            (
+                "gpu-gpc-0: MinFreq=5000000 MaxFreq=5000000\ngpu-nvd-0: MinFreq=1000000"
+                " MaxFreq=5000000\n"
+            ),
+            False,
+        ),
         ("Error: Please run as root\n", None),
     ],
 )
-def test_clocks_are_pinned_where_the_gpus_lowest_is_its_highest(text: str, pinned: bool | None) -> None:
+def test_clocks_are_pinned_where_the_gpus_lowest_is_its_highest(
+    text: str, pinned: bool | None
+) -> None:
     state = board.board_state([], nvpmodel="NV Power Mode: MAXN_SUPER\n2\n", jetson_clocks=text)
     assert state is not None and state.clocks_pinned is pinned
 
@@ -108,7 +127,13 @@ def test_clocks_are_pinned_where_the_gpus_lowest_is_its_highest(text: str, pinne
     ("text", "mode"),
     [
         ("NV Power Mode: MAXN\n0\n", "MAXN"),
-        ("NVPM WARN: fan mode is not set!\nNV Fan Mode:quiet\nNV Power Mode: MODE_15W_6CORE\n2\n", "MODE_15W_6CORE"),
+        (
+            (
+                "NVPM WARN: fan mode is not set!\nNV Fan Mode:quiet\nNV Power Mode:"
+                " MODE_15W_6CORE\n2\n"
+            ),
+            "MODE_15W_6CORE",
+        ),
         ("NVPM VERB: Current mode: NV Power Mode: 15W \n2\n", "15W"),
         ("", None),
     ],
@@ -124,38 +149,76 @@ def busy(*clocks: int, percent: int | None = 99) -> list[Sample]:
 @pytest.mark.parametrize(
     ("samples", "pinned", "fell"),
     [
-        (busy(*[306] * 5, 612, *[1020] * 20), None, False),  # a governor raises an idle GPU's clock: no throttling
+        (
+            busy(*[306] * 5, 612, *[1020] * 20),
+            None,
+            False,
+        ),  # a governor raises an idle GPU's clock: no throttling
         (busy(306, *[1020] * 10, *[800] * 10), None, True),
         (busy(*[1020] * 30, 800), None, False),  # one dip
-        ([*busy(*[1020] * 10), *busy(*[306] * 10, percent=5)], None, False),  # idle between the engines
-        (busy(*[1020] * 10, *[800] * 10, percent=None), None, None),  # Thor does not tell whether it was busy
+        (
+            [*busy(*[1020] * 10), *busy(*[306] * 10, percent=5)],
+            None,
+            False,
+        ),  # idle between the engines
+        (
+            busy(*[1020] * 10, *[800] * 10, percent=None),
+            None,
+            None,
+        ),  # Thor does not tell whether it was busy
         (busy(*[1020] * 10, *[800] * 10, percent=None), 1020, True),
         (busy(*[800] * 10), 1020, True),  # held down from the start
         (busy(*[1020] * 10), 1020, False),
         ([], None, None),
     ],
 )
-def test_throttling_is_a_clock_that_falls_under_load(samples: list[Sample], pinned: int | None, fell: bool | None) -> None:
+def test_throttling_is_a_clock_that_falls_under_load(
+    samples: list[Sample], pinned: int | None, fell: bool | None
+) -> None:
     assert board.throttled(samples, pinned_mhz=pinned) is fell
 
 
 def test_a_board_is_summed_up_over_the_timed_window() -> None:
-    before = board.parse_tegrastats(ORIN_NANO.replace("RAM 4722", "RAM 4000").replace("VDD_IN 5336", "VDD_IN 99999"))
-    later = ORIN_NANO.replace("RAM 4722", "RAM 4600").replace("VDD_IN 5336", "VDD_IN 7336").replace("@1300", "@1020")
+    before = board.parse_tegrastats(
+        ORIN_NANO.replace("RAM 4722", "RAM 4000").replace("VDD_IN 5336", "VDD_IN 99999")
+    )
+    later = (
+        ORIN_NANO.replace("RAM 4722", "RAM 4600")
+        .replace("VDD_IN 5336", "VDD_IN 7336")
+        .replace("@1300", "@1020")
+    )
     timed = board.parse_tegrastats(f"{ORIN_NANO}\n{later}")
-    state = board.board_state(timed, before=before, nvpmodel="NV Power Mode: 15W\n", jetson_clocks=CLOCKS.format(low=306000000))
+    state = board.board_state(
+        timed,
+        before=before,
+        nvpmodel="NV Power Mode: 15W\n",
+        jetson_clocks=CLOCKS.format(low=306000000),
+    )
     assert state is not None
     assert state.module == RailPower(rail="VDD_IN", mean_mw=6336, peak_mw=7336)
     assert [rail.rail for rail in state.rails] == ["VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC"]
-    assert (state.gpu_clock_low_mhz, state.gpu_clock_high_mhz, state.gpu_percent) == (1020, 1300, 10)
+    assert (state.gpu_clock_low_mhz, state.gpu_clock_high_mhz, state.gpu_percent) == (
+        1020,
+        1300,
+        10,
+    )
     assert (state.temperature_peak_celsius, state.temperature_peak_sensor) == (50.25, "tj")
-    assert state.ram_delta_bytes == 722 << 20  # the highest, less what was used before anything was loaded
+    assert (
+        state.ram_delta_bytes == 722 << 20
+    )  # the highest, less what was used before anything was loaded
     assert board.board_words(state) == [
         "board: power mode 15W, clocks not pinned (sudo jetson_clocks)",
-        "while timed: 6.3 W (peak 7.3) for the module, GPU at 1020 to 1300 MHz, 10 % busy, at most 50.2 C (tj), "
-        "722 MB more RAM",
+        (
+            "while timed: 6.3 W (peak 7.3) for the module, GPU at 1020 to 1300 MHz, 10 % busy, at"
+            " most 50.2 C (tj), 722 MB more RAM"
+        ),
     ]
-    assert record_from_json(board.BoardState, {**asdict(state), "rails": [asdict(rail) for rail in state.rails]}) == state
+    assert (
+        record_from_json(
+            board.BoardState, {**asdict(state), "rails": [asdict(rail) for rail in state.rails]}
+        )
+        == state
+    )
     assert ", throttled," in board.board_words(replace(state, throttled=True))[1]
 
 
@@ -169,9 +232,17 @@ def program(folder: Path, name: str, body: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IEXEC)
 
 
-def test_tegrastats_is_followed_from_before_the_window_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    idle, loaded = ORIN_NANO.replace("RAM 4722", "RAM 4000").replace("VDD_IN 5336", "VDD_IN 1000"), ORIN_NANO
-    body = f"echo $$ >{tmp_path}/pid\necho '{idle}'\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.01; done\n"
+def test_tegrastats_is_followed_from_before_the_window_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle, loaded = (
+        ORIN_NANO.replace("RAM 4722", "RAM 4000").replace("VDD_IN 5336", "VDD_IN 1000"),
+        ORIN_NANO,
+    )
+    body = (
+        f"echo $$ >{tmp_path}/pid\necho '{idle}'\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.01;"
+        " done\n"
+    )
     program(tmp_path, "tegrastats", f"{body}while :; do echo '{loaded}'; sleep 0.01; done")
     program(tmp_path, "nvpmodel", "echo 'NV Power Mode: 25W'; echo 1")
     program(tmp_path, "jetson_clocks", "echo 'Error: Please run as root' >&2; exit 1")
@@ -181,8 +252,14 @@ def test_tegrastats_is_followed_from_before_the_window_to_its_end(tmp_path: Path
         time.sleep(0.1)
     state = watch.state()
     assert state is not None and state.samples >= 2
-    assert (state.power_mode, state.clocks_pinned, state.ram_delta_bytes) == ("25W", None, 722 << 20)
-    assert state.module == RailPower(rail="VDD_IN", mean_mw=5336, peak_mw=5336)  # the idle reading is not in it
+    assert (state.power_mode, state.clocks_pinned, state.ram_delta_bytes) == (
+        "25W",
+        None,
+        722 << 20,
+    )
+    assert state.module == RailPower(
+        rail="VDD_IN", mean_mw=5336, peak_mw=5336
+    )  # the idle reading is not in it
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -193,29 +270,43 @@ def sysfs(root: Path, files: dict[str, str]) -> None:
         (root / name).write_text(f"{text}\n")
 
 
-def test_sysfs_tells_what_it_can_where_tegrastats_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sysfs_tells_what_it_can_where_tegrastats_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gpu = "sys/class/devfreq/17000000.gpu"
     sysfs(
         tmp_path,
         {
-            f"{gpu}/cur_freq": "1020000000", f"{gpu}/min_freq": "1020000000", f"{gpu}/max_freq": "1020000000",
-            f"{gpu}/device/load": "970", "sys/class/devfreq/15340000.vic/cur_freq": "1",
-            "sys/class/thermal/thermal_zone0/type": "gpu-thermal", "sys/class/thermal/thermal_zone0/temp": "46750",
-            "sys/class/thermal/thermal_zone1/type": "cv0-thermal", "sys/class/thermal/thermal_zone1/temp": "-256000",
+            f"{gpu}/cur_freq": "1020000000",
+            f"{gpu}/min_freq": "1020000000",
+            f"{gpu}/max_freq": "1020000000",
+            f"{gpu}/device/load": "970",
+            "sys/class/devfreq/15340000.vic/cur_freq": "1",
+            "sys/class/thermal/thermal_zone0/type": "gpu-thermal",
+            "sys/class/thermal/thermal_zone0/temp": "46750",
+            "sys/class/thermal/thermal_zone1/type": "cv0-thermal",
+            "sys/class/thermal/thermal_zone1/temp": "-256000",
             "proc/meminfo": "MemTotal: 8000 kB\nMemFree: 1 kB\nMemAvailable: 5000 kB",
         },
-    )  # fmt: skip
+    )
     monkeypatch.setenv("PATH", "/nowhere")
     with board_watch.watching(tmp_path) as watch, watch.timed():
         time.sleep(0.25)
     state = watch.state()
     assert state is not None and state.samples >= 1
-    assert (state.clocks_pinned, state.throttled, state.gpu_percent, state.gpu_clock_low_mhz) == (True, False, 97, 1020)
+    assert (state.clocks_pinned, state.throttled, state.gpu_percent, state.gpu_clock_low_mhz) == (
+        True,
+        False,
+        97,
+        1020,
+    )
     assert (state.temperature_peak_celsius, state.temperature_peak_sensor) == (46.75, "gpu-thermal")
     assert state.ram_delta_bytes == 0 and state.rails == () and state.module is None
 
 
-def test_off_a_board_there_is_nothing_to_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_off_a_board_there_is_nothing_to_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with board_watch.watching(tmp_path) as watch, watch.timed():
         pass

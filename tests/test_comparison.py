@@ -1,4 +1,6 @@
-"""`compare`, and what is said of engines timed together: a difference, none, or that nobody can tell."""
+"""`compare`, and what is said of engines timed together: a difference, none, or that nobody can
+tell.
+"""
 
 from __future__ import annotations
 
@@ -47,13 +49,17 @@ def test_which_is_faster(low: float | None, high: float | None, answer: str) -> 
 
 
 def test_the_sentence_gives_speed_and_interval_the_same_way_round() -> None:
-    assert comparison.ratio_words(ratio(1.25, 1.2, 1.3), "A", "B") == (
-        "B is faster: 1.250x A's speed (99 %: 1.200 to 1.300, 20 rounds)"
+    assert (
+        comparison.ratio_words(ratio(1.25, 1.2, 1.3), "A", "B")
+        == "B is faster: 1.250x A's speed (99 %: 1.200 to 1.300, 20 rounds)"
     )
-    assert comparison.ratio_words(ratio(0.8, 0.75, 0.85), "A", "B") == (
-        "A is faster: 1.250x B's speed (99 %: 1.176 to 1.333, 20 rounds)"
+    assert (
+        comparison.ratio_words(ratio(0.8, 0.75, 0.85), "A", "B")
+        == "A is faster: 1.250x B's speed (99 %: 1.176 to 1.333, 20 rounds)"
     )
-    assert comparison.ratio_words(ratio(1.0, 0.995, 1.005), "A", "B").startswith("no difference above 3 %")
+    assert comparison.ratio_words(ratio(1.0, 0.995, 1.005), "A", "B").startswith(
+        "no difference above 3 %"
+    )
     assert "measure longer" in comparison.ratio_words(ratio(1.0, 0.9, 1.1), "A", "B")
 
 
@@ -61,19 +67,30 @@ def test_99_percent_intervals_hold_the_95_percent_ones() -> None:
     rng = np.random.default_rng(0)
     blocks = [[[int(x) for x in rng.normal(1e6, 2e4, 20)] for _ in range(40)] for _ in range(2)]
     found = paired_ratio(*blocks)
-    assert found.low99 is not None and found.low is not None and found.high is not None and found.high99 is not None
+    assert (
+        found.low99 is not None
+        and found.low is not None
+        and found.high is not None
+        and found.high99 is not None
+    )
     assert found.low99 <= found.low <= found.ratio <= found.high <= found.high99
     few = paired_ratio(blocks[0][:7], blocks[1][:7])
     assert few.low is not None and few.low99 is None
 
 
 def test_a_test_of_noise_alone_finds_nothing_in_it() -> None:
-    """200 comparisons of noise with itself: at 1 % and a least difference of 1 %, next to none may be called one."""
+    """200 comparisons of noise with itself: at 1 % and a least difference of 1 %, next to none may
+    be called one.
+    """
     rng = np.random.default_rng(1)
     alarms = 0
     for _ in range(200):
-        drift = np.repeat(rng.uniform(0.8, 1.2, 20), 10).reshape(20, 10)  # of the machine, common to a round
-        blocks = [(1e6 * drift * rng.lognormal(0, 0.05, (20, 10))).astype(int).tolist() for _ in range(2)]
+        drift = np.repeat(rng.uniform(0.8, 1.2, 20), 10).reshape(
+            20, 10
+        )  # of the machine, common to a round
+        blocks = [
+            (1e6 * drift * rng.lognormal(0, 0.05, (20, 10))).astype(int).tolist() for _ in range(2)
+        ]
         alarms += comparison.faster(paired_ratio(*blocks)) in ("A", "B")
     assert alarms <= 1
 
@@ -84,7 +101,14 @@ def figures(a: RunReport, b: RunReport, **options: Any) -> dict[str, Comparison]
 
 def test_a_report_and_itself() -> None:
     found = figures(report(), report())
-    assert set(found) == {"top-1", "agreement with FP32", "SQNR", "latency p50", "size", "memory steady"}
+    assert set(found) == {
+        "top-1",
+        "agreement with FP32",
+        "SQNR",
+        "latency p50",
+        "size",
+        "memory steady",
+    }
     answers = {figure: row.better for figure, row in found.items()}
     assert answers.pop("latency p50") == "unknown"  # two runs: their intervals overlap
     assert set(answers.values()) == {"same"}
@@ -115,21 +139,30 @@ def speed(value: float, *, spread: float = 0.01, **changes: Any) -> RunReport:
 
 def test_separate_runs_are_compared_through_their_common_reference() -> None:
     assert figures(speed(1.5), speed(1.7))["latency p50"].better == "B"
-    # beyond their own intervals, and within what other processes of the same engines would have given
-    assert figures(speed(1.5, spread=0.002), speed(1.55, spread=0.002))["latency p50"].better == "unknown"
+    # beyond their own intervals, and within what other processes of the same engines would have
+    # given
+    assert (
+        figures(speed(1.5, spread=0.002), speed(1.55, spread=0.002))["latency p50"].better
+        == "unknown"
+    )
     assert figures(speed(1.7), speed(1.5))["latency p50"].better == "A"
     unclear = figures(speed(1.5), speed(1.52))["latency p50"]
     assert unclear.better == "unknown" and "--interleave" in unclear.message
     made = speed(1.6)
     other = replace(made, engines=(replace(made.engines[0], sha256="b" * 64), made.engines[1]))
-    assert figures(speed(1.5), other)["latency p50"].better == "unknown"  # against another FP32 engine
+    assert (
+        figures(speed(1.5), other)["latency p50"].better == "unknown"
+    )  # against another FP32 engine
 
 
 def test_other_machines_are_refused_or_marked() -> None:
     elsewhere = speed(3.0, environment={**report().environment, "fingerprint": "z" * 64})
     found = figures(report(), elsewhere)
     assert found["latency p50"].better == "skipped" and "memory steady" not in found
-    assert "Different machines!" in figures(report(), elsewhere, across_machines=True)["latency p50"].message
+    assert (
+        "Different machines!"
+        in figures(report(), elsewhere, across_machines=True)["latency p50"].message
+    )
 
 
 def test_the_command(invoke: Run, tmp_path: Path) -> None:
@@ -147,7 +180,13 @@ def test_the_command(invoke: Run, tmp_path: Path) -> None:
 def test_interleaved_engines(invoke: Run, built: Built) -> None:
     """FP32 is slower than INT8 in the same folder; one engine alone is refused."""
     outcome = invoke(
-        "profile", built.folder / "model.xml", built.folder / "model-fp32.xml", "--interleave", "--seconds", "1", "--json"
+        "profile",
+        built.folder / "model.xml",
+        built.folder / "model-fp32.xml",
+        "--interleave",
+        "--seconds",
+        "1",
+        "--json",
     )
     assert outcome.code == 0, outcome.stderr
     rows = json.loads(outcome.stdout)["engines"]

@@ -1,4 +1,6 @@
-"""The proof after compiling: executed precisions, fidelity, the named module, and the upstream faults they exist for."""
+"""The proof after compiling: executed precisions, fidelity, the named module, and the upstream
+faults they exist for.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ PINNED = OpenOptions(precision="f32")
 
 
 class Graph:
-    """A small Q/DQ graph and its float twin, written side by side, with module-like names ("block.0", "head")."""
+    """A small Q/DQ graph and its float twin, written side by side, with module-like names
+    ("block.0", "head").
+    """
 
     def __init__(self, activation: type) -> None:
         self.rng = np.random.default_rng(0)
@@ -46,36 +50,62 @@ class Graph:
         out = f"{tensor}_dq"
         parameters = [f"{tensor}_s", f"{tensor}_z"]
         self.nodes += [
-            helper.make_node("QuantizeLinear", [tensor, *parameters], [f"{tensor}_q"], name=f"{tensor}/Q"),
-            helper.make_node("DequantizeLinear", [f"{tensor}_q", *parameters], [out], name=f"{tensor}/DQ"),
+            helper.make_node(
+                "QuantizeLinear", [tensor, *parameters], [f"{tensor}_q"], name=f"{tensor}/Q"
+            ),
+            helper.make_node(
+                "DequantizeLinear", [f"{tensor}_q", *parameters], [out], name=f"{tensor}/DQ"
+            ),
         ]
         self.float_nodes.append(helper.make_node("Identity", [tensor], [out]))
         return out
 
     def conv(self, tensor: str, name: str, channels_in: int = 8, *, relu: bool = True) -> str:
-        weights = self.rng.standard_normal((8, channels_in, 3, 3)).astype(np.float32) * np.sqrt(2 / (9 * channels_in))
+        weights = self.rng.standard_normal((8, channels_in, 3, 3)).astype(np.float32) * np.sqrt(
+            2 / (9 * channels_in)
+        )
         # 7 bits: the pattern must be the only fault, also on CPUs without VNNI
         scales = (np.abs(weights).reshape(8, -1).max(axis=1) / 64).astype(np.float32)
         codes = np.rint(weights / scales[:, None, None, None]).astype(np.int8)
-        self.constants |= {f"{name}_w": codes, f"{name}_ws": scales, f"{name}_wz": np.zeros(8, np.int8)}
+        self.constants |= {
+            f"{name}_w": codes,
+            f"{name}_ws": scales,
+            f"{name}_wz": np.zeros(8, np.int8),
+        }
         self.constants[f"{name}_f"] = codes * scales[:, None, None, None]
         self.nodes += [
-            helper.make_node("DequantizeLinear", [f"{name}_w", f"{name}_ws", f"{name}_wz"], [f"{name}_dw"], axis=0),
+            helper.make_node(
+                "DequantizeLinear",
+                [f"{name}_w", f"{name}_ws", f"{name}_wz"],
+                [f"{name}_dw"],
+                axis=0,
+            ),
             helper.make_node("Conv", [tensor, f"{name}_dw"], [name], pads=[1] * 4, name=name),
         ]
-        self.float_nodes.append(helper.make_node("Conv", [tensor, f"{name}_f"], [name], pads=[1] * 4, name=name))
+        self.float_nodes.append(
+            helper.make_node("Conv", [tensor, f"{name}_f"], [name], pads=[1] * 4, name=name)
+        )
         return self.both("Relu", [name], f"{name}/Relu") if relu else name
 
     def save(self, folder: Path, output: str) -> tuple[Path, Path]:
         paths = []
         for stem, nodes in (("qdq", self.nodes), ("float", self.float_nodes)):
             used = {name for node in nodes for name in node.input}
-            constants = [numpy_helper.from_array(np.asarray(v), k) for k, v in self.constants.items() if k in used]
+            constants = [
+                numpy_helper.from_array(np.asarray(v), k)
+                for k, v in self.constants.items()
+                if k in used
+            ]
             graph = helper.make_graph(
-                nodes, "g", [helper.make_tensor_value_info("input", 1, [1, 8, 16, 16])],
-                [helper.make_tensor_value_info(output, 1, None)], constants,
-            )  # fmt: skip
-            model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+                nodes,
+                "g",
+                [helper.make_tensor_value_info("input", 1, [1, 8, 16, 16])],
+                [helper.make_tensor_value_info(output, 1, None)],
+                constants,
+            )
+            model = helper.make_model(
+                graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+            )
             paths.append(folder / f"{stem}.onnx")
             onnx.save(onnx.shape_inference.infer_shapes(model), paths[-1])
         return paths[0], paths[1]
@@ -95,7 +125,13 @@ def padded_pool(activation: type, *, relu: bool) -> tuple[Graph, str]:
     low = 0 if relu else -6
     stem = graph.quantize(graph.conv(graph.quantize("input", -4, 4), "stem", relu=relu), low, 6)
     pooled = graph.both(
-        "AveragePool", [stem], "block.0.pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4, count_include_pad=1
+        "AveragePool",
+        [stem],
+        "block.0.pool",
+        kernel_shape=[3, 3],
+        strides=[2, 2],
+        pads=[1] * 4,
+        count_include_pad=1,
     )
     return graph, graph.conv(graph.quantize(pooled, low, 6), "block.0.conv", relu=False)
 
@@ -106,7 +142,9 @@ def images(count: int = 4) -> np.ndarray:
 
 def fidelity(graph: Graph, output: str, folder: Path) -> quality.Fidelity:
     qdq, plain = graph.save(folder, output)
-    return compiling.check_fidelity(ov, qdq, float_model=plain, qdq_model=qdq, images=images(), options=PINNED)
+    return compiling.check_fidelity(
+        ov, qdq, float_model=plain, qdq_model=qdq, images=images(), options=PINNED
+    )
 
 
 RIGHT = {
@@ -116,7 +154,10 @@ RIGHT = {
 }
 MISCOMPILED = {
     "concat, int8": (lambda: concat_of_branches(np.int8), "block.0"),
-    "padded pool on both signs, uint8 zero point 128": (lambda: padded_pool(np.uint8, relu=False), "block.0"),
+    "padded pool on both signs, uint8 zero point 128": (
+        lambda: padded_pool(np.uint8, relu=False),
+        "block.0",
+    ),
 }
 
 
@@ -128,8 +169,12 @@ def test_right_engines_pass_the_fidelity_check(pattern: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("pattern", MISCOMPILED)
-def test_what_openvino_miscompiles_fails_the_check_and_is_named(pattern: str, tmp_path: Path) -> None:
-    """Also pins the upstream behaviour: when OpenVINO mends it, this fails and the placement may be loosened."""
+def test_what_openvino_miscompiles_fails_the_check_and_is_named(
+    pattern: str, tmp_path: Path
+) -> None:
+    """Also pins the upstream behaviour: when OpenVINO mends it, this fails and the placement may be
+    loosened.
+    """
     make, module = MISCOMPILED[pattern]
     graph, output = make()
     with pytest.raises(ParityError) as caught:
@@ -155,7 +200,10 @@ def test_every_convolution_of_the_small_graph_executes_in_int8(tmp_path: Path) -
     names = ["stem", "block.0.a", "block.0.b", "block.0.merge", "head"]
     with ov.open(qdq, PINNED) as session:
         assert compiling.check_executed(ov, session.executed_precisions(), names) == 5
-    with ov.open(plain, PINNED) as session, pytest.raises(ParityError, match=r"5 of 5 .* stem \(f32\)"):
+    with (
+        ov.open(plain, PINNED) as session,
+        pytest.raises(ParityError, match=r"5 of 5 .* stem \(f32\)"),
+    ):
         compiling.check_executed(ov, session.executed_precisions(), names)
 
 
@@ -178,13 +226,20 @@ def test_a_convolution_the_runtime_does_not_show_counts_as_missing() -> None:
         (40.0, None, True),
     ],
 )
-def test_margin_separates_every_case_seen(engine: float | None, simulation: float | None, fails: bool) -> None:
+def test_margin_separates_every_case_seen(
+    engine: float | None, simulation: float | None, fails: bool
+) -> None:
     assert quality.below_simulation(engine, simulation, quality.FIDELITY_MARGIN_DB) is fails
 
 
 @pytest.mark.parametrize(
     ("node", "block"),
-    [("layer1.0.scconv.k2.1", "layer1.0"), ("conv1", "conv1"), ("/features/3/conv/Conv", "features.3"), ("fc", "fc")],
+    [
+        ("layer1.0.scconv.k2.1", "layer1.0"),
+        ("conv1", "conv1"),
+        ("/features/3/conv/Conv", "features.3"),
+        ("fc", "fc"),
+    ],
 )
 def test_blocks_are_named_after_modules(node: str, block: str) -> None:
     import onnx_ir as ir

@@ -1,4 +1,6 @@
-"""What long work shows: a line now and then in a log, a bar on a terminal, both with the rate and the time that is left."""
+"""What long work shows: a line now and then in a log, a bar on a terminal, both with the rate and
+the time that is left.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_log_gets_a_line_every_20_seconds(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_gets_a_line_every_20_seconds(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = console.Lines()
     lines.stage("profile", "int8")
     for second in range(61):
@@ -37,7 +41,9 @@ def test_a_log_gets_a_line_every_20_seconds(clock: list[float], capsys: pytest.C
     ]
 
 
-def test_short_work_says_nothing_in_between(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_work_says_nothing_in_between(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = console.Lines()
     for share in (0.1, 0.9, 1.0):
         lines.progress("accuracy", share, 10, "images")
@@ -62,13 +68,17 @@ def test_a_bar_shows_the_rate_and_is_not_drawn_by_a_thread_of_its_own() -> None:
 
 
 def test_a_swallowed_ctrl_c_comes_back_with_the_next_sign_of_progress() -> None:
-    """In a process of its own, whose handler it is: the first interrupt is caught by whoever is at work."""
+    """In a process of its own, whose handler it is: the first interrupt is caught by whoever is at
+    work.
+    """
     code = (
-        "import os, signal\nfrom edge_scnet import console, interrupts\ninterrupts.heed()\n"
-        "try:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException: pass\n"
-        "try:\n    console.Lines().progress('images', 0.1)\nexcept KeyboardInterrupt: print('again')\n"
+        "import os, signal\nfrom edge_scnet import console, interrupts\ninterrupts.heed()\ntry:\n  "
+        "  os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException: pass\ntry:\n   "
+        " console.Lines().progress('images', 0.1)\nexcept KeyboardInterrupt: print('again')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=default_interrupt)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=default_interrupt
+    )
     assert done.stdout == "again\n", done.stderr
 
 

@@ -1,4 +1,6 @@
-"""Cross-layer equalisation, compensated rounding and bias correction: exactness, and that each makes the result closer."""
+"""Cross-layer equalisation, compensated rounding and bias correction: exactness, and that each
+makes the result closer.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,15 @@ from edge_scnet.data import batches as data_batches
 from edge_scnet.data import samples as dataset
 from edge_scnet.graph import run as simulate
 from edge_scnet.models import zoo
-from edge_scnet.quantize import calibrate, correct, equalize, placement, ranges_file, recipe, rounding
+from edge_scnet.quantize import (
+    calibrate,
+    correct,
+    equalize,
+    placement,
+    ranges_file,
+    recipe,
+    rounding,
+)
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.conftest import Built
 
@@ -24,19 +34,25 @@ SCHEME = QuantScheme(placement="openvino")
 PLAIN = replace(SCHEME, equalization=0.0, rounding="nearest", bias_correction=False)
 
 
-def graph(nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], outputs: tuple[str, ...] = ()) -> ir.Model:
+def graph(
+    nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], outputs: tuple[str, ...] = ()
+) -> ir.Model:
     names = outputs or (nodes[-1].output[0],)
     made = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("input", 1, (1, 4, 8, 8))],
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("input", 1, (1, 4, 8, 8))],
         [helper.make_tensor_value_info(name, 1, None) for name in names],
         [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )  # fmt: skip
+    )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     return ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(model))
 
 
 def conv(source: str, weight: str, output: str, **attributes: object) -> onnx.NodeProto:
-    return helper.make_node("Conv", [source, weight, f"{weight}_b"], [output], name=output, pads=[1] * 4, **attributes)
+    return helper.make_node(
+        "Conv", [source, weight, f"{weight}_b"], [output], name=output, pads=[1] * 4, **attributes
+    )
 
 
 def node(kind: str, inputs: list[str], output: str, **attributes: object) -> onnx.NodeProto:
@@ -47,7 +63,9 @@ def weights(*names: str, groups: dict[str, int] | None = None) -> dict[str, np.n
     rng = np.random.default_rng(0)
     made = {}
     for name in names:
-        made[name] = rng.standard_normal((4, 4 // (groups or {}).get(name, 1), 3, 3)).astype(np.float32)
+        made[name] = rng.standard_normal((4, 4 // (groups or {}).get(name, 1), 3, 3)).astype(
+            np.float32
+        )
         made[f"{name}_b"] = rng.standard_normal(4).astype(np.float32)
     return made
 
@@ -59,72 +77,113 @@ CASES: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], set[str]]] =
     # nodes, weights, tensors that must have factors
     "chain": (SIDE, weights("w1", "w2"), {"a", "r"}),
     "depthwise": (
-        [conv("input", "w1", "a"), RELU, conv("r", "w2", "b", group=4), node("Relu", ["b"], "c"), conv("c", "w3", "d")],
-        weights("w1", "w2", "w3", groups={"w2": 4}), {"a", "r", "b", "c"},
+        [
+            conv("input", "w1", "a"),
+            RELU,
+            conv("r", "w2", "b", group=4),
+            node("Relu", ["b"], "c"),
+            conv("c", "w3", "d"),
+        ],
+        weights("w1", "w2", "w3", groups={"w2": 4}),
+        {"a", "r", "b", "c"},
     ),
     "grouped": (
         [conv("input", "w1", "a"), RELU, conv("r", "w2", "b", group=2), conv("b", "w3", "d")],
-        weights("w1", "w2", "w3", groups={"w2": 2}), {"r", "b"},
+        weights("w1", "w2", "w3", groups={"w2": 2}),
+        {"r", "b"},
     ),
     "residual": (
         [*SIDE, node("Add", ["b", "r"], "s"), node("Relu", ["s"], "t"), conv("t", "w3", "d")],
-        weights("w1", "w2", "w3"), {"r", "b", "s", "t"},
+        weights("w1", "w2", "w3"),
+        {"r", "b", "s", "t"},
     ),
     "concat": (
-        [*SIDE, node("Relu", ["b"], "t"), node("Concat", ["r", "t"], "c", axis=1), conv("c", "w8", "d")],
-        weights("w1", "w2") | {
-            "w8": np.random.default_rng(1).standard_normal((4, 8, 3, 3)).astype(np.float32), "w8_b": np.zeros(4, np.float32)
-        }, {"r", "t", "c"},
+        [
+            *SIDE,
+            node("Relu", ["b"], "t"),
+            node("Concat", ["r", "t"], "c", axis=1),
+            conv("c", "w8", "d"),
+        ],
+        weights("w1", "w2")
+        | {
+            "w8": np.random.default_rng(1).standard_normal((4, 8, 3, 3)).astype(np.float32),
+            "w8_b": np.zeros(4, np.float32),
+        },
+        {"r", "t", "c"},
     ),
     "pools and resize": (
         [
-            conv("input", "w1", "a"), RELU,
+            conv("input", "w1", "a"),
+            RELU,
             node("AveragePool", ["r"], "p", kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1),
             node("MaxPool", ["p"], "m", kernel_shape=[2, 2], strides=[2, 2]),
             node("Resize", ["m", "", "twice"], "u", mode="nearest"),
             conv("u", "w2", "b"),
         ],
-        weights("w1", "w2") | TWICE, {"r", "p", "m", "u"},
+        weights("w1", "w2") | TWICE,
+        {"r", "p", "m", "u"},
     ),
     "gate": (
-        [*SIDE, node("Sigmoid", ["b"], "g"), conv("r", "w3", "c"), node("Mul", ["c", "g"], "y"), conv("y", "w4", "d")],
-        weights("w1", "w2", "w3", "w4"), {"r", "c", "y"},
+        [
+            *SIDE,
+            node("Sigmoid", ["b"], "g"),
+            conv("r", "w3", "c"),
+            node("Mul", ["c", "g"], "y"),
+            conv("y", "w4", "d"),
+        ],
+        weights("w1", "w2", "w3", "w4"),
+        {"r", "c", "y"},
     ),
     "classifier": (
         [
-            conv("input", "w1", "a"), RELU, node("ReduceMean", ["r", "axes"], "p", keepdims=1), node("Flatten", ["p"], "f"),
+            conv("input", "w1", "a"),
+            RELU,
+            node("ReduceMean", ["r", "axes"], "p", keepdims=1),
+            node("Flatten", ["p"], "f"),
             helper.make_node("Gemm", ["f", "fc", "fc_b"], ["y"], name="y", transB=1),
         ],
-        weights("w1") | {
-            "axes": np.array([2, 3]), "fc": np.random.default_rng(2).standard_normal((3, 4)).astype(np.float32),
+        weights("w1")
+        | {
+            "axes": np.array([2, 3]),
+            "fc": np.random.default_rng(2).standard_normal((3, 4)).astype(np.float32),
             "fc_b": np.zeros(3, np.float32),
-        }, {"r", "p", "f"},
+        },
+        {"r", "p", "f"},
     ),
-}  # fmt: skip
+}
 FIXED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], tuple[str, ...]]] = {
     "relu6": (
         [conv("input", "w1", "a"), node("Clip", ["a", "zero", "six"], "r"), conv("r", "w2", "b")],
-        weights("w1", "w2") | {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)}, (),
+        weights("w1", "w2") | {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)},
+        (),
     ),
-    "sigmoid": ([conv("input", "w1", "a"), node("Sigmoid", ["a"], "r"), conv("r", "w2", "b")], weights("w1", "w2"), ()),
+    "sigmoid": (
+        [conv("input", "w1", "a"), node("Sigmoid", ["a"], "r"), conv("r", "w2", "b")],
+        weights("w1", "w2"),
+        (),
+    ),
     "an output of the graph": (SIDE, weights("w1", "w2"), ("b", "r")),
     "tied to the input": (
         [conv("input", "w1", "a"), node("Add", ["a", "input"], "r"), conv("r", "w2", "b")],
-        weights("w1", "w2"), (),
+        weights("w1", "w2"),
+        (),
     ),
     "a bias that is computed": (
         [
             node("Identity", ["w1_b"], "bias"),
             helper.make_node("Conv", ["input", "w1", "bias"], ["a"], name="a", pads=[1] * 4),
-            RELU, conv("r", "w2", "b"),
+            RELU,
+            conv("r", "w2", "b"),
         ],
-        weights("w1", "w2"), (),
+        weights("w1", "w2"),
+        (),
     ),
     "reshaped": (
         [conv("input", "w1", "a"), node("Reshape", ["a", "shape"], "r"), conv("r", "w2", "b")],
-        weights("w1", "w2") | {"shape": np.array([1, 4, 4, 16])}, (),
+        weights("w1", "w2") | {"shape": np.array([1, 4, 4, 16])},
+        (),
     ),
-}  # fmt: skip
+}
 IMAGES = np.random.default_rng(3).standard_normal((4, 4, 8, 8)).astype(np.float32)
 
 
@@ -133,7 +192,9 @@ def peaks(model: ir.Model) -> dict[str, np.ndarray]:
 
 
 def run(model: ir.Model) -> np.ndarray:
-    return np.concatenate([outputs[0] for outputs in simulate.run_onnx(model, np.split(IMAGES, len(IMAGES)))])
+    return np.concatenate(
+        [outputs[0] for outputs in simulate.run_onnx(model, np.split(IMAGES, len(IMAGES)))]
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -163,7 +224,10 @@ def test_what_does_not_commute_with_a_factor_gets_none(name: str) -> None:
 
 
 def test_weights_shared_by_two_layers_are_split_where_their_factors_differ() -> None:
-    model = graph([*SIDE[:2], conv("r", "w1", "b"), node("Relu", ["b"], "c"), conv("c", "w1", "d")], weights("w1"))
+    model = graph(
+        [*SIDE[:2], conv("r", "w1", "b"), node("Relu", ["b"], "c"), conv("c", "w1", "d")],
+        weights("w1"),
+    )
     changed = equalize.equalize(model, equalize.factors(model, peaks(model), strength=0.5))
     assert sqnr_db(run(model), run(changed)) > 110
 
@@ -180,24 +244,44 @@ def test_patches_are_what_the_convolution_reads(case: str) -> None:
     rng = np.random.default_rng(0)
     window, shape = {
         "plain": (rounding.Window(kernel=(3, 3), pads=(1, 1, 1, 1)), (6, 4, 3, 3)),
-        "strided": (rounding.Window(kernel=(3, 2), strides=(2, 1), pads=(0, 1, 2, 0)), (6, 4, 3, 2)),
-        "dilated": (rounding.Window(kernel=(3, 3), dilations=(2, 2), pads=(2, 2, 2, 2)), (6, 4, 3, 3)),
+        "strided": (
+            rounding.Window(kernel=(3, 2), strides=(2, 1), pads=(0, 1, 2, 0)),
+            (6, 4, 3, 2),
+        ),
+        "dilated": (
+            rounding.Window(kernel=(3, 3), dilations=(2, 2), pads=(2, 2, 2, 2)),
+            (6, 4, 3, 3),
+        ),
         "grouped": (rounding.Window(kernel=(3, 3), groups=2, pads=(1, 1, 1, 1)), (6, 2, 3, 3)),
         "linear": (rounding.Window(), (6, 4, 1, 1)),
     }[case]
     image = rng.standard_normal((4, 9, 7) if case != "linear" else (4, 1, 1)).astype(np.float32)
     filters = rng.standard_normal(shape).astype(np.float32)
-    name = {"kernel_shape": list(window.kernel), "strides": list(window.strides), "dilations": list(window.dilations)}
+    name = {
+        "kernel_shape": list(window.kernel),
+        "strides": list(window.strides),
+        "dilations": list(window.dilations),
+    }
     made = helper.make_graph(
-        [helper.make_node("Conv", ["x", "w"], ["y"], pads=list(window.pads), group=window.groups, **name)], "g",
-        [helper.make_tensor_value_info("x", 1, (1, *image.shape))], [helper.make_tensor_value_info("y", 1, None)],
+        [
+            helper.make_node(
+                "Conv", ["x", "w"], ["y"], pads=list(window.pads), group=window.groups, **name
+            )
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", 1, (1, *image.shape))],
+        [helper.make_tensor_value_info("y", 1, None)],
         [numpy_helper.from_array(filters, "w")],
-    )  # fmt: skip
-    model = ir.serde.deserialize_model(helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10))
+    )
+    model = ir.serde.deserialize_model(
+        helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    )
     expected = simulate.run_onnx(model, [image[None]])[0][0][0]
     found = rounding.patches(image, window, limit=10**6)
     rows = filters.reshape(window.groups, -1, found.shape[2])
-    assert np.einsum("gpi,goi->gop", found, rows).reshape(expected.shape) == pytest.approx(expected, abs=1e-4)
+    assert np.einsum("gpi,goi->gop", found, rows).reshape(expected.shape) == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
 def test_compensated_rounding_has_less_error_in_the_output_than_nearest() -> None:
@@ -229,15 +313,22 @@ def quantized(built: Built, scheme: QuantScheme, bits: int = 7) -> tuple[recipe.
     images = data_batches.load(calib, spec)
     pilot = images[calibrate.pilot_indices(calib.content_hashes, recipe.PILOT_IMAGES)]
     found = calibrate.calibrate(
-        built.folder / "model.onnx", [images], expected_images=len(images), samples_hash="x", pilot=pilot,
+        built.folder / "model.onnx",
+        [images],
+        expected_images=len(images),
+        samples_hash="x",
+        pilot=pilot,
         equalization=scheme.equalization,
-    )  # fmt: skip
+    )
     model = ir.load(built.folder / "model.onnx")
     result = recipe.assemble(recipe.prepare(model, found, scheme, weight_bits=bits, images=pilot))
     evaluation = dataset.open_samples(built.evaluation, model=spec, role="evaluation")
     batches = np.split(data_batches.load(evaluation, spec, range(200)), 200)
     reference = np.concatenate([outputs[0] for outputs in simulate.run_onnx(model, batches)])
-    db = sqnr_db(reference, np.concatenate([outputs[0] for outputs in simulate.run_onnx(result.model, batches)]))
+    db = sqnr_db(
+        reference,
+        np.concatenate([outputs[0] for outputs in simulate.run_onnx(result.model, batches)]),
+    )
     assert db is not None
     return result, db
 
@@ -258,7 +349,10 @@ def test_bias_correction_takes_out_the_mean_error_of_a_depthwise_layer(tmp_path:
     # rows of one sign: their rounding errors do not cancel, and inputs behind a ReLU have a mean
     constants["w2"] = (0.03 + 0.001 * rng.standard_normal((4, 1, 3, 3))).astype(np.float32)
     constants["w2"][:, 0, 1, 1] = 1.0
-    model = graph([conv("input", "w1", "a"), RELU, conv("r", "w2", "b", group=4), conv("b", "w1", "d")], constants)
+    model = graph(
+        [conv("input", "w1", "a"), RELU, conv("r", "w2", "b", group=4), conv("b", "w1", "d")],
+        constants,
+    )
     path = tmp_path / "m.onnx"
     ir.save(model, path)
     found = calibrate.calibrate(path, [IMAGES], expected_images=4, samples_hash="x")
@@ -270,7 +364,10 @@ def test_bias_correction_takes_out_the_mean_error_of_a_depthwise_layer(tmp_path:
             if value not in graph_.outputs:
                 graph_.outputs.append(value)
         means = [
-            np.mean([out[-1].mean(axis=(0, 2, 3)) for out in simulate.run_onnx(m, np.split(IMAGES, 4))], axis=0)
+            np.mean(
+                [out[-1].mean(axis=(0, 2, 3)) for out in simulate.run_onnx(m, np.split(IMAGES, 4))],
+                axis=0,
+            )
             for m in (model, result.model)
         ]
         return float(np.abs(means[0] - means[1]).max())
@@ -280,16 +377,24 @@ def test_bias_correction_takes_out_the_mean_error_of_a_depthwise_layer(tmp_path:
 
 def test_a_layer_without_bias_gets_one_where_there_is_an_error_to_correct(tmp_path: Path) -> None:
     constants = weights("w1", "w2")
-    bare = [helper.make_node("Conv", ["input", "w1"], ["a"], name="a", pads=[1] * 4), RELU, conv("r", "w2", "b")]
+    bare = [
+        helper.make_node("Conv", ["input", "w1"], ["a"], name="a", pads=[1] * 4),
+        RELU,
+        conv("r", "w2", "b"),
+    ]
     model = graph(bare, constants)
     path = tmp_path / "m.onnx"
     ir.save(model, path)
     found = calibrate.calibrate(path, [IMAGES], expected_images=4, samples_hash="x")
     written = recipe.assemble(
-        recipe.prepare(model, found, replace(PLAIN, bias_correction=True), weight_bits=7, images=IMAGES)
+        recipe.prepare(
+            model, found, replace(PLAIN, bias_correction=True), weight_bits=7, images=IMAGES
+        )
     ).model
     first = next(n for n in written.graph if n.name == "a")
-    assert len(first.inputs) == 3 and first.inputs[2] is not None and first.inputs[2].is_initializer()
+    assert (
+        len(first.inputs) == 3 and first.inputs[2] is not None and first.inputs[2].is_initializer()
+    )
     onnx.checker.check_model(ir.serde.serialize_model(written), full_check=True)
 
 
@@ -298,10 +403,14 @@ def test_the_work_limit_leaves_the_dear_layers_to_nearest_rounding(built: Built)
     found = ranges_file.load_ranges(built.folder / "ranges.npz")
     sites = placement.place(equalize.equalize(model, found.factors), found, SCHEME).weights
     images = np.random.default_rng(0).standard_normal((2, 1, 28, 28)).astype(np.float32)
-    layers = correct.quantize_layers(model, sites, replace(SCHEME, rounding_gflop=0.5), weight_bits=7, images=images)
+    layers = correct.quantize_layers(
+        model, sites, replace(SCHEME, rounding_gflop=0.5), weight_bits=7, images=images
+    )
     assert {layer.compensated for layer in layers} == {True, False}
     cheap = max(np.prod(layer.codes.shape[1:]) for layer in layers if layer.compensated)
     assert cheap < max(np.prod(layer.codes.shape[1:]) for layer in layers if not layer.compensated)
     # counted, not clocked: the same again
-    again = correct.quantize_layers(model, sites, replace(SCHEME, rounding_gflop=0.5), weight_bits=7, images=images)
+    again = correct.quantize_layers(
+        model, sites, replace(SCHEME, rounding_gflop=0.5), weight_bits=7, images=images
+    )
     assert all(np.array_equal(a.codes, b.codes) for a, b in zip(layers, again, strict=True))

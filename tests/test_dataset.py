@@ -29,13 +29,21 @@ from edge_scnet.models.zoo import CIFAR10, FASHION_MNIST
 from tests.conftest import idx_folder as idx_of
 
 RGB = replace(
-    CIFAR10, name="rgb", input_size=4, classes=("cat", "dog", "Ankle boot"), num_classes=None, mean=(0.0,) * 3, std=(1.0,) * 3
+    CIFAR10,
+    name="rgb",
+    input_size=4,
+    classes=("cat", "dog", "Ankle boot"),
+    num_classes=None,
+    mean=(0.0,) * 3,
+    std=(1.0,) * 3,
 )
 GREY = replace(FASHION_MNIST, name="grey", input_size=4, mean=(0.0,), std=(1.0,))
 
 
 def picture(seed: int, width: int = 4, height: int = 4) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+    return Image.fromarray(
+        np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    )
 
 
 def folder(root: Path, names: list[str], *, seed: int = 0) -> Path:
@@ -54,7 +62,9 @@ def idx_folder(root: Path, count: int = 5, *, stem: str = "t10k", suffix: str = 
     pack = gzip.compress if suffix else bytes
     images = np.random.default_rng(1).integers(0, 256, (count, 4, 4), np.uint8)
     (root / f"{stem}-images-idx3-ubyte{suffix}").write_bytes(pack(idx_bytes(images)))
-    (root / f"{stem}-labels-idx1-ubyte{suffix}").write_bytes(pack(idx_bytes(np.arange(count, dtype=np.uint8) % 10)))
+    (root / f"{stem}-labels-idx1-ubyte{suffix}").write_bytes(
+        pack(idx_bytes(np.arange(count, dtype=np.uint8) % 10))
+    )
     return root
 
 
@@ -68,10 +78,17 @@ def calibration(root: Path, model: ModelSpec | None = RGB, **options: Any) -> Sa
 
 def png_header(width: int, height: int) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     ihdr = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", ihdr)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
+    )
 
 
 def truncated_jpeg(path: Path) -> Path:
@@ -89,9 +106,19 @@ def test_image_folder_is_sorted_labelled_and_hashed(tmp_path: Path) -> None:
     samples = evaluation(tmp_path)
     assert samples.entries == ("cat/y.tif", "cat/deep/er/z.WebP", "dog/a.jpeg", "dog/b.PNG")
     assert samples.labels == (0, 0, 1, 1)
-    assert (samples.class_names, samples.label_rule, samples.skipped) == (RGB.classes, "folder names are class names", 0)
-    assert samples.content_hashes == tuple(hashlib.sha256((tmp_path / e).read_bytes()).hexdigest() for e in samples.entries)
-    assert (samples.kind, len(samples), samples.name) == ("folder", 4, f"{tmp_path.parent.name}/{tmp_path.name}")
+    assert (samples.class_names, samples.label_rule, samples.skipped) == (
+        RGB.classes,
+        "folder names are class names",
+        0,
+    )
+    assert samples.content_hashes == tuple(
+        hashlib.sha256((tmp_path / e).read_bytes()).hexdigest() for e in samples.entries
+    )
+    assert (samples.kind, len(samples), samples.name) == (
+        "folder",
+        4,
+        f"{tmp_path.parent.name}/{tmp_path.name}",
+    )
     with pytest.raises(FrozenInstanceError):
         samples.skipped = 1
 
@@ -109,7 +136,12 @@ def test_the_hash_tells_content_order_and_labels_but_not_the_place(tmp_path: Pat
     ("folders", "classes", "labels", "rule"),
     [
         (["dog", "cat"], ("dog", "bird", "cat"), (2, 0), "folder names are class names"),
-        (["ANKLE-boot", "t_shirt_top"], ("T-shirt/top", "Ankle boot"), (1, 0), "folder names are class names"),
+        (
+            ["ANKLE-boot", "t_shirt_top"],
+            ("T-shirt/top", "Ankle boot"),
+            (1, 0),
+            "folder names are class names",
+        ),
         (["0", "02"], ("a", "b", "c"), (0, 2), "folder names are class indices"),
         (["x", "y"], ("a", "b"), (0, 1), "folders in sorted order are the classes"),
         (["1", "2"], ("a", "b"), (0, 1), "folders in sorted order are the classes"),
@@ -118,14 +150,21 @@ def test_the_hash_tells_content_order_and_labels_but_not_the_place(tmp_path: Pat
         (["a b", "a_b"], ("a b", "a_b"), (0, 1), "folders in sorted order are the classes"),
     ],
 )
-def test_labels_of_class_folders(tmp_path: Path, folders: list[str], classes: tuple[str, ...], labels: Any, rule: str) -> None:
-    samples = evaluation(folder(tmp_path, [f"{name}/1.png" for name in folders]), replace(RGB, classes=classes))
+def test_labels_of_class_folders(
+    tmp_path: Path, folders: list[str], classes: tuple[str, ...], labels: Any, rule: str
+) -> None:
+    samples = evaluation(
+        folder(tmp_path, [f"{name}/1.png" for name in folders]), replace(RGB, classes=classes)
+    )
     assert (samples.labels, samples.label_rule) == (labels, rule)
 
 
 def test_class_folders_that_do_not_fit_the_model(tmp_path: Path) -> None:
     root = folder(tmp_path, ["cat/1.png", "cow/2.png"])
-    with pytest.raises(DataError, match=r"2 class folders and rgb has 3 classes; the folder 'cow' is not one of them: c") as e:
+    with pytest.raises(
+        DataError,
+        match=r"2 class folders and rgb has 3 classes; the folder 'cow' is not one of them: c",
+    ) as e:
         evaluation(root)
     assert "--ignore-labels" in (e.value.hint or "") and "0 to 2" in (e.value.hint or "")
     assert evaluation(root, ignore_labels=True).labels is None
@@ -138,8 +177,14 @@ def test_class_folders_that_do_not_fit_the_model(tmp_path: Path) -> None:
 def test_a_model_without_class_names_still_counts_them(tmp_path: Path) -> None:
     root = folder(tmp_path / "a", ["cat/1.png", "cow/2.png"])
     two, three = (replace(RGB, classes=(), num_classes=n) for n in (2, 3))
-    assert (evaluation(root, two).labels, evaluation(root, two).class_names) == ((0, 1), ("cat", "cow"))
-    with pytest.raises(DataError, match=r"2 class folders and rgb has 3 classes; the folder 'cat' is not one of them: 0 to 2"):
+    assert (evaluation(root, two).labels, evaluation(root, two).class_names) == (
+        (0, 1),
+        ("cat", "cow"),
+    )
+    with pytest.raises(
+        DataError,
+        match=r"2 class folders and rgb has 3 classes; the folder 'cat' is not one of them: 0 to 2",
+    ):
         evaluation(root, three)
     assert evaluation(folder(tmp_path / "b", ["0/1.png", "2/2.png"]), three).labels == (0, 2)
     with pytest.raises(DataError, match=r"labels up to 4; the model has 3 classes"):
@@ -150,7 +195,11 @@ def test_flat_folder_has_no_labels(tmp_path: Path) -> None:
     root = folder(tmp_path, ["b.png", "a.jpg"])
     (tmp_path / "empty").mkdir()
     for samples in (evaluation(root), calibration(root), evaluation(root, None)):
-        assert (samples.entries, samples.labels, samples.class_names) == (("a.jpg", "b.png"), None, None)
+        assert (samples.entries, samples.labels, samples.class_names) == (
+            ("a.jpg", "b.png"),
+            None,
+            None,
+        )
 
 
 def test_an_empty_class_folder_keeps_its_place(tmp_path: Path) -> None:
@@ -186,7 +235,9 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=rf"the {role} folder .*nowhere does not exist") as e:
             open_samples(tmp_path / "nowhere", model=RGB, role=role)
         assert option in (e.value.hint or "")
-    with pytest.raises(DataError, match=r"no images in the calibration folder .*: it is empty; allowed are \.jpg") as e:
+    with pytest.raises(
+        DataError, match=r"no images in the calibration folder .*: it is empty; allowed are \.jpg"
+    ) as e:
         calibration(tmp_path)
     assert e.value.hint
     (tmp_path / "a.heic").touch()
@@ -199,7 +250,9 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
 
 
 def test_images_beside_class_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"1 images \(such as stray\.png\) beside class folders \(such as cat\)") as e:
+    with pytest.raises(
+        DataError, match=r"1 images \(such as stray\.png\) beside class folders \(such as cat\)"
+    ) as e:
         calibration(folder(tmp_path, ["stray.png", "cat/1.png"]))
     assert "mv " in (e.value.hint or "")
 
@@ -226,14 +279,18 @@ def test_a_truncated_jpeg_is_refused_by_name_or_skipped_and_counted(tmp_path: Pa
     assert "--skip-bad" in (e.value.hint or "")
     kept = calibration(root, skip_bad=True)
     assert (kept.entries, kept.skipped) == (("0.png", "1.png", "2.png"), 1)
-    assert "1 of 4 evaluation images are unreadable and were skipped" in check_counts(kept, role="evaluation")
+    assert "1 of 4 evaluation images are unreadable and were skipped" in check_counts(
+        kept, role="evaluation"
+    )
     assert batches.load(kept, RGB).shape == (3, 3, 4, 4)
 
 
 def test_a_file_that_is_no_image_is_refused_when_the_folder_is_opened(tmp_path: Path) -> None:
     root = folder(tmp_path, ["a.png"])
     (root / "b.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n")
-    with pytest.raises(DataError, match=r"b\.jpg: whatever its name says, it is not one of JPEG, PNG") as e:
+    with pytest.raises(
+        DataError, match=r"b\.jpg: whatever its name says, it is not one of JPEG, PNG"
+    ) as e:
         calibration(root)
     assert "--skip-bad" in (e.value.hint or "")
     (root / "b.jpg").unlink()
@@ -241,7 +298,9 @@ def test_a_file_that_is_no_image_is_refused_when_the_folder_is_opened(tmp_path: 
     with pytest.raises(DataError, match=r"c\.png: no such file"):
         calibration(root)
     (root / "a.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of the 2 images in .* can be read; the first: .*a\.png"):
+    with pytest.raises(
+        DataError, match=r"none of the 2 images in .* can be read; the first: .*a\.png"
+    ):
         calibration(root, skip_bad=True)
 
 
@@ -254,13 +313,18 @@ def test_a_file_that_is_no_image_is_refused_when_the_folder_is_opened(tmp_path: 
         ((4, 401), r"4 x 401 pixels; the long side may be 100 times"),
     ],
 )
-def test_decompression_bombs_are_refused_before_decoding(tmp_path: Path, size: tuple[int, int], reason: str | None) -> None:
+def test_decompression_bombs_are_refused_before_decoding(
+    tmp_path: Path, size: tuple[int, int], reason: str | None
+) -> None:
     (tmp_path / "bomb.png").write_bytes(png_header(*size))
     limit = Image.MAX_IMAGE_PIXELS
     if reason is None:
         assert len(calibration(tmp_path)) == 1
     else:
-        for call in (lambda: calibration(tmp_path), lambda: images.read_image(tmp_path / "bomb.png", RGB)):
+        for call in (
+            lambda: calibration(tmp_path),
+            lambda: images.read_image(tmp_path / "bomb.png", RGB),
+        ):
             with pytest.raises(DataError, match=rf"bomb\.png: {reason}"):
                 call()
     assert limit == Image.MAX_IMAGE_PIXELS
@@ -381,9 +445,13 @@ def test_normalisation_is_torch_to_the_bit() -> None:
 
 
 def test_centre_crop_rounds_as_torchvision() -> None:
-    rows = np.repeat(np.arange(7, dtype=np.uint8)[:, None, None], 4, axis=1)  # 7 rows of 4 pixels, each row its number
+    rows = np.repeat(
+        np.arange(7, dtype=np.uint8)[:, None, None], 4, axis=1
+    )  # 7 rows of 4 pixels, each row its number
     got = preprocess(rows, GREY) * 255
-    np.testing.assert_allclose(got[0, :, 0], [2, 3, 4, 5], atol=1e-4)  # (7 - 4) / 2 = 1.5, rounded to even: 2
+    np.testing.assert_allclose(
+        got[0, :, 0], [2, 3, 4, 5], atol=1e-4
+    )  # (7 - 4) / 2 = 1.5, rounded to even: 2
     five = preprocess(rows[:5], GREY) * 255
     np.testing.assert_allclose(five[0, :, 0], [0, 1, 2, 3], atol=1e-4)  # 0.5, rounded to even: 0
 
@@ -392,7 +460,8 @@ def test_resize_by_hand() -> None:
     # short side 2 -> 4: samples at -0.25, 0.25, 0.75, 1.25 pixels of (0, 100), clamped at the ends
     image = np.array([[0, 100], [0, 100]], np.uint8)[..., None]
     np.testing.assert_allclose(preprocess(image, GREY)[0, 0] * 255, [0, 25, 75, 100], atol=1e-4)
-    # short side 8 -> 4 with antialiasing: a triangle of 4 pixels, weights 1 3 3 1 over 8, so stripes vanish inside
+    # short side 8 -> 4 with antialiasing: a triangle of 4 pixels, weights 1 3 3 1 over 8, so
+    # stripes vanish inside
     stripes = np.tile(np.array([0, 200], np.uint8), (8, 4))[..., None]
     np.testing.assert_allclose(preprocess(stripes, GREY)[0, :, 1:3] * 255, 100, atol=1e-4)
 
@@ -405,12 +474,18 @@ def test_resize_by_hand() -> None:
         (300, 300, (256, 256), 16, 16),
     ],
 )
-def test_resize_then_crop_is_torchvisions(width: int, height: int, resized: tuple[int, int], left: int, top: int) -> None:
+def test_resize_then_crop_is_torchvisions(
+    width: int, height: int, resized: tuple[int, int], left: int, top: int
+) -> None:
     spec = replace(RGB, resize=256, input_size=224)
     image = picture(1, width, height)
-    wanted = image.resize(resized, Image.Resampling.BILINEAR).crop((left, top, left + 224, top + 224))
+    wanted = image.resize(resized, Image.Resampling.BILINEAR).crop(
+        (left, top, left + 224, top + 224)
+    )
     got = preprocess(np.asarray(image), spec)
-    np.testing.assert_array_equal(got, np.asarray(wanted).transpose(2, 0, 1).astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(
+        got, np.asarray(wanted).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+    )
 
 
 def test_preprocess_refuses_what_it_cannot_do() -> None:
@@ -437,7 +512,11 @@ def test_batches_keep_the_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".gz", ""])
 def test_idx_sets(tmp_path: Path, suffix: str) -> None:
     samples = evaluation(idx_folder(tmp_path, suffix=suffix), GREY)
-    assert (samples.kind, samples.entries, samples.labels) == ("idx", ("0", "1", "2", "3", "4"), (0, 1, 2, 3, 4))
+    assert (samples.kind, samples.entries, samples.labels) == (
+        "idx",
+        ("0", "1", "2", "3", "4"),
+        (0, 1, 2, 3, 4),
+    )
     assert samples.class_names == FASHION_MNIST.classes
     raw = idx.read_idx(tmp_path / f"t10k-images-idx3-ubyte{suffix}")
     assert samples.content_hashes[3] == hashlib.sha256(raw[3].tobytes()).hexdigest()
@@ -456,7 +535,9 @@ def test_idx_labels(tmp_path: Path) -> None:
     assert calibration(tmp_path, RGB).class_names is None
     assert evaluation(tmp_path, None).labels == (0, 1, 2, 3, 4)
     assert evaluation(tmp_path, RGB, ignore_labels=True).labels is None
-    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.zeros(4, np.uint8))))
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(
+        gzip.compress(idx_bytes(np.zeros(4, np.uint8)))
+    )
     with pytest.raises(DataError, match=r"holds \(5, 4, 4\) and t10k-labels-idx1-ubyte\.gz \(4,\)"):
         evaluation(tmp_path, GREY)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
@@ -468,7 +549,9 @@ def test_idx_labels(tmp_path: Path) -> None:
 
 def test_two_pairs_of_idx_files(tmp_path: Path) -> None:
     idx_folder(idx_folder(tmp_path), stem="train")
-    with pytest.raises(DataError, match=r"2 idx files of images: t10k-images\S+, train-images\S+; one pair") as e:
+    with pytest.raises(
+        DataError, match=r"2 idx files of images: t10k-images\S+, train-images\S+; one pair"
+    ) as e:
         evaluation(tmp_path, GREY)
     assert "mv " in (e.value.hint or "")
 
@@ -478,11 +561,17 @@ def test_two_pairs_of_idx_files(tmp_path: Path) -> None:
     [
         (lambda b: b[:-1], r"header says 5 x 4 x 4 bytes, it holds 79"),
         (lambda b: b + b"x", r"header says 5 x 4 x 4 bytes, it holds more"),
-        (lambda b: b"\x89PNG" + b[4:], r"not an idx file of bytes: it begins 89 50 4e 47, not 00 00 08"),
+        (
+            lambda b: b"\x89PNG" + b[4:],
+            r"not an idx file of bytes: it begins 89 50 4e 47, not 00 00 08",
+        ),
         (lambda b: b[:2] + b"\x0d" + b[3:], r"begins 00 00 0d"),
         (lambda b: b"", r"begins nowhere"),
         (lambda b: b[:7], r"cut short or damaged"),
-        (lambda b: b[:4] + b"\xff" * 12 + b[16:], r"header says 4294967295 x 4294967295 x 4294967295 bytes, it holds 0"),
+        (
+            lambda b: b[:4] + b"\xff" * 12 + b[16:],
+            r"header says 4294967295 x 4294967295 x 4294967295 bytes, it holds 0",
+        ),
     ],
 )
 @pytest.mark.parametrize("suffix", [".gz", ""])
@@ -527,7 +616,9 @@ def test_too_few_calibration_images(tmp_path: Path) -> None:
 
 def test_uncovered_classes_are_named(tmp_path: Path) -> None:
     found = check_counts(evaluation(idx_folder(tmp_path, 3), GREY), role="evaluation")
-    assert found == ["7 of 10 classes have no evaluation image: Dress, Coat, Sandal, Shirt, Sneaker, ..."]
+    assert found == [
+        "7 of 10 classes have no evaluation image: Dress, Coat, Sandal, Shirt, Sneaker, ..."
+    ]
 
 
 def test_overlap_is_found_by_content(tmp_path: Path) -> None:
@@ -535,7 +626,9 @@ def test_overlap_is_found_by_content(tmp_path: Path) -> None:
     other = evaluation(folder(tmp_path / "other", ["a.png", "b.png"], seed=10))
     check_overlap(calib, other)
     both = evaluation(folder(tmp_path / "eval", ["cat/new.png", "dog/x.png"], seed=1))
-    message = r"1 of 2 evaluation images are calibration images too:\n  .*calib/b\.png = .*cat/new\.png"
+    message = (
+        r"1 of 2 evaluation images are calibration images too:\n  .*calib/b\.png = .*cat/new\.png"
+    )
     with pytest.raises(DataError, match=message) as e:
         check_overlap(calib, both)
     assert "--calib" in (e.value.hint or "")
@@ -547,7 +640,10 @@ def test_copies_in_the_calibration_set_are_a_warning(tmp_path: Path) -> None:
     for i in range(dataset.MIN_CALIBRATION):
         Image.fromarray(np.full((8, 8), i, np.uint8)).save(root / f"{i}.png")
     found = check_counts(calibration(root), role="calibration")
-    assert "1 calibration images are copies of others, such as a.png = c.png: they count twice" in found
+    assert (
+        "1 calibration images are copies of others, such as a.png = c.png: they count twice"
+        in found
+    )
 
 
 # what ships, and what is published
@@ -556,7 +652,9 @@ def test_copies_in_the_calibration_set_are_a_warning(tmp_path: Path) -> None:
 def test_bundled_files_are_those_of_the_list() -> None:
     root = bundled("calib_data") / "fashion-mnist"
     listed = dict(reversed(line.split()) for line in (root / "SHA256SUMS").read_text().splitlines())
-    assert set(listed) == {f.relative_to(root).as_posix() for f in [*root.glob("*/*.gz"), root / "calib-indices.txt"]}
+    assert set(listed) == {
+        f.relative_to(root).as_posix() for f in [*root.glob("*/*.gz"), root / "calib-indices.txt"]
+    }
     for name, digest in listed.items():
         assert hashlib.sha256((root / name).read_bytes()).hexdigest() == digest, name
     assert "2017 Zalando SE" in (root / "LICENSE").read_text()
@@ -575,14 +673,20 @@ def test_bundled_sets_are_whole_even_disjoint_and_fast_to_open() -> None:
     indices = [int(line) for line in (calib_dir.parent / "calib-indices.txt").read_text().split()]
     assert len(set(indices)) == 1024 and max(indices) < 60_000
     assert batches.load(calib, FASHION_MNIST, range(3)).shape == (3, 1, 28, 28)
-    with pytest.raises(DataError, match=r"no data set '\.\./x' ships with edge-scnet; there is fashion-mnist") as e:
+    with pytest.raises(
+        DataError, match=r"no data set '\.\./x' ships with edge-scnet; there is fashion-mnist"
+    ) as e:
         dataset.bundled_sets("../x")
     assert "--calib DIR" in (e.value.hint or "")
 
 
 def test_read_published(tmp_path: Path) -> None:
     pictures, labels = idx.read_published("fashion-mnist", idx_folder(tmp_path), "test")
-    assert pictures.shape == (5, 4, 4, 1) and pictures.flags.writeable and labels.tolist() == [0, 1, 2, 3, 4]
+    assert (
+        pictures.shape == (5, 4, 4, 1)
+        and pictures.flags.writeable
+        and labels.tolist() == [0, 1, 2, 3, 4]
+    )
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz: no such file") as e:
         idx.read_published("fashion-mnist", tmp_path, "train")
     assert "dataset-fashion-mnist" in (e.value.hint or "")
@@ -594,10 +698,14 @@ def test_read_published_cifar10(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cifar10_test\.npz: no such file") as e:
         idx.read_published("cifar10", tmp_path, "test")
     assert "uint8 N x 32 x 32 x 3" in (e.value.hint or "")
-    np.savez(tmp_path / "cifar10_test.npz", x=np.zeros((2, 32, 32, 3), np.uint8), y=np.array([1, 2]))
+    np.savez(
+        tmp_path / "cifar10_test.npz", x=np.zeros((2, 32, 32, 3), np.uint8), y=np.array([1, 2])
+    )
     pictures, labels = idx.read_published("cifar10", tmp_path, "test")
     assert pictures.shape == (2, 32, 32, 3) and labels.tolist() == [1, 2]
-    np.savez(tmp_path / "cifar10_train.npz", x=np.zeros((2, 3, 32, 32), np.uint8), y=np.array([1, 2]))
+    np.savez(
+        tmp_path / "cifar10_train.npz", x=np.zeros((2, 3, 32, 32), np.uint8), y=np.array([1, 2])
+    )
     with pytest.raises(DataError, match=r"holds uint8 \(2, 3, 32, 32\), 2 labels"):
         idx.read_published("cifar10", tmp_path, "train")
     np.savez(tmp_path / "cifar10_train.npz", x=np.array([{}], object), y=np.array([1]))
@@ -610,7 +718,9 @@ def test_read_published_cifar10(tmp_path: Path) -> None:
 
 def test_images_of_another_size_than_the_models_input_are_said(tmp_path: Path) -> None:
     idx_set = open_samples(
-        idx_of(tmp_path / "idx", np.zeros((3, 20, 24), np.uint8), np.arange(3)), model=FASHION_MNIST, role="evaluation"
+        idx_of(tmp_path / "idx", np.zeros((3, 20, 24), np.uint8), np.arange(3)),
+        model=FASHION_MNIST,
+        role="evaluation",
     )
     assert checks.check_size(idx_set, FASHION_MNIST, role="evaluation") == [
         "the evaluation images are 24 x 20 and the model's input is 28 x 28: they are resized"
@@ -621,25 +731,42 @@ def test_images_of_another_size_than_the_models_input_are_said(tmp_path: Path) -
     shutil.rmtree(tmp_path / "idx")
     folder = open_samples(tmp_path, model=FASHION_MNIST, role="calibration")
     assert checks.check_size(folder, FASHION_MNIST, role="calibration") == [
-        "2 of 3 calibration images are smaller than the model's input of 28 x 28 (the smallest is 20 pixels wide or high): "
-        "they are enlarged"
+        "2 of 3 calibration images are smaller than the model's input of 28 x 28 (the smallest is"
+        " 20 pixels wide or high): they are enlarged"
     ]
     assert checks.check_size(dataset.subset(folder, 1), FASHION_MNIST, role="calibration") == []
 
 
 def test_a_subset_is_evenly_spaced_and_loads_the_same(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (10, 28, 28), np.uint8)
-    samples = open_samples(idx_of(tmp_path / "idx", pixels, np.arange(10)), model=FASHION_MNIST, role="evaluation")
+    samples = open_samples(
+        idx_of(tmp_path / "idx", pixels, np.arange(10)), model=FASHION_MNIST, role="evaluation"
+    )
     few = dataset.subset(samples, 4)
-    assert few.entries == ("0", "2", "5", "7") and few.labels == (0, 2, 5, 7) and few.hash != samples.hash
-    np.testing.assert_array_equal(batches.load(few, FASHION_MNIST), batches.load(samples, FASHION_MNIST, [0, 2, 5, 7]))
+    assert (
+        few.entries == ("0", "2", "5", "7")
+        and few.labels == (0, 2, 5, 7)
+        and few.hash != samples.hash
+    )
+    np.testing.assert_array_equal(
+        batches.load(few, FASHION_MNIST), batches.load(samples, FASHION_MNIST, [0, 2, 5, 7])
+    )
     assert len(dataset.subset(samples, 99)) == 10
 
 
-def test_many_images_at_once_are_to_the_bit_what_one_by_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_at_once_are_to_the_bit_what_one_by_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dataset, "_AT_ONCE", 3)
     pixels = np.random.default_rng(0).integers(0, 256, (10, 28, 28), np.uint8)
-    samples = open_samples(idx_of(tmp_path / "idx", pixels, np.arange(10)), model=FASHION_MNIST, role="evaluation")
-    for spec in (FASHION_MNIST, replace(FASHION_MNIST, channels=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4))):
-        one_by_one = np.stack([images.preprocess(batches.load_pixels(samples, i, spec), spec) for i in range(10)])
+    samples = open_samples(
+        idx_of(tmp_path / "idx", pixels, np.arange(10)), model=FASHION_MNIST, role="evaluation"
+    )
+    for spec in (
+        FASHION_MNIST,
+        replace(FASHION_MNIST, channels=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)),
+    ):
+        one_by_one = np.stack(
+            [images.preprocess(batches.load_pixels(samples, i, spec), spec) for i in range(10)]
+        )
         np.testing.assert_array_equal(batches.load(samples, spec), one_by_one)

@@ -1,4 +1,6 @@
-"""Floors of the instruction set from invented flags, the machine from an invented /proc, and the fingerprint."""
+"""Floors of the instruction set from invented flags, the machine from an invented /proc, and the
+fingerprint.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ import pytest
 from edge_scnet.errors import TargetError
 from edge_scnet.machine import environment, linux
 from edge_scnet.machine.environment import collect, package_versions
-from edge_scnet.machine.isa import check_floor, limited_below_avx512, provided_isa, resolve_floor, weight_bits
+from edge_scnet.machine.isa import (
+    check_floor,
+    limited_below_avx512,
+    provided_isa,
+    resolve_floor,
+    weight_bits,
+)
 
 AVX2 = frozenset({"sse4_1", "avx", "avx2", "fma"})
 ALDER_LAKE = AVX2 | {"avx_vnni"}
@@ -59,7 +67,11 @@ def _act_cpu(monkeypatch: pytest.MonkeyPatch, flags: frozenset[str]) -> None:
         (ZEN5, "avx2", ("avx2",)),
         (ZEN5, "AVX2_VNNI", ("avx2", "avx2_vnni")),
         (ZEN5, "AVX2_VNNI_2", ("avx2", "avx2_vnni")),
-        (ZEN4, "AVX2_VNNI", ("avx2",)),  # it has only the other encoding, and that is beyond the limit
+        (
+            ZEN4,
+            "AVX2_VNNI",
+            ("avx2",),
+        ),  # it has only the other encoding, and that is beyond the limit
         (ZEN5, "AVX512_CORE", ("avx2",)),  # neither VNNI
         (ZEN5, "AVX512_CORE_VNNI", ALL),
         (ALDER_LAKE, "AVX512_CORE_BF16", ("avx2",)),
@@ -75,7 +87,9 @@ def test_the_environment_limits(monkeypatch: pytest.MonkeyPatch):
     assert provided_isa(ZEN4) == ALL
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
     assert provided_isa(ZEN4) == ALL
-    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")  # oneDNN's older name, and the newer one goes first
+    monkeypatch.setenv(
+        "DNNL_MAX_CPU_ISA", "AVX2"
+    )  # oneDNN's older name, and the newer one goes first
     assert provided_isa(ZEN4) == ("avx2",) and limited_below_avx512()
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
     assert provided_isa(ZEN4) == ALL and not limited_below_avx512()
@@ -83,7 +97,9 @@ def test_the_environment_limits(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", name)
         assert limited_below_avx512()
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX3")
-    with pytest.raises(TargetError, match="ONEDNN_MAX_CPU_ISA is 'AVX3'\nallowed: SSE41, AVX, AVX2"):
+    with pytest.raises(
+        TargetError, match="ONEDNN_MAX_CPU_ISA is 'AVX3'\nallowed: SSE41, AVX, AVX2"
+    ):
         provided_isa(ZEN4)
 
 
@@ -98,7 +114,10 @@ def test_native_is_the_highest_floor_and_others_stay(monkeypatch: pytest.MonkeyP
 
 
 def test_native_on_arm_says_why_not(monkeypatch: pytest.MonkeyPatch):
-    _act(monkeypatch, {"/proc/cpuinfo": "processor : 0\nFeatures : fp asimd asimddp\nCPU part : 0xd0b\n"})
+    _act(
+        monkeypatch,
+        {"/proc/cpuinfo": "processor : 0\nFeatures : fp asimd asimddp\nCPU part : 0xd0b\n"},
+    )
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     with pytest.raises(TargetError, match="need an x86-64 processor with AVX2") as caught:
         resolve_floor("native")
@@ -114,8 +133,10 @@ def test_an_engine_beyond_the_machine_is_refused(monkeypatch: pytest.MonkeyPatch
     check_floor("avx2", what="model.xml")
     with pytest.raises(TargetError) as caught:
         check_floor("avx512_vnni", what="build/x/model.xml")
-    assert caught.value.message == (
-        "build/x/model.xml needs avx512_vnni; this machine provides avx2 (limited by ONEDNN_MAX_CPU_ISA=AVX2)"
+    assert (
+        caught.value.message
+        == "build/x/model.xml needs avx512_vnni; this machine provides avx2 (limited by"
+        " ONEDNN_MAX_CPU_ISA=AVX2)"
     )
     assert caught.value.hint == "edge-scnet build --target cpu-avx2"
     with pytest.raises(TargetError, match="avx2_vnni"):
@@ -123,7 +144,11 @@ def test_an_engine_beyond_the_machine_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_weights_take_seven_bits_where_two_products_saturate():
-    assert {floor: weight_bits(floor) for floor in ALL} == {"avx2": 7, "avx2_vnni": 8, "avx512_vnni": 8}
+    assert {floor: weight_bits(floor) for floor in ALL} == {
+        "avx2": 7,
+        "avx2_vnni": 8,
+        "avx512_vnni": 8,
+    }
     assert 2 * 255 * 64 <= 2**15 - 1 < 2 * 255 * 127
     with pytest.raises(TargetError):
         weight_bits("avx512")
@@ -133,8 +158,13 @@ def test_collect_describes_a_jetson(monkeypatch: pytest.MonkeyPatch):
     _act(
         monkeypatch,
         {
-            "/proc/cpuinfo": "processor : 0\nFeatures : fp asimd asimddp\nCPU implementer : 0x41\nCPU part : 0xd42\n",
-            "/etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic",
+            "/proc/cpuinfo": (
+                "processor : 0\nFeatures : fp asimd asimddp\nCPU implementer : 0x41\nCPU part :"
+                " 0xd42\n"
+            ),
+            "/etc/nv_tegra_release": (
+                "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic"
+            ),
             "/proc/device-tree/model": "NVIDIA Jetson Orin NX Engineering Reference Developer Kit",
             "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "schedutil",
             "/sys/fs/cgroup/cpu.max": "150000 100000",
@@ -142,18 +172,39 @@ def test_collect_describes_a_jetson(monkeypatch: pytest.MonkeyPatch):
         },
     )
     found = collect()
-    assert (found.jetson_l4t, found.jetson_model) == ("36.4.3", "NVIDIA Jetson Orin NX Engineering Reference Developer Kit")
-    assert (found.cpu_model, found.features) == ("Arm implementer 0x41 part 0xd42", ("asimd", "asimddp"))
+    assert (found.jetson_l4t, found.jetson_model) == (
+        "36.4.3",
+        "NVIDIA Jetson Orin NX Engineering Reference Developer Kit",
+    )
+    assert (found.cpu_model, found.features) == (
+        "Arm implementer 0x41 part 0xd42",
+        ("asimd", "asimddp"),
+    )
     assert (found.governor, found.cpu_quota_cores, found.memory_bytes) == ("schedutil", 1.5, 2**30)
 
 
 def test_collect_reads_a_hypervisors_guest(monkeypatch: pytest.MonkeyPatch):
-    cpuinfo = "cpu family : 25\nmodel : 17\nmodel name : AMD EPYC\nstepping : 1\nflags : avx avx2 hypervisor\n\nmodel : 99\n"
-    _act(monkeypatch, {"/proc/cpuinfo": cpuinfo, "/sys/fs/cgroup/cpu.max": "max 100000", "/proc/device-tree/model": "QEMU"})
+    cpuinfo = (
+        "cpu family : 25\nmodel : 17\nmodel name : AMD EPYC\nstepping : 1\nflags : avx avx2"
+        " hypervisor\n\nmodel : 99\n"
+    )
+    _act(
+        monkeypatch,
+        {
+            "/proc/cpuinfo": cpuinfo,
+            "/sys/fs/cgroup/cpu.max": "max 100000",
+            "/proc/device-tree/model": "QEMU",
+        },
+    )
     found = collect()
     assert found.cpu_model == "AMD EPYC (family 25, model 17, stepping 1)"
     assert (found.virtual, found.features) == (True, ("avx", "avx2"))
-    assert (found.cpu_quota_cores, found.jetson_model, found.jetson_l4t, found.governor) == (None, None, None, None)
+    assert (found.cpu_quota_cores, found.jetson_model, found.jetson_l4t, found.governor) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def test_collect_on_this_machine_survives_json(monkeypatch: pytest.MonkeyPatch):
@@ -184,6 +235,12 @@ def test_fingerprint_changes_with_what_changes_latency():
         replace(base, onednn_max_cpu_isa="AVX512_CORE"),
     ):
         assert changed.fingerprint != base.fingerprint
-    same = replace(base, memory_bytes=8 * 2**30 - 2**20, kernel="9.9", python="3.99.0", packages=(("openvino", "1"),))
+    same = replace(
+        base,
+        memory_bytes=8 * 2**30 - 2**20,
+        kernel="9.9",
+        python="3.99.0",
+        packages=(("openvino", "1"),),
+    )
     assert same.fingerprint == base.fingerprint
     assert len(base.fingerprint) == 64

@@ -1,4 +1,6 @@
-"""The exported graph's form, parity with PyTorch, and users' ONNX files, good and bad. Exports are slow: they are shared."""
+"""The exported graph's form, parity with PyTorch, and users' ONNX files, good and bad. Exports are
+slow: they are shared.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,16 @@ from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
 from edge_scnet.scnet import SCNet, scnet20
 
-SHAPE_ARITHMETIC = {"Shape", "Slice", "Gather", "Expand", "Range", "ConstantOfShape", "Size", "NonZero"}
+SHAPE_ARITHMETIC = {
+    "Shape",
+    "Slice",
+    "Gather",
+    "Expand",
+    "Range",
+    "ConstantOfShape",
+    "Size",
+    "NonZero",
+}
 GREY_SHAPE, TINY_SHAPE = (1, 1, 28, 28), (1, 3, 16, 16)
 
 
@@ -49,7 +60,9 @@ def one_thread() -> Iterator[None]:
 
 
 def estimated(model: nn.Module, shape: Sequence[int]) -> nn.Module:
-    """With BatchNorm statistics of random images: on untouched ones activations die out or explode, and parity says little."""
+    """With BatchNorm statistics of random images: on untouched ones activations die out or explode,
+    and parity says little.
+    """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None
@@ -88,7 +101,9 @@ def exported(network: nn.Module) -> ir.Model:
 def tiny() -> nn.Module:
     """An SCNet of two blocks, for what needs several exports."""
     torch.manual_seed(1)
-    return estimated(SCNet((1, 1), num_classes=5, planes=8, stem="3x3", avg_down=True, avd=True), TINY_SHAPE)
+    return estimated(
+        SCNet((1, 1), num_classes=5, planes=8, stem="3x3", avg_down=True, avd=True), TINY_SHAPE
+    )
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +137,9 @@ def named_exported(named: nn.Module) -> ir.Model:
 # The form of the graph
 
 
-@pytest.mark.parametrize(("fixture", "opset", "classes"), [("exported", 18, 10), ("named_exported", 20, 5)])
+@pytest.mark.parametrize(
+    ("fixture", "opset", "classes"), [("exported", 18, 10), ("named_exported", 20, 5)]
+)
 def test_a_static_export_is_static_folded_and_of_the_asked_opset(
     fixture: str, opset: int, classes: int, request: pytest.FixtureRequest
 ):
@@ -130,7 +147,10 @@ def test_a_static_export_is_static_folded_and_of_the_asked_opset(
     assert not SHAPE_ARITHMETIC & set(ops(model))
     assert "BatchNormalization" not in ops(model)
     assert model.graph.opset_imports[""] == opset
-    assert [value.name for value in (*model.graph.inputs, *model.graph.outputs)] == ["input", "logits"]
+    assert [value.name for value in (*model.graph.inputs, *model.graph.outputs)] == [
+        "input",
+        "logits",
+    ]
     assert list(model.graph.outputs[0].shape or ()) == [1, classes]
     onnx.checker.check_model(ir.serde.serialize_model(model), full_check=True)
 
@@ -165,16 +185,20 @@ def test_the_file_holds_no_stack_traces_and_no_paths(exported: ir.Model, tmp_pat
         str(Path(__file__).parents[1]),
         str(Path.home()),
     ):
-        assert word not in text, word  # fmt: skip
+        assert word not in text, word
 
 
 def test_saving_and_loading_changes_nothing(exported: ir.Model, tmp_path: Path):
     save(exported, tmp_path / "model.onnx")
     image = random_images(GREY_SHAPE, 1)
-    assert np.array_equal(run_onnx(tmp_path / "model.onnx", [image])[0][0], run_onnx(exported, [image])[0][0])
+    assert np.array_equal(
+        run_onnx(tmp_path / "model.onnx", [image])[0][0], run_onnx(exported, [image])[0][0]
+    )
 
 
-def test_an_opset_the_exporter_cannot_write_is_refused(tiny: nn.Module, monkeypatch: pytest.MonkeyPatch):
+def test_an_opset_the_exporter_cannot_write_is_refused(
+    tiny: nn.Module, monkeypatch: pytest.MonkeyPatch
+):
     class Program:
         model = ir.Model(ir.Graph([], [], nodes=[], opset_imports={"": 18}), ir_version=10)
 
@@ -186,15 +210,24 @@ def test_an_opset_the_exporter_cannot_write_is_refused(tiny: nn.Module, monkeypa
 def test_opset_17_is_written_though_the_exporter_starts_at_18(tiny: nn.Module):
     image = random_images(TINY_SHAPE, 1)
     model = export_torch(tiny, TINY_SHAPE, opset=17)
-    assert model.opset_imports[""] == 17 and "ReduceMean" not in {node.op_type for node in model.graph}
+    assert model.opset_imports[""] == 17 and "ReduceMean" not in {
+        node.op_type for node in model.graph
+    }
     newest = export_torch(tiny, TINY_SHAPE, opset=20)
-    np.testing.assert_allclose(run_onnx(model, [image])[0][0], run_onnx(newest, [image])[0][0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        run_onnx(model, [image])[0][0], run_onnx(newest, [image])[0][0], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_modules_named_input_and_logits_do_not_clash_with_the_graphs_own(named_exported: ir.Model):
-    assert [(node.name, node.outputs[0].name) for node in named_exported.graph if node.op_type in ("Conv", "Gemm")] == [
-        ("input", "input:0"), ("logits", "logits:0"),
-    ]  # fmt: skip
+    assert [
+        (node.name, node.outputs[0].name)
+        for node in named_exported.graph
+        if node.op_type in ("Conv", "Gemm")
+    ] == [
+        ("input", "input:0"),
+        ("logits", "logits:0"),
+    ]
 
 
 class Counted(nn.Module):
@@ -211,9 +244,13 @@ def test_modules_that_cannot_be_exported(tiny: nn.Module):
     with pytest.raises(ArtifactError, match="computes shapes at run time: NonZero at") as caught:
         export_torch(Counted(), TINY_SHAPE, opset=18)
     assert "F.interpolate" in str(caught.value.hint)
-    with pytest.raises(ArtifactError, match="Answers returns a dict; a tensor or a tuple of tensors is needed"):
+    with pytest.raises(
+        ArtifactError, match="Answers returns a dict; a tensor or a tuple of tensors is needed"
+    ):
         export_torch(Answers(), TINY_SHAPE, opset=18)
-    with pytest.raises(ArtifactError, match=r"SCNet does not run on a 1 x 3 x 3 x 3 input: .*too small") as caught:
+    with pytest.raises(
+        ArtifactError, match=r"SCNet does not run on a 1 x 3 x 3 x 3 input: .*too small"
+    ) as caught:
         export_torch(tiny, (1, 3, 3, 3), opset=18)
     assert "--input-size" in str(caught.value.hint)
 
@@ -229,8 +266,14 @@ def test_parity_of_scnet20(network: nn.Module, exported: ir.Model, monkeypatch: 
     assert 0 < parity.worst < 2e-5
 
 
-def test_parity_exports_again_at_the_other_batches(named: nn.Module, named_exported: ir.Model, monkeypatch: pytest.MonkeyPatch):
-    assert parity_module.PARITY_BATCHES == (1, 2, 8)  # all three below, where the batch is dynamic: each costs an export here
+def test_parity_exports_again_at_the_other_batches(
+    named: nn.Module, named_exported: ir.Model, monkeypatch: pytest.MonkeyPatch
+):
+    assert parity_module.PARITY_BATCHES == (
+        1,
+        2,
+        8,
+    )  # all three below, where the batch is dynamic: each costs an export here
     monkeypatch.setattr(parity_module, "PARITY_BATCHES", (2,))
     calls = []
     real = from_torch.export_torch
@@ -242,7 +285,10 @@ def test_parity_exports_again_at_the_other_batches(named: nn.Module, named_expor
     monkeypatch.setattr(parity_module, "export_torch", counted)
     parity = check_parity(named, named_exported, random_images(TINY_SHAPE, 20), opset=20)
     assert calls == [(2, 3, 16, 16)]
-    assert (parity.batches, parity.images) == ((1, 2), 2)  # the graph's own batch, 1, is compared too
+    assert (parity.batches, parity.images) == (
+        (1, 2),
+        2,
+    )  # the graph's own batch, 1, is compared too
     assert 0 < parity.worst < 2e-5
 
 
@@ -267,8 +313,13 @@ def test_a_damaged_graph_fails_and_the_first_module_that_differs_is_named(
     network: nn.Module, exported: ir.Model, weight: str, change: Any, module: str
 ):
     with pytest.raises(ParityError) as caught:
-        check_parity(network, damaged(exported, weight, change), random_images(GREY_SHAPE), opset=18)
-    assert "the exported graph differs from PyTorch at batch 1 on real images: " in caught.value.message
+        check_parity(
+            network, damaged(exported, weight, change), random_images(GREY_SHAPE), opset=18
+        )
+    assert (
+        "the exported graph differs from PyTorch at batch 1 on real images: "
+        in caught.value.message
+    )
     assert caught.value.message.endswith(f"first module that differs: {module}")
 
 
@@ -286,7 +337,9 @@ def test_another_top1_within_the_tolerance_is_a_failure(
     def tied(model: Any, batches: Any, outputs: Any = None) -> Any:
         found = real(model, batches, outputs)
         logits = found[0][0]
-        if not outputs:  # the last class by a hair, with an allowance that hides the difference itself
+        if (
+            not outputs
+        ):  # the last class by a hair, with an allowance that hides the difference itself
             logits[:, (logits[0].argmax() + 1) % 10] = logits.max() + 1e-6
         return found
 
@@ -308,7 +361,9 @@ def test_a_dynamic_batch_leaves_only_shapes_that_feed_resize(tiny_dynamic: ir.Mo
             assert pending
             for use in pending:
                 assert use.node.op_type == "Concat"
-                assert {(u.node.op_type, u.idx) for u in use.node.outputs[0].uses()} == {("Resize", 3)}
+                assert {(u.node.op_type, u.idx) for u in use.node.outputs[0].uses()} == {
+                    ("Resize", 3)
+                }
     with pytest.raises(ArtifactError, match="computes shapes at run time: Shape at layer"):
         check_static(tiny_dynamic, dynamic_batch=False)
 
@@ -327,12 +382,18 @@ def test_a_dynamic_batch_runs_and_agrees_at_any_size(tiny: nn.Module, tiny_dynam
 def small_graph(*nodes: onnx.NodeProto, sizes: Sequence[int] = (8, 8)) -> ir.Model:
     constants = {"zero": 0, "rest": [3, 16, 16], "flat": [-1], "starts": [0], "ends": [4]}
     graph = helper.make_graph(
-        nodes, "g",
+        nodes,
+        "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, *sizes])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in constants.items()],
-    )  # fmt: skip
-    return ir.serde.deserialize_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]))
+        [
+            numpy_helper.from_array(np.array(value, np.int64), name)
+            for name, value in constants.items()
+        ],
+    )
+    return ir.serde.deserialize_model(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    )
 
 
 BATCH = helper.make_node("Shape", ["x"], ["n"], end=1)
@@ -359,26 +420,38 @@ def test_only_the_batch_entry_of_resize_may_be_computed():
     [
         ((BATCH, SIZES, RESIZE, helper.make_node("Reshape", ["x", "sizes"], ["z"])), "Shape"),
         ((BATCH, FLAT, helper.make_node("Reshape", ["x", "s"], ["y"])), "Shape"),
-        ((helper.make_node("Shape", ["x"], ["all"]), helper.make_node("Gather", ["all", "zero"], ["y"])), "Shape"),
+        (
+            (
+                helper.make_node("Shape", ["x"], ["all"]),
+                helper.make_node("Gather", ["all", "zero"], ["y"]),
+            ),
+            "Shape",
+        ),
         ((BATCH, SIZES, helper.make_node("Resize", ["x", "", "sizes"], ["y"])), "Shape"),
         ((*COMPUTED_END, helper.make_node("Slice", ["x", "starts", "end"], ["y"])), "Slice"),
         ((helper.make_node("NonZero", ["x"], ["y"]),), "NonZero"),
     ],
-)  # fmt: skip
+)
 def test_other_shape_arithmetic_is_refused(nodes: tuple[onnx.NodeProto, ...], culprit: str):
     with pytest.raises(ArtifactError, match=f"computes shapes at run time: {culprit} at"):
         check_static(small_graph(*nodes), dynamic_batch=True)
 
 
 def test_a_slice_of_data_by_constants_is_static():
-    check_static(small_graph(helper.make_node("Slice", ["x", "starts", "ends"], ["y"])), dynamic_batch=False)
+    check_static(
+        small_graph(helper.make_node("Slice", ["x", "starts", "ends"], ["y"])), dynamic_batch=False
+    )
 
 
 def test_shape_arithmetic_inside_a_branch_is_seen():
     output = helper.make_tensor_value_info("inner", TensorProto.INT64, None)
     branch = helper.make_graph([helper.make_node("NonZero", ["x"], ["inner"])], "b", [], [output])
-    condition = helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(np.ones((), bool)))
-    graph = small_graph(condition, helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch))
+    condition = helper.make_node(
+        "Constant", [], ["c"], value=numpy_helper.from_array(np.ones((), bool))
+    )
+    graph = small_graph(
+        condition, helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
+    )
     with pytest.raises(ArtifactError, match="NonZero"):
         check_static(graph, dynamic_batch=False)
 
@@ -389,21 +462,42 @@ Dim = int | str
 
 
 def user_model(
-    *, batch: Dim = "N", channels: Dim = 3, height: Dim = 8, width: Dim = 8, folder: Path | None = None,
-    location: str | None = None, elem_type: int = TensorProto.FLOAT, second_input: bool = False,
-    weights_as_inputs: bool = False, flatten_to: list[int] | None = None,
-) -> onnx.ModelProto:  # fmt: skip
-    """Conv, BatchNormalization, Relu, global pooling, a traced flatten (Shape, Gather, Concat, Reshape), Gemm."""
+    *,
+    batch: Dim = "N",
+    channels: Dim = 3,
+    height: Dim = 8,
+    width: Dim = 8,
+    folder: Path | None = None,
+    location: str | None = None,
+    elem_type: int = TensorProto.FLOAT,
+    second_input: bool = False,
+    weights_as_inputs: bool = False,
+    flatten_to: list[int] | None = None,
+) -> onnx.ModelProto:
+    """Conv, BatchNormalization, Relu, global pooling, a traced flatten (Shape, Gather, Concat,
+    Reshape), Gemm.
+    """
     rng = np.random.default_rng(5)
     arrays: dict[str, np.ndarray] = {
-        "conv.weight": rng.standard_normal((4, 3, 3, 3)), "bn.scale": rng.uniform(0.5, 1.5, 4),
-        "bn.bias": rng.standard_normal(4), "bn.mean": rng.standard_normal(4), "bn.var": rng.uniform(0.5, 1.5, 4),
-        "fc.weight": rng.standard_normal((4, 4)), "fc.bias": rng.standard_normal(4),
-    }  # fmt: skip
-    initializers = [numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()]
+        "conv.weight": rng.standard_normal((4, 3, 3, 3)),
+        "bn.scale": rng.uniform(0.5, 1.5, 4),
+        "bn.bias": rng.standard_normal(4),
+        "bn.mean": rng.standard_normal(4),
+        "bn.var": rng.uniform(0.5, 1.5, 4),
+        "fc.weight": rng.standard_normal((4, 4)),
+        "fc.bias": rng.standard_normal(4),
+    }
+    initializers = [
+        numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()
+    ]
     nodes = [
         helper.make_node("Conv", ["image", "conv.weight"], ["c"], name="image", pads=[1, 1, 1, 1]),
-        helper.make_node("BatchNormalization", ["c", "bn.scale", "bn.bias", "bn.mean", "bn.var"], ["b"], name="probabilities"),
+        helper.make_node(
+            "BatchNormalization",
+            ["c", "bn.scale", "bn.bias", "bn.mean", "bn.var"],
+            ["b"],
+            name="probabilities",
+        ),
         helper.make_node("Relu", ["b"], ["r"], name="act"),
         helper.make_node("GlobalAveragePool", ["r"], ["p"], name="pool"),
     ]
@@ -430,7 +524,9 @@ def user_model(
     if second_input:
         inputs.append(helper.make_tensor_value_info("scale", TensorProto.FLOAT, [1]))
     if weights_as_inputs:
-        inputs = [helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in initializers] + inputs
+        inputs = [
+            helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in initializers
+        ] + inputs
     if location is not None:
         tensor = initializers[0]
         if folder is not None:
@@ -439,7 +535,9 @@ def user_model(
         tensor.ClearField("raw_data")
     outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [batch, 4])]
     graph = helper.make_graph(nodes, "net", inputs, outputs, initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=3 if weights_as_inputs else 8)
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=3 if weights_as_inputs else 8
+    )
 
 
 def written(folder: Path, model: onnx.ModelProto, name: str = "net.onnx") -> Path:
@@ -459,13 +557,19 @@ def probed(path: Path, **options: Any) -> core_spec.ModelSpec:
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.parametrize("options", [{}, {"weights_as_inputs": True}, {"batch": 1, "flatten_to": [1, -1]}])
-def test_a_users_file_is_made_static_folded_and_converted(tmp_path: Path, batch: int, options: dict[str, Any]):
+@pytest.mark.parametrize(
+    "options", [{}, {"weights_as_inputs": True}, {"batch": 1, "flatten_to": [1, -1]}]
+)
+def test_a_users_file_is_made_static_folded_and_converted(
+    tmp_path: Path, batch: int, options: dict[str, Any]
+):
     path = written(tmp_path, user_model(**options))
     model = import_onnx(path, batch=batch, input_size=8, opset=18)
     assert ops(model) == ["Conv", "Relu", "GlobalAveragePool", "Reshape", "Gemm"]
     assert model.graph.opset_imports[""] == 18
-    assert [(value.name, list(value.shape or ())) for value in model.graph.inputs] == [("image", [batch, 3, 8, 8])]
+    assert [(value.name, list(value.shape or ())) for value in model.graph.inputs] == [
+        ("image", [batch, 3, 8, 8])
+    ]
     assert [value.name for value in model.graph.outputs] == ["probabilities"]
     # a node called as the input or the output (legal) must not take their tensors' names
     onnx.checker.check_model(ir.serde.serialize_model(model), full_check=True)
@@ -508,7 +612,9 @@ def test_nan_weights_of_a_users_file(tmp_path: Path):
     error = refused(check_weights, model, "net.onnx")
     assert error.message == "net.onnx: 'fc.bias' holds 2 NaN or infinite values of 4"
     assert "use an earlier one" in str(error.hint)
-    check_weights(import_onnx(written(tmp_path, user_model()), batch=1, input_size=8, opset=18), "net.onnx")
+    check_weights(
+        import_onnx(written(tmp_path, user_model()), batch=1, input_size=8, opset=18), "net.onnx"
+    )
 
 
 # Users' files that are refused
@@ -522,7 +628,10 @@ def test_external_data_outside_the_folder(tmp_path: Path, outside: str):
     path = written(folder, user_model(folder=folder, location=location))
     assert (tmp_path / "secret.bin").is_file()
     error = refused(export.read_onnx, path)
-    assert error.message == f"{path}: 'conv.weight' has its data in {location!r}, outside the model's folder"
+    assert (
+        error.message
+        == f"{path}: 'conv.weight' has its data in {location!r}, outside the model's folder"
+    )
     assert "save_as_external_data" in str(error.hint)
 
 
@@ -535,7 +644,9 @@ def test_external_data_that_is_a_link(tmp_path: Path):
     assert "has its data in 'weights.bin', a link" in refused(export.read_onnx, path).message
     (folder / "weights.bin").unlink()
     (folder / "real.bin").write_bytes((tmp_path / "secret.bin").read_bytes())
-    (folder / "weights.bin").symlink_to("real.bin")  # what it points to can be exchanged at any time
+    (folder / "weights.bin").symlink_to(
+        "real.bin"
+    )  # what it points to can be exchanged at any time
     assert "has its data in 'weights.bin', a link" in refused(export.read_onnx, path).message
     (folder / "sub").symlink_to(tmp_path)
     path = written(folder, user_model(location="sub/secret.bin"))
@@ -546,15 +657,18 @@ def test_external_data_of_a_constant_node_outside_the_folder(tmp_path: Path):
     folder = tmp_path / "model"
     folder.mkdir()
     proto = user_model(folder=folder, location="../secret.bin")
-    proto.graph.node.insert(0, helper.make_node("Constant", [], ["conv.weight"], value=proto.graph.initializer[0]))
+    proto.graph.node.insert(
+        0, helper.make_node("Constant", [], ["conv.weight"], value=proto.graph.initializer[0])
+    )
     del proto.graph.initializer[0]
     assert "outside" in refused(export.read_onnx, written(folder, proto)).message
 
 
 def test_external_data_missing_or_cut_short(tmp_path: Path):
     path = written(tmp_path, user_model(location="weights.bin"))
-    assert refused(export.read_onnx, path).message == (
-        f"{path}: the external data file 'weights.bin' of 'conv.weight' is missing"
+    assert (
+        refused(export.read_onnx, path).message
+        == f"{path}: the external data file 'weights.bin' of 'conv.weight' is missing"
     )
     (tmp_path / "weights.bin").write_bytes(b"\0" * 100)
     assert "is not a valid ONNX file" in refused(export.read_onnx, path).message
@@ -566,7 +680,9 @@ def test_truncated_files(tmp_path: Path, share: float):
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     error = refused(export.read_onnx, path)
-    assert error.message.startswith(f"{path} is not a valid ONNX file: ") and "\n" not in error.message
+    assert (
+        error.message.startswith(f"{path} is not a valid ONNX file: ") and "\n" not in error.message
+    )
     assert f"({int(len(data) * share):,} bytes)" in str(error.hint)
 
 
@@ -579,7 +695,10 @@ def test_text_under_an_onnx_name(tmp_path: Path):
     ("options", "message"),
     [
         ({"second_input": True}, "has 2 inputs (image, scale), 1 is supported"),
-        ({"elem_type": TensorProto.FLOAT16}, "input 'image' must be float N x C x H x W, it is float16 with 4 dimensions"),
+        (
+            {"elem_type": TensorProto.FLOAT16},
+            "input 'image' must be float N x C x H x W, it is float16 with 4 dimensions",
+        ),
         ({"channels": "C"}, "the input's channels are dynamic"),
     ],
 )
@@ -593,26 +712,43 @@ def test_inputs_that_are_not_supported(tmp_path: Path, options: dict[str, Any], 
     [
         ({"width": 12}, {}, "the input is 8 x 12, square inputs are supported"),
         ({}, {"input_size": 16}, "the model has input size 8, --input-size says 16"),
-        ({}, {"channels": 1, "mean": (0.5,), "std": (0.5,)}, "the model has channels 3, --channels says 1"),
+        (
+            {},
+            {"channels": 1, "mean": (0.5,), "std": (0.5,)},
+            "the model has channels 3, --channels says 1",
+        ),
         ({}, {"num_classes": 10}, "the model has classes 4, --num-classes says 10"),
         ({}, {"class_names": ("a", "b")}, "the model has classes 4, --class-names says 2"),
         ({}, {"mean": (0.5,)}, "the input has 3 channels, and --mean has 1 values"),
         ({}, {"resize": 4}, "--resize 4 is smaller than the crop, --input-size 8"),
     ],
 )
-def test_options_that_contradict_the_file(tmp_path: Path, model: dict[str, Any], options: dict[str, Any], message: str):
+def test_options_that_contradict_the_file(
+    tmp_path: Path, model: dict[str, Any], options: dict[str, Any], message: str
+):
     assert message in refused(probed, written(tmp_path, user_model(**model)), **options).message
 
 
 def test_the_file_says_channels_and_size_before_the_options_are_judged(tmp_path: Path):
     proto = user_model(width="W")
-    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones((4, 1, 3, 3), np.float32), "conv.weight"))
+    proto.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(np.ones((4, 1, 3, 3), np.float32), "conv.weight")
+    )
     proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
     path = written(tmp_path, proto)
     spec = probed(path, mean=(0.5,), std=(0.5,), resize=10, class_names=tuple("abcd"))
-    assert (spec.channels, spec.mean, spec.input_size, spec.resize, spec.num_classes) == (1, (0.5,), 8, 10, 4)
+    assert (spec.channels, spec.mean, spec.input_size, spec.resize, spec.num_classes) == (
+        1,
+        (0.5,),
+        8,
+        10,
+        4,
+    )
     assert spec == replace(spec, name="net", arch="onnx", classes=("a", "b", "c", "d"))
-    assert "the input has 1 channel, and --mean has no default for such images" in refused(probed, path).message
+    assert (
+        "the input has 1 channel, and --mean has no default for such images"
+        in refused(probed, path).message
+    )
 
 
 @pytest.mark.parametrize("op", ["QuantizeLinear", "DequantizeLinear"])
@@ -636,16 +772,26 @@ def test_a_quantized_file(tmp_path: Path, op: str):
 
 def test_what_cannot_be_made_static_or_converted(tmp_path: Path):
     path = written(tmp_path, user_model(batch=1, flatten_to=[1, 4]))
-    assert "net.onnx cannot be converted to opset 99 at batch 1: " in refused(
-        import_onnx, path, batch=1, input_size=8, opset=99
-    ).message  # fmt: skip
+    assert (
+        "net.onnx cannot be converted to opset 99 at batch 1: "
+        in refused(import_onnx, path, batch=1, input_size=8, opset=99).message
+    )
 
 
-def test_sessions_run_with_optimisations_off_unless_asked(exported: ir.Model, monkeypatch: pytest.MonkeyPatch):
+def test_sessions_run_with_optimisations_off_unless_asked(
+    exported: ir.Model, monkeypatch: pytest.MonkeyPatch
+):
     seen = []
-    monkeypatch.setattr(ort, "InferenceSession", lambda source, options, providers: seen.append((options, providers)))
+    monkeypatch.setattr(
+        ort,
+        "InferenceSession",
+        lambda source, options, providers: seen.append((options, providers)),
+    )
     simulate.ort_session(ort, exported)
     simulate.ort_session(ort, exported, optimize=True)
     levels = [options.graph_optimization_level for options, _ in seen]
-    assert levels == [ort.GraphOptimizationLevel.ORT_DISABLE_ALL, ort.GraphOptimizationLevel.ORT_ENABLE_ALL]
+    assert levels == [
+        ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+        ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    ]
     assert all(providers == ["CPUExecutionProvider"] for _, providers in seen)

@@ -55,8 +55,11 @@ def test_labelled_verdicts(images: int, lost: int, won: int, verdict: str, code:
     finding = _judge(_stats(images, lost=lost, won=won))
     assert (finding.verdict, finding.exit_code) == (verdict, code)
     assert (finding.metric, finding.measured, finding.limit, finding.unit) == (
-        "top-1 drop", pytest.approx(100 * (lost - won) / images), 0.5, "pp",
-    )  # fmt: skip
+        "top-1 drop",
+        pytest.approx(100 * (lost - won) / images),
+        0.5,
+        "pp",
+    )
 
 
 def test_verdicts_follow_the_bounds_exactly():
@@ -95,11 +98,15 @@ def test_an_estimate_at_the_limit_gets_no_number():
 
 
 def test_messages_say_which_way_and_how_sure():
-    assert "fell by 1.00 pp on 10,000 images (120 lost, 20 won)" in _judge(_stats(10_000, lost=120, won=20)).message
+    assert (
+        "fell by 1.00 pp on 10,000 images (120 lost, 20 won)"
+        in _judge(_stats(10_000, lost=120, won=20)).message
+    )
     assert "rose by 0.55 pp" in _judge(_stats(10_000, lost=5, won=60)).message
-    assert _judge(_stats(10_000)).message == (
-        "Top-1 is equal on 10,000 images (0 lost, 0 won); the drop is at most 0.03 pp with 95 % confidence, "
-        "within the limit of 0.5 pp."
+    assert (
+        _judge(_stats(10_000)).message
+        == "Top-1 is equal on 10,000 images (0 lost, 0 won); the drop is at most 0.03 pp with 95 %"
+        " confidence, within the limit of 0.5 pp."
     )
 
 
@@ -117,7 +124,12 @@ def test_messages_say_which_way_and_how_sure():
 )
 def test_unlabelled_verdicts(images: int, differing: int, verdict: str, code: int):
     finding = _judge(_unlabelled(images, differing=differing))
-    assert (finding.metric, finding.verdict, finding.exit_code, finding.limit) == ("agreement", verdict, code, 99.0)
+    assert (finding.metric, finding.verdict, finding.exit_code, finding.limit) == (
+        "agreement",
+        verdict,
+        code,
+        99.0,
+    )
     assert finding.measured == pytest.approx(100 - 100 * differing / images)
 
 
@@ -156,7 +168,11 @@ def test_exit_codes_accuracy_first_inconclusive_last():
 
 
 def speed(name: str, low: float | None, high: float | None, rate: float) -> Speed:
-    ratio = None if name == "fp32" else RatioStats(ratio=((low or 1) + (high or 1)) / 2, low=low, high=high, rounds=12)
+    ratio = (
+        None
+        if name == "fp32"
+        else RatioStats(ratio=((low or 1) + (high or 1)) / 2, low=low, high=high, rounds=12)
+    )
     return Speed(name=name, speedup=ratio, throughput_per_second=rate)
 
 
@@ -175,7 +191,9 @@ FP32 = speed("fp32", None, None, 100.0)
         (speed("int8", 1.1, 1.3, 150), [FP32, speed("default", 1.2, 1.6, 160)], "pass"),
     ],
 )
-def test_an_engine_that_another_beats_in_every_way_fails(engine: Speed, others: list[Speed], verdict: str) -> None:
+def test_an_engine_that_another_beats_in_every_way_fails(
+    engine: Speed, others: list[Speed], verdict: str
+) -> None:
     finding = judge_speed(engine, others, batch=1)
     assert finding.verdict == verdict and finding.exit_code == (11 if verdict == "fail" else 0)
     assert "batch 1" in finding.message
@@ -190,14 +208,26 @@ def test_accuracy_goes_before_speed_and_speed_before_doubt() -> None:
 
 
 def finding_of(verdict: str, code: int) -> Finding:
-    return Finding(metric="top-1 drop", measured=1, limit=0, unit="pp", verdict=verdict, message="", exit_code=code)
+    return Finding(
+        metric="top-1 drop",
+        measured=1,
+        limit=0,
+        unit="pp",
+        verdict=verdict,
+        message="",
+        exit_code=code,
+    )
 
 
 def test_feature_maps_are_judged_by_sqnr_where_a_limit_is_set() -> None:
     stats = output_stats(10, signal_power=[1000.0, 1.0], noise_power=[1.0, 0.1])
-    assert stats.sqnr_db == pytest.approx(10.0) and stats.agreement_percent is None  # the worst output's
+    assert (
+        stats.sqnr_db == pytest.approx(10.0) and stats.agreement_percent is None
+    )  # the worst output's
     limits = {None: ("inconclusive", 13), 9.0: ("pass", 0), 11.0: ("fail", 10)}
     for limit, expected in limits.items():
-        found = judge_accuracy(stats, max_drop_pp=0.5, min_agreement_percent=99.0, min_sqnr_db=limit)
+        found = judge_accuracy(
+            stats, max_drop_pp=0.5, min_agreement_percent=99.0, min_sqnr_db=limit
+        )
         assert (found.verdict, found.exit_code) == expected
     assert output_stats(1, signal_power=[1.0], noise_power=[0.0]).sqnr_db is None

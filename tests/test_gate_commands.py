@@ -44,7 +44,9 @@ def files(tmp_path: Path) -> Callable[[RunReport], tuple[Path, Path]]:
 # check
 
 
-def test_check_passes_and_exits_with_0(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+def test_check_passes_and_exits_with_0(
+    invoke: Run, files: Callable[..., tuple[Path, Path]]
+) -> None:
     path, known = files(report())
     for given in (path, path.parent):
         for where in (known, known.parent):
@@ -58,7 +60,11 @@ def test_check_passes_and_exits_with_0(invoke: Run, files: Callable[..., tuple[P
     [
         (report(noise=0.2), 10, "SQNR"),
         (report(int8=SLOW), 11, "not measured again: the engines are not beside the report"),
-        (report(provenance=provenance(weights=("x" * 64,))), 12, "if that is meant: edge-scnet baseline update"),
+        (
+            report(provenance=provenance(weights=("x" * 64,))),
+            12,
+            "if that is meant: edge-scnet baseline update",
+        ),
         (report(noise=0.2, int8=SLOW), 10, "SQNR"),
         (report(batch=4), 12, "if that is meant: edge-scnet baseline update"),
         (report(target="cpu-avx2"), 12, "name this report's own baseline, net-cpu-avx2.json"),
@@ -80,10 +86,14 @@ def test_check_json(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> Non
     row = json.loads(outcome.stdout)[0]
     assert outcome.code == row["exit_code"] == 10
     wrong = [finding for finding in row["findings"] if finding["exit_code"]]
-    assert [(f["metric"], f["measured"], f["limit"], f["verdict"]) for f in wrong] == [("scales", 300.0, 2.0, "fail")]
+    assert [(f["metric"], f["measured"], f["limit"], f["verdict"]) for f in wrong] == [
+        ("scales", 300.0, 2.0, "fail")
+    ]
 
 
-def test_a_limit_on_the_command_line_goes_over_the_baselines(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+def test_a_limit_on_the_command_line_goes_over_the_baselines(
+    invoke: Run, files: Callable[..., tuple[Path, Path]]
+) -> None:
     path, known = files(report(noise=0.07))
     assert invoke("check", path, "--baseline", known).code == 10
     assert invoke("check", path, "--baseline", known, "--limit", "max_sqnr_fall_db=20").code == 0
@@ -92,7 +102,9 @@ def test_a_limit_on_the_command_line_goes_over_the_baselines(invoke: Run, files:
     assert invoke("check", path, "--baseline", known, "--limit", "max_sqnr_fall_db").code == 2
 
 
-def test_limits_that_the_baseline_itself_breaks_contradict_it(files: Callable[..., tuple[Path, Path]]) -> None:
+def test_limits_that_the_baseline_itself_breaks_contradict_it(
+    files: Callable[..., tuple[Path, Path]],
+) -> None:
     old = report(labelled=False, noise=1.5)
     path, known = files(old)
     baseline.save(baseline.of_report(old, replace(Gates(), min_agreement_percent=90)), known)
@@ -120,7 +132,9 @@ def test_usage(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
         ('{"schema": 99}', "has schema 99, this version reads 1"),
     ],
 )
-def test_a_damaged_report(invoke: Run, files: Callable[..., tuple[Path, Path]], content: str, words: str) -> None:
+def test_a_damaged_report(
+    invoke: Run, files: Callable[..., tuple[Path, Path]], content: str, words: str
+) -> None:
     path, known = files(report())
     path.write_text(content)
     outcome = invoke("check", path, "--baseline", known)
@@ -138,7 +152,9 @@ def test_nan_in_a_report_is_refused(invoke: Run, files: Callable[..., tuple[Path
         save_report(report(), path)
 
 
-def test_an_older_report_without_the_new_fields_is_read_and_named(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+def test_an_older_report_without_the_new_fields_is_read_and_named(
+    invoke: Run, files: Callable[..., tuple[Path, Path]]
+) -> None:
     path, known = files(report())
     content = json.loads(path.read_text())
     for key in ("gates", "quantization", "provenance", "complete"):
@@ -153,7 +169,9 @@ def test_an_older_report_without_the_new_fields_is_read_and_named(invoke: Run, f
 # baselines
 
 
-def test_baseline_update_writes_shows_and_asks(invoke: Run, files: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+def test_baseline_update_writes_shows_and_asks(
+    invoke: Run, files: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
     path, _ = files(report())
     folder = tmp_path / "new"
     known = folder / "net-cpu.json"
@@ -165,7 +183,9 @@ def test_baseline_update_writes_shows_and_asks(invoke: Run, files: Callable[...,
     outcome = invoke("baseline", "update", path, "--baseline", folder)
     assert outcome.code == 6 and "would be lowered" in outcome.stderr and "--accept" in outcome.hint
     assert known.read_text() == written
-    outcome = invoke("baseline", "update", path, "--baseline", folder, "--accept", "smaller calibration set")
+    outcome = invoke(
+        "baseline", "update", path, "--baseline", folder, "--accept", "smaller calibration set"
+    )
     assert outcome.code == 0 and "SQNR, dB" in outcome.stdout
     accepted = baseline.load(known).accepted
     assert [entry.reason for entry in accepted] == ["smaller calibration set"]
@@ -186,22 +206,34 @@ def test_a_loosened_limit_needs_a_reason(files: Callable[..., tuple[Path, Path]]
     assert baseline.load(known).limits.max_sqnr_fall_db == 0.5
 
 
-def test_a_baseline_is_not_overwritten_by_another_targets(files: Callable[..., tuple[Path, Path]]) -> None:
+def test_a_baseline_is_not_overwritten_by_another_targets(
+    files: Callable[..., tuple[Path, Path]],
+) -> None:
     known = files(report())[1]
     with pytest.raises(ArtifactError, match="is the baseline of net for cpu") as caught:
         baseline.update(known, report(target="gpu"), Gates(), accept="because")
     assert "net-gpu.json" in caught.value.hint
 
 
-def test_an_edited_baseline_is_refused(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+def test_an_edited_baseline_is_refused(
+    invoke: Run, files: Callable[..., tuple[Path, Path]]
+) -> None:
     path, known = files(report())
     known.write_text(known.read_text().replace('"max_drop_pp": 0.5', '"max_drop_pp": 5.0'))
     for outcome in (invoke("check", path, "--baseline", known), invoke("verify", known)):
-        assert outcome.code == 6 and "edited by hand" in outcome.stderr and "git checkout" in outcome.hint
+        assert (
+            outcome.code == 6
+            and "edited by hand" in outcome.stderr
+            and "git checkout" in outcome.hint
+        )
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"schema": 1}', '{"schema": 2, "limits": {}}'])
-def test_what_is_no_baseline(invoke: Run, files: Callable[..., tuple[Path, Path]], content: str) -> None:
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[1]", '{"schema": 1}', '{"schema": 2, "limits": {}}']
+)
+def test_what_is_no_baseline(
+    invoke: Run, files: Callable[..., tuple[Path, Path]], content: str
+) -> None:
     path, known = files(report())
     known.write_text(content)
     outcome = invoke("check", path, "--baseline", known)
@@ -235,7 +267,9 @@ NASTY = "50 % worse::error\r\n::warning file=x]]>,<b>|a|</b>\x00\x1b"
 def nasty(files: Callable[..., tuple[Path, Path]]) -> checking.Checked:
     """A failing report whose tensors and packages have names that would break out of every format."""
     path, known = files(report())
-    baseline.save(baseline.of_report(report(quantization=quantization(**{NASTY: 0.1})), Gates()), known)
+    baseline.save(
+        baseline.of_report(report(quantization=quantization(**{NASTY: 0.1})), Gates()), known
+    )
     packages = {**report().environment, "packages": {NASTY: "1"}}
     save_report(report(quantization=quantization(**{NASTY: 0.4}), environment=packages), path)
     return checking.check([path], against=known)[0]
@@ -245,7 +279,15 @@ def test_junit_holds_any_text_and_keeps_to_the_schema(nasty: checking.Checked) -
     root = ElementTree.fromstring(publish.junit([nasty]))
     suite = root[0]
     assert (root.tag, suite.tag) == ("testsuites", "testsuite")
-    assert set(suite.attrib) == {"name", "tests", "errors", "failures", "skipped", "time", "timestamp"}
+    assert set(suite.attrib) == {
+        "name",
+        "tests",
+        "errors",
+        "failures",
+        "skipped",
+        "time",
+        "timestamp",
+    }
     cases = list(suite)
     assert int(suite.attrib["tests"]) == len(cases) == len(nasty.findings)
     assert int(suite.attrib["failures"]) == len(suite.findall("testcase/failure")) == 1
@@ -260,7 +302,10 @@ def test_junit_holds_any_text_and_keeps_to_the_schema(nasty: checking.Checked) -
 def test_an_annotation_is_one_line_that_nothing_ends_early(nasty: checking.Checked) -> None:
     lines = publish.github([nasty])
     assert len(lines) == 1 and "\n" not in lines[0] and "\r" not in lines[0]
-    command, properties, message = lines[0].removeprefix("::").partition(" ")[0], *lines[0].partition(" ")[2].split("::", 1)
+    command, properties, message = (
+        lines[0].removeprefix("::").partition(" ")[0],
+        *lines[0].partition(" ")[2].split("::", 1),
+    )
     assert command == "error" and properties.startswith("file=")
     assert properties.endswith("title=net for cpu%3A scales")
     assert "50 %25 worse" in message and "%0A" in message
@@ -276,12 +321,17 @@ def test_markdown_keeps_its_table(nasty: checking.Checked) -> None:
 
 def test_gitlab_json(nasty: checking.Checked) -> None:
     rows = json.loads(publish.gitlab([nasty]))
-    assert [set(row) for row in rows] == [{"description", "check_name", "fingerprint", "severity", "location"}]
+    assert [set(row) for row in rows] == [
+        {"description", "check_name", "fingerprint", "severity", "location"}
+    ]
     assert rows[0]["severity"] == "critical" and rows[0]["location"]["lines"] == {"begin": 1}
 
 
 def test_files_and_githubs_own_outputs(
-    invoke: Run, files: Callable[..., tuple[Path, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    invoke: Run,
+    files: Callable[..., tuple[Path, Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path, known = files(report(noise=0.2))
     summary = tmp_path / "summary.md"
@@ -301,7 +351,9 @@ def test_files_and_githubs_own_outputs(
 def test_no_printed_line_is_a_command_of_a_log(nasty: checking.Checked, invoke: Run) -> None:
     outcome = invoke("check", nasty.report_file, "--baseline", nasty.baseline_file)
     assert outcome.code == 10 and "50 % worse::error ::warning" in outcome.stdout
-    assert not [line for line in (outcome.stdout + outcome.stderr).splitlines() if line.startswith("::")]
+    assert not [
+        line for line in (outcome.stdout + outcome.stderr).splitlines() if line.startswith("::")
+    ]
     assert "\x1b" not in outcome.stdout.replace("\x1b[", "")
 
 
@@ -322,7 +374,10 @@ def test_no_printed_line_is_a_command_of_a_log(nasty: checking.Checked, invoke: 
     ],
 )
 def test_what_no_run_can_have_measured_is_refused_by_its_field(
-    invoke: Run, files: Callable[..., tuple[Path, Path]], change: Callable[[dict], None], words: str | None
+    invoke: Run,
+    files: Callable[..., tuple[Path, Path]],
+    change: Callable[[dict], None],
+    words: str | None,
 ) -> None:
     path, known = files(report())
     content = json.loads(path.read_text())
@@ -334,7 +389,9 @@ def test_what_no_run_can_have_measured_is_refused_by_its_field(
     assert outcome.code == 6 and outcome.hint
 
 
-def test_deep_nesting_and_floats_beyond_range(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+def test_deep_nesting_and_floats_beyond_range(
+    invoke: Run, files: Callable[..., tuple[Path, Path]]
+) -> None:
     path, known = files(report())
     text = path.read_text()
     path.write_text("[" * 100_000)
@@ -343,9 +400,14 @@ def test_deep_nesting_and_floats_beyond_range(invoke: Run, files: Callable[..., 
     assert "a figure in it is 1e400" in invoke("check", path, "--baseline", known).stderr
 
 
-def test_a_reader_that_left_does_not_change_the_verdict(cli_process: Run, files: Callable[..., tuple[Path, Path]]) -> None:
+def test_a_reader_that_left_does_not_change_the_verdict(
+    cli_process: Run, files: Callable[..., tuple[Path, Path]]
+) -> None:
     path, known = files(report(noise=0.2))
-    code = "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); from edge_scnet.cli.root import main; main()"
+    code = (
+        "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1); from edge_scnet.cli.root"
+        " import main; main()"
+    )
     for form in ((), ("--json",)):
         outcome = cli_process("check", path, "--baseline", known, *form, code=code)
         assert outcome.code == 10, outcome.stderr
@@ -358,7 +420,9 @@ def test_a_reader_that_left_does_not_change_the_verdict(cli_process: Run, files:
         ({"speedup": RatioStats(ratio=1.40, low=1.38, high=1.42, rounds=12)}, "speed, x"),
     ],
 )
-def test_limits_are_not_spent_anew_with_every_update(files: Callable[..., tuple[Path, Path]], worse: dict, words: str) -> None:
+def test_limits_are_not_spent_anew_with_every_update(
+    files: Callable[..., tuple[Path, Path]], worse: dict, words: str
+) -> None:
     """Within the limits of check, and yet a lower bar."""
     path, known = files(report(int8=worse))
     assert checking.check([path], against=known)[0].exit_code == 0
@@ -367,10 +431,16 @@ def test_limits_are_not_spent_anew_with_every_update(files: Callable[..., tuple[
     assert words in caught.value.message
 
 
-def test_a_baseline_of_a_busy_machine_is_written_with_a_warning(invoke: Run, files: Callable[..., tuple[Path, Path]]) -> None:
-    """Seen: 1.26x (1.18 to 1.43) beside another build. The gate holds to the lower end, so it would sleep deeper."""
+def test_a_baseline_of_a_busy_machine_is_written_with_a_warning(
+    invoke: Run, files: Callable[..., tuple[Path, Path]]
+) -> None:
+    """Seen: 1.26x (1.18 to 1.43) beside another build. The gate holds to the lower end, so it would
+    sleep deeper.
+    """
     for low, warned in ((1.2, True), (1.48, False)):
-        path, _ = files(report(int8={"speedup": RatioStats(ratio=1.5, low=low, high=1.8, rounds=12)}))
+        path, _ = files(
+            report(int8={"speedup": RatioStats(ratio=1.5, low=low, high=1.8, rounds=12)})
+        )
         outcome = invoke("baseline", "update", path, "--baseline", path.parent / f"{low}.json")
         assert outcome.code == 0 and ("the machine was busy" in outcome.stderr) == warned
 
@@ -397,7 +467,9 @@ def test_classes_survive_packing(classes: list[int]) -> None:
 # on a real build
 
 
-def test_a_real_build_passes_its_own_baseline_without_a_runtime(cli_process: Run, built: Built, tmp_path: Path) -> None:
+def test_a_real_build_passes_its_own_baseline_without_a_runtime(
+    cli_process: Run, built: Built, tmp_path: Path
+) -> None:
     assert cli_process("baseline", "update", built.folder, "--baseline", tmp_path).code == 0
     listing = (
         "import atexit, sys; atexit.register(lambda: sys.stderr.write(' '.join(sys.modules)));"
@@ -412,14 +484,21 @@ def test_a_real_build_passes_its_own_baseline_without_a_runtime(cli_process: Run
 def steady(made: RunReport) -> RunReport:
     """The report with a speed that no noise of this machine is in."""
     even = RatioStats(ratio=1.0, low=0.99, high=1.01, rounds=12)
-    return replace(made, engines=tuple(replace(r, speedup=even) if r.name == "int8" else r for r in made.engines))
+    return replace(
+        made,
+        engines=tuple(replace(r, speedup=even) if r.name == "int8" else r for r in made.engines),
+    )
 
 
 def test_what_looks_slow_is_measured_again(built: Built, copied: Built, tmp_path: Path) -> None:
     """The report says half the speed; the engines beside it do not."""
     made = load_report(copied.folder / "report.json")
     rows = [
-        replace(row, speedup=RatioStats(ratio=0.5, low=0.49, high=0.51, rounds=12)) if row.name == "int8" else row
+        (
+            replace(row, speedup=RatioStats(ratio=0.5, low=0.49, high=0.51, rounds=12))
+            if row.name == "int8"
+            else row
+        )
         for row in made.engines
     ]
     save_report(replace(made, engines=tuple(rows)), copied.folder / "report.json")
@@ -433,17 +512,25 @@ def test_what_looks_slow_is_measured_again(built: Built, copied: Built, tmp_path
     assert once.exit_code == 11
 
 
-def test_engines_that_are_others_by_now_are_not_measured_for_it(copied: Built, tmp_path: Path) -> None:
+def test_engines_that_are_others_by_now_are_not_measured_for_it(
+    copied: Built, tmp_path: Path
+) -> None:
     made = load_report(copied.folder / "report.json")
     rows = [
-        replace(row, sha256="0" * 64, speedup=RatioStats(ratio=0.5, low=0.49, high=0.51, rounds=12))
-        if row.name == "int8"
-        else row
+        (
+            replace(
+                row, sha256="0" * 64, speedup=RatioStats(ratio=0.5, low=0.49, high=0.51, rounds=12)
+            )
+            if row.name == "int8"
+            else row
+        )
         for row in made.engines
     ]
     save_report(replace(made, engines=tuple(rows)), copied.folder / "report.json")
     known = tmp_path / "b.json"
-    baseline.save(baseline.of_report(steady(made), replace(made.gates or Gates(), max_drop_pp=5)), known)
+    baseline.save(
+        baseline.of_report(steady(made), replace(made.gates or Gates(), max_drop_pp=5)), known
+    )
     assert checking.check([copied.folder], against=known)[0].exit_code == 11
 
 

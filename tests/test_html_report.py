@@ -43,7 +43,11 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.fetched += [str(v) for k, v in attrs if k in ("src", "href", "xlink:href") and v and not v.startswith("#")]
+        self.fetched += [
+            str(v)
+            for k, v in attrs
+            if k in ("src", "href", "xlink:href") and v and not v.startswith("#")
+        ]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -59,16 +63,33 @@ class Page(HTMLParser):
 
 
 def finding(message: str) -> Finding:
-    return Finding(metric="speed", measured=1.0, limit=None, unit="x", verdict="pass", message=message, exit_code=0)
+    return Finding(
+        metric="speed",
+        measured=1.0,
+        limit=None,
+        unit="x",
+        verdict="pass",
+        message=message,
+        exit_code=0,
+    )
 
 
 def test_a_page_holds_the_report_and_fetches_nothing() -> None:
-    made = report(verdict="ship INT8: fast and accurate", findings=(finding("1.50x FP32's speed."),))
+    made = report(
+        verdict="ship INT8: fast and accurate", findings=(finding("1.50x FP32's speed."),)
+    )
     text = html_report.render(made)
     page = Page(text)
     assert not page.open and not page.fetched
     assert "script" not in page.tags and "svg" in page.tags
-    for words in ("net for cpu", "ship INT8: fast and accurate", "1.50x", "Accuracy against latency", "Memory", "latency p50"):
+    for words in (
+        "net for cpu",
+        "ship INT8: fast and accurate",
+        "1.50x",
+        "Accuracy against latency",
+        "Memory",
+        "latency p50",
+    ):
         assert words in page.text
     assert 'class="verdict good"' in text
     assert len(text) < 5_000_000
@@ -77,19 +98,34 @@ def test_a_page_holds_the_report_and_fetches_nothing() -> None:
 
 def test_names_and_messages_are_text_and_never_markup() -> None:
     made = report(
-        model=NASTY, verdict=NASTY, findings=(finding(NASTY),), command=NASTY,
+        model=NASTY,
+        verdict=NASTY,
+        findings=(finding(NASTY),),
+        command=NASTY,
         environment={**report().environment, "packages": {NASTY: "1"}, "cpu_model": NASTY},
-        int8={"layer_times": (LayerTime(name="a", kind="b", precision="i8", modules=(NASTY,), median_ms=1.0),)},
-    )  # fmt: skip
+        int8={
+            "layer_times": (
+                LayerTime(name="a", kind="b", precision="i8", modules=(NASTY,), median_ms=1.0),
+            )
+        },
+    )
     page = Page(html_report.render(made))
     assert "script" not in page.tags and not page.open
     assert page.text.count("<script>alert(1)</script>") >= 5
     table = markdown.markdown(made)
-    assert "<script>" not in table and len({row.count("|") for row in table.splitlines() if row.startswith("| ")}) == 1
+    assert (
+        "<script>" not in table
+        and len({row.count("|") for row in table.splitlines() if row.startswith("| ")}) == 1
+    )
 
 
 @pytest.mark.parametrize(
-    ("verdict", "css"), [("do not ship: slow", "bad"), ("not proven: few", ""), ("accurate in simulation, ...", "good")]
+    ("verdict", "css"),
+    [
+        ("do not ship: slow", "bad"),
+        ("not proven: few", ""),
+        ("accurate in simulation, ...", "good"),
+    ],
 )
 def test_the_verdict_has_its_colour(verdict: str, css: str) -> None:
     assert f'class="verdict {css}"' in html_report.render(report(verdict=verdict))
@@ -97,11 +133,16 @@ def test_the_verdict_has_its_colour(verdict: str, css: str) -> None:
 
 def test_reports_without_times_labels_or_evaluation_are_pages_too() -> None:
     made = report()
-    bare = [replace(row, latency=None, speedup=None, memory=None, throughput_per_second=None) for row in made.engines]
+    bare = [
+        replace(row, latency=None, speedup=None, memory=None, throughput_per_second=None)
+        for row in made.engines
+    ]
     for other in (
         replace(made, engines=tuple(bare)),
         report(labelled=False),
-        replace(made, evaluation=None, provenance=None, quantization=None, engines=made.engines[:1]),
+        replace(
+            made, evaluation=None, provenance=None, quantization=None, engines=made.engines[:1]
+        ),
         replace(made, complete=False),
     ):
         assert not Page(html_report.render(other)).open
@@ -109,22 +150,49 @@ def test_reports_without_times_labels_or_evaluation_are_pages_too() -> None:
 
 
 def test_flips_classes_sweeps_and_doubts_are_on_the_page_and_escaped() -> None:
-    flip = Flip(image=NASTY, kind="lost", truth=1, was=1, now=2, was_percent=60, now_percent=55, thumbnail=PIXEL)
+    flip = Flip(
+        image=NASTY,
+        kind="lost",
+        truth=1,
+        was=1,
+        now=2,
+        was_percent=60,
+        now_percent=55,
+        thumbnail=PIXEL,
+    )
     forged = replace(flip, thumbnail='x" onerror="alert(1)', kind='"><script>')  # type: ignore[arg-type]
     elsewhere = replace(flip, thumbnail="http://example.org/x.png")
     made = replace(
-        full_report(), classes=(NASTY, NASTY, NASTY), flips=Flips(count=30, shown=(flip, forged, elsewhere)),
-        load=MachineLoad(seconds=1.0, cores=2, others_cores=1.0, stolen_percent=0, mhz_low=None, mhz_high=None),
-    )  # fmt: skip
+        full_report(),
+        classes=(NASTY, NASTY, NASTY),
+        flips=Flips(count=30, shown=(flip, forged, elsewhere)),
+        load=MachineLoad(
+            seconds=1.0, cores=2, others_cores=1.0, stolen_percent=0, mhz_low=None, mhz_high=None
+        ),
+    )
     text = html_report.render(made)
     page = Page(text)
     assert not page.open and "script" not in page.tags and page.fetched == [PIXEL]
-    for words in ("30, 3 shown", "By class", "Other batches and threads", "Throughput by batch", "FP32 <script>", "threads 2"):
+    for words in (
+        "30, 3 shown",
+        "By class",
+        "Other batches and threads",
+        "Throughput by batch",
+        "FP32 <script>",
+        "threads 2",
+    ):
         assert words in page.text.replace('"><', "<")
-    assert "other processes kept 1.0 of 2 cores busy" in page.text and "preprocess 25 %" in page.text
+    assert (
+        "other processes kept 1.0 of 2 cores busy" in page.text and "preprocess 25 %" in page.text
+    )
     table = markdown.markdown(made)
-    assert "- other processes kept 1.0 of 2 cores busy" in table and "| 8 | 2 | int8 | 4.000 | 0.500 |" in table
-    assert "None: every first class is FP32's" in html_report.render(replace(made, flips=Flips(count=0, shown=())))
+    assert (
+        "- other processes kept 1.0 of 2 cores busy" in table
+        and "| 8 | 2 | int8 | 4.000 | 0.500 |" in table
+    )
+    assert "None: every first class is FP32's" in html_report.render(
+        replace(made, flips=Flips(count=0, shown=()))
+    )
 
 
 def test_many_classes_are_folded_away() -> None:
@@ -132,14 +200,23 @@ def test_many_classes_are_folded_away() -> None:
     assert made.evaluation is not None
     truth = [i % 50 for i in range(2000)]
     rows = tuple(replace(row, first_classes=pack_classes(truth)) for row in made.engines)
-    text = html_report.render(replace(made, engines=rows, evaluation=replace(made.evaluation, truth=pack_classes(truth))))
+    text = html_report.render(
+        replace(made, engines=rows, evaluation=replace(made.evaluation, truth=pack_classes(truth)))
+    )
     assert "The other 30" in text and "class 49" in text
 
 
 def test_the_command_needs_the_json_alone(invoke: Run, tmp_path: Path) -> None:
     made: RunReport = report(verdict="ship INT8: yes")
     save_report(made, tmp_path / "r.json")
-    outcome = invoke("report", tmp_path / "r.json", "--html", tmp_path / "r.html", "--markdown", tmp_path / "r.md")
+    outcome = invoke(
+        "report",
+        tmp_path / "r.json",
+        "--html",
+        tmp_path / "r.html",
+        "--markdown",
+        tmp_path / "r.md",
+    )
     assert outcome.code == 0, outcome.stderr
     assert (tmp_path / "r.html").read_text() == html_report.render(made)
     assert "| latency p50, ms |" in (tmp_path / "r.md").read_text()
@@ -160,13 +237,27 @@ def test_a_build_writes_the_page_and_a_place_without_matplotlib_does_not(
     assert (tmp_path / "report.json").is_file() and not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed; other tests read the page as text")
+@pytest.mark.skipif(
+    shutil.which("chromium") is None,
+    reason="chromium is not installed; other tests read the page as text",
+)
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_browser_shows_it_without_errors(built: Built, tmp_path: Path, width: int) -> None:
     done = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--window-size={width},1200",
-         f"--user-data-dir={tmp_path}", f"--screenshot={tmp_path / 'page.png'}", f"file://{built.folder / 'report.html'}"],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [
+            "chromium",
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-logging=stderr",
+            f"--window-size={width},1200",
+            f"--user-data-dir={tmp_path}",
+            f"--screenshot={tmp_path / 'page.png'}",
+            f"file://{built.folder / 'report.html'}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert (tmp_path / "page.png").stat().st_size > 10_000
     assert "CONSOLE" not in done.stderr

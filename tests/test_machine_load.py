@@ -32,11 +32,15 @@ def machine(root: Path, *, busy: int, stolen: int, own: int, mhz: int | None = N
     for process, used in ((os.getpid(), 0), (4242, own)):
         (root / f"proc/{process}").mkdir(exist_ok=True)
         # a name may hold spaces and brackets
-        (root / f"proc/{process}/stat").write_text(f"{process} (a) b (c) R 1 2 3 4 5 6 7 8 9 10 {used} 0 0 0 20 0 1\n")
+        (root / f"proc/{process}/stat").write_text(
+            f"{process} (a) b (c) R 1 2 3 4 5 6 7 8 9 10 {used} 0 0 0 20 0 1\n"
+        )
     return root
 
 
-def test_others_are_what_is_busy_less_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_are_what_is_busy_less_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cores = len(os.sched_getaffinity(0))
     now = [100.0]
     monkeypatch.setattr(machine_load.time, "monotonic", lambda: now[0])
@@ -50,7 +54,9 @@ def test_others_are_what_is_busy_less_our_own(tmp_path: Path, monkeypatch: pytes
     assert (load.mhz_low, load.mhz_high) == (1500, 2500)
 
 
-def test_counting_in_ticks_never_comes_out_negative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counting_in_ticks_never_comes_out_negative(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [0.0]
     monkeypatch.setattr(machine_load.time, "monotonic", lambda: now[0])
     watch = LoadWatch([4242], root=machine(tmp_path, busy=0, stolen=0, own=0))

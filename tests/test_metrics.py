@@ -39,9 +39,20 @@ def test_latency_percentiles_and_order():
 
 
 @pytest.mark.parametrize(
-    ("count", "ranks"), [(6, (1, 6)), (8, (1, 8)), (9, (2, 8)), (10, (2, 9)), (20, (6, 15)), (25, (8, 18)), (100, (40, 61))]
+    ("count", "ranks"),
+    [
+        (6, (1, 6)),
+        (8, (1, 8)),
+        (9, (2, 8)),
+        (10, (2, 9)),
+        (20, (6, 15)),
+        (25, (8, 18)),
+        (100, (40, 61)),
+    ],
 )
-def test_median_interval_takes_the_ranks_of_the_published_tables(count: int, ranks: tuple[int, int]):
+def test_median_interval_takes_the_ranks_of_the_published_tables(
+    count: int, ranks: tuple[int, int]
+):
     samples = [rank * 1_000_000 for rank in range(1, count + 1)]
     random.Random(count).shuffle(samples)
     stats = latency_stats([samples])
@@ -56,7 +67,9 @@ def test_median_interval_of_many_samples_is_finite_and_near_the_normal_ranks():
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
 def test_the_interval_of_a_percentile_covers_it_19_times_in_20(share: float):
-    """Drawn from a known distribution, 95 % within what 2,000 draws can tell; too few samples have none."""
+    """Drawn from a known distribution, 95 % within what 2,000 draws can tell; too few samples have
+    none.
+    """
     rng = np.random.default_rng(3)
     truth = -math.log(1 - share)
     name = {0.5: "p50", 0.9: "p90", 0.99: "p99"}[share]
@@ -100,10 +113,17 @@ def test_outputs_by_the_sums_of_squares():
     reference, noise = rng.normal(size=1000), 0.1 * rng.normal(size=1000)
     engine = reference + noise
     powers = [float((array**2).sum()) for array in (reference, engine, noise)]
-    first, exact, silent = output_rows(("a", "b", "c"), *zip(powers, (powers[0], powers[0], 0.0), (0.0, 0.0, 0.0), strict=True))
+    first, exact, silent = output_rows(
+        ("a", "b", "c"), *zip(powers, (powers[0], powers[0], 0.0), (0.0, 0.0, 0.0), strict=True)
+    )
     assert first.name == "a" and first.sqnr_db == pytest.approx(sqnr_db(reference, engine))
-    assert first.cosine == pytest.approx(float(reference @ engine) / math.sqrt(powers[0] * powers[1]))
-    assert (exact.sqnr_db, exact.cosine) == (None, 1.0) and (silent.sqnr_db, silent.cosine) == (None, None)
+    assert first.cosine == pytest.approx(
+        float(reference @ engine) / math.sqrt(powers[0] * powers[1])
+    )
+    assert (exact.sqnr_db, exact.cosine) == (None, 1.0) and (silent.sqnr_db, silent.cosine) == (
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("samples", [[], [1000, 0], [-5]])
@@ -137,14 +157,18 @@ def test_ratio_refuses_blocks_that_do_not_pair(a: list[list[int]], b: list[list[
 def test_sqnr_by_hand():
     assert sqnr_db([3.0, 4.0], [3.0, 4.5]) == pytest.approx(20.0)  # 25 / 0.25
     assert sqnr_db([1.0, 1.0], [0.0, 0.0]) == pytest.approx(0.0)
-    assert sqnr_db([1.0], [3.0]) == pytest.approx(10 * math.log10(1 / 4))  # noise above the signal is negative
+    assert sqnr_db([1.0], [3.0]) == pytest.approx(
+        10 * math.log10(1 / 4)
+    )  # noise above the signal is negative
     assert sqnr_db([1.0, 2.0], [1.0, 2.0]) is None
     assert sqnr_db([0.0], [0.0]) is None
 
 
 def test_sqnr_sums_in_float64():
     reference = np.full(1000, 60_000, dtype=np.float16)  # its square is beyond float16
-    assert sqnr_db(reference, reference * np.float16(0.5)) == pytest.approx(20 * math.log10(2), abs=0.01)
+    assert sqnr_db(reference, reference * np.float16(0.5)) == pytest.approx(
+        20 * math.log10(2), abs=0.01
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,7 +189,15 @@ def test_sqnr_refuses(reference: list[float], other: list[float], message: str):
 @pytest.mark.parametrize(
     ("lost", "won", "p"),
     # 2 * P(X <= smaller) by hand: 2 * 1/2^5, 2 * (1 + 12 + 66) / 2^12, 2 * (1 + 5 + 10) / 2^5 = 1
-    [(0, 0, 1.0), (5, 0, 0.0625), (0, 5, 0.0625), (10, 2, 158 / 4096), (2, 3, 1.0), (4, 4, 1.0), (1, 0, 1.0)],
+    [
+        (0, 0, 1.0),
+        (5, 0, 0.0625),
+        (0, 5, 0.0625),
+        (10, 2, 158 / 4096),
+        (2, 3, 1.0),
+        (4, 4, 1.0),
+        (1, 0, 1.0),
+    ],
 )
 def test_mcnemar_by_hand(lost: int, won: int, p: float):
     assert mcnemar_p(lost, won) == pytest.approx(p, rel=1e-12)
@@ -188,8 +220,12 @@ def test_mcnemar_equals_the_sum_of_binomials():
         (48, 41, 549, Z_ONE_SIDED_95, -0.0157, 0.0414),
     ],
 )
-def test_tango_interval_matches_published_values(lost: int, won: int, images: int, z: float, low: float, high: float):
-    assert paired_difference_interval(lost, won, images, z=z) == pytest.approx((low, high), abs=5e-5)
+def test_tango_interval_matches_published_values(
+    lost: int, won: int, images: int, z: float, low: float, high: float
+):
+    assert paired_difference_interval(lost, won, images, z=z) == pytest.approx(
+        (low, high), abs=5e-5
+    )
 
 
 def test_tango_bounds_solve_the_score_equation_and_mirror():
@@ -200,36 +236,57 @@ def test_tango_bounds_solve_the_score_equation_and_mirror():
                 assert -1 <= low < (lost - won) / images < high <= 1
                 for bound, wanted in ((low, z), (high, -z)):
                     if abs(bound) < 1:
-                        assert paired_difference_score(lost, won, images, bound) == pytest.approx(wanted, abs=1e-6)
+                        assert paired_difference_score(lost, won, images, bound) == pytest.approx(
+                            wanted, abs=1e-6
+                        )
                 assert paired_difference_interval(won, lost, images, z=z) == (-high, -low)
 
 
 def test_tango_score_is_the_likelihoods_own():
     """The restricted maximum by brute force, not by the root of the quadratic."""
-    for lost, won, images, difference in ((9, 4, 60, 0.2), (0, 6, 50, 0.05), (5, 5, 40, -0.1), (12, 1, 30, 0.0)):
+    for lost, won, images, difference in (
+        (9, 4, 60, 0.2),
+        (0, 6, 50, 0.05),
+        (5, 5, 40, -0.1),
+        (12, 1, 30, 0.0),
+    ):
         q = np.linspace(max(0.0, -difference), (1 - difference) / 2, 400_001)[1:-1]
-        likelihood = lost * np.log(q + difference) + won * np.log(q) + (images - lost - won) * np.log(1 - 2 * q - difference)
+        likelihood = (
+            lost * np.log(q + difference)
+            + won * np.log(q)
+            + (images - lost - won) * np.log(1 - 2 * q - difference)
+        )
         best = q[likelihood.argmax()]
-        expected = (lost - won - images * difference) / math.sqrt(images * (2 * best + difference * (1 - difference)))
-        assert paired_difference_score(lost, won, images, difference) == pytest.approx(expected, abs=1e-3)
+        expected = (lost - won - images * difference) / math.sqrt(
+            images * (2 * best + difference * (1 - difference))
+        )
+        assert paired_difference_score(lost, won, images, difference) == pytest.approx(
+            expected, abs=1e-3
+        )
 
 
 def test_tango_with_nothing_discordant_is_closed_form():
     for images in (1, 100, 10_000):
         bound = Z_TWO_SIDED_95**2 / (images + Z_TWO_SIDED_95**2)
-        assert paired_difference_interval(0, 0, images, z=Z_TWO_SIDED_95) == pytest.approx((-bound, bound), rel=1e-9)
+        assert paired_difference_interval(0, 0, images, z=Z_TWO_SIDED_95) == pytest.approx(
+            (-bound, bound), rel=1e-9
+        )
     assert paired_difference_interval(10, 0, 10, z=Z_TWO_SIDED_95)[1] == 1.0
 
 
 def test_tango_covers_the_truth_as_often_as_it_says():
     generator = np.random.default_rng(20_261_124)
     for lost_share, won_share in ((0.01, 0.006), (0.004, 0.0), (0.05, 0.08)):
-        counts = generator.multinomial(500, [lost_share, won_share, 1 - lost_share - won_share], size=400)
+        counts = generator.multinomial(
+            500, [lost_share, won_share, 1 - lost_share - won_share], size=400
+        )
         truth, intervals = lost_share - won_share, {}
         for lost, won, _ in counts.tolist():
             if (lost, won) not in intervals:
                 intervals[lost, won] = paired_difference_interval(lost, won, 500, z=Z_TWO_SIDED_95)
-        covered = np.mean([low <= truth <= high for low, high in (intervals[a, b] for a, b, _ in counts.tolist())])
+        covered = np.mean(
+            [low <= truth <= high for low, high in (intervals[a, b] for a, b, _ in counts.tolist())]
+        )
         assert 0.92 <= covered <= 0.99
 
 
@@ -240,7 +297,8 @@ def test_tango_refuses_impossible_counts(lost: int, won: int, images: int):
 
 
 def test_wilson_by_hand():
-    # Newcombe 1998 (single proportion), 81 of 263: 0.2553 to 0.3662; 0 of 20: 0 to 0.1611; 1 of 29: 0.0061 to 0.1718.
+    # Newcombe 1998 (single proportion), 81 of 263: 0.2553 to 0.3662; 0 of 20: 0 to 0.1611; 1 of 29:
+    # 0.0061 to 0.1718.
     assert wilson_bounds(81, 263, z=Z_TWO_SIDED_95) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert wilson_bounds(0, 20, z=Z_TWO_SIDED_95) == pytest.approx((0.0, 0.1611), abs=5e-5)
     assert wilson_bounds(1, 29, z=Z_TWO_SIDED_95) == pytest.approx((0.0061, 0.1718), abs=5e-5)
@@ -266,10 +324,18 @@ def test_accuracy_by_hand():
     assert (stats.agreeing, stats.agreement_percent) == (3, 37.5)
     assert stats.top5_percent is None
     assert stats.mcnemar_p == pytest.approx(2 * 5 / 16)
-    assert stats.sqnr_db == pytest.approx(10 * math.log10(8 / 10))  # five images differ in two logits
+    assert stats.sqnr_db == pytest.approx(
+        10 * math.log10(8 / 10)
+    )  # five images differ in two logits
     low, high = paired_difference_interval(3, 1, 8, z=Z_TWO_SIDED_95)
     assert (stats.drop_low_pp, stats.drop_high_pp) == (100 * low, 100 * high)
-    assert stats.drop_low_pp < stats.drop_lower95_pp < 25.0 < stats.drop_upper95_pp < stats.drop_high_pp
+    assert (
+        stats.drop_low_pp
+        < stats.drop_lower95_pp
+        < 25.0
+        < stats.drop_upper95_pp
+        < stats.drop_high_pp
+    )
 
 
 def test_ties_go_to_the_lowest_index():
@@ -291,7 +357,13 @@ def test_top5_counts_places():
 def test_identical_engines():
     logits = np.random.default_rng(1).normal(size=(100, 10))
     stats = accuracy_stats(logits, logits, np.zeros(100, dtype=np.uint8))
-    assert (stats.sqnr_db, stats.lost, stats.won, stats.drop_pp, stats.mcnemar_p) == (None, 0, 0, 0.0, 1.0)
+    assert (stats.sqnr_db, stats.lost, stats.won, stats.drop_pp, stats.mcnemar_p) == (
+        None,
+        0,
+        0,
+        0.0,
+        1.0,
+    )
     assert stats.drop_upper95_pp == pytest.approx(100 * 2.70554 / 102.70554, rel=1e-5)
 
 
@@ -299,7 +371,14 @@ def test_without_labels_only_what_needs_none():
     stats = accuracy_stats(_scores([0, 1, 2], 6), _scores([0, 1, 1], 6))
     assert stats.agreement_percent == pytest.approx(200 / 3)
     assert stats.sqnr_db is not None
-    unlabelled = (stats.top1_percent, stats.top5_percent, stats.lost, stats.won, stats.drop_pp, stats.mcnemar_p)
+    unlabelled = (
+        stats.top1_percent,
+        stats.top5_percent,
+        stats.lost,
+        stats.won,
+        stats.drop_pp,
+        stats.mcnemar_p,
+    )
     assert unlabelled == (None,) * 6
 
 

@@ -38,14 +38,26 @@ def test_a_model_onnx_of_the_user_s_own_in_the_working_directory(
     assert (tmp_path / "build" / "model" / "cpu" / "model.xml").is_file()
 
 
-def test_a_dynamic_batch_of_an_onnx_file_is_refused(built: Built, invoke: Run, tmp_path: Path) -> None:
-    outcome = invoke("export", built.folder / "model.onnx", *GREY, "--batch", "dynamic", "--out", tmp_path)
-    assert outcome.code == 6 and "a dynamic batch is exported from PyTorch only" in outcome.stderr and outcome.hint
+def test_a_dynamic_batch_of_an_onnx_file_is_refused(
+    built: Built, invoke: Run, tmp_path: Path
+) -> None:
+    outcome = invoke(
+        "export", built.folder / "model.onnx", *GREY, "--batch", "dynamic", "--out", tmp_path
+    )
+    assert (
+        outcome.code == 6
+        and "a dynamic batch is exported from PyTorch only" in outcome.stderr
+        and outcome.hint
+    )
 
 
 def test_calibration_images_are_no_evaluation_set(built: Built, invoke: Run) -> None:
     outcome = invoke("profile", built.folder, "--eval", built.calib)
-    assert outcome.code == 4 and "120 of 120 evaluation images were used for calibration" in outcome.stderr and outcome.hint
+    assert (
+        outcome.code == 4
+        and "120 of 120 evaluation images were used for calibration" in outcome.stderr
+        and outcome.hint
+    )
 
 
 def test_a_report_does_not_outlive_its_engines(copied: Built, invoke: Run) -> None:
@@ -63,26 +75,61 @@ def test_a_limit_given_once_does_not_stay_in_the_manifest(built: Built) -> None:
     assert artifact.load_manifest(built.folder).target["gates"]["max_drop_pp"] == 0.5
 
 
-def test_a_factory_is_exported_every_time(tmp_path: Path, invoke: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its code decides the graph, and no hash of weights tells that a functional call in it has changed."""
-    code = "from torch import nn, relu\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-    code += "        self.c = nn.Conv2d(1, 2, 3)\n    def forward(self, x):\n        return relu(self.c(x)).mean((2, 3))\n"
+def test_a_factory_is_exported_every_time(
+    tmp_path: Path, invoke: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code decides the graph, and no hash of weights tells that a functional call in it has
+    changed.
+    """
+    code = (
+        "from torch import nn, relu\nclass Net(nn.Module):\n    def __init__(self):\n       "
+        " super().__init__()\n"
+    )
+    code += (
+        "        self.c = nn.Conv2d(1, 2, 3)\n    def forward(self, x):\n        return"
+        " relu(self.c(x)).mean((2, 3))\n"
+    )
     (tmp_path / "usersnet.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(parity, "PARITY_BATCHES", (1,))
     for _ in range(2):
-        outcome = invoke("export", "usersnet:Net", "--channels", "1", "--input-size", "8", *GREY, "--out", tmp_path)
+        outcome = invoke(
+            "export",
+            "usersnet:Net",
+            "--channels",
+            "1",
+            "--input-size",
+            "8",
+            *GREY,
+            "--out",
+            tmp_path,
+        )
         assert outcome.code == 0 and "reused" not in outcome.stderr, outcome.stderr
 
 
 def entry(file: str, sha256: str, **parents: str) -> Artifact:
-    return Artifact(file=file, kind="onnx", stage="export", sha256=sha256, size_bytes=1, key="k", parents=parents)
+    return Artifact(
+        file=file,
+        kind="onnx",
+        stage="export",
+        sha256=sha256,
+        size_bytes=1,
+        key="k",
+        parents=parents,
+    )
 
 
 def test_artifacts_of_changed_files_leave_the_manifest_and_so_do_theirs() -> None:
     kept = [entry("a", "1", **{"source:a": "9"}), entry("b", "2", a="1"), entry("d", "4", a="1")]
     files = {e.file: e for e in [*kept, entry("c", "3", b="2")]}
-    manifest = Manifest(model=FASHION_MNIST, target={}, floor="avx2", precision_hint="f32", rebuild="", artifacts=files)
+    manifest = Manifest(
+        model=FASHION_MNIST,
+        target={},
+        floor="avx2",
+        precision_hint="f32",
+        rebuild="",
+        artifacts=files,
+    )
     assert artifact.without_stale(manifest) == manifest
     changed = manifest.with_artifact(replace(files["b"], sha256="new", parents={"a": "1"}))
     assert set(artifact.without_stale(changed).artifacts) == {"a", "b", "d"}
@@ -90,7 +137,9 @@ def test_artifacts_of_changed_files_leave_the_manifest_and_so_do_theirs() -> Non
     assert set(artifact.without_stale(changed).artifacts) == {"a"}
 
 
-def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many(tmp_path: Path) -> None:
+def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many(
+    tmp_path: Path,
+) -> None:
     Image = pytest.importorskip("PIL.Image")
     for name in ("x", "y", "z"):
         (tmp_path / name).mkdir()
@@ -99,7 +148,9 @@ def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many
     samples = dataset.open_samples(tmp_path, model=unknown, role="evaluation")
     logits = np.eye(3, 10, dtype=np.float32)
     outputs = Outputs(logits=logits, signal_power=(3.0,), noise_power=(0.0,), finite=True)
-    with pytest.raises(DataError, match="the evaluation set has 3 classes, the model has 10") as caught:
+    with pytest.raises(
+        DataError, match="the evaluation set has 3 classes, the model has 10"
+    ) as caught:
         judging.stats_of("int8", "m.xml", outputs, outputs, samples)
     assert "--ignore-labels" in str(caught.value.hint)
     three = replace(outputs, logits=logits[:, :3])

@@ -19,8 +19,8 @@ GOOD = 'model = "net.onnx"\ntargets = ["cpu", "mine.toml"]\nbaselines = "b"\n'
 def test_a_whole_file(tmp_path: Path) -> None:
     file = tmp_path / "edge-scnet.toml"
     file.write_text(
-        GOOD
-        + 'calib = "c"\neval = "e"\nout = "o"\nseconds = 2\n[options]\nmean = [0.5]\nname = "n"\n[limits]\nmax_drop_pp = 1\n'
+        GOOD + 'calib = "c"\neval = "e"\nout = "o"\nseconds = 2\n[options]\nmean = [0.5]\nname ='
+        ' "n"\n[limits]\nmax_drop_pp = 1\n'
     )
     (tmp_path / "net.onnx").touch()
     located = project.load(file)
@@ -38,7 +38,10 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ('model = ""\ntargets = ["cpu"]\nbaselines = "b"\n', "model"),
         ('model = "x"\ntargets = []\nbaselines = "b"\n', "targets is empty"),
         ('model = "x"\ntargets = "cpu"\nbaselines = "b"\n', "targets"),
-        ('model = "x"\ntargets = ["cpu", "own/cpu.toml"]\nbaselines = "b"\n', "targets names cpu twice"),
+        (
+            'model = "x"\ntargets = ["cpu", "own/cpu.toml"]\nbaselines = "b"\n',
+            "targets names cpu twice",
+        ),
         (GOOD + "baseline = 3\n", "did you mean baselines?"),
         (GOOD + "seconds = 0\n", "seconds is 0"),
         (GOOD + "[options]\nmeen = [0.5]\n", "did you mean options.mean?"),
@@ -66,10 +69,10 @@ def test_check_build_builds_and_checks(cli_process: Run, built: Built, tmp_path:
     """On the files of the session's build, which the stages take over: a second target in seconds."""
     file = tmp_path / "edge-scnet.toml"
     file.write_text(
-        f'model = "{MODEL}"\ntargets = ["cpu"]\nbaselines = "b"\nout = "out"\nseconds = 0.2\n'
-        f'calib = "{built.calib}"\neval = "{built.evaluation}"\n'
-        "[limits]\nmax_drop_pp = 5\nmax_drop_from_baseline_pp = 5\nmax_agreement_fall_pp = 5\nmax_slowdown_percent = 80\n"
-        "max_memory_growth_percent = 100\n"
+        f'model = "{MODEL}"\ntargets = ["cpu"]\nbaselines = "b"\nout = "out"\nseconds = 0.2\ncalib'
+        f' = "{built.calib}"\neval = "{built.evaluation}"\n[limits]\nmax_drop_pp ='
+        " 5\nmax_drop_from_baseline_pp = 5\nmax_agreement_fall_pp = 5\nmax_slowdown_percent ="
+        " 80\nmax_memory_growth_percent = 100\n"
     )
     first = cli_process("baseline", "update", "--build", "--project", file, code=_BUILD)
     assert first.code == 0 and f"{MODEL}-cpu.json: written" in first.stdout, first.stderr

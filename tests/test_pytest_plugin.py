@@ -29,7 +29,9 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makeini("[pytest]\naddopts = --strict-markers\n")
     (pytester.path / "net").mkdir()
     save_report(report(), pytester.path / "net" / "report.json")
-    baseline.save(baseline.of_report(report(), Gates()), pytester.path / "baselines" / "net-cpu.json")
+    baseline.save(
+        baseline.of_report(report(), Gates()), pytester.path / "baselines" / "net-cpu.json"
+    )
     return pytester
 
 
@@ -42,7 +44,9 @@ def test_a_regression_fails_with_its_findings_and_no_traceback(project: pytest.P
     save_report(report(noise=0.07), project.path / "net" / "report.json")
     result = project.runpytest_subprocess()
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["*net for cpu: accuracy (1 of 13 findings)*", "*SQNR (fail): *", "*--update-baselines*"])
+    result.stdout.fnmatch_lines(
+        ["*net for cpu: accuracy (1 of 13 findings)*", "*SQNR (fail): *", "*--update-baselines*"]
+    )
     result.stdout.no_fnmatch_line("*checking.py*")
 
 
@@ -64,14 +68,12 @@ def test_update_baselines_writes_and_asks_for_a_reason(project: pytest.Pytester)
 
 def test_limits_and_findings_by_hand(project: pytest.Pytester) -> None:
     save_report(report(noise=0.07), project.path / "net" / "report.json")
-    project.makepyfile(
-        """
+    project.makepyfile("""
         def test_int8(edge_scnet):
             edge_scnet.assert_no_regression("net/report.json", baseline="baselines", max_sqnr_fall_db=20)
 
         def test_findings(edge_scnet):
             checked = edge_scnet.check("net", baseline="baselines/net-cpu.json")
             assert checked.exit_code == 10 and len(checked.findings) == 13
-        """
-    )
+        """)
     project.runpytest_subprocess().assert_outcomes(passed=2)

@@ -1,4 +1,6 @@
-"""Calibration statistics, thresholds, placement and Q/DQ writing, on small graphs and on the bundled model."""
+"""Calibration statistics, thresholds, placement and Q/DQ writing, on small graphs and on the
+bundled model.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,17 @@ from edge_scnet.graph import lint
 from edge_scnet.graph import names as graph_names
 from edge_scnet.graph import run as simulate
 from edge_scnet.models import zoo
-from edge_scnet.quantize import calibrate, correct, equalize, histogram, placement, ranges_file, recipe, statistics, summary
+from edge_scnet.quantize import (
+    calibrate,
+    correct,
+    equalize,
+    histogram,
+    placement,
+    ranges_file,
+    recipe,
+    statistics,
+    summary,
+)
 from edge_scnet.quantize import thresholds as ranges
 from edge_scnet.quantize import write as qdq
 from edge_scnet.stats.accuracy import sqnr_db
@@ -35,7 +47,9 @@ NO_IMAGES = np.zeros((0, 1, 1, 1), np.float32)
 
 def write(model: ir.Model, placed: placement.Placement, *, weight_bits: int) -> ir.Model:
     """The Q/DQ graph with plainly rounded weights."""
-    layers = correct.quantize_layers(model, placed.weights, FAST, weight_bits=weight_bits, images=NO_IMAGES)
+    layers = correct.quantize_layers(
+        model, placed.weights, FAST, weight_bits=weight_bits, images=NO_IMAGES
+    )
     return qdq.write_qdq(model, placed, layers)
 
 
@@ -52,10 +66,14 @@ def same(a: statistics.TensorStats, b: statistics.TensorStats) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_statistics_do_not_depend_on_order_or_chunking(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_do_not_depend_on_order_or_chunking(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(seed)
     spread = 10.0 ** rng.uniform(-6, 6)
-    values = (rng.standard_normal(4000) * spread * rng.choice([1, 1, 1, 30], 4000)).astype(np.float32)
+    values = (rng.standard_normal(4000) * spread * rng.choice([1, 1, 1, 30], 4000)).astype(
+        np.float32
+    )
     whole = stats_of(values)
     assert whole.counts.sum() == whole.elements == 4000
     for limit in (1, 64, 1 << 17):
@@ -71,7 +89,9 @@ def test_bins_hold_the_values_that_lie_in_them() -> None:
     assert stats.counts.size <= histogram.MAX_BINS
     for value in values:
         index = int(np.floor(value / stats.bin_width)) - stats.first_bin
-        expected = np.count_nonzero(np.floor(values / stats.bin_width) == np.floor(value / stats.bin_width))
+        expected = np.count_nonzero(
+            np.floor(values / stats.bin_width) == np.floor(value / stats.bin_width)
+        )
         assert stats.counts[index] == expected
 
 
@@ -115,7 +135,9 @@ def test_the_histogram_counts_a_fixed_part_of_large_tensors_and_the_extremes_of_
 
 def test_minmax_needs_no_histogram(built: Built) -> None:
     images = np.zeros((3, 1, 28, 28), np.float32)
-    found = calibrate.calibrate(built.folder / "model.onnx", [images], expected_images=3, samples_hash="x", histogram=False)
+    found = calibrate.calibrate(
+        built.folder / "model.onnx", [images], expected_images=3, samples_hash="x", histogram=False
+    )
     assert all(stats.elements == 0 for stats in found.tensors.values())
     assert ranges.thresholds(found.tensors["input"], "minmax", 99.0) == (0.0, 0.0)
 
@@ -129,11 +151,16 @@ def test_nan_in_an_activation_is_refused_and_the_tensor_named(tmp_path: Path) ->
         calibrate.calibrate(path, [images], expected_images=2, samples_hash="x")
 
 
-def test_a_run_that_cannot_fit_the_memory_is_refused_with_both_figures(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_cannot_fit_the_memory_is_refused_with_both_figures(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(calibrate, "available_memory_bytes", lambda: 10_000_000)
     with pytest.raises(StorageError, match=r"needs about [\d,]+ MB of memory, 10 MB are free"):
         calibrate.calibrate(
-            built.folder / "model.onnx", [np.zeros((2, 1, 28, 28), np.float32)], expected_images=2, samples_hash="x"
+            built.folder / "model.onnx",
+            [np.zeros((2, 1, 28, 28), np.float32)],
+            expected_images=2,
+            samples_hash="x",
         )
 
 
@@ -147,7 +174,10 @@ def test_the_pilot_images_do_not_depend_on_the_order_of_the_set() -> None:
 def test_calibration_says_when_images_are_missing(built: Built) -> None:
     with pytest.raises(DataError, match="2 calibration images were read, 3 were listed"):
         calibrate.calibrate(
-            built.folder / "model.onnx", [np.zeros((2, 1, 28, 28), np.float32)], expected_images=3, samples_hash="x"
+            built.folder / "model.onnx",
+            [np.zeros((2, 1, 28, 28), np.float32)],
+            expected_images=3,
+            samples_hash="x",
         )
 
 
@@ -167,7 +197,9 @@ def test_ranges_file_round_trips_and_refuses_others(tmp_path: Path) -> None:
     assert (loaded.images, loaded.model_sha256, loaded.samples_hash) == (2, "m", "s")
     assert loaded.content_hashes == ("h1", "h2")
     assert loaded.drift == original.drift
-    assert list(loaded.factors) == ["a"] and np.array_equal(loaded.factors["a"], original.factors["a"])
+    assert list(loaded.factors) == ["a"] and np.array_equal(
+        loaded.factors["a"], original.factors["a"]
+    )
     assert all(same(stats, loaded.tensors[name]) for name, stats in original.tensors.items())
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ArtifactError, match="not a file of calibration statistics"):
@@ -188,7 +220,10 @@ def test_percentile_cuts_the_tails_evenly_and_never_the_zeros_of_relu() -> None:
     low, high = ranges.percentile(in_images(after_relu), 99.0)
     assert low == 0.0
     assert high == pytest.approx(np.percentile(after_relu, 99.5), abs=0.02)
-    assert ranges.percentile(in_images(signed), 100.0) == (signed.astype(np.float32).min(), signed.astype(np.float32).max())
+    assert ranges.percentile(in_images(signed), 100.0) == (
+        signed.astype(np.float32).min(),
+        signed.astype(np.float32).max(),
+    )
 
 
 def test_one_outlier_moves_minmax_but_not_the_percentile() -> None:
@@ -198,8 +233,12 @@ def test_one_outlier_moves_minmax_but_not_the_percentile() -> None:
     assert ranges.thresholds(stats, "percentile", 99.99)[1] < 1.05
 
 
-@pytest.mark.parametrize(("low", "high", "zero_point"), [(0.0, 4.0, 0), (0.5, 4.0, 0), (-4.0, 0.0, 255), (-1.0, 3.0, 64)])
-def test_uint8_parameters_hold_zero_exactly_and_cut_neither_end(low: float, high: float, zero_point: int) -> None:
+@pytest.mark.parametrize(
+    ("low", "high", "zero_point"), [(0.0, 4.0, 0), (0.5, 4.0, 0), (-4.0, 0.0, 255), (-1.0, 3.0, 64)]
+)
+def test_uint8_parameters_hold_zero_exactly_and_cut_neither_end(
+    low: float, high: float, zero_point: int
+) -> None:
     params = ranges.uint8_params(low, high)
     assert params.zero_point == zero_point
     assert -params.zero_point * params.scale <= min(low, 0.0) + 1e-6
@@ -211,7 +250,9 @@ def test_a_tensor_of_zeros_gets_a_positive_scale() -> None:
 
 
 @pytest.mark.parametrize(("bits", "largest"), [(8, 127), (7, 64)])
-def test_weight_codes_stay_within_their_bits_and_close_to_the_weights(bits: int, largest: int) -> None:
+def test_weight_codes_stay_within_their_bits_and_close_to_the_weights(
+    bits: int, largest: int
+) -> None:
     weights = np.random.default_rng(0).standard_normal((16, 8, 3, 3)).astype(np.float32)
     weights[3] = 0.0
     codes, scales = ranges.quantize_weights(weights, axis=0, bits=bits)
@@ -219,7 +260,9 @@ def test_weight_codes_stay_within_their_bits_and_close_to_the_weights(bits: int,
     assert (scales > 0).all() and not codes[3].any()
     restored = codes * scales[:, None, None, None]
     plain = np.abs(weights).reshape(16, -1).max(axis=1) / largest
-    plain_restored = np.rint(weights / np.maximum(plain, 1e-9)[:, None, None, None]) * plain[:, None, None, None]
+    plain_restored = (
+        np.rint(weights / np.maximum(plain, 1e-9)[:, None, None, None]) * plain[:, None, None, None]
+    )
     # scales are chosen by error: never worse than by the peak
     assert ((weights - restored) ** 2).sum() <= ((weights - plain_restored) ** 2).sum()
 
@@ -228,14 +271,18 @@ def test_weight_axis_one_gives_one_scale_a_column() -> None:
     weights = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
     codes, scales = ranges.quantize_weights(weights, axis=1, bits=8)
     assert scales.shape == (7,) and codes.shape == (5, 7)
-    assert np.abs(codes * scales - weights).max() <= scales.max() * 0.51 + 0.2 * np.abs(weights).max()
+    assert (
+        np.abs(codes * scales - weights).max() <= scales.max() * 0.51 + 0.2 * np.abs(weights).max()
+    )
 
 
 def placed(built: Built, scheme: QuantScheme) -> tuple[ir.Model, placement.Placement]:
     """The equalised graph, which the build's statistics are of, and where its Q/DQ go."""
     loaded = ranges_file.load_ranges(built.folder / "ranges.npz")
     model = equalize.equalize(ir.load(built.folder / "model.onnx"), loaded.factors)
-    return model, placement.place(model, ranges_file.load_ranges(built.folder / "ranges.npz"), scheme)
+    return model, placement.place(
+        model, ranges_file.load_ranges(built.folder / "ranges.npz"), scheme
+    )
 
 
 def test_placement_of_the_self_calibrated_block(built: Built) -> None:
@@ -248,7 +295,10 @@ def test_placement_of_the_self_calibrated_block(built: Built) -> None:
     # the fast variant's three: before the Resize, the gate's product, the residual
     assert {f"{block}.scconv.k2.1", f"{block}.scconv.k3.0", f"{block}.conv3"} <= sites.keys()
     # never: the gate itself, the Resize's output
-    assert not {f"{block}.scconv/Sigmoid", f"{block}.scconv/Resize", f"{block}.scconv/Add"} & sites.keys()
+    assert (
+        not {f"{block}.scconv/Sigmoid", f"{block}.scconv/Resize", f"{block}.scconv/Add"}
+        & sites.keys()
+    )
     _, accurate = placed(built, ACCURATE)
     missing = sites.keys() - {site.tensor for site in accurate.activations}
     assert {f"{block}.scconv.k2.1", f"{block}.scconv.k3.0", f"{block}.conv3"} <= missing
@@ -257,7 +307,9 @@ def test_placement_of_the_self_calibrated_block(built: Built) -> None:
 
 def test_everything_after_relu_has_zero_point_zero(built: Built) -> None:
     _, fast = placed(built, FAST)
-    after_relu = [site for site in fast.activations if "/Relu" in site.tensor or "/Concat" in site.tensor]
+    after_relu = [
+        site for site in fast.activations if "/Relu" in site.tensor or "/Concat" in site.tensor
+    ]
     assert len(after_relu) > 20
     assert all(site.params.zero_point == 0 for site in after_relu)
 
@@ -265,7 +317,11 @@ def test_everything_after_relu_has_zero_point_zero(built: Built) -> None:
 def test_average_pools_of_avd_are_quantized_before_and_the_concat_once_after(built: Built) -> None:
     model, fast = placed(built, FAST)
     sites = {site.tensor for site in fast.activations}
-    pools = [n for n in model.graph if n.op_type == "AveragePool" and "avd_layer" in graph_names.module_of(n)]
+    pools = [
+        n
+        for n in model.graph
+        if n.op_type == "AveragePool" and "avd_layer" in graph_names.module_of(n)
+    ]
     assert len(pools) == 4
     for pool in pools:
         assert pool.inputs[0] is not None and pool.inputs[0].name in sites
@@ -275,7 +331,9 @@ def test_average_pools_of_avd_are_quantized_before_and_the_concat_once_after(bui
 def test_keep_float_leaves_the_named_modules_out(built: Built) -> None:
     scheme = QuantScheme(placement="openvino", keep_float=("layer3.*", "fc"))
     _, some = placed(built, scheme)
-    assert some.int8_nodes and not any(name.startswith(("layer3.", "fc")) for name in some.int8_nodes)
+    assert some.int8_nodes and not any(
+        name.startswith(("layer3.", "fc")) for name in some.int8_nodes
+    )
 
 
 def test_written_graph_is_valid_and_close_to_float(built: Built) -> None:
@@ -289,7 +347,9 @@ def test_written_graph_is_valid_and_close_to_float(built: Built) -> None:
     for bits in (7, 8):
         written = write(model, fast, weight_bits=bits)
         onnx.checker.check_model(ir.serde.serialize_model(written), full_check=True)
-        found[bits] = sqnr_db(reference, np.concatenate([run[0] for run in simulate.run_onnx(written, batches)]))
+        found[bits] = sqnr_db(
+            reference, np.concatenate([run[0] for run in simulate.run_onnx(written, batches)])
+        )
     assert found[7] is not None and found[8] is not None
     assert found[7] > 25 and found[8] > found[7]
 
@@ -299,22 +359,36 @@ def test_written_weights_are_int8_and_biases_stay_float(built: Built) -> None:
     for node in written.graph:
         if node.op_type == "Conv":
             weights, bias = node.inputs[1], node.inputs[2]
-            assert weights is not None and weights.producer() is not None and weights.producer().op_type == "DequantizeLinear"
+            assert (
+                weights is not None
+                and weights.producer() is not None
+                and weights.producer().op_type == "DequantizeLinear"
+            )
             assert weights.producer().inputs[0].dtype == ir.DataType.INT8
             assert bias is not None and bias.is_initializer() and bias.dtype == ir.DataType.FLOAT
-    assert (built.folder / "model.qdq.onnx").stat().st_size < (built.folder / "model.onnx").stat().st_size
+    assert (built.folder / "model.qdq.onnx").stat().st_size < (
+        built.folder / "model.onnx"
+    ).stat().st_size
 
 
 def graph_of(
-    nodes: list[onnx.NodeProto], weights: dict[str, tuple[int, ...]], shape: tuple[int, ...] = (1, 4, 8, 8)
+    nodes: list[onnx.NodeProto],
+    weights: dict[str, tuple[int, ...]],
+    shape: tuple[int, ...] = (1, 4, 8, 8),
 ) -> onnx.ModelProto:
     rng = np.random.default_rng(0)
-    constants = [numpy_helper.from_array(rng.standard_normal(s).astype(np.float32), n) for n, s in weights.items()]
+    constants = [
+        numpy_helper.from_array(rng.standard_normal(s).astype(np.float32), n)
+        for n, s in weights.items()
+    ]
     constants.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "twice"))
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("input", 1, shape)],
-        [helper.make_tensor_value_info(nodes[-1].output[0], 1, None)], constants,
-    )  # fmt: skip
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("input", 1, shape)],
+        [helper.make_tensor_value_info(nodes[-1].output[0], 1, None)],
+        constants,
+    )
     return onnx.shape_inference.infer_shapes(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     )
@@ -341,8 +415,16 @@ USERS_GRAPHS = {
         conv("p", "w2", "b"),
     ],
     "one weight for two convolutions": [A, conv("a", "w1", "b")],
-    "relu6": [A, helper.make_node("Clip", ["a", "zero", "six"], ["c"], name="c"), conv("c", "w2", "b")],
-    "output that is consumed too": [A, conv("a", "w2", "b"), helper.make_node("Add", ["a", "b"], ["y"], name="y")],
+    "relu6": [
+        A,
+        helper.make_node("Clip", ["a", "zero", "six"], ["c"], name="c"),
+        conv("c", "w2", "b"),
+    ],
+    "output that is consumed too": [
+        A,
+        conv("a", "w2", "b"),
+        helper.make_node("Add", ["a", "b"], ["y"], name="y"),
+    ],
 }
 
 
@@ -355,13 +437,19 @@ def test_graphs_that_users_bring(name: str, batch: int, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(model, path)
     images = np.random.default_rng(1).standard_normal((8, 4, 8, 8)).astype(np.float32)
-    statistics_ = calibrate.calibrate(path, [images[:5], images[5:]], expected_images=8, samples_hash="x")
+    statistics_ = calibrate.calibrate(
+        path, [images[:5], images[5:]], expected_images=8, samples_hash="x"
+    )
     loaded = ir.load(path)
-    result = placement.place(loaded, statistics_, QuantScheme(placement="openvino", thresholds="minmax"))
+    result = placement.place(
+        loaded, statistics_, QuantScheme(placement="openvino", thresholds="minmax")
+    )
     written = write(loaded, result, weight_bits=8)
     onnx.checker.check_model(ir.serde.serialize_model(written), full_check=True)
     data = images[:batch]
-    quality = sqnr_db(simulate.run_onnx(loaded, [data])[0][0], simulate.run_onnx(written, [data])[0][0])
+    quality = sqnr_db(
+        simulate.run_onnx(loaded, [data])[0][0], simulate.run_onnx(written, [data])[0][0]
+    )
     assert quality is not None and quality > 25
     assert len(result.int8_nodes) == 2
 
@@ -393,10 +481,18 @@ def test_a_larger_static_batch_gives_the_statistics_of_the_images_alone(tmp_path
     for batch in (1, 3):
         path = tmp_path / f"{batch}.onnx"
         onnx.save(
-            graph_of(USERS_GRAPHS["relu6"][:1] + USERS_GRAPHS["one weight for two convolutions"][1:], W, (batch, 4, 8, 8)), path
+            graph_of(
+                USERS_GRAPHS["relu6"][:1] + USERS_GRAPHS["one weight for two convolutions"][1:],
+                W,
+                (batch, 4, 8, 8),
+            ),
+            path,
         )
         found.append(calibrate.calibrate(path, [images], expected_images=8, samples_hash="x"))
-    assert all(stats.elements == found[1].tensors[name].elements for name, stats in found[0].tensors.items())
+    assert all(
+        stats.elements == found[1].tensors[name].elements
+        for name, stats in found[0].tensors.items()
+    )
     assert same(found[0].tensors["input"], found[1].tensors["input"])
 
 
@@ -404,7 +500,11 @@ def test_known_range_of_a_sigmoid_needs_no_statistics(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(graph_of(USERS_GRAPHS["sigmoid before a convolution"], W), path)
     images = np.random.default_rng(1).standard_normal((4, 4, 8, 8)).astype(np.float32)
-    result = placement.place(ir.load(path), calibrate.calibrate(path, [images], expected_images=4, samples_hash="x"), FAST)
+    result = placement.place(
+        ir.load(path),
+        calibrate.calibrate(path, [images], expected_images=4, samples_hash="x"),
+        FAST,
+    )
     site = next(site for site in result.activations if site.tensor == "s")
     assert (site.params.zero_point, site.params.scale) == (0, pytest.approx(1 / 255))
 
@@ -419,26 +519,40 @@ def signed_pool_model() -> onnx.ModelProto:
     """conv -> (signed) -> padded average pool and convolution: the pool must see the float tensor."""
     rng = np.random.default_rng(0)
     weights = [
-        numpy_helper.from_array(rng.standard_normal((4, 4, 3, 3)).astype(np.float32), name) for name in ("w1", "w2", "w3")
+        numpy_helper.from_array(rng.standard_normal((4, 4, 3, 3)).astype(np.float32), name)
+        for name in ("w1", "w2", "w3")
     ]
     nodes = [
         helper.make_node("Conv", ["input", "w1"], ["a"], pads=[1] * 4, name="first"),
-        helper.make_node("AveragePool", ["a"], ["p"], kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1, name="pool"),
+        helper.make_node(
+            "AveragePool",
+            ["a"],
+            ["p"],
+            kernel_shape=[3, 3],
+            pads=[1] * 4,
+            count_include_pad=1,
+            name="pool",
+        ),
         helper.make_node("Conv", ["p", "w2"], ["b"], pads=[1] * 4, name="second"),
         helper.make_node("Conv", ["a", "w3"], ["c"], pads=[1] * 4, name="third"),
         helper.make_node("Concat", ["b", "c"], ["logits"], axis=1, name="join"),
     ]
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("input", 1, [1, 4, 8, 8])],
-        [helper.make_tensor_value_info("logits", 1, [1, 8, 8, 8])], weights,
-    )  # fmt: skip
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("input", 1, [1, 4, 8, 8])],
+        [helper.make_tensor_value_info("logits", 1, [1, 8, 8, 8])],
+        weights,
+    )
     return onnx.shape_inference.infer_shapes(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     )
 
 
 @pytest.mark.parametrize("between", ["MaxPool", "Pad"])
-def test_a_padded_pool_behind_an_operator_that_passes_the_zero_point_on(between: str, tmp_path: Path) -> None:
+def test_a_padded_pool_behind_an_operator_that_passes_the_zero_point_on(
+    between: str, tmp_path: Path
+) -> None:
     middle = (
         helper.make_node("MaxPool", ["a"], ["m"], kernel_shape=[1, 1], name="between")
         if between == "MaxPool"
@@ -446,17 +560,35 @@ def test_a_padded_pool_behind_an_operator_that_passes_the_zero_point_on(between:
     )
     pads = [0] * 4 if between == "Pad" else [1] * 4
     nodes = [
-        conv("input", "w1", "a"), middle,
-        helper.make_node("AveragePool", ["m"], ["p"], kernel_shape=[3, 3], pads=pads, count_include_pad=1, name="pool"),
-        conv("a", "w2", "c"), helper.make_node("Add", ["p", "c"], ["y"], name="y"),
-    ]  # fmt: skip
+        conv("input", "w1", "a"),
+        middle,
+        helper.make_node(
+            "AveragePool",
+            ["m"],
+            ["p"],
+            kernel_shape=[3, 3],
+            pads=pads,
+            count_include_pad=1,
+            name="pool",
+        ),
+        conv("a", "w2", "c"),
+        helper.make_node("Add", ["p", "c"], ["y"], name="y"),
+    ]
     model = graph_of(nodes, W)
-    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "pads"))
+    model.graph.initializer.append(
+        numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "pads")
+    )
     path = tmp_path / "m.onnx"
     onnx.save(model, path)
     images = np.random.default_rng(1).standard_normal((4, 4, 8, 8)).astype(np.float32)
-    result = placement.place(ir.load(path), calibrate.calibrate(path, [images], expected_images=4, samples_hash="x"), FAST)
-    assert next(site for site in result.activations if site.tensor == "a").float_consumers == ("between",)
+    result = placement.place(
+        ir.load(path),
+        calibrate.calibrate(path, [images], expected_images=4, samples_hash="x"),
+        FAST,
+    )
+    assert next(site for site in result.activations if site.tensor == "a").float_consumers == (
+        "between",
+    )
 
 
 def test_a_padded_pool_on_a_signed_tensor_reads_the_float_tensor(tmp_path: Path) -> None:
@@ -490,7 +622,9 @@ def test_expected_error_is_that_of_quantizing_the_values(dtype: Literal["uint8",
         lowest, highest = (0, 255) if dtype == "uint8" else (-127, 127)
         codes = np.clip(np.rint(values / params.scale) + params.zero_point, lowest, highest)
         true = float(((values - (codes - params.zero_point) * params.scale) ** 2).mean())
-        assert ranges.expected_error(stats_of(values), low, high, dtype=dtype) == pytest.approx(true, rel=0.1)
+        assert ranges.expected_error(stats_of(values), low, high, dtype=dtype) == pytest.approx(
+            true, rel=0.1
+        )
 
 
 def test_mse_has_the_least_expected_error_and_auto_is_no_worse_than_any() -> None:
@@ -522,9 +656,12 @@ def test_int8_parameters_are_symmetric(low: float, high: float) -> None:
 def test_tensorrt_placement_of_the_self_calibrated_block(built: Built) -> None:
     model, result = placed(built, TENSORRT)
     sites = {site.tensor: site for site in result.activations}
-    assert all((site.params.dtype, site.params.zero_point) == ("int8", 0) for site in sites.values())
+    assert all(
+        (site.params.dtype, site.params.zero_point) == ("int8", 0) for site in sites.values()
+    )
     block = "layer2.1"
-    # inputs of the convolutions and pools, one Q/DQ after the Concat, both inputs of the product, the Resize side of the gate
+    # inputs of the convolutions and pools, one Q/DQ after the Concat, both inputs of the product,
+    # the Resize side of the gate
     for tensor in (
         f"{block}.scconv/Mul",
         f"{block}/Concat",
@@ -536,7 +673,11 @@ def test_tensorrt_placement_of_the_self_calibrated_block(built: Built) -> None:
     # the residual: the skip side only, and never a convolution's output that fuses with the sum
     assert f"{block}.conv3" not in sites and "layer2.0.conv3" not in sites
     assert "layer2.0.downsample.1" in sites
-    adds = {str(node.name) for node in model.graph if node.op_type == "Add" and str(node.name).startswith(f"{block}/")}
+    adds = {
+        str(node.name)
+        for node in model.graph
+        if node.op_type == "Add" and str(node.name).startswith(f"{block}/")
+    }
     skip = next(site for site in sites.values() if site.tensor == "layer2.0.relu/Relu#5")
     assert not adds & set(skip.float_consumers)
     # every average pool reads int8
@@ -552,13 +693,19 @@ def test_tensorrt_scheme_writes_a_graph_that_is_close_to_float(built: Built) -> 
     model = ir.load(built.folder / "model.onnx")
     result = recipe.assemble(
         recipe.prepare(
-            model, ranges_file.load_ranges(built.folder / "ranges.npz"), TENSORRT, weight_bits=8, images=np.concatenate(batches)
+            model,
+            ranges_file.load_ranges(built.folder / "ranges.npz"),
+            TENSORRT,
+            weight_bits=8,
+            images=np.concatenate(batches),
         )
     )
     assert lint.lint(result.model, "tensorrt", keep_float=["fc"]) == ()
     onnx.checker.check_model(ir.serde.serialize_model(result.model), full_check=True)
     reference = np.concatenate([run[0] for run in simulate.run_onnx(model, batches)])
-    found = sqnr_db(reference, np.concatenate([run[0] for run in simulate.run_onnx(result.model, batches)]))
+    found = sqnr_db(
+        reference, np.concatenate([run[0] for run in simulate.run_onnx(result.model, batches)])
+    )
     assert found is not None and found > 27
 
 
@@ -566,10 +713,11 @@ def test_a_small_classifier_stays_in_float_and_a_large_one_does_not(tmp_path: Pa
     for classes, quantized in ((10, False), (20_000, True)):
         weights = {"w1": (4, 4, 3, 3), "fc": (classes, 4)}
         nodes = [
-            A, helper.make_node("GlobalAveragePool", ["a"], ["g"], name="g"),
+            A,
+            helper.make_node("GlobalAveragePool", ["a"], ["g"], name="g"),
             helper.make_node("Flatten", ["g"], ["f"], name="f"),
             helper.make_node("Gemm", ["f", "fc"], ["y"], transB=1, name="y"),
-        ]  # fmt: skip
+        ]
         path = tmp_path / f"{classes}.onnx"
         onnx.save(graph_of(nodes, weights), path)
         images = np.random.default_rng(1).standard_normal((2, 4, 8, 8)).astype(np.float32)
@@ -579,7 +727,12 @@ def test_a_small_classifier_stays_in_float_and_a_large_one_does_not(tmp_path: Pa
 
 def test_quantizing_a_quantized_graph_is_refused(built: Built) -> None:
     with pytest.raises(ArtifactError, match="holds Q/DQ already"):
-        recipe.assemble(recipe.prepare(
-            ir.load(built.folder / "model.qdq.onnx"), ranges_file.load_ranges(built.folder / "ranges.npz"), FAST, weight_bits=8,
-            images=NO_IMAGES,
-        ))  # fmt: skip
+        recipe.assemble(
+            recipe.prepare(
+                ir.load(built.folder / "model.qdq.onnx"),
+                ranges_file.load_ranges(built.folder / "ranges.npz"),
+                FAST,
+                weight_bits=8,
+                images=NO_IMAGES,
+            )
+        )

@@ -40,7 +40,10 @@ def test_weight_bits_of_the_targets_table_are_the_code_s() -> None:
 
 def test_every_command_is_in_the_table_and_the_other_way_round() -> None:
     mentioned = set(
-        re.findall(r"`(?:edge-scnet )?(\w+)[^`]*`", "\n".join(re.findall(r"^\| (.*?) \|", section("Commands"), re.MULTILINE)))
+        re.findall(
+            r"`(?:edge-scnet )?(\w+)[^`]*`",
+            "\n".join(re.findall(r"^\| (.*?) \|", section("Commands"), re.MULTILINE)),
+        )
     )
     assert set(get_command(cli.app).commands) == mentioned
 
@@ -51,15 +54,23 @@ def test_every_module_is_in_the_architecture_table() -> None:
     modules = {p.name for p in package.glob("*.py")} - {"__init__.py", "__main__.py"}
     assert not [name for name in modules if f"`{name}`" not in text]
     for folder in ("backends", "quantize"):
-        assert not [p.name for p in (package / folder).glob("*.py") if p.name != "__init__.py" and f"`{p.name}`" not in text]
+        assert not [
+            p.name
+            for p in (package / folder).glob("*.py")
+            if p.name != "__init__.py" and f"`{p.name}`" not in text
+        ]
 
 
-@pytest.mark.parametrize("name", ["LICENSE", "CHANGELOG.md", "constraints.txt", "calib_data/README.md"])
+@pytest.mark.parametrize(
+    "name", ["LICENSE", "CHANGELOG.md", "constraints.txt", "calib_data/README.md"]
+)
 def test_files_it_speaks_of_exist(name: str) -> None:
     assert (ROOT / name).is_file()
 
 
-def test_python_example_runs(built, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_example_runs(
+    built, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The README's Python, with the session's build in place of a second one."""
     import edge_scnet
     from edge_scnet.core.manifest import load_manifest
@@ -68,7 +79,10 @@ def test_python_example_runs(built, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     from edge_scnet.report.store import load_report
 
     result = BuildResult(
-        folder=built.folder, manifest=load_manifest(built.folder), report=load_report(built.folder / "report.json"), exit_code=0
+        folder=built.folder,
+        manifest=load_manifest(built.folder),
+        report=load_report(built.folder / "report.json"),
+        exit_code=0,
     )
     monkeypatch.setattr(pipeline, "build", lambda model, target: result)
     monkeypatch.chdir(ROOT)

@@ -53,27 +53,42 @@ class Plan:
 KNOWN = Reference(images=IMAGES, outputs=(LOGITS,), simulation_db=(30.0,))
 
 
-def check(outputs: np.ndarray, precision: str = "int8", known: Reference = KNOWN, batch: int = 2) -> dict[str, Any]:
+def check(
+    outputs: np.ndarray, precision: str = "int8", known: Reference = KNOWN, batch: int = 2
+) -> dict[str, Any]:
     plan: Any = Plan(outputs, batch)
     return reference.check_plan(plan, Path("engine.plan"), known, precision=precision)
 
 
 def test_the_fidelity_of_a_right_plan_is_recorded() -> None:
     facts = check(noisy(28.5))["fidelity"]
-    assert facts == {"engine_db": pytest.approx(28.5, abs=0.01), "images": 64, "simulation_db": 30.0}
-    assert check(noisy(40), "fp16")["fidelity"] == {"engine_db": pytest.approx(40, abs=0.01), "images": 64}
+    assert facts == {
+        "engine_db": pytest.approx(28.5, abs=0.01),
+        "images": 64,
+        "simulation_db": 30.0,
+    }
+    assert check(noisy(40), "fp16")["fidelity"] == {
+        "engine_db": pytest.approx(40, abs=0.01),
+        "images": 64,
+    }
     assert check(LOGITS)["fidelity"]["engine_db"] is None
 
 
 @pytest.mark.parametrize(
     ("outputs", "precision", "words"),
     [
-        (noisy(27.9), "int8", r"engine\.plan does not compute .*27\.9 dB on 64 images \(simulated: 30\.0; 2 less"),
+        (
+            noisy(27.9),
+            "int8",
+            r"engine\.plan does not compute .*27\.9 dB on 64 images \(simulated: 30\.0; 2 less",
+        ),
         (noisy(24.9), "fp16", r"24\.9 dB on 64 images \(25 are the least that FP16 leaves\)"),
         (np.full_like(LOGITS, np.nan), "fp16", "NaN or infinity"),
     ],
 )
-def test_a_plan_that_computes_something_else_is_refused(outputs: np.ndarray, precision: str, words: str) -> None:
+def test_a_plan_that_computes_something_else_is_refused(
+    outputs: np.ndarray, precision: str, words: str
+) -> None:
     with pytest.raises(ParityError, match=words) as caught:
         check(outputs, precision)
     assert caught.value.hint
@@ -81,7 +96,11 @@ def test_a_plan_that_computes_something_else_is_refused(outputs: np.ndarray, pre
 
 def test_an_exact_simulation_asks_for_an_exact_plan() -> None:
     exact = replace(KNOWN, simulation_db=(float("inf"),))
-    assert check(LOGITS, known=exact)["fidelity"] == {"engine_db": None, "images": 64, "simulation_db": None}
+    assert check(LOGITS, known=exact)["fidelity"] == {
+        "engine_db": None,
+        "images": 64,
+        "simulation_db": None,
+    }
     with pytest.raises(ParityError):
         check(noisy(60), known=exact)
 

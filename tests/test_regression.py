@@ -32,9 +32,20 @@ def test_an_unchanged_report_passes_everything():
     assert {finding.verdict for finding in found.values()} == {"pass"}
     assert exit_code(tuple(found.values())) == 0
     assert set(found) == {
-        "top-1 drop", "top-1 to baseline", "agreement to baseline", "SQNR", "quantized tensors", "scales", "zero points",
-        "weight codes", "INT8 convolutions", "size", "speed", "memory at load", "memory steady",
-    }  # fmt: skip
+        "top-1 drop",
+        "top-1 to baseline",
+        "agreement to baseline",
+        "SQNR",
+        "quantized tensors",
+        "scales",
+        "zero points",
+        "weight codes",
+        "INT8 convolutions",
+        "size",
+        "speed",
+        "memory at load",
+        "memory steady",
+    }
     assert not any(finding.improved for finding in found.values())
 
 
@@ -85,11 +96,15 @@ BASE = quantization()
 
 
 def with_codes(**changes: Any) -> Any:
-    return replace(BASE, weights={**BASE.weights, "conv1": replace(BASE.weights["conv1"], **changes)})
+    return replace(
+        BASE, weights={**BASE.weights, "conv1": replace(BASE.weights["conv1"], **changes)}
+    )
 
 
 def with_add(**changes: Any) -> Any:
-    return replace(BASE, activations={**BASE.activations, "add": replace(BASE.activations["add"], **changes)})
+    return replace(
+        BASE, activations={**BASE.activations, "add": replace(BASE.activations["add"], **changes)}
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +119,10 @@ def with_add(**changes: Any) -> Any:
         (with_add(zero_point=9), "zero points"),
         (with_add(codes="INT8"), "quantized tensors"),
         (replace(BASE, weights={"conv1": BASE.weights["conv1"]}), "quantized tensors"),
-        (replace(BASE, activations={k: v for k, v in BASE.activations.items() if k != "add"}), "quantized tensors"),
+        (
+            replace(BASE, activations={k: v for k, v in BASE.activations.items() if k != "add"}),
+            "quantized tensors",
+        ),
     ],
 )
 def test_a_changed_fact_fails_by_itself(changed: Any, metric: str):
@@ -121,7 +139,10 @@ def test_what_another_cpus_kernels_do_to_scales_passes():
 def test_float_in_place_of_int8():
     found = findings(report(int8={"convolutions": {"f32": 46}}))
     assert failed(found) == ["INT8 convolutions"]
-    assert "0 convolutions execute in INT8 (46 f32), 46 in the baseline" in found["INT8 convolutions"].message
+    assert (
+        "0 convolutions execute in INT8 (46 f32), 46 in the baseline"
+        in found["INT8 convolutions"].message
+    )
     assert not failed(findings(report(int8={"convolutions": {"i8": 20, "u8": 26}})))
 
 
@@ -144,12 +165,24 @@ def test_another_input_is_said_and_is_not_comparable(changed: dict[str, Any], me
 
 
 def test_another_exporters_graph_alone_is_no_fault():
-    assert not failed(findings(report(provenance=provenance(graph="x" * 64, float_onnx="x" * 64, calibrated_onnx="x" * 64))))
+    assert not failed(
+        findings(
+            report(
+                provenance=provenance(graph="x" * 64, float_onnx="x" * 64, calibrated_onnx="x" * 64)
+            )
+        )
+    )
 
 
 def test_a_failure_names_what_else_changed():
-    environment = {**report().environment, "packages": {"openvino": "2026.5.0"}, "fingerprint": "z" * 64}
-    new = report(noise=0.2, provenance=provenance(calibration_images="x" * 64), environment=environment)
+    environment = {
+        **report().environment,
+        "packages": {"openvino": "2026.5.0"},
+        "fingerprint": "z" * 64,
+    }
+    new = report(
+        noise=0.2, provenance=provenance(calibration_images="x" * 64), environment=environment
+    )
     cause = findings(new)["SQNR"].cause
     assert cause == "the calibration images changed; openvino 2026.4.1 -> 2026.5.0; another machine"
     assert findings(new)["scales"].cause is None  # it passes
@@ -192,13 +225,20 @@ def slower(ratio: float, low: float | None, high: float | None) -> RunReport:
     ("ratio", "low", "high", "verdict"),
     [
         (1.20, 1.18, 1.22, "fail"),  # 20 % slower
-        (1.32, 1.30, 1.36, "inconclusive"),  # the limit, 1.332 of the baseline's lower end, lies in the interval
+        (
+            1.32,
+            1.30,
+            1.36,
+            "inconclusive",
+        ),  # the limit, 1.332 of the baseline's lower end, lies in the interval
         (1.34, 1.30, 1.40, "pass"),
         (1.10, None, None, "inconclusive"),  # too few rounds for an interval
         (2.00, 1.90, 2.10, "pass"),
     ],
 )
-def test_speed_is_the_ratio_within_the_run(ratio: float, low: float | None, high: float | None, verdict: str):
+def test_speed_is_the_ratio_within_the_run(
+    ratio: float, low: float | None, high: float | None, verdict: str
+):
     found = findings(slower(ratio, low, high))["speed"]
     assert found.verdict == verdict
     assert found.exit_code == {"fail": 11, "inconclusive": 13, "pass": 0}[verdict]
@@ -206,7 +246,9 @@ def test_speed_is_the_ratio_within_the_run(ratio: float, low: float | None, high
 
 
 def test_a_baseline_of_a_busy_machine_does_not_fail_a_quiet_one():
-    """Seen in the benchmark of false alarms: 1.26 (1.18 to 1.60) was the baseline, 1.12 is the truth."""
+    """Seen in the benchmark of false alarms: 1.26 (1.18 to 1.60) was the baseline, 1.12 is the
+    truth.
+    """
     busy = slower(1.26, 1.18, 1.60)
     assert findings(slower(1.12, 1.115, 1.13), busy)["speed"].verdict == "pass"
     assert findings(slower(1.00, 0.99, 1.01), busy)["speed"].verdict == "fail"
@@ -225,20 +267,34 @@ def test_absolute_times_count_on_a_pinned_machine_alone():
     doubled = replace(slow, p50_ms=2 * slow.p50_ms)
     pinned = {**report().environment, "governor": "performance", "virtual": False}
     assert "latency" not in findings(report(int8={"latency": doubled}))
-    found = findings(report(int8={"latency": doubled}, environment=pinned), report(environment=pinned))
+    found = findings(
+        report(int8={"latency": doubled}, environment=pinned), report(environment=pinned)
+    )
     assert failed(found) == ["latency"] and found["latency"].exit_code == 11
 
 
 def test_a_board_in_another_power_mode_is_another_machine():
     board = BoardState(
-        power_mode="15W", clocks_pinned=True, samples=0, rails=(), module=None, gpu_clock_low_mhz=None, gpu_clock_high_mhz=None,
-        throttled=False, gpu_percent=None, temperature_peak_celsius=None, temperature_peak_sensor=None, ram_delta_bytes=None,
-    )  # fmt: skip
+        power_mode="15W",
+        clocks_pinned=True,
+        samples=0,
+        rails=(),
+        module=None,
+        gpu_clock_low_mhz=None,
+        gpu_clock_high_mhz=None,
+        throttled=False,
+        gpu_percent=None,
+        temperature_peak_celsius=None,
+        temperature_peak_sensor=None,
+        ram_delta_bytes=None,
+    )
     speed = findings(report(board=board), report(board=replace(board, power_mode="25W")))["speed"]
     assert speed.exit_code == 12 and "power mode 15W" in speed.message
     # pinned clocks: absolute latency counts, unless the board throttled
     assert "latency" in findings(report(board=board), report(board=board))
-    throttled = findings(report(board=replace(board, throttled=True)), report(board=board))["latency"]
+    throttled = findings(report(board=replace(board, throttled=True)), report(board=board))[
+        "latency"
+    ]
     assert throttled.verdict == "skipped" and "throttled" in throttled.message
 
 
@@ -311,7 +367,10 @@ def test_a_reference_in_another_precision_is_another_reference():
     made = report()
     bf16 = replace(made.engines[0], convolutions={"bf16": 46})
     found = findings(replace(made, engines=(bf16, made.engines[1])))
-    assert failed(found) == ["reference"] and "bf16; in the baseline: f32" in found["reference"].message
+    assert (
+        failed(found) == ["reference"]
+        and "bf16; in the baseline: f32" in found["reference"].message
+    )
 
 
 def test_an_unknown_precision_is_not_int8():
@@ -321,7 +380,9 @@ def test_an_unknown_precision_is_not_int8():
 def test_images_that_nobody_hashed_are_not_the_same_images():
     old = report()
     unknown = replace(old.evaluation, images_sha256=None)
-    assert set(findings(report(evaluation=unknown), report(evaluation=unknown))) == {"evaluation images"}
+    assert set(findings(report(evaluation=unknown), report(evaluation=unknown))) == {
+        "evaluation images"
+    }
 
 
 def test_another_checkpoint_is_not_held_to_the_scales():
@@ -338,7 +399,13 @@ def test_another_graph_of_the_same_checkpoint_is_told():
 
 def test_a_simulated_report_is_not_held_to_a_boards_plan():
     """The workstation's report of a board's target: only the simulated engine can be compared."""
-    simulated = {"name": "int8 simulated", "latency": None, "speedup": None, "memory": None, "convolutions": {}}
+    simulated = {
+        "name": "int8 simulated",
+        "latency": None,
+        "speedup": None,
+        "memory": None,
+        "convolutions": {},
+    }
     made = report()
     row = replace(made.engines[1], **simulated)
     plan = replace(made.engines[1], accuracy=None, first_classes=None, size_bytes=9_000_000)

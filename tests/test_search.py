@@ -1,4 +1,6 @@
-"""Sensitivity by module, and the search of mixed precision: what it tries, what it keeps, and that it can go on."""
+"""Sensitivity by module, and the search of mixed precision: what it tries, what it keeps, and that
+it can go on.
+"""
 
 from __future__ import annotations
 
@@ -34,20 +36,32 @@ SCHEME = QuantScheme(placement="openvino", rounding="nearest")
 def prepared(built: Built) -> recipe.Prepared:
     model = ir.load(built.folder / "model.onnx")
     images = calib_images(built, 8)
-    return recipe.prepare(model, ranges_file.load_ranges(built.folder / "ranges.npz"), SCHEME, weight_bits=7, images=images)
+    return recipe.prepare(
+        model,
+        ranges_file.load_ranges(built.folder / "ranges.npz"),
+        SCHEME,
+        weight_bits=7,
+        images=images,
+    )
 
 
 def calib_images(built: Built, count: int) -> np.ndarray:
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
-    return data_batches.load(dataset.open_samples(built.calib, model=spec, role="calibration"), spec, range(count))
+    return data_batches.load(
+        dataset.open_samples(built.calib, model=spec, role="calibration"), spec, range(count)
+    )
 
 
-def test_noise_by_module_is_that_of_the_module_quantized_alone(built: Built, prepared: recipe.Prepared) -> None:
+def test_noise_by_module_is_that_of_the_module_quantized_alone(
+    built: Built, prepared: recipe.Prepared
+) -> None:
     images = calib_images(built, 16)
     found = sensitivity.measure(prepared, images)
     nodes = recipe.assemble(prepared).placement.int8_nodes
     assert {module.node for module in found.modules} == set(nodes) and found.images == 16
-    assert [m.share for m in found.modules] == sorted((m.share for m in found.modules), reverse=True)
+    assert [m.share for m in found.modules] == sorted(
+        (m.share for m in found.modules), reverse=True
+    )
     # noises add up
     assert 0.6 < sum(module.share for module in found.modules) < 1.6
     # the shared prefix changes nothing: the same by running the whole network
@@ -58,7 +72,8 @@ def test_noise_by_module_is_that_of_the_module_quantized_alone(built: Built, pre
         runs = simulate.run_onnx(recipe.assemble(prepared, list(keep)).model, batches)
         return sensitivity.relative_noise(reference, [np.concatenate([run[0] for run in runs])])
 
-    # a rounding flips now and then: the session of the prefix has other kernels than that of the whole
+    # a rounding flips now and then: the session of the prefix has other kernels than that of the
+    # whole
     assert found.noise == pytest.approx(noise(()), rel=0.1)
     for module in (found.modules[0], found.modules[10], found.modules[30]):
         alone = noise(node for node in nodes if node != module.node)
@@ -77,7 +92,9 @@ def test_what_is_kept_in_float_is_float_and_the_rest_as_before(prepared: recipe.
 class Table:
     """Engines whose noise and time are given: noises add up, so do costs."""
 
-    def __init__(self, noise: dict[str, float], cost: dict[str, float], drop: float | None = None) -> None:
+    def __init__(
+        self, noise: dict[str, float], cost: dict[str, float], drop: float | None = None
+    ) -> None:
         self.noise, self.cost, self.drop = noise, cost, drop
         self.measured: list[tuple[str, ...]] = []
 
@@ -87,20 +104,33 @@ class Table:
         left = sum(value for name, value in self.noise.items() if name not in names)
         time = 1.0 + sum(self.cost[name] for name in names)
         return Candidate(
-            keep_float=names, sqnr_db=-10 * float(np.log10(left)) if left else None,
-            drop_upper95_pp=None if self.drop is None else self.drop * left, time_ratio=time, time_low=time, time_high=time,
-        )  # fmt: skip
+            keep_float=names,
+            sqnr_db=-10 * float(np.log10(left)) if left else None,
+            drop_upper95_pp=None if self.drop is None else self.drop * left,
+            time_ratio=time,
+            time_low=time,
+            time_high=time,
+        )
 
     def sensitivities(self) -> Sensitivities:
-        modules = [ModuleNoise(node=n, share=p / sum(self.noise.values()), multiply_adds=1) for n, p in self.noise.items()]
-        return Sensitivities(noise=sum(self.noise.values()), images=1, modules=tuple(sorted(modules, key=lambda m: -m.share)))
+        modules = [
+            ModuleNoise(node=n, share=p / sum(self.noise.values()), multiply_adds=1)
+            for n, p in self.noise.items()
+        ]
+        return Sensitivities(
+            noise=sum(self.noise.values()),
+            images=1,
+            modules=tuple(sorted(modules, key=lambda m: -m.share)),
+        )
 
 
 TABLE = {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.06, "e": 0.04}
 COST = {"a": 0.30, "b": 0.02, "c": 0.02, "d": 0.01, "e": 0.01}
 
 
-def run(table: Table, limit: Limit, path: Path, budget: float = 60.0) -> sensitivity_result.SearchResult:
+def run(
+    table: Table, limit: Limit, path: Path, budget: float = 60.0
+) -> sensitivity_result.SearchResult:
     return search.search(table, table.sensitivities(), limit, State(path, "key"), budget_s=budget)
 
 
@@ -114,7 +144,8 @@ def test_the_cheapest_mix_within_the_limit_is_found(tmp_path: Path) -> None:
 
 
 def test_exchanges_find_what_the_ranking_misses(tmp_path: Path) -> None:
-    # by noise over cost b comes first and would need c as well; a alone is enough and cheaper than both
+    # by noise over cost b comes first and would need c as well; a alone is enough and cheaper than
+    # both
     noise, cost = {"a": 0.5, "b": 0.35, "c": 0.15}, {"a": 0.09, "b": 0.05, "c": 0.05}
     result = run(Table(noise, cost), Limit(min_gain_db=3.0), tmp_path / "s.json")
     assert result.chosen is not None and result.chosen.keep_float == ("a",)
@@ -145,7 +176,11 @@ def test_a_search_out_of_time_keeps_its_work_and_goes_on(tmp_path: Path) -> None
     # of the first engine nothing is measured again
     second = Table(TABLE, COST)
     late = run(second, Limit(min_gain_db=3.0), path)
-    assert () not in second.measured and late.chosen is not None and late.chosen.keep_float == ("b", "c")
+    assert (
+        () not in second.measured
+        and late.chosen is not None
+        and late.chosen.keep_float == ("b", "c")
+    )
     third = Table(TABLE, COST)
     assert run(third, Limit(min_gain_db=3.0), path).chosen == late.chosen and third.measured == []
 
@@ -164,19 +199,30 @@ def test_the_command_measures_engines_and_prints_the_lines_for_a_target(
 ) -> None:
     target = tmp_path / "quick.toml"
     target.write_text(
-        'title = "t"\nwhy = "w"\nruntime = "openvino"\ndevice = "CPU"\nprecision = "int8"\nisa = "avx2"\nopset = 20\n'
-        '[quant]\nplacement = "openvino"\nrounding = "nearest"\n'
-        'keep_float = ["layer1.*", "layer2.*", "layer3.0.*", "layer3.1.conv1_*", "layer3.1.k1.*"]\n'
+        'title = "t"\nwhy = "w"\nruntime = "openvino"\ndevice = "CPU"\nprecision = "int8"\nisa ='
+        ' "avx2"\nopset = 20\n[quant]\nplacement = "openvino"\nrounding = "nearest"\nkeep_float ='
+        ' ["layer1.*", "layer2.*", "layer3.0.*", "layer3.1.conv1_*", "layer3.1.k1.*"]\n'
     )
     # the same export and statistics, for another target
     shutil.copytree(built.folder, tmp_path / zoo.DEFAULT_MODEL / "quick")
-    arguments = ["sensitivity", "--target", str(target), "--calib", str(built.calib), "--out", str(tmp_path)]
+    arguments = [
+        "sensitivity",
+        "--target",
+        str(target),
+        "--calib",
+        str(built.calib),
+        "--out",
+        str(tmp_path),
+    ]
     plain = invoke(*arguments)
     assert plain.code == 0 and "of the noise" in plain.stdout and "layer3.1.conv3" in plain.stdout
     found = invoke(*arguments, "--gain", "1", "--budget", "60", "--json")
     assert found.code == 0, found.stderr
     result = json.loads(found.stdout)
-    assert result["chosen"]["keep_float"] and result["chosen"]["sqnr_db"] >= result["candidates"][0]["sqnr_db"] + 1
+    assert (
+        result["chosen"]["keep_float"]
+        and result["chosen"]["sqnr_db"] >= result["candidates"][0]["sqnr_db"] + 1
+    )
     folder = tmp_path / zoo.DEFAULT_MODEL / "quick"
     assert json.loads((folder / "sensitivity.json").read_text())["finished"] in (True, False)
     assert (folder / "pareto.png").read_bytes()[:4] == b"\x89PNG"
@@ -205,27 +251,53 @@ def test_a_drop_that_the_images_cannot_show_is_refused_before_anything_runs(
     ):
         outcome = invoke(*arguments, *common)
         assert outcome.code == 4, outcome.stderr
-        assert "120 calibration images show a drop of at most 2.2" in outcome.stderr and "needed: about 5" in outcome.stderr
+        assert (
+            "120 calibration images show a drop of at most 2.2" in outcome.stderr
+            and "needed: about 5" in outcome.stderr
+        )
         assert "export" not in outcome.stderr.partition("error:")[0] and "--gain 3" in outcome.hint
 
 
 def test_a_build_that_misses_its_limit_is_searched_and_built_anew(
     copied: Built, invoke: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # the images of this test are too few to show a real drop: the search is given what it would have found
+    # the images of this test are too few to show a real drop: the search is given what it would
+    # have found
     from edge_scnet.pipeline import sensitivity as mixed
 
-    chosen = Candidate(keep_float=("conv1",), sqnr_db=40.0, drop_upper95_pp=0.1, time_ratio=1.01, time_low=None, time_high=None)
+    chosen = Candidate(
+        keep_float=("conv1",),
+        sqnr_db=40.0,
+        drop_upper95_pp=0.1,
+        time_ratio=1.01,
+        time_low=None,
+        time_high=None,
+    )
     found = sensitivity_result.SearchResult(
-        sensitivities=Sensitivities(noise=1.0, modules=(), images=1), candidates=(chosen,), chosen=chosen, seconds=1.0,
+        sensitivities=Sensitivities(noise=1.0, modules=(), images=1),
+        candidates=(chosen,),
+        chosen=chosen,
+        seconds=1.0,
         finished=True,
-    )  # fmt: skip
+    )
     monkeypatch.setattr(mixed, "run", lambda *_, **__: found)
     monkeypatch.setattr(mixed, "check_provable", lambda *_: None)
     outcome = invoke(
-        "build", "--calib", copied.calib, "--eval", copied.evaluation, "--out", copied.folder.parents[1], "--seconds", "0.1",
-        "--max-drop", "0.01", "--search", "5", "--json",
-    )  # fmt: skip
+        "build",
+        "--calib",
+        copied.calib,
+        "--eval",
+        copied.evaluation,
+        "--out",
+        copied.folder.parents[1],
+        "--seconds",
+        "0.1",
+        "--max-drop",
+        "0.01",
+        "--search",
+        "5",
+        "--json",
+    )
     assert outcome.code in (10, 13), outcome.stderr
     assert "1 modules stay in float to keep the limit: conv1" in outcome.stderr
     int8 = json.loads(outcome.stdout)["engines"][-1]

@@ -35,7 +35,11 @@ def test_order_in_noise_is_seen_as_often_as_promised():
 @pytest.mark.parametrize("seed", range(12))
 def test_one_heap_is_one(seed: int):
     rng = np.random.default_rng(seed)
-    times = np.exp(rng.normal(0, 0.03 * (seed + 1), 3000)) if seed % 2 else rng.gamma(1 + seed / 3, 1, 3000) + 3
+    times = (
+        np.exp(rng.normal(0, 0.03 * (seed + 1), 3000))
+        if seed % 2
+        else rng.gamma(1 + seed / 3, 1, 3000) + 3
+    )
     centres, shares = modes(times.tolist())
     assert centres == (pytest.approx(float(np.median(times))),) and shares == (100.0,)
 
@@ -63,7 +67,11 @@ def test_times_over_many_orders_of_magnitude_are_told_at_once():
 def test_drift_is_from_the_first_block_to_the_last():
     blocks = [[int(1e6 * (1 + 0.1 * k / 11))] * 9 + [9_000_000] for k in range(12)]
     found = steadiness(blocks)
-    assert found.drift_percent == pytest.approx(10 / 1.05, rel=0.01) and found.drift_p is not None and found.drift_p < 1e-4
+    assert (
+        found.drift_percent == pytest.approx(10 / 1.05, rel=0.01)
+        and found.drift_p is not None
+        and found.drift_p < 1e-4
+    )
     flat = steadiness([[1_000_000, 1_100_000]] * 12)
     assert (flat.drift_percent, flat.drift_p) == (0.0, 1.0)
     assert steadiness([[1_000_000]] * 3).drift_percent is None
@@ -87,6 +95,10 @@ def test_two_heaps_that_run_into_each_other_are_one():
 def test_an_hour_of_blocks_is_thinned_and_keeps_its_slope():
     assert len(_thinned(np.arange(24_000.0))) == 400 and _thinned(np.arange(400.0))[1] == 1.0
     found = steadiness([[int(1e6 * (1 + 0.2 * k / 24_000))] * 3 for k in range(24_000)])
-    assert found.drift_percent == pytest.approx(20 / 1.1, rel=0.01) and found.drift_p is not None and found.drift_p < 1e-9
+    assert (
+        found.drift_percent == pytest.approx(20 / 1.1, rel=0.01)
+        and found.drift_p is not None
+        and found.drift_p < 1e-9
+    )
     per_run, total, _ = memory_growth(range(24_000), [10**8 + 8 * k for k in range(24_000)])
     assert per_run == pytest.approx(8) and total == 8 * 23_999

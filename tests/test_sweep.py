@@ -30,7 +30,18 @@ def engines_of(folder: Path) -> list[EngineFile]:
 
 
 def test_a_sweep_is_in_the_report_and_shown(copied: Built, invoke: Run) -> None:
-    outcome = invoke("profile", copied.folder, "--seconds", "0.1", "--batch", "1,4", "--threads", "1", "--max-drop", "5")
+    outcome = invoke(
+        "profile",
+        copied.folder,
+        "--seconds",
+        "0.1",
+        "--batch",
+        "1,4",
+        "--threads",
+        "1",
+        "--max-drop",
+        "5",
+    )
     assert outcome.code in (0, 11), outcome.stderr
     rows = load_report(copied.folder / "report.json").sweep
     assert [(row.engine, row.batch, row.threads) for row in rows] == [
@@ -53,12 +64,18 @@ def test_a_reshaped_engine_computes_the_same_in_the_same_precision(built: Built)
     for engine in (engines_of(built.folder)[0], engines_of(built.folder)[2]):
         with backend.open(engine.path, engine.options) as one:
             expected = np.concatenate([np.array(one.infer(images[i : i + 1])[0]) for i in range(8)])
-            kinds = sorted((layer.kind, layer.precision) for layer in one.executed_precisions() if layer.kind == "Convolution")
+            kinds = sorted(
+                (layer.kind, layer.precision)
+                for layer in one.executed_precisions()
+                if layer.kind == "Convolution"
+            )
         with backend.open(engine.path, replace(engine.options, batch=8)) as eight:
             assert eight.input_shape == (8, 1, 28, 28)
             np.testing.assert_allclose(np.array(eight.infer(images)[0]), expected, atol=1e-5)
             assert kinds == sorted(
-                (layer.kind, layer.precision) for layer in eight.executed_precisions() if layer.kind == "Convolution"
+                (layer.kind, layer.precision)
+                for layer in eight.executed_precisions()
+                if layer.kind == "Convolution"
             )
 
 
@@ -90,21 +107,39 @@ def test_sweeps_that_are_refused_before_anything_is_timed(
 def test_a_runtime_with_a_fixed_batch_says_so(tmp_path: Path) -> None:
     path = tiny_onnx(tmp_path / "one.onnx")
     engine = EngineFile(
-        name="onnx", runtime="onnxruntime", path=path, options=OpenOptions(threads=1), size_bytes=1, sha256="a" * 64
+        name="onnx",
+        runtime="onnxruntime",
+        path=path,
+        options=OpenOptions(threads=1),
+        size_bytes=1,
+        sha256="a" * 64,
     )
     spec = replace(FASHION_MNIST, input_size=6)
-    with pytest.raises(TargetError, match=r"one\.onnx was built for batch 1 and cannot run batch 4") as caught:
+    with pytest.raises(
+        TargetError, match=r"one\.onnx was built for batch 1 and cannot run batch 4"
+    ) as caught:
         sweep.plan([engine], batches=(1, 4), threads=(), built=1, spec=spec)
     assert caught.value.hint == "edge-scnet build --batch 4"
-    assert len(sweep.plan([engine], batches=(), threads=range(1, usable_cores() + 1), built=1, spec=spec)) == usable_cores()
+    assert (
+        len(
+            sweep.plan(
+                [engine], batches=(), threads=range(1, usable_cores() + 1), built=1, spec=spec
+            )
+        )
+        == usable_cores()
+    )
 
 
-@pytest.mark.parametrize("number", [0, 2])  # FP32 and INT8: one is held to the value, the other to what is left of it
+@pytest.mark.parametrize(
+    "number", [0, 2]
+)  # FP32 and INT8: one is held to the value, the other to what is left of it
 def test_an_engine_that_computes_something_else_at_another_batch_is_refused(
     built: Built, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     engine = engines_of(built.folder)[number]
-    assert len(sweep.plan([engine], batches=(1, 2, 4), threads=(), built=1, spec=FASHION_MNIST)) == 3
+    assert (
+        len(sweep.plan([engine], batches=(1, 2, 4), threads=(), built=1, spec=FASHION_MNIST)) == 3
+    )
     call = Child.call
 
     def wrong(self: Any, method: str, *args: Any) -> Any:
@@ -119,44 +154,81 @@ def test_an_engine_that_computes_something_else_at_another_batch_is_refused(
     assert caught.value.hint == "edge-scnet build --batch 4"
 
 
-def test_an_engine_that_falls_back_to_float_at_another_batch_is_refused(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_falls_back_to_float_at_another_batch_is_refused(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call = Child.call
 
     def wrong(self: Any, method: str, *args: Any) -> Any:
         found = call(self, method, *args)
         return (
-            [replace(layer, precision="f32") for layer in found] if method == "layers" and self.engine.options.batch else found
+            [replace(layer, precision="f32") for layer in found]
+            if method == "layers" and self.engine.options.batch
+            else found
         )
 
     monkeypatch.setattr(Child, "call", wrong)
-    with pytest.raises(ParityError, match=r"it executes \{'f32': \d+\} operations, built \{'u8': 46"):
-        sweep.plan([engines_of(built.folder)[2]], batches=(1, 2), threads=(), built=1, spec=FASHION_MNIST)
+    with pytest.raises(
+        ParityError, match=r"it executes \{'f32': \d+\} operations, built \{'u8': 46"
+    ):
+        sweep.plan(
+            [engines_of(built.folder)[2]], batches=(1, 2), threads=(), built=1, spec=FASHION_MNIST
+        )
 
 
-def test_a_runtime_that_takes_no_threads_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_that_takes_no_threads_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tiny_onnx(tmp_path / "one.onnx")
-    engine = EngineFile(name="onnx", runtime="onnxruntime", path=path, options=OpenOptions(), size_bytes=1, sha256="a" * 64)
+    engine = EngineFile(
+        name="onnx",
+        runtime="onnxruntime",
+        path=path,
+        options=OpenOptions(),
+        size_bytes=1,
+        sha256="a" * 64,
+    )
     call = Child.call
-    monkeypatch.setattr(Child, "call", lambda self, method, *args: {} if method == "settings" else call(self, method, *args))
+    monkeypatch.setattr(
+        Child,
+        "call",
+        lambda self, method, *args: {} if method == "settings" else call(self, method, *args),
+    )
     with pytest.raises(TargetError, match="takes no number of threads"):
-        sweep.plan([engine], batches=(), threads=(1,), built=1, spec=replace(FASHION_MNIST, input_size=6))
+        sweep.plan(
+            [engine], batches=(), threads=(1,), built=1, spec=replace(FASHION_MNIST, input_size=6)
+        )
 
 
 def test_what_was_timed_before_ctrl_c_is_kept_marked_partial(
     copied: Built, invoke: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = sweep.run
-    monkeypatch.setattr(sweep, "run", lambda *args, **kwargs: replace(run(*args, **kwargs), complete=False))
+    monkeypatch.setattr(
+        sweep, "run", lambda *args, **kwargs: replace(run(*args, **kwargs), complete=False)
+    )
     before = json.loads((copied.folder / "report.json").read_text())["created_utc"]
     outcome = invoke("profile", copied.folder, "--seconds", "0.1", "--batch", "2")
     assert outcome.code == 130 and str(copied.folder / "report.partial.json") in outcome.stdout
     partial = load_report(copied.folder / "report.partial.json")
     assert not partial.complete and len(partial.sweep) == 3
     whole = load_report(copied.folder / "report.json")
-    assert whole.complete and not whole.sweep and whole.created_utc >= before, "the engines' own measurement was whole"
+    assert whole.complete and not whole.sweep and whole.created_utc >= before, (
+        "the engines' own measurement was whole"
+    )
 
 
 def test_json_has_the_sweep_for_a_single_file_too(built: Built, invoke: Run) -> None:
-    outcome = invoke("profile", built.folder / "model.xml", "--seconds", "0.1", "--batch", "2", "--json", "--max-drop", "5")
+    outcome = invoke(
+        "profile",
+        built.folder / "model.xml",
+        "--seconds",
+        "0.1",
+        "--batch",
+        "2",
+        "--json",
+        "--max-drop",
+        "5",
+    )
     assert outcome.code in (0, 11), outcome.stderr
     assert [row["batch"] for row in json.loads(outcome.stdout)["sweep"]] == [2, 2]

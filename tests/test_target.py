@@ -42,13 +42,21 @@ def _message(name_or_path: str) -> str:
 
 def test_bundled_targets():
     targets = list_targets()
-    assert [target.name for target in targets] == sorted(path.stem for path in bundled("targets").glob("*.toml"))
-    assert {target.name: target.isa for target in targets}.items() >= {"cpu": "native", "cpu-avx2": "avx2"}.items()
+    assert [target.name for target in targets] == sorted(
+        path.stem for path in bundled("targets").glob("*.toml")
+    )
+    assert {target.name: target.isa for target in targets}.items() >= {
+        "cpu": "native",
+        "cpu-avx2": "avx2",
+    }.items()
     assert [load_target(target.name) for target in targets] == targets
     cpu = load_target("cpu")
     assert (cpu.runtime, cpu.quant.placement, cpu.quant.percentile, cpu.gates.max_drop_pp) == (
-        "openvino", "openvino", 99.999, 0.5,
-    )  # fmt: skip
+        "openvino",
+        "openvino",
+        99.999,
+        0.5,
+    )
 
 
 def test_a_file_of_ones_own_takes_its_name_and_the_defaults(tmp_path: Path):
@@ -61,16 +69,21 @@ def test_a_file_of_ones_own_takes_its_name_and_the_defaults(tmp_path: Path):
 
 
 def test_every_value_is_read(tmp_path: Path):
-    text = MINIMAL.replace("opset = 20", "opset = 17\nbatch = 8\nthreads = 4") + (
-        'variant = "accurate"\nthresholds = "minmax"\npercentile = 99\nsamples = 100\n'
+    text = (
+        MINIMAL.replace("opset = 20", "opset = 17\nbatch = 8\nthreads = 4")
+        + 'variant = "accurate"\nthresholds = "minmax"\npercentile = 99\nsamples = 100\n'
         'keep_float = ["fc", "layer4.*"]\n[gates]\nmax_drop_pp = 1\nmin_agreement_percent = 98.5\n'
     )
     target = load_target(_write(tmp_path, text))
     assert (target.opset, target.batch, target.threads) == (17, 8, 4)
     assert target.quant == QuantScheme(
-        placement="openvino", variant="accurate", thresholds="minmax", percentile=99.0, samples=100,
+        placement="openvino",
+        variant="accurate",
+        thresholds="minmax",
+        percentile=99.0,
+        samples=100,
         keep_float=("fc", "layer4.*"),
-    )  # fmt: skip
+    )
     assert target.gates == Gates(max_drop_pp=1.0, min_agreement_percent=98.5)
     assert isinstance(target.gates.max_drop_pp, float)  # 1 and 1.0 hash alike
 
@@ -79,18 +92,38 @@ def test_every_value_is_read(tmp_path: Path):
     ("old", "new", "expected"),
     [
         ("opset = 20", "opset = 20\nbach = 2", "unknown key bach; did you mean batch?"),
-        ("opset = 20", "opset = 20\nsamples = 200", "unknown key samples; did you mean quant.samples?"),
-        ("[quant]", "[quant]\nsampels = 200", "unknown key quant.sampels; did you mean quant.samples?"),
+        (
+            "opset = 20",
+            "opset = 20\nsamples = 200",
+            "unknown key samples; did you mean quant.samples?",
+        ),
+        (
+            "[quant]",
+            "[quant]\nsampels = 200",
+            "unknown key quant.sampels; did you mean quant.samples?",
+        ),
         ("[quant]", "[quant]\nopset = 20", "unknown key quant.opset; did you mean opset?"),
         ("[quant]", "[gate]\n[quant]", "unknown key gate; did you mean gates?"),
-        ("[quant]", "[quant]\nzzzz = 1", "unknown key quant.zzzz\nallowed: quant.placement, quant.variant"),
+        (
+            "[quant]",
+            "[quant]\nzzzz = 1",
+            "unknown key quant.zzzz\nallowed: quant.placement, quant.variant",
+        ),
         ("opset = 20", 'opset = 20\nname = "x"', "name: not a key"),
         ("opset = 20", "", "the key opset is missing"),
         ("[quant]\nplacement", "[gates]\n#", "the table [quant] is missing"),
         ('placement = "openvino"', "", "the key quant.placement is missing"),
         ('[quant]\nplacement = "openvino"', "quant = 3", "quant is 3; it must be a table: [quant]"),
-        ('runtime = "openvino"', 'runtime = "tflite"', 'runtime is "tflite"; allowed: "openvino", "tensorrt", "tensorrt_rtx"'),
-        ('placement = "openvino"', 'placement = "onnx"', 'quant.placement is "onnx"; allowed: "openvino", "tensorrt"'),
+        (
+            'runtime = "openvino"',
+            'runtime = "tflite"',
+            'runtime is "tflite"; allowed: "openvino", "tensorrt", "tensorrt_rtx"',
+        ),
+        (
+            'placement = "openvino"',
+            'placement = "onnx"',
+            'quant.placement is "onnx"; allowed: "openvino", "tensorrt"',
+        ),
         ('isa = "native"', 'isa = "sse2"', 'isa is "sse2"; allowed: "native", "avx2"'),
         ('isa = "native"', "isa = []", "isa is []; allowed"),
         ("opset = 20", "opset = 20.0", "opset is 20.0; it must be a whole number"),
@@ -102,15 +135,31 @@ def test_every_value_is_read(tmp_path: Path):
         ('"a board"', '" "', 'title is " "; it must not be empty'),
         ('"because"', "7", "why is 7; it must be a text in quotes"),
         ("[quant]", "[quant]\nsamples = 99", "quant.samples is 99; allowed: 100 to"),
-        ("[quant]", "[quant]\npercentile = 0", "quant.percentile is 0; allowed: above 0, at most 100"),
+        (
+            "[quant]",
+            "[quant]\npercentile = 0",
+            "quant.percentile is 0; allowed: above 0, at most 100",
+        ),
         ("[quant]", "[quant]\npercentile = 100.1", "quant.percentile is 100.1; allowed"),
         ("[quant]", "[quant]\npercentile = nan", "quant.percentile is nan; allowed"),
         ("[quant]", "[quant]\npercentile = true", "quant.percentile is true; it must be a number"),
         ("[quant]", '[quant]\nkeep_float = "fc"', 'quant.keep_float is "fc"; it must be an array'),
-        ("[quant]", '[quant]\nkeep_float = ["fc", 1]', 'quant.keep_float is ["fc", 1]; an entry is wrong'),
+        (
+            "[quant]",
+            '[quant]\nkeep_float = ["fc", 1]',
+            'quant.keep_float is ["fc", 1]; an entry is wrong',
+        ),
         ("[quant]", '[quant]\nkeep_float = [""]', "it must not be empty"),
-        ("[quant]", "[gates]\nmax_drop_pp = -0.1\n[quant]", "gates.max_drop_pp is -0.1; allowed: 0 to 100"),
-        ("[quant]", "[gates]\nmin_agreement_percent = 101\n[quant]", "gates.min_agreement_percent is 101; allowed: 0 to 100"),
+        (
+            "[quant]",
+            "[gates]\nmax_drop_pp = -0.1\n[quant]",
+            "gates.max_drop_pp is -0.1; allowed: 0 to 100",
+        ),
+        (
+            "[quant]",
+            "[gates]\nmin_agreement_percent = 101\n[quant]",
+            "gates.min_agreement_percent is 101; allowed: 0 to 100",
+        ),
         ("[quant]", '[gates]\nmin_agreement_percent = "99"\n[quant]', "it must be a number"),
         ("[quant]", "[quant", "not valid TOML"),
         ("opset = 20", "opset = 20\nopset = 21", "at line 8"),
@@ -168,9 +217,22 @@ def test_the_floors_of_targets_are_those_of_the_machine():
 
 
 def test_importing_targets_loads_nothing_heavy():
-    code = "import sys, edge_scnet.config.target, edge_scnet.machine.environment; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"numpy", "rich", "PIL", "typer", "torch", "onnx", "openvino", "importlib.metadata"} & set(loaded)
+    code = (
+        "import sys, edge_scnet.config.target, edge_scnet.machine.environment; print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {
+        "numpy",
+        "rich",
+        "PIL",
+        "typer",
+        "torch",
+        "onnx",
+        "openvino",
+        "importlib.metadata",
+    } & set(loaded)
 
 
 def test_a_file_named_like_a_shipped_target_is_refused(tmp_path: Path) -> None:

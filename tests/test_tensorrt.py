@@ -1,4 +1,6 @@
-"""TensorRT without a GPU: the forms of the files, what the builder makes of them, the bundle and its script."""
+"""TensorRT without a GPU: the forms of the files, what the builder makes of them, the bundle and
+its script.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,14 @@ from edge_scnet.core import manifest as core_manifest
 from edge_scnet.core.events import Silent
 from edge_scnet.data import batches as data_batches
 from edge_scnet.data import samples as dataset
-from edge_scnet.errors import ArtifactError, BackendError, MissingRuntimeError, ParityError, StorageError, TargetError
+from edge_scnet.errors import (
+    ArtifactError,
+    BackendError,
+    MissingRuntimeError,
+    ParityError,
+    StorageError,
+    TargetError,
+)
 from edge_scnet.export import from_torch
 from edge_scnet.graph import lint
 from edge_scnet.graph import model as graph_model
@@ -52,7 +61,9 @@ from tests.conftest import Built, Outcome
 JETSON = load_target("jetson")
 NO_IMAGES = np.zeros((0, 1, 28, 28), np.float32)
 ON_X86_LINUX = sys.platform == "linux" and platform.machine() == "x86_64"
-needs_rtx = pytest.mark.skipif(trt.RTX.unavailable() is not None, reason="TensorRT-RTX is not installed (extra rtx)")
+needs_rtx = pytest.mark.skipif(
+    trt.RTX.unavailable() is not None, reason="TensorRT-RTX is not installed (extra rtx)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +75,9 @@ def ranges(built: Built) -> Ranges:
 def qdq(built: Built, ranges: Ranges) -> ir.Model:
     """The bundled model in the `tensorrt` scheme."""
     model = ir.load(built.folder / "model.onnx")
-    return recipe.assemble(recipe.prepare(model, ranges, JETSON.quant, weight_bits=8, images=NO_IMAGES)).model
+    return recipe.assemble(
+        recipe.prepare(model, ranges, JETSON.quant, weight_bits=8, images=NO_IMAGES)
+    ).model
 
 
 @pytest.fixture(scope="module")
@@ -81,16 +94,25 @@ def outputs(model: ir.Model, batches: list[np.ndarray]) -> np.ndarray:
 # The forms.
 
 
-def test_fp16_around_int8_is_in_the_file(qdq: ir.Model, ranges: Ranges, batches: list[np.ndarray]) -> None:
+def test_fp16_around_int8_is_in_the_file(
+    qdq: ir.Model, ranges: Ranges, batches: list[np.ndarray]
+) -> None:
     made = forms.to_half(qdq, ranges.tensors)
     assert made.kept == {}
     onnx.checker.check_model(ir.serde.serialize_model(made.model), full_check=True)
-    scales = {node.inputs[1].dtype for node in made.model.graph if node.op_type == "DequantizeLinear"}
+    scales = {
+        node.inputs[1].dtype for node in made.model.graph if node.op_type == "DequantizeLinear"
+    }
     assert scales == {ir.DataType.FLOAT16}
     assert not any(
-        v.dtype == ir.DataType.FLOAT for n in made.model.graph for v in n.outputs if n.op_type in ("Conv", "Add", "Mul")
+        v.dtype == ir.DataType.FLOAT
+        for n in made.model.graph
+        for v in n.outputs
+        if n.op_type in ("Conv", "Add", "Mul")
     )
-    assert {value.dtype for value in (*made.model.graph.inputs, *made.model.graph.outputs)} == {ir.DataType.FLOAT}
+    assert {value.dtype for value in (*made.model.graph.inputs, *made.model.graph.outputs)} == {
+        ir.DataType.FLOAT
+    }
     # one Cast, of the output: the input goes straight into its Q
     assert [node.op_type for node in made.model.graph].count("Cast") == 1
     quality = sqnr_db(outputs(qdq, batches), outputs(made.model, batches))
@@ -102,11 +124,15 @@ def test_the_pair_of_a_tensor_says_one_scale_in_both_types(qdq: ir.Model, ranges
     for node in model.graph:
         if node.op_type == "QuantizeLinear":
             reader = next(use.node for use in node.outputs[0].uses())
-            first, second = (n.inputs[1].const_value.numpy().astype(np.float32) for n in (node, reader))
+            first, second = (
+                n.inputs[1].const_value.numpy().astype(np.float32) for n in (node, reader)
+            )
             np.testing.assert_array_equal(first, second)
 
 
-def test_a_tensor_beyond_fp16_stays_fp32_and_is_named(qdq: ir.Model, ranges: Ranges, batches: list[np.ndarray]) -> None:
+def test_a_tensor_beyond_fp16_stays_fp32_and_is_named(
+    qdq: ir.Model, ranges: Ranges, batches: list[np.ndarray]
+) -> None:
     name = "layer2.0.conv3"
     large = {**ranges.tensors, name: replace(ranges.tensors[name], maximum=1e6)}
     made = forms.to_half(qdq, large)
@@ -125,7 +151,9 @@ def one_convolution(scales: np.ndarray, codes: np.ndarray, opset: int = 19) -> i
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="x/Q"),
         helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"], name="x/DQ"),
-        helper.make_node("DequantizeLinear", ["c", "ws", "wz"], ["w"], axis=0, name="conv/weight/DQ"),
+        helper.make_node(
+            "DequantizeLinear", ["c", "ws", "wz"], ["w"], axis=0, name="conv/weight/DQ"
+        ),
         helper.make_node("Conv", ["d", "w", "b"], ["y"], name="conv"),
     ]
     arrays = {
@@ -137,10 +165,12 @@ def one_convolution(scales: np.ndarray, codes: np.ndarray, opset: int = 19) -> i
         "b": np.ones(2, np.float32),
     }
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 4, 4])],
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 4, 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 4, 4])],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()],
-    )  # fmt: skip
+    )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
     return ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(proto))
 
@@ -151,7 +181,9 @@ def test_a_scale_too_small_for_fp16_keeps_its_layer_in_fp32() -> None:
     made = forms.to_half(one_convolution(np.array([0.01, 1e-9], np.float32), codes), {})
     assert "too small" in made.kept["conv"]
     weight = next(node for node in made.model.graph if node.name == "conv/weight/DQ")
-    np.testing.assert_array_equal(weight.inputs[1].const_value.numpy(), np.array([0.01, 1e-9], np.float32))
+    np.testing.assert_array_equal(
+        weight.inputs[1].const_value.numpy(), np.array([0.01, 1e-9], np.float32)
+    )
 
 
 def test_the_scale_of_a_channel_without_codes_is_never_zero() -> None:
@@ -164,19 +196,31 @@ def test_the_scale_of_a_channel_without_codes_is_never_zero() -> None:
 
 def test_an_opset_without_fp16_scales_is_refused() -> None:
     with pytest.raises(ValueError, match="from opset 19"):
-        forms.to_half(one_convolution(np.array([0.01, 0.02], np.float32), np.ones((2, 3, 1, 1), np.int8), opset=17), {})
+        forms.to_half(
+            one_convolution(
+                np.array([0.01, 0.02], np.float32), np.ones((2, 3, 1, 1), np.int8), opset=17
+            ),
+            {},
+        )
 
 
 def test_float_weights_before_q_compute_the_same(qdq: ir.Model, batches: list[np.ndarray]) -> None:
     made = forms.to_float_weights(qdq)
     np.testing.assert_array_equal(outputs(qdq, batches[:4]), outputs(made, batches[:4]))
     assert "weight-form" in {finding.rule for finding in lint.lint(qdq, "tensorrt", max_opset=17)}
-    assert "weight-form" not in {finding.rule for finding in lint.lint(made, "tensorrt", max_opset=17)}
+    assert "weight-form" not in {
+        finding.rule for finding in lint.lint(made, "tensorrt", max_opset=17)
+    }
 
 
-def test_int8_weights_are_a_quarter_of_the_float_file(built: Built, qdq: ir.Model, tmp_path: Path) -> None:
+def test_int8_weights_are_a_quarter_of_the_float_file(
+    built: Built, qdq: ir.Model, tmp_path: Path
+) -> None:
     graph_model.save(qdq, tmp_path / "q.onnx")
-    weights = sum(v.const_value.nbytes for v in ir.load(built.folder / "model.onnx").graph.initializers.values())
+    weights = sum(
+        v.const_value.nbytes
+        for v in ir.load(built.folder / "model.onnx").graph.initializers.values()
+    )
     codes = sum(v.const_value.nbytes for v in qdq.graph.initializers.values())
     assert codes < 0.3 * weights
 
@@ -200,7 +244,9 @@ def test_a_mean_becomes_a_pool_in_opset_17(built: Built, batches: list[np.ndarra
 def test_the_builder_is_there_in_ci() -> None:
     if not os.environ.get("CI"):
         pytest.skip("outside CI it is an extra")
-    assert trt.RTX.unavailable() is None, "the dev extra brings TensorRT-RTX: without it the gate below would sleep"
+    assert trt.RTX.unavailable() is None, (
+        "the dev extra brings TensorRT-RTX: without it the gate below would sleep"
+    )
 
 
 @needs_rtx
@@ -213,13 +259,17 @@ def test_the_parser_and_builder_take_every_convolution_in_int8(
     convolutions = [str(node.name) for node in qdq.graph if node.op_type == "Conv"]
     shares: list[tuple[str, float]] = []
     rtx = load_target("rtx")
-    facts = plans.build_pair(trt.RTX, rtx, tmp_path, tmp_path, convolutions, lambda *told: shares.append(told))
+    facts = plans.build_pair(
+        trt.RTX, rtx, tmp_path, tmp_path, convolutions, lambda *told: shares.append(told)
+    )
     assert facts[core_manifest.INT8_PLAN]["int8_convolutions"] == len(convolutions) == 46
     assert facts[core_manifest.INT8_PLAN]["copies"] == []
     assert shares[-1] == (core_manifest.INT8_PLAN, 1.0)
     with pytest.raises(ParityError, match="1 of 1 convolutions"):
         plans.build_pair(trt.RTX, rtx, tmp_path, tmp_path, ["no.such"], lambda *_: None)
-    assert not (tmp_path / core_manifest.INT8_PLAN).exists(), "a refused plan must not lie there as if it were good"
+    assert not (tmp_path / core_manifest.INT8_PLAN).exists(), (
+        "a refused plan must not lie there as if it were good"
+    )
 
 
 @needs_rtx
@@ -233,26 +283,39 @@ def test_all_117_convolutions_of_scnet50_are_taken_in_int8(tmp_path: Path) -> No
     for layer in module.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
-            torch.nn.init.normal_(layer.bias, 0.0, 0.2)  # folded they are the real biases that a parser may refuse
+            torch.nn.init.normal_(
+                layer.bias, 0.0, 0.2
+            )  # folded they are the real biases that a parser may refuse
             layer.momentum = None
     images = torch.randn(8, 3, 128, 128)
     with torch.inference_mode():
         module.train()(images)
     model = from_torch.export_torch(module.eval(), (1, 3, 128, 128), opset=JETSON.opset)
-    assert all(node.inputs[2].const_value.numpy().any() for node in model.graph if node.op_type == "Conv")
+    assert all(
+        node.inputs[2].const_value.numpy().any() for node in model.graph if node.op_type == "Conv"
+    )
     graph_model.save(model, tmp_path / "model.onnx")
-    found = calibrate.calibrate(tmp_path / "model.onnx", [images.numpy()], expected_images=8, samples_hash="")
+    found = calibrate.calibrate(
+        tmp_path / "model.onnx", [images.numpy()], expected_images=8, samples_hash=""
+    )
     scheme = replace(JETSON.quant, rounding="nearest", bias_correction=False)
-    written = recipe.assemble(recipe.prepare(model, found, scheme, weight_bits=8, images=NO_IMAGES)).model
+    written = recipe.assemble(
+        recipe.prepare(model, found, scheme, weight_bits=8, images=NO_IMAGES)
+    ).model
     made = plans.forms_of(model, written, found, JETSON)
     assert made.kept_fp32 == {}
     graph_model.save(made.int8, tmp_path / core_manifest.INT8_FORM)
     graph_model.save(made.fp16, tmp_path / core_manifest.FP16_FORM)
     convolutions = [str(node.name) for node in model.graph if node.op_type == "Conv"]
-    facts = plans.build_pair(trt.RTX, load_target("rtx"), tmp_path, tmp_path, convolutions, lambda *_: None)
+    facts = plans.build_pair(
+        trt.RTX, load_target("rtx"), tmp_path, tmp_path, convolutions, lambda *_: None
+    )
     assert facts[core_manifest.INT8_PLAN]["int8_convolutions"] == len(convolutions) == 117
     # the best placement known: no copy, FP16 in nothing but the head's edges
-    assert facts[core_manifest.INT8_PLAN]["copies"] == [] and facts[core_manifest.INT8_PLAN]["layers"].get("fp16", 0) <= 2
+    assert (
+        facts[core_manifest.INT8_PLAN]["copies"] == []
+        and facts[core_manifest.INT8_PLAN]["layers"].get("fp16", 0) <= 2
+    )
     assert (tmp_path / core_manifest.INT8_PLAN).stat().st_size < 38e6
 
 
@@ -274,11 +337,15 @@ def test_a_dynamic_input_without_a_profile_is_refused(tmp_path: Path) -> None:
     proto.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "n"
     del proto.graph.value_info[:]
     onnx.save(proto, tmp_path / "m.onnx")
-    with pytest.raises(BackendError, match=r"input 'x' has the dynamic shape .* no optimization profile"):
+    with pytest.raises(
+        BackendError, match=r"input 'x' has the dynamic shape .* no optimization profile"
+    ):
         trt.RTX.build_plan(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")
 
 
-def test_a_crash_of_the_builder_is_an_error_not_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_crash_of_the_builder_is_an_error_not_the_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(trt, "_BUILDER", "import os; os.kill(os.getpid(), 11)  # {path!a}")
     monkeypatch.setattr(trt.TensorRt, "unavailable", lambda self: None)
     with pytest.raises(BackendError, match=r"TensorRT-RTX crashed on m\.onnx \(signal SIGSEGV\)"):
@@ -296,24 +363,40 @@ Name: x, LayerType: wait, Inputs: [], Constants: [], Outputs: [], TacticName: , 
 INSPECTOR_10 = {
     "Layers": [
         {
-            "Name": "conv1 + relu", "LayerType": "CaskConvolution", "ParameterType": "Convolution",
-            "Inputs": [{"Name": "a", "Format/Datatype": "Thirty-two wide channel vectorized row major Int8 format"}],
+            "Name": "conv1 + relu",
+            "LayerType": "CaskConvolution",
+            "ParameterType": "Convolution",
+            "Inputs": [
+                {
+                    "Name": "a",
+                    "Format/Datatype": "Thirty-two wide channel vectorized row major Int8 format",
+                }
+            ],
             "Outputs": [{"Name": "b", "Format/Datatype": "Row major linear FP16 format"}],
             "Metadata": "[ONNX Layer: conv1]\u001e[ONNX Layer: relu]",
         },
-        {"Name": "Reformatting CopyNode", "LayerType": "Reformat", "Inputs": [], "Outputs": [], "Metadata": ""},
+        {
+            "Name": "Reformatting CopyNode",
+            "LayerType": "Reformat",
+            "Inputs": [],
+            "Outputs": [],
+            "Metadata": "",
+        },
     ],
     "Bindings": ["a", "b"],
-}  # fmt: skip
+}
 INSPECTOR_11 = {
     "Layers": [
         {
-            "Name": "conv1_myl0_1", "LayerType": "correlation", "Inputs": [{"Name": "a", "Datatype": "Int8", "Format": "NHWC"}],
-            "Outputs": [{"Name": "b", "Datatype": "Half"}], "Metadata": "[ONNX Layer: conv1]",
+            "Name": "conv1_myl0_1",
+            "LayerType": "correlation",
+            "Inputs": [{"Name": "a", "Datatype": "Int8", "Format": "NHWC"}],
+            "Outputs": [{"Name": "b", "Datatype": "Half"}],
+            "Metadata": "[ONNX Layer: conv1]",
         }
     ],
     "I/O Tensors": [{"Name": "a"}],
-}  # fmt: skip
+}
 
 
 def test_layers_are_read_from_all_three_texts() -> None:
@@ -325,10 +408,16 @@ def test_layers_are_read_from_all_three_texts() -> None:
         assert (layers[0].reads, layers[0].writes) == (("int8",), ("fp16",))
         assert layers[0].nodes[0] == "conv1" and layers[0].kind in trt_layers.CONVOLUTIONS
         assert trt_layers.executed(layers)[0].precision == "int8"
-    assert [layer.is_copy for layer in trt_layers.from_inspector(json.dumps(INSPECTOR_10))] == [False, True]
+    assert [layer.is_copy for layer in trt_layers.from_inspector(json.dumps(INSPECTOR_10))] == [
+        False,
+        True,
+    ]
 
 
-@pytest.mark.parametrize(("text", "words"), [('{"Layers": ["conv1"]}', "names only"), ("{}", "no layer"), ("[", "no layer")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [('{"Layers": ["conv1"]}', "names only"), ("{}", "no layer"), ("[", "no layer")],
+)
 def test_an_inspector_that_tells_nothing_is_refused(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         trt_layers.from_inspector(text)
@@ -339,22 +428,37 @@ def test_an_inspector_that_tells_nothing_is_refused(text: str, words: str) -> No
 
 @pytest.fixture(scope="module")
 def packed(
-    built: Built, qdq: ir.Model, ranges: Ranges, batches: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory
+    built: Built,
+    qdq: ir.Model,
+    ranges: Ranges,
+    batches: list[np.ndarray],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A build folder for the target `jetson` with its bundle."""
     folder = tmp_path_factory.mktemp("packed")
     made = plans.forms_of(ir.load(built.folder / "model.onnx"), qdq, ranges, JETSON)
     manifest = replace(artifact.load_manifest(built.folder), target=asdict(JETSON), artifacts={})
-    for name, model in ((core_manifest.INT8_FORM, made.int8), (core_manifest.FP16_FORM, made.fp16), ("model.qdq.onnx", qdq)):
+    for name, model in (
+        (core_manifest.INT8_FORM, made.int8),
+        (core_manifest.FP16_FORM, made.fp16),
+        ("model.qdq.onnx", qdq),
+    ):
         graph_model.save(model, folder / name)
         manifest = manifest.with_artifact(
             artifact.Artifact(
-                file=name, kind="onnx", stage="compile", sha256=files.sha256_file(folder / name), size_bytes=1, key="k",
+                file=name,
+                kind="onnx",
+                stage="compile",
+                sha256=files.sha256_file(folder / name),
+                size_bytes=1,
+                key="k",
                 facts={"int8_convolutions": ["conv1"]},
             )
-        )  # fmt: skip
+        )
     samples = dataset.open_samples(built.evaluation, model=manifest.model, role="evaluation")
-    known = reference.make(built.folder / "model.onnx", folder / "model.qdq.onnx", samples, manifest.model, batch=1)
+    known = reference.make(
+        built.folder / "model.onnx", folder / "model.qdq.onnx", samples, manifest.model, batch=1
+    )
     bundle.write_bundle(folder, manifest, JETSON, known, samples)
     return folder / bundle.BUNDLE
 
@@ -380,11 +484,17 @@ def test_a_bundle_opens_to_what_was_packed(packed: Path, tmp_path: Path) -> None
     bundle.unpack(packed, tmp_path)
     names = {name.rpartition("/")[2] for name in members(packed)}
     assert names == {file.name for file in tmp_path.iterdir()}
-    assert (tmp_path / core_manifest.INT8_FORM).read_bytes() == (packed.parent / core_manifest.INT8_FORM).read_bytes()
+    assert (tmp_path / core_manifest.INT8_FORM).read_bytes() == (
+        packed.parent / core_manifest.INT8_FORM
+    ).read_bytes()
     listed = json.loads((tmp_path / "evaluation.json").read_text())
     assert len(listed["content_hashes"]) == len(listed["labels"]) == 600
     known = reference.load(tmp_path / "reference.npz")
-    assert known.images.shape == (64, 1, 28, 28) and known.outputs[0].shape == (64, 10) and 25 < known.simulation_db[0] < 45
+    assert (
+        known.images.shape == (64, 1, 28, 28)
+        and known.outputs[0].shape == (64, 10)
+        and 25 < known.simulation_db[0] < 45
+    )
     assert from_dict(artifact.load_manifest(tmp_path).target) == JETSON
 
 
@@ -399,12 +509,18 @@ def header(contents: dict[str, bytes], **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c.update({f"{PREFIX}/engine.onnx": b"other"}), "engine.onnx is not what was packed"),
+        (
+            lambda c: c.update({f"{PREFIX}/engine.onnx": b"other"}),
+            "engine.onnx is not what was packed",
+        ),
         (lambda c: c.pop(f"{PREFIX}/engine.onnx"), "lacks engine.onnx"),
         (lambda c: c.pop(f"{PREFIX}/bundle.json"), "holds no bundle.json"),
         (lambda c: c.update({"../evil": b""}), r"holds '../evil'"),
         (lambda c: c.update({"/etc/evil": b""}), r"holds '/etc/evil'"),
-        (lambda c: c.update({f"{PREFIX}/sitecustomize.py": b""}), "sitecustomize.py', which no bundle"),
+        (
+            lambda c: c.update({f"{PREFIX}/sitecustomize.py": b""}),
+            "sitecustomize.py', which no bundle",
+        ),
         (lambda c: header(c, schema=9, edge_scnet="7.0"), "schema 9, made by edge-scnet 7.0"),
         (lambda c: c.update({f"{PREFIX}/bundle.json": b"["}), "cannot be read"),
     ],
@@ -430,7 +546,9 @@ def test_a_link_in_a_bundle_is_refused(packed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"no archive")])
-def test_no_bundle_is_an_error(content: bytes, tmp_path: Path, invoke: Callable[..., Outcome]) -> None:
+def test_no_bundle_is_an_error(
+    content: bytes, tmp_path: Path, invoke: Callable[..., Outcome]
+) -> None:
     path = tmp_path / "b.tar.gz"
     path.write_bytes(content)
     outcome = invoke("compile", path, "--out", tmp_path / "out")
@@ -438,21 +556,29 @@ def test_no_bundle_is_an_error(content: bytes, tmp_path: Path, invoke: Callable[
     assert not (tmp_path / "out").exists()
 
 
-def test_a_truncated_bundle_is_an_error(packed: Path, tmp_path: Path, invoke: Callable[..., Outcome]) -> None:
+def test_a_truncated_bundle_is_an_error(
+    packed: Path, tmp_path: Path, invoke: Callable[..., Outcome]
+) -> None:
     path = tmp_path / "b.tar.gz"
     path.write_bytes(packed.read_bytes()[:-5000])
     outcome = invoke("compile", path, "--out", tmp_path / "out")
     assert outcome.code == 6 and "is damaged" in outcome.stderr
 
 
-def on_board(monkeypatch: pytest.MonkeyPatch, model: str | None, version: str | None, free_mib: int = 8192) -> None:
+def on_board(
+    monkeypatch: pytest.MonkeyPatch, model: str | None, version: str | None, free_mib: int = 8192
+) -> None:
     facts = replace(environment.collect(), jetson_model=model)
     monkeypatch.setattr(environment, "collect", lambda: facts)
     monkeypatch.setattr(environment, "available_memory_bytes", lambda: free_mib << 20)
     monkeypatch.setattr(
-        trt.TensorRt, "unavailable", lambda self: None if version else "the package 'tensorrt' is not installed"
+        trt.TensorRt,
+        "unavailable",
+        lambda self: None if version else "the package 'tensorrt' is not installed",
     )
-    monkeypatch.setattr(trt.TensorRt, "versions", lambda self: {self.title: version} if version else {})
+    monkeypatch.setattr(
+        trt.TensorRt, "versions", lambda self: {self.title: version} if version else {}
+    )
 
 
 class Silence(Silent):
@@ -467,36 +593,77 @@ ORIN = "NVIDIA Jetson Orin Nano Developer Kit"
 @pytest.mark.parametrize(
     ("model", "version", "free", "target", "error", "words"),
     [
-        ("NVIDIA Jetson Nano Developer Kit", "8.2.1", 9999, "jetson", TargetError, "computes no INT8"),
+        (
+            "NVIDIA Jetson Nano Developer Kit",
+            "8.2.1",
+            9999,
+            "jetson",
+            TargetError,
+            "computes no INT8",
+        ),
         ("quill jetson tx2", "8.2.1", 9999, "jetson", TargetError, "computes no INT8"),
         (ORIN, None, 9999, "jetson", MissingRuntimeError, "'tensorrt' is not installed"),
         (None, "10.3.0", 9999, "jetson", TargetError, "is no Jetson"),
-        ("NVIDIA Jetson AGX Thor", "10.13.0", 9999, "jetson", TargetError, "this board is NVIDIA Jetson AGX Thor"),
+        (
+            "NVIDIA Jetson AGX Thor",
+            "10.13.0",
+            9999,
+            "jetson",
+            TargetError,
+            "this board is NVIDIA Jetson AGX Thor",
+        ),
         (ORIN, "8.6.2", 9999, "jetson", TargetError, "TensorRT 8.6.2 is on this board"),
         (ORIN, "12.0", 9999, "jetson", TargetError, "TensorRT 12.0 is on this board"),
-        (ORIN, "10.3.0", 900, "jetson", StorageError, "900 MiB of memory are free, the build may take 1,536"),
+        (
+            ORIN,
+            "10.3.0",
+            900,
+            "jetson",
+            StorageError,
+            "900 MiB of memory are free, the build may take 1,536",
+        ),
         (ORIN, "10.3.0", 9999, "cpu", TargetError, "is no target of a board"),
     ],
 )
 def test_another_board_is_refused(
-    model: str | None, version: str | None, free: int, target: str, error: type[Exception], words: str,
+    model: str | None,
+    version: str | None,
+    free: int,
+    target: str,
+    error: type[Exception],
+    words: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     on_board(monkeypatch, model, version, free)
     with pytest.raises(error, match=words) as caught:
         compile_board.check_board(load_target(target))
     assert caught.value.hint
 
 
-def test_a_pc_with_tensorrt_makes_a_bundle_and_no_plan(copied: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_pc_with_tensorrt_makes_a_bundle_and_no_plan(
+    copied: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     on_board(monkeypatch, None, "10.3.0")
-    monkeypatch.setattr(trt.TensorRt, "build_plan", lambda *_, **__: pytest.fail("a plan for another device was built"))
+    monkeypatch.setattr(
+        trt.TensorRt,
+        "build_plan",
+        lambda *_, **__: pytest.fail("a plan for another device was built"),
+    )
     text = Path("targets/jetson.toml").read_text().replace("opset = 19", "opset = 20")
     (tmp_path / "board.toml").write_text(text)
     copied.folder.rename(copied.folder.with_name("board"))  # the same export and statistics
     out = copied.folder.parents[1]
-    result = pipeline.build(target=str(tmp_path / "board.toml"), calib=copied.calib, out=out, until="compile", events=Silence())
-    assert bundle.BUNDLE in result.manifest.artifacts and core_manifest.INT8_PLAN not in result.manifest.artifacts
+    result = pipeline.build(
+        target=str(tmp_path / "board.toml"),
+        calib=copied.calib,
+        out=out,
+        until="compile",
+        events=Silence(),
+    )
+    assert (
+        bundle.BUNDLE in result.manifest.artifacts
+        and core_manifest.INT8_PLAN not in result.manifest.artifacts
+    )
 
 
 def test_boards_without_int8_are_refused_by_name() -> None:
@@ -509,7 +676,9 @@ def test_boards_without_int8_are_refused_by_name() -> None:
 def test_a_bundle_of_another_version_says_so(packed: Path) -> None:
     manifest = json.loads(members(packed)[f"{PREFIX}/manifest.json"])
     del manifest["target"]["board"]["max_opset"]
-    with pytest.raises(TargetError, match=r"another version of edge-scnet: .*board\.max_opset is missing") as caught:
+    with pytest.raises(
+        TargetError, match=r"another version of edge-scnet: .*board\.max_opset is missing"
+    ) as caught:
         from_dict(manifest["target"])
     assert "edge-scnet build" in str(caught.value.hint)
 
@@ -540,13 +709,21 @@ def test_compiling_a_bundle_gives_plans_and_their_manifest(
     # elsewhere it is refused before it is loaded
     monkeypatch.undo()
     refused = invoke("profile", folder / "engine.plan")
-    assert refused.code == 3 and "was built on NVIDIA Jetson Orin Nano" in refused.stderr and "edge-scnet build" in refused.hint
+    assert (
+        refused.code == 3
+        and "was built on NVIDIA Jetson Orin Nano" in refused.stderr
+        and "edge-scnet build" in refused.hint
+    )
 
 
 @needs_rtx
 @pytest.mark.parametrize("wrong", ["engine.plan", "engine-fp16.plan", None])
 def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
-    wrong: str | None, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Outcome]
+    wrong: str | None,
+    packed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    invoke: Callable[..., Outcome],
 ) -> None:
     # there is no GPU here: the session gives the reference's own outputs, or zeros
     on_board(monkeypatch, ORIN, "10.3.0.30")
@@ -566,16 +743,26 @@ def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
             return [known.outputs[0][at : at + 1] * np.float32(self.gain)]
 
     monkeypatch.setattr(
-        trt.TensorRt, "open", lambda self, path, options: contextlib.nullcontext(Session(0.5 if path.name == wrong else 0.99))
+        trt.TensorRt,
+        "open",
+        lambda self, path, options: contextlib.nullcontext(
+            Session(0.5 if path.name == wrong else 0.99)
+        ),
     )
     outcome = invoke("compile", packed, "--out", tmp_path)
     folder = tmp_path / "scnet20-fashion-mnist" / "jetson"
     if wrong is None:
         assert outcome.code == 0 and "fidelity 40.0 dB (simulated" in outcome.stderr
         facts = artifact.load_manifest(folder).artifacts[core_manifest.INT8_PLAN].facts["fidelity"]
-        assert facts["engine_db"] == pytest.approx(40) and facts["simulation_db"] == known.simulation_db[0]
+        assert (
+            facts["engine_db"] == pytest.approx(40)
+            and facts["simulation_db"] == known.simulation_db[0]
+        )
     else:
-        assert outcome.code == 7 and f"{wrong} does not compute what the float graph does: 6.0 dB" in outcome.stderr
+        assert (
+            outcome.code == 7
+            and f"{wrong} does not compute what the float graph does: 6.0 dB" in outcome.stderr
+        )
         assert not (folder / wrong).exists()
 
 
@@ -601,12 +788,17 @@ echo "[11/24/2026-12:00:00] [I] GPU Compute Time: min = $ms ms, max = $ms ms, me
 percentile(90%) = $ms ms, percentile(99%) = $ms ms"
 echo "&&&& PASSED TensorRT.trtexec [TensorRT v@NUMBER@] # $*"
 """
-PROFILE = [{"count": 50}, {"name": "conv1 + relu", "timeMs": 5.0, "averageMs": 0.1, "medianMs": 0.09, "percentage": 100}]
+PROFILE = [
+    {"count": 50},
+    {"name": "conv1 + relu", "timeMs": 5.0, "averageMs": 0.1, "medianMs": 0.09, "percentage": 100},
+]
 
 
 def fake_trtexec(path: Path, number: str, fail: str = "") -> Path:
     text = FAKE_TRTEXEC.replace("@NUMBER@", number).replace("@FAIL@", fail)
-    path.write_text(text.replace("@LAYERS@", json.dumps(INSPECTOR_10)).replace("@PROFILE@", json.dumps(PROFILE)))
+    path.write_text(
+        text.replace("@LAYERS@", json.dumps(INSPECTOR_10)).replace("@PROFILE@", json.dumps(PROFILE))
+    )
     path.chmod(path.stat().st_mode | stat.S_IEXEC)
     return path
 
@@ -619,14 +811,20 @@ def script(packed: Path, tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
     def run(number: str, fail: str = "", target: TargetSpec = JETSON) -> tuple[Outcome, Path]:
         manifest = artifact.load_manifest(tmp_path)
         # the build machine's own memory must not decide
-        text = bundle._script(manifest, replace(target, board=replace(target.board, workspace_mib=16)))
+        text = bundle._script(
+            manifest, replace(target, board=replace(target.board, workspace_mib=16))
+        )
         (tmp_path / "build.sh").write_text(text)
         sums = (tmp_path / "SHA256SUMS").read_text().splitlines()
         kept = [line for line in sums if not line.endswith("build.sh")]
         (tmp_path / "SHA256SUMS").write_text("\n".join(kept) + "\n")
         fake = fake_trtexec(tmp_path / "trtexec", number, fail)
         done = subprocess.run(
-            ["sh", "build.sh"], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "TRTEXEC": str(fake)}
+            ["sh", "build.sh"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TRTEXEC": str(fake)},
         )
         return Outcome(done.returncode, done.stdout, done.stderr), tmp_path
 
@@ -639,15 +837,28 @@ def script(packed: Path, tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
         (
             "100300",
             "jetson",
-            ["--stronglyTyped", "--useCudaGraph --useSpinWait --noDataTransfers", "--skipInference"],
+            [
+                "--stronglyTyped",
+                "--useCudaGraph --useSpinWait --noDataTransfers",
+                "--skipInference",
+            ],
             ["--int8"],
         ),
         ("110401", "jetson", ["--skipInference"], ["--stronglyTyped", "--useCudaGraph", "--int8"]),
-        ("8502", "jetson-xavier", ["--int8 --fp16", "--buildOnly", "--useCudaGraph"], ["--stronglyTyped", "--skipInference"]),
+        (
+            "8502",
+            "jetson-xavier",
+            ["--int8 --fp16", "--buildOnly", "--useCudaGraph"],
+            ["--stronglyTyped", "--skipInference"],
+        ),
     ],
 )
 def test_the_script_speaks_the_language_of_the_version(
-    number: str, target: str, has: list[str], has_not: list[str], script: Callable[..., tuple[Outcome, Path]]
+    number: str,
+    target: str,
+    has: list[str],
+    has_not: list[str],
+    script: Callable[..., tuple[Outcome, Path]],
 ) -> None:
     outcome, folder = script(number, target=load_target(target))
     assert outcome.code == 0, outcome.stderr
@@ -659,7 +870,9 @@ def test_the_script_speaks_the_language_of_the_version(
 
 
 @pytest.mark.parametrize("number", ["8602", "120000"])
-def test_the_script_refuses_another_version(number: str, script: Callable[..., tuple[Outcome, Path]]) -> None:
+def test_the_script_refuses_another_version(
+    number: str, script: Callable[..., tuple[Outcome, Path]]
+) -> None:
     outcome, folder = script(number)
     assert outcome.code == 3 and "target jetson is for 10.3" in outcome.stderr and outcome.hint
     assert not (folder / "engine.plan").exists()
@@ -678,7 +891,9 @@ def programs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     for name, text in {
         "tegrastats": TEGRASTATS,
         "nvpmodel": "#!/bin/sh\necho 'NV Power Mode: MAXN_SUPER'; echo 2",
-        "jetson_clocks": "#!/bin/sh\necho 'GPU MinFreq=1020000000 MaxFreq=1020000000 CurrentFreq=1020000000'",
+        "jetson_clocks": (
+            "#!/bin/sh\necho 'GPU MinFreq=1020000000 MaxFreq=1020000000 CurrentFreq=1020000000'"
+        ),
     }.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
@@ -708,12 +923,17 @@ def test_the_script_packs_what_the_board_says_of_itself(
     shown = invoke("profile", folder / "results.tar.gz")
     assert shown.code == 0, shown.stderr
     assert "board: power mode MAXN_SUPER, clocks pinned" in shown.stdout
-    assert "5.3 W (peak 5.3) for the module, GPU at 1020 to 1020 MHz, 99 % busy, at most 47.6 C (gpu)" in shown.stdout
+    assert (
+        "5.3 W (peak 5.3) for the module, GPU at 1020 to 1020 MHz, 99 % busy, at most 47.6 C (gpu)"
+        in shown.stdout
+    )
     state = load_report(folder / "report.json").board
     assert state is not None and state.throttled is False and state.samples > 5
 
 
-def test_tegrastats_ends_with_a_script_that_fails(programs: None, script: Callable[..., tuple[Outcome, Path]]) -> None:
+def test_tegrastats_ends_with_a_script_that_fails(
+    programs: None, script: Callable[..., tuple[Outcome, Path]]
+) -> None:
     outcome, board = script("100300", "case $* in *engine.2.times*) echo '[E] no'; exit 1 ;; esac")
     assert outcome.code == 8 and gone(int((board / "pid").read_text()))
 
@@ -721,25 +941,40 @@ def test_tegrastats_ends_with_a_script_that_fails(programs: None, script: Callab
 def test_the_script_times_as_profile_does(script: Callable[..., tuple[Outcome, Path]]) -> None:
     for number, version in (("100300", "10.3.0"), ("110401", "11.4.1")):
         _, folder = script(number)
-        timed = [line for line in (folder / "calls").read_text().splitlines() if "--exportTimes" in line]
+        timed = [
+            line for line in (folder / "calls").read_text().splitlines() if "--exportTimes" in line
+        ]
         assert len(timed) == 2 * trtexec.ROUNDS
         assert all(" ".join(trtexec.timing_options(version, seconds=2)) in line for line in timed)
         order = ["engine-fp16" if "engine-fp16.plan" in line else "engine" for line in timed]
-        assert order == [stem for number in range(1, trtexec.ROUNDS + 1) for stem in trtexec.round_order(number)]
-        layers = [line for line in (folder / "calls").read_text().splitlines() if "--exportProfile" in line]
+        assert order == [
+            stem for number in range(1, trtexec.ROUNDS + 1) for stem in trtexec.round_order(number)
+        ]
+        layers = [
+            line
+            for line in (folder / "calls").read_text().splitlines()
+            if "--exportProfile" in line
+        ]
         assert all(" ".join(trtexec.LAYER_OPTIONS) in line for line in layers)
         (folder / "calls").unlink()
 
 
-def test_the_script_shows_trtexecs_first_error_and_leaves_no_half_plan(script: Callable[..., tuple[Outcome, Path]]) -> None:
-    fail = "case $* in *--saveEngine=engine.plan.part*) echo '[E] Error[4]: first'; echo '[E] second'; exit 1 ;; esac"
+def test_the_script_shows_trtexecs_first_error_and_leaves_no_half_plan(
+    script: Callable[..., tuple[Outcome, Path]],
+) -> None:
+    fail = (
+        "case $* in *--saveEngine=engine.plan.part*) echo '[E] Error[4]: first'; echo '[E] second';"
+        " exit 1 ;; esac"
+    )
     outcome, folder = script("100300", fail)
     assert outcome.code == 8 and "first" in outcome.stderr and "second" not in outcome.stderr
     assert "engine.build.log" in outcome.hint
     assert not list(folder.glob("*.part")) and not (folder / "engine.plan").exists()
 
 
-def test_the_script_refuses_a_file_that_changed(script: Callable[..., tuple[Outcome, Path]], tmp_path: Path) -> None:
+def test_the_script_refuses_a_file_that_changed(
+    script: Callable[..., tuple[Outcome, Path]], tmp_path: Path
+) -> None:
     (tmp_path / "engine.onnx").write_bytes(b"other")
     outcome, _ = script("100300")
     assert outcome.code == 6 and "not what was packed" in outcome.stderr
@@ -769,10 +1004,17 @@ def test_a_boards_results_become_a_report_and_a_verdict(
     shown = invoke("profile", folder / "results.tar.gz")
     assert shown.code == 0, shown.stderr
     # half the time in each of six rounds
-    assert "2.00x" in shown.stdout and "FP16's speed" in shown.stdout and "not judged: no evaluation images" in shown.stdout
+    assert (
+        "2.00x" in shown.stdout
+        and "FP16's speed" in shown.stdout
+        and "not judged: no evaluation images" in shown.stdout
+    )
     report = load_report(folder / "report.json")
     assert [row.name for row in report.engines] == ["fp16", "int8"]
-    assert report.engines[1].convolutions == {"int8": 1} and report.engines[1].throughput_per_second == 987.5
+    assert (
+        report.engines[1].convolutions == {"int8": 1}
+        and report.engines[1].throughput_per_second == 987.5
+    )
     assert report.engines[1].speedup is not None and report.engines[1].speedup.rounds == 6
     assert report.environment["tensorrt"] == "10.3.0"
     # those of another build are refused
@@ -787,7 +1029,9 @@ def test_a_boards_results_become_a_report_and_a_verdict(
 
 
 def test_plans_that_the_script_made_can_be_profiled_where_they_lie(
-    script: Callable[..., tuple[Outcome, Path]], monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Outcome]
+    script: Callable[..., tuple[Outcome, Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    invoke: Callable[..., Outcome],
 ) -> None:
     outcome, folder = script("100300")
     assert outcome.code == 0, outcome.stderr
@@ -795,12 +1039,18 @@ def test_plans_that_the_script_made_can_be_profiled_where_they_lie(
     monkeypatch.setenv("CALLS", str(folder / "calls"))
     shown = invoke("profile", folder)
     assert shown.code == 0, shown.stderr
-    assert "2.00x" in shown.stdout and load_report(folder / "report.json").environment["tensorrt"] == "10.3.0"
+    assert (
+        "2.00x" in shown.stdout
+        and load_report(folder / "report.json").environment["tensorrt"] == "10.3.0"
+    )
     (folder / "engine.plan").write_text("another")
     changed = invoke("profile", folder)
     assert changed.code == 6 and "engine.plan is not the file that was built" in changed.stderr
     board = json.loads((folder / "board.json").read_text())
-    for content, words in ((json.dumps({**board, "engine_sha256": "0"}), "another engine.onnx"), ("{", "cannot be read")):
+    for content, words in (
+        (json.dumps({**board, "engine_sha256": "0"}), "another engine.onnx"),
+        ("{", "cannot be read"),
+    ):
         (folder / "board.json").write_text(content)
         refused = invoke("profile", folder / "engine.plan")
         assert refused.code == 6 and words in refused.stderr and "build.sh" in refused.hint
@@ -827,7 +1077,15 @@ def test_a_build_for_a_board_is_simulated_judged_and_packed(
     )
     copied.folder.rename(copied.folder.with_name("board"))  # the same export and statistics
     outcome = invoke(
-        "build", "--target", target, "--calib", copied.calib, "--eval", copied.evaluation, "--out", copied.folder.parents[1]
+        "build",
+        "--target",
+        target,
+        "--calib",
+        copied.calib,
+        "--eval",
+        copied.evaluation,
+        "--out",
+        copied.folder.parents[1],
     )
     assert outcome.code == 0, outcome.stderr
     assert "accurate in simulation, speed not measured" in outcome.stdout
@@ -835,11 +1093,16 @@ def test_a_build_for_a_board_is_simulated_judged_and_packed(
     folder = copied.folder.with_name("board")
     report = json.loads((folder / "report.json").read_text())
     assert [row["name"] for row in report["engines"]] == ["fp32", "int8 simulated"]
-    assert report["engines"][1]["latency"] is None and report["engines"][1]["accuracy"]["agreement_percent"] > 98
+    assert (
+        report["engines"][1]["latency"] is None
+        and report["engines"][1]["accuracy"]["agreement_percent"] > 98
+    )
     (tmp_path / "into").mkdir()
     bundle.unpack(folder / "bundle.tar.gz", tmp_path / "into")
     again = invoke("profile", folder)
-    assert again.code == 6 and "holds no plans" in again.stderr and "edge-scnet compile" in again.hint
+    assert (
+        again.code == 6 and "holds no plans" in again.stderr and "edge-scnet compile" in again.hint
+    )
 
 
 def test_a_target_of_tensorrt_needs_its_board() -> None:

@@ -19,7 +19,9 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.models import checkpoint, zoo
 from edge_scnet.training import HELD_OUT, Recipe, augment, split_held_out, train
 
-RECIPE = Recipe(dataset="fashion-mnist", arch="scnet20", epochs=2, batch=16, peak_lr=0.1, small_epochs=1)
+RECIPE = Recipe(
+    dataset="fashion-mnist", arch="scnet20", epochs=2, batch=16, peak_lr=0.1, small_epochs=1
+)
 WEIGHTS = sorted((Path(zoo.__file__).parent / "weights").glob("*.safetensors"))
 FILE = "scnet20_fashion_mnist.safetensors"
 
@@ -36,10 +38,14 @@ def test_the_split_holds_out_5000_the_same_number_of_each_class_for_ever():
 
 
 @pytest.mark.parametrize(("channels", "padding", "size"), [(1, 2, 6), (3, 2, 6), (1, 0, 2)])
-def test_augmentation_is_a_crop_within_the_padding_and_a_flip(channels: int, padding: int, size: int):
+def test_augmentation_is_a_crop_within_the_padding_and_a_flip(
+    channels: int, padding: int, size: int
+):
     rng = np.random.default_rng(0)
     images = torch.from_numpy(rng.integers(1, 256, (64, 6, 6, channels), dtype=np.uint8))
-    out = augment(images, padding, torch.Generator().manual_seed(0), size=None if size == 6 else size)
+    out = augment(
+        images, padding, torch.Generator().manual_seed(0), size=None if size == 6 else size
+    )
     assert (tuple(out.shape), out.dtype) == ((64, channels, size, size), torch.uint8)
     assert out.is_contiguous(memory_format=torch.channels_last)
     padded = np.pad(images.numpy(), ((0, 0), (padding, padding), (padding, padding), (0, 0)))
@@ -47,8 +53,10 @@ def test_augmentation_is_a_crop_within_the_padding_and_a_flip(channels: int, pad
     for image, crop in zip(padded, out.permute(0, 2, 3, 1).numpy(), strict=True):
         windows = {
             (top, left, flip): image[top : top + size, left : left + size][:, :: -1 if flip else 1]
-            for top in range(5) for left in range(5) for flip in (False, True)
-        }  # fmt: skip
+            for top in range(5)
+            for left in range(5)
+            for flip in (False, True)
+        }
         found = [place for place, window in windows.items() if np.array_equal(window, crop)]
         assert len(found) == 1, "not a crop of its own image"
         seen.add(found[0])
@@ -65,7 +73,9 @@ def test_augmentation_without_padding_is_the_image_or_its_mirror():
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """100 training and 30 test images, 40 of the former held out; one thread, so that sums have one order."""
+    """100 training and 30 test images, 40 of the former held out; one thread, so that sums have one
+    order.
+    """
     sets = {}
     for split, count in (("train", 100), ("test", 30)):
         rng = np.random.default_rng(len(split))
@@ -114,25 +124,38 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
     written = json.loads((whole / FILE).with_suffix(".json").read_text())
     assert written == card
     assert written["sha256"] == sha256_file(whole / FILE)
-    assert (written["held_out_images"], written["test_images"], len(written["history"])) == (40, 30, 2)
-    assert written["recipe"]["epochs"] == 2 and written["history"][-1]["held_out_top1"] == written["held_out_top1_percent"]
+    assert (written["held_out_images"], written["test_images"], len(written["history"])) == (
+        40,
+        30,
+        2,
+    )
+    assert (
+        written["recipe"]["epochs"] == 2
+        and written["history"][-1]["held_out_top1"] == written["held_out_top1_percent"]
+    )
     assert [epoch["epoch"] for epoch in written["history"]] == [1, 2]
     assert np.isfinite([epoch["loss"] for epoch in written["history"]]).all()
     # the weights are what the zoo loads under that name
     assert zoo.FASHION_MNIST.weights == FILE
     checkpoint.create(zoo.FASHION_MNIST).load_state_dict(load_file(whole / FILE), strict=True)
 
-    with pytest.raises(ArtifactError, match=r"checkpoint.pt was made by .*'seed': 0.* not .*'seed': 1"):
+    with pytest.raises(
+        ArtifactError, match=r"checkpoint.pt was made by .*'seed': 0.* not .*'seed': 1"
+    ):
         train(replace(RECIPE, seed=1), tmp_path, whole)
 
 
-def test_held_out_images_are_never_trained_on(toy: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_held_out_images_are_never_trained_on(
+    toy: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     images, labels = idx.read_published("fashion-mnist", tmp_path, "train")
     _, held = split_held_out(labels, 40)
     seen: list[bytes] = []
     real = training.augment
 
-    def spy(picked: torch.Tensor, padding: int, generator: torch.Generator, **options: object) -> torch.Tensor:
+    def spy(
+        picked: torch.Tensor, padding: int, generator: torch.Generator, **options: object
+    ) -> torch.Tensor:
         seen.extend(image.numpy().tobytes() for image in picked)
         assert padding == 2
         return real(picked, padding, generator, **options)
@@ -150,5 +173,8 @@ def test_cards_beside_the_committed_weights_match_them():
     for path in cards:
         card = json.loads(path.with_suffix(".json").read_text())
         assert card["sha256"] == sha256_file(path), path.name
-        assert path.name == f"{card['recipe']['arch']}_{card['recipe']['dataset'].replace('-', '_')}.safetensors"
+        assert (
+            path.name
+            == f"{card['recipe']['arch']}_{card['recipe']['dataset'].replace('-', '_')}.safetensors"
+        )
         assert card["held_out_images"] == HELD_OUT

@@ -1,4 +1,6 @@
-"""trtexec's words, and plans profiled through it. Texts are synthetic: written by hand after its formats, numbers made up."""
+"""trtexec's words, and plans profiled through it. Texts are synthetic: written by hand after its
+formats, numbers made up.
+"""
 
 from __future__ import annotations
 
@@ -61,17 +63,33 @@ LOG_FAILED = """&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # trtexec --loa
 
 @pytest.mark.parametrize(
     ("text", "version", "rate", "median"),
-    [(LOG_8_5, "8.5.2", 612.34, 1.6), (LOG_10_3, "10.3.0", 1012.5, 0.97), (LOG_11, "11.4.1", 2000.0, 0.5)],
+    [
+        (LOG_8_5, "8.5.2", 612.34, 1.6),
+        (LOG_10_3, "10.3.0", 1012.5, 0.97),
+        (LOG_11, "11.4.1", 2000.0, 0.5),
+    ],
 )
-def test_a_log_of_every_version_is_read(text: str, version: str, rate: float, median: float) -> None:
+def test_a_log_of_every_version_is_read(
+    text: str, version: str, rate: float, median: float
+) -> None:
     log = trtexec.parse_log(text)
-    assert log == trtexec.Log(version=version, passed=True, first_error=None, queries_per_second=rate, gpu_median_ms=median)
+    assert log == trtexec.Log(
+        version=version,
+        passed=True,
+        first_error=None,
+        queries_per_second=rate,
+        gpu_median_ms=median,
+    )
     assert trtexec.check_round(log, (round(median * 1e6),) * 3) == rate
 
 
 def test_a_failed_run_says_its_own_first_error() -> None:
     log = trtexec.parse_log(LOG_FAILED)
-    assert not log.passed and log.first_error is not None and "The engine plan file is not compatible" in log.first_error
+    assert (
+        not log.passed
+        and log.first_error is not None
+        and "The engine plan file is not compatible" in log.first_error
+    )
     with pytest.raises(ValueError, match=r"did not pass: .*Error\[6\]"):
         trtexec.check_round(log, (1,))
 
@@ -82,7 +100,10 @@ def test_a_failed_run_says_its_own_first_error() -> None:
         (LOG_10_3.replace("PASSED", "RUNNING"), "its log ends early"),
         (LOG_10_3.replace("Throughput", "Through"), r"no line 'Throughput"),
         (LOG_10_3.replace("GPU Compute Time", "GPU Time"), r"no line 'GPU Compute Time"),
-        (LOG_10_3.replace("median = 0.97", "median = 1.97"), "a median of 0.97 ms, the log says 1.97 ms"),
+        (
+            LOG_10_3.replace("median = 0.97", "median = 1.97"),
+            "a median of 0.97 ms, the log says 1.97 ms",
+        ),
         ("", "its log ends early"),
     ],
 )
@@ -94,11 +115,20 @@ def test_a_round_without_figures_or_with_anothers_is_refused(text: str, words: s
 def test_a_profile_is_read_past_its_count() -> None:
     rows: list[dict[str, Any]] = [
         {"count": 50},
-        {"name": "conv1 + relu", "timeMs": 5.0, "averageMs": 0.1, "medianMs": 0.09, "percentage": 80.0},
+        {
+            "name": "conv1 + relu",
+            "timeMs": 5.0,
+            "averageMs": 0.1,
+            "medianMs": 0.09,
+            "percentage": 80.0,
+        },
         {"name": "fc", "timeMs": 1.0, "averageMs": 0.02, "percentage": 20.0},
     ]
     found = trtexec.parse_profile(json.dumps(rows))
-    assert [(layer.name, layer.median_ms) for layer in found] == [("conv1 + relu", 0.09), ("fc", 0.02)]
+    assert [(layer.name, layer.median_ms) for layer in found] == [
+        ("conv1 + relu", 0.09),
+        ("fc", 0.02),
+    ]
     for text in ("{", "[1]", '[{"name": "a"}]'):
         with pytest.raises(ValueError, match=r"profile|Expecting"):
             trtexec.parse_profile(text)
@@ -128,25 +158,47 @@ def test_it_is_found_by_name_then_on_path(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
     def layer(kind: str, precision: str, nodes: tuple[str, ...], name: str = "") -> ExecutedLayer:
-        return ExecutedLayer(kind=kind, precision=precision, nodes=nodes, name=name, is_copy=kind == "Reformat")
+        return ExecutedLayer(
+            kind=kind, precision=precision, nodes=nodes, name=name, is_copy=kind == "Reformat"
+        )
 
     executed = [
         layer("CaskConvolution", "int8", ("layer1.0.conv1",), "k1"),
         layer("CaskConvolution", "fp16", ("layer1.0.conv2", "relu"), "k2"),
-        layer("Reformat", "fp16", (), "Reformatting CopyNode for Input Tensor 0 to layer2.0.conv1 + layer2.0.relu"),
+        layer(
+            "Reformat",
+            "fp16",
+            (),
+            "Reformatting CopyNode for Input Tensor 0 to layer2.0.conv1 + layer2.0.relu",
+        ),
         *(layer("Reformat", "int8", (f"m{i}",), f"r{i}") for i in range(3)),
     ]
-    facts = layers.row_facts(executed, get_backend("tensorrt"), int8=True, times_ms={"k1": 0.5, "unknown": 0.1})
-    assert facts["convolutions"] == {"int8": 1, "fp16": 1} and facts["float_convolutions"] == ("layer1.0.conv2",)
+    facts = layers.row_facts(
+        executed, get_backend("tensorrt"), int8=True, times_ms={"k1": 0.5, "unknown": 0.1}
+    )
+    assert facts["convolutions"] == {"int8": 1, "fp16": 1} and facts["float_convolutions"] == (
+        "layer1.0.conv2",
+    )
     assert facts["copies"] == ("layer2.0.conv1", "m0", "m1", "m2")
-    assert [(t.name, t.kind, t.precision, t.modules, t.median_ms) for t in facts["layer_times"]] == [
-        ("k1", "CaskConvolution", "int8", ("layer1.0.conv1",), 0.5), ("unknown", "?", "?", (), 0.1)
-    ]  # fmt: skip
-    speed = gate.judge_speed(gate.Speed(name="int8", speedup=None, throughput_per_second=1), [], batch=1, reference="FP16")
-    told = verdict.explained(speed, copies=facts["copies"], float_convolutions=facts["float_convolutions"])
-    assert told.message == (
-        f"{speed.message} What takes from it: 4 layers only copy data (layer2.0.conv1, m0, m1, ...); "
-        "1 convolution in float (layer1.0.conv2)."
+    assert [
+        (t.name, t.kind, t.precision, t.modules, t.median_ms) for t in facts["layer_times"]
+    ] == [
+        ("k1", "CaskConvolution", "int8", ("layer1.0.conv1",), 0.5),
+        ("unknown", "?", "?", (), 0.1),
+    ]
+    speed = gate.judge_speed(
+        gate.Speed(name="int8", speedup=None, throughput_per_second=1),
+        [],
+        batch=1,
+        reference="FP16",
+    )
+    told = verdict.explained(
+        speed, copies=facts["copies"], float_convolutions=facts["float_convolutions"]
+    )
+    assert (
+        told.message
+        == f"{speed.message} What takes from it: 4 layers only copy data (layer2.0.conv1, m0, m1,"
+        " ...); 1 convolution in float (layer1.0.conv2)."
     )
     assert verdict.explained(speed, copies=(), float_convolutions=()) == speed
     assert not layers.row_facts(executed, get_backend("tensorrt"), int8=False)["copies"]
@@ -157,10 +209,14 @@ def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
 
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """A build folder with both plans on an Orin without TensorRT's Python package, and a trtexec of the test's."""
+    """A build folder with both plans on an Orin without TensorRT's Python package, and a trtexec of
+    the test's.
+    """
     facts = replace(environment.collect(), jetson_model=ORIN)
     monkeypatch.setattr(environment, "collect", lambda: facts)
-    monkeypatch.setattr(trt.TensorRt, "unavailable", lambda self: "the package 'tensorrt' is not installed")
+    monkeypatch.setattr(
+        trt.TensorRt, "unavailable", lambda self: "the package 'tensorrt' is not installed"
+    )
     monkeypatch.setattr(trt.TensorRt, "versions", lambda self: {})
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
 
@@ -170,7 +226,11 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
         folder.mkdir()
         spec = MODELS["scnet20-fashion-mnist"]
         manifest = Manifest(
-            model=spec, target=asdict(load_target("jetson")), floor="none", precision_hint="f32", rebuild="edge-scnet build"
+            model=spec,
+            target=asdict(load_target("jetson")),
+            floor="none",
+            precision_hint="f32",
+            rebuild="edge-scnet build",
         )
         for stem, precision in (("engine-fp16", "fp16"), ("engine", "int8")):
             path = folder / f"{stem}.plan"
@@ -178,10 +238,15 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
             known = {"precision": precision, "tensorrt": built, "machine": {"jetson_model": ORIN}}
             manifest = manifest.with_artifact(
                 Artifact(
-                    file=path.name, kind="tensorrt-plan", stage="compile", sha256=files.sha256_file(path), size_bytes=4,
-                    key="k", facts=known,
+                    file=path.name,
+                    kind="tensorrt-plan",
+                    stage="compile",
+                    sha256=files.sha256_file(path),
+                    size_bytes=4,
+                    key="k",
+                    facts=known,
                 )
-            )  # fmt: skip
+            )
         artifact.save_manifest(folder, manifest)
         return folder
 
@@ -194,19 +259,32 @@ def test_plans_are_timed_in_turn_through_trtexec(
     folder = board()
     shown = invoke("profile", folder, "--seconds", "12")
     assert shown.code == 0, shown.stderr
-    assert "2.00x" in shown.stdout and "FP16's speed" in shown.stdout and "1 layer only copies data" in shown.stdout
+    assert (
+        "2.00x" in shown.stdout
+        and "FP16's speed" in shown.stdout
+        and "1 layer only copies data" in shown.stdout
+    )
     report = load_report(folder / "report.json")
     assert [row.name for row in report.engines] == ["fp16", "int8"]
     int8 = report.engines[1]
-    assert int8.speedup is not None and int8.speedup.rounds == 6 and int8.sha256 == files.sha256_bytes(b"plan")
+    assert (
+        int8.speedup is not None
+        and int8.speedup.rounds == 6
+        and int8.sha256 == files.sha256_bytes(b"plan")
+    )
     assert [(t.name, t.precision, t.modules, t.median_ms) for t in int8.layer_times] == [
         ("conv1 + relu", "int8", ("conv1", "relu"), 0.09)
     ]
     assert report.environment["tensorrt"] == "10.3.0" and report.environment["jetson_model"] == ORIN
-    calls = [line for line in (tmp_path / "calls").read_text().splitlines() if "--exportTimes" in line]
+    calls = [
+        line for line in (tmp_path / "calls").read_text().splitlines() if "--exportTimes" in line
+    ]
     order = ["fp16" if "engine-fp16.plan" in line else "int8" for line in calls]
     assert order == ["fp16", "int8", "int8", "fp16"] * 3
-    timing = "--useCudaGraph --useSpinWait --noDataTransfers --warmUp=500 --duration=2 --iterations=100 --avgRuns=1"
+    timing = (
+        "--useCudaGraph --useSpinWait --noDataTransfers --warmUp=500 --duration=2 --iterations=100"
+        " --avgRuns=1"
+    )
     assert all(timing in line for line in calls) and timing in report.environment["timing"]
 
 
@@ -219,8 +297,13 @@ def test_one_plan_is_timed_beside_its_twin_and_nothing_is_saved(
     assert not (folder / "report.json").exists()
 
 
-def test_trtexecs_first_error_is_shown_and_its_log_second(board: Callable[..., Path], invoke: Callable[..., Outcome]) -> None:
-    fail = "case $* in *engine.plan*.3.times*) echo '[E] Error[1]: first'; echo '[E] second'; exit 1 ;; esac"
+def test_trtexecs_first_error_is_shown_and_its_log_second(
+    board: Callable[..., Path], invoke: Callable[..., Outcome]
+) -> None:
+    fail = (
+        "case $* in *engine.plan*.3.times*) echo '[E] Error[1]: first'; echo '[E] second'; exit 1"
+        " ;; esac"
+    )
     folder = board(fail=fail)
     shown = invoke("profile", folder)
     assert shown.code == 8 and "Error[1]: first" in shown.stderr and "second" not in shown.stderr
@@ -231,10 +314,18 @@ def test_trtexecs_first_error_is_shown_and_its_log_second(board: Callable[..., P
 
 @pytest.mark.parametrize(
     ("number", "built", "words"),
-    [("100300", "10.7.0", "built with TensorRT 10.7.0, 10.3.0 is installed"), ("8602", "10.3.0", "8.6.2 is installed here")],
+    [
+        ("100300", "10.7.0", "built with TensorRT 10.7.0, 10.3.0 is installed"),
+        ("8602", "10.3.0", "8.6.2 is installed here"),
+    ],
 )
 def test_a_plan_of_another_version_is_refused_before_it_is_loaded(
-    number: str, built: str, words: str, board: Callable[..., Path], invoke: Callable[..., Outcome], tmp_path: Path
+    number: str,
+    built: str,
+    words: str,
+    board: Callable[..., Path],
+    invoke: Callable[..., Outcome],
+    tmp_path: Path,
 ) -> None:
     shown = invoke("profile", board(number=number, built=built))
     assert shown.code == 3 and words in shown.stderr and "edge-scnet build" in shown.hint
@@ -242,7 +333,10 @@ def test_a_plan_of_another_version_is_refused_before_it_is_loaded(
 
 
 def test_a_plan_of_another_board_is_refused_before_it_is_loaded(
-    board: Callable[..., Path], invoke: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    board: Callable[..., Path],
+    invoke: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     folder = board()
     facts = replace(environment.collect(), jetson_model="NVIDIA Jetson AGX Orin")
@@ -252,7 +346,9 @@ def test_a_plan_of_another_board_is_refused_before_it_is_loaded(
     assert "--loadEngine" not in (tmp_path / "calls").read_text()
 
 
-def test_a_trtexec_that_tells_no_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trtexec_that_tells_no_version_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
     with pytest.raises(BackendError, match="does not tell its version"):
         trtexec_profile._version(fake_trtexec(tmp_path / "trtexec", ""))
@@ -260,7 +356,9 @@ def test_a_trtexec_that_tells_no_version_is_refused(tmp_path: Path, monkeypatch:
         trtexec_profile._version(tmp_path / "none")
 
 
-def test_with_the_python_package_there_trtexec_is_not_used(board: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_the_python_package_there_trtexec_is_not_used(
+    board: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     manifest = artifact.load_manifest(board())
     assert trtexec_profile.program_for(manifest) == Path(os.environ["TRTEXEC"])
     monkeypatch.setattr(trt.TensorRt, "unavailable", lambda self: None)
@@ -275,17 +373,43 @@ def test_the_table_shows_a_plans_memory_where_it_is_known() -> None:
     from edge_scnet.stats.figures import MemoryStats
     from edge_scnet.stats.timing import latency_stats
 
-    memory = MemoryStats(before_load_bytes=1 << 20, load_peak_bytes=200 << 20, steady_bytes=150 << 20)
+    memory = MemoryStats(
+        before_load_bytes=1 << 20, load_peak_bytes=200 << 20, steady_bytes=150 << 20
+    )
     plain = EngineReport(
-        name="fp16", runtime="tensorrt", file="engine-fp16.plan", sha256="", size_bytes=1, precision_hint="f32",
-        convolutions={}, other_layers={}, load_seconds=1.0, warm_up_seconds=1.0, latency=latency_stats([[1_000_000] * 6]),
-        speedup=None, throughput_per_second=1.0, memory=memory, accuracy=None,
-    )  # fmt: skip
-    told = replace(plain, memory=replace(memory, device_activation_bytes=3 << 19, ram_delta_bytes=70 << 20))
+        name="fp16",
+        runtime="tensorrt",
+        file="engine-fp16.plan",
+        sha256="",
+        size_bytes=1,
+        precision_hint="f32",
+        convolutions={},
+        other_layers={},
+        load_seconds=1.0,
+        warm_up_seconds=1.0,
+        latency=latency_stats([[1_000_000] * 6]),
+        speedup=None,
+        throughput_per_second=1.0,
+        memory=memory,
+        accuracy=None,
+    )
+    told = replace(
+        plain, memory=replace(memory, device_activation_bytes=3 << 19, ram_delta_bytes=70 << 20)
+    )
     report = RunReport(
-        schema=1, created_utc="", command="", model="m", target="t", batch=1, engines=(plain, told), evaluation=None,
-        findings=(), verdict="", stage_seconds={}, environment={},
-    )  # fmt: skip
+        schema=1,
+        created_utc="",
+        command="",
+        model="m",
+        target="t",
+        batch=1,
+        engines=(plain, told),
+        evaluation=None,
+        findings=(),
+        verdict="",
+        stage_seconds={},
+        environment={},
+    )
     console = Console(width=80)
     with console.capture() as shown:
         console.print(table(report))
@@ -295,7 +419,9 @@ def test_the_table_shows_a_plans_memory_where_it_is_known() -> None:
 
 
 def test_layer_times_of_a_session_are_medians_by_layer() -> None:
-    """Without TensorRT: a context that reports as IProfiler's caller does, one call a layer and run."""
+    """Without TensorRT: a context that reports as IProfiler's caller does, one call a layer and
+    run.
+    """
     from types import SimpleNamespace
 
     import numpy as np
@@ -311,7 +437,9 @@ def test_layer_times_of_a_session_are_medians_by_layer() -> None:
 
     def infer(batch: np.ndarray) -> list[np.ndarray]:
         number = next(runs)
-        session._context.profiler.report_layer_time("conv1", 9.0 if number == 0 else 0.5)  # the first run is slow
+        session._context.profiler.report_layer_time(
+            "conv1", 9.0 if number == 0 else 0.5
+        )  # the first run is slow
         session._context.profiler.report_layer_time("fc", 0.25)
         return []
 
@@ -351,7 +479,9 @@ def test_a_cuda_graph_is_recorded_after_one_plain_inference_and_replayed() -> No
     session._stream, session._replay = Stream(), None
     session._inputs, session._outputs, session._address = ["x"], ["y"], {"x": 10, "y": 20}
     session._host = {"x": np.zeros(2, np.float32), "y": np.ones(3, np.float32)}
-    session._context = SimpleNamespace(execute_async_v3=lambda handle: log.append("execute") or True)
+    session._context = SimpleNamespace(
+        execute_async_v3=lambda handle: log.append("execute") or True
+    )
     run = ["upload 10", "execute", "download 20"]
     session.infer(np.ones(2, np.float32))
     assert log == [*run, "wait"]
@@ -364,7 +494,9 @@ def test_a_cuda_graph_is_recorded_after_one_plain_inference_and_replayed() -> No
     assert outputs[0] is session._host["y"]
 
 
-def test_bindings_record_a_graph_in_the_order_that_cuda_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bindings_record_a_graph_in_the_order_that_cuda_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from types import SimpleNamespace
 
     from edge_scnet.runtimes.tensorrt import cuda
@@ -376,22 +508,35 @@ def test_bindings_record_a_graph_in_the_order_that_cuda_asks_for(monkeypatch: py
 
     runtime = SimpleNamespace(
         cudaStreamCaptureMode=SimpleNamespace(cudaStreamCaptureModeThreadLocal="thread"),
-        cudaStreamCreate=returning("create", 7), cudaStreamBeginCapture=returning("begin"),
-        cudaStreamEndCapture=returning("end", "graph"), cudaGraphInstantiate=returning("instantiate", "executable"),
-        cudaGraphDestroy=returning("destroy"), cudaGraphLaunch=returning("launch"),
-        cudaGraphExecDestroy=returning("exec destroy"), cudaStreamDestroy=returning("stream destroy"),
-    )  # fmt: skip
+        cudaStreamCreate=returning("create", 7),
+        cudaStreamBeginCapture=returning("begin"),
+        cudaStreamEndCapture=returning("end", "graph"),
+        cudaGraphInstantiate=returning("instantiate", "executable"),
+        cudaGraphDestroy=returning("destroy"),
+        cudaGraphLaunch=returning("launch"),
+        cudaGraphExecDestroy=returning("exec destroy"),
+        cudaStreamDestroy=returning("stream destroy"),
+    )
     monkeypatch.setattr(cuda.importlib, "import_module", lambda name: runtime)
     stream = cuda._Bindings()
     launch = stream.record(lambda: calls.append(("work",)))
     launch()
     stream.close()
     assert calls == [
-        ("create",), ("begin", 7, "thread"), ("work",), ("end", 7), ("instantiate", "graph", 0), ("destroy", "graph"),
-        ("launch", "executable", 7), ("exec destroy", "executable"), ("stream destroy", 7),
-    ]  # fmt: skip
+        ("create",),
+        ("begin", 7, "thread"),
+        ("work",),
+        ("end", 7),
+        ("instantiate", "graph", 0),
+        ("destroy", "graph"),
+        ("launch", "executable", 7),
+        ("exec destroy", "executable"),
+        ("stream destroy", 7),
+    ]
 
 
-def test_a_cuda_graph_of_a_cpu_engine_is_refused(invoke: Callable[..., Outcome], built: Built) -> None:
+def test_a_cuda_graph_of_a_cpu_engine_is_refused(
+    invoke: Callable[..., Outcome], built: Built
+) -> None:
     outcome = invoke("profile", built.folder, "--cuda-graph")
     assert outcome.code == 3 and "TensorRT's plans" in outcome.stderr

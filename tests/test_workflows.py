@@ -1,4 +1,6 @@
-"""The files that services read: the GitHub action's own shell, and which files the pre-commit hook takes."""
+"""The files that services read: the GitHub action's own shell, and which files the pre-commit hook
+takes.
+"""
 
 from __future__ import annotations
 
@@ -21,24 +23,35 @@ def check_step() -> str:
     return textwrap.dedent(text.rpartition("      run: |\n")[2])
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed, and the action's step is for it")
+@pytest.mark.skipif(
+    shutil.which("bash") is None, reason="bash is not installed, and the action's step is for it"
+)
 @pytest.mark.parametrize("isa", ["AVX2", ""])
 def test_the_actions_step_checks_and_hands_the_exit_code_on(tmp_path: Path, isa: str) -> None:
     tool = tmp_path / "edge-scnet" / "bin" / "edge-scnet"
     tool.parent.mkdir(parents=True)
     # the real tool, and what it was called with
     tool.write_text(
-        f'#!/bin/sh\necho "$@ $ONEDNN_MAX_CPU_ISA" >"{tmp_path}/called"\nexec "{sys.executable}" -m edge_scnet "$@"\n'
+        f'#!/bin/sh\necho "$@ $ONEDNN_MAX_CPU_ISA" >"{tmp_path}/called"\nexec "{sys.executable}" -m'
+        ' edge_scnet "$@"\n'
     )
     tool.chmod(0o755)
     output = tmp_path / "output"
     environment = {
-        **os.environ, "RUNNER_TEMP": str(tmp_path), "GITHUB_OUTPUT": str(output), "PROJECT": str(tmp_path / "none.toml"),
-        "ARGUMENTS": "--explain --markdown m.md", "MAX_CPU_ISA": isa,
-    }  # fmt: skip
+        **os.environ,
+        "RUNNER_TEMP": str(tmp_path),
+        "GITHUB_OUTPUT": str(output),
+        "PROJECT": str(tmp_path / "none.toml"),
+        "ARGUMENTS": "--explain --markdown m.md",
+        "MAX_CPU_ISA": isa,
+    }
     environment.pop("ONEDNN_MAX_CPU_ISA", None)
     done = subprocess.run(
-        ["bash", "-eo", "pipefail", "-c", check_step()], env=environment, cwd=tmp_path, capture_output=True, text=True
+        ["bash", "-eo", "pipefail", "-c", check_step()],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 3 and "no project file" in done.stderr
     assert output.read_text() == "exit-code=3\n"
@@ -49,7 +62,9 @@ def test_the_actions_step_checks_and_hands_the_exit_code_on(tmp_path: Path, isa:
 
 def test_every_input_of_the_action_is_used() -> None:
     text = (ROOT / "action.yml").read_text(encoding="utf-8")
-    declared = re.findall(r"^  ([\w-]+):$", text.partition("inputs:\n")[2].partition("outputs:\n")[0], re.MULTILINE)
+    declared = re.findall(
+        r"^  ([\w-]+):$", text.partition("inputs:\n")[2].partition("outputs:\n")[0], re.MULTILINE
+    )
     assert declared and all(f"${{{{ inputs.{name} }}}}" in text for name in declared)
     # a value pasted into a script could end it: inputs reach scripts through the environment only
     scripts = re.findall(r"      run: \|\n((?:        .*\n)+)", text)

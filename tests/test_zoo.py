@@ -62,10 +62,16 @@ def test_the_official_layout_loads_unchanged(tmp_path: Path, state: State):
     assert_loads(saved(tmp_path / "a.pt", state), state)
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model", "model_state_dict", "ema", "state_dict_ema"])
+@pytest.mark.parametrize(
+    "wrapper", ["state_dict", "model", "model_state_dict", "ema", "state_dict_ema"]
+)
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_wrapped_checkpoints(tmp_path: Path, state: State, wrapper: str, prefix: str):
-    content = {"epoch": 3, wrapper: {prefix + key: value for key, value in state.items()}, "optimizer": {"lr": 0.1}}
+    content = {
+        "epoch": 3,
+        wrapper: {prefix + key: value for key, value in state.items()},
+        "optimizer": {"lr": 0.1},
+    }
     assert_loads(saved(tmp_path / "a.pth", content), state)
 
 
@@ -82,9 +88,13 @@ def test_torchs_own_moving_average(tmp_path: Path, state: State):
 
 
 @pytest.mark.parametrize("key", ["state_dict_ema", "model_ema", "ema", "ema_state_dict"])
-def test_the_moving_average_is_preferred_and_the_docstring_says_so(tmp_path: Path, state: State, key: str):
+def test_the_moving_average_is_preferred_and_the_docstring_says_so(
+    tmp_path: Path, state: State, key: str
+):
     average = {name: value + 1 for name, value in state.items()}
-    assert_loads(saved(tmp_path / "a.pth", {"model": state, "state_dict": state, key: average}), average)
+    assert_loads(
+        saved(tmp_path / "a.pth", {"model": state, "state_dict": state, key: average}), average
+    )
     assert "moving average" in str(read_checkpoint.__doc__)
 
 
@@ -100,7 +110,9 @@ def test_old_checkpoints_without_num_batches_tracked(tmp_path: Path, state: Stat
 
 
 def test_half_precision_weights_become_float32(tmp_path: Path, state: State):
-    half = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+    half = {
+        key: value.half() if value.is_floating_point() else value for key, value in state.items()
+    }
     module = load_torch(checkpoint(saved(tmp_path / "a.pth", half)))
     assert torch.equal(module.state_dict()["fc.weight"], half["fc.weight"].float())
 
@@ -126,13 +138,19 @@ def test_models_of_the_zoo_load_and_fit_their_spec(name: str):
         ({"num_classes": 7}, {}, "the checkpoint has 7 classes: pass --num-classes 7"),
         ({"in_channels": 1}, {}, "the checkpoint has 1 input channels: pass --channels 1"),
         (
-            {"num_classes": 7, "in_channels": 1}, {},
-            "the checkpoint has 7 classes: pass --num-classes 7, and 1 input channels: pass --channels 1",
+            {"num_classes": 7, "in_channels": 1},
+            {},
+            (
+                "the checkpoint has 7 classes: pass --num-classes 7, and 1 input channels: pass"
+                " --channels 1"
+            ),
         ),
         ({}, {"num_classes": 1000}, "the checkpoint has 10 classes: pass --num-classes 10"),
     ],
-)  # fmt: skip
-def test_other_classes_or_channels_say_what_to_pass(tmp_path: Path, made: dict[str, int], asked: dict[str, int], hint: str):
+)
+def test_other_classes_or_channels_say_what_to_pass(
+    tmp_path: Path, made: dict[str, int], asked: dict[str, int], hint: str
+):
     path = saved(tmp_path / "a.pth", scnet20(**made).state_dict())
     error = refused(load_torch, checkpoint(path, **asked))
     assert error.hint == hint
@@ -142,15 +160,22 @@ def test_other_classes_or_channels_say_what_to_pass(tmp_path: Path, made: dict[s
 def test_wrong_shapes_are_shown_both_ways(tmp_path: Path):
     error = refused(load_torch, checkpoint(saved(tmp_path / "a.pth", scnet20(7).state_dict())))
     assert error.message.endswith(
-        "2 wrongly shaped: fc.bias: (7,), scnet20 has (10,), fc.weight: (7, 256), scnet20 has (10, 256)"
+        "2 wrongly shaped: fc.bias: (7,), scnet20 has (10,), fc.weight: (7, 256), scnet20 has (10,"
+        " 256)"
     )
 
 
 def test_another_architecture_lists_missing_and_unexpected_keys(tmp_path: Path, state: State):
     error = refused(load_torch, checkpoint(saved(tmp_path / "a.pth", state), arch="scnet29"))
-    assert "missing: layer1.2.bn1_a.bias, layer1.2.bn1_a.running_mean, layer1.2.bn1_a.running_var, ..." in error.message
+    assert (
+        "missing: layer1.2.bn1_a.bias, layer1.2.bn1_a.running_mean, layer1.2.bn1_a.running_var, ..."
+        in error.message
+    )
     assert "unexpected" not in error.message
-    assert error.hint == "another --arch? known: scnet50, scnet50_v1d, scnet101, scnet101_v1d, scnet20, scnet29"
+    assert (
+        error.hint
+        == "another --arch? known: scnet50, scnet50_v1d, scnet101, scnet101_v1d, scnet20, scnet29"
+    )
     error = refused(load_torch, checkpoint(saved(tmp_path / "b.pth", scnet29().state_dict())))
     assert "unexpected: layer1.2.bn1_a.bias" in error.message and "missing" not in error.message
     assert str(error.hint).startswith("another --arch?")
@@ -161,15 +186,21 @@ def test_missing_unexpected_and_shapes_come_together(tmp_path: Path, state: Stat
     del damaged["fc.bias"]
     error = refused(load_torch, checkpoint(saved(tmp_path / "a.pth", damaged)))
     assert error.message.endswith(
-        "1 missing: fc.bias; 1 unexpected: head.weight; 1 wrongly shaped: bn1.bias: (3,), scnet20 has (16,)"
+        "1 missing: fc.bias; 1 unexpected: head.weight; 1 wrongly shaped: bn1.bias: (3,), scnet20"
+        " has (16,)"
     )
 
 
 def test_a_wrong_shape_elsewhere_does_not_blame_the_classes(tmp_path: Path, state: State):
-    error = refused(load_torch, checkpoint(saved(tmp_path / "a.pth", {**state, "layer1.0.bn3.bias": torch.zeros(2)})))
+    error = refused(
+        load_torch,
+        checkpoint(saved(tmp_path / "a.pth", {**state, "layer1.0.bn3.bias": torch.zeros(2)})),
+    )
     assert str(error.hint).startswith("another --arch?")
     both = {**scnet20(7).state_dict(), "layer1.0.bn3.bias": torch.zeros(2)}
-    assert str(refused(load_torch, checkpoint(saved(tmp_path / "b.pth", both))).hint).startswith("another --arch?")
+    assert str(refused(load_torch, checkpoint(saved(tmp_path / "b.pth", both))).hint).startswith(
+        "another --arch?"
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -183,7 +214,9 @@ def test_weights_that_are_not_finite(tmp_path: Path, state: State, value: float)
 
 def test_the_same_key_with_and_without_a_prefix(tmp_path: Path, state: State):
     both = {**state, "module.fc.bias": state["fc.bias"] + 1}
-    assert "holds 'fc.bias' twice" in refused(read_checkpoint, saved(tmp_path / "a.pth", both)).message
+    assert (
+        "holds 'fc.bias' twice" in refused(read_checkpoint, saved(tmp_path / "a.pth", both)).message
+    )
 
 
 # Files that are no checkpoints
@@ -192,10 +225,13 @@ def test_the_same_key_with_and_without_a_prefix(tmp_path: Path, state: State):
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        ([1, 2], "list"), ({"epoch": 1, "lr": 0.1}, "epoch, lr"), ({}, "nothing"), ({"state_dict": {}}, "nothing"),
+        ([1, 2], "list"),
+        ({"epoch": 1, "lr": 0.1}, "epoch, lr"),
+        ({}, "nothing"),
+        ({"state_dict": {}}, "nothing"),
         (torch.zeros(2), "Tensor"),
     ],
-)  # fmt: skip
+)
 def test_a_pickle_that_is_no_state_dict(tmp_path: Path, content: object, found: str):
     error = refused(read_checkpoint, saved(tmp_path / "a.pth", content))
     assert error.message == f"{tmp_path / 'a.pth'} is not a state dict: found {found}"
@@ -216,7 +252,9 @@ class Payload:
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-def test_a_pickle_with_code_is_refused_and_the_code_does_not_run(tmp_path: Path, state: State, legacy: bool):
+def test_a_pickle_with_code_is_refused_and_the_code_does_not_run(
+    tmp_path: Path, state: State, legacy: bool
+):
     proof, path = tmp_path / "ran", tmp_path / "a.pth"
     content = {**state, "fc.bias": Payload(proof)}
     if legacy:
@@ -226,7 +264,9 @@ def test_a_pickle_with_code_is_refused_and_the_code_does_not_run(tmp_path: Path,
     error = refused(read_checkpoint, path)
     assert not proof.exists()
     assert "it holds pickled objects" in error.message and "objects could run code" in error.message
-    assert "weights_only" not in error.message  # torch's advice to turn the check off is not passed on
+    assert (
+        "weights_only" not in error.message
+    )  # torch's advice to turn the check off is not passed on
     if legacy:
         pickle.loads(path.read_bytes())
     else:
@@ -263,8 +303,13 @@ def test_text_under_a_checkpoints_name(tmp_path: Path):
 @needs_bundled
 def test_unknown_models_get_the_nearest_spelling():
     error = refused(resolve, "scnet20-fashion-mnits", ModelOptions())
-    assert error.message == "unknown model 'scnet20-fashion-mnits'; did you mean 'scnet20-fashion-mnist'?"
-    assert "scnet20-fashion-mnist" in str(error.hint) and "package.module:factory" in str(error.hint)
+    assert (
+        error.message
+        == "unknown model 'scnet20-fashion-mnits'; did you mean 'scnet20-fashion-mnist'?"
+    )
+    assert "scnet20-fashion-mnist" in str(error.hint) and "package.module:factory" in str(
+        error.hint
+    )
 
 
 def test_a_model_like_nothing():
@@ -275,7 +320,10 @@ def test_unknown_and_missing_architectures(tmp_path: Path, state: State):
     path = saved(tmp_path / "a.pth", state)
     error = refused(checkpoint, path, "scnet-20")
     assert error.message == "unknown architecture 'scnet-20'; did you mean 'scnet20'?"
-    assert error.hint == "--arch is one of: scnet50, scnet50_v1d, scnet101, scnet101_v1d, scnet20, scnet29"
+    assert (
+        error.hint
+        == "--arch is one of: scnet50, scnet50_v1d, scnet101, scnet101_v1d, scnet20, scnet29"
+    )
     error = refused(resolve, str(path), ModelOptions())
     assert error.message == f"{path}: which architecture is it? A checkpoint holds weights only"
     assert str(error.hint).startswith("pass --arch, one of: scnet50")
@@ -283,7 +331,10 @@ def test_unknown_and_missing_architectures(tmp_path: Path, state: State):
 
 def test_missing_files():
     for suffix in ("pth", "safetensors", "onnx"):
-        assert refused(resolve, f"no/such.{suffix}", ModelOptions()).message == f"no such file: no/such.{suffix}"
+        assert (
+            refused(resolve, f"no/such.{suffix}", ModelOptions()).message
+            == f"no such file: no/such.{suffix}"
+        )
 
 
 @pytest.mark.parametrize("name", ["../x", "..", "a/b", "a..b", ".hidden", "", "a b", "/etc", "x\n"])
@@ -294,7 +345,9 @@ def test_names_that_could_leave_the_output_folder(tmp_path: Path, state: State, 
     assert caught.value.message.startswith(f"the model name {name!r} cannot be a folder name")
 
 
-@pytest.mark.parametrize("model", ["../x", "../../etc/passwd", "..", "/etc/passwd", "../x:y", "a/b:c"])
+@pytest.mark.parametrize(
+    "model", ["../x", "../../etc/passwd", "..", "/etc/passwd", "../x:y", "a/b:c"]
+)
 def test_a_model_argument_that_climbs(model: str):
     assert refused(resolve, model, ModelOptions()).message.startswith(f"unknown model {model!r}")
 
@@ -309,10 +362,14 @@ def test_a_files_own_name_is_checked_too(tmp_path: Path, state: State):
 @pytest.mark.parametrize(
     ("options", "option"),
     [
-        ({"arch": "scnet20"}, "--arch"), ({"num_classes": 10}, "--num-classes"), ({"mean": (0.5,)}, "--mean"),
-        ({"name": "x"}, "--name"), ({"input_size": 28}, "--input-size"), ({"class_names": ("a",)}, "--class-names"),
+        ({"arch": "scnet20"}, "--arch"),
+        ({"num_classes": 10}, "--num-classes"),
+        ({"mean": (0.5,)}, "--mean"),
+        ({"name": "x"}, "--name"),
+        ({"input_size": 28}, "--input-size"),
+        ({"class_names": ("a",)}, "--class-names"),
     ],
-)  # fmt: skip
+)
 def test_a_model_of_the_zoo_takes_no_options(options: dict[str, Any], option: str):
     error = refused(resolve, zoo.DEFAULT_MODEL, ModelOptions(**options))
     assert error.message.startswith(f"{option} cannot be changed: {zoo.DEFAULT_MODEL!r}")
@@ -327,12 +384,19 @@ def test_a_model_of_the_zoo_takes_no_options(options: dict[str, Any], option: st
         ({"std": (0.5, 0.0, 0.5)}, "--std must be positive and finite, got 0.5, 0.0, 0.5"),
         ({"std": (0.5, float("nan"), 0.5)}, "--std must be positive and finite, got 0.5, nan, 0.5"),
         ({"mean": (0.5, float("inf"), 0.5)}, "--mean must be finite, got 0.5, inf, 0.5"),
-        ({"class_names": ("a", "b"), "num_classes": 3}, "--class-names lists 2 names, --num-classes says 3"),
+        (
+            {"class_names": ("a", "b"), "num_classes": 3},
+            "--class-names lists 2 names, --num-classes says 3",
+        ),
         ({"resize": 16}, "--resize 16 is smaller than the crop, --input-size 32"),
     ],
 )
-def test_options_that_contradict(tmp_path: Path, state: State, options: dict[str, Any], message: str):
-    assert refused(lambda: checkpoint(saved(tmp_path / "a.pth", state), **options)).message == message
+def test_options_that_contradict(
+    tmp_path: Path, state: State, options: dict[str, Any], message: str
+):
+    assert (
+        refused(lambda: checkpoint(saved(tmp_path / "a.pth", state), **options)).message == message
+    )
 
 
 def test_defaults_follow_the_architecture(tmp_path: Path, state: State):
@@ -352,13 +416,11 @@ def test_defaults_follow_the_architecture(tmp_path: Path, state: State):
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory with a user's module in it; sys.path and sys.modules are put back."""
     (tmp_path / "user_model.py").write_text(
-        "import torch\n"
-        "def net():\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.Dropout())\n"
-        "def half():\n    return torch.nn.Conv2d(3, 2, 1).bfloat16()\n"
-        "def poisoned():\n    m = torch.nn.Conv2d(3, 2, 1); m.bias.data[0] = float('nan'); return m\n"
-        "def text():\n    return 'a model'\n"
-        "def broken():\n    raise RuntimeError('no weights here')\n"
-        "number = 3\n"
+        "import torch\ndef net():\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1),"
+        " torch.nn.Dropout())\ndef half():\n    return torch.nn.Conv2d(3, 2, 1).bfloat16()\ndef"
+        " poisoned():\n    m = torch.nn.Conv2d(3, 2, 1); m.bias.data[0] = float('nan'); return"
+        " m\ndef text():\n    return 'a model'\ndef broken():\n    raise RuntimeError('no weights"
+        " here')\nnumber = 3\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
@@ -369,7 +431,12 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 def test_a_factory_in_the_working_directory(in_folder: Path):
     source = resolve("user_model:net", ModelOptions(num_classes=2, input_size=64))
-    assert (source.kind, source.spec.name, source.spec.num_classes, source.spec.input_size) == ("factory", "net", 2, 64)
+    assert (source.kind, source.spec.name, source.spec.num_classes, source.spec.input_size) == (
+        "factory",
+        "net",
+        2,
+        64,
+    )
     module = load_torch(source)
     assert isinstance(module, nn.Sequential) and not module.training
 
@@ -377,11 +444,20 @@ def test_a_factory_in_the_working_directory(in_folder: Path):
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("user_model:number", "user_model:number cannot be called: TypeError: 'int' object is not callable"),
+        (
+            "user_model:number",
+            "user_model:number cannot be called: TypeError: 'int' object is not callable",
+        ),
         ("user_model:text", "user_model:text returned str, a torch.nn.Module is needed"),
         ("user_model:broken", "user_model:broken cannot be called: RuntimeError: no weights here"),
-        ("user_model:absent", "cannot be called: AttributeError: module 'user_model' has no attribute 'absent'"),
-        ("no_such_module:net", "cannot be called: ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            "user_model:absent",
+            "cannot be called: AttributeError: module 'user_model' has no attribute 'absent'",
+        ),
+        (
+            "no_such_module:net",
+            "cannot be called: ModuleNotFoundError: No module named 'no_such_module'",
+        ),
         ("user_model:poisoned", "user_model:poisoned: 'bias' holds 1 NaN or infinite values of 2"),
     ],
 )
@@ -397,4 +473,7 @@ def test_the_hash_of_a_module_follows_weights_and_structure(in_folder: Path):
     assert models_checkpoint.state_hash(nn.Sequential(module[0], nn.Sigmoid())) != first
     module[0].bias.data[0] += 1e-6
     assert models_checkpoint.state_hash(module) != first
-    assert len(models_checkpoint.state_hash(load_torch(resolve("user_model:half", ModelOptions())))) == 64  # NumPy has no bfloat16
+    assert (
+        len(models_checkpoint.state_hash(load_torch(resolve("user_model:half", ModelOptions()))))
+        == 64
+    )  # NumPy has no bfloat16

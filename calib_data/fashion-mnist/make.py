@@ -1,8 +1,10 @@
-"""Makes calib/, calib-indices.txt and SHA256SUMS from the published Fashion-MNIST: `python make.py FOLDER_OF_ITS_FILES`.
+"""Makes calib/, calib-indices.txt and SHA256SUMS from the published Fashion-MNIST: `python make.py
+FOLDER_OF_ITS_FILES`.
 
-Takes 1,024 of the 5,000 training images that `edge_scnet.training` holds out, so that no calibration image has trained the
-reference weights and none is an evaluation image. Classes are as even as 1,024 / 10 allows (four have 103 images, six 102);
-the choice and its order are fixed by SEED. A second run writes the same bytes (with the same zlib).
+Takes 1,024 of the 5,000 training images that `edge_scnet.training` holds out, so that no
+calibration image has trained the reference weights and none is an evaluation image. Classes are as
+even as 1,024 / 10 allows (four have 103 images, six 102); the choice and its order are fixed by
+SEED. A second run writes the same bytes (with the same zlib).
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ def main(published: Path) -> None:
     rng = np.random.default_rng(SEED)
     classes = np.unique(labels)
     chosen = [
-        rng.permutation(held_out[labels[held_out] == c])[: COUNT // len(classes) + (i < COUNT % len(classes))]
+        rng.permutation(held_out[labels[held_out] == c])[
+            : COUNT // len(classes) + (i < COUNT % len(classes))
+        ]
         for i, c in enumerate(classes)
     ]
     order = rng.permutation(np.concatenate(chosen))
@@ -43,7 +47,10 @@ def main(published: Path) -> None:
     (HERE / "calib" / "calib-labels-idx1-ubyte.gz").write_bytes(idx(labels[order]))
     (HERE / "calib-indices.txt").write_text("".join(f"{i}\n" for i in order))
     files = sorted([*HERE.glob("calib/*.gz"), *HERE.glob("eval/*.gz"), HERE / "calib-indices.txt"])
-    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(HERE).as_posix()}\n" for file in files]
+    sums = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(HERE).as_posix()}\n"
+        for file in files
+    ]
     (HERE / "SHA256SUMS").write_text("".join(sums))
 
 

@@ -38,7 +38,11 @@ class Lines:
         self._told = now
         spent = now - self._began
         left = f", {spent * (1 - share) / share:.0f} s left" if share > 0 else ""
-        print(f"{'':<{_NAME_WIDTH}} {what} {100 * share:.0f} %{_rate(count, unit, spent)}{left}", file=sys.stderr, flush=True)
+        print(
+            f"{'':<{_NAME_WIDTH}} {what} {100 * share:.0f} %{_rate(count, unit, spent)}{left}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def done(self, result: str, *, reused: bool) -> None:
         took = "unchanged, reused" if reused else f"{time.perf_counter() - self._started:.1f} s"
@@ -68,7 +72,13 @@ class Bars:
 
     def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
         interrupts.raise_swallowed()
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         if self._bar is None or what != self._what:
             self.close()
@@ -80,13 +90,17 @@ class Bars:
                 TextColumn("{task.fields[rate]}"),
             )
             # no thread that draws by itself: it would run beside the engines that are timed
-            self._bar = Progress(*columns, console=self._console, transient=True, auto_refresh=False)
+            self._bar = Progress(
+                *columns, console=self._console, transient=True, auto_refresh=False
+            )
             self._bar.start()
             self._what, self._task = what, self._bar.add_task(what, total=1.0, rate="")
             self._began = time.perf_counter()
         assert self._task is not None
         now = time.perf_counter()
-        self._bar.update(self._task, completed=share, rate=_rate(count, unit, now - self._began).strip(", "))
+        self._bar.update(
+            self._task, completed=share, rate=_rate(count, unit, now - self._began).strip(", ")
+        )
         if now - self._drawn >= _DRAW_EVERY_S or share >= 1:
             self._drawn = now
             self._bar.refresh()

@@ -17,20 +17,40 @@ if TYPE_CHECKING:
     from edge_scnet.gate.check import Checked
 
 Reports = Annotated[
-    list[Path] | None, typer.Argument(metavar="REPORT", help="report.json files, or build folders.", show_default=False)
+    list[Path] | None,
+    typer.Argument(
+        metavar="REPORT", help="report.json files, or build folders.", show_default=False
+    ),
 ]
 Baseline = Annotated[
     Path | None,
-    typer.Option("--baseline", "-b", metavar="FILE", help="A baseline, or a folder of them: <model>-<target>.json."),
+    typer.Option(
+        "--baseline",
+        "-b",
+        metavar="FILE",
+        help="A baseline, or a folder of them: <model>-<target>.json.",
+    ),
 ]
 Limits = Annotated[
     list[str] | None,
-    typer.Option("--limit", metavar="KEY=VALUE", help="A limit of [gates], over the baseline's, such as max_sqnr_fall_db=2."),
+    typer.Option(
+        "--limit",
+        metavar="KEY=VALUE",
+        help="A limit of [gates], over the baseline's, such as max_sqnr_fall_db=2.",
+    ),
 ]
-ProjectFile = Annotated[Path | None, typer.Option("--project", metavar="FILE", help="Default: edge-scnet.toml here.")]
-Build = Annotated[bool, typer.Option("--build", help="Build what edge-scnet.toml names, then check it.")]
+ProjectFile = Annotated[
+    Path | None, typer.Option("--project", metavar="FILE", help="Default: edge-scnet.toml here.")
+]
+Build = Annotated[
+    bool, typer.Option("--build", help="Build what edge-scnet.toml names, then check it.")
+]
 
-_baseline = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Write baselines, and change them with a reason.")
+_baseline = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Write baselines, and change them with a reason.",
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,17 +68,30 @@ def check(
     build: Build = False,
     project: ProjectFile = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Where accuracy fails, name the modules that cost most. Takes a minute or more.")
+        bool,
+        typer.Option(
+            "--explain",
+            help="Where accuracy fails, name the modules that cost most. Takes a minute or more.",
+        ),
     ] = False,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
-    markdown: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write a summary in Markdown.")] = None,
-    gitlab: Annotated[Path | None, typer.Option("--gitlab", metavar="FILE", help="Write GitLab's code quality JSON.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Write a summary in Markdown.")
+    ] = None,
+    gitlab: Annotated[
+        Path | None,
+        typer.Option("--gitlab", metavar="FILE", help="Write GitLab's code quality JSON."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold reports to their baselines: accuracy, what was quantized, size, and on the same machine speed and memory.
+    """Hold reports to their baselines: accuracy, what was quantized, size, and on the same machine
+    speed and memory.
 
-    With --build the engines are built first, as edge-scnet.toml says. In a GitHub workflow findings become annotations and a
-    job summary. Exit code: 0 no regression; 10 accuracy; 11 speed, size or memory; 12 not comparable; 13 cannot tell.
+    With --build the engines are built first, as edge-scnet.toml says. In a GitHub workflow findings
+    become annotations and a job summary. Exit code: 0 no regression; 10 accuracy; 11 speed, size or
+    memory; 12 not comparable; 13 cannot tell.
     """
     from edge_scnet.cli import console
     from edge_scnet.core.files import write_text
@@ -71,9 +104,13 @@ def check(
     events = console.events()
     try:
         if build:
-            results = checking.check_project(_project(reports, baseline, project), limits=limits, events=events)
+            results = checking.check_project(
+                _project(reports, baseline, project), limits=limits, events=events
+            )
         else:
-            results = checking.check(reports or (), against=_named(baseline), limits=limits, events=events)
+            results = checking.check(
+                reports or (), against=_named(baseline), limits=limits, events=events
+            )
         explained = [_explained(result, events) for result in results] if explain else []
     finally:
         events.close()
@@ -82,7 +119,11 @@ def check(
             _print_json(results, explained)
         else:
             _print(results, explained)
-    for file, text in ((junit, publish.junit), (markdown, publish.markdown), (gitlab, publish.gitlab)):
+    for file, text in (
+        (junit, publish.junit),
+        (markdown, publish.markdown),
+        (gitlab, publish.gitlab),
+    ):
         if file is not None:
             write_text(file, text(results))
     _in_github(results)
@@ -94,13 +135,18 @@ def _project(reports: list[Path] | None, baseline: Path | None, project: Path | 
     from edge_scnet.config import project as projects
 
     if reports or baseline:
-        raise typer.BadParameter("--build takes reports and baselines from the project file; leave REPORT and --baseline out")
+        raise typer.BadParameter(
+            "--build takes reports and baselines from the project file; leave REPORT and"
+            " --baseline out"
+        )
     return projects.load(project or Path(projects.FILE))
 
 
 def _named(baseline: Path | None) -> Path:
     if baseline is None:
-        raise typer.BadParameter("--baseline FILE is missing (or --build, to build and check what edge-scnet.toml names)")
+        raise typer.BadParameter(
+            "--baseline FILE is missing (or --build, to build and check what edge-scnet.toml names)"
+        )
     return baseline
 
 
@@ -141,7 +187,10 @@ def _print(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
         console.print(publish.table(result))
         color = {0: "green", 10: "red", 11: "red"}.get(result.exit_code, "yellow")
         console.print(result.headline, style=color, markup=False, soft_wrap=True)
-        for line in (*publish.lines(result), *map(publish.one_line, explained[index] if explained else ())):
+        for line in (
+            *publish.lines(result),
+            *map(publish.one_line, explained[index] if explained else ()),
+        ):
             console.print(line, markup=False, soft_wrap=True)
         if index + 1 < len(results):
             console.print()
@@ -152,13 +201,18 @@ def _print_json(results: tuple[Checked, ...], explained: list[list[str]]) -> Non
 
     rows = [
         {
-            "report": str(result.report_file), "baseline": str(result.baseline_file), "model": result.report.model,
-            "target": result.report.target, "exit_code": result.exit_code, "headline": result.headline,
-            "findings": [asdict(finding) for finding in result.findings], "advice": list(result.advice),
+            "report": str(result.report_file),
+            "baseline": str(result.baseline_file),
+            "model": result.report.model,
+            "target": result.report.target,
+            "exit_code": result.exit_code,
+            "headline": result.headline,
+            "findings": [asdict(finding) for finding in result.findings],
+            "advice": list(result.advice),
             "explanation": explained[index] if explained else None,
         }
         for index, result in enumerate(results)
-    ]  # fmt: skip
+    ]
     typer.echo(json.dumps(rows, indent=1, allow_nan=False))
 
 
@@ -179,14 +233,19 @@ def update(
     reports: Reports = None,
     baseline: Baseline = None,
     accept: Annotated[
-        str | None, typer.Option("--accept", metavar="REASON", help="Why the bar may be lowered; kept in the file.")
+        str | None,
+        typer.Option(
+            "--accept", metavar="REASON", help="Why the bar may be lowered; kept in the file."
+        ),
     ] = None,
     limit: Limits = None,
     build: Build = False,
     project: ProjectFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the baselines of reports, or renew them: shows what changes, and asks for a reason where something gets worse."""
+    """Write the baselines of reports, or renew them: shows what changes, and asks for a reason
+    where something gets worse.
+    """
     from dataclasses import asdict
 
     from edge_scnet.cli import console
@@ -209,18 +268,32 @@ def update(
     else:
         files, folder = [checking.report_file(path) for path in reports or ()], _named(baseline)
     if not files:
-        raise ArtifactError("no reports", hint="edge-scnet baseline update build/MODEL/TARGET/report.json --baseline FILE")
+        raise ArtifactError(
+            "no reports",
+            hint="edge-scnet baseline update build/MODEL/TARGET/report.json --baseline FILE",
+        )
     told = []
     for file in files:
         report = load_report(file)
         path = baselines.file_of(folder, report)
         is_new = not path.exists()
-        changes = baselines.update(path, report, projects.with_limits(report.gates or Gates(), limits), accept=accept)
+        changes = baselines.update(
+            path, report, projects.with_limits(report.gates or Gates(), limits), accept=accept
+        )
         if doubt := baselines.doubt(report):
             typer.echo(f"warning: {path}: {doubt}", err=True)
-        told.append({"baseline": str(path), "new": is_new, "changes": [asdict(change) for change in changes]})
+        told.append(
+            {
+                "baseline": str(path),
+                "new": is_new,
+                "changes": [asdict(change) for change in changes],
+            }
+        )
         if not as_json:
-            typer.echo(f"{path}: {'written' if is_new else 'renewed' if changes else 'renewed, no figure changed'}")
+            typer.echo(
+                f"{path}:"
+                f" {'written' if is_new else 'renewed' if changes else 'renewed, no figure changed'}"
+            )
             for change in changes:
                 mark = "lower" if change.loss else "     "
                 arrow = f"{change.before} -> {change.after}" if change.before else change.after
@@ -231,10 +304,15 @@ def update(
 
 def verify(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Baselines (.json), targets and project files (.toml).")
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Baselines (.json), targets and project files (.toml)."
+        ),
     ],
 ) -> None:
-    """Check that baselines were not edited by hand, and that target and project files hold what they may. For pre-commit."""
+    """Check that baselines were not edited by hand, and that target and project files hold what
+    they may. For pre-commit.
+    """
     from edge_scnet.config import project as projects
     from edge_scnet.config.target import read_target
     from edge_scnet.errors import ArtifactError, EdgeError
@@ -250,7 +328,10 @@ def verify(
             elif file.suffix == ".json":
                 baselines.load(file)
             else:
-                raise ArtifactError(f"{file} is neither a baseline (.json) nor a target (.toml)", hint="name only such files")
+                raise ArtifactError(
+                    f"{file} is neither a baseline (.json) nor a target (.toml)",
+                    hint="name only such files",
+                )
         except EdgeError as error:
             failed.append(error)
     for other in failed[1:]:

@@ -40,7 +40,9 @@ def guarded(function: Callable[P, None]) -> Callable[P, None]:
 
 @contextlib.contextmanager
 def printing() -> Iterator[None]:
-    """For output that a verdict's exit code follows: a reader that left (head, less) must not change the code."""
+    """For output that a verdict's exit code follows: a reader that left (head, less) must not
+    change the code.
+    """
     try:
         yield
         sys.stdout.flush()
@@ -55,11 +57,15 @@ def _leave_pipe() -> None:
 
 def _fail(error: BaseException) -> None:
     if _interrupted(error):
-        typer.echo("\ninterrupted: finished stages are kept, the next run goes on from there", err=True)
+        typer.echo(
+            "\ninterrupted: finished stages are kept, the next run goes on from there", err=True
+        )
         raise typer.Exit(INTERRUPTED_EXIT_CODE) from None
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
-        error = StorageError(f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l")
+        error = StorageError(
+            f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l"
+        )
     if not isinstance(error, EdgeError):
         _report_bug(error)
     show(error)
@@ -74,13 +80,15 @@ def show(error: EdgeError) -> None:
 
 
 def _no_commands(text: str) -> str:
-    """Messages quote files that anybody may have written: no line may be a command of a CI's log or of a terminal."""
+    """Messages quote files that anybody may have written: no line may be a command of a CI's log or
+    of a terminal.
+    """
     return re.sub(r"(?m)^::", " ::", re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+", " ", text))
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    # Ctrl-C while a native module is being imported comes as "ImportError: initialization failed" with the interrupt as
-    # its cause (pybind11)
+    # Ctrl-C while a native module is being imported comes as "ImportError: initialization failed"
+    # with the interrupt as its cause (pybind11)
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -93,10 +101,20 @@ def _report_bug(error: BaseException) -> NoReturn:
 
     where = traceback.extract_tb(error.__traceback__)[-1]
     packages = ("numpy", "torch", "onnx", "onnx-ir", "onnxruntime", "openvino")
-    versions = ", ".join(f"{name} {version}" for name, version in environment.package_versions(packages))
+    versions = ", ".join(
+        f"{name} {version}" for name, version in environment.package_versions(packages)
+    )
     if os.environ.get("EDGE_SCNET_TRACEBACK"):
         traceback.print_exception(error)
-    typer.echo(f"error: this is a bug: {type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})", err=True)
+    typer.echo(
+        f"error: this is a bug: {type(error).__name__}: {error}"
+        f" ({Path(where.filename).name}:{where.lineno})",
+        err=True,
+    )
     typer.echo(f"edge-scnet {__version__}, Python {sys.version.split()[0]}, {versions}", err=True)
-    typer.echo("\nhint: run it again with EDGE_SCNET_TRACEBACK=1 and report what it prints with the command", err=True)
+    typer.echo(
+        "\nhint: run it again with EDGE_SCNET_TRACEBACK=1 and report what it prints with the"
+        " command",
+        err=True,
+    )
     raise typer.Exit(1)

@@ -1,7 +1,7 @@
 """Ctrl-C that a library swallowed: remembered, and raised again at the next sign of progress.
 
-An interrupt in the middle of a native module's import comes as an ImportError, which an optional import takes for "not
-installed".
+An interrupt in the middle of a native module's import comes as an ImportError, which an optional
+import takes for "not installed".
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ _came = False
 
 
 def heed() -> None:
-    """Remembers Ctrl-C from now on, beside raising it; where somebody else handles it already, nothing changes."""
+    """Remembers Ctrl-C from now on, beside raising it; where somebody else handles it already,
+    nothing changes.
+    """
 
     def handler(_: int, __: FrameType | None) -> None:
         global _came

@@ -25,15 +25,26 @@ def targets(as_json: AsJson = False) -> None:
 
     rows = [(target, _unusable(target.runtime, target.isa)) for target in list_targets()]
     if as_json:
-        typer.echo(json.dumps([{**asdict(target), "unusable": reason} for target, reason in rows], indent=1))
+        typer.echo(
+            json.dumps(
+                [{**asdict(target), "unusable": reason} for target, reason in rows], indent=1
+            )
+        )
         return
     for target, reason in rows:
         typer.echo(f"{target.name:<16} {target.title}")
-        typer.echo(f"{'':<16} {target.runtime} on {target.device}, {target.precision}, isa {target.isa}, opset {target.opset}")
+        typer.echo(
+            f"{'':<16} {target.runtime} on {target.device}, {target.precision}, isa {target.isa},"
+            f" opset {target.opset}"
+        )
         if (board := target.board) is not None:
             versions = f"TensorRT {board.tensorrt} up to, but not with, {board.below}"
             kit = f"compute capability {board.compute_capability}, {board.memory_gib:g} GB and more"
-            typer.echo(f"{'':<16} {'' if board.jetpack == 'none' else f'JetPack {board.jetpack}, '}{versions}, {kit}")
+            typer.echo(
+                f"{'':<16}"
+                f" {'' if board.jetpack == 'none' else f'JetPack {board.jetpack}, '}{versions},"
+                f" {kit}"
+            )
         typer.echo(f"{'':<16} {target.why}")
         typer.echo(f"{'':<16} here: {reason or _usable_words(target.runtime)}")
 
@@ -65,14 +76,20 @@ def _usable_words(runtime: str) -> str:
         return "can be built and profiled"
     if backend.unavailable():
         program = find_trtexec()
-        way = f"; built plans can be profiled through {program}" if program and runtime == "tensorrt" else ""
+        way = (
+            f"; built plans can be profiled through {program}"
+            if program and runtime == "tensorrt"
+            else ""
+        )
         return f"can be built up to the bundle; the plan needs the board{way}"
     reason = backend.unavailable_to_run()
     return f"can be built; not profiled: {reason}" if reason else "can be built and profiled"
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Show what this machine can do: instruction set, packages, runtimes, targets, each with the fix where it cannot."""
+    """Show what this machine can do: instruction set, packages, runtimes, targets, each with the
+    fix where it cannot.
+    """
     from edge_scnet.config.target import list_targets
     from edge_scnet.machine import environment
     from edge_scnet.machine.isa import provided_isa
@@ -91,16 +108,30 @@ def doctor(as_json: AsJson = False) -> None:
             break
     if as_json:
         typer.echo(
-            json.dumps({"environment": facts.to_dict(), "runtimes": runtimes, "export": export, "targets": usable}, indent=1)
+            json.dumps(
+                {
+                    "environment": facts.to_dict(),
+                    "runtimes": runtimes,
+                    "export": export,
+                    "targets": usable,
+                },
+                indent=1,
+            )
         )
     else:
-        memory = "unknown" if facts.memory_bytes is None else f"{facts.memory_bytes / 2**30:.1f} GiB"
+        memory = (
+            "unknown" if facts.memory_bytes is None else f"{facts.memory_bytes / 2**30:.1f} GiB"
+        )
         provided = provided_isa()
         typer.echo(f"machine      {facts.cpu_model}, {facts.cores} cores, {memory}")
         typer.echo(f"instructions {', '.join(provided) or 'no floor of the CPU targets'}")
         if provided == ("avx2",):
-            typer.echo(f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less than it does with VNNI")
-        typer.echo(f"packages     {', '.join(f'{name} {version}' for name, version in facts.packages)}")
+            typer.echo(
+                f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less than it does with VNNI"
+            )
+        typer.echo(
+            f"packages     {', '.join(f'{name} {version}' for name, version in facts.packages)}"
+        )
         for name, reason in {**runtimes, "export": export}.items():
             typer.echo(f"{name:<12} {reason or 'ok'}")
         for name, reason in usable.items():

@@ -1,4 +1,6 @@
-"""The options of the command line: types, help and parsing, each once for all commands that take it."""
+"""The options of the command line: types, help and parsing, each once for all commands that take
+it.
+"""
 
 from __future__ import annotations
 
@@ -46,56 +48,144 @@ Model = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL",
-        help="A zoo name, a .pth/.pt/.safetensors (with --arch), an .onnx, or package.module:factory.",
+        help=(
+            "A zoo name, a .pth/.pt/.safetensors (with --arch), an .onnx, or"
+            " package.module:factory."
+        ),
         autocompletion=_complete_model,
     ),
 ]
-Target = Annotated[str, typer.Option("--target", "-t", help="A target's name or .toml file.", autocompletion=_complete_target)]
-Built = Annotated[Path, typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one.")]
-Calib = Annotated[Path | None, typer.Option("--calib", metavar="DIR", readable=False, help="Calibration images.")]
-Eval = Annotated[Path | None, typer.Option("--eval", metavar="DIR", readable=False, help="Evaluation images.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Parent of the build folders. Default: build.")]
+Target = Annotated[
+    str,
+    typer.Option(
+        "--target", "-t", help="A target's name or .toml file.", autocompletion=_complete_target
+    ),
+]
+Built = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one.")
+]
+Calib = Annotated[
+    Path | None, typer.Option("--calib", metavar="DIR", readable=False, help="Calibration images.")
+]
+Eval = Annotated[
+    Path | None, typer.Option("--eval", metavar="DIR", readable=False, help="Evaluation images.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Parent of the build folders. Default: build."),
+]
 Batch = Annotated[
-    Any, typer.Option("--batch", parser=_batch, metavar="N", help="Batch of the engine, or 'dynamic' (export only).")
+    Any,
+    typer.Option(
+        "--batch",
+        parser=_batch,
+        metavar="N",
+        help="Batch of the engine, or 'dynamic' (export only).",
+    ),
 ]
 Batches = Annotated[
-    Any, typer.Option("--batch", parser=_counts, metavar="N,N,...", help="Time the engines at these batches too, all in turn.")
+    Any,
+    typer.Option(
+        "--batch",
+        parser=_counts,
+        metavar="N,N,...",
+        help="Time the engines at these batches too, all in turn.",
+    ),
 ]
 Threads = Annotated[
-    Any, typer.Option("--threads", parser=_counts, metavar="N,N,...", help="The same with these numbers of threads.")
+    Any,
+    typer.Option(
+        "--threads",
+        parser=_counts,
+        metavar="N,N,...",
+        help="The same with these numbers of threads.",
+    ),
 ]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and count them.")]
-IgnoreLabels = Annotated[bool, typer.Option("--ignore-labels", help="Evaluate without labels: agreement and SQNR only.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and count them.")
+]
+IgnoreLabels = Annotated[
+    bool, typer.Option("--ignore-labels", help="Evaluate without labels: agreement and SQNR only.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Seconds = Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="Timed seconds per engine.")]
+Seconds = Annotated[
+    float, typer.Option("--seconds", min=0.1, max=3600, help="Timed seconds per engine.")
+]
 MaxDrop = Annotated[
     float | None,
-    typer.Option("--max-drop", min=0, max=100, metavar="PP", help="Highest loss of top-1 in percentage points."),
+    typer.Option(
+        "--max-drop",
+        min=0,
+        max=100,
+        metavar="PP",
+        help="Highest loss of top-1 in percentage points.",
+    ),
 ]
 SearchSeconds = Annotated[
     float | None,
     typer.Option(
-        "--search", min=1, max=86_400, metavar="SECONDS",
-        help="Where INT8 misses --max-drop: search so long for the fastest mix with float that keeps it.",
+        "--search",
+        min=1,
+        max=86_400,
+        metavar="SECONDS",
+        help=(
+            "Where INT8 misses --max-drop: search so long for the fastest mix with float that"
+            " keeps it."
+        ),
     ),
-]  # fmt: skip
+]
 Qdq = Annotated[
     Path | None,
-    typer.Option("--qdq", metavar="FILE", help="A Q/DQ ONNX that another quantizer made of MODEL, instead of quantizing it."),
+    typer.Option(
+        "--qdq",
+        metavar="FILE",
+        help="A Q/DQ ONNX that another quantizer made of MODEL, instead of quantizing it.",
+    ),
 ]
 Gain = Annotated[
-    float | None, typer.Option("--gain", min=0, max=100, metavar="DB", help="Search for so much more SQNR than INT8's.")
+    float | None,
+    typer.Option(
+        "--gain", min=0, max=100, metavar="DB", help="Search for so much more SQNR than INT8's."
+    ),
 ]
-MinSqnr = Annotated[float | None, typer.Option("--min-sqnr", min=0, max=200, metavar="DB", help="Search for this SQNR.")]
-Budget = Annotated[float, typer.Option("--budget", min=1, max=86_400, metavar="SECONDS", help="Time for the search.")]
-Arch = Annotated[str | None, typer.Option("--arch", help="Architecture of a checkpoint, such as scnet50.")]
-NumClasses = Annotated[int | None, typer.Option("--num-classes", min=1, help="Classes of a checkpoint.")]
+MinSqnr = Annotated[
+    float | None,
+    typer.Option("--min-sqnr", min=0, max=200, metavar="DB", help="Search for this SQNR."),
+]
+Budget = Annotated[
+    float,
+    typer.Option("--budget", min=1, max=86_400, metavar="SECONDS", help="Time for the search."),
+]
+Arch = Annotated[
+    str | None, typer.Option("--arch", help="Architecture of a checkpoint, such as scnet50.")
+]
+NumClasses = Annotated[
+    int | None, typer.Option("--num-classes", min=1, help="Classes of a checkpoint.")
+]
 Channels = Annotated[int | None, typer.Option("--channels", min=1, max=4, help="Input channels.")]
 InputSize = Annotated[
-    int | None, typer.Option("--input-size", min=8, max=4096, metavar="PX", help="Height and width of the input.")
+    int | None,
+    typer.Option(
+        "--input-size", min=8, max=4096, metavar="PX", help="Height and width of the input."
+    ),
 ]
-Resize = Annotated[int | None, typer.Option("--resize", min=8, max=8192, metavar="PX", help="Short side before the crop.")]
-Mean = Annotated[Any, typer.Option("--mean", parser=_numbers, metavar="M,M,M", help="Mean per channel, of pixels from 0 to 1.")]
-Std = Annotated[Any, typer.Option("--std", parser=_numbers, metavar="S,S,S", help="Standard deviation per channel.")]
-ClassNames = Annotated[Path | None, typer.Option("--class-names", metavar="FILE", help="Class names, one per line.")]
-Name = Annotated[str | None, typer.Option("--name", help="Name of the build folder. Default: the model's.")]
+Resize = Annotated[
+    int | None,
+    typer.Option("--resize", min=8, max=8192, metavar="PX", help="Short side before the crop."),
+]
+Mean = Annotated[
+    Any,
+    typer.Option(
+        "--mean", parser=_numbers, metavar="M,M,M", help="Mean per channel, of pixels from 0 to 1."
+    ),
+]
+Std = Annotated[
+    Any,
+    typer.Option("--std", parser=_numbers, metavar="S,S,S", help="Standard deviation per channel."),
+]
+ClassNames = Annotated[
+    Path | None, typer.Option("--class-names", metavar="FILE", help="Class names, one per line.")
+]
+Name = Annotated[
+    str | None, typer.Option("--name", help="Name of the build folder. Default: the model's.")
+]

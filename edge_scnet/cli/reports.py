@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from edge_scnet.report.comparison import Comparison
 
 _COLORS = {"A": "cyan", "B": "cyan", "same": "green", "unknown": "yellow", "skipped": "dim"}
-_WORDS = {"A": "A", "B": "B", "same": "no difference", "unknown": "cannot tell", "skipped": "not compared"}
+_WORDS = {
+    "A": "A",
+    "B": "B",
+    "same": "no difference",
+    "unknown": "cannot tell",
+    "skipped": "not compared",
+}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,16 +36,21 @@ def add_to(app: typer.Typer) -> None:
 
 
 def compare(
-    reports: Annotated[list[Path], typer.Argument(metavar="A B [C...]", help="report.json files, or build folders.")],
+    reports: Annotated[
+        list[Path],
+        typer.Argument(metavar="A B [C...]", help="report.json files, or build folders."),
+    ],
     across_machines: Annotated[
-        bool, typer.Option("--across-machines", help="Compare times of different machines all the same.")
+        bool,
+        typer.Option("--across-machines", help="Compare times of different machines all the same."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare reports with the first: accuracy image by image, times through the reference both were timed against.
+    """Compare reports with the first: accuracy image by image, times through the reference both
+    were timed against.
 
-    It says "no difference" where there is none, and "cannot tell" where separate runs do not decide:
-    `edge-scnet profile A B --interleave` times the engines together.
+    It says "no difference" where there is none, and "cannot tell" where separate runs do not
+    decide: `edge-scnet profile A B --interleave` times the engines together.
     """
     from edge_scnet.errors import ArtifactError
     from edge_scnet.gate import check as checking
@@ -52,13 +63,17 @@ def compare(
     files = [checking.report_file(path) for path in reports]
     loaded = [load_report(file) for file in files]
     if partial := [file for file, report in zip(files, loaded, strict=True) if not report.complete]:
-        raise ArtifactError(f"{partial[0]} is of an interrupted run", hint=f"edge-scnet profile {partial[0].parent}")
+        raise ArtifactError(
+            f"{partial[0]} is of an interrupted run", hint=f"edge-scnet profile {partial[0].parent}"
+        )
     rows = []
     for file, report in zip(files[1:], loaded[1:], strict=True):
         try:
             found = comparison.compare(loaded[0], report, across_machines=across_machines)
         except ValueError as error:
-            raise ArtifactError(f"{file}: {error}", hint="edge-scnet profile BUILD_FOLDER") from error
+            raise ArtifactError(
+                f"{file}: {error}", hint="edge-scnet profile BUILD_FOLDER"
+            ) from error
         changed = regression.changes(report, loaded[0])
         if not found:
             raise ArtifactError(f"{files[0]} and {file} have no INT8 engine with figures in common")
@@ -66,10 +81,18 @@ def compare(
     if as_json:
         typer.echo(
             json.dumps(
-                [{"a": str(files[0]), "b": str(file), "figures": [asdict(c) for c in found], "changed": changed}
-                 for file, found, changed in rows], indent=1,
+                [
+                    {
+                        "a": str(files[0]),
+                        "b": str(file),
+                        "figures": [asdict(c) for c in found],
+                        "changed": changed,
+                    }
+                    for file, found, changed in rows
+                ],
+                indent=1,
             )
-        )  # fmt: skip
+        )
         return
     for file, found, changed in rows:
         _show(files[0], file, found, changed)
@@ -97,12 +120,20 @@ def _show(a: Path, b: Path, found: tuple[Comparison, ...], changed: list[str]) -
 
 
 def report(
-    path: Annotated[Path | None, typer.Argument(metavar="REPORT", help="A report.json, or a build folder.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page.")] = None,
-    markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Write a table for a pull request.")
+    path: Annotated[
+        Path | None, typer.Argument(metavar="REPORT", help="A report.json, or a build folder.")
     ] = None,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of report.json, and nothing else.")] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page.")
+    ] = None,
+    markdown: Annotated[
+        Path | None,
+        typer.Option("--markdown", metavar="FILE", help="Write a table for a pull request."),
+    ] = None,
+    schema: Annotated[
+        bool,
+        typer.Option("--schema", help="Print the JSON Schema of report.json, and nothing else."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show a report again, or write it as HTML or Markdown: needs neither the engine nor a runtime."""
@@ -114,10 +145,16 @@ def report(
     from edge_scnet.report.store import load_report, to_json
 
     if schema:
-        typer.echo((Path(report_schema.__file__).parent / report_schema.FILE).read_text(encoding="utf-8").rstrip())
+        typer.echo(
+            (Path(report_schema.__file__).parent / report_schema.FILE)
+            .read_text(encoding="utf-8")
+            .rstrip()
+        )
         return
     if path is None:
-        raise typer.BadParameter("a report.json or a build folder is needed: edge-scnet report REPORT")
+        raise typer.BadParameter(
+            "a report.json or a build folder is needed: edge-scnet report REPORT"
+        )
     loaded = load_report(checking.report_file(path))
     if html is not None:
         write_text(html, html_report.render(loaded))
@@ -156,8 +193,9 @@ def _show_together(result: TimedTogether) -> None:
     for engine in result.engines:
         latency, rate = engine.latency, engine.throughput_per_second
         typer.echo(
-            f"{engine.name}  p50 {latency.p50_ms:.3f} ms, p90 {latency.p90_ms:.3f}, p99 {latency.p99_ms:.3f}; "
-            f"{'-' if rate is None else f'{rate:,.0f}'} images/s; {engine.memory.steady_bytes / 2**20:,.0f} MB  {engine.path}"
+            f"{engine.name}  p50 {latency.p50_ms:.3f} ms, p90 {latency.p90_ms:.3f}, p99"
+            f" {latency.p99_ms:.3f}; {'-' if rate is None else f'{rate:,.0f}'} images/s;"
+            f" {engine.memory.steady_bytes / 2**20:,.0f} MB  {engine.path}"
         )
     for engine in result.engines[1:]:
         typer.echo(engine.message)

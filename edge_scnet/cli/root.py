@@ -1,6 +1,7 @@
 """The app: its commands put together.
 
-Nothing heavy is imported at module level: `edge-scnet --help` and shell completion must answer at once.
+Nothing heavy is imported at module level: `edge-scnet --help` and shell completion must answer at
+once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from edge_scnet.__about__ import __version__
 from edge_scnet.cli import build, gate, interrupts, machine, profile, reports
 
 app = typer.Typer(
-    help="Trained SCNet (or your own CNN) in, INT8 engines out, with the proof that they are fast and still accurate.",
+    help=(
+        "Trained SCNet (or your own CNN) in, INT8 engines out, with the proof that they are fast"
+        " and still accurate."
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -30,7 +34,10 @@ def _print_version(value: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None: ...
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def show_tables(loaded: RunReport, console: Console) -> None:
-    """The engines, what other batches and threads give, how they ran, and what the figures are worth."""
+    """The engines, what other batches and threads give, how they ran, and what the figures are
+    worth.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
@@ -64,13 +66,15 @@ def _print_report(result: BuildResult, report: RunReport, *, as_json: bool, save
         # names and paths may hold brackets, which are markup to rich
         console.print(report.verdict, style=color, markup=False, soft_wrap=True)
         if saved:
-            written = f"{result.folder}/" if report.complete else str(result.folder / PARTIAL_REPORT)
+            written = (
+                f"{result.folder}/" if report.complete else str(result.folder / PARTIAL_REPORT)
+            )
             console.print(f"files: {written}", markup=False, soft_wrap=True)
         bundle = result.manifest.artifacts.get("bundle.tar.gz")
         if bundle is not None and all(engine.latency is None for engine in report.engines):
             archive = f"{result.folder / bundle.file} ({bundle.size_bytes / 1e6:.1f} MB)"
             typer.echo(
-                f"compiled: no, a plan is built on its board\n"
+                "compiled: no, a plan is built on its board\n"
                 f"next: copy {archive} there, then: edge-scnet compile {bundle.file}\n"
                 f"      or without Python: tar xzf {bundle.file}, and sh build.sh in its folder"
             )

@@ -1,4 +1,6 @@
-"""Plans that build.sh made in a bundle's folder, unknown to the manifest there: entries for them, of its board.json."""
+"""Plans that build.sh made in a bundle's folder, unknown to the manifest there: entries for them,
+of its board.json.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _PLANS = (("engine-fp16.plan", "fp16"), ("engine.plan", "int8"))
 
 
 def with_script_plans(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the plans of build.sh, where it ran in this folder and nothing else has built plans since.
+    """The manifest with the plans of build.sh, where it ran in this folder and nothing else has
+    built plans since.
 
     Raises:
         ArtifactError: board.json is damaged, or of another build's files.
@@ -30,25 +33,38 @@ def with_script_plans(folder: Path, manifest: Manifest) -> Manifest:
         board: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         known = manifest.artifacts["engine.onnx"].sha256
         if board["engine_sha256"] != known:
-            raise ArtifactError(f"{path} is of another engine.onnx than the manifest's", hint="run build.sh again")
+            raise ArtifactError(
+                f"{path} is of another engine.onnx than the manifest's", hint="run build.sh again"
+            )
         for file, precision in _PLANS:
             manifest = manifest.with_artifact(_entry(file, precision, board, known))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error!r}", hint="run build.sh again") from error
+        raise ArtifactError(
+            f"{path} cannot be read: {error!r}", hint="run build.sh again"
+        ) from error
     return manifest
 
 
 def _entry(file: str, precision: str, board: dict[str, Any], form_sha256: str) -> Artifact:
     model = str(board["board"])
     facts = {
-        "precision": precision, "runtime": "tensorrt", "tensorrt": str(board["tensorrt"]), "companions": [],
+        "precision": precision,
+        "runtime": "tensorrt",
+        "tensorrt": str(board["tensorrt"]),
+        "companions": [],
         # build.sh names the architecture where there is no device tree
         "machine": {"jetson_model": model if "jetson" in model.lower() else None},
-    }  # fmt: skip
+    }
     return Artifact(
-        file=file, kind=TENSORRT.ARTIFACT_KIND, stage="compile", sha256=str(board[f"{precision}_sha256"]),
-        size_bytes=int(board[f"{precision}_bytes"]), key="build.sh", parents={"engine.onnx": form_sha256}, facts=facts,
-    )  # fmt: skip
+        file=file,
+        kind=TENSORRT.ARTIFACT_KIND,
+        stage="compile",
+        sha256=str(board[f"{precision}_sha256"]),
+        size_bytes=int(board[f"{precision}_bytes"]),
+        key="build.sh",
+        parents={"engine.onnx": form_sha256},
+        facts=facts,
+    )
 
 
 # Boards whose GPU has no INT8: compute capability 5.3 and 6.2.
@@ -63,32 +79,43 @@ def check_board(target: TargetSpec) -> None:
     """
     board = target.board
     if board is None or target.runtime != "tensorrt":
-        raise TargetError(f"{target.name} is no target of a board", hint=f"edge-scnet build --target {target.name}")
+        raise TargetError(
+            f"{target.name} is no target of a board",
+            hint=f"edge-scnet build --target {target.name}",
+        )
     model = environment.collect().jetson_model
     if model is not None and any(name in model.lower() for name in _WITHOUT_INT8):
         raise TargetError(
             f"{model} computes no INT8: its GPU is older than compute capability 7.2",
-            hint=f"/usr/src/tensorrt/bin/trtexec --onnx={FP16_FORM} --fp16 --saveEngine=engine-fp16.plan",
+            hint=(
+                f"/usr/src/tensorrt/bin/trtexec --onnx={FP16_FORM} --fp16"
+                " --saveEngine=engine-fp16.plan"
+            ),
         )
     if reason := TENSORRT.unavailable():
         raise MissingRuntimeError(
-            reason, hint=f"{TENSORRT.install_hint()}; or without Python: tar xzf {BUNDLE}, then sh build.sh in its folder"
+            reason,
+            hint=(
+                f"{TENSORRT.install_hint()}; or without Python: tar xzf {BUNDLE}, then sh build.sh"
+                " in its folder"
+            ),
         )
     if model is None:
         raise TargetError(
-            f"this machine is no Jetson, {target.name} is for compute capability {board.compute_capability}: a plan built here "
-            "runs on no board",
+            f"this machine is no Jetson, {target.name} is for compute capability"
+            f" {board.compute_capability}: a plan built here runs on no board",
             hint=f"copy {BUNDLE} to the board and run edge-scnet compile {BUNDLE} there",
         )
     if board.models and not any(name in model.lower() for name in board.models):
         raise TargetError(
-            f"this board is {model}; target {target.name} is for {', '.join(board.models)}", hint="edge-scnet targets"
+            f"this board is {model}; target {target.name} is for {', '.join(board.models)}",
+            hint="edge-scnet targets",
         )
     version = TENSORRT.versions().get(TENSORRT.title, "0")
     if not board.takes(version):
         raise TargetError(
-            f"TensorRT {version} is on this board; target {target.name} is for {board.tensorrt} up to, but not with, "
-            f"{board.below}",
+            f"TensorRT {version} is on this board; target {target.name} is for {board.tensorrt} up"
+            f" to, but not with, {board.below}",
             hint="build for another target on the workstation: edge-scnet targets",
         )
     free, needed = available_memory_bytes(), (board.workspace_mib + 512) << 20

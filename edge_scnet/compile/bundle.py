@@ -1,7 +1,9 @@
-"""What goes to a board: one archive with everything to build, time and judge the plans there, and the way back.
+"""What goes to a board: one archive with everything to build, time and judge the plans there, and
+the way back.
 
-A bundle may have come over any wire: nothing in it is trusted before its hash is checked, names are plain file names, and
-nothing that its manifest says is imported or run. With edge-scnet on the board: `compile`; without Python: its build.sh.
+A bundle may have come over any wire: nothing in it is trusted before its hash is checked, names are
+plain file names, and nothing that its manifest says is imported or run. With edge-scnet on the
+board: `compile`; without Python: its build.sh.
 """
 
 from __future__ import annotations
@@ -27,22 +29,34 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError
 
 SCHEMA = 1
-_HEADER, _SCRIPT, _SUMS, REFERENCE, _EVALUATION = "bundle.json", "build.sh", "SHA256SUMS", "reference.npz", "evaluation.json"
+_HEADER, _SCRIPT, _SUMS, REFERENCE, _EVALUATION = (
+    "bundle.json",
+    "build.sh",
+    "SHA256SUMS",
+    "reference.npz",
+    "evaluation.json",
+)
 _FILES = (artifact.MANIFEST, INT8_FORM, FP16_FORM, REFERENCE, _EVALUATION, _SCRIPT, _SUMS)
 _MAX_FILE_BYTES = 2 << 30
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def write_bundle(
-    folder: Path, manifest: Manifest, target: TargetSpec, reference: Reference, evaluation: SampleSet | None
+    folder: Path,
+    manifest: Manifest,
+    target: TargetSpec,
+    reference: Reference,
+    evaluation: SampleSet | None,
 ) -> Path:
-    """Writes the archive of a build folder whose forms are there; the same build gives the same bytes.
+    """Writes the archive of a build folder whose forms are there; the same build gives the same
+    bytes.
 
     Raises:
         StorageError: the folder cannot be written.
     """
     contents: dict[str, bytes] = {
-        name: artifact.verify(folder, manifest.artifacts[name]).read_bytes() for name in (INT8_FORM, FP16_FORM)
+        name: artifact.verify(folder, manifest.artifacts[name]).read_bytes()
+        for name in (INT8_FORM, FP16_FORM)
     }
     # the int8 convolutions that the plan is checked by are the Q/DQ file's facts
     kept = {name: manifest.artifacts[name] for name in (QDQ_ONNX, FP16_FORM, INT8_FORM)}
@@ -52,13 +66,19 @@ def write_bundle(
     contents[_SCRIPT] = _script(manifest, target).encode()
     sums = {name: sha256_bytes(data) for name, data in contents.items()}
     contents[_SUMS] = "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()
-    header = {"schema": SCHEMA, "edge_scnet": __version__, "files": {**sums, _SUMS: sha256_bytes(contents[_SUMS])}}
+    header = {
+        "schema": SCHEMA,
+        "edge_scnet": __version__,
+        "files": {**sums, _SUMS: sha256_bytes(contents[_SUMS])},
+    }
     out = folder / BUNDLE
     prefix = f"{manifest.model.name}-{target.name}"
     with (
-        write_atomic(out) as temporary, temporary.open("wb") as raw,
-        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive,
-    ):  # fmt: skip
+        write_atomic(out) as temporary,
+        temporary.open("wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
         for name, data in {_HEADER: json.dumps(header, indent=1).encode(), **contents}.items():
             info = tarfile.TarInfo(f"{prefix}/{name}")
             info.size, info.mode = len(data), 0o755 if name == _SCRIPT else 0o644
@@ -71,9 +91,13 @@ def _evaluation(samples: SampleSet | None) -> dict[str, object]:
     if samples is None:
         return {}
     return {
-        "name": samples.name, "sha256": samples.hash, "labels": samples.labels, "entries": list(samples.entries),
-        "content_hashes": list(samples.content_hashes), "class_names": samples.class_names,
-    }  # fmt: skip
+        "name": samples.name,
+        "sha256": samples.hash,
+        "labels": samples.labels,
+        "entries": list(samples.entries),
+        "content_hashes": list(samples.content_hashes),
+        "class_names": samples.class_names,
+    }
 
 
 def _script(manifest: Manifest, target: TargetSpec) -> str:
@@ -81,9 +105,13 @@ def _script(manifest: Manifest, target: TargetSpec) -> str:
     assert board is not None
     text = (Path(__file__).parent / _SCRIPT).read_text(encoding="utf-8")
     for key, value in {
-        "MODEL": manifest.model.name, "TARGET": target.name, "OLDEST": board.tensorrt, "BELOW": board.below,
-        "WORKSPACE": str(board.workspace_mib), "STRONGLY_TYPED": str(int(board.strongly_typed)),
-    }.items():  # fmt: skip
+        "MODEL": manifest.model.name,
+        "TARGET": target.name,
+        "OLDEST": board.tensorrt,
+        "BELOW": board.below,
+        "WORKSPACE": str(board.workspace_mib),
+        "STRONGLY_TYPED": str(int(board.strongly_typed)),
+    }.items():
         text = text.replace(f"@{key}@", shlex.quote(value))
     return text
 
@@ -99,7 +127,9 @@ def unpack(path: Path, into: Path) -> Path:
         with tarfile.open(path, "r:gz") as archive:
             files = _read_members(archive, path, into)
     except FileNotFoundError as error:
-        raise ArtifactError(f"no such file: {path}", hint="edge-scnet build --target jetson") from error
+        raise ArtifactError(
+            f"no such file: {path}", hint="edge-scnet build --target jetson"
+        ) from error
     except (tarfile.TarError, EOFError, OSError, gzip.BadGzipFile) as error:
         raise ArtifactError(f"{path} is no bundle, or is damaged: {error}", hint=again) from error
     header = files.pop(_HEADER, None)
@@ -113,14 +143,19 @@ def unpack(path: Path, into: Path) -> Path:
     if schema != SCHEMA:
         made = content.get("edge_scnet", "?")
         raise ArtifactError(
-            f"{path} is a bundle of schema {schema}, made by edge-scnet {made}; {__version__} reads {SCHEMA}",
-            hint=f"pip install edge-scnet=={made}" if re.fullmatch(r"[0-9.]+", str(made)) else again,
+            f"{path} is a bundle of schema {schema}, made by edge-scnet {made}; {__version__} reads"
+            f" {SCHEMA}",
+            hint=(
+                f"pip install edge-scnet=={made}" if re.fullmatch(r"[0-9.]+", str(made)) else again
+            ),
         )
     for name in _FILES:
         if name not in files or name not in sums:
             raise ArtifactError(f"{path} lacks {name}", hint=again)
         if sha256_file(files[name]) != sums[name]:
-            raise ArtifactError(f"{path}: {name} is not what was packed (its hash differs)", hint=again)
+            raise ArtifactError(
+                f"{path}: {name} is not what was packed (its hash differs)", hint=again
+            )
     return into
 
 
@@ -131,9 +166,13 @@ def _read_members(archive: tarfile.TarFile, path: Path, into: Path) -> dict[str,
         name = parts[-1] if parts else ""
         plain = len(parts) == 2 and all(PLAIN_NAME.fullmatch(part) for part in parts)
         if not (member.isreg() and plain and name in (_HEADER, *_FILES) and name not in found):
-            raise ArtifactError(f"{path} holds {member.name!r}, which no bundle of ours holds: nothing was unpacked")
+            raise ArtifactError(
+                f"{path} holds {member.name!r}, which no bundle of ours holds: nothing was unpacked"
+            )
         if member.size > _MAX_FILE_BYTES:
-            raise ArtifactError(f"{path}: {name} has {member.size:,} bytes, {_MAX_FILE_BYTES:,} are allowed")
+            raise ArtifactError(
+                f"{path}: {name} has {member.size:,} bytes, {_MAX_FILE_BYTES:,} are allowed"
+            )
         source: IO[bytes] | None = archive.extractfile(member)
         assert source is not None
         with source, (into / name).open("wb") as file:

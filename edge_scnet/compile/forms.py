@@ -1,7 +1,9 @@
-"""The forms in which TensorRT's generations take one Q/DQ graph: FP16 around INT8 from 10 on, float weights before Q in 8.
+"""The forms in which TensorRT's generations take one Q/DQ graph: FP16 around INT8 from 10 on, float
+weights before Q in 8.
 
-A strongly typed network has the types that the file says: what is not INT8 runs in FP16 only where the file has FP16 there,
-scales included (ONNX opset 19). Pure rewriting: which codes and scales there are was decided before.
+A strongly typed network has the types that the file says: what is not INT8 runs in FP16 only where
+the file has FP16 there, scales included (ONNX opset 19). Pure rewriting: which codes and scales
+there are was decided before.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 HALF_MAX = 65_504.0  # the largest finite FP16
 HALF_OPSET = 19  # the first whose Q/DQ take FP16 scales
-# A scale this far off costs less than a hundredth of a code over the whole range; below FP16's normal numbers it grows.
+# A scale this far off costs less than a hundredth of a code over the whole range; below FP16's
+# normal numbers it grows.
 _SCALE_ERROR = 2.0**-9
 # Inputs with a type of their own: Resize's roi, scales and sizes.
 _TYPED_INPUTS = {"Resize": (0,)}
@@ -40,15 +43,21 @@ def to_half(model: ir.Model, tensors: Mapping[str, TensorStats]) -> Halved:
     """A copy in FP16, with or without Q/DQ; its inputs and outputs stay FP32.
 
     Args:
-        tensors: statistics of this graph's activations, by name; a tensor whose range passes 65,504 stays FP32.
+        tensors: statistics of this graph's activations, by name; a tensor whose range passes 65,504
+            stays FP32.
 
     Raises:
         ValueError: the graph's opset is below 19 and it holds Q/DQ.
     """
     ir_module = require("onnx_ir", extra="quantize")
     result = model.clone()
-    if result.opset_imports.get("", 0) < HALF_OPSET and any(node.op_type == QUANTIZE for node in result.graph):
-        raise ValueError(f"Q/DQ take FP16 scales from opset {HALF_OPSET}, the graph has {result.opset_imports.get('')}")
+    if result.opset_imports.get("", 0) < HALF_OPSET and any(
+        node.op_type == QUANTIZE for node in result.graph
+    ):
+        raise ValueError(
+            f"Q/DQ take FP16 scales from opset {HALF_OPSET}, the graph has"
+            f" {result.opset_imports.get('')}"
+        )
     writer = _Writer(ir_module, result.graph, _kept_nodes(result.graph, tensors))
     # the pairs of an activation last: what reads them has its type by then
     for node in tuple(result.graph):
@@ -62,7 +71,11 @@ def to_half(model: ir.Model, tensors: Mapping[str, TensorStats]) -> Halved:
             writer.quantize(node)
     writer.finish_outputs()
     result.graph.sort()
-    for name in [name for name, value in result.graph.initializers.items() if not value.uses() and not value.is_graph_output()]:
+    for name in [
+        name
+        for name, value in result.graph.initializers.items()
+        if not value.uses() and not value.is_graph_output()
+    ]:
         del result.graph.initializers[name]
     return Halved(model=result, kept=writer.kept)
 
@@ -78,7 +91,9 @@ def _kept_nodes(graph: ir.Graph, tensors: Mapping[str, TensorStats]) -> dict[str
             stats = tensors.get(name)
             if stats is not None and max(-stats.minimum, stats.maximum) > HALF_MAX:
                 largest = max(-stats.minimum, stats.maximum)
-                kept[str(node.name)] = f"{name} reaches {largest:,.0f}, FP16 ends at {HALF_MAX:,.0f}"
+                kept[str(node.name)] = (
+                    f"{name} reaches {largest:,.0f}, FP16 ends at {HALF_MAX:,.0f}"
+                )
         for value in node.inputs:
             producer = value.producer() if value is not None else None
             if producer is not None and producer.op_type == DEQUANTIZE and not _fits(producer):
@@ -108,7 +123,9 @@ def _fits(node: ir.Node) -> bool:
 
 
 def _rounded(node: ir.Node) -> np.ndarray:
-    """The scales as FP16 says them, in float32; 1 for channels whose codes are all 0: any scale will do, but not 0."""
+    """The scales as FP16 says them, in float32; 1 for channels whose codes are all 0: any scale
+    will do, but not 0.
+    """
     with np.errstate(over="ignore"):
         rounded = _scales(node).astype(np.float16).astype(np.float32)
     return np.where(_silent_channels(node), np.float32(1), rounded)
@@ -121,12 +138,18 @@ def _silent_channels(node: ir.Node) -> np.ndarray:
         return np.zeros(scales.shape, bool)
     array = codes.const_value.numpy()
     axis = integer(node, "axis", 1)
-    rows = np.moveaxis(array, axis, 0).reshape(scales.size, -1) if scales.ndim else array.reshape(1, -1)
+    rows = (
+        np.moveaxis(array, axis, 0).reshape(scales.size, -1)
+        if scales.ndim
+        else array.reshape(1, -1)
+    )
     return ~rows.any(axis=1).reshape(scales.shape)
 
 
 class _Writer:
-    """Types node by node; a Cast stands only where a float tensor crosses over, never next to a DequantizeLinear."""
+    """Types node by node; a Cast stands only where a float tensor crosses over, never next to a
+    DequantizeLinear.
+    """
 
     def __init__(self, ir_module: Any, graph: ir.Graph, kept: dict[str, str]) -> None:
         self._ir, self._graph, self.kept = ir_module, graph, kept
@@ -141,7 +164,16 @@ class _Writer:
                     self._type[id(value)] = self._full if str(node.name) in kept else self._half
 
     def _gives_float(self, node: ir.Node) -> bool:
-        return node.op_type not in ("Shape", "Size", "ArgMax", "ArgMin", "NonZero", "Equal", "Less", "Greater")
+        return node.op_type not in (
+            "Shape",
+            "Size",
+            "ArgMax",
+            "ArgMin",
+            "NonZero",
+            "Equal",
+            "Less",
+            "Greater",
+        )
 
     def compute(self, node: ir.Node) -> None:
         wanted = self._full if str(node.name) in self.kept else self._half
@@ -153,7 +185,10 @@ class _Writer:
                     node.replace_input_with(index, self._constant(value, wanted))
             elif (producer := value.producer()) is not None and producer.op_type == DEQUANTIZE:
                 continue  # `dequantize` gives every reader its own type
-            elif self._type.get(id(value), self._full if producer is None else None) not in (wanted, None):
+            elif self._type.get(id(value), self._full if producer is None else None) not in (
+                wanted,
+                None,
+            ):
                 node.replace_input_with(index, self._cast(value, wanted))
         for value in node.outputs:
             if id(value) in self._type:
@@ -177,8 +212,12 @@ class _Writer:
         for wanted, uses in readers.items():
             target = node
             if not first:
-                target = self._ir.node("DequantizeLinear", list(node.inputs), attributes=dict(node.attributes),
-                                       name=f"{node.name}/{wanted.name}")  # fmt: skip
+                target = self._ir.node(
+                    "DequantizeLinear",
+                    list(node.inputs),
+                    attributes=dict(node.attributes),
+                    name=f"{node.name}/{wanted.name}",
+                )
                 target.outputs[0].name = f"{output.name}_{wanted.name}"
                 self._graph.insert_after(node, target)
                 for reader, index in uses:
@@ -206,15 +245,22 @@ class _Writer:
                 continue
             name = str(value.name)
             value.name = f"{name}_fp16"
-            cast = self._ir.node("Cast", [value], attributes={"to": int(self._full)}, name=f"{name}/Cast")
+            cast = self._ir.node(
+                "Cast", [value], attributes={"to": int(self._full)}, name=f"{name}/Cast"
+            )
             cast.outputs[0].name = name
-            cast.outputs[0].shape, cast.outputs[0].type = value.shape, self._ir.TensorType(self._full)
+            cast.outputs[0].shape, cast.outputs[0].type = (
+                value.shape,
+                self._ir.TensorType(self._full),
+            )
             outputs[index] = cast.outputs[0]
             self._graph.append(cast)
 
     def _cast(self, value: ir.Value, wanted: ir.DataType) -> ir.Value:
         if (key := (id(value), wanted)) not in self._casts:
-            cast = self._ir.node("Cast", [value], attributes={"to": int(wanted)}, name=f"{value.name}/{wanted.name}")
+            cast = self._ir.node(
+                "Cast", [value], attributes={"to": int(wanted)}, name=f"{value.name}/{wanted.name}"
+            )
             cast.outputs[0].name = f"{value.name}_{wanted.name}"
             cast.outputs[0].shape, cast.outputs[0].type = value.shape, self._ir.TensorType(wanted)
             producer = value.producer()
@@ -231,21 +277,28 @@ class _Writer:
         if (key := (str(value.name), wanted)) not in self._constants:
             assert value.const_value is not None
             array = np.clip(value.const_value.numpy(), -HALF_MAX, HALF_MAX).astype(np.float16)
-            self._constants[key] = add_initializer(self._graph, f"{value.name}_{wanted.name}", array)
+            self._constants[key] = add_initializer(
+                self._graph, f"{value.name}_{wanted.name}", array
+            )
         return self._constants[key]
 
     def _scale(self, value: ir.Value, exact: np.ndarray, wanted: ir.DataType) -> ir.Value:
-        """The scale in a type; in FP32 with the value that FP16 says, so that both halves of a pair agree."""
+        """The scale in a type; in FP32 with the value that FP16 says, so that both halves of a pair
+        agree.
+        """
         if (key := (f"{value.name}/{exact.tobytes().hex()[:64]}", wanted)) not in self._constants:
             array = exact.astype(np.float16 if wanted is self._half else np.float32)
             name = f"{value.name}_{wanted.name}"
             taken = self._graph.initializers
-            self._constants[key] = add_initializer(self._graph, name if name not in taken else f"{name}_exact", array)
+            self._constants[key] = add_initializer(
+                self._graph, name if name not in taken else f"{name}_exact", array
+            )
         return self._constants[key]
 
 
 def to_float_weights(model: ir.Model) -> ir.Model:
-    """A copy with float weights -> Q -> DQ where INT8 weights -> DQ were: TensorRT 8 reads no other form.
+    """A copy with float weights -> Q -> DQ where INT8 weights -> DQ were: TensorRT 8 reads no other
+    form.
 
     The floats are codes x scale, so that Q gives the same codes.
     """
@@ -263,7 +316,11 @@ def to_float_weights(model: ir.Model) -> ir.Model:
             shape[axis] = scales.size
         weights = array.astype(np.float32) * scales.reshape(shape)
         name = f"{codes.name}_float"
-        value = graph.initializers[name] if name in graph.initializers else add_initializer(graph, name, weights)
+        value = (
+            graph.initializers[name]
+            if name in graph.initializers
+            else add_initializer(graph, name, weights)
+        )
         quantize = ir_module.node(
             "QuantizeLinear",
             [value, *node.inputs[1:]],

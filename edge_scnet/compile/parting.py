@@ -23,23 +23,36 @@ if TYPE_CHECKING:
 MODULE_FIDELITY_DB = 40.0
 
 
-def first_parting_module(backend: Backend, qdq: ir.Model, batches: Sequence[np.ndarray], options: OpenOptions) -> str | None:
-    """The first block that gives another result in the runtime than in the simulation when fed the simulation's inputs.
+def first_parting_module(
+    backend: Backend, qdq: ir.Model, batches: Sequence[np.ndarray], options: OpenOptions
+) -> str | None:
+    """The first block that gives another result in the runtime than in the simulation when fed the
+    simulation's inputs.
 
-    Each block is cut out with its own Q/DQ: outputs added to the whole engine would change its fusions and hide the fault.
+    Each block is cut out with its own Q/DQ: outputs added to the whole engine would change its
+    fusions and hide the fault.
     """
     blocks = members_of(qdq)
     names = list(blocks)
-    # a pattern may lie across two blocks, above all where nodes have no module names: then pairs of neighbours are tried
+    # a pattern may lie across two blocks, above all where nodes have no module names: then pairs of
+    # neighbours are tried
     groups = [(name, blocks[name]) for name in names]
     groups += [(f"{a} + {b}", blocks[a] + blocks[b]) for a, b in itertools.pairwise(names)]
-    return next((name for name, nodes in groups if _parts(backend, qdq, nodes, batches, options)), None)
+    return next(
+        (name for name, nodes in groups if _parts(backend, qdq, nodes, batches, options)), None
+    )
 
 
 def _parts(
-    backend: Backend, qdq: ir.Model, nodes: Sequence[ir.Node], batches: Sequence[np.ndarray], options: OpenOptions
+    backend: Backend,
+    qdq: ir.Model,
+    nodes: Sequence[ir.Node],
+    batches: Sequence[np.ndarray],
+    options: OpenOptions,
 ) -> bool:
-    """Whether a part of the graph gives another result in the runtime than in the simulation, for the simulation's inputs."""
+    """Whether a part of the graph gives another result in the runtime than in the simulation, for
+    the simulation's inputs.
+    """
     ir_module = require("onnx_ir", extra="quantize")
     cut, inputs, outputs = cut_out(qdq, nodes)
     graph_inputs = {str(value.name) for value in qdq.graph.inputs}
@@ -57,7 +70,10 @@ def _parts(
         ir_module.save(cut, path)
         simulated = by_output([_run_named(path, feed, outputs) for feed in feeds])
         engine = by_output([_engine_named(backend, path, feed, options) for feed in feeds])
-    return any(below_simulation(quality_of(s, e), MODULE_FIDELITY_DB, 0.0) for s, e in zip(simulated, engine, strict=True))
+    return any(
+        below_simulation(quality_of(s, e), MODULE_FIDELITY_DB, 0.0)
+        for s, e in zip(simulated, engine, strict=True)
+    )
 
 
 def _run_named(path: Path, feed: dict[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
@@ -65,6 +81,8 @@ def _run_named(path: Path, feed: dict[str, np.ndarray], outputs: Sequence[str]) 
     return list(session.run(list(outputs), feed))
 
 
-def _engine_named(backend: Backend, path: Path, feed: dict[str, np.ndarray], options: OpenOptions) -> list[np.ndarray]:
+def _engine_named(
+    backend: Backend, path: Path, feed: dict[str, np.ndarray], options: OpenOptions
+) -> list[np.ndarray]:
     with backend.open(path, options) as session:
         return [np.array(output) for output in session.infer_named(feed)]

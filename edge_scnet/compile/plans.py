@@ -1,7 +1,9 @@
-"""The compile stage of TensorRT targets: the files in the form that the version reads, linted; plans where they can be built.
+"""The compile stage of TensorRT targets: the files in the form that the version reads, linted;
+plans where they can be built.
 
-A plan belongs to the board and the TensorRT that built it. Where that is not here, the stage ends in a bundle (`bundle.py`) to
-take there. INT8 and its FP16 twin always go together: only both tell whether INT8 gains anything.
+A plan belongs to the board and the TensorRT that built it. Where that is not here, the stage ends
+in a bundle (`bundle.py`) to take there. INT8 and its FP16 twin always go together: only both tell
+whether INT8 gains anything.
 """
 
 from __future__ import annotations
@@ -59,22 +61,31 @@ def forms_of(float_model: ir.Model, qdq: ir.Model, ranges: Ranges, target: Targe
         kept = {**halved[1].kept, **halved[0].kept}
     else:
         int8, fp16 = forms.to_float_weights(qdq), twin
-    findings = lint.lint(int8, "tensorrt", keep_float=target.quant.keep_float, max_opset=target.board.max_opset)
+    findings = lint.lint(
+        int8, "tensorrt", keep_float=target.quant.keep_float, max_opset=target.board.max_opset
+    )
     refuse(INT8_FORM, target.name, [finding for finding in findings if finding.severity == "error"])
     return Forms(int8=int8, fp16=fp16, kept_fp32=kept)
 
 
 def build_pair(
-    backend: TensorRt, target: TargetSpec, source: Path, out: Path, int8_convolutions: Sequence[str],
-    progress: Callable[[str, float], None], *, reference: Reference | None = None,
-) -> dict[str, dict[str, Any]]:  # fmt: skip
+    backend: TensorRt,
+    target: TargetSpec,
+    source: Path,
+    out: Path,
+    int8_convolutions: Sequence[str],
+    progress: Callable[[str, float], None],
+    *,
+    reference: Reference | None = None,
+) -> dict[str, dict[str, Any]]:
     """Builds both plans: the facts of each for the manifest, by file.
 
     Args:
         reference: what the plans are to compute; it is compared where a GPU can run them.
 
     Raises:
-        ParityError: a convolution that should be INT8 is not, or a plan computes something else: it is not kept.
+        ParityError: a convolution that should be INT8 is not, or a plan computes something else: it
+            is not kept.
         BackendError: the parser or builder refused a file.
     """
     # the builder's first pass on a board takes minutes: the cache makes the next ones short
@@ -82,14 +93,20 @@ def build_pair(
     facts: dict[str, dict[str, Any]] = {}
     for form, plan, precision in PAIRS:
         told = functools.partial(progress, plan)
-        made = backend.build_plan(source / form, target, out / plan, timing_cache=cache, progress=told)
+        made = backend.build_plan(
+            source / form, target, out / plan, timing_cache=cache, progress=told
+        )
         facts[plan] = {
-            "precision": precision, "runtime": target.runtime, "tensorrt": made.tensorrt,
+            "precision": precision,
+            "runtime": target.runtime,
+            "tensorrt": made.tensorrt,
             "build_seconds": round(made.seconds, 2),
-            "companions": [], "copies": [layer.name for layer in made.layers if layer.is_copy],
-            "layers": dict(Counter(layer.reads[0] for layer in made.layers if layer.reads)), "warnings": list(made.warnings),
+            "companions": [],
+            "copies": [layer.name for layer in made.layers if layer.is_copy],
+            "layers": dict(Counter(layer.reads[0] for layer in made.layers if layer.reads)),
+            "warnings": list(made.warnings),
             "machine": asdict(environment.collect()),
-        }  # fmt: skip
+        }
         try:
             if precision == "int8":
                 facts[plan]["int8_convolutions"] = check_int8(made, int8_convolutions)
@@ -111,12 +128,19 @@ def check_int8(made: BuiltPlan, convolutions: Sequence[str]) -> int:
     # a convolution's bias and activation may be a layer of their own, which names it too
     kernels = [layer for layer in made.layers if layer.kind in CONVOLUTIONS and layer.reads]
     reads = {node: layer.reads[0] for layer in kernels for node in layer.nodes}
-    wrong = [f"{name} ({reads.get(name, 'not found')})" for name in convolutions if reads.get(name) != "int8"]
+    wrong = [
+        f"{name} ({reads.get(name, 'not found')})"
+        for name in convolutions
+        if reads.get(name) != "int8"
+    ]
     if wrong:
         raise ParityError(
-            f"{len(wrong)} of {len(convolutions)} convolutions of {made.path.name} that should execute in INT8 do not: "
-            f"{', '.join(wrong[:8])}",
-            hint="keep them in FP16 on purpose with quant.keep_float in the target, or report the pattern",
+            f"{len(wrong)} of {len(convolutions)} convolutions of {made.path.name} that should"
+            f" execute in INT8 do not: {', '.join(wrong[:8])}",
+            hint=(
+                "keep them in FP16 on purpose with quant.keep_float in the target, or report the"
+                " pattern"
+            ),
         )
     return len(convolutions)
 
@@ -132,15 +156,18 @@ def words(manifest: Manifest) -> str:
     entry: Artifact | None = manifest.artifacts.get(INT8_PLAN)
     if entry is None:
         size = manifest.artifacts[INT8_FORM].size_bytes
-        return f"{INT8_FORM} {size / 1e6:.1f} MB; compiled: no, it needs the board; {BUNDLE} is for it"
+        return (
+            f"{INT8_FORM} {size / 1e6:.1f} MB; compiled: no, it needs the board; {BUNDLE} is for it"
+        )
     facts = entry.facts
     proof = facts.get("fidelity")
     fidelity = ""
     if proof is not None:
         fidelity = f"fidelity {_db(proof['engine_db'])} (simulated {_db(proof['simulation_db'])}); "
     return (
-        f"{facts['int8_convolutions']} convolutions read INT8; {fidelity}{entry.size_bytes / 1e6:.1f} MB, "
-        f"TensorRT {facts['tensorrt']}, {facts['build_seconds']:.1f} s"
+        f"{facts['int8_convolutions']} convolutions read INT8;"
+        f" {fidelity}{entry.size_bytes / 1e6:.1f} MB, TensorRT {facts['tensorrt']},"
+        f" {facts['build_seconds']:.1f} s"
     )
 
 

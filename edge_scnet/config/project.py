@@ -1,4 +1,6 @@
-"""`edge-scnet.toml`: what `edge-scnet check --build` builds and holds to which baselines. Read as strictly as a target file."""
+"""`edge-scnet.toml`: what `edge-scnet check --build` builds and holds to which baselines. Read as
+strictly as a target file.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +49,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """One model, its data, and the targets whose engines are held to baselines. Paths are relative to the file."""
+    """One model, its data, and the targets whose engines are held to baselines. Paths are relative
+    to the file.
+    """
 
-    model: Annotated[str, Filled()]  # as build's MODEL: a zoo name, a checkpoint, an .onnx, package.module:factory
+    model: Annotated[
+        str, Filled()
+    ]  # as build's MODEL: a zoo name, a checkpoint, an .onnx, package.module:factory
     targets: tuple[Annotated[str, Filled()], ...]  # names, or .toml files
     baselines: Annotated[str, Filled()]  # folder: <model>-<target>.json each
     calib: str | None = None  # images; None: the zoo model's bundled ones
@@ -62,9 +68,13 @@ class Project:
         check_values(self)
         if not self.targets:
             raise TargetError("targets is empty; it must name at least one")
-        names = [Path(target).stem if target.endswith(".toml") else target for target in self.targets]
+        names = [
+            Path(target).stem if target.endswith(".toml") else target for target in self.targets
+        ]
         if twice := [name for name in names if names.count(name) > 1]:
-            raise TargetError(f"targets names {twice[0]} twice; they would share a folder and a baseline")
+            raise TargetError(
+                f"targets names {twice[0]} twice; they would share a folder and a baseline"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +106,10 @@ def load(path: Path) -> Located:
     except FileNotFoundError as error:
         raise TargetError(
             f"no project file at {path}",
-            hint=f"write one with model, targets and baselines (README, Continuous integration), or name it: --project {FILE}",
+            hint=(
+                "write one with model, targets and baselines (README, Continuous integration), or"
+                f" name it: --project {FILE}"
+            ),
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise TargetError(f"{path}: not valid TOML: {error}") from error
@@ -107,7 +120,9 @@ def load(path: Path) -> Located:
         with_limits(Gates(), limits, prefix="limits.")
         project: Project = read_table(Project, table, prefix="")
     except TargetError as error:
-        raise TargetError(f"{path}: {error.message}", hint="its keys: README, Continuous integration") from None
+        raise TargetError(
+            f"{path}: {error.message}", hint="its keys: README, Continuous integration"
+        ) from None
     return Located(root=path.parent, project=project, limits=limits)
 
 

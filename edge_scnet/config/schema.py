@@ -27,7 +27,11 @@ class Range:
         return (self.low < value if self.above else self.low <= value) and value <= self.high
 
     def __str__(self) -> str:
-        return f"above {self.low:g}, at most {self.high:g}" if self.above else f"{self.low:g} to {self.high:g}"
+        return (
+            f"above {self.low:g}, at most {self.high:g}"
+            if self.above
+            else f"{self.low:g} to {self.high:g}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ class Version:
 
 
 def read_table(record: Any, table: dict[str, Any], *, prefix: str, root: Any = None) -> Any:
-    """Builds a record from a TOML table with exactly its fields as keys; the record checks its values itself.
+    """Builds a record from a TOML table with exactly its fields as keys; the record checks its
+    values itself.
 
     Raises:
         TargetError: names the key, what was found and what is allowed.
@@ -55,14 +60,20 @@ def read_table(record: Any, table: dict[str, Any], *, prefix: str, root: Any = N
         kind = _record_kind(_hints(record)[key])
         if key not in table:
             if item.default is MISSING and item.default_factory is MISSING:
-                what = f"the table [{prefix}{key}]" if is_dataclass(kind) else f"the key {prefix}{key}"
+                what = (
+                    f"the table [{prefix}{key}]" if is_dataclass(kind) else f"the key {prefix}{key}"
+                )
                 raise TargetError(f"{what} is missing")
         elif is_dataclass(kind):
             if table[key] is None and item.default is None:
                 continue  # a manifest spells out what a target file leaves away
             if not isinstance(table[key], dict):
-                raise TargetError(f"{prefix}{key} is {_show(table[key])}; it must be a table: [{prefix}{key}]")
-            values[key] = read_table(kind, table[key], prefix=f"{prefix}{key}.", root=root or record)
+                raise TargetError(
+                    f"{prefix}{key} is {_show(table[key])}; it must be a table: [{prefix}{key}]"
+                )
+            values[key] = read_table(
+                kind, table[key], prefix=f"{prefix}{key}.", root=root or record
+            )
         else:
             values[key] = tuple(table[key]) if isinstance(table[key], list) else table[key]
     try:
@@ -73,15 +84,21 @@ def read_table(record: Any, table: dict[str, Any], *, prefix: str, root: Any = N
 
 
 def unknown_key(key: str, prefix: str, allowed: list[str], *, root: Any) -> TargetError:
-    """The error of a key that no field of the record has; `root` is the file's record, searched for the right place."""
+    """The error of a key that no field of the record has; `root` is the file's record, searched for
+    the right place.
+    """
     everywhere = [full for full in _all_keys(root) if full != "name"]
     leaves = {full.rpartition(".")[2]: full for full in everywhere}
-    close = difflib.get_close_matches(key.lower(), [name for name in allowed if name != "name"], n=1)
+    close = difflib.get_close_matches(
+        key.lower(), [name for name in allowed if name != "name"], n=1
+    )
     meant = f"{prefix}{close[0]}" if close else ""
     if not meant and (elsewhere := difflib.get_close_matches(key.lower(), list(leaves), n=1)):
         meant = leaves[elsewhere[0]]  # the right key in the wrong table
     keys = ", ".join(f"{prefix}{name}" for name in allowed if name != "name")
-    return TargetError(f"unknown key {prefix}{key}{f'; did you mean {meant}?' if meant else ''}\nallowed: {keys}")
+    return TargetError(
+        f"unknown key {prefix}{key}{f'; did you mean {meant}?' if meant else ''}\nallowed: {keys}"
+    )
 
 
 def _all_keys(record: Any, prefix: str = "") -> Iterator[str]:
@@ -108,11 +125,15 @@ def check_values(record: Any) -> None:
         if problem := _problem(value, kind):
             raise TargetError(f"{name} is {_show(value)}; {problem}")
         if isinstance(value, int) and not isinstance(value, bool) and _is_float(kind):
-            object.__setattr__(record, name, float(value))  # 99 and 99.0 are one setting, also when hashed
+            object.__setattr__(
+                record, name, float(value)
+            )  # 99 and 99.0 are one setting, also when hashed
 
 
 def _is_float(kind: Any) -> bool:
-    return kind is float or any(_is_float(part) for part in get_args(kind) if get_origin(kind) is not Literal)
+    return kind is float or any(
+        _is_float(part) for part in get_args(kind) if get_origin(kind) is not Literal
+    )
 
 
 def _problem(value: object, kind: Any) -> str | None:
@@ -128,21 +149,37 @@ def _problem(value: object, kind: Any) -> str | None:
     if origin is tuple:
         if not isinstance(value, tuple):
             return "it must be an array"
-        return next((f"an entry is wrong: {problem}" for part in value if (problem := _problem(part, args[0]))), None)
+        return next(
+            (
+                f"an entry is wrong: {problem}"
+                for part in value
+                if (problem := _problem(part, args[0]))
+            ),
+            None,
+        )
     if kind is float:
         matches = isinstance(value, int | float) and not isinstance(value, bool)
     elif kind is int:
         matches = isinstance(value, int) and not isinstance(value, bool)
     else:
         matches = isinstance(value, kind)
-    words = {float: "a number", int: "a whole number", bool: "true or false", str: "a text in quotes"}
+    words = {
+        float: "a number",
+        int: "a whole number",
+        bool: "true or false",
+        str: "a text in quotes",
+    }
     return None if matches else f"it must be {words.get(kind) or f'a {kind.__name__}'}"
 
 
 def _outside(value: object, limit: object) -> str | None:
     if isinstance(limit, Range) and isinstance(value, int | float) and value not in limit:
         return f"allowed: {limit}"
-    if isinstance(limit, Version) and isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+){0,3}", value):
+    if (
+        isinstance(limit, Version)
+        and isinstance(value, str)
+        and not re.fullmatch(r"\d+(\.\d+){0,3}", value)
+    ):
         return 'it must be a version like "10.3"'
     if isinstance(limit, Filled) and isinstance(value, str) and not value.strip():
         return "it must not be empty"

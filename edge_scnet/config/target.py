@@ -1,7 +1,9 @@
-"""What a target is, and the strict reading of target files (`targets/*.toml`, or a path to one's own).
+"""What a target is, and the strict reading of target files (`targets/*.toml`, or a path to one's
+own).
 
-The records below are the schema: a field added there is read, checked, suggested and listed with no further edit. This module
-knows nothing of models, runtimes or the machine, and imports neither numpy nor rich.
+The records below are the schema: a field added there is read, checked, suggested and listed with no
+further edit. This module knows nothing of models, runtimes or the machine, and imports neither
+numpy nor rich.
 """
 
 from __future__ import annotations
@@ -29,20 +31,28 @@ else:
 class QuantScheme:
     """How a graph is quantized: where Q/DQ go, and how ranges become scales."""
 
-    placement: Literal["openvino", "tensorrt"]  # the rules of Q/DQ placement, and with them the type of the codes
+    placement: Literal[
+        "openvino", "tensorrt"
+    ]  # the rules of Q/DQ placement, and with them the type of the codes
     variant: Literal["fast", "accurate"] = (
         "fast"  # openvino: "fast" also quantizes the residual's inputs and the gate's convolutions
     )
     thresholds: Literal["minmax", "percentile", "entropy", "mse", "auto"] = "percentile"
-    percentile: Annotated[float, Range(0, 100, above=True)] = 99.999  # percent of the values inside the range
-    equalization: Annotated[float, Range(0, 1)] = 0.75  # strength of cross-layer equalisation; 0: none
+    percentile: Annotated[float, Range(0, 100, above=True)] = (
+        99.999  # percent of the values inside the range
+    )
+    equalization: Annotated[float, Range(0, 1)] = (
+        0.75  # strength of cross-layer equalisation; 0: none
+    )
     rounding: Literal["nearest", "compensated"] = "compensated"  # of weights
     rounding_gflop: Annotated[float, Range(0, 1e9)] = (
         300.0  # work that compensated rounding may take, the cheapest layers first
     )
     bias_correction: bool = True
     samples: Annotated[int, Range(100, 1_000_000)] = 1024  # calibration images used at most
-    keep_float: tuple[Annotated[str, Filled()], ...] = ()  # glob patterns of module names that stay in float
+    keep_float: tuple[
+        Annotated[str, Filled()], ...
+    ] = ()  # glob patterns of module names that stay in float
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -50,19 +60,33 @@ class QuantScheme:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """What the quantized engine may lose: against FP32 on the same images, and against an earlier engine of its own."""
+    """What the quantized engine may lose: against FP32 on the same images, and against an earlier
+    engine of its own.
+    """
 
     max_drop_pp: Annotated[float, Range(0, 100)] = 0.5  # percentage points of top-1, with labels
-    min_agreement_percent: Annotated[float | None, Range(0, 100)] = 99.0  # same first class as FP32, without labels
-    min_sqnr_db: Annotated[float | None, Range(0, 200)] = None  # of all outputs, for models without classes
+    min_agreement_percent: Annotated[float | None, Range(0, 100)] = (
+        99.0  # same first class as FP32, without labels
+    )
+    min_sqnr_db: Annotated[float | None, Range(0, 200)] = (
+        None  # of all outputs, for models without classes
+    )
     # against a baseline (`edge-scnet check`); the first two are paired on the same images
     max_drop_from_baseline_pp: Annotated[float, Range(0, 100)] = 0.5  # percentage points of top-1
-    max_agreement_fall_pp: Annotated[float, Range(0, 100)] = 0.5  # of the images with FP32's first class
+    max_agreement_fall_pp: Annotated[float, Range(0, 100)] = (
+        0.5  # of the images with FP32's first class
+    )
     max_sqnr_fall_db: Annotated[float, Range(0, 200)] = 1.0
-    max_scale_change_percent: Annotated[float, Range(0, 100)] = 2.0  # of one tensor; kernels of other CPUs move it by 0.1
-    max_codes_fall_percent: Annotated[float, Range(0, 100)] = 20.0  # of the distinct weight codes of one layer
+    max_scale_change_percent: Annotated[float, Range(0, 100)] = (
+        2.0  # of one tensor; kernels of other CPUs move it by 0.1
+    )
+    max_codes_fall_percent: Annotated[float, Range(0, 100)] = (
+        20.0  # of the distinct weight codes of one layer
+    )
     max_size_growth_percent: Annotated[float, Range(0, 1000)] = 5.0
-    max_slowdown_percent: Annotated[float, Range(0, 99)] = 10.0  # of the speed relative to the reference in the same run
+    max_slowdown_percent: Annotated[float, Range(0, 99)] = (
+        10.0  # of the speed relative to the reference in the same run
+    )
     max_memory_growth_percent: Annotated[float, Range(0, 1000)] = 10.0
 
     def __post_init__(self) -> None:
@@ -71,19 +95,26 @@ class Gates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """What a TensorRT target is built for: the versions whose parser must take the file, and the device."""
+    """What a TensorRT target is built for: the versions whose parser must take the file, and the
+    device.
+    """
 
     jetpack: Annotated[str, Filled()]  # releases with such a TensorRT, in words; "none" for a PC
     tensorrt: Annotated[str, Version()]  # the oldest version that reads the files
     below: Annotated[str, Version()]  # the first version that may not
-    # from TensorRT 10 on the file can say all types; before it, builder flags do, and weights are float in front of Q
+    # from TensorRT 10 on the file can say all types; before it, builder flags do, and weights are
+    # float in front of Q
     strongly_typed: bool
     max_opset: Annotated[int, Range(13, 23)]  # the newest that its parser reads
     compute_capability: Annotated[str, Version()]
     memory_gib: Annotated[float, Range(0, 1024, above=True)]  # of the smallest module
     workspace_mib: Annotated[int, Range(16, 1_000_000)]  # what the builder's tactics may take
-    models: tuple[Annotated[str, Filled()], ...] = ()  # parts of /proc/device-tree/model, any case; none: any board
-    dla_core: Annotated[int | None, Range(0, 1)] = None  # the deep learning accelerator instead of the GPU
+    models: tuple[
+        Annotated[str, Filled()], ...
+    ] = ()  # parts of /proc/device-tree/model, any case; none: any board
+    dla_core: Annotated[int | None, Range(0, 1)] = (
+        None  # the deep learning accelerator instead of the GPU
+    )
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -129,17 +160,22 @@ def load_target(name_or_path: str) -> TargetSpec:
     """A bundled target by name, or a target file by its path, which ends in `.toml`.
 
     Raises:
-        TargetError: no such target; a file that cannot be read, with a key that is unknown or missing, or a value that is
-            not allowed. The message names the file and the key.
+        TargetError: no such target; a file that cannot be read, with a key that is unknown or
+            missing, or a value that is not allowed. The message names the file and the key.
     """
     if name_or_path.endswith(".toml"):
-        # os.path's test says False where Path's raises: a name too long, a folder that may not be entered.
+        # os.path's test says False where Path's raises: a name too long, a folder that may not be
+        # entered.
         if os.path.isfile(name_or_path):  # noqa: PTH113
             path = Path(name_or_path)
             shipped = _bundled_names().get(path.stem)
             if shipped is not None and not shipped.samefile(path):
-                # its builds would lie in the shipped target's folder and be judged by other limits under the same name
-                raise TargetError(f"{path}: a shipped target is called {path.stem}", hint=f"mv {path} my-{path.name}")
+                # its builds would lie in the shipped target's folder and be judged by other limits
+                # under the same name
+                raise TargetError(
+                    f"{path}: a shipped target is called {path.stem}",
+                    hint=f"mv {path} my-{path.name}",
+                )
             return read_target(path)
     elif name_or_path in (names := _bundled_names()):
         return read_target(names[name_or_path])
@@ -181,19 +217,27 @@ def _unknown(name: str) -> TargetError:
     if name.lower() in _WITHOUT_INT8:
         raise TargetError(
             f"{name}: that GPU computes no INT8 (it is older than compute capability 7.2)",
-            hint="build with --target jetson and take engine-fp16.onnx of the build: trtexec --onnx=engine-fp16.onnx --fp16",
+            hint=(
+                "build with --target jetson and take engine-fp16.onnx of the build: trtexec"
+                " --onnx=engine-fp16.onnx --fp16"
+            ),
         )
     if name.endswith(".toml"):
         message = f"no target file at {name}"
     elif close := difflib.get_close_matches(name.lower(), names, n=1):
         message += f"; did you mean {close[0]}?"
-    return TargetError(f"{message}\ntargets: {', '.join(names)}, or the path of a .toml file", hint="edge-scnet targets")
+    return TargetError(
+        f"{message}\ntargets: {', '.join(names)}, or the path of a .toml file",
+        hint="edge-scnet targets",
+    )
 
 
 def read_target(path: Path) -> TargetSpec:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
         # The name becomes a folder of the build.
-        raise TargetError(f"{path}: the file's name is the target's name: letters, digits, '-', '_' and '.' only")
+        raise TargetError(
+            f"{path}: the file's name is the target's name: letters, digits, '-', '_' and '.' only"
+        )
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -203,7 +247,9 @@ def read_target(path: Path) -> TargetSpec:
     except tomllib.TOMLDecodeError as error:
         raise TargetError(f"{path}: not valid TOML: {error}") from error
     if "name" in table:
-        raise TargetError(f"{path}: name: not a key; the file's name without .toml is the target's name")
+        raise TargetError(
+            f"{path}: name: not a key; the file's name without .toml is the target's name"
+        )
     try:
         target: TargetSpec = read_table(TargetSpec, {"name": path.stem, **table}, prefix="")
     except TargetError as error:
@@ -213,4 +259,8 @@ def read_target(path: Path) -> TargetSpec:
 
 def with_max_drop(target: TargetSpec, max_drop_pp: float | None) -> TargetSpec:
     """The target with another limit for the drop, where one is given."""
-    return target if max_drop_pp is None else replace(target, gates=replace(target.gates, max_drop_pp=max_drop_pp))
+    return (
+        target
+        if max_drop_pp is None
+        else replace(target, gates=replace(target.gates, max_drop_pp=max_drop_pp))
+    )

@@ -6,7 +6,9 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with what is being done, the share of it that is done (0 to 1), and where things are counted how many are done."""
+    """Called with what is being done, the share of it that is done (0 to 1), and where things are
+    counted how many are done.
+    """
 
     def __call__(self, what: str, share: float, count: int = 0, unit: str = "") -> None: ...
 

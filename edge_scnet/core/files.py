@@ -37,7 +37,8 @@ def write_atomic(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)  # noqa: PTH105  the rename that must be atomic, by its POSIX name
     except OSError as error:
         raise StorageError(
-            f"cannot write {path}: {error.strerror or error}", hint=f"free space or choose another folder: df -h {path.parent}"
+            f"cannot write {path}: {error.strerror or error}",
+            hint=f"free space or choose another folder: df -h {path.parent}",
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -67,5 +68,6 @@ def make_folder(path: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise StorageError(
-            f"cannot write to {path}: {error.strerror or error}", hint="choose another folder with --out DIR"
+            f"cannot write to {path}: {error.strerror or error}",
+            hint="choose another folder with --out DIR",
         ) from error

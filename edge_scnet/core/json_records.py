@@ -10,7 +10,14 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-_JSON_TYPES: dict[Any, Any] = {str: str, int: int, float: (int, float), bool: bool, dict: dict, tuple: (list, tuple)}
+_JSON_TYPES: dict[Any, Any] = {
+    str: str,
+    int: int,
+    float: (int, float),
+    bool: bool,
+    dict: dict,
+    tuple: (list, tuple),
+}
 
 
 @functools.cache
@@ -29,30 +36,44 @@ def record_from_json(kind: Any, value: Any) -> Any:
     """
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return None if value is None else record_from_json(next(arm for arm in arguments if arm is not type(None)), value)
+        return (
+            None
+            if value is None
+            else record_from_json(next(arm for arm in arguments if arm is not type(None)), value)
+        )
     if origin is Literal:
         if not isinstance(value, str) or value not in arguments:
-            raise TypeError(f"{json.dumps(value)[:80]} stands where one of {', '.join(map(str, arguments))} is needed")
+            raise TypeError(
+                f"{json.dumps(value)[:80]} stands where one of {', '.join(map(str, arguments))} is"
+                " needed"
+            )
         return value
     wanted = _JSON_TYPES.get(origin or kind)
     if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool)):
-        raise TypeError(f"{json.dumps(value)[:80]} stands where {getattr(kind, '__name__', kind)} is needed")
+        raise TypeError(
+            f"{json.dumps(value)[:80]} stands where {getattr(kind, '__name__', kind)} is needed"
+        )
     if origin is tuple:
         return tuple(record_from_json(arguments[0], item) for item in value)
     if origin is dict:
         return {key: record_from_json(arguments[1], item) for key, item in value.items()}
     if is_dataclass(kind):
         hints = _hints(kind)  # type: ignore[arg-type]
-        given = [f for f in fields(kind) if f.name in value or (f.default is MISSING and f.default_factory is MISSING)]
+        given = [
+            f
+            for f in fields(kind)
+            if f.name in value or (f.default is MISSING and f.default_factory is MISSING)
+        ]
         return kind(**{f.name: record_from_json(hints[f.name], value[f.name]) for f in given})  # type: ignore[operator]
     return value
+
 
 _MOST_DIGITS = 18
 
 
 def read_json(path: Path) -> Any:
-    """A file's JSON without what Python reads beyond the standard: every comparison with NaN is false, and a whole number of a
-    thousand digits passes no arithmetic.
+    """A file's JSON without what Python reads beyond the standard: every comparison with NaN is
+    false, and a whole number of a thousand digits passes no arithmetic.
 
     Raises:
         OSError: it cannot be read. ValueError: it is no JSON, or a figure in it is none.
@@ -69,6 +90,11 @@ def read_json(path: Path) -> Any:
         return int(text)
 
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=number, parse_float=number, parse_int=whole)
+        return json.loads(
+            path.read_text(encoding="utf-8"),
+            parse_constant=number,
+            parse_float=number,
+            parse_int=whole,
+        )
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error

@@ -1,7 +1,8 @@
 """Files and their manifest: sha256, write-then-rename, and verification on open.
 
-One `manifest.json` per build folder binds every file to what it was made of: the model and its preprocessing, the target,
-compile-time hints that the file formats do not carry, and each file's hash, stage and parents' hashes.
+One `manifest.json` per build folder binds every file to what it was made of: the model and its
+preprocessing, the target, compile-time hints that the file formats do not carry, and each file's
+hash, stage and parents' hashes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One file of a build. `key` is the hash of everything that decides its content: equal keys mean it can be reused."""
+    """One file of a build. `key` is the hash of everything that decides its content: equal keys
+    mean it can be reused.
+    """
 
     file: str
     kind: str  # "onnx", "ranges", "openvino-ir", "companion"
@@ -38,7 +41,9 @@ class Artifact:
     size_bytes: int
     key: str
     parents: dict[str, str] = field(default_factory=dict)  # file -> sha256
-    facts: dict[str, Any] = field(default_factory=dict)  # what the stage found out (parity, fidelity, counts)
+    facts: dict[str, Any] = field(
+        default_factory=dict
+    )  # what the stage found out (parity, fidelity, counts)
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -59,8 +64,14 @@ class Manifest:
 
 
 def stage_key(stage: str, parents: Mapping[str, str], settings: Mapping[str, Any]) -> str:
-    """Hash of what decides a stage's output: its inputs' hashes and its settings (versions belong to the settings)."""
-    text = json.dumps({"stage": stage, "parents": dict(parents), "settings": dict(settings)}, sort_keys=True, default=list)
+    """Hash of what decides a stage's output: its inputs' hashes and its settings (versions belong
+    to the settings).
+    """
+    text = json.dumps(
+        {"stage": stage, "parents": dict(parents), "settings": dict(settings)},
+        sort_keys=True,
+        default=list,
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -88,14 +99,21 @@ def load_manifest(folder: Path) -> Manifest:
             hint="keep an engine in its build folder, or build again: edge-scnet build",
         ) from error
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}", hint="build again: edge-scnet build") from error
+        raise ArtifactError(
+            f"{path} cannot be read: {error}", hint="build again: edge-scnet build"
+        ) from error
     if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
-        raise ArtifactError(f"{path} has another schema than {SCHEMA}", hint="build again with this version: edge-scnet build")
+        raise ArtifactError(
+            f"{path} has another schema than {SCHEMA}",
+            hint="build again with this version: edge-scnet build",
+        )
     try:
         manifest: Manifest = record_from_json(Manifest, content)
         return manifest
     except (KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{path} is incomplete: {error}", hint="build again: edge-scnet build") from error
+        raise ArtifactError(
+            f"{path} is incomplete: {error}", hint="build again: edge-scnet build"
+        ) from error
 
 
 def without_stale(manifest: Manifest) -> Manifest:
@@ -106,7 +124,8 @@ def without_stale(manifest: Manifest) -> Manifest:
             name
             for name, entry in kept.items()
             for parent, sha256 in entry.parents.items()
-            if parent in manifest.artifacts and (parent not in kept or kept[parent].sha256 != sha256)
+            if parent in manifest.artifacts
+            and (parent not in kept or kept[parent].sha256 != sha256)
         ]
         if not stale:
             break
@@ -132,14 +151,17 @@ def verify(folder: Path, artifact: Artifact) -> Path:
     found = sha256_file(path)
     if found != artifact.sha256:
         raise ArtifactError(
-            f"{path} is not the file that was built: sha256 {found[:12]}..., the manifest says {artifact.sha256[:12]}...",
+            f"{path} is not the file that was built: sha256 {found[:12]}..., the manifest says"
+            f" {artifact.sha256[:12]}...",
             hint="build again: edge-scnet build",
         )
     return path
 
 
 def is_current(folder: Path, artifact: Artifact | None, key: str) -> bool:
-    """Whether the folder holds this stage's output for exactly these inputs and settings, undamaged."""
+    """Whether the folder holds this stage's output for exactly these inputs and settings,
+    undamaged.
+    """
     if artifact is None or artifact.key != key:
         return False
     try:

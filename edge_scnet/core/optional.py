@@ -1,4 +1,6 @@
-"""Optional packages: imported inside the functions that need them, or one error with the install command."""
+"""Optional packages: imported inside the functions that need them, or one error with the install
+command.
+"""
 
 from __future__ import annotations
 

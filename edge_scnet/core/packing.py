@@ -1,4 +1,6 @@
-"""Long rows of small numbers as short text, for JSON: what every image was taken for, and scales by channel. Pure Python."""
+"""Long rows of small numbers as short text, for JSON: what every image was taken for, and scales by
+channel. Pure Python.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _WIDTHS = {"<u1": "B", "<u2": "H", "<u4": "I"}
 
 
 def pack_classes(classes: Sequence[int]) -> str:
-    """Class indices as text: little-endian, 1, 2 or 4 bytes each as the largest needs, zlib, base64."""
+    """Class indices as text: little-endian, 1, 2 or 4 bytes each as the largest needs, zlib,
+    base64.
+    """
     largest = max(classes, default=0)
     kind = "<u1" if largest < 1 << 8 else "<u2" if largest < 1 << 16 else "<u4"
     data = zlib.compress(struct.pack(f"<{len(classes)}{_WIDTHS[kind]}", *classes), 9)
@@ -41,8 +45,13 @@ _STEPS = 256
 
 
 def pack_scales(scales: Sequence[float]) -> str:
-    """Positive scales as text: their binary logarithms in steps of 1 / 256, 2 bytes each; 0 and below as the lowest."""
-    steps = [max(-32768, min(32767, round(math.log2(scale) * _STEPS))) if scale > 0 else -32768 for scale in scales]
+    """Positive scales as text: their binary logarithms in steps of 1 / 256, 2 bytes each; 0 and
+    below as the lowest.
+    """
+    steps = [
+        max(-32768, min(32767, round(math.log2(scale) * _STEPS))) if scale > 0 else -32768
+        for scale in scales
+    ]
     return base64.b64encode(zlib.compress(struct.pack(f"<{len(steps)}h", *steps), 9)).decode()
 
 
@@ -60,7 +69,9 @@ def _unpacked(data: str, expected_bytes: int) -> bytes:
     """Raises ValueError where the text is damaged or holds another number of bytes."""
     try:
         # the text may be anybody's: no more is unpacked than there can be
-        raw = zlib.decompressobj().decompress(base64.b64decode(data, validate=True), expected_bytes + 1)
+        raw = zlib.decompressobj().decompress(
+            base64.b64decode(data, validate=True), expected_bytes + 1
+        )
     except (binascii.Error, zlib.error) as error:
         raise ValueError(f"packed values are damaged: {error}") from error
     if len(raw) != expected_bytes:

@@ -34,7 +34,9 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What a build was made from. Hashes are hex sha256; what a foreign Q/DQ graph does not tell is None."""
+    """What a build was made from. Hashes are hex sha256; what a foreign Q/DQ graph does not tell is
+    None.
+    """
 
     weights: tuple[str, ...]  # of the checkpoint's files, or of a factory's state
     graph: str  # of the float graph's operators, connections and attributes, without weights

@@ -1,4 +1,6 @@
-"""Where the folders that ship with the package are: in the wheel under `_data`, in a checkout at its top level."""
+"""Where the folders that ship with the package are: in the wheel under `_data`, in a checkout at
+its top level.
+"""
 
 from __future__ import annotations
 

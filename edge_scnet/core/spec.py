@@ -9,9 +9,10 @@ from dataclasses import dataclass
 class ModelSpec:
     """A model and its preprocessing.
 
-    Pixels are divided by 255, then normalised by `mean` and `std` (one value per channel). `resize` is the short side
-    before the centre crop to `input_size`; None means straight to `input_size`. `classes` may be empty: then outputs
-    are numbered. `dataset` names the bundled data the model belongs to.
+    Pixels are divided by 255, then normalised by `mean` and `std` (one value per channel). `resize`
+    is the short side before the centre crop to `input_size`; None means straight to `input_size`.
+    `classes` may be empty: then outputs are numbered. `dataset` names the bundled data the model
+    belongs to.
     """
 
     name: str

@@ -17,7 +17,8 @@ _AT_ONCE = 1000
 
 
 def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
-    """Sample `i` as uint8 H x W x C with `spec.channels` channels (RGB or grey), upright, at its own size.
+    """Sample `i` as uint8 H x W x C with `spec.channels` channels (RGB or grey), upright, at its
+    own size.
 
     Raises:
         DataError: the image cannot be decoded; named, with the way to go on without it.
@@ -28,7 +29,9 @@ def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
 
 
 def batches(samples: SampleSet, spec: ModelSpec, *, batch: int) -> Iterator[np.ndarray]:
-    """Float32 N x C x H x W in list order; the last one may be shorter. Raises as `load_pixels` does."""
+    """Float32 N x C x H x W in list order; the last one may be shorter. Raises as `load_pixels`
+    does.
+    """
     for start in range(0, len(samples), batch):
         yield load(samples, spec, range(start, min(start + batch, len(samples))))
 
@@ -37,11 +40,18 @@ def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = No
     """Float32 N x C x H x W of a few samples, or of all. Raises as `load_pixels` does."""
     indices = range(len(samples)) if indices is None else indices
     out = np.empty((len(indices), spec.channels, spec.input_size, spec.input_size), np.float32)
-    if samples.pixels is not None and samples.pixels.shape[1:] == out.shape[2:] and spec.resize in (None, spec.input_size):
-        # nothing to resize or crop: the same arithmetic for all at once, for small images cost more in Python than in a network
+    if (
+        samples.pixels is not None
+        and samples.pixels.shape[1:] == out.shape[2:]
+        and spec.resize in (None, spec.input_size)
+    ):
+        # nothing to resize or crop: the same arithmetic for all at once, for small images cost more
+        # in Python than in a network
         for start in range(0, len(indices), _AT_ONCE):
             pixels = samples.pixels[list(indices[start : start + _AT_ONCE])]
-            out[start : start + _AT_ONCE] = normalise(np.repeat(pixels[..., None], spec.channels, axis=3), spec)
+            out[start : start + _AT_ONCE] = normalise(
+                np.repeat(pixels[..., None], spec.channels, axis=3), spec
+            )
         return out
     for row, i in enumerate(indices):
         out[row] = preprocess(load_pixels(samples, i, spec), spec)

@@ -22,44 +22,59 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
     if role == "calibration" and len(samples) < MIN_CALIBRATION:
         left_out = f" ({samples.skipped} unreadable ones left out)" if samples.skipped else ""
         raise DataError(
-            f"{samples.root} has {len(samples)} calibration images{left_out}; at least {MIN_CALIBRATION} are needed, "
-            f"{FEW_CALIBRATION} and more are better",
+            f"{samples.root} has {len(samples)} calibration images{left_out}; at least"
+            f" {MIN_CALIBRATION} are needed, {FEW_CALIBRATION} and more are better",
             hint="add images of the training data: edge-scnet build --calib DIR",
         )
     if role == "calibration" and len(samples) < FEW_CALIBRATION:
-        found.append(f"{len(samples)} calibration images: {FEW_CALIBRATION} and more give steadier thresholds")
+        found.append(
+            f"{len(samples)} calibration images: {FEW_CALIBRATION} and more give steadier"
+            " thresholds"
+        )
     if role == "calibration":
         found += _check_copies(samples)
     if role == "evaluation" and samples.label_rule == SORTED_RULE:
         found.append(
-            f"{SORTED_RULE}, as in torchvision's ImageFolder: if the model's order is another, every top-1 here is wrong; "
-            "--class-names FILE, or folders named by class index, make sure"
+            f"{SORTED_RULE}, as in torchvision's ImageFolder: if the model's order is another,"
+            " every top-1 here is wrong; --class-names FILE, or folders named by class index, make"
+            " sure"
         )
     if samples.skipped:
-        found.append(f"{samples.skipped} of {samples.skipped + len(samples)} {role} images are unreadable and were skipped")
+        found.append(
+            f"{samples.skipped} of {samples.skipped + len(samples)} {role} images are unreadable"
+            " and were skipped"
+        )
     if samples.labels is not None and samples.class_names is not None:
         covered = set(samples.labels)
         missing = [name for i, name in enumerate(samples.class_names) if i not in covered]
         if missing:
             shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            found.append(f"{len(missing)} of {len(samples.class_names)} classes have no {role} image: {shown}")
+            found.append(
+                f"{len(missing)} of {len(samples.class_names)} classes have no {role} image:"
+                f" {shown}"
+            )
     return found
 
 
 def check_size(samples: SampleSet, spec: ModelSpec, *, role: Role) -> list[str]:
-    """A warning about images that are smaller than the model's input, or of an idx set that is of another size at all."""
+    """A warning about images that are smaller than the model's input, or of an idx set that is of
+    another size at all.
+    """
     size = spec.input_size
     if samples.pixels is not None:
         height, width = samples.pixels.shape[1:]
         if (height, width) != (size, size) and spec.resize is None:
-            return [f"the {role} images are {width} x {height} and the model's input is {size} x {size}: they are resized"]
+            return [
+                f"the {role} images are {width} x {height} and the model's input is {size} x"
+                f" {size}: they are resized"
+            ]
         return []
     small = [side for side in samples.short_sides if side < size]
     if not small:
         return []
     return [
-        f"{len(small)} of {len(samples)} {role} images are smaller than the model's input of {size} x {size} (the smallest is "
-        f"{min(small)} pixels wide or high): they are enlarged"
+        f"{len(small)} of {len(samples)} {role} images are smaller than the model's input of {size}"
+        f" x {size} (the smallest is {min(small)} pixels wide or high): they are enlarged"
     ]
 
 
@@ -69,16 +84,27 @@ def check_overlap(calibration: SampleSet, evaluation: SampleSet) -> None:
     Contents are a file's bytes or an idx file's pixels: the same picture saved anew is not found.
 
     Raises:
-        DataError: an evaluation image is among the calibration images: accuracy would be measured on data already seen.
+        DataError: an evaluation image is among the calibration images: accuracy would be measured
+            on data already seen.
     """
-    seen = dict(zip(reversed(calibration.content_hashes), reversed(calibration.entries), strict=True))
-    both = [(seen[h], entry) for h, entry in zip(evaluation.content_hashes, evaluation.entries, strict=True) if h in seen]
+    seen = dict(
+        zip(reversed(calibration.content_hashes), reversed(calibration.entries), strict=True)
+    )
+    both = [
+        (seen[h], entry)
+        for h, entry in zip(evaluation.content_hashes, evaluation.entries, strict=True)
+        if h in seen
+    ]
     if both:
         shown = "".join(f"\n  {calibration.root / a} = {evaluation.root / b}" for a, b in both[:3])
         shown += "\n  ..." if len(both) > 3 else ""
         raise DataError(
-            f"{len(both)} of {len(evaluation)} evaluation images are calibration images too:{shown}",
-            hint="take calibration images from the training data: edge-scnet build --calib TRAINING_IMAGES --eval TEST_IMAGES",
+            f"{len(both)} of {len(evaluation)} evaluation images are calibration images"
+            f" too:{shown}",
+            hint=(
+                "take calibration images from the training data: edge-scnet build --calib"
+                " TRAINING_IMAGES --eval TEST_IMAGES"
+            ),
         )
 
 
@@ -87,5 +113,12 @@ def _check_copies(samples: SampleSet) -> list[str]:
     if not twice:
         return []
     copies = len(samples) - len(set(samples.content_hashes))
-    pair = [entry for content, entry in zip(samples.content_hashes, samples.entries, strict=True) if content == twice[0]]
-    return [f"{copies} calibration images are copies of others, such as {pair[0]} = {pair[1]}: they count twice"]
+    pair = [
+        entry
+        for content, entry in zip(samples.content_hashes, samples.entries, strict=True)
+        if content == twice[0]
+    ]
+    return [
+        f"{copies} calibration images are copies of others, such as {pair[0]} = {pair[1]}: they"
+        " count twice"
+    ]

@@ -11,11 +11,14 @@ import numpy as np
 
 from edge_scnet.errors import DataError
 
-_GZIP_RATIO = 1032  # of deflate at its best: a header that promises more than this is wrong, and nothing is allocated for it
+# of deflate at its best: a header that promises more than this is wrong, and nothing is allocated
+# for it
+_GZIP_RATIO = 1032
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """An idx file of unsigned bytes (plain or gzip) as uint8, read-only. Format: yann.lecun.com/exdb/mnist, at the bottom.
+    """An idx file of unsigned bytes (plain or gzip) as uint8, read-only. Format:
+    yann.lecun.com/exdb/mnist, at the bottom.
 
     Raises:
         DataError: missing, not idx, cut short, or longer than its header says.
@@ -24,7 +27,10 @@ def read_idx(path: Path) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             head = file.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08" or not head[3]:
-                raise DataError(f"{path} is not an idx file of bytes: it begins {head.hex(' ') or 'nowhere'}, not 00 00 08")
+                raise DataError(
+                    f"{path} is not an idx file of bytes: it begins {head.hex(' ') or 'nowhere'},"
+                    " not 00 00 08"
+                )
             sides = file.read(4 * head[3])
             shape = tuple(int.from_bytes(sides[i : i + 4], "big") for i in range(0, len(sides), 4))
             count = 1
@@ -34,14 +40,16 @@ def read_idx(path: Path) -> np.ndarray:
             raw = file.read(count + 1) if count <= possible else b""
     except (EOFError, zlib.error) as error:
         raise DataError(
-            f"cannot read {path}: the gzip file is cut short or damaged ({error})", hint="copy the file again: it is not whole"
+            f"cannot read {path}: the gzip file is cut short or damaged ({error})",
+            hint="copy the file again: it is not whole",
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     if len(shape) != head[3] or len(raw) != count:
         raise DataError(
-            f"{path} is cut short or damaged: its header says {' x '.join(map(str, shape)) or 'nothing'} bytes, "
-            f"it holds {'more' if len(raw) > count else len(raw)}",
+            f"{path} is cut short or damaged: its header says"
+            f" {' x '.join(map(str, shape)) or 'nothing'} bytes, it holds"
+            f" {'more' if len(raw) > count else len(raw)}",
             hint="copy the file again: it is not whole",
         )
     return np.frombuffer(raw, np.uint8).reshape(shape)
@@ -50,13 +58,17 @@ def read_idx(path: Path) -> np.ndarray:
 def read_published(name: str, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """A whole data set as published: uint8 N x H x W x C, and N labels. `split` is train or test.
 
-    fashion-mnist: `train-*` and `t10k-*`, idx files in gzip. cifar10: `cifar10_train.npz`, `cifar10_test.npz` with x and y.
+    fashion-mnist: `train-*` and `t10k-*`, idx files in gzip. cifar10: `cifar10_train.npz`,
+    `cifar10_test.npz` with x and y.
 
     Raises:
         DataError: unknown name or split, or its files are missing or damaged.
     """
     if name not in ("fashion-mnist", "cifar10") or split not in ("train", "test"):
-        raise DataError(f"no published set {name!r}, split {split!r}; there are fashion-mnist and cifar10, train and test")
+        raise DataError(
+            f"no published set {name!r}, split {split!r}; there are fashion-mnist and cifar10,"
+            " train and test"
+        )
     if name == "cifar10":
         path = folder / f"cifar10_{split}.npz"
         try:
@@ -64,9 +76,15 @@ def read_published(name: str, folder: Path, split: str) -> tuple[np.ndarray, np.
                 images, labels = np.asarray(arrays["x"]), np.asarray(arrays["y"])
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             reason = "no such file" if isinstance(error, FileNotFoundError) else error
-            raise DataError(f"cannot read {path}: {reason}", hint="it is to hold x, uint8 N x 32 x 32 x 3, and y, N") from error
+            raise DataError(
+                f"cannot read {path}: {reason}",
+                hint="it is to hold x, uint8 N x 32 x 32 x 3, and y, N",
+            ) from error
         if images.dtype != np.uint8 or images.shape != (len(labels), 32, 32, 3):
-            raise DataError(f"{path} holds {images.dtype} {images.shape}, {len(labels)} labels; wanted uint8 N x 32 x 32 x 3")
+            raise DataError(
+                f"{path} holds {images.dtype} {images.shape}, {len(labels)} labels; wanted uint8 N"
+                " x 32 x 32 x 3"
+            )
         return images, labels
     images_path = folder / f"{'train' if split == 'train' else 't10k'}-images-idx3-ubyte.gz"
     if not images_path.is_file():
@@ -90,5 +108,8 @@ def labels_path_of(images: Path) -> Path:
 def read_pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.ndim != 3 or not images.size or labels.shape != images.shape[:1]:
-        raise DataError(f"{images_path} holds {images.shape} and {labels_path.name} {labels.shape}; wanted N x H x W and N")
+        raise DataError(
+            f"{images_path} holds {images.shape} and {labels_path.name} {labels.shape}; wanted N x"
+            " H x W and N"
+        )
     return images, labels

@@ -1,7 +1,7 @@
 """Image files to uint8 pixels, and pixels to the network's input: the one preprocessing function.
 
-Calibration, evaluation and `predict` all go through `preprocess`. Pillow is imported only where a file is decoded or resized,
-and only its readers of the formats below are let near a file.
+Calibration, evaluation and `predict` all go through `preprocess`. Pillow is imported only where a
+file is decoded or resized, and only its readers of the formats below are let near a file.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
     from edge_scnet.core.spec import ModelSpec
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
-# As RGB that is 300 MB. The ratio keeps "short side to 224" from turning a strip of 1 x 90,000 into 20 million rows.
+# As RGB that is 300 MB. The ratio keeps "short side to 224" from turning a strip of 1 x 90,000 into
+# 20 million rows.
 _MAX_PIXELS, _MAX_RATIO = 100_000_000, 100
 
 
 def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
-    """uint8 H x W x C to float32 C x size x size: short side to `spec.resize`, centre crop, / 255, - mean, / std.
+    """uint8 H x W x C to float32 C x size x size: short side to `spec.resize`, centre crop, / 255,
+    - mean, / std.
 
-    This is torchvision's evaluation transform (Resize, CenterCrop, ToTensor, Normalize on a PIL image), to the bit: long side
-    int(resize * long / short), antialiased bilinear, crop from round((side - size) / 2). Where `spec.resize` is None the short
-    side becomes the input size, which leaves images of that size untouched.
+    This is torchvision's evaluation transform (Resize, CenterCrop, ToTensor, Normalize on a PIL
+    image), to the bit: long side int(resize * long / short), antialiased bilinear, crop from
+    round((side - size) / 2). Where `spec.resize` is None the short side becomes the input size,
+    which leaves images of that size untouched.
 
     Raises:
         DataError: `spec.resize` is smaller than the input size.
@@ -43,15 +46,23 @@ def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
     size = spec.input_size
     short = size if spec.resize is None else spec.resize
     if short < size:
-        raise DataError(f"{spec.name}: images are resized to {short} and cannot fill an input of {size}")
+        raise DataError(
+            f"{spec.name}: images are resized to {short} and cannot fill an input of {size}"
+        )
     height, width = image.shape[:2]
-    wanted = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
+    wanted = (
+        (short, int(short * height / width))
+        if width <= height
+        else (int(short * width / height), short)
+    )
     if wanted != (width, height):
         require("PIL.Image", extra="cpu")
         from PIL import Image
 
         picture = Image.fromarray(image if spec.channels == 3 else image[:, :, 0])
-        image = np.asarray(picture.resize(wanted, Image.Resampling.BILINEAR)).reshape(wanted[1], wanted[0], spec.channels)
+        image = np.asarray(picture.resize(wanted, Image.Resampling.BILINEAR)).reshape(
+            wanted[1], wanted[0], spec.channels
+        )
     top, left = round((image.shape[0] - size) / 2), round((image.shape[1] - size) / 2)
     return normalise(image[top : top + size, left : left + size], spec)
 
@@ -74,7 +85,9 @@ def read_image(path: Path, spec: ModelSpec) -> np.ndarray:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """The image, its size checked, its pixels not yet read; whatever fails inside becomes a DataError naming the file."""
+    """The image, its size checked, its pixels not yet read; whatever fails inside becomes a
+    DataError naming the file.
+    """
     require("PIL.Image", extra="cpu")
     from PIL import Image, UnidentifiedImageError
 
@@ -82,19 +95,27 @@ def opened(path: Path) -> Iterator[Image.Image]:
         if not path.is_file():
             raise ValueError("it is not a regular file" if path.exists() else "no such file")
         with warnings.catch_warnings():
-            # Pillow warns of odd EXIF, palettes and sizes that it reads all the same; what it cannot read, it raises
+            # Pillow warns of odd EXIF, palettes and sizes that it reads all the same; what it
+            # cannot read, it raises
             warnings.simplefilter("ignore")
             with Image.open(path, formats=_FORMATS) as image:
                 width, height = image.size
                 if width * height > _MAX_PIXELS:
-                    raise ValueError(f"{width} x {height} pixels; at most {_MAX_PIXELS // 1_000_000} million are decoded")
+                    raise ValueError(
+                        f"{width} x {height} pixels; at most {_MAX_PIXELS // 1_000_000} million are"
+                        " decoded"
+                    )
                 if max(width, height) > _MAX_RATIO * min(width, height):
-                    raise ValueError(f"{width} x {height} pixels; the long side may be {_MAX_RATIO} times the short one")
+                    raise ValueError(
+                        f"{width} x {height} pixels; the long side may be {_MAX_RATIO} times the"
+                        " short one"
+                    )
                 yield image
     except (DataError, MemoryError):
         raise
     except Exception as error:
-        # a damaged file makes Pillow's decoders raise nearly anything: OSError, SyntaxError, struct.error, zlib.error
+        # a damaged file makes Pillow's decoders raise nearly anything: OSError, SyntaxError,
+        # struct.error, zlib.error
         reason = str(error) or type(error).__name__
         if isinstance(error, UnidentifiedImageError):
             reason = f"whatever its name says, it is not one of {', '.join(_FORMATS)}"
@@ -110,7 +131,9 @@ def decode(path: Path, spec: ModelSpec, *, hint: str) -> np.ndarray:
         DataError: it does not exist or cannot be decoded; `hint` goes with it.
     """
     if spec.channels not in (1, 3):
-        raise DataError(f"{spec.name} wants {spec.channels} channels; an image has 1 (grey) or 3 (RGB)")
+        raise DataError(
+            f"{spec.name} wants {spec.channels} channels; an image has 1 (grey) or 3 (RGB)"
+        )
     try:
         with opened(path) as image:
             return to_uint8(image, spec.channels)
@@ -121,9 +144,9 @@ def decode(path: Path, spec: ModelSpec, *, hint: str) -> np.ndarray:
 def to_uint8(image: Image.Image, channels: int) -> np.ndarray:
     """uint8 H x W x C, rotated as its EXIF data says.
 
-    16 bits become 8 by v / 257, rounded (65535 / 257 = 255). What is transparent shows white, as on a page: dropping alpha
-    alone would show the colours that an editor left beneath. Grey is ITU-R 601 luma (Pillow's "L"), RGB of grey repeats it.
-    Of an animation the first frame is read.
+    16 bits become 8 by v / 257, rounded (65535 / 257 = 255). What is transparent shows white, as on
+    a page: dropping alpha alone would show the colours that an editor left beneath. Grey is ITU-R
+    601 luma (Pillow's "L"), RGB of grey repeats it. Of an animation the first frame is read.
     """
     from PIL import Image, ImageOps
 

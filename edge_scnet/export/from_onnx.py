@@ -1,7 +1,9 @@
-"""PyTorch or a user's ONNX file to the ONNX file that every later stage reads: static, folded, proven.
+"""PyTorch or a user's ONNX file to the ONNX file that every later stage reads: static, folded,
+proven.
 
-Owns the graph's form (opset, static sizes, BatchNorm folded into convolutions, nodes named after PyTorch modules) and
-the parity check. Knows nothing of quantization or targets beyond the opset and the batch it is told.
+Owns the graph's form (opset, static sizes, BatchNorm folded into convolutions, nodes named after
+PyTorch modules) and the parity check. Knows nothing of quantization or targets beyond the opset and
+the batch it is told.
 """
 
 from __future__ import annotations
@@ -26,14 +28,20 @@ if TYPE_CHECKING:
 
 _QUANTIZED_OPS = frozenset(
     (
-        "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "QLinearConv",
+        "QLinearMatMul",
+        "ConvInteger",
         "MatMulInteger",
     )
-)  # fmt: skip
+)
 
 
 def read_onnx(path: Path) -> Any:
-    """A user's ONNX file as a protobuf, checked: valid, float, one N x C x H x W input, external data in its own folder.
+    """A user's ONNX file as a protobuf, checked: valid, float, one N x C x H x W input, external
+    data in its own folder.
 
     Raises:
         ArtifactError: it is none of that; names what was found.
@@ -51,22 +59,35 @@ def read_onnx(path: Path) -> Any:
     except Exception as error:
         raise ArtifactError(
             f"{path} is not a valid ONNX file: {first_line(error)}",
-            hint=f"the file may be truncated ({path.stat().st_size:,} bytes): export or copy it again",
+            hint=(
+                f"the file may be truncated ({path.stat().st_size:,} bytes): export or copy it"
+                " again"
+            ),
         ) from error
-    if found := next((node.op_type for node in proto.graph.node if node.op_type in _QUANTIZED_OPS), None):
-        raise ArtifactError(f"{path} is quantized already: it has {found}", hint="pass the float model")
+    if found := next(
+        (node.op_type for node in proto.graph.node if node.op_type in _QUANTIZED_OPS), None
+    ):
+        raise ArtifactError(
+            f"{path} is quantized already: it has {found}", hint="pass the float model"
+        )
 
     inputs = real_inputs(proto)
     if len(inputs) != 1:
-        raise ArtifactError(f"{path} has {len(inputs)} inputs ({', '.join(v.name for v in inputs)}), 1 is supported")
+        raise ArtifactError(
+            f"{path} has {len(inputs)} inputs ({', '.join(v.name for v in inputs)}), 1 is supported"
+        )
     dims = inputs[0].type.tensor_type.shape.dim
     kind = onnx.TensorProto.DataType.Name(inputs[0].type.tensor_type.elem_type).lower()
     if len(dims) != 4 or kind != "float":
         raise ArtifactError(
-            f"{path}: input {inputs[0].name!r} must be float N x C x H x W, it is {kind} with {len(dims)} dimensions"
+            f"{path}: input {inputs[0].name!r} must be float N x C x H x W, it is {kind} with"
+            f" {len(dims)} dimensions"
         )
     if not dims[1].dim_value:
-        raise ArtifactError(f"{path}: the input's channels are dynamic", hint="export it with a fixed number of channels")
+        raise ArtifactError(
+            f"{path}: the input's channels are dynamic",
+            hint="export it with a fixed number of channels",
+        )
     return proto
 
 
@@ -74,14 +95,16 @@ def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
     """The source with its spec completed from the file: input channels and size, number of classes.
 
     Raises:
-        ArtifactError: as `read_onnx`; a size, channels or classes that contradict the options; an input that is not square,
-            or whose size is not given anywhere.
+        ArtifactError: as `read_onnx`; a size, channels or classes that contradict the options; an
+            input that is not square, or whose size is not given anywhere.
     """
     from edge_scnet.models import zoo
 
     path = Path(source.location)
     proto = read_onnx(path)
-    _, channels, height, width = (d.dim_value or None for d in real_inputs(proto)[0].type.tensor_type.shape.dim)
+    _, channels, height, width = (
+        d.dim_value or None for d in real_inputs(proto)[0].type.tensor_type.shape.dim
+    )
     if height and width and height != width:
         raise ArtifactError(f"{path}: the input is {height} x {width}, square inputs are supported")
     size = height or width
@@ -89,15 +112,20 @@ def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
     classes = output[1].dim_value if len(output) == 2 and output[1].dim_value else None
     named = len(options.class_names) if options.class_names else None
     for what, found, option, asked in (
-        ("input size", size, "--input-size", options.input_size), ("channels", channels, "--channels", options.channels),
-        ("classes", classes, "--num-classes", options.num_classes), ("classes", classes, "--class-names", named),
-    ):  # fmt: skip
+        ("input size", size, "--input-size", options.input_size),
+        ("channels", channels, "--channels", options.channels),
+        ("classes", classes, "--num-classes", options.num_classes),
+        ("classes", classes, "--class-names", named),
+    ):
         if asked is not None and found is not None and asked != found:
             raise ArtifactError(f"{path}: the model has {what} {found}, {option} says {asked}")
     if size is None and options.input_size is None:
         raise ArtifactError(f"{path}: the input's size is dynamic", hint="pass --input-size PIXELS")
     options = replace(
-        options, channels=channels, input_size=size or options.input_size, num_classes=options.num_classes or classes
+        options,
+        channels=channels,
+        input_size=size or options.input_size,
+        num_classes=options.num_classes or classes,
     )
     return zoo.resolve(source.location, options)
 
@@ -109,10 +137,12 @@ def real_inputs(proto: Any) -> list[Any]:
 
 
 def import_onnx(path: Path, *, batch: int, input_size: int, opset: int) -> ir.Model:
-    """A user's ONNX file: constants and BatchNorm folded, batch (and size, where dynamic) made static, in `opset`.
+    """A user's ONNX file: constants and BatchNorm folded, batch (and size, where dynamic) made
+    static, in `opset`.
 
     Raises:
-        ArtifactError: as `read_onnx`; sizes that cannot be made static; an opset that cannot be reached.
+        ArtifactError: as `read_onnx`; sizes that cannot be made static; an opset that cannot be
+            reached.
     """
     onnx = require("onnx", extra="export")
     ir_module = require("onnx_ir", extra="export")
@@ -145,11 +175,18 @@ def import_onnx(path: Path, *, batch: int, input_size: int, opset: int) -> ir.Mo
             proto = version_converter.convert_version(proto, opset)
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:
-        raise ArtifactError(f"{path} cannot be converted to opset {opset} at batch {batch}: {first_line(error)}") from error
+        raise ArtifactError(
+            f"{path} cannot be converted to opset {opset} at batch {batch}: {first_line(error)}"
+        ) from error
     model: ir.Model = ir_module.serde.deserialize_model(proto)
     optimizer.optimize(model)
     rewriter.rewrite(
-        model, [fuse_batchnorm_into_conv_rule, fuse_batchnorm_into_conv_transpose_rule, fuse_batchnorm_into_gemm_rule]
+        model,
+        [
+            fuse_batchnorm_into_conv_rule,
+            fuse_batchnorm_into_conv_transpose_rule,
+            fuse_batchnorm_into_gemm_rule,
+        ],
     )
     model.graph.sort()
     if (found := model.graph.opset_imports.get("", 0)) != opset:
@@ -160,10 +197,16 @@ def import_onnx(path: Path, *, batch: int, input_size: int, opset: int) -> ir.Mo
 
 
 def check_weights(model: ir.Model, what: str) -> None:
-    """Raises ArtifactError naming the first initializer that holds NaN or infinity; a lone infinity may bound a Clip."""
+    """Raises ArtifactError naming the first initializer that holds NaN or infinity; a lone infinity
+    may bound a Clip.
+    """
     for name, value in model.graph.initializers.items():
         array = value.const_value.numpy() if value.const_value is not None else np.zeros(0)
-        if array.dtype.kind == "f" and not np.isfinite(array).all() and not (array.size == 1 and np.isinf(array).all()):
+        if (
+            array.dtype.kind == "f"
+            and not np.isfinite(array).all()
+            and not (array.size == 1 and np.isinf(array).all())
+        ):
             bad = int((~np.isfinite(array)).sum())
             raise ArtifactError(
                 f"{what}: {name!r} holds {bad} NaN or infinite values of {array.size}",
@@ -193,7 +236,10 @@ def _check_external_data(onnx: Any, proto: Any, path: Path) -> list[Path]:
             where = "a link" if target.is_symlink() else "outside the model's folder"
             raise ArtifactError(
                 f"{path}: {tensor.name!r} has its data in {location!r}, {where}",
-                hint="save the model with its data beside it: onnx.save(model, path, save_as_external_data=True)",
+                hint=(
+                    "save the model with its data beside it: onnx.save(model, path,"
+                    " save_as_external_data=True)"
+                ),
             )
         if not target.is_file():
             raise ArtifactError(
@@ -205,15 +251,19 @@ def _check_external_data(onnx: Any, proto: Any, path: Path) -> list[Path]:
 
 
 def _rebatch_constants(onnx: Any, proto: Any, batch: int) -> None:
-    """Classifier heads flatten with Reshape to [1, -1]: at another batch that constant must become [batch, -1]."""
+    """Classifier heads flatten with Reshape to [1, -1]: at another batch that constant must become
+    [batch, -1].
+    """
     if batch == 1:
         return
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     constants |= {
         node.output[0]: attribute.t
-        for node in proto.graph.node if node.op_type == "Constant"
-        for attribute in node.attribute if attribute.name == "value"
-    }  # fmt: skip
+        for node in proto.graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
     for node in proto.graph.node:
         index = {"Reshape": 1, "Resize": 3}.get(node.op_type)
         if index is None or len(node.input) <= index or node.input[index] not in constants:
@@ -223,5 +273,3 @@ def _rebatch_constants(onnx: Any, proto: Any, batch: int) -> None:
         if sizes.size >= 2 and sizes[0] == 1:
             sizes[0] = batch
             tensor.CopyFrom(onnx.numpy_helper.from_array(sizes, tensor.name))
-
-

@@ -22,29 +22,42 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def export_torch(model: nn.Module, input_shape: Sequence[int], *, opset: int, dynamic_batch: bool = False) -> ir.Model:
+def export_torch(
+    model: nn.Module, input_shape: Sequence[int], *, opset: int, dynamic_batch: bool = False
+) -> ir.Model:
     """A PyTorch module in eval mode as an ONNX graph; `input_shape` is N x C x H x W.
 
     Raises:
-        ArtifactError: the module cannot run on this shape or gives no tensors; the exporter failed, gave another opset than
-            asked for, or left shape arithmetic in the graph.
+        ArtifactError: the module cannot run on this shape or gives no tensors; the exporter failed,
+            gave another opset than asked for, or left shape arithmetic in the graph.
     """
     torch = require("torch", extra="export")
     require("onnxscript", extra="export")
     example = torch.zeros(*input_shape) if not dynamic_batch else torch.zeros(2, *input_shape[1:])
-    # the exporter's own words for an input that the module cannot take are a page long and name neither
+    # the exporter's own words for an input that the module cannot take are a page long and name
+    # neither
     outputs_of(model, example)
     shapes = {"x": {0: torch.export.Dim("batch", min=1)}} if dynamic_batch else None
     with _quiet_exporter():
         try:
             program = torch.onnx.export(
-                model, (example,), dynamo=True, opset_version=max(opset, OLDEST_EXPORTED), verbose=False, optimize=True,
-                input_names=["input"], dynamic_shapes=tuple(shapes.values()) if shapes else None,
-            )  # fmt: skip
+                model,
+                (example,),
+                dynamo=True,
+                opset_version=max(opset, OLDEST_EXPORTED),
+                verbose=False,
+                optimize=True,
+                input_names=["input"],
+                dynamic_shapes=tuple(shapes.values()) if shapes else None,
+            )
         except Exception as error:
             raise ArtifactError(
-                f"torch.onnx.export failed on {type(model).__name__}: {first_line(error.__cause__ or error)}",
-                hint="the module must be traceable by torch.export: try torch.export.export(model, (example,)) to see why",
+                f"torch.onnx.export failed on {type(model).__name__}:"
+                f" {first_line(error.__cause__ or error)}",
+                hint=(
+                    "the module must be traceable by torch.export: try torch.export.export(model,"
+                    " (example,)) to see why"
+                ),
             ) from error
     graph_model: ir.Model = program.model
     found = graph_model.opset_imports.get("", 0)
@@ -70,18 +83,25 @@ def outputs_of(model: nn.Module, data: Tensor) -> list[np.ndarray]:
             outputs = model(data)
     except Exception as error:
         raise ArtifactError(
-            f"{type(model).__name__} does not run on a {' x '.join(map(str, data.shape))} input: {first_line(error)}",
+            f"{type(model).__name__} does not run on a {' x '.join(map(str, data.shape))} input:"
+            f" {first_line(error)}",
             hint="does --input-size fit the model? SCNet-50 and SCNet-101 need 97 pixels and more",
         ) from error
     outputs = outputs if isinstance(outputs, (tuple, list)) else (outputs,)
-    if wrong := [type(output).__name__ for output in outputs if not isinstance(output, torch.Tensor)]:
-        raise ArtifactError(f"{type(model).__name__} returns a {wrong[0]}; a tensor or a tuple of tensors is needed")
+    if wrong := [
+        type(output).__name__ for output in outputs if not isinstance(output, torch.Tensor)
+    ]:
+        raise ArtifactError(
+            f"{type(model).__name__} returns a {wrong[0]}; a tensor or a tuple of tensors is needed"
+        )
     return [output.numpy() for output in outputs]
 
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter warns of operators of packages that are not installed and logs tracebacks; errors come as exceptions."""
+    """The exporter warns of operators of packages that are not installed and logs tracebacks;
+    errors come as exceptions.
+    """
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -18,8 +18,9 @@ OLDEST_EXPORTED = 18
 
 
 def lower(model: ir.Model, opset: int) -> ir.Model:
-    """The graph in opset 17 or below: means over height and width become GlobalAveragePool, for ReduceMean took its axes as
-    an attribute then. The other operators of a CNN are the same; what is not is refused.
+    """The graph in opset 17 or below: means over height and width become GlobalAveragePool, for
+    ReduceMean took its axes as an attribute then. The other operators of a CNN are the same; what
+    is not is refused.
 
     Raises:
         ArtifactError: an operator needs the newer opset; ONNX's checker names it.
@@ -40,7 +41,9 @@ def lower(model: ir.Model, opset: int) -> ir.Model:
         onnx.checker.check_model(ir_module.serde.serialize_model(model), full_check=True)
     except Exception as error:
         first = (str(error).strip().splitlines() or ["?"])[0]
-        raise ArtifactError(f"the graph cannot be written in opset {opset}, which the target needs: {first}") from error
+        raise ArtifactError(
+            f"the graph cannot be written in opset {opset}, which the target needs: {first}"
+        ) from error
     return model
 
 
@@ -57,5 +60,11 @@ def _to_global_pool(ir_module: Any, graph: ir.Graph, node: ir.Node) -> None:
         last = ir_module.node("Reshape", [pool.outputs[0], shape], name=f"{name}:reshape")
         last.metadata_props.update(node.metadata_props)
         made.append(last)
-    last.outputs[0].name, last.outputs[0].shape, last.outputs[0].type = output.name, output.shape, output.type
-    ir_module.convenience.replace_nodes_and_values(graph, node, [node], made, [output], last.outputs)
+    last.outputs[0].name, last.outputs[0].shape, last.outputs[0].type = (
+        output.name,
+        output.shape,
+        output.type,
+    )
+    ir_module.convenience.replace_nodes_and_values(
+        graph, node, [node], made, [output], last.outputs
+    )

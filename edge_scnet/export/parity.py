@@ -1,4 +1,6 @@
-"""Export parity: the graph against PyTorch, or against the user's own ONNX file; names the first module that differs."""
+"""Export parity: the graph against PyTorch, or against the user's own ONNX file; names the first
+module that differs.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +37,22 @@ class Parity:
 
 
 def check_parity(
-    model: nn.Module, exported: ir.Model, images: np.ndarray, *, opset: int, dynamic_batch: bool = False
+    model: nn.Module,
+    exported: ir.Model,
+    images: np.ndarray,
+    *,
+    opset: int,
+    dynamic_batch: bool = False,
 ) -> Parity:
-    """Compares PyTorch with ONNX Runtime on real and random images at batch 1, 2 and 8 (re-exported where static).
+    """Compares PyTorch with ONNX Runtime on real and random images at batch 1, 2 and 8 (re-exported
+    where static).
 
     Args:
         images: at least 8 preprocessed images, N x C x H x W float32.
 
     Raises:
-        ParityError: a difference above 1e-4 of the logits' range or another top-1; names the first module that differs.
+        ParityError: a difference above 1e-4 of the logits' range or another top-1; names the first
+            module that differs.
     """
     torch = require("torch", extra="export")
     rng = np.random.default_rng(0)
@@ -68,9 +77,11 @@ def check_parity(
                 if not difference <= PARITY_TOLERANCE or not top1:
                     culprit = first_differing_module(model, graph, data)
                     raise ParityError(
-                        f"the exported graph differs from PyTorch at batch {batch} on {kind} images: {difference:.1e} of the "
-                        f"output range (allowed {PARITY_TOLERANCE:.0e}), top-1 {'equal' if top1 else 'different'}; "
-                        f"first module that differs: {culprit or 'none on its own (rounding adds up over the depth)'}"
+                        f"the exported graph differs from PyTorch at batch {batch} on {kind}"
+                        f" images: {difference:.1e} of the output range (allowed"
+                        f" {PARITY_TOLERANCE:.0e}), top-1 {'equal' if top1 else 'different'}; first"
+                        " module that differs:"
+                        f" {culprit or 'none on its own (rounding adds up over the depth)'}"
                     )
     return Parity(batches=batches, worst=worst, images=min(len(images), batches[-1]))
 
@@ -88,16 +99,20 @@ def check_onnx_parity(path: Path, imported: ir.Model, images: np.ndarray) -> Par
     for start in range(0, min(len(images), 8), batch):
         data = images[np.arange(start, start + batch) % len(images)]
         found = run_onnx(imported, [data])[0]
-        parts = [data[np.arange(i, i + original_batch) % batch] for i in range(0, batch, original_batch)]
-        expected = [np.concatenate(outputs)[:batch] for outputs in zip(*run_onnx(path, parts), strict=True)]
+        parts = [
+            data[np.arange(i, i + original_batch) % batch] for i in range(0, batch, original_batch)
+        ]
+        expected = [
+            np.concatenate(outputs)[:batch] for outputs in zip(*run_onnx(path, parts), strict=True)
+        ]
         for e, f in zip(expected, found, strict=True):
             difference = float(np.abs(e - f).max()) / (float(np.ptp(e)) or 1.0)
             top1 = e.ndim != 2 or bool((e.argmax(1) == f.argmax(1)).all())
             worst = max(worst, difference)
             if not difference <= PARITY_TOLERANCE or not top1:
                 raise ParityError(
-                    f"folding changed {path.name}: {difference:.1e} of the output range (allowed {PARITY_TOLERANCE:.0e}), "
-                    f"top-1 {'equal' if top1 else 'different'}"
+                    f"folding changed {path.name}: {difference:.1e} of the output range (allowed"
+                    f" {PARITY_TOLERANCE:.0e}), top-1 {'equal' if top1 else 'different'}"
                 )
     return Parity(batches=(batch,), worst=worst, images=min(len(images), 8))
 
@@ -109,13 +124,17 @@ def _fixed_batch(path: Path) -> int | None:
 
 
 def first_differing_module(model: nn.Module, exported: ir.Model, data: np.ndarray) -> str | None:
-    """The first leaf module, in graph order, whose output differs by more than 1e-3 of its range from the graph's."""
+    """The first leaf module, in graph order, whose output differs by more than 1e-3 of its range
+    from the graph's.
+    """
     torch = require("torch", extra="export")
     by_scope: dict[str, str] = {}
     for node in exported.graph:
         scope, output = node.metadata_props.get(SCOPE_KEY), node.outputs[0].name
         if scope and output:
-            by_scope.pop(scope, None)  # a module used several times is compared, and stands, at its last use
+            by_scope.pop(
+                scope, None
+            )  # a module used several times is compared, and stands, at its last use
             by_scope[scope] = output
     outputs: dict[str, np.ndarray] = {}
     hooks = []

@@ -11,35 +11,46 @@ from edge_scnet.graph.names import module_of
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# Always shape arithmetic, and shape arithmetic where their indices are computed: a Slice of data by constants is neither.
+# Always shape arithmetic, and shape arithmetic where their indices are computed: a Slice of data by
+# constants is neither.
 _SHAPE_OPS = frozenset({"Shape", "NonZero", "Size", "Range", "ConstantOfShape"})
 
 _INDEXED_OPS = frozenset({"Slice", "Gather", "Expand"})
 
-# Resize's batch entry is the only thing a dynamic graph may compute: Shape -> Concat -> Resize (sizes)
+# Resize's batch entry is the only thing a dynamic graph may compute: Shape -> Concat -> Resize
+# (sizes)
 _DYNAMIC_BATCH_OPS = frozenset({"Shape"})
 
 
 def check_static(model: ir.Model, *, dynamic_batch: bool) -> None:
-    """Refuses shape arithmetic: OpenVINO engines with dynamic shapes are 1.5 to 2 times slower, TensorRT's fail later.
+    """Refuses shape arithmetic: OpenVINO engines with dynamic shapes are 1.5 to 2 times slower,
+    TensorRT's fail later.
 
     Raises:
         ArtifactError: names the first offending node.
     """
     ir = require("onnx_ir", extra="export")
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        if node.op_type not in _SHAPE_OPS and not (node.op_type in _INDEXED_OPS and _indices_are_computed(node)):
+        if node.op_type not in _SHAPE_OPS and not (
+            node.op_type in _INDEXED_OPS and _indices_are_computed(node)
+        ):
             continue
         if dynamic_batch and node.op_type in _DYNAMIC_BATCH_OPS and _only_feeds_resize_sizes(node):
             continue
         raise ArtifactError(
             f"the exported graph computes shapes at run time: {node.op_type} at {module_of(node)}",
-            hint="give the module static sizes (F.interpolate to x.shape[2:], not to a tensor), or simplify the ONNX file",
+            hint=(
+                "give the module static sizes (F.interpolate to x.shape[2:], not to a tensor), or"
+                " simplify the ONNX file"
+            ),
         )
 
 
 def _indices_are_computed(node: ir.Node) -> bool:
-    return any(value is not None and not (value.is_initializer() or _is_constant(value)) for value in node.inputs[1:])
+    return any(
+        value is not None and not (value.is_initializer() or _is_constant(value))
+        for value in node.inputs[1:]
+    )
 
 
 def _is_constant(value: ir.Value) -> bool:

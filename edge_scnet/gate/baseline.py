@@ -1,8 +1,9 @@
-"""Baselines: the report that later ones are held to, as a committed file that shows when a hand has been at it.
+"""Baselines: the report that later ones are held to, as a committed file that shows when a hand has
+been at it.
 
-A baseline is a report without its raw samples, the limits, and the reasons of whoever accepted a loss. It is one JSON file,
-named after model and target, sealed by a hash of its content: an edit goes through `update`, which shows what changes and asks
-for a reason where something gets worse.
+A baseline is a report without its raw samples, the limits, and the reasons of whoever accepted a
+loss. It is one JSON file, named after model and target, sealed by a hash of its content: an edit
+goes through `update`, which shows what changes and asks for a reason where something gets worse.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ from edge_scnet.core.files import write_text
 from edge_scnet.core.json_records import read_json, record_from_json
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.gate import regression
-from edge_scnet.report.run_report import EngineReport, RunReport, accuracy_row, same_machine, timed_row
+from edge_scnet.report.run_report import (
+    EngineReport,
+    RunReport,
+    accuracy_row,
+    same_machine,
+    timed_row,
+)
 from edge_scnet.report.validate import check_values
 
 SCHEMA = 1
@@ -57,7 +64,11 @@ class Change:
 
 def file_of(baseline: Path, report: RunReport) -> Path:
     """The baseline's file: itself, or `<model>-<target>.json` in a folder."""
-    return baseline if baseline.suffix == ".json" else baseline / f"{report.model}-{report.target}.json"
+    return (
+        baseline
+        if baseline.suffix == ".json"
+        else baseline / f"{report.model}-{report.target}.json"
+    )
 
 
 def save(baseline: Baseline, path: Path) -> None:
@@ -77,23 +88,32 @@ def load(path: Path) -> Baseline:
     Raises:
         ArtifactError: missing, no baseline, of another schema, or edited by hand.
     """
-    update = f"restore it: git checkout {path}; or remove it, and write it anew: edge-scnet baseline update REPORT"
+    update = (
+        f"restore it: git checkout {path}; or remove it, and write it anew: edge-scnet baseline"
+        " update REPORT"
+    )
     try:
         content = read_json(path)
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"no baseline at {path}", hint=f"write one: edge-scnet baseline update REPORT --baseline {path}"
+            f"no baseline at {path}",
+            hint=f"write one: edge-scnet baseline update REPORT --baseline {path}",
         ) from error
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} is not a baseline: {error}", hint=update) from error
     if not isinstance(content, dict) or "schema" not in content or "limits" not in content:
         raise ArtifactError(f"{path} is not a baseline: it lacks schema or limits", hint=update)
     if content["schema"] != SCHEMA:
-        raise ArtifactError(f"{path} has schema {content['schema']}, this version reads {SCHEMA}", hint=update)
+        raise ArtifactError(
+            f"{path} has schema {content['schema']}, this version reads {SCHEMA}", hint=update
+        )
     if content.pop("sha256", None) != _seal(content):
         raise ArtifactError(
             f"{path} was edited by hand: its content has not the hash it says",
-            hint=f"git checkout {path}, or change it with a reason: edge-scnet baseline update REPORT --accept REASON",
+            hint=(
+                f"git checkout {path}, or change it with a reason: edge-scnet baseline update"
+                " REPORT --accept REASON"
+            ),
         )
     try:
         found: Baseline = record_from_json(Baseline, content)
@@ -114,48 +134,96 @@ def of_report(report: RunReport, limits: Gates, *, accepted: Sequence[Acceptance
         ArtifactError: there is nothing in it to hold others to, or it breaks the limits itself.
     """
     if not report.complete or report.quantization is None or report.provenance is None:
-        raise ArtifactError("a baseline needs a complete report of this version", hint="edge-scnet profile BUILD_FOLDER")
+        raise ArtifactError(
+            "a baseline needs a complete report of this version",
+            hint="edge-scnet profile BUILD_FOLDER",
+        )
     if accuracy_row(report) is None and timed_row(report) is None:
-        raise ArtifactError("the report holds no INT8 engine to hold others to", hint="edge-scnet profile BUILD_FOLDER")
+        raise ArtifactError(
+            "the report holds no INT8 engine to hold others to",
+            hint="edge-scnet profile BUILD_FOLDER",
+        )
     rows = tuple(_lean(row) for row in report.engines if row.name != "default")
     # no raw times, and no pictures of somebody's images in a file that is committed
-    lean = replace(report, engines=rows, findings=(), stage_seconds={}, flips=None, sweep=(), sweep_load=None, load=None)
-    if broken := [f for f in regression.compare(report, lean, limits=limits) if f.verdict == "fail"]:
+    lean = replace(
+        report,
+        engines=rows,
+        findings=(),
+        stage_seconds={},
+        flips=None,
+        sweep=(),
+        sweep_load=None,
+        load=None,
+    )
+    if broken := [
+        f for f in regression.compare(report, lean, limits=limits) if f.verdict == "fail"
+    ]:
         raise ArtifactError(
-            f"the limits contradict the report that the baseline is made of: {broken[0].metric}: {broken[0].message}",
-            hint="mend the engine, or set a limit that it keeps: --limit KEY=VALUE or the target's [gates]",
+            f"the limits contradict the report that the baseline is made of: {broken[0].metric}:"
+            f" {broken[0].message}",
+            hint=(
+                "mend the engine, or set a limit that it keeps: --limit KEY=VALUE or the target's"
+                " [gates]"
+            ),
         )
     return Baseline(report=lean, limits=limits, accepted=tuple(accepted))
 
 
 def _lean(row: EngineReport) -> EngineReport:
-    return row if row.latency is None else replace(row, latency=replace(row.latency, samples_ns=(), blocks=()))
+    return (
+        row
+        if row.latency is None
+        else replace(row, latency=replace(row.latency, samples_ns=(), blocks=()))
+    )
 
 
 def changes(old: Baseline, new: Baseline) -> tuple[Change, ...]:
     """What an update changes, losses first: each of them needs a reason.
 
-    A loss is whatever `check` would not pass, a looser limit, and any figure that is worse beyond its noise: limits say how
-    much one report may differ from its baseline, and must not be spent anew with every update.
+    A loss is whatever `check` would not pass, a looser limit, and any figure that is worse beyond
+    its noise: limits say how much one report may differ from its baseline, and must not be spent
+    anew with every update.
     """
     found = [
         Change(what=finding.metric, before="", after=finding.message, loss=finding.message)
         for finding in regression.compare(new.report, old.report, limits=old.limits)
         if finding.verdict in ("fail", "inconclusive")
     ]
-    found += [_limit_change(item.name, old.limits, new.limits) for item in fields(Gates) if _differs(item.name, old, new)]
+    found += [
+        _limit_change(item.name, old.limits, new.limits)
+        for item in fields(Gates)
+        if _differs(item.name, old, new)
+    ]
     found += [change for change in _figures(old.report, new.report) if change is not None]
     if timed_row(old.report) is not None and not same_machine(old.report, new.report):
-        found.append(_change("machine", "the baseline's", "another: speed and memory are held to nothing before", loss=True))
-    found += [Change(what="also", before="", after=words) for words in regression.changes(new.report, old.report)]
+        found.append(
+            _change(
+                "machine",
+                "the baseline's",
+                "another: speed and memory are held to nothing before",
+                loss=True,
+            )
+        )
+    found += [
+        Change(what="also", before="", after=words)
+        for words in regression.changes(new.report, old.report)
+    ]
     return tuple(sorted(found, key=lambda change: change.loss is None))
 
 
-# Worse by less is noise: of other CPUs' kernels for accuracy, of the machine for the rest (relative there).
+# Worse by less is noise: of other CPUs' kernels for accuracy, of the machine for the rest (relative
+# there).
 _NOISE = {"top-1, %": 0.05, "agreement, %": 0.05, "SQNR, dB": 0.1}
-_RELATIVE_NOISE = {"size, MB": 0.01, "speed, x": 0.03, "memory at load, MiB": 0.03, "memory steady, MiB": 0.03}
+_RELATIVE_NOISE = {
+    "size, MB": 0.01,
+    "speed, x": 0.03,
+    "memory at load, MiB": 0.03,
+    "memory steady, MiB": 0.03,
+}
 _LESS_IS_BETTER = frozenset({"size, MB", "memory at load, MiB", "memory steady, MiB"})
-_STEADY = 0.95  # lower end of the speed's interval over its estimate; 0.98 to 0.99 on a quiet machine
+_STEADY = (
+    0.95  # lower end of the speed's interval over its estimate; 0.98 to 0.99 on a quiet machine
+)
 _OF_THE_MACHINE = _RELATIVE_NOISE.keys() - {"size, MB"}
 
 
@@ -195,15 +263,22 @@ def _figure(what: str, before: float, after: float) -> Change | None:
 
 
 def doubt(report: RunReport) -> str | None:
-    """Why a baseline of this report would hold speed to little, or None: the lower end of its interval is what counts."""
+    """Why a baseline of this report would hold speed to little, or None: the lower end of its
+    interval is what counts.
+    """
     row = timed_row(report)
-    if row is None or row.speedup is None or row.speedup.low is None or row.speedup.low >= _STEADY * row.speedup.ratio:
+    if (
+        row is None
+        or row.speedup is None
+        or row.speedup.low is None
+        or row.speedup.low >= _STEADY * row.speedup.ratio
+    ):
         return None
     ratio = row.speedup
     spread = f"{ratio.ratio:.2f}x ({ratio.low:.2f} to {ratio.high:.2f})"
     return (
-        f"the machine was busy: the speed is known as {spread}, and later reports are held to the lower end; profile it again "
-        "when nothing else runs, with a longer --seconds"
+        f"the machine was busy: the speed is known as {spread}, and later reports are held to the"
+        " lower end; profile it again when nothing else runs, with a longer --seconds"
     )
 
 
@@ -219,14 +294,19 @@ def _limit_change(name: str, old: Gates, new: Gates) -> Change:
 
 
 def _change(what: str, before: str, after: str, *, loss: bool) -> Change:
-    return Change(what=what, before=before, after=after, loss=f"{what}: {before} -> {after}" if loss else None)
+    return Change(
+        what=what, before=before, after=after, loss=f"{what}: {before} -> {after}" if loss else None
+    )
 
 
-def update(path: Path, report: RunReport, limits: Gates, *, accept: str | None) -> tuple[Change, ...]:
+def update(
+    path: Path, report: RunReport, limits: Gates, *, accept: str | None
+) -> tuple[Change, ...]:
     """Writes a baseline, or renews the one that is there; the changes.
 
     Raises:
-        ArtifactError: the bar would be lowered and no reason was given; or as `load` and `of_report`.
+        ArtifactError: the bar would be lowered and no reason was given; or as `load` and
+            `of_report`.
     """
     if not path.exists():
         save(of_report(report, limits), path)
@@ -234,8 +314,8 @@ def update(path: Path, report: RunReport, limits: Gates, *, accept: str | None) 
     old = load(path)
     if (old.report.model, old.report.target) != (report.model, report.target):
         raise ArtifactError(
-            f"{path} is the baseline of {old.report.model} for {old.report.target}, the report is of {report.model} for "
-            f"{report.target}",
+            f"{path} is the baseline of {old.report.model} for {old.report.target}, the report is"
+            f" of {report.model} for {report.target}",
             hint=f"name its own: --baseline {path.parent / f'{report.model}-{report.target}.json'}",
         )
     new = of_report(report, limits, accepted=old.accepted)
@@ -244,10 +324,17 @@ def update(path: Path, report: RunReport, limits: Gates, *, accept: str | None) 
     if losses and not (accept or "").strip():
         shown = "".join(f"\n  {loss}" for loss in losses[:8])
         raise ArtifactError(
-            f"{path} would be lowered:{shown}", hint='if that is meant, say why: --accept "REASON" (kept in the file)'
+            f"{path} would be lowered:{shown}",
+            hint='if that is meant, say why: --accept "REASON" (kept in the file)',
         )
     if losses:
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        new = replace(new, accepted=(*old.accepted, Acceptance(date_utc=now, reason=str(accept).strip(), losses=losses)))
+        new = replace(
+            new,
+            accepted=(
+                *old.accepted,
+                Acceptance(date_utc=now, reason=str(accept).strip(), losses=losses),
+            ),
+        )
     save(new, path)
     return found

@@ -1,6 +1,8 @@
-"""The gate as commands use it: reports in, findings out, an excess of time measured again before it counts.
+"""The gate as commands use it: reports in, findings out, an excess of time measured again before it
+counts.
 
-`check` reads JSON and judges; no runtime is imported unless something must be measured again. `check_project` builds first.
+`check` reads JSON and judges; no runtime is imported unless something must be measured again.
+`check_project` builds first.
 """
 
 from __future__ import annotations
@@ -50,9 +52,19 @@ class Checked:
 
     @property
     def headline(self) -> str:
-        words = {0: "no regression", 10: "accuracy", 11: "speed, size or memory", 12: "not comparable", 13: "cannot tell"}
+        words = {
+            0: "no regression",
+            10: "accuracy",
+            11: "speed, size or memory",
+            12: "not comparable",
+            13: "cannot tell",
+        }
         count = sum(finding.exit_code != 0 for finding in self.findings)
-        return words[self.exit_code] if not count else f"{words[self.exit_code]} ({count} of {len(self.findings)} findings)"
+        return (
+            words[self.exit_code]
+            if not count
+            else f"{words[self.exit_code]} ({count} of {len(self.findings)} findings)"
+        )
 
     @property
     def advice(self) -> tuple[str, ...]:
@@ -64,9 +76,14 @@ class Checked:
         if any(finding.metric in ("model", "target") for finding in self.findings):
             right = f"{self.report.model}-{self.report.target}.json"
             return (
-                f"name this report's own baseline, {right}, or the folder it lies in: --baseline {self.baseline_file.parent}",
+                (
+                    f"name this report's own baseline, {right}, or the folder it lies in:"
+                    f" --baseline {self.baseline_file.parent}"
+                ),
             )
-        other_inputs = any(finding.exit_code == report_findings.INCOMPARABLE_EXIT_CODE for finding in self.findings)
+        other_inputs = any(
+            finding.exit_code == report_findings.INCOMPARABLE_EXIT_CODE for finding in self.findings
+        )
         if other_inputs and self.report.complete:
             return (f'if that is meant: {update} --accept "REASON"',)
         return ()
@@ -89,19 +106,28 @@ def check(
         again: measure again what looks too slow, where its engines lie beside the report.
 
     Raises:
-        ArtifactError: no report or baseline, damaged, edited by hand; limits that contradict the baseline.
+        ArtifactError: no report or baseline, damaged, edited by hand; limits that contradict the
+            baseline.
         TargetError: no such limit.
     """
     if not reports:
-        raise ArtifactError("no reports to check", hint="edge-scnet check build/MODEL/TARGET/report.json --baseline FILE")
-    return tuple(_check_one(report_file(Path(r)), Path(against), limits or {}, again=again, events=events) for r in reports)
+        raise ArtifactError(
+            "no reports to check",
+            hint="edge-scnet check build/MODEL/TARGET/report.json --baseline FILE",
+        )
+    return tuple(
+        _check_one(report_file(Path(r)), Path(against), limits or {}, again=again, events=events)
+        for r in reports
+    )
 
 
 def report_file(path: Path) -> Path:
     return path / REPORT if path.is_dir() else path
 
 
-def _check_one(file: Path, against: Path, limits: dict[str, Any], *, again: bool, events: Events | None) -> Checked:
+def _check_one(
+    file: Path, against: Path, limits: dict[str, Any], *, again: bool, events: Events | None
+) -> Checked:
     report = load_report(file)
     where = baseline.file_of(against, report)
     known = baseline.load(where)
@@ -118,24 +144,45 @@ def _check_one(file: Path, against: Path, limits: dict[str, Any], *, again: bool
 def _limits(known: Baseline, where: Path, limits: dict[str, Any]) -> Gates:
     gates = with_limits(known.limits, limits)
     if limits:
-        broken = [f for f in regression.compare(known.report, known.report, limits=gates) if f.verdict == "fail"]
+        broken = [
+            f
+            for f in regression.compare(known.report, known.report, limits=gates)
+            if f.verdict == "fail"
+        ]
         if broken:
             raise ArtifactError(
-                f"the limits contradict {where}: its own engine does not keep them: {broken[0].message}",
-                hint="no engine that passes the baseline could pass: raise the limit, or renew the baseline",
+                f"the limits contradict {where}: its own engine does not keep them:"
+                f" {broken[0].message}",
+                hint=(
+                    "no engine that passes the baseline could pass: raise the limit, or renew the"
+                    " baseline"
+                ),
             )
     return gates
 
 
 def _again(
-    file: Path, report: RunReport, known: Baseline, gates: Gates, findings: tuple[Finding, ...], events: Events | None
+    file: Path,
+    report: RunReport,
+    known: Baseline,
+    gates: Gates,
+    findings: tuple[Finding, ...],
+    events: Events | None,
 ) -> tuple[RunReport, tuple[Finding, ...]]:
-    """Times the engines once more, longer, where they lie beside the report on the machine that made it."""
+    """Times the engines once more, longer, where they lie beside the report on the machine that
+    made it.
+    """
     mine = environment.collect().fingerprint
-    if report.environment.get("fingerprint") != mine or not (file.parent / artifact.MANIFEST).is_file():
-        why = "not measured again: the engines are not beside the report, or this is another machine"
+    if (
+        report.environment.get("fingerprint") != mine
+        or not (file.parent / artifact.MANIFEST).is_file()
+    ):
+        why = (
+            "not measured again: the engines are not beside the report, or this is another machine"
+        )
         return report, tuple(
-            replace(f, message=f"{f.message} ({why})") if f.metric in _TIMED and f.exit_code else f for f in findings
+            replace(f, message=f"{f.message} ({why})") if f.metric in _TIMED and f.exit_code else f
+            for f in findings
         )
     from edge_scnet.pipeline.profile import time_again
 
@@ -145,7 +192,13 @@ def _again(
     first = {f.metric: f.measured for f in findings if f.metric in _TIMED and f.exit_code}
     again = regression.compare(renewed, known.report, limits=gates)
     return renewed, tuple(
-        replace(f, message=f"{f.message} (measured again; at first {first[f.metric]:.4g} {f.unit})") if f.metric in first else f
+        (
+            replace(
+                f, message=f"{f.message} (measured again; at first {first[f.metric]:.4g} {f.unit})"
+            )
+            if f.metric in first
+            else f
+        )
         for f in again
     )
 
@@ -156,11 +209,15 @@ def check_project(
     """Builds every target of a project and holds it to its baseline.
 
     Raises:
-        EdgeError: see errors.py; the first target that cannot be built ends it. KeyboardInterrupt: a build was interrupted.
+        EdgeError: see errors.py; the first target that cannot be built ends it. KeyboardInterrupt:
+            a build was interrupted.
     """
     reports = build_project(located, events=events)
     return check(
-        reports, against=located.path(located.project.baselines), limits={**located.limits, **(limits or {})}, events=events
+        reports,
+        against=located.path(located.project.baselines),
+        limits={**located.limits, **(limits or {})},
+        events=events,
     )
 
 
@@ -172,11 +229,15 @@ def build_project(located: Located, *, events: Events | None = None) -> tuple[Pa
     for target in project.targets:
         file = located.path(target)
         result = pipeline.build(
-            located.model, target=str(file) if target.endswith(".toml") else target,
+            located.model,
+            target=str(file) if target.endswith(".toml") else target,
             calib=located.path(project.calib) if project.calib else None,
-            evaluation=located.path(project.eval) if project.eval else None, out=located.path(project.out),
-            model_options=project.options.for_zoo(), seconds=project.seconds, events=events,
-        )  # fmt: skip
+            evaluation=located.path(project.eval) if project.eval else None,
+            out=located.path(project.out),
+            model_options=project.options.for_zoo(),
+            seconds=project.seconds,
+            events=events,
+        )
         if result.report is not None and not result.report.complete:
             raise KeyboardInterrupt  # what there was of it is kept, and a gate has no use for it
         found.append(result.folder / REPORT)

@@ -1,7 +1,9 @@
-"""Findings for machines and people: JUnit, Markdown, GitHub's annotations, GitLab's code quality, a table. Pure text work.
+"""Findings for machines and people: JUnit, Markdown, GitHub's annotations, GitLab's code quality, a
+table. Pure text work.
 
-Names and messages come from files that anybody may have written: each format's own escaping is applied to all of them, for a
-message must not be able to end an annotation, a table's row or an XML element.
+Names and messages come from files that anybody may have written: each format's own escaping is
+applied to all of them, for a message must not be able to end an annotation, a table's row or an XML
+element.
 """
 
 from __future__ import annotations
@@ -26,30 +28,46 @@ _MARKS = {"pass": "ok", "fail": "FAIL", "inconclusive": "unclear", "skipped": "s
 
 
 def junit(checks: Sequence[Checked]) -> str:
-    """JUnit XML, in the form that Jenkins' schema (junit-10.xsd) describes: a suite a report, a case a finding."""
+    """JUnit XML, in the form that Jenkins' schema (junit-10.xsd) describes: a suite a report, a
+    case a finding.
+    """
     root = ElementTree.Element("testsuites", name="edge-scnet check")
     for check in checks:
         findings = check.findings
         suite = ElementTree.SubElement(
-            root, "testsuite", name=_xml(check.title), tests=str(len(findings)), errors="0",
+            root,
+            "testsuite",
+            name=_xml(check.title),
+            tests=str(len(findings)),
+            errors="0",
             failures=str(sum(finding.exit_code != 0 for finding in findings)),
-            skipped=str(sum(finding.verdict == "skipped" for finding in findings)), time="0",
+            skipped=str(sum(finding.verdict == "skipped" for finding in findings)),
+            time="0",
             timestamp=_xml(check.report.created_utc[:19]),
-        )  # fmt: skip
+        )
         for finding in findings:
             case = ElementTree.SubElement(
-                suite, "testcase", classname=_xml(f"edge_scnet.{check.report.model}.{check.report.target}"),
-                name=_xml(finding.metric), time="0",
-            )  # fmt: skip
+                suite,
+                "testcase",
+                classname=_xml(f"edge_scnet.{check.report.model}.{check.report.target}"),
+                name=_xml(finding.metric),
+                time="0",
+            )
             if finding.verdict == "skipped":
                 ElementTree.SubElement(case, "skipped", message=_xml(finding.message))
             elif finding.exit_code:
-                failure = ElementTree.SubElement(case, "failure", message=_xml(finding.message), type=finding.verdict)
+                failure = ElementTree.SubElement(
+                    case, "failure", message=_xml(finding.message), type=finding.verdict
+                )
                 failure.text = _xml(_details(finding))
             else:
                 ElementTree.SubElement(case, "system-out").text = _xml(finding.message)
     ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        + ElementTree.tostring(root, encoding="unicode")
+        + "\n"
+    )
 
 
 def _xml(text: str) -> str:
@@ -58,9 +76,17 @@ def _xml(text: str) -> str:
 
 def _details(finding: Finding) -> str:
     lines = [finding.message]
-    figures = (("measured", finding.measured), ("expected", finding.expected), ("limit", finding.limit))
-    lines += [f"{name}: {value:g} {finding.unit}".rstrip() for name, value in figures if value is not None]
-    return "\n".join([*lines, *([f"changed since the baseline: {finding.cause}"] if finding.cause else [])])
+    figures = (
+        ("measured", finding.measured),
+        ("expected", finding.expected),
+        ("limit", finding.limit),
+    )
+    lines += [
+        f"{name}: {value:g} {finding.unit}".rstrip() for name, value in figures if value is not None
+    ]
+    return "\n".join(
+        [*lines, *([f"changed since the baseline: {finding.cause}"] if finding.cause else [])]
+    )
 
 
 def markdown(checks: Sequence[Checked]) -> str:
@@ -69,7 +95,9 @@ def markdown(checks: Sequence[Checked]) -> str:
     for check in checks:
         parts.append(f"### {escaped(check.title)}: {escaped(check.headline)}\n")
         parts.append("| | metric | measured | baseline | limit | |\n|---|---|---|---|---|---|")
-        for finding in sorted(check.findings, key=lambda f: (f.verdict == "skipped", f.exit_code == 0)):
+        for finding in sorted(
+            check.findings, key=lambda f: (f.verdict == "skipped", f.exit_code == 0)
+        ):
             cells = [_value(finding, value) for value in (finding.measured, finding.expected)]
             limit = "" if finding.limit is None else f"{finding.limit:g}"
             row = (_MARKS[finding.verdict], finding.metric, *cells, limit, finding.message)
@@ -88,7 +116,9 @@ def _value(finding: Finding, value: float | None) -> str:
 
 
 def github(checks: Sequence[Checked]) -> list[str]:
-    """Workflow commands that annotate a run. Findings that pass say nothing; the report's file is what they are on."""
+    """Workflow commands that annotate a run. Findings that pass say nothing; the report's file is
+    what they are on.
+    """
     lines = []
     for check in checks:
         for finding in check.findings:
@@ -97,7 +127,8 @@ def github(checks: Sequence[Checked]) -> list[str]:
                 title = _property(f"{check.title}: {finding.metric}")
                 cause = f" (changed since the baseline: {finding.cause})" if finding.cause else ""
                 lines.append(
-                    f"::{level} file={_property(str(check.report_file))},title={title}::{_data(finding.message + cause)}"
+                    f"::{level}"
+                    f" file={_property(str(check.report_file))},title={title}::{_data(finding.message + cause)}"
                 )
     return lines
 
@@ -111,7 +142,9 @@ def _property(text: str) -> str:
 
 
 def gitlab(checks: Sequence[Checked]) -> str:
-    """GitLab's code quality report: findings that do not pass, on the baseline's file, each with a stable fingerprint."""
+    """GitLab's code quality report: findings that do not pass, on the baseline's file, each with a
+    stable fingerprint.
+    """
     rows = [
         {
             "description": f"{check.title}: {finding.message}",
@@ -133,15 +166,30 @@ def table(check: Checked) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    view = Table(box=SIMPLE_HEAD, pad_edge=False, title=escape(one_line(check.title)), title_justify="left", title_style="bold")
+    view = Table(
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        title=escape(one_line(check.title)),
+        title_justify="left",
+        title_style="bold",
+    )
     for name in ("", "metric", "measured", "baseline", "limit"):
-        view.add_column(name, justify="right" if name in ("measured", "baseline", "limit") else "left", no_wrap=True)
+        view.add_column(
+            name,
+            justify="right" if name in ("measured", "baseline", "limit") else "left",
+            no_wrap=True,
+        )
     for finding in check.findings:
-        color = {"pass": "green", "fail": "red", "inconclusive": "yellow", "skipped": "dim"}[finding.verdict]
+        color = {"pass": "green", "fail": "red", "inconclusive": "yellow", "skipped": "dim"}[
+            finding.verdict
+        ]
         view.add_row(
-            f"[{color}]{_MARKS[finding.verdict]}[/]", escape(one_line(finding.metric)), _value(finding, finding.measured),
-            _value(finding, finding.expected), "" if finding.limit is None else f"{finding.limit:g}",
-        )  # fmt: skip
+            f"[{color}]{_MARKS[finding.verdict]}[/]",
+            escape(one_line(finding.metric)),
+            _value(finding, finding.measured),
+            _value(finding, finding.expected),
+            "" if finding.limit is None else f"{finding.limit:g}",
+        )
     return view
 
 

@@ -45,7 +45,9 @@ def cut_out(qdq: ir.Model, nodes: Sequence[ir.Node]) -> tuple[ir.Model, list[str
 
 
 def _block_name(node: ir.Node) -> str:
-    """ "layer1.0.scconv.k2.1" -> "layer1.0", "conv1" -> "conv1", "/features/3/conv/Conv" -> "features.3"."""
+    """ "layer1.0.scconv.k2.1" -> "layer1.0", "conv1" -> "conv1", "/features/3/conv/Conv" ->
+    "features.3".
+    """
     parts = module_of(node).strip("/").replace("/", ".").split(".")
     return ".".join(parts[:2]) if len(parts) > 1 and parts[1].isdigit() else parts[0]
 
@@ -63,7 +65,9 @@ def _before_quantization(value: ir.Value | None) -> ir.Value | None:
 def _after_quantization(value: ir.Value) -> ir.Value:
     for use in value.uses():
         if use.node.op_type == _QDQ[0]:
-            return next(u.node for u in use.node.outputs[0].uses() if u.node.op_type == _QDQ[1]).outputs[0]
+            return next(
+                u.node for u in use.node.outputs[0].uses() if u.node.op_type == _QDQ[1]
+            ).outputs[0]
     return value
 
 

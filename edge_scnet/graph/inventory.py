@@ -1,8 +1,10 @@
-"""What an engine was made of and what was quantized: facts that a gate compares exactly, where accuracy could not see a change.
+"""What an engine was made of and what was quantized: facts that a gate compares exactly, where
+accuracy could not see a change.
 
-A scale four times too large costs a tenth of a percentage point: no evaluation set tells that from chance, two numbers side by
-side do. The facts are taken when the Q/DQ graph is written and travel with it, so that a report holds them on any machine. This
-module reads graphs and manifests; it judges nothing (`regression.py` does).
+A scale four times too large costs a tenth of a percentage point: no evaluation set tells that from
+chance, two numbers side by side do. The facts are taken when the Q/DQ graph is written and travel
+with it, so that a report holds them on any machine. This module reads graphs and manifests; it
+judges nothing (`regression.py` does).
 """
 
 from __future__ import annotations
@@ -29,9 +31,14 @@ def quantization_of(model: ir.Model) -> Quantization:
             if node.op_type == pairs.DEQUANTIZE and (found := _weight_codes(node)) is not None:
                 weights[_layer_of(node)] = found
         elif node.op_type == pairs.QUANTIZE:
-            scale, zero = pairs.constant(pairs.input_of(node, 1)), pairs.constant(pairs.input_of(node, 2))
+            scale, zero = (
+                pairs.constant(pairs.input_of(node, 1)),
+                pairs.constant(pairs.input_of(node, 2)),
+            )
             if scale is not None and scale.size:
-                activations[str(node.inputs[0].name if node.inputs[0] is not None else node.name)] = ActivationScale(
+                activations[
+                    str(node.inputs[0].name if node.inputs[0] is not None else node.name)
+                ] = ActivationScale(
                     scale=float(scale.max()),
                     zero_point=0 if zero is None or not zero.size else int(zero.reshape(-1)[0]),
                     codes=pairs.codes_type(node),
@@ -46,7 +53,9 @@ def _weight_codes(dequantize: ir.Node) -> WeightCodes | None:
     if codes is None or scale is None:
         return None
     return WeightCodes(
-        distinct=len(set(codes.ravel().tolist())), channels=int(scale.size), scales=pack_scales(scale.ravel().tolist())
+        distinct=len(set(codes.ravel().tolist())),
+        channels=int(scale.size),
+        scales=pack_scales(scale.ravel().tolist()),
     )
 
 
@@ -55,13 +64,19 @@ def _layer_of(dequantize: ir.Node) -> str:
     from edge_scnet.graph import pairs
 
     value = dequantize.outputs[0]
-    while len(uses := tuple(value.uses())) == 1 and uses[0].node.op_type in ("Transpose", "Reshape", "Identity"):
+    while len(uses := tuple(value.uses())) == 1 and uses[0].node.op_type in (
+        "Transpose",
+        "Reshape",
+        "Identity",
+    ):
         value = uses[0].node.outputs[0]
     return pairs.label(uses[0].node) if uses else pairs.label(dequantize)
 
 
 def graph_hash(model: ir.Model) -> str:
-    """Hex sha256 of operators, connections and attributes: another exporter's graph differs, other weights do not."""
+    """Hex sha256 of operators, connections and attributes: another exporter's graph differs, other
+    weights do not.
+    """
     rows = []
     for node in model.graph:
         attributes = sorted(
@@ -77,5 +92,3 @@ def graph_hash(model: ir.Model) -> str:
 def _wire(value: ir.Value) -> str:
     # a constant by its shape: its name may hold a counter of the exporter's
     return f"constant {list(value.shape or ())}" if value.is_initializer() else str(value.name)
-
-

@@ -23,7 +23,9 @@ def add_initializer(graph: ir.Graph, name: str, array: np.ndarray | np.generic) 
     """A new constant of the graph."""
     module = require("onnx_ir", extra="quantize")
     tensor = module.tensor(np.asarray(array), name=name)
-    value: ir.Value = module.Value(name=name, const_value=tensor, shape=tensor.shape, type=module.TensorType(tensor.dtype))
+    value: ir.Value = module.Value(
+        name=name, const_value=tensor, shape=tensor.shape, type=module.TensorType(tensor.dtype)
+    )
     graph.register_initializer(value)
     return value
 

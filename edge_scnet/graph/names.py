@@ -18,17 +18,28 @@ def module_of(node: ir.Node) -> str:
 
 
 def name_nodes(model: ir.Model) -> None:
-    """Names every node after its module, and drops the exporter's metadata (stack traces hold the machine's paths)."""
+    """Names every node after its module, and drops the exporter's metadata (stack traces hold the
+    machine's paths).
+    """
     graph = model.graph
     kept = {id(value) for value in graph.outputs}
     taken = {str(value.name) for value in [*graph.inputs, *graph.outputs]} | set(graph.initializers)
     used: dict[str, int] = {}
     for node in graph:
         module = _module_name(node)
-        base = module if node.op_type in ("Conv", "Gemm", "ConvTranspose") and module else f"{module or 'graph'}/{node.op_type}"
+        base = (
+            module
+            if node.op_type in ("Conv", "Gemm", "ConvTranspose") and module
+            else f"{module or 'graph'}/{node.op_type}"
+        )
         if not module and node.name and not node.name.startswith("node_"):
             base = node.name
-        elif not module and node.op_type == "Conv" and node.inputs[1] is not None and node.inputs[1].name:
+        elif (
+            not module
+            and node.op_type == "Conv"
+            and node.inputs[1] is not None
+            and node.inputs[1].name
+        ):
             base = node.inputs[1].name  # folding a BatchNorm loses the convolution's name
         used[base] = used.get(base, 0) + 1
         node.name = base if used[base] == 1 else f"{base}#{used[base]}"
@@ -38,14 +49,15 @@ def name_nodes(model: ir.Model) -> None:
         if module:
             node.metadata_props[MODULE_KEY] = module
         if scope:
-            # the leaf module whose output this is (a BatchNorm, where it was folded): parity compares there
+            # the leaf module whose output this is (a BatchNorm, where it was folded): parity
+            # compares there
             node.metadata_props[SCOPE_KEY] = scope
     for node in graph:
         for index, value in enumerate(node.outputs):
             value.metadata_props.clear()
             if id(value) not in kept:
-                # runtimes name their layers after tensors: so these, too, carry the module's name; a module called "input"
-                # or "logits" must not take the graph's
+                # runtimes name their layers after tensors: so these, too, carry the module's name;
+                # a module called "input" or "logits" must not take the graph's
                 plain = index == 0 and node.name not in taken
                 value.name = node.name if plain else f"{node.name}:{index}"
     for value in (*graph.inputs, *graph.initializers.values()):
@@ -68,7 +80,8 @@ def _scope(node: ir.Node) -> str:
 def _module_name(node: ir.Node) -> str:
     if node.op_type in ("Conv", "Gemm", "ConvTranspose") and len(node.inputs) > 1:
         weight = node.inputs[1]
-        # after folding, the scope names the BatchNorm; the weight still has the convolution's own name
+        # after folding, the scope names the BatchNorm; the weight still has the convolution's own
+        # name
         if weight is not None and weight.name and weight.name.endswith(".weight"):
             return weight.name.removesuffix(".weight")
     return _scope(node)

@@ -1,15 +1,20 @@
-"""Where OpenVINO's CPU plug-in gives another result than a Q/DQ graph says: finds the places, on the graph alone.
+"""Where OpenVINO's CPU plug-in gives another result than a Q/DQ graph says: finds the places, on
+the graph alone.
 
-Both faults are in its low-precision transformations (LPT), 2025.0 to 2026.4.1; their causes are in OpenVINO's source,
-src/common/low_precision_transformations. tests/test_lint.py holds every rule to the installed version.
+Both faults are in its low-precision transformations (LPT), 2025.0 to 2026.4.1; their causes are in
+OpenVINO's source, src/common/low_precision_transformations. tests/test_lint.py holds every rule to
+the installed version.
 
-1. `signed_quantizers`: an int8 Q becomes uint8 where a Convolution needs that (CPUs without AMX and AVX2-VNNI-2, which
-   take int8). Where its first readers keep the precision and lead to a Convolution, the new step comes from an interval
-   shared by all of them, and that is of the codes, -128 to 127, instead of real values (IntervalsAlignmentAttribute looks
-   for the dequantization behind one Convert; a Q/DQ pair has two). The step is then 1.0 in real units, or, where that
-   leaves two levels or fewer, the tensor stays in float. All this runs only in graphs that hold a Concat somewhere.
-2. `padded_pools`: the dequantize moves behind an AveragePool without a look at its padding, so zeros are averaged in as
-   code 0, which is not the value 0 where there is a zero point (AvgPoolTransformation).
+1. `signed_quantizers`: an int8 Q becomes uint8 where a Convolution needs that (CPUs without AMX and
+   AVX2-VNNI-2, which take int8). Where its first readers keep the precision and lead to a
+   Convolution, the new step comes from an interval shared by all of them, and that is of the codes,
+   -128 to 127, instead of real values (IntervalsAlignmentAttribute looks for the dequantization
+   behind one Convert; a Q/DQ pair has two). The step is then 1.0 in real units, or, where that
+   leaves two levels or fewer, the tensor stays in float. All this runs only in graphs that hold a
+   Concat somewhere.
+2. `padded_pools`: the dequantize moves behind an AveragePool without a look at its padding, so
+   zeros are averaged in as code 0, which is not the value 0 where there is a zero point
+   (AvgPoolTransformation).
 """
 
 from __future__ import annotations
@@ -36,15 +41,40 @@ from edge_scnet.graph.pairs import (
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# What LPT calls precision preserved (markup_precisions.cpp), by the names of ONNX; AveragePool is where no Q follows.
-PRESERVING = frozenset({
-    "AveragePool", "Concat", "DepthToSpace", "Flatten", "Gather", "GlobalMaxPool", "MaxPool", "Pad", "ReduceMax", "ReduceMin",
-    "Relu", "Reshape", "Resize", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze", "Upsample",
-})  # fmt: skip
+# What LPT calls precision preserved (markup_precisions.cpp), by the names of ONNX; AveragePool is
+# where no Q follows.
+PRESERVING = frozenset(
+    {
+        "AveragePool",
+        "Concat",
+        "DepthToSpace",
+        "Flatten",
+        "Gather",
+        "GlobalMaxPool",
+        "MaxPool",
+        "Pad",
+        "ReduceMax",
+        "ReduceMin",
+        "Relu",
+        "Reshape",
+        "Resize",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+        "Upsample",
+    }
+)
 _GONE = frozenset({"Identity", "Dropout"})  # removed before LPT sees the graph
 _SCALING = frozenset({"Mul", "Div"})  # by a constant: becomes part of the dequantize
-_AFFINE = _SCALING | {"Add", "Sub", "BatchNormalization"}  # with a constant: becomes part of a Q behind it
-# What the dequantize, and with it the zero point, moves past. A Relu and a Pad with zeros keep it where it is.
+_AFFINE = _SCALING | {
+    "Add",
+    "Sub",
+    "BatchNormalization",
+}  # with a constant: becomes part of a Q behind it
+# What the dequantize, and with it the zero point, moves past. A Relu and a Pad with zeros keep it
+# where it is.
 _PASSES_ZERO = (PRESERVING | _GONE | {"Clip"}) - {"Relu", "Pad"}
 
 
@@ -61,7 +91,8 @@ def signed_quantizers(model: ir.Model) -> list[ir.Node]:
     for node in model.graph:
         if node.op_type != QUANTIZE or codes_type(node) != "INT8" or is_weight(node):
             continue
-        # a Q behind a Concat, with a Relu between or not, is moved up in front of it (MoveFakeQuantize)
+        # a Q behind a Concat, with a Relu between or not, is moved up in front of it
+        # (MoveFakeQuantize)
         moved = _is_moved_before_concat(node) and _read_by(node, aligning)
         if (node in hit or moved) and _read_by(node, unsigned):
             found.append(node)
@@ -81,20 +112,34 @@ def padded_pools(model: ir.Model) -> list[ir.Node]:
 
 
 def mixed_concats(model: ir.Model) -> list[ir.Node]:
-    """The Concats of quantized tensors with unequal scales that a Convolution reads without a Q between: it runs in float."""
+    """The Concats of quantized tensors with unequal scales that a Convolution reads without a Q
+    between: it runs in float.
+    """
     reaching = _leading_to(model, _needs_unsigned)
     found = []
     for node in model.graph:
-        sources = [_quantizer_of(value) for value in node.inputs] if _joins(node) and node in reaching else []
+        sources = (
+            [_quantizer_of(value) for value in node.inputs]
+            if _joins(node) and node in reaching
+            else []
+        )
         scales = [constant(input_of(source, 1)) for source in sources if source is not None]
-        if sources and len(scales) == len(sources) and len({s.tobytes() for s in scales if s is not None}) > 1:
+        if (
+            sources
+            and len(scales) == len(sources)
+            and len({s.tobytes() for s in scales if s is not None}) > 1
+        ):
             found.append(node)
     return found
 
 
 def _joins(node: ir.Node) -> bool:
     """A Concat that is there at run time: of one tensor, or of constants alone, it is folded."""
-    return node.op_type == "Concat" and len(node.inputs) > 1 and not all(is_constant(value) for value in node.inputs)
+    return (
+        node.op_type == "Concat"
+        and len(node.inputs) > 1
+        and not all(is_constant(value) for value in node.inputs)
+    )
 
 
 def _is_int8(node: ir.Node) -> bool:
@@ -109,7 +154,10 @@ def _needs_unsigned(node: ir.Node) -> bool:
 
 def _aligns(node: ir.Node) -> bool:
     """The operations that LPT restricts to one scale for the whole input."""
-    return (node.op_type == "ConvTranspose" or (node.op_type == "Conv" and integer(node, "group", 1) == 1)) and _is_int8(node)
+    return (
+        node.op_type == "ConvTranspose"
+        or (node.op_type == "Conv" and integer(node, "group", 1) == 1)
+    ) and _is_int8(node)
 
 
 def _leading_to(model: ir.Model, wanted: Callable[[ir.Node], bool]) -> set[ir.Node]:
@@ -117,13 +165,17 @@ def _leading_to(model: ir.Model, wanted: Callable[[ir.Node], bool]) -> set[ir.No
     found: set[ir.Node] = set()
     for node in reversed(model.graph):
         passes = node.op_type in PRESERVING or node.op_type in _GONE
-        if wanted(node) or (passes and any(use.node in found for out in node.outputs for use in out.uses())):
+        if wanted(node) or (
+            passes and any(use.node in found for out in node.outputs for use in out.uses())
+        ):
             found.add(node)
     return found
 
 
 def _aligned(model: ir.Model) -> set[ir.Node]:
-    """The nodes that share an interval: all inputs come from a Q, or one comes from a node that shares one already."""
+    """The nodes that share an interval: all inputs come from a Q, or one comes from a node that
+    shares one already.
+    """
     found: set[ir.Node] = set()
     for node in model.graph:
         if node.op_type in _GONE:
@@ -138,7 +190,9 @@ def _aligned(model: ir.Model) -> set[ir.Node]:
 
 
 def _quantizer_of(value: ir.Value | None) -> ir.Node | None:
-    """The Q of the pair that gives this tensor, past constant factors, which become part of the dequantize."""
+    """The Q of the pair that gives this tensor, past constant factors, which become part of the
+    dequantize.
+    """
     producer = value.producer() if value is not None else None
     if producer is None:
         return None
@@ -154,7 +208,9 @@ def _has_constant(node: ir.Node) -> bool:
 
 
 def _read_by(quantize: ir.Node, nodes: set[ir.Node]) -> bool:
-    """Whether one of the nodes reads the pair's result, past constant factors; equal pairs on a tensor are one to OpenVINO."""
+    """Whether one of the nodes reads the pair's result, past constant factors; equal pairs on a
+    tensor are one to OpenVINO.
+    """
     waiting = [pair for copy in _copies(quantize) for pair in dequantizers(copy)]
     while waiting:
         for use in waiting.pop().outputs[0].uses():
@@ -166,15 +222,23 @@ def _read_by(quantize: ir.Node, nodes: set[ir.Node]) -> bool:
 
 
 def _copies(quantize: ir.Node) -> list[ir.Node]:
-    """The Q on the same tensor with the same parameters, itself included: some tools write one for every reader."""
+    """The Q on the same tensor with the same parameters, itself included: some tools write one for
+    every reader.
+    """
     uses = [] if quantize.inputs[0] is None else quantize.inputs[0].uses()
     key = _parameters(quantize)
-    return [use.node for use in uses if use.node.op_type == QUANTIZE and _parameters(use.node) == key]
+    return [
+        use.node for use in uses if use.node.op_type == QUANTIZE and _parameters(use.node) == key
+    ]
 
 
 def _parameters(quantize: ir.Node) -> tuple[str, list[float], list[int]]:
     scale, zero = constant(input_of(quantize, 1)), constant(input_of(quantize, 2))
-    return codes_type(quantize), [] if scale is None else scale.tolist(), [] if zero is None else zero.tolist()
+    return (
+        codes_type(quantize),
+        [] if scale is None else scale.tolist(),
+        [] if zero is None else zero.tolist(),
+    )
 
 
 def _is_moved_before_concat(quantize: ir.Node) -> bool:
@@ -183,7 +247,9 @@ def _is_moved_before_concat(quantize: ir.Node) -> bool:
         producer = _past(producer.inputs[0], frozenset())
     if producer is None:
         return False
-    if producer.op_type == DEQUANTIZE:  # of a pair that was moved itself: then this Q is behind the Concat
+    if (
+        producer.op_type == DEQUANTIZE
+    ):  # of a pair that was moved itself: then this Q is behind the Concat
         before = quantizer(producer)
         return before is not None and _is_moved_before_concat(before)
     readers = {use.node for use in producer.outputs[0].uses()}
@@ -193,7 +259,9 @@ def _is_moved_before_concat(quantize: ir.Node) -> bool:
 def _past(value: ir.Value | None, kinds: frozenset[str]) -> ir.Node | None:
     """The producer behind operations of these kinds with a constant."""
     producer = value.producer() if value is not None else None
-    while producer is not None and (producer.op_type in _GONE or (producer.op_type in kinds and _has_constant(producer))):
+    while producer is not None and (
+        producer.op_type in _GONE or (producer.op_type in kinds and _has_constant(producer))
+    ):
         data = next((source for source in producer.inputs if not is_constant(source)), None)
         producer = data.producer() if data is not None else None
     return producer
@@ -202,50 +270,75 @@ def _past(value: ir.Value | None, kinds: frozenset[str]) -> ir.Node | None:
 def _pads_with_zeros(node: ir.Node) -> bool:
     mode, value = node.attributes.get("mode"), input_of(node, 2)
     filling = constant(value)
-    return (mode is None or mode.as_string() == "constant") and (value is None or (filling is not None and not filling.any()))
+    return (mode is None or mode.as_string() == "constant") and (
+        value is None or (filling is not None and not filling.any())
+    )
 
 
 def _folds_into_convolutions(node: ir.Node) -> bool:
     """A Pad with zeros that only Conv reads is part of them before LPT (PadFusion)."""
     uses = node.outputs[0].uses()
-    return node.op_type == "Pad" and _pads_with_zeros(node) and all(use.node.op_type == "Conv" for use in uses)
+    return (
+        node.op_type == "Pad"
+        and _pads_with_zeros(node)
+        and all(use.node.op_type == "Conv" for use in uses)
+    )
 
 
 def _before_pad(value: ir.Value | None) -> ir.Value | None:
-    """What a Pad with zeros reads that only this pool reads: OpenVINO makes it the pool's own padding (PadFusion)."""
+    """What a Pad with zeros reads that only this pool reads: OpenVINO makes it the pool's own
+    padding (PadFusion).
+    """
     producer = value.producer() if value is not None else None
-    if producer is None or producer.op_type != "Pad" or not _pads_with_zeros(producer) or len(producer.outputs[0].uses()) != 1:
+    if (
+        producer is None
+        or producer.op_type != "Pad"
+        or not _pads_with_zeros(producer)
+        or len(producer.outputs[0].uses()) != 1
+    ):
         return None
     return producer.inputs[0]
 
 
 def _averages_zeros(pool: ir.Node) -> bool:
-    """Padding that counts, its own or a Pad's. With dilations it is another operation to OpenVINO, and right."""
+    """Padding that counts, its own or a Pad's. With dilations it is another operation to OpenVINO,
+    and right.
+    """
     dilations = pool.attributes.get("dilations")
     if dilations is not None and any(d != 1 for d in dilations.as_ints()):
         return False
     pads, automatic = pool.attributes.get("pads"), pool.attributes.get("auto_pad")
     padded = pads is not None and any(pads.as_ints())
     padded = padded or (automatic is not None and automatic.as_string().startswith("SAME"))
-    return bool(integer(pool, "count_include_pad", 0)) if padded else _before_pad(pool.inputs[0]) is not None
+    return (
+        bool(integer(pool, "count_include_pad", 0))
+        if padded
+        else _before_pad(pool.inputs[0]) is not None
+    )
 
 
 def _is_shifted(value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:
-    """Whether the code of 0 is not 0 in a dequantized tensor when it is pooled; None: the tensor is not dequantized there."""
+    """Whether the code of 0 is not 0 in a dequantized tensor when it is pooled; None: the tensor is
+    not dequantized there.
+    """
     producer = value.producer() if value is not None else None
     if producer is None:
         return None
     if producer.op_type == DEQUANTIZE:
         zero, source = constant(input_of(producer, 2)), quantizer(producer)
         if zero is not None and np.any(zero):
-            return True  # int8 -128 too: where it becomes uint8 0 the pool is right, but that depends on the CPU
-        # int8 codes become uint8 with zero point 128 where a Convolution reads the same tensor, on most CPUs
+            # int8 -128 too: where it becomes uint8 0 the pool is right, but that depends on the CPU
+            return True
+        # int8 codes become uint8 with zero point 128 where a Convolution reads the same tensor, on
+        # most CPUs
         return source is not None and codes_type(producer) == "INT8" and _read_by(source, unsigned)
     if producer.op_type in _AFFINE:
         sources = [value for value in producer.inputs if not is_constant(value)]
         moved = _is_shifted(sources[0], unsigned) if len(sources) == 1 else None
         return moved if moved is None else moved or producer.op_type not in _SCALING
-    if producer.op_type not in _PASSES_ZERO or (producer.op_type == "Resize" and not passes_scale(producer)):
+    if producer.op_type not in _PASSES_ZERO or (
+        producer.op_type == "Resize" and not passes_scale(producer)
+    ):
         return None
     if producer.op_type == "Concat" and integer(producer, "axis", 1) not in (1, 1 - _rank(value)):
         return None  # only along channels does the dequantize move

@@ -1,4 +1,6 @@
-"""What quantization needs to know of ONNX operators: which pass a scale on, which pad with zeros, where weights lie."""
+"""What quantization needs to know of ONNX operators: which pass a scale on, which pad with zeros,
+where weights lie.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,21 @@ COMPUTE_OPS = ("Conv", "Gemm")
 
 
 def passes_scale(node: ir.Node) -> bool:
-    """Whether it only picks or moves values, so that its output has its input's scale: no Q is needed behind it."""
+    """Whether it only picks or moves values, so that its output has its input's scale: no Q is
+    needed behind it.
+    """
     if node.op_type == "Resize":
         mode = node.attributes.get("mode")
         return mode is None or mode.as_string() == "nearest"  # nearest is ONNX's default
-    return node.op_type in ("MaxPool", "Reshape", "Flatten", "Identity", "Transpose", "Squeeze", "Unsqueeze")
+    return node.op_type in (
+        "MaxPool",
+        "Reshape",
+        "Flatten",
+        "Identity",
+        "Transpose",
+        "Squeeze",
+        "Unsqueeze",
+    )
 
 
 def pads_average_with_zeros(node: ir.Node) -> bool:
@@ -25,7 +37,9 @@ def pads_average_with_zeros(node: ir.Node) -> bool:
     if node.op_type != "AveragePool":
         return False
     pads, include = node.attributes.get("pads"), node.attributes.get("count_include_pad")
-    return pads is not None and any(pads.as_ints()) and include is not None and bool(include.as_int())
+    return (
+        pads is not None and any(pads.as_ints()) and include is not None and bool(include.as_int())
+    )
 
 
 def producer_type(value: ir.Value | None) -> str | None:
@@ -36,7 +50,9 @@ def producer_type(value: ir.Value | None) -> str | None:
 def channels_of(value: ir.Value) -> int:
     """Channels of an N x C x ... tensor of known shape, or 0."""
     shape = value.shape
-    return shape[1] if shape is not None and len(shape) in (2, 4) and isinstance(shape[1], int) else 0
+    return (
+        shape[1] if shape is not None and len(shape) in (2, 4) and isinstance(shape[1], int) else 0
+    )
 
 
 def weight_of(node: ir.Node) -> np.ndarray | None:
@@ -46,17 +62,25 @@ def weight_of(node: ir.Node) -> np.ndarray | None:
     data, weight = node.inputs[:2]
     if data is None or weight is None or data.is_initializer() or producer_type(data) == "Constant":
         return None
-    return weight.const_value.numpy() if weight.is_initializer() and weight.const_value is not None else None
+    return (
+        weight.const_value.numpy()
+        if weight.is_initializer() and weight.const_value is not None
+        else None
+    )
 
 
 def output_axis(node: ir.Node) -> int:
-    """The output channel's axis in the weights: 0 of a Conv and of a Gemm with transB, 1 of a Gemm without."""
+    """The output channel's axis in the weights: 0 of a Conv and of a Gemm with transB, 1 of a Gemm
+    without.
+    """
     transposed = node.attributes.get("transB")
     return 0 if node.op_type == "Conv" or (transposed is not None and transposed.as_int()) else 1
 
 
 def weight_columns(node: ir.Node, per_input: np.ndarray) -> np.ndarray:
-    """A value per input channel, shaped to broadcast over the node's weights (grouped convolutions included)."""
+    """A value per input channel, shaped to broadcast over the node's weights (grouped convolutions
+    included).
+    """
     if node.op_type == "Gemm":
         return per_input[None, :] if output_axis(node) == 0 else per_input[:, None]
     weight = node.inputs[1]
@@ -74,5 +98,3 @@ def is_spatial_mean(node: ir.Node) -> bool:
         return False
     axes = node.inputs[1].const_value
     return axes is not None and sorted(int(axis) % 4 for axis in axes.numpy()) == [2, 3]
-
-

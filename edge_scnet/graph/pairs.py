@@ -1,4 +1,6 @@
-"""Reads the Q/DQ of any ONNX graph: its own or a foreign one, so nothing is taken for granted. It decides nothing."""
+"""Reads the Q/DQ of any ONNX graph: its own or a foreign one, so nothing is taken for granted. It
+decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def is_constant(value: ir.Value | None) -> bool:
     if value is None:
         return False
     producer = value.producer()
-    return value.const_value is not None or (producer is not None and producer.op_type == "Constant")
+    return value.const_value is not None or (
+        producer is not None and producer.op_type == "Constant"
+    )
 
 
 def pairs(model: ir.Model) -> Iterator[ir.Node]:
@@ -68,14 +72,18 @@ def is_weight(node: ir.Node) -> bool:
 
 
 def weight_shape(node: ir.Node) -> tuple[int, ...]:
-    """Of the constant behind a Q or DQ: outputs of nodes often have no shape in the file. () where there is none."""
+    """Of the constant behind a Q or DQ: outputs of nodes often have no shape in the file. () where
+    there is none.
+    """
     source = quantizer(node) if node.op_type == DEQUANTIZE else None
     data = constant(input_of(source if source is not None else node, 0))
     return () if data is None else data.shape
 
 
 def codes_type(node: ir.Node) -> str:
-    """ "INT8", "UINT8", "INT32", ...: ONNX takes it from the zero point, and for a Q without one it is UINT8."""
+    """ "INT8", "UINT8", "INT32", ...: ONNX takes it from the zero point, and for a Q without one it
+    is UINT8.
+    """
     declared = node.attributes.get("output_dtype")
     source = quantizer(node) if node.op_type == DEQUANTIZE else None
     if (kind := _type_of(input_of(node, 2))) is not None:
@@ -104,8 +112,9 @@ def is_per_channel(node: ir.Node) -> bool:
 
 
 def codes_of(dequantize: ir.Node) -> np.ndarray | None:
-    """The codes of a constant weight, as they are stored or as its Q makes them, zero point taken off; None where its scales
-    are not as they should be."""
+    """The codes of a constant weight, as they are stored or as its Q makes them, zero point taken
+    off; None where its scales are not as they should be.
+    """
     source, axis = quantizer(dequantize), integer(dequantize, "axis", 1)
     data, scale = constant(input_of(source or dequantize, 0)), constant(input_of(dequantize, 1))
     zero = constant(input_of(dequantize, 2))
@@ -116,7 +125,9 @@ def codes_of(dequantize: ir.Node) -> np.ndarray | None:
             return None
         data = np.moveaxis(data, axis, -1)
     if source is not None:
-        rounded: np.ndarray = np.rint(data.astype(np.float64) / scale.astype(np.float64)).astype(np.int64)
+        rounded: np.ndarray = np.rint(data.astype(np.float64) / scale.astype(np.float64)).astype(
+            np.int64
+        )
         return rounded
     offset = zero.astype(np.int64) if zero is not None and zero.shape == scale.shape else 0
     stored: np.ndarray = data.astype(np.int64) - offset
@@ -131,7 +142,12 @@ def largest_code(dequantize: ir.Node) -> int:
 
 def behind_moves(value: ir.Value) -> ir.Value:
     """The weights before they were turned or reshaped."""
-    while (producer := value.producer()) is not None and producer.op_type in ("Transpose", "Reshape", "Identity", "Unsqueeze"):
+    while (producer := value.producer()) is not None and producer.op_type in (
+        "Transpose",
+        "Reshape",
+        "Identity",
+        "Unsqueeze",
+    ):
         if producer.inputs[0] is None:
             break
         value = producer.inputs[0]
@@ -139,7 +155,9 @@ def behind_moves(value: ir.Value) -> ir.Value:
 
 
 def has_codes(value: ir.Value | None, keeps: frozenset[str]) -> bool:
-    """Whether a tensor comes from a DequantizeLinear, past operations that only pick or move values."""
+    """Whether a tensor comes from a DequantizeLinear, past operations that only pick or move
+    values.
+    """
     producer = value.producer() if value is not None else None
     if producer is None:
         return False

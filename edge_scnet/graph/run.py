@@ -1,4 +1,6 @@
-"""A graph in ONNX Runtime: with optimisations off, the reference semantics that parity and fidelity are judged by."""
+"""A graph in ONNX Runtime: with optimisations off, the reference semantics that parity and fidelity
+are judged by.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ _IN_MEMORY_BYTES = 32_000_000
 def run_onnx(
     model: ir.Model | Path, batches: Sequence[np.ndarray], outputs: Sequence[str] | None = None
 ) -> list[list[np.ndarray]]:
-    """Outputs of ONNX Runtime with optimisations off, which is the reference semantics of a graph, per batch."""
+    """Outputs of ONNX Runtime with optimisations off, which is the reference semantics of a graph,
+    per batch.
+    """
     ort = require("onnxruntime", extra="quantize")
     session = ort_session(ort, model)
     name = session.get_inputs()[0].name
@@ -35,24 +39,32 @@ def run_onnx(
 class Observer:
     """A graph that gives the named tensors of its inside, image by image."""
 
-    def __init__(self, model: ir.Model, names: Sequence[str], *, optimize: bool = True, at_once: int = 1) -> None:
-        """Loads the graph; `model` is not kept, so that the caller can let go of its copy of the weights.
+    def __init__(
+        self, model: ir.Model, names: Sequence[str], *, optimize: bool = True, at_once: int = 1
+    ) -> None:
+        """Loads the graph; `model` is not kept, so that the caller can let go of its copy of the
+        weights.
 
         Args:
-            at_once: runs on their way while the caller works on the last one. As many as there are cores, each on one of
-                them, is fastest; every one takes the memory of its activations.
+            at_once: runs on their way while the caller works on the last one. As many as there are
+                cores, each on one of them, is fastest; every one takes the memory of its
+                activations.
         """
         ort = require("onnxruntime", extra="quantize")
         entry = model.graph.inputs[0]
         self._input, self._names = str(entry.name), tuple(names)
-        self._batch = entry.shape[0] if entry.shape is not None and isinstance(entry.shape[0], int) else 1
+        self._batch = (
+            entry.shape[0] if entry.shape is not None and isinstance(entry.shape[0], int) else 1
+        )
         self._fetched = [name for name in dict.fromkeys(names) if name != self._input]
         observed = model.clone()
         values = {value.name: value for node in observed.graph for value in node.outputs}
         present = {output.name for output in observed.graph.outputs}
         observed.graph.outputs.extend(values[name] for name in self._fetched if name not in present)
         self._at_once = at_once
-        self._session = ort_session(ort, observed, optimize=optimize, threads=max(usable_cores() // at_once, 1))
+        self._session = ort_session(
+            ort, observed, optimize=optimize, threads=max(usable_cores() // at_once, 1)
+        )
         self._options = ort.RunOptions()
         self._options.only_execute_path_to_fetches = True
 
@@ -60,7 +72,8 @@ class Observer:
         """The named tensors of every image, without the batch axis.
 
         Args:
-            images: batches N x C x H x W of any N; the graph's own batch is filled up where it is larger.
+            images: batches N x C x H x W of any N; the graph's own batch is filled up where it is
+                larger.
         """
         started: deque[tuple[np.ndarray, Future[list[np.ndarray]]]] = deque()
         with ThreadPoolExecutor(self._at_once) as pool:
@@ -75,15 +88,23 @@ class Observer:
                 pool.shutdown(cancel_futures=True)
 
     def _run(self, group: np.ndarray) -> list[np.ndarray]:
-        # the last group of a graph with a larger static batch is filled up with its own images, and their rows left out
+        # the last group of a graph with a larger static batch is filled up with its own images, and
+        # their rows left out
         data = group[np.arange(self._batch) % len(group)]
-        found: list[np.ndarray] = self._session.run(self._fetched, {self._input: data}, self._options)
+        found: list[np.ndarray] = self._session.run(
+            self._fetched, {self._input: data}, self._options
+        )
         return found
 
-    def _rows(self, group: np.ndarray, future: Future[list[np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    def _rows(
+        self, group: np.ndarray, future: Future[list[np.ndarray]]
+    ) -> Iterator[dict[str, np.ndarray]]:
         values = future.result()
         for i in range(len(group)):
-            rows = {n: v[i] if v.shape[:1] == (self._batch,) else v for n, v in zip(self._fetched, values, strict=True)}
+            rows = {
+                n: v[i] if v.shape[:1] == (self._batch,) else v
+                for n, v in zip(self._fetched, values, strict=True)
+            }
             if self._input in self._names:
                 rows[self._input] = group[i]
             yield rows
@@ -101,7 +122,9 @@ def _groups(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield np.stack(rest)
 
 
-def ort_session(ort: Any, model: ir.Model | Path, *, optimize: bool = False, threads: int = 0) -> Any:
+def ort_session(
+    ort: Any, model: ir.Model | Path, *, optimize: bool = False, threads: int = 0
+) -> Any:
     """A session of ONNX Runtime; 0 threads: as many as it likes.
 
     Raises:
@@ -114,16 +137,20 @@ def ort_session(ort: Any, model: ir.Model | Path, *, optimize: bool = False, thr
     options.intra_op_num_threads = threads
     # a planned block for every run at once takes twice the memory on SCNet-50, and saves no time
     options.enable_mem_pattern = False
-    # Q/DQ stay what they are: fused into integer kernels they would saturate on CPUs without VNNI, and the codes of weights
-    # would not be folded
+    # Q/DQ stay what they are: fused into integer kernels they would saturate on CPUs without VNNI,
+    # and the codes of weights would not be folded
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     providers = ["CPUExecutionProvider"]
     if isinstance(model, Path):
         return ort.InferenceSession(str(model), options, providers=providers)
     ir = require("onnx_ir", extra="quantize")
-    weights = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    weights = sum(
+        v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None
+    )
     if weights < _IN_MEMORY_BYTES:
-        return ort.InferenceSession(ir.serde.serialize_model(model).SerializeToString(), options, providers=providers)
+        return ort.InferenceSession(
+            ir.serde.serialize_model(model).SerializeToString(), options, providers=providers
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         try:

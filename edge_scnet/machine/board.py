@@ -1,7 +1,8 @@
-"""What a board says of itself while it is measured on: tegrastats, nvpmodel, jetson_clocks, read and summed up. Pure.
+"""What a board says of itself while it is measured on: tegrastats, nvpmodel, jetson_clocks, read
+and summed up. Pure.
 
-Formats differ by JetPack and module, so lines are read word by word and what is not known is passed over. A figure that no line
-tells is None, never zero.
+Formats differ by JetPack and module, so lines are read word by word and what is not known is passed
+over. A figure that no line tells is None, never zero.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from statistics import fmean
 _MODULE_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
 # AGX Orin has no such rail: these three together are what the module draws.
 _MODULE_PARTS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
-# Below this share of the clock it held under load, the clock fell: governors step by 5 to 10 % of the highest one.
+# Below this share of the clock it held under load, the clock fell: governors step by 5 to 10 % of
+# the highest one.
 _FALLEN = 0.95
 # A short dip is a governor's; a clock held down shows in more of the busy samples than that.
 _FALLEN_SHARE = 0.1
@@ -25,7 +27,8 @@ _RAM = re.compile(r"\bRAM (\d+)/(\d+)MB")
 # "10%@1300", "12%@[1300,1300]", "@[1000,1000,1000]", "45%"
 _GPU = re.compile(r"\bGR3D_FREQ (?:(\d+)%)?(?:@\[?([\d,]+)\]?)?")
 _TEMPERATURE = re.compile(r"\b([A-Za-z][\w-]*)@(-?\d+(?:\.\d+)?)C\b")
-# The value of the moment, before the mean since the start; old boards have no unit. "RAM 1/2MB" and "SWAP 0/1MB" end otherwise.
+# The value of the moment, before the mean since the start; old boards have no unit. "RAM 1/2MB" and
+# "SWAP 0/1MB" end otherwise.
 _RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW|/\d+)(?![\w.])")
 _MODE = re.compile(r"NV Power Mode: *(\S.*?) *$", re.MULTILINE)
 _CLOCKS = re.compile(r"^ *gpu\S*:? .*?MinFreq=(\d+) MaxFreq=(\d+)", re.MULTILINE | re.IGNORECASE)
@@ -56,7 +59,9 @@ class BoardState:
     """A board's setting, and what it did while engines were timed on it."""
 
     power_mode: str | None  # nvpmodel's name of it
-    clocks_pinned: bool | None  # the GPU's lowest clock is its highest (jetson_clocks); None: not told
+    clocks_pinned: (
+        bool | None
+    )  # the GPU's lowest clock is its highest (jetson_clocks); None: not told
     samples: int
     rails: tuple[RailPower, ...]
     module: RailPower | None  # all that the module draws; None: its rails do not add up to it
@@ -83,7 +88,9 @@ def _sample(line: str) -> Sample:
         # JetPack 6 and older print one clock, in MHz; a sleeping GPU prints 0
         gpu_clocks_mhz=tuple(mhz for mhz in clocks if mhz),
         # a sensor that is switched off says -256
-        temperatures_celsius={name: float(value) for name, value in _TEMPERATURE.findall(line) if float(value) > -100},
+        temperatures_celsius={
+            name: float(value) for name, value in _TEMPERATURE.findall(line) if float(value) > -100
+        },
         power_mw={name: int(now) for name, now in _RAIL.findall(line)},
     )
 
@@ -95,17 +102,24 @@ def parse_nvpmodel(text: str) -> str | None:
 
 
 def parse_jetson_clocks(text: str) -> tuple[tuple[int, int], ...]:
-    """Lowest and highest clock of each GPU cluster in Hz, of `jetson_clocks --show`; empty where it was refused (not root)."""
+    """Lowest and highest clock of each GPU cluster in Hz, of `jetson_clocks --show`; empty where it
+    was refused (not root).
+    """
     return tuple((int(low), int(high)) for low, high in _CLOCKS.findall(text))
 
 
 def board_state(
-    timed: Sequence[Sample], *, before: Sequence[Sample] = (), nvpmodel: str = "", jetson_clocks: str = ""
+    timed: Sequence[Sample],
+    *,
+    before: Sequence[Sample] = (),
+    nvpmodel: str = "",
+    jetson_clocks: str = "",
 ) -> BoardState | None:
     """Sums readings up; None where nothing at all is known.
 
     Args:
-        timed: readings while engines were timed; before: earlier ones, of which the first is the board without them.
+        timed: readings while engines were timed; before: earlier ones, of which the first is the
+            board without them.
         nvpmodel, jetson_clocks: what `nvpmodel -q` and `jetson_clocks --show` printed.
     """
     mode, limits = parse_nvpmodel(nvpmodel), parse_jetson_clocks(jetson_clocks)
@@ -113,18 +127,26 @@ def board_state(
         return None
     pinned = all(low == high for low, high in limits) if limits else None
     clocks = [mhz for sample in timed for mhz in sample.gpu_clocks_mhz]
-    hottest = max(((c, name) for s in timed for name, c in s.temperatures_celsius.items()), default=(None, None))
+    hottest = max(
+        ((c, name) for s in timed for name, c in s.temperatures_celsius.items()),
+        default=(None, None),
+    )
     used = [s.ram_used_bytes for s in (*before, *timed) if s.ram_used_bytes is not None]
     busy = [s.gpu_percent for s in timed if s.gpu_percent is not None]
     return BoardState(
         power_mode=mode,
         clocks_pinned=pinned,
         samples=len(timed),
-        rails=tuple(_rail(name, [s.power_mw[name] for s in timed if name in s.power_mw]) for name in _rails(timed)),
+        rails=tuple(
+            _rail(name, [s.power_mw[name] for s in timed if name in s.power_mw])
+            for name in _rails(timed)
+        ),
         module=_module(timed),
         gpu_clock_low_mhz=min(clocks, default=None),
         gpu_clock_high_mhz=max(clocks, default=None),
-        throttled=throttled(timed, pinned_mhz=min(high for _, high in limits) // 1_000_000 if pinned else None),
+        throttled=throttled(
+            timed, pinned_mhz=min(high for _, high in limits) // 1_000_000 if pinned else None
+        ),
         gpu_percent=round(fmean(busy), 1) if busy else None,
         temperature_peak_celsius=hottest[0],
         temperature_peak_sensor=hottest[1],
@@ -133,17 +155,23 @@ def board_state(
 
 
 def throttled(samples: Sequence[Sample], *, pinned_mhz: int | None) -> bool | None:
-    """Whether the GPU's clock was held down: by heat or by a limit of power, tegrastats does not tell which.
+    """Whether the GPU's clock was held down: by heat or by a limit of power, tegrastats does not
+    tell which.
 
-    With pinned clocks every reading below the pinned one is such. Without, a governor lowers an idle GPU's clock and takes a
-    moment to raise it, which is no throttling: so only readings of a busy GPU count, and only after the highest of them. A
-    board that does not tell how busy its GPU is cannot be judged then.
+    With pinned clocks every reading below the pinned one is such. Without, a governor lowers an
+    idle GPU's clock and takes a moment to raise it, which is no throttling: so only readings of a
+    busy GPU count, and only after the highest of them. A board that does not tell how busy its GPU
+    is cannot be judged then.
     """
     if pinned_mhz is not None:
         after = [min(s.gpu_clocks_mhz) for s in samples if s.gpu_clocks_mhz]
         reference = pinned_mhz
     else:
-        busy = [s for s in samples if s.gpu_percent is not None and s.gpu_percent >= _BUSY_PERCENT and s.gpu_clocks_mhz]
+        busy = [
+            s
+            for s in samples
+            if s.gpu_percent is not None and s.gpu_percent >= _BUSY_PERCENT and s.gpu_clocks_mhz
+        ]
         clocks = [min(s.gpu_clocks_mhz) for s in busy]
         reference = max(clocks, default=0)
         after = clocks[clocks.index(reference) :] if clocks else []
@@ -165,24 +193,37 @@ def _module(samples: Sequence[Sample]) -> RailPower | None:
     for name in _MODULE_RAILS:
         if values := [s.power_mw[name] for s in samples if name in s.power_mw]:
             return _rail(name, values)
-    sums = [sum(s.power_mw[n] for n in _MODULE_PARTS) for s in samples if set(_MODULE_PARTS) <= s.power_mw.keys()]
+    sums = [
+        sum(s.power_mw[n] for n in _MODULE_PARTS)
+        for s in samples
+        if set(_MODULE_PARTS) <= s.power_mw.keys()
+    ]
     return _rail(" + ".join(_MODULE_PARTS), sums) if sums else None
 
 
 def board_words(state: BoardState) -> list[str]:
     """The setting and what the board did, each in a line for people."""
-    pinned = {True: "clocks pinned", False: "clocks not pinned (sudo jetson_clocks)", None: "clocks: not told"}
+    pinned = {
+        True: "clocks pinned",
+        False: "clocks not pinned (sudo jetson_clocks)",
+        None: "clocks: not told",
+    }
     lines = [f"board: power mode {state.power_mode or 'not told'}, {pinned[state.clocks_pinned]}"]
     did = []
     if state.module is not None:
-        did.append(f"{state.module.mean_mw / 1000:.1f} W (peak {state.module.peak_mw / 1000:.1f}) for the module")
+        did.append(
+            f"{state.module.mean_mw / 1000:.1f} W (peak {state.module.peak_mw / 1000:.1f}) for the"
+            " module"
+        )
     if state.gpu_clock_low_mhz is not None:
         fell = {True: ", throttled", False: "", None: ""}[state.throttled]
         did.append(f"GPU at {state.gpu_clock_low_mhz} to {state.gpu_clock_high_mhz} MHz{fell}")
     if state.gpu_percent is not None:
         did.append(f"{state.gpu_percent:.0f} % busy")
     if state.temperature_peak_celsius is not None:
-        did.append(f"at most {state.temperature_peak_celsius:.1f} C ({state.temperature_peak_sensor})")
+        did.append(
+            f"at most {state.temperature_peak_celsius:.1f} C ({state.temperature_peak_sensor})"
+        )
     if state.ram_delta_bytes is not None:
         did.append(f"{state.ram_delta_bytes / 2**20:,.0f} MB more RAM")
     return [*lines, f"while timed: {', '.join(did)}"] if did else lines

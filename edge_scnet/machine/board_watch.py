@@ -1,7 +1,8 @@
-"""A board watched while engines are timed on it: tegrastats in the background, or sysfs where it is not there.
+"""A board watched while engines are timed on it: tegrastats in the background, or sysfs where it is
+not there.
 
-Owns the background process and the reading of files; what the readings mean is `board.py`'s. Off a Jetson there is nothing to
-watch, and that is no error.
+Owns the background process and the reading of files; what the readings mean is `board.py`'s. Off a
+Jetson there is nothing to watch, and that is no error.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_scnet.machine.board import BoardState, Sample, board_state, parse_jetson_clocks, parse_tegrastats
+from edge_scnet.machine.board import (
+    BoardState,
+    Sample,
+    board_state,
+    parse_jetson_clocks,
+    parse_tegrastats,
+)
 from edge_scnet.machine.memory import used_memory_bytes
 
 _INTERVAL_MS = 100
@@ -38,12 +45,19 @@ class Watch:
         if program := shutil.which("tegrastats"):
             with contextlib.suppress(OSError):
                 self._process = subprocess.Popen(
-                    [program, "--interval", str(_INTERVAL_MS)], text=True, errors="replace", stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
-                )  # fmt: skip
+                    [program, "--interval", str(_INTERVAL_MS)],
+                    text=True,
+                    errors="replace",
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
         if self._process is None and not gpu_folders(self._root):
             return
-        self._thread = threading.Thread(target=self._follow if self._process else self._poll, daemon=True)
+        self._thread = threading.Thread(
+            target=self._follow if self._process else self._poll, daemon=True
+        )
         self._thread.start()
         self._read.wait(_FIRST_READING_S)
 
@@ -115,22 +129,33 @@ def _told(program: str, *arguments: str) -> str:
         return ""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(
-            [path, *arguments], text=True, errors="replace", capture_output=True, stdin=subprocess.DEVNULL, timeout=_ASK_S
+            [path, *arguments],
+            text=True,
+            errors="replace",
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_ASK_S,
         )
         return done.stdout
     return ""
 
 
 def gpu_folders(root: Path) -> list[Path]:
-    """The devfreq folders of a Jetson's GPU: named after it ("17000000.gpu", "gpu-gpc-0") or after its chip."""
+    """The devfreq folders of a Jetson's GPU: named after it ("17000000.gpu", "gpu-gpc-0") or after
+    its chip.
+    """
     chips = (".gpu", ".ga10b", ".gv11b", ".gp10b", ".gm20b")
     return sorted(
-        path for path in root.glob("sys/class/devfreq/*") if path.name.endswith(chips) or path.name.startswith("gpu-")
+        path
+        for path in root.glob("sys/class/devfreq/*")
+        if path.name.endswith(chips) or path.name.startswith("gpu-")
     )
 
 
 def read_sysfs(root: Path) -> Sample:
-    """One reading without tegrastats: the GPU's clock and load, temperatures and memory; power lies elsewhere on each board."""
+    """One reading without tegrastats: the GPU's clock and load, temperatures and memory; power lies
+    elsewhere on each board.
+    """
     clocks, loads = [], []
     for folder in gpu_folders(root):
         if (hertz := _number(folder / "cur_freq")) is not None:
@@ -142,19 +167,29 @@ def read_sysfs(root: Path) -> Sample:
         if (milli := _number(zone / "temp")) is not None and milli > -100_000:
             temperatures[_text(zone / "type") or zone.name] = milli / 1000
     return Sample(
-        ram_used_bytes=used_memory_bytes(root), gpu_percent=max(loads, default=None),
-        gpu_clocks_mhz=tuple(clocks), temperatures_celsius=temperatures,
-    )  # fmt: skip
+        ram_used_bytes=used_memory_bytes(root),
+        gpu_percent=max(loads, default=None),
+        gpu_clocks_mhz=tuple(clocks),
+        temperatures_celsius=temperatures,
+    )
 
 
 def sysfs_clocks(root: Path) -> str:
     """The GPU's limits in the words of jetson_clocks, of the same files."""
-    rows = [(_number(folder / "min_freq"), _number(folder / "max_freq")) for folder in gpu_folders(root)]
-    return "".join(f"GPU MinFreq={low} MaxFreq={high}\n" for low, high in rows if low is not None and high is not None)
+    rows = [
+        (_number(folder / "min_freq"), _number(folder / "max_freq")) for folder in gpu_folders(root)
+    ]
+    return "".join(
+        f"GPU MinFreq={low} MaxFreq={high}\n"
+        for low, high in rows
+        if low is not None and high is not None
+    )
 
 
 def _text(path: Path) -> str:
-    """A file of sysfs; empty where it is not there, or where the device is asleep and cannot be read."""
+    """A file of sysfs; empty where it is not there, or where the device is asleep and cannot be
+    read.
+    """
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

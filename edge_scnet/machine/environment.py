@@ -1,9 +1,10 @@
 """The machine: what a measurement must name, and which instruction sets it provides.
 
-Reads /proc, /sys and package metadata; imports no measured package and not numpy. It knows nothing of targets or engines.
+Reads /proc, /sys and package metadata; imports no measured package and not numpy. It knows nothing
+of targets or engines.
 
-Floors of the instruction set, low to high: `avx2`, `avx2_vnni`, `avx512_vnni`. An engine built for one runs on machines that
-provide it or a higher one.
+Floors of the instruction set, low to high: `avx2`, `avx2_vnni`, `avx512_vnni`. An engine built for
+one runs on machines that provide it or a higher one.
 """
 
 from __future__ import annotations
@@ -14,33 +15,64 @@ import platform
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_scnet.machine.isa import _EVEX, _LIMITS, _VEX, limit_name
-from edge_scnet.machine.linux import cpu_quota_cores, cpuinfo, machine_flags, read_text, usable_cores
+from edge_scnet.machine.isa import limit_name
+from edge_scnet.machine.linux import (
+    cpu_quota_cores,
+    cpuinfo,
+    machine_flags,
+    read_text,
+    usable_cores,
+)
 from edge_scnet.machine.memory import total_memory_bytes
-
-_LIMITS |= {
-    name: frozenset({"avx2", _VEX, _EVEX})
-    for name in (
-        "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX512_CORE_AMX_FP16", "AVX10_1_512", "AVX10_1_512_AMX",
-        "AVX10_1_512_AMX_FP16", "AVX10_2", "AVX10_2_512", "AVX10_2_512_AMX_2", "DEFAULT", "ALL",
-    )
-}  # fmt: skip
-
 
 # The flags of /proc/cpuinfo that change which kernels run.
 _FEATURES = (
-    "sse4_1", "avx", "avx2", "fma", "avx_vnni", "avx_vnni_int8", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni",
-    "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "asimdhp", "asimddp", "i8mm", "sve", "bf16",
-)  # fmt: skip
+    "sse4_1",
+    "avx",
+    "avx2",
+    "fma",
+    "avx_vnni",
+    "avx_vnni_int8",
+    "avx512f",
+    "avx512bw",
+    "avx512vl",
+    "avx512dq",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "asimdhp",
+    "asimddp",
+    "i8mm",
+    "sve",
+    "bf16",
+)
 _PACKAGES = (
-    "edge-scnet", "numpy", "openvino", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch", "pillow", "safetensors",
-    "tensorrt", "tensorrt-rtx", "cuda-bindings", "pycuda",
-)  # fmt: skip
+    "edge-scnet",
+    "numpy",
+    "openvino",
+    "onnx",
+    "onnx-ir",
+    "onnxruntime",
+    "onnxscript",
+    "torch",
+    "pillow",
+    "safetensors",
+    "tensorrt",
+    "tensorrt-rtx",
+    "cuda-bindings",
+    "pycuda",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Where and with what something was measured. No host or user name: two boards of a kind are equal."""
+    """Where and with what something was measured. No host or user name: two boards of a kind are
+    equal.
+    """
 
     architecture: str
     cpu_model: str
@@ -57,22 +89,35 @@ class Environment:
     frequency_driver: str | None
     jetson_model: str | None
     jetson_l4t: str | None  # "36.4.3"
-    onednn_max_cpu_isa: str | None  # the environment variable, which makes a machine act a lesser one
+    onednn_max_cpu_isa: (
+        str | None
+    )  # the environment variable, which makes a machine act a lesser one
 
     @property
     def fingerprint(self) -> str:
         """Hex sha256 of what makes two latencies comparable.
 
-        In it: processor, cores and their quota, memory in whole GiB, instruction sets and their limit, virtual or not,
-        governor, system, and the Jetson and its release. Not in it: the kernel (a patch release would silence a latency gate
-        for little: the timed loop makes few system calls), Python, and the packages (a slower runtime is what a gate is to
-        catch).
+        In it: processor, cores and their quota, memory in whole GiB, instruction sets and their
+        limit, virtual or not, governor, system, and the Jetson and its release. Not in it: the
+        kernel (a patch release would silence a latency gate for little: the timed loop makes few
+        system calls), Python, and the packages (a slower runtime is what a gate is to catch).
         """
         gib = None if self.memory_bytes is None else round(self.memory_bytes / 2**30)
         facts = (
-            self.architecture, self.cpu_model, self.cores, self.cpu_quota_cores, gib, self.features, self.virtual, self.system,
-            self.governor, self.frequency_driver, self.jetson_model, self.jetson_l4t, self.onednn_max_cpu_isa,
-        )  # fmt: skip
+            self.architecture,
+            self.cpu_model,
+            self.cores,
+            self.cpu_quota_cores,
+            gib,
+            self.features,
+            self.virtual,
+            self.system,
+            self.governor,
+            self.frequency_driver,
+            self.jetson_model,
+            self.jetson_l4t,
+            self.onednn_max_cpu_isa,
+        )
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,7 +165,11 @@ def package_versions(names: tuple[str, ...] = _PACKAGES) -> tuple[tuple[str, str
 def _cpu_model(info: dict[str, str]) -> str:
     if "model name" in info:
         # Hypervisors shorten the name ("AMD EPYC"); the numbers still tell the generations apart.
-        numbers = [f"{key.removeprefix('cpu ')} {info[key]}" for key in ("cpu family", "model", "stepping") if key in info]
+        numbers = [
+            f"{key.removeprefix('cpu ')} {info[key]}"
+            for key in ("cpu family", "model", "stepping")
+            if key in info
+        ]
         return f"{info['model name']} ({', '.join(numbers)})" if numbers else info["model name"]
     if "CPU part" in info:
         return f"Arm implementer {info.get('CPU implementer', '?')} part {info['CPU part']}"
@@ -137,5 +186,3 @@ def _jetson_l4t() -> str | None:
     head, _, rest = (read_text("/etc/nv_tegra_release") or "").partition("(release), REVISION:")
     revision = rest.partition(",")[0].strip()
     return f"{head.strip('# ').removeprefix('R').strip()}.{revision}" if revision else None
-
-

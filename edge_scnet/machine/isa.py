@@ -12,8 +12,9 @@ FLOORS = ("avx2", "avx2_vnni", "avx512_vnni")
 
 NO_FLOOR = "none"  # of targets that no processor computes
 
-# What each value lets oneDNN use. The sets are partially ordered (oneDNN's cpu_isa_traits.hpp): AVX512_CORE has no VNNI of
-# either kind, and AVX512_CORE_VNNI has not the VEX-coded one, which comes back with AVX512_CORE_FP16.
+# What each value lets oneDNN use. The sets are partially ordered (oneDNN's cpu_isa_traits.hpp):
+# AVX512_CORE has no VNNI of either kind, and AVX512_CORE_VNNI has not the VEX-coded one, which
+# comes back with AVX512_CORE_FP16.
 _VEX, _EVEX = "avx_vnni", "avx512_vnni"
 
 _LIMITS: dict[str, frozenset[str]] = {
@@ -26,7 +27,22 @@ _LIMITS: dict[str, frozenset[str]] = {
     "AVX512_CORE_VNNI": frozenset({"avx2", _EVEX}),
     "AVX512_CORE_BF16": frozenset({"avx2", _EVEX}),
 }
-
+_LIMITS |= {
+    name: frozenset({"avx2", _VEX, _EVEX})
+    for name in (
+        "AVX512_CORE_FP16",
+        "AVX512_CORE_AMX",
+        "AVX512_CORE_AMX_FP16",
+        "AVX10_1_512",
+        "AVX10_1_512_AMX",
+        "AVX10_1_512_AMX_FP16",
+        "AVX10_2",
+        "AVX10_2_512",
+        "AVX10_2_512_AMX_2",
+        "DEFAULT",
+        "ALL",
+    )
+}
 
 _BELOW_AVX512 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"})
 
@@ -35,15 +51,17 @@ _BELOW_AVX512 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"})
 _AVX512_CORE = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})
 
 
-def provided_isa(cpu_flags: frozenset[str] | None = None, limit: str | None = None) -> tuple[str, ...]:
+def provided_isa(
+    cpu_flags: frozenset[str] | None = None, limit: str | None = None
+) -> tuple[str, ...]:
     """The floors this machine provides, low to high; empty on anything but x86-64 with AVX2.
 
     Args:
         cpu_flags: flags in the spelling of /proc/cpuinfo; None: this machine's.
         limit: a value of ONEDNN_MAX_CPU_ISA; None: the environment's.
 
-    `avx2_vnni` means 8-bit products summed in 32 bits, whichever encoding does it: AVX512-VNNI provides it as well.
-    Arm has its dot product (asimddp), but no target for it exists yet.
+    `avx2_vnni` means 8-bit products summed in 32 bits, whichever encoding does it: AVX512-VNNI
+    provides it as well. Arm has its dot product (asimddp), but no target for it exists yet.
 
     Raises:
         TargetError: an unknown limit; oneDNN itself would ignore it without a word.
@@ -67,7 +85,8 @@ def limited_below_avx512() -> bool:
 
 
 def resolve_floor(isa: str) -> str:
-    """`native` becomes the highest floor this machine provides; a floor stays what it is, provided here or not.
+    """`native` becomes the highest floor this machine provides; a floor stays what it is, provided
+    here or not.
 
     Raises:
         TargetError: not a floor, or `native` where no floor is provided.
@@ -75,10 +94,13 @@ def resolve_floor(isa: str) -> str:
     if isa in FLOORS or isa == NO_FLOOR:
         return isa
     if isa != "native":
-        raise TargetError(f"unknown instruction set {isa!r}\nallowed: native, {', '.join(FLOORS)}, {NO_FLOOR}")
+        raise TargetError(
+            f"unknown instruction set {isa!r}\nallowed: native, {', '.join(FLOORS)}, {NO_FLOOR}"
+        )
     if not (provided := provided_isa()):
         raise TargetError(
-            f"CPU targets need an x86-64 processor with AVX2; this machine provides {_provided_words(provided)}",
+            "CPU targets need an x86-64 processor with AVX2; this machine provides"
+            f" {_provided_words(provided)}",
             hint="edge-scnet targets",
         )
     return provided[-1]
@@ -103,10 +125,12 @@ def check_floor(floor: str, *, what: str, hint: str = "edge-scnet build --target
 
 
 def weight_bits(floor: str) -> int:
-    """Bits of a quantized weight that are safe at `floor`: 7 without VNNI (codes -64 to 64), else 8.
+    """Bits of a quantized weight that are safe at `floor`: 7 without VNNI (codes -64 to 64), else
+    8.
 
-    AVX2 multiplies u8 by s8 with vpmaddubsw, which adds two products in a signed 16-bit lane and saturates: 2 * 255 * 127 =
-    64,770 is beyond 32,767, 2 * 255 * 64 = 32,640 is not (oneDNN #1354). VNNI sums four products in 32 bits.
+    AVX2 multiplies u8 by s8 with vpmaddubsw, which adds two products in a signed 16-bit lane and
+    saturates: 2 * 255 * 127 = 64,770 is beyond 32,767, 2 * 255 * 64 = 32,640 is not (oneDNN #1354).
+    VNNI sums four products in 32 bits.
 
     Raises:
         TargetError: not a floor.
@@ -125,9 +149,16 @@ def _provided_words(provided: tuple[str, ...]) -> str:
 
 def limit_name(limit: str | None) -> str | None:
     # oneDNN's own order of names, and its letters count in either case.
-    value = limit if limit is not None else os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA")
+    value = (
+        limit
+        if limit is not None
+        else os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA")
+    )
     if not value:
         return None
     if value.upper() not in _LIMITS:
-        raise TargetError(f"ONEDNN_MAX_CPU_ISA is {value!r}\nallowed: {', '.join(_LIMITS)}", hint="unset ONEDNN_MAX_CPU_ISA")
+        raise TargetError(
+            f"ONEDNN_MAX_CPU_ISA is {value!r}\nallowed: {', '.join(_LIMITS)}",
+            hint="unset ONEDNN_MAX_CPU_ISA",
+        )
     return value.upper()

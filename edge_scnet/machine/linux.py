@@ -9,14 +9,18 @@ from pathlib import Path
 
 
 def machine_flags() -> frozenset[str]:
-    """The processor's features as /proc/cpuinfo spells them (`flags` on x86, `Features` on Arm); empty where there is none."""
+    """The processor's features as /proc/cpuinfo spells them (`flags` on x86, `Features` on Arm);
+    empty where there is none.
+    """
     info = cpuinfo()
     return frozenset((info.get("flags") or info.get("Features") or "").split())
 
 
 @cache
 def cpuinfo() -> dict[str, str]:
-    """The first processor of /proc/cpuinfo, and what stands after the last one (boards name themselves there)."""
+    """The first processor of /proc/cpuinfo, and what stands after the last one (boards name
+    themselves there).
+    """
     info: dict[str, str] = {}
     for line in (read_text("/proc/cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
@@ -34,11 +38,17 @@ def cpu_quota_cores() -> float | None:
     else:
         quota = read_text("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") or ""
         period = read_text("/sys/fs/cgroup/cpu/cpu.cfs_period_us") or ""
-    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) > 0 else None
+    return (
+        int(quota) / int(period)
+        if quota.isdecimal() and period.isdecimal() and int(period) > 0
+        else None
+    )
 
 
 def read_text(path: str) -> str | None:
-    """A small text file of the system, without the NUL that device trees end with; None where it is not readable."""
+    """A small text file of the system, without the NUL that device trees end with; None where it is
+    not readable.
+    """
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").rstrip("\0\n") or None
     except OSError:

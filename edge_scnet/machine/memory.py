@@ -24,7 +24,9 @@ def total_memory_bytes() -> int | None:
 
 
 def available_memory_bytes() -> int | None:
-    """Memory a new process can take without swapping: of the machine and of its control group, whichever is less."""
+    """Memory a new process can take without swapping: of the machine and of its control group,
+    whichever is less.
+    """
     free = []
     for line in (read_text("/proc/meminfo") or "").splitlines():
         if line.startswith("MemAvailable:"):
@@ -36,7 +38,9 @@ def available_memory_bytes() -> int | None:
 
 
 def used_memory_bytes(root: Path = Path("/")) -> int | None:
-    """Memory of the machine in use, file caches not counted: on a Jetson what the GPU has taken is in it."""
+    """Memory of the machine in use, file caches not counted: on a Jetson what the GPU has taken is
+    in it.
+    """
     found = {}
     for line in (read_text(str(root / "proc/meminfo")) or "").splitlines():
         name, _, rest = line.partition(":")
@@ -46,9 +50,11 @@ def used_memory_bytes(root: Path = Path("/")) -> int | None:
 
 
 def return_freed_memory() -> None:
-    """Collects dropped graphs, whose values refer to each other, and gives back to the system what the C library keeps.
+    """Collects dropped graphs, whose values refer to each other, and gives back to the system what
+    the C library keeps.
 
-    Graphs and sessions that come one after the other otherwise add up. Outside glibc, which has malloc_trim, only the first.
+    Graphs and sessions that come one after the other otherwise add up. Outside glibc, which has
+    malloc_trim, only the first.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None

@@ -23,7 +23,15 @@ from edge_scnet.machine.board import board_state, parse_tegrastats
 from edge_scnet.pipeline.assemble import new_report
 from edge_scnet.pipeline.layers import row_facts
 from edge_scnet.pipeline.result import BuildResult, save_run
-from edge_scnet.profiler.board_results import RUN_AGAIN, STEMS, PlanTimes, TimedBoard, plan_times, read_archive, read_board
+from edge_scnet.profiler.board_results import (
+    RUN_AGAIN,
+    STEMS,
+    PlanTimes,
+    TimedBoard,
+    plan_times,
+    read_archive,
+    read_board,
+)
 from edge_scnet.report import verdict as gate
 from edge_scnet.report.run_report import EngineReport
 from edge_scnet.report.store import load_report
@@ -35,12 +43,14 @@ from edge_scnet.stats.timing import latency_stats, paired_ratio
 
 
 def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tuple[Path, Manifest]:
-    """Unpacks a bundle into its build folder under `out` and builds both plans: the folder, and its manifest.
+    """Unpacks a bundle into its build folder under `out` and builds both plans: the folder, and its
+    manifest.
 
     Raises:
         ArtifactError: no bundle, damaged, or of another schema.
         TargetError: this is not the board or the TensorRT that it is for.
-        MissingRuntimeError: no TensorRT. StorageError: too little memory. BackendError: the builder refused a file.
+        MissingRuntimeError: no TensorRT. StorageError: too little memory. BackendError: the builder
+            refused a file.
         ParityError: a convolution is not INT8, or a plan does not compute the reference outputs.
     """
     events = events or Silent()
@@ -51,7 +61,9 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tu
         check_board(target)
         for name in (manifest.model.name, target.name):
             if not PLAIN_NAME.fullmatch(name):
-                raise ArtifactError(f"{path}: {name!r} is no plain name for a folder", hint="build the bundle again")
+                raise ArtifactError(
+                    f"{path}: {name!r} is no plain name for a folder", hint="build the bundle again"
+                )
         folder = out / manifest.model.name / target.name
         make_folder(folder)
         for file in sorted(unpacked.iterdir()):
@@ -59,25 +71,39 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tu
     events.stage("compile", f"{TENSORRT.title}, INT8 and its FP16 twin")
     entry = manifest.artifacts[QDQ_ONNX]
     facts = build_pair(
-        TENSORRT, target, folder, folder, entry.facts["int8_convolutions"], events.progress, reference=load(folder / REFERENCE)
+        TENSORRT,
+        target,
+        folder,
+        folder,
+        entry.facts["int8_convolutions"],
+        events.progress,
+        reference=load(folder / REFERENCE),
     )
     for name, found in facts.items():
         file = folder / name
         manifest = manifest.with_artifact(
             Artifact(
-                file=name, kind=TENSORRT.ARTIFACT_KIND, stage="compile", sha256=sha256_file(file),
-                size_bytes=file.stat().st_size, key=entry.key, facts=found,
-                parents={source: manifest.artifacts[source].sha256 for source in (INT8_FORM, FP16_FORM)},
+                file=name,
+                kind=TENSORRT.ARTIFACT_KIND,
+                stage="compile",
+                sha256=sha256_file(file),
+                size_bytes=file.stat().st_size,
+                key=entry.key,
+                facts=found,
+                parents={
+                    source: manifest.artifacts[source].sha256 for source in (INT8_FORM, FP16_FORM)
+                },
                 versions=TENSORRT.versions(),
             )
-        )  # fmt: skip
+        )
     artifact.save_manifest(folder, manifest)
     events.done(words(manifest), reused=False)
     return folder, manifest
 
 
 def profile_results(path: Path, *, max_drop_pp: float | None = None) -> BuildResult:
-    """Judges the INT8 plan by a board's figures, and renews the report of the build folder that the archive lies in.
+    """Judges the INT8 plan by a board's figures, and renews the report of the build folder that the
+    archive lies in.
 
     Raises:
         ArtifactError: no results of this build, damaged, or a figure is missing.
@@ -86,17 +112,27 @@ def profile_results(path: Path, *, max_drop_pp: float | None = None) -> BuildRes
     manifest = artifact.load_manifest(folder)
     files = read_archive(path)
     state = board_state(
-        parse_tegrastats(files.get("tegrastats.log", "")), nvpmodel=files.get("nvpmodel.txt", ""),
+        parse_tegrastats(files.get("tegrastats.log", "")),
+        nvpmodel=files.get("nvpmodel.txt", ""),
         jetson_clocks=files.get("jetson_clocks.txt", ""),
-    )  # fmt: skip
+    )
     board = TimedBoard(facts=read_board(files, path, manifest), state=state)
-    return report_times(folder, manifest, files, board, where=path, hint=RUN_AGAIN, max_drop_pp=max_drop_pp)
+    return report_times(
+        folder, manifest, files, board, where=path, hint=RUN_AGAIN, max_drop_pp=max_drop_pp
+    )
 
 
 def report_times(
-    folder: Path, manifest: Manifest, files: Mapping[str, str], board: TimedBoard, *, where: Path, hint: str,
-    max_drop_pp: float | None, save: bool = True,
-) -> BuildResult:  # fmt: skip
+    folder: Path,
+    manifest: Manifest,
+    files: Mapping[str, str],
+    board: TimedBoard,
+    *,
+    where: Path,
+    hint: str,
+    max_drop_pp: float | None,
+    save: bool = True,
+) -> BuildResult:
     """The report and the verdict of trtexec's texts, by file name as build.sh names them.
 
     Args:
@@ -112,11 +148,20 @@ def report_times(
     rows = [_row(precision, plans, board.facts, target) for precision in STEMS]
     findings = judge(simulated, target)
     speeds = [
-        gate.Speed(name=row.name, speedup=row.speedup, throughput_per_second=row.throughput_per_second or 0.0) for row in rows
+        gate.Speed(
+            name=row.name,
+            speedup=row.speedup,
+            throughput_per_second=row.throughput_per_second or 0.0,
+        )
+        for row in rows
     ]
     speed = gate.judge_speed(speeds[1], speeds[:1], batch=target.batch, reference="FP16")
-    findings.append(explained(speed, copies=rows[1].copies, float_convolutions=rows[1].float_convolutions))
-    report, code = new_report(manifest, [*simulated, *rows], None, findings, target=target, stage_seconds={})
+    findings.append(
+        explained(speed, copies=rows[1].copies, float_convolutions=rows[1].float_convolutions)
+    )
+    report, code = new_report(
+        manifest, [*simulated, *rows], None, findings, target=target, stage_seconds={}
+    )
     facts = {**board.facts, "tensorrt": plans["int8"].tensorrt or board.facts.get("tensorrt")}
     # two boards of a kind are one machine to a gate, as in `environment.Environment`
     facts.setdefault("fingerprint", sha256_bytes(str(board.facts.get("board")).encode()))
@@ -128,14 +173,29 @@ def report_times(
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
 
 
-def _row(precision: str, plans: dict[str, PlanTimes], board: Mapping[str, Any], target: TargetSpec) -> EngineReport:
+def _row(
+    precision: str, plans: dict[str, PlanTimes], board: Mapping[str, Any], target: TargetSpec
+) -> EngineReport:
     plan = plans[precision]
     layers = trt_layers.executed(plan.layers)
-    facts = row_facts(layers, get_backend("tensorrt"), int8=precision == "int8", times_ms=plan.layer_times_ms)
+    facts = row_facts(
+        layers, get_backend("tensorrt"), int8=precision == "int8", times_ms=plan.layer_times_ms
+    )
     return EngineReport(
-        name=precision, runtime="tensorrt", file=f"{STEMS[precision]}.plan", sha256=str(board.get(f"{precision}_sha256", "")),
-        size_bytes=int(board.get(f"{precision}_bytes", 0)), precision_hint="f32",
-        load_seconds=None, warm_up_seconds=None, latency=latency_stats(plan.rounds_ns),
-        speedup=None if precision == "fp16" else paired_ratio(plans["fp16"].rounds_ns, plan.rounds_ns),
-        throughput_per_second=plan.queries_per_second * target.batch, memory=None, accuracy=None, **facts,
-    )  # fmt: skip
+        name=precision,
+        runtime="tensorrt",
+        file=f"{STEMS[precision]}.plan",
+        sha256=str(board.get(f"{precision}_sha256", "")),
+        size_bytes=int(board.get(f"{precision}_bytes", 0)),
+        precision_hint="f32",
+        load_seconds=None,
+        warm_up_seconds=None,
+        latency=latency_stats(plan.rounds_ns),
+        speedup=(
+            None if precision == "fp16" else paired_ratio(plans["fp16"].rounds_ns, plan.rounds_ns)
+        ),
+        throughput_per_second=plan.queries_per_second * target.batch,
+        memory=None,
+        accuracy=None,
+        **facts,
+    )

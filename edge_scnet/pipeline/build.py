@@ -1,6 +1,7 @@
 """The main job: export, calibrate, quantize, compile, profile, judge.
 
-Owns what is decided before the first stage, and the order of the stages; the stages are in `stages.py`.
+Owns what is decided before the first stage, and the order of the stages; the stages are in
+`stages.py`.
 """
 
 from __future__ import annotations
@@ -42,31 +43,42 @@ def build(
     until: Stage = "profile",
     events: Events | None = None,
 ) -> BuildResult:
-    """Builds and judges the INT8 engine of a model for a target, stage by stage, reusing what the hashes say is current.
+    """Builds and judges the INT8 engine of a model for a target, stage by stage, reusing what the
+    hashes say is current.
 
     Args:
-        model: a zoo name, a checkpoint (with `model_options.arch`), an ONNX file, or "package.module:factory".
+        model: a zoo name, a checkpoint (with `model_options.arch`), an ONNX file, or
+            "package.module:factory".
         target: a bundled target's name or a .toml file.
         calib, evaluation: folders of images; default: the bundled sets, for bundled models only.
         out: parent of the build folders, default "build"; the files go to out/<model>/<target>/.
         batch: the engine's batch, default the target's; "dynamic" ends at export.
         max_drop_pp: highest loss of top-1 in percentage points, default the target's gate.
         seconds: timed seconds per engine.
-        search_seconds: where INT8 misses the limit, search so long for the fastest mix with float that keeps it on the
-            calibration images, and build and judge that.
-        qdq: a Q/DQ ONNX file that another quantizer made of this model (of its model.onnx): proven, measured and judged
-            instead of ours.
+        search_seconds: where INT8 misses the limit, search so long for the fastest mix with float
+            that keeps it on the calibration images, and build and judge that.
+        qdq: a Q/DQ ONNX file that another quantizer made of this model (of its model.onnx): proven,
+            measured and judged instead of ours.
         until: the last stage to run.
 
     Raises:
-        EdgeError: see errors.py; nothing half-written is left, and finished stages are reused by the next run.
+        EdgeError: see errors.py; nothing half-written is left, and finished stages are reused by
+            the next run.
     """
     events = events or Silent()
     request = Request(
-        model=model, target=target, calib=Path(calib) if calib else None, evaluation=Path(evaluation) if evaluation else None,
-        out=Path(out or "build"), options=model_options or ModelOptions(), batch=batch,
-        skip_bad=skip_bad, ignore_labels=ignore_labels, until=until, qdq=Path(qdq) if qdq else None,
-    )  # fmt: skip
+        model=model,
+        target=target,
+        calib=Path(calib) if calib else None,
+        evaluation=Path(evaluation) if evaluation else None,
+        out=Path(out or "build"),
+        options=model_options or ModelOptions(),
+        batch=batch,
+        skip_bad=skip_bad,
+        ignore_labels=ignore_labels,
+        until=until,
+        qdq=Path(qdq) if qdq else None,
+    )
     plan = make_job(request, events)
     judged_by = with_max_drop(plan.target, max_drop_pp)
     limit = Limit(max_drop_pp=judged_by.gates.max_drop_pp)
@@ -80,14 +92,25 @@ def build(
         if judged_by.board is not None:
             assert plan.evaluation is not None
             report, code = simulate_and_judge(
-                plan.folder, manifest, plan.evaluation, target=judged_by, stage_seconds=spent, events=events
+                plan.folder,
+                manifest,
+                plan.evaluation,
+                target=judged_by,
+                stage_seconds=spent,
+                events=events,
             )
             save_run(report, plan.folder)
             return BuildResult(folder=plan.folder, manifest=manifest, report=report, exit_code=code)
         report, code = measure_and_judge(
-            plan.folder, manifest, engine_files(plan.folder, manifest), plan.evaluation, target=judged_by, seconds=seconds,
-            stage_seconds=spent, events=events,
-        )  # fmt: skip
+            plan.folder,
+            manifest,
+            engine_files(plan.folder, manifest),
+            plan.evaluation,
+            target=judged_by,
+            seconds=seconds,
+            stage_seconds=spent,
+            events=events,
+        )
         return BuildResult(folder=plan.folder, manifest=manifest, report=report, exit_code=code)
 
     result = judge()
@@ -100,16 +123,18 @@ def build(
     found = mixed.run(plan, manifest, limit=limit, budget_s=search_seconds, events=events)
     if found.chosen is None or not found.chosen.keep_float:
         events.warn(
-            f"the search measured {len(found.candidates)} engines on the calibration images in {found.seconds:.0f} s: "
+            f"the search measured {len(found.candidates)} engines on the calibration images in"
+            f" {found.seconds:.0f} s: "
             + ("INT8 alone keeps the limit there" if found.chosen else "none keeps the limit")
         )
         return result
-    events.warn(f"{len(found.chosen.keep_float)} modules stay in float to keep the limit: {', '.join(found.chosen.keep_float)}")
+    events.warn(
+        f"{len(found.chosen.keep_float)} modules stay in float to keep the limit:"
+        f" {', '.join(found.chosen.keep_float)}"
+    )
     plan = replace(plan, target=mixed.with_float(plan.target, found.chosen.keep_float))
     manifest, spent = run_stages(plan, replace(manifest, target=asdict(plan.target)), until, events)
     return judge()
 
 
 # Planning: everything that can be refused is refused before the first stage.
-
-

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 
 def open_build(path: Path) -> tuple[Path, Manifest, Artifact | None]:
-    """A build folder or a file in one: the folder, its manifest, and the file's entry (None for the folder itself).
+    """A build folder or a file in one: the folder, its manifest, and the file's entry (None for the
+    folder itself).
 
     Raises:
         ArtifactError: no such path, no manifest, or a file that the manifest does not know.
@@ -37,28 +38,42 @@ def open_build(path: Path) -> tuple[Path, Manifest, Artifact | None]:
         return folder, manifest, None
     entry = manifest.artifacts.get(path.name)
     if entry is None or entry.kind not in artifact_kinds():
-        known = ", ".join(name for name, a in manifest.artifacts.items() if a.kind in artifact_kinds())
+        known = ", ".join(
+            name for name, a in manifest.artifacts.items() if a.kind in artifact_kinds()
+        )
         raise ArtifactError(
-            f"{path} is not an engine of its manifest; it knows: {known or 'none'}", hint=f"edge-scnet profile {folder}"
+            f"{path} is not an engine of its manifest; it knows: {known or 'none'}",
+            hint=f"edge-scnet profile {folder}",
         )
     return folder, manifest, entry
 
 
 def engine_files(folder: Path, manifest: Manifest) -> list[EngineFile]:
-    """The rows of a build: FP32 pinned, the runtime's default precision, INT8; of a board's the FP16 twin and INT8.
+    """The rows of a build: FP32 pinned, the runtime's default precision, INT8; of a board's the
+    FP16 twin and INT8.
 
     Raises:
-        ArtifactError: an engine is missing or is not what was built. TargetError: it needs a higher instruction set.
+        ArtifactError: an engine is missing or is not what was built. TargetError: it needs a higher
+            instruction set.
     """
-    engines = {str(a.facts.get("precision")): a for a in manifest.artifacts.values() if a.kind in _compiled_kinds()}
+    engines = {
+        str(a.facts.get("precision")): a
+        for a in manifest.artifacts.values()
+        if a.kind in _compiled_kinds()
+    }
     if manifest.target.get("board") is not None:
         if not {"fp16", "int8"} <= engines.keys():
-            raise ArtifactError(f"{folder} holds no plans", hint=f"on the board: edge-scnet compile {folder}/bundle.tar.gz")
+            raise ArtifactError(
+                f"{folder} holds no plans",
+                hint=f"on the board: edge-scnet compile {folder}/bundle.tar.gz",
+            )
         return [engine_of(folder, manifest, engines[precision]) for precision in ("fp16", "int8")]
     if not {"fp32", "int8"} <= engines.keys():
         raise ArtifactError(f"{folder} holds no compiled engines", hint=manifest.rebuild)
     reference = engine_of(folder, manifest, engines["fp32"])
-    default = replace(reference, name="default", options=replace(reference.options, precision="default"))
+    default = replace(
+        reference, name="default", options=replace(reference.options, precision="default")
+    )
     return [reference, default, engine_of(folder, manifest, engines["int8"])]
 
 
@@ -66,7 +81,9 @@ def _compiled_kinds() -> set[str]:
     return set(artifact_kinds()) - {"onnx"}
 
 
-def chosen_engines(folder: Path, manifest: Manifest, chosen: Artifact, engines: Sequence[EngineFile]) -> list[EngineFile]:
+def chosen_engines(
+    folder: Path, manifest: Manifest, chosen: Artifact, engines: Sequence[EngineFile]
+) -> list[EngineFile]:
     """One file, after the FP32 reference it is compared with."""
     if chosen.file == engines[0].path.name:
         return list(engines[:2])
@@ -87,14 +104,16 @@ def engine_of(folder: Path, manifest: Manifest, entry: Artifact) -> EngineFile:
             artifact.verify(folder, companion)
     except KeyError as error:
         raise ArtifactError(
-            f"{folder / artifact.MANIFEST} does not list {error} of {entry.file}", hint=manifest.rebuild
+            f"{folder / artifact.MANIFEST} does not list {error} of {entry.file}",
+            hint=manifest.rebuild,
         ) from error
     return EngineFile(
         name=precision if entry.kind != "onnx" else f"{precision} onnx",
         runtime=runtime,
         path=path,
         options=OpenOptions(
-            precision="f32" if manifest.precision_hint == "f32" else "default", threads=int(manifest.target.get("threads", 0))
+            precision="f32" if manifest.precision_hint == "f32" else "default",
+            threads=int(manifest.target.get("threads", 0)),
         ),
         size_bytes=entry.size_bytes + sum(companion.size_bytes for companion in companions),
         sha256=entry.sha256,
@@ -114,5 +133,3 @@ def first_engine(folder: Path, manifest: Manifest) -> Artifact:
     if FLOAT_ONNX in manifest.artifacts:
         return manifest.artifacts[FLOAT_ONNX]
     raise ArtifactError(f"{folder} holds no engine", hint=manifest.rebuild)
-
-

@@ -1,4 +1,6 @@
-"""Why accuracy fails: which modules cost it, by the build's own Q/DQ graph, and whether the engine computes that graph."""
+"""Why accuracy fails: which modules cost it, by the build's own Q/DQ graph, and whether the engine
+computes that graph.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from edge_scnet.sensitivity.bisect import Relief
 
 _IMAGES = 48
-# An engine this far below its own graph's simulation computes something else (`compile.py` allows 2 dB).
+# An engine this far below its own graph's simulation computes something else (`compile.py` allows 2
+# dB).
 _MISCOMPILED_DB = 3.0
 
 
@@ -48,19 +51,30 @@ def explain(report: RunReport, folder: Path, *, events: Events | None = None) ->
     except (EdgeError, KeyError) as error:
         return [f"not explained: the build's files are not beside the report ({error})"]
     images = _images(manifest)
-    events.stage("explain", f"blocks of the Q/DQ graph back in float, one at a time, on {len(images)} images")
-    found = bisect(quantized, reference, images, progress=lambda share: events.progress("blocks", share))
+    events.stage(
+        "explain", f"blocks of the Q/DQ graph back in float, one at a time, on {len(images)} images"
+    )
+    found = bisect(
+        quantized, reference, images, progress=lambda share: events.progress("blocks", share)
+    )
     events.done(f"{len(found.blocks)} blocks, {len(found.modules)} modules", reused=False)
     if found.sqnr_db is None:
-        return ["in simulation the Q/DQ graph computes what the float graph does: the engine is not that graph's"]
-    lines = ["the noise at the outputs that goes away with a block back in float: " + _shares(found.blocks[:4])]
+        return [
+            "in simulation the Q/DQ graph computes what the float graph does: the engine is not"
+            " that graph's"
+        ]
+    lines = [
+        "the noise at the outputs that goes away with a block back in float: "
+        + _shares(found.blocks[:4])
+    ]
     if found.modules:
         lines.append(f"in {found.blocks[0].name}: " + _shares(found.modules[:4]))
     row = accuracy_row(report)
     measured = row.accuracy.sqnr_db if row is not None and row.accuracy is not None else None
     if measured is not None and measured < found.sqnr_db - _MISCOMPILED_DB:
         lines.append(
-            f"in simulation the graph has {found.sqnr_db:.1f} dB, the engine {measured:.1f}: it computes something else"
+            f"in simulation the graph has {found.sqnr_db:.1f} dB, the engine {measured:.1f}: it"
+            " computes something else"
         )
     return lines
 
@@ -75,7 +89,9 @@ def _load(path: Path) -> ir.Model:
 
 
 def _reference(folder: Path, manifest: Manifest, quantized: ir.Model) -> ir.Model:
-    """The float graph in the form that was quantized, equalised or not, so that weights can be exchanged between the two."""
+    """The float graph in the form that was quantized, equalised or not, so that weights can be
+    exchanged between the two.
+    """
     from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
     from edge_scnet.quantize.equalize import equalize
     from edge_scnet.quantize.ranges_file import load_ranges
@@ -89,7 +105,11 @@ def _reference(folder: Path, manifest: Manifest, quantized: ir.Model) -> ir.Mode
 def _images(manifest: Manifest) -> np.ndarray:
     """Evaluation images where the build had any, else its model's bundled ones."""
     spec = manifest.model
-    where = Path(manifest.evaluation) if manifest.evaluation else dataset.bundled_sets(str(spec.dataset))[1]
+    where = (
+        Path(manifest.evaluation)
+        if manifest.evaluation
+        else dataset.bundled_sets(str(spec.dataset))[1]
+    )
     samples = dataset.open_samples(where, model=spec, role="evaluation", ignore_labels=True)
     batch = int(manifest.target.get("batch", 1))
     count = max(batch, min(_IMAGES, len(samples)) // batch * batch)

@@ -1,4 +1,6 @@
-"""Images whose first class is another than the reference's: which, how sure both were, and what they look like."""
+"""Images whose first class is another than the reference's: which, how sure both were, and what
+they look like.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,12 @@ _SIDE_PX, _PNG_SIDE_PX = 96, 64  # photographs become JPEG: as PNG each would be
 
 
 def find(
-    logits: np.ndarray, reference_logits: np.ndarray, samples: SampleSet, spec: ModelSpec, *, most: int = MOST_SHOWN
+    logits: np.ndarray,
+    reference_logits: np.ndarray,
+    samples: SampleSet,
+    spec: ModelSpec,
+    *,
+    most: int = MOST_SHOWN,
 ) -> Flips:
     """Compares first classes, image by image.
 
@@ -40,17 +47,34 @@ def find(
     found = []
     for row, i in enumerate(flipped):
         truth = None if samples.labels is None else samples.labels[i]
-        kind: Literal["lost", "won", "changed"] = "lost" if truth == was[i] else "won" if truth == now[i] else "changed"
-        found.append((i, Flip(
-            image=samples.entries[i], kind=kind, truth=truth, was=int(was[i]), now=int(now[i]),
-            was_percent=100.0 * float(its[row, was[i]]), now_percent=100.0 * float(mine[row, now[i]]), thumbnail=None,
-        )))  # fmt: skip
+        kind: Literal["lost", "won", "changed"] = (
+            "lost" if truth == was[i] else "won" if truth == now[i] else "changed"
+        )
+        found.append(
+            (
+                i,
+                Flip(
+                    image=samples.entries[i],
+                    kind=kind,
+                    truth=truth,
+                    was=int(was[i]),
+                    now=int(now[i]),
+                    was_percent=100.0 * float(its[row, was[i]]),
+                    now_percent=100.0 * float(mine[row, now[i]]),
+                    thumbnail=None,
+                ),
+            )
+        )
     order = ("lost", "won", "changed")
-    found.sort(key=lambda pair: (order.index(pair[1].kind), -(pair[1].was_percent + pair[1].now_percent)))
+    found.sort(
+        key=lambda pair: (order.index(pair[1].kind), -(pair[1].was_percent + pair[1].now_percent))
+    )
     return Flips(count=len(found), shown=tuple(_with_thumbnails(found[:most], samples, spec)))
 
 
-def _with_thumbnails(found: Sequence[tuple[int, Flip]], samples: SampleSet, spec: ModelSpec) -> Iterator[Flip]:
+def _with_thumbnails(
+    found: Sequence[tuple[int, Flip]], samples: SampleSet, spec: ModelSpec
+) -> Iterator[Flip]:
     from edge_scnet.data.batches import load_pixels
 
     for i, flip in found:
@@ -61,7 +85,9 @@ def _with_thumbnails(found: Sequence[tuple[int, Flip]], samples: SampleSet, spec
 
 
 def _thumbnail(pixels: np.ndarray) -> str | None:
-    """A data: URL of uint8 H x W x C, at most 96 px wide and high; None without Pillow, or for other channels than 1 and 3."""
+    """A data: URL of uint8 H x W x C, at most 96 px wide and high; None without Pillow, or for
+    other channels than 1 and 3.
+    """
     if not installed("PIL") or pixels.shape[2] not in (1, 3):
         return None
     from PIL import Image

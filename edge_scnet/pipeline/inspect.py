@@ -31,9 +31,19 @@ def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
     except MissingRuntimeError:
         raise
     except Exception as error:
-        raise ArtifactError(f"{path} is no ONNX file that can be read: {str(error).splitlines()[0]}") from error
+        raise ArtifactError(
+            f"{path} is no ONNX file that can be read: {str(error).splitlines()[0]}"
+        ) from error
     if not lint.is_quantized(model):
-        raise ArtifactError(f"{path} holds no Q/DQ to check", hint=f"edge-scnet build {path} --target {target}")
+        raise ArtifactError(
+            f"{path} holds no Q/DQ to check", hint=f"edge-scnet build {path} --target {target}"
+        )
     bits = weight_bits(resolve_floor(spec.isa))
     newest = spec.board.max_opset if spec.board else spec.opset
-    return lint.lint(model, spec.quant.placement, keep_float=spec.quant.keep_float, max_opset=newest, weight_bits=bits)
+    return lint.lint(
+        model,
+        spec.quant.placement,
+        keep_float=spec.quant.keep_float,
+        max_opset=newest,
+        weight_bits=bits,
+    )

@@ -1,4 +1,6 @@
-"""What an engine's layers say about it, as a row of a report: precisions, time by layer, and why INT8 gains little. Pure."""
+"""What an engine's layers say about it, as a row of a report: precisions, time by layer, and why
+INT8 gains little. Pure.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def row_facts(
-    layers: Sequence[ExecutedLayer], backend: Backend, *, int8: bool, times_ms: Mapping[str, float] | None = None
+    layers: Sequence[ExecutedLayer],
+    backend: Backend,
+    *,
+    int8: bool,
+    times_ms: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The fields of an `EngineReport` that layers tell.
 
@@ -23,29 +29,37 @@ def row_facts(
     """
     known = [layer for layer in layers if layer.precision != "?"]
     kernels = [layer for layer in known if layer.kind in backend.CONVOLUTIONS]
-    in_float = [layer for layer in kernels if layer.precision not in backend.INT8_PRECISIONS] if int8 else []
+    in_float = (
+        [layer for layer in kernels if layer.precision not in backend.INT8_PRECISIONS]
+        if int8
+        else []
+    )
     by_name = {layer.name: layer for layer in layers if layer.name}
     timed = [(name, by_name.get(name), ms) for name, ms in (times_ms or {}).items()]
     return {
         "convolutions": dict(Counter(layer.precision for layer in kernels)),
-        "other_layers": dict(Counter(layer.precision for layer in known if layer.kind not in backend.CONVOLUTIONS)),
+        "other_layers": dict(
+            Counter(layer.precision for layer in known if layer.kind not in backend.CONVOLUTIONS)
+        ),
         "copies": tuple(_module(layer) for layer in layers if layer.is_copy) if int8 else (),
         "float_convolutions": tuple(_module(layer) for layer in in_float),
         "layer_times": tuple(
             LayerTime(
-                name=name, kind=layer.kind if layer else "?", precision=layer.precision if layer else "?",
-                modules=layer.nodes if layer else (), median_ms=ms,
+                name=name,
+                kind=layer.kind if layer else "?",
+                precision=layer.precision if layer else "?",
+                modules=layer.nodes if layer else (),
+                median_ms=ms,
             )
             for name, layer, ms in timed
         ),
-    }  # fmt: skip
+    }
 
 
 def _module(layer: ExecutedLayer) -> str:
-    """The module a layer belongs to; a copy has no node of its own, and its name tells which layer it is made for:
-    "Reformatting CopyNode for Input Tensor 0 to layer1.0.conv1 + layer1.0.relu"."""
+    """The module a layer belongs to; a copy has no node of its own, and its name tells which layer
+    it is made for: "Reformatting CopyNode for Input Tensor 0 to layer1.0.conv1 + layer1.0.relu".
+    """
     if layer.nodes:
         return layer.nodes[0]
     return layer.name.rpartition(" to ")[2].partition(" + ")[0]
-
-

@@ -24,7 +24,9 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
 
 
-def predict(path: Path | str, image_files: Sequence[Path | str], *, top: int = 5) -> list[Prediction]:
+def predict(
+    path: Path | str, image_files: Sequence[Path | str], *, top: int = 5
+) -> list[Prediction]:
     """Top-k classes of images through an engine, with the preprocessing it was built with.
 
     Raises:
@@ -38,10 +40,13 @@ def predict(path: Path | str, image_files: Sequence[Path | str], *, top: int = 5
     predictions = []
     with usable_backend(engine.runtime).open(engine.path, engine.options) as session:
         for image, pixels in zip(files, inputs, strict=True):
-            scores = np.array(session.infer(np.repeat(pixels[None], session.input_shape[0], axis=0))[0])
+            scores = np.array(
+                session.infer(np.repeat(pixels[None], session.input_shape[0], axis=0))[0]
+            )
             if scores.ndim != 2:
                 raise ArtifactError(
-                    f"{engine.path.name} is no classifier: its first output has {scores.ndim} dimensions, 2 are needed"
+                    f"{engine.path.name} is no classifier: its first output has {scores.ndim}"
+                    " dimensions, 2 are needed"
                 )
             best, shares = (array[0].tolist() for array in top_k(scores[:1], top))
             names = [class_name(spec.classes, i) for i in best]

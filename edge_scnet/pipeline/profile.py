@@ -31,62 +31,115 @@ from edge_scnet.report.verdict import judge
 
 
 def simulate_and_judge(
-    folder: Path, manifest: Manifest, samples: SampleSet, *, target: TargetSpec, stage_seconds: dict[str, float],
+    folder: Path,
+    manifest: Manifest,
+    samples: SampleSet,
+    *,
+    target: TargetSpec,
+    stage_seconds: dict[str, float],
     events: Events,
-) -> tuple[RunReport, int]:  # fmt: skip
-    """Runs both graphs on the evaluation set and judges by the target's gates: the report, and the exit code.
+) -> tuple[RunReport, int]:
+    """Runs both graphs on the evaluation set and judges by the target's gates: the report, and the
+    exit code.
 
     Raises:
         DataError: an image that cannot be read, labels that do not fit the model.
     """
     started = time.perf_counter()
     labels = samples.label_rule or "no labels"
-    events.stage("simulate", f"float and Q/DQ graph in ONNX Runtime on {len(samples):,} images, {labels}")
+    events.stage(
+        "simulate", f"float and Q/DQ graph in ONNX Runtime on {len(samples):,} images, {labels}"
+    )
     entries = [manifest.artifacts[FLOAT_ONNX], manifest.artifacts[QDQ_ONNX]]
     outputs = run_both([verify(folder, entry) for entry in entries], samples, manifest, events)
     rows = [
-        row_of_graph(entry, name, stats_of(name, entry.file, found, outputs[0], samples), found, samples)
+        row_of_graph(
+            entry, name, stats_of(name, entry.file, found, outputs[0], samples), found, samples
+        )
         for entry, name, found in zip(entries, ("fp32", "int8 simulated"), outputs, strict=True)
     ]
     findings = judge(rows, target)
     events.done("simulated, not executed", reused=False)
     seconds = {**stage_seconds, "simulate": round(time.perf_counter() - started, 2)}
-    report, code = new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds)
+    report, code = new_report(
+        manifest, rows, samples, findings, target=target, stage_seconds=seconds
+    )
     return replace(report, flips=flips_of(outputs[1], outputs[0], samples, manifest.model)), code
 
 
 def measure_and_judge(
-    folder: Path, manifest: Manifest, engines: Sequence[EngineFile], samples: SampleSet | None, *, target: TargetSpec,
-    seconds: float, stage_seconds: dict[str, float], events: Events, save: bool = True,
-) -> tuple[RunReport, int]:  # fmt: skip
-    """Measures engines together, judges the INT8 one by the target's gates, and writes the report: it, and the exit code.
+    folder: Path,
+    manifest: Manifest,
+    engines: Sequence[EngineFile],
+    samples: SampleSet | None,
+    *,
+    target: TargetSpec,
+    seconds: float,
+    stage_seconds: dict[str, float],
+    events: Events,
+    save: bool = True,
+) -> tuple[RunReport, int]:
+    """Measures engines together, judges the INT8 one by the target's gates, and writes the report:
+    it, and the exit code.
 
     Raises:
-        BackendError: an engine cannot be loaded or fails. DataError: an image that cannot be read, labels that do not fit.
+        BackendError: an engine cannot be loaded or fails. DataError: an image that cannot be read,
+            labels that do not fit.
     """
     started = time.perf_counter()
     spec = manifest.model
     names = ", ".join(engine.name for engine in engines)
     labels = f", {samples.label_rule or 'no labels'}" if samples else ""
-    events.stage("profile", f"{names} on {len(samples):,} images{labels}" if samples else f"{names}, no evaluation images")
+    events.stage(
+        "profile",
+        (
+            f"{names} on {len(samples):,} images{labels}"
+            if samples
+            else f"{names}, no evaluation images"
+        ),
+    )
     with watching() as watch:
         measured = measure(
-            engines, samples, spec, seconds=seconds, progress=events.progress, timed=watch.timed, keep_partial=True
+            engines,
+            samples,
+            spec,
+            seconds=seconds,
+            progress=events.progress,
+            timed=watch.timed,
+            keep_partial=True,
         )
     first = measured.engines[0]
-    rows = [row_of_engine(engine, m, first, samples) for engine, m in zip(engines, measured.engines, strict=True)]
+    rows = [
+        row_of_engine(engine, m, first, samples)
+        for engine, m in zip(engines, measured.engines, strict=True)
+    ]
     findings = judge(rows, target) if measured.complete else []
     seconds_by_stage = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
-    report, code = new_report(manifest, rows, samples, findings, target=target, stage_seconds=seconds_by_stage)
+    report, code = new_report(
+        manifest, rows, samples, findings, target=target, stage_seconds=seconds_by_stage
+    )
     report = replace(report, board=watch.state(), load=measured.load, seconds=seconds)
     if any(engine.options.cuda_graph for engine in engines):
-        report = replace(report, environment={**report.environment, "timing": "host to host, one CUDA graph an inference"})
+        report = replace(
+            report,
+            environment={
+                **report.environment,
+                "timing": "host to host, one CUDA graph an inference",
+            },
+        )
     if not measured.complete:
-        report = replace(report, complete=False, verdict="interrupted: these are the figures up to then, and no verdict")
+        report = replace(
+            report,
+            complete=False,
+            verdict="interrupted: these are the figures up to then, and no verdict",
+        )
         if save:
             save_partial(report, folder)
         return report, INTERRUPTED_EXIT_CODE
-    int8 = next((m for row, m in zip(rows, measured.engines, strict=True) if row.name.startswith("int8")), None)
+    int8 = next(
+        (m for row, m in zip(rows, measured.engines, strict=True) if row.name.startswith("int8")),
+        None,
+    )
     if int8 is not None:
         report = replace(report, flips=flips_of(int8.outputs, first.outputs, samples, spec))
     if save:
@@ -108,36 +161,56 @@ def profile(
     threads: Sequence[int] = (),
     events: Events | None = None,
 ) -> BuildResult:
-    """Measures a build folder's engines, which renews its report.json, or one file of it beside its FP32 twin.
+    """Measures a build folder's engines, which renews its report.json, or one file of it beside its
+    FP32 twin.
 
     Args:
         path: a build folder, or an engine or ONNX file in one.
         evaluation: a folder of images; default: the build's.
         seconds: timed seconds per engine.
         cuda_graph: plans enqueue an inference as one CUDA graph, as trtexec does.
-        batches, threads: time the engines also at each of these batches and numbers of threads, all in turn.
+        batches, threads: time the engines also at each of these batches and numbers of threads, all
+            in turn.
 
-    Interrupted after engines were timed, the result is partial: its exit code is 130, and report.partial.json has it.
+    Interrupted after engines were timed, the result is partial: its exit code is 130, and
+    report.partial.json has it.
 
     Raises:
         ArtifactError: no manifest, or a file that is not what was built.
-        TargetError: the engine was built for a higher instruction set than this machine has; a CUDA graph of what is no plan.
+        TargetError: the engine was built for a higher instruction set than this machine has; a CUDA
+            graph of what is no plan.
     """
     events = events or Silent()
     folder, manifest, chosen = open_build(Path(path))
     from edge_scnet.profiler import trtexec as trtexec_profile
 
     if (program := trtexec_profile.program_for(manifest)) is not None:
-        for option, given in (("--batch", batches), ("--threads", threads), ("--cuda-graph", cuda_graph)):
+        for option, given in (
+            ("--batch", batches),
+            ("--threads", threads),
+            ("--cuda-graph", cuda_graph),
+        ):
             if given:
-                raise TargetError(f"{option} is not for plans that trtexec times", hint=f"leave {option} out")
+                raise TargetError(
+                    f"{option} is not for plans that trtexec times", hint=f"leave {option} out"
+                )
         if evaluation is not None:
-            events.warn("--eval is not used: trtexec measures no accuracy, TensorRT's Python package would")
-        texts, board = trtexec_profile.profile_plans(program, folder, manifest, seconds=seconds, events=events)
+            events.warn(
+                "--eval is not used: trtexec measures no accuracy, TensorRT's Python package would"
+            )
+        texts, board = trtexec_profile.profile_plans(
+            program, folder, manifest, seconds=seconds, events=events
+        )
         return report_times(
-            folder, manifest, texts, board, where=folder / trtexec_profile.EXPORTS,
-            hint=f"run it again: edge-scnet profile {folder}", max_drop_pp=max_drop_pp, save=chosen is None,
-        )  # fmt: skip
+            folder,
+            manifest,
+            texts,
+            board,
+            where=folder / trtexec_profile.EXPORTS,
+            hint=f"run it again: edge-scnet profile {folder}",
+            max_drop_pp=max_drop_pp,
+            save=chosen is None,
+        )
     if chosen is None:
         make_folder(folder)  # the report goes there: better refused now than after measuring
     target = with_max_drop(from_dict(manifest.target), max_drop_pp)
@@ -146,25 +219,45 @@ def profile(
         engines = chosen_engines(folder, manifest, chosen, engines)
     if cuda_graph:
         if any(engine.runtime not in ("tensorrt", "tensorrt_rtx") for engine in engines):
-            raise TargetError(f"{target.name}: --cuda-graph is for TensorRT's plans", hint="leave --cuda-graph out")
-        engines = [replace(engine, options=replace(engine.options, cuda_graph=True)) for engine in engines]
+            raise TargetError(
+                f"{target.name}: --cuda-graph is for TensorRT's plans",
+                hint="leave --cuda-graph out",
+            )
+        engines = [
+            replace(engine, options=replace(engine.options, cuda_graph=True)) for engine in engines
+        ]
     spec = manifest.model
-    where = Path(evaluation) if evaluation else (Path(manifest.evaluation) if manifest.evaluation else None)
+    where = (
+        Path(evaluation)
+        if evaluation
+        else (Path(manifest.evaluation) if manifest.evaluation else None)
+    )
     if where is None and spec.dataset:
         where = dataset.bundled_sets(spec.dataset)[1]
     samples = None
     if where is not None:
-        samples = dataset.open_samples(where, model=spec, role="evaluation", skip_bad=skip_bad, ignore_labels=ignore_labels)
+        samples = dataset.open_samples(
+            where, model=spec, role="evaluation", skip_bad=skip_bad, ignore_labels=ignore_labels
+        )
         for message in (
-            *check_counts(samples, role="evaluation"), *check_size(samples, spec, role="evaluation")
-        ):  # fmt: skip
+            *check_counts(samples, role="evaluation"),
+            *check_size(samples, spec, role="evaluation"),
+        ):
             events.warn(message)
         if evaluation is not None:
             _check_not_calibrated(folder, manifest, samples)
     if batches or threads:
         cells = sweep.plan(engines, batches=batches, threads=threads, built=target.batch, spec=spec)
     report, code = measure_and_judge(
-        folder, manifest, engines, samples, target=target, seconds=seconds, stage_seconds={}, events=events, save=chosen is None
+        folder,
+        manifest,
+        engines,
+        samples,
+        target=target,
+        seconds=seconds,
+        stage_seconds={},
+        events=events,
+        save=chosen is None,
     )
     if report.complete and (batches or threads):
         found = sweep.run(cells, spec, seconds=seconds, events=events)
@@ -175,8 +268,11 @@ def profile(
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
 
 
-def time_again(folder: Path, report: RunReport, *, factor: float, events: Events | None = None) -> RunReport | None:
-    """The report with the times of its engines measured once more; None where the folder holds other engines by now.
+def time_again(
+    folder: Path, report: RunReport, *, factor: float, events: Events | None = None
+) -> RunReport | None:
+    """The report with the times of its engines measured once more; None where the folder holds
+    other engines by now.
 
     Args:
         factor: how much longer than at first.
@@ -190,9 +286,17 @@ def time_again(folder: Path, report: RunReport, *, factor: float, events: Events
     found = [engine for engine in engine_files(folder, manifest) if engine.name in known]
     if any(engine.sha256 != known[engine.name].sha256 for engine in found) or len(found) < 2:
         return None
-    timed = sum(sum(row.latency.samples_ns) for row in known.values() if row.latency) / 1e9 / len(known)
-    events.stage("profile", f"{', '.join(engine.name for engine in found)} once more, for they look slower than the baseline's")
-    measured = measure(found, None, manifest.model, seconds=factor * timed, progress=events.progress).engines
+    timed = (
+        sum(sum(row.latency.samples_ns) for row in known.values() if row.latency) / 1e9 / len(known)
+    )
+    events.stage(
+        "profile",
+        f"{', '.join(engine.name for engine in found)} once more, for they look slower than the"
+        " baseline's",
+    )
+    measured = measure(
+        found, None, manifest.model, seconds=factor * timed, progress=events.progress
+    ).engines
     events.done(f"{len(found)} engines", reused=False)
     renewed = {
         engine.name: replace(
@@ -213,9 +317,12 @@ def _check_not_calibrated(folder: Path, manifest: Manifest, samples: SampleSet) 
     if entry is None:
         return
     seen = set(load_ranges(artifact.verify(folder, entry)).content_hashes)
-    both = [name for name, h in zip(samples.entries, samples.content_hashes, strict=True) if h in seen]
+    both = [
+        name for name, h in zip(samples.entries, samples.content_hashes, strict=True) if h in seen
+    ]
     if both:
         raise DataError(
-            f"{len(both)} of {len(samples)} evaluation images were used for calibration: {', '.join(both[:3])}",
+            f"{len(both)} of {len(samples)} evaluation images were used for calibration:"
+            f" {', '.join(both[:3])}",
             hint="evaluate on images that the quantizer has not seen: --eval TEST_IMAGES",
         )

@@ -41,7 +41,11 @@ class Request:
 def make_job(request: Request, events: Events) -> Plan:
     target = _target(request)
     # without TensorRT the build ends in a bundle for the board
-    backend = get_backend(target.runtime) if target.runtime == "tensorrt" else usable_backend(target.runtime)
+    backend = (
+        get_backend(target.runtime)
+        if target.runtime == "tensorrt"
+        else usable_backend(target.runtime)
+    )
     backend.check_target(target)
     floor = resolve_floor(target.isa)
     # compiled and verified here, so this machine must be able to run it
@@ -73,10 +77,17 @@ def make_job(request: Request, events: Events) -> Plan:
     folder = request.out / source.spec.name / target.name
     make_folder(folder)
     return Plan(
-        source=source, target=target, floor=floor, backend=backend, folder=folder, calibration=calibration,
-        evaluation=evaluation, evaluation_path=request.evaluation, dynamic_batch=request.batch == "dynamic",
+        source=source,
+        target=target,
+        floor=floor,
+        backend=backend,
+        folder=folder,
+        calibration=calibration,
+        evaluation=evaluation,
+        evaluation_path=request.evaluation,
+        dynamic_batch=request.batch == "dynamic",
         qdq=request.qdq,
-    )  # fmt: skip
+    )
 
 
 def _target(request: Request) -> TargetSpec:
@@ -84,7 +95,8 @@ def _target(request: Request) -> TargetSpec:
     target = load_target(request.target)
     if request.batch == "dynamic" and request.until != "export":
         raise TargetError(
-            f"{target.name}: engines are built for a fixed batch; with a dynamic one they are 1.5 to 2 times slower",
+            f"{target.name}: engines are built for a fixed batch; with a dynamic one they are 1.5"
+            " to 2 times slower",
             hint=f"edge-scnet build {request.model} --target {target.name} --batch 8",
         )
     if isinstance(request.batch, int):
@@ -93,26 +105,43 @@ def _target(request: Request) -> TargetSpec:
 
 
 def initial_manifest(plan: Plan, request: Request) -> Manifest:
-    """The folder's manifest with this request's model and target, and the artifacts of earlier runs."""
+    """The folder's manifest with this request's model and target, and the artifacts of earlier
+    runs.
+    """
     evaluation = str(plan.evaluation_path.resolve()) if plan.evaluation_path else None
     manifest = Manifest(
-        model=plan.source.spec, target=asdict(plan.target), floor=plan.floor, precision_hint="f32",
-        rebuild=rebuild_command(request), evaluation=evaluation,
-    )  # fmt: skip
+        model=plan.source.spec,
+        target=asdict(plan.target),
+        floor=plan.floor,
+        precision_hint="f32",
+        rebuild=rebuild_command(request),
+        evaluation=evaluation,
+    )
     try:
         known = artifact.load_manifest(plan.folder)
     except ArtifactError:
         return manifest
     if request.until != "profile":
-        manifest = replace(manifest, evaluation=known.evaluation)  # a single stage is told of no evaluation images
+        manifest = replace(
+            manifest, evaluation=known.evaluation
+        )  # a single stage is told of no evaluation images
     return replace(manifest, artifacts=known.artifacts)
 
 
 def rebuild_command(request: Request) -> str:
     """The command that builds this again, for hints."""
     words = ["edge-scnet", "build", request.model, "--target", request.target]
-    given = {f"--{name.replace('_', '-')}": value for name, value in asdict(request.options).items() if name != "class_names"}
-    given |= {"--calib": request.calib, "--eval": request.evaluation, "--batch": request.batch, "--qdq": request.qdq}
+    given = {
+        f"--{name.replace('_', '-')}": value
+        for name, value in asdict(request.options).items()
+        if name != "class_names"
+    }
+    given |= {
+        "--calib": request.calib,
+        "--eval": request.evaluation,
+        "--batch": request.batch,
+        "--qdq": request.qdq,
+    }
     for option, value in given.items():
         if value is not None:
             words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]

@@ -30,7 +30,9 @@ class SampleRequest:
 def open_sample_sets(
     asked: SampleRequest, spec: ModelSpec, target: TargetSpec, events: Events
 ) -> tuple[SampleSet | None, SampleSet | None]:
-    """The calibration and evaluation sets, opened and checked against each other; None where the stages need none."""
+    """The calibration and evaluation sets, opened and checked against each other; None where the
+    stages need none.
+    """
     bundled = dataset.bundled_sets(spec.dataset) if spec.dataset else (None, None)
     calib, where = asked.calib or bundled[0], asked.evaluation or bundled[1]
     missing = []
@@ -47,13 +49,21 @@ def open_sample_sets(
     warnings: list[str] = []
     if calib is not None:
         calibration = dataset.open_samples(
-            calib, model=spec, role="calibration", skip_bad=asked.skip_bad, limit=target.quant.samples
+            calib,
+            model=spec,
+            role="calibration",
+            skip_bad=asked.skip_bad,
+            limit=target.quant.samples,
         )
         warnings += check_counts(calibration, role="calibration")
         warnings += check_size(calibration, spec, role="calibration")
     if where is not None and asked.evaluates:
         evaluation = dataset.open_samples(
-            where, model=spec, role="evaluation", skip_bad=asked.skip_bad, ignore_labels=asked.ignore_labels
+            where,
+            model=spec,
+            role="evaluation",
+            skip_bad=asked.skip_bad,
+            ignore_labels=asked.ignore_labels,
         )
         warnings += check_counts(evaluation, role="evaluation")
         warnings += check_size(evaluation, spec, role="evaluation")

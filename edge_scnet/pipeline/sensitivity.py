@@ -1,4 +1,6 @@
-"""Sensitivity and mixed precision of a build: its files and images in, measured engines out (`search.py`)."""
+"""Sensitivity and mixed precision of a build: its files and images in, measured engines out
+(`search.py`).
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,12 @@ STATE, PICTURE = "sensitivity.json", "pareto.png"
 _NOISE_IMAGES = 64
 
 
-def run(plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float, events: Events) -> SearchResult:
-    """Measures the modules' parts in the noise, and with a limit searches; writes sensitivity.json and, drawn, pareto.png."""
+def run(
+    plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float, events: Events
+) -> SearchResult:
+    """Measures the modules' parts in the noise, and with a limit searches; writes sensitivity.json
+    and, drawn, pareto.png.
+    """
     ir = require("onnx_ir", extra="quantize")
     samples, target = plan.calibration, plan.target
     assert samples is not None
@@ -50,41 +56,79 @@ def run(plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float,
     events.stage("modules", f"the noise of each module of {plan.source.spec.name} alone")
     parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, RANGES)}
     settings = stage_settings(
-        "compile", scheme=asdict(target.quant), weight_bits=bits, threads=target.threads, samples=samples.hash,
-        machine=environment.collect().fingerprint, limit=provided_isa(),
-    )  # fmt: skip
+        "compile",
+        scheme=asdict(target.quant),
+        weight_bits=bits,
+        threads=target.threads,
+        samples=samples.hash,
+        machine=environment.collect().fingerprint,
+        limit=provided_isa(),
+    )
     state = State(plan.folder / STATE, artifact.stage_key("sensitivity", parents, settings))
     images = load(samples, plan.source.spec, range(len(samples)))
     prepared = recipe.prepare(
-        ir.load(plan.folder / FLOAT_ONNX), load_ranges(plan.folder / RANGES), target.quant, weight_bits=bits,
+        ir.load(plan.folder / FLOAT_ONNX),
+        load_ranges(plan.folder / RANGES),
+        target.quant,
+        weight_bits=bits,
         images=pilot_images(plan),
-    )  # fmt: skip
+    )
     reused = state.sensitivities is not None
     spread = np.linspace(0, len(images) - 1, min(_NOISE_IMAGES, len(images))).astype(int)
-    modules = sensitivities_of(prepared, images[spread], state, progress=lambda share: events.progress("noise", share))
-    events.done(f"{len(modules.modules)} modules; {-10 * np.log10(modules.noise or 1e-30):.1f} dB all in INT8", reused=reused)
+    modules = sensitivities_of(
+        prepared, images[spread], state, progress=lambda share: events.progress("noise", share)
+    )
+    events.done(
+        f"{len(modules.modules)} modules; {-10 * np.log10(modules.noise or 1e-30):.1f} dB all in"
+        " INT8",
+        reused=reused,
+    )
     if limit is None:
-        return SearchResult(sensitivities=modules, candidates=(), chosen=None, seconds=0.0, finished=True)
-    events.stage("search", f"engines measured on {len(images):,} calibration images, for at most {budget_s:.0f} s")
+        return SearchResult(
+            sensitivities=modules, candidates=(), chosen=None, seconds=0.0, finished=True
+        )
+    events.stage(
+        "search",
+        f"engines measured on {len(images):,} calibration images, for at most {budget_s:.0f} s",
+    )
     batch = target.batch
     images = images[: max(len(images) // batch, 1) * batch]
     reference = np.concatenate(
-        [run[0] for run in run_onnx(plan.folder / FLOAT_ONNX, [images[i : i + batch] for i in range(0, len(images), batch)])]
+        [
+            run[0]
+            for run in run_onnx(
+                plan.folder / FLOAT_ONNX,
+                [images[i : i + batch] for i in range(0, len(images), batch)],
+            )
+        ]
     )
     labels = None if samples.labels is None else np.array(samples.labels)[: len(images)]
     # what is not INT8 runs in FP32, as in the engine that `build` judges
     options = OpenOptions(precision="f32", threads=target.threads)
     with Measurer(
-        prepared, backend=plan.backend, target=target, options=options, images=images, labels=labels,
+        prepared,
+        backend=plan.backend,
+        target=target,
+        options=options,
+        images=images,
+        labels=labels,
         reference=reference,
-    ) as measurer:  # fmt: skip
+    ) as measurer:
         result = search.search(
-            measurer, modules, limit, state, budget_s=budget_s, progress=lambda share: events.progress("engines", share)
+            measurer,
+            modules,
+            limit,
+            state,
+            budget_s=budget_s,
+            progress=lambda share: events.progress("engines", share),
         )
     state.write(
-        limit=asdict(limit), chosen=asdict(result.chosen) if result.chosen else None, seconds=result.seconds,
-        pareto=[asdict(candidate) for candidate in result.pareto], finished=result.finished,
-    )  # fmt: skip
+        limit=asdict(limit),
+        chosen=asdict(result.chosen) if result.chosen else None,
+        seconds=result.seconds,
+        pareto=[asdict(candidate) for candidate in result.pareto],
+        finished=result.finished,
+    )
     if installed("matplotlib"):
         draw(result, plan.folder / PICTURE)
     else:
@@ -94,7 +138,8 @@ def run(plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float,
 
 
 def check_provable(images: int, limit: Limit) -> None:
-    """Refuses a limit of the drop that so many images cannot show to be kept, even where no class changes.
+    """Refuses a limit of the drop that so many images cannot show to be kept, even where no class
+    changes.
 
     Raises:
         DataError: names how many are needed.
@@ -104,12 +149,17 @@ def check_provable(images: int, limit: Limit) -> None:
     provable = 100.0 * paired_difference_interval(0, 0, images, z=Z_ONE_SIDED_95)[1]
     if provable > limit.max_drop_pp:
         needed = (
-            f"about {math.ceil(images * provable / limit.max_drop_pp):,}" if limit.max_drop_pp else "no number is enough for 0"
+            f"about {math.ceil(images * provable / limit.max_drop_pp):,}"
+            if limit.max_drop_pp
+            else "no number is enough for 0"
         )
         raise DataError(
-            f"{images:,} calibration images show a drop of at most {provable:.2f} pp where no class changes: a search cannot "
-            f"prove {limit.max_drop_pp:g} pp with them; needed: {needed}",
-            hint="raise quant.samples in the target and give more images, or limit the SQNR: edge-scnet sensitivity --gain 3",
+            f"{images:,} calibration images show a drop of at most {provable:.2f} pp where no class"
+            f" changes: a search cannot prove {limit.max_drop_pp:g} pp with them; needed: {needed}",
+            hint=(
+                "raise quant.samples in the target and give more images, or limit the SQNR:"
+                " edge-scnet sensitivity --gain 3"
+            ),
         )
 
 
@@ -122,11 +172,16 @@ def with_float(target: TargetSpec, names: Sequence[str]) -> TargetSpec:
 def _words(result: SearchResult) -> str:
     measured = f"{len(result.candidates)} engines"
     if result.chosen is None:
-        return f"{measured}; none keeps the limit" + ("" if result.finished else " so far: the time is up")
+        return f"{measured}; none keeps the limit" + (
+            "" if result.finished else " so far: the time is up"
+        )
     chosen = result.chosen
     quality = "exact" if chosen.sqnr_db is None else f"{chosen.sqnr_db:.1f} dB"
     end = "" if result.finished else "; the time is up: the best so far"
-    return f"{measured}; chosen: {len(chosen.keep_float)} in float, {quality}, {chosen.time_ratio:.3f} x all-INT8's time{end}"
+    return (
+        f"{measured}; chosen: {len(chosen.keep_float)} in float, {quality}, {chosen.time_ratio:.3f}"
+        f" x all-INT8's time{end}"
+    )
 
 
 def sensitivity(
@@ -141,21 +196,31 @@ def sensitivity(
     skip_bad: bool = False,
     events: Events | None = None,
 ) -> SearchResult:
-    """Measures which modules cost accuracy, and with a limit searches the fastest mix of INT8 and float that keeps it.
+    """Measures which modules cost accuracy, and with a limit searches the fastest mix of INT8 and
+    float that keeps it.
 
     Args:
         calib: images to calibrate and to measure with; their labels are used where they have any.
         limit: what to keep; None: no search.
-        budget_seconds: time for the search; what was measured is kept, and a later call goes on from there.
+        budget_seconds: time for the search; what was measured is kept, and a later call goes on
+            from there.
 
     Raises:
         EdgeError: see errors.py.
     """
     events = events or Silent()
     request = Request(
-        model=model, target=target, calib=Path(calib) if calib else None, evaluation=None, out=Path(out or "build"),
-        options=model_options or ModelOptions(), batch=None, skip_bad=skip_bad, ignore_labels=False, until="quantize",
-    )  # fmt: skip
+        model=model,
+        target=target,
+        calib=Path(calib) if calib else None,
+        evaluation=None,
+        out=Path(out or "build"),
+        options=model_options or ModelOptions(),
+        batch=None,
+        skip_bad=skip_bad,
+        ignore_labels=False,
+        until="quantize",
+    )
     plan = make_job(request, events)
     if limit is not None and plan.calibration is not None:
         mixed.check_provable(len(plan.calibration), limit)

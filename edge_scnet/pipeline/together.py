@@ -47,11 +47,14 @@ class TimedTogether:
     complete: bool  # False: interrupted
 
 
-def time_together(paths: Sequence[Path | str], *, seconds: float = 3.0, events: Events | None = None) -> TimedTogether:
+def time_together(
+    paths: Sequence[Path | str], *, seconds: float = 3.0, events: Events | None = None
+) -> TimedTogether:
     """Times engines in alternated blocks.
 
     Args:
-        paths: build folders (their INT8 engine is taken) or engine files in them; of the same input shape.
+        paths: build folders (their INT8 engine is taken) or engine files in them; of the same input
+            shape.
         seconds: timed seconds per engine for latency, and again for throughput.
 
     Raises:
@@ -60,12 +63,17 @@ def time_together(paths: Sequence[Path | str], *, seconds: float = 3.0, events: 
     """
     events = events or Silent()
     if len(paths) < 2:
-        raise ArtifactError("--interleave compares two or more engines", hint="edge-scnet profile A B --interleave")
+        raise ArtifactError(
+            "--interleave compares two or more engines", hint="edge-scnet profile A B --interleave"
+        )
     found = [_engine(Path(path), chr(ord("A") + i)) for i, path in enumerate(paths)]
     shapes = {(spec.channels, spec.input_size) for _, spec in found}
     if len(shapes) > 1:
         listed = ", ".join(f"{c} x {size} x {size}" for c, size in sorted(shapes))
-        raise ArtifactError(f"the engines take inputs of different shapes ({listed}): their times cannot be compared")
+        raise ArtifactError(
+            f"the engines take inputs of different shapes ({listed}): their times cannot be"
+            " compared"
+        )
     files = [engine for engine, _ in found]
     events.stage("profile", ", ".join(f"{engine.name} {engine.path}" for engine in files))
     rounds, complete = time_in_rounds(files, found[0][1], seconds=seconds, events=events)
@@ -76,15 +84,29 @@ def time_together(paths: Sequence[Path | str], *, seconds: float = 3.0, events: 
         ratio = ratio_of_rounds(rounds, i) if i else None
         rows.append(
             TimedEngine(
-                name=engine.name, path=str(engine.path), sha256=engine.sha256, precision=engine.options.precision,
-                latency=latency_stats([block for m in own for block in m.blocks]), ratio=ratio,
+                name=engine.name,
+                path=str(engine.path),
+                sha256=engine.sha256,
+                precision=engine.options.precision,
+                latency=latency_stats([block for m in own for block in m.blocks]),
+                ratio=ratio,
                 faster=None if ratio is None else comparison.faster(ratio),
-                throughput_per_second=own[0].throughput_per_second, memory=own[0].memory,
-                message="the first" if ratio is None else comparison.ratio_words(ratio, "A", engine.name),
+                throughput_per_second=own[0].throughput_per_second,
+                memory=own[0].memory,
+                message=(
+                    "the first"
+                    if ratio is None
+                    else comparison.ratio_words(ratio, "A", engine.name)
+                ),
             )
-        )  # fmt: skip
+        )
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return TimedTogether(created_utc=now, engines=tuple(rows), environment=environment.collect().to_dict(), complete=complete)
+    return TimedTogether(
+        created_utc=now,
+        engines=tuple(rows),
+        environment=environment.collect().to_dict(),
+        complete=complete,
+    )
 
 
 def _engine(path: Path, name: str) -> tuple[EngineFile, ModelSpec]:

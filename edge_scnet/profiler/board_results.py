@@ -1,7 +1,8 @@
-"""trtexec's figures of both plans as a report of the same schema as a profile's: from a board's results.tar.gz, or made here.
+"""trtexec's figures of both plans as a report of the same schema as a profile's: from a board's
+results.tar.gz, or made here.
 
-The archive may come over any wire: everything in it is read by its field names, and what is missing is named. Accuracy is the
-simulated one of the build; trtexec measures none.
+The archive may come over any wire: everything in it is read by its field names, and what is missing
+is named. Accuracy is the simulated one of the build; trtexec measures none.
 """
 
 from __future__ import annotations
@@ -51,12 +52,16 @@ def read_archive(path: Path) -> dict[str, str]:
             for member in archive:
                 name = member.name.removeprefix("./")
                 if not member.isreg() or "/" in name or member.size > _MAX_BYTES:
-                    raise ArtifactError(f"{path} holds {member.name!r}, which no results of build.sh hold")
+                    raise ArtifactError(
+                        f"{path} holds {member.name!r}, which no results of build.sh hold"
+                    )
                 source = archive.extractfile(member)
                 assert source is not None
                 found[name] = source.read().decode("utf-8", errors="replace")
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise ArtifactError(f"{path} is no archive of results, or is damaged: {error}", hint="copy it again") from error
+        raise ArtifactError(
+            f"{path} is no archive of results, or is damaged: {error}", hint="copy it again"
+        ) from error
     return found
 
 
@@ -65,7 +70,8 @@ def read_board(files: dict[str, str], path: Path, manifest: Manifest) -> dict[st
     form = manifest.artifacts.get(INT8_FORM)
     if not isinstance(board, dict) or form is None or board.get("engine_sha256") != form.sha256:
         raise ArtifactError(
-            f"{path} is not of the {INT8_FORM} in {path.parent}", hint="run build.sh of this build's bundle, or build again"
+            f"{path} is not of the {INT8_FORM} in {path.parent}",
+            hint="run build.sh of this build's bundle, or build again",
         )
     return board
 
@@ -80,7 +86,9 @@ def _json(files: dict[str, str], path: Path, name: str) -> Any:
 
 
 def plan_times(files: Mapping[str, str], where: Path, stem: str, hint: str) -> PlanTimes:
-    rounds = sorted(name for name in files if re.fullmatch(rf"{re.escape(stem)}\.\d+\.times\.json", name))
+    rounds = sorted(
+        name for name in files if re.fullmatch(rf"{re.escape(stem)}\.\d+\.times\.json", name)
+    )
     if not rounds:
         raise ArtifactError(f"{where} lacks {stem}.1.times.json", hint=hint)
     logs = [parse_log(files.get(name.replace(".times.json", ".log"), "")) for name in rounds]
@@ -89,11 +97,11 @@ def plan_times(files: Mapping[str, str], where: Path, stem: str, hint: str) -> P
         rates = [check_round(log, block) for log, block in zip(logs, times, strict=True)]
         profile = parse_profile(files.get(f"{stem}.profile.json", "[]"))
         return PlanTimes(
-            rounds_ns=times, queries_per_second=sorted(rates)[len(rates) // 2],
+            rounds_ns=times,
+            queries_per_second=sorted(rates)[len(rates) // 2],
             layers=trt_layers.from_inspector(files.get(f"{stem}.layers.json", "")),
-            layer_times_ms={layer.name: layer.median_ms for layer in profile}, tensorrt=logs[0].version,
-        )  # fmt: skip
+            layer_times_ms={layer.name: layer.median_ms for layer in profile},
+            tensorrt=logs[0].version,
+        )
     except ValueError as error:
         raise ArtifactError(f"{where}: the figures of {stem}: {error}", hint=hint) from error
-
-

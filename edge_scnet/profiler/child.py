@@ -1,7 +1,8 @@
 """The process that measures one engine, at the other end of `profiling.py`'s connection.
 
-Owns the timed loop and the memory figures: this process is started for one engine, so its peak memory belongs to that engine.
-It is started with the parent's own `sys.path`, and answers calls until the parent hangs up.
+Owns the timed loop and the memory figures: this process is started for one engine, so its peak
+memory belongs to that engine. It is started with the parent's own `sys.path`, and answers calls
+until the parent hangs up.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class Server:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
 
-    def load(self, runtime: str, path: Path, options: OpenOptions, timed: np.ndarray) -> dict[str, Any]:
+    def load(
+        self, runtime: str, path: Path, options: OpenOptions, timed: np.ndarray
+    ) -> dict[str, Any]:
         self._backend, self._path, self._options = usable_backend(runtime), path, options
         self._backend.preload()
         before, used = _resident("VmRSS"), used_memory_bytes()
@@ -63,13 +66,15 @@ class Server:
         self._session.infer(_cycled(timed, batch))
         peak = _resident("VmHWM")
         memory = {"before_load_bytes": before, "load_peak_bytes": peak, **self._plan_memory(used)}
-        # views of one array, made after the peak is read: the measuring's own copies are not the engine's memory
+        # views of one array, made after the peak is read: the measuring's own copies are not the
+        # engine's memory
         extended = _cycled(timed, len(timed) + batch - 1)
         self._timed = [extended[i : i + batch] for i in range(len(timed))]
         return {"seconds": seconds, "memory": memory, "batch": batch}
 
     def _plan_memory(self, used_before: int | None) -> dict[str, int]:
-        """What a runtime on a GPU takes beside this process's resident memory; nothing of one on the CPU, whose all is in it.
+        """What a runtime on a GPU takes beside this process's resident memory; nothing of one on
+        the CPU, whose all is in it.
 
         Now, not after timing: by then the other engines are loaded too.
         """
@@ -78,7 +83,11 @@ class Server:
             return {}
         found = {"device_activation_bytes": device_bytes()}
         used = used_memory_bytes()
-        return found if used is None or used_before is None else {**found, "ram_delta_bytes": used - used_before}
+        return (
+            found
+            if used is None or used_before is None
+            else {**found, "ram_delta_bytes": used - used_before}
+        )
 
     def warm_up(self) -> WarmUp:
         started, runs = time.perf_counter(), 0
@@ -88,7 +97,9 @@ class Server:
             times = self.block(_WARM_BLOCK_S, _WARM_RUNS)
             medians.append(float(np.median(times)))
             runs += len(times) + 1
-            stable = len(medians) > 1 and abs(medians[-1] - medians[-2]) < _STABLE_WITHIN * medians[-2]
+            stable = (
+                len(medians) > 1 and abs(medians[-1] - medians[-2]) < _STABLE_WITHIN * medians[-2]
+            )
         return WarmUp(seconds=time.perf_counter() - started, runs=runs, stable=stable)
 
     def timed_block(self, seconds: float, min_runs: int) -> tuple[list[int], int]:
@@ -124,8 +135,11 @@ class Server:
         timed = getattr(self._session, "layer_times", None)
         return {} if timed is None else dict(timed(self._timed))
 
-    def end_to_end(self, samples: SampleSet, spec: ModelSpec, seconds: float) -> list[tuple[int, ...]]:
-        """Batch after batch from the file to the first classes for so long, at least two: ns of each of `STAGES`.
+    def end_to_end(
+        self, samples: SampleSet, spec: ModelSpec, seconds: float
+    ) -> list[tuple[int, ...]]:
+        """Batch after batch from the file to the first classes for so long, at least two: ns of
+        each of `STAGES`.
 
         Raises:
             DataError: an image cannot be read.
@@ -187,10 +201,15 @@ class Server:
         def keep(i: int, outputs: list[np.ndarray]) -> None:
             results[i] = outputs
 
-        self._session.infer_many((padded[i : i + batch] for i in range(0, len(padded), batch)), keep)
+        self._session.infer_many(
+            (padded[i : i + batch] for i in range(0, len(padded), batch)), keep
+        )
         complete = [outputs for outputs in results if outputs is not None]
         if len(complete) < len(results):
-            raise BackendError(f"{self._path.name}: {len(results) - len(complete)} of {len(results)} batches gave no output")
+            raise BackendError(
+                f"{self._path.name}: {len(results) - len(complete)} of {len(results)} batches gave"
+                " no output"
+            )
         return [np.concatenate(parts)[: len(images)] for parts in zip(*complete, strict=True)]
 
 
@@ -220,7 +239,9 @@ def _resident(field: str) -> int:
 
 
 def _reset_peak() -> None:
-    """Sets VmHWM back to the present, so that importing libraries does not count as loading the engine."""
+    """Sets VmHWM back to the present, so that importing libraries does not count as loading the
+    engine.
+    """
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -1,8 +1,10 @@
-"""Measures engines: each in a fresh child process of its own, timed blocks alternated between the children.
+"""Measures engines: each in a fresh child process of its own, timed blocks alternated between the
+children.
 
-Owns the parent's end: starting the children (`child.py`), whose turn it is, and what the figures become. The children stay
-alive while the parent alternates short blocks between them, so that drift of the machine (20 to 30 % within minutes on shared
-ones) cancels in ratios. Nothing else runs while a block is timed.
+Owns the parent's end: starting the children (`child.py`), whose turn it is, and what the figures
+become. The children stay alive while the parent alternates short blocks between them, so that drift
+of the machine (20 to 30 % within minutes on shared ones) cancels in ratios. Nothing else runs while
+a block is timed.
 """
 
 from __future__ import annotations
@@ -38,13 +40,17 @@ _END_TO_END_IMAGES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What one child measured. Of an interrupted run what came before: then throughput and what follows it may be missing."""
+    """What one child measured. Of an interrupted run what came before: then throughput and what
+    follows it may be missing.
+    """
 
     load_seconds: float
     warm_up: WarmUp
     blocks: tuple[tuple[int, ...], ...]  # run times in ns
     latency: LatencyStats
-    ratio: RatioStats | None  # of the first engine's time over this one's: above 1 is faster than it
+    ratio: (
+        RatioStats | None
+    )  # of the first engine's time over this one's: above 1 is faster than it
     memory: MemoryStats
     layers: tuple[ExecutedLayer, ...]
     settings: dict[str, str]  # how the runtime runs it: threads, streams, hints
@@ -96,12 +102,15 @@ def measure(
     """Measures engines together; ratios are relative to the first.
 
     Args:
-        samples: the evaluation set, or None: then timed on random images, no logits and nothing end to end.
-        seconds: timed seconds per engine for latency, and again for throughput; a tenth of them end to end.
+        samples: the evaluation set, or None: then timed on random images, no logits and nothing end
+            to end.
+        seconds: timed seconds per engine for latency, and again for throughput; a tenth of them end
+            to end.
         progress: called with what is being done and the share of it that is done, 0 to 1.
         timed: entered when all are warm and left when all are timed.
         by_layer, throughput: measure these too.
-        keep_partial: where it is interrupted after a round of timed blocks, return what there is instead of raising.
+        keep_partial: where it is interrupted after a round of timed blocks, return what there is
+            instead of raising.
 
     Raises:
         BackendError: an engine cannot be loaded, fails, or its process died.
@@ -118,7 +127,11 @@ def measure(
         images = timed_images(samples, spec)
         loads = []
         for i, child in enumerate(children):
-            loads.append(child.call("load", child.engine.runtime, child.engine.path, child.engine.options, images))
+            loads.append(
+                child.call(
+                    "load", child.engine.runtime, child.engine.path, child.engine.options, images
+                )
+            )
             child.batch = loads[-1]["batch"]
             progress("load", (i + 1) / len(children))
         warm: list[WarmUp] = _each(children, "warm_up", "warm-up", progress)
@@ -146,26 +159,44 @@ def measure(
             figures.load = figures.load or watch.load()
             for child in children:  # in the middle of a call, and nobody waits for its answer
                 child.kill()
-    rows = [_measurement(figures, i, loads[i], warm[i], layers[i], settings[i]) for i in range(len(children))]
+    rows = [
+        _measurement(figures, i, loads[i], warm[i], layers[i], settings[i])
+        for i in range(len(children))
+    ]
     return Measured(engines=tuple(rows), load=figures.load, complete=complete)
 
 
 def _measurement(
-    figures: _Figures, i: int, load: dict[str, Any], warm_up: WarmUp, layers: tuple[ExecutedLayer, ...],
+    figures: _Figures,
+    i: int,
+    load: dict[str, Any],
+    warm_up: WarmUp,
+    layers: tuple[ExecutedLayer, ...],
     settings: dict[str, str],
-) -> Measurement:  # fmt: skip
+) -> Measurement:
     blocks, first = (figures.blocks[k][: figures.rounds] for k in (i, 0))
     resident = figures.resident[i][: figures.rounds]
     per_run, growth, p = memory_growth(list(itertools.accumulate(map(len, blocks))), resident)
     return Measurement(
-        load_seconds=load["seconds"], warm_up=warm_up, blocks=tuple(map(tuple, blocks)), latency=latency_stats(blocks),
+        load_seconds=load["seconds"],
+        warm_up=warm_up,
+        blocks=tuple(map(tuple, blocks)),
+        latency=latency_stats(blocks),
         ratio=paired_ratio(first, blocks) if i else None,
         memory=MemoryStats(
-            **load["memory"], steady_bytes=resident[-1], growth_bytes_per_run=per_run, growth_bytes=growth, growth_p=p
+            **load["memory"],
+            steady_bytes=resident[-1],
+            growth_bytes_per_run=per_run,
+            growth_bytes=growth,
+            growth_p=p,
         ),
-        layers=layers, settings=settings, layer_times_ms=figures.layer_times[i], end_to_end=figures.end_to_end[i],
-        throughput_per_second=figures.rates[i], outputs=figures.outputs[i],
-    )  # fmt: skip
+        layers=layers,
+        settings=settings,
+        layer_times_ms=figures.layer_times[i],
+        end_to_end=figures.end_to_end[i],
+        throughput_per_second=figures.rates[i],
+        outputs=figures.outputs[i],
+    )
 
 
 def _hang_up(children: Sequence[Child]) -> None:
@@ -173,12 +204,16 @@ def _hang_up(children: Sequence[Child]) -> None:
         child.hang_up()
 
 
-def _alternate(children: Sequence[Child], seconds: float, progress: Progress, figures: _Figures) -> None:
+def _alternate(
+    children: Sequence[Child], seconds: float, progress: Progress, figures: _Figures
+) -> None:
     """Blocks of run times by child and round, the children in another order each round."""
     rounds = max(_ROUNDS, round(seconds / _BLOCK_S))
     for number in range(rounds):
         for i in _order(len(children), number):
-            times, resident = children[i].call("timed_block", seconds / rounds, -(-MIN_RUNS // rounds))
+            times, resident = children[i].call(
+                "timed_block", seconds / rounds, -(-MIN_RUNS // rounds)
+            )
             figures.blocks[i].append(times)
             figures.resident[i].append(resident)
         progress("latency", (number + 1) / rounds, sum(map(len, figures.blocks[0])), "runs each")
@@ -187,8 +222,8 @@ def _alternate(children: Sequence[Child], seconds: float, progress: Progress, fi
 def _order(count: int, number: int) -> list[int]:
     """The order of the children in a round: turned every second round, reversed in between.
 
-    Turning alone keeps the cyclic order, so that a child would always run after the same one. Turning at every round and
-    reversing at odd ones would cancel where there are two.
+    Turning alone keeps the cyclic order, so that a child would always run after the same one.
+    Turning at every round and reversing at odd ones would cancel where there are two.
     """
     order: list[int] = np.roll(np.arange(count), number // 2).tolist()
     return order[::-1] if number % 2 else order
@@ -204,7 +239,11 @@ def _each(children: Sequence[Child], method: str, what: str, progress: Progress)
 
 
 def _end_to_end(
-    children: Sequence[Child], samples: SampleSet, spec: ModelSpec, seconds: float, progress: Progress
+    children: Sequence[Child],
+    samples: SampleSet,
+    spec: ModelSpec,
+    seconds: float,
+    progress: Progress,
 ) -> list[EndToEnd | None]:
     """Windows in turn, as of the throughput: so many seconds of each child in all."""
     spent: list[list[tuple[int, ...]]] = [[] for _ in children]
@@ -212,10 +251,15 @@ def _end_to_end(
         for i in _order(len(children), number):
             spent[i] += children[i].call("end_to_end", samples, spec, seconds / _WINDOWS)
         progress("end to end", (number + 1) / _WINDOWS)
-    return [end_to_end(rows, STAGES, images=child.batch) for child, rows in zip(children, spent, strict=True)]
+    return [
+        end_to_end(rows, STAGES, images=child.batch)
+        for child, rows in zip(children, spent, strict=True)
+    ]
 
 
-def _throughput(children: Sequence[Child], seconds: float, progress: Progress) -> list[float | None]:
+def _throughput(
+    children: Sequence[Child], seconds: float, progress: Progress
+) -> list[float | None]:
     """Images per second by child: the median of a few windows, alternated as the blocks are."""
     for child in children:
         child.call("open_throughput", min(seconds, _THROUGHPUT_WARM_UP_S))
@@ -225,5 +269,3 @@ def _throughput(children: Sequence[Child], seconds: float, progress: Progress) -
             rates[i].append(children[i].call("throughput", seconds / _WINDOWS))
         progress("throughput", (number + 1) / _WINDOWS)
     return [float(np.median(windows)) for windows in rates]
-
-

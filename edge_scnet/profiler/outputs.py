@@ -19,7 +19,9 @@ _CHUNK_BYTES = 32 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """What an engine gave for the evaluation set. Feature maps are too large to keep: of them the power is."""
+    """What an engine gave for the evaluation set. Feature maps are too large to keep: of them the
+    power is.
+    """
 
     logits: np.ndarray | None  # [images, classes] where the first output is such, else None
     signal_power: tuple[float, ...]  # by output: sum of squares of the first engine's
@@ -29,10 +31,14 @@ class Outputs:
     names: tuple[str, ...] = ()  # of the outputs
 
 
-def evaluate(children: Sequence[Child], samples: SampleSet, spec: ModelSpec, progress: Progress) -> list[Outputs | None]:
-    """The outputs of every engine for every image: decoded once here, in chunks, and given to all children.
+def evaluate(
+    children: Sequence[Child], samples: SampleSet, spec: ModelSpec, progress: Progress
+) -> list[Outputs | None]:
+    """The outputs of every engine for every image: decoded once here, in chunks, and given to all
+    children.
 
-    The next chunk is decoded and preprocessed while the children work on this one, so that they do not wait for it.
+    The next chunk is decoded and preprocessed while the children work on this one, so that they do
+    not wait for it.
     """
     image_bytes = spec.channels * spec.input_size**2 * 4
     chunk = max(1, min(1000, _CHUNK_BYTES // image_bytes))
@@ -57,18 +63,26 @@ def evaluate(children: Sequence[Child], samples: SampleSet, spec: ModelSpec, pro
             for i, arrays in enumerate(results):
                 finite[i] &= all(bool(np.isfinite(array).all()) for array in arrays)
                 own[i].append(_powers(arrays) if i else signal[-1])
-                noise[i].append(_powers([a - b for a, b in zip(arrays, results[0], strict=True)]) if i else [0.0] * len(arrays))
+                noise[i].append(
+                    _powers([a - b for a, b in zip(arrays, results[0], strict=True)])
+                    if i
+                    else [0.0] * len(arrays)
+                )
                 if arrays[0].ndim == 2:
                     logits[i].append(arrays[0])
             done += count
             progress("accuracy", done / len(samples), done, "images")
     return [
         Outputs(
-            logits=np.concatenate(logits[i]) if logits[i] else None, signal_power=_sums(signal), own_power=_sums(own[i]),
-            noise_power=_sums(noise[i]), finite=finite[i], names=names[i],
+            logits=np.concatenate(logits[i]) if logits[i] else None,
+            signal_power=_sums(signal),
+            own_power=_sums(own[i]),
+            noise_power=_sums(noise[i]),
+            finite=finite[i],
+            names=names[i],
         )
         for i in range(len(children))
-    ]  # fmt: skip
+    ]
 
 
 def _start_all(children: Sequence[Child], images: np.ndarray | None) -> None:
@@ -78,7 +92,10 @@ def _start_all(children: Sequence[Child], images: np.ndarray | None) -> None:
 
 
 def _powers(arrays: Sequence[np.ndarray]) -> list[float]:
-    return [float(np.vdot(flat, flat)) for flat in (array.astype(np.float64).ravel() for array in arrays)]
+    return [
+        float(np.vdot(flat, flat))
+        for flat in (array.astype(np.float64).ravel() for array in arrays)
+    ]
 
 
 def _sums(chunks: Sequence[Sequence[float]]) -> tuple[float, ...]:

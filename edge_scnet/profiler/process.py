@@ -26,12 +26,22 @@ _TIMED_IMAGES = 16
 
 # what a child was asked for, in a user's words
 _STAGES = {
-    "timed_block": "latency", "warm_up": "warm-up", "evaluate": "accuracy", "end_to_end": "end to end",
-    "open_throughput": "throughput", "layers": "load", "settings": "load", "layer_times": "time by layer",
-}  # fmt: skip
+    "timed_block": "latency",
+    "warm_up": "warm-up",
+    "evaluate": "accuracy",
+    "end_to_end": "end to end",
+    "open_throughput": "throughput",
+    "layers": "load",
+    "settings": "load",
+    "layer_times": "time by layer",
+}
 
-# not -m: that puts the working directory first on sys.path, where a user's random.py would break the child and not the parent
-_CHILD = "import sys; sys.path[:] = {path!a}; import edge_scnet.profiler.child; edge_scnet.profiler.child.main({fd})"
+# not -m: that puts the working directory first on sys.path, where a user's random.py would break
+# the child and not the parent
+_CHILD = (
+    "import sys; sys.path[:] = {path!a}; import edge_scnet.profiler.child;"
+    " edge_scnet.profiler.child.main({fd})"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +67,11 @@ class Child:
         # its own session: Ctrl-C reaches the parent alone, which then ends the children in order
         self._process = subprocess.Popen(
             [sys.executable, "-c", _CHILD.format(path=sys.path, fd=child.fileno())],
-            pass_fds=[child.fileno()], start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+            pass_fds=[child.fileno()],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
         child.close()
         self._connection = Connection(parent.detach())
 

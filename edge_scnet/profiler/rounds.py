@@ -1,8 +1,9 @@
 """Engines of any builds timed together, and an answer for each.
 
-Blocks in turn, so that drift of the machine cancels, and in new processes again and again: where an engine's memory happens to
-lie makes one process 1 to 2 % faster than another of the very same engine, for as long as it lives. The ratio of each round of
-processes is one value, and the interval is of those, not of the blocks within them.
+Blocks in turn, so that drift of the machine cancels, and in new processes again and again: where an
+engine's memory happens to lie makes one process 1 to 2 % faster than another of the very same
+engine, for as long as it lives. The ratio of each round of processes is one value, and the interval
+is of those, not of the blocks within them.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ from edge_scnet.profiler.process import EngineFile
 from edge_scnet.stats.figures import RatioStats
 from edge_scnet.stats.timing import paired_ratio, ratio_of
 
-ROUNDS = 12  # the fewest of which a 99 % interval of the median leaves out the lowest and the highest: one may be disturbed
+# the fewest of which a 99 % interval of the median leaves out the lowest and the highest: one may
+# be disturbed
+ROUNDS = 12
 
 
 def time_in_rounds(
     files: Sequence[EngineFile], spec: ModelSpec, *, seconds: float, events: Events
 ) -> tuple[list[tuple[Measurement, ...]], bool]:
-    """The engines' figures by round, each of new processes that are started in another order; whether all rounds were made.
+    """The engines' figures by round, each of new processes that are started in another order;
+    whether all rounds were made.
 
     Args:
-        seconds: timed seconds per engine for latency, all rounds together; throughput is measured in the first.
+        seconds: timed seconds per engine for latency, all rounds together; throughput is measured
+            in the first.
 
     Raises:
         BackendError: an engine fails. KeyboardInterrupt: interrupted before anything was timed.
@@ -33,16 +38,24 @@ def time_in_rounds(
     rounds: list[tuple[Measurement, ...]] = []
     for number in range(ROUNDS):
 
-        def progress(what: str, share: float, count: int = 0, unit: str = "", *, done: int = number) -> None:
+        def progress(
+            what: str, share: float, count: int = 0, unit: str = "", *, done: int = number
+        ) -> None:
             if what == "latency":
                 events.progress("rounds", (done + share) / ROUNDS)
 
         order = list(range(len(files)))[:: -1 if number % 2 else 1]
         try:
             measured = measure(
-                [files[i] for i in order], None, spec, seconds=seconds / ROUNDS, progress=progress, keep_partial=True,
-                by_layer=False, throughput=not number,
-            )  # fmt: skip
+                [files[i] for i in order],
+                None,
+                spec,
+                seconds=seconds / ROUNDS,
+                progress=progress,
+                keep_partial=True,
+                by_layer=False,
+                throughput=not number,
+            )
         except KeyboardInterrupt:
             if not rounds:
                 raise
@@ -55,6 +68,6 @@ def time_in_rounds(
 
 def ratio_of_rounds(rounds: Sequence[tuple[Measurement, ...]], i: int) -> RatioStats:
     """The first engine's time over that of engine `i`: the median of the rounds'."""
-    return ratio_of([paired_ratio(figures[0].blocks, figures[i].blocks).ratio for figures in rounds])
-
-
+    return ratio_of(
+        [paired_ratio(figures[0].blocks, figures[i].blocks).ratio for figures in rounds]
+    )

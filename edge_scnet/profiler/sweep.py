@@ -1,6 +1,7 @@
 """Engines at other batches and numbers of threads than they were built for, all timed in turn.
 
-The engine of another batch is the built one, reshaped as it is loaded: what it computes is compared with the built one first.
+The engine of another batch is the built one, reshaped as it is loaded: what it computes is compared
+with the built one first.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from edge_scnet.stats.timing import paired_ratio
 _MOST_ENGINES = 32  # each is a process of its own, and all are alive at once
 _MOST_BATCH = 1024
 _KERNELS = frozenset({"Convolution", "FullyConnected"})
-# Sums in another order, in FP32 by so much of the outputs' range. Quantized or in BF16 each of them may round to another code,
-# and two right engines of a deep network can be 13 dB apart (compile.py).
+# Sums in another order, in FP32 by so much of the outputs' range. Quantized or in BF16 each of them
+# may round to another code, and two right engines of a deep network can be 13 dB apart
+# (compile.py).
 _MAX_DIFFERENCE, _LEAST_SQNR_DB = 1e-3, 10.0
 
 
@@ -50,29 +52,43 @@ class Cell:
 
 
 def plan(
-    engines: Sequence[EngineFile], *, batches: Sequence[int], threads: Sequence[int], built: int, spec: ModelSpec
+    engines: Sequence[EngineFile],
+    *,
+    batches: Sequence[int],
+    threads: Sequence[int],
+    built: int,
+    spec: ModelSpec,
 ) -> tuple[Cell, ...]:
-    """Every engine at every batch with every number of threads, proven to compute what it was built to.
+    """Every engine at every batch with every number of threads, proven to compute what it was built
+    to.
 
     Args:
         built: the batch that the engines were built for; taken where no `batches` are given.
 
     Raises:
-        TargetError: more threads than cores, too many cells, or a runtime whose engines have a fixed batch or own threads.
+        TargetError: more threads than cores, too many cells, or a runtime whose engines have a
+            fixed batch or own threads.
         ParityError: an engine computes something else at another batch.
     """
     cores = usable_cores()
     if threads and max(threads) > cores:
         raise TargetError(
-            f"{max(threads)} threads are asked for, and this process may run on {cores} cores", hint=f"--threads {cores}"
+            f"{max(threads)} threads are asked for, and this process may run on {cores} cores",
+            hint=f"--threads {cores}",
         )
     if batches and max(batches) > _MOST_BATCH:
-        raise TargetError(f"a batch of {max(batches)} is asked for; at most {_MOST_BATCH}", hint="--batch 1,2,4,8")
-    asked = list(itertools.product(dict.fromkeys(batches or (built,)), dict.fromkeys(threads or (0,)), engines))
+        raise TargetError(
+            f"a batch of {max(batches)} is asked for; at most {_MOST_BATCH}", hint="--batch 1,2,4,8"
+        )
+    asked = list(
+        itertools.product(
+            dict.fromkeys(batches or (built,)), dict.fromkeys(threads or (0,)), engines
+        )
+    )
     if len(asked) > _MOST_ENGINES:
         raise TargetError(
-            f"{len(asked)} engines would be alive at once ({len(engines)} at every batch and number of threads); at most "
-            f"{_MOST_ENGINES}",
+            f"{len(asked)} engines would be alive at once ({len(engines)} at every batch and number"
+            f" of threads); at most {_MOST_ENGINES}",
             hint="sweep fewer at a time: --batch 1,4 --threads 1,2",
         )
     others = [batch for batch in dict.fromkeys(batches) if batch != built]
@@ -82,7 +98,8 @@ def plan(
 
 
 def run(cells: Sequence[Cell], spec: ModelSpec, *, seconds: float, events: Events) -> Sweep:
-    """Times all cells in turn, on random images; `speedup` is each engine's to the first of its batch and threads.
+    """Times all cells in turn, on random images; `speedup` is each engine's to the first of its
+    batch and threads.
 
     Raises:
         BackendError: an engine fails.
@@ -90,37 +107,62 @@ def run(cells: Sequence[Cell], spec: ModelSpec, *, seconds: float, events: Event
     """
     events.stage("sweep", f"{len(cells)} engines in turn")
     files = [_as_engine(cell) for cell in cells]
-    measured = measure(files, None, spec, seconds=seconds, progress=events.progress, keep_partial=True, by_layer=False)
+    measured = measure(
+        files,
+        None,
+        spec,
+        seconds=seconds,
+        progress=events.progress,
+        keep_partial=True,
+        by_layer=False,
+    )
     rows = []
     for cell, m in zip(cells, measured.engines, strict=True):
-        first = next(i for i, other in enumerate(cells) if (other.batch, other.threads) == (cell.batch, cell.threads))
+        first = next(
+            i
+            for i, other in enumerate(cells)
+            if (other.batch, other.threads) == (cell.batch, cell.threads)
+        )
         own = cells[first] == cell
         rows.append(
             SweepRow(
-                engine=cell.engine.name, batch=cell.batch, threads=cell.threads, p50_ms=m.latency.p50_ms,
-                p90_ms=m.latency.p90_ms, p99_ms=m.latency.p99_ms, p50_low_ms=m.latency.p50_low_ms,
-                p50_high_ms=m.latency.p50_high_ms, steadiness=m.latency.steadiness,
-                throughput_per_second=m.throughput_per_second, steady_bytes=m.memory.steady_bytes,
+                engine=cell.engine.name,
+                batch=cell.batch,
+                threads=cell.threads,
+                p50_ms=m.latency.p50_ms,
+                p90_ms=m.latency.p90_ms,
+                p99_ms=m.latency.p99_ms,
+                p50_low_ms=m.latency.p50_low_ms,
+                p50_high_ms=m.latency.p50_high_ms,
+                steadiness=m.latency.steadiness,
+                throughput_per_second=m.throughput_per_second,
+                steady_bytes=m.memory.steady_bytes,
                 speedup=None if own else paired_ratio(measured.engines[first].blocks, m.blocks),
             )
-        )  # fmt: skip
+        )
     events.done(f"{len(cells)} engines", reused=False)
     return Sweep(rows=tuple(rows), load=measured.load, complete=measured.complete)
 
 
 def _as_engine(cell: Cell) -> EngineFile:
-    options = replace(cell.engine.options, batch=cell.batch, threads=cell.threads or cell.engine.options.threads)
+    options = replace(
+        cell.engine.options, batch=cell.batch, threads=cell.threads or cell.engine.options.threads
+    )
     return replace(cell.engine, name=f"{cell.engine.name}, batch {cell.batch}", options=options)
 
 
-def _check(engine: EngineFile, batches: Sequence[int], built: int, threads: int, spec: ModelSpec) -> None:
+def _check(
+    engine: EngineFile, batches: Sequence[int], built: int, threads: int, spec: ModelSpec
+) -> None:
     """In processes of their own, as everything that loads an engine to measure it."""
     if threads:
         options = replace(engine.options, threads=threads)
         with engine_process(replace(engine, options=options), spec) as child:
             if child.call("settings").get("threads") != str(threads):
                 raise TargetError(
-                    f"{engine.path.name}: its runtime ({engine.runtime}) takes no number of threads", hint="leave --threads out"
+                    f"{engine.path.name}: its runtime ({engine.runtime}) takes no number of"
+                    " threads",
+                    hint="leave --threads out",
                 )
     if not batches:
         return
@@ -135,25 +177,44 @@ def _check(engine: EngineFile, batches: Sequence[int], built: int, threads: int,
         where = f"{engine.path.name} at batch {batch} differs from itself at batch {built}"
         hint = f"edge-scnet build --batch {batch}"
         if executed != precisions:
-            raise ParityError(f"{where}: it executes {dict(executed)} operations, built {dict(precisions)}", hint=hint)
+            raise ParityError(
+                f"{where}: it executes {dict(executed)} operations, built {dict(precisions)}",
+                hint=hint,
+            )
         for name, right, value in zip(names, expected, found, strict=True):
             exact = set(precisions) <= {"f32"}
-            if exact and not float(np.abs(value - right).max()) <= _MAX_DIFFERENCE * max(float(np.ptp(right)), 1e-12):
-                raise ParityError(f"{where} by more than {_MAX_DIFFERENCE:g} of the range of {name}", hint=hint)
-            noise, signal = (float(np.square(array.astype(np.float64)).sum()) for array in (value - right, right))
+            if exact and not float(np.abs(value - right).max()) <= _MAX_DIFFERENCE * max(
+                float(np.ptp(right)), 1e-12
+            ):
+                raise ParityError(
+                    f"{where} by more than {_MAX_DIFFERENCE:g} of the range of {name}", hint=hint
+                )
+            noise, signal = (
+                float(np.square(array.astype(np.float64)).sum()) for array in (value - right, right)
+            )
             if not exact and not noise <= signal / 10 ** (_LEAST_SQNR_DB / 10):
-                raise ParityError(f"{where}: {name} keeps less than {_LEAST_SQNR_DB:g} dB", hint=hint)
+                raise ParityError(
+                    f"{where}: {name} keeps less than {_LEAST_SQNR_DB:g} dB", hint=hint
+                )
 
 
 def _different_images(count: int, spec: ModelSpec) -> np.ndarray:
-    """Coarse patterns, each lighter and stronger than the one before: noise alone would look all alike to a classifier."""
+    """Coarse patterns, each lighter and stronger than the one before: noise alone would look all
+    alike to a classifier.
+    """
     rng, side = np.random.default_rng(0), spec.input_size
-    coarse = rng.standard_normal((count, spec.channels, 4, 4)).repeat(-(-side // 4), axis=2).repeat(-(-side // 4), axis=3)
+    coarse = (
+        rng.standard_normal((count, spec.channels, 4, 4))
+        .repeat(-(-side // 4), axis=2)
+        .repeat(-(-side // 4), axis=3)
+    )
     steps = np.linspace(-1, 1, count).reshape(-1, 1, 1, 1)
     images: np.ndarray = (coarse[:, :, :side, :side] * np.exp(steps) + steps).astype(np.float32)
     return images
 
 
 def _precisions(layers: Sequence[ExecutedLayer]) -> Counter[str]:
-    """How many convolutions and products execute in which precision; copies around them may be others at another batch."""
+    """How many convolutions and products execute in which precision; copies around them may be
+    others at another batch.
+    """
     return Counter(layer.precision for layer in layers if layer.kind in _KERNELS)

@@ -1,7 +1,8 @@
-"""Plans measured through trtexec, where TensorRT's Python package is not there: as build.sh does it, from Python.
+"""Plans measured through trtexec, where TensorRT's Python package is not there: as build.sh does
+it, from Python.
 
-What it exports stays in the folder `trtexec-exports/` of the build, by build.sh's names; `board_results.py` makes the report
-of it.
+What it exports stays in the folder `trtexec-exports/` of the build, by build.sh's names;
+`board_results.py` makes the report of it.
 """
 
 from __future__ import annotations
@@ -19,13 +20,22 @@ from edge_scnet.machine import environment
 from edge_scnet.machine.board_watch import watching
 from edge_scnet.profiler.board_results import STEMS, TimedBoard
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
-from edge_scnet.runtimes.tensorrt.trtexec import LAYER_OPTIONS, ROUNDS, find_trtexec, parse_log, round_order, timing_options
+from edge_scnet.runtimes.tensorrt.trtexec import (
+    LAYER_OPTIONS,
+    ROUNDS,
+    find_trtexec,
+    parse_log,
+    round_order,
+    timing_options,
+)
 
 EXPORTS = "trtexec-exports"
 
 
 def program_for(manifest: Manifest) -> Path | None:
-    """trtexec, where a board's plans are built and TensorRT's Python package is not here to run them; else None."""
+    """trtexec, where a board's plans are built and TensorRT's Python package is not here to run
+    them; else None.
+    """
     plans = any(entry.kind == TENSORRT.ARTIFACT_KIND for entry in manifest.artifacts.values())
     return find_trtexec() if plans and TENSORRT.unavailable() else None
 
@@ -33,10 +43,12 @@ def program_for(manifest: Manifest) -> Path | None:
 def profile_plans(
     program: Path, folder: Path, manifest: Manifest, *, seconds: float, events: Events
 ) -> tuple[dict[str, str], TimedBoard]:
-    """Times both plans of a build folder in turn: the texts that trtexec wrote, by file name, and the board.
+    """Times both plans of a build folder in turn: the texts that trtexec wrote, by file name, and
+    the board.
 
     Args:
-        program: trtexec. seconds: timed seconds per plan over all rounds; each takes a whole one at least.
+        program: trtexec. seconds: timed seconds per plan over all rounds; each takes a whole one at
+            least.
 
     Raises:
         ArtifactError: a plan is missing or is not what was built, or a figure is missing.
@@ -49,7 +61,8 @@ def profile_plans(
         entry = manifest.artifacts.get(f"{stem}.plan")
         if entry is None:
             raise ArtifactError(
-                f"{folder} holds no {stem}.plan", hint=f"on the board: edge-scnet compile {folder}/bundle.tar.gz"
+                f"{folder} holds no {stem}.plan",
+                hint=f"on the board: edge-scnet compile {folder}/bundle.tar.gz",
             )
         TENSORRT.check_built(entry.facts, manifest.rebuild, here=version)
         artifact.verify(folder, entry)
@@ -57,19 +70,32 @@ def profile_plans(
     make_folder(out)
     for stale in out.iterdir():
         stale.unlink()
-    events.stage("profile", f"fp16, int8 through {program}, TensorRT {version}; no accuracy: trtexec measures none")
+    events.stage(
+        "profile",
+        f"fp16, int8 through {program}, TensorRT {version}; no accuracy: trtexec measures none",
+    )
     options = timing_options(version, seconds=max(1, round(seconds / ROUNDS)))
     with watching() as watch:
         with watch.timed():
             for number in range(1, ROUNDS + 1):
                 for stem in round_order(number):
                     times = out / f"{stem}.{number}.times.json"
-                    _run(program, [f"--loadEngine={folder / stem}.plan", *options, f"--exportTimes={times}"],
-                         out / f"{stem}.{number}.log")  # fmt: skip
+                    _run(
+                        program,
+                        [f"--loadEngine={folder / stem}.plan", *options, f"--exportTimes={times}"],
+                        out / f"{stem}.{number}.log",
+                    )
                 events.progress("latency", number / ROUNDS)
         for stem in STEMS.values():
-            exports = [f"--exportProfile={out / stem}.profile.json", f"--exportLayerInfo={out / stem}.layers.json"]
-            _run(program, [f"--loadEngine={folder / stem}.plan", *LAYER_OPTIONS, *exports], out / f"{stem}.layers.log")
+            exports = [
+                f"--exportProfile={out / stem}.profile.json",
+                f"--exportLayerInfo={out / stem}.layers.json",
+            ]
+            _run(
+                program,
+                [f"--loadEngine={folder / stem}.plan", *LAYER_OPTIONS, *exports],
+                out / f"{stem}.layers.log",
+            )
     facts = {**environment.collect().to_dict(), "tensorrt": version, "timing": " ".join(options)}
     for precision, stem in STEMS.items():
         entry = manifest.artifacts[f"{stem}.plan"]
@@ -81,21 +107,35 @@ def profile_plans(
 def _version(program: Path) -> str:
     """Raises BackendError where it does not tell: a plan must not meet another version."""
     try:
-        done = subprocess.run([program, "--help"], capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [program, "--help"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+        )
     except OSError as error:
-        raise BackendError(f"{program} cannot be run: {error.strerror or error}", hint="name it: TRTEXEC=PATH") from error
+        raise BackendError(
+            f"{program} cannot be run: {error.strerror or error}", hint="name it: TRTEXEC=PATH"
+        ) from error
     version = parse_log(done.stdout + done.stderr).version
     if version is None:
-        raise BackendError(f"{program} --help does not tell its version", hint="name TensorRT's own: TRTEXEC=PATH")
+        raise BackendError(
+            f"{program} --help does not tell its version", hint="name TensorRT's own: TRTEXEC=PATH"
+        )
     return version
 
 
 def _run(program: Path, arguments: list[str], log: Path) -> None:
     with log.open("w", encoding="utf-8") as file:
-        done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            [program, *arguments], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+        )
     if done.returncode:
         text = log.read_text(encoding="utf-8", errors="replace")
-        words = parse_log(text).first_error or next(reversed(text.split("\n")[:-1]), f"exit code {done.returncode}")
+        words = parse_log(text).first_error or next(
+            reversed(text.split("\n")[:-1]), f"exit code {done.returncode}"
+        )
         raise BackendError(f"trtexec: {words}", hint=f"the whole log: {log}")
 
 

@@ -1,11 +1,14 @@
-"""Streaming statistics of every activation tensor over the calibration set, in one pass and flat memory.
+"""Streaming statistics of every activation tensor over the calibration set, in one pass and flat
+memory.
 
 Owns the histogram and its file. Knows nothing of thresholds, schemes or targets.
 
-The result depends on the set of images only, exactly, not on order or chunking: a graph of batch 1 sees them one at a time
-(a runtime's sums may depend on the batch), bins lie on a grid of power-of-two width anchored at zero that doubles as the range
-grows, so that merging two bins is exact. Minimum and maximum are those of all values; the histogram counts a sample of them
-at fixed positions, for reading all 21 million values of an image costs SCNet-50 more time than computing them (`summary.py`).
+The result depends on the set of images only, exactly, not on order or chunking: a graph of batch 1
+sees them one at a time (a runtime's sums may depend on the batch), bins lie on a grid of
+power-of-two width anchored at zero that doubles as the range grows, so that merging two bins is
+exact. Minimum and maximum are those of all values; the histogram counts a sample of them at fixed
+positions, for reading all 21 million values of an image costs SCNet-50 more time than computing
+them (`summary.py`).
 """
 
 from __future__ import annotations
@@ -32,15 +35,17 @@ from edge_scnet.quantize.thresholds import percentile
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# The thresholds by which two halves of the images are compared: half as many images hold half as many extremes.
+# The thresholds by which two halves of the images are compared: half as many images hold half as
+# many extremes.
 DRIFT_PERCENT = 99.99
 
 
 def tensors_to_observe(model: ir.Model) -> list[str]:
     """Names of the float activations that some placement may quantize.
 
-    Left out: tensors that only feed a Relu or Clip (fused into their producer), the outputs of Sigmoid (range known) and of
-    operators that pass their input's scale on (`passes_scale`), and constants.
+    Left out: tensors that only feed a Relu or Clip (fused into their producer), the outputs of
+    Sigmoid (range known) and of operators that pass their input's scale on (`passes_scale`), and
+    constants.
     """
     ir = require("onnx_ir", extra="quantize")
     names = [value.name for value in model.graph.inputs]
@@ -49,7 +54,12 @@ def tensors_to_observe(model: ir.Model) -> list[str]:
             continue
         for value in node.outputs:
             consumers = {use.node.op_type for use in value.uses()}
-            if value.dtype == ir.DataType.FLOAT and value.name and consumers and not consumers <= {"Relu", "Clip"}:
+            if (
+                value.dtype == ir.DataType.FLOAT
+                and value.name
+                and consumers
+                and not consumers <= {"Relu", "Clip"}
+            ):
                 names.append(value.name)
     return [name for name in names if name]
 
@@ -66,19 +76,22 @@ def calibrate(
     equalization: float = 0.0,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Ranges:
-    """Runs the float graph over the images, one by one, and returns the statistics of its activations.
+    """Runs the float graph over the images, one by one, and returns the statistics of its
+    activations.
 
     Args:
         images: preprocessed batches, N x C x H x W float32, of any N.
         expected_images: how many images there should be in all.
         histogram: minimum and maximum need none, and are faster without.
-        pilot: images whose channel peaks decide the factors of cross-layer equalisation; the statistics are then those of
-            the equalised graph. They should not depend on the order of the images: `pilot_indices`.
+        pilot: images whose channel peaks decide the factors of cross-layer equalisation; the
+            statistics are then those of the equalised graph. They should not depend on the order of
+            the images: `pilot_indices`.
         equalization: its strength, 0 (none) to 1.
         progress: called with the number of images done.
 
     Raises:
-        DataError: an image makes the model give NaN or infinity, or fewer or more images came than expected.
+        DataError: an image makes the model give NaN or infinity, or fewer or more images came than
+            expected.
         StorageError: the model and its activations do not fit the memory that is free.
     """
     ir = require("onnx_ir", extra="quantize")
@@ -90,14 +103,17 @@ def calibrate(
         factor_of = factors(model, _channel_peaks(model, names, pilot), strength=equalization)
         model = equalize(model, factor_of)
         return_freed_memory()
-    # two halves by content, merged in the end: how far they differ tells whether there are enough images
+    # two halves by content, merged in the end: how far they differ tells whether there are enough
+    # images
     halves = [{name: Accumulator(name, histogram=histogram) for name in names} for _ in range(2)]
     summarizer = Summarizer(model, names, sample=histogram)
     del model  # its weights are the runtime's now
     return_freed_memory()
     seen = 0
     for summaries in summarizer.run(images):
-        half = halves[int(content_hashes[seen][-8:], 16) % 2 if seen < len(content_hashes) else seen % 2]
+        half = halves[
+            int(content_hashes[seen][-8:], 16) % 2 if seen < len(content_hashes) else seen % 2
+        ]
         for name, summary in summaries.items():
             half[name].add_summary(summary)
         seen += 1
@@ -110,35 +126,57 @@ def calibrate(
     for name in names:
         halves[0][name].merge(halves[1][name])
     return Ranges(
-        tensors={name: halves[0][name].stats() for name in names}, factors=factor_of, drift=drift,
-        images=seen, model_sha256=sha256_file(model_path), samples_hash=samples_hash, content_hashes=tuple(content_hashes),
-    )  # fmt: skip
+        tensors={name: halves[0][name].stats() for name in names},
+        factors=factor_of,
+        drift=drift,
+        images=seen,
+        model_sha256=sha256_file(model_path),
+        samples_hash=samples_hash,
+        content_hashes=tuple(content_hashes),
+    )
 
 
-def _drift(first: dict[str, Accumulator], second: dict[str, Accumulator], *, images: int) -> Drift | None:
-    """How far the thresholds of two halves of the images lie apart, in percent of the range; None where one half is empty."""
+def _drift(
+    first: dict[str, Accumulator], second: dict[str, Accumulator], *, images: int
+) -> Drift | None:
+    """How far the thresholds of two halves of the images lie apart, in percent of the range; None
+    where one half is empty.
+    """
     apart = {}
     for name in first:
         if first[name].minimum > first[name].maximum or second[name].minimum > second[name].maximum:
             return None
         (low_a, high_a), (low_b, high_b) = (
-            percentile(half[name].stats(), DRIFT_PERCENT) if half[name].histogram else (half[name].minimum, half[name].maximum)
+            (
+                percentile(half[name].stats(), DRIFT_PERCENT)
+                if half[name].histogram
+                else (half[name].minimum, half[name].maximum)
+            )
             for half in (first, second)
         )
         range_ = max(high_a, high_b, 0.0) - min(low_a, low_b, 0.0)
-        apart[name] = 100.0 * max(abs(low_a - low_b), abs(high_a - high_b)) / range_ if range_ else 0.0
+        apart[name] = (
+            100.0 * max(abs(low_a - low_b), abs(high_a - high_b)) / range_ if range_ else 0.0
+        )
     worst = max(apart, key=lambda name: apart[name])
     return Drift(
-        median_percent=float(np.median([*apart.values()])), worst_percent=apart[worst], worst_tensor=worst, images=images
+        median_percent=float(np.median([*apart.values()])),
+        worst_percent=apart[worst],
+        worst_tensor=worst,
+        images=images,
     )
 
 
 def pilot_indices(content_hashes: Sequence[str], count: int) -> list[int]:
-    """The images with the lowest hashes, in that order: a choice that depends on the set alone, not on its order."""
+    """The images with the lowest hashes, in that order: a choice that depends on the set alone, not
+    on its order.
+    """
     return sorted(range(len(content_hashes)), key=lambda i: content_hashes[i])[:count]
 
 
-def _channel_peaks(model: ir.Model, names: Sequence[str], images: np.ndarray) -> dict[str, np.ndarray]:
+def _channel_peaks(
+    model: ir.Model, names: Sequence[str], images: np.ndarray
+) -> dict[str, np.ndarray]:
     """The largest magnitude of every channel, by tensor."""
     peaks: dict[str, np.ndarray] = {}
     for summaries in Summarizer(model, names, sample=False).run([images]):
@@ -148,12 +186,18 @@ def _channel_peaks(model: ir.Model, names: Sequence[str], images: np.ndarray) ->
 
 
 def estimate_bytes(model: ir.Model, names: Sequence[str]) -> int:
-    """Memory that calibration takes, whatever the number of images: the graph's copies and one run's activations.
+    """Memory that calibration takes, whatever the number of images: the graph's copies and one
+    run's activations.
 
-    Weights are held by the float graph and the equalised one, and by the runtime in two layouts; the activations of one image
-    by every core. SCNet-50: tests/benchmarks/ptq_peers.py has what was measured.
+    Weights are held by the float graph and the equalised one, and by the runtime in two layouts;
+    the activations of one image by every core. SCNet-50: tests/benchmarks/ptq_peers.py has what was
+    measured.
     """
-    weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
+    weights = sum(
+        value.const_value.nbytes
+        for value in model.graph.initializers.values()
+        if value.const_value is not None
+    )
     wanted = set(names)
     activations = sum(_bytes(v) for node in model.graph for v in node.outputs if v.name in wanted)
     histograms = 2 * len(names) * (MAX_BINS * 8 + CHUNK_ELEMENTS * 4)
@@ -169,7 +213,8 @@ def check_memory(model: ir.Model, names: Sequence[str]) -> None:
     needed, free = estimate_bytes(model, names), available_memory_bytes()
     if free is not None and needed > free:
         raise StorageError(
-            f"calibration needs about {needed / 1e6:,.0f} MB of memory, {free / 1e6:,.0f} MB are free",
+            f"calibration needs about {needed / 1e6:,.0f} MB of memory, {free / 1e6:,.0f} MB are"
+            " free",
             hint="close other programs, or calibrate at --batch 1 or a smaller --input-size",
         )
 
@@ -177,5 +222,3 @@ def check_memory(model: ir.Model, names: Sequence[str]) -> None:
 def _bytes(value: ir.Value) -> int:
     shape = value.shape
     return math.prod(d if isinstance(d, int) else 1 for d in shape) * 4 if shape is not None else 0
-
-

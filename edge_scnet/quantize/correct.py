@@ -1,7 +1,9 @@
-"""Weights to codes, layer by layer, and what makes up for the error: compensated rounding and bias correction.
+"""Weights to codes, layer by layer, and what makes up for the error: compensated rounding and bias
+correction.
 
-Both need the inputs that a layer sees, from a few calibration images through the float graph. Owns which layers are worth it
-and the memory that takes; the arithmetic is in `rounding.py`, the scales in `ranges.py`.
+Both need the inputs that a layer sees, from a few calibration images through the float graph. Owns
+which layers are worth it and the memory that takes; the arithmetic is in `rounding.py`, the scales
+in `ranges.py`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
     from edge_scnet.config.target import QuantScheme
 
-# Second moments of the layers that are worked on at a time; the images are run once more for every such share.
+# Second moments of the layers that are worked on at a time; the images are run once more for every
+# such share.
 _MOMENTS_BYTES = 160_000_000
 
 
@@ -55,7 +58,9 @@ class _Layer:
         return int(self.weights.shape[1])
 
     def positions(self, images: int) -> int:
-        """Output positions looked at in each image: four times as many in all as there are inputs, and never few."""
+        """Output positions looked at in each image: four times as many in all as there are inputs,
+        and never few.
+        """
         return math.ceil(max(4 * self.inputs, 2048) / images)
 
 
@@ -75,19 +80,25 @@ def quantize_layers(
         images: calibration images, N x C x H x W; none: nearest rounding and no correction.
     """
     layers = _layers(model, sites, scheme if len(images) else None, len(images))
-    if not len(images) or (not scheme.bias_correction and not any(layer.compensate for layer in layers)):
+    if not len(images) or (
+        not scheme.bias_correction and not any(layer.compensate for layer in layers)
+    ):
         return tuple(_finish(layer, None, weight_bits, correct_bias=False) for layer in layers)
     done: dict[str, QuantizedLayer] = {}
     for share in _shares(layers):
         moments = _moments(model, share, images)
         for layer in share:
             found = moments.pop(layer.site.node)
-            done[layer.site.node] = _finish(layer, found, weight_bits, correct_bias=scheme.bias_correction)
+            done[layer.site.node] = _finish(
+                layer, found, weight_bits, correct_bias=scheme.bias_correction
+            )
             progress(len(done) / len(layers))
     return tuple(done[site.node] for site in sites)
 
 
-def _finish(layer: _Layer, moments: Moments | None, bits: int, *, correct_bias: bool) -> QuantizedLayer:
+def _finish(
+    layer: _Layer, moments: Moments | None, bits: int, *, correct_bias: bool
+) -> QuantizedLayer:
     weights = layer.weights.astype(np.float64)
     flat_codes, scales = quantize_weights(layer.weights, axis=0, bits=bits)
     wide = scales.astype(np.float64)
@@ -95,24 +106,36 @@ def _finish(layer: _Layer, moments: Moments | None, bits: int, *, correct_bias: 
         per_group = len(layer.weights) // layer.window.groups
         for group, covariance in enumerate(moments.covariance()):
             rows = slice(group * per_group, (group + 1) * per_group)
-            flat_codes[rows] = round_weights(weights[rows], wide[rows], covariance, largest=LARGEST_CODE[bits])
+            flat_codes[rows] = round_weights(
+                weights[rows], wide[rows], covariance, largest=LARGEST_CODE[bits]
+            )
     shift = None
     if moments is not None and correct_bias:
         error = weights - flat_codes * wide[:, None]
         mean = np.repeat(moments.mean(), len(layer.weights) // layer.window.groups, axis=0)
         shift = np.einsum("oi,oi->o", error, mean).astype(np.float32)
-    codes = np.ascontiguousarray(np.moveaxis(flat_codes.reshape(_moved_shape(layer)), 0, layer.site.axis))
+    codes = np.ascontiguousarray(
+        np.moveaxis(flat_codes.reshape(_moved_shape(layer)), 0, layer.site.axis)
+    )
     compensated = moments is not None and layer.compensate
-    return QuantizedLayer(site=layer.site, codes=codes, scales=scales, bias_shift=shift, compensated=compensated)
+    return QuantizedLayer(
+        site=layer.site, codes=codes, scales=scales, bias_shift=shift, compensated=compensated
+    )
 
 
 def _moved_shape(layer: _Layer) -> tuple[int, ...]:
     """The weights' own shape with the output channel first."""
     kernel = layer.window.kernel
-    return layer.weights.shape if layer.site.linear else (len(layer.weights), layer.inputs // math.prod(kernel), *kernel)
+    return (
+        layer.weights.shape
+        if layer.site.linear
+        else (len(layer.weights), layer.inputs // math.prod(kernel), *kernel)
+    )
 
 
-def _layers(model: ir.Model, sites: Sequence[WeightSite], scheme: QuantScheme | None, images: int) -> list[_Layer]:
+def _layers(
+    model: ir.Model, sites: Sequence[WeightSite], scheme: QuantScheme | None, images: int
+) -> list[_Layer]:
     nodes = {str(node.name): node for node in model.graph}
     # one set of codes serves all layers that share a weight: none of them may round it its own way
     users = Counter((site.tensor, site.axis) for site in sites)
@@ -123,7 +146,13 @@ def _layers(model: ir.Model, sites: Sequence[WeightSite], scheme: QuantScheme | 
         assert weights is not None and node.inputs[0] is not None
         flat = np.moveaxis(weights, site.axis, 0).reshape(weights.shape[site.axis], -1)
         layers.append(
-            _Layer(site=site, source=str(node.inputs[0].name), weights=flat, window=_window(node, weights), compensate=False)
+            _Layer(
+                site=site,
+                source=str(node.inputs[0].name),
+                weights=flat,
+                window=_window(node, weights),
+                compensate=False,
+            )
         )
     if scheme is None or scheme.rounding == "nearest":
         return layers
@@ -140,7 +169,11 @@ def _layers(model: ir.Model, sites: Sequence[WeightSite], scheme: QuantScheme | 
 def _gflop(layer: _Layer, images: int) -> float:
     """Work of compensated rounding: second moments, a Cholesky factor, the updates."""
     k, groups = layer.inputs, layer.window.groups
-    return (2 * layer.positions(images) * images * k**2 * groups + k**3 / 3 * groups + len(layer.weights) * k**2) / 1e9
+    return (
+        2 * layer.positions(images) * images * k**2 * groups
+        + k**3 / 3 * groups
+        + len(layer.weights) * k**2
+    ) / 1e9
 
 
 def _shares(layers: Sequence[_Layer]) -> Iterator[list[_Layer]]:
@@ -158,12 +191,17 @@ def _shares(layers: Sequence[_Layer]) -> Iterator[list[_Layer]]:
 
 
 def _moments(model: ir.Model, layers: Sequence[_Layer], images: np.ndarray) -> dict[str, Moments]:
-    moments = {layer.site.node: Moments(layer.inputs, layer.window.groups, products=layer.compensate) for layer in layers}
+    moments = {
+        layer.site.node: Moments(layer.inputs, layer.window.groups, products=layer.compensate)
+        for layer in layers
+    }
     for values in Observer(model, [layer.source for layer in layers]).run([images]):
         for layer in layers:
             value = values[layer.source]
             image = value if value.ndim == 3 else value.reshape(-1, 1, 1)
-            moments[layer.site.node].add(patches(image, layer.window, limit=layer.positions(len(images))))
+            moments[layer.site.node].add(
+                patches(image, layer.window, limit=layer.positions(len(images)))
+            )
     return moments
 
 
@@ -177,6 +215,9 @@ def _window(node: ir.Node, weights: np.ndarray) -> Window:
 
     group = node.attributes.get("group")
     return Window(
-        kernel=weights.shape[2:], strides=numbers("strides", (1, 1)), dilations=numbers("dilations", (1, 1)),
-        pads=numbers("pads", (0, 0, 0, 0)), groups=group.as_int() if group is not None else 1,
-    )  # fmt: skip
+        kernel=weights.shape[2:],
+        strides=numbers("strides", (1, 1)),
+        dilations=numbers("dilations", (1, 1)),
+        pads=numbers("pads", (0, 0, 0, 0)),
+        groups=group.as_int() if group is not None else 1,
+    )

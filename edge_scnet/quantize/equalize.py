@@ -1,10 +1,13 @@
-"""Cross-layer equalisation: per-channel factors that make the channels of a tensor use its range alike, exactly.
+"""Cross-layer equalisation: per-channel factors that make the channels of a tensor use its range
+alike, exactly.
 
-ReLU, pooling, Resize, Add, Concat and a product with a gate commute with a positive factor per channel, so a factor can be
-divided out of the convolutions that give a channel and multiplied into the weights that read it; the network computes the
-same. A per-tensor scale then wastes fewer codes on the channels with small values. Nagel et al., "Data-Free Quantization
-Through Weight Equalization and Bias Correction" (ICCV 2019), do this for chains of convolutions; here a factor is shared by
-whatever the graph ties together: a residual stream, the branches of a Concat, both sides of an average pool.
+ReLU, pooling, Resize, Add, Concat and a product with a gate commute with a positive factor per
+channel, so a factor can be divided out of the convolutions that give a channel and multiplied into
+the weights that read it; the network computes the same. A per-tensor scale then wastes fewer codes
+on the channels with small values. Nagel et al., "Data-Free Quantization Through Weight Equalization
+and Bias Correction" (ICCV 2019), do this for chains of convolutions; here a factor is shared by
+whatever the graph ties together: a residual stream, the branches of a Concat, both sides of an
+average pool.
 
 Knows nothing of thresholds or placement.
 """
@@ -17,16 +20,33 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.graph.model import add_initializer
-from edge_scnet.graph.operators import channels_of, is_spatial_mean, output_axis, weight_columns, weight_of
+from edge_scnet.graph.operators import (
+    channels_of,
+    is_spatial_mean,
+    output_axis,
+    weight_columns,
+    weight_of,
+)
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 # f(c * x) = c * f(x) for c > 0, channel by channel
 _HOMOGENEOUS = frozenset(
-    ("Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Identity", "Dropout")
+    (
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "MaxPool",
+        "AveragePool",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Identity",
+        "Dropout",
+    )
 )
-# A channel that hardly fires would get a factor that moves all rounding error into the weights behind it.
+# A channel that hardly fires would get a factor that moves all rounding error into the weights
+# behind it.
 _SMALLEST_FACTOR = 1.0 / 16
 
 
@@ -62,11 +82,15 @@ class _Classes:
         return all(self._fixed[self.find(item)] for item in items.tolist())
 
 
-def factors(model: ir.Model, peaks: Mapping[str, np.ndarray], *, strength: float) -> dict[str, np.ndarray]:
-    """The factor of every channel of every tensor that has one other than 1: new value = old value / factor.
+def factors(
+    model: ir.Model, peaks: Mapping[str, np.ndarray], *, strength: float
+) -> dict[str, np.ndarray]:
+    """The factor of every channel of every tensor that has one other than 1: new value = old value
+    / factor.
 
     Args:
-        peaks: largest magnitude per channel, by tensor name; tensors that are not quantized may be left out.
+        peaks: largest magnitude per channel, by tensor name; tensors that are not quantized may be
+            left out.
         strength: 0 leaves all as it is, 1 makes every channel use the whole range of its tensor.
 
     Returns:
@@ -79,18 +103,23 @@ def factors(model: ir.Model, peaks: Mapping[str, np.ndarray], *, strength: float
             roots = [classes.find(item) for item in ids[name].tolist()]
             np.maximum.at(share, roots, peak / peak.max())
     # powers of two would be exact in float32 too, but their steps cost what equalisation gains
-    factor = np.clip(np.where(share > 0, share, 1.0) ** strength, _SMALLEST_FACTOR, 1.0).astype(np.float32)
+    factor = np.clip(np.where(share > 0, share, 1.0) ** strength, _SMALLEST_FACTOR, 1.0).astype(
+        np.float32
+    )
     found = {}
     for name, items in ids.items():
         roots = [classes.find(item) for item in items.tolist()]
-        values = np.array([1.0 if classes._fixed[root] else factor[root] for root in roots], np.float32)
+        values = np.array(
+            [1.0 if classes._fixed[root] else factor[root] for root in roots], np.float32
+        )
         if (values != 1.0).any():
             found[name] = values
     return found
 
 
 def equalize(model: ir.Model, factor_of: Mapping[str, np.ndarray]) -> ir.Model:
-    """A copy of `model` whose tensors hold their old values divided by their factors; its outputs are the same.
+    """A copy of `model` whose tensors hold their old values divided by their factors; its outputs
+    are the same.
 
     Weights that several nodes share become one weight a node where their factors differ.
     """
@@ -108,7 +137,11 @@ def equalize(model: ir.Model, factor_of: Mapping[str, np.ndarray]) -> ir.Model:
             weights *= weight_columns(node, into.astype(np.float64))
         if out_of is not None:
             weights /= _per_output(node, out_of, weights.ndim)
-            if len(node.inputs) > 2 and node.inputs[2] is not None and node.inputs[2].const_value is not None:
+            if (
+                len(node.inputs) > 2
+                and node.inputs[2] is not None
+                and node.inputs[2].const_value is not None
+            ):
                 _replace(result.graph, node, 2, node.inputs[2].const_value.numpy() / out_of)
         _replace(result.graph, node, 1, weights)
     for name in [name for name, value in result.graph.initializers.items() if not value.uses()]:
@@ -152,7 +185,9 @@ def _tie(model: ir.Model) -> tuple[dict[str, np.ndarray], _Classes]:
             elif channels:
                 if tied is not None:
                     classes.fix(tied)
-                ids[str(value.name)] = classes.new(channels, fixed=weight_of(node) is None or not _constant_bias(node))
+                ids[str(value.name)] = classes.new(
+                    channels, fixed=weight_of(node) is None or not _constant_bias(node)
+                )
     for value in model.graph.outputs:
         if value.name in ids:
             classes.fix(ids[value.name])
@@ -160,13 +195,21 @@ def _tie(model: ir.Model) -> tuple[dict[str, np.ndarray], _Classes]:
 
 
 def _through(node: ir.Node, ids: dict[str, np.ndarray], classes: _Classes) -> np.ndarray | None:
-    """The classes of a node's output channels where they follow from its inputs'; its inputs are tied or fixed as needed."""
-    sources = [ids[str(value.name)] for value in node.inputs if value is not None and value.name in ids]
+    """The classes of a node's output channels where they follow from its inputs'; its inputs are
+    tied or fixed as needed.
+    """
+    sources = [
+        ids[str(value.name)] for value in node.inputs if value is not None and value.name in ids
+    ]
     if weight_of(node) is not None or not sources:
         return None
     if len(sources) == 1 and (node.op_type in _HOMOGENEOUS or _homogeneous_here(node)):
         return sources[0]
-    if node.op_type == "Concat" and node.attributes["axis"].as_int() == 1 and len(sources) == len(node.inputs):
+    if (
+        node.op_type == "Concat"
+        and node.attributes["axis"].as_int() == 1
+        and len(sources) == len(node.inputs)
+    ):
         return np.concatenate(sources)
     if node.op_type in ("Add", "Sub") and len(sources) == 2 and sources[0].size == sources[1].size:
         classes.tie(*sources)

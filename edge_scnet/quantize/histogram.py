@@ -12,15 +12,17 @@ from edge_scnet.quantize.summary import Summary, summarize
 
 MAX_BINS = 4096
 
-# Values of several images are binned together up to this many, so that NumPy's cost per call does not dominate on small
-# networks; more would leave the cache.
+# Values of several images are binned together up to this many, so that NumPy's cost per call does
+# not dominate on small networks; more would leave the cache.
 CHUNK_ELEMENTS = 1 << 15
 
 _SMALLEST_EXPONENT = -126
 
 
 class Accumulator:
-    """The statistics of one tensor, fed one image at a time; `histogram=False` keeps minimum and maximum only."""
+    """The statistics of one tensor, fed one image at a time; `histogram=False` keeps minimum and
+    maximum only.
+    """
 
     def __init__(self, name: str = "", *, histogram: bool = True) -> None:
         self.name, self.histogram = name, histogram
@@ -45,7 +47,10 @@ class Accumulator:
         if not (summary.finite and math.isfinite(low) and math.isfinite(high)):
             raise DataError(
                 f"the float model gives NaN or infinity on a calibration image, in {self.name!r}",
-                hint="check the weights, and --mean and --std: edge-scnet export shows the parity alone",
+                hint=(
+                    "check the weights, and --mean and --std: edge-scnet export shows the parity"
+                    " alone"
+                ),
             )
         self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
         if not self.histogram:
@@ -64,10 +69,12 @@ class Accumulator:
         if exponent > self.exponent:
             self._coarsen(exponent)
         first = math.floor(float(flat.min()) * 2.0**-self.exponent)
-        # scaling by a power of two is exact in float32, so an edge value lands in the same bin on every machine
+        # scaling by a power of two is exact in float32, so an edge value lands in the same bin on
+        # every machine
         scaled = flat * np.float32(2.0**-self.exponent)
         np.floor(scaled, out=scaled)
-        # the counts of a chunk: bins are at most MAX_BINS apart, so the difference is exact in float32 too
+        # the counts of a chunk: bins are at most MAX_BINS apart, so the difference is exact in
+        # float32 too
         self._merge(first, np.bincount((scaled - np.float32(first)).astype(np.intp)))
 
     def stats(self) -> TensorStats:
@@ -82,15 +89,22 @@ class Accumulator:
         # the range may have grown after the last values were binned
         self._coarsen(max(self.exponent, _exponent(self.minimum, self.maximum)))
         return TensorStats(
-            minimum=self.minimum, maximum=self.maximum, elements=int(self.counts.sum()), exponent=self.exponent,
-            first_bin=self.first_bin, counts=self.counts,
-        )  # fmt: skip
+            minimum=self.minimum,
+            maximum=self.maximum,
+            elements=int(self.counts.sum()),
+            exponent=self.exponent,
+            first_bin=self.first_bin,
+            counts=self.counts,
+        )
 
     def merge(self, other: Accumulator) -> None:
         """Takes in what another one was fed: the same as if this one had been."""
         self._flush()
         other._flush()
-        self.minimum, self.maximum = min(self.minimum, other.minimum), max(self.maximum, other.maximum)
+        self.minimum, self.maximum = (
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+        )
         if self.minimum <= self.maximum:
             exponent = _exponent(self.minimum, self.maximum)
             self._coarsen(max(self.exponent, exponent))
@@ -122,7 +136,9 @@ class Accumulator:
 
 
 def _exponent(low: float, high: float) -> int:
-    """The smallest exponent at which [low, high] needs at most MAX_BINS bins: a function of the range alone."""
+    """The smallest exponent at which [low, high] needs at most MAX_BINS bins: a function of the
+    range alone.
+    """
     span = max(high - low, abs(high), abs(low))
     if span == 0.0:
         return _SMALLEST_EXPONENT

@@ -1,13 +1,18 @@
-"""Where Q/DQ go, by scheme: pure decisions on the graph and the statistics, no I/O, nothing written.
+"""Where Q/DQ go, by scheme: pure decisions on the graph and the statistics, no I/O, nothing
+written.
 
-The `openvino` scheme follows measurements on one SCBottleneck (56x56, width 128; AVX512-VNNI, one thread), in ms and
-SQNR against float. Its rules, each with what it buys there:
+The `openvino` scheme follows measurements on one SCBottleneck (56x56, width 128; AVX512-VNNI, one
+thread), in ms and SQNR against float. Its rules, each with what it buys there:
 
-- inputs of every Conv and Gemm, and with them the one uint8 Q after the Concat (BASE: 13.44 ms, 33.7 dB);
-- input of an average pool behind a ReLU ("avd"), none between pool and Concat: 11.44 against 11.62 ms in float;
-- variant "fast" adds the convolution outputs that feed a Resize (k2), a gate's product (k3) and a residual Add
-  (conv3, whose sum then fuses into its kernel): 12.83 ms, 32.9 dB, 10.5 instead of 19.4 MB written;
-- never: the sigmoid's output, the Resize's output, both inputs of the product (slower, no more accurate).
+- inputs of every Conv and Gemm, and with them the one uint8 Q after the Concat (BASE: 13.44 ms,
+  33.7 dB);
+- input of an average pool behind a ReLU ("avd"), none between pool and Concat: 11.44 against 11.62
+  ms in float;
+- variant "fast" adds the convolution outputs that feed a Resize (k2), a gate's product (k3) and a
+  residual Add (conv3, whose sum then fuses into its kernel): 12.83 ms, 32.9 dB, 10.5 instead of
+  19.4 MB written;
+- never: the sigmoid's output, the Resize's output, both inputs of the product (slower, no more
+  accurate).
 """
 
 from __future__ import annotations
@@ -36,8 +41,9 @@ if TYPE_CHECKING:
 
     from edge_scnet.config.target import QuantScheme
 
-# A classifier this small stays in float: on scnet20 it takes 640 of 31 M multiply-adds, and its input's rounding alone was
-# 12 % of the noise at the logits. With more weights reading them costs time (2,048 x 1,000: 6 MB less in INT8).
+# A classifier this small stays in float: on scnet20 it takes 640 of 31 M multiply-adds, and its
+# input's rounding alone was 12 % of the noise at the logits. With more weights reading them costs
+# time (2,048 x 1,000: 6 MB less in INT8).
 _SMALL_HEAD_WEIGHTS = 1 << 16
 
 
@@ -76,7 +82,9 @@ def place(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Placement:
         TargetError: a `keep_float` pattern that matches nothing.
     """
     _check_patterns(model, scheme.keep_float)
-    return {"openvino": _place_openvino, "tensorrt": _place_tensorrt}[scheme.placement](model, ranges, scheme)
+    return {"openvino": _place_openvino, "tensorrt": _place_tensorrt}[scheme.placement](
+        model, ranges, scheme
+    )
 
 
 def _place_openvino(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Placement:
@@ -86,9 +94,15 @@ def _place_openvino(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Pla
         _want(wanted, node.inputs[0])
     int8 = {id(node) for node in compute}
     for node in model.graph:
-        if node.op_type == "AveragePool" and producer_type(node.inputs[0]) == "Relu" and _int8_source(node.inputs[0], int8):
+        if (
+            node.op_type == "AveragePool"
+            and producer_type(node.inputs[0]) == "Relu"
+            and _int8_source(node.inputs[0], int8)
+        ):
             _want(wanted, node.inputs[0])
-        if node.op_type in ("ReduceMean", "GlobalAveragePool") and _int8_source(node.inputs[0], int8):
+        if node.op_type in ("ReduceMean", "GlobalAveragePool") and _int8_source(
+            node.inputs[0], int8
+        ):
             _want(wanted, node.inputs[0])
     if scheme.variant == "fast":
         for node in compute:
@@ -100,8 +114,13 @@ def _place_openvino(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Pla
     sites = []
     for name, value in wanted.items():
         params = _params(value, ranges, scheme, "uint8")
-        # a padded average pool behind a zero point other than 0 gets wrong borders in OpenVINO: it reads the float tensor
-        keep = tuple(str(u.node.name) for u in value.uses() if params.zero_point != 0 and _reaches_padded_pool(u.node))
+        # a padded average pool behind a zero point other than 0 gets wrong borders in OpenVINO: it
+        # reads the float tensor
+        keep = tuple(
+            str(u.node.name)
+            for u in value.uses()
+            if params.zero_point != 0 and _reaches_padded_pool(u.node)
+        )
         sites.append(ActivationSite(tensor=name, params=params, float_consumers=keep))
     return Placement(
         activations=tuple(sites),
@@ -113,10 +132,11 @@ def _place_openvino(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Pla
 def _place_tensorrt(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Placement:
     """TensorRT's explicit quantization: signed, symmetric, zero point 0, bias float.
 
-    Inputs of Conv, Gemm and the average pools (which do not commute with Q/DQ: in float they cost a copy each), never their
-    outputs: what follows a convolution fuses into it. Of a residual Add the skip side only, so that the convolution's side
-    fuses with the sum into one INT8 kernel. After a Concat one Q/DQ, whose inputs then take its scale. The gate: the Resize
-    side of its Add and both inputs of its product, the sigmoid in float. Rules and figures: NVIDIA's for ResNet-18 on an
+    Inputs of Conv, Gemm and the average pools (which do not commute with Q/DQ: in float they cost a
+    copy each), never their outputs: what follows a convolution fuses into it. Of a residual Add the
+    skip side only, so that the convolution's side fuses with the sum into one INT8 kernel. After a
+    Concat one Q/DQ, whose inputs then take its scale. The gate: the Resize side of its Add and both
+    inputs of its product, the sigmoid in float. Rules and figures: NVIDIA's for ResNet-18 on an
     A100 (0.883 ms without residual Q/DQ, 0.546 with), and what ModelOpt 0.47 does to SCNet-50.
     """
     compute = _quantized_nodes(model, scheme)
@@ -127,7 +147,11 @@ def _place_tensorrt(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Pla
     values: dict[str, ir.Value] = {}
 
     def want(value: ir.Value | None, node: ir.Node) -> None:
-        while value is not None and (producer := value.producer()) is not None and passes_scale(producer):
+        while (
+            value is not None
+            and (producer := value.producer()) is not None
+            and passes_scale(producer)
+        ):
             node, value = producer, producer.inputs[0]
         if value is not None and value.name:
             values[value.name] = value
@@ -142,7 +166,11 @@ def _place_tensorrt(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Pla
                 want(source, node)
         elif node.op_type == "Add" and (skip := _skip_side(node, int8, depth)) is not None:
             want(skip, node)
-        elif node.op_type == "Mul" and _is_gate(node) and any(id(use.node) in int8 for use in node.outputs[0].uses()):
+        elif (
+            node.op_type == "Mul"
+            and _is_gate(node)
+            and any(id(use.node) in int8 for use in node.outputs[0].uses())
+        ):
             for value in node.inputs:
                 want(value, node)
     sites = []
@@ -150,18 +178,21 @@ def _place_tensorrt(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Pla
         consumers = {str(use.node.name) for use in value.uses()}
         sites.append(
             ActivationSite(
-                tensor=name, params=_params(value, ranges, scheme, "int8"),
+                tensor=name,
+                params=_params(value, ranges, scheme, "int8"),
                 float_consumers=tuple(sorted(consumers - readers[name].keys())),
             )
-        )  # fmt: skip
+        )
     return Placement(
-        activations=tuple(sites), weights=tuple(_weight_site(node) for node in compute),
+        activations=tuple(sites),
+        weights=tuple(_weight_site(node) for node in compute),
         int8_nodes=tuple(str(node.name) for node in compute),
-    )  # fmt: skip
+    )
 
 
 def _skip_side(node: ir.Node, int8: set[int], depth: Mapping[str, int]) -> ir.Value | None:
-    """The skip input of an Add of two computed tensors: the one with fewer convolutions before it; of a gate the Resize.
+    """The skip input of an Add of two computed tensors: the one with fewer convolutions before it;
+    of a gate the Resize.
 
     None where no INT8 convolution is there to fuse with the sum.
     """
@@ -180,7 +211,9 @@ def _depths(model: ir.Model) -> dict[str, int]:
     """Convolutions and linear layers on the longest way from the input to each tensor."""
     depth: dict[str, int] = {}
     for node in model.graph:
-        before = max((depth.get(str(value.name), 0) for value in node.inputs if value is not None), default=0)
+        before = max(
+            (depth.get(str(value.name), 0) for value in node.inputs if value is not None), default=0
+        )
         for value in node.outputs:
             depth[str(value.name)] = before + (node.op_type in COMPUTE_OPS)
     return depth
@@ -191,18 +224,24 @@ def _is_gate(node: ir.Node) -> bool:
     return any(producer_type(value) == "Sigmoid" for value in node.inputs)
 
 
-def _params(value: ir.Value, ranges: Ranges, scheme: QuantScheme, dtype: Literal["uint8", "int8"]) -> QuantParams:
+def _params(
+    value: ir.Value, ranges: Ranges, scheme: QuantScheme, dtype: Literal["uint8", "int8"]
+) -> QuantParams:
     if producer_type(value) == "Sigmoid":
         return activation_params(0.0, 1.0, dtype=dtype)  # known without calibration
     stats = ranges.tensors[str(value.name)]
-    return activation_params(*thresholds(stats, scheme.thresholds, scheme.percentile, dtype=dtype), dtype=dtype)
+    return activation_params(
+        *thresholds(stats, scheme.thresholds, scheme.percentile, dtype=dtype), dtype=dtype
+    )
 
 
 def _quantized_nodes(model: ir.Model, scheme: QuantScheme) -> list[ir.Node]:
     return [
         node
         for node in model.graph
-        if weight_of(node) is not None and not _kept_float(node, scheme.keep_float) and not _is_small_head(node)
+        if weight_of(node) is not None
+        and not _kept_float(node, scheme.keep_float)
+        and not _is_small_head(node)
     ]
 
 
@@ -223,7 +262,9 @@ def _kept_float(node: ir.Node, patterns: tuple[str, ...]) -> bool:
 
 
 def _check_patterns(model: ir.Model, patterns: tuple[str, ...]) -> None:
-    names = [(node.name or "").partition("#")[0] for node in model.graph if node.op_type in COMPUTE_OPS]
+    names = [
+        (node.name or "").partition("#")[0] for node in model.graph if node.op_type in COMPUTE_OPS
+    ]
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             near = difflib.get_close_matches(pattern, names, n=3) or names[:3]
@@ -241,25 +282,39 @@ def _reaches_padded_pool(node: ir.Node) -> bool:
     if not pads and not passes_scale(node):
         return False
     uses = node.outputs[0].uses()
-    return any((pads and use.node.op_type == "AveragePool") or _reaches_padded_pool(use.node) for use in uses)
+    return any(
+        (pads and use.node.op_type == "AveragePool") or _reaches_padded_pool(use.node)
+        for use in uses
+    )
 
 
 def _weight_site(node: ir.Node) -> WeightSite:
     weight = node.inputs[1]
     assert weight is not None
-    return WeightSite(node=str(node.name), tensor=str(weight.name), axis=output_axis(node), linear=node.op_type == "Gemm")
+    return WeightSite(
+        node=str(node.name),
+        tensor=str(weight.name),
+        axis=output_axis(node),
+        linear=node.op_type == "Gemm",
+    )
 
 
 def _want(wanted: dict[str, ir.Value], value: ir.Value | None) -> None:
-    """Marks a tensor, moved up through operators that only pick or move values: there the scale is the same."""
-    while value is not None and (producer := value.producer()) is not None and passes_scale(producer):
+    """Marks a tensor, moved up through operators that only pick or move values: there the scale is
+    the same.
+    """
+    while (
+        value is not None and (producer := value.producer()) is not None and passes_scale(producer)
+    ):
         value = producer.inputs[0]
     if value is not None and value.name:
         wanted[value.name] = value
 
 
 def _int8_source(value: ir.Value | None, int8: set[int]) -> bool:
-    """Whether an INT8 convolution gives this tensor, directly or through Relu and Add: its kernel can write uint8."""
+    """Whether an INT8 convolution gives this tensor, directly or through Relu and Add: its kernel
+    can write uint8.
+    """
     producer = value.producer() if value is not None else None
     if producer is None:
         return False
@@ -268,8 +323,12 @@ def _int8_source(value: ir.Value | None, int8: set[int]) -> bool:
     return id(producer) in int8
 
 
-def _int8_gains(consumer: ir.Node, output: ir.Value, wanted: dict[str, ir.Value], int8: set[int]) -> bool:
-    """The fast variant's three places for a convolution's output: before a Resize, a gate's product, a residual Add."""
+def _int8_gains(
+    consumer: ir.Node, output: ir.Value, wanted: dict[str, ir.Value], int8: set[int]
+) -> bool:
+    """The fast variant's three places for a convolution's output: before a Resize, a gate's
+    product, a residual Add.
+    """
     if consumer.op_type == "Resize":
         return passes_scale(consumer)
     if consumer.op_type not in ("Mul", "Add"):
@@ -278,4 +337,6 @@ def _int8_gains(consumer: ir.Node, output: ir.Value, wanted: dict[str, ir.Value]
     if consumer.op_type == "Mul":
         return producer_type(other) == "Sigmoid"
     producer = other.producer() if other is not None else None
-    return other is not None and (other.name in wanted or (producer is not None and id(producer) in int8))
+    return other is not None and (
+        other.name in wanted or (producer is not None and id(producer) in int8)
+    )

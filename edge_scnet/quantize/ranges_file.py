@@ -19,21 +19,31 @@ FORMAT = 3
 def save_ranges(ranges: Ranges, path: Path) -> None:
     """Writes the statistics as .npz (arrays and one JSON header; no pickles)."""
     header = {
-        "format": FORMAT, "images": ranges.images, "model_sha256": ranges.model_sha256, "samples_hash": ranges.samples_hash,
-        "content_hashes": ranges.content_hashes, "factors": list(ranges.factors),
+        "format": FORMAT,
+        "images": ranges.images,
+        "model_sha256": ranges.model_sha256,
+        "samples_hash": ranges.samples_hash,
+        "content_hashes": ranges.content_hashes,
+        "factors": list(ranges.factors),
         "drift": asdict(ranges.drift) if ranges.drift else None,
         "tensors": [
             {
-                "name": name, "minimum": s.minimum, "maximum": s.maximum, "elements": s.elements,
-                "exponent": s.exponent, "first_bin": s.first_bin,
+                "name": name,
+                "minimum": s.minimum,
+                "maximum": s.maximum,
+                "elements": s.elements,
+                "exponent": s.exponent,
+                "first_bin": s.first_bin,
             }
             for name, s in ranges.tensors.items()
         ],
-    }  # fmt: skip
+    }
     arrays = {f"counts_{i}": s.counts for i, s in enumerate(ranges.tensors.values())}
     arrays |= {f"factors_{i}": values for i, values in enumerate(ranges.factors.values())}
     with write_atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(
+            file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays
+        )  # type: ignore[arg-type]
 
 
 def load_ranges(path: Path) -> Ranges:
@@ -47,7 +57,8 @@ def load_ranges(path: Path) -> Ranges:
             header = json.loads(arrays["header"].tobytes())
             if header["format"] != FORMAT:
                 raise ArtifactError(
-                    f"{path} has format {header['format']}, this version reads {FORMAT}", hint="calibrate again"
+                    f"{path} has format {header['format']}, this version reads {FORMAT}",
+                    hint="calibrate again",
                 )
             tensors = {
                 entry.pop("name"): TensorStats(counts=arrays[f"counts_{i}"], **entry)
@@ -56,7 +67,9 @@ def load_ranges(path: Path) -> Ranges:
             drift = Drift(**header["drift"]) if header["drift"] else None
             factor_of = {name: arrays[f"factors_{i}"] for i, name in enumerate(header["factors"])}
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise ArtifactError(f"{path} is not a file of calibration statistics: {error}", hint="calibrate again") from error
+        raise ArtifactError(
+            f"{path} is not a file of calibration statistics: {error}", hint="calibrate again"
+        ) from error
     return Ranges(
         tensors=tensors,
         factors=factor_of,

@@ -1,4 +1,6 @@
-"""One graph from float to Q/DQ: equalise, choose codes, correct, place, write. Owns the order of these, and nothing else."""
+"""One graph from float to Q/DQ: equalise, choose codes, correct, place, write. Owns the order of
+these, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,8 @@ def prepare(
     images: np.ndarray,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Prepared:
-    """Equalises the graph and chooses the codes of all its layers. A caller that keeps `model` keeps its weights in memory.
+    """Equalises the graph and chooses the codes of all its layers. A caller that keeps `model`
+    keeps its weights in memory.
 
     Args:
         ranges: statistics of this graph (`calibrate`), with the factors of its equalisation.
@@ -69,11 +72,15 @@ def prepare(
         TargetError: a `keep_float` pattern that matches nothing.
     """
     if is_quantized(model):
-        raise ArtifactError("the graph holds Q/DQ already", hint="quantize the float model it was made from")
+        raise ArtifactError(
+            "the graph holds Q/DQ already", hint="quantize the float model it was made from"
+        )
     model = equalize(model, ranges.factors) if ranges.factors else model
     return_freed_memory()
     sites = place(model, ranges, scheme).weights
-    layers = correct.quantize_layers(model, sites, scheme, weight_bits=weight_bits, images=images, progress=progress)
+    layers = correct.quantize_layers(
+        model, sites, scheme, weight_bits=weight_bits, images=images, progress=progress
+    )
     return Prepared(model=model, ranges=ranges, scheme=scheme, layers=layers)
 
 
@@ -85,7 +92,9 @@ def assemble(prepared: Prepared, keep_float: Sequence[str] = ()) -> Quantized:
     kept = {site.node for site in placed.weights}
     layers = [layer for layer in prepared.layers if layer.site.node in kept]
     return Quantized(
-        model=qdq.write_qdq(prepared.model, placed, layers), placement=placed, equalized=len(prepared.ranges.factors),
+        model=qdq.write_qdq(prepared.model, placed, layers),
+        placement=placed,
+        equalized=len(prepared.ranges.factors),
         compensated=sum(layer.compensated for layer in layers),
         corrected=sum(layer.bias_shift is not None for layer in layers),
-    )  # fmt: skip
+    )

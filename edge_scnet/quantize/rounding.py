@@ -1,12 +1,14 @@
-"""Rounding of weights that makes up for itself: codes chosen one input at a time, the error passed on to those still open.
+"""Rounding of weights that makes up for itself: codes chosen one input at a time, the error passed
+on to those still open.
 
-Rounding each weight to the nearest code minimises the error of the weights; what matters is the error of the layer's
-output, E |dW x|^2 = tr(dW C dW^T), with C the second moments of the layer's inputs. The codes are chosen column by column
-and each column's error is compensated in the columns that follow: Frantar et al., "GPTQ" (ICLR 2023), after Hassibi's
-Optimal Brain Surgeon; it does in closed form what AdaRound (Nagel et al., ICML 2020) searches for by gradient descent. It is
-also Babai's nearest plane algorithm (Chen et al., "The Geometry of LLM Quantization", 2025): so written, one Cholesky factor
-of C is enough, no inverse, a third of the time for the same codes. C is centred: a mean error of the output is taken out by
-the bias (`correct.py`).
+Rounding each weight to the nearest code minimises the error of the weights; what matters is the
+error of the layer's output, E |dW x|^2 = tr(dW C dW^T), with C the second moments of the layer's
+inputs. The codes are chosen column by column and each column's error is compensated in the columns
+that follow: Frantar et al., "GPTQ" (ICLR 2023), after Hassibi's Optimal Brain Surgeon; it does in
+closed form what AdaRound (Nagel et al., ICML 2020) searches for by gradient descent. It is also
+Babai's nearest plane algorithm (Chen et al., "The Geometry of LLM Quantization", 2025): so written,
+one Cholesky factor of C is enough, no inverse, a third of the time for the same codes. C is
+centred: a mean error of the output is taken out by the bias (`correct.py`).
 
 Pure arithmetic: knows neither graph nor files.
 """
@@ -17,7 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Share of the mean diagonal added to C: inputs that never fire, or always together, leave it singular.
+# Share of the mean diagonal added to C: inputs that never fire, or always together, leave it
+# singular.
 _DAMPING = 0.01
 _BLOCK = 32
 
@@ -34,12 +37,16 @@ class Window:
 
 
 class Moments:
-    """First and, where asked for, second moments of a layer's inputs, group by group, over the positions it was fed."""
+    """First and, where asked for, second moments of a layer's inputs, group by group, over the
+    positions it was fed.
+    """
 
     def __init__(self, inputs_per_group: int, groups: int, *, products: bool) -> None:
         self.count = 0
         self.total = np.zeros((groups, inputs_per_group))
-        self._products = np.zeros((groups, inputs_per_group, inputs_per_group), np.float32) if products else None
+        self._products = (
+            np.zeros((groups, inputs_per_group, inputs_per_group), np.float32) if products else None
+        )
         self._waiting: list[np.ndarray] = []
 
     def add(self, found: np.ndarray) -> None:
@@ -67,12 +74,15 @@ class Moments:
         self._multiply()
         assert self._products is not None
         mean = self.mean()
-        found: np.ndarray = self._products.astype(np.float64) / self.count - mean[:, :, None] * mean[:, None, :]
+        found: np.ndarray = (
+            self._products.astype(np.float64) / self.count - mean[:, :, None] * mean[:, None, :]
+        )
         return found
 
 
 def patches(image: np.ndarray, window: Window, *, limit: int) -> np.ndarray:
-    """What a convolution reads at up to `limit` of its output positions, evenly spread: groups x positions x inputs.
+    """What a convolution reads at up to `limit` of its output positions, evenly spread: groups x
+    positions x inputs.
 
     Args:
         image: C x H x W float32; a linear layer's input as C x 1 x 1.
@@ -81,16 +91,26 @@ def patches(image: np.ndarray, window: Window, *, limit: int) -> np.ndarray:
     padded = np.pad(image, ((0, 0), (top, bottom), (left, right)))
     reach = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilations, strict=True)]
     views = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
-    views = views[:, :: window.strides[0], :: window.strides[1], :: window.dilations[0], :: window.dilations[1]]
+    views = views[
+        :,
+        :: window.strides[0],
+        :: window.strides[1],
+        :: window.dilations[0],
+        :: window.dilations[1],
+    ]
     channels, rows, columns = views.shape[:3]
-    positions = np.unique(np.linspace(0, rows * columns - 1, min(limit, rows * columns)).astype(int))
+    positions = np.unique(
+        np.linspace(0, rows * columns - 1, min(limit, rows * columns)).astype(int)
+    )
     taken = views[:, positions // columns, positions % columns]  # C x P x kh x kw
     per_group = channels // window.groups
     grouped = taken.reshape(window.groups, per_group, positions.size, -1).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(grouped.reshape(window.groups, positions.size, -1))
 
 
-def round_weights(weights: np.ndarray, scales: np.ndarray, covariance: np.ndarray, *, largest: int) -> np.ndarray:
+def round_weights(
+    weights: np.ndarray, scales: np.ndarray, covariance: np.ndarray, *, largest: int
+) -> np.ndarray:
     """int8 codes of weights whose rounding errors cancel in the layer's output.
 
     Args:
@@ -100,7 +120,9 @@ def round_weights(weights: np.ndarray, scales: np.ndarray, covariance: np.ndarra
         largest: codes lie in [-largest, largest].
     """
     inputs = weights.shape[1]
-    damped = covariance + np.eye(inputs) * max(_DAMPING * float(np.trace(covariance)) / inputs, 1e-12)
+    damped = covariance + np.eye(inputs) * max(
+        _DAMPING * float(np.trace(covariance)) / inputs, 1e-12
+    )
     # inputs that vary most are rounded first, while the others can still make up for them
     order = np.argsort(-np.diag(damped), kind="stable")
     last_first = order[::-1]

@@ -1,4 +1,6 @@
-"""The records that calibration makes and placement reads: statistics of activations, and what they were made of."""
+"""The records that calibration makes and placement reads: statistics of activations, and what they
+were made of.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ import numpy as np
 class TensorStats:
     """What one tensor held over all images.
 
-    Bin i counts the values from (first_bin + i) * width up to the next bin's, width = 2**exponent. There are none where only
-    minimum and maximum were asked for.
+    Bin i counts the values from (first_bin + i) * width up to the next bin's, width = 2**exponent.
+    There are none where only minimum and maximum were asked for.
     """
 
     minimum: float
@@ -49,7 +51,9 @@ class Ranges:
     """Statistics by tensor name, and what they were made of."""
 
     tensors: dict[str, TensorStats]
-    factors: dict[str, np.ndarray]  # of cross-layer equalisation, per channel: the tensors are those of the equalised graph
+    factors: dict[
+        str, np.ndarray
+    ]  # of cross-layer equalisation, per channel: the tensors are those of the equalised graph
     drift: Drift | None  # None where there was one image, or all in one half
     images: int
     model_sha256: str

@@ -1,7 +1,8 @@
 """What calibration reads of an activation, image by image, worked out inside the runtime.
 
-Fetching every activation of SCNet-50 costs 84 MB of copies an image, and reading them again in NumPy a third of the time of
-computing them. So the graph gets reductions and a sample of each tensor as further outputs; what it cannot reduce is fetched.
+Fetching every activation of SCNet-50 costs 84 MB of copies an image, and reading them again in
+NumPy a third of the time of computing them. So the graph gets reductions and a sample of each
+tensor as further outputs; what it cannot reduce is fetched.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def summarize(values: np.ndarray, *, sample: bool = True) -> Summary:
 
 @cache
 def _stride(elements: int) -> int:
-    """The step between the values that are sampled: coprime to their number, so that no column of an image is favoured."""
+    """The step between the values that are sampled: coprime to their number, so that no column of
+    an image is favoured.
+    """
     stride = -(-elements // SAMPLED_ELEMENTS)
     while math.gcd(stride, elements) != 1:
         stride += 1
@@ -77,11 +80,18 @@ class Summarizer:
             return summarize(values[name], sample=self._sample)
         low, high, total, *sample = (values[output] for output in self._reduced[name])
         # ONNX Runtime's minimum and maximum step over NaN; its sum does not
-        return Summary(low, high, bool(np.isfinite(total).all()), sample[0] if sample else np.zeros(0, np.float32))
+        return Summary(
+            low,
+            high,
+            bool(np.isfinite(total).all()),
+            sample[0] if sample else np.zeros(0, np.float32),
+        )
 
 
 def _add_reductions(model: ir.Model, names: set[str], *, sample: bool) -> dict[str, list[str]]:
-    """Adds the reductions and the sample of the named tensors, where they are N x C x H x W; returns their names by tensor."""
+    """Adds the reductions and the sample of the named tensors, where they are N x C x H x W;
+    returns their names by tensor.
+    """
     ir = require("onnx_ir", extra="quantize")
     graph, found = model.graph, dict[str, list[str]]()
     opset = model.opset_imports.get("", 0)
@@ -104,7 +114,9 @@ def _add_reductions(model: ir.Model, names: set[str], *, sample: bool) -> dict[s
             nodes.append(ir.node(op, inputs, attributes={"keepdims": 0, **axes}))
         if sample:
             rows = add_initializer(graph, f"{name}__rows", np.array([shape[0], -1], np.int64))
-            step = add_initializer(graph, f"{name}__step", np.array([_stride(math.prod(shape[1:]))], np.int64))
+            step = add_initializer(
+                graph, f"{name}__step", np.array([_stride(math.prod(shape[1:]))], np.int64)
+            )
             flat = ir.node("Reshape", [value, rows])
             graph.append(flat)
             flat.outputs[0].name = f"{name}__flat"

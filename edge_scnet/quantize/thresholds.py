@@ -13,7 +13,8 @@ import numpy as np
 
 from edge_scnet.quantize.statistics import TensorStats
 
-# A scale below this would make 1/scale overflow in float32 kernels; a tensor this small is zero to every consumer.
+# A scale below this would make 1/scale overflow in float32 kernels; a tensor this small is zero to
+# every consumer.
 SMALLEST_SCALE = float(np.float32(2.0**-100))
 UINT8_MAX = 255
 
@@ -35,8 +36,9 @@ def min_max(stats: TensorStats) -> tuple[float, float]:
 def percentile(stats: TensorStats, percent: float) -> tuple[float, float]:
     """Thresholds between which `percent` of all values lie, the rest cut off evenly at both ends.
 
-    An end at which values pile up (zero after ReLU) is not cut: the threshold is never inside the outermost bin that
-    holds more than its share. Accurate to one bin, which is at most 1/2048 of the range.
+    An end at which values pile up (zero after ReLU) is not cut: the threshold is never inside the
+    outermost bin that holds more than its share. Accurate to one bin, which is at most 1/2048 of
+    the range.
     """
     if not 0 < percent <= 100:
         raise ValueError(f"percent must be in (0, 100], got {percent}")
@@ -53,23 +55,43 @@ def percentile(stats: TensorStats, percent: float) -> tuple[float, float]:
 
 
 def mse(stats: TensorStats, *, dtype: Literal["uint8", "int8"] = "uint8") -> tuple[float, float]:
-    """The thresholds with the least expected squared error of the tensor, each end searched in steps of 5 %."""
+    """The thresholds with the least expected squared error of the tensor, each end searched in
+    steps of 5 %.
+    """
     low, high = min(stats.minimum, 0.0), max(stats.maximum, 0.0)
     best = (expected_error(stats, low, high, dtype=dtype), low, high)
     shares = np.geomspace(1.0, 0.2, 33)
     for _ in range(2):
-        best = min([best, *((expected_error(stats, best[1], high * s, dtype=dtype), best[1], high * s) for s in shares)])
+        best = min(
+            [
+                best,
+                *(
+                    (expected_error(stats, best[1], high * s, dtype=dtype), best[1], high * s)
+                    for s in shares
+                ),
+            ]
+        )
         if low < 0:
-            best = min([best, *((expected_error(stats, low * s, best[2], dtype=dtype), low * s, best[2]) for s in shares)])
+            best = min(
+                [
+                    best,
+                    *(
+                        (expected_error(stats, low * s, best[2], dtype=dtype), low * s, best[2])
+                        for s in shares
+                    ),
+                ]
+            )
     return best[1], best[2]
 
 
 def entropy(stats: TensorStats) -> tuple[float, float]:
-    """The thresholds at which the distribution of magnitudes, cut there and quantized, diverges least from itself (KL).
+    """The thresholds at which the distribution of magnitudes, cut there and quantized, diverges
+    least from itself (KL).
 
-    Migacz, "8-bit Inference with TensorRT" (GTC 2017): 128 levels of magnitude, the cut values counted into the last bin,
-    the mass of a level spread over its bins that are not empty. The first bin holds the zeros of a ReLU, which every scale
-    represents exactly: it counts as much as the second, or it would decide alone (as in NVIDIA's pytorch-quantization).
+    Migacz, "8-bit Inference with TensorRT" (GTC 2017): 128 levels of magnitude, the cut values
+    counted into the last bin, the mass of a level spread over its bins that are not empty. The
+    first bin holds the zeros of a ReLU, which every scale represents exactly: it counts as much as
+    the second, or it would decide alone (as in NVIDIA's pytorch-quantization).
     """
     magnitudes, mass = _magnitudes(stats)
     mass[0] = min(mass[0], mass[1]) if mass.size > 1 else mass[0]
@@ -90,7 +112,8 @@ def entropy(stats: TensorStats) -> tuple[float, float]:
             continue
         p, q = reference / reference.sum(), spread / spread.sum()
         both = (p > 0) & (q > 0)
-        # mass that the quantized distribution cannot hold at all counts as if it held a thousandth of the smallest share
+        # mass that the quantized distribution cannot hold at all counts as if it held a thousandth
+        # of the smallest share
         missing = p[(p > 0) & (q == 0)].sum() * 14.0
         divergence = float((p[both] * np.log(p[both] / q[both])).sum()) + missing
         if divergence < best:
@@ -107,10 +130,13 @@ def _magnitudes(stats: TensorStats) -> tuple[np.ndarray, np.ndarray]:
     return (np.arange(mass.size) + 0.5) * stats.bin_width, mass
 
 
-def expected_error(stats: TensorStats, low: float, high: float, *, dtype: Literal["uint8", "int8"] = "uint8") -> float:
+def expected_error(
+    stats: TensorStats, low: float, high: float, *, dtype: Literal["uint8", "int8"] = "uint8"
+) -> float:
     """Mean squared error of the tensor when quantized to [low, high], from its histogram.
 
-    Within the range a value is as likely to lie anywhere in its step as the bins tell; the zeros of a ReLU are exact.
+    Within the range a value is as likely to lie anywhere in its step as the bins tell; the zeros of
+    a ReLU are exact.
     """
     params = activation_params(low, high, dtype=dtype)
     lowest, highest = _code_range(params)
@@ -122,9 +148,18 @@ def expected_error(stats: TensorStats, low: float, high: float, *, dtype: Litera
     return float((error * stats.counts).sum() / max(stats.elements, 1))
 
 
-def auto(stats: TensorStats, percent: float, *, dtype: Literal["uint8", "int8"] = "uint8") -> tuple[float, float]:
-    """Of min-max, percentile, entropy and MSE the one with the least expected error, tensor by tensor."""
-    candidates = [min_max(stats), percentile(stats, percent), entropy(stats), mse(stats, dtype=dtype)]
+def auto(
+    stats: TensorStats, percent: float, *, dtype: Literal["uint8", "int8"] = "uint8"
+) -> tuple[float, float]:
+    """Of min-max, percentile, entropy and MSE the one with the least expected error, tensor by
+    tensor.
+    """
+    candidates = [
+        min_max(stats),
+        percentile(stats, percent),
+        entropy(stats),
+        mse(stats, dtype=dtype),
+    ]
     return min(candidates, key=lambda ends: expected_error(stats, *ends, dtype=dtype))
 
 
@@ -133,9 +168,10 @@ def thresholds(
 ) -> tuple[float, float]:
     """The range to keep, by the scheme's method.
 
-    The default is the percentile of 99.999: on scnet20, 7-bit weights, compiled, 10,000 images of Fashion-MNIST, it gives
-    38.2 dB, auto 37.9, MSE 37.9, min-max 37.1, entropy 24.8. The least error of each tensor is not the least at the logits:
-    it clips the large values, which count for more (tests/benchmarks/ptq_peers.py).
+    The default is the percentile of 99.999: on scnet20, 7-bit weights, compiled, 10,000 images of
+    Fashion-MNIST, it gives 38.2 dB, auto 37.9, MSE 37.9, min-max 37.1, entropy 24.8. The least
+    error of each tensor is not the least at the logits: it clips the large values, which count for
+    more (tests/benchmarks/ptq_peers.py).
     """
     methods: dict[str, Callable[[], tuple[float, float]]] = {
         "minmax": lambda: min_max(stats),
@@ -154,7 +190,9 @@ def activation_params(low: float, high: float, *, dtype: Literal["uint8", "int8"
 def int8_params(low: float, high: float) -> QuantParams:
     """Symmetric int8 parameters, zero point 0: what TensorRT takes. Codes lie in [-127, 127]."""
     peak = max(-low, high, 0.0)
-    return QuantParams(scale=float(np.float32(max(peak / 127, SMALLEST_SCALE))), zero_point=0, dtype="int8")
+    return QuantParams(
+        scale=float(np.float32(max(peak / 127, SMALLEST_SCALE))), zero_point=0, dtype="int8"
+    )
 
 
 def _code_range(params: QuantParams) -> tuple[int, int]:
@@ -162,15 +200,17 @@ def _code_range(params: QuantParams) -> tuple[int, int]:
 
 
 def uint8_params(low: float, high: float) -> QuantParams:
-    """Asymmetric uint8 parameters for [low, high], widened to hold zero, which must be exact (zero padding, ReLU).
+    """Asymmetric uint8 parameters for [low, high], widened to hold zero, which must be exact (zero
+    padding, ReLU).
 
-    A range without negative values gives zero point 0: OpenVINO miscompiles padded average pools and, for int8, Concat
-    on tensors with another one (tests/test_compile.py).
+    A range without negative values gives zero point 0: OpenVINO miscompiles padded average pools
+    and, for int8, Concat on tensors with another one (tests/test_compile.py).
     """
     low, high = min(low, 0.0), max(high, 0.0)
     scale = max((high - low) / UINT8_MAX, SMALLEST_SCALE)
     zero_point = round(-low / scale)
-    # rounding the zero point moves the range by up to half a step: widen the scale so that neither end is cut
+    # rounding the zero point moves the range by up to half a step: widen the scale so that neither
+    # end is cut
     if 0 < zero_point < UINT8_MAX:
         scale = max(-low / zero_point, high / (UINT8_MAX - zero_point), SMALLEST_SCALE)
     return QuantParams(scale=float(np.float32(scale)), zero_point=zero_point)
@@ -180,12 +220,14 @@ LARGEST_CODE = {8: 127, 7: 64}
 
 
 def quantize_weights(weights: np.ndarray, *, axis: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Symmetric per-channel int8 codes and scales; scales chosen per channel to minimise the squared error.
+    """Symmetric per-channel int8 codes and scales; scales chosen per channel to minimise the
+    squared error.
 
     Args:
         weights: float array of any rank; `axis` is the output channel.
-        bits: 8, or 7 for instruction sets whose int8 products saturate (see environment.weight_bits). Codes lie in
-            [-127, 127] or [-64, 64]: 2 * 255 * 64 still fits int16.
+        bits: 8, or 7 for instruction sets whose int8 products saturate (see
+            environment.weight_bits). Codes lie in [-127, 127] or [-64, 64]: 2 * 255 * 64 still fits
+            int16.
 
     Returns:
         codes: int8, the shape of `weights`.
@@ -196,7 +238,8 @@ def quantize_weights(weights: np.ndarray, *, axis: int, bits: int) -> tuple[np.n
     peak = np.abs(flat).max(axis=1)
     best_scale = np.maximum(peak / largest, SMALLEST_SCALE)
     best_error = _channel_error(flat, best_scale, largest)
-    # clipping the peak by up to a fifth: below that the error of the clipped weights always dominates
+    # clipping the peak by up to a fifth: below that the error of the clipped weights always
+    # dominates
     for share in np.linspace(0.80, 0.99, 20):
         scale = np.maximum(peak * share / largest, SMALLEST_SCALE)
         error = _channel_error(flat, scale, largest)

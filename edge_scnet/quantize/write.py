@@ -1,4 +1,6 @@
-"""Writes Q/DQ graphs: a float graph and a placement in, a valid ONNX graph with QuantizeLinear / DequantizeLinear out."""
+"""Writes Q/DQ graphs: a float graph and a placement in, a valid ONNX graph with QuantizeLinear /
+DequantizeLinear out.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
 
 
 def write_qdq(model: ir.Model, placement: Placement, layers: Sequence[QuantizedLayer]) -> ir.Model:
-    """A copy of `model` with the placement's Q/DQ pairs; weights are int8 initializers behind a DequantizeLinear.
+    """A copy of `model` with the placement's Q/DQ pairs; weights are int8 initializers behind a
+    DequantizeLinear.
 
-    Biases stay float: OpenVINO folds them, and TensorRT refuses INT32 biases with a DequantizeLinear. A layer without one gets
-    one where there is a mean error to correct.
+    Biases stay float: OpenVINO folds them, and TensorRT refuses INT32 biases with a
+    DequantizeLinear. A layer without one gets one where there is a mean error to correct.
     """
     ir_module = require("onnx_ir", extra="quantize")
     result = model.clone()
@@ -29,12 +32,21 @@ def write_qdq(model: ir.Model, placement: Placement, layers: Sequence[QuantizedL
     nodes = {node.name: node for node in graph}
     for activation in placement.activations:
         value = values[activation.tensor]
-        scale = add_initializer(graph, f"{activation.tensor}_scale", np.float32(activation.params.scale))
+        scale = add_initializer(
+            graph, f"{activation.tensor}_scale", np.float32(activation.params.scale)
+        )
         zero_point = np.array(activation.params.zero_point, activation.params.dtype)
         zero = add_initializer(graph, f"{activation.tensor}_zero_point", zero_point)
-        quantize = ir_module.node("QuantizeLinear", [value, scale, zero], name=f"{activation.tensor}/Q")
-        dequantize = ir_module.node("DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{activation.tensor}/DQ")
-        quantize.outputs[0].name, dequantize.outputs[0].name = f"{activation.tensor}_q", f"{activation.tensor}_dq"
+        quantize = ir_module.node(
+            "QuantizeLinear", [value, scale, zero], name=f"{activation.tensor}/Q"
+        )
+        dequantize = ir_module.node(
+            "DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{activation.tensor}/DQ"
+        )
+        quantize.outputs[0].name, dequantize.outputs[0].name = (
+            f"{activation.tensor}_q",
+            f"{activation.tensor}_dq",
+        )
         for use in tuple(value.uses()):
             if use.node.name not in activation.float_consumers:
                 use.node.replace_input_with(use.idx, dequantize.outputs[0])
@@ -51,7 +63,10 @@ def write_qdq(model: ir.Model, placement: Placement, layers: Sequence[QuantizedL
         if (key := (site.tensor, site.axis)) not in stored:
             stored[key] = _weight_constants(graph, layer)
         dequantize = ir_module.node(
-            "DequantizeLinear", stored[key], attributes={"axis": site.axis}, name=f"{site.node}/weight/DQ"
+            "DequantizeLinear",
+            stored[key],
+            attributes={"axis": site.axis},
+            name=f"{site.node}/weight/DQ",
         )
         dequantize.outputs[0].name = f"{site.node}/weight_dq"
         graph.insert_before(node, dequantize)

@@ -14,14 +14,25 @@ def markdown(report: RunReport) -> str:
     from edge_scnet.report.summary import summary_rows
 
     head, rows = summary_rows(report)
-    lines = [f"### {escaped(report.model)} for {escaped(report.target)}", "", escaped(report.verdict), ""]
+    lines = [
+        f"### {escaped(report.model)} for {escaped(report.target)}",
+        "",
+        escaped(report.verdict),
+        "",
+    ]
     lines += ["| | " + " | ".join(map(escaped, head)) + " |", "|---|" + "---:|" * len(head)]
-    lines += [f"| {escaped(title)} | " + " | ".join(map(escaped, cells)) + " |" for title, cells in rows]
+    lines += [
+        f"| {escaped(title)} | " + " | ".join(map(escaped, cells)) + " |" for title, cells in rows
+    ]
     lines += ["", *(f"- {escaped(note)}" for note in notes.doubts(report))]
     if report.sweep:
         lines += ["", f"| {' | '.join(notes.SWEEP_HEAD)} |", "|" + "---|" * len(notes.SWEEP_HEAD)]
         lines += [f"| {' | '.join(map(escaped, notes.sweep_cells(row)))} |" for row in report.sweep]
-    return "\n".join([*lines, "", f"{escaped(machine_words(report))}; {escaped(report.command)}"]) + "\n"
+    return (
+        "\n".join([*lines, "", f"{escaped(machine_words(report))}; {escaped(report.command)}"])
+        + "\n"
+    )
+
 
 # What XML 1.0 cannot hold, not even escaped.
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

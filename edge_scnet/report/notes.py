@@ -1,4 +1,6 @@
-"""What a report's figures are worth, in words: a machine that was not quiet, times in heaps, memory that grows. Pure."""
+"""What a report's figures are worth, in words: a machine that was not quiet, times in heaps, memory
+that grows. Pure.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report.run_report import EngineReport, RunReport
 from edge_scnet.stats.figures import EndToEnd, Steadiness, SweepRow
 
-# From here on a figure is said. A quiet machine stays below: p90/p50 1.05 to 1.2, drift of some percent.
+# From here on a figure is said. A quiet machine stays below: p90/p50 1.05 to 1.2, drift of some
+# percent.
 _NOISY, _HEAPS_APART, _DRIFT_PERCENT, _SIGNIFICANT = 1.3, 1.2, 5.0, 0.01
 _BUSY_SHARE, _STOLEN_PERCENT = 0.1, 2.0
 _LEAK_BYTES = 1 << 20
@@ -26,8 +29,13 @@ def _doubts(report: RunReport) -> Iterator[str]:
     yield from _of_load(report.sweep_load, "during the sweep")
     restless = [cell for cell in report.sweep if any(_of_steadiness("", cell.steadiness))]
     if restless:
-        first = ", ".join(_cell_name(cell) for cell in restless[:3]) + (", ..." if len(restless) > 3 else "")
-        yield f"in {len(restless)} of {len(report.sweep)} rows of the sweep times form heaps or drift: {first}"
+        first = ", ".join(_cell_name(cell) for cell in restless[:3]) + (
+            ", ..." if len(restless) > 3 else ""
+        )
+        yield (
+            f"in {len(restless)} of {len(report.sweep)} rows of the sweep times form heaps or"
+            f" drift: {first}"
+        )
 
 
 def _cell_name(cell: SweepRow) -> str:
@@ -39,7 +47,10 @@ def _of_load(load: MachineLoad | None, when: str) -> Iterator[str]:
     if load is not None and load.others_cores >= _BUSY_SHARE * load.cores:
         yield f"other processes kept {load.others_cores:.1f} of {load.cores} cores busy {when}"
     if load is not None and load.stolen_percent >= _STOLEN_PERCENT:
-        yield f"a hypervisor gave {load.stolen_percent:.0f} % of the cores' time to other machines {when}"
+        yield (
+            f"a hypervisor gave {load.stolen_percent:.0f} % of the cores' time to other machines"
+            f" {when}"
+        )
 
 
 def _of_steadiness(name: str, steady: Steadiness | None) -> Iterator[str]:
@@ -48,7 +59,10 @@ def _of_steadiness(name: str, steady: Steadiness | None) -> Iterator[str]:
     if steady.modes_ms[-1] >= _HEAPS_APART * steady.modes_ms[0]:
         parts = zip(steady.modes_ms, steady.mode_percents, strict=True)
         heaps = " and ".join(f"{ms:.3f} ms ({share:.0f} %)" for ms, share in parts)
-        yield f"{name}: its times form {len(steady.modes_ms)} heaps, {heaps}: the machine switches between states"
+        yield (
+            f"{name}: its times form {len(steady.modes_ms)} heaps, {heaps}: the machine switches"
+            " between states"
+        )
     drift = steady.drift_percent or 0.0
     if abs(drift) >= _DRIFT_PERCENT and _significant(steady.drift_p):
         yield f"{name}: its time drifted by {drift:+.0f} % from the first block to the last"
@@ -59,16 +73,26 @@ def _of_engine(row: EngineReport, asked: float | None) -> Iterator[str]:
     if latency is None:
         return
     if asked is not None and latency.p50_ms > 1e3 * asked:
-        yield f"{row.name}: one inference takes longer than the {asked:g} s asked for; {latency.count} were timed all the same"
+        yield (
+            f"{row.name}: one inference takes longer than the {asked:g} s asked for;"
+            f" {latency.count} were timed all the same"
+        )
     if row.warm_up_stable is False:
-        yield f"{row.name}: its time still changed after {row.warm_up_seconds:.1f} s of warm-up ({row.warm_up_runs} runs)"
+        yield (
+            f"{row.name}: its time still changed after {row.warm_up_seconds:.1f} s of warm-up"
+            f" ({row.warm_up_runs} runs)"
+        )
     if latency.p90_ms >= _NOISY * latency.p50_ms:
         yield f"{row.name}: the machine was noisy: p90/p50 = {latency.p90_ms / latency.p50_ms:.1f}"
     yield from _of_steadiness(row.name, latency.steadiness)
-    if memory is not None and (memory.growth_bytes or 0) >= _LEAK_BYTES and _significant(memory.growth_p):
+    if (
+        memory is not None
+        and (memory.growth_bytes or 0) >= _LEAK_BYTES
+        and _significant(memory.growth_p)
+    ):
         yield (
-            f"{row.name}: its memory grew by {(memory.growth_bytes or 0) / 2**20:.1f} MiB over {latency.count} runs "
-            f"({memory.growth_bytes_per_run:,.0f} bytes a run): a leak?"
+            f"{row.name}: its memory grew by {(memory.growth_bytes or 0) / 2**20:.1f} MiB over"
+            f" {latency.count} runs ({memory.growth_bytes_per_run:,.0f} bytes a run): a leak?"
         )
 
 
@@ -77,11 +101,15 @@ def _significant(p: float | None) -> bool:
 
 
 def facts(report: RunReport) -> tuple[str, ...]:
-    """How the engines ran, and where their time goes from the file to the classes; engines that are alike in one line."""
+    """How the engines ran, and where their time goes from the file to the classes; engines that are
+    alike in one line.
+    """
     ran: dict[str, list[str]] = {}
     for row in report.engines:
         if row.settings:
-            ran.setdefault(", ".join(f"{name} {value}" for name, value in row.settings.items()), []).append(row.name)
+            ran.setdefault(
+                ", ".join(f"{name} {value}" for name, value in row.settings.items()), []
+            ).append(row.name)
     lines = [f"{', '.join(names)}: {words}" for words, names in ran.items()]
     for row in report.engines:
         if row.end_to_end is not None and row.name.startswith("int8"):
@@ -95,13 +123,27 @@ def end_to_end_words(found: EndToEnd) -> str:
     return ", ".join(f"{stage} {100 * ms / total:.0f} %" for stage, ms in found.stages_ms.items())
 
 
-SWEEP_HEAD = ("batch", "threads", "engine", "p50, ms", "ms an image", "speed", "images/s", "memory, MB")
+SWEEP_HEAD = (
+    "batch",
+    "threads",
+    "engine",
+    "p50, ms",
+    "ms an image",
+    "speed",
+    "images/s",
+    "memory, MB",
+)
 
 
 def sweep_cells(row: SweepRow) -> tuple[str, ...]:
     """A row of the sweep's table."""
     return (
-        str(row.batch), str(row.threads or "default"), row.engine, f"{row.p50_ms:.3f}", f"{row.p50_ms / row.batch:.3f}",
+        str(row.batch),
+        str(row.threads or "default"),
+        row.engine,
+        f"{row.p50_ms:.3f}",
+        f"{row.p50_ms / row.batch:.3f}",
         "-" if row.speedup is None else f"{row.speedup.ratio:.2f}x",
-        "-" if row.throughput_per_second is None else f"{row.throughput_per_second:,.0f}", f"{row.steady_bytes / 2**20:,.0f}",
-    )  # fmt: skip
+        "-" if row.throughput_per_second is None else f"{row.throughput_per_second:,.0f}",
+        f"{row.steady_bytes / 2**20:,.0f}",
+    )

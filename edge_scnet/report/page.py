@@ -1,7 +1,8 @@
-"""`report.html`: a run as one self-contained page, light and dark, for a phone as for a wide screen. Reads a report alone.
+"""`report.html`: a run as one self-contained page, light and dark, for a phone as for a wide
+screen. Reads a report alone.
 
-Everything that comes from a file is escaped: class names, paths and messages may hold markup. Plots are matplotlib's SVG whose
-ink is the page's own text colour, so that they follow its theme.
+Everything that comes from a file is escaped: class names, paths and messages may hold markup. Plots
+are matplotlib's SVG whose ink is the page's own text colour, so that they follow its theme.
 """
 
 from __future__ import annotations
@@ -12,7 +13,14 @@ from html import escape
 
 from edge_scnet.report import notes
 from edge_scnet.report.per_class import class_name, per_class
-from edge_scnet.report.plots import batch_figure, blocks_figure, latency_figure, memory_figure, svg_of, trade_figure
+from edge_scnet.report.plots import (
+    batch_figure,
+    blocks_figure,
+    latency_figure,
+    memory_figure,
+    svg_of,
+    trade_figure,
+)
 from edge_scnet.report.run_report import EngineReport, Flip, RunReport, reference_row
 
 _DATA_URL = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
@@ -51,7 +59,10 @@ def render(report: RunReport) -> str:
     """
     body = [
         f"<h1>{escape(report.model)} for {escape(report.target)}</h1>",
-        f'<p class="soft">{escape(report.created_utc)} · batch {report.batch} · {escape(machine_words(report))}</p>',
+        (
+            f'<p class="soft">{escape(report.created_utc)} · batch {report.batch} ·'
+            f" {escape(machine_words(report))}</p>"
+        ),
         _verdict(report),
         _notes(report),
         "<h2>Engines</h2>",
@@ -69,19 +80,33 @@ def render(report: RunReport) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n" + "\n".join(filter(None, body)) + "\n</body></html>\n"
+        f"<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n"
+        + "\n".join(filter(None, body))
+        + "\n</body></html>\n"
     )
 
 
 def machine_words(report: RunReport) -> str:
     facts = report.environment
     cores = f", {facts['cores']} cores" if facts.get("cores") else ""
-    return str(facts.get("jetson_model") or facts.get("board") or facts.get("cpu_model") or "machine not told") + cores
+    return (
+        str(
+            facts.get("jetson_model")
+            or facts.get("board")
+            or facts.get("cpu_model")
+            or "machine not told"
+        )
+        + cores
+    )
 
 
 def _verdict(report: RunReport) -> str:
     kind = next((css for words, css in _VERDICTS.items() if report.verdict.startswith(words)), "")
-    partial = "" if report.complete or report.verdict.startswith("interrupted") else " (of an interrupted run)"
+    partial = (
+        ""
+        if report.complete or report.verdict.startswith("interrupted")
+        else " (of an interrupted run)"
+    )
     return f'<p class="verdict {kind}">{escape(report.verdict + partial)}</p>'
 
 
@@ -114,9 +139,16 @@ def _flips(report: RunReport) -> str:
     reference = _reference(report)
     if not found.count:
         return f"<h2>Flipped images</h2><p>None: every first class is {reference}'s.</p>"
-    shown = "" if len(found.shown) == found.count else f", {len(found.shown)} shown: lost ones before others, the surest first"
+    shown = (
+        ""
+        if len(found.shown) == found.count
+        else f", {len(found.shown)} shown: lost ones before others, the surest first"
+    )
     cards = "".join(_card(flip, report.classes, reference) for flip in found.shown)
-    return f'<h2>Flipped images</h2><p class="soft">{found.count:,}{shown}</p><div class="cards">{cards}</div>'
+    return (
+        f'<h2>Flipped images</h2><p class="soft">{found.count:,}{shown}</p><div'
+        f' class="cards">{cards}</div>'
+    )
 
 
 def _reference(report: RunReport) -> str:
@@ -131,11 +163,13 @@ def _card(flip: Flip, classes: Sequence[str], reference: str) -> str:
     css = _FLIP_CSS.get(flip.kind, "")
     truth = "" if flip.truth is None else f"<br>is {escape(class_name(classes, flip.truth))}"
     return (
-        "<figure>" + (f'<img src="{picture}" alt="">' if picture else "")
-        + f'<figcaption><b class="{css}">{escape(flip.kind)}</b> {escape(_image_name(flip.image))}{truth}'
-        f"<br>{reference} {escape(class_name(classes, flip.was))} {flip.was_percent:.0f} %"
-        f"<br>INT8 {escape(class_name(classes, flip.now))} {flip.now_percent:.0f} %</figcaption></figure>"
-    )  # fmt: skip
+        "<figure>"
+        + (f'<img src="{picture}" alt="">' if picture else "")
+        + f'<figcaption><b class="{css}">{escape(flip.kind)}</b>'
+        f" {escape(_image_name(flip.image))}{truth}<br>{reference}"
+        f" {escape(class_name(classes, flip.was))} {flip.was_percent:.0f} %<br>INT8"
+        f" {escape(class_name(classes, flip.now))} {flip.now_percent:.0f} %</figcaption></figure>"
+    )
 
 
 def _image_name(entry: str) -> str:
@@ -151,50 +185,88 @@ def _classes(report: RunReport) -> str:
     name = "FP32" if reference is None else reference.name.upper()
     head = ["class", "images", f"{name}, %", "INT8, %", "change, pp", "lost", "won"]
     cells = [
-        [row.name, f"{row.images:,}", f"{row.reference_percent:.2f}", f"{row.percent:.2f}",
-         f"{row.percent - row.reference_percent:+.2f}", str(row.lost), str(row.won)]
+        [
+            row.name,
+            f"{row.images:,}",
+            f"{row.reference_percent:.2f}",
+            f"{row.percent:.2f}",
+            f"{row.percent - row.reference_percent:+.2f}",
+            str(row.lost),
+            str(row.won),
+        ]
         for row in rows
-    ]  # fmt: skip
+    ]
     table = _table(head, cells[:_MOST_CLASSES])
     more = _table(head, cells[_MOST_CLASSES:])
     rest = (
-        f"<details><summary>The other {len(cells) - _MOST_CLASSES}</summary>{more}</details>" if cells[_MOST_CLASSES:] else ""
+        f"<details><summary>The other {len(cells) - _MOST_CLASSES}</summary>{more}</details>"
+        if cells[_MOST_CLASSES:]
+        else ""
     )
     return f"<h2>By class, the greatest loss first</h2>{table}{rest}"
 
 
 def _outputs(report: RunReport) -> str:
     rows = [
-        [engine.name, output.name, "exact" if output.identical else "-" if output.sqnr_db is None else f"{output.sqnr_db:.1f}",
-         "-" if output.cosine is None else f"{output.cosine:.6f}"]
-        for engine in report.engines[1:] for output in engine.outputs
-    ]  # fmt: skip
+        [
+            engine.name,
+            output.name,
+            (
+                "exact"
+                if output.identical
+                else "-"
+                if output.sqnr_db is None
+                else f"{output.sqnr_db:.1f}"
+            ),
+            "-" if output.cosine is None else f"{output.cosine:.6f}",
+        ]
+        for engine in report.engines[1:]
+        for output in engine.outputs
+    ]
     return (
-        f"<h2>Outputs against {_reference(report)}'s</h2>" + _table(["engine", "output", "SQNR, dB", "cosine"], rows)
+        f"<h2>Outputs against {_reference(report)}'s</h2>"
+        + _table(["engine", "output", "SQNR, dB", "cosine"], rows)
         if rows
         else ""
     )
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = "".join("<tr>" + "".join(f"<td>{escape(cell.strip())}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{"".join(f"<th>{escape(cell)}</th>" for cell in head)}</tr>{lines}</table></div>'
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell.strip())}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return (
+        "<div"
+        f' class="wide"><table><tr>{"".join(f"<th>{escape(cell)}</th>" for cell in head)}</tr>{lines}</table></div>'
+    )
 
 
 def _plots(report: RunReport) -> str:
     timed = [row for row in report.engines if row.latency is not None]
     drawn = []
     if timed:
-        drawn.append(svg_of("Latency of single inferences: share of runs below", lambda axes: latency_figure(axes, timed)))
-    judged = [row for row in timed if row.accuracy is not None and row.accuracy.top1_percent is not None]
+        drawn.append(
+            svg_of(
+                "Latency of single inferences: share of runs below",
+                lambda axes: latency_figure(axes, timed),
+            )
+        )
+    judged = [
+        row for row in timed if row.accuracy is not None and row.accuracy.top1_percent is not None
+    ]
     if len(judged) > 1:
         drawn.append(svg_of("Accuracy against latency", lambda axes: trade_figure(axes, judged)))
     measured = [row for row in timed if row.memory is not None]
     if measured:
-        drawn.append(svg_of("Memory of each engine's process", lambda axes: memory_figure(axes, measured)))
+        drawn.append(
+            svg_of("Memory of each engine's process", lambda axes: memory_figure(axes, measured))
+        )
     for row in report.engines:
         if row.layer_times and row.name != "default":
-            plot = svg_of(f"Time by block, {row.name}", lambda axes, row=row: blocks_figure(axes, row))  # type: ignore[misc]
+            plot = svg_of(
+                f"Time by block, {row.name}", lambda axes, row=row: blocks_figure(axes, row)
+            )  # type: ignore[misc]
             words = f'<p class="soft">{escape(_layer_words(row))}</p>{_all_layers(row)}'
             drawn.append(plot.replace("</section>", f"{words}</section>"))
     return f'<div class="plots">{"".join(drawn)}</div>' if drawn else ""
@@ -202,10 +274,18 @@ def _plots(report: RunReport) -> str:
 
 def _all_layers(row: EngineReport) -> str:
     cells = [
-        [", ".join(layer.modules) or layer.name, layer.kind, layer.precision, f"{layer.median_ms:.4f}"]
+        [
+            ", ".join(layer.modules) or layer.name,
+            layer.kind,
+            layer.precision,
+            f"{layer.median_ms:.4f}",
+        ]
         for layer in sorted(row.layer_times, key=lambda layer: -layer.median_ms)
     ]
-    return f"<details><summary>All layers</summary>{_table(['modules', 'kind', 'precision', 'ms'], cells)}</details>"
+    return (
+        "<details><summary>All"
+        f" layers</summary>{_table(['modules', 'kind', 'precision', 'ms'], cells)}</details>"
+    )
 
 
 def _layer_words(row: EngineReport) -> str:
@@ -215,7 +295,8 @@ def _layer_words(row: EngineReport) -> str:
     if row.latency is not None:
         p50 = row.latency.p50_ms
         words.append(
-            f"the latency is {p50:.3f} ms, which they miss by {total - p50:+.3f} ms ({100 * (total / p50 - 1):+.0f} %)"
+            f"the latency is {p50:.3f} ms, which they miss by {total - p50:+.3f} ms"
+            f" ({100 * (total / p50 - 1):+.0f} %)"
         )
     kinds: dict[str, float] = {}
     for layer in row.layer_times:
@@ -247,27 +328,49 @@ def _board(report: RunReport) -> str:
 
     if report.board is None:
         return ""
-    return "<h2>Board</h2>" + "".join(f"<p>{escape(line)}</p>" for line in board_words(report.board))
+    return "<h2>Board</h2>" + "".join(
+        f"<p>{escape(line)}</p>" for line in board_words(report.board)
+    )
 
 
 def _details(report: RunReport) -> str:
     parts = []
     if report.evaluation is not None:
         images = report.evaluation
-        words = f"{images.images:,} images of {images.name}, {images.labels or 'no labels'}, sha256 {images.sha256[:12]}"
+        words = (
+            f"{images.images:,} images of {images.name}, {images.labels or 'no labels'}, sha256"
+            f" {images.sha256[:12]}"
+        )
         parts.append(f"<p>{escape(words)}</p>")
     parts.append(f"<p><code>{escape(report.command)}</code></p>")
-    facts = [(str(key), str(value)) for key, value in report.environment.items() if value is not None]
+    facts = [
+        (str(key), str(value)) for key, value in report.environment.items() if value is not None
+    ]
     facts += [(f"{stage}, s", f"{seconds:g}") for stage, seconds in report.stage_seconds.items()]
     facts += [(row.name, f"{row.file}, sha256 {row.sha256[:16]}") for row in report.engines]
     if (load := report.load) is not None:
-        facts.append(("other load", f"{load.others_cores:.2f} of {load.cores} cores, {load.stolen_percent:.1f} % stolen"))
+        facts.append(
+            (
+                "other load",
+                (
+                    f"{load.others_cores:.2f} of {load.cores} cores, {load.stolen_percent:.1f} %"
+                    " stolen"
+                ),
+            )
+        )
     if report.provenance is not None:
         made = report.provenance
-        facts += [("checkpoint", ", ".join(made.weights)), ("calibration images", made.calibration_images or "-")]
+        facts += [
+            ("checkpoint", ", ".join(made.weights)),
+            ("calibration images", made.calibration_images or "-"),
+        ]
         facts += [("preprocessing", str(made.preprocessing)), ("settings", str(made.settings))]
-    rows = "".join(f'<tr><td>{escape(key)}</td><td class="text">{escape(value)}</td></tr>' for key, value in facts)
+    rows = "".join(
+        f'<tr><td>{escape(key)}</td><td class="text">{escape(value)}</td></tr>'
+        for key, value in facts
+    )
     table = f"<table>{rows}</table>"
-    return f"<h2>What was measured, and where</h2>{''.join(parts)}<details><summary>All facts</summary>{table}</details>"
-
-
+    return (
+        f"<h2>What was measured, and where</h2>{''.join(parts)}<details><summary>All"
+        f" facts</summary>{table}</details>"
+    )

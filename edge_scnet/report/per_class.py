@@ -11,7 +11,9 @@ from edge_scnet.report.run_report import RunReport, accuracy_row, reference_row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassRow:
-    """The images of one class: how many each engine knows, and how many the INT8 engine lost and won."""
+    """The images of one class: how many each engine knows, and how many the INT8 engine lost and
+    won.
+    """
 
     index: int
     name: str
@@ -36,29 +38,45 @@ def class_name(classes: Sequence[str], index: int) -> str:
 
 
 def per_class(report: RunReport) -> tuple[ClassRow, ...]:
-    """Every class that has images, the greatest loss first; empty where labels or an engine's classes are not known.
+    """Every class that has images, the greatest loss first; empty where labels or an engine's
+    classes are not known.
 
     Raises:
         ValueError: packed classes that are damaged.
     """
     reference, int8 = reference_row(report), accuracy_row(report)
-    if report.evaluation is None or report.evaluation.truth is None or reference is None or int8 is None:
+    if (
+        report.evaluation is None
+        or report.evaluation.truth is None
+        or reference is None
+        or int8 is None
+    ):
         return ()
     if reference.first_classes is None or int8.first_classes is None:
         return ()
     images = report.evaluation.images
     truth, was, now = (
-        unpack_classes(packed, images) for packed in (report.evaluation.truth, reference.first_classes, int8.first_classes)
+        unpack_classes(packed, images)
+        for packed in (report.evaluation.truth, reference.first_classes, int8.first_classes)
     )
     counts: dict[int, list[int]] = {}
     for label, before, after in zip(truth, was, now, strict=True):
         count = counts.setdefault(label, [0, 0, 0, 0, 0])
         right = before == label, after == label
-        for place, one in enumerate((True, *right, right[0] and not right[1], right[1] and not right[0])):
+        for place, one in enumerate(
+            (True, *right, right[0] and not right[1], right[1] and not right[0])
+        ):
             count[place] += one
     rows = [
-        ClassRow(index=label, name=class_name(report.classes, label), images=n, reference_right=before, right=after, lost=lost,
-                 won=won)
+        ClassRow(
+            index=label,
+            name=class_name(report.classes, label),
+            images=n,
+            reference_right=before,
+            right=after,
+            lost=lost,
+            won=won,
+        )
         for label, (n, before, after, lost, won) in counts.items()
-    ]  # fmt: skip
+    ]
     return tuple(sorted(rows, key=lambda row: (row.percent - row.reference_percent, row.index)))

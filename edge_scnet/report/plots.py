@@ -23,7 +23,9 @@ def batch_figure(axes: Any, rows: Iterable[SweepRow]) -> None:
     """A line for each engine and number of threads."""
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
-        name = row.engine + (f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else "")
+        name = row.engine + (
+            f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else ""
+        )
         if row.throughput_per_second is not None:
             lines.setdefault(name, []).append((row.batch, row.throughput_per_second))
     for (name, points), color in zip(lines.items(), itertools.cycle(_COLORS), strict=False):
@@ -38,14 +40,18 @@ def svg_of(title: str, draw: Callable[[Any], None]) -> str:
     matplotlib = require("matplotlib", extra="report")
     figure_module = require("matplotlib.figure", extra="report")
     # text stays text, and ids do not change from run to run
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 10, "text.parse_math": False}):
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 10, "text.parse_math": False}
+    ):
         figure = figure_module.Figure(figsize=(5, 3.2), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
     drawing = buffer.getvalue()
     drawing = re.sub(r"#000000|black", "currentColor", drawing[drawing.index("<svg") :])
     # matplotlib writes no colour for black text: SVG's own black would not follow the theme
@@ -71,7 +77,11 @@ def trade_figure(axes: Any, rows: list[EngineReport]) -> None:
         assert row.latency is not None and row.accuracy is not None
         stats = row.accuracy
         axes.plot(row.latency.p50_ms, stats.top1_percent, "o", color=color, label=row.name)
-    values = [row.accuracy.top1_percent for row in rows if row.accuracy and row.accuracy.top1_percent is not None]
+    values = [
+        row.accuracy.top1_percent
+        for row in rows
+        if row.accuracy and row.accuracy.top1_percent is not None
+    ]
     axes.margins(x=0.25)
     # two points at least: a narrower axis makes cliffs of hundredths
     axes.set_ylim(min(values) - 1, max(values) + 1)
@@ -84,8 +94,12 @@ def memory_figure(axes: Any, rows: list[EngineReport]) -> None:
     load = [row.memory.load_peak_bytes / 2**20 for row in rows if row.memory]
     steady = [row.memory.steady_bytes / 2**20 for row in rows if row.memory]
     places = range(len(names))
-    axes.barh([place + 0.2 for place in places], load, height=0.36, label="at load", color=_COLORS[4])
-    axes.barh([place - 0.2 for place in places], steady, height=0.36, label="steady", color=_COLORS[0])
+    axes.barh(
+        [place + 0.2 for place in places], load, height=0.36, label="at load", color=_COLORS[4]
+    )
+    axes.barh(
+        [place - 0.2 for place in places], steady, height=0.36, label="steady", color=_COLORS[0]
+    )
     axes.set_yticks(list(places), names)
     axes.invert_yaxis()
     axes.set(xlabel="MiB resident")

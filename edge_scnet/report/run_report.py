@@ -1,4 +1,6 @@
-"""`RunReport`: everything one run measured, to and from JSON, and as a table. Reads and renders; measures nothing."""
+"""`RunReport`: everything one run measured, to and from JSON, and as a table. Reads and renders;
+measures nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,17 @@ from edge_scnet.core.provenance import Provenance, Quantization
 from edge_scnet.machine.board import BoardState
 from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report.findings import Finding
-from edge_scnet.stats.figures import AccuracyStats, EndToEnd, LatencyStats, MemoryStats, OutputStats, RatioStats, SweepRow
+from edge_scnet.stats.figures import (
+    AccuracyStats,
+    EndToEnd,
+    LatencyStats,
+    MemoryStats,
+    OutputStats,
+    RatioStats,
+    SweepRow,
+)
 
 if TYPE_CHECKING:
-
     pass
 
 SCHEMA = 2
@@ -34,17 +43,25 @@ class EngineReport:
     load_seconds: float | None  # this and the times and memory below: None where it was simulated
     warm_up_seconds: float | None
     latency: LatencyStats | None
-    speedup: RatioStats | None  # time of the first row over this row's, in the same alternated blocks
+    speedup: (
+        RatioStats | None
+    )  # time of the first row over this row's, in the same alternated blocks
     throughput_per_second: float | None
     memory: MemoryStats | None
     accuracy: AccuracyStats | None
-    first_classes: str | None = None  # `pack_classes` of the images in canonical order: two engines are paired by it
+    first_classes: str | None = (
+        None  # `pack_classes` of the images in canonical order: two engines are paired by it
+    )
     copies: tuple[str, ...] = ()  # of an INT8 plan: modules before which data is only converted
     float_convolutions: tuple[str, ...] = ()  # of an INT8 engine: modules that are not
     layer_times: tuple[LayerTime, ...] = ()
     warm_up_runs: int | None = None
-    warm_up_stable: bool | None = None  # False: its time still changed when the limit of warming up was reached
-    settings: dict[str, str] = field(default_factory=dict)  # how the runtime ran it: threads, streams, hints
+    warm_up_stable: bool | None = (
+        None  # False: its time still changed when the limit of warming up was reached
+    )
+    settings: dict[str, str] = field(
+        default_factory=dict
+    )  # how the runtime ran it: threads, streams, hints
     end_to_end: EndToEnd | None = None
     outputs: tuple[OutputStats, ...] = ()  # against the reference's
 
@@ -58,13 +75,17 @@ class EvaluationSet:
     images: int
     skipped: int
     labels: str | None  # how labels were found; None: unlabelled
-    images_sha256: str | None = None  # of the images' contents and labels in canonical order: sorted by content
+    images_sha256: str | None = (
+        None  # of the images' contents and labels in canonical order: sorted by content
+    )
     truth: str | None = None  # `pack_classes` of the labels, in that order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """A run: which engines of which model for which target, on which images, by which machine and command."""
+    """A run: which engines of which model for which target, on which images, by which machine and
+    command.
+    """
 
     schema: int
     created_utc: str
@@ -92,7 +113,9 @@ class RunReport:
 
 
 def reference_row(report: RunReport) -> EngineReport | None:
-    """What INT8 is held against: FP32, or where there is none (trtexec on a board) FP16. By its name, not by its place."""
+    """What INT8 is held against: FP32, or where there is none (trtexec on a board) FP16. By its
+    name, not by its place.
+    """
     for name in ("fp32", "fp16"):
         for row in report.engines:
             if row.name == name:
@@ -102,12 +125,18 @@ def reference_row(report: RunReport) -> EngineReport | None:
 
 def accuracy_row(report: RunReport) -> EngineReport | None:
     """The INT8 engine whose accuracy is known, executed or simulated."""
-    return next((row for row in report.engines if row.name.startswith("int8") and row.accuracy is not None), None)
+    return next(
+        (row for row in report.engines if row.name.startswith("int8") and row.accuracy is not None),
+        None,
+    )
 
 
 def timed_row(report: RunReport) -> EngineReport | None:
     """The INT8 engine that was executed and timed."""
-    return next((row for row in report.engines if row.name.startswith("int8") and row.latency is not None), None)
+    return next(
+        (row for row in report.engines if row.name.startswith("int8") and row.latency is not None),
+        None,
+    )
 
 
 def same_machine(report: RunReport, other: RunReport) -> bool:
@@ -126,7 +155,9 @@ def board_mode(report: RunReport) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
-    """One image. `kind`: "lost" the reference was right, "won" this engine is, "changed" neither is, or nobody knows."""
+    """One image. `kind`: "lost" the reference was right, "won" this engine is, "changed" neither
+    is, or nobody knows.
+    """
 
     image: str
     kind: Literal["lost", "won", "changed"]
@@ -140,7 +171,9 @@ class Flip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flips:
-    """How many there are, and those that tell most: lost before won before changed, and the surest first."""
+    """How many there are, and those that tell most: lost before won before changed, and the surest
+    first.
+    """
 
     count: int
     shown: tuple[Flip, ...]
@@ -148,7 +181,9 @@ class Flips:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerTime:
-    """One layer's time in one inference, of a run that times each layer by itself: their sum is more than the latency."""
+    """One layer's time in one inference, of a run that times each layer by itself: their sum is
+    more than the latency.
+    """
 
     name: str
     kind: str

@@ -1,7 +1,9 @@
-"""The JSON Schema of report.json, made from the records: `python -m edge_scnet.report.schema > edge_scnet/report/report.schema.json`.
+"""The JSON Schema of report.json, made from the records: `python -m edge_scnet.report.schema >
+edge_scnet/report/report.schema.json`.
 
-Types are the annotations; descriptions are the classes' docstrings and the comments behind the fields, read from the source, so
-that nothing is written twice. A test holds the shipped file to the records.
+Types are the annotations; descriptions are the classes' docstrings and the comments behind the
+fields, read from the source, so that nothing is written twice. A test holds the shipped file to the
+records.
 """
 
 from __future__ import annotations
@@ -26,11 +28,16 @@ def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a report as this version writes it."""
     definitions: dict[str, Any] = {}
     root = _record(RunReport, definitions)
-    root["properties"]["schema"] = {"const": SCHEMA, "description": "version; older ones are read, newer ones refused"}
+    root["properties"]["schema"] = {
+        "const": SCHEMA,
+        "description": "version; older ones are read, newer ones refused",
+    }
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "edge-scnet report", **root,
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "edge-scnet report",
+        **root,
         "$defs": dict(sorted(definitions.items())),
-    }  # fmt: skip
+    }
 
 
 def _record(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -41,9 +48,11 @@ def _record(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         if comment := comments.get(field.name):
             properties[field.name]["description"] = comment
     return {
-        "type": "object", "description": " ".join(str(kind.__doc__).split()), "properties": properties,
+        "type": "object",
+        "description": " ".join(str(kind.__doc__).split()),
+        "properties": properties,
         "required": [field.name for field in fields(kind) if _needed(field)],
-    }  # fmt: skip
+    }
 
 
 def _needed(field: Field[Any]) -> bool:

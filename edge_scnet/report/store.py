@@ -12,8 +12,9 @@ from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.report.run_report import SCHEMA, RunReport
 from edge_scnet.report.validate import check_values
 
-# What a schema adds has defaults, so that older files are read. 2: steadiness, intervals of p90 and p99, blocks, settings,
-# end to end, growth of memory, calibration error, outputs, the machine's load, sweep, flipped images, class names.
+# What a schema adds has defaults, so that older files are read. 2: steadiness, intervals of p90 and
+# p99, blocks, settings, end to end, growth of memory, calibration error, outputs, the machine's
+# load, sweep, flipped images, class names.
 _READS = (1, 2)
 
 
@@ -43,12 +44,20 @@ def load_report(path: Path) -> RunReport:
             newer = isinstance(schema, int) and schema > SCHEMA
             raise ArtifactError(
                 f"{path} has schema {schema}, this version reads {_READS[0]} to {SCHEMA}",
-                hint="pip install --upgrade edge-scnet" if newer else "edge-scnet profile BUILD_FOLDER",
+                hint=(
+                    "pip install --upgrade edge-scnet"
+                    if newer
+                    else "edge-scnet profile BUILD_FOLDER"
+                ),
             )
         report: RunReport = replace(record_from_json(RunReport, content), schema=SCHEMA)
         check_values(report)
     except FileNotFoundError as error:
-        raise ArtifactError(f"no report at {path}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
+        raise ArtifactError(
+            f"no report at {path}", hint="make one: edge-scnet profile BUILD_FOLDER"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, TargetError) as error:
-        raise ArtifactError(f"{path} is not a report: {error}", hint="make one: edge-scnet profile BUILD_FOLDER") from error
+        raise ArtifactError(
+            f"{path} is not a report: {error}", hint="make one: edge-scnet profile BUILD_FOLDER"
+        ) from error
     return report

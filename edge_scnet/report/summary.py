@@ -11,11 +11,28 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _TITLES = (
-    "latency p50, ms", "p90, ms", "p99, ms", "speed", "  95 % interval", "throughput, images/s", "end to end, ms",
-    "memory at load, MB", "memory steady, MB", "activations on the GPU, MB", "RAM of the machine, MB", "files, MB",
-    "convolutions", "top-1, %", "top-5, %", "drop, pp", "  95 % interval, pp", "lost, won", "agreement, %", "SQNR, dB",
+    "latency p50, ms",
+    "p90, ms",
+    "p99, ms",
+    "speed",
+    "  95 % interval",
+    "throughput, images/s",
+    "end to end, ms",
+    "memory at load, MB",
+    "memory steady, MB",
+    "activations on the GPU, MB",
+    "RAM of the machine, MB",
+    "files, MB",
+    "convolutions",
+    "top-1, %",
+    "top-5, %",
+    "drop, pp",
+    "  95 % interval, pp",
+    "lost, won",
+    "agreement, %",
+    "SQNR, dB",
     "calibration error, pp",
-)  # fmt: skip
+)
 
 
 def _speed(ratio: RatioStats | None) -> str:
@@ -43,14 +60,18 @@ def summary_rows(report: RunReport) -> tuple[list[str], list[tuple[str, list[str
     columns = [_cells(engine, reference=index == 0) for index, engine in enumerate(report.engines)]
     # simulated rows have no times, a board's no accuracy
     titles = sorted({title for column in columns for title in column}, key=_TITLES.index)
-    return [engine.name for engine in report.engines], [(title, [c.get(title, "-") for c in columns]) for title in titles]
+    return [engine.name for engine in report.engines], [
+        (title, [c.get(title, "-") for c in columns]) for title in titles
+    ]
 
 
 def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
     ratio, latency, stats = engine.speedup, engine.latency, engine.accuracy
     cells: dict[str, str] = {}
     if latency is not None:
-        spread = "" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
+        spread = (
+            "" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
+        )
         cells = {
             "latency p50, ms": f"{latency.p50_ms:.3f}",
             "p90, ms": f"{latency.p90_ms:.3f}",
@@ -73,7 +94,9 @@ def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
         if ram is not None:
             cells["RAM of the machine, MB"] = f"{ram / 2**20:+,.0f}"
     cells["files, MB"] = f"{engine.size_bytes / 1e6:.2f}"
-    cells["convolutions"] = ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told"
+    cells["convolutions"] = (
+        ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told"
+    )
     if stats is None:
         return cells
     drop = stats.drop_pp is not None and not reference
@@ -83,7 +106,9 @@ def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
         **({} if stats.top5_percent is None else {"top-5, %": f"{stats.top5_percent:.2f}"}),
         "lost, won": f"{stats.lost}, {stats.won} (p {stats.mcnemar_p:.2f})" if drop else "-",
         "drop, pp": f"{stats.drop_pp:+.2f}" if drop else "-",
-        "  95 % interval, pp": f"{stats.drop_low_pp:+.2f} to {stats.drop_high_pp:+.2f}" if drop else "-",
+        "  95 % interval, pp": (
+            f"{stats.drop_low_pp:+.2f} to {stats.drop_high_pp:+.2f}" if drop else "-"
+        ),
         "agreement, %": "-" if reference or agreement is None else f"{agreement:.2f}",
         "SQNR, dB": "-" if reference else "exact" if sqnr is None else f"{sqnr:.1f}",
         "calibration error, pp": "-" if stats.ece_percent is None else f"{stats.ece_percent:.2f}",

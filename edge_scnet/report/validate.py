@@ -1,4 +1,6 @@
-"""What a report's JSON may hold: a file that was cut, mended or made by hand is refused by its field, not by a traceback."""
+"""What a report's JSON may hold: a file that was cut, mended or made by hand is refused by its
+field, not by a traceback.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def check_values(report: RunReport) -> None:
         _check_row(row, images)
     for cell in report.sweep:
         if cell.batch < 1 or cell.threads < 0 or cell.p50_ms <= 0:
-            raise ValueError(f"sweep has a row of {cell.engine} with batch {cell.batch} and {cell.p50_ms} ms")
+            raise ValueError(
+                f"sweep has a row of {cell.engine} with batch {cell.batch} and {cell.p50_ms} ms"
+            )
         _check_modes("sweep", cell.steadiness)
     for flip in report.flips.shown if report.flips is not None else ():
         if min(flip.was, flip.now, flip.truth or 0) < 0:
@@ -53,10 +57,15 @@ def _check_row(row: EngineReport, images: int | None) -> None:
         raise ValueError(f"{row.name}.speedup is no ratio with its interval")
     if row.latency is not None:
         _check_times(row)
-    if row.end_to_end is not None and not (row.end_to_end.p50_ms > 0 and sum(row.end_to_end.stages_ms.values()) > 0):
+    if row.end_to_end is not None and not (
+        row.end_to_end.p50_ms > 0 and sum(row.end_to_end.stages_ms.values()) > 0
+    ):
         raise ValueError(f"{row.name}.end_to_end has no time")
     memory = row.memory
-    if memory is not None and len({value is None for value in (memory.growth_bytes, memory.growth_bytes_per_run)}) > 1:
+    if (
+        memory is not None
+        and len({value is None for value in (memory.growth_bytes, memory.growth_bytes_per_run)}) > 1
+    ):
         raise ValueError(f"{row.name}.memory has some figures of the growth and lacks others")
     if row.accuracy is not None:
         _check_accuracy(row, images)
@@ -67,8 +76,13 @@ def _check_row(row: EngineReport, images: int | None) -> None:
 
 
 def _check_modes(where: str, steady: Steadiness | None) -> None:
-    if steady is not None and not (len(steady.modes_ms) == len(steady.mode_percents) > 0 and min(steady.modes_ms) > 0):
-        raise ValueError(f"{where}.steadiness has {len(steady.modes_ms)} modes and {len(steady.mode_percents)} shares")
+    if steady is not None and not (
+        len(steady.modes_ms) == len(steady.mode_percents) > 0 and min(steady.modes_ms) > 0
+    ):
+        raise ValueError(
+            f"{where}.steadiness has {len(steady.modes_ms)} modes and {len(steady.mode_percents)}"
+            " shares"
+        )
 
 
 def _check_times(row: EngineReport) -> None:
@@ -85,15 +99,25 @@ def _check_accuracy(row: EngineReport, images: int | None) -> None:
     stats = row.accuracy
     assert stats is not None
     if not 0 < stats.images <= MOST_IMAGES or stats.images != (images or stats.images):
-        raise ValueError(f"{row.name}.accuracy.images is {stats.images}, the evaluation set has {images}")
+        raise ValueError(
+            f"{row.name}.accuracy.images is {stats.images}, the evaluation set has {images}"
+        )
     drop = (
-        stats.lost, stats.won, stats.drop_pp, stats.drop_low_pp, stats.drop_high_pp, stats.drop_lower95_pp,
-        stats.drop_upper95_pp, stats.mcnemar_p,
-    )  # fmt: skip
+        stats.lost,
+        stats.won,
+        stats.drop_pp,
+        stats.drop_low_pp,
+        stats.drop_high_pp,
+        stats.drop_lower95_pp,
+        stats.drop_upper95_pp,
+        stats.mcnemar_p,
+    )
     if any(value is None for value in drop) and any(value is not None for value in drop):
         raise ValueError(f"{row.name}.accuracy has some figures of the drop and lacks others")
     lost, won = stats.lost or 0, stats.won or 0
     if lost < 0 or won < 0 or lost + won > stats.images:
         raise ValueError(f"{row.name}.accuracy: {lost} lost and {won} won of {stats.images}")
-    if not 0 <= (stats.agreeing or 0) <= stats.images or (stats.agreeing is None) != (stats.agreement_percent is None):
+    if not 0 <= (stats.agreeing or 0) <= stats.images or (stats.agreeing is None) != (
+        stats.agreement_percent is None
+    ):
         raise ValueError(f"{row.name}.accuracy.agreeing is {stats.agreeing} of {stats.images}")

@@ -54,6 +54,7 @@ def backend_of(kind: str) -> str:
     kinds = {get_backend(name).ARTIFACT_KIND: name for name in BACKENDS}
     if kind not in kinds:
         raise ArtifactError(
-            f"no runtime opens artifacts of kind {kind!r}; known are {', '.join(kinds)}", hint="edge-scnet build"
+            f"no runtime opens artifacts of kind {kind!r}; known are {', '.join(kinds)}",
+            hint="edge-scnet build",
         )
     return kinds[kind]

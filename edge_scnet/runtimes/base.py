@@ -19,18 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOptions:
-    """How to load an engine. `precision` is that of what is not quantized: pinned "f32", or the runtime's default."""
+    """How to load an engine. `precision` is that of what is not quantized: pinned "f32", or the
+    runtime's default.
+    """
 
     precision: Literal["f32", "default"] = "f32"
     mode: Literal["latency", "throughput"] = "latency"
     threads: int = 0  # 0: the runtime's default
-    batch: int = 0  # another than the engine's own, where the runtime can reshape it; 0: the engine's
+    batch: int = (
+        0  # another than the engine's own, where the runtime can reshape it; 0: the engine's
+    )
     cuda_graph: bool = False  # of a plan: an inference is enqueued as one CUDA graph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutedLayer:
-    """One operation as the runtime executes it: its kind, its precision, and the graph's nodes fused into it."""
+    """One operation as the runtime executes it: its kind, its precision, and the graph's nodes
+    fused into it.
+    """
 
     kind: str
     precision: str
@@ -42,12 +48,14 @@ class ExecutedLayer:
 def fixed_batch(artifact: Path, built: int, asked: int) -> TargetError:
     """The error of a runtime whose engines have the batch they were built with."""
     return TargetError(
-        f"{artifact.name} was built for batch {built} and cannot run batch {asked}", hint=f"edge-scnet build --batch {asked}"
+        f"{artifact.name} was built for batch {built} and cannot run batch {asked}",
+        hint=f"edge-scnet build --batch {asked}",
     )
 
 
 class Session(Protocol):
-    """An engine loaded and ready. Arrays are N x C x H x W float32 on the host, N the engine's own batch.
+    """An engine loaded and ready. Arrays are N x C x H x W float32 on the host, N the engine's own
+    batch.
 
     Once its context is left it holds nothing of the runtime and cannot be used.
     """
@@ -56,13 +64,18 @@ class Session(Protocol):
     output_names: tuple[str, ...]
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
-        """One synchronous inference, host to host; the outputs may be views that the next call overwrites."""
+        """One synchronous inference, host to host; the outputs may be views that the next call
+        overwrites.
+        """
 
     def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """One synchronous inference of a graph with any number of inputs, by name."""
 
-    def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
-        """All batches through the runtime's asynchronous requests; `keep(i, outputs)` gets batch i's, in any order.
+    def infer_many(
+        self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]
+    ) -> None:
+        """All batches through the runtime's asynchronous requests; `keep(i, outputs)` gets batch
+        i's, in any order.
 
         The requests are created by the first call and kept for the next.
         """
@@ -89,18 +102,22 @@ class Backend(Protocol):
         """What to do where it is not installed."""
 
     def preload(self) -> None:
-        """Imports the runtime and loads what it needs before any engine, so that its own memory and first disk reads are not
-        the engine's. Raises MissingRuntimeError or BackendError."""
+        """Imports the runtime and loads what it needs before any engine, so that its own memory and
+        first disk reads are not the engine's. Raises MissingRuntimeError or BackendError.
+        """
 
     def check_target(self, target: TargetSpec) -> None:
         """Raises TargetError for a target this runtime cannot serve."""
 
     def check_built(self, facts: Mapping[str, Any], rebuild: str) -> None:
-        """Raises TargetError for an engine that was built for another device or version, by its manifest's facts; `rebuild` is
-        the command that builds it again."""
+        """Raises TargetError for an engine that was built for another device or version, by its
+        manifest's facts; `rebuild` is the command that builds it again.
+        """
 
     def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
-        """Places of a Q/DQ graph that `build` writes in another form that means the same, for the runtime gets them wrong."""
+        """Places of a Q/DQ graph that `build` writes in another form that means the same, for the
+        runtime gets them wrong.
+        """
 
     def build(self, source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
         """Compiles an ONNX file into `out`; returns the files written, the one to open first."""

@@ -46,7 +46,9 @@ def check_target(target: TargetSpec) -> None:
     raise TargetError(f"{target.name}: ONNX Runtime opens ONNX files, no target compiles for it")
 
 
-def check_built(facts: Mapping[str, Any], rebuild: str) -> None: ...  # its files are good for any machine with this runtime
+def check_built(
+    facts: Mapping[str, Any], rebuild: str
+) -> None: ...  # its files are good for any machine with this runtime
 
 
 def rewrites(source: Path) -> tuple[LintFinding, ...]:
@@ -71,7 +73,9 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
     settings.log_severity_level = 3
     settings.intra_op_num_threads = options.threads
     try:
-        session = _Session(ort.InferenceSession(str(artifact), settings, providers=["CPUExecutionProvider"]))
+        session = _Session(
+            ort.InferenceSession(str(artifact), settings, providers=["CPUExecutionProvider"])
+        )
     except Exception as error:
         raise BackendError(
             f"ONNX Runtime cannot load {artifact.name}: {str(error).strip().splitlines()[0]}",
@@ -102,7 +106,9 @@ class _Session:
     def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         return list(self._session.run(None, dict(feed)))
 
-    def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
+    def infer_many(
+        self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]
+    ) -> None:
         # one request already uses every core; a second one would only queue behind it
         for i, batch in enumerate(batches):
             keep(i, self.infer(batch))

@@ -27,11 +27,15 @@ SUFFIX = ".xml"
 EXTRA = "cpu"
 CONVOLUTIONS = frozenset({"Convolution"})
 INT8_PRECISIONS = frozenset({"u8", "i8"})
-# A burst of a few runs is one slice of a shared processor's time: what disturbs it disturbs whole layers.
+# A burst of a few runs is one slice of a shared processor's time: what disturbs it disturbs whole
+# layers.
 _COUNTED_RUNS, _COUNTED_S = 30, 0.3
 _SETTINGS = {
-    "INFERENCE_NUM_THREADS": "threads", "NUM_STREAMS": "streams", "PERFORMANCE_HINT": "hint", "ENABLE_CPU_PINNING": "pinning",
-}  # fmt: skip
+    "INFERENCE_NUM_THREADS": "threads",
+    "NUM_STREAMS": "streams",
+    "PERFORMANCE_HINT": "hint",
+    "ENABLE_CPU_PINNING": "pinning",
+}
 _MISCOMPILED = ("signed-codes", "padded-pool")  # rules of lint
 
 
@@ -50,7 +54,8 @@ def versions() -> dict[str, str]:
 
 
 def preload() -> None:
-    """Imports OpenVINO and loads its CPU plug-in, which is a library of its own, found only when a device is asked for.
+    """Imports OpenVINO and loads its CPU plug-in, which is a library of its own, found only when a
+    device is asked for.
 
     Raises:
         BackendError: there is no CPU plug-in.
@@ -59,22 +64,29 @@ def preload() -> None:
     try:
         ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
     except RuntimeError as error:
-        raise BackendError(f"OpenVINO cannot load its CPU plug-in: {_first_lines(error)}", hint="edge-scnet doctor") from error
+        raise BackendError(
+            f"OpenVINO cannot load its CPU plug-in: {_first_lines(error)}", hint="edge-scnet doctor"
+        ) from error
 
 
 def check_target(target: TargetSpec) -> None:
     if target.device != "CPU":
-        raise TargetError(f"{target.name}: device {target.device!r} is not supported by this backend; allowed: CPU")
+        raise TargetError(
+            f"{target.name}: device {target.device!r} is not supported by this backend;"
+            " allowed: CPU"
+        )
 
 
 def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
-    """Converts an ONNX file to IR: `out` (.xml) and its weights (.bin) beside it, float32 kept as it is.
+    """Converts an ONNX file to IR: `out` (.xml) and its weights (.bin) beside it, float32 kept as
+    it is.
 
-    Where OpenVINO would miscompile its Q/DQ, they are written in a form that means the same; `rewrites` says where and why.
+    Where OpenVINO would miscompile its Q/DQ, they are written in a form that means the same;
+    `rewrites` says where and why.
 
     Raises:
-        BackendError: OpenVINO cannot read the graph; its own message is in the error. Or it would miscompile a place that
-            has no other form.
+        BackendError: OpenVINO cannot read the graph; its own message is in the error. Or it would
+            miscompile a place that has no other form.
         StorageError: the folder cannot be written.
     """
     ov = require("openvino", extra=EXTRA)
@@ -89,7 +101,8 @@ def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
             hint="export it again: edge-scnet export; the installed versions: edge-scnet doctor",
         ) from error
     weights = out.with_suffix(".bin")
-    # the IR finds its weights by its own name, so both are written under one temporary name and renamed weights first
+    # the IR finds its weights by its own name, so both are written under one temporary name and
+    # renamed weights first
     with write_atomic(out) as temporary:
         temporary_weights = temporary.with_suffix(".bin")
         try:
@@ -102,7 +115,9 @@ def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
     return out, weights
 
 
-def check_built(facts: Mapping[str, Any], rebuild: str) -> None: ...  # its files are good for any machine with this runtime
+def check_built(
+    facts: Mapping[str, Any], rebuild: str
+) -> None: ...  # its files are good for any machine with this runtime
 
 
 def rewrites(source: Path) -> tuple[LintFinding, ...]:
@@ -129,7 +144,9 @@ def _repaired(source: Path) -> bytes:
     model = repair(model)
     for finding in lint(model, "openvino"):
         if finding.rule in _MISCOMPILED:
-            raise BackendError(f"{source.name}: {finding.node}: {finding.problem}", hint=finding.fix)
+            raise BackendError(
+                f"{source.name}: {finding.node}: {finding.problem}", hint=finding.fix
+            )
     content: bytes = ir.serde.serialize_model(model).SerializeToString()
     return content
 
@@ -140,14 +157,16 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
 
     Raises:
         BackendError: OpenVINO's own message.
-        TargetError: `options.batch` is another than the file's, and the graph cannot be reshaped to it.
+        TargetError: `options.batch` is another than the file's, and the graph cannot be reshaped to
+            it.
     """
     ov = require("openvino", extra=EXTRA)
     settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
     if options.precision == "f32" or limited_below_avx512():
-        # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16. OpenVINO looks at the processor for
-        # that and not at oneDNN's limit: with ONEDNN_MAX_CPU_ISA=AVX2 there it finds no kernel for a pool ("Supported primitive
-        # descriptors list is empty", 2026.4.1), where the machine that is acted would take f32
+        # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16. OpenVINO
+        # looks at the processor for that and not at oneDNN's limit: with ONEDNN_MAX_CPU_ISA=AVX2
+        # there it finds no kernel for a pool ("Supported primitive descriptors list is empty",
+        # 2026.4.1), where the machine that is acted would take f32
         settings["INFERENCE_PRECISION_HINT"] = "f32"
     if options.threads:
         settings["INFERENCE_NUM_THREADS"] = options.threads
@@ -156,7 +175,9 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
         model = _reshaped(core, artifact, options.batch) if options.batch else artifact
         session = _Session(ov, core.compile_model(model, "CPU", settings))
         # counting takes time at every layer: only layer_times asks for it, of an engine of its own
-        session.counting = lambda: core.compile_model(model, "CPU", {**settings, "PERF_COUNT": True})
+        session.counting = lambda: core.compile_model(
+            model, "CPU", {**settings, "PERF_COUNT": True}
+        )
     except RuntimeError as error:
         raise BackendError(
             f"OpenVINO cannot compile {artifact.name}: {_first_lines(error)}",
@@ -169,7 +190,8 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
 
 
 def _reshaped(core: Any, artifact: Path, batch: int) -> Any:
-    """The model for another batch. `reshape` mends what depends on the input's shape, but not the sizes that a Resize names.
+    """The model for another batch. `reshape` mends what depends on the input's shape, but not the
+    sizes that a Resize names.
 
     Raises:
         TargetError: OpenVINO refuses, in its own words.
@@ -184,14 +206,19 @@ def _reshaped(core: Any, artifact: Path, batch: int) -> Any:
             if node.get_type_name() != "Interpolate":
                 continue
             sizes = node.input(1).get_source_output().get_node()
-            if sizes.get_type_name() == "Constant" and sizes.data.dtype.kind == "i" and sizes.data[0] == built:
+            if (
+                sizes.get_type_name() == "Constant"
+                and sizes.data.dtype.kind == "i"
+                and sizes.data[0] == built
+            ):
                 mended = sizes.data.copy()
                 mended[0] = batch
                 node.input(1).replace_source_output(opset13.constant(mended).output(0))
         model.validate_nodes_and_infer_types()
     except RuntimeError as error:
         raise TargetError(
-            f"{artifact.name} was built for batch {built} and cannot be reshaped to {batch}: {_first_lines(error)}",
+            f"{artifact.name} was built for batch {built} and cannot be reshaped to {batch}:"
+            f" {_first_lines(error)}",
             hint=f"edge-scnet build --batch {batch}",
         ) from error
     return model
@@ -200,8 +227,9 @@ def _reshaped(core: Any, artifact: Path, batch: int) -> Any:
 class _Request:
     """An inference request and views of its own tensors.
 
-    OpenVINO's `infer({0: batch})` wraps arrays and results anew at every call, which takes 30 us: 7 % of a small network's
-    time. Copying into the request's input takes 1 us of 3 kB, and 0.1 % of an inference of SCNet-50.
+    OpenVINO's `infer({0: batch})` wraps arrays and results anew at every call, which takes 30 us: 7
+    % of a small network's time. Copying into the request's input takes 1 us of 3 kB, and 0.1 % of
+    an inference of SCNet-50.
     """
 
     def __init__(self, compiled: Any) -> None:
@@ -221,7 +249,9 @@ class _Session:
         self._ov, self._compiled = ov, compiled
         self._request: _Request | None = _Request(compiled)
         self._pool: list[_Request] = []
-        self.counting: Callable[[], Any] | None = None  # compiles the engine again, its layers timed
+        self.counting: Callable[[], Any] | None = (
+            None  # compiles the engine again, its layers timed
+        )
         self.input_shape = tuple(int(d) for d in compiled.input(0).shape)
         self.output_names = tuple(str(output.any_name) for output in compiled.outputs)
 
@@ -239,12 +269,16 @@ class _Session:
         # a request of its own: it is given other tensors than those that `infer` writes to
         return list(self._compiled.create_infer_request().infer(dict(feed)).values())
 
-    def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
-        # not AsyncInferQueue: its callbacks need the GIL on the runtime's threads, and freeing a queue or an engine waits for
-        # those threads with the GIL held, now and then for ever (2026.4.1; openvino#37073 mends a part of it)
+    def infer_many(
+        self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]
+    ) -> None:
+        # not AsyncInferQueue: its callbacks need the GIL on the runtime's threads, and freeing a
+        # queue or an engine waits for those threads with the GIL held, now and then for ever
+        # (2026.4.1; openvino#37073 mends a part of it)
         if not self._pool:
             count = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-            # one more than run at once: there is always one waiting while the oldest is emptied and filled again
+            # one more than run at once: there is always one waiting while the oldest is emptied and
+            # filled again
             self._pool = [_Request(self._compiled) for _ in range(count + 1)]
         idle, running = list(self._pool), deque[tuple[int, _Request]]()
 
@@ -265,7 +299,10 @@ class _Session:
             while running:
                 finish_oldest()
         finally:
-            for _, request in running:  # something failed: none may still run when the next call fills it
+            for (
+                _,
+                request,
+            ) in running:  # something failed: none may still run when the next call fills it
                 request.native.wait()
 
     def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
@@ -275,8 +312,13 @@ class _Session:
             kind = info["layerType"].astype(str)
             if kind in ("Const", "Input", "Output"):
                 continue
-            nodes = tuple(name for name in info["originalLayersNames"].astype(str).split(",") if name)
-            precision, name = info["runtimePrecision"].astype(str), str(operation.get_friendly_name())
+            nodes = tuple(
+                name for name in info["originalLayersNames"].astype(str).split(",") if name
+            )
+            precision, name = (
+                info["runtimePrecision"].astype(str),
+                str(operation.get_friendly_name()),
+            )
             layers.append(ExecutedLayer(kind=kind, precision=precision, nodes=nodes, name=name))
         return tuple(layers)
 
@@ -284,7 +326,9 @@ class _Session:
         return {name: str(self._compiled.get_property(key)) for key, name in _SETTINGS.items()}
 
     def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
-        """Median ms by layer, of runs in which each layer is timed by itself. OpenVINO counts whole microseconds."""
+        """Median ms by layer, of runs in which each layer is timed by itself. OpenVINO counts whole
+        microseconds.
+        """
         if self.counting is None:
             return {}
         request = self.counting().create_infer_request()

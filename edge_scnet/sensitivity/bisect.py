@@ -1,6 +1,8 @@
-"""Which modules of a Q/DQ graph cost most: its output's noise again, with the modules of one group back in float.
+"""Which modules of a Q/DQ graph cost most: its output's noise again, with the modules of one group
+back in float.
 
-It works on the graph as it is, ours or another's, wrong scales and all; `sensitivity.py` asks what quantization would cost.
+It works on the graph as it is, ours or another's, wrong scales and all; `sensitivity.py` asks what
+quantization would cost.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class Relief:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bisected:
-    """The whole graph's noise, and what each group and then each module of the worst group has to do with it."""
+    """The whole graph's noise, and what each group and then each module of the worst group has to
+    do with it.
+    """
 
     sqnr_db: float | None  # of the graph as it is, simulated; None: exact
     blocks: tuple[Relief, ...]  # most first
@@ -40,12 +44,18 @@ class Bisected:
 
 
 def bisect(
-    quantized: ir.Model, reference: ir.Model, images: np.ndarray, *, progress: Callable[[float], None] = lambda share: None
+    quantized: ir.Model,
+    reference: ir.Model,
+    images: np.ndarray,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Bisected:
-    """Simulates the graph once as it is, once for every block and once for every module of the worst block.
+    """Simulates the graph once as it is, once for every block and once for every module of the
+    worst block.
 
     Args:
-        reference: the float graph with the same node names, in the equalised form where the Q/DQ graph is of that.
+        reference: the float graph with the same node names, in the equalised form where the Q/DQ
+            graph is of that.
         images: N x C x H x W float32; N a multiple of the graph's batch.
     """
     expected = _run(reference, images)
@@ -65,13 +75,21 @@ def bisect(
         progress((number + 1) / (len(blocks) + 1))
     found.sort(key=lambda entry: -entry.share)
     members = [name for name in layers if _block(name) == found[0].name]
-    modules = sorted((relief(name, [name]) for name in members), key=lambda entry: -entry.share) if len(members) > 1 else []
+    modules = (
+        sorted((relief(name, [name]) for name in members), key=lambda entry: -entry.share)
+        if len(members) > 1
+        else []
+    )
     progress(1.0)
-    return Bisected(sqnr_db=-10 * float(np.log10(noise)), blocks=tuple(found), modules=tuple(modules))
+    return Bisected(
+        sqnr_db=-10 * float(np.log10(noise)), blocks=tuple(found), modules=tuple(modules)
+    )
 
 
 def in_float(quantized: ir.Model, reference: ir.Model, nodes: Collection[str]) -> ir.Model:
-    """A copy in which the named nodes read float: what lies in front of their inputs' Q, and the weights of `reference`."""
+    """A copy in which the named nodes read float: what lies in front of their inputs' Q, and the
+    weights of `reference`.
+    """
     result = quantized.clone()
     originals = {node.name: node for node in reference.graph}
     for node in list(result.graph):
@@ -82,7 +100,11 @@ def in_float(quantized: ir.Model, reference: ir.Model, nodes: Collection[str]) -
             if producer is None or producer.op_type != pairs.DEQUANTIZE:
                 continue
             source = pairs.quantizer(producer)
-            if not pairs.is_weight(producer) and source is not None and source.inputs[0] is not None:
+            if (
+                not pairs.is_weight(producer)
+                and source is not None
+                and source.inputs[0] is not None
+            ):
                 node.replace_input_with(index, source.inputs[0])
         original = originals.get(node.name)
         if node.op_type in COMPUTE_OPS and original is not None:
@@ -95,7 +117,9 @@ def in_float(quantized: ir.Model, reference: ir.Model, nodes: Collection[str]) -
 
 
 def nearest(quantized: ir.Model, candidates: Sequence[ir.Model]) -> ir.Model:
-    """The float graph whose weights a Q/DQ graph holds: a file does not say whether it was made of the equalised one."""
+    """The float graph whose weights a Q/DQ graph holds: a file does not say whether it was made of
+    the equalised one.
+    """
     return min(candidates, key=lambda candidate: _weight_distance(quantized, candidate))
 
 
@@ -105,7 +129,11 @@ def _weight_distance(quantized: ir.Model, reference: ir.Model) -> float:
     total = 0.0
     for node in quantized.graph:
         original = originals.get(node.name)
-        producer = node.inputs[1].producer() if original is not None and node.inputs[1] is not None else None
+        producer = (
+            node.inputs[1].producer()
+            if original is not None and node.inputs[1] is not None
+            else None
+        )
         if original is None or producer is None or producer.op_type != pairs.DEQUANTIZE:
             continue
         codes, scale = pairs.codes_of(producer), pairs.constant(pairs.input_of(producer, 1))
@@ -115,7 +143,10 @@ def _weight_distance(quantized: ir.Model, reference: ir.Model) -> float:
         values = codes * scale
         if scale.size > 1:
             values = np.moveaxis(values, -1, pairs.integer(producer, "axis", 1))
-        total += float(np.square(values.reshape(weight.shape) - weight).sum() / max(float(np.square(weight).sum()), 1e-30))
+        total += float(
+            np.square(values.reshape(weight.shape) - weight).sum()
+            / max(float(np.square(weight).sum()), 1e-30)
+        )
     return total
 
 
@@ -126,7 +157,10 @@ def _quantized_nodes(model: ir.Model) -> list[str]:
         for node in model.graph
         if node.op_type not in (pairs.QUANTIZE, pairs.DEQUANTIZE)
         and any(
-            value is not None and (p := value.producer()) is not None and p.op_type == pairs.DEQUANTIZE for value in node.inputs
+            value is not None
+            and (p := value.producer()) is not None
+            and p.op_type == pairs.DEQUANTIZE
+            for value in node.inputs
         )
     ]
 
@@ -141,5 +175,8 @@ def _run(model: ir.Model, images: np.ndarray) -> Sequence[np.ndarray]:
     session = ort_session(require("onnxruntime", extra="quantize"), model)
     entry = session.get_inputs()[0]
     batch = entry.shape[0] if isinstance(entry.shape[0], int) else 1
-    runs = [session.run(None, {entry.name: images[i : i + batch]}) for i in range(0, len(images) - batch + 1, batch)]
+    runs = [
+        session.run(None, {entry.name: images[i : i + batch]})
+        for i in range(0, len(images) - batch + 1, batch)
+    ]
     return [np.concatenate(parts) for parts in zip(*runs, strict=True)]

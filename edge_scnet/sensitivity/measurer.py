@@ -29,10 +29,22 @@ class Measurer:
     """Builds and measures engines against the all-INT8 one, which stays open beside each."""
 
     def __init__(
-        self, prepared: Prepared, *, backend: Backend, target: TargetSpec, options: OpenOptions, images: np.ndarray,
-        labels: np.ndarray | None, reference: np.ndarray,
-    ) -> None:  # fmt: skip
-        self._prepared, self._backend, self._target, self._options = prepared, backend, target, options
+        self,
+        prepared: Prepared,
+        *,
+        backend: Backend,
+        target: TargetSpec,
+        options: OpenOptions,
+        images: np.ndarray,
+        labels: np.ndarray | None,
+        reference: np.ndarray,
+    ) -> None:
+        self._prepared, self._backend, self._target, self._options = (
+            prepared,
+            backend,
+            target,
+            options,
+        )
         self._images, self._labels, self._reference = images, labels, reference
         self._stack = contextlib.ExitStack()
 
@@ -51,15 +63,20 @@ class Measurer:
         with self._engine(names) as session:
             return self._rate(names, session, self._times(session))
 
-    def _rate(self, names: tuple[str, ...], session: Session, blocks: tuple[Any, Any] | None) -> Candidate:
+    def _rate(
+        self, names: tuple[str, ...], session: Session, blocks: tuple[Any, Any] | None
+    ) -> Candidate:
         outputs = self._outputs(session)
         noise = relative_noise([self._reference], [outputs])
         ratio = paired_ratio(*blocks) if blocks else None
         return Candidate(
-            keep_float=names, sqnr_db=-10 * float(np.log10(noise)) if noise else None, drop_upper95_pp=self._drop(outputs),
-            time_ratio=ratio.ratio if ratio else 1.0, time_low=ratio.low if ratio else None,
+            keep_float=names,
+            sqnr_db=-10 * float(np.log10(noise)) if noise else None,
+            drop_upper95_pp=self._drop(outputs),
+            time_ratio=ratio.ratio if ratio else 1.0,
+            time_low=ratio.low if ratio else None,
             time_high=ratio.high if ratio else None,
-        )  # fmt: skip
+        )
 
     def _drop(self, outputs: np.ndarray) -> float | None:
         if outputs.ndim != 2 or outputs.shape[1] < 2:
@@ -93,7 +110,10 @@ class Measurer:
     def _outputs(self, session: Session) -> np.ndarray:
         batch = session.input_shape[0]
         return np.concatenate(
-            [np.array(session.infer(self._images[i : i + batch])[0]) for i in range(0, len(self._images), batch)]
+            [
+                np.array(session.infer(self._images[i : i + batch])[0])
+                for i in range(0, len(self._images), batch)
+            ]
         )
 
     @contextlib.contextmanager
@@ -101,6 +121,8 @@ class Measurer:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "model.qdq.onnx")
             save(assemble(self._prepared, names).model, source)
-            written = self._backend.build(source, self._target, Path(folder, f"model{self._backend.SUFFIX}"))
+            written = self._backend.build(
+                source, self._target, Path(folder, f"model{self._backend.SUFFIX}")
+            )
             with self._backend.open(written[0], self._options) as session:
                 yield session

@@ -1,12 +1,15 @@
-"""Which modules cost accuracy: the noise at the outputs when one module alone is quantized, in simulation.
+"""Which modules cost accuracy: the noise at the outputs when one module alone is quantized, in
+simulation.
 
-The noises of modules add up (on scnet20 the sum over all activations was 0.95 of the noise of all together), and each alone is
-known to a few percent of itself from a few dozen images; the small difference that one module makes to the all-INT8 network is
-not, for every change draws all rounding errors behind it anew.
+The noises of modules add up (on scnet20 the sum over all activations was 0.95 of the noise of all
+together), and each alone is known to a few percent of itself from a few dozen images; the small
+difference that one module makes to the all-INT8 network is not, for every change draws all rounding
+errors behind it anew.
 
-Forward passes are shared: up to the quantized module the network is the float one, so the images are taken to the last place
-before it where a single tensor goes on (the end of a residual block), once, and only the rest is computed anew. One such
-tensor per image is held, whatever the depth of the network.
+Forward passes are shared: up to the quantized module the network is the float one, so the images
+are taken to the last place before it where a single tensor goes on (the end of a residual block),
+once, and only the rest is computed anew. One such tensor per image is held, whatever the depth of
+the network.
 
 Knows nothing of engines and time; `search.py` does.
 """
@@ -40,15 +43,23 @@ class ModuleNoise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivities:
-    """Noise power of the all-INT8 network relative to its outputs' power, and who causes it, worst first."""
+    """Noise power of the all-INT8 network relative to its outputs' power, and who causes it, worst
+    first.
+    """
 
     noise: float
     modules: tuple[ModuleNoise, ...]
     images: int
 
 
-def measure(prepared: Prepared, images: np.ndarray, *, progress: Callable[[float], None] = lambda share: None) -> Sensitivities:
-    """Runs the network once in float, once in INT8, and its tail once for every layer that can be quantized.
+def measure(
+    prepared: Prepared,
+    images: np.ndarray,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Sensitivities:
+    """Runs the network once in float, once in INT8, and its tail once for every layer that can be
+    quantized.
 
     Args:
         images: N x C x H x W float32, as many as the graph's batch takes or a multiple.
@@ -73,10 +84,14 @@ def measure(prepared: Prepared, images: np.ndarray, *, progress: Callable[[float
             held = [outputs[0] for outputs in _run_between(model, here, [reachable[-1]], held)]
             here = reachable[-1]
         alone = relative_noise(reference, _joined(_run_between(quantized, here, names, held)))
-        found.append(ModuleNoise(node=name, share=alone / noise if noise else 0.0, multiply_adds=work[name]))
+        found.append(
+            ModuleNoise(node=name, share=alone / noise if noise else 0.0, multiply_adds=work[name])
+        )
         progress((number + 1) / len(variants))
     return Sensitivities(
-        noise=noise, modules=tuple(sorted(found, key=lambda module: -module.share)), images=sum(len(b) for b in batches)
+        noise=noise,
+        modules=tuple(sorted(found, key=lambda module: -module.share)),
+        images=sum(len(b) for b in batches),
     )
 
 
@@ -85,7 +100,9 @@ def relative_noise(reference: Sequence[np.ndarray], found: Sequence[np.ndarray])
     ratios = []
     for signal, other in zip(reference, found, strict=True):
         power = float(np.square(signal, dtype=np.float64).sum())
-        ratios.append(float(np.square(signal.astype(np.float64) - other).sum()) / power if power else 0.0)
+        ratios.append(
+            float(np.square(signal.astype(np.float64) - other).sum()) / power if power else 0.0
+        )
     return float(np.mean(ratios))
 
 
@@ -106,22 +123,31 @@ def _joined(runs: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
 
 
-def _run_between(model: ir.Model, source: str, names: Sequence[str], feeds: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+def _run_between(
+    model: ir.Model, source: str, names: Sequence[str], feeds: Sequence[np.ndarray]
+) -> list[list[np.ndarray]]:
     """The part of the graph from one tensor to others."""
     ir_module = require("onnx_ir", extra="quantize")
     ort = require("onnxruntime", extra="quantize")
     if source in names:
         return [[feed] for feed in feeds]
     part = model
-    if source != str(model.graph.inputs[0].name) or list(names) != [str(value.name) for value in model.graph.outputs]:
-        part = ir_module.Model(ir_module.convenience.extract(model.graph, [source], list(names)), ir_version=model.ir_version)
+    if source != str(model.graph.inputs[0].name) or list(names) != [
+        str(value.name) for value in model.graph.outputs
+    ]:
+        part = ir_module.Model(
+            ir_module.convenience.extract(model.graph, [source], list(names)),
+            ir_version=model.ir_version,
+        )
     session = ort_session(ort, part, optimize=True)
     return [session.run(list(names), {source: feed}) for feed in feeds]
 
 
 def _first_change(model: ir.Model, placement: Placement) -> int:
     """The first node of the float graph that reads a quantized tensor or has quantized weights."""
-    index: dict[str, int] = {str(value.name): i for i, node in enumerate(model.graph) for value in node.outputs}
+    index: dict[str, int] = {
+        str(value.name): i for i, node in enumerate(model.graph) for value in node.outputs
+    }
     index |= {str(value.name): -1 for value in model.graph.inputs}
     position = {str(node.name): i for i, node in enumerate(model.graph)}
     # a tensor's Q/DQ lie behind it: the tensor itself is before the change
@@ -144,7 +170,9 @@ def _single_tensors(model: ir.Model) -> list[tuple[int, str]]:
     for i, node in enumerate(nodes):
         live |= {str(value.name) for value in node.outputs if str(value.name) in last_use}
         live = {name for name in live if last_use.get(name, -1) > i}
-        if len(live) == 1 and (only := next(iter(live))) in {str(value.name) for value in node.outputs}:
+        if len(live) == 1 and (only := next(iter(live))) in {
+            str(value.name) for value in node.outputs
+        }:
             found.append((i, only))
     return found
 

@@ -15,7 +15,10 @@ class Limit:
 
     min_sqnr_db: float | None = None
     min_gain_db: float | None = None  # of SQNR over the all-INT8 engine
-    max_drop_pp: float | None = None  # upper end of the one-sided 95 % interval; without labels of the images that change class
+    max_drop_pp: float | None = (
+        # upper end of the one-sided 95 % interval; without labels of the images that change class
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

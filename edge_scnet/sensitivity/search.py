@@ -1,12 +1,14 @@
-"""Mixed precision: the fastest mix of INT8 and float that keeps an accuracy limit, both measured on compiled engines.
+"""Mixed precision: the fastest mix of INT8 and float that keeps an accuracy limit, both measured on
+compiled engines.
 
-Order of work: the modules' parts in the noise (`quantize/sensitivity.py`, simulated); one engine for each of those that matter,
-for its cost in time; the best by noise over cost, as few as keep the limit; then one by one left out or exchanged
-while that is faster. Every engine that was measured is on disk at once, so that a search that ends early, or is interrupted,
-goes on from there and gives the best so far.
+Order of work: the modules' parts in the noise (`quantize/sensitivity.py`, simulated); one engine
+for each of those that matter, for its cost in time; the best by noise over cost, as few as keep the
+limit; then one by one left out or exchanged while that is faster. Every engine that was measured is
+on disk at once, so that a search that ends early, or is interrupted, goes on from there and gives
+the best so far.
 
-Times are ratios to the all-INT8 engine, in blocks taken in turn. What is not INT8 runs in the precision the engine is opened
-with (FP32 for OpenVINO here).
+Times are ratios to the all-INT8 engine, in blocks taken in turn. What is not INT8 runs in the
+precision the engine is opened with (FP32 for OpenVINO here).
 """
 
 from __future__ import annotations
@@ -27,9 +29,14 @@ _LEAST_COST = 0.002
 
 
 def search(
-    measurer: Measurer, sensitivities: Sensitivities, limit: Limit, state: State, *, budget_s: float,
+    measurer: Measurer,
+    sensitivities: Sensitivities,
+    limit: Limit,
+    state: State,
+    *,
+    budget_s: float,
     progress: Callable[[float], None] = lambda share: None,
-) -> SearchResult:  # fmt: skip
+) -> SearchResult:
     """Looks for the fastest engine within the limit until nothing is left to try or the time is up.
 
     Args:
@@ -60,25 +67,42 @@ def search(
     base = state.candidates[0]
     good = [candidate for candidate in state.candidates if _keeps(candidate, base, limit)]
     return SearchResult(
-        sensitivities=sensitivities, candidates=tuple(state.candidates),
-        chosen=min(good, key=lambda c: c.time_ratio, default=None), seconds=round(spent(), 1), finished=finished,
-    )  # fmt: skip
+        sensitivities=sensitivities,
+        candidates=tuple(state.candidates),
+        chosen=min(good, key=lambda c: c.time_ratio, default=None),
+        seconds=round(spent(), 1),
+        finished=finished,
+    )
 
 
 class _OutOfTimeError(Exception):
     """The budget is spent: what was measured stands."""
 
 
-def _ranked(measured: Callable[[Iterable[str]], Candidate], modules: Sequence[ModuleNoise]) -> list[str]:
-    """Nodes by noise over cost in time, best first: those that matter by their measured cost, the others behind them."""
+def _ranked(
+    measured: Callable[[Iterable[str]], Candidate], modules: Sequence[ModuleNoise]
+) -> list[str]:
+    """Nodes by noise over cost in time, best first: those that matter by their measured cost, the
+    others behind them.
+    """
     singles = [module for module in modules[:_MOST_SINGLES] if module.share >= _LEAST_SHARE]
     cost = {module.node: measured((module.node,)).time_ratio - 1.0 for module in singles}
     first = sorted(singles, key=lambda module: -module.share / max(cost[module.node], _LEAST_COST))
-    return [module.node for module in (*first, *(module for module in modules if module.node not in cost))]
+    return [
+        module.node
+        for module in (*first, *(module for module in modules if module.node not in cost))
+    ]
 
 
-def _improve(measured: Callable[[Iterable[str]], Candidate], base: Candidate, limit: Limit, ranked: Sequence[str]) -> None:
-    """The shortest head of the ranking that keeps the limit; then members left out, or exchanged, while that is faster."""
+def _improve(
+    measured: Callable[[Iterable[str]], Candidate],
+    base: Candidate,
+    limit: Limit,
+    ranked: Sequence[str],
+) -> None:
+    """The shortest head of the ranking that keeps the limit; then members left out, or exchanged,
+    while that is faster.
+    """
     low, high = 0, len(ranked)
     # doubling first: engines with half the network in float tell little and cost time
     step = 1
@@ -104,7 +128,9 @@ def _improve(measured: Callable[[Iterable[str]], Candidate], base: Candidate, li
 
 
 def _neighbours(members: Sequence[str], ranked: Sequence[str]) -> Iterator[list[str]]:
-    """One member fewer, the least worthy first; then one exchanged for one of the next in the ranking."""
+    """One member fewer, the least worthy first; then one exchanged for one of the next in the
+    ranking.
+    """
     for node in reversed(members):
         if len(members) > 1:
             yield [name for name in members if name != node]
@@ -122,5 +148,3 @@ def _keeps(candidate: Candidate, base: Candidate, limit: Limit) -> bool:
     if limit.max_drop_pp is None:
         return True
     return candidate.drop_upper95_pp is not None and candidate.drop_upper95_pp <= limit.max_drop_pp
-
-

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
 
 def search_table(result: SearchResult, *, modules: int = 20) -> str:
-    """The modules that cost most, the engines that none beats, and the lines of a target file for the chosen one."""
+    """The modules that cost most, the engines that none beats, and the lines of a target file for
+    the chosen one.
+    """
     found = result.sensitivities
     total = sum(module.multiply_adds for module in found.modules)
     lines = [f"{'module':<32} {'of the noise':>12} {'of the work':>12}"]
     lines += [
-        f"{module.node:<32} {100 * module.share:>10.1f} % {100 * module.multiply_adds / total:>10.1f} %"
+        f"{module.node:<32} {100 * module.share:>10.1f} %"
+        f" {100 * module.multiply_adds / total:>10.1f} %"
         for module in found.modules[:modules]
     ]
     if len(found.modules) > modules:
@@ -31,10 +34,19 @@ def search_table(result: SearchResult, *, modules: int = 20) -> str:
         mark = "*" if candidate == result.chosen else " "
         drop = "-" if candidate.drop_upper95_pp is None else f"{candidate.drop_upper95_pp:.2f}"
         quality = "exact" if candidate.sqnr_db is None else f"{candidate.sqnr_db:.1f}"
-        names = ", ".join(candidate.keep_float[:4]) + (", ..." if len(candidate.keep_float) > 4 else "")
-        lines.append(f"{mark} {candidate.time_ratio:>13.3f}x {quality:>9} {drop:>17}  {names or 'nothing'}")
+        names = ", ".join(candidate.keep_float[:4]) + (
+            ", ..." if len(candidate.keep_float) > 4 else ""
+        )
+        lines.append(
+            f"{mark} {candidate.time_ratio:>13.3f}x {quality:>9} {drop:>17}  {names or 'nothing'}"
+        )
     if result.chosen is not None and result.chosen.keep_float:
-        lines += ["", "for the target file:", "[quant]", f"keep_float = {json.dumps(list(result.chosen.keep_float))}"]
+        lines += [
+            "",
+            "for the target file:",
+            "[quant]",
+            f"keep_float = {json.dumps(list(result.chosen.keep_float))}",
+        ]
     return "\n".join(lines)
 
 
@@ -50,9 +62,20 @@ def draw(result: SearchResult, path: Path) -> None:
     figure = figure_module.Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     finite = [candidate for candidate in result.candidates if candidate.sqnr_db is not None]
-    axes.plot([c.time_ratio for c in finite], [c.sqnr_db for c in finite], "o", color="0.7", label="measured")
+    axes.plot(
+        [c.time_ratio for c in finite],
+        [c.sqnr_db for c in finite],
+        "o",
+        color="0.7",
+        label="measured",
+    )
     front = [candidate for candidate in result.pareto if candidate.sqnr_db is not None]
-    axes.plot([c.time_ratio for c in front], [c.sqnr_db for c in front], "o-", label="none is faster and closer to float")
+    axes.plot(
+        [c.time_ratio for c in front],
+        [c.sqnr_db for c in front],
+        "o-",
+        label="none is faster and closer to float",
+    )
     marks = [(result.candidates[0], "s", "all INT8"), (result.chosen, "*", "chosen")]
     for candidate, marker, label in marks:
         if candidate is not None and candidate.sqnr_db is not None:

@@ -21,7 +21,9 @@ FORMAT = 1
 
 
 class State:
-    """What was measured, in a file that is whole after every engine; of other inputs it is begun anew."""
+    """What was measured, in a file that is whole after every engine; of other inputs it is begun
+    anew.
+    """
 
     def __init__(self, path: Path, key: str) -> None:
         self._path, self._key = path, key
@@ -32,7 +34,9 @@ class State:
 
     def find(self, names: Iterable[str]) -> Candidate | None:
         wanted = tuple(sorted(names))
-        return next((candidate for candidate in self.candidates if candidate.keep_float == wanted), None)
+        return next(
+            (candidate for candidate in self.candidates if candidate.keep_float == wanted), None
+        )
 
     def add(self, candidate: Candidate) -> None:
         self.candidates.append(candidate)
@@ -40,10 +44,12 @@ class State:
 
     def write(self, **result: Any) -> None:
         body = {
-            "format": FORMAT, "key": self._key,
+            "format": FORMAT,
+            "key": self._key,
             "sensitivities": asdict(self.sensitivities) if self.sensitivities else None,
-            "candidates": [asdict(candidate) for candidate in self.candidates], **result,
-        }  # fmt: skip
+            "candidates": [asdict(candidate) for candidate in self.candidates],
+            **result,
+        }
         with write_atomic(self._path) as temporary:
             temporary.write_text(json.dumps(body, indent=1), encoding="utf-8")
 
@@ -55,13 +61,22 @@ class State:
             if (known := body["sensitivities"]) is not None:
                 modules = tuple(ModuleNoise(**module) for module in known.pop("modules"))
                 self.sensitivities = Sensitivities(modules=modules, **known)
-            self.candidates = [Candidate(**{**entry, "keep_float": tuple(entry["keep_float"])}) for entry in body["candidates"]]
+            self.candidates = [
+                Candidate(**{**entry, "keep_float": tuple(entry["keep_float"])})
+                for entry in body["candidates"]
+            ]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(f"{self._path} cannot be read: {error}", hint=f"rm {self._path}") from error
+            raise ArtifactError(
+                f"{self._path} cannot be read: {error}", hint=f"rm {self._path}"
+            ) from error
 
 
 def sensitivities_of(
-    prepared: Prepared, images: np.ndarray, state: State, *, progress: Callable[[float], None] = lambda share: None
+    prepared: Prepared,
+    images: np.ndarray,
+    state: State,
+    *,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Sensitivities:
     """The modules' parts in the noise, from the state where they are known."""
     if state.sensitivities is None:

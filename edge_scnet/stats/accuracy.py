@@ -1,7 +1,8 @@
-"""Pure statistics of measurements: latency, ratios of paired blocks, SQNR, and paired accuracy. No input or output.
+"""Pure statistics of measurements: latency, ratios of paired blocks, SQNR, and paired accuracy. No
+input or output.
 
-Every figure that decides something comes with an interval; the intervals assume no distribution (order statistics) or are score
-intervals, which stay honest when next to nothing differs.
+Every figure that decides something comes with an interval; the intervals assume no distribution
+(order statistics) or are score intervals, which stay honest when next to nothing differs.
 """
 
 from __future__ import annotations
@@ -20,21 +21,31 @@ _ECE_BINS = 15
 
 
 def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | None:
-    """Signal to quantization noise ratio: 10 log10(sum(reference²) / sum((reference - approximation)²)), in float64.
+    """Signal to quantization noise ratio: 10 log10(sum(reference²) / sum((reference -
+    approximation)²)), in float64.
 
     Returns:
         Decibels over all elements together; None when there is no noise.
 
     Raises:
-        ValueError: the shapes differ, an element is NaN or infinite, or the reference is zero throughout and the other is not.
+        ValueError: the shapes differ, an element is NaN or infinite, or the reference is zero
+            throughout and the other is not.
     """
-    signal, other = np.asarray(reference, dtype=np.float64), np.asarray(approximation, dtype=np.float64)
+    signal, other = (
+        np.asarray(reference, dtype=np.float64),
+        np.asarray(approximation, dtype=np.float64),
+    )
     if signal.shape != other.shape:
         raise ValueError(f"shapes differ: {signal.shape} and {other.shape}")
     for name, values in (("reference", signal), ("approximation", other)):
         if not np.isfinite(values).all():
-            raise ValueError(f"the {name} has {np.count_nonzero(~np.isfinite(values))} NaN or infinite values")
-    signal_power, noise_power = float(np.square(signal).sum()), float(np.square(signal - other).sum())
+            raise ValueError(
+                f"the {name} has {np.count_nonzero(~np.isfinite(values))} NaN or infinite values"
+            )
+    signal_power, noise_power = (
+        float(np.square(signal).sum()),
+        float(np.square(signal - other).sum()),
+    )
     if noise_power == 0.0:
         return None
     if signal_power == 0.0:
@@ -55,34 +66,63 @@ def accuracy_stats(
     Among equal logits the lowest index ranks first, in the first class as in the first five.
 
     Raises:
-        ValueError: shapes that do not fit, no images, a label that is no class, NaN or infinite logits.
+        ValueError: shapes that do not fit, no images, a label that is no class, NaN or infinite
+            logits.
     """
-    mine, reference = np.asarray(logits, dtype=np.float64), np.asarray(reference_logits, dtype=np.float64)
+    mine, reference = (
+        np.asarray(logits, dtype=np.float64),
+        np.asarray(reference_logits, dtype=np.float64),
+    )
     if mine.ndim != 2 or mine.shape != reference.shape or mine.size == 0:
-        raise ValueError(f"logits must be two equal [images, classes], got {mine.shape} and {reference.shape}")
+        raise ValueError(
+            f"logits must be two equal [images, classes], got {mine.shape} and {reference.shape}"
+        )
     images, classes = mine.shape
     sqnr = sqnr_db(reference, mine)  # refuses NaN, which argmax would take for the largest
     first, reference_first = mine.argmax(axis=1), reference.argmax(axis=1)
     agreeing = int(np.count_nonzero(first == reference_first))
     if labels is None:
         return AccuracyStats(
-            images=images, top1_percent=None, top5_percent=None, reference_top1_percent=None,
-            agreement_percent=100.0 * agreeing / images, agreeing=agreeing, sqnr_db=sqnr, lost=None, won=None, drop_pp=None,
-            drop_low_pp=None, drop_high_pp=None, drop_lower95_pp=None, drop_upper95_pp=None, mcnemar_p=None,
-        )  # fmt: skip
+            images=images,
+            top1_percent=None,
+            top5_percent=None,
+            reference_top1_percent=None,
+            agreement_percent=100.0 * agreeing / images,
+            agreeing=agreeing,
+            sqnr_db=sqnr,
+            lost=None,
+            won=None,
+            drop_pp=None,
+            drop_low_pp=None,
+            drop_high_pp=None,
+            drop_lower95_pp=None,
+            drop_upper95_pp=None,
+            mcnemar_p=None,
+        )
     truth = np.asarray(labels)
     if truth.shape != (images,) or not np.issubdtype(truth.dtype, np.integer):
-        raise ValueError(f"labels must be {images} whole numbers, got {truth.dtype} of shape {truth.shape}")
+        raise ValueError(
+            f"labels must be {images} whole numbers, got {truth.dtype} of shape {truth.shape}"
+        )
     if truth.min() < 0 or truth.max() >= classes:
-        raise ValueError(f"labels must lie in 0 to {classes - 1}, got {truth.min()} to {truth.max()}")
+        raise ValueError(
+            f"labels must lie in 0 to {classes - 1}, got {truth.min()} to {truth.max()}"
+        )
     right, reference_right = first == truth, reference_first == truth
-    lost, won = int(np.count_nonzero(reference_right & ~right)), int(np.count_nonzero(right & ~reference_right))
+    lost, won = (
+        int(np.count_nonzero(reference_right & ~right)),
+        int(np.count_nonzero(right & ~reference_right)),
+    )
     low, high = paired_difference_interval(lost, won, images, z=Z_TWO_SIDED_95)
     lower95, upper95 = paired_difference_interval(lost, won, images, z=Z_ONE_SIDED_95)
     return AccuracyStats(
         images=images,
         top1_percent=100.0 * float(right.mean()),
-        top5_percent=100.0 * float((_rank(mine, truth.astype(np.int64)) < 5).mean()) if classes >= 6 else None,
+        top5_percent=(
+            100.0 * float((_rank(mine, truth.astype(np.int64)) < 5).mean())
+            if classes >= 6
+            else None
+        ),
         reference_top1_percent=100.0 * float(reference_right.mean()),
         agreement_percent=100.0 * agreeing / images,
         agreeing=agreeing,
@@ -100,8 +140,11 @@ def accuracy_stats(
     )
 
 
-def output_stats(images: int, *, signal_power: Sequence[float], noise_power: Sequence[float]) -> AccuracyStats:
-    """An engine without classes (a backbone's feature maps): the SQNR of its worst output, nothing else.
+def output_stats(
+    images: int, *, signal_power: Sequence[float], noise_power: Sequence[float]
+) -> AccuracyStats:
+    """An engine without classes (a backbone's feature maps): the SQNR of its worst output, nothing
+    else.
 
     Args:
         signal_power: per output, the sum of squares of the reference's over all images.
@@ -109,23 +152,43 @@ def output_stats(images: int, *, signal_power: Sequence[float], noise_power: Seq
     """
     if not np.isfinite([*signal_power, *noise_power]).all():
         raise ValueError("the outputs have NaN or infinite values")
-    noisy = [(signal, noise) for signal, noise in zip(signal_power, noise_power, strict=True) if noise > 0 and signal > 0]
+    noisy = [
+        (signal, noise)
+        for signal, noise in zip(signal_power, noise_power, strict=True)
+        if noise > 0 and signal > 0
+    ]
     sqnr = min((10.0 * math.log10(signal / noise) for signal, noise in noisy), default=None)
     return AccuracyStats(
-        images=images, top1_percent=None, top5_percent=None, reference_top1_percent=None, agreement_percent=None,
-        agreeing=None, sqnr_db=sqnr, lost=None, won=None, drop_pp=None, drop_low_pp=None, drop_high_pp=None,
-        drop_lower95_pp=None, drop_upper95_pp=None, mcnemar_p=None,
-    )  # fmt: skip
+        images=images,
+        top1_percent=None,
+        top5_percent=None,
+        reference_top1_percent=None,
+        agreement_percent=None,
+        agreeing=None,
+        sqnr_db=sqnr,
+        lost=None,
+        won=None,
+        drop_pp=None,
+        drop_low_pp=None,
+        drop_high_pp=None,
+        drop_lower95_pp=None,
+        drop_upper95_pp=None,
+        mcnemar_p=None,
+    )
 
 
 def output_rows(
-    names: Sequence[str], signal_power: Sequence[float], own_power: Sequence[float], noise_power: Sequence[float]
+    names: Sequence[str],
+    signal_power: Sequence[float],
+    own_power: Sequence[float],
+    noise_power: Sequence[float],
 ) -> tuple[OutputStats, ...]:
-    """SQNR and cosine similarity of each output against the reference's, over all elements of all images.
+    """SQNR and cosine similarity of each output against the reference's, over all elements of all
+    images.
 
     Args:
-        signal_power, own_power, noise_power: per output, the sum of squares of the reference's r, of this engine's a, of
-            a - r.
+        signal_power, own_power, noise_power: per output, the sum of squares of the reference's r,
+            of this engine's a, of a - r.
 
     The cosine comes from the same sums: a.r = (|a|^2 + |r|^2 - |a - r|^2) / 2.
     """
@@ -134,16 +197,19 @@ def output_rows(
         scale = math.sqrt(signal * own)
         rows.append(
             OutputStats(
-                name=name, identical=noise == 0,
+                name=name,
+                identical=noise == 0,
                 sqnr_db=10.0 * math.log10(signal / noise) if noise > 0 and signal > 0 else None,
                 cosine=min(1.0, (own + signal - noise) / (2.0 * scale)) if scale > 0 else None,
             )
-        )  # fmt: skip
+        )
     return tuple(rows)
 
 
 def probabilities(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """[images, classes] scores as probabilities: softmax of logits; rows that are probabilities already stay as they are."""
+    """[images, classes] scores as probabilities: softmax of logits; rows that are probabilities
+    already stay as they are.
+    """
     values = np.asarray(scores, dtype=np.float64)
     if values.size and values.min() >= 0 and np.allclose(values.sum(axis=1), 1.0, atol=1e-3):
         return values
@@ -152,17 +218,23 @@ def probabilities(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return shares
 
 
-def top_k(scores: npt.ArrayLike, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The `count` most probable classes of each image and their probabilities, best first; of equal ones the lower index."""
+def top_k(
+    scores: npt.ArrayLike, count: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The `count` most probable classes of each image and their probabilities, best first; of equal
+    ones the lower index.
+    """
     shares = probabilities(scores)
     best = np.argsort(-shares, axis=1, kind="stable")[:, :count]
     return best, np.take_along_axis(shares, best, axis=1)
 
 
 def expected_calibration_error(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """How far confidence is from being right, in percentage points: sum over 15 equal bins of share x |accuracy - confidence|.
+    """How far confidence is from being right, in percentage points: sum over 15 equal bins of share
+    x |accuracy - confidence|.
 
-    C. Guo, G. Pleiss, Y. Sun, K. Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
+    C. Guo, G. Pleiss, Y. Sun, K. Weinberger, On Calibration of Modern Neural Networks, ICML 2017,
+    equation 3.
     """
     shares, truth = probabilities(scores), np.asarray(labels)
     confidence, right = shares.max(axis=1), shares.argmax(axis=1) == truth
@@ -172,9 +244,11 @@ def expected_calibration_error(scores: npt.ArrayLike, labels: npt.ArrayLike) -> 
 
 
 def mcnemar_p(lost: int, won: int) -> float:
-    """McNemar's test, exact and two-sided: is a split this uneven likely when lost and won are equally probable?
+    """McNemar's test, exact and two-sided: is a split this uneven likely when lost and won are
+    equally probable?
 
-    2 P(X <= min(lost, won)) for X binomial(lost + won, 1/2), at most 1; 1 when nothing is discordant.
+    2 P(X <= min(lost, won)) for X binomial(lost + won, 1/2), at most 1; 1 when nothing is
+    discordant.
     """
     if lost < 0 or won < 0:
         raise ValueError(f"counts must not be negative, got {lost} and {won}")
@@ -182,10 +256,12 @@ def mcnemar_p(lost: int, won: int) -> float:
 
 
 def _rank(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Place of the true class, from 0: how many classes have a larger logit, or an equal one and a lower index."""
+    """Place of the true class, from 0: how many classes have a larger logit, or an equal one and a
+    lower index.
+    """
     own = np.take_along_axis(logits, truth[:, None], axis=1)
     earlier = np.arange(logits.shape[1])[None, :] < truth[:, None]
-    ahead: npt.NDArray[np.int64] = np.count_nonzero((logits > own) | ((logits == own) & earlier), axis=1)
+    ahead: npt.NDArray[np.int64] = np.count_nonzero(
+        (logits > own) | ((logits == own) & earlier), axis=1
+    )
     return ahead
-
-

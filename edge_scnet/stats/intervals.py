@@ -11,13 +11,15 @@ Z_ONE_SIDED_95 = 1.6448536269514722
 
 
 def paired_difference_score(lost: float, won: float, images: float, difference: float) -> float:
-    """Tango's score statistic for the hypothesis P(lost) - P(won) = `difference`; falls as `difference` grows.
+    """Tango's score statistic for the hypothesis P(lost) - P(won) = `difference`; falls as
+    `difference` grows.
 
         T = (lost - won - n d) / sqrt(n (2 q + d (1 - d)))
 
-    q is the likelihood's maximum for P(won) under the hypothesis, the larger root of
-    2 n q² + (d (2 n - lost + won) - lost - won) q - won d (1 - d) = 0. With all counts k times as large T is sqrt(k) times as
-    large. (T. Tango, Statistics in Medicine 17, 1998, 891-908, equations 24 to 26.)
+    q is the likelihood's maximum for P(won) under the hypothesis, the larger root of 2 n q² + (d (2
+    n - lost + won) - lost - won) q - won d (1 - d) = 0. With all counts k times as large T is
+    sqrt(k) times as large. (T. Tango, Statistics in Medicine 17, 1998, 891-908, equations 24 to
+    26.)
     """
     b = difference * (2.0 * images - lost + won) - lost - won
     discriminant = b * b + 8.0 * images * won * difference * (1.0 - difference)
@@ -29,12 +31,16 @@ def paired_difference_score(lost: float, won: float, images: float, difference: 
     return numerator / math.sqrt(variance)
 
 
-def paired_difference_interval(lost: float, won: float, images: float, *, z: float) -> tuple[float, float]:
-    """Tango's score interval of P(lost) - P(won): the differences that the score test does not reject at `z`.
+def paired_difference_interval(
+    lost: float, won: float, images: float, *, z: float
+) -> tuple[float, float]:
+    """Tango's score interval of P(lost) - P(won): the differences that the score test does not
+    reject at `z`.
 
-    Unlike Wald's it does not shrink to a point when nothing is discordant: its bounds are then -/+ z² / (n + z²).
-    Like every score interval it holds its level on the average, not at each point: with 540 images and nothing discordant the
-    one-sided bound is 0.5 pp, and a true loss of 0.5 pp shows nothing in 540 images 6.7 % of the time.
+    Unlike Wald's it does not shrink to a point when nothing is discordant: its bounds are then -/+
+    z² / (n + z²). Like every score interval it holds its level on the average, not at each point:
+    with 540 images and nothing discordant the one-sided bound is 0.5 pp, and a true loss of 0.5 pp
+    shows nothing in 540 images 6.7 % of the time.
 
     Returns:
         Low and high, fractions from -1 to 1.
@@ -45,7 +51,10 @@ def paired_difference_interval(lost: float, won: float, images: float, *, z: flo
     if not (images > 0 and lost >= 0 and won >= 0 and lost + won <= images and z > 0):
         raise ValueError(f"impossible counts: {lost} lost and {won} won of {images} (z {z})")
     high = _highest_accepted(lost, won, images, z)
-    return -_highest_accepted(won, lost, images, z), high  # mirrored: the lower bound is the other's upper bound
+    return (
+        -_highest_accepted(won, lost, images, z),
+        high,
+    )  # mirrored: the lower bound is the other's upper bound
 
 
 def wilson_bounds(count: float, total: float, *, z: float) -> tuple[float, float]:

@@ -1,4 +1,6 @@
-"""What the order and the spread of figures say of the machine: drift, heaps, growth. Pure; no input or output."""
+"""What the order and the spread of figures say of the machine: drift, heaps, growth. Pure; no input
+or output.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,21 @@ def steadiness(blocks_ns: Sequence[Sequence[int]]) -> Steadiness:
     """Drift and heaps of run times in ns, by timed block in the order taken."""
     medians = [float(np.median(block)) / 1e6 for block in blocks_ns if len(block)]
     slope, p = trend(range(len(medians)), medians)
-    drift = None if slope is None else 100.0 * slope * (len(medians) - 1) / float(np.median(medians))
+    drift = (
+        None if slope is None else 100.0 * slope * (len(medians) - 1) / float(np.median(medians))
+    )
     centres, shares = modes([ns / 1e6 for block in blocks_ns for ns in block])
     return Steadiness(drift_percent=drift, drift_p=p, modes_ms=centres, mode_percents=shares)
 
 
 def trend(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
-    """The slope of y over x that outliers do not bend, and how probable so much order is where there is none.
+    """The slope of y over x that outliers do not bend, and how probable so much order is where
+    there is none.
 
-    Theil and Sen's slope (the median of the slopes of all pairs) and Kendall's test, two-sided, by the normal approximation
-    with the corrections for ties and for continuity (M. G. Kendall, Rank Correlation Methods, 4th edition, 1970, chapter 4).
-    None below 8 points, where the approximation is poor.
+    Theil and Sen's slope (the median of the slopes of all pairs) and Kendall's test, two-sided, by
+    the normal approximation with the corrections for ties and for continuity (M. G. Kendall, Rank
+    Correlation Methods, 4th edition, 1970, chapter 4). None below 8 points, where the approximation
+    is poor.
     """
     if len(x) < 8:
         return None, None
@@ -41,21 +47,28 @@ def trend(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | tuple
     score = float(np.sign(rise * np.sign(run)).sum())
     n = len(ys)
     ties = np.unique(ys, return_counts=True)[1]
-    variance = (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18.0
+    variance = (
+        n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())
+    ) / 18.0
     if variance <= 0 or score == 0:
         return slope, 1.0
     return slope, math.erfc((abs(score) - 1) / math.sqrt(2.0 * variance))
 
 
 def _thinned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Medians of neighbours, where there are many: an hour has 24,000 blocks, and all their pairs would take 20 GB."""
+    """Medians of neighbours, where there are many: an hour has 24,000 blocks, and all their pairs
+    would take 20 GB.
+    """
     if len(values) <= _MOST_POINTS:
         return values
     return np.array([np.median(part) for part in np.array_split(values, _MOST_POINTS)])
 
 
-def memory_growth(runs: Sequence[int], resident_bytes: Sequence[int]) -> tuple[float, int, float] | tuple[None, None, None]:
-    """Bytes a run, bytes over all runs, and Kendall's p, from the resident memory at the ends of blocks.
+def memory_growth(
+    runs: Sequence[int], resident_bytes: Sequence[int]
+) -> tuple[float, int, float] | tuple[None, None, None]:
+    """Bytes a run, bytes over all runs, and Kendall's p, from the resident memory at the ends of
+    blocks.
 
     Args:
         runs: how many runs there had been by then.
@@ -69,10 +82,11 @@ def memory_growth(runs: Sequence[int], resident_bytes: Sequence[int]) -> tuple[f
 def modes(times_ms: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Clusters of run times: their medians and their shares in percent, fastest first.
 
-    A machine that switches (two clocks, a neighbour that comes and goes, another core) has times in heaps, whose common median
-    is the time of none. The density over the logarithm of the time is estimated with a Gaussian kernel (bandwidth by
-    Silverman's rule for what is not normal, 1986, page 47, at least 1 %); heaps are its peaks of at least a tenth of the runs,
-    8 % apart, with a valley between them of at most half the lower peak.
+    A machine that switches (two clocks, a neighbour that comes and goes, another core) has times in
+    heaps, whose common median is the time of none. The density over the logarithm of the time is
+    estimated with a Gaussian kernel (bandwidth by Silverman's rule for what is not normal, 1986,
+    page 47, at least 1 %); heaps are its peaks of at least a tenth of the runs, 8 % apart, with a
+    valley between them of at most half the lower peak.
     """
     times = np.asarray(times_ms, dtype=np.float64)
     one = (float(np.median(times)),), (100.0,)
@@ -104,7 +118,10 @@ def _valleys(density: npt.NDArray[np.float64], centres: npt.NDArray[np.float64])
         valley = kept[-1] + int(density[kept[-1] : peak + 1].argmin())
         deep = density[valley] <= _VALLEY * min(density[kept[-1]], density[peak])
         apart = centres[peak] - centres[kept[-1]] >= math.log(_MODE_GAP)
-        heavy = density[start:valley].sum() >= _MODE_LEAST * total and density[valley:].sum() >= _MODE_LEAST * total
+        heavy = (
+            density[start:valley].sum() >= _MODE_LEAST * total
+            and density[valley:].sum() >= _MODE_LEAST * total
+        )
         if deep and apart and heavy:
             cuts.append(valley)
             kept.append(peak)

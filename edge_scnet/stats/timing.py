@@ -14,8 +14,9 @@ from edge_scnet.stats.steadiness import steadiness
 def latency_stats(blocks_ns: Sequence[Sequence[int]]) -> LatencyStats:
     """Percentiles of run times with their intervals, and how steady they were.
 
-    The intervals are order statistics of runs taken as independent: of a machine that drifts they are too narrow, which is why
-    engines are compared by the ratios of blocks (`paired_ratio`) and the drift is said beside them.
+    The intervals are order statistics of runs taken as independent: of a machine that drifts they
+    are too narrow, which is why engines are compared by the ratios of blocks (`paired_ratio`) and
+    the drift is said beside them.
 
     Args:
         blocks_ns: run times in ns, by timed block, in the order taken.
@@ -25,42 +26,72 @@ def latency_stats(blocks_ns: Sequence[Sequence[int]]) -> LatencyStats:
     """
     times = np.asarray([ns for block in blocks_ns for ns in block], dtype=np.int64)
     if times.size == 0 or times.min() <= 0:
-        raise ValueError(f"run times must be positive, got {'none' if times.size == 0 else f'{times.min()} ns'}")
+        raise ValueError(
+            f"run times must be positive, got {'none' if times.size == 0 else f'{times.min()} ns'}"
+        )
     ms = times / 1e6
     p50, p90, p99 = np.percentile(ms, [50, 90, 99]).tolist()
-    (low50, high50), (low90, high90), (low99, high99) = (quantile_interval(ms, q) for q in (0.5, 0.9, 0.99))
+    (low50, high50), (low90, high90), (low99, high99) = (
+        quantile_interval(ms, q) for q in (0.5, 0.9, 0.99)
+    )
     return LatencyStats(
-        samples_ns=tuple(times.tolist()), count=times.size, p50_ms=p50, p90_ms=p90, p99_ms=p99, p50_low_ms=low50,
-        p50_high_ms=high50, p90_low_ms=low90, p90_high_ms=high90, p99_low_ms=low99, p99_high_ms=high99,
-        blocks=tuple(len(block) for block in blocks_ns), steadiness=steadiness(blocks_ns),
-    )  # fmt: skip
+        samples_ns=tuple(times.tolist()),
+        count=times.size,
+        p50_ms=p50,
+        p90_ms=p90,
+        p99_ms=p99,
+        p50_low_ms=low50,
+        p50_high_ms=high50,
+        p90_low_ms=low90,
+        p90_high_ms=high90,
+        p99_low_ms=low99,
+        p99_high_ms=high99,
+        blocks=tuple(len(block) for block in blocks_ns),
+        steadiness=steadiness(blocks_ns),
+    )
 
 
-def paired_ratio(blocks_a: Sequence[Sequence[int]], blocks_b: Sequence[Sequence[int]]) -> RatioStats:
-    """How long `a` takes relative to `b`, from blocks of run times taken in turn: round i is blocks_a[i] and blocks_b[i].
+def paired_ratio(
+    blocks_a: Sequence[Sequence[int]], blocks_b: Sequence[Sequence[int]]
+) -> RatioStats:
+    """How long `a` takes relative to `b`, from blocks of run times taken in turn: round i is
+    blocks_a[i] and blocks_b[i].
 
-    The ratio of the two medians within a round cancels what drifts from round to round; the median over the rounds ignores the
-    rounds that something else disturbed.
+    The ratio of the two medians within a round cancels what drifts from round to round; the median
+    over the rounds ignores the rounds that something else disturbed.
 
     Raises:
-        ValueError: no rounds, unequal numbers of rounds, an empty block, or a time that is not positive.
+        ValueError: no rounds, unequal numbers of rounds, an empty block, or a time that is not
+            positive.
     """
     if not blocks_a or len(blocks_a) != len(blocks_b):
         raise ValueError(f"blocks must come in pairs, got {len(blocks_a)} and {len(blocks_b)}")
     if any(len(block) == 0 or min(block) <= 0 for block in (*blocks_a, *blocks_b)):
         raise ValueError("a block is empty or holds a time that is not positive")
-    return ratio_of([float(np.median(a) / np.median(b)) for a, b in zip(blocks_a, blocks_b, strict=True)])
+    return ratio_of(
+        [float(np.median(a) / np.median(b)) for a, b in zip(blocks_a, blocks_b, strict=True)]
+    )
 
 
 def ratio_of(ratios: Sequence[float]) -> RatioStats:
     """The median of ratios and its intervals, from order statistics."""
-    (low, high), (low99, high99) = quantile_interval(ratios, 0.5), quantile_interval(ratios, 0.5, outside=0.01)
+    (low, high), (low99, high99) = (
+        quantile_interval(ratios, 0.5),
+        quantile_interval(ratios, 0.5, outside=0.01),
+    )
     return RatioStats(
-        ratio=float(np.median(ratios)), low=low, high=high, rounds=len(ratios), low99=low99, high99=high99
-    )  # fmt: skip
+        ratio=float(np.median(ratios)),
+        low=low,
+        high=high,
+        rounds=len(ratios),
+        low99=low99,
+        high99=high99,
+    )
 
 
-def end_to_end(batches_ns: Sequence[Sequence[int]], stages: Sequence[str], *, images: int) -> EndToEnd:
+def end_to_end(
+    batches_ns: Sequence[Sequence[int]], stages: Sequence[str], *, images: int
+) -> EndToEnd:
     """What batches took, stage by stage.
 
     Args:
@@ -71,6 +102,9 @@ def end_to_end(batches_ns: Sequence[Sequence[int]], stages: Sequence[str], *, im
     means = table.mean(axis=0).tolist()
     p50, p90 = np.percentile(table.sum(axis=1), [50, 90]).tolist()
     return EndToEnd(
-        images=len(table) * images, p50_ms=p50, p90_ms=p90, stages_ms=dict(zip(stages, means, strict=True)),
+        images=len(table) * images,
+        p50_ms=p50,
+        p90_ms=p90,
+        stages_ms=dict(zip(stages, means, strict=True)),
         images_per_second=1e3 * images / sum(means),
-    )  # fmt: skip
+    )

@@ -12,8 +12,13 @@ from edge_scnet.data import idx
 
 def published(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels of Fashion-MNIST, split "calib" or "eval"."""
-    folder, stem = bundled("calib_data") / "fashion-mnist" / split, {"calib": "calib", "eval": "t10k"}[split]
-    images, labels = (idx.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1"))
+    folder, stem = (
+        bundled("calib_data") / "fashion-mnist" / split,
+        {"calib": "calib", "eval": "t10k"}[split],
+    )
+    images, labels = (
+        idx.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")
+    )
     return images, labels
 
 

@@ -1,8 +1,10 @@
-"""Whether the comparison of two engines can be trusted: `python tests/benchmarks/comparison.py BUILD_FOLDER`.
+"""Whether the comparison of two engines can be trusted: `python tests/benchmarks/comparison.py
+BUILD_FOLDER`.
 
-Times an INT8 engine against itself again and again (at most 5 % of the comparisons may report a difference), and against one
-that is some percent slower because a block of it is in float (9 of 10 must be noticed, in runs of 30 s; `time_ratio` is by how
-much, of a longer run). Prints JSON. Exit code 1 when a figure is missed.
+Times an INT8 engine against itself again and again (at most 5 % of the comparisons may report a
+difference), and against one that is some percent slower because a block of it is in float (9 of 10
+must be noticed, in runs of 30 s; `time_ratio` is by how much, of a longer run). Prints JSON. Exit
+code 1 when a figure is missed.
 """
 
 from __future__ import annotations
@@ -37,13 +39,20 @@ def answer(a: EngineFile, b: EngineFile, spec: ModelSpec, seconds: float) -> dic
     started = time.perf_counter()
     rounds, _ = together.time_in_rounds([a, b], spec, seconds=seconds, events=Silent())
     ratio = together.ratio_of_rounds(rounds, 1)
-    found = {"answer": comparison.faster(ratio), "ratio": ratio.ratio, "low99": ratio.low99, "high99": ratio.high99,
-             "wall_seconds": round(time.perf_counter() - started, 1)}  # fmt: skip
+    found = {
+        "answer": comparison.faster(ratio),
+        "ratio": ratio.ratio,
+        "low99": ratio.low99,
+        "high99": ratio.high99,
+        "wall_seconds": round(time.perf_counter() - started, 1),
+    }
     print(json.dumps(found), file=sys.stderr, flush=True)
     return found
 
 
-def slower_engine(folder: Path, int8: EngineFile, spec: ModelSpec, block: str, out: Path) -> tuple[EngineFile, float]:
+def slower_engine(
+    folder: Path, int8: EngineFile, spec: ModelSpec, block: str, out: Path
+) -> tuple[EngineFile, float]:
     """The engine with a block back in float, and how much longer it takes, by a run of its own."""
     manifest = artifact.load_manifest(folder)
     quantized = ir.load(folder / "model.qdq.onnx")
@@ -51,7 +60,9 @@ def slower_engine(folder: Path, int8: EngineFile, spec: ModelSpec, block: str, o
     backend, target = usable_backend(int8.runtime), from_dict(manifest.target)
     members = [name for name in bisect._quantized_nodes(quantized) if bisect._block(name) == block]
     ir.save(bisect.in_float(quantized, reference, members), out / "slow.onnx")
-    engine = replace(int8, name="slower", path=backend.build(out / "slow.onnx", target, out / "slow.xml")[0])
+    engine = replace(
+        int8, name="slower", path=backend.build(out / "slow.onnx", target, out / "slow.xml")[0]
+    )
     rounds, _ = together.time_in_rounds([int8, engine], spec, seconds=20, events=Silent())
     ratio = together.ratio_of_rounds(rounds, 1)
     print(block, 1 / ratio.ratio, file=sys.stderr, flush=True)
@@ -63,23 +74,33 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--same", type=int, default=40)
     parser.add_argument("--slower", type=int, default=20)
-    parser.add_argument("--block", default="layer1.0", help="the block that is in float in the slower engine")
+    parser.add_argument(
+        "--block", default="layer1.0", help="the block that is in float in the slower engine"
+    )
     given = parser.parse_args()
     manifest = artifact.load_manifest(given.folder)
     int8 = engines.engine_files(given.folder, manifest)[-1]
     spec = manifest.model
     with tempfile.TemporaryDirectory() as temporary:
-        slow, true = slower_engine(given.folder, int8, spec, given.block, Path(temporary)) if given.slower else (int8, 1.0)
+        slow, true = (
+            slower_engine(given.folder, int8, spec, given.block, Path(temporary))
+            if given.slower
+            else (int8, 1.0)
+        )
         slower = [answer(int8, slow, spec, SECONDS) for _ in range(given.slower)]
     same = [answer(int8, replace(int8, name="again"), spec, SECONDS) for _ in range(given.same)]
     alarms = sum(row["answer"] in ("A", "B") for row in same)
     noticed = sum(row["answer"] == "A" for row in slower)
     result = {
-        "same": {"comparisons": len(same), "differences": alarms, "cannot_tell": sum(r["answer"] == "unknown" for r in same)},
+        "same": {
+            "comparisons": len(same),
+            "differences": alarms,
+            "cannot_tell": sum(r["answer"] == "unknown" for r in same),
+        },
         "slower": {"comparisons": len(slower), "noticed": noticed, "time_ratio": true},
         "rows": {"same": same, "slower": slower},
         "environment": environment.collect().to_dict(),
-    }  # fmt: skip
+    }
     print(json.dumps(result, indent=1))
     sys.exit(alarms > 0.05 * len(same) or noticed < 0.9 * len(slower))
 

@@ -1,9 +1,11 @@
-"""How often the gate cries wolf: `python tests/benchmarks/gate_false_alarms.py [--runs 50] [--out DIR]`.
+"""How often the gate cries wolf: `python tests/benchmarks/gate_false_alarms.py [--runs 50] [--out
+DIR]`.
 
-Builds the bundled model once, writes its baseline, and then profiles and checks the unchanged engines again and again: the
-evaluation images in another order each time (other images are timed, and the seed is the run's number), every fifth run on one
-core, blocks of another length. Prints JSON: how many checks did not pass, and which findings. No failure in 50 bounds the rate
-at 6 % (one-sided 95 %: 1 - 0.05 ** (1 / 50)). Exit code 1 when any failed.
+Builds the bundled model once, writes its baseline, and then profiles and checks the unchanged
+engines again and again: the evaluation images in another order each time (other images are timed,
+and the seed is the run's number), every fifth run on one core, blocks of another length. Prints
+JSON: how many checks did not pass, and which findings. No failure in 50 bounds the rate at 6 %
+(one-sided 95 %: 1 - 0.05 ** (1 / 50)). Exit code 1 when any failed.
 """
 
 from __future__ import annotations
@@ -43,16 +45,22 @@ def check_again(folder: Path, baseline: Path, run: int, scratch: Path) -> dict[s
         ("check", str(folder), "--baseline", str(baseline), "--json"),
     ):
         done = subprocess.run(
-            [*TOOL, *arguments], capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, used)
+            [*TOOL, *arguments],
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, used),
         )
     rows = json.loads(done.stdout) if done.stdout.strip().startswith("[") else []
     findings = rows[0]["findings"] if rows else []
     return {
-        "run": run, "cores": len(used), "exit_code": done.returncode,
-        "not_passed": [f for f in findings if f["exit_code"]], "stderr": done.stderr[-300:] if not rows else "",
+        "run": run,
+        "cores": len(used),
+        "exit_code": done.returncode,
+        "not_passed": [f for f in findings if f["exit_code"]],
+        "stderr": done.stderr[-300:] if not rows else "",
         "speed": next((f["measured"] for f in findings if f["metric"] == "speed"), None),
         "skipped": [f["metric"] for f in findings if f["verdict"] == "skipped"],
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -62,17 +70,39 @@ def main() -> None:
     given = parser.parse_args()
     out = given.out or Path(tempfile.mkdtemp())
     folder, baseline = out / "scnet20-fashion-mnist" / TARGET, out / "baselines"
-    subprocess.run([*TOOL, "build", "--target", TARGET, "--out", str(out)], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([*TOOL, "baseline", "update", str(folder), "--baseline", str(baseline), "--accept", "benchmark"], check=True,
-                   stdout=subprocess.DEVNULL)  # fmt: skip
+    subprocess.run(
+        [*TOOL, "build", "--target", TARGET, "--out", str(out)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    subprocess.run(
+        [
+            *TOOL,
+            "baseline",
+            "update",
+            str(folder),
+            "--baseline",
+            str(baseline),
+            "--accept",
+            "benchmark",
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     runs = []
     for run in range(1, given.runs + 1):
         runs.append(check_again(folder, baseline, run, out))
         print(run, runs[-1]["exit_code"], runs[-1]["speed"], file=sys.stderr, flush=True)
     alarms = [run for run in runs if run["exit_code"]]
     bound = 1 - 0.05 ** (1 / len(runs)) if not alarms else None
-    result = {"runs": len(runs), "alarms": len(alarms), "rate_upper95": bound, "of": alarms,
-              "speeds": [run["speed"] for run in runs], "environment": environment.collect().to_dict()}  # fmt: skip
+    result = {
+        "runs": len(runs),
+        "alarms": len(alarms),
+        "rate_upper95": bound,
+        "of": alarms,
+        "speeds": [run["speed"] for run in runs],
+        "environment": environment.collect().to_dict(),
+    }
     print(json.dumps(result, indent=1))
     sys.exit(1 if alarms else 0)
 

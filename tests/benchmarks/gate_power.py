@@ -1,8 +1,9 @@
-"""Whether the gate sleeps: `python tests/benchmarks/gate_power.py [--only NAME,...] [--images 4000]`.
+"""Whether the gate sleeps: `python tests/benchmarks/gate_power.py [--only NAME,...] [--images
+4000]`.
 
-Builds scnet20 on Fashion-MNIST once (and once on a tinted three-channel set), writes baselines, plants one fault after another
-in a copy, builds, profiles and checks it. Prints JSON: for every fault which findings failed. Exit code 1 unless each is caught
-by the check it is here for.
+Builds scnet20 on Fashion-MNIST once (and once on a tinted three-channel set), writes baselines,
+plants one fault after another in a copy, builds, profiles and checks it. Prints JSON: for every
+fault which findings failed. Exit code 1 unless each is caught by the check it is here for.
 """
 
 from __future__ import annotations
@@ -73,7 +74,12 @@ class Bench:
 
     def build(self, out: Path, **changes: Any) -> Path:
         """Builds and profiles into `out`: the build folder."""
-        given = {"calib": self.calib, "evaluation": self.evaluation, "model_options": self.options, **changes}
+        given = {
+            "calib": self.calib,
+            "evaluation": self.evaluation,
+            "model_options": self.options,
+            **changes,
+        }
         model = given.pop("model", self.model)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -91,18 +97,33 @@ class Bench:
 
 def on_noise(bench: Bench) -> Path:
     pictures = np.random.default_rng(0).integers(0, 256, (1024, 28, 28), dtype=np.uint8)
-    return bench.build(bench.copy("noise"), calib=write_idx(bench.root / "data" / "noise", pictures, np.arange(1024) % 10))
+    return bench.build(
+        bench.copy("noise"),
+        calib=write_idx(bench.root / "data" / "noise", pictures, np.arange(1024) % 10),
+    )
 
 
 def on_one_class(bench: Bench) -> Path:
     pictures, labels = published("calib")
     chosen = pictures[labels == 5]  # sandals: the darkest
-    return bench.build(bench.copy("class"), calib=write_idx(bench.root / "data" / "class", chosen, labels[labels == 5]))
+    return bench.build(
+        bench.copy("class"),
+        calib=write_idx(bench.root / "data" / "class", chosen, labels[labels == 5]),
+    )
 
 
 def preprocessed(bench: Bench, name: str, mean: float, std: float) -> Path:
-    options = replace(model_options.ModelOptions(), arch="scnet20", num_classes=10, channels=1, input_size=28, mean=(mean,), std=(std,),
-                      class_names=zoo.FASHION_MNIST.classes, name=MODEL)  # fmt: skip
+    options = replace(
+        model_options.ModelOptions(),
+        arch="scnet20",
+        num_classes=10,
+        channels=1,
+        input_size=28,
+        mean=(mean,),
+        std=(std,),
+        class_names=zoo.FASHION_MNIST.classes,
+        name=MODEL,
+    )
     return bench.build(bench.copy(name), model=weights_file(bench), model_options=options)
 
 
@@ -124,7 +145,9 @@ def scale(factor: float) -> Callable[[ir.Model], None]:
     def change(model: ir.Model) -> None:
         quantize = next(node for node in pairs.pairs(model) if node.name == f"{TENSOR}/Q")
         value = quantize.inputs[1]
-        value.const_value = ir.tensor((value.const_value.numpy() * factor).astype(np.float32), name=value.name)
+        value.const_value = ir.tensor(
+            (value.const_value.numpy() * factor).astype(np.float32), name=value.name
+        )
 
     return change
 
@@ -150,7 +173,9 @@ def without_pair(model: ir.Model) -> None:
 
 
 def miscompiled(bench: Bench) -> Path:
-    """Signed codes before a Concat, which OpenVINO computes wrongly, with the tool's own guards off."""
+    """Signed codes before a Concat, which OpenVINO computes wrongly, with the tool's own guards
+    off.
+    """
 
     def signed(model: ir.Model) -> None:
         for node in pairs.pairs(model):
@@ -160,7 +185,8 @@ def miscompiled(bench: Bench) -> Path:
                 and zero.dtype == np.uint8
             ):
                 value = ir.Value(
-                    name=f"{node.outputs[0].name}_signed", const_value=ir.tensor((zero.astype(np.int16) - 128).astype(np.int8))
+                    name=f"{node.outputs[0].name}_signed",
+                    const_value=ir.tensor((zero.astype(np.int16) - 128).astype(np.int8)),
                 )
                 value.const_value.name = value.name
                 model.graph.register_initializer(value)
@@ -184,7 +210,9 @@ def fp32_instead(bench: Bench) -> Path:
     for name in ("model.xml", "model.bin"):
         entry = manifest.artifacts[name]
         path = folder / name
-        manifest = manifest.with_artifact(replace(entry, sha256=files.sha256_file(path), size_bytes=path.stat().st_size))
+        manifest = manifest.with_artifact(
+            replace(entry, sha256=files.sha256_file(path), size_bytes=path.stat().st_size)
+        )
     artifact.save_manifest(folder, manifest)
     profile.profile(folder, seconds=SECONDS)
     return folder
@@ -196,11 +224,23 @@ def other_checkpoint(bench: Bench) -> Path:
     out = bench.copy("checkpoint")
     state = load_file(weights_file(bench))
     rng = np.random.default_rng(0)
-    noisy = {k: (v + rng.normal(0, 1e-4, v.shape)).astype(v.dtype) if v.dtype == np.float32 else v for k, v in state.items()}
+    noisy = {
+        k: (v + rng.normal(0, 1e-4, v.shape)).astype(v.dtype) if v.dtype == np.float32 else v
+        for k, v in state.items()
+    }
     file = out / "other.safetensors"
     save_file(noisy, file)
-    options = replace(model_options.ModelOptions(), arch="scnet20", num_classes=10, channels=1, input_size=28, mean=(0.286,),
-                      std=(0.353,), class_names=zoo.FASHION_MNIST.classes, name=MODEL)  # fmt: skip
+    options = replace(
+        model_options.ModelOptions(),
+        arch="scnet20",
+        num_classes=10,
+        channels=1,
+        input_size=28,
+        mean=(0.286,),
+        std=(0.353,),
+        class_names=zoo.FASHION_MNIST.classes,
+        name=MODEL,
+    )
     return bench.build(out, model=str(file), model_options=options)
 
 
@@ -210,7 +250,9 @@ def stale(bench: Bench) -> Path:
     model = ir.load(folder / "model.onnx")
     for value in model.graph.initializers.values():
         if value.const_value is not None and value.const_value.numpy().dtype == np.float32:
-            value.const_value = ir.tensor((value.const_value.numpy() * 1.02).astype(np.float32), name=value.name)
+            value.const_value = ir.tensor(
+                (value.const_value.numpy() * 1.02).astype(np.float32), name=value.name
+            )
     ir.save(model, folder / "model.onnx")
     manifest = artifact.load_manifest(folder)
     digest = files.sha256_file(folder / "model.onnx")
@@ -219,16 +261,25 @@ def stale(bench: Bench) -> Path:
     parents = {**ranges.parents, "model.onnx": digest}
     code = pipeline.STAGE_FUNCTIONS  # the stages in between are told that all is current
     with (
-        mock.patch.dict(code, {"export": lambda plan, m, events: m.with_artifact(entry),
-                               "calibrate": lambda plan, m, events: m.with_artifact(replace(ranges, parents=parents))}),
+        mock.patch.dict(
+            code,
+            {
+                "export": lambda plan, m, events: m.with_artifact(entry),
+                "calibrate": lambda plan, m, events: m.with_artifact(
+                    replace(ranges, parents=parents)
+                ),
+            },
+        ),
         mock.patch("edge_scnet.compile.fidelity.check_fidelity", lambda *a, **k: FIDELITY),
-    ):  # fmt: skip
+    ):
         return bench.build(folder.parents[1])
 
 
 def swapped_channels(bench: Bench) -> Path:
     out, read = bench.copy("channels"), batches.load_pixels
-    with mock.patch("edge_scnet.data.batches.load_pixels", lambda *arguments: read(*arguments)[..., ::-1]):
+    with mock.patch(
+        "edge_scnet.data.batches.load_pixels", lambda *arguments: read(*arguments)[..., ::-1]
+    ):
         return bench.build(out)
 
 
@@ -236,21 +287,18 @@ def swapped_channels(bench: Bench) -> Path:
 def slow_int8(share: float) -> Iterator[None]:
     """Every inference of the INT8 engine takes so much longer, in the process that measures it."""
     plant = (
-        "import time, edge_scnet.profiler.child as c; load = c.Server.load\n"
-        "def slow(self, runtime, path, options, timed):\n"
-        "    found = load(self, runtime, path, options, timed)\n"
-        "    if path.name == 'model.xml':\n"
-        "        quick = self._session.infer\n"
-        "        def infer(batch):\n"
-        "            start = time.perf_counter_ns(); out = quick(batch); took = time.perf_counter_ns() - start\n"
-        f"            end = start + took * {1 + share}\n"
-        "            while time.perf_counter_ns() < end: pass\n"
-        "            return out\n"
-        "        self._session.infer = infer\n"
-        "    return found\n"
-        "c.Server.load = slow\n"
+        "import time, edge_scnet.profiler.child as c; load = c.Server.load\ndef slow(self,"
+        " runtime, path, options, timed):\n    found = load(self, runtime, path, options, timed)\n"
+        "    if path.name == 'model.xml':\n        quick = self._session.infer\n        def"
+        " infer(batch):\n            start = time.perf_counter_ns(); out = quick(batch); took ="
+        f" time.perf_counter_ns() - start\n            end = start + took * {1 + share}\n          "
+        "  while time.perf_counter_ns() < end: pass\n            return out\n       "
+        " self._session.infer = infer\n    return found\nc.Server.load = slow\n"
     )
-    code = f"import sys; sys.path[:] = {{path!a}}; exec({plant!r}); import edge_scnet.profiler.child; edge_scnet.profiler.child.main({{fd}})"
+    code = (
+        f"import sys; sys.path[:] = {{path!a}}; exec({plant!r}); import edge_scnet.profiler.child;"
+        " edge_scnet.profiler.child.main({fd})"
+    )
     code = code.replace(repr(plant), repr(plant).replace("{", "{{").replace("}", "}}"))
     with mock.patch.object(profiling, "_CHILD", code):
         yield
@@ -267,13 +315,18 @@ FIDELITY: Any = None
 
 
 def tinted(root: Path, count: int) -> Bench:
-    """Fashion-MNIST in colours of its own, and scnet20 that sees the first channel alone: a swap shows."""
+    """Fashion-MNIST in colours of its own, and scnet20 that sees the first channel alone: a swap
+    shows.
+    """
     from PIL import Image
     from safetensors.numpy import load_file, save_file
 
     calib, labels = published("calib")
     test, test_labels = published("eval")
-    for split, pictures, truth in (("calib", calib, labels), ("eval", test[:count], test_labels[:count])):
+    for split, pictures, truth in (
+        ("calib", calib, labels),
+        ("eval", test[:count], test_labels[:count]),
+    ):
         for i, (picture, label) in enumerate(zip(pictures, truth, strict=True)):
             folder = root / "tinted" / split / str(label)
             folder.mkdir(parents=True, exist_ok=True)
@@ -281,12 +334,27 @@ def tinted(root: Path, count: int) -> Bench:
             Image.fromarray(rgb).save(folder / f"{i:05}.png", compress_level=1)
     state = load_file(weights_file(Bench(root=root, calib=root, evaluation=root)))
     stem = next(name for name, value in state.items() if value.ndim == 4 and value.shape[1] == 1)
-    state[stem] = np.concatenate([state[stem], np.zeros_like(state[stem]), np.zeros_like(state[stem])], axis=1)
+    state[stem] = np.concatenate(
+        [state[stem], np.zeros_like(state[stem]), np.zeros_like(state[stem])], axis=1
+    )
     save_file(state, root / "tinted.safetensors")
-    options = replace(model_options.ModelOptions(), arch="scnet20", num_classes=10, channels=3, input_size=28, mean=(0.286,) * 3,
-                      std=(0.353,) * 3, name="tinted")  # fmt: skip
-    return Bench(root=root / "tinted-builds", calib=root / "tinted" / "calib", evaluation=root / "tinted" / "eval",
-                 model=str(root / "tinted.safetensors"), options=options)  # fmt: skip
+    options = replace(
+        model_options.ModelOptions(),
+        arch="scnet20",
+        num_classes=10,
+        channels=3,
+        input_size=28,
+        mean=(0.286,) * 3,
+        std=(0.353,) * 3,
+        name="tinted",
+    )
+    return Bench(
+        root=root / "tinted-builds",
+        calib=root / "tinted" / "calib",
+        evaluation=root / "tinted" / "eval",
+        model=str(root / "tinted.safetensors"),
+        options=options,
+    )
 
 
 PLANTS: dict[str, Callable[[Bench], Path]] = {
@@ -310,7 +378,9 @@ def prepare(bench: Bench, name: str) -> None:
     folder = bench.build(bench.root / "sound")
     report = load_report(folder / "report.json")
     assert report.gates is not None
-    baseline.save(baseline.of_report(report, report.gates), bench.root / "baselines" / f"{name}-cpu.json")
+    baseline.save(
+        baseline.of_report(report, report.gates), bench.root / "baselines" / f"{name}-cpu.json"
+    )
 
 
 def run(name: str, bench: Bench, colours: Bench | None) -> dict[str, Any]:
@@ -321,12 +391,19 @@ def run(name: str, bench: Bench, colours: Bench | None) -> dict[str, Any]:
         assert used is not None
         folder = swapped_channels(used) if name == "channels swapped" else PLANTS[name](used)
         checked = checking.check([folder], against=used.root / "baselines", again=False)[0]
-    failing = {finding.metric: finding.message for finding in checked.findings if finding.verdict == "fail"}
+    failing = {
+        finding.metric: finding.message for finding in checked.findings if finding.verdict == "fail"
+    }
     row = engines_row(checked)
     return {
-        "fault": name, "must": sorted(FAULTS[name]), "failed": sorted(failing), "caught": bool(FAULTS[name] & failing.keys()),
-        "exit_code": checked.exit_code, "messages": [failing[m] for m in sorted(FAULTS[name] & failing.keys())], **row,
-    }  # fmt: skip
+        "fault": name,
+        "must": sorted(FAULTS[name]),
+        "failed": sorted(failing),
+        "caught": bool(FAULTS[name] & failing.keys()),
+        "exit_code": checked.exit_code,
+        "messages": [failing[m] for m in sorted(FAULTS[name] & failing.keys())],
+        **row,
+    }
 
 
 def engines_row(checked: checking.Checked) -> dict[str, Any]:
@@ -334,7 +411,15 @@ def engines_row(checked: checking.Checked) -> dict[str, Any]:
 
     row = accuracy_row(checked.report)
     stats = row.accuracy if row is not None else None
-    return {} if stats is None else {"drop_pp": stats.drop_pp, "agreement": stats.agreement_percent, "sqnr_db": stats.sqnr_db}
+    return (
+        {}
+        if stats is None
+        else {
+            "drop_pp": stats.drop_pp,
+            "agreement": stats.agreement_percent,
+            "sqnr_db": stats.sqnr_db,
+        }
+    )
 
 
 def main() -> None:
@@ -343,7 +428,11 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--images", type=int, default=4000)
     given = parser.parse_args()
-    names = [name for name in FAULTS if not given.only or any(part in name for part in given.only.split(","))]
+    names = [
+        name
+        for name in FAULTS
+        if not given.only or any(part in name for part in given.only.split(","))
+    ]
     results = []
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
@@ -356,7 +445,11 @@ def main() -> None:
         prepare(bench, MODEL)
         from edge_scnet.compile.quality import Fidelity
 
-        known = artifact.load_manifest(bench.root / "sound" / MODEL / "cpu").artifacts["model.xml"].facts["fidelity"]
+        known = (
+            artifact.load_manifest(bench.root / "sound" / MODEL / "cpu")
+            .artifacts["model.xml"]
+            .facts["fidelity"]
+        )
         FIDELITY = json_records.record_from_json(Fidelity, known)
         colours = None
         if "channels swapped" in names:
@@ -368,10 +461,17 @@ def main() -> None:
             except EdgeError as error:
                 results.append({"fault": name, "caught": False, "error": error.message})
             print(
-                json.dumps({k: results[-1].get(k) for k in ("fault", "caught", "failed", "error")}), file=sys.stderr, flush=True
+                json.dumps({k: results[-1].get(k) for k in ("fault", "caught", "failed", "error")}),
+                file=sys.stderr,
+                flush=True,
             )
     missed = [row["fault"] for row in results if not row["caught"]]
-    print(json.dumps({"missed": missed, "faults": results, "environment": environment.collect().to_dict()}, indent=1))
+    print(
+        json.dumps(
+            {"missed": missed, "faults": results, "environment": environment.collect().to_dict()},
+            indent=1,
+        )
+    )
     sys.exit(1 if missed else 0)
 
 

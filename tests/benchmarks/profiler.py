@@ -1,12 +1,15 @@
-"""Whether the profiler's figures are those of others: `python tests/benchmarks/profiler.py BUILD_FOLDER [--rounds 10]`.
+"""Whether the profiler's figures are those of others: `python tests/benchmarks/profiler.py
+BUILD_FOLDER [--rounds 10]`.
 
 On one INT8 engine of a build for the CPU:
 
-- against OpenVINO, same IR, hint and precision, in alternating rounds: median latency against the loop of its sample
-  sync_benchmark.py, and against benchmark_app, which stamps inside the runtime, so that what a caller in Python waits for
-  besides (10 us) is not in it; throughput against benchmark_app's;
+- against OpenVINO, same IR, hint and precision, in alternating rounds: median latency against the
+  loop of its sample sync_benchmark.py, and against benchmark_app, which stamps inside the runtime,
+  so that what a caller in Python waits for besides (10 us) is not in it; throughput against
+  benchmark_app's;
 - the timed loop against a bare one on the same request, blocks of both in turn in one process;
-- the evaluation of all bundled images, decoded and preprocessed, against the engine's asynchronous throughput in the same run;
+- the evaluation of all bundled images, decoded and preprocessed, against the engine's asynchronous
+  throughput in the same run;
 - how long the page takes to write, and its size.
 
 Prints JSON. Exit code 1 when a figure is missed.
@@ -43,13 +46,30 @@ PAGE_SECONDS, PAGE_BYTES = 2.0, 5_000_000
 
 
 def benchmark_app(engine: EngineFile, hint: str, api: str) -> tuple[float, float]:
-    """OpenVINO's own figures: median latency in ms, inferences a second. From its text: its JSON has hundredths of a ms."""
+    """OpenVINO's own figures: median latency in ms, inferences a second. From its text: its JSON
+    has hundredths of a ms.
+    """
     program = shutil.which("benchmark_app", path=str(Path(sys.executable).parent))
     assert program is not None
-    options = ["-d", "CPU", "-hint", hint, "-api", api, "-infer_precision", "f32", "-t", str(int(SECONDS))]
-    text = subprocess.run([program, "-m", engine.path, *options], check=True, capture_output=True, text=True).stdout
+    options = [
+        "-d",
+        "CPU",
+        "-hint",
+        hint,
+        "-api",
+        api,
+        "-infer_precision",
+        "f32",
+        "-t",
+        str(int(SECONDS)),
+    ]
+    text = subprocess.run(
+        [program, "-m", engine.path, *options], check=True, capture_output=True, text=True
+    ).stdout
     median, unit = re.findall(r"Median:\s+([\d.]+) (us|ms)", text)[-1]
-    return float(median) / (1e3 if unit == "us" else 1), float(re.findall(r"Throughput:\s+([\d.]+) FPS", text)[-1])
+    return float(median) / (1e3 if unit == "us" else 1), float(
+        re.findall(r"Throughput:\s+([\d.]+) FPS", text)[-1]
+    )
 
 
 _SAMPLE = """
@@ -71,16 +91,20 @@ for line in sys.stdin:
 
 
 def against_sample(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, object]:
-    """Our median latency over that of the loop of OpenVINO's sample sync_benchmark.py, which times around the call.
+    """Our median latency over that of the loop of OpenVINO's sample sync_benchmark.py, which times
+    around the call.
 
-    Blocks of both in turn, each in a process of its own; new processes every 20 rounds, for one may be luckier than another.
+    Blocks of both in turn, each in a process of its own; new processes every 20 rounds, for one may
+    be luckier than another.
     """
     ratios = []
     for _ in range(rounds // 2):
         command = [sys.executable, "-c", _SAMPLE, str(engine.path)]
         with (
             engine_process(engine, spec) as ours,
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as theirs,
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ) as theirs,
         ):
             assert theirs.stdin is not None and theirs.stdout is not None
 
@@ -109,7 +133,10 @@ def against_benchmark_app(engine: EngineFile, spec: ModelSpec, rounds: int) -> d
     latency, throughput = [], []
 
     def theirs() -> tuple[float, float]:
-        return benchmark_app(engine, "latency", "sync")[0], benchmark_app(engine, "throughput", "async")[1]
+        return (
+            benchmark_app(engine, "latency", "sync")[0],
+            benchmark_app(engine, "throughput", "async")[1],
+        )
 
     for number in range(rounds):
         other = theirs() if number % 2 else None
@@ -120,14 +147,20 @@ def against_benchmark_app(engine: EngineFile, spec: ModelSpec, rounds: int) -> d
         throughput.append(mine.throughput_per_second / rate)
         print("benchmark_app", number, latency[-1], throughput[-1], file=sys.stderr, flush=True)
     return {
-        "latency_ratios": latency, "throughput_ratios": throughput,
-        "latency_ratio": float(np.median(latency)), "throughput_ratio": float(np.median(throughput)),
-    }  # fmt: skip
+        "latency_ratios": latency,
+        "throughput_ratios": throughput,
+        "latency_ratio": float(np.median(latency)),
+        "throughput_ratio": float(np.median(throughput)),
+    }
 
 
 def overhead(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, object]:
     """The median of our timed block over that of a bare loop on the same request."""
-    images = np.random.default_rng(0).standard_normal((16, spec.channels, spec.input_size, spec.input_size)).astype(np.float32)
+    images = (
+        np.random.default_rng(0)
+        .standard_normal((16, spec.channels, spec.input_size, spec.input_size))
+        .astype(np.float32)
+    )
     server = Server()
     server.load(engine.runtime, engine.path, engine.options, images)
     server.warm_up()
@@ -159,19 +192,33 @@ def overhead(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, obje
 
 def evaluation(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, object]:
     """Images a second of the evaluation over the engine's throughput just before it."""
-    samples = dataset.open_samples(dataset.bundled_sets(str(spec.dataset))[1], model=spec, role="evaluation")
+    samples = dataset.open_samples(
+        dataset.bundled_sets(str(spec.dataset))[1], model=spec, role="evaluation"
+    )
     ratios, rates = [], []
     for _ in range(rounds):
         ended: dict[str, float] = {}
 
-        def note(what: str, share: float, count: int = 0, unit: str = "", *, ended: dict[str, float] = ended) -> None:
+        def note(
+            what: str,
+            share: float,
+            count: int = 0,
+            unit: str = "",
+            *,
+            ended: dict[str, float] = ended,
+        ) -> None:
             ended[what] = time.perf_counter()
 
         found: Measured = measure([engine], samples, spec, seconds=SECONDS, progress=note)
         rates.append(len(samples) / (ended["accuracy"] - ended["throughput"]))
         ratios.append(rates[-1] / (found.engines[0].throughput_per_second or np.nan))
         print("evaluation", rates[-1], ratios[-1], file=sys.stderr, flush=True)
-    return {"images": len(samples), "images_per_second": rates, "ratios": ratios, "ratio": float(np.median(ratios))}
+    return {
+        "images": len(samples),
+        "images_per_second": rates,
+        "ratios": ratios,
+        "ratio": float(np.median(ratios)),
+    }
 
 
 def page(folder: Path) -> dict[str, object]:
@@ -180,10 +227,21 @@ def page(folder: Path) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as out:
         for _ in range(5):
             started = time.perf_counter()
-            command = [sys.executable, "-m", "edge_scnet", "report", folder, "--html", Path(out) / "r.html"]
+            command = [
+                sys.executable,
+                "-m",
+                "edge_scnet",
+                "report",
+                folder,
+                "--html",
+                Path(out) / "r.html",
+            ]
             subprocess.run(command, check=True)
             seconds.append(time.perf_counter() - started)
-        return {"seconds": float(np.median(seconds)), "bytes": (Path(out) / "r.html").stat().st_size}
+        return {
+            "seconds": float(np.median(seconds)),
+            "bytes": (Path(out) / "r.html").stat().st_size,
+        }
 
 
 def main() -> None:
@@ -197,7 +255,9 @@ def main() -> None:
     found = {
         "page": page(given.folder),
         "overhead": overhead(engine, manifest.model, given.rounds),
-        "evaluation": evaluation(engine, manifest.model, given.rounds) if manifest.model.dataset else None,
+        "evaluation": (
+            evaluation(engine, manifest.model, given.rounds) if manifest.model.dataset else None
+        ),
         "sample": against_sample(engine, manifest.model, given.rounds),
         "benchmark_app": against_benchmark_app(engine, manifest.model, given.rounds),
     }
@@ -207,10 +267,15 @@ def main() -> None:
         "latency to benchmark_app": abs(app["latency_ratio"] - 1) <= LATENCY_WITHIN,  # type: ignore[operator,index]
         "throughput": app["throughput_ratio"] >= LEAST_THROUGHPUT,  # type: ignore[operator]
         "overhead": abs(loop["ratio"] - 1) <= OVERHEAD_WITHIN,  # type: ignore[operator]
-        "evaluation": found["evaluation"] is None or found["evaluation"]["ratio"] >= LEAST_EVALUATION,  # type: ignore[operator]
+        "evaluation": found["evaluation"] is None
+        or found["evaluation"]["ratio"] >= LEAST_EVALUATION,  # type: ignore[operator]
         "page": found["page"]["seconds"] < PAGE_SECONDS and found["page"]["bytes"] < PAGE_BYTES,  # type: ignore[operator]
     }
-    print(json.dumps({**found, "kept": kept, "environment": environment.collect().to_dict()}, indent=1))
+    print(
+        json.dumps(
+            {**found, "kept": kept, "environment": environment.collect().to_dict()}, indent=1
+        )
+    )
     sys.exit(0 if all(kept.values()) else 1)
 
 

@@ -1,20 +1,25 @@
-"""Our quantizer against NNCF, ONNX Runtime and ModelOpt: one float model, the same calibration and test images for all.
+"""Our quantizer against NNCF, ONNX Runtime and ModelOpt: one float model, the same calibration and
+test images for all.
 
-    python tests/benchmarks/ptq_peers.py --work DIR --out peers.json --markdown peers.md
-    python tests/benchmarks/ptq_peers.py --work DIR --out peers.json --markdown peers.md --models fashion,cifar10,scnet50 \
-        --cifar10 DIR [--cifar10-weights FILE.safetensors] --clothing DIR [--only ours,nncf-onnx] [--fresh]
+    python tests/benchmarks/ptq_peers.py --work DIR --out peers.json --markdown peers.md python
+    tests/benchmarks/ptq_peers.py --work DIR --out peers.json --markdown peers.md --models
+    fashion,cifar10,scnet50 \ --cifar10 DIR [--cifar10-weights FILE.safetensors] --clothing DIR
+    [--only ours,nncf-onnx] [--fresh]
 
---cifar10 holds cifar10_train.npz and cifar10_test.npz; the weights are the zoo's where it has them. --clothing holds calib/
-and eval/, class folders of photographs; SCNet-50's weights are drawn, so only its times and memory mean something. Each peer
-gets a virtual environment under --work, installed by pip from the versions below; ModelOpt needs torch, of which pip takes
-the large CUDA build unless told otherwise.
+--cifar10 holds cifar10_train.npz and cifar10_test.npz; the weights are the zoo's where it has them.
+--clothing holds calib/ and eval/, class folders of photographs; SCNet-50's weights are drawn, so
+only its times and memory mean something. Each peer gets a virtual environment under --work,
+installed by pip from the versions below; ModelOpt needs torch, of which pip takes the large CUDA
+build unless told otherwise.
 
-Quantizers run one after another, each in a process of its own (peers/quantize.py). `s` is from before the float model is read
-until the file is written, imports apart; `MB` is that process's VmHWM. `compiled` is the OpenVINO engine against the float32
-engine, `simulated` the Q/DQ file in ONNX Runtime with optimisations off against the float file there. Latency is of three
-engines timed in turn in one process (peers/engine.py): float32, our default, and the row's. Without VNNI, engines of 8-bit
-weights saturate; where the processor has it, `compiled` is done again as on AVX2, by ONEDNN_MAX_CPU_ISA.
-What is finished is kept under --work and reused while its inputs and settings are the same; what failed is tried again.
+Quantizers run one after another, each in a process of its own (peers/quantize.py). `s` is from
+before the float model is read until the file is written, imports apart; `MB` is that process's
+VmHWM. `compiled` is the OpenVINO engine against the float32 engine, `simulated` the Q/DQ file in
+ONNX Runtime with optimisations off against the float file there. Latency is of three engines timed
+in turn in one process (peers/engine.py): float32, our default, and the row's. Without VNNI, engines
+of 8-bit weights saturate; where the processor has it, `compiled` is done again as on AVX2, by
+ONEDNN_MAX_CPU_ISA. What is finished is kept under --work and reused while its inputs and settings
+are the same; what failed is tried again.
 """
 
 from __future__ import annotations
@@ -45,16 +50,19 @@ from edge_scnet.machine import environment, isa
 from edge_scnet.stats import accuracy as metrics
 
 HERE = Path(__file__).parent / "peers"
-# pip's calls, in this order. ModelOpt's "onnx" extra is spelt out: by itself it brings onnxruntime-gpu and cupy.
+# pip's calls, in this order. ModelOpt's "onnx" extra is spelt out: by itself it brings
+# onnxruntime-gpu and cupy.
 INSTALLS: dict[str, tuple[str, ...]] = {
     "ours": (),
     "nncf": ("nncf==3.4.0 openvino==2026.4.1 onnx==1.23.2 onnxruntime==1.32.0 numpy==2.4.6",),
     "ort": ("onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6",),
     "modelopt": (
         "torch==2.13.0",
-        "nvidia-modelopt==0.47.0 onnx==1.21.0 onnxruntime==1.24.4 onnx-graphsurgeon==0.6.1 onnxslim==0.1.98 "
-        "onnxconverter-common==1.16.0 polygraphy==0.53.6 lief==1.0.0 cppimport==26.4.17 onnxscript==0.7.2 onnx-ir==1.1.0 "
-        "ml_dtypes==0.6.0 numpy==2.4.6",
+        (
+            "nvidia-modelopt==0.47.0 onnx==1.21.0 onnxruntime==1.24.4 onnx-graphsurgeon==0.6.1"
+            " onnxslim==0.1.98 onnxconverter-common==1.16.0 polygraphy==0.53.6 lief==1.0.0"
+            " cppimport==26.4.17 onnxscript==0.7.2 onnx-ir==1.1.0 ml_dtypes==0.6.0 numpy==2.4.6"
+        ),
     ),
 }
 SAMPLES = {"fashion": 1024, "cifar10": 1024, "scnet50": 300}
@@ -91,44 +99,117 @@ class Case:
 
 
 def all_rows(bits: int) -> list[Row]:
-    """`bits` are those that suit this machine; the first row is our default, which latencies are compared with."""
+    """`bits` are those that suit this machine; the first row is our default, which latencies are
+    compared with.
+    """
 
     def ours(name: str, label: str, weight_bits: int = bits, **changes: Any) -> Row:
         settings = {key: changes.pop(key) for key in ("openvino", "many") if key in changes}
         scheme = asdict(replace(load_target("cpu").quant, **changes))
-        label, options = f"ours, {label}, {weight_bits}-bit weights", {"scheme": scheme, "weight_bits": weight_bits}
+        label, options = (
+            f"ours, {label}, {weight_bits}-bit weights",
+            {
+                "scheme": scheme,
+                "weight_bits": weight_bits,
+            },
+        )
         return Row(name=f"ours-{name}", group="ours", label=label, options=options, **settings)
 
-    def peer(group: str, title: str, name: str, label: str, file: str = "model.onnx", **options: Any) -> Row:
-        return Row(name=f"{group}-{name}", group=group, label=f"{title} {label}", options=options, file=file)
+    def peer(
+        group: str, title: str, name: str, label: str, file: str = "model.onnx", **options: Any
+    ) -> Row:
+        return Row(
+            name=f"{group}-{name}",
+            group=group,
+            label=f"{title} {label}",
+            options=options,
+            file=file,
+        )
 
-    plain = {"thresholds": "minmax", "equalization": 0.0, "rounding": "nearest", "bias_correction": False}
+    plain = {
+        "thresholds": "minmax",
+        "equalization": 0.0,
+        "rounding": "nearest",
+        "bias_correction": False,
+    }
     unsigned, signed = {"activations": "uint8"}, {"activations": "int8"}
     return [
-        *(ours(f"{v}-{b}", f"openvino {v}", b, variant=v) for v in ("fast", "accurate") for b in (bits, 15 - bits)),
-        *(ours(t, f"openvino fast, {t}", thresholds=t) for t in ("minmax", "percentile", "entropy", "mse", "auto")),
+        *(
+            ours(f"{v}-{b}", f"openvino {v}", b, variant=v)
+            for v in ("fast", "accurate")
+            for b in (bits, 15 - bits)
+        ),
+        *(
+            ours(t, f"openvino fast, {t}", thresholds=t)
+            for t in ("minmax", "percentile", "entropy", "mse", "auto")
+        ),
         ours("unequalized", "openvino fast, no equalisation", equalization=0.0),
         ours("nearest", "openvino fast, nearest rounding", rounding="nearest"),
         ours("uncorrected", "openvino fast, no bias correction", bias_correction=False),
         ours("plain", "openvino fast, minmax and no corrections", **plain),
         ours("tensorrt", "tensorrt", 8, placement="tensorrt", openvino=False),
         ours("many", f"openvino fast on {MANY:,} images", many=True),
-        ours("plain-many", f"openvino fast, minmax and no corrections on {MANY:,} images", many=True, **plain),
-        ours("minmax-many", f"openvino fast, minmax on {MANY:,} images", thresholds="minmax", many=True),
+        ours(
+            "plain-many",
+            f"openvino fast, minmax and no corrections on {MANY:,} images",
+            many=True,
+            **plain,
+        ),
+        ours(
+            "minmax-many",
+            f"openvino fast, minmax on {MANY:,} images",
+            thresholds="minmax",
+            many=True,
+        ),
         peer("nncf", "NNCF", "openvino", "OpenVINO backend", "model.xml"),
-        peer("nncf", "NNCF", "openvino-mixed", "OpenVINO backend, preset mixed", "model.xml", mixed=True),
-        peer("nncf", "NNCF", "openvino-7", "OpenVINO backend, overflow_fix (7-bit)", "model.xml", overflow_fix=True),
+        peer(
+            "nncf",
+            "NNCF",
+            "openvino-mixed",
+            "OpenVINO backend, preset mixed",
+            "model.xml",
+            mixed=True,
+        ),
+        peer(
+            "nncf",
+            "NNCF",
+            "openvino-7",
+            "OpenVINO backend, overflow_fix (7-bit)",
+            "model.xml",
+            overflow_fix=True,
+        ),
         peer("nncf", "NNCF", "onnx", "ONNX backend"),
         peer("ort", "ORT", "u8-minmax", "uint8 min-max", method="MinMax", **unsigned),
         peer("ort", "ORT", "u8-percentile", "uint8 percentile", method="Percentile", **unsigned),
-        peer("ort", "ORT", "u8-percentile-7", "uint8 percentile, reduce_range (7-bit)", method="Percentile", reduce_range=True,
-             **unsigned),
+        peer(
+            "ort",
+            "ORT",
+            "u8-percentile-7",
+            "uint8 percentile, reduce_range (7-bit)",
+            method="Percentile",
+            reduce_range=True,
+            **unsigned,
+        ),
         peer("ort", "ORT", "u8-entropy", "uint8 entropy", method="Entropy", **unsigned),
-        peer("ort", "ORT", "s8-minmax", "int8 symmetric min-max, float bias", method="MinMax", **signed),
-        peer("ort", "ORT", "s8-percentile", "int8 symmetric percentile, float bias", method="Percentile", **signed),
+        peer(
+            "ort",
+            "ORT",
+            "s8-minmax",
+            "int8 symmetric min-max, float bias",
+            method="MinMax",
+            **signed,
+        ),
+        peer(
+            "ort",
+            "ORT",
+            "s8-percentile",
+            "int8 symmetric percentile, float bias",
+            method="Percentile",
+            **signed,
+        ),
         peer("modelopt", "ModelOpt", "entropy", "entropy", method="entropy"),
         peer("modelopt", "ModelOpt", "max", "max", method="max"),
-    ]  # fmt: skip
+    ]
 
 
 # The inputs: a float model and arrays of images, the same for every row.
@@ -137,9 +218,15 @@ def all_rows(bits: int) -> list[Row]:
 def prepare(name: str, args: argparse.Namespace) -> Case:
     folder: Path = args.work / name
     folder.mkdir(parents=True, exist_ok=True)
-    model, options = {"fashion": "scnet20-fashion-mnist", "cifar10": "scnet20-cifar10"}.get(name, ""), model_options.ModelOptions()
+    model, options = (
+        {"fashion": "scnet20-fashion-mnist", "cifar10": "scnet20-cifar10"}.get(name, ""),
+        model_options.ModelOptions(),
+    )
     if name == "cifar10" and args.cifar10_weights:
-        model, options = str(args.cifar10_weights), model_options.ModelOptions(arch="scnet20", name=model)
+        model, options = (
+            str(args.cifar10_weights),
+            model_options.ModelOptions(arch="scnet20", name=model),
+        )
     if name == "scnet50":
         from scnet50_224 import make_checkpoint
 
@@ -147,22 +234,37 @@ def prepare(name: str, args: argparse.Namespace) -> Case:
         if not Path(model).exists():
             make_checkpoint("scnet50", args.clothing / "calib", Path(model))
     parity_images = args.clothing / "calib" if name == "scnet50" else None
-    built = edge_scnet.build(model, calib=parity_images, out=folder / "build", model_options=options, until="export")
+    built = edge_scnet.build(
+        model, calib=parity_images, out=folder / "build", model_options=options, until="export"
+    )
     spec, labels = built.manifest.model, None
     pixels: dict[str, list[np.ndarray]]
     if name == "cifar10":
         from edge_scnet.training import split_held_out
 
         train, train_labels = idx.read_published("cifar10", args.cifar10, "train")
-        held, (test, labels) = split_held_out(train_labels)[1], idx.read_published("cifar10", args.cifar10, "test")
-        pixels = {"calib": list(train[held[np.arange(SAMPLES[name]) * len(held) // SAMPLES[name]]]), "test": list(test)}
+        held, (test, labels) = (
+            split_held_out(train_labels)[1],
+            idx.read_published("cifar10", args.cifar10, "test"),
+        )
+        pixels = {
+            "calib": list(train[held[np.arange(SAMPLES[name]) * len(held) // SAMPLES[name]]]),
+            "test": list(test),
+        }
     else:
-        roots = dataset.bundled_sets(spec.dataset) if spec.dataset else (args.clothing / "calib", args.clothing / "eval")
+        roots = (
+            dataset.bundled_sets(spec.dataset)
+            if spec.dataset
+            else (args.clothing / "calib", args.clothing / "eval")
+        )
         calib = dataset.open_samples(roots[0], model=spec, role="calibration", limit=SAMPLES[name])
         test = dataset.open_samples(
-            roots[1], model=spec, role="evaluation", ignore_labels=not spec.dataset,
+            roots[1],
+            model=spec,
+            role="evaluation",
+            ignore_labels=not spec.dataset,
             limit=None if spec.dataset else EVAL_PHOTOGRAPHS,
-        )  # fmt: skip
+        )
         checks.check_overlap(calib, test)
         labels = None if test.labels is None else np.array(test.labels)
         sets = (("calib", calib), ("test", test))
@@ -181,11 +283,15 @@ def _augment(source: Path, out: Path) -> None:
     rng, pad, few = np.random.default_rng(0), 16, np.load(source, mmap_mode="r")
     side = few.shape[-1]
     with write_atomic(out) as temporary:
-        file = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(MANY, *few.shape[1:]))
+        file = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.float32, shape=(MANY, *few.shape[1:])
+        )
         for i, row in enumerate(file):
             image = few[i % len(few)][:, :, :: -1 if i // len(few) % 2 else 1]
             y, x = rng.integers(0, 2 * pad + 1, 2)
-            row[:] = np.pad(image, ((0, 0), (pad, pad), (pad, pad)), mode="reflect")[:, y : y + side, x : x + side]
+            row[:] = np.pad(image, ((0, 0), (pad, pad), (pad, pad)), mode="reflect")[
+                :, y : y + side, x : x + side
+            ]
         file.flush()
 
 
@@ -193,19 +299,33 @@ def _augment(source: Path, out: Path) -> None:
 
 
 def step(
-    stem: Path, python: Path, job: dict[str, Any], files: dict[str, Path], *, key: Any, out: Path | None, fresh: bool,
+    stem: Path,
+    python: Path,
+    job: dict[str, Any],
+    files: dict[str, Path],
+    *,
+    key: Any,
+    out: Path | None,
+    fresh: bool,
     variables: dict[str, str] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """The record of a child's work on `files`: kept, with its job and log, and reused while nothing it depends on changed.
+) -> dict[str, Any]:
+    """The record of a child's work on `files`: kept, with its job and log, and reused while nothing
+    it depends on changed.
 
     Raises:
         Failed: it did not end well.
     """
     script = HERE / ("engine.py" if "task" in job else "quantize.py")
-    kept, job_file, record, log = (stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "job", "record", "log"))
+    kept, job_file, record, log = (
+        stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "job", "record", "log")
+    )
     # an IR's weights are beside it
     read = [*files.items(), ("script", script)]
-    read += [(f"{name}.bin", file.with_suffix(".bin")) for name, file in files.items() if file.suffix == ".xml"]
+    read += [
+        (f"{name}.bin", file.with_suffix(".bin"))
+        for name, file in files.items()
+        if file.suffix == ".xml"
+    ]
     full_key = [job, key, variables, {name: sha256_file(file) for name, file in read}]
     full_key = json.loads(json.dumps(full_key))
     if not fresh and kept.is_file() and (out is None or out.is_file()):
@@ -219,11 +339,18 @@ def step(
     with log.open("wb") as output:
         # NNCF_CI switches NNCF's telemetry off
         done = subprocess.run(
-            [python, script, job_file], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            [python, script, job_file],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
             env={**os.environ, "NNCF_CI": "1", **(variables or {})},
-        )  # fmt: skip
+        )
     if done.returncode or not record.is_file():
-        cause = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
+        cause = (
+            signal.Signals(-done.returncode).name
+            if done.returncode < 0
+            else f"exit code {done.returncode}"
+        )
         raise Failed(f"{_last_line(log.read_text(errors='replace'))} ({cause})")
     result = json.loads(record.read_text())
     write_text(kept, json.dumps({"key": full_key, "record": result}))
@@ -231,7 +358,9 @@ def step(
 
 
 def _last_line(text: str) -> str:
-    return next((line.strip()[:300] for line in reversed(text.splitlines()) if line.strip()), "no output")
+    return next(
+        (line.strip()[:300] for line in reversed(text.splitlines()) if line.strip()), "no output"
+    )
 
 
 def python_of(group: str, work: Path) -> Path:
@@ -249,7 +378,10 @@ def python_of(group: str, work: Path) -> Path:
         print(f"install {group}", file=sys.stderr)
         shutil.rmtree(folder, ignore_errors=True)
         calls: list[list[Any]] = [[sys.executable, "-m", "venv", folder]]
-        calls += [[python, "-m", "pip", "install", "-q", *packages.split()] for packages in INSTALLS[group]]
+        calls += [
+            [python, "-m", "pip", "install", "-q", *packages.split()]
+            for packages in INSTALLS[group]
+        ]
         for call in calls:
             done = subprocess.run(call, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             if done.returncode:
@@ -261,8 +393,12 @@ def python_of(group: str, work: Path) -> Path:
 # A row: the file, what it computes, how fast.
 
 
-def measure(case: Case, row: Row, default: Path, args: argparse.Namespace, runs: Iterable[str]) -> dict[str, Any]:
-    """Every figure of a row; where a step failed, "error" says why, and the figures behind it are missing."""
+def measure(
+    case: Case, row: Row, default: Path, args: argparse.Namespace, runs: Iterable[str]
+) -> dict[str, Any]:
+    """Every figure of a row; where a step failed, "error" says why, and the figures behind it are
+    missing.
+    """
     result: dict[str, Any] = {**asdict(row)}
     try:
         file, result["quantize"] = quantize(case, row, args)
@@ -273,14 +409,21 @@ def measure(case: Case, row: Row, default: Path, args: argparse.Namespace, runs:
                 # the float model's are the machine's, not the row's: --fresh does not renew them
                 reference, _ = logits(case, case.model, how, case.folder / "fp32", fresh=False)
                 found, record = logits(case, file, how, file.parent, fresh=args.fresh)
-                result[how] = {**asdict(metrics.accuracy_stats(found, reference, case.labels)), **record}
+                result[how] = {
+                    **asdict(metrics.accuracy_stats(found, reference, case.labels)),
+                    **record,
+                }
         if row.openvino:
             others = {"ours": default} if default.is_file() and default != file else {}
             result["latency"] = step(
-                file.parent / "latency", Path(sys.executable), {"task": "latency", "rounds": args.rounds},
+                file.parent / "latency",
+                Path(sys.executable),
+                {"task": "latency", "rounds": args.rounds},
                 {"fp32": case.model, **others, "row": file, "images": case.array("test")},
-                key=environment.package_versions(("openvino",)), out=None, fresh=args.fresh,
-            )  # fmt: skip
+                key=environment.package_versions(("openvino",)),
+                out=None,
+                fresh=args.fresh,
+            )
     except (Failed, ValueError) as error:
         result["error"] = str(error)
     return result
@@ -292,19 +435,44 @@ def quantize(case: Case, row: Row, args: argparse.Namespace) -> tuple[Path, dict
     model = folder / "float.onnx"  # a copy: some quantizers leave files beside the model
     shutil.copyfile(case.model, model)
     package = Path(edge_scnet.__file__).parent
-    code = sorted([*(package / "quantize").rglob("*.py"), package / "simulate.py"]) if row.group == "ours" else []
-    job = {"group": row.group, "options": row.options, "memory_limit_bytes": int(args.memory_limit_gib * 2**30)}
+    code = (
+        sorted([*(package / "quantize").rglob("*.py"), package / "simulate.py"])
+        if row.group == "ours"
+        else []
+    )
+    job = {
+        "group": row.group,
+        "options": row.options,
+        "memory_limit_bytes": int(args.memory_limit_gib * 2**30),
+    }
     files = {"model": model, "calib": case.array("many" if row.many else "calib")}
     key = [INSTALLS[row.group], [sha256_file(file) for file in code]]
     out, python = folder / row.file, python_of(row.group, args.work)
     return out, step(folder / "quantize", python, job, files, key=key, out=out, fresh=args.fresh)
 
 
-def logits(case: Case, model: Path, how: str, folder: Path, *, fresh: bool) -> tuple[np.ndarray, dict[str, Any]]:
+def logits(
+    case: Case, model: Path, how: str, folder: Path, *, fresh: bool
+) -> tuple[np.ndarray, dict[str, Any]]:
     folder.mkdir(exist_ok=True)
     out, key = folder / f"{how}.npy", environment.package_versions(("openvino", "onnxruntime"))
-    job, files = {"task": "logits", "how": how.partition("_")[0]}, {"model": model, "images": case.array("test")}
-    record = step(folder / how, Path(sys.executable), job, files, key=key, out=out, fresh=fresh, variables=RUNS[how])
+    job, files = (
+        {"task": "logits", "how": how.partition("_")[0]},
+        {
+            "model": model,
+            "images": case.array("test"),
+        },
+    )
+    record = step(
+        folder / how,
+        Path(sys.executable),
+        job,
+        files,
+        key=key,
+        out=out,
+        fresh=fresh,
+        variables=RUNS[how],
+    )
     return np.load(out), record
 
 
@@ -312,7 +480,9 @@ def logits(case: Case, model: Path, how: str, folder: Path, *, fresh: bool) -> t
 
 
 def cells(row: dict[str, Any], runs: Iterable[str]) -> list[str]:
-    label = row["label"] + (f": **failed**, {row['error'].replace('|', '/')}" if "error" in row else "")
+    label = row["label"] + (
+        f": **failed**, {row['error'].replace('|', '/')}" if "error" in row else ""
+    )
     found = [label]
     for how in runs:
         stats = row.get(how)
@@ -321,55 +491,122 @@ def cells(row: dict[str, Any], runs: Iterable[str]) -> list[str]:
             continue
         labelled = stats["top1_percent"] is not None
         found += [f"{stats['top1_percent']:.2f}" if labelled else ""]
-        found += [f"{stats['drop_pp']:+.2f} ({stats['drop_low_pp']:+.2f} to {stats['drop_high_pp']:+.2f})" if labelled else ""]
-        found += [f"{stats['agreement_percent']:.2f}", "exact" if stats["sqnr_db"] is None else f"{stats['sqnr_db']:.1f}"]
+        found += [
+            (
+                f"{stats['drop_pp']:+.2f} ({stats['drop_low_pp']:+.2f} to"
+                f" {stats['drop_high_pp']:+.2f})"
+                if labelled
+                else ""
+            )
+        ]
+        found += [
+            f"{stats['agreement_percent']:.2f}",
+            "exact" if stats["sqnr_db"] is None else f"{stats['sqnr_db']:.1f}",
+        ]
     made, timed = row.get("quantize"), row.get("latency")
-    found += [f"{made['seconds']:.1f} + {made['import_seconds']:.1f}", f"{made['peak_bytes'] / 1e6:,.0f}"] if made else [""] * 2
+    found += (
+        [
+            f"{made['seconds']:.1f} + {made['import_seconds']:.1f}",
+            f"{made['peak_bytes'] / 1e6:,.0f}",
+        ]
+        if made
+        else [""] * 2
+    )
     if not timed:
         return [*found, "", "", ""]
     to_ours = f"{timed['row_to']['ours'][0]:.3f}" if "ours" in timed["row_to"] else "1"
-    return [*found, f"{timed['p50_ms']['row']:.3g}", f"{1 / timed['row_to']['fp32'][0]:.2f}x", to_ours]
+    return [
+        *found,
+        f"{timed['p50_ms']['row']:.3g}",
+        f"{1 / timed['row_to']['fp32'][0]:.2f}x",
+        to_ours,
+    ]
 
 
 def markdown(report: dict[str, Any]) -> str:
     machine, runs = report["environment"], report["runs"]
     note = (
-        "The processor has VNNI: 8-bit products are exact; `compiled_avx2` is the same file as on one without."
+        "The processor has VNNI: 8-bit products are exact; `compiled_avx2` is the same file as on"
+        " one without."
         if "compiled_avx2" in runs
-        else "The processor has no VNNI: engines of 8-bit weights saturate on it, and their `compiled` shows that."
+        else (
+            "The processor has no VNNI: engines of 8-bit weights saturate on it, and their"
+            " `compiled` shows that."
+        )
     )
-    lines = [f"{report['date']}, {machine['cpu_model']}, {machine['cores']} cores: {', '.join(machine['features'])}."]
+    lines = [
+        f"{report['date']}, {machine['cpu_model']}, {machine['cores']} cores:"
+        f" {', '.join(machine['features'])}."
+    ]
     lines += [f"{note} `{report['command']}`", ""]
-    head = ["quantizer", *(f"{how} {what}" for how in runs for what in ("top-1", "drop (95 %), pp", "agreement", "SQNR dB"))]
+    head = [
+        "quantizer",
+        *(
+            f"{how} {what}"
+            for how in runs
+            for what in ("top-1", "drop (95 %), pp", "agreement", "SQNR dB")
+        ),
+    ]
     head += ["s + imports", "peak MB", "INT8 ms", "over FP32", "time to ours'"]
     for name, model in report["models"].items():
         rows = model["rows"]
-        top1 = next((row["compiled"]["reference_top1_percent"] for row in rows if "compiled" in row), None)
+        top1 = next(
+            (row["compiled"]["reference_top1_percent"] for row in rows if "compiled" in row), None
+        )
         words = "" if top1 is None else f", FP32 {top1:.2f} %"
-        lines += [f"**{name}**: {model['calibration_images']:,} calibration, {model['test_images']:,} test images{words}", ""]
+        lines += [
+            (
+                f"**{name}**: {model['calibration_images']:,} calibration, {model['test_images']:,}"
+                f" test images{words}"
+            ),
+            "",
+        ]
         lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         lines += [f"| {' | '.join(cells(row, runs))} |" for row in rows] + [""]
-    every = [row for model in report["models"].values() for row in model["rows"] if "quantize" in row]
-    used = {row["group"]: ", ".join(f"{n} {v}" for n, v in sorted(row["quantize"]["versions"].items())) for row in every}
-    return "\n".join([*lines, "; ".join(f"{group}: {versions}" for group, versions in used.items())]) + "\n"
+    every = [
+        row for model in report["models"].values() for row in model["rows"] if "quantize" in row
+    ]
+    used = {
+        row["group"]: ", ".join(f"{n} {v}" for n, v in sorted(row["quantize"]["versions"].items()))
+        for row in every
+    }
+    return (
+        "\n".join([*lines, "; ".join(f"{group}: {versions}" for group, versions in used.items())])
+        + "\n"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="environments, models, and what is finished")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--work", type=Path, required=True, help="environments, models, and what is finished"
+    )
     parser.add_argument("--out", type=Path, help="JSON")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--models", default="fashion", help=f"of {','.join(SAMPLES)}")
-    parser.add_argument("--only", default=",".join(INSTALLS), help=f"of {','.join(INSTALLS)}, or names of rows")
+    parser.add_argument(
+        "--only", default=",".join(INSTALLS), help=f"of {','.join(INSTALLS)}, or names of rows"
+    )
     parser.add_argument("--cifar10", type=Path)
     parser.add_argument("--cifar10-weights", type=Path)
     parser.add_argument("--clothing", type=Path)
     parser.add_argument("--rounds", type=int, default=20, help="of blocks timed in turn")
-    parser.add_argument("--memory-limit-gib", type=float, default=12.0, help="of a quantizer's process (RLIMIT_DATA)")
+    parser.add_argument(
+        "--memory-limit-gib",
+        type=float,
+        default=12.0,
+        help="of a quantizer's process (RLIMIT_DATA)",
+    )
     parser.add_argument("--fresh", action="store_true", help="measure the chosen rows again")
     args = parser.parse_args()
     args.work = args.work.resolve()
-    chosen, only, floor = args.models.split(","), set(args.only.split(",")), isa.resolve_floor("native")
+    chosen, only, floor = (
+        args.models.split(","),
+        set(args.only.split(",")),
+        isa.resolve_floor("native"),
+    )
     rows = all_rows(isa.weight_bits(floor))
     if strange := {*chosen} - {*SAMPLES} | only - {*INSTALLS} - {row.name for row in rows}:
         parser.error(f"unknown: {', '.join(sorted(strange))}")
@@ -377,21 +614,32 @@ def main() -> None:
         if model in chosen and getattr(args, needed) is None:
             parser.error(f"--models {model} needs --{needed} DIR")
     report: dict[str, Any] = {
-        "benchmark": "ptq_peers", "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), "installs": INSTALLS,
-        "date": datetime.now(timezone.utc).date().isoformat(), "environment": environment.collect().to_dict(),
-        "runs": [how for how in RUNS if how != "compiled_avx2" or floor != "avx2"], "models": {},
-    }  # fmt: skip
+        "benchmark": "ptq_peers",
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "installs": INSTALLS,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "environment": environment.collect().to_dict(),
+        "runs": [how for how in RUNS if how != "compiled_avx2" or floor != "avx2"],
+        "models": {},
+    }
     for name in chosen:
         case, results = prepare(name, args), list[dict[str, Any]]()
         count = len(np.load(case.array("test"), mmap_mode="r"))
-        report["models"][name] = {"calibration_images": SAMPLES[name], "test_images": count, "rows": results}
+        report["models"][name] = {
+            "calibration_images": SAMPLES[name],
+            "test_images": count,
+            "rows": results,
+        }
         for row in rows:
             if not {row.name, row.group} & only or (row.many and name != "scnet50"):
                 continue
             default = case.folder / rows[0].name / rows[0].file
             results.append(measure(case, row, default, args, report["runs"]))
             print(f"{name}: {' | '.join(cells(results[-1], report['runs']))}", file=sys.stderr)
-            for path, text in ((args.out, json.dumps(report, indent=1)), (args.markdown, markdown(report))):
+            for path, text in (
+                (args.out, json.dumps(report, indent=1)),
+                (args.markdown, markdown(report)),
+            ):
                 if path:
                     write_text(path, text)
     print(markdown(report))

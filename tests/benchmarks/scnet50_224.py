@@ -1,8 +1,10 @@
-"""SCNet-50 at 224 px through the whole pipeline: `python tests/benchmarks/scnet50_224.py --calib DIR --eval DIR --out DIR`.
+"""SCNet-50 at 224 px through the whole pipeline: `python tests/benchmarks/scnet50_224.py --calib
+DIR --eval DIR --out DIR`.
 
-Makes an official-format .pth (weights drawn from the keys' hashes, BatchNorm statistics re-estimated on the calibration
-images, so that activations are sane), runs `edge-scnet build` on it, and prints JSON: seconds per stage, peak memory,
-latencies and their paired ratios, with the machine.
+Makes an official-format .pth (weights drawn from the keys' hashes, BatchNorm statistics
+re-estimated on the calibration images, so that activations are sane), runs `edge-scnet build` on
+it, and prints JSON: seconds per stage, peak memory, latencies and their paired ratios, with the
+machine.
 """
 
 from __future__ import annotations
@@ -56,7 +58,11 @@ def drawn_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
         elif len(shape) == 2:
             array = rng.standard_normal(shape) / np.sqrt(shape[1])
         else:
-            array = rng.uniform(0.5, 1.0, shape) if key.endswith("weight") else 0.1 * rng.standard_normal(shape)
+            array = (
+                rng.uniform(0.5, 1.0, shape)
+                if key.endswith("weight")
+                else 0.1 * rng.standard_normal(shape)
+            )
         state[key] = torch.from_numpy(np.asarray(array)).to(value.dtype)
     return state
 
@@ -84,15 +90,25 @@ def tree_bytes(pid: int) -> int:
         current = pending.pop()
         try:
             status = Path(f"/proc/{current}/status").read_text()
-            pending += [int(p) for p in Path(f"/proc/{current}/task/{current}/children").read_text().split()]
+            pending += [
+                int(p) for p in Path(f"/proc/{current}/task/{current}/children").read_text().split()
+            ]
         except OSError:
             continue
-        total += next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0) * 1024
+        total += (
+            next(
+                (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")),
+                0,
+            )
+            * 1024
+        )
     return total
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--arch", default="scnet50")
     parser.add_argument("--calib", type=Path, required=True)
     parser.add_argument("--eval", type=Path, required=True)
@@ -104,10 +120,26 @@ def main() -> None:
     target.write_text(TARGET)
     make_checkpoint(args.arch, args.calib, checkpoint)
     command = [
-        sys.executable, "-m", "edge_scnet", "build", str(checkpoint), "--arch", args.arch, "--target", str(target), "--json",
-        "--calib", str(args.calib), "--eval", str(args.eval), "--ignore-labels", "--out", str(args.out),
-        "--seconds", str(args.seconds),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "edge_scnet",
+        "build",
+        str(checkpoint),
+        "--arch",
+        args.arch,
+        "--target",
+        str(target),
+        "--json",
+        "--calib",
+        str(args.calib),
+        "--eval",
+        str(args.eval),
+        "--ignore-labels",
+        "--out",
+        str(args.out),
+        "--seconds",
+        str(args.seconds),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = 0
 
@@ -126,16 +158,27 @@ def main() -> None:
     report = json.loads(output)
     rows = {
         e["name"]: {
-            "p50_ms": e["latency"]["p50_ms"], "p90_ms": e["latency"]["p90_ms"], "speedup": e["speedup"],
-            "images_per_second": e["throughput_per_second"], "convolutions": e["convolutions"], "memory": e["memory"],
-            "sqnr_db": e["accuracy"]["sqnr_db"], "agreement_percent": e["accuracy"]["agreement_percent"],
+            "p50_ms": e["latency"]["p50_ms"],
+            "p90_ms": e["latency"]["p90_ms"],
+            "speedup": e["speedup"],
+            "images_per_second": e["throughput_per_second"],
+            "convolutions": e["convolutions"],
+            "memory": e["memory"],
+            "sqnr_db": e["accuracy"]["sqnr_db"],
+            "agreement_percent": e["accuracy"]["agreement_percent"],
         }
         for e in report["engines"]
-    }  # fmt: skip
+    }
     result = {
-        "benchmark": "scnet50_224", "arch": args.arch, "stage_seconds": report["stage_seconds"], "peak_tree_bytes": peak,
-        "engines": rows, "verdict": report["verdict"], "exit_code": process.returncode, "environment": report["environment"],
-    }  # fmt: skip
+        "benchmark": "scnet50_224",
+        "arch": args.arch,
+        "stage_seconds": report["stage_seconds"],
+        "peak_tree_bytes": peak,
+        "engines": rows,
+        "verdict": report["verdict"],
+        "exit_code": process.returncode,
+        "environment": report["environment"],
+    }
     print(json.dumps(result, indent=1))
 
 

@@ -1,4 +1,6 @@
-"""The quantize stage for a Q/DQ graph that another quantizer made: checked, and taken if the target's runtime computes it."""
+"""The quantize stage for a Q/DQ graph that another quantizer made: checked, and taken if the
+target's runtime computes it.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,12 @@ from edge_scnet.pipeline.stages.quantize import quantize_words, quantized_facts
 
 
 def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manifest:
-    """Takes the Q/DQ graph that another quantizer made of this model, if the target's runtime computes what it says.
+    """Takes the Q/DQ graph that another quantizer made of this model, if the target's runtime
+    computes what it says.
 
     Raises:
-        ArtifactError: it is no such graph; the lint's errors, but for those that the backend writes in another form.
+        ArtifactError: it is no such graph; the lint's errors, but for those that the backend writes
+            in another form.
     """
     from edge_scnet.graph import lint
     from edge_scnet.graph.model import first_line, save
@@ -35,17 +39,27 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
     except Exception as error:
         raise ArtifactError(f"--qdq {source} is no ONNX file: {first_line(error)}") from error
     if not lint.is_quantized(model):
-        raise ArtifactError(f"--qdq {source} holds no QuantizeLinear", hint="leave --qdq out: then it is quantized here")
+        raise ArtifactError(
+            f"--qdq {source} holds no QuantizeLinear",
+            hint="leave --qdq out: then it is quantized here",
+        )
     _check_same_ends(ir.load(plan.folder / FLOAT_ONNX), model, source)
     bits = weight_bits(plan.floor)
     found = lint.lint(model, plan.target.quant.placement, weight_bits=bits)
     rewritten = set(plan.backend.rewrites(source))
-    errors = [finding for finding in found if finding.severity == "error" and finding not in rewritten]
+    errors = [
+        finding for finding in found if finding.severity == "error" and finding not in rewritten
+    ]
     refuse(source, plan.target.name, errors)
     for finding in rewritten:
-        events.warn(f"written in another form for {plan.target.runtime}: {finding.node}: {finding.problem}")
+        events.warn(
+            f"written in another form for {plan.target.runtime}: {finding.node}: {finding.problem}"
+        )
     if others := [finding for finding in found if finding.severity == "warning"]:
-        events.warn(f"{len(others)} places lose speed or accuracy: edge-scnet inspect {source} --target {plan.target.name}")
+        events.warn(
+            f"{len(others)} places lose speed or accuracy: edge-scnet inspect {source} --target"
+            f" {plan.target.name}"
+        )
     # names are how the executed precision of a convolution is looked up
     convolutions = [node for node in model.graph if node.op_type == "Conv"]
     for node in convolutions:
@@ -54,15 +68,32 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
     in_float = {finding.node for finding in found if finding.rule in ("float", "half-quantized")}
     int8 = [str(node.name) for node in convolutions if node.name not in in_float]
     if not int8:
-        raise ArtifactError(f"--qdq {source}: no convolution has Q/DQ on both its input and its weights")
-    parents = {FLOAT_ONNX: manifest.artifacts[FLOAT_ONNX].sha256, f"source:{source}": sha256_file(source)}
+        raise ArtifactError(
+            f"--qdq {source}: no convolution has Q/DQ on both its input and its weights"
+        )
+    parents = {
+        FLOAT_ONNX: manifest.artifacts[FLOAT_ONNX].sha256,
+        f"source:{source}": sha256_file(source),
+    }
     key = artifact.stage_key("quantize", parents, stage_settings("quantize", weight_bits=bits))
     pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph)
     entry = record(
-        plan, QDQ_ONNX, kind="onnx", stage="quantize", key=key, parents=parents, precision="int8", weight_bits=bits,
-        activations=pairs, weights=len(int8), convolutions=len(convolutions), int8_convolutions=int8,
-        **quantized_facts(plan, manifest, model, ir.load(plan.folder / FLOAT_ONNX), bits, made_elsewhere=True),
-    )  # fmt: skip
+        plan,
+        QDQ_ONNX,
+        kind="onnx",
+        stage="quantize",
+        key=key,
+        parents=parents,
+        precision="int8",
+        weight_bits=bits,
+        activations=pairs,
+        weights=len(int8),
+        convolutions=len(convolutions),
+        int8_convolutions=int8,
+        **quantized_facts(
+            plan, manifest, model, ir.load(plan.folder / FLOAT_ONNX), bits, made_elsewhere=True
+        ),
+    )
     events.done(quantize_words(entry), reused=False)
     return manifest.with_artifact(entry)
 
@@ -72,11 +103,13 @@ def _check_same_ends(model: Any, quantized: Any, source: Path) -> None:
 
     def ends(graph: Any) -> list[tuple[int | str | None, ...]]:
         return [
-            tuple(d if isinstance(d, int) else str(d) for d in value.shape or ()) for value in (*graph.inputs, *graph.outputs)
+            tuple(d if isinstance(d, int) else str(d) for d in value.shape or ())
+            for value in (*graph.inputs, *graph.outputs)
         ]
 
     if ends(model.graph) != ends(quantized.graph):
         raise ArtifactError(
-            f"--qdq {source} has inputs and outputs of {ends(quantized.graph)}, the float model of {ends(model.graph)}",
+            f"--qdq {source} has inputs and outputs of {ends(quantized.graph)}, the float model of"
+            f" {ends(model.graph)}",
             hint="quantize the model.onnx of this build: edge-scnet export",
         )

@@ -10,7 +10,8 @@ from edge_scnet.core.manifest import FLOAT_ONNX, RANGES, Artifact, Manifest
 from edge_scnet.data.batches import batches
 from edge_scnet.pipeline.stages.job import Plan, pilot_images, record, reusable, stage_settings
 
-# Of the range, between two halves of the calibration images. 128 images of Fashion-MNIST move by 2 %, 1,024 by 1 %.
+# Of the range, between two halves of the calibration images. 128 images of Fashion-MNIST move by 2
+# %, 1,024 by 1 %.
 _UNSTEADY_PERCENT = 10.0
 
 
@@ -27,30 +28,45 @@ def calibrate(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         "calibrate",
         parents,
         stage_settings(
-            "calibrate", spec=asdict(spec), histogram=scheme.thresholds != "minmax", equalization=scheme.equalization
+            "calibrate",
+            spec=asdict(spec),
+            histogram=scheme.thresholds != "minmax",
+            equalization=scheme.equalization,
         ),
     )
     if (known := reusable(plan, manifest, RANGES, key)) is not None:
         events.done(_calibrate_words(known), reused=True)
         return manifest.with_artifact(known)
     ranges = calibrate.calibrate(
-        plan.folder / FLOAT_ONNX, batches(samples, spec, batch=16), expected_images=len(samples),
-        samples_hash=samples.hash, content_hashes=samples.content_hashes, histogram=scheme.thresholds != "minmax",
-        pilot=pilot_images(plan) if scheme.equalization else None, equalization=scheme.equalization,
+        plan.folder / FLOAT_ONNX,
+        batches(samples, spec, batch=16),
+        expected_images=len(samples),
+        samples_hash=samples.hash,
+        content_hashes=samples.content_hashes,
+        histogram=scheme.thresholds != "minmax",
+        pilot=pilot_images(plan) if scheme.equalization else None,
+        equalization=scheme.equalization,
         progress=lambda done: events.progress("images", done / len(samples), done, "images"),
-    )  # fmt: skip
+    )
     save_ranges(ranges, plan.folder / RANGES)
     drift = ranges.drift
     facts = {
-        "images": ranges.images, "skipped": samples.skipped, "tensors": len(ranges.tensors), "set": samples.name,
-        "drift_median_percent": drift.median_percent if drift else None, "classes": len(set(samples.labels or ())),
-    }  # fmt: skip
+        "images": ranges.images,
+        "skipped": samples.skipped,
+        "tensors": len(ranges.tensors),
+        "set": samples.name,
+        "drift_median_percent": drift.median_percent if drift else None,
+        "classes": len(set(samples.labels or ())),
+    }
     if drift is not None and drift.median_percent > _UNSTEADY_PERCENT:
         events.warn(
-            f"thresholds move by {drift.median_percent:.0f} % between two halves of the {len(samples)} calibration images "
-            f"(most, {drift.worst_percent:.0f} %, in {drift.worst_tensor}): use more, or more varied ones"
+            f"thresholds move by {drift.median_percent:.0f} % between two halves of the"
+            f" {len(samples)} calibration images (most, {drift.worst_percent:.0f} %, in"
+            f" {drift.worst_tensor}): use more, or more varied ones"
         )
-    entry = record(plan, RANGES, kind="ranges", stage="calibrate", key=key, parents=parents, **facts)
+    entry = record(
+        plan, RANGES, kind="ranges", stage="calibrate", key=key, parents=parents, **facts
+    )
     events.done(_calibrate_words(entry), reused=False)
     return manifest.with_artifact(entry)
 

@@ -20,17 +20,22 @@ from edge_scnet.runtimes.base import OpenOptions
 def compile_engines(
     plan: Plan, manifest: Manifest, source: str, file: str, precision: str, events: Events
 ) -> tuple[list[str], dict[str, Any]]:
-    """Builds one engine under a trial name, proves it, and only then gives it its own: the files' names, and the proof."""
+    """Builds one engine under a trial name, proves it, and only then gives it its own: the files'
+    names, and the proof.
+    """
     prefix = f".trial-{os.getpid()}-"
     try:
-        written = plan.backend.build(plan.folder / source, plan.target, plan.folder / f"{prefix}{file}")
+        written = plan.backend.build(
+            plan.folder / source, plan.target, plan.folder / f"{prefix}{file}"
+        )
         proof = _prove(plan, manifest, written[0], events) if precision == "int8" else {}
         names = [path.name.removeprefix(prefix) for path in written]
         for path, name in reversed([*zip(written, names, strict=True)]):
             path.replace(plan.folder / name)
     except OSError as error:
         raise StorageError(
-            f"cannot write {plan.folder / file}: {error.strerror or error}", hint=f"df -h {plan.folder}"
+            f"cannot write {plan.folder / file}: {error.strerror or error}",
+            hint=f"df -h {plan.folder}",
         ) from error
     finally:
         for leftover in plan.folder.glob(f"{prefix}*"):
@@ -51,7 +56,11 @@ def _prove(plan: Plan, manifest: Manifest, engine: Path, events: Events) -> dict
     total = len(plan.calibration)
     chosen = np.linspace(0, total - 1, min(FIDELITY_IMAGES, total)).astype(int).tolist()
     fidelity = compiling.check_fidelity(
-        plan.backend, engine, float_model=plan.folder / FLOAT_ONNX, qdq_model=plan.folder / QDQ_ONNX,
-        images=load(plan.calibration, plan.source.spec, chosen), options=options,
-    )  # fmt: skip
+        plan.backend,
+        engine,
+        float_model=plan.folder / FLOAT_ONNX,
+        qdq_model=plan.folder / QDQ_ONNX,
+        images=load(plan.calibration, plan.source.spec, chosen),
+        options=options,
+    )
     return {"int8_convolutions": count, "fidelity": asdict(fidelity)}

@@ -6,7 +6,16 @@ from edge_scnet.compile.plans import build_pair, forms_of, words
 from edge_scnet.compile.reference import Reference, make
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.events import Events
-from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, FP16_FORM, INT8_FORM, PAIRS, QDQ_ONNX, RANGES, Manifest
+from edge_scnet.core.manifest import (
+    BUNDLE,
+    FLOAT_ONNX,
+    FP16_FORM,
+    INT8_FORM,
+    PAIRS,
+    QDQ_ONNX,
+    RANGES,
+    Manifest,
+)
 from edge_scnet.graph.model import load
 from edge_scnet.machine import environment
 from edge_scnet.pipeline.stages.job import Plan, record, stage_settings
@@ -19,15 +28,27 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     assert isinstance(backend, TensorRt)
     boards = plan.target.runtime == "tensorrt"
     # a PC with TensorRT would make a plan that runs on no board
-    here = backend.unavailable() is None and not (boards and environment.collect().jetson_model is None)
+    here = backend.unavailable() is None and not (
+        boards and environment.collect().jetson_model is None
+    )
     if here and boards:
         from edge_scnet.compile.board import check_board
 
         check_board(plan.target)
-    events.stage("compile", f"{backend.title}, INT8 and its FP16 twin" if here else "INT8 and its FP16 twin, for the board")
+    events.stage(
+        "compile",
+        (
+            f"{backend.title}, INT8 and its FP16 twin"
+            if here
+            else "INT8 and its FP16 twin, for the board"
+        ),
+    )
     parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, QDQ_ONNX, RANGES)}
     settings = stage_settings(
-        "compile", target=manifest.target, built=backend.versions(), packed=plan.evaluation.hash if plan.evaluation else None
+        "compile",
+        target=manifest.target,
+        built=backend.versions(),
+        packed=plan.evaluation.hash if plan.evaluation else None,
     )
     key = artifact.stage_key("compile", parents, settings)
     names = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
@@ -39,9 +60,25 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     if here:
         convolutions = manifest.artifacts[QDQ_ONNX].facts["int8_convolutions"]
         checked = _reference(plan) if backend.unavailable_to_run() is None else None
-        built = build_pair(backend, plan.target, plan.folder, plan.folder, convolutions, events.progress, reference=checked)
+        built = build_pair(
+            backend,
+            plan.target,
+            plan.folder,
+            plan.folder,
+            convolutions,
+            events.progress,
+            reference=checked,
+        )
         for file, facts in built.items():
-            entry = record(plan, file, kind=backend.ARTIFACT_KIND, stage="compile", key=key, parents=parents, **facts)
+            entry = record(
+                plan,
+                file,
+                kind=backend.ARTIFACT_KIND,
+                stage="compile",
+                key=key,
+                parents=parents,
+                **facts,
+            )
             manifest = manifest.with_artifact(entry)
             for message in facts["warnings"][:3]:
                 events.warn(f"{backend.title}: {message}")
@@ -54,8 +91,12 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
 def _pack(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str]) -> Manifest:
     from edge_scnet.compile import bundle
 
-    path = bundle.write_bundle(plan.folder, manifest, plan.target, _reference(plan), plan.evaluation)
-    return manifest.with_artifact(record(plan, path.name, kind="bundle", stage="compile", key=key, parents=parents))
+    path = bundle.write_bundle(
+        plan.folder, manifest, plan.target, _reference(plan), plan.evaluation
+    )
+    return manifest.with_artifact(
+        record(plan, path.name, kind="bundle", stage="compile", key=key, parents=parents)
+    )
 
 
 def _reference(plan: Plan) -> Reference:
@@ -65,20 +106,35 @@ def _reference(plan: Plan) -> Reference:
     return make(*files, plan.calibration, plan.source.spec, batch=plan.target.batch)
 
 
-def _write_forms(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str], events: Events) -> Manifest:
+def _write_forms(
+    plan: Plan, manifest: Manifest, key: str, parents: dict[str, str], events: Events
+) -> Manifest:
     from edge_scnet.graph.model import save
     from edge_scnet.quantize.ranges_file import load_ranges
 
     made = forms_of(
-        load(plan.folder / FLOAT_ONNX), load(plan.folder / QDQ_ONNX), load_ranges(plan.folder / RANGES), plan.target
+        load(plan.folder / FLOAT_ONNX),
+        load(plan.folder / QDQ_ONNX),
+        load_ranges(plan.folder / RANGES),
+        plan.target,
     )
     if made.kept_fp32:
         node, why = next(iter(made.kept_fp32.items()))
-        events.warn(f"{len(made.kept_fp32)} nodes stay in FP32, FP16 cannot hold them: {node} ({why})")
+        events.warn(
+            f"{len(made.kept_fp32)} nodes stay in FP32, FP16 cannot hold them: {node} ({why})"
+        )
     for model, file, precision in ((made.fp16, FP16_FORM, "fp16"), (made.int8, INT8_FORM, "int8")):
         save(model, plan.folder / file)
-        entry = record(plan, file, kind="onnx-form", stage="compile", key=key, parents=parents, precision=precision,
-                       kept_fp32=sorted(made.kept_fp32))  # fmt: skip
+        entry = record(
+            plan,
+            file,
+            kind="onnx-form",
+            stage="compile",
+            key=key,
+            parents=parents,
+            precision=precision,
+            kept_fp32=sorted(made.kept_fp32),
+        )
         manifest = manifest.with_artifact(entry)
     events.progress("forms", 1.0)
     return manifest

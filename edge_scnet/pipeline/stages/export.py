@@ -32,7 +32,9 @@ def export(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     parents = _origin_hashes(source, module)
     # parity on random images alone is a weaker proof than on real ones
     real_images = plan.calibration is not None
-    settings = stage_settings("export", spec=asdict(spec), opset=target.opset, batch=batch, real_images=real_images)
+    settings = stage_settings(
+        "export", spec=asdict(spec), opset=target.opset, batch=batch, real_images=real_images
+    )
     key = artifact.stage_key("export", parents, settings)
     # a factory's code decides the graph too, and no hash of weights tells that it changed
     known = None if source.kind == "factory" else reusable(plan, manifest, FLOAT_ONNX, key)
@@ -42,7 +44,12 @@ def export(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     shape = (target.batch, spec.channels, spec.input_size, spec.input_size)
     images = _parity_images(plan, spec)
     if source.kind == "onnx":
-        model = export.import_onnx(Path(source.location), batch=target.batch, input_size=spec.input_size, opset=target.opset)
+        model = export.import_onnx(
+            Path(source.location),
+            batch=target.batch,
+            input_size=spec.input_size,
+            opset=target.opset,
+        )
         export.check_weights(model, source.location)
         events.progress("parity", 0.5)
         proven = parity.check_onnx_parity(Path(source.location), model, images)
@@ -50,18 +57,29 @@ def export(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         module = module or load_torch(source)
         model = export_torch(module, shape, opset=target.opset, dynamic_batch=plan.dynamic_batch)
         events.progress("parity", 0.4)
-        proven = parity.check_parity(module, model, images, opset=target.opset, dynamic_batch=plan.dynamic_batch)
+        proven = parity.check_parity(
+            module, model, images, opset=target.opset, dynamic_batch=plan.dynamic_batch
+        )
     save(model, plan.folder / FLOAT_ONNX)
     entry = record(
-        plan, FLOAT_ONNX, kind="onnx", stage="export", key=key, parents=parents, precision="fp32",
-        parity=asdict(proven), nodes=sum(1 for _ in model.graph),
-    )  # fmt: skip
+        plan,
+        FLOAT_ONNX,
+        kind="onnx",
+        stage="export",
+        key=key,
+        parents=parents,
+        precision="fp32",
+        parity=asdict(proven),
+        nodes=sum(1 for _ in model.graph),
+    )
     events.done(_export_words(entry), reused=False)
     return manifest.with_artifact(entry)
 
 
 def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
-    """Hashes of everything the model's weights come from: a factory's result, or the file and its external data."""
+    """Hashes of everything the model's weights come from: a factory's result, or the file and its
+    external data.
+    """
     if source.kind == "factory":
         return {f"source:{source.location}": state_hash(module)}
     files = [Path(source.location)]
@@ -76,11 +94,16 @@ def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
 def _export_words(entry: Artifact) -> str:
     parity = entry.facts["parity"]
     batches = ", ".join(map(str, parity["batches"]))
-    return f"{entry.facts['nodes']} nodes; parity {parity['worst']:.1e} of the output range at batch {batches}"
+    return (
+        f"{entry.facts['nodes']} nodes; parity {parity['worst']:.1e} of the output range at batch"
+        f" {batches}"
+    )
 
 
 def _parity_images(plan: Plan, spec: ModelSpec) -> np.ndarray:
     if plan.calibration is None:
         rng = np.random.default_rng(1)
-        return rng.standard_normal((8, spec.channels, spec.input_size, spec.input_size)).astype(np.float32)
+        return rng.standard_normal((8, spec.channels, spec.input_size, spec.input_size)).astype(
+            np.float32
+        )
     return load(plan.calibration, spec, range(min(8, len(plan.calibration))))

@@ -52,16 +52,39 @@ def _code_hash() -> str:
 
 
 def stage_settings(stage: Stage, **values: Any) -> dict[str, Any]:
-    """What decides a stage's output besides its inputs: its settings, the package's code, the libraries it uses."""
-    return {"code": _code_hash(), "versions": environment.package_versions(_STAGE_PACKAGES[stage]), **values}
+    """What decides a stage's output besides its inputs: its settings, the package's code, the
+    libraries it uses.
+    """
+    return {
+        "code": _code_hash(),
+        "versions": environment.package_versions(_STAGE_PACKAGES[stage]),
+        **values,
+    }
 
 
-def record(plan: Plan, file: str, *, kind: str, stage: Stage, key: str, parents: dict[str, str], **facts: Any) -> Artifact:
+def record(
+    plan: Plan,
+    file: str,
+    *,
+    kind: str,
+    stage: Stage,
+    key: str,
+    parents: dict[str, str],
+    **facts: Any,
+) -> Artifact:
     path = plan.folder / file
     return Artifact(
-        file=file, kind=kind, stage=stage, sha256=sha256_file(path), size_bytes=path.stat().st_size, key=key,
-        parents=parents, facts=facts, versions=dict(environment.package_versions(_STAGE_PACKAGES[stage])),
-    )  # fmt: skip
+        file=file,
+        kind=kind,
+        stage=stage,
+        sha256=sha256_file(path),
+        size_bytes=path.stat().st_size,
+        key=key,
+        parents=parents,
+        facts=facts,
+        versions=dict(environment.package_versions(_STAGE_PACKAGES[stage])),
+    )
+
 
 _STAGE_PACKAGES: dict[Stage, tuple[str, ...]] = {
     "export": ("torch", "onnx", "onnxscript", "onnxruntime"),
@@ -73,7 +96,9 @@ _STAGE_PACKAGES: dict[Stage, tuple[str, ...]] = {
 
 
 def reusable(plan: Plan, manifest: Manifest, file: str, key: str) -> Artifact | None:
-    """The stage's output where it is current: in this folder, or copied from that of another target of the same model."""
+    """The stage's output where it is current: in this folder, or copied from that of another target
+    of the same model.
+    """
     here = manifest.artifacts.get(file)
     if artifact.is_current(plan.folder, here, key):
         return here

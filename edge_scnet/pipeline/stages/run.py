@@ -1,7 +1,7 @@
 """The four stages that make files: export, calibrate, quantize, compile.
 
-Each takes the plan and the manifest, reuses what the hashes say is current, and returns the manifest with its files. The
-order of the stages is `pipeline.py`'s.
+Each takes the plan and the manifest, reuses what the hashes say is current, and returns the
+manifest with its files. The order of the stages is `pipeline.py`'s.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from edge_scnet.pipeline.stages.job import STAGES, Plan, Stage, record, stage_se
 from edge_scnet.pipeline.stages.quantize import quantize
 
 if TYPE_CHECKING:
-
     pass
 
 
@@ -53,30 +52,53 @@ def _compile(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     reused = True
     for stem, source, precision in ((FLOAT_ENGINE, FLOAT_ONNX, "fp32"), (ENGINE, QDQ_ONNX, "int8")):
         file = stem + backend.SUFFIX
-        parents = {name: manifest.artifacts[name].sha256 for name in dict.fromkeys((source, FLOAT_ONNX))}
+        parents = {
+            name: manifest.artifacts[name].sha256 for name in dict.fromkeys((source, FLOAT_ONNX))
+        }
         settings = stage_settings(
-            "compile", threads=target.threads, floor=plan.floor, samples=plan.calibration.hash if plan.calibration else None,
-            machine=environment.collect().features, limit=provided_isa(),
-        )  # fmt: skip
+            "compile",
+            threads=target.threads,
+            floor=plan.floor,
+            samples=plan.calibration.hash if plan.calibration else None,
+            machine=environment.collect().features,
+            limit=provided_isa(),
+        )
         key = artifact.stage_key("compile", parents, settings)
         known = manifest.artifacts.get(file)
         files = (file, *known.facts["companions"]) if known else (file,)
-        if all(artifact.is_current(plan.folder, manifest.artifacts.get(name), key) for name in files):
+        if all(
+            artifact.is_current(plan.folder, manifest.artifacts.get(name), key) for name in files
+        ):
             continue
         reused = False
         written, facts = compile_engines(plan, manifest, source, file, precision, events)
         facts |= {"precision": precision, "runtime": target.runtime, "companions": written[1:]}
         manifest = manifest.with_artifact(
-            record(plan, file, kind=backend.ARTIFACT_KIND, stage="compile", key=key, parents=parents, **facts)
+            record(
+                plan,
+                file,
+                kind=backend.ARTIFACT_KIND,
+                stage="compile",
+                key=key,
+                parents=parents,
+                **facts,
+            )
         )
         for name in written[1:]:
-            manifest = manifest.with_artifact(record(plan, name, kind="companion", stage="compile", key=key, parents=parents))
+            manifest = manifest.with_artifact(
+                record(plan, name, kind="companion", stage="compile", key=key, parents=parents)
+            )
         events.progress("engines", 0.3 if precision == "fp32" else 1.0)
     facts = manifest.artifacts[ENGINE + backend.SUFFIX].facts
     proof = facts["fidelity"]
-    words = ["exact" if db is None else f"{db:.1f} dB" for db in (proof["engine_db"], proof["simulation_db"])]
+    words = [
+        "exact" if db is None else f"{db:.1f} dB"
+        for db in (proof["engine_db"], proof["simulation_db"])
+    ]
     events.done(
-        f"{facts['int8_convolutions']} convolutions execute in INT8; fidelity {words[0]} (simulated {words[1]})", reused=reused
+        f"{facts['int8_convolutions']} convolutions execute in INT8; fidelity {words[0]} (simulated"
+        f" {words[1]})",
+        reused=reused,
     )
     return manifest
 
@@ -89,8 +111,12 @@ STAGE_FUNCTIONS: dict[str, Callable[[Plan, Manifest, Events], Manifest]] = {
 }
 
 
-def run_stages(plan: Plan, manifest: Manifest, until: Stage, events: Events) -> tuple[Manifest, dict[str, float]]:
-    """The stages that make files, up to `until`: the manifest with what they made, and the seconds each took."""
+def run_stages(
+    plan: Plan, manifest: Manifest, until: Stage, events: Events
+) -> tuple[Manifest, dict[str, float]]:
+    """The stages that make files, up to `until`: the manifest with what they made, and the seconds
+    each took.
+    """
     seconds: dict[str, float] = {}
     for name in STAGES[: STAGES.index(until) + 1]:
         if name == "profile":

@@ -1,7 +1,7 @@
 """TensorRT, 8.6 to 11, and TensorRT-RTX: ONNX to plans in a child process, and sessions on the GPU.
 
-Two backends of one class, for the APIs are one: what a version lacks is looked up. Building needs no GPU with TensorRT-RTX;
-running needs one always.
+Two backends of one class, for the APIs are one: what a version lacks is looked up. Building needs
+no GPU with TensorRT-RTX; running needs one always.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
     from edge_scnet.graph.lint import LintFinding
 
-_BUILDER = "import sys; sys.path[:] = {path!a}; from edge_scnet.runtimes.tensorrt.builder import main; main()"
+_BUILDER = (
+    "import sys; sys.path[:] = {path!a}; from edge_scnet.runtimes.tensorrt.builder import main;"
+    " main()"
+)
 # Noise that every build of TensorRT-RTX prints without a GPU.
 _NOISE = ("Thread context has not been set", "getHardwareCompatibilityLevel", "Converting conv ")
 
@@ -80,25 +83,41 @@ class TensorRt:
 
     def check_target(self, target: TargetSpec) -> None:
         if target.device != "GPU":
-            raise TargetError(f"{target.name}: device {target.device!r} is not supported by this backend; allowed: GPU")
+            raise TargetError(
+                f"{target.name}: device {target.device!r} is not supported by this backend;"
+                " allowed: GPU"
+            )
         if target.board is None:
             raise TargetError(f"{target.name}: the table [board] is missing")
         if target.quant.placement != "tensorrt":
-            raise TargetError(f'{target.name}: quant.placement is "{target.quant.placement}"; TensorRT needs "tensorrt"')
+            raise TargetError(
+                f'{target.name}: quant.placement is "{target.quant.placement}"; TensorRT needs'
+                ' "tensorrt"'
+            )
         if target.isa != "none":
             raise TargetError(f'{target.name}: isa is "{target.isa}"; a GPU target has "none"')
 
-    def check_built(self, facts: Mapping[str, Any], rebuild: str, *, here: str | None = None) -> None:
-        """As `base.Backend`; `here` is the version that is to load the plan, where that is not the Python package's."""
+    def check_built(
+        self, facts: Mapping[str, Any], rebuild: str, *, here: str | None = None
+    ) -> None:
+        """As `base.Backend`; `here` is the version that is to load the plan, where that is not the
+        Python package's.
+        """
         from edge_scnet.machine import environment
 
         made, here = str(facts.get("tensorrt", "")), here or self.versions().get(self.title)
         if here is not None and not _same_version(made, here):
-            raise TargetError(f"the plan was built with {self.title} {made}, {here} is installed here", hint=rebuild)
+            raise TargetError(
+                f"the plan was built with {self.title} {made}, {here} is installed here",
+                hint=rebuild,
+            )
         board = (facts.get("machine") or {}).get("jetson_model")
         found = environment.collect().jetson_model
         if board is not None and board != found:
-            raise TargetError(f"the plan was built on {board}, this machine is {found or 'no Jetson'}", hint=rebuild)
+            raise TargetError(
+                f"the plan was built on {board}, this machine is {found or 'no Jetson'}",
+                hint=rebuild,
+            )
 
     def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
         return ()
@@ -107,14 +126,19 @@ class TensorRt:
         return (self.build_plan(source, target, out).path,)
 
     def build_plan(
-        self, source: Path, target: TargetSpec, out: Path, *, timing_cache: Path | None = None,
+        self,
+        source: Path,
+        target: TargetSpec,
+        out: Path,
+        *,
+        timing_cache: Path | None = None,
         progress: Callable[[float], None] = lambda share: None,
-    ) -> BuiltPlan:  # fmt: skip
+    ) -> BuiltPlan:
         """Builds the plan of an ONNX file for a target.
 
         Args:
-            timing_cache: read where it is there, written after the build. It is valid for one GPU and TensorRT only: its name
-                should say which.
+            timing_cache: read where it is there, written after the build. It is valid for one GPU
+                and TensorRT only: its name should say which.
 
         Raises:
             MissingRuntimeError: the package is not installed.
@@ -125,17 +149,32 @@ class TensorRt:
         assert target.board is not None
         with write_atomic(out) as temporary:
             job = {
-                "modules": self.modules, "source": str(source), "out": str(temporary),
-                "workspace_bytes": target.board.workspace_mib << 20, "strongly_typed": target.board.strongly_typed,
-                "precisions": [] if target.board.strongly_typed else ["int8", "fp16"], "dla_core": target.board.dla_core,
-                "timing_cache": str(timing_cache) if timing_cache else None, "batches": None,
-            }  # fmt: skip
+                "modules": self.modules,
+                "source": str(source),
+                "out": str(temporary),
+                "workspace_bytes": target.board.workspace_mib << 20,
+                "strongly_typed": target.board.strongly_typed,
+                "precisions": [] if target.board.strongly_typed else ["int8", "fp16"],
+                "dla_core": target.board.dla_core,
+                "timing_cache": str(timing_cache) if timing_cache else None,
+                "batches": None,
+            }
             answer = _in_child(job, source, self.title, progress)
         layers = (
-            trt_layers.from_inspector(answer["inspector"]) if answer["inspector"] else trt_layers.from_log(answer["layers"])
+            trt_layers.from_inspector(answer["inspector"])
+            if answer["inspector"]
+            else trt_layers.from_log(answer["layers"])
         )
-        warnings = tuple(text for text in answer["warnings"] if not any(noise in text for noise in _NOISE))
-        return BuiltPlan(path=out, tensorrt=answer["version"], seconds=answer["seconds"], layers=layers, warnings=warnings)
+        warnings = tuple(
+            text for text in answer["warnings"] if not any(noise in text for noise in _NOISE)
+        )
+        return BuiltPlan(
+            path=out,
+            tensorrt=answer["version"],
+            seconds=answer["seconds"],
+            layers=layers,
+            warnings=warnings,
+        )
 
     @contextlib.contextmanager
     def open(self, artifact: Path, options: OpenOptions) -> Iterator[Session]:
@@ -147,7 +186,8 @@ class TensorRt:
         """
         if reason := self.unavailable_to_run():
             raise MissingRuntimeError(
-                f"{artifact.name} cannot run here: {reason}", hint="run it on its board: edge-scnet doctor"
+                f"{artifact.name} cannot run here: {reason}",
+                hint="run it on its board: edge-scnet doctor",
             )
         from edge_scnet.runtimes.tensorrt import session as trt_session
 
@@ -164,8 +204,9 @@ class TensorRt:
         if self.EXTRA == "rtx":
             return "pip install 'edge-scnet[rtx]' (Linux x86-64)"
         return (
-            "TensorRT comes with JetPack: python3 -m venv --system-site-packages; pip install 'edge-scnet[jetson]'; trtexec is "
-            "enough for profile: sudo apt install libnvinfer-bin, or TRTEXEC=PATH"
+            "TensorRT comes with JetPack: python3 -m venv --system-site-packages; pip install"
+            " 'edge-scnet[jetson]'; trtexec is enough for profile: sudo apt install libnvinfer-bin,"
+            " or TRTEXEC=PATH"
         )
 
     def _module(self) -> Any:
@@ -175,15 +216,22 @@ class TensorRt:
         return importlib.import_module(next(name for name in self.modules if installed(name)))
 
 
-def _in_child(job: dict[str, Any], source: Path, title: str, progress: Callable[[float], None]) -> dict[str, Any]:
+def _in_child(
+    job: dict[str, Any], source: Path, title: str, progress: Callable[[float], None]
+) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder, "answer.json")
         code, last = _run_child({**job, "answer": str(answer)}, progress)
-        content: dict[str, Any] | None = json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else None
+        content: dict[str, Any] | None = (
+            json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else None
+        )
     if content is None:
         raise BackendError(
             f"{title} crashed on {source.name} ({_cause(code)}){': ' + last if last else ''}",
-            hint="the file may hold what its parser cannot read: edge-scnet inspect FILE --target TARGET; memory: free -h",
+            hint=(
+                "the file may hold what its parser cannot read: edge-scnet inspect FILE --target"
+                " TARGET; memory: free -h"
+            ),
         )
     if "error" in content:
         raise BackendError(
@@ -197,9 +245,13 @@ def _in_child(job: dict[str, Any], source: Path, title: str, progress: Callable[
 def _run_child(job: dict[str, Any], progress: Callable[[float], None]) -> tuple[int, str]:
     """The builder's exit code, and the last line that it printed."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _BUILDER.format(path=sys.path)], text=True, stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-c", _BUILDER.format(path=sys.path)],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     last = ""
     with process:
         try:
@@ -233,7 +285,12 @@ def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.strip().splitlines()[:20])
 
 
-TENSORRT = TensorRt(ARTIFACT_KIND="tensorrt-plan", EXTRA="jetson", modules=("tensorrt",), title="TensorRT")
+TENSORRT = TensorRt(
+    ARTIFACT_KIND="tensorrt-plan", EXTRA="jetson", modules=("tensorrt",), title="TensorRT"
+)
 RTX = TensorRt(
-    ARTIFACT_KIND="tensorrt-rtx-plan", EXTRA="rtx", modules=("tensorrt_rtx_bindings", "tensorrt_rtx"), title="TensorRT-RTX"
+    ARTIFACT_KIND="tensorrt-rtx-plan",
+    EXTRA="rtx",
+    modules=("tensorrt_rtx_bindings", "tensorrt_rtx"),
+    title="TensorRT-RTX",
 )

@@ -1,7 +1,9 @@
-"""The process that parses and builds: TensorRT's parser can crash the process it runs in, and the first logger of one wins.
+"""The process that parses and builds: TensorRT's parser can crash the process it runs in, and the
+first logger of one wins.
 
-Reads a job as JSON from stdin, tells its progress on stderr and writes its answer to the file that the job names. One code for
-`tensorrt` 8.6 to 11 and TensorRT-RTX: what a version lacks is looked up with getattr.
+Reads a job as JSON from stdin, tells its progress on stderr and writes its answer to the file that
+the job names. One code for `tensorrt` 8.6 to 11 and TensorRT-RTX: what a version lacks is looked up
+with getattr.
 """
 
 from __future__ import annotations
@@ -59,9 +61,9 @@ def _monitor(trt: Any) -> Any:
 def build(job: dict[str, Any]) -> dict[str, Any]:
     """Builds a plan.
 
-    The job: modules (names to import, the first that is there), source, out, workspace_bytes, dla_core, timing_cache (a path or
-    None), strongly_typed, precisions (flags of weakly typed versions: "int8", "fp16"), batches (minimum, optimum and maximum of
-    a dynamic one).
+    The job: modules (names to import, the first that is there), source, out, workspace_bytes,
+    dla_core, timing_cache (a path or None), strongly_typed, precisions (flags of weakly typed
+    versions: "int8", "fp16"), batches (minimum, optimum and maximum of a dynamic one).
     """
     trt = _import(job["modules"])
     version = tuple(int(part) for part in str(trt.__version__).split(".")[:2])
@@ -71,7 +73,13 @@ def build(job: dict[str, Any]) -> dict[str, Any]:
     builder = _given(trt.Builder(logger), "no builder", messages)
     flags = 0
     if "rtx" not in trt.__name__:
-        wanted = "EXPLICIT_BATCH" if version[0] < 10 else "STRONGLY_TYPED" if job["strongly_typed"] else ""
+        wanted = (
+            "EXPLICIT_BATCH"
+            if version[0] < 10
+            else "STRONGLY_TYPED"
+            if job["strongly_typed"]
+            else ""
+        )
         flag = getattr(trt.NetworkDefinitionCreationFlag, wanted, None) if wanted else None
         flags |= 0 if flag is None else 1 << int(flag)
     network = _given(builder.create_network(flags), "no network", messages)
@@ -89,12 +97,17 @@ def build(job: dict[str, Any]) -> dict[str, Any]:
         temporary = f"{job['timing_cache']}.{os.getpid()}.part"
         Path(temporary).write_bytes(memoryview(cache.serialize()))
         Path(temporary).replace(job["timing_cache"])
-    listed = [text for severity, text in messages if severity == "VERBOSE" and "LayerType: " in text]
+    listed = [
+        text for severity, text in messages if severity == "VERBOSE" and "LayerType: " in text
+    ]
     warnings = list(dict.fromkeys(text for severity, text in messages if severity == "WARNING"))
     return {
-        "version": str(trt.__version__), "seconds": time.perf_counter() - started, "layers": listed,
-        "inspector": _inspect(trt, logger, serialized), "warnings": warnings[:50],
-    }  # fmt: skip
+        "version": str(trt.__version__),
+        "seconds": time.perf_counter() - started,
+        "layers": listed,
+        "inspector": _inspect(trt, logger, serialized),
+        "warnings": warnings[:50],
+    }
 
 
 def _import(names: list[str]) -> Any:
@@ -127,13 +140,19 @@ def _configure(trt: Any, builder: Any, network: Any, config: Any, job: dict[str,
     if not job["batches"]:
         tensor = dynamic[0]
         raise _Failed(
-            f"input {tensor.name!r} has the dynamic shape {tuple(tensor.shape)} and no optimization profile is defined"
+            f"input {tensor.name!r} has the dynamic shape {tuple(tensor.shape)} and no optimization"
+            " profile is defined"
         )
     profile = builder.create_optimization_profile()
     for tensor in dynamic:
         if -1 in tuple(tensor.shape)[1:]:
-            raise _Failed(f"input {tensor.name!r} has the shape {tuple(tensor.shape)}: only the batch may be dynamic")
-        profile.set_shape(tensor.name, *((batch, *tuple(tensor.shape)[1:]) for batch in job["batches"]))
+            raise _Failed(
+                f"input {tensor.name!r} has the shape {tuple(tensor.shape)}: only the batch may be"
+                " dynamic"
+            )
+        profile.set_shape(
+            tensor.name, *((batch, *tuple(tensor.shape)[1:]) for batch in job["batches"])
+        )
     config.add_optimization_profile(profile)
 
 
@@ -158,7 +177,9 @@ def _worst(messages: list[tuple[str, str]]) -> str:
     """The errors of the log, or its last warning."""
     errors = [text for severity, text in messages if severity in _SEVERE]
     warnings = [text for severity, text in messages if severity == "WARNING"]
-    return "\n".join(dict.fromkeys(errors)) or (warnings[-1] if warnings else "no message from TensorRT")
+    return "\n".join(dict.fromkeys(errors)) or (
+        warnings[-1] if warnings else "no message from TensorRT"
+    )
 
 
 def _inspect(trt: Any, logger: Any, serialized: Any) -> str | None:
@@ -168,7 +189,9 @@ def _inspect(trt: Any, logger: Any, serialized: Any) -> str | None:
     engine = trt.Runtime(logger).deserialize_cuda_engine(serialized)
     if engine is None:
         return None
-    text: str = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+    text: str = engine.create_engine_inspector().get_engine_information(
+        trt.LayerInformationFormat.JSON
+    )
     return text
 
 

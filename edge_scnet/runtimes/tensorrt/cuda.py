@@ -1,7 +1,9 @@
-"""Device memory, copies and streams, behind one small interface: cuda-bindings, or pycuda where that is what is installed.
+"""Device memory, copies and streams, behind one small interface: cuda-bindings, or pycuda where
+that is what is installed.
 
-cuda-bindings is the tested way: it installs anywhere and says cleanly that there is no driver. pycuda takes part in the
-primary context (`autoprimaryctx`), which TensorRT uses; `autoinit` would make one of its own.
+cuda-bindings is the tested way: it installs anywhere and says cleanly that there is no driver.
+pycuda takes part in the primary context (`autoprimaryctx`), which TensorRT uses; `autoinit` would
+make one of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ class Stream(Protocol):
     def wait(self) -> None: ...
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What `work` enqueues, as a CUDA graph; the result enqueues it all at once. Addresses must stay what they are."""
+        """What `work` enqueues, as a CUDA graph; the result enqueues it all at once. Addresses must
+        stay what they are.
+        """
 
     def close(self) -> None: ...
 
@@ -76,7 +80,9 @@ class _Bindings:
     def _call(self, name: str, *args: Any) -> Any:
         error, *values = getattr(self._runtime, name)(*args)
         if int(error):
-            raise BackendError(f"CUDA: {name}: {self._runtime.cudaGetErrorString(error)[1].decode()}")
+            raise BackendError(
+                f"CUDA: {name}: {self._runtime.cudaGetErrorString(error)[1].decode()}"
+            )
         return values[0] if values else None
 
     def allocate(self, size_bytes: int) -> int:
@@ -153,7 +159,10 @@ class _PyCuda:
         self._stream.synchronize()
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        raise BackendError("pycuda records no CUDA graphs", hint="pip install cuda-bindings, or leave --cuda-graph out")
+        raise BackendError(
+            "pycuda records no CUDA graphs",
+            hint="pip install cuda-bindings, or leave --cuda-graph out",
+        )
 
     def close(self) -> None:
         for memory in self._device:

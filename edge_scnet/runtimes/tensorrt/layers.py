@@ -1,4 +1,6 @@
-"""What TensorRT's builder made of a graph: its layers, from the build log's text or the inspector's JSON. Pure text work."""
+"""What TensorRT's builder made of a graph: its layers, from the build log's text or the inspector's
+JSON. Pure text work.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,40 @@ from typing import Any
 
 from edge_scnet.runtimes.base import ExecutedLayer
 
-# Kinds of a convolution's kernel: TensorRT 8 and 10 (Cask*), Myelin's own in 10, 11 and TensorRT-RTX.
-CONVOLUTIONS = frozenset({"CaskConvolution", "CaskJitConvolution", "CaskDeconvolution", "Convolution", "correlation", "conv"})
+# Kinds of a convolution's kernel: TensorRT 8 and 10 (Cask*), Myelin's own in 10, 11 and
+# TensorRT-RTX.
+CONVOLUTIONS = frozenset(
+    {
+        "CaskConvolution",
+        "CaskJitConvolution",
+        "CaskDeconvolution",
+        "Convolution",
+        "correlation",
+        "conv",
+    }
+)
 _ORDERING = frozenset({"signal", "wait", "Signal", "Wait"})  # of streams: no work
 _COPIES = frozenset({"Reformat", "reformat", "NoOp", "ShapeHostToDevice", "copy"})
 _FIELD = re.compile(r"Datatype: (\w+)")
 _NODES = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
-# TensorRT's words for types, and the last word but one of "Thirty-two wide channel vectorized row major Int8 format"
-_TYPES = {"Int8": "int8", "Half": "fp16", "FP16": "fp16", "Float": "fp32", "FP32": "fp32", "BFloat16": "bf16", "FP8": "fp8"}
+# TensorRT's words for types, and the last word but one of "Thirty-two wide channel vectorized row
+# major Int8 format"
+_TYPES = {
+    "Int8": "int8",
+    "Half": "fp16",
+    "FP16": "fp16",
+    "Float": "fp32",
+    "FP32": "fp32",
+    "BFloat16": "bf16",
+    "FP8": "fp8",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanLayer:
-    """One layer of a plan: what it is, the types it reads and writes, and the ONNX nodes it came from."""
+    """One layer of a plan: what it is, the types it reads and writes, and the ONNX nodes it came
+    from.
+    """
 
     name: str
     kind: str
@@ -37,7 +60,9 @@ class PlanLayer:
 
 
 def from_log(lines: Iterable[str]) -> tuple[PlanLayer, ...]:
-    """The layers that a builder with detailed verbosity lists in its log ("Name: ..., LayerType: ..., Metadata: ...")."""
+    """The layers that a builder with detailed verbosity lists in its log ("Name: ..., LayerType:
+    ..., Metadata: ...").
+    """
     layers = []
     for line in lines:
         for row in line.splitlines():
@@ -45,37 +70,50 @@ def from_log(lines: Iterable[str]) -> tuple[PlanLayer, ...]:
                 continue
             name, _, rest = row.removeprefix("Name: ").partition(", LayerType: ")
             kind = rest.partition(",")[0]
-            inputs = rest.partition("Inputs: [")[2].partition("], Constants:")[0].partition("], Outputs:")[0]
+            inputs = (
+                rest.partition("Inputs: [")[2]
+                .partition("], Constants:")[0]
+                .partition("], Outputs:")[0]
+            )
             outputs = rest.partition("Outputs: [")[2].partition("], TacticName")[0]
             layers.append(
                 PlanLayer(
-                    name=name, kind=kind, reads=_types(_FIELD.findall(inputs)), writes=_types(_FIELD.findall(outputs)),
+                    name=name,
+                    kind=kind,
+                    reads=_types(_FIELD.findall(inputs)),
+                    writes=_types(_FIELD.findall(outputs)),
                     nodes=tuple(_NODES.findall(rest.partition("Metadata:")[2])),
                 )
-            )  # fmt: skip
+            )
     return tuple(layer for layer in layers if layer.kind not in _ORDERING)
 
 
 def from_inspector(text: str) -> tuple[PlanLayer, ...]:
-    """The layers of the engine inspector's JSON, or of trtexec's --exportLayerInfo, from TensorRT 8.4 to 11.
+    """The layers of the engine inspector's JSON, or of trtexec's --exportLayerInfo, from TensorRT
+    8.4 to 11.
 
     Raises:
-        ValueError: it is no such JSON, or it lists names only (a plan built without detailed verbosity).
+        ValueError: it is no such JSON, or it lists names only (a plan built without detailed
+            verbosity).
     """
     try:
         rows = json.loads(text)["Layers"]
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no layer information: {error}") from error
     if rows and not isinstance(rows[0], dict):
-        raise ValueError("it lists the layers' names only: build with --profilingVerbosity=detailed")
+        raise ValueError(
+            "it lists the layers' names only: build with --profilingVerbosity=detailed"
+        )
     layers = [
         PlanLayer(
-            name=str(row.get("Name", "")), kind=str(row.get("ParameterType") or row.get("LayerType", "")),
-            reads=_types(map(_type_of, row.get("Inputs", ()))), writes=_types(map(_type_of, row.get("Outputs", ()))),
+            name=str(row.get("Name", "")),
+            kind=str(row.get("ParameterType") or row.get("LayerType", "")),
+            reads=_types(map(_type_of, row.get("Inputs", ()))),
+            writes=_types(map(_type_of, row.get("Outputs", ()))),
             nodes=tuple(_NODES.findall(str(row.get("Metadata", "")))),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     return tuple(layer for layer in layers if layer.kind not in _ORDERING)
 
 
@@ -94,8 +132,11 @@ def executed(layers: Iterable[PlanLayer]) -> tuple[ExecutedLayer, ...]:
     """As the other runtimes tell it: a layer's precision is that of what it reads first."""
     return tuple(
         ExecutedLayer(
-            kind=layer.kind, precision=layer.reads[0] if layer.reads else "?", nodes=layer.nodes, name=layer.name,
+            kind=layer.kind,
+            precision=layer.reads[0] if layer.reads else "?",
+            nodes=layer.nodes,
+            name=layer.name,
             is_copy=layer.is_copy,
         )
         for layer in layers
-    )  # fmt: skip
+    )

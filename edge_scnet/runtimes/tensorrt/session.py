@@ -1,4 +1,6 @@
-"""A plan on the GPU, through the name-based tensor API that TensorRT 8.5 to 11 and TensorRT-RTX share."""
+"""A plan on the GPU, through the name-based tensor API that TensorRT 8.5 to 11 and TensorRT-RTX
+share.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
     """Deserialises a plan and gives it its memory.
 
     Raises:
-        BackendError: TensorRT refuses the plan (another version or GPU, or damaged) in its own words.
+        BackendError: TensorRT refuses the plan (another version or GPU, or damaged) in its own
+            words.
     """
     messages: list[str] = []
 
@@ -43,7 +46,10 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
         words = "; ".join(dict.fromkeys(messages)) or "no message from TensorRT"
         raise BackendError(
             f"TensorRT {trt.__version__} cannot load {artifact.name}: {words}",
-            hint="a plan belongs to the GPU and TensorRT that built it: edge-scnet compile bundle.tar.gz",
+            hint=(
+                "a plan belongs to the GPU and TensorRT that built it: edge-scnet compile"
+                " bundle.tar.gz"
+            ),
         )
     session = PlanSession(trt, runtime, engine, context)
     try:
@@ -104,23 +110,29 @@ class PlanSession:
             self._stream.download(self._host[name], self._address[name])
 
     def use_graph(self) -> None:
-        """From now on an inference is one CUDA graph, copies included: small networks are bound by enqueueing otherwise.
+        """From now on an inference is one CUDA graph, copies included: small networks are bound by
+        enqueueing otherwise.
 
         Raises:
             BackendError: it cannot be recorded.
         """
-        # TensorRT updates its own state in the first enqueue after a change of shapes: that one must not be recorded
+        # TensorRT updates its own state in the first enqueue after a change of shapes: that one
+        # must not be recorded
         self._enqueue()
         self._stream.wait()
         self._replay = self._stream.record(self._enqueue)
 
-    def infer_many(self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]) -> None:
+    def infer_many(
+        self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]
+    ) -> None:
         # one context runs one inference at a time; a second context would share the GPU with it
         for i, batch in enumerate(batches):
             keep(i, [output.copy() for output in self.infer(batch)])
 
     def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
-        """Median ms by layer. Each layer is timed by itself, which costs time: the session is good for nothing else after."""
+        """Median ms by layer. Each layer is timed by itself, which costs time: the session is good
+        for nothing else after.
+        """
         times: dict[str, list[float]] = {}
 
         class Profiler(self._trt.IProfiler):  # type: ignore[misc, name-defined]

@@ -1,4 +1,5 @@
-"""trtexec's words: how it is asked, and what it prints and exports, from TensorRT 8.5 to 11. Pure, but for finding the program.
+"""trtexec's words: how it is asked, and what it prints and exports, from TensorRT 8.5 to 11. Pure,
+but for finding the program.
 
 Formats differ by version: everything is read by its field names, and what is missing is named.
 """
@@ -21,7 +22,10 @@ _JETPACK = Path("/usr/src/tensorrt/bin/trtexec")
 _BANNER = re.compile(r"\[TensorRT v(\d+)\]")
 _OUTCOME = re.compile(r"^&&&& (PASSED|FAILED) TensorRT\.trtexec", re.MULTILINE)
 _THROUGHPUT = re.compile(r"\bThroughput: ([0-9.]+) qps")
-_GPU_TIMES = re.compile(r"\bGPU Compute Time: min = ([\d.]+) ms, max = ([\d.]+) ms, mean = ([\d.]+) ms, median = ([\d.]+) ms")
+_GPU_TIMES = re.compile(
+    r"\bGPU Compute Time: min = ([\d.]+) ms, max = ([\d.]+) ms, mean = ([\d.]+) ms, median ="
+    r" ([\d.]+) ms"
+)
 _ERROR = re.compile(r"\[E\]|\bError\b")
 # Of the median of the exported times from the printed one: it prints six digits.
 _ROUNDING = 0.01
@@ -60,18 +64,33 @@ def timing_options(version: str, *, seconds: int) -> list[str]:
 
     11 changed the defaults to these, so that its options are those that switch them off.
     """
-    older = ["--useCudaGraph", "--useSpinWait", "--noDataTransfers"] if int(version.split(".")[0]) < 11 else []
+    older = (
+        ["--useCudaGraph", "--useSpinWait", "--noDataTransfers"]
+        if int(version.split(".")[0]) < 11
+        else []
+    )
     return [
-        *older, f"--warmUp={WARM_UP_MS}", f"--duration={seconds}", f"--iterations={MIN_QUERIES}", "--avgRuns=1",
+        *older,
+        f"--warmUp={WARM_UP_MS}",
+        f"--duration={seconds}",
+        f"--iterations={MIN_QUERIES}",
+        "--avgRuns=1",
         "--percentile=90,99",
-    ]  # fmt: skip
+    ]
 
 
-LAYER_OPTIONS = ("--iterations=50", "--dumpProfile", "--separateProfileRun", "--profilingVerbosity=detailed")
+LAYER_OPTIONS = (
+    "--iterations=50",
+    "--dumpProfile",
+    "--separateProfileRun",
+    "--profilingVerbosity=detailed",
+)
 
 
 def round_order(number: int) -> tuple[str, str]:
-    """The stems of a round's plans, in turn: a board that warms up slows both. Rounds count from 1, as build.sh's."""
+    """The stems of a round's plans, in turn: a board that warms up slows both. Rounds count from 1,
+    as build.sh's.
+    """
     return ("engine-fp16", "engine") if number % 2 else ("engine", "engine-fp16")
 
 
@@ -106,11 +125,18 @@ def check_round(log: Log, times_ns: tuple[int, ...]) -> float:
     if not log.passed:
         raise ValueError(f"trtexec did not pass: {log.first_error or 'its log ends early'}")
     if log.queries_per_second is None or log.gpu_median_ms is None:
-        missing = "Throughput: ... qps" if log.queries_per_second is None else "GPU Compute Time: ... median = ..."
+        missing = (
+            "Throughput: ... qps"
+            if log.queries_per_second is None
+            else "GPU Compute Time: ... median = ..."
+        )
         raise ValueError(f"a log of trtexec has no line '{missing}'")
     found = median(times_ns) / 1e6
     if abs(found - log.gpu_median_ms) > _ROUNDING * log.gpu_median_ms:
-        raise ValueError(f"the exported times have a median of {found:.4g} ms, the log says {log.gpu_median_ms:.4g} ms")
+        raise ValueError(
+            f"the exported times have a median of {found:.4g} ms, the log says"
+            f" {log.gpu_median_ms:.4g} ms"
+        )
     return log.queries_per_second
 
 
@@ -130,7 +156,8 @@ def parse_times(text: str) -> tuple[int, ...]:
 
 
 def parse_profile(text: str) -> tuple[LayerProfile, ...]:
-    """Times by layer, of --exportProfile: its first element counts the queries, the others are layers in their order.
+    """Times by layer, of --exportProfile: its first element counts the queries, the others are
+    layers in their order.
 
     Raises:
         ValueError: no such JSON.
@@ -140,7 +167,10 @@ def parse_profile(text: str) -> tuple[LayerProfile, ...]:
         layers = [row for row in rows if "name" in row]
         # 8.4 and newer tell the median; before it there is the mean only
         return tuple(
-            LayerProfile(name=str(r["name"]), median_ms=float(r["medianMs" if "medianMs" in r else "averageMs"]))
+            LayerProfile(
+                name=str(r["name"]),
+                median_ms=float(r["medianMs" if "medianMs" in r else "averageMs"]),
+            )
             for r in layers
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -1,7 +1,9 @@
-"""Runs finished files, in the project's own environment: `python engine.py JOB.json`, a job of one of two tasks.
+"""Runs finished files, in the project's own environment: `python engine.py JOB.json`, a job of one
+of two tasks.
 
-logits: of all test images, by the OpenVINO engine ("compiled") or by ONNX Runtime with optimisations off ("simulated").
-latency: several engines in this one process, in blocks timed in turn. What is not quantized is pinned to float32.
+logits: of all test images, by the OpenVINO engine ("compiled") or by ONNX Runtime with
+optimisations off ("simulated"). latency: several engines in this one process, in blocks timed in
+turn. What is not quantized is pinned to float32.
 """
 
 from __future__ import annotations
@@ -35,25 +37,43 @@ def logits(job: dict[str, Any]) -> dict[str, Any]:
         settings = onnxruntime.SessionOptions()
         settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         settings.log_severity_level = 3
-        settings.intra_op_num_threads = 1  # images side by side: a small graph of batch 1 gains next to nothing from threads
-        reference = onnxruntime.InferenceSession(job["model"], settings, providers=["CPUExecutionProvider"])
+        settings.intra_op_num_threads = (
+            1  # images side by side: a small graph of batch 1 gains next to nothing from threads
+        )
+        reference = onnxruntime.InferenceSession(
+            job["model"], settings, providers=["CPUExecutionProvider"]
+        )
         name = reference.get_inputs()[0].name
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            found = dict(enumerate(pool.map(lambda image: reference.run(None, {name: image})[0], singles)))
+            found = dict(
+                enumerate(pool.map(lambda image: reference.run(None, {name: image})[0], singles))
+            )
     else:
-        with ov.open(Path(job["model"]), OpenOptions(precision="f32", mode="throughput")) as session:
+        with ov.open(
+            Path(job["model"]), OpenOptions(precision="f32", mode="throughput")
+        ) as session:
             session.infer_many(singles, lambda i, outputs: found.update({i: outputs[0]}))
             layers = session.executed_precisions()
-        facts["convolutions"] = Counter(layer.precision for layer in layers if layer.kind in ov.CONVOLUTIONS)
+        facts["convolutions"] = Counter(
+            layer.precision for layer in layers if layer.kind in ov.CONVOLUTIONS
+        )
     np.save(job["out"], np.concatenate([found[i] for i in range(len(images))]))
     return facts
 
 
 def latency(job: dict[str, Any]) -> dict[str, Any]:
-    """Times in milliseconds, and the ratio of the row's time to each other engine's: the median over the rounds."""
-    images, names = np.array(np.load(job["images"], mmap_mode="r")[:16]), [n for n in ("fp32", "ours", "row") if n in job]
+    """Times in milliseconds, and the ratio of the row's time to each other engine's: the median
+    over the rounds.
+    """
+    images, names = (
+        np.array(np.load(job["images"], mmap_mode="r")[:16]),
+        [n for n in ("fp32", "ours", "row") if n in job],
+    )
     with contextlib.ExitStack() as stack:
-        engines = [stack.enter_context(ov.open(Path(job[name]), OpenOptions(precision="f32"))) for name in names]
+        engines = [
+            stack.enter_context(ov.open(Path(job[name]), OpenOptions(precision="f32")))
+            for name in names
+        ]
         blocks: dict[str, list[list[int]]] = {name: [] for name in names}
         gc.disable()  # a full collection takes milliseconds, which would be counted as an engine's
         for number in range(-WARM_BLOCKS, job["rounds"]):
@@ -62,13 +82,19 @@ def latency(job: dict[str, Any]) -> dict[str, Any]:
                 times = _block(engines[i], images)
                 if number >= 0:
                     blocks[names[i]].append(times)
-        medians = {name: [float(np.median(times)) / 1e6 for times in rounds] for name, rounds in blocks.items()}
+        medians = {
+            name: [float(np.median(times)) / 1e6 for times in rounds]
+            for name, rounds in blocks.items()
+        }
     ratios = {name: timing.paired_ratio(blocks["row"], blocks[name]) for name in names[:-1]}
     return {
-        "p50_ms": {name: float(np.median(np.concatenate(rounds))) / 1e6 for name, rounds in blocks.items()},
+        "p50_ms": {
+            name: float(np.median(np.concatenate(rounds))) / 1e6 for name, rounds in blocks.items()
+        },
         "row_to": {name: (ratio.ratio, ratio.low, ratio.high) for name, ratio in ratios.items()},
-        "round_medians_ms": medians, "load_average": os.getloadavg()[0],
-    }  # fmt: skip
+        "round_medians_ms": medians,
+        "load_average": os.getloadavg()[0],
+    }
 
 
 def _block(engine: Session, images: np.ndarray) -> list[int]:

@@ -1,7 +1,8 @@
 """Runs one quantizer, in its own environment: `python quantize.py JOB.json`.
 
-The job names the quantizer, its options, the float model, the calibration images (.npy) and the file to write. The clock is
-on from before the float model is read until the file is written; imports are timed apart.
+The job names the quantizer, its options, the float model, the calibration images (.npy) and the
+file to write. The clock is on from before the float model is read until the file is written;
+imports are timed apart.
 """
 
 from __future__ import annotations
@@ -23,11 +24,18 @@ Work = Callable[[str, "Images", str], object]  # model, images, out
 
 
 class Images:
-    """A .npy of N x C x H x W float32, each image read when asked for: neither held nor mapped, so it is nobody's memory."""
+    """A .npy of N x C x H x W float32, each image read when asked for: neither held nor mapped, so
+    it is nobody's memory.
+    """
 
     def __init__(self, path: str) -> None:
         mapped = np.load(path, mmap_mode="r")
-        self._path, self._offset, self._count, self._shape = path, mapped.offset, len(mapped), (1, *mapped.shape[1:])
+        self._path, self._offset, self._count, self._shape = (
+            path,
+            mapped.offset,
+            len(mapped),
+            (1, *mapped.shape[1:]),
+        )
 
     def __len__(self) -> int:
         return self._count
@@ -36,7 +44,9 @@ class Images:
         if not 0 <= i < self._count:
             raise IndexError(i)
         size = int(np.prod(self._shape))
-        return np.fromfile(self._path, np.float32, size, offset=self._offset + 4 * size * i).reshape(self._shape)
+        return np.fromfile(
+            self._path, np.float32, size, offset=self._offset + 4 * size * i
+        ).reshape(self._shape)
 
 
 class Reader:
@@ -66,17 +76,33 @@ def ours(options: dict[str, Any]) -> Work:
     from edge_scnet.graph import model as graph_model
     from edge_scnet.quantize import calibrate, recipe
 
-    scheme = QuantScheme(**{**options["scheme"], "keep_float": tuple(options["scheme"]["keep_float"])})
+    scheme = QuantScheme(
+        **{**options["scheme"], "keep_float": tuple(options["scheme"]["keep_float"])}
+    )
 
     def run(model: str, images: Images, out: str) -> None:
         hashes = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
-        pilot = np.concatenate([images[i] for i in calibrate.pilot_indices(hashes, recipe.PILOT_IMAGES)])
+        pilot = np.concatenate(
+            [images[i] for i in calibrate.pilot_indices(hashes, recipe.PILOT_IMAGES)]
+        )
         ranges = calibrate.calibrate(
-            Path(model), images, expected_images=len(images), samples_hash="", content_hashes=hashes, pilot=pilot,
-            histogram=scheme.thresholds != "minmax", equalization=scheme.equalization,
-        )  # fmt: skip
+            Path(model),
+            images,
+            expected_images=len(images),
+            samples_hash="",
+            content_hashes=hashes,
+            pilot=pilot,
+            histogram=scheme.thresholds != "minmax",
+            equalization=scheme.equalization,
+        )
         result = recipe.assemble(
-            recipe.prepare(onnx_ir.load(model), ranges, scheme, weight_bits=options["weight_bits"], images=pilot)
+            recipe.prepare(
+                onnx_ir.load(model),
+                ranges,
+                scheme,
+                weight_bits=options["weight_bits"],
+                images=pilot,
+            )
         )
         graph_model.save(result.model, Path(out))
 
@@ -93,7 +119,9 @@ def nncf(options: dict[str, Any]) -> Work:
     if options.get("mixed"):
         settings["preset"] = nncf.QuantizationPreset.MIXED
     if options.get("overflow_fix"):
-        settings["advanced_parameters"] = AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE)
+        settings["advanced_parameters"] = AdvancedQuantizationParameters(
+            overflow_fix=OverflowFix.ENABLE
+        )
 
     def run(path: str, images: Images, out: str) -> None:
         is_ir = out.endswith(".xml")
@@ -112,10 +140,17 @@ def ort(options: dict[str, Any]) -> Work:
     signed = options["activations"] == "int8"
     extra = {"ActivationSymmetric": True, "QuantizeBias": False} if signed else {}
     return lambda model, images, out: quantize_static(
-        model, out, Reader(model, images), quant_format=QuantFormat.QDQ, per_channel=True, weight_type=QuantType.QInt8,
-        activation_type=QuantType.QInt8 if signed else QuantType.QUInt8, reduce_range=options.get("reduce_range", False),
-        calibrate_method=CalibrationMethod[options["method"]], extra_options={"CalibPercentile": 99.999, **extra},
-    )  # fmt: skip
+        model,
+        out,
+        Reader(model, images),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
+        reduce_range=options.get("reduce_range", False),
+        calibrate_method=CalibrationMethod[options["method"]],
+        extra_options={"CalibPercentile": 99.999, **extra},
+    )
 
 
 def modelopt(options: dict[str, Any]) -> Work:
@@ -123,9 +158,14 @@ def modelopt(options: dict[str, Any]) -> Work:
 
     # by default it takes the rest to float16, which the CPU cannot execute
     return lambda model, images, out: moq.quantize(
-        model, quantize_mode="int8", calibration_method=options["method"], calibration_eps=["cpu"],
-        calibration_data_reader=Reader(model, images), high_precision_dtype="fp32", output_path=out,
-    )  # fmt: skip
+        model,
+        quantize_mode="int8",
+        calibration_method=options["method"],
+        calibration_eps=["cpu"],
+        calibration_data_reader=Reader(model, images),
+        high_precision_dtype="fp32",
+        output_path=out,
+    )
 
 
 def status(field: str) -> int:
@@ -136,20 +176,43 @@ def status(field: str) -> int:
 
 def main(job: dict[str, Any]) -> None:
     started = time.perf_counter()
-    work = {"ours": ours, "nncf": nncf, "ort": ort, "modelopt": modelopt}[job["group"]](job["options"])
+    work = {"ours": ours, "nncf": nncf, "ort": ort, "modelopt": modelopt}[job["group"]](
+        job["options"]
+    )
     imported, before, images = time.perf_counter(), status("VmRSS"), Images(job["calib"])
     # a quantizer that keeps every activation must fail by itself, not take the machine with it
     resource.setrlimit(resource.RLIMIT_DATA, (job["memory_limit_bytes"], job["memory_limit_bytes"]))
     begun, cpu = time.perf_counter(), time.process_time()
     work(job["model"], images, job["out"])
-    ended, cpu = time.perf_counter(), time.process_time() - cpu  # of all threads: means something on a busy machine too
+    ended, cpu = (
+        time.perf_counter(),
+        time.process_time() - cpu,
+    )  # of all threads: means something on a busy machine too
     Path(job["out"]).stat()  # or there is no file, and no error was raised
-    wanted = {"edge-scnet", "nncf", "nvidia-modelopt", "onnxruntime", "openvino", "onnx", "torch", "numpy"}
-    packages = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name.lower() in wanted}
+    wanted = {
+        "edge-scnet",
+        "nncf",
+        "nvidia-modelopt",
+        "onnxruntime",
+        "openvino",
+        "onnx",
+        "torch",
+        "numpy",
+    }
+    packages = {
+        d.name.lower(): d.version
+        for d in importlib.metadata.distributions()
+        if d.name.lower() in wanted
+    }
     record = {
-        "seconds": ended - begun, "cpu_seconds": cpu, "import_seconds": imported - started, "imported_bytes": before,
-        "peak_bytes": status("VmHWM"), "load_average": os.getloadavg()[0], "versions": packages,
-    }  # fmt: skip
+        "seconds": ended - begun,
+        "cpu_seconds": cpu,
+        "import_seconds": imported - started,
+        "imported_bytes": before,
+        "peak_bytes": status("VmHWM"),
+        "load_average": os.getloadavg()[0],
+        "versions": packages,
+    }
     Path(job["record"]).write_text(json.dumps(record))
 
 
