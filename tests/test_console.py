@@ -72,7 +72,7 @@ def test_a_swallowed_ctrl_c_comes_back_with_the_next_sign_of_progress() -> None:
     work.
     """
     code = (
-        "import os, signal\nfrom edge_scnet import console, interrupts\ninterrupts.heed()\ntry:\n  "
+        "import os, signal\nfrom edge_scnet.cli import console, interrupts\ninterrupts.heed()\ntry:\n  "
         "  os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException: pass\ntry:\n   "
         " console.Lines().progress('images', 0.1)\nexcept KeyboardInterrupt: print('again')\n"
     )

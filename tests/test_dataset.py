@@ -757,7 +757,7 @@ def test_a_subset_is_evenly_spaced_and_loads_the_same(tmp_path: Path) -> None:
 def test_many_images_at_once_are_to_the_bit_what_one_by_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "_AT_ONCE", 3)
+    monkeypatch.setattr(batches, "_AT_ONCE", 3)
     pixels = np.random.default_rng(0).integers(0, 256, (10, 28, 28), np.uint8)
     samples = open_samples(
         idx_of(tmp_path / "idx", pixels, np.arange(10)), model=FASHION_MNIST, role="evaluation"

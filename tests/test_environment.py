@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from edge_scnet.errors import TargetError
-from edge_scnet.machine import environment, linux
+from edge_scnet.machine import linux
 from edge_scnet.machine.environment import collect, package_versions
 from edge_scnet.machine.isa import (
     check_floor,
@@ -41,7 +41,7 @@ def plain_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def _act(monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
     """A machine whose readable files are these."""
-    monkeypatch.setattr(environment, "_read", files.get)
+    monkeypatch.setattr(linux, "read_text", files.get)
 
 
 def _act_cpu(monkeypatch: pytest.MonkeyPatch, flags: frozenset[str]) -> None:

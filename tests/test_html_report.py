@@ -13,7 +13,6 @@ import pytest
 
 from edge_scnet.core.packing import pack_classes
 from edge_scnet.machine.load import MachineLoad
-from edge_scnet.pipeline import assemble as judging
 from edge_scnet.pipeline import result
 from edge_scnet.report import markdown
 from edge_scnet.report import page as html_report
@@ -232,7 +231,7 @@ def test_a_build_writes_the_page_and_a_place_without_matplotlib_does_not(
     assert (built.folder / "report.html").read_text().startswith("<!doctype html>")
     result.save_run(report(), tmp_path)
     assert (tmp_path / "report.html").is_file()
-    monkeypatch.setattr(judging, "installed", lambda module: False)
+    monkeypatch.setattr(result, "installed", lambda module: False)
     result.save_run(report(), tmp_path)
     assert (tmp_path / "report.json").is_file() and not (tmp_path / "report.html").exists()
 

@@ -156,7 +156,7 @@ def test_measure_two_engines(
     tmp_path: Path, samples: SampleSet, children: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # three chunks of 5, 5 and 3 images: none a multiple of the second engine's batch
-    monkeypatch.setattr(profiling, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
+    monkeypatch.setattr(profiler_outputs, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
     engines = [
         engine_file(tiny_onnx(tmp_path / "one.onnx"), "one"),
         engine_file(tiny_onnx(tmp_path / "eight.onnx", batch=8), "eight"),
@@ -229,7 +229,7 @@ def test_powers_are_by_output_and_over_all_chunks(
     samples: SampleSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small output that is wrong does not hide behind a large one that is right."""
-    monkeypatch.setattr(profiling, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
+    monkeypatch.setattr(profiler_outputs, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
 
     class Fake:
         def __init__(self, small: float) -> None:
@@ -512,7 +512,7 @@ def test_what_was_measured_before_an_interrupt_is_kept(
     stage: str,
     share: float,
 ) -> None:
-    monkeypatch.setattr(profiling, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
+    monkeypatch.setattr(profiler_outputs, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
     engines = [engine_file(tiny_onnx(tmp_path / "one.onnx"), name) for name in ("a", "b")]
     found = measure(
         engines, samples, SPEC, seconds=0.2, progress=Interrupting(stage, share), keep_partial=True
@@ -547,7 +547,7 @@ def test_the_next_images_are_decoded_while_the_children_work(
     """A child answers only when the following chunk is there: it would wait for ever if that came
     after its answer.
     """
-    monkeypatch.setattr(profiling, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
+    monkeypatch.setattr(profiler_outputs, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
     decoded = [threading.Event() for _ in range(4)]
 
     def counted(*args: Any, **kwargs: Any) -> Iterator[np.ndarray]:
@@ -568,7 +568,7 @@ def test_the_next_images_are_decoded_while_the_children_work(
             assert self.given == 3 or decoded[self.given].wait(5), "nothing was decoded ahead"
             return [self.images.reshape(len(self.images), -1)]
 
-    monkeypatch.setattr(profiling, "batches", counted)
+    monkeypatch.setattr(profiler_outputs, "batches", counted)
     fakes: Any = [Fake()]
     (outputs,) = profiler_outputs.evaluate(fakes, samples, SPEC, quiet)
     assert outputs is not None and outputs.logits is not None

@@ -77,7 +77,7 @@ def test_statistics_do_not_depend_on_order_or_chunking(
     whole = stats_of(values)
     assert whole.counts.sum() == whole.elements == 4000
     for limit in (1, 64, 1 << 17):
-        monkeypatch.setattr(calibrate, "_CHUNK_ELEMENTS", limit)
+        monkeypatch.setattr(histogram, "CHUNK_ELEMENTS", limit)
         shuffled = rng.permutation(values)
         cuts = np.sort(rng.integers(1, 4000, size=7))
         assert same(whole, stats_of(values, np.split(shuffled, cuts)))

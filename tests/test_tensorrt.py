@@ -48,6 +48,7 @@ from edge_scnet.graph import model as graph_model
 from edge_scnet.graph import run as simulate
 from edge_scnet.machine import environment
 from edge_scnet.models import zoo
+from edge_scnet.pipeline import board as pipeline_board
 from edge_scnet.pipeline import build as pipeline
 from edge_scnet.quantize import calibrate, ranges_file, recipe
 from edge_scnet.quantize.statistics import Ranges
@@ -570,7 +571,7 @@ def on_board(
 ) -> None:
     facts = replace(environment.collect(), jetson_model=model)
     monkeypatch.setattr(environment, "collect", lambda: facts)
-    monkeypatch.setattr(environment, "available_memory_bytes", lambda: free_mib << 20)
+    monkeypatch.setattr(compile_board, "available_memory_bytes", lambda: free_mib << 20)
     monkeypatch.setattr(
         trt.TensorRt,
         "unavailable",
@@ -698,7 +699,7 @@ def test_compiling_a_bundle_gives_plans_and_their_manifest(
     # TensorRT-RTX's builder stands in for the board's; all before and after it is what runs there
     on_board(monkeypatch, ORIN, "10.3.0.30")
     stand_in = replace(trt.TENSORRT, modules=trt.RTX.modules)
-    monkeypatch.setattr(bundle, "TENSORRT", stand_in)
+    monkeypatch.setattr(pipeline_board, "TENSORRT", stand_in)
     outcome = invoke("compile", packed, "--out", tmp_path)
     assert outcome.code == 0, outcome.stderr
     folder = tmp_path / "scnet20-fashion-mnist" / "jetson"
@@ -727,7 +728,7 @@ def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
 ) -> None:
     # there is no GPU here: the session gives the reference's own outputs, or zeros
     on_board(monkeypatch, ORIN, "10.3.0.30")
-    monkeypatch.setattr(bundle, "TENSORRT", replace(trt.TENSORRT, modules=trt.RTX.modules))
+    monkeypatch.setattr(pipeline_board, "TENSORRT", replace(trt.TENSORRT, modules=trt.RTX.modules))
     monkeypatch.setattr(trt.TensorRt, "unavailable_to_run", lambda self: None)
     (tmp_path / "b").mkdir()
     known = reference.load(bundle.unpack(packed, tmp_path / "b") / "reference.npz")

@@ -15,12 +15,12 @@ import platform
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edge_scnet.machine import linux
 from edge_scnet.machine.isa import limit_name
 from edge_scnet.machine.linux import (
     cpu_quota_cores,
     cpuinfo,
     machine_flags,
-    read_text,
     usable_cores,
 )
 from edge_scnet.machine.memory import total_memory_bytes
@@ -141,8 +141,8 @@ def collect() -> Environment:
         kernel=platform.release(),
         python=platform.python_version(),
         packages=package_versions(),
-        governor=read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        frequency_driver=read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"),
+        governor=linux.read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        frequency_driver=linux.read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"),
         jetson_model=_jetson_model(),
         jetson_l4t=_jetson_l4t(),
         onednn_max_cpu_isa=limit_name(None),
@@ -177,12 +177,14 @@ def _cpu_model(info: dict[str, str]) -> str:
 
 
 def _jetson_model() -> str | None:
-    model = read_text("/proc/device-tree/model")
+    model = linux.read_text("/proc/device-tree/model")
     return model if model and "jetson" in model.lower() else None
 
 
 def _jetson_l4t() -> str | None:
     """From `# R36 (release), REVISION: 4.3, ...`."""
-    head, _, rest = (read_text("/etc/nv_tegra_release") or "").partition("(release), REVISION:")
+    head, _, rest = (linux.read_text("/etc/nv_tegra_release") or "").partition(
+        "(release), REVISION:"
+    )
     revision = rest.partition(",")[0].strip()
     return f"{head.strip('# ').removeprefix('R').strip()}.{revision}" if revision else None

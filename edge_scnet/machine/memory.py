@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from edge_scnet.machine.linux import read_text
+from edge_scnet.machine import linux
 
 
 def total_memory_bytes() -> int | None:
@@ -16,7 +16,7 @@ def total_memory_bytes() -> int | None:
     limits = [
         int(text)
         for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-        if (text := read_text(path)) and text.isdecimal()
+        if (text := linux.read_text(path)) and text.isdecimal()
     ]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -28,10 +28,13 @@ def available_memory_bytes() -> int | None:
     whichever is less.
     """
     free = []
-    for line in (read_text("/proc/meminfo") or "").splitlines():
+    for line in (linux.read_text("/proc/meminfo") or "").splitlines():
         if line.startswith("MemAvailable:"):
             free.append(int(line.split()[1]) * 1024)
-    limit, used = read_text("/sys/fs/cgroup/memory.max"), read_text("/sys/fs/cgroup/memory.current")
+    limit, used = (
+        linux.read_text("/sys/fs/cgroup/memory.max"),
+        linux.read_text("/sys/fs/cgroup/memory.current"),
+    )
     if limit and used and limit.isdecimal() and used.isdecimal():
         free.append(int(limit) - int(used))
     return min(free, default=None)
@@ -42,7 +45,7 @@ def used_memory_bytes(root: Path = Path("/")) -> int | None:
     in it.
     """
     found = {}
-    for line in (read_text(str(root / "proc/meminfo")) or "").splitlines():
+    for line in (linux.read_text(str(root / "proc/meminfo")) or "").splitlines():
         name, _, rest = line.partition(":")
         if name in ("MemTotal", "MemAvailable"):
             found[name] = int(rest.split()[0]) * 1024

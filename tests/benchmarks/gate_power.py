@@ -37,7 +37,8 @@ from edge_scnet.machine import environment
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import build as pipeline
 from edge_scnet.pipeline import profile
-from edge_scnet.profiler import measure as profiling
+from edge_scnet.pipeline.stages import run as stage_order
+from edge_scnet.profiler import process
 from edge_scnet.report.store import load_report
 
 MODEL, TENSOR, LAYER = "scnet20-fashion-mnist", "layer2.0.relu/Relu", "layer2.1.scconv.k3.0"
@@ -259,7 +260,7 @@ def stale(bench: Bench) -> Path:
     entry = replace(manifest.artifacts["model.onnx"], sha256=digest)
     ranges = manifest.artifacts["ranges.npz"]
     parents = {**ranges.parents, "model.onnx": digest}
-    code = pipeline.STAGE_FUNCTIONS  # the stages in between are told that all is current
+    code = stage_order.STAGE_FUNCTIONS  # the stages in between are told that all is current
     with (
         mock.patch.dict(
             code,
@@ -300,7 +301,7 @@ def slow_int8(share: float) -> Iterator[None]:
         " edge_scnet.profiler.child.main({fd})"
     )
     code = code.replace(repr(plant), repr(plant).replace("{", "{{").replace("}", "}}"))
-    with mock.patch.object(profiling, "_CHILD", code):
+    with mock.patch.object(process, "_CHILD", code):
         yield
 
 
