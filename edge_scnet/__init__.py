@@ -1,34 +1,44 @@
-"""edge-scnet: trained SCNets and other CNNs to INT8 engines, with the proof that they are fast and
-still accurate.
+"""edge-scnet: trained SCNets and other CNNs to INT8 engines, proven to be fast and still accurate.
 
+```python
 import edge_scnet
 
-result = edge_scnet.build("scnet20-fashion-mnist", target="cpu") print(result.report.verdict)
+result = edge_scnet.build("scnet20-fashion-mnist", target="cpu")
+print(result.report.verdict)
 print(edge_scnet.predict(result.folder / "model.xml", ["bag.png"])[0].top)
+```
+
+What fails because of its input raises an `EdgeError`, with a message and a hint.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.__about__ import __version__
-
-__all__ = ["__version__", "build", "predict", "profile"]
+from edge_scnet.errors import EdgeError
 
 if TYPE_CHECKING:
     from edge_scnet.pipeline.build import build
     from edge_scnet.pipeline.predict import predict
     from edge_scnet.pipeline.profile import profile
 
+__all__ = ["EdgeError", "__version__", "build", "predict", "profile"]
+
+# imported when they are used: the pipeline brings NumPy, and `edge-scnet --help` must stay quick
+_MODULES = {
+    "build": "edge_scnet.pipeline.build",
+    "predict": "edge_scnet.pipeline.predict",
+    "profile": "edge_scnet.pipeline.profile",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # importing the package must stay cheap: the pipeline brings NumPy
-    if name == "build":
-        from edge_scnet.pipeline.build import build
-
-        return build
-    if name in ("predict", "profile"):
-        from edge_scnet.pipeline import build_folder as engines
-
-        return getattr(engines, name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})
