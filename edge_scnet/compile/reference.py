@@ -78,8 +78,11 @@ def to_npz(reference: Reference) -> bytes:
     buffer = io.BytesIO()
     arrays = {f"output_{i}": array for i, array in enumerate(reference.outputs)}
     np.savez(
-        buffer, input=reference.images, simulation_db=np.array(reference.simulation_db), **arrays
-    )  # type: ignore[arg-type]
+        buffer,
+        input=reference.images,
+        simulation_db=np.array(reference.simulation_db),
+        **arrays,  # type: ignore[arg-type]
+    )
     return buffer.getvalue()
 
 

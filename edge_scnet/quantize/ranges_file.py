@@ -42,8 +42,10 @@ def save_ranges(ranges: Ranges, path: Path) -> None:
     arrays |= {f"factors_{i}": values for i, values in enumerate(ranges.factors.values())}
     with write_atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
-            file, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays
-        )  # type: ignore[arg-type]
+            file,
+            header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+            **arrays,  # type: ignore[arg-type]
+        )
 
 
 def load_ranges(path: Path) -> Ranges:

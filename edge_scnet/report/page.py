@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from html import escape
 
 from edge_scnet.report import notes
@@ -264,9 +265,7 @@ def _plots(report: RunReport) -> str:
         )
     for row in report.engines:
         if row.layer_times and row.name != "default":
-            plot = svg_of(
-                f"Time by block, {row.name}", lambda axes, row=row: blocks_figure(axes, row)
-            )  # type: ignore[misc]
+            plot = svg_of(f"Time by block, {row.name}", partial(blocks_figure, row=row))
             words = f'<p class="soft">{escape(_layer_words(row))}</p>{_all_layers(row)}'
             drawn.append(plot.replace("</section>", f"{words}</section>"))
     return f'<div class="plots">{"".join(drawn)}</div>' if drawn else ""
