@@ -24,7 +24,7 @@ from edge_scnet.pipeline.result import BuildResult, save_partial, save_run
 from edge_scnet.profiler import sweep
 from edge_scnet.profiler.measure import measure
 from edge_scnet.profiler.process import EngineFile
-from edge_scnet.profiler.simulated import run_both
+from edge_scnet.profiler.simulated import evaluate_graphs
 from edge_scnet.quantize.ranges_file import load_ranges
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.verdict import judge
@@ -51,7 +51,9 @@ def simulate_and_judge(
         "simulate", f"float and Q/DQ graph in ONNX Runtime on {len(samples):,} images, {labels}"
     )
     entries = [manifest.artifacts[FLOAT_ONNX], manifest.artifacts[QDQ_ONNX]]
-    outputs = run_both([verify(folder, entry) for entry in entries], samples, manifest, events)
+    outputs = evaluate_graphs(
+        [verify(folder, entry) for entry in entries], samples, manifest.model, events.progress
+    )
     rows = [
         row_of_graph(
             entry, name, stats_of(name, entry.file, found, outputs[0], samples), found, samples

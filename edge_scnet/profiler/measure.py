@@ -78,7 +78,7 @@ class _Figures:
         self.layer_times: list[dict[str, float]] = [{} for _ in range(count)]
         self.end_to_end: list[EndToEnd | None] = [None] * count
         self.rates: list[float | None] = [None] * count
-        self.outputs: list[Outputs | None] = [None] * count
+        self.outputs: Sequence[Outputs | None] = [None] * count
         self.load: MachineLoad | None = None
 
     @property

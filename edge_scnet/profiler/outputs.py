@@ -1,4 +1,4 @@
-"""Outputs over the evaluation set: logits and power."""
+"""Outputs over the evaluation set: logits and power, added up chunk by chunk."""
 
 from __future__ import annotations
 
@@ -19,37 +19,103 @@ _CHUNK_BYTES = 32 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """What an engine gave for the evaluation set. Feature maps are too large to keep: of them the
-    power is.
+    """What an engine gave for the evaluation set.
+
+    Feature maps are too large to keep: of every output the sums of squares are kept.
     """
 
-    logits: np.ndarray | None  # [images, classes] where the first output is such, else None
-    signal_power: tuple[float, ...]  # by output: sum of squares of the first engine's
-    noise_power: tuple[float, ...]  # by output: sum of squares of the difference from it
+    # [images, classes] where the first output is such, else None
+    logits: np.ndarray | None
+    # by output: sum of squares of the reference's
+    signal_power: tuple[float, ...]
+    # by output: sum of squares of the difference from the reference's
+    noise_power: tuple[float, ...]
     finite: bool
-    own_power: tuple[float, ...] = ()  # by output: sum of squares of this engine's
-    names: tuple[str, ...] = ()  # of the outputs
+    # by output: sum of squares of this engine's
+    own_power: tuple[float, ...] = ()
+    # of the outputs
+    names: tuple[str, ...] = ()
+
+
+class OutputsSum:
+    """The outputs of several engines for the same images, added up chunk by chunk.
+
+    The first engine is the reference: its outputs for a chunk are added before the others'.
+    """
+
+    def __init__(
+        self, names: Sequence[Sequence[str]], *, difference_dtype: type[np.floating] | None = None
+    ) -> None:
+        """Begins with no images.
+
+        Args:
+            names: the names of the outputs, by engine.
+            difference_dtype: what an output is converted to before the reference's is subtracted
+                from it; None: it stays what it is.
+        """
+        self._names, self._difference_dtype = [tuple(each) for each in names], difference_dtype
+        self._reference: Sequence[np.ndarray] = ()
+        self._logits: list[list[np.ndarray]] = [[] for _ in names]
+        self._own_power = [[0.0] * len(each) for each in names]
+        self._noise_power = [[0.0] * len(each) for each in names]
+        self._finite = [True] * len(names)
+
+    def add(self, index: int, arrays: Sequence[np.ndarray]) -> None:
+        """Adds what an engine gave for the next images.
+
+        Args:
+            index: of the engine, in the order of its names.
+            arrays: by output, the images along the first axis.
+        """
+        self._finite[index] &= all(bool(np.isfinite(array).all()) for array in arrays)
+        _add_powers(self._own_power[index], arrays)
+        if index == 0:
+            self._reference = arrays
+        else:
+            _add_powers(
+                self._noise_power[index],
+                [
+                    np.subtract(array, reference, dtype=self._difference_dtype)
+                    for array, reference in zip(arrays, self._reference, strict=True)
+                ],
+            )
+        if arrays[0].ndim == 2:
+            self._logits[index].append(arrays[0])
+
+    def outputs(self) -> list[Outputs]:
+        """The sums over all chunks added so far, by engine."""
+        return [
+            Outputs(
+                logits=np.concatenate(logits) if logits else None,
+                signal_power=tuple(self._own_power[0]),
+                own_power=tuple(own_power),
+                noise_power=tuple(noise_power),
+                finite=finite,
+                names=names,
+            )
+            for logits, own_power, noise_power, finite, names in zip(
+                self._logits,
+                self._own_power,
+                self._noise_power,
+                self._finite,
+                self._names,
+                strict=True,
+            )
+        ]
 
 
 def evaluate(
     children: Sequence[Child], samples: SampleSet, spec: ModelSpec, progress: Progress
-) -> list[Outputs | None]:
-    """The outputs of every engine for every image: decoded once here, in chunks, and given to all
-    children.
+) -> list[Outputs]:
+    """The outputs of every engine for every image.
 
-    The next chunk is decoded and preprocessed while the children work on this one, so that they do
-    not wait for it.
+    Images are decoded once here, in chunks, and given to all children. The next chunk is decoded
+    and preprocessed while the children work on this one, so that they do not wait for it.
     """
     image_bytes = spec.channels * spec.input_size**2 * 4
     chunk = max(1, min(1000, _CHUNK_BYTES // image_bytes))
-    logits: list[list[np.ndarray]] = [[] for _ in children]
-    # by chunk and output
-    signal: list[list[float]] = []
-    own: list[list[list[float]]] = [[] for _ in children]
-    noise: list[list[list[float]]] = [[] for _ in children]
-    finite = [True] * len(children)
+    sums = OutputsSum([child.call("output_names") for child in children])
     done = 0
-    names = [child.call("output_names") for child in children]
     with ThreadPoolExecutor(1) as ahead:
         prepared = batches(samples, spec, batch=chunk)
         images = next(prepared, None)
@@ -59,30 +125,11 @@ def evaluate(
             results: list[list[np.ndarray]] = [child.result() for child in children]
             images = following.result()
             _start_all(children, images)  # what follows is done while they work
-            signal.append(_powers(results[0]))
-            for i, arrays in enumerate(results):
-                finite[i] &= all(bool(np.isfinite(array).all()) for array in arrays)
-                own[i].append(_powers(arrays) if i else signal[-1])
-                noise[i].append(
-                    _powers([a - b for a, b in zip(arrays, results[0], strict=True)])
-                    if i
-                    else [0.0] * len(arrays)
-                )
-                if arrays[0].ndim == 2:
-                    logits[i].append(arrays[0])
+            for index, arrays in enumerate(results):
+                sums.add(index, arrays)
             done += count
             progress("accuracy", done / len(samples), done, "images")
-    return [
-        Outputs(
-            logits=np.concatenate(logits[i]) if logits[i] else None,
-            signal_power=_sums(signal),
-            own_power=_sums(own[i]),
-            noise_power=_sums(noise[i]),
-            finite=finite[i],
-            names=names[i],
-        )
-        for i in range(len(children))
-    ]
+    return sums.outputs()
 
 
 def _start_all(children: Sequence[Child], images: np.ndarray | None) -> None:
@@ -91,13 +138,12 @@ def _start_all(children: Sequence[Child], images: np.ndarray | None) -> None:
             child.start("evaluate", images)
 
 
-def _powers(arrays: Sequence[np.ndarray]) -> list[float]:
-    return [
-        float(np.vdot(flat, flat))
-        for flat in (array.astype(np.float64).ravel() for array in arrays)
-    ]
+def _add_powers(totals: list[float], arrays: Sequence[np.ndarray]) -> None:
+    """Adds the sum of squares of each output to its total, in float64.
 
-
-def _sums(chunks: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """By output, over the chunks."""
-    return tuple(sum(powers) for powers in zip(*chunks, strict=True))
+    One addition after the other: Python's `sum` rounds in another way from 3.12 on, and a figure
+    must not depend on Python's version.
+    """
+    for output, array in enumerate(arrays):
+        flat = array.astype(np.float64).ravel()
+        totals[output] += float(np.vdot(flat, flat))
