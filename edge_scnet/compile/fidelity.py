@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,13 +21,10 @@ from edge_scnet.compile.quality import (
     finite_or_none,
     quality_of,
 )
-from edge_scnet.core.optional import require
 from edge_scnet.errors import ParityError
+from edge_scnet.graph.model import batch_of, load
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.runtimes.base import Backend, ExecutedLayer, OpenOptions
-
-if TYPE_CHECKING:
-    pass
 
 
 def check_executed(
@@ -81,10 +77,8 @@ def check_fidelity(
         ParityError: SQNR(engine, float) < SQNR(simulation, float) - 2 dB; names the first module
             where they part.
     """
-    ir = require("onnx_ir", extra="quantize")
-    qdq = ir.load(qdq_model)
-    shape = qdq.graph.inputs[0].shape
-    batch = shape[0] if shape is not None and isinstance(shape[0], int) else 1
+    qdq = load(qdq_model)
+    batch = batch_of(qdq)
     count = max(len(images) // batch, 1) * batch
     batches = [images[np.arange(i, i + batch) % len(images)] for i in range(0, count, batch)]
     reference, simulated = (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_scnet.core.optional import require
-from edge_scnet.graph.model import add_initializer
+from edge_scnet.graph.model import add_initializer, drop_unused
 from edge_scnet.graph.pairs import DEQUANTIZE, QUANTIZE, integer
 from edge_scnet.quantize.statistics import TensorStats
 
@@ -71,12 +71,7 @@ def to_half(model: ir.Model, tensors: Mapping[str, TensorStats]) -> Halved:
             writer.quantize(node)
     writer.finish_outputs()
     result.graph.sort()
-    for name in [
-        name
-        for name, value in result.graph.initializers.items()
-        if not value.uses() and not value.is_graph_output()
-    ]:
-        del result.graph.initializers[name]
+    drop_unused(result.graph)
     return Halved(model=result, kept=writer.kept)
 
 
@@ -330,6 +325,5 @@ def to_float_weights(model: ir.Model) -> ir.Model:
         quantize.outputs[0].name = f"{node.outputs[0].name}_codes"
         graph.insert_before(node, quantize)
         node.replace_input_with(0, quantize.outputs[0])
-    for name in [name for name, value in graph.initializers.items() if not value.uses()]:
-        del graph.initializers[name]
+    drop_unused(graph)
     return result

@@ -13,6 +13,7 @@ import numpy as np
 from edge_scnet.compile.quality import below_simulation, by_output, quality_of
 from edge_scnet.core.optional import require
 from edge_scnet.graph.cut import cut_out, members_of
+from edge_scnet.graph.model import expose, save
 from edge_scnet.graph.run import ort_session, run_onnx
 from edge_scnet.runtimes.base import Backend, OpenOptions
 
@@ -53,21 +54,16 @@ def _parts(
     """Whether a part of the graph gives another result in the runtime than in the simulation, for
     the simulation's inputs.
     """
-    ir_module = require("onnx_ir", extra="quantize")
     cut, inputs, outputs = cut_out(qdq, nodes)
     graph_inputs = {str(value.name) for value in qdq.graph.inputs}
     wanted = [name for name in inputs if name not in graph_inputs]
-    observed = ir_module.serde.deserialize_model(ir_module.serde.serialize_model(qdq))
-    values = {value.name: value for node in observed.graph for value in node.outputs}
-    observed.graph.outputs.clear()
-    observed.graph.outputs.extend(values[name] for name in wanted)
-    runs = run_onnx(observed, batches, wanted) if wanted else [[] for _ in batches]
+    runs = run_onnx(expose(qdq, wanted), batches, wanted) if wanted else [[] for _ in batches]
     feeds = [dict(zip(wanted, run, strict=True)) for run in runs]
     for feed, data in zip(feeds, batches, strict=True):
         feed.update({name: data for name in inputs if name in graph_inputs})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "block.onnx")
-        ir_module.save(cut, path)
+        save(cut, path)
         simulated = by_output([_run_named(path, feed, outputs) for feed in feeds])
         engine = by_output([_engine_named(backend, path, feed, options) for feed in feeds])
     return any(

@@ -14,6 +14,7 @@ from edge_scnet.core.optional import require
 from edge_scnet.errors import ParityError
 from edge_scnet.export.from_onnx import real_inputs
 from edge_scnet.export.from_torch import export_torch, outputs_of
+from edge_scnet.graph.model import batch_of, expose
 from edge_scnet.graph.names import SCOPE_KEY
 from edge_scnet.graph.run import run_onnx
 
@@ -56,8 +57,7 @@ def check_parity(
     """
     torch = require("torch", extra="export")
     rng = np.random.default_rng(0)
-    shape = exported.graph.inputs[0].shape
-    own_batch = shape[0] if shape is not None and isinstance(shape[0], int) else 0
+    own_batch = batch_of(exported, dynamic=0)
     batches = tuple(sorted({*PARITY_BATCHES, *([own_batch] if own_batch else [])}))
     worst = 0.0
     for batch in batches:
@@ -92,8 +92,7 @@ def check_onnx_parity(path: Path, imported: ir.Model, images: np.ndarray) -> Par
     Raises:
         ParityError: a difference above 1e-4 of the outputs' range or another top-1.
     """
-    shape = imported.graph.inputs[0].shape
-    batch = shape[0] if shape is not None and isinstance(shape[0], int) else 1
+    batch = batch_of(imported)
     original_batch = _fixed_batch(path) or batch
     worst = 0.0
     for start in range(0, min(len(images), 8), batch):
@@ -154,12 +153,8 @@ def first_differing_module(model: nn.Module, exported: ir.Model, data: np.ndarra
         for hook in hooks:
             hook.remove()
     wanted = {scope: by_scope[scope] for scope in by_scope if scope in outputs}
-    ir = require("onnx_ir", extra="export")
-    graph = ir.serde.deserialize_model(ir.serde.serialize_model(exported))
-    values = {v.name: v for node in graph.graph for v in node.outputs}
-    existing = {v.name for v in graph.graph.outputs}
-    graph.graph.outputs.extend(values[name] for name in wanted.values() if name not in existing)
-    found = run_onnx(graph, [data], list(wanted.values()))[0]
+    observed = expose(exported, wanted.values())
+    found = run_onnx(observed, [data], list(wanted.values()))[0]
     for (scope, _), array in zip(wanted.items(), found, strict=True):
         expected = outputs[scope]
         allowed = _MODULE_DIFFERENCE * (float(np.ptp(expected)) or 1.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edge_scnet.core.optional import require
-from edge_scnet.graph.names import module_of
+from edge_scnet.graph.model import extract
+from edge_scnet.graph.names import block_to_cut, module_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,13 +19,12 @@ def members_of(qdq: ir.Model) -> dict[str, list[ir.Node]]:
     members: dict[str, list[ir.Node]] = {}
     for node in qdq.graph:
         if node.op_type not in _QDQ:
-            members.setdefault(_block_name(node), []).append(node)
+            members.setdefault(block_to_cut(module_of(node)), []).append(node)
     return members
 
 
 def cut_out(qdq: ir.Model, nodes: Sequence[ir.Node]) -> tuple[ir.Model, list[str], list[str]]:
     """A part of the graph with its own Q/DQ as a model, and the names of its inputs and outputs."""
-    ir_module = require("onnx_ir", extra="quantize")
     inside = {id(node) for node in nodes}
     inputs: dict[str, None] = {}
     outputs: dict[str, None] = {}
@@ -40,16 +39,7 @@ def cut_out(qdq: ir.Model, nodes: Sequence[ir.Node]) -> tuple[ir.Model, list[str
         for value in node.outputs:
             if value.is_graph_output() or any(id(n) not in inside for n in _real_consumers(value)):
                 outputs[str(_after_quantization(value).name)] = None
-    graph = ir_module.convenience.extract(qdq.graph, list(inputs), list(outputs))
-    return ir_module.Model(graph, ir_version=qdq.ir_version), list(inputs), list(outputs)
-
-
-def _block_name(node: ir.Node) -> str:
-    """ "layer1.0.scconv.k2.1" -> "layer1.0", "conv1" -> "conv1", "/features/3/conv/Conv" ->
-    "features.3".
-    """
-    parts = module_of(node).strip("/").replace("/", ".").split(".")
-    return ".".join(parts[:2]) if len(parts) > 1 and parts[1].isdigit() else parts[0]
+    return extract(qdq, list(inputs), list(outputs)), list(inputs), list(outputs)
 
 
 def _before_quantization(value: ir.Value | None) -> ir.Value | None:

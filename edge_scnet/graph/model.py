@@ -1,7 +1,10 @@
-"""Load, save, batch, expose a tensor, add and drop constants."""
+"""Owns the small steps that every user of an ONNX graph takes: read and write a file, find its
+batch, make inner tensors outputs, cut a part out, add and drop constants.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,28 +17,68 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-def load(path: Path) -> ir.Model:
+def load(path: Path | str) -> ir.Model:
+    """Reads an ONNX file; weights in a file beside it are read when they are used."""
     model: ir.Model = require("onnx_ir", extra="quantize").load(path)
     return model
 
 
+def save(model: ir.Model, path: Path) -> None:
+    """Writes the graph in one file, whole or not at all."""
+    ir_module = require("onnx_ir", extra="export")
+    with write_atomic(path) as temporary:
+        ir_module.save(model, temporary)
+
+
+def batch_of(model: ir.Model, *, dynamic: int = 1) -> int:
+    """Returns the batch of the graph's first input.
+
+    Args:
+        dynamic: what is returned where the file leaves the batch open.
+    """
+    shape = model.graph.inputs[0].shape
+    return shape[0] if shape is not None and isinstance(shape[0], int) else dynamic
+
+
+def expose(model: ir.Model, names: Iterable[str]) -> ir.Model:
+    """Returns a copy whose named tensors are outputs as well, behind the outputs it has."""
+    result = model.clone()
+    values = {value.name: value for node in result.graph for value in node.outputs}
+    outputs = result.graph.outputs
+    present = {value.name for value in outputs}
+    outputs.extend(values[name] for name in dict.fromkeys(names) if name not in present)
+    return result
+
+
+def extract(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> ir.Model:
+    """Returns a copy of the part of the graph between the named tensors."""
+    ir_module = require("onnx_ir", extra="quantize")
+    graph = ir_module.convenience.extract(model.graph, list(inputs), list(outputs))
+    part: ir.Model = ir_module.Model(graph, ir_version=model.ir_version)
+    return part
+
+
 def add_initializer(graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:
-    """A new constant of the graph."""
-    module = require("onnx_ir", extra="quantize")
-    tensor = module.tensor(np.asarray(array), name=name)
-    value: ir.Value = module.Value(
-        name=name, const_value=tensor, shape=tensor.shape, type=module.TensorType(tensor.dtype)
+    """Adds a constant to the graph and returns it."""
+    ir_module = require("onnx_ir", extra="quantize")
+    tensor = ir_module.tensor(np.asarray(array), name=name)
+    value: ir.Value = ir_module.Value(
+        name=name, const_value=tensor, shape=tensor.shape, type=ir_module.TensorType(tensor.dtype)
     )
     graph.register_initializer(value)
     return value
 
 
+def drop_unused(graph: ir.Graph) -> None:
+    """Removes the constants that no node reads and that are no output, in place."""
+    unused = [
+        name
+        for name, value in graph.initializers.items()
+        if not value.uses() and not value.is_graph_output()
+    ]
+    for name in unused:
+        del graph.initializers[name]
+
+
 def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def save(model: ir.Model, path: Path) -> None:
-    """Writes the graph in one file, whole or not at all."""
-    ir = require("onnx_ir", extra="export")
-    with write_atomic(path) as temporary:
-        ir.save(model, temporary)

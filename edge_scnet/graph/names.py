@@ -17,6 +17,23 @@ def module_of(node: ir.Node) -> str:
     return node.metadata_props.get(MODULE_KEY) or node.name or node.op_type
 
 
+def block_of(name: str) -> str:
+    """Returns the block of a node or module: "layer1.0" of "layer1.0.k2.1" and "layer1.0/Add"."""
+    return ".".join(name.partition("/")[0].split(".")[:2])
+
+
+def block_to_cut(name: str) -> str:
+    """Returns the block of a module where the graph is cut into blocks: "layer1.0", "conv1".
+
+    It differs from `block_of` in two ways. A second part of the name counts only where it is a
+    number: "classifier.fc" and "classifier.drop" are one cut, for the fewer tensors lie on its
+    edge, the more of a fused pattern is inside. And a path, as files made by others have it,
+    counts like dots: "features.3" of "/features/3/conv/Conv".
+    """
+    parts = name.strip("/").replace("/", ".").split(".")
+    return ".".join(parts[:2]) if len(parts) > 1 and parts[1].isdigit() else parts[0]
+
+
 def name_nodes(model: ir.Model) -> None:
     """Names every node after its module, and drops the exporter's metadata (stack traces hold the
     machine's paths).

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.core.optional import require
-from edge_scnet.graph.model import add_initializer
+from edge_scnet.graph.model import add_initializer, drop_unused
 from edge_scnet.graph.openvino_faults import padded_pools, signed_quantizers
 from edge_scnet.graph.pairs import (
     QUANTIZE,
@@ -57,12 +57,7 @@ def repair(model: ir.Model) -> ir.Model:
         _write_unsigned(copy.graph, quantize)
     for pool in padded_pools(copy):
         _write_convolution(copy.graph, pool)
-    for name in [
-        name
-        for name, value in copy.graph.initializers.items()
-        if not (value.uses() or value.is_graph_output())
-    ]:
-        del copy.graph.initializers[name]
+    drop_unused(copy.graph)
     return copy
 
 

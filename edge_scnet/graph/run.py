@@ -15,6 +15,7 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.errors import StorageError
+from edge_scnet.graph.model import batch_of, expose
 from edge_scnet.machine.linux import usable_cores
 
 if TYPE_CHECKING:
@@ -51,16 +52,10 @@ class Observer:
                 activations.
         """
         ort = require("onnxruntime", extra="quantize")
-        entry = model.graph.inputs[0]
-        self._input, self._names = str(entry.name), tuple(names)
-        self._batch = (
-            entry.shape[0] if entry.shape is not None and isinstance(entry.shape[0], int) else 1
-        )
+        self._input, self._names = str(model.graph.inputs[0].name), tuple(names)
+        self._batch = batch_of(model)
         self._fetched = [name for name in dict.fromkeys(names) if name != self._input]
-        observed = model.clone()
-        values = {value.name: value for node in observed.graph for value in node.outputs}
-        present = {output.name for output in observed.graph.outputs}
-        observed.graph.outputs.extend(values[name] for name in self._fetched if name not in present)
+        observed = expose(model, self._fetched)
         self._at_once = at_once
         self._session = ort_session(
             ort, observed, optimize=optimize, threads=max(usable_cores() // at_once, 1)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_scnet.core import manifest as artifact
-from edge_scnet.core.optional import require
 from edge_scnet.data import samples as dataset
 from edge_scnet.data.batches import load
 from edge_scnet.errors import EdgeError
+from edge_scnet.graph.model import load as load_graph
 from edge_scnet.report.run_report import accuracy_row
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def explain(report: RunReport, folder: Path, *, events: Events | None = None) ->
     events = events or Silent()
     try:
         manifest = artifact.load_manifest(folder)
-        quantized = _load(artifact.verify(folder, manifest.artifacts[QDQ_ONNX]))
+        quantized = load_graph(artifact.verify(folder, manifest.artifacts[QDQ_ONNX]))
         reference = _reference(folder, manifest, quantized)
     except (EdgeError, KeyError) as error:
         return [f"not explained: the build's files are not beside the report ({error})"]
@@ -83,11 +83,6 @@ def _shares(reliefs: tuple[Relief, ...]) -> str:
     return ", ".join(f"{relief.name} {100 * relief.share:.0f} %" for relief in reliefs)
 
 
-def _load(path: Path) -> ir.Model:
-    model: ir.Model = require("onnx_ir", extra="quantize").load(path)
-    return model
-
-
 def _reference(folder: Path, manifest: Manifest, quantized: ir.Model) -> ir.Model:
     """The float graph in the form that was quantized, equalised or not, so that weights can be
     exchanged between the two.
@@ -97,7 +92,7 @@ def _reference(folder: Path, manifest: Manifest, quantized: ir.Model) -> ir.Mode
     from edge_scnet.quantize.ranges_file import load_ranges
     from edge_scnet.sensitivity.bisect import nearest
 
-    model = _load(artifact.verify(folder, manifest.artifacts[FLOAT_ONNX]))
+    model = load_graph(artifact.verify(folder, manifest.artifacts[FLOAT_ONNX]))
     factors = load_ranges(artifact.verify(folder, manifest.artifacts[RANGES])).factors
     return nearest(quantized, [model, equalize(model, factors)] if factors else [model])
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_scnet.config.target import load_target
-from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, MissingRuntimeError
+from edge_scnet.graph.model import load
 from edge_scnet.machine.isa import resolve_floor, weight_bits
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
     if not Path(path).is_file():
         raise ArtifactError(f"{path}: no such file")
     try:
-        model = require("onnx_ir", extra="quantize").load(path)
+        model = load(path)
     except MissingRuntimeError:
         raise
     except Exception as error:

@@ -17,9 +17,10 @@ from edge_scnet.config.target import TargetSpec
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES, Manifest
-from edge_scnet.core.optional import installed, require
+from edge_scnet.core.optional import installed
 from edge_scnet.data.batches import load
 from edge_scnet.errors import DataError
+from edge_scnet.graph.model import load as load_graph
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import provided_isa, weight_bits
@@ -49,7 +50,6 @@ def run(
     """Measures the modules' parts in the noise, and with a limit searches; writes sensitivity.json
     and, drawn, pareto.png.
     """
-    ir = require("onnx_ir", extra="quantize")
     samples, target = plan.calibration, plan.target
     assert samples is not None
     bits = weight_bits(plan.floor)
@@ -67,7 +67,7 @@ def run(
     state = State(plan.folder / STATE, artifact.stage_key("sensitivity", parents, settings))
     images = load(samples, plan.source.spec, range(len(samples)))
     prepared = recipe.prepare(
-        ir.load(plan.folder / FLOAT_ONNX),
+        load_graph(plan.folder / FLOAT_ONNX),
         load_ranges(plan.folder / RANGES),
         target.quant,
         weight_bits=bits,

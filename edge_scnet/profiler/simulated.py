@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from edge_scnet.core.events import Progress
-from edge_scnet.core.optional import require
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
+from edge_scnet.graph.model import load
 from edge_scnet.graph.run import Observer
 from edge_scnet.machine.linux import usable_cores
 from edge_scnet.profiler.outputs import Outputs, OutputsSum
@@ -32,8 +32,7 @@ def evaluate_graphs(
     Raises:
         DataError: an image cannot be read.
     """
-    ir = require("onnx_ir", extra="quantize")
-    models = [ir.load(file) for file in files]
+    models = [load(file) for file in files]
     names = [[str(value.name) for value in model.graph.outputs] for model in models]
     runs = [
         Observer(model, wanted, at_once=usable_cores()).run(batches(samples, spec, batch=_CHUNK))

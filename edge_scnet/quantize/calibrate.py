@@ -23,6 +23,7 @@ import numpy as np
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.optional import require
 from edge_scnet.errors import DataError, StorageError
+from edge_scnet.graph.model import load
 from edge_scnet.graph.operators import passes_scale
 from edge_scnet.machine.linux import usable_cores
 from edge_scnet.machine.memory import available_memory_bytes, return_freed_memory
@@ -94,8 +95,7 @@ def calibrate(
             expected.
         StorageError: the model and its activations do not fit the memory that is free.
     """
-    ir = require("onnx_ir", extra="quantize")
-    model = ir.load(model_path)
+    model = load(model_path)
     names = tensors_to_observe(model)
     check_memory(model, names)
     factor_of: dict[str, np.ndarray] = {}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.graph.model import add_initializer
+from edge_scnet.graph.model import add_initializer, drop_unused
 from edge_scnet.graph.operators import (
     channels_of,
     is_spatial_mean,
@@ -144,8 +144,7 @@ def equalize(model: ir.Model, factor_of: Mapping[str, np.ndarray]) -> ir.Model:
             ):
                 _replace(result.graph, node, 2, node.inputs[2].const_value.numpy() / out_of)
         _replace(result.graph, node, 1, weights)
-    for name in [name for name, value in result.graph.initializers.items() if not value.uses()]:
-        del result.graph.initializers[name]
+    drop_unused(result.graph)
     return result
 
 

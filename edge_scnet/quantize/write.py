@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.core.optional import require
-from edge_scnet.graph.model import add_initializer
+from edge_scnet.graph.model import add_initializer, drop_unused
 from edge_scnet.quantize.correct import QuantizedLayer
 from edge_scnet.quantize.placement import Placement
 
@@ -73,8 +73,7 @@ def write_qdq(model: ir.Model, placement: Placement, layers: Sequence[QuantizedL
         node.replace_input_with(1, dequantize.outputs[0])
         if layer.bias_shift is not None:
             _shift_bias(graph, node, layer.bias_shift)
-    for name in [name for name, value in graph.initializers.items() if not value.uses()]:
-        del graph.initializers[name]
+    drop_unused(graph)
     return result
 
 

@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from edge_scnet.core.optional import require
+from edge_scnet.graph.names import block_of
 from edge_scnet.report.run_report import EngineReport
 from edge_scnet.stats.figures import SweepRow
 
@@ -112,7 +113,7 @@ def blocks_figure(axes: Any, row: EngineReport) -> None:
     for layer in row.layer_times:
         # a runtime's own nodes ("Convert_2725") belong to no module
         named = [module for module in layer.modules if not _MADE_BY_RUNTIME.fullmatch(module)]
-        block = ".".join(named[0].partition("/")[0].split(".")[:2]) if named else f"({layer.kind})"
+        block = block_of(named[0]) if named else f"({layer.kind})"
         sums[block] = sums.get(block, 0.0) + layer.median_ms
     most = sorted(sums.items(), key=lambda item: item[1])[-20:]
     axes.barh([name for name, _ in most], [ms for _, ms in most], color=_COLORS[0])

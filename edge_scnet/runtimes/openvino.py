@@ -15,6 +15,7 @@ import numpy as np
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.optional import installed, require
 from edge_scnet.errors import BackendError, TargetError
+from edge_scnet.graph.model import load
 from edge_scnet.machine.isa import limited_below_avx512
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions
 
@@ -124,7 +125,7 @@ def rewrites(source: Path) -> tuple[LintFinding, ...]:
     """What `build` writes in another form, for OpenVINO would miscompile it."""
     from edge_scnet.graph.lint import is_quantized, lint
 
-    model = require("onnx_ir", extra="quantize").load(source)
+    model = load(source)
     found = lint(model, "openvino") if is_quantized(model) else ()
     return tuple(finding for finding in found if finding.rule in _MISCOMPILED)
 
@@ -139,7 +140,7 @@ def _repaired(source: Path) -> bytes:
     from edge_scnet.graph.openvino_repair import repair
 
     ir = require("onnx_ir", extra="quantize")
-    model = ir.load(source)
+    model = load(source)
     ir.external_data.load_to_model(model)  # the copy has no folder to find them in
     model = repair(model)
     for finding in lint(model, "openvino"):

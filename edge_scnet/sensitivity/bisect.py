@@ -15,7 +15,8 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.graph import pairs
-from edge_scnet.graph.model import add_initializer
+from edge_scnet.graph.model import add_initializer, batch_of
+from edge_scnet.graph.names import block_of
 from edge_scnet.graph.operators import COMPUTE_OPS
 from edge_scnet.graph.run import ort_session
 from edge_scnet.sensitivity.noise import relative_noise
@@ -62,8 +63,8 @@ def bisect(
     noise = relative_noise(expected, _run(quantized, images))
     if not noise:
         return Bisected(sqnr_db=None, blocks=(), modules=())
-    layers = _quantized_nodes(quantized)
-    blocks = list(dict.fromkeys(_block(name) for name in layers))
+    layers = quantized_nodes(quantized)
+    blocks = list(dict.fromkeys(block_of(name) for name in layers))
 
     def relief(name: str, members: Collection[str]) -> Relief:
         left = relative_noise(expected, _run(in_float(quantized, reference, members), images))
@@ -71,10 +72,10 @@ def bisect(
 
     found = []
     for number, block in enumerate(blocks):
-        found.append(relief(block, [name for name in layers if _block(name) == block]))
+        found.append(relief(block, [name for name in layers if block_of(name) == block]))
         progress((number + 1) / (len(blocks) + 1))
     found.sort(key=lambda entry: -entry.share)
-    members = [name for name in layers if _block(name) == found[0].name]
+    members = [name for name in layers if block_of(name) == found[0].name]
     modules = (
         sorted((relief(name, [name]) for name in members), key=lambda entry: -entry.share)
         if len(members) > 1
@@ -150,7 +151,7 @@ def _weight_distance(quantized: ir.Model, reference: ir.Model) -> float:
     return total
 
 
-def _quantized_nodes(model: ir.Model) -> list[str]:
+def quantized_nodes(model: ir.Model) -> list[str]:
     """Nodes that read a DequantizeLinear, in order."""
     return [
         str(node.name)
@@ -165,18 +166,11 @@ def _quantized_nodes(model: ir.Model) -> list[str]:
     ]
 
 
-def _block(name: str) -> str:
-    """ "layer1.0" of "layer1.0.k2.1": two parts of the module's name, one of shorter ones."""
-    module = name.partition("/")[0]
-    return ".".join(module.split(".")[:2])
-
-
 def _run(model: ir.Model, images: np.ndarray) -> Sequence[np.ndarray]:
     session = ort_session(require("onnxruntime", extra="quantize"), model)
-    entry = session.get_inputs()[0]
-    batch = entry.shape[0] if isinstance(entry.shape[0], int) else 1
+    name, batch = str(model.graph.inputs[0].name), batch_of(model)
     runs = [
-        session.run(None, {entry.name: images[i : i + batch]})
+        session.run(None, {name: images[i : i + batch]})
         for i in range(0, len(images) - batch + 1, batch)
     ]
     return [np.concatenate(parts) for parts in zip(*runs, strict=True)]

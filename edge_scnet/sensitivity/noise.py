@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.core.optional import require
+from edge_scnet.graph.model import batch_of, extract
 from edge_scnet.graph.operators import weight_of
 from edge_scnet.graph.run import ort_session
 from edge_scnet.quantize.placement import Placement
@@ -107,8 +108,7 @@ def relative_noise(reference: Sequence[np.ndarray], found: Sequence[np.ndarray])
 
 
 def _batches(model: ir.Model, images: np.ndarray) -> list[np.ndarray]:
-    shape = model.graph.inputs[0].shape
-    batch = shape[0] if shape is not None and isinstance(shape[0], int) else 1
+    batch = batch_of(model)
     count = max(len(images) // batch, 1) * batch
     padded = images[np.arange(count) % len(images)]
     return [padded[i : i + batch] for i in range(0, count, batch)]
@@ -127,7 +127,6 @@ def _run_between(
     model: ir.Model, source: str, names: Sequence[str], feeds: Sequence[np.ndarray]
 ) -> list[list[np.ndarray]]:
     """The part of the graph from one tensor to others."""
-    ir_module = require("onnx_ir", extra="quantize")
     ort = require("onnxruntime", extra="quantize")
     if source in names:
         return [[feed] for feed in feeds]
@@ -135,10 +134,7 @@ def _run_between(
     if source != str(model.graph.inputs[0].name) or list(names) != [
         str(value.name) for value in model.graph.outputs
     ]:
-        part = ir_module.Model(
-            ir_module.convenience.extract(model.graph, [source], list(names)),
-            ir_version=model.ir_version,
-        )
+        part = extract(model, [source], names)
     session = ort_session(ort, part, optimize=True)
     return [session.run(list(names), {source: feed}) for feed in feeds]
 

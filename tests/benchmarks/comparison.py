@@ -23,6 +23,7 @@ from edge_scnet.config.target import from_dict
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.events import Silent
 from edge_scnet.core.spec import ModelSpec
+from edge_scnet.graph.names import block_of
 from edge_scnet.machine import environment
 from edge_scnet.pipeline import build_folder as engines
 from edge_scnet.pipeline.explain import _reference
@@ -58,7 +59,7 @@ def slower_engine(
     quantized = ir.load(folder / "model.qdq.onnx")
     reference = _reference(folder, manifest, quantized)
     backend, target = usable_backend(int8.runtime), from_dict(manifest.target)
-    members = [name for name in bisect._quantized_nodes(quantized) if bisect._block(name) == block]
+    members = [name for name in bisect.quantized_nodes(quantized) if block_of(name) == block]
     ir.save(bisect.in_float(quantized, reference, members), out / "slow.onnx")
     engine = replace(
         int8, name="slower", path=backend.build(out / "slow.onnx", target, out / "slow.xml")[0]

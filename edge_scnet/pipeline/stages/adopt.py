@@ -11,9 +11,9 @@ from edge_scnet.core import manifest as artifact
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, Manifest
-from edge_scnet.core.optional import require
-from edge_scnet.errors import ArtifactError
+from edge_scnet.errors import ArtifactError, MissingRuntimeError
 from edge_scnet.graph.lint import refuse
+from edge_scnet.graph.model import first_line, load, save
 from edge_scnet.machine.isa import weight_bits
 from edge_scnet.pipeline.stages.job import Plan, record, stage_settings
 from edge_scnet.pipeline.stages.quantize import quantize_words, quantized_facts
@@ -28,14 +28,14 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
             in another form.
     """
     from edge_scnet.graph import lint
-    from edge_scnet.graph.model import first_line, save
 
     events.stage("quantize", f"{source}, made elsewhere")
-    ir = require("onnx_ir", extra="quantize")
     if not source.is_file():
         raise ArtifactError(f"--qdq {source}: no such file")
     try:
-        model = ir.load(source)
+        model = load(source)
+    except MissingRuntimeError:
+        raise
     except Exception as error:
         raise ArtifactError(f"--qdq {source} is no ONNX file: {first_line(error)}") from error
     if not lint.is_quantized(model):
@@ -43,7 +43,7 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
             f"--qdq {source} holds no QuantizeLinear",
             hint="leave --qdq out: then it is quantized here",
         )
-    _check_same_ends(ir.load(plan.folder / FLOAT_ONNX), model, source)
+    _check_same_ends(load(plan.folder / FLOAT_ONNX), model, source)
     bits = weight_bits(plan.floor)
     found = lint.lint(model, plan.target.quant.placement, weight_bits=bits)
     rewritten = set(plan.backend.rewrites(source))
@@ -91,7 +91,7 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
         convolutions=len(convolutions),
         int8_convolutions=int8,
         **quantized_facts(
-            plan, manifest, model, ir.load(plan.folder / FLOAT_ONNX), bits, made_elsewhere=True
+            plan, manifest, model, load(plan.folder / FLOAT_ONNX), bits, made_elsewhere=True
         ),
     )
     events.done(quantize_words(entry), reused=False)

@@ -10,6 +10,7 @@ from edge_scnet.core import manifest as artifact
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, RANGES, Artifact, Manifest
 from edge_scnet.errors import ArtifactError
+from edge_scnet.graph.model import load, save
 from edge_scnet.machine.isa import weight_bits
 from edge_scnet.pipeline.stages.job import Plan, pilot_images, record, stage_settings
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 
 def quantize(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
-    from edge_scnet.core.optional import require
-    from edge_scnet.graph.model import save
     from edge_scnet.quantize import recipe
     from edge_scnet.quantize.ranges_file import load_ranges
 
@@ -37,9 +36,8 @@ def quantize(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         assert known is not None
         events.done(quantize_words(known), reused=True)
         return manifest
-    ir = require("onnx_ir", extra="quantize")
     prepared = recipe.prepare(
-        ir.load(plan.folder / FLOAT_ONNX),
+        load(plan.folder / FLOAT_ONNX),
         load_ranges(plan.folder / RANGES),
         scheme,
         weight_bits=bits,
@@ -71,7 +69,7 @@ def quantize(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
             plan,
             manifest,
             result.model,
-            ir.load(plan.folder / FLOAT_ONNX),
+            load(plan.folder / FLOAT_ONNX),
             bits,
             made_elsewhere=False,
         ),
