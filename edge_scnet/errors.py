@@ -1,29 +1,51 @@
-"""All errors of the package and their exit codes; `cli.py` prints them in one place.
+"""Every way to fail, and the exit code of each; `cli/guard.py` prints the errors in one place.
 
-    EdgeError                 1   base, never raised itself ├── TargetError           3   target
-    files, unknown targets, an instruction set this machine lacks ├── DataError             4
-    images, labels, sample lists ├── MissingRuntimeError   5   an optional package is not installed
-    ├── ArtifactError         6   checkpoints, ONNX files, engines, manifests ├── ParityError
-    7   export parity, fidelity of an engine ├── BackendError          8   a runtime refused or
-    failed └── StorageError          9   unwritable folder, disk full
+    EdgeError                 the base, never raised itself
+    ├── TargetError           3  target and project files, instruction sets that this machine lacks
+    ├── DataError             4  images, labels, sample lists
+    ├── MissingRuntimeError   5  an optional package is not installed
+    ├── ArtifactError         6  checkpoints, ONNX files, engines, manifests
+    ├── ParityError           7  export parity, fidelity of an engine
+    ├── BackendError          8  a runtime refused or failed
+    └── StorageError          9  unwritable folder, disk full
 
-Usage errors exit with 2, an interrupt with 130. A gate's verdict is a finding, not an exception
-(`gate.py`: 10 to 13).
+A gate's verdict (10 to 13) is a finding, not an exception.
 """
 
 from __future__ import annotations
 
-INTERRUPTED_EXIT_CODE = 130
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller. Among several the lowest that is not 0 counts."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    TARGET = 3
+    DATA = 4
+    RUNTIME = 5
+    ARTIFACT = 6
+    PARITY = 7
+    BACKEND = 8
+    STORAGE = 9
+    ACCURACY = 10
+    SPEED = 11
+    INCOMPARABLE = 12
+    INCONCLUSIVE = 13
+    INTERRUPTED = 130
 
 
 class EdgeError(Exception):
-    """An error with a cause the user can act on: what failed, what was found, what is allowed, and
-    a hint.
+    """An error with a cause the user can act on.
 
-    A hint fits its case; where a raise gives none, the class's own says where to look.
+    Args:
+        message: what failed, what was found, and what is allowed.
+        hint: a command or a place that helps; None: the default hint of the class.
     """
 
-    exit_code = 1
+    exit_code = ExitCode.BUG
     default_hint = "edge-scnet --help"
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -33,7 +55,9 @@ class EdgeError(Exception):
 
 
 class TargetError(EdgeError):
-    exit_code = 3
+    """A target file or a project file, an unknown target, or a machine that is not the target's."""
+
+    exit_code = ExitCode.TARGET
     default_hint = (
         "edge-scnet targets lists the targets; the keys of a target file are those of"
         " targets/cpu.toml"
@@ -41,7 +65,9 @@ class TargetError(EdgeError):
 
 
 class DataError(EdgeError):
-    exit_code = 4
+    """Images, labels or lists of samples that cannot be used."""
+
+    exit_code = ExitCode.DATA
     default_hint = (
         "what a folder of images may hold: calib_data/README.md; its options: edge-scnet build"
         " --help"
@@ -49,17 +75,23 @@ class DataError(EdgeError):
 
 
 class MissingRuntimeError(EdgeError):
-    exit_code = 5
+    """An optional package is not installed."""
+
+    exit_code = ExitCode.RUNTIME
     default_hint = "edge-scnet doctor"
 
 
 class ArtifactError(EdgeError):
-    exit_code = 6
+    """A checkpoint, ONNX file, engine, manifest or report that cannot be used."""
+
+    exit_code = ExitCode.ARTIFACT
     default_hint = "what MODEL may be, and its options: edge-scnet build --help"
 
 
 class ParityError(EdgeError):
-    exit_code = 7
+    """A graph or an engine does not compute what it was made from."""
+
+    exit_code = ExitCode.PARITY
     default_hint = (
         "run it again with EDGE_SCNET_TRACEBACK=1 and report the model's structure: this must not"
         " happen"
@@ -67,10 +99,19 @@ class ParityError(EdgeError):
 
 
 class BackendError(EdgeError):
-    exit_code = 8
+    """A runtime refused or failed."""
+
+    exit_code = ExitCode.BACKEND
     default_hint = "edge-scnet doctor shows what this machine can do"
 
 
 class StorageError(EdgeError):
-    exit_code = 9
+    """A folder cannot be written, or the disk is full."""
+
+    exit_code = ExitCode.STORAGE
     default_hint = "choose another folder with --out DIR"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's text, or the name of its type where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

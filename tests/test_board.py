@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_scnet.core.json_records import record_from_json
+from edge_scnet.core.json_records import convert
 from edge_scnet.machine import board, board_watch
 from edge_scnet.machine.board import RailPower, Sample
 
@@ -214,7 +214,7 @@ def test_a_board_is_summed_up_over_the_timed_window() -> None:
         ),
     ]
     assert (
-        record_from_json(
+        convert(
             board.BoardState, {**asdict(state), "rails": [asdict(rail) for rail in state.rails]}
         )
         == state

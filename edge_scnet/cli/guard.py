@@ -14,7 +14,7 @@ from typing import NoReturn, ParamSpec
 import typer
 
 from edge_scnet.__about__ import __version__
-from edge_scnet.errors import INTERRUPTED_EXIT_CODE, EdgeError, StorageError
+from edge_scnet.errors import EdgeError, ExitCode, StorageError
 
 P = ParamSpec("P")
 
@@ -60,7 +60,7 @@ def _fail(error: BaseException) -> None:
         typer.echo(
             "\ninterrupted: finished stages are kept, the next run goes on from there", err=True
         )
-        raise typer.Exit(INTERRUPTED_EXIT_CODE) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         error = StorageError(

@@ -13,7 +13,7 @@ import typer
 from edge_scnet.cli.guard import guarded, printing
 from edge_scnet.cli.options import AsJson
 from edge_scnet.cli.show import show_tables
-from edge_scnet.errors import INTERRUPTED_EXIT_CODE
+from edge_scnet.errors import ExitCode
 
 if TYPE_CHECKING:
     from edge_scnet.pipeline.together import TimedTogether
@@ -186,7 +186,7 @@ def interleaved(paths: list[Path], *, seconds: float, as_json: bool) -> None:
         else:
             _show_together(result)
     if not result.complete:
-        raise typer.Exit(INTERRUPTED_EXIT_CODE)
+        raise typer.Exit(ExitCode.INTERRUPTED)
 
 
 def _show_together(result: TimedTogether) -> None:

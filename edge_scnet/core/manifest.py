@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_scnet.core.files import sha256_file, write_text
-from edge_scnet.core.json_records import record_from_json
+from edge_scnet.core.json_records import RecordError, convert
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError, EdgeError
 
@@ -108,9 +108,8 @@ def load_manifest(folder: Path) -> Manifest:
             hint="build again with this version: edge-scnet build",
         )
     try:
-        manifest: Manifest = record_from_json(Manifest, content)
-        return manifest
-    except (KeyError, TypeError, AttributeError) as error:
+        return convert(Manifest, content)
+    except RecordError as error:
         raise ArtifactError(
             f"{path} is incomplete: {error}", hint="build again: edge-scnet build"
         ) from error

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_scnet.core.optional import require
-from edge_scnet.errors import ArtifactError
+from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.export.static import check_static
-from edge_scnet.graph.model import first_line
 from edge_scnet.graph.names import name_nodes
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_scnet.core.optional import require
-from edge_scnet.errors import ArtifactError
+from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.graph.model import add_initializer
 from edge_scnet.graph.operators import is_spatial_mean
 
@@ -40,9 +40,9 @@ def lower(model: ir.Model, opset: int) -> ir.Model:
     try:
         onnx.checker.check_model(ir_module.serde.serialize_model(model), full_check=True)
     except Exception as error:
-        first = (str(error).strip().splitlines() or ["?"])[0]
         raise ArtifactError(
-            f"the graph cannot be written in opset {opset}, which the target needs: {first}"
+            f"the graph cannot be written in opset {opset}, which the target needs:"
+            f" {first_line(error)}"
         ) from error
     return model
 

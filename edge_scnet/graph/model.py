@@ -78,7 +78,3 @@ def drop_unused(graph: ir.Graph) -> None:
     ]
     for name in unused:
         del graph.initializers[name]
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

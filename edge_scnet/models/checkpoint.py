@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from edge_scnet.core.optional import require
 from edge_scnet.core.spec import ModelSpec
-from edge_scnet.errors import ArtifactError
+from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.models.zoo import WEIGHTS, ModelSource, architectures
 
 if TYPE_CHECKING:
@@ -196,8 +196,9 @@ def _why_unreadable(error: Exception) -> str:
             f"it holds pickled objects{f' ({found[1]})' if found else ''}; only tensors are read,"
             " objects could run code"
         )
-    first = (str(error).strip().splitlines() or [""])[0].partition(" This is an internal")[0]
-    return f"{type(error).__name__}: {first[:200]}" if first else type(error).__name__
+    first = first_line(error).partition(" This is an internal")[0]
+    named = str(error).strip() != ""
+    return f"{type(error).__name__}: {first[:200]}" if named else type(error).__name__
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], *, source: ModelSource) -> None:

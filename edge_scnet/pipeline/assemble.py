@@ -15,7 +15,7 @@ import numpy as np
 from edge_scnet.__about__ import __version__
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.files import sha256_bytes
-from edge_scnet.core.json_records import record_from_json
+from edge_scnet.core.json_records import convert
 from edge_scnet.core.manifest import QDQ_ONNX, Artifact, Manifest
 from edge_scnet.core.packing import pack_classes
 from edge_scnet.core.provenance import Provenance, Quantization
@@ -78,8 +78,8 @@ def new_report(
         stage_seconds=stage_seconds,
         environment={**environment.collect().to_dict(), "edge_scnet": __version__},
         gates=target.gates,
-        quantization=record_from_json(Quantization | None, facts.get("quantization")),
-        provenance=record_from_json(Provenance | None, facts.get("provenance")),
+        quantization=convert(Quantization | None, facts.get("quantization")),
+        provenance=convert(Provenance | None, facts.get("provenance")),
         classes=manifest.model.classes,
     )
     return report, exit_code(findings)

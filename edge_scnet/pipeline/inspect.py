@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_scnet.config.target import load_target
-from edge_scnet.errors import ArtifactError, MissingRuntimeError
+from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
 from edge_scnet.graph.model import load
 from edge_scnet.machine.isa import resolve_floor, weight_bits
 
@@ -32,7 +32,7 @@ def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
         raise
     except Exception as error:
         raise ArtifactError(
-            f"{path} is no ONNX file that can be read: {str(error).splitlines()[0]}"
+            f"{path} is no ONNX file that can be read: {first_line(error)}"
         ) from error
     if not lint.is_quantized(model):
         raise ArtifactError(

@@ -15,7 +15,7 @@ from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, RANGES, Manifest, ver
 from edge_scnet.data import samples as dataset
 from edge_scnet.data.checks import check_counts, check_size
 from edge_scnet.data.samples import SampleSet
-from edge_scnet.errors import INTERRUPTED_EXIT_CODE, DataError, TargetError
+from edge_scnet.errors import DataError, ExitCode, TargetError
 from edge_scnet.machine.board_watch import watching
 from edge_scnet.pipeline.assemble import flips_of, new_report, row_of_engine, row_of_graph, stats_of
 from edge_scnet.pipeline.board import report_times
@@ -137,7 +137,7 @@ def measure_and_judge(
         )
         if save:
             save_partial(report, folder)
-        return report, INTERRUPTED_EXIT_CODE
+        return report, ExitCode.INTERRUPTED
     int8 = next(
         (m for row, m in zip(rows, measured.engines, strict=True) if row.name.startswith("int8")),
         None,
@@ -266,7 +266,7 @@ def profile(
         report = replace(report, sweep=found.rows, sweep_load=found.load, complete=found.complete)
         if chosen is None:
             (save_run if found.complete else save_partial)(report, folder)
-        code = code if found.complete else INTERRUPTED_EXIT_CODE
+        code = code if found.complete else ExitCode.INTERRUPTED
     return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
 
 

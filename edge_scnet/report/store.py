@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from edge_scnet.core.files import write_text
-from edge_scnet.core.json_records import read_json, record_from_json
+from edge_scnet.core.json_records import convert, read_json
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.report.run_report import SCHEMA, RunReport
 from edge_scnet.report.validate import check_values
@@ -50,7 +50,7 @@ def load_report(path: Path) -> RunReport:
                     else "edge-scnet profile BUILD_FOLDER"
                 ),
             )
-        report: RunReport = replace(record_from_json(RunReport, content), schema=SCHEMA)
+        report = replace(convert(RunReport, content), schema=SCHEMA)
         check_values(report)
     except FileNotFoundError as error:
         raise ArtifactError(

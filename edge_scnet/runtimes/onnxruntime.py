@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_scnet.core.optional import installed, require
-from edge_scnet.errors import BackendError, TargetError
+from edge_scnet.errors import BackendError, TargetError, first_line
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, fixed_batch
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
         )
     except Exception as error:
         raise BackendError(
-            f"ONNX Runtime cannot load {artifact.name}: {str(error).strip().splitlines()[0]}",
+            f"ONNX Runtime cannot load {artifact.name}: {first_line(error)}",
             hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
         ) from error
     if options.batch not in (0, session.input_shape[0]):

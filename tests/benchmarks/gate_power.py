@@ -451,7 +451,7 @@ def main() -> None:
             .artifacts["model.xml"]
             .facts["fidelity"]
         )
-        FIDELITY = json_records.record_from_json(Fidelity, known)
+        FIDELITY = json_records.convert(Fidelity, known)
         colours = None
         if "channels swapped" in names:
             colours = tinted(root, given.images)

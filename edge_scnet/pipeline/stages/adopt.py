@@ -11,9 +11,9 @@ from edge_scnet.core import manifest as artifact
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, Manifest
-from edge_scnet.errors import ArtifactError, MissingRuntimeError
+from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
 from edge_scnet.graph.lint import refuse
-from edge_scnet.graph.model import first_line, load, save
+from edge_scnet.graph.model import load, save
 from edge_scnet.machine.isa import weight_bits
 from edge_scnet.pipeline.stages.job import Plan, record, stage_settings
 from edge_scnet.pipeline.stages.quantize import quantize_words, quantized_facts
