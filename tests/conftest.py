@@ -8,98 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from edge_scnet.cli import root as cli
-from edge_scnet.core.resources import bundled
-from edge_scnet.data import idx
-
-MODEL = "scnet20-fashion-mnist"
-# The build's parity is checked at batch 1 alone: every further batch size is one more export by
-# torch.
-_BUILD = (
-    "import edge_scnet.export.parity as p; p.PARITY_BATCHES = (1,); from edge_scnet.cli.root import"
-    " main; main()"
-)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run of the tool gave."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def hint(self) -> str:
-        return self.stderr.partition("\nhint: ")[2].strip()
-
-
-@dataclass(frozen=True)
-class Built:
-    """A finished build of the bundled model; tests copy the folder before they change it."""
-
-    folder: Path
-    calib: Path
-    evaluation: Path
-    outcome: Outcome
-
-
-def idx_folder(root: Path, images: np.ndarray, labels: np.ndarray) -> Path:
-    root.mkdir(parents=True)
-    for name, array in (("images-idx3", images), ("labels-idx1", labels.astype(np.uint8))):
-        head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-        (root / f"t10k-{name}-ubyte").write_bytes(head + array.tobytes())
-    return root
-
-
-def published(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images and labels of the bundled set, split "calib" or "eval"."""
-    folder = bundled("calib_data") / "fashion-mnist" / split
-    stem = "calib" if split == "calib" else "t10k"
-    images, labels = (
-        idx.read_idx(folder / f"{stem}-{kind}-ubyte.gz") for kind in ("images-idx3", "labels-idx1")
-    )
-    return images, labels
-
-
-def tiny_onnx(path: Path, *, batch: int = 1, classes: int = 4, size: int = 6) -> Path:
-    """A 1x1 convolution named "conv", ReLU and the mean: outputs "logits" [batch, classes] and
-    "twice", twice that.
-    """
-    from onnx import TensorProto, helper, numpy_helper, save
-
-    weight = np.linspace(-1, 1.5, classes, dtype=np.float32).reshape(classes, 1, 1, 1)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["x", "w"], ["c"], name="conv"),
-            helper.make_node("Relu", ["c"], ["r"]),
-            helper.make_node("GlobalAveragePool", ["r"], ["p"]),
-            helper.make_node("Flatten", ["p"], ["logits"]),
-            helper.make_node("Add", ["logits", "logits"], ["twice"]),
-        ],
-        "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1, size, size])],
-        [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, classes])
-            for name in ("logits", "twice")
-        ],
-        [numpy_helper.from_array(weight, "w")],
-    )
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
-    return path
-
-
-def tiny_logits(images: np.ndarray, *, classes: int = 4) -> np.ndarray:
-    """What `tiny_onnx` computes."""
-    weight = np.linspace(-1, 1.5, classes, dtype=np.float32).reshape(1, classes, 1, 1)
-    return np.maximum(images * weight, 0).mean(axis=(2, 3))
+from edge_scnet.cli.root import app
+from tests.helpers.images import idx_folder, published
+from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +41,7 @@ def invoke() -> Callable[..., Outcome]:
     """Runs `edge-scnet ARGS` in this process."""
 
     def run(*args: object) -> Outcome:
-        result = CliRunner().invoke(cli.app, [str(arg) for arg in args], prog_name="edge-scnet")
+        result = CliRunner().invoke(app, [str(arg) for arg in args], prog_name="edge-scnet")
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return run
@@ -184,7 +100,7 @@ def built(
         "--max-drop",
         "5",
         "--json",
-        code=_BUILD,
+        code=BUILD_CODE,
     )
     # 11: on a processor without VNNI the INT8 engine of so small a network may be the slower one
     assert outcome.code in (0, 11), outcome.stderr

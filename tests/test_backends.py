@@ -22,7 +22,7 @@ from edge_scnet.errors import (
 )
 from edge_scnet.runtimes import BACKENDS, backend_of, get_backend, usable_backend
 from edge_scnet.runtimes.base import Backend, ExecutedLayer, OpenOptions
-from tests.conftest import tiny_logits, tiny_onnx
+from tests.helpers.graphs import tiny_logits, tiny_onnx
 
 PACKAGES = {
     "openvino": "openvino",

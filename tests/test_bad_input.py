@@ -23,7 +23,8 @@ from PIL import Image
 from edge_scnet.core import files as core_files
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.resources import bundled
-from tests.conftest import MODEL, Built, Outcome, idx_folder, published
+from tests.helpers.images import idx_folder, published
+from tests.helpers.tool import MODEL, Built, Outcome
 
 Run = Callable[..., Outcome]
 Edit = Callable[[Path, Callable[[dict], None]], None]

@@ -24,7 +24,8 @@ from edge_scnet.core import manifest as artifact
 from edge_scnet.report.findings import Finding
 from edge_scnet.report.store import load_report, to_json
 from edge_scnet.runtimes.tensorrt import backend as trt
-from tests.conftest import MODEL, Built, Outcome, published
+from tests.helpers.images import published
+from tests.helpers.tool import MODEL, Built, Outcome
 
 Run = Callable[..., Outcome]
 Edit = Callable[[Path, Callable[[dict], None]], None]

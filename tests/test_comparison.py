@@ -21,8 +21,8 @@ from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
 from edge_scnet.stats.figures import RatioStats
 from edge_scnet.stats.timing import paired_ratio
-from tests.conftest import Built, Outcome
-from tests.reports import engine, logits, report
+from tests.helpers.reports import engine, logits, report
+from tests.helpers.tool import Built, Outcome
 
 Run = Callable[..., Outcome]
 

@@ -28,7 +28,7 @@ from edge_scnet.quantize import (
     rounding,
 )
 from edge_scnet.stats.accuracy import sqnr_db
-from tests.conftest import Built
+from tests.helpers.tool import Built
 
 SCHEME = QuantScheme(placement="openvino")
 PLAIN = replace(SCHEME, equalization=0.0, rounding="nearest", bias_correction=False)

@@ -26,7 +26,7 @@ from edge_scnet.data.images import preprocess
 from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import DataError
 from edge_scnet.models.zoo import CIFAR10, FASHION_MNIST
-from tests.conftest import idx_folder as idx_of
+from tests.helpers.images import idx_folder as idx_of
 
 RGB = replace(
     CIFAR10,

@@ -19,7 +19,7 @@ from edge_scnet.graph import pairs
 from edge_scnet.pipeline.explain import explain
 from edge_scnet.report.store import load_report
 from edge_scnet.sensitivity import bisect
-from tests.conftest import _BUILD, MODEL, Built, Outcome
+from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome
 
 Run = Callable[..., Outcome]
 TENSOR = "layer2.0.relu/Relu"
@@ -151,7 +151,7 @@ def test_check_explain_names_modules_and_causes(
         "50",
         "--qdq",
         wrong,
-        code=_BUILD,
+        code=BUILD_CODE,
     )
     assert again.code in (0, 11), again.stderr
     outcome = cli_process("check", copied.folder, "--baseline", known, "--explain", "--json")

@@ -21,7 +21,7 @@ from edge_scnet.models import zoo
 from edge_scnet.pipeline import build as pipeline
 from edge_scnet.pipeline.result import BuildResult
 from edge_scnet.quantize import calibrate, recipe
-from tests.conftest import Built, Outcome
+from tests.helpers.tool import Built, Outcome
 
 
 def written(built: Built, path: Path, *, placement: str, bits: int) -> Path:

@@ -18,8 +18,8 @@ from edge_scnet.gate import check as checking
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import load_report, save_report
 from edge_scnet.stats.figures import RatioStats
-from tests.conftest import Built, Outcome
-from tests.reports import provenance, quantization, report
+from tests.helpers.reports import provenance, quantization, report
+from tests.helpers.tool import Built, Outcome
 
 Run = Callable[..., Outcome]
 SLOW = {"speedup": RatioStats(ratio=1.1, low=1.08, high=1.12, rounds=12)}

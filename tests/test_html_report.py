@@ -19,8 +19,8 @@ from edge_scnet.report import page as html_report
 from edge_scnet.report.findings import Finding
 from edge_scnet.report.run_report import Flip, Flips, LayerTime, RunReport
 from edge_scnet.report.store import save_report
-from tests.conftest import Built, Outcome
-from tests.reports import report
+from tests.helpers.reports import report
+from tests.helpers.tool import Built, Outcome
 from tests.test_report import full_report
 
 Run = Callable[..., Outcome]

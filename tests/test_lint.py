@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_scnet.config.target import QuantScheme
 from edge_scnet.graph.lint import LintFinding, is_quantized, lint
 from edge_scnet.quantize import calibrate, recipe
-from tests.qdq_graphs import Graph, find
+from tests.helpers.graphs import Graph, find
 
 SCHEMES = ("openvino", "tensorrt")
 

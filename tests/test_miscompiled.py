@@ -24,7 +24,7 @@ from edge_scnet.machine import environment
 from edge_scnet.runtimes import openvino as ov
 from edge_scnet.runtimes.base import OpenOptions
 from edge_scnet.stats.accuracy import sqnr_db
-from tests.qdq_graphs import Graph, find
+from tests.helpers.graphs import Graph, find
 
 pytest.importorskip("openvino")
 # Right is 38 dB and more (an average rounded to int8), 131 where nothing is rounded twice; wrong is

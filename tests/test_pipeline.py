@@ -18,7 +18,7 @@ from edge_scnet.export import parity
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline import assemble as judging
 from edge_scnet.profiler.outputs import Outputs
-from tests.conftest import Built, Outcome
+from tests.helpers.tool import Built, Outcome
 
 Run = Callable[..., Outcome]
 GREY = ("--mean", "0.286", "--std", "0.353")

@@ -32,7 +32,9 @@ from edge_scnet.profiler import process as profiler_process
 from edge_scnet.profiler.measure import measure
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.runtimes.base import OpenOptions
-from tests.conftest import Built, idx_folder, tiny_logits, tiny_onnx
+from tests.helpers.graphs import tiny_logits, tiny_onnx
+from tests.helpers.images import idx_folder
+from tests.helpers.tool import Built
 
 SPEC = replace(FASHION_MNIST, name="tiny", input_size=6, classes=(), num_classes=4, dataset=None)
 

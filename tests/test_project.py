@@ -10,7 +10,7 @@ import pytest
 
 from edge_scnet.config import project
 from edge_scnet.errors import TargetError
-from tests.conftest import _BUILD, MODEL, Built, Outcome
+from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome
 
 Run = Callable[..., Outcome]
 GOOD = 'model = "net.onnx"\ntargets = ["cpu", "mine.toml"]\nbaselines = "b"\n'
@@ -74,9 +74,9 @@ def test_check_build_builds_and_checks(cli_process: Run, built: Built, tmp_path:
         " 5\nmax_drop_from_baseline_pp = 5\nmax_agreement_fall_pp = 5\nmax_slowdown_percent ="
         " 80\nmax_memory_growth_percent = 100\n"
     )
-    first = cli_process("baseline", "update", "--build", "--project", file, code=_BUILD)
+    first = cli_process("baseline", "update", "--build", "--project", file, code=BUILD_CODE)
     assert first.code == 0 and f"{MODEL}-cpu.json: written" in first.stdout, first.stderr
-    second = cli_process("check", "--build", "--project", file, "--json", code=_BUILD)
+    second = cli_process("check", "--build", "--project", file, "--json", code=BUILD_CODE)
     assert second.code == 0, second.stderr
     assert second.stderr.count("unchanged, reused") == 4
     assert json.loads(second.stdout)[0]["headline"] == "no regression"

@@ -10,7 +10,7 @@ import pytest
 from edge_scnet.config.target import Gates
 from edge_scnet.gate import baseline
 from edge_scnet.report.store import save_report
-from tests.reports import report
+from tests.helpers.reports import report
 
 pytest_plugins = ["pytester"]
 # a process each: the plugin under test is also that of this run

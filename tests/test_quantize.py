@@ -35,7 +35,7 @@ from edge_scnet.quantize import (
 from edge_scnet.quantize import thresholds as ranges
 from edge_scnet.quantize import write as qdq
 from edge_scnet.stats.accuracy import sqnr_db
-from tests.conftest import Built
+from tests.helpers.tool import Built
 
 FAST = QuantScheme(placement="openvino", variant="fast")
 TENSORRT = QuantScheme(placement="tensorrt")

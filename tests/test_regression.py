@@ -15,7 +15,7 @@ from edge_scnet.machine.board import BoardState
 from edge_scnet.report.findings import Finding, exit_code
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.stats.figures import RatioStats
-from tests.reports import IMAGES, engine, logits, provenance, quantization, report
+from tests.helpers.reports import IMAGES, engine, logits, provenance, quantization, report
 
 
 def findings(new: RunReport, old: RunReport | None = None, **limits: float) -> dict[str, Finding]:

@@ -33,8 +33,9 @@ from edge_scnet.report.run_report import SCHEMA, RunReport
 from edge_scnet.report.store import load_report, save_report
 from edge_scnet.stats.figures import EndToEnd, MemoryStats, Steadiness, SweepRow
 from edge_scnet.stats.timing import latency_stats
-from tests.conftest import Built, Outcome, idx_folder
-from tests.reports import IMAGES, report
+from tests.helpers.images import idx_folder
+from tests.helpers.reports import IMAGES, report
+from tests.helpers.tool import Built, Outcome
 
 Run = Callable[..., Outcome]
 OLD = Path(__file__).parent / "data" / "report-schema-1.json"

@@ -27,7 +27,7 @@ from edge_scnet.sensitivity import search
 from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
 from edge_scnet.sensitivity.result import Candidate, Limit
 from edge_scnet.sensitivity.state import State
-from tests.conftest import Built, Outcome
+from tests.helpers.tool import Built, Outcome
 
 SCHEME = QuantScheme(placement="openvino", rounding="nearest")
 

@@ -20,7 +20,8 @@ from edge_scnet.profiler.process import Child, EngineFile
 from edge_scnet.report.store import load_report
 from edge_scnet.runtimes import get_backend
 from edge_scnet.runtimes.base import OpenOptions
-from tests.conftest import Built, Outcome, tiny_onnx
+from tests.helpers.graphs import tiny_onnx
+from tests.helpers.tool import Built, Outcome
 
 Run = Callable[..., Outcome]
 

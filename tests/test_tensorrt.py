@@ -57,7 +57,7 @@ from edge_scnet.runtimes.tensorrt import backend as trt
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt import trtexec
 from edge_scnet.stats.accuracy import sqnr_db
-from tests.conftest import Built, Outcome
+from tests.helpers.tool import Built, Outcome
 
 JETSON = load_target("jetson")
 NO_IMAGES = np.zeros((0, 1, 28, 28), np.float32)

@@ -29,7 +29,7 @@ from edge_scnet.runtimes import get_backend
 from edge_scnet.runtimes.base import ExecutedLayer
 from edge_scnet.runtimes.tensorrt import backend as trt
 from edge_scnet.runtimes.tensorrt import trtexec
-from tests.conftest import Built, Outcome
+from tests.helpers.tool import Built, Outcome
 from tests.test_tensorrt import ORIN, fake_trtexec
 
 LOG_8_5 = """&&&& RUNNING TensorRT.trtexec [TensorRT v8502] # trtexec --loadEngine=engine.plan

@@ -1,10 +1,45 @@
-"""Small Q/DQ graphs for tests, built node by node."""
+"""Small ONNX graphs for tests: Q/DQ graphs built node by node, and a tiny network."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+
+def tiny_onnx(path: Path, *, batch: int = 1, classes: int = 4, size: int = 6) -> Path:
+    """A 1x1 convolution named "conv", ReLU and the mean: outputs "logits" [batch, classes] and
+    "twice", twice that.
+    """
+    weight = np.linspace(-1, 1.5, classes, dtype=np.float32).reshape(classes, 1, 1, 1)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w"], ["c"], name="conv"),
+            helper.make_node("Relu", ["c"], ["r"]),
+            helper.make_node("GlobalAveragePool", ["r"], ["p"]),
+            helper.make_node("Flatten", ["p"], ["logits"]),
+            helper.make_node("Add", ["logits", "logits"], ["twice"]),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [batch, 1, size, size])],
+        [
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [batch, classes])
+            for name in ("logits", "twice")
+        ],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, path)
+    return path
+
+
+def tiny_logits(images: np.ndarray, *, classes: int = 4) -> np.ndarray:
+    """What `tiny_onnx` computes."""
+    weight = np.linspace(-1, 1.5, classes, dtype=np.float32).reshape(1, classes, 1, 1)
+    return np.maximum(images * weight, 0).mean(axis=(2, 3))
+
 
 CODES = {
     "uint8": (np.uint8, 0),
