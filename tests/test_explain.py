@@ -19,6 +19,7 @@ from edge_scnet.graph import pairs
 from edge_scnet.pipeline.explain import explain
 from edge_scnet.report.store import load_report
 from edge_scnet.sensitivity import bisect
+from edge_scnet.stats.accuracy import relative_noise
 from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome
 
 Run = Callable[..., Outcome]
@@ -117,7 +118,7 @@ def test_bisecting_blames_the_planted_fault(built: Built, tmp_path: Path) -> Non
     )
     # all of it in float is the float graph
     everything = [str(node.name) for node in wrong.graph]
-    alike = bisect.relative_noise(
+    alike = relative_noise(
         bisect._run(reference, images),
         bisect._run(bisect.in_float(wrong, reference, everything), images),
     )

@@ -15,9 +15,11 @@ from edge_scnet.stats.accuracy import (
     mcnemar_p,
     output_rows,
     probabilities,
+    relative_noise,
     sqnr_db,
     top_k,
 )
+from edge_scnet.stats.decibels import comparable, decibels, of_relative_noise
 from edge_scnet.stats.intervals import (
     Z_ONE_SIDED_95,
     Z_TWO_SIDED_95,
@@ -162,6 +164,19 @@ def test_sqnr_by_hand():
     )  # noise above the signal is negative
     assert sqnr_db([1.0, 2.0], [1.0, 2.0]) is None
     assert sqnr_db([0.0], [0.0]) is None
+
+
+def test_noise_is_averaged_over_outputs_and_a_zero_output_has_none():
+    quiet, loud, zero = np.array([3.0, 4.0]), np.array([10.0, 0.0]), np.zeros(2)
+    noise = relative_noise([quiet, loud, zero], [quiet + [0.0, 0.5], loud + [1.0, 0.0], zero])
+    assert noise == pytest.approx((0.01 + 0.01 + 0.0) / 3)
+    assert of_relative_noise(0.01) == pytest.approx(20.0) and of_relative_noise(0.0) is None
+
+
+def test_decibels_as_numbers_and_as_text():
+    assert comparable(None) > comparable(1e300) and comparable(3.0) == 3.0
+    assert (decibels(None), decibels(12.34)) == ("exact", "12.3 dB")
+    assert (decibels(None, exact="identical"), decibels(-1.0, unit="")) == ("identical", "-1.0")
 
 
 def test_sqnr_sums_in_float64():

@@ -27,6 +27,7 @@ from edge_scnet.sensitivity import search
 from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
 from edge_scnet.sensitivity.result import Candidate, Limit
 from edge_scnet.sensitivity.state import State
+from edge_scnet.stats.accuracy import relative_noise
 from tests.helpers.tool import Built, Outcome
 
 SCHEME = QuantScheme(placement="openvino", rounding="nearest")
@@ -70,7 +71,7 @@ def test_noise_by_module_is_that_of_the_module_quantized_alone(
 
     def noise(keep: Iterable[str]) -> float:
         runs = simulate.run_onnx(recipe.assemble(prepared, list(keep)).model, batches)
-        return sensitivity.relative_noise(reference, [np.concatenate([run[0] for run in runs])])
+        return relative_noise(reference, [np.concatenate([run[0] for run in runs])])
 
     # a rounding flips now and then: the session of the prefix has other kernels than that of the
     # whole

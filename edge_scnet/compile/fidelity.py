@@ -17,14 +17,13 @@ from edge_scnet.compile.quality import (
     Fidelity,
     below_simulation,
     by_output,
-    decibels,
-    finite_or_none,
     quality_of,
 )
 from edge_scnet.errors import ParityError
 from edge_scnet.graph.model import batch_of, load
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.runtimes.base import Backend, ExecutedLayer, OpenOptions
+from edge_scnet.stats.decibels import comparable, decibels
 
 
 def check_executed(
@@ -100,13 +99,14 @@ def check_fidelity(
         (quality_of(r, f), quality_of(r, s))
         for r, f, s in zip(reference, found, simulated, strict=True)
     ]
-    worst = min(pairs, key=lambda pair: finite_or_none(pair[0]) - min(finite_or_none(pair[1]), 1e9))
+    worst = min(pairs, key=lambda pair: comparable(pair[0]) - min(comparable(pair[1]), 1e9))
     fidelity = Fidelity(engine_db=worst[0], simulation_db=worst[1], images=count)
     if below_simulation(*worst, FIDELITY_MARGIN_DB):
+        words = [decibels(value, exact="identical") for value in worst]
         module = first_parting_module(backend, qdq, batches[: max(1, 8 // batch)], options)
         raise ParityError(
-            f"the compiled engine does not compute what {qdq_model.name} says: {decibels(worst[0])}"
-            f" against float, the simulated graph {decibels(worst[1])} ({FIDELITY_MARGIN_DB:g} dB"
+            f"the compiled engine does not compute what {qdq_model.name} says: {words[0]}"
+            f" against float, the simulated graph {words[1]} ({FIDELITY_MARGIN_DB:g} dB"
             f" are allowed); first module where they part: {module or 'none on its own'}",
             hint=(
                 "the runtime miscompiles it: keep that module in float with quant.keep_float in the"

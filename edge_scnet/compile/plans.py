@@ -22,6 +22,7 @@ from edge_scnet.graph.lint import refuse
 from edge_scnet.machine import environment
 from edge_scnet.runtimes.tensorrt.backend import BuiltPlan, TensorRt
 from edge_scnet.runtimes.tensorrt.layers import CONVOLUTIONS
+from edge_scnet.stats.decibels import decibels
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -163,13 +164,12 @@ def words(manifest: Manifest) -> str:
     proof = facts.get("fidelity")
     fidelity = ""
     if proof is not None:
-        fidelity = f"fidelity {_db(proof['engine_db'])} (simulated {_db(proof['simulation_db'])}); "
+        fidelity = (
+            f"fidelity {decibels(proof['engine_db'])}"
+            f" (simulated {decibels(proof['simulation_db'])}); "
+        )
     return (
         f"{facts['int8_convolutions']} convolutions read INT8;"
         f" {fidelity}{entry.size_bytes / 1e6:.1f} MB, TensorRT {facts['tensorrt']},"
         f" {facts['build_seconds']:.1f} s"
     )
-
-
-def _db(value: float | None) -> str:
-    return "exact" if value is None else f"{value:.1f} dB"

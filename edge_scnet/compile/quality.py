@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_scnet.stats.accuracy import sqnr_db
+from edge_scnet.stats.decibels import comparable
 
 # The engine may lose this much against the simulation, both measured against float. Distance
 # between engine and simulation alone says nothing: in a deep network rounding flips grow to 13 to
@@ -28,15 +29,7 @@ class Fidelity:
 
 
 def below_simulation(engine: float | None, simulation: float | None, margin: float) -> bool:
-    return finite_or_none(engine) < finite_or_none(simulation) - margin
-
-
-def decibels(value: float | None) -> str:
-    return "identical" if value is None else f"{value:.1f} dB"
-
-
-def finite_or_none(value: float | None) -> float:
-    return float("inf") if value is None else value
+    return comparable(engine) < comparable(simulation) - margin
 
 
 def quality_of(reference: np.ndarray, found: np.ndarray) -> float | None:

@@ -37,6 +37,7 @@ from edge_scnet.sensitivity.measurer import Measurer
 from edge_scnet.sensitivity.result import Limit, SearchResult
 from edge_scnet.sensitivity.show import draw
 from edge_scnet.sensitivity.state import State, sensitivities_of
+from edge_scnet.stats.decibels import decibels
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval
 
 STATE, PICTURE = "sensitivity.json", "pareto.png"
@@ -176,7 +177,7 @@ def _words(result: SearchResult) -> str:
             "" if result.finished else " so far: the time is up"
         )
     chosen = result.chosen
-    quality = "exact" if chosen.sqnr_db is None else f"{chosen.sqnr_db:.1f} dB"
+    quality = decibels(chosen.sqnr_db)
     end = "" if result.finished else "; the time is up: the best so far"
     return (
         f"{measured}; chosen: {len(chosen.keep_float)} in float, {quality}, {chosen.time_ratio:.3f}"

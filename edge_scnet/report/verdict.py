@@ -15,6 +15,7 @@ from edge_scnet.config.target import TargetSpec
 from edge_scnet.report import verdict as gate
 from edge_scnet.report.findings import Finding, Verdict, gate_finding
 from edge_scnet.report.run_report import EngineReport
+from edge_scnet.stats.decibels import decibels
 from edge_scnet.stats.figures import AccuracyStats, RatioStats
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_score, wilson_bounds
 
@@ -152,8 +153,10 @@ def _judge_drop(stats: AccuracyStats, limit: float) -> Finding:
 
 
 def _judge_sqnr(stats: AccuracyStats, minimum: float | None) -> Finding:
-    words = "exact" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f} dB"
-    seen = f"The outputs are no classes; their SQNR is {words} on {stats.images:,} images"
+    seen = (
+        f"The outputs are no classes; their SQNR is {decibels(stats.sqnr_db)} on"
+        f" {stats.images:,} images"
+    )
     if minimum is None:
         message = f"{seen}, and no lower limit is set (gates.min_sqnr_db of the target)."
         return gate_finding("SQNR", stats.sqnr_db, None, "dB", "inconclusive", message)

@@ -19,7 +19,8 @@ from edge_scnet.graph.model import add_initializer, batch_of
 from edge_scnet.graph.names import block_of
 from edge_scnet.graph.operators import COMPUTE_OPS
 from edge_scnet.graph.run import ort_session
-from edge_scnet.sensitivity.noise import relative_noise
+from edge_scnet.stats.accuracy import relative_noise
+from edge_scnet.stats.decibels import of_relative_noise
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -82,9 +83,7 @@ def bisect(
         else []
     )
     progress(1.0)
-    return Bisected(
-        sqnr_db=-10 * float(np.log10(noise)), blocks=tuple(found), modules=tuple(modules)
-    )
+    return Bisected(sqnr_db=of_relative_noise(noise), blocks=tuple(found), modules=tuple(modules))
 
 
 def in_float(quantized: ir.Model, reference: ir.Model, nodes: Collection[str]) -> ir.Model:

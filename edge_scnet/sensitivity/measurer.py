@@ -15,9 +15,9 @@ from edge_scnet.config.target import TargetSpec
 from edge_scnet.graph.model import save
 from edge_scnet.quantize.recipe import Prepared, assemble
 from edge_scnet.runtimes.base import Backend, OpenOptions, Session
-from edge_scnet.sensitivity.noise import relative_noise
 from edge_scnet.sensitivity.result import Candidate
-from edge_scnet.stats.accuracy import accuracy_stats
+from edge_scnet.stats.accuracy import accuracy_stats, relative_noise
+from edge_scnet.stats.decibels import of_relative_noise
 from edge_scnet.stats.timing import paired_ratio
 
 _ROUNDS = 15
@@ -71,7 +71,7 @@ class Measurer:
         ratio = paired_ratio(*blocks) if blocks else None
         return Candidate(
             keep_float=names,
-            sqnr_db=-10 * float(np.log10(noise)) if noise else None,
+            sqnr_db=of_relative_noise(noise),
             drop_upper95_pp=self._drop(outputs),
             time_ratio=ratio.ratio if ratio else 1.0,
             time_low=ratio.low if ratio else None,

@@ -28,6 +28,7 @@ from edge_scnet.graph.operators import weight_of
 from edge_scnet.graph.run import ort_session
 from edge_scnet.quantize.placement import Placement
 from edge_scnet.quantize.recipe import Prepared, assemble
+from edge_scnet.stats.accuracy import relative_noise
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -94,17 +95,6 @@ def measure(
         modules=tuple(sorted(found, key=lambda module: -module.share)),
         images=sum(len(b) for b in batches),
     )
-
-
-def relative_noise(reference: Sequence[np.ndarray], found: Sequence[np.ndarray]) -> float:
-    """Noise power over signal power, averaged over the outputs; its inverse in dB is the SQNR."""
-    ratios = []
-    for signal, other in zip(reference, found, strict=True):
-        power = float(np.square(signal, dtype=np.float64).sum())
-        ratios.append(
-            float(np.square(signal.astype(np.float64) - other).sum()) / power if power else 0.0
-        )
-    return float(np.mean(ratios))
 
 
 def _batches(model: ir.Model, images: np.ndarray) -> list[np.ndarray]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from edge_scnet.sensitivity.noise import Sensitivities
+from edge_scnet.stats.decibels import comparable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +46,11 @@ class SearchResult:
     @property
     def pareto(self) -> tuple[Candidate, ...]:
         """The engines than which none is both faster and closer to float, fastest first."""
-        best, found = -np.inf, []
-        for candidate in sorted(self.candidates, key=lambda c: (c.time_ratio, -decibels(c))):
-            if decibels(candidate) > best:
-                best = decibels(candidate)
+        best, found = -math.inf, []
+        for candidate in sorted(
+            self.candidates, key=lambda c: (c.time_ratio, -comparable(c.sqnr_db))
+        ):
+            if comparable(candidate.sqnr_db) > best:
+                best = comparable(candidate.sqnr_db)
                 found.append(candidate)
         return tuple(found)
-
-
-def decibels(candidate: Candidate) -> float:
-    return np.inf if candidate.sqnr_db is None else candidate.sqnr_db

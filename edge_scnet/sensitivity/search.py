@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from edge_scnet.sensitivity.measurer import Measurer
 from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
-from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult, decibels
+from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
 from edge_scnet.sensitivity.state import State
+from edge_scnet.stats.decibels import comparable
 
 # Modules below this share of the noise are not worth an engine of their own.
 _LEAST_SHARE = 0.01
@@ -141,9 +142,12 @@ def _neighbours(members: Sequence[str], ranked: Sequence[str]) -> Iterator[list[
 
 
 def _keeps(candidate: Candidate, base: Candidate, limit: Limit) -> bool:
-    if limit.min_sqnr_db is not None and decibels(candidate) < limit.min_sqnr_db:
+    if limit.min_sqnr_db is not None and comparable(candidate.sqnr_db) < limit.min_sqnr_db:
         return False
-    if limit.min_gain_db is not None and decibels(candidate) < decibels(base) + limit.min_gain_db:
+    if (
+        limit.min_gain_db is not None
+        and comparable(candidate.sqnr_db) < comparable(base.sqnr_db) + limit.min_gain_db
+    ):
         return False
     if limit.max_drop_pp is None:
         return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_scnet.core.files import write_atomic
 from edge_scnet.sensitivity.result import SearchResult
+from edge_scnet.stats.decibels import decibels
 
 if TYPE_CHECKING:
     from edge_scnet.sensitivity.result import SearchResult
@@ -33,7 +34,7 @@ def search_table(result: SearchResult, *, modules: int = 20) -> str:
     for candidate in result.pareto:
         mark = "*" if candidate == result.chosen else " "
         drop = "-" if candidate.drop_upper95_pp is None else f"{candidate.drop_upper95_pp:.2f}"
-        quality = "exact" if candidate.sqnr_db is None else f"{candidate.sqnr_db:.1f}"
+        quality = decibels(candidate.sqnr_db, unit="")
         names = ", ".join(candidate.keep_float[:4]) + (
             ", ..." if len(candidate.keep_float) > 4 else ""
         )

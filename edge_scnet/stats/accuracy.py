@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,23 @@ def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | N
     if signal_power == 0.0:
         raise ValueError("the reference is zero throughout: no ratio to its noise exists")
     return 10.0 * math.log10(signal_power / noise_power)
+
+
+def relative_noise(
+    reference: Sequence[npt.NDArray[Any]], approximation: Sequence[npt.NDArray[Any]]
+) -> float:
+    """Noise power over signal power in float64, averaged over the outputs; its inverse in dB is an
+    SQNR.
+
+    An output that is zero throughout in the reference counts as without noise.
+    """
+    ratios = []
+    for signal, other in zip(reference, approximation, strict=True):
+        power = float(np.square(signal, dtype=np.float64).sum())
+        ratios.append(
+            float(np.square(signal.astype(np.float64) - other).sum()) / power if power else 0.0
+        )
+    return float(np.mean(ratios))
 
 
 def accuracy_stats(

@@ -29,6 +29,7 @@ from edge_scnet.pipeline.stages.compile import compile_engines
 from edge_scnet.pipeline.stages.export import export
 from edge_scnet.pipeline.stages.job import STAGES, Plan, Stage, record, stage_settings
 from edge_scnet.pipeline.stages.quantize import quantize
+from edge_scnet.stats.decibels import decibels
 
 if TYPE_CHECKING:
     pass
@@ -91,10 +92,7 @@ def _compile(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         events.progress("engines", 0.3 if precision == "fp32" else 1.0)
     facts = manifest.artifacts[ENGINE + backend.SUFFIX].facts
     proof = facts["fidelity"]
-    words = [
-        "exact" if db is None else f"{db:.1f} dB"
-        for db in (proof["engine_db"], proof["simulation_db"])
-    ]
+    words = [decibels(value) for value in (proof["engine_db"], proof["simulation_db"])]
     events.done(
         f"{facts['int8_convolutions']} convolutions execute in INT8; fidelity {words[0]} (simulated"
         f" {words[1]})",
