@@ -20,8 +20,8 @@ from edge_scnet.errors import (
     StorageError,
     TargetError,
 )
-from edge_scnet.runtimes import BACKENDS, backend_of, get_backend, usable_backend
-from edge_scnet.runtimes.base import Backend, ExecutedLayer, OpenOptions
+from edge_scnet.runtimes import RUNTIMES, runtime_named, runtime_of_kind, usable_runtime
+from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Runtime
 from tests.helpers.graphs import tiny_logits, tiny_onnx
 
 PACKAGES = {
@@ -33,31 +33,31 @@ PACKAGES = {
 COMPILING = ("openvino", "tensorrt", "tensorrt_rtx")  # runtimes that targets are built for
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=RUNTIMES)
 def runtime(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
-    backend = get_backend(name)
+    backend = runtime_named(name)
     # one that builds plans need not be able to run them
-    if reason := getattr(backend, "unavailable_to_run", backend.unavailable)():
+    if reason := backend.unavailable_to_run():
         pytest.skip(reason)
     return name
 
 
 @pytest.fixture
-def backend(runtime: str) -> Backend:
-    return get_backend(runtime)
+def backend(runtime: str) -> Runtime:
+    return runtime_named(runtime)
 
 
 @pytest.fixture
-def engine(runtime: str, backend: Backend, tmp_path: Path) -> Callable[..., Path]:
+def engine(runtime: str, backend: Runtime, tmp_path: Path) -> Callable[..., Path]:
     """What this runtime opens, made of the tiny model: compiled where the runtime compiles."""
 
     def make(**shape: int) -> Path:
         source = tiny_onnx(tmp_path / "tiny.onnx", **shape)
-        if runtime not in COMPILING:
+        if not backend.compiles:
             return source
         target = {"tensorrt": "jetson", "tensorrt_rtx": "rtx"}.get(runtime, "cpu")
-        return backend.build(source, load_target(target), tmp_path / f"tiny{backend.SUFFIX}")[0]
+        return backend.build(source, load_target(target), tmp_path / f"tiny{backend.suffix}").engine
 
     return make
 
@@ -67,24 +67,21 @@ def images(count: int, *, size: int = 6, seed: int = 0) -> np.ndarray:
 
 
 def test_every_backend_has_the_contracts_names() -> None:
-    for name in BACKENDS:
-        backend = get_backend(name)
-        for attribute in ("ARTIFACT_KIND", "SUFFIX", "EXTRA"):
-            assert isinstance(getattr(backend, attribute), str)
-        for attribute in ("CONVOLUTIONS", "INT8_PRECISIONS"):
-            assert isinstance(getattr(backend, attribute), frozenset) and getattr(
-                backend, attribute
-            )
-        for function in ("unavailable", "preload", "check_target", "build", "open", "versions"):
-            assert callable(getattr(backend, function)), (name, function)
-        assert backend_of(backend.ARTIFACT_KIND) == name
+    for name in RUNTIMES:
+        backend = runtime_named(name)
+        assert backend.name == name and backend.title
+        for text in (backend.artifact_kind, backend.suffix, backend.extra):
+            assert isinstance(text, str) and text
+        for names in (backend.convolutions, backend.int8_precisions):
+            assert isinstance(names, frozenset) and names
+        assert runtime_of_kind(backend.artifact_kind) is backend
     with pytest.raises(KeyError):
-        get_backend("tflite")
+        runtime_named("tflite")
 
 
 def test_an_artifact_that_no_runtime_opens() -> None:
     with pytest.raises(ArtifactError) as caught:
-        backend_of("tflite-flatbuffer")
+        runtime_of_kind("tflite-flatbuffer")
     known = "openvino-ir, onnx, tensorrt-plan, tensorrt-rtx-plan"
     assert (
         caught.value.message
@@ -105,8 +102,8 @@ PRELOADED = {
 def test_preload_leaves_the_runtime_loaded(runtime: str) -> None:
     loaded = f"print({PRELOADED[runtime]!r} in open('/proc/self/maps').read())"
     code = (
-        "from edge_scnet.runtimes import get_backend\nb ="
-        f" get_backend({runtime!r})\n{loaded}\nb.preload()\n{loaded}"
+        "from edge_scnet.runtimes import runtime_named\nb ="
+        f" runtime_named({runtime!r})\n{loaded}\nb.preload()\n{loaded}"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["False", "True"], done.stderr
@@ -114,7 +111,7 @@ def test_preload_leaves_the_runtime_loaded(runtime: str) -> None:
 
 @pytest.mark.parametrize("mode", ["latency", "throughput"])
 def test_a_closed_session_holds_nothing_of_the_runtime(
-    runtime: str, backend: Backend, engine: Callable[..., Path], mode: str
+    runtime: str, backend: Runtime, engine: Callable[..., Path], mode: str
 ) -> None:
     """A second session is opened after the first: two compiled engines would share caches, threads
     and memory.
@@ -137,7 +134,7 @@ def test_a_closed_session_holds_nothing_of_the_runtime(
 
 
 def test_infer_many_keeps_its_requests_but_not_what_it_was_given(
-    backend: Backend, engine: Callable[..., Path]
+    backend: Runtime, engine: Callable[..., Path]
 ) -> None:
     class Kept:
         def __call__(self, i: int, outputs: list[np.ndarray]) -> None:
@@ -156,7 +153,7 @@ def test_infer_many_keeps_its_requests_but_not_what_it_was_given(
 
 
 def test_batches_that_fail_do_not_spoil_the_next_call(
-    backend: Backend, engine: Callable[..., Path]
+    backend: Runtime, engine: Callable[..., Path]
 ) -> None:
     def failing() -> Iterator[np.ndarray]:
         yield from [images(1)] * 5
@@ -182,23 +179,23 @@ def test_a_missing_package_is_a_reason_and_an_install_command(
         "find_spec",
         lambda name, *rest: None if name == PACKAGES[runtime] else find(name, *rest),
     )
-    backend = get_backend(runtime)
+    backend = runtime_named(runtime)
     reason = backend.unavailable()
     assert reason == f"the package {PACKAGES[runtime]!r} is not installed"
     with pytest.raises(MissingRuntimeError) as caught:
-        usable_backend(runtime)
+        usable_runtime(runtime)
     assert (caught.value.message, caught.value.hint) == (
         reason,
-        f"pip install 'edge-scnet[{backend.EXTRA}]'",
+        f"pip install 'edge-scnet[{backend.extra}]'",
     )
 
 
-def test_versions(runtime: str, backend: Backend) -> None:
+def test_versions(runtime: str, backend: Runtime) -> None:
     assert PACKAGES[runtime] in backend.versions()
     assert all(version[0].isdigit() for version in backend.versions().values())
 
 
-def test_check_target(runtime: str, backend: Backend) -> None:
+def test_check_target(runtime: str, backend: Runtime) -> None:
     target = load_target("cpu")
     if runtime in COMPILING:
         backend.check_target(target)
@@ -219,7 +216,7 @@ def test_check_target(runtime: str, backend: Backend) -> None:
     ids=["plain", "default", "throughput", "threads"],
 )
 def test_infer(
-    backend: Backend, engine: Callable[..., Path], options: OpenOptions, batch: int
+    backend: Runtime, engine: Callable[..., Path], options: OpenOptions, batch: int
 ) -> None:
     first, second = images(batch), images(batch, seed=1)
     # the runtime's default may be BF16
@@ -235,7 +232,7 @@ def test_infer(
 
 @pytest.mark.parametrize("mode", ["latency", "throughput"])
 def test_infer_many_gives_every_batch_its_own_index(
-    backend: Backend, engine: Callable[..., Path], mode: str
+    backend: Runtime, engine: Callable[..., Path], mode: str
 ) -> None:
     data = images(2 * 40)
     got: dict[int, list[np.ndarray]] = {}
@@ -251,7 +248,7 @@ def test_infer_many_gives_every_batch_its_own_index(
     np.testing.assert_allclose(found[1], 2 * tiny_logits(data), atol=1e-5)
 
 
-def test_infer_named_takes_any_number_of_inputs(backend: Backend, tmp_path: Path) -> None:
+def test_infer_named_takes_any_number_of_inputs(backend: Runtime, tmp_path: Path) -> None:
     from onnx import TensorProto, helper, save
 
     def info(name: str) -> object:
@@ -274,7 +271,7 @@ def test_infer_named_takes_any_number_of_inputs(backend: Backend, tmp_path: Path
     np.testing.assert_array_equal(difference, a - b)
 
 
-def test_executed_precisions(runtime: str, backend: Backend, engine: Callable[..., Path]) -> None:
+def test_executed_precisions(runtime: str, backend: Runtime, engine: Callable[..., Path]) -> None:
     with backend.open(engine(), OpenOptions()) as session:
         layers = session.executed_precisions()
         assert isinstance(layers, tuple) and all(
@@ -286,13 +283,13 @@ def test_executed_precisions(runtime: str, backend: Backend, engine: Callable[..
         found = [
             (layer.precision, "conv" in layer.nodes)
             for layer in layers
-            if layer.kind in backend.CONVOLUTIONS
+            if layer.kind in backend.convolutions
         ]
         assert found == [("f32", True)]
 
 
-def test_a_file_that_is_no_engine_is_refused_by_name(backend: Backend, tmp_path: Path) -> None:
-    path = tmp_path / f"noise{backend.SUFFIX}"
+def test_a_file_that_is_no_engine_is_refused_by_name(backend: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / f"noise{backend.suffix}"
     for content in (None, b"", b"\x00\x01 no engine"):
         if content is not None:
             path.write_bytes(content)
@@ -305,14 +302,14 @@ def test_a_file_that_is_no_engine_is_refused_by_name(backend: Backend, tmp_path:
         assert caught.value.hint is not None and "edge-scnet build" in caught.value.hint
 
 
-def test_build_leaves_both_files_or_none(runtime: str, backend: Backend, tmp_path: Path) -> None:
-    source, out = tiny_onnx(tmp_path / "tiny.onnx"), tmp_path / f"engine{backend.SUFFIX}"
+def test_build_leaves_both_files_or_none(runtime: str, backend: Runtime, tmp_path: Path) -> None:
+    source, out = tiny_onnx(tmp_path / "tiny.onnx"), tmp_path / f"engine{backend.suffix}"
     target = load_target("cpu")
     if runtime not in COMPILING:
         with pytest.raises(TargetError):
             backend.build(source, target, out)
         return
-    written = backend.build(source, target, out)
+    written = backend.build(source, target, out).files
     assert written[0] == out and {path.name for path in tmp_path.iterdir()} == {
         source.name,
         *(path.name for path in written),
@@ -321,7 +318,7 @@ def test_build_leaves_both_files_or_none(runtime: str, backend: Backend, tmp_pat
     cut.write_bytes(source.read_bytes()[:100])
     before = sorted(tmp_path.iterdir())
     with pytest.raises(BackendError, match=r"cut\.onnx") as caught:
-        backend.build(cut, target, tmp_path / f"other{backend.SUFFIX}")
+        backend.build(cut, target, tmp_path / f"other{backend.suffix}")
     assert caught.value.hint is not None and "edge-scnet export" in caught.value.hint
     with pytest.raises(StorageError, match="cannot write"):
         backend.build(source, target, cut / out.name)  # below a file
@@ -330,7 +327,7 @@ def test_build_leaves_both_files_or_none(runtime: str, backend: Backend, tmp_pat
 
 def test_openvino_tells_the_time_of_every_executed_layer(tmp_path: Path) -> None:
     """By the names of its executed layers, which are where modules are looked up."""
-    backend = get_backend("openvino")
+    backend = runtime_named("openvino")
     path = tiny_onnx(tmp_path / "m.onnx")
     with backend.open(path, OpenOptions()) as session:
         names = {layer.name for layer in session.executed_precisions()}

@@ -16,8 +16,8 @@ from edge_scnet.compile import quality
 from edge_scnet.errors import ParityError
 from edge_scnet.graph.names import block_to_cut
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.runtimes import openvino as ov
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions
+from edge_scnet.runtimes.openvino import OPENVINO as ov
 from edge_scnet.stats.accuracy import sqnr_db
 
 pytest.importorskip("openvino")

@@ -21,8 +21,8 @@ from edge_scnet.graph.lint import lint
 from edge_scnet.graph.openvino_repair import repair
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.machine import environment
-from edge_scnet.runtimes import openvino as ov
 from edge_scnet.runtimes.base import OpenOptions
+from edge_scnet.runtimes.openvino import OPENVINO as ov
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.helpers.graphs import Graph, find
 
@@ -302,7 +302,7 @@ def errors(path: Path) -> set[tuple[str, str]]:
 
 
 def built(path: Path) -> Path:
-    return ov.build(path, load_target("cpu"), path.with_name("engine.xml"))[0]
+    return ov.build(path, load_target("cpu"), path.with_name("engine.xml")).engine
 
 
 def assert_found_wrong_and_repaired(
@@ -376,7 +376,7 @@ def precisions(path: Path) -> dict[str, str]:
     return {
         node: layer.precision
         for layer in layers
-        if layer.kind in ov.CONVOLUTIONS
+        if layer.kind in ov.convolutions
         for node in layer.nodes
     }
 

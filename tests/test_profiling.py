@@ -301,7 +301,7 @@ def fake_server(
     monkeypatch: pytest.MonkeyPatch, batch: int = 1, count: int = 16
 ) -> tuple[child_module.Server, FakeBackend]:
     backend = FakeBackend(batch)
-    monkeypatch.setattr(child_module, "usable_backend", lambda runtime: backend)
+    monkeypatch.setattr(child_module, "usable_runtime", lambda runtime: backend)
     read = child_module._resident
     monkeypatch.setattr(
         child_module, "_resident", lambda field: backend.log.append(field) or read(field)

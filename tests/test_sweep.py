@@ -18,7 +18,7 @@ from edge_scnet.pipeline.build_folder import engine_files, open_build
 from edge_scnet.profiler import sweep
 from edge_scnet.profiler.process import Child, EngineFile
 from edge_scnet.report.store import load_report
-from edge_scnet.runtimes import get_backend
+from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.base import OpenOptions
 from tests.helpers.graphs import tiny_onnx
 from tests.helpers.tool import Built, Outcome
@@ -61,7 +61,7 @@ def test_a_sweep_is_in_the_report_and_shown(copied: Built, invoke: Run) -> None:
 
 def test_a_reshaped_engine_computes_the_same_in_the_same_precision(built: Built) -> None:
     images = np.random.default_rng(0).standard_normal((8, 1, 28, 28)).astype(np.float32)
-    backend = get_backend("openvino")
+    backend = runtime_named("openvino")
     for engine in (engines_of(built.folder)[0], engines_of(built.folder)[2]):
         with backend.open(engine.path, engine.options) as one:
             expected = np.concatenate([np.array(one.infer(images[i : i + 1])[0]) for i in range(8)])
@@ -82,7 +82,7 @@ def test_a_reshaped_engine_computes_the_same_in_the_same_precision(built: Built)
 
 def test_threads_and_batches_reach_the_runtime(built: Built) -> None:
     engine = engines_of(built.folder)[0]
-    with get_backend("openvino").open(engine.path, replace(engine.options, threads=1)) as session:
+    with runtime_named("openvino").open(engine.path, replace(engine.options, threads=1)) as session:
         assert session.settings()["threads"] == "1" and session.settings()["hint"] == "LATENCY"
 
 

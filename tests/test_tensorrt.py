@@ -326,7 +326,7 @@ def test_what_the_parser_refuses_is_named(tmp_path: Path) -> None:
     next(node for node in model.graph if node.op_type == "Conv").op_type = "Convoluted"
     ir.save(model, tmp_path / "m.onnx")
     with pytest.raises(BackendError, match=r"refuses m\.onnx:\n.*conv \(Convoluted\)") as caught:
-        trt.RTX.build_plan(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")
+        trt.RTX.build(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")
     assert caught.value.hint and list(tmp_path.iterdir()) == [tmp_path / "m.onnx"]
 
 
@@ -341,7 +341,7 @@ def test_a_dynamic_input_without_a_profile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         BackendError, match=r"input 'x' has the dynamic shape .* no optimization profile"
     ):
-        trt.RTX.build_plan(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")
+        trt.RTX.build(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")
 
 
 def test_a_crash_of_the_builder_is_an_error_not_the_end(
@@ -350,7 +350,7 @@ def test_a_crash_of_the_builder_is_an_error_not_the_end(
     monkeypatch.setattr(trt, "_BUILDER", "import os; os.kill(os.getpid(), 11)  # {path!a}")
     monkeypatch.setattr(trt.TensorRt, "unavailable", lambda self: None)
     with pytest.raises(BackendError, match=r"TensorRT-RTX crashed on m\.onnx \(signal SIGSEGV\)"):
-        trt.RTX.build_plan(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")
+        trt.RTX.build(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")
     assert not list(tmp_path.iterdir())
 
 
@@ -647,7 +647,7 @@ def test_a_pc_with_tensorrt_makes_a_bundle_and_no_plan(
     on_board(monkeypatch, None, "10.3.0")
     monkeypatch.setattr(
         trt.TensorRt,
-        "build_plan",
+        "build",
         lambda *_, **__: pytest.fail("a plan for another device was built"),
     )
     text = Path("targets/jetson.toml").read_text().replace("opset = 19", "opset = 20")

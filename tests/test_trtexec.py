@@ -25,7 +25,7 @@ from edge_scnet.profiler import trtexec as trtexec_profile
 from edge_scnet.report import verdict
 from edge_scnet.report import verdict as gate
 from edge_scnet.report.store import load_report
-from edge_scnet.runtimes import get_backend
+from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.base import ExecutedLayer
 from edge_scnet.runtimes.tensorrt import backend as trt
 from edge_scnet.runtimes.tensorrt import trtexec
@@ -174,7 +174,7 @@ def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
         *(layer("Reformat", "int8", (f"m{i}",), f"r{i}") for i in range(3)),
     ]
     facts = layers.row_facts(
-        executed, get_backend("tensorrt"), int8=True, times_ms={"k1": 0.5, "unknown": 0.1}
+        executed, runtime_named("tensorrt"), int8=True, times_ms={"k1": 0.5, "unknown": 0.1}
     )
     assert facts["convolutions"] == {"int8": 1, "fp16": 1} and facts["float_convolutions"] == (
         "layer1.0.conv2",
@@ -201,7 +201,7 @@ def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
         " ...); 1 convolution in float (layer1.0.conv2)."
     )
     assert verdict.explained(speed, copies=(), float_convolutions=()) == speed
-    assert not layers.row_facts(executed, get_backend("tensorrt"), int8=False)["copies"]
+    assert not layers.row_facts(executed, runtime_named("tensorrt"), int8=False)["copies"]
 
 
 # Plans through it.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import typer
 
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson
 from edge_scnet.errors import EdgeError
+
+if TYPE_CHECKING:
+    from edge_scnet.runtimes.base import Runtime
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,8 +26,9 @@ def targets(as_json: AsJson = False) -> None:
     from dataclasses import asdict
 
     from edge_scnet.config.target import list_targets
+    from edge_scnet.runtimes import RUNTIMES
 
-    rows = [(target, _unusable(target.runtime, target.isa)) for target in list_targets()]
+    rows = [(target, _unusable(RUNTIMES[target.runtime], target.isa)) for target in list_targets()]
     if as_json:
         typer.echo(
             json.dumps(
@@ -46,18 +51,17 @@ def targets(as_json: AsJson = False) -> None:
                 f" {kit}"
             )
         typer.echo(f"{'':<16} {target.why}")
-        typer.echo(f"{'':<16} here: {reason or _usable_words(target.runtime)}")
+        typer.echo(f"{'':<16} here: {reason or _usable_words(RUNTIMES[target.runtime])}")
 
 
-def _unusable(runtime: str, isa: str) -> str | None:
+def _unusable(runtime: Runtime, isa: str) -> str | None:
+    """Why a target of this runtime cannot be built here, or None."""
     from edge_scnet.machine.isa import check_floor, resolve_floor
-    from edge_scnet.runtimes import get_backend
 
-    backend = get_backend(runtime)
-    if runtime == "tensorrt":
-        return None  # without it a build ends in a bundle
-    if reason := backend.unavailable():
-        return f"{reason}; {backend.install_hint()}"
+    if runtime.packs_bundle:
+        return None
+    if reason := runtime.unavailable():
+        return f"{reason}; {runtime.install_hint()}"
     try:
         check_floor(resolve_floor(isa), what="it")
     except EdgeError as error:
@@ -65,24 +69,13 @@ def _unusable(runtime: str, isa: str) -> str | None:
     return None
 
 
-def _usable_words(runtime: str) -> str:
+def _usable_words(runtime: Runtime) -> str:
     """What a target whose build ends well here is good for."""
-    from edge_scnet.runtimes import get_backend
-    from edge_scnet.runtimes.tensorrt.backend import TensorRt
-    from edge_scnet.runtimes.tensorrt.trtexec import find_trtexec
-
-    backend = get_backend(runtime)
-    if not isinstance(backend, TensorRt):
-        return "can be built and profiled"
-    if backend.unavailable():
-        program = find_trtexec()
-        way = (
-            f"; built plans can be profiled through {program}"
-            if program and runtime == "tensorrt"
-            else ""
-        )
+    if runtime.packs_bundle and runtime.unavailable():
+        program = runtime.timing_program()
+        way = f"; built plans can be profiled through {program}" if program else ""
         return f"can be built up to the bundle; the plan needs the board{way}"
-    reason = backend.unavailable_to_run()
+    reason = runtime.unavailable_to_run()
     return f"can be built; not profiled: {reason}" if reason else "can be built and profiled"
 
 
@@ -93,12 +86,13 @@ def doctor(as_json: AsJson = False) -> None:
     from edge_scnet.config.target import list_targets
     from edge_scnet.machine import environment
     from edge_scnet.machine.isa import provided_isa
-    from edge_scnet.runtimes import BACKENDS, get_backend
+    from edge_scnet.runtimes import RUNTIMES
 
     facts = environment.collect()
-    runtimes = {name: get_backend(name).unavailable() for name in BACKENDS}
-    usable = {target.name: _unusable(target.runtime, target.isa) for target in list_targets()}
-    words = {target.name: _usable_words(target.runtime) for target in list_targets()}
+    runtimes = {name: runtime.unavailable() for name, runtime in RUNTIMES.items()}
+    runtime_of = {target.name: RUNTIMES[target.runtime] for target in list_targets()}
+    usable = {t.name: _unusable(runtime_of[t.name], t.isa) for t in list_targets()}
+    words = {name: _usable_words(runtime) for name, runtime in runtime_of.items()}
     export = None
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         from edge_scnet.core.optional import installed
@@ -136,5 +130,5 @@ def doctor(as_json: AsJson = False) -> None:
             typer.echo(f"{name:<12} {reason or 'ok'}")
         for name, reason in usable.items():
             typer.echo(f"target       {name}: {reason or words[name]}")
-    if all(usable[target.name] for target in list_targets() if target.runtime != "tensorrt"):
+    if all(usable[name] for name, runtime in runtime_of.items() if not runtime.packs_bundle):
         raise typer.Exit(5)

@@ -13,6 +13,7 @@ from edge_scnet.core.manifest import BUNDLE, FP16_FORM, Artifact, Manifest
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, StorageError, TargetError
 from edge_scnet.machine import environment
 from edge_scnet.machine.memory import available_memory_bytes
+from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 
 BOARD = "board.json"
@@ -49,7 +50,7 @@ def _entry(file: str, precision: str, board: dict[str, Any], form_sha256: str) -
     model = str(board["board"])
     facts = {
         "precision": precision,
-        "runtime": "tensorrt",
+        "runtime": TENSORRT.name,
         "tensorrt": str(board["tensorrt"]),
         "companions": [],
         # build.sh names the architecture where there is no device tree
@@ -57,7 +58,7 @@ def _entry(file: str, precision: str, board: dict[str, Any], form_sha256: str) -
     }
     return Artifact(
         file=file,
-        kind=TENSORRT.ARTIFACT_KIND,
+        kind=TENSORRT.artifact_kind,
         stage="compile",
         sha256=str(board[f"{precision}_sha256"]),
         size_bytes=int(board[f"{precision}_bytes"]),
@@ -78,7 +79,7 @@ def check_board(target: TargetSpec) -> None:
         TargetError, MissingRuntimeError, StorageError: with what was found, and what is needed.
     """
     board = target.board
-    if board is None or target.runtime != "tensorrt":
+    if board is None or not runtime_named(target.runtime).packs_bundle:
         raise TargetError(
             f"{target.name} is no target of a board",
             hint=f"edge-scnet build --target {target.name}",

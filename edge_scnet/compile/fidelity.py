@@ -22,12 +22,12 @@ from edge_scnet.compile.quality import (
 from edge_scnet.errors import ParityError
 from edge_scnet.graph.model import batch_of, load
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.runtimes.base import Backend, ExecutedLayer, OpenOptions
+from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Runtime
 from edge_scnet.stats.decibels import comparable, decibels
 
 
 def check_executed(
-    backend: Backend, layers: Sequence[ExecutedLayer], int8_convolutions: Sequence[str]
+    runtime: Runtime, layers: Sequence[ExecutedLayer], int8_convolutions: Sequence[str]
 ) -> int:
     """How many of the convolutions that should be INT8 are.
 
@@ -37,13 +37,13 @@ def check_executed(
     precision = {
         node: layer.precision
         for layer in layers
-        if layer.kind in backend.CONVOLUTIONS
+        if layer.kind in runtime.convolutions
         for node in layer.nodes
     }
     wrong = [
         f"{name} ({precision.get(name, 'not found')})"
         for name in int8_convolutions
-        if precision.get(name) not in backend.INT8_PRECISIONS
+        if precision.get(name) not in runtime.int8_precisions
     ]
     if wrong:
         raise ParityError(
@@ -58,7 +58,7 @@ def check_executed(
 
 
 def check_fidelity(
-    backend: Backend,
+    runtime: Runtime,
     engine: Path,
     *,
     float_model: Path,
@@ -84,7 +84,7 @@ def check_fidelity(
         by_output(run_onnx(float_model, batches)),
         by_output(run_onnx(qdq_model, batches)),
     )
-    with backend.open(engine, options) as session:
+    with runtime.open(engine, options) as session:
         found = by_output(
             [[np.array(output) for output in session.infer(data)] for data in batches]
         )
@@ -103,7 +103,7 @@ def check_fidelity(
     fidelity = Fidelity(engine_db=worst[0], simulation_db=worst[1], images=count)
     if below_simulation(*worst, FIDELITY_MARGIN_DB):
         words = [decibels(value, exact="identical") for value in worst]
-        module = first_parting_module(backend, qdq, batches[: max(1, 8 // batch)], options)
+        module = first_parting_module(runtime, qdq, batches[: max(1, 8 // batch)], options)
         raise ParityError(
             f"the compiled engine does not compute what {qdq_model.name} says: {words[0]}"
             f" against float, the simulated graph {words[1]} ({FIDELITY_MARGIN_DB:g} dB"

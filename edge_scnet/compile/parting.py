@@ -15,7 +15,7 @@ from edge_scnet.core.optional import require
 from edge_scnet.graph.cut import cut_out, members_of
 from edge_scnet.graph.model import expose, save
 from edge_scnet.graph.run import ort_session, run_onnx
-from edge_scnet.runtimes.base import Backend, OpenOptions
+from edge_scnet.runtimes.base import OpenOptions, Runtime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -25,7 +25,7 @@ MODULE_FIDELITY_DB = 40.0
 
 
 def first_parting_module(
-    backend: Backend, qdq: ir.Model, batches: Sequence[np.ndarray], options: OpenOptions
+    runtime: Runtime, qdq: ir.Model, batches: Sequence[np.ndarray], options: OpenOptions
 ) -> str | None:
     """The first block that gives another result in the runtime than in the simulation when fed the
     simulation's inputs.
@@ -40,12 +40,12 @@ def first_parting_module(
     groups = [(name, blocks[name]) for name in names]
     groups += [(f"{a} + {b}", blocks[a] + blocks[b]) for a, b in itertools.pairwise(names)]
     return next(
-        (name for name, nodes in groups if _parts(backend, qdq, nodes, batches, options)), None
+        (name for name, nodes in groups if _parts(runtime, qdq, nodes, batches, options)), None
     )
 
 
 def _parts(
-    backend: Backend,
+    runtime: Runtime,
     qdq: ir.Model,
     nodes: Sequence[ir.Node],
     batches: Sequence[np.ndarray],
@@ -65,7 +65,7 @@ def _parts(
         path = Path(folder, "block.onnx")
         save(cut, path)
         simulated = by_output([_run_named(path, feed, outputs) for feed in feeds])
-        engine = by_output([_engine_named(backend, path, feed, options) for feed in feeds])
+        engine = by_output([_engine_named(runtime, path, feed, options) for feed in feeds])
     return any(
         below_simulation(quality_of(s, e), MODULE_FIDELITY_DB, 0.0)
         for s, e in zip(simulated, engine, strict=True)
@@ -78,7 +78,7 @@ def _run_named(path: Path, feed: dict[str, np.ndarray], outputs: Sequence[str]) 
 
 
 def _engine_named(
-    backend: Backend, path: Path, feed: dict[str, np.ndarray], options: OpenOptions
+    runtime: Runtime, path: Path, feed: dict[str, np.ndarray], options: OpenOptions
 ) -> list[np.ndarray]:
-    with backend.open(path, options) as session:
+    with runtime.open(path, options) as session:
         return [np.array(output) for output in session.infer_named(feed)]

@@ -20,8 +20,7 @@ from edge_scnet.core.manifest import BUNDLE, INT8_FORM, INT8_PLAN, PAIRS, Artifa
 from edge_scnet.errors import ParityError
 from edge_scnet.graph.lint import refuse
 from edge_scnet.machine import environment
-from edge_scnet.runtimes.tensorrt.backend import BuiltPlan, TensorRt
-from edge_scnet.runtimes.tensorrt.layers import CONVOLUTIONS
+from edge_scnet.runtimes.base import UNKNOWN_PRECISION, Built, ExecutedLayer, Runtime
 from edge_scnet.stats.decibels import decibels
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def forms_of(float_model: ir.Model, qdq: ir.Model, ranges: Ranges, target: Targe
 
 
 def build_pair(
-    backend: TensorRt,
+    runtime: Runtime,
     target: TargetSpec,
     source: Path,
     out: Path,
@@ -89,54 +88,55 @@ def build_pair(
             is not kept.
         BackendError: the parser or builder refused a file.
     """
-    # the builder's first pass on a board takes minutes: the cache makes the next ones short
-    cache = None if backend.EXTRA == "rtx" else out / _cache_name(backend)
     facts: dict[str, dict[str, Any]] = {}
     for form, plan, precision in PAIRS:
         told = functools.partial(progress, plan)
-        made = backend.build_plan(
-            source / form, target, out / plan, timing_cache=cache, progress=told
-        )
+        made = runtime.build(source / form, target, out / plan, progress=told)
         facts[plan] = {
             "precision": precision,
             "runtime": target.runtime,
-            "tensorrt": made.tensorrt,
+            "tensorrt": made.version,
             "build_seconds": round(made.seconds, 2),
             "companions": [],
             "copies": [layer.name for layer in made.layers if layer.is_copy],
-            "layers": dict(Counter(layer.reads[0] for layer in made.layers if layer.reads)),
+            "layers": dict(Counter(layer.precision for layer in _typed(made.layers))),
             "warnings": list(made.warnings),
             "machine": asdict(environment.collect()),
         }
         try:
             if precision == "int8":
-                facts[plan]["int8_convolutions"] = check_int8(made, int8_convolutions)
-            if reference is not None and backend.unavailable_to_run() is None:
-                facts[plan] |= check_plan(backend, made.path, reference, precision=precision)
+                facts[plan]["int8_convolutions"] = check_int8(runtime, made, int8_convolutions)
+            if reference is not None and runtime.unavailable_to_run() is None:
+                facts[plan] |= check_plan(runtime, made.engine, reference, precision=precision)
         except ParityError:
-            made.path.unlink()
+            made.engine.unlink()
             raise
         told(1.0)
     return facts
 
 
-def check_int8(made: BuiltPlan, convolutions: Sequence[str]) -> int:
+def _typed(layers: Sequence[ExecutedLayer]) -> list[ExecutedLayer]:
+    """The layers of which the plan tells what they read."""
+    return [layer for layer in layers if layer.precision != UNKNOWN_PRECISION]
+
+
+def check_int8(runtime: Runtime, made: Built, convolutions: Sequence[str]) -> int:
     """How many of the convolutions that should read INT8 do.
 
     Raises:
         ParityError: at least one does not, or the plan does not tell.
     """
     # a convolution's bias and activation may be a layer of their own, which names it too
-    kernels = [layer for layer in made.layers if layer.kind in CONVOLUTIONS and layer.reads]
-    reads = {node: layer.reads[0] for layer in kernels for node in layer.nodes}
+    kernels = [layer for layer in _typed(made.layers) if layer.kind in runtime.convolutions]
+    reads = {node: layer.precision for layer in kernels for node in layer.nodes}
     wrong = [
         f"{name} ({reads.get(name, 'not found')})"
         for name in convolutions
-        if reads.get(name) != "int8"
+        if reads.get(name) not in runtime.int8_precisions
     ]
     if wrong:
         raise ParityError(
-            f"{len(wrong)} of {len(convolutions)} convolutions of {made.path.name} that should"
+            f"{len(wrong)} of {len(convolutions)} convolutions of {made.engine.name} that should"
             f" execute in INT8 do not: {', '.join(wrong[:8])}",
             hint=(
                 "keep them in FP16 on purpose with quant.keep_float in the target, or report the"
@@ -144,12 +144,6 @@ def check_int8(made: BuiltPlan, convolutions: Sequence[str]) -> int:
             ),
         )
     return len(convolutions)
-
-
-def _cache_name(backend: TensorRt) -> str:
-    board = environment.collect().jetson_model or "gpu"
-    words = "-".join([board, *backend.versions().values()])
-    return "timing-" + "".join(c if c.isalnum() or c in ".-" else "_" for c in words) + ".cache"
 
 
 def words(manifest: Manifest) -> str:

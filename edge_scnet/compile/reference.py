@@ -10,16 +10,15 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_scnet.compile.quality import FIDELITY_IMAGES, FIDELITY_MARGIN_DB
 from edge_scnet.errors import ArtifactError, ParityError
-from edge_scnet.runtimes.base import OpenOptions, Session
+from edge_scnet.runtimes.base import OpenOptions, Runtime
 from edge_scnet.stats.accuracy import sqnr_db
 
 if TYPE_CHECKING:
@@ -43,12 +42,6 @@ class Reference:
     simulation_db: tuple[
         float, ...
     ]  # SQNR of the simulated Q/DQ graph, by output; infinite: identical
-
-
-class Opens(Protocol):
-    """The part of a backend that this needs."""
-
-    def open(self, artifact: Path, options: OpenOptions) -> AbstractContextManager[Session]: ...
 
 
 def make(
@@ -76,13 +69,12 @@ def make(
 def to_npz(reference: Reference) -> bytes:
     """The file `reference.npz`: `input`, `output_0` ..., and `simulation_db` by output."""
     buffer = io.BytesIO()
-    arrays = {f"output_{i}": array for i, array in enumerate(reference.outputs)}
-    np.savez(
-        buffer,
-        input=reference.images,
-        simulation_db=np.array(reference.simulation_db),
-        **arrays,  # type: ignore[arg-type]
-    )
+    arrays: dict[str, Any] = {
+        "input": reference.images,
+        "simulation_db": np.array(reference.simulation_db),
+    }
+    arrays |= {f"output_{i}": array for i, array in enumerate(reference.outputs)}
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
@@ -109,7 +101,7 @@ def load(path: Path) -> Reference:
 
 
 def check_plan(
-    backend: Opens, plan: Path, reference: Reference, *, precision: str
+    runtime: Runtime, plan: Path, reference: Reference, *, precision: str
 ) -> dict[str, Any]:
     """Runs a plan on the reference's images: the worst output's SQNR, as facts of the manifest.
 
@@ -118,7 +110,7 @@ def check_plan(
             FP16's below 25 dB.
         BackendError: the plan cannot be loaded or run.
     """
-    with backend.open(plan, OpenOptions()) as session:
+    with runtime.open(plan, OpenOptions()) as session:
         batch = session.input_shape[0]
         if len(reference.images) % batch:
             raise ArtifactError(

@@ -31,7 +31,7 @@ from edge_scnet.profiler.process import EngineFile
 from edge_scnet.report.findings import Finding, exit_code
 from edge_scnet.report.run_report import SCHEMA, EngineReport, EvaluationSet, Flips, RunReport
 from edge_scnet.report.verdict import verdict
-from edge_scnet.runtimes import get_backend
+from edge_scnet.runtimes import runtime_named
 from edge_scnet.stats.accuracy import accuracy_stats, output_rows, output_stats
 from edge_scnet.stats.figures import AccuracyStats, OutputStats
 
@@ -129,7 +129,7 @@ def row_of_engine(
         )
     int8 = engine.name.startswith("int8")
     facts = row_facts(
-        measured.layers, get_backend(engine.runtime), int8=int8, times_ms=measured.layer_times_ms
+        measured.layers, runtime_named(engine.runtime), int8=int8, times_ms=measured.layer_times_ms
     )
     return EngineReport(
         name=engine.name,

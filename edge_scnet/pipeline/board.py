@@ -36,7 +36,6 @@ from edge_scnet.report import verdict as gate
 from edge_scnet.report.run_report import EngineReport
 from edge_scnet.report.store import load_report
 from edge_scnet.report.verdict import explained, judge
-from edge_scnet.runtimes import get_backend
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.stats.timing import latency_stats, paired_ratio
@@ -84,7 +83,7 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tu
         manifest = manifest.with_artifact(
             Artifact(
                 file=name,
-                kind=TENSORRT.ARTIFACT_KIND,
+                kind=TENSORRT.artifact_kind,
                 stage="compile",
                 sha256=sha256_file(file),
                 size_bytes=file.stat().st_size,
@@ -178,12 +177,10 @@ def _row(
 ) -> EngineReport:
     plan = plans[precision]
     layers = trt_layers.executed(plan.layers)
-    facts = row_facts(
-        layers, get_backend("tensorrt"), int8=precision == "int8", times_ms=plan.layer_times_ms
-    )
+    facts = row_facts(layers, TENSORRT, int8=precision == "int8", times_ms=plan.layer_times_ms)
     return EngineReport(
         name=precision,
-        runtime="tensorrt",
+        runtime=TENSORRT.name,
         file=f"{STEMS[precision]}.plan",
         sha256=str(board.get(f"{precision}_sha256", "")),
         size_bytes=int(board.get(f"{precision}_bytes", 0)),

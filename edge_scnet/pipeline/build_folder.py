@@ -16,7 +16,7 @@ from edge_scnet.core.manifest import FLOAT_ONNX, Artifact, Manifest
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.isa import check_floor
 from edge_scnet.profiler.process import EngineFile
-from edge_scnet.runtimes import artifact_kinds, backend_of, get_backend
+from edge_scnet.runtimes import RUNTIMES, artifact_kinds, runtime_of_kind
 from edge_scnet.runtimes.base import OpenOptions
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def engine_files(folder: Path, manifest: Manifest) -> list[EngineFile]:
 
 
 def _compiled_kinds() -> set[str]:
-    return set(artifact_kinds()) - {"onnx"}
+    return {runtime.artifact_kind for runtime in RUNTIMES.values() if runtime.compiles}
 
 
 def chosen_engines(
@@ -91,8 +91,8 @@ def chosen_engines(
 
 
 def engine_of(folder: Path, manifest: Manifest, entry: Artifact) -> EngineFile:
-    runtime = backend_of(entry.kind)
-    get_backend(runtime).check_built(entry.facts, manifest.rebuild)
+    runtime = runtime_of_kind(entry.kind)
+    runtime.check_built(entry.facts, manifest.rebuild)
     precision = str(entry.facts.get("precision", ""))
     if precision == "int8":
         # below its floor the engine's 8-bit weights would saturate without a word
@@ -108,8 +108,8 @@ def engine_of(folder: Path, manifest: Manifest, entry: Artifact) -> EngineFile:
             hint=manifest.rebuild,
         ) from error
     return EngineFile(
-        name=precision if entry.kind != "onnx" else f"{precision} onnx",
-        runtime=runtime,
+        name=precision if runtime.compiles else f"{precision} onnx",
+        runtime=runtime.name,
         path=path,
         options=OpenOptions(
             precision="f32" if manifest.precision_hint == "f32" else "default",

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from edge_scnet.report.run_report import LayerTime
 
 if TYPE_CHECKING:
-    from edge_scnet.runtimes.base import Backend, ExecutedLayer
+    from edge_scnet.runtimes.base import ExecutedLayer, Runtime
 
 
 def row_facts(
     layers: Sequence[ExecutedLayer],
-    backend: Backend,
+    runtime: Runtime,
     *,
     int8: bool,
     times_ms: Mapping[str, float] | None = None,
@@ -28,9 +28,9 @@ def row_facts(
         times_ms: median time by layer name, where it was measured.
     """
     known = [layer for layer in layers if layer.precision != "?"]
-    kernels = [layer for layer in known if layer.kind in backend.CONVOLUTIONS]
+    kernels = [layer for layer in known if layer.kind in runtime.convolutions]
     in_float = (
-        [layer for layer in kernels if layer.precision not in backend.INT8_PRECISIONS]
+        [layer for layer in kernels if layer.precision not in runtime.int8_precisions]
         if int8
         else []
     )
@@ -39,7 +39,7 @@ def row_facts(
     return {
         "convolutions": dict(Counter(layer.precision for layer in kernels)),
         "other_layers": dict(
-            Counter(layer.precision for layer in known if layer.kind not in backend.CONVOLUTIONS)
+            Counter(layer.precision for layer in known if layer.kind not in runtime.convolutions)
         ),
         "copies": tuple(_module(layer) for layer in layers if layer.is_copy) if int8 else (),
         "float_convolutions": tuple(_module(layer) for layer in in_float),

@@ -12,7 +12,7 @@ from edge_scnet.data import images
 from edge_scnet.errors import ArtifactError
 from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build
 from edge_scnet.report.per_class import class_name
-from edge_scnet.runtimes import usable_backend
+from edge_scnet.runtimes import usable_runtime
 from edge_scnet.stats.accuracy import top_k
 
 
@@ -38,7 +38,7 @@ def predict(
     spec = manifest.model
     inputs = [images.read_image(file, spec) for file in files]
     predictions = []
-    with usable_backend(engine.runtime).open(engine.path, engine.options) as session:
+    with usable_runtime(engine.runtime).open(engine.path, engine.options) as session:
         for image, pixels in zip(files, inputs, strict=True):
             scores = np.array(
                 session.infer(np.repeat(pixels[None], session.input_shape[0], axis=0))[0]

@@ -28,6 +28,7 @@ from edge_scnet.profiler.simulated import evaluate_graphs
 from edge_scnet.quantize.ranges_file import load_ranges
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.verdict import judge
+from edge_scnet.runtimes import runtime_named
 
 
 def simulate_and_judge(
@@ -220,7 +221,7 @@ def profile(
     if chosen is not None:
         engines = chosen_engines(folder, manifest, chosen, engines)
     if cuda_graph:
-        if any(engine.runtime not in ("tensorrt", "tensorrt_rtx") for engine in engines):
+        if not all(runtime_named(engine.runtime).takes_cuda_graph for engine in engines):
             raise TargetError(
                 f"{target.name}: --cuda-graph is for TensorRT's plans",
                 hint="leave --cuda-graph out",

@@ -18,7 +18,7 @@ from edge_scnet.machine.isa import check_floor, resolve_floor
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 from edge_scnet.pipeline.stages.job import Plan, Stage
-from edge_scnet.runtimes import get_backend, usable_backend
+from edge_scnet.runtimes import runtime_named, usable_runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +41,9 @@ class Request:
 def make_job(request: Request, events: Events) -> Plan:
     target = _target(request)
     # without TensorRT the build ends in a bundle for the board
-    backend = (
-        get_backend(target.runtime)
-        if target.runtime == "tensorrt"
-        else usable_backend(target.runtime)
-    )
+    backend = runtime_named(target.runtime)
+    if not backend.packs_bundle:
+        backend = usable_runtime(target.runtime)
     backend.check_target(target)
     floor = resolve_floor(target.isa)
     # compiled and verified here, so this machine must be able to run it

@@ -26,7 +26,7 @@ from edge_scnet.data.images import preprocess
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError, EdgeError
 from edge_scnet.machine.memory import used_memory_bytes
-from edge_scnet.runtimes import usable_backend
+from edge_scnet.runtimes import usable_runtime
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Session
 from edge_scnet.stats.accuracy import top_k
 
@@ -55,12 +55,12 @@ class Server:
     def load(
         self, runtime: str, path: Path, options: OpenOptions, timed: np.ndarray
     ) -> dict[str, Any]:
-        self._backend, self._path, self._options = usable_backend(runtime), path, options
-        self._backend.preload()
+        self._runtime, self._path, self._options = usable_runtime(runtime), path, options
+        self._runtime.preload()
         before, used = _resident("VmRSS"), used_memory_bytes()
         _reset_peak()
         started = time.perf_counter_ns()
-        self._session: Session = self._stack.enter_context(self._backend.open(path, options))
+        self._session: Session = self._stack.enter_context(self._runtime.open(path, options))
         seconds = (time.perf_counter_ns() - started) / 1e9
         batch = self._session.input_shape[0]
         self._session.infer(_cycled(timed, batch))
@@ -78,10 +78,10 @@ class Server:
 
         Now, not after timing: by then the other engines are loaded too.
         """
-        device_bytes = getattr(self._session, "device_bytes", None)
-        if device_bytes is None:
+        activations = self._session.device_bytes()
+        if activations is None:
             return {}
-        found = {"device_activation_bytes": device_bytes()}
+        found = {"device_activation_bytes": activations}
         used = used_memory_bytes()
         return (
             found
@@ -132,8 +132,7 @@ class Server:
 
     def layer_times(self) -> dict[str, float]:
         """Median ms by layer, where the session can tell; it is good for nothing else after this."""
-        timed = getattr(self._session, "layer_times", None)
-        return {} if timed is None else dict(timed(self._timed))
+        return self._session.layer_times(self._timed)
 
     def end_to_end(
         self, samples: SampleSet, spec: ModelSpec, seconds: float
@@ -168,7 +167,7 @@ class Server:
         del self._session
         self._stack.close()
         options = replace(self._options, mode="throughput", cuda_graph=False)
-        self._session = self._stack.enter_context(self._backend.open(self._path, options))
+        self._session = self._stack.enter_context(self._runtime.open(self._path, options))
         self._session.infer_many(self._until(warm_up_seconds), lambda i, outputs: None)
 
     def throughput(self, seconds: float) -> float:

@@ -23,7 +23,6 @@ from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.runtimes.tensorrt.trtexec import (
     LAYER_OPTIONS,
     ROUNDS,
-    find_trtexec,
     parse_log,
     round_order,
     timing_options,
@@ -36,8 +35,8 @@ def program_for(manifest: Manifest) -> Path | None:
     """trtexec, where a board's plans are built and TensorRT's Python package is not here to run
     them; else None.
     """
-    plans = any(entry.kind == TENSORRT.ARTIFACT_KIND for entry in manifest.artifacts.values())
-    return find_trtexec() if plans and TENSORRT.unavailable() else None
+    plans = any(entry.kind == TENSORRT.artifact_kind for entry in manifest.artifacts.values())
+    return TENSORRT.timing_program() if plans else None
 
 
 def profile_plans(

@@ -1,60 +1,57 @@
-"""Runtimes by name. A new one is a module that meets `base.Backend`, one line here, and one extra."""
+"""Runtimes by name.
+
+A new one is a module with an object that meets `base.Runtime`, a line here, and an extra.
+"""
 
 from __future__ import annotations
 
-import importlib
-from typing import cast
-
 from edge_scnet.errors import ArtifactError, MissingRuntimeError
-from edge_scnet.runtimes.base import Backend
+from edge_scnet.runtimes.base import Runtime
+from edge_scnet.runtimes.onnxruntime import ONNX_RUNTIME
+from edge_scnet.runtimes.openvino import OPENVINO
+from edge_scnet.runtimes.tensorrt.backend import RTX, TENSORRT
 
-# A module, or an object in one.
-BACKENDS = {
-    "openvino": "edge_scnet.runtimes.openvino",
-    "onnxruntime": "edge_scnet.runtimes.onnxruntime",
-    "tensorrt": "edge_scnet.runtimes.tensorrt.backend:TENSORRT",
-    "tensorrt_rtx": "edge_scnet.runtimes.tensorrt.backend:RTX",
-}
+_ALL: tuple[Runtime, ...] = (OPENVINO, ONNX_RUNTIME, TENSORRT, RTX)
+RUNTIMES = {runtime.name: runtime for runtime in _ALL}
 
 
-def get_backend(name: str) -> Backend:
-    """The backend module of a runtime, whether or not it can run here.
+def runtime_named(name: str) -> Runtime:
+    """The runtime of a name, whether or not it can run here.
 
     Raises:
         KeyError: no such runtime.
     """
-    module, _, attribute = BACKENDS[name].partition(":")
-    found = importlib.import_module(module)
-    return cast(Backend, getattr(found, attribute) if attribute else found)
+    return RUNTIMES[name]
 
 
-def usable_backend(name: str) -> Backend:
-    """The backend module of a runtime that can run here.
+def usable_runtime(name: str) -> Runtime:
+    """The runtime of a name, whose package is installed here.
 
     Raises:
-        MissingRuntimeError: it cannot, with the reason and the install command.
+        KeyError: no such runtime.
+        MissingRuntimeError: it is not, with the reason and the install command.
     """
-    backend = get_backend(name)
-    if reason := backend.unavailable():
-        raise MissingRuntimeError(reason, hint=backend.install_hint())
-    return backend
+    runtime = runtime_named(name)
+    if reason := runtime.unavailable():
+        raise MissingRuntimeError(reason, hint=runtime.install_hint())
+    return runtime
 
 
 def artifact_kinds() -> tuple[str, ...]:
     """The kinds of artifacts that a runtime opens."""
-    return tuple(get_backend(name).ARTIFACT_KIND for name in BACKENDS)
+    return tuple(runtime.artifact_kind for runtime in RUNTIMES.values())
 
 
-def backend_of(kind: str) -> str:
+def runtime_of_kind(kind: str) -> Runtime:
     """The runtime that opens artifacts of a kind ("openvino-ir", "onnx").
 
     Raises:
         ArtifactError: no runtime opens it.
     """
-    kinds = {get_backend(name).ARTIFACT_KIND: name for name in BACKENDS}
-    if kind not in kinds:
-        raise ArtifactError(
-            f"no runtime opens artifacts of kind {kind!r}; known are {', '.join(kinds)}",
-            hint="edge-scnet build",
-        )
-    return kinds[kind]
+    for runtime in RUNTIMES.values():
+        if runtime.artifact_kind == kind:
+            return runtime
+    raise ArtifactError(
+        f"no runtime opens artifacts of kind {kind!r}; known are {', '.join(artifact_kinds())}",
+        hint="edge-scnet build",
+    )

@@ -1,8 +1,9 @@
-"""What a runtime's module must offer. No base classes: a module that has these names is a backend."""
+"""What a runtime offers: the protocol that its users see, and the answers that most share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,39 +11,67 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from edge_scnet.core.optional import installed
 from edge_scnet.errors import TargetError
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
     from edge_scnet.graph.lint import LintFinding
 
+# The precision of an executed layer of which the runtime does not tell it.
+UNKNOWN_PRECISION = "?"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOptions:
-    """How to load an engine. `precision` is that of what is not quantized: pinned "f32", or the
-    runtime's default.
-    """
+    """How to load an engine."""
 
+    # Of what is not quantized: pinned "f32", or the runtime's default.
     precision: Literal["f32", "default"] = "f32"
     mode: Literal["latency", "throughput"] = "latency"
-    threads: int = 0  # 0: the runtime's default
-    batch: int = (
-        0  # another than the engine's own, where the runtime can reshape it; 0: the engine's
-    )
-    cuda_graph: bool = False  # of a plan: an inference is enqueued as one CUDA graph
+    # 0: the runtime's default
+    threads: int = 0
+    # Another than the engine's own, where the runtime can reshape it; 0: the engine's.
+    batch: int = 0
+    # An inference is enqueued as one CUDA graph.
+    cuda_graph: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutedLayer:
-    """One operation as the runtime executes it: its kind, its precision, and the graph's nodes
-    fused into it.
-    """
+    """One operation as the runtime executes it."""
 
     kind: str
     precision: str
+    # The graph's nodes that are fused into it.
     nodes: tuple[str, ...]
-    name: str = ""  # the runtime's own, where it has one
-    is_copy: bool = False  # changes type or layout, and nothing else
+    # The runtime's own name of it, where it has one.
+    name: str = ""
+    # It changes type or layout, and nothing else.
+    is_copy: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """An engine and what its builder told of it."""
+
+    # The one to open first.
+    files: tuple[Path, ...]
+    # The runtime's version.
+    version: str
+    seconds: float
+    # Empty where only the opened engine tells them.
+    layers: tuple[ExecutedLayer, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def engine(self) -> Path:
+        """The file to open."""
+        return self.files[0]
+
+
+def no_progress(share: float) -> None:
+    """Takes the progress of a build that nobody watches."""
 
 
 def fixed_batch(artifact: Path, built: int, asked: int) -> TargetError:
@@ -54,74 +83,240 @@ def fixed_batch(artifact: Path, built: int, asked: int) -> TargetError:
 
 
 class Session(Protocol):
-    """An engine loaded and ready. Arrays are N x C x H x W float32 on the host, N the engine's own
-    batch.
+    """An engine loaded and ready.
 
-    Once its context is left it holds nothing of the runtime and cannot be used.
+    Arrays are N x C x H x W float32 on the host, N the engine's own batch. Once its context is left
+    it holds nothing of the runtime and cannot be used.
     """
 
     input_shape: tuple[int, ...]
     output_names: tuple[str, ...]
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
-        """One synchronous inference, host to host; the outputs may be views that the next call
-        overwrites.
+        """Runs one synchronous inference, host to host.
+
+        Returns:
+            The outputs; they may be views that the next call overwrites.
         """
 
     def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """One synchronous inference of a graph with any number of inputs, by name."""
+        """Runs one synchronous inference of a graph with any number of inputs, by name."""
 
     def infer_many(
         self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]
     ) -> None:
-        """All batches through the runtime's asynchronous requests; `keep(i, outputs)` gets batch
-        i's, in any order.
+        """Runs all batches through the runtime's asynchronous requests.
 
         The requests are created by the first call and kept for the next.
+
+        Args:
+            keep: gets the number of a batch and its outputs, in any order.
         """
 
-    def executed_precisions(self) -> tuple[ExecutedLayer, ...]: ...
+    def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
+        """The layers as they execute; empty where the runtime does not tell."""
 
     def settings(self) -> dict[str, str]:
         """How the runtime runs it, in its own words: threads, streams, hints."""
 
+    def device_bytes(self) -> int | None:
+        """Memory of the activations on a device of its own; None: all is in the process's."""
 
-class Backend(Protocol):
-    """A runtime."""
+    def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
+        """Median ms by layer; empty where the runtime cannot tell.
 
-    ARTIFACT_KIND: str
-    SUFFIX: str
-    EXTRA: str
-    CONVOLUTIONS: frozenset[str]  # kinds of executed layer that are convolutions
-    INT8_PRECISIONS: frozenset[str]  # precisions that are INT8 execution of a convolution
+        Each layer is timed by itself, which costs time: the session is good for nothing else after.
+        """
+
+
+class BaseSession:
+    """The answers of a session whose runtime has no more to tell."""
+
+    def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
+        return ()
+
+    def settings(self) -> dict[str, str]:
+        return {}
+
+    def device_bytes(self) -> int | None:
+        return None
+
+    def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
+        return {}
+
+
+class Runtime(Protocol):
+    """A runtime: builds engines of ONNX files and opens them."""
+
+    @property
+    def name(self) -> str:
+        """Its key in a target file."""
+
+    @property
+    def title(self) -> str:
+        """Its name in sentences."""
+
+    @property
+    def artifact_kind(self) -> str:
+        """The manifest's kind of the files that it opens."""
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the files that it opens."""
+
+    @property
+    def extra(self) -> str:
+        """The extra of edge-scnet that brings it."""
+
+    @property
+    def convolutions(self) -> frozenset[str]:
+        """Kinds of executed layers that are convolutions."""
+
+    @property
+    def int8_precisions(self) -> frozenset[str]:
+        """Precisions of executed layers that are INT8 execution of a convolution."""
+
+    @property
+    def compiles(self) -> bool:
+        """Whether it opens what it built, and not an ONNX file as it is."""
+
+    @property
+    def packs_bundle(self) -> bool:
+        """Whether a build ends in a bundle for the board where it cannot build here."""
+
+    @property
+    def takes_cuda_graph(self) -> bool:
+        """Whether an inference can be enqueued as one CUDA graph."""
 
     def unavailable(self) -> str | None:
-        """Why it cannot run here, or None."""
+        """Why its package cannot be used here, or None."""
+
+    def unavailable_to_run(self) -> str | None:
+        """Why it cannot run an engine here, though it may build one; or None."""
+
+    def builds_here(self) -> bool:
+        """Whether engines built on this machine run where they are to."""
+
+    def timing_program(self) -> Path | None:
+        """The program that times its engines here where its package is not installed."""
 
     def install_hint(self) -> str:
         """What to do where it is not installed."""
 
     def preload(self) -> None:
-        """Imports the runtime and loads what it needs before any engine, so that its own memory and
-        first disk reads are not the engine's. Raises MissingRuntimeError or BackendError.
+        """Imports the runtime and loads what it needs before any engine.
+
+        So its own memory and first disk reads are not the engine's.
+
+        Raises:
+            MissingRuntimeError, BackendError: it cannot be loaded.
         """
 
     def check_target(self, target: TargetSpec) -> None:
-        """Raises TargetError for a target this runtime cannot serve."""
+        """Checks that it can serve a target.
+
+        Raises:
+            TargetError: it cannot.
+        """
 
     def check_built(self, facts: Mapping[str, Any], rebuild: str) -> None:
-        """Raises TargetError for an engine that was built for another device or version, by its
-        manifest's facts; `rebuild` is the command that builds it again.
+        """Checks that an engine was built for this device and version.
+
+        Args:
+            facts: the engine's, of its manifest.
+            rebuild: the command that builds it again.
+
+        Raises:
+            TargetError: it was built for another.
         """
 
     def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
-        """Places of a Q/DQ graph that `build` writes in another form that means the same, for the
-        runtime gets them wrong.
+        """Places of a Q/DQ graph that it would get wrong and `build` writes in another form."""
+
+    def build(
+        self,
+        source: Path,
+        target: TargetSpec,
+        out: Path,
+        *,
+        progress: Callable[[float], None] = no_progress,
+    ) -> Built:
+        """Compiles an ONNX file into `out`.
+
+        Args:
+            progress: gets the share that is done, where the builder tells it.
+
+        Raises:
+            MissingRuntimeError: it is not installed.
+            BackendError: it refuses the file, in its own words.
+            StorageError: `out` cannot be written.
         """
 
-    def build(self, source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
-        """Compiles an ONNX file into `out`; returns the files written, the one to open first."""
+    def open(self, artifact: Path, options: OpenOptions) -> AbstractContextManager[Session]:
+        """Loads an engine.
 
-    def open(self, artifact: Path, options: OpenOptions) -> AbstractContextManager[Session]: ...
+        Raises:
+            MissingRuntimeError: it cannot run here.
+            BackendError: it refuses the file, in its own words.
+            TargetError: the engine cannot have `options.batch`.
+        """
 
-    def versions(self) -> dict[str, str]: ...
+    def versions(self) -> dict[str, str]:
+        """The versions of its packages, by name; empty where it is not installed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseRuntime:
+    """The facts of a runtime, and the answers that most runtimes share."""
+
+    name: str
+    title: str
+    artifact_kind: str
+    suffix: str
+    extra: str
+    convolutions: frozenset[str]
+    int8_precisions: frozenset[str]
+    # Names to import, the first that is there.
+    modules: tuple[str, ...]
+    compiles: bool = True
+    packs_bundle: bool = False
+    takes_cuda_graph: bool = False
+
+    def unavailable(self) -> str | None:
+        if any(installed(name) for name in self.modules):
+            return None
+        return f"the package {self.modules[0]!r} is not installed"
+
+    def unavailable_to_run(self) -> str | None:
+        return self.unavailable()
+
+    def builds_here(self) -> bool:
+        return self.unavailable() is None
+
+    def timing_program(self) -> Path | None:
+        return None
+
+    def install_hint(self) -> str:
+        return f"pip install 'edge-scnet[{self.extra}]'"
+
+    def versions(self) -> dict[str, str]:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return {self.modules[0]: version(self.modules[0])}
+        except PackageNotFoundError:
+            return {}
+
+    def check_built(self, facts: Mapping[str, Any], rebuild: str) -> None:
+        """Accepts every engine: its files are good for any machine with this runtime."""
+
+    def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
+        return ()
+
+    def _built(self, files: tuple[Path, ...], started: float) -> Built:
+        """The record of a build that began at `started` (`time.perf_counter`)."""
+        return Built(
+            files=files,
+            version=next(iter(self.versions().values()), ""),
+            seconds=time.perf_counter() - started,
+        )

@@ -4,92 +4,97 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_scnet.core.optional import installed, require
+from edge_scnet.core.optional import require
 from edge_scnet.errors import BackendError, TargetError, first_line
-from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, fixed_batch
+from edge_scnet.runtimes.base import (
+    BaseRuntime,
+    BaseSession,
+    Built,
+    OpenOptions,
+    fixed_batch,
+    no_progress,
+)
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
-    from edge_scnet.graph.lint import LintFinding
-
-ARTIFACT_KIND = "onnx"
-SUFFIX = ".onnx"
-EXTRA = "quantize"
-CONVOLUTIONS = frozenset({"Conv"})
-INT8_PRECISIONS = frozenset({"uint8", "int8"})
 
 
-def unavailable() -> str | None:
-    return None if installed("onnxruntime") else "the package 'onnxruntime' is not installed"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnnxRuntime(BaseRuntime):
+    """ONNX Runtime, with its default optimisations.
 
-
-def install_hint() -> str:
-    return f"pip install 'edge-scnet[{EXTRA}]'"
-
-
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {"onnxruntime": version("onnxruntime")}
-
-
-def preload() -> None:
-    require("onnxruntime", extra=EXTRA)
-
-
-def check_target(target: TargetSpec) -> None:
-    raise TargetError(f"{target.name}: ONNX Runtime opens ONNX files, no target compiles for it")
-
-
-def check_built(
-    facts: Mapping[str, Any], rebuild: str
-) -> None: ...  # its files are good for any machine with this runtime
-
-
-def rewrites(source: Path) -> tuple[LintFinding, ...]:
-    return ()  # ONNX Runtime with its optimisations off is what the others are compared with
-
-
-def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
-    """Refuses: an ONNX file is what this runtime executes, there is nothing to compile."""
-    check_target(target)
-    raise AssertionError("unreachable")
-
-
-@contextlib.contextmanager
-def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
-    """Loads an ONNX file with ONNX Runtime's default optimisations.
-
-    Raises:
-        BackendError: ONNX Runtime's own message.
+    With its optimisations off it is what the other runtimes are compared with (`graph/run.py`).
     """
-    ort = require("onnxruntime", extra=EXTRA)
-    settings = ort.SessionOptions()
-    settings.log_severity_level = 3
-    settings.intra_op_num_threads = options.threads
-    try:
-        session = _Session(
-            ort.InferenceSession(str(artifact), settings, providers=["CPUExecutionProvider"])
-        )
-    except Exception as error:
-        raise BackendError(
-            f"ONNX Runtime cannot load {artifact.name}: {first_line(error)}",
-            hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
-        ) from error
-    if options.batch not in (0, session.input_shape[0]):
-        raise fixed_batch(artifact, session.input_shape[0], options.batch)
-    try:
-        yield session
-    finally:
-        session.close()
+
+    name: str = "onnxruntime"
+    title: str = "ONNX Runtime"
+    artifact_kind: str = "onnx"
+    suffix: str = ".onnx"
+    extra: str = "quantize"
+    convolutions: frozenset[str] = frozenset({"Conv"})
+    int8_precisions: frozenset[str] = frozenset({"uint8", "int8"})
+    modules: tuple[str, ...] = ("onnxruntime",)
+    compiles: bool = False
+
+    def preload(self) -> None:
+        require("onnxruntime", extra=self.extra)
+
+    def check_target(self, target: TargetSpec) -> None:
+        raise _nothing_to_compile(target)
+
+    def build(
+        self,
+        source: Path,
+        target: TargetSpec,
+        out: Path,
+        *,
+        progress: Callable[[float], None] = no_progress,
+    ) -> Built:
+        """Refuses: an ONNX file is what this runtime executes, there is nothing to compile."""
+        raise _nothing_to_compile(target)
+
+    @contextlib.contextmanager
+    def open(self, artifact: Path, options: OpenOptions) -> Iterator[_Session]:
+        """Loads an ONNX file with ONNX Runtime's default optimisations.
+
+        Raises:
+            BackendError: ONNX Runtime's own message.
+            TargetError: `options.batch` is another than the file's.
+        """
+        ort = require("onnxruntime", extra=self.extra)
+        settings = ort.SessionOptions()
+        settings.log_severity_level = 3
+        settings.intra_op_num_threads = options.threads
+        try:
+            session = _Session(
+                ort.InferenceSession(str(artifact), settings, providers=["CPUExecutionProvider"])
+            )
+        except Exception as error:
+            raise BackendError(
+                f"ONNX Runtime cannot load {artifact.name}: {first_line(error)}",
+                hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
+            ) from error
+        if options.batch not in (0, session.input_shape[0]):
+            raise fixed_batch(artifact, session.input_shape[0], options.batch)
+        try:
+            yield session
+        finally:
+            session.close()
 
 
-class _Session:
+def _nothing_to_compile(target: TargetSpec) -> TargetError:
+    return TargetError(f"{target.name}: ONNX Runtime opens ONNX files, no target compiles for it")
+
+
+class _Session(BaseSession):
+    """`base.Session`; ONNX Runtime does not tell executed layers without its profiler."""
+
     def __init__(self, session: Any) -> None:
         self._session = session
         self._name = session.get_inputs()[0].name
@@ -117,5 +122,5 @@ class _Session:
         threads = self._session.get_session_options().intra_op_num_threads
         return {"threads": str(threads) if threads else "default"}
 
-    def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
-        return ()  # ONNX Runtime does not tell without its profiler
+
+ONNX_RUNTIME = OnnxRuntime()

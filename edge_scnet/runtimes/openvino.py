@@ -7,27 +7,31 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_scnet.core.files import write_atomic
-from edge_scnet.core.optional import installed, require
+from edge_scnet.core.optional import require
 from edge_scnet.errors import BackendError, TargetError
+from edge_scnet.graph.lint import LintFinding, is_quantized, lint
 from edge_scnet.graph.model import load
+from edge_scnet.graph.openvino_repair import repair
 from edge_scnet.machine.isa import limited_below_avx512
-from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions
+from edge_scnet.runtimes.base import (
+    BaseRuntime,
+    BaseSession,
+    Built,
+    ExecutedLayer,
+    OpenOptions,
+    no_progress,
+)
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
-    from edge_scnet.graph.lint import LintFinding
 
-ARTIFACT_KIND = "openvino-ir"
-SUFFIX = ".xml"
-EXTRA = "cpu"
-CONVOLUTIONS = frozenset({"Convolution"})
-INT8_PRECISIONS = frozenset({"u8", "i8"})
 # A burst of a few runs is one slice of a shared processor's time: what disturbs it disturbs whole
 # layers.
 _COUNTED_RUNS, _COUNTED_S = 30, 0.3
@@ -37,97 +41,134 @@ _SETTINGS = {
     "PERFORMANCE_HINT": "hint",
     "ENABLE_CPU_PINNING": "pinning",
 }
-_MISCOMPILED = ("signed-codes", "padded-pool")  # rules of lint
+# Rules of lint whose findings have another form that OpenVINO computes rightly.
+_MISCOMPILED = ("signed-codes", "padded-pool")
 
 
-def unavailable() -> str | None:
-    return None if installed("openvino") else "the package 'openvino' is not installed"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenVino(BaseRuntime):
+    """OpenVINO on the CPU."""
 
+    name: str = "openvino"
+    title: str = "OpenVINO"
+    artifact_kind: str = "openvino-ir"
+    suffix: str = ".xml"
+    extra: str = "cpu"
+    convolutions: frozenset[str] = frozenset({"Convolution"})
+    int8_precisions: frozenset[str] = frozenset({"u8", "i8"})
+    modules: tuple[str, ...] = ("openvino",)
 
-def install_hint() -> str:
-    return f"pip install 'edge-scnet[{EXTRA}]'"
+    def preload(self) -> None:
+        """Imports OpenVINO and loads its CPU plug-in.
 
+        The plug-in is a library of its own, found only when a device is asked for.
 
-def versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {"openvino": version("openvino")}
-
-
-def preload() -> None:
-    """Imports OpenVINO and loads its CPU plug-in, which is a library of its own, found only when a
-    device is asked for.
-
-    Raises:
-        BackendError: there is no CPU plug-in.
-    """
-    ov = require("openvino", extra=EXTRA)
-    try:
-        ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
-    except RuntimeError as error:
-        raise BackendError(
-            f"OpenVINO cannot load its CPU plug-in: {_first_lines(error)}", hint="edge-scnet doctor"
-        ) from error
-
-
-def check_target(target: TargetSpec) -> None:
-    if target.device != "CPU":
-        raise TargetError(
-            f"{target.name}: device {target.device!r} is not supported by this backend;"
-            " allowed: CPU"
-        )
-
-
-def build(source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
-    """Converts an ONNX file to IR: `out` (.xml) and its weights (.bin) beside it, float32 kept as
-    it is.
-
-    Where OpenVINO would miscompile its Q/DQ, they are written in a form that means the same;
-    `rewrites` says where and why.
-
-    Raises:
-        BackendError: OpenVINO cannot read the graph; its own message is in the error. Or it would
-            miscompile a place that has no other form.
-        StorageError: the folder cannot be written.
-    """
-    ov = require("openvino", extra=EXTRA)
-    try:
-        core = ov.Core()
-        model = core.read_model(source)
-        if rewrites(source):
-            model = core.read_model(_repaired(source))
-    except RuntimeError as error:
-        raise BackendError(
-            f"OpenVINO cannot read {source.name}: {_first_lines(error)}",
-            hint="export it again: edge-scnet export; the installed versions: edge-scnet doctor",
-        ) from error
-    weights = out.with_suffix(".bin")
-    # the IR finds its weights by its own name, so both are written under one temporary name and
-    # renamed weights first
-    with write_atomic(out) as temporary:
-        temporary_weights = temporary.with_suffix(".bin")
+        Raises:
+            MissingRuntimeError: OpenVINO is not installed.
+            BackendError: there is no CPU plug-in.
+        """
+        ov = require("openvino", extra=self.extra)
         try:
-            ov.save_model(model, temporary, compress_to_fp16=False)
-            temporary_weights.replace(weights)
+            ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
         except RuntimeError as error:
-            raise OSError(None, _first_lines(error)) from error
+            raise BackendError(
+                f"OpenVINO cannot load its CPU plug-in: {_first_lines(error)}",
+                hint="edge-scnet doctor",
+            ) from error
+
+    def check_target(self, target: TargetSpec) -> None:
+        if target.device != "CPU":
+            raise TargetError(
+                f"{target.name}: device {target.device!r} is not supported by this backend;"
+                " allowed: CPU"
+            )
+
+    def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
+        """What `build` writes in another form, because OpenVINO would miscompile it."""
+        model = load(source)
+        findings = lint(model, "openvino") if is_quantized(model) else ()
+        return tuple(finding for finding in findings if finding.rule in _MISCOMPILED)
+
+    def build(
+        self,
+        source: Path,
+        target: TargetSpec,
+        out: Path,
+        *,
+        progress: Callable[[float], None] = no_progress,
+    ) -> Built:
+        """Converts an ONNX file to IR: `out` (.xml) and its weights (.bin) beside it.
+
+        Float32 is kept as it is. Where OpenVINO would miscompile its Q/DQ, they are written in a
+        form that means the same; `rewrites` says where and why.
+
+        Raises:
+            BackendError: OpenVINO cannot read the graph; its own message is in the error. Or it
+                would miscompile a place that has no other form.
+            StorageError: the folder cannot be written.
+        """
+        ov = require("openvino", extra=self.extra)
+        started = time.perf_counter()
+        try:
+            core = ov.Core()
+            model = core.read_model(source)
+            if self.rewrites(source):
+                model = core.read_model(_repaired(source))
+        except RuntimeError as error:
+            raise BackendError(
+                f"OpenVINO cannot read {source.name}: {_first_lines(error)}",
+                hint="export it again: edge-scnet export; the installed versions: edge-scnet doctor",
+            ) from error
+        weights = out.with_suffix(".bin")
+        # the IR finds its weights by its own name, so both are written under one temporary name
+        # and renamed weights first
+        with write_atomic(out) as temporary:
+            temporary_weights = temporary.with_suffix(".bin")
+            try:
+                ov.save_model(model, temporary, compress_to_fp16=False)
+                temporary_weights.replace(weights)
+            except RuntimeError as error:
+                raise OSError(None, _first_lines(error)) from error
+            finally:
+                temporary_weights.unlink(missing_ok=True)
+        return self._built((out, weights), started)
+
+    @contextlib.contextmanager
+    def open(self, artifact: Path, options: OpenOptions) -> Iterator[_Session]:
+        """Compiles an IR or ONNX file for the CPU.
+
+        Raises:
+            BackendError: OpenVINO's own message.
+            TargetError: `options.batch` is another than the file's, and the graph cannot be reshaped to
+                it.
+        """
+        ov = require("openvino", extra=self.extra)
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
+        if options.precision == "f32" or limited_below_avx512():
+            # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16. OpenVINO
+            # looks at the processor for that and not at oneDNN's limit: with ONEDNN_MAX_CPU_ISA=AVX2
+            # there it finds no kernel for a pool ("Supported primitive descriptors list is empty",
+            # 2026.4.1), where the machine that is acted would take f32
+            settings["INFERENCE_PRECISION_HINT"] = "f32"
+        if options.threads:
+            settings["INFERENCE_NUM_THREADS"] = options.threads
+        try:
+            core = ov.Core()
+            model = _reshaped(core, artifact, options.batch) if options.batch else artifact
+            session = _Session(ov, core.compile_model(model, "CPU", settings))
+            # counting takes time at every layer: only layer_times asks for it, of an engine of its own
+            session.counting = lambda: core.compile_model(
+                model, "CPU", {**settings, "PERF_COUNT": True}
+            )
+        except RuntimeError as error:
+            raise BackendError(
+                f"OpenVINO cannot compile {artifact.name}: {_first_lines(error)}",
+                hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
+            ) from error
+        try:
+            yield session
         finally:
-            temporary_weights.unlink(missing_ok=True)
-    return out, weights
-
-
-def check_built(
-    facts: Mapping[str, Any], rebuild: str
-) -> None: ...  # its files are good for any machine with this runtime
-
-
-def rewrites(source: Path) -> tuple[LintFinding, ...]:
-    """What `build` writes in another form, for OpenVINO would miscompile it."""
-    from edge_scnet.graph.lint import is_quantized, lint
-
-    model = load(source)
-    found = lint(model, "openvino") if is_quantized(model) else ()
-    return tuple(finding for finding in found if finding.rule in _MISCOMPILED)
+            session.close()
 
 
 def _repaired(source: Path) -> bytes:
@@ -136,9 +177,6 @@ def _repaired(source: Path) -> bytes:
     Raises:
         BackendError: a place is left.
     """
-    from edge_scnet.graph.lint import lint
-    from edge_scnet.graph.openvino_repair import repair
-
     ir = require("onnx_ir", extra="quantize")
     model = load(source)
     ir.external_data.load_to_model(model)  # the copy has no folder to find them in
@@ -150,44 +188,6 @@ def _repaired(source: Path) -> bytes:
             )
     content: bytes = ir.serde.serialize_model(model).SerializeToString()
     return content
-
-
-@contextlib.contextmanager
-def open(artifact: Path, options: OpenOptions) -> Iterator[_Session]:
-    """Compiles an IR or ONNX file for the CPU.
-
-    Raises:
-        BackendError: OpenVINO's own message.
-        TargetError: `options.batch` is another than the file's, and the graph cannot be reshaped to
-            it.
-    """
-    ov = require("openvino", extra=EXTRA)
-    settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
-    if options.precision == "f32" or limited_below_avx512():
-        # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16. OpenVINO
-        # looks at the processor for that and not at oneDNN's limit: with ONEDNN_MAX_CPU_ISA=AVX2
-        # there it finds no kernel for a pool ("Supported primitive descriptors list is empty",
-        # 2026.4.1), where the machine that is acted would take f32
-        settings["INFERENCE_PRECISION_HINT"] = "f32"
-    if options.threads:
-        settings["INFERENCE_NUM_THREADS"] = options.threads
-    try:
-        core = ov.Core()
-        model = _reshaped(core, artifact, options.batch) if options.batch else artifact
-        session = _Session(ov, core.compile_model(model, "CPU", settings))
-        # counting takes time at every layer: only layer_times asks for it, of an engine of its own
-        session.counting = lambda: core.compile_model(
-            model, "CPU", {**settings, "PERF_COUNT": True}
-        )
-    except RuntimeError as error:
-        raise BackendError(
-            f"OpenVINO cannot compile {artifact.name}: {_first_lines(error)}",
-            hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
-        ) from error
-    try:
-        yield session
-    finally:
-        session.close()
 
 
 def _reshaped(core: Any, artifact: Path, batch: int) -> Any:
@@ -245,7 +245,7 @@ class _Request:
         self.input[...] = batch
 
 
-class _Session:
+class _Session(BaseSession):
     def __init__(self, ov: Any, compiled: Any) -> None:
         self._ov, self._compiled = ov, compiled
         self._request: _Request | None = _Request(compiled)
@@ -349,3 +349,6 @@ def _first_lines(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     kept = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
     return " ".join(kept or lines)[:400]
+
+
+OPENVINO = OpenVino()

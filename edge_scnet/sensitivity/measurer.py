@@ -14,7 +14,7 @@ import numpy as np
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.graph.model import save
 from edge_scnet.quantize.recipe import Prepared, assemble
-from edge_scnet.runtimes.base import Backend, OpenOptions, Session
+from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
 from edge_scnet.sensitivity.result import Candidate
 from edge_scnet.stats.accuracy import accuracy_stats, relative_noise
 from edge_scnet.stats.decibels import of_relative_noise
@@ -32,7 +32,7 @@ class Measurer:
         self,
         prepared: Prepared,
         *,
-        backend: Backend,
+        backend: Runtime,
         target: TargetSpec,
         options: OpenOptions,
         images: np.ndarray,
@@ -121,8 +121,8 @@ class Measurer:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "model.qdq.onnx")
             save(assemble(self._prepared, names).model, source)
-            written = self._backend.build(
-                source, self._target, Path(folder, f"model{self._backend.SUFFIX}")
+            built = self._backend.build(
+                source, self._target, Path(folder, f"model{self._backend.suffix}")
             )
-            with self._backend.open(written[0], self._options) as session:
+            with self._backend.open(built.engine, self._options) as session:
                 yield session

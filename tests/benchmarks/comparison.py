@@ -30,7 +30,7 @@ from edge_scnet.pipeline.explain import _reference
 from edge_scnet.profiler import rounds as together
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.report import comparison
-from edge_scnet.runtimes import usable_backend
+from edge_scnet.runtimes import usable_runtime
 from edge_scnet.sensitivity import bisect
 
 SECONDS = 2.4  # timed, per engine: with starting 24 processes half a minute in all
@@ -58,11 +58,11 @@ def slower_engine(
     manifest = artifact.load_manifest(folder)
     quantized = ir.load(folder / "model.qdq.onnx")
     reference = _reference(folder, manifest, quantized)
-    backend, target = usable_backend(int8.runtime), from_dict(manifest.target)
+    backend, target = usable_runtime(int8.runtime), from_dict(manifest.target)
     members = [name for name in bisect.quantized_nodes(quantized) if block_of(name) == block]
     ir.save(bisect.in_float(quantized, reference, members), out / "slow.onnx")
     engine = replace(
-        int8, name="slower", path=backend.build(out / "slow.onnx", target, out / "slow.xml")[0]
+        int8, name="slower", path=backend.build(out / "slow.onnx", target, out / "slow.xml").engine
     )
     rounds, _ = together.time_in_rounds([int8, engine], spec, seconds=20, events=Silent())
     ratio = together.ratio_of_rounds(rounds, 1)

@@ -25,12 +25,12 @@ def compile_engines(
     """
     prefix = f".trial-{os.getpid()}-"
     try:
-        written = plan.backend.build(
+        built = plan.backend.build(
             plan.folder / source, plan.target, plan.folder / f"{prefix}{file}"
         )
-        proof = _prove(plan, manifest, written[0], events) if precision == "int8" else {}
-        names = [path.name.removeprefix(prefix) for path in written]
-        for path, name in reversed([*zip(written, names, strict=True)]):
+        proof = _prove(plan, manifest, built.engine, events) if precision == "int8" else {}
+        names = [path.name.removeprefix(prefix) for path in built.files]
+        for path, name in reversed([*zip(built.files, names, strict=True)]):
             path.replace(plan.folder / name)
     except OSError as error:
         raise StorageError(

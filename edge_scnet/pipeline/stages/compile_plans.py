@@ -17,20 +17,13 @@ from edge_scnet.core.manifest import (
     Manifest,
 )
 from edge_scnet.graph.model import load
-from edge_scnet.machine import environment
 from edge_scnet.pipeline.stages.job import Plan, record, stage_settings
-from edge_scnet.runtimes.tensorrt.backend import TensorRt
 
 
 def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     """The stage: both forms, and both plans where this machine can build them."""
     backend = plan.backend
-    assert isinstance(backend, TensorRt)
-    boards = plan.target.runtime == "tensorrt"
-    # a PC with TensorRT would make a plan that runs on no board
-    here = backend.unavailable() is None and not (
-        boards and environment.collect().jetson_model is None
-    )
+    boards, here = backend.packs_bundle, backend.builds_here()
     if here and boards:
         from edge_scnet.compile.board import check_board
 
@@ -73,7 +66,7 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
             entry = record(
                 plan,
                 file,
-                kind=backend.ARTIFACT_KIND,
+                kind=backend.artifact_kind,
                 stage="compile",
                 key=key,
                 parents=parents,

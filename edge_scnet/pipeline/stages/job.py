@@ -19,7 +19,7 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine import environment
 from edge_scnet.models import zoo
-from edge_scnet.runtimes.base import Backend
+from edge_scnet.runtimes.base import Runtime
 
 Stage = Literal["export", "calibrate", "quantize", "compile", "profile"]
 
@@ -33,7 +33,7 @@ class Plan:
     source: zoo.ModelSource
     target: TargetSpec
     floor: str
-    backend: Backend
+    backend: Runtime
     folder: Path
     calibration: SampleSet | None
     evaluation: SampleSet | None

@@ -52,7 +52,7 @@ def _compile(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
     events.stage("compile", f"{target.runtime}, INT8 and its FP32 twin")
     reused = True
     for stem, source, precision in ((FLOAT_ENGINE, FLOAT_ONNX, "fp32"), (ENGINE, QDQ_ONNX, "int8")):
-        file = stem + backend.SUFFIX
+        file = stem + backend.suffix
         parents = {
             name: manifest.artifacts[name].sha256 for name in dict.fromkeys((source, FLOAT_ONNX))
         }
@@ -78,7 +78,7 @@ def _compile(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
             record(
                 plan,
                 file,
-                kind=backend.ARTIFACT_KIND,
+                kind=backend.artifact_kind,
                 stage="compile",
                 key=key,
                 parents=parents,
@@ -90,7 +90,7 @@ def _compile(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
                 record(plan, name, kind="companion", stage="compile", key=key, parents=parents)
             )
         events.progress("engines", 0.3 if precision == "fp32" else 1.0)
-    facts = manifest.artifacts[ENGINE + backend.SUFFIX].facts
+    facts = manifest.artifacts[ENGINE + backend.suffix].facts
     proof = facts["fidelity"]
     words = [decibels(value) for value in (proof["engine_db"], proof["simulation_db"])]
     events.done(

@@ -1,12 +1,13 @@
 """TensorRT, 8.6 to 11, and TensorRT-RTX: ONNX to plans in a child process, and sessions on the GPU.
 
-Two backends of one class, for the APIs are one: what a version lacks is looked up. Building needs
+Two runtimes of one class, for the APIs are one: what a version lacks is looked up. Building needs
 no GPU with TensorRT-RTX; running needs one always.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import subprocess
 import sys
@@ -19,12 +20,22 @@ from typing import TYPE_CHECKING, Any
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.optional import installed
 from edge_scnet.errors import BackendError, MissingRuntimeError, TargetError
-from edge_scnet.runtimes.base import OpenOptions, Session, fixed_batch
+from edge_scnet.machine import environment
+from edge_scnet.runtimes.base import (
+    BaseRuntime,
+    Built,
+    OpenOptions,
+    Session,
+    fixed_batch,
+    no_progress,
+)
+from edge_scnet.runtimes.tensorrt import cuda
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
+from edge_scnet.runtimes.tensorrt.session import opened
+from edge_scnet.runtimes.tensorrt.trtexec import find_trtexec
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
-    from edge_scnet.graph.lint import LintFinding
 
 _BUILDER = (
     "import sys; sys.path[:] = {path!a}; from edge_scnet.runtimes.tensorrt.builder import main;"
@@ -35,39 +46,37 @@ _NOISE = ("Thread context has not been set", "getHardwareCompatibilityLevel", "C
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltPlan:
-    """A plan and what its builder told."""
+class TensorRt(BaseRuntime):
+    """One of the two packages: TensorRT, or TensorRT-RTX."""
 
-    path: Path
-    tensorrt: str  # version
-    seconds: float
-    layers: tuple[trt_layers.PlanLayer, ...]
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorRt:
-    """A backend (`base.Backend`) for one of the two packages."""
-
-    ARTIFACT_KIND: str
-    EXTRA: str
-    modules: tuple[str, ...]  # names to import, the first that is there
-    title: str
-    SUFFIX: str = ".plan"
-    CONVOLUTIONS: frozenset[str] = trt_layers.CONVOLUTIONS
-    INT8_PRECISIONS: frozenset[str] = frozenset({"int8"})
-
-    def unavailable(self) -> str | None:
-        """Why it cannot build here."""
-        if any(installed(name) for name in self.modules):
-            return None
-        return f"the package {self.modules[0]!r} is not installed"
+    suffix: str = ".plan"
+    convolutions: frozenset[str] = trt_layers.CONVOLUTIONS
+    int8_precisions: frozenset[str] = frozenset({"int8"})
+    takes_cuda_graph: bool = True
+    # The builder's first pass on a board takes minutes: a cache beside the plan makes the next ones
+    # short.
+    keeps_timing_cache: bool = False
 
     def unavailable_to_run(self) -> str | None:
-        """Why it cannot run a plan here, though it may build one."""
-        from edge_scnet.runtimes.tensorrt import cuda
-
         return self.unavailable() or cuda.unavailable()
+
+    def builds_here(self) -> bool:
+        if self.unavailable() is not None:
+            return False
+        # a PC with TensorRT would make a plan that runs on no board
+        return not self.packs_bundle or environment.collect().jetson_model is not None
+
+    def timing_program(self) -> Path | None:
+        return find_trtexec() if self.packs_bundle and self.unavailable() else None
+
+    def install_hint(self) -> str:
+        if not self.packs_bundle:
+            return f"pip install 'edge-scnet[{self.extra}]' (Linux x86-64)"
+        return (
+            "TensorRT comes with JetPack: python3 -m venv --system-site-packages; pip install"
+            f" 'edge-scnet[{self.extra}]'; trtexec is enough for profile: sudo apt install"
+            " libnvinfer-bin, or TRTEXEC=PATH"
+        )
 
     def versions(self) -> dict[str, str]:
         from importlib.metadata import PackageNotFoundError, version
@@ -100,45 +109,39 @@ class TensorRt:
     def check_built(
         self, facts: Mapping[str, Any], rebuild: str, *, here: str | None = None
     ) -> None:
-        """As `base.Backend`; `here` is the version that is to load the plan, where that is not the
-        Python package's.
-        """
-        from edge_scnet.machine import environment
+        """Checks that a plan was built by this TensorRT and on this board.
 
-        made, here = str(facts.get("tensorrt", "")), here or self.versions().get(self.title)
-        if here is not None and not _same_version(made, here):
+        Args:
+            facts: the plan's, of its manifest.
+            rebuild: the command that builds it again.
+            here: the version that is to load the plan, where that is not the Python package's.
+
+        Raises:
+            TargetError: it was built by another, or elsewhere.
+        """
+        built_with, here = str(facts.get("tensorrt", "")), here or self.versions().get(self.title)
+        if here is not None and not _same_version(built_with, here):
             raise TargetError(
-                f"the plan was built with {self.title} {made}, {here} is installed here",
+                f"the plan was built with {self.title} {built_with}, {here} is installed here",
                 hint=rebuild,
             )
         board = (facts.get("machine") or {}).get("jetson_model")
-        found = environment.collect().jetson_model
-        if board is not None and board != found:
+        machine = environment.collect().jetson_model
+        if board is not None and board != machine:
             raise TargetError(
-                f"the plan was built on {board}, this machine is {found or 'no Jetson'}",
+                f"the plan was built on {board}, this machine is {machine or 'no Jetson'}",
                 hint=rebuild,
             )
 
-    def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
-        return ()
-
-    def build(self, source: Path, target: TargetSpec, out: Path) -> tuple[Path, ...]:
-        return (self.build_plan(source, target, out).path,)
-
-    def build_plan(
+    def build(
         self,
         source: Path,
         target: TargetSpec,
         out: Path,
         *,
-        timing_cache: Path | None = None,
-        progress: Callable[[float], None] = lambda share: None,
-    ) -> BuiltPlan:
+        progress: Callable[[float], None] = no_progress,
+    ) -> Built:
         """Builds the plan of an ONNX file for a target.
-
-        Args:
-            timing_cache: read where it is there, written after the build. It is valid for one GPU
-                and TensorRT only: its name should say which.
 
         Raises:
             MissingRuntimeError: the package is not installed.
@@ -147,6 +150,7 @@ class TensorRt:
         """
         self._check_installed()
         assert target.board is not None
+        timing_cache = out.with_name(self._cache_name()) if self.keeps_timing_cache else None
         with write_atomic(out) as temporary:
             job = {
                 "modules": self.modules,
@@ -168,11 +172,11 @@ class TensorRt:
         warnings = tuple(
             text for text in answer["warnings"] if not any(noise in text for noise in _NOISE)
         )
-        return BuiltPlan(
-            path=out,
-            tensorrt=answer["version"],
+        return Built(
+            files=(out,),
+            version=answer["version"],
             seconds=answer["seconds"],
-            layers=layers,
+            layers=trt_layers.executed(layers),
             warnings=warnings,
         )
 
@@ -183,35 +187,29 @@ class TensorRt:
         Raises:
             MissingRuntimeError: no TensorRT, or no GPU driver.
             BackendError: TensorRT refuses the plan, with its own words.
+            TargetError: `options.batch` is another than the plan's.
         """
         if reason := self.unavailable_to_run():
             raise MissingRuntimeError(
                 f"{artifact.name} cannot run here: {reason}",
                 hint="run it on its board: edge-scnet doctor",
             )
-        from edge_scnet.runtimes.tensorrt import session as trt_session
-
-        with trt_session.opened(self._module(), artifact, cuda_graph=options.cuda_graph) as session:
+        with opened(self._module(), artifact, cuda_graph=options.cuda_graph) as session:
             if options.batch not in (0, session.input_shape[0]):
                 raise fixed_batch(artifact, session.input_shape[0], options.batch)
             yield session
+
+    def _cache_name(self) -> str:
+        """The timing cache's file name; it is valid for one GPU and TensorRT only."""
+        board = environment.collect().jetson_model or "gpu"
+        words = "-".join([board, *self.versions().values()])
+        return "timing-" + "".join(c if c.isalnum() or c in ".-" else "_" for c in words) + ".cache"
 
     def _check_installed(self) -> None:
         if reason := self.unavailable():
             raise MissingRuntimeError(reason, hint=self.install_hint())
 
-    def install_hint(self) -> str:
-        if self.EXTRA == "rtx":
-            return "pip install 'edge-scnet[rtx]' (Linux x86-64)"
-        return (
-            "TensorRT comes with JetPack: python3 -m venv --system-site-packages; pip install"
-            " 'edge-scnet[jetson]'; trtexec is enough for profile: sudo apt install libnvinfer-bin,"
-            " or TRTEXEC=PATH"
-        )
-
     def _module(self) -> Any:
-        import importlib
-
         self._check_installed()
         return importlib.import_module(next(name for name in self.modules if installed(name)))
 
@@ -286,11 +284,18 @@ def _indented(text: str) -> str:
 
 
 TENSORRT = TensorRt(
-    ARTIFACT_KIND="tensorrt-plan", EXTRA="jetson", modules=("tensorrt",), title="TensorRT"
+    name="tensorrt",
+    title="TensorRT",
+    artifact_kind="tensorrt-plan",
+    extra="jetson",
+    modules=("tensorrt",),
+    packs_bundle=True,
+    keeps_timing_cache=True,
 )
 RTX = TensorRt(
-    ARTIFACT_KIND="tensorrt-rtx-plan",
-    EXTRA="rtx",
-    modules=("tensorrt_rtx_bindings", "tensorrt_rtx"),
+    name="tensorrt_rtx",
     title="TensorRT-RTX",
+    artifact_kind="tensorrt-rtx-plan",
+    extra="rtx",
+    modules=("tensorrt_rtx_bindings", "tensorrt_rtx"),
 )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_scnet.errors import BackendError
-from edge_scnet.runtimes.base import ExecutedLayer
+from edge_scnet.runtimes.base import BaseSession, ExecutedLayer
 from edge_scnet.runtimes.tensorrt import cuda
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 
@@ -60,7 +60,7 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
         session.close()
 
 
-class PlanSession:
+class PlanSession(BaseSession):
     """`base.Session` of a plan; host arrays go by way of page-locked memory."""
 
     def __init__(self, trt: Any, runtime: Any, engine: Any, context: Any) -> None:

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from edge_scnet.runtimes import openvino as ov
 from edge_scnet.runtimes.base import OpenOptions, Session
+from edge_scnet.runtimes.openvino import OPENVINO as ov
 from edge_scnet.stats import timing
 
 BLOCK_S, MIN_RUNS, WARM_BLOCKS = 0.15, 3, 3
@@ -55,7 +55,7 @@ def logits(job: dict[str, Any]) -> dict[str, Any]:
             session.infer_many(singles, lambda i, outputs: found.update({i: outputs[0]}))
             layers = session.executed_precisions()
         facts["convolutions"] = Counter(
-            layer.precision for layer in layers if layer.kind in ov.CONVOLUTIONS
+            layer.precision for layer in layers if layer.kind in ov.convolutions
         )
     np.save(job["out"], np.concatenate([found[i] for i in range(len(images))]))
     return facts
