@@ -195,6 +195,46 @@ def test_what_was_measured_of_other_inputs_is_not_used(tmp_path: Path) -> None:
         State(path, "key")
 
 
+def test_the_file_holds_what_was_measured_and_the_last_search(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    result = run(Table(TABLE, COST), Limit(min_gain_db=3.0), path)
+    state = State(path, "key")
+    state.add_sensitivities(result.sensitivities)
+    assert "chosen" not in json.loads(path.read_text())  # no search has ended since
+    state.add_result(result, Limit(min_gain_db=3.0))
+    body = json.loads(path.read_text())
+    assert list(body) == [
+        *("format", "key", "sensitivities", "candidates"),
+        *("limit", "chosen", "seconds", "pareto", "finished"),
+    ]
+    assert body["limit"] == {"min_sqnr_db": None, "min_gain_db": 3.0, "max_drop_pp": None}
+    assert body["chosen"]["keep_float"] == ["b", "c"] and body["chosen"] in body["pareto"]
+    again = State(path, "key")
+    assert again.sensitivities == result.sensitivities
+    assert tuple(again.candidates) == result.candidates
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"candidates": [{"keep_float": "a"}]}, r"candidates\[0\]"),
+        ({"sensitivities": {"noise": "much"}}, r"sensitivities\.noise"),
+        ({"key": None}, "key"),
+    ],
+)
+def test_a_wrong_field_of_the_file_is_named(
+    tmp_path: Path, changed: dict[str, object], message: str
+) -> None:
+    path = tmp_path / "s.json"
+    body = {"format": 1, "key": "key", "sensitivities": None, "candidates": [], **changed}
+    path.write_text(json.dumps(body))
+    with pytest.raises(ArtifactError, match=rf"s\.json cannot be read: {message}") as refused:
+        State(path, "key")
+    assert refused.value.hint == f"rm {path}"
+    path.write_text(json.dumps({**body, "key": "key", "format": 2}))
+    assert not State(path, "key").candidates  # of another version, whatever it holds
+
+
 def test_the_command_measures_engines_and_prints_the_lines_for_a_target(
     invoke: Callable[..., Outcome], built: Built, tmp_path: Path
 ) -> None:

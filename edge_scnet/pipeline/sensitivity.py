@@ -123,13 +123,7 @@ def run(
             budget_s=budget_s,
             progress=lambda share: events.progress("engines", share),
         )
-    state.write(
-        limit=asdict(limit),
-        chosen=asdict(result.chosen) if result.chosen else None,
-        seconds=result.seconds,
-        pareto=[asdict(candidate) for candidate in result.pareto],
-        finished=result.finished,
-    )
+    state.add_result(result, limit)
     if installed("matplotlib"):
         draw(result, plan.folder / PICTURE)
     else:

@@ -1,31 +1,66 @@
-"""Sensitivity.json."""
+"""sensitivity.json: what was measured, and what the last search came to."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edge_scnet.core.files import write_atomic
+from edge_scnet.core.files import write_text
+from edge_scnet.core.json_records import convert, encode_pretty, read_json
 from edge_scnet.errors import ArtifactError
 from edge_scnet.quantize.recipe import Prepared
-from edge_scnet.sensitivity import noise as sensitivity
-from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
-from edge_scnet.sensitivity.result import Candidate
+from edge_scnet.sensitivity import noise
+from edge_scnet.sensitivity.noise import Sensitivities
+from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
 
 FORMAT = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    """The fields that say whether the rest of the file can be used."""
+
+    format: int
+    key: str  # hash of the inputs and settings that it was measured with
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured(_Head):
+    """The file before a search has ended."""
+
+    sensitivities: Sensitivities | None
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Searched(_Measured):
+    """The file after a search, with its result for a reader; a later search does not need it."""
+
+    limit: Limit
+    chosen: Candidate | None
+    seconds: float
+    pareto: tuple[Candidate, ...]
+    finished: bool
+
+
 class State:
-    """What was measured, in a file that is whole after every engine; of other inputs it is begun
-    anew.
+    """What was measured, in a file that is whole after every engine.
+
+    A file of other inputs is not used, and is replaced by the first write.
     """
 
     def __init__(self, path: Path, key: str) -> None:
+        """Reads the file where there is one.
+
+        Args:
+            key: hash of the inputs and settings to measure with.
+
+        Raises:
+            ArtifactError: the file cannot be read.
+        """
         self._path, self._key = path, key
         self.sensitivities: Sensitivities | None = None
         self.candidates: list[Candidate] = []
@@ -33,42 +68,70 @@ class State:
             self._read()
 
     def find(self, names: Iterable[str]) -> Candidate | None:
+        """The engine with these nodes in float, where it was measured."""
         wanted = tuple(sorted(names))
         return next(
             (candidate for candidate in self.candidates if candidate.keep_float == wanted), None
         )
 
     def add(self, candidate: Candidate) -> None:
-        self.candidates.append(candidate)
-        self.write()
+        """Adds an engine to the file.
 
-    def write(self, **result: Any) -> None:
-        body = {
-            "format": FORMAT,
-            "key": self._key,
-            "sensitivities": asdict(self.sensitivities) if self.sensitivities else None,
-            "candidates": [asdict(candidate) for candidate in self.candidates],
-            **result,
-        }
-        with write_atomic(self._path) as temporary:
-            temporary.write_text(json.dumps(body, indent=1), encoding="utf-8")
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        self.candidates.append(candidate)
+        self._write()
+
+    def add_sensitivities(self, sensitivities: Sensitivities) -> None:
+        """Adds the modules' parts in the noise to the file.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        self.sensitivities = sensitivities
+        self._write()
+
+    def add_result(self, result: SearchResult, limit: Limit) -> None:
+        """Adds what a search came to, and its limit, to the file.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        searched = _Searched(
+            format=FORMAT,
+            key=self._key,
+            sensitivities=self.sensitivities,
+            candidates=tuple(self.candidates),
+            limit=limit,
+            chosen=result.chosen,
+            seconds=result.seconds,
+            pareto=result.pareto,
+            finished=result.finished,
+        )
+        write_text(self._path, encode_pretty(searched))
+
+    def _write(self) -> None:
+        measured = _Measured(
+            format=FORMAT,
+            key=self._key,
+            sensitivities=self.sensitivities,
+            candidates=tuple(self.candidates),
+        )
+        write_text(self._path, encode_pretty(measured))
 
     def _read(self) -> None:
         try:
-            body = json.loads(self._path.read_text(encoding="utf-8"))
-            if (body["format"], body["key"]) != (FORMAT, self._key):
+            body = read_json(self._path)
+            head = convert(_Head, body)
+            if (head.format, head.key) != (FORMAT, self._key):
                 return
-            if (known := body["sensitivities"]) is not None:
-                modules = tuple(ModuleNoise(**module) for module in known.pop("modules"))
-                self.sensitivities = Sensitivities(modules=modules, **known)
-            self.candidates = [
-                Candidate(**{**entry, "keep_float": tuple(entry["keep_float"])})
-                for entry in body["candidates"]
-            ]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            measured = convert(_Measured, body)
+        except (OSError, ValueError) as error:
             raise ArtifactError(
                 f"{self._path} cannot be read: {error}", hint=f"rm {self._path}"
             ) from error
+        self.sensitivities, self.candidates = measured.sensitivities, list(measured.candidates)
 
 
 def sensitivities_of(
@@ -80,6 +143,6 @@ def sensitivities_of(
 ) -> Sensitivities:
     """The modules' parts in the noise, from the state where they are known."""
     if state.sensitivities is None:
-        state.sensitivities = sensitivity.measure(prepared, images, progress=progress)
-        state.write()
+        state.add_sensitivities(noise.measure(prepared, images, progress=progress))
+    assert state.sensitivities is not None
     return state.sensitivities
