@@ -10,11 +10,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from edge_scnet.cli.root import app
+from edge_scnet.config.target import Gates
+from edge_scnet.gate import baseline
+from edge_scnet.report.run_report import RunReport
+from edge_scnet.report.store import save_report
 from tests.helpers.images import idx_folder, published
+from tests.helpers.reports import report
 from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome
 
 
@@ -128,3 +135,27 @@ def edit_manifest() -> Callable[[Path, Callable[[dict], None]], None]:
         path.write_text(json.dumps(content))
 
     return edit
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    images, labels = published("eval")
+    path = tmp_path_factory.mktemp("images") / "bag.png"
+    Image.fromarray(images[int(np.flatnonzero(labels == 8)[0])]).save(path)
+    return path
+
+
+@pytest.fixture
+def reported(tmp_path: Path) -> Callable[[RunReport], tuple[Path, Path]]:
+    """Saves a report beside the baseline of the unchanged one: both files."""
+
+    def write(new: RunReport) -> tuple[Path, Path]:
+        path = tmp_path / "net" / "report.json"
+        path.parent.mkdir(exist_ok=True)
+        save_report(new, path)
+        known = tmp_path / "baselines" / "net-cpu.json"
+        if not known.exists():
+            baseline.save(baseline.of_report(report(), Gates()), known)
+        return path, known
+
+    return write

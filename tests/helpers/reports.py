@@ -5,6 +5,7 @@ images.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,13 @@ import numpy as np
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import pack_classes, pack_scales
 from edge_scnet.core.provenance import ActivationScale, Provenance, Quantization, WeightCodes
+from edge_scnet.gate import regression
+from edge_scnet.machine.load import MachineLoad
+from edge_scnet.report import run_report
+from edge_scnet.report.findings import Finding
 from edge_scnet.report.run_report import SCHEMA, EngineReport, EvaluationSet, RunReport
 from edge_scnet.stats.accuracy import accuracy_stats
-from edge_scnet.stats.figures import MemoryStats, RatioStats
+from edge_scnet.stats.figures import EndToEnd, MemoryStats, RatioStats, SweepRow
 from edge_scnet.stats.timing import latency_stats
 
 IMAGES, CLASSES = 2000, 10
@@ -134,3 +139,68 @@ def provenance(**changes: Any) -> Provenance:
         made_elsewhere=False,
     )
     return replace(made, **changes)
+
+
+def findings(new: RunReport, old: RunReport | None = None, **limits: float) -> dict[str, Finding]:
+    found = regression.compare(new, old or report(), limits=replace(Gates(), **limits))
+    return {finding.metric: finding for finding in found}
+
+
+def failed(found: dict[str, Finding]) -> list[str]:
+    return [metric for metric, finding in found.items() if finding.verdict == "fail"]
+
+
+OLD = Path(__file__).parents[1] / "data" / "report-schema-1.json"
+
+
+def full_report() -> RunReport:
+    """A report in which everything optional is there."""
+    made = report(classes=tuple(f"name {i}" for i in range(10)))
+    latency = latency_stats([[1_000_000 + 1000 * k for k in range(50)]] * 12)
+    extra: dict[str, Any] = {
+        "latency": latency,
+        "warm_up_runs": 20,
+        "warm_up_stable": True,
+        "settings": {"threads": "2", "hint": "LATENCY"},
+        "end_to_end": EndToEnd(
+            images=10,
+            p50_ms=2.0,
+            p90_ms=2.5,
+            images_per_second=500.0,
+            stages_ms={"decode": 0.5, "preprocess": 0.5, "infer": 0.9, "top-k": 0.1},
+        ),
+    }
+    sweep = SweepRow(
+        engine="int8",
+        batch=8,
+        threads=2,
+        p50_ms=4.0,
+        p90_ms=4.1,
+        p99_ms=5.0,
+        speedup=made.engines[1].speedup,
+        p50_low_ms=3.9,
+        p50_high_ms=4.05,
+        steadiness=latency.steadiness,
+        throughput_per_second=2000.0,
+        steady_bytes=1 << 27,
+    )
+    flip = run_report.Flip(
+        image="7",
+        kind="lost",
+        truth=1,
+        was=1,
+        now=2,
+        was_percent=60.0,
+        now_percent=55.0,
+        thumbnail=None,
+    )
+    return replace(
+        made,
+        engines=tuple(replace(row, **extra) for row in made.engines),
+        sweep=(sweep,),
+        seconds=3.0,
+        flips=run_report.Flips(count=1, shown=(flip,)),
+        load=MachineLoad(
+            seconds=9.0, cores=2, others_cores=0.0, stolen_percent=0.0, mhz_low=None, mhz_high=None
+        ),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,3 +36,7 @@ class Built:
     calib: Path
     evaluation: Path
     outcome: Outcome
+
+
+Run = Callable[..., Outcome]
+Edit = Callable[[Path, Callable[[dict], None]], None]

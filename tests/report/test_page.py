@@ -1,83 +1,52 @@
-"""The page: self-contained, escaped, with what a report holds; and the commands that write it."""
+"""The page: self-contained, escaped, with what a report holds."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from edge_scnet.core.packing import pack_classes
 from edge_scnet.machine.load import MachineLoad
-from edge_scnet.pipeline import result
-from edge_scnet.report import markdown
-from edge_scnet.report import page as html_report
-from edge_scnet.report.findings import Finding
-from edge_scnet.report.run_report import Flip, Flips, LayerTime, RunReport
+from edge_scnet.report import markdown, page
+from edge_scnet.report.page import render
+from edge_scnet.report.run_report import Flip, Flips, LayerTime
 from edge_scnet.report.store import save_report
-from tests.helpers.reports import report
-from tests.helpers.tool import Built, Outcome
-from tests.test_report import full_report
+from tests.helpers.page import Page, finding
+from tests.helpers.reports import full_report, report
+from tests.helpers.tool import Built, Run
 
-Run = Callable[..., Outcome]
+
+def test_names_with_markup_are_shown_as_they_are(tmp_path: Path, invoke: Run) -> None:
+    made = full_report()
+    save_report(
+        replace(made, engines=tuple(replace(row, name=f"{row.name}[/x]") for row in made.engines)),
+        tmp_path / "r.json",
+    )
+    outcome = invoke("report", tmp_path / "r.json")
+    assert outcome.code == 0 and "int8[/x]" in outcome.stdout
+
+
+def test_the_reference_of_a_board_is_called_by_its_name() -> None:
+    made = full_report()
+    text = page.render(
+        replace(made, engines=(replace(made.engines[0], name="fp16"), made.engines[1]))
+    )
+    assert "FP16 name 1 60 %" in text and "<th>FP16, %</th>" in text and "FP32" not in text
+
+
 NASTY = '"><script>alert(1)</script>&$x$'
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
-VOID = {"meta", "br", "img", "path", "use", "rect", "line", "circle", "stop"}
-
-
-class Page(HTMLParser):
-    """Tags that are opened and not closed, scripts, and what would be fetched."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: set[str] = set()
-        self.fetched: list[str] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.fetched += [
-            str(v)
-            for k, v in attrs
-            if k in ("src", "href", "xlink:href") and v and not v.startswith("#")
-        ]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def finding(message: str) -> Finding:
-    return Finding(
-        metric="speed",
-        measured=1.0,
-        limit=None,
-        unit="x",
-        verdict="pass",
-        message=message,
-        exit_code=0,
-    )
 
 
 def test_a_page_holds_the_report_and_fetches_nothing() -> None:
     made = report(
         verdict="ship INT8: fast and accurate", findings=(finding("1.50x FP32's speed."),)
     )
-    text = html_report.render(made)
+    text = render(made)
     page = Page(text)
     assert not page.open and not page.fetched
     assert "script" not in page.tags and "svg" in page.tags
@@ -92,7 +61,7 @@ def test_a_page_holds_the_report_and_fetches_nothing() -> None:
         assert words in page.text
     assert 'class="verdict good"' in text
     assert len(text) < 5_000_000
-    assert html_report.render(made) == text  # the same report, the same page
+    assert render(made) == text  # the same report, the same page
 
 
 def test_names_and_messages_are_text_and_never_markup() -> None:
@@ -108,7 +77,7 @@ def test_names_and_messages_are_text_and_never_markup() -> None:
             )
         },
     )
-    page = Page(html_report.render(made))
+    page = Page(render(made))
     assert "script" not in page.tags and not page.open
     assert page.text.count("<script>alert(1)</script>") >= 5
     table = markdown.markdown(made)
@@ -127,7 +96,7 @@ def test_names_and_messages_are_text_and_never_markup() -> None:
     ],
 )
 def test_the_verdict_has_its_colour(verdict: str, css: str) -> None:
-    assert f'class="verdict {css}"' in html_report.render(report(verdict=verdict))
+    assert f'class="verdict {css}"' in render(report(verdict=verdict))
 
 
 def test_reports_without_times_labels_or_evaluation_are_pages_too() -> None:
@@ -144,8 +113,8 @@ def test_reports_without_times_labels_or_evaluation_are_pages_too() -> None:
         ),
         replace(made, complete=False),
     ):
-        assert not Page(html_report.render(other)).open
-    assert "interrupted" in html_report.render(replace(made, complete=False))
+        assert not Page(render(other)).open
+    assert "interrupted" in render(replace(made, complete=False))
 
 
 def test_flips_classes_sweeps_and_doubts_are_on_the_page_and_escaped() -> None:
@@ -169,7 +138,7 @@ def test_flips_classes_sweeps_and_doubts_are_on_the_page_and_escaped() -> None:
             seconds=1.0, cores=2, others_cores=1.0, stolen_percent=0, mhz_low=None, mhz_high=None
         ),
     )
-    text = html_report.render(made)
+    text = render(made)
     page = Page(text)
     assert not page.open and "script" not in page.tags and page.fetched == [PIXEL]
     for words in (
@@ -189,7 +158,7 @@ def test_flips_classes_sweeps_and_doubts_are_on_the_page_and_escaped() -> None:
         "- other processes kept 1.0 of 2 cores busy" in table
         and "| 8 | 2 | int8 | 4.000 | 0.500 |" in table
     )
-    assert "None: every first class is FP32's" in html_report.render(
+    assert "None: every first class is FP32's" in render(
         replace(made, flips=Flips(count=0, shown=()))
     )
 
@@ -199,41 +168,10 @@ def test_many_classes_are_folded_away() -> None:
     assert made.evaluation is not None
     truth = [i % 50 for i in range(2000)]
     rows = tuple(replace(row, first_classes=pack_classes(truth)) for row in made.engines)
-    text = html_report.render(
+    text = render(
         replace(made, engines=rows, evaluation=replace(made.evaluation, truth=pack_classes(truth)))
     )
     assert "The other 30" in text and "class 49" in text
-
-
-def test_the_command_needs_the_json_alone(invoke: Run, tmp_path: Path) -> None:
-    made: RunReport = report(verdict="ship INT8: yes")
-    save_report(made, tmp_path / "r.json")
-    outcome = invoke(
-        "report",
-        tmp_path / "r.json",
-        "--html",
-        tmp_path / "r.html",
-        "--markdown",
-        tmp_path / "r.md",
-    )
-    assert outcome.code == 0, outcome.stderr
-    assert (tmp_path / "r.html").read_text() == html_report.render(made)
-    assert "| latency p50, ms |" in (tmp_path / "r.md").read_text()
-    shown = invoke("report", tmp_path / "r.json")
-    assert "latency p50, ms" in shown.stdout and "ship INT8: yes" in shown.stdout
-    assert invoke("report", tmp_path / "none.json").code == 6
-    assert invoke("report", tmp_path / "r.json", "--html", tmp_path / "no" / "r.html").code == 9
-
-
-def test_a_build_writes_the_page_and_a_place_without_matplotlib_does_not(
-    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert (built.folder / "report.html").read_text().startswith("<!doctype html>")
-    result.save_run(report(), tmp_path)
-    assert (tmp_path / "report.html").is_file()
-    monkeypatch.setattr(result, "installed", lambda module: False)
-    result.save_run(report(), tmp_path)
-    assert (tmp_path / "report.json").is_file() and not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.skipif(

@@ -4,23 +4,15 @@ formats, numbers made up.
 
 from __future__ import annotations
 
-import os
-import stat
-import time
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 
 from edge_scnet.core.json_records import convert
-from edge_scnet.machine import board, board_watch
+from edge_scnet.machine import board
 from edge_scnet.machine.board import RailPower, Sample
+from tests.helpers.tegrastats import ORIN_NANO
 
-ORIN_NANO = (
-    "RAM 4722/7844MB (lfb 1x512kB) SWAP 0/3922MB (cached 0MB) CPU [3%@1510,off,0%@729] EMC_FREQ"
-    " 2%@1866 GR3D_FREQ 10%@1300 NVDEC off APE 200 cpu@48.5C soc2@-256C tj@50.25C gpu@47.6C VDD_IN"
-    " 5336mW/4970mW VDD_CPU_GPU_CV 1617mW/1336mW VDD_SOC 1478mW/1318mW"
-)
 AGX_ORIN = (
     "07-25-2026 09:08:28 RAM 20642/62817MB (lfb 9x4MB) SWAP 1/31408MB (cached 0MB) CPU [1%@729]"
     " GR3D_FREQ 12%@[1300,1290] NVDLA0 off gpu@47.625C/47.625C VDD_GPU_SOC 5139mW/5139mW/5139mW"
@@ -224,90 +216,3 @@ def test_a_board_is_summed_up_over_the_timed_window() -> None:
 
 def test_nothing_known_is_no_state() -> None:
     assert board.board_state([]) is None
-
-
-def program(folder: Path, name: str, body: str) -> None:
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(path.stat().st_mode | stat.S_IEXEC)
-
-
-def test_tegrastats_is_followed_from_before_the_window_to_its_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    idle, loaded = (
-        ORIN_NANO.replace("RAM 4722", "RAM 4000").replace("VDD_IN 5336", "VDD_IN 1000"),
-        ORIN_NANO,
-    )
-    body = (
-        f"echo $$ >{tmp_path}/pid\necho '{idle}'\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.01;"
-        " done\n"
-    )
-    program(tmp_path, "tegrastats", f"{body}while :; do echo '{loaded}'; sleep 0.01; done")
-    program(tmp_path, "nvpmodel", "echo 'NV Power Mode: 25W'; echo 1")
-    program(tmp_path, "jetson_clocks", "echo 'Error: Please run as root' >&2; exit 1")
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with board_watch.watching(tmp_path) as watch, watch.timed():
-        (tmp_path / "go").touch()
-        time.sleep(0.1)
-    state = watch.state()
-    assert state is not None and state.samples >= 2
-    assert (state.power_mode, state.clocks_pinned, state.ram_delta_bytes) == (
-        "25W",
-        None,
-        722 << 20,
-    )
-    assert state.module == RailPower(
-        rail="VDD_IN", mean_mw=5336, peak_mw=5336
-    )  # the idle reading is not in it
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "pid").read_text()), 0)
-
-
-def sysfs(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(f"{text}\n")
-
-
-def test_sysfs_tells_what_it_can_where_tegrastats_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gpu = "sys/class/devfreq/17000000.gpu"
-    sysfs(
-        tmp_path,
-        {
-            f"{gpu}/cur_freq": "1020000000",
-            f"{gpu}/min_freq": "1020000000",
-            f"{gpu}/max_freq": "1020000000",
-            f"{gpu}/device/load": "970",
-            "sys/class/devfreq/15340000.vic/cur_freq": "1",
-            "sys/class/thermal/thermal_zone0/type": "gpu-thermal",
-            "sys/class/thermal/thermal_zone0/temp": "46750",
-            "sys/class/thermal/thermal_zone1/type": "cv0-thermal",
-            "sys/class/thermal/thermal_zone1/temp": "-256000",
-            "proc/meminfo": "MemTotal: 8000 kB\nMemFree: 1 kB\nMemAvailable: 5000 kB",
-        },
-    )
-    monkeypatch.setenv("PATH", "/nowhere")
-    with board_watch.watching(tmp_path) as watch, watch.timed():
-        time.sleep(0.25)
-    state = watch.state()
-    assert state is not None and state.samples >= 1
-    assert (state.clocks_pinned, state.throttled, state.gpu_percent, state.gpu_clock_low_mhz) == (
-        True,
-        False,
-        97,
-        1020,
-    )
-    assert (state.temperature_peak_celsius, state.temperature_peak_sensor) == (46.75, "gpu-thermal")
-    assert state.ram_delta_bytes == 0 and state.rails == () and state.module is None
-
-
-def test_off_a_board_there_is_nothing_to_watch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    with board_watch.watching(tmp_path) as watch, watch.timed():
-        pass
-    assert watch.state() is None

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_scnet.machine import load as machine_load
 from edge_scnet.machine.load import LoadWatch
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -43,7 +42,7 @@ def test_others_are_what_is_busy_less_our_own(
 ) -> None:
     cores = len(os.sched_getaffinity(0))
     now = [100.0]
-    monkeypatch.setattr(machine_load.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("edge_scnet.machine.load.time.monotonic", lambda: now[0])
     watch = LoadWatch([4242], root=machine(tmp_path, busy=1000, stolen=0, own=50, mhz=1500))
     now[0] += 10
     machine(tmp_path, busy=1000 + 5 * TICKS, stolen=TICKS // 2, own=50 + 3 * TICKS, mhz=2500)
@@ -58,7 +57,7 @@ def test_counting_in_ticks_never_comes_out_negative(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(machine_load.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("edge_scnet.machine.load.time.monotonic", lambda: now[0])
     watch = LoadWatch([4242], root=machine(tmp_path, busy=0, stolen=0, own=0))
     now[0] = 1.0
     machine(tmp_path, busy=1, stolen=0, own=500)

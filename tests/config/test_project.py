@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edge_scnet.config import project
 from edge_scnet.errors import TargetError
-from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome
+from tests.helpers.tool import Run
 
-Run = Callable[..., Outcome]
 GOOD = 'model = "net.onnx"\ntargets = ["cpu", "mine.toml"]\nbaselines = "b"\n'
 
 
@@ -63,20 +60,3 @@ def test_what_it_may_not_hold(tmp_path: Path, text: str, words: str) -> None:
 def test_a_missing_file(invoke: Run, tmp_path: Path) -> None:
     outcome = invoke("check", "--build", "--project", tmp_path / "edge-scnet.toml")
     assert outcome.code == 3 and "no project file" in outcome.stderr and outcome.hint
-
-
-def test_check_build_builds_and_checks(cli_process: Run, built: Built, tmp_path: Path) -> None:
-    """On the files of the session's build, which the stages take over: a second target in seconds."""
-    file = tmp_path / "edge-scnet.toml"
-    file.write_text(
-        f'model = "{MODEL}"\ntargets = ["cpu"]\nbaselines = "b"\nout = "out"\nseconds = 0.2\ncalib'
-        f' = "{built.calib}"\neval = "{built.evaluation}"\n[limits]\nmax_drop_pp ='
-        " 5\nmax_drop_from_baseline_pp = 5\nmax_agreement_fall_pp = 5\nmax_slowdown_percent ="
-        " 80\nmax_memory_growth_percent = 100\n"
-    )
-    first = cli_process("baseline", "update", "--build", "--project", file, code=BUILD_CODE)
-    assert first.code == 0 and f"{MODEL}-cpu.json: written" in first.stdout, first.stderr
-    second = cli_process("check", "--build", "--project", file, "--json", code=BUILD_CODE)
-    assert second.code == 0, second.stderr
-    assert second.stderr.count("unchanged, reused") == 4
-    assert json.loads(second.stdout)[0]["headline"] == "no regression"

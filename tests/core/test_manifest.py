@@ -1,0 +1,163 @@
+"""Manifests: tampered ones are refused, and files that changed leave them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.tool import Built, Edit, Outcome, Run
+
+
+def refused(outcome: Outcome, code: int, *words: str) -> None:
+    assert outcome.code == code, outcome.stderr
+    assert (
+        outcome.stdout == ""
+        and "Traceback" not in outcome.stderr
+        and "this is a bug" not in outcome.stderr
+    )
+    for word in words:
+        assert word in outcome.stderr
+    assert outcome.hint, outcome.stderr
+
+
+def both(invoke: Run, path: Path, bag: Path) -> list[Outcome]:
+    return [invoke("profile", path, "--seconds", "0.1"), invoke("predict", path, bag)]
+
+
+def test_a_missing_path_and_a_file_without_manifest(
+    built: Built, tmp_path: Path, bag: Path, invoke: Run
+) -> None:
+    lone = shutil.copy(built.folder / "model.xml", tmp_path / "model.xml")
+    for outcome in both(invoke, tmp_path / "absent.xml", bag):
+        refused(outcome, 6, "no such file or folder", "absent.xml")
+    for outcome in both(invoke, Path(lone), bag):
+        refused(outcome, 6, str(tmp_path / "manifest.json"), "is missing", "preprocessing")
+
+
+def test_a_file_that_is_no_engine_of_the_manifest(built: Built, bag: Path, invoke: Run) -> None:
+    for outcome in both(invoke, built.folder / "model.bin", bag):
+        refused(
+            outcome,
+            6,
+            "model.bin",
+            "it knows: model.onnx, model.qdq.onnx, model-fp32.xml, model.xml\n",
+        )
+
+
+@pytest.mark.parametrize("file", ["model.xml", "model.bin", "model-fp32.bin"])
+def test_edited_bytes_are_refused(copied: Built, bag: Path, invoke: Run, file: str) -> None:
+    content = bytearray((copied.folder / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copied.folder / file).write_bytes(content)
+    refused(invoke("profile", copied.folder), 6, file, "is not the file that was built")
+    refused(
+        invoke("predict", copied.folder / file.replace(".bin", ".xml"), bag),
+        6,
+        file,
+        "is not the file that was built",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "cannot be read"),
+        ("\xff", "cannot be read"),
+        ("[]", "schema"),
+        ('{"schema": 99}', "schema"),
+        ('{"schema": 1}', "incomplete"),
+        (
+            (
+                '{"schema": 1, "model": 3, "target": {}, "floor": "avx2", "precision_hint": "f32",'
+                ' "artifacts": []}'
+            ),
+            "incomplete",
+        ),
+    ],
+)
+def test_a_manifest_that_is_none(
+    tmp_path: Path, bag: Path, invoke: Run, text: str, words: str
+) -> None:
+    (tmp_path / "manifest.json").write_bytes(text.encode("latin-1"))
+    for outcome in both(invoke, tmp_path, bag):
+        refused(outcome, 6, str(tmp_path / "manifest.json"), words)
+
+
+def test_a_manifest_whose_names_leave_its_folder(
+    copied: Built, bag: Path, invoke: Run, edit_manifest: Edit
+) -> None:
+    shutil.copy(copied.folder / "model.xml", copied.folder.parent / "model.xml")
+    edit_manifest(
+        copied.folder, lambda content: content["artifacts"]["model.xml"].update(file="../model.xml")
+    )
+    for outcome in both(invoke, copied.folder, bag):
+        refused(outcome, 6, "'../model.xml'", "plain file name")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda content: content["artifacts"].clear(), 6),
+        (lambda content: content["artifacts"].pop("model.bin"), 6),
+        (lambda content: content["artifacts"]["model.xml"].update(kind="plan"), 6),
+        (lambda content: content["artifacts"]["model.xml"].update(size_bytes="big"), 6),
+        (lambda content: content["artifacts"]["model.xml"].update(facts=[]), 6),
+        (lambda content: content["model"].update(channels="many"), 6),
+        (lambda content: content["target"].update(threads="all"), 3),
+        (lambda content: content["target"].pop("runtime"), 3),
+        (lambda content: content.update(floor="mmx"), 3),
+    ],
+)
+def test_a_manifest_with_wrong_values(
+    copied: Built, invoke: Run, edit_manifest: Edit, change: Callable[[dict], None], code: int
+) -> None:
+    edit_manifest(copied.folder, change)
+    outcome = invoke("profile", copied.folder, "--seconds", "0.1")
+    assert outcome.code == code, outcome.stderr
+    assert outcome.stderr.startswith("error: ") and "this is a bug" not in outcome.stderr
+
+
+def test_the_default_precision_of_a_machine_that_acts_a_lesser_one(
+    copied: Built, cli_process: Run, edit_manifest: Edit
+) -> None:
+    """Where BF16 is there, and hidden from oneDNN alone, OpenVINO would take it and compile
+    nothing.
+    """
+    edit_manifest(copied.folder, lambda content: content.update(floor="avx2"))
+    lesser = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    outcome = cli_process(
+        "profile", copied.folder / "model-fp32.xml", "--seconds", "0.1", "--json", env=lesser
+    )
+    assert outcome.code == 0, outcome.stderr
+    rows = json.loads(outcome.stdout)["engines"]
+    assert [(row["name"], list(row["convolutions"])) for row in rows] == [
+        ("fp32", ["f32"]),
+        ("default", ["f32"]),
+    ]
+
+
+def test_an_engine_for_more_than_the_machine_has(
+    copied: Built, bag: Path, cli_process: Run, edit_manifest: Edit
+) -> None:
+    edit_manifest(copied.folder, lambda content: content.update(floor="avx512_vnni"))
+    lesser = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    for command in (("profile", copied.folder), ("predict", copied.folder / "model.xml", bag)):
+        outcome = cli_process(*command, env=lesser)
+        refused(
+            outcome,
+            3,
+            str(copied.folder / "model.xml"),
+            "needs avx512_vnni",
+            "ONEDNN_MAX_CPU_ISA=AVX2",
+        )
+        assert outcome.hint.startswith(
+            "edge-scnet build scnet20-fashion-mnist --target cpu-avx2 --calib "
+        )
+    # its FP32 twin is right on any machine
+    assert cli_process(
+        "predict", copied.folder / "model-fp32.xml", bag, env=lesser
+    ).stdout.startswith(f"{bag}: Bag")

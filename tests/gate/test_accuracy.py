@@ -1,0 +1,77 @@
+"""Accuracy against the baseline, image by image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge_scnet.core.packing import pack_classes
+from edge_scnet.report.run_report import RunReport
+from tests.helpers.reports import IMAGES, engine, failed, findings, logits, report
+
+
+def with_lost(count: int, *, won: int = 0) -> RunReport:
+    """The INT8 engine gets `count` right images wrong, and `won` wrong ones right."""
+    reference, labels = logits()
+    scores = reference.copy()
+    right = np.flatnonzero(reference.argmax(axis=1) == labels)[:count]
+    scores[right, labels[right]] -= 100
+    wrong = np.flatnonzero(reference.argmax(axis=1) != labels)[:won]
+    scores[wrong, labels[wrong]] += 100
+    made = report()
+    return replace(made, engines=(made.engines[0], engine("int8", scores, reference, labels)))
+
+
+def test_accuracy_lost_against_the_baseline_is_paired_image_by_image():
+    found = findings(with_lost(40), max_drop_pp=100, max_sqnr_fall_db=200)
+    assert failed(found) == ["top-1 to baseline", "agreement to baseline"]
+    assert found["top-1 to baseline"].measured == pytest.approx(2.0)
+    assert found["top-1 to baseline"].exit_code == 10
+    assert "40 lost, 0 won" in found["top-1 to baseline"].message
+    # as many lost as won: no drop, but the agreement has fallen by both
+    even = findings(with_lost(40, won=40), max_drop_pp=100, max_sqnr_fall_db=200)
+    assert even["top-1 to baseline"].measured == 0
+    assert failed(even) == ["agreement to baseline"]
+
+
+def test_too_few_images_to_tell_is_neither_pass_nor_fail():
+    found = findings(with_lost(8), max_drop_pp=100, max_sqnr_fall_db=200)["top-1 to baseline"]
+    assert (found.verdict, found.exit_code) == ("inconclusive", 13)
+    assert "use about" in found.message
+
+
+def test_what_got_better_passes_and_says_so():
+    worse, better = with_lost(40), report()
+    found = findings(better, worse)
+    assert not failed(found)
+    assert found["top-1 to baseline"].improved and found["SQNR"].improved
+
+
+def test_noise_alone_is_seen_by_the_sqnr():
+    found = findings(report(noise=0.08))
+    assert failed(found) == ["SQNR"]
+    assert not failed(findings(report(noise=0.055)))
+
+
+def test_accuracy_that_is_no_more_measured():
+    found = findings(report(int8={"accuracy": None, "first_classes": None}))
+    assert failed(found) == ["accuracy"]
+
+
+def test_without_labels_the_agreement_is_judged():
+    old = report(labelled=False)
+    assert not failed(findings(report(labelled=False), old))
+    scores, _ = logits()
+    scores[:40] = np.roll(scores[:40], 1, axis=1)
+    changed = replace(old, engines=(old.engines[0], engine("int8", scores, logits()[0], None)))
+    found = findings(changed, old, min_agreement_percent=0, max_sqnr_fall_db=200)
+    assert failed(found) == ["agreement to baseline"]
+
+
+def test_damaged_classes_are_an_error_and_no_verdict():
+    with pytest.raises(ValueError, match="packed values are damaged"):
+        findings(report(int8={"first_classes": "<u1:????"}))
+    with pytest.raises(ValueError, match=f"not of {IMAGES} bytes"):
+        findings(report(int8={"first_classes": pack_classes([1, 2, 3])}))

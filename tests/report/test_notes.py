@@ -1,0 +1,102 @@
+"""What disturbed a measurement, in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import NormalDist
+from typing import Any
+
+import pytest
+
+from edge_scnet.machine.load import MachineLoad
+from edge_scnet.report import notes
+from edge_scnet.report.store import load_report
+from edge_scnet.stats.figures import MemoryStats, Steadiness
+from edge_scnet.stats.timing import latency_stats
+from tests.helpers.reports import OLD, full_report, report
+
+
+def test_a_quiet_machine_leaves_nothing_to_say() -> None:
+    assert notes.doubts(full_report()) == ()
+    assert notes.doubts(load_report(OLD)) == ()
+    assert notes.facts(full_report()) == (
+        "fp32, int8: threads 2, hint LATENCY",
+        "int8 end to end: decode 25 %, preprocess 25 %, infer 45 %, top-k 5 %",
+    )
+
+
+# the quantiles of a lognormal: wide, and one heap
+WIDE = [int(1e6 * math.exp(0.5 * NormalDist().inv_cdf((k + 0.5) / 500))) for k in range(500)]
+
+
+def steadiness(**changes: Any) -> dict[str, Any]:
+    steady = Steadiness(drift_percent=0.0, drift_p=1.0, modes_ms=(1.0,), mode_percents=(100.0,))
+    latency = replace(latency_stats([[1_000_000] * 100]), steadiness=replace(steady, **changes))
+    return {"latency": latency}
+
+
+def memory(growth: int, p: float) -> dict[str, Any]:
+    stats = MemoryStats(
+        before_load_bytes=1, load_peak_bytes=2, steady_bytes=3, growth_bytes=growth, growth_p=p
+    )
+    return {"memory": replace(stats, growth_bytes_per_run=growth / 100)}
+
+
+@pytest.mark.parametrize(
+    ("int8", "words"),
+    [
+        ({"latency": latency_stats([WIDE])}, "int8: the machine was noisy: p90/p50 = 1.9"),
+        (
+            steadiness(modes_ms=(0.5, 1.2), mode_percents=(44.0, 56.0)),
+            (
+                "int8: its times form 2 heaps, 0.500 ms (44 %) and 1.200 ms (56 %): the machine"
+                " switches between states"
+            ),
+        ),
+        (
+            steadiness(drift_percent=12.0, drift_p=0.001),
+            "int8: its time drifted by +12 % from the first block to the last",
+        ),
+        (steadiness(drift_percent=12.0, drift_p=0.2), None),
+        (steadiness(drift_percent=2.0, drift_p=0.001), None),
+        (
+            {"warm_up_stable": False, "warm_up_seconds": 3.04, "warm_up_runs": 70},
+            "int8: its time still changed after 3.0 s of warm-up (70 runs)",
+        ),
+        (
+            memory(3 << 20, 0.001),
+            "int8: its memory grew by 3.0 MiB over 100 runs (31,457 bytes a run): a leak?",
+        ),
+        (memory(3 << 20, 0.3), None),
+        (memory(1000, 0.001), None),
+        (
+            {"latency": latency_stats([[4_000_000_000] * 100])},
+            "int8: one inference takes longer than the 3 s asked for; 100 were timed all the same",
+        ),
+    ],
+)
+def test_what_disturbed_a_measurement_is_said(int8: dict[str, Any], words: str | None) -> None:
+    assert notes.doubts(report(int8=int8, seconds=3.0)) == (() if words is None else (words,))
+
+
+def test_a_busy_machine_is_said() -> None:
+    load = MachineLoad(
+        seconds=9.0, cores=2, others_cores=0.81, stolen_percent=4.4, mhz_low=None, mhz_high=None
+    )
+    assert notes.doubts(report(load=load)) == (
+        "other processes kept 0.8 of 2 cores busy while engines were timed",
+        "a hypervisor gave 4 % of the cores' time to other machines while engines were timed",
+    )
+    assert notes.doubts(report(load=replace(load, others_cores=0.1, stolen_percent=1.0))) == ()
+    whole = full_report()
+    switching = Steadiness(
+        drift_percent=None, drift_p=None, modes_ms=(1.0, 2.0), mode_percents=(50.0, 50.0)
+    )
+    assert notes.doubts(
+        replace(whole, sweep_load=load, sweep=(replace(whole.sweep[0], steadiness=switching),))
+    ) == (
+        "other processes kept 0.8 of 2 cores busy during the sweep",
+        "a hypervisor gave 4 % of the cores' time to other machines during the sweep",
+        "in 1 of 1 rows of the sweep times form heaps or drift: int8 at batch 8, 2 threads",
+    )
