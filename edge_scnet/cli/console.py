@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edge_scnet.cli import interrupts
@@ -55,7 +57,7 @@ class Lines:
 
 
 class Bars:
-    """A bar while a stage runs, with the time that is left, and the same closing line as `Lines`."""
+    """A bar while a stage runs, with the time that is left; a stage closes as with `Lines`."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -128,6 +130,11 @@ def _rate(count: int, unit: str, seconds: float) -> str:
     return f", {count / seconds:,.0f} {unit}/s" if unit == "images" else f", {count:,} {unit}"
 
 
-def events() -> Lines | Bars:
-    """What suits stderr."""
-    return Bars() if sys.stderr.isatty() else Lines()
+@contextlib.contextmanager
+def events() -> Iterator[Lines | Bars]:
+    """What suits stderr: bars on a terminal, lines elsewhere."""
+    shown = Bars() if sys.stderr.isatty() else Lines()
+    try:
+        yield shown
+    finally:
+        shown.close()

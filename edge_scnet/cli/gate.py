@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 
 from edge_scnet.cli.guard import guarded, printing, show
 from edge_scnet.cli.options import AsJson
+from edge_scnet.cli.show import color_of, results_console
 
 if TYPE_CHECKING:
     from edge_scnet.gate.check import Checked
@@ -101,8 +101,7 @@ def check(
     if project is not None and not build:
         raise typer.BadParameter("--project is of --build, which is missing")
     limits = _limits(limit)
-    events = console.events()
-    try:
+    with console.events() as events:
         if build:
             results = checking.check_project(
                 _project(reports, baseline, project), limits=limits, events=events
@@ -112,8 +111,6 @@ def check(
                 reports or (), against=_named(baseline), limits=limits, events=events
             )
         explained = [_explained(result, events) for result in results] if explain else []
-    finally:
-        events.close()
     with printing():
         if as_json:
             _print_json(results, explained)
@@ -164,11 +161,10 @@ def _limits(given: list[str] | None) -> dict[str, Any]:
 
 
 def _explained(result: Checked, events: Any) -> list[str]:
-    from edge_scnet.errors import EdgeError
+    from edge_scnet.errors import EdgeError, ExitCode
     from edge_scnet.pipeline import explain
-    from edge_scnet.report.findings import ACCURACY_EXIT_CODE
 
-    if not any(finding.exit_code == ACCURACY_EXIT_CODE for finding in result.findings):
+    if not any(finding.exit_code == ExitCode.ACCURACY for finding in result.findings):
         return []
     try:
         return explain.explain(result.report, result.report_file.parent, events=events)
@@ -178,15 +174,14 @@ def _explained(result: Checked, events: Any) -> list[str]:
 
 
 def _print(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
-    from rich.console import Console
-
     from edge_scnet.gate import publish
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = results_console()
     for index, result in enumerate(results):
         console.print(publish.table(result))
-        color = {0: "green", 10: "red", 11: "red"}.get(result.exit_code, "yellow")
-        console.print(result.headline, style=color, markup=False, soft_wrap=True)
+        console.print(
+            result.headline, style=color_of(result.exit_code), markup=False, soft_wrap=True
+        )
         for line in (
             *publish.lines(result),
             *map(publish.one_line, explained[index] if explained else ()),
@@ -259,11 +254,8 @@ def update(
     limits = _limits(limit)
     if build:
         located = _project(reports, baseline, project)
-        events = console.events()
-        try:
+        with console.events() as events:
             files = list(checking.build_project(located, events=events))
-        finally:
-            events.close()
         folder, limits = located.path(located.project.baselines), {**located.limits, **limits}
     else:
         files, folder = [checking.report_file(path) for path in reports or ()], _named(baseline)
@@ -290,10 +282,8 @@ def update(
             }
         )
         if not as_json:
-            typer.echo(
-                f"{path}:"
-                f" {'written' if is_new else 'renewed' if changes else 'renewed, no figure changed'}"
-            )
+            renewed = "renewed" if changes else "renewed, no figure changed"
+            typer.echo(f"{path}: {'written' if is_new else renewed}")
             for change in changes:
                 mark = "lower" if change.loss else "     "
                 arrow = f"{change.before} -> {change.after}" if change.before else change.after

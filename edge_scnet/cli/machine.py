@@ -9,7 +9,7 @@ import typer
 
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson
-from edge_scnet.errors import EdgeError
+from edge_scnet.errors import EdgeError, ExitCode
 
 if TYPE_CHECKING:
     from edge_scnet.runtimes.base import Runtime
@@ -131,4 +131,4 @@ def doctor(as_json: AsJson = False) -> None:
         for name, reason in usable.items():
             typer.echo(f"target       {name}: {reason or words[name]}")
     if all(usable[name] for name, runtime in runtime_of.items() if not runtime.packs_bundle):
-        raise typer.Exit(5)
+        raise typer.Exit(ExitCode.RUNTIME)

@@ -1,13 +1,17 @@
-"""The options of the command line: types, help and parsing, each once for all commands that take
-it.
-"""
+"""The options that commands share: type, help and parsing of each."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.errors import DataError
 
 
 def _batch(text: str) -> int | Literal["dynamic"]:
@@ -156,36 +160,79 @@ Budget = Annotated[
     float,
     typer.Option("--budget", min=1, max=86_400, metavar="SECONDS", help="Time for the search."),
 ]
-Arch = Annotated[
-    str | None, typer.Option("--arch", help="Architecture of a checkpoint, such as scnet50.")
-]
-NumClasses = Annotated[
-    int | None, typer.Option("--num-classes", min=1, help="Classes of a checkpoint.")
-]
-Channels = Annotated[int | None, typer.Option("--channels", min=1, max=4, help="Input channels.")]
-InputSize = Annotated[
-    int | None,
-    typer.Option(
-        "--input-size", min=8, max=4096, metavar="PX", help="Height and width of the input."
-    ),
-]
-Resize = Annotated[
-    int | None,
-    typer.Option("--resize", min=8, max=8192, metavar="PX", help="Short side before the crop."),
-]
-Mean = Annotated[
-    Any,
-    typer.Option(
-        "--mean", parser=_numbers, metavar="M,M,M", help="Mean per channel, of pixels from 0 to 1."
-    ),
-]
-Std = Annotated[
-    Any,
-    typer.Option("--std", parser=_numbers, metavar="S,S,S", help="Standard deviation per channel."),
-]
-ClassNames = Annotated[
-    Path | None, typer.Option("--class-names", metavar="FILE", help="Class names, one per line.")
-]
-Name = Annotated[
-    str | None, typer.Option("--name", help="Name of the build folder. Default: the model's.")
-]
+
+# options of a model: each a field of ModelOptions of the same name
+_MODEL_OPTIONS: dict[str, Any] = {
+    "arch": Annotated[
+        str | None, typer.Option("--arch", help="Architecture of a checkpoint, such as scnet50.")
+    ],
+    "num_classes": Annotated[
+        int | None, typer.Option("--num-classes", min=1, help="Classes of a checkpoint.")
+    ],
+    "channels": Annotated[
+        int | None, typer.Option("--channels", min=1, max=4, help="Input channels.")
+    ],
+    "input_size": Annotated[
+        int | None,
+        typer.Option(
+            "--input-size", min=8, max=4096, metavar="PX", help="Height and width of the input."
+        ),
+    ],
+    "resize": Annotated[
+        int | None,
+        typer.Option("--resize", min=8, max=8192, metavar="PX", help="Short side before the crop."),
+    ],
+    "mean": Annotated[
+        Any,
+        typer.Option(
+            "--mean",
+            parser=_numbers,
+            metavar="M,M,M",
+            help="Mean per channel, of pixels from 0 to 1.",
+        ),
+    ],
+    "std": Annotated[
+        Any,
+        typer.Option(
+            "--std", parser=_numbers, metavar="S,S,S", help="Standard deviation per channel."
+        ),
+    ],
+    "class_names": Annotated[
+        Path | None,
+        typer.Option("--class-names", metavar="FILE", help="Class names, one per line."),
+    ],
+    "name": Annotated[
+        str | None, typer.Option("--name", help="Name of the build folder. Default: the model's.")
+    ],
+}
+
+
+def with_model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of a model to a command, which gets them as one record, `model_options`."""
+    signature = inspect.signature(command, eval_str=True)
+    own = [item for name, item in signature.parameters.items() if name != "model_options"]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in _MODEL_OPTIONS.items()
+    ]
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> None:
+        options = {name: values.pop(name) for name in _MODEL_OPTIONS}
+        if options["class_names"] is not None:
+            options["class_names"] = _lines(options["class_names"])
+        command(**values, model_options=ModelOptions(**options))
+
+    wrapped.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _lines(class_names: Path) -> tuple[str, ...]:
+    try:
+        lines = class_names.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"--class-names {class_names} cannot be read: {error}",
+            hint="a text file, one name per line",
+        ) from error
+    return tuple(line.strip() for line in lines if line.strip())

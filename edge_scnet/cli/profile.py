@@ -22,7 +22,8 @@ from edge_scnet.cli.options import (
     Target,
     Threads,
 )
-from edge_scnet.cli.show import show_report
+from edge_scnet.cli.show import show_result
+from edge_scnet.errors import ExitCode
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,10 +91,9 @@ def profile(
             )
         from edge_scnet.pipeline.board import profile_results
 
-        show_report(profile_results(path, max_drop_pp=max_drop), as_json=as_json, saved=True)
+        show_result(profile_results(path, max_drop_pp=max_drop), as_json=as_json, saved=True)
         return
-    events = console.events()
-    try:
+    with console.events() as events:
         result = pipeline_profile.profile(
             path,
             evaluation=evaluation,
@@ -106,9 +106,7 @@ def profile(
             threads=threads or (),
             events=events,
         )
-    finally:
-        events.close()
-    show_report(result, as_json=as_json, saved=path.is_dir())
+    show_result(result, as_json=as_json, saved=path.is_dir())
 
 
 def inspect(
@@ -145,7 +143,7 @@ def inspect(
             f"{path}: {errors} errors, {len(findings) - errors} warnings for target {target}"
         )
     if any(finding.severity == "error" for finding in findings):
-        raise typer.Exit(6)
+        raise typer.Exit(ExitCode.ARTIFACT)
 
 
 def predict(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 
 from edge_scnet.cli.guard import guarded, printing
 from edge_scnet.cli.options import AsJson
-from edge_scnet.cli.show import show_tables
+from edge_scnet.cli.show import results_console, show_report
 from edge_scnet.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -100,11 +99,10 @@ def compare(
 
 def _show(a: Path, b: Path, found: tuple[Comparison, ...], changed: list[str]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = results_console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("", "A", "B", "better"):
         table.add_column(name, justify="left" if name in ("", "better") else "right", no_wrap=True)
@@ -136,7 +134,9 @@ def report(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a report again, or write it as HTML or Markdown: needs neither the engine nor a runtime."""
+    """Show a report again, or write it as HTML or Markdown: needs neither the engine nor a
+    runtime.
+    """
     from edge_scnet.core.files import write_text
     from edge_scnet.gate import check as checking
     from edge_scnet.report import markdown as report_markdown
@@ -163,11 +163,7 @@ def report(
     if as_json:
         typer.echo(to_json(loaded))
     elif html is None and markdown is None:
-        from rich.console import Console
-
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-        show_tables(loaded, console)
-        console.print(loaded.verdict, markup=False, soft_wrap=True)
+        show_report(loaded)
 
 
 def interleaved(paths: list[Path], *, seconds: float, as_json: bool) -> None:
@@ -175,11 +171,8 @@ def interleaved(paths: list[Path], *, seconds: float, as_json: bool) -> None:
     from edge_scnet.cli import console
     from edge_scnet.pipeline.together import time_together
 
-    events = console.events()
-    try:
+    with console.events() as events:
         result = time_together(paths, seconds=seconds, events=events)
-    finally:
-        events.close()
     with printing():
         if as_json:
             typer.echo(json.dumps(asdict(result), indent=1, allow_nan=False))
