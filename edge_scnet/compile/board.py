@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edge_scnet.config.target import TargetSpec
+from edge_scnet.config.target import WITHOUT_INT8, TargetSpec
 from edge_scnet.core.manifest import BUNDLE, FP16_FORM, Artifact, Manifest
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, StorageError, TargetError
 from edge_scnet.machine import environment
@@ -68,10 +68,6 @@ def _entry(file: str, precision: str, board: dict[str, Any], form_sha256: str) -
     )
 
 
-# Boards whose GPU has no INT8: compute capability 5.3 and 6.2.
-_WITHOUT_INT8 = ("jetson nano", "jetson tx1", "jetson tx2")
-
-
 def check_board(target: TargetSpec) -> None:
     """Refuses a machine on which the target's plans cannot be built, or would not be its.
 
@@ -85,7 +81,7 @@ def check_board(target: TargetSpec) -> None:
             hint=f"edge-scnet build --target {target.name}",
         )
     model = environment.collect().jetson_model
-    if model is not None and any(name in model.lower() for name in _WITHOUT_INT8):
+    if model is not None and any(name in model.lower() for name in WITHOUT_INT8):
         raise TargetError(
             f"{model} computes no INT8: its GPU is older than compute capability 7.2",
             hint=(

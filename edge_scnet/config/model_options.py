@@ -1,20 +1,50 @@
-"""The nine options of a model, once."""
+"""What a user says of a model that the zoo does not know: nine options, once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
-    """What the user says of a model that the zoo does not know. None: the architecture's own value."""
+    """A model's options; None: the architecture's own value.
 
-    arch: str | None = None
-    num_classes: int | None = None
-    channels: int | None = None
-    input_size: int | None = None
-    resize: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    class_names: tuple[str, ...] | None = None
-    name: str | None = None
+    The same in `edge-scnet.toml` and on the command line, whose help the descriptions are.
+    """
+
+    arch: Annotated[
+        str | None, Meta(description="Architecture of a checkpoint, such as scnet50.")
+    ] = None
+    num_classes: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None,
+        Meta(description="Classes of a checkpoint."),
+    ] = None
+    channels: Annotated[
+        Annotated[int, Meta(ge=1, le=4)] | None, Meta(description="Input channels.")
+    ] = None
+    input_size: Annotated[
+        Annotated[int, Meta(ge=8, le=4096)] | None,
+        Meta(description="Height and width of the input.", extra={"metavar": "PX"}),
+    ] = None
+    resize: Annotated[
+        Annotated[int, Meta(ge=8, le=8192)] | None,
+        Meta(description="Short side before the crop.", extra={"metavar": "PX"}),
+    ] = None
+    mean: Annotated[
+        tuple[float, ...] | None,
+        Meta(description="Mean per channel, of pixels from 0 to 1.", extra={"metavar": "M,M,M"}),
+    ] = None
+    std: Annotated[
+        tuple[float, ...] | None,
+        Meta(description="Standard deviation per channel.", extra={"metavar": "S,S,S"}),
+    ] = None
+    class_names: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Class names, one per line.", extra={"metavar": "FILE"}),
+    ] = None
+    name: Annotated[
+        str | None, Meta(description="Name of the build folder. Default: the model's.")
+    ] = None

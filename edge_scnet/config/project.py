@@ -1,68 +1,44 @@
-"""`edge-scnet.toml`: what `edge-scnet check --build` builds and holds to which baselines. Read as
-strictly as a target file.
+"""`edge-scnet.toml`: what `edge-scnet check --build` builds, and which baselines hold it.
+
+It is read as strictly as a target file.
 """
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-from edge_scnet.config.schema import Filled, Range, check_values, read_table, unknown_key
+from msgspec import Meta
+
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.config.schema import Filled, check_values, read_table, read_toml
 from edge_scnet.config.target import Gates
 from edge_scnet.errors import TargetError
-
-if TYPE_CHECKING:
-    from edge_scnet.config.model_options import ModelOptions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FILE = "edge-scnet.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What `build` is told of a model that the zoo does not know; as its options."""
-
-    arch: str | None = None
-    num_classes: Annotated[int | None, Range(1, 1_000_000)] = None
-    channels: Annotated[int | None, Range(1, 4)] = None
-    input_size: Annotated[int | None, Range(8, 4096)] = None
-    resize: Annotated[int | None, Range(8, 8192)] = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    class_names: tuple[str, ...] | None = None
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        check_values(self)
-
-    def for_zoo(self) -> ModelOptions:
-        from edge_scnet.config.model_options import ModelOptions
-
-        return ModelOptions(**{item.name: getattr(self, item.name) for item in fields(self)})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """One model, its data, and the targets whose engines are held to baselines. Paths are relative
-    to the file.
+    """One model, its data, and the targets whose engines are held to baselines.
+
+    Paths are relative to the project file.
     """
 
-    model: Annotated[
-        str, Filled()
-    ]  # as build's MODEL: a zoo name, a checkpoint, an .onnx, package.module:factory
-    targets: tuple[Annotated[str, Filled()], ...]  # names, or .toml files
-    baselines: Annotated[str, Filled()]  # folder: <model>-<target>.json each
-    calib: str | None = None  # images; None: the zoo model's bundled ones
+    # as build's MODEL: a zoo name, a checkpoint, an .onnx, package.module:factory
+    model: Filled
+    # names, or .toml files
+    targets: tuple[Filled, ...]
+    # a folder with a <model>-<target>.json each
+    baselines: Filled
+    # images; None: the zoo model's bundled ones
+    calib: str | None = None
     eval: str | None = None
     out: str = "build"
-    seconds: Annotated[float, Range(0.1, 3600)] = 3.0  # timed, per engine
-    options: Options = field(default_factory=Options)
+    # timed, per engine
+    seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 3.0
+    options: ModelOptions = field(default_factory=ModelOptions)
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -79,18 +55,19 @@ class Project:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Located:
-    """A project file as read: where it lies, and the limits it sets over those of the baselines."""
+    """A project file as read: where it lies, and the limits that go before those of baselines."""
 
     root: Path
     project: Project
     limits: dict[str, Any]
 
     def path(self, name: str) -> Path:
+        """A path of the project file, taken from the file's folder."""
         return self.root / name
 
     @property
     def model(self) -> str:
-        """The model, a file's path taken from the project file's folder."""
+        """The model; the path of a model's file is taken from the project file's folder."""
         file = self.root / self.project.model
         return str(file) if file.is_file() else self.project.model
 
@@ -101,24 +78,21 @@ def load(path: Path) -> Located:
     Raises:
         TargetError: it is missing, or has a key or value that is not allowed; names both.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise TargetError(
             f"no project file at {path}",
             hint=(
                 "write one with model, targets and baselines (README, Continuous integration), or"
                 f" name it: --project {FILE}"
             ),
-        ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise TargetError(f"{path}: not valid TOML: {error}") from error
+        )
+    table = read_toml(path)
     limits = table.pop("limits", {})
     try:
         if not isinstance(limits, dict):
             raise TargetError("limits must be a table: [limits]")
-        with_limits(Gates(), limits, prefix="limits.")
-        project: Project = read_table(Project, table, prefix="")
+        with_limits(Gates(), limits, prefix="limits")
+        project = read_table(Project, table)
     except TargetError as error:
         raise TargetError(
             f"{path}: {error.message}", hint="its keys: README, Continuous integration"
@@ -129,14 +103,10 @@ def load(path: Path) -> Located:
 def with_limits(gates: Gates, limits: dict[str, Any], *, prefix: str = "") -> Gates:
     """Gates with some of them set.
 
+    Args:
+        prefix: the path of the limits in their file, for messages.
+
     Raises:
         TargetError: no such limit, or a value that is not allowed.
     """
-    known = [item.name for item in fields(Gates)]
-    for key in limits:
-        if key not in known:
-            raise unknown_key(key, prefix, known, root=Gates)
-    try:
-        return replace(gates, **limits)
-    except TargetError as error:
-        raise TargetError(f"{prefix}{error.message}") from None
+    return read_table(Gates, {**asdict(gates), **limits}, prefix=prefix)

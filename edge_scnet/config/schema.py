@@ -1,197 +1,119 @@
-"""TOML to checked records."""
+"""TOML to records: what is misspelt, missing or not allowed is told by its key.
+
+The annotations of a record are its schema: the type, what `msgspec.Meta` allows, and `Literal`.
+"""
 
 from __future__ import annotations
 
 import difflib
-import json
-import math
-import re
-import types
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
+import msgspec
+from msgspec import Meta
+
+from edge_scnet.core.json_records import RecordError, convert, field_types, record_type
 from edge_scnet.errors import TargetError
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Bounds of a number, both allowed unless `above` says that the lower one is not."""
-
-    low: float
-    high: float
-    above: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        # Written so that NaN, which TOML can express, is outside.
-        return (self.low < value if self.above else self.low <= value) and value <= self.high
-
-    def __str__(self) -> str:
-        return (
-            f"above {self.low:g}, at most {self.high:g}"
-            if self.above
-            else f"{self.low:g} to {self.high:g}"
-        )
+Filled = Annotated[str, Meta(pattern=r"\S", extra={"rule": "it must not be empty"})]
+VersionText = Annotated[
+    str,
+    Meta(pattern=r"^\d+(\.\d+){0,3}$", extra={"rule": 'it must be a version like "10.3"'}),
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """A text that may not be empty."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table of a TOML file.
+
+    Raises:
+        TargetError: the file cannot be read, or is not TOML.
+    """
+    try:
+        table: dict[str, Any] = msgspec.toml.decode(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TargetError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise TargetError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except msgspec.DecodeError as error:
+        raise TargetError(f"{path}: not valid TOML: {error}") from error
+    return table
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A text like "10.3"."""
+def read_table(kind: type[T], table: dict[str, Any], *, prefix: str = "") -> T:
+    """Makes a record of a TOML table that has the record's fields as its keys, and no others.
 
-
-def read_table(record: Any, table: dict[str, Any], *, prefix: str, root: Any = None) -> Any:
-    """Builds a record from a TOML table with exactly its fields as keys; the record checks its
-    values itself.
+    Args:
+        prefix: the path of the table in its file, which messages put in front of its keys.
 
     Raises:
         TargetError: names the key, what was found and what is allowed.
     """
-    known = {item.name: item for item in fields(record)}
-    for key in table:
-        if key not in known:
-            raise unknown_key(key, prefix, list(known), root=root or record)
-    values: dict[str, Any] = {}
-    for key, item in known.items():
-        kind = _record_kind(_hints(record)[key])
-        if key not in table:
-            if item.default is MISSING and item.default_factory is MISSING:
-                what = (
-                    f"the table [{prefix}{key}]" if is_dataclass(kind) else f"the key {prefix}{key}"
-                )
-                raise TargetError(f"{what} is missing")
-        elif is_dataclass(kind):
-            if table[key] is None and item.default is None:
-                continue  # a manifest spells out what a target file leaves away
-            if not isinstance(table[key], dict):
-                raise TargetError(
-                    f"{prefix}{key} is {_show(table[key])}; it must be a table: [{prefix}{key}]"
-                )
-            values[key] = read_table(
-                kind, table[key], prefix=f"{prefix}{key}.", root=root or record
-            )
-        else:
-            values[key] = tuple(table[key]) if isinstance(table[key], list) else table[key]
+    _refuse_unknown_keys(kind, table, prefix, root=kind)
     try:
-        return record(**values)
-    except TargetError as error:
-        # A record names its own field; only the reader knows in which table that is.
-        raise TargetError(f"{prefix}{error.message}") from None
-
-
-def unknown_key(key: str, prefix: str, allowed: list[str], *, root: Any) -> TargetError:
-    """The error of a key that no field of the record has; `root` is the file's record, searched for
-    the right place.
-    """
-    everywhere = [full for full in _all_keys(root) if full != "name"]
-    leaves = {full.rpartition(".")[2]: full for full in everywhere}
-    close = difflib.get_close_matches(
-        key.lower(), [name for name in allowed if name != "name"], n=1
-    )
-    meant = f"{prefix}{close[0]}" if close else ""
-    if not meant and (elsewhere := difflib.get_close_matches(key.lower(), list(leaves), n=1)):
-        meant = leaves[elsewhere[0]]  # the right key in the wrong table
-    keys = ", ".join(f"{prefix}{name}" for name in allowed if name != "name")
-    return TargetError(
-        f"unknown key {prefix}{key}{f'; did you mean {meant}?' if meant else ''}\nallowed: {keys}"
-    )
-
-
-def _all_keys(record: Any, prefix: str = "") -> Iterator[str]:
-    for item in fields(record):
-        yield f"{prefix}{item.name}"
-        if is_dataclass(kind := _record_kind(_hints(record)[item.name])):
-            yield from _all_keys(kind, f"{prefix}{item.name}.")
-
-
-def _record_kind(kind: Any) -> Any:
-    """The record in "record | None", else the annotation itself."""
-    if get_origin(kind) in (Union, types.UnionType):
-        return next((arm for arm in get_args(kind) if is_dataclass(arm)), kind)
-    return kind
-
-
-def _hints(record: Any) -> dict[str, Any]:
-    return get_type_hints(record, include_extras=True)
+        return convert(kind, table, path=prefix)
+    except RecordError as error:
+        raise _target_error(error) from None
 
 
 def check_values(record: Any) -> None:
-    for name, kind in _hints(type(record)).items():
-        value = getattr(record, name)
-        if problem := _problem(value, kind):
-            raise TargetError(f"{name} is {_show(value)}; {problem}")
-        if isinstance(value, int) and not isinstance(value, bool) and _is_float(kind):
-            object.__setattr__(
-                record, name, float(value)
-            )  # 99 and 99.0 are one setting, also when hashed
+    """Holds the values of a record to its annotations, for its `__post_init__`.
+
+    Whole numbers become floats where floats belong: 99 and 99.0 are one setting, also when hashed.
+
+    Raises:
+        TargetError: names the field, what was found and what is allowed.
+    """
+    for name, kind in field_types(type(record)).items():
+        try:
+            object.__setattr__(record, name, convert(kind, getattr(record, name), path=name))
+        except RecordError as error:
+            raise _target_error(error) from None
 
 
-def _is_float(kind: Any) -> bool:
-    return kind is float or any(
-        _is_float(part) for part in get_args(kind) if get_origin(kind) is not Literal
+def _target_error(error: RecordError) -> TargetError:
+    if error.missing:
+        what = f"table [{error.path}]" if error.is_record else f"key {error.path}"
+        return TargetError(f"the {what} is missing")
+    where = f": [{error.path}]" if error.is_record else ""
+    return TargetError(f"{error}{where}")
+
+
+def _refuse_unknown_keys(record: type, table: dict[str, Any], prefix: str, *, root: type) -> None:
+    allowed = field_types(record)
+    for key, value in table.items():
+        if key not in allowed:
+            raise _unknown_key(key, prefix, list(allowed), root)
+        nested = record_type(allowed[key])
+        if nested is not None and isinstance(value, dict):
+            _refuse_unknown_keys(nested, value, f"{prefix}.{key}" if prefix else key, root=root)
+
+
+def _unknown_key(key: str, prefix: str, keys: list[str], root: type) -> TargetError:
+    """The error of a key that the table at `prefix` does not have.
+
+    `root` is the file's record, searched for a table where the key would be right.
+    """
+    # the name of a file's record is the file's own name, and no key in it
+    allowed = [name for name in keys if prefix or name != "name"]
+    start = f"{prefix}." if prefix else ""
+    meant = ""
+    if close := difflib.get_close_matches(key.lower(), allowed, n=1):
+        meant = f"{start}{close[0]}"
+    else:
+        leaves = {path.rpartition(".")[2]: path for path in _all_keys(root) if path != "name"}
+        if elsewhere := difflib.get_close_matches(key.lower(), list(leaves), n=1):
+            meant = leaves[elsewhere[0]]
+    return TargetError(
+        f"unknown key {start}{key}{f'; did you mean {meant}?' if meant else ''}\nallowed:"
+        f" {', '.join(f'{start}{name}' for name in allowed)}"
     )
 
 
-def _problem(value: object, kind: Any) -> str | None:
-    """Why `value` does not meet the annotation `kind`, or None."""
-    origin, args = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return _problem(value, args[0]) or _outside(value, args[1])
-    if origin is Literal:
-        return None if value in args else f"allowed: {', '.join(map(_show, args))}"
-    if origin is Union or origin is types.UnionType:
-        problems = [_problem(value, arm) for arm in args]
-        return None if None in problems else problems[0]
-    if origin is tuple:
-        if not isinstance(value, tuple):
-            return "it must be an array"
-        return next(
-            (
-                f"an entry is wrong: {problem}"
-                for part in value
-                if (problem := _problem(part, args[0]))
-            ),
-            None,
-        )
-    if kind is float:
-        matches = isinstance(value, int | float) and not isinstance(value, bool)
-    elif kind is int:
-        matches = isinstance(value, int) and not isinstance(value, bool)
-    else:
-        matches = isinstance(value, kind)
-    words = {
-        float: "a number",
-        int: "a whole number",
-        bool: "true or false",
-        str: "a text in quotes",
-    }
-    return None if matches else f"it must be {words.get(kind) or f'a {kind.__name__}'}"
-
-
-def _outside(value: object, limit: object) -> str | None:
-    if isinstance(limit, Range) and isinstance(value, int | float) and value not in limit:
-        return f"allowed: {limit}"
-    if (
-        isinstance(limit, Version)
-        and isinstance(value, str)
-        and not re.fullmatch(r"\d+(\.\d+){0,3}", value)
-    ):
-        return 'it must be a version like "10.3"'
-    if isinstance(limit, Filled) and isinstance(value, str) and not value.strip():
-        return "it must not be empty"
-    return None
-
-
-def _show(value: object) -> str:
-    """A value as the target file spells it."""
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_show, value))}]"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, str | int | float):
-        return json.dumps(value)
-    return "a table" if isinstance(value, dict) else str(value)
+def _all_keys(record: type, start: str = "") -> Iterator[str]:
+    for name, annotation in field_types(record).items():
+        yield f"{start}{name}"
+        if (nested := record_type(annotation)) is not None:
+            yield from _all_keys(nested, f"{start}{name}.")

@@ -1,9 +1,7 @@
-"""What a target is, and the strict reading of target files (`targets/*.toml`, or a path to one's
-own).
+"""Targets, and the strict reading of target files: `targets/*.toml`, or a user's own.
 
 The records below are the schema: a field added there is read, checked, suggested and listed with no
-further edit. This module knows nothing of models, runtimes or the machine, and imports neither
-numpy nor rich.
+further edit. Neither numpy nor rich is imported.
 """
 
 from __future__ import annotations
@@ -12,47 +10,40 @@ import difflib
 import json
 import os
 import re
-import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from edge_scnet.config.schema import Filled, Range, Version, check_values, read_table
+from msgspec import Meta
+from packaging.version import InvalidVersion, Version
+
+from edge_scnet.config.schema import Filled, VersionText, check_values, read_table, read_toml
 from edge_scnet.core.resources import bundled
 from edge_scnet.errors import TargetError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantScheme:
     """How a graph is quantized: where Q/DQ go, and how ranges become scales."""
 
-    placement: Literal[
-        "openvino", "tensorrt"
-    ]  # the rules of Q/DQ placement, and with them the type of the codes
-    variant: Literal["fast", "accurate"] = (
-        "fast"  # openvino: "fast" also quantizes the residual's inputs and the gate's convolutions
-    )
+    # the rules of Q/DQ placement, and with them the type of the codes
+    placement: Literal["openvino", "tensorrt"]
+    # openvino: "fast" also quantizes the residual's inputs and the gate's convolutions
+    variant: Literal["fast", "accurate"] = "fast"
     thresholds: Literal["minmax", "percentile", "entropy", "mse", "auto"] = "percentile"
-    percentile: Annotated[float, Range(0, 100, above=True)] = (
-        99.999  # percent of the values inside the range
-    )
-    equalization: Annotated[float, Range(0, 1)] = (
-        0.75  # strength of cross-layer equalisation; 0: none
-    )
-    rounding: Literal["nearest", "compensated"] = "compensated"  # of weights
-    rounding_gflop: Annotated[float, Range(0, 1e9)] = (
-        300.0  # work that compensated rounding may take, the cheapest layers first
-    )
+    # percent of the values inside the range
+    percentile: Annotated[float, Meta(gt=0, le=100)] = 99.999
+    # strength of cross-layer equalisation; 0: none
+    equalization: Annotated[float, Meta(ge=0, le=1)] = 0.75
+    # of weights
+    rounding: Literal["nearest", "compensated"] = "compensated"
+    # work that compensated rounding may take, the cheapest layers first
+    rounding_gflop: Annotated[float, Meta(ge=0, le=1e9)] = 300.0
     bias_correction: bool = True
-    samples: Annotated[int, Range(100, 1_000_000)] = 1024  # calibration images used at most
-    keep_float: tuple[
-        Annotated[str, Filled()], ...
-    ] = ()  # glob patterns of module names that stay in float
+    # calibration images used at most
+    samples: Annotated[int, Meta(ge=100, le=1_000_000)] = 1024
+    # glob patterns of module names that stay in float
+    keep_float: tuple[Filled, ...] = ()
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -64,30 +55,43 @@ class Gates:
     engine of its own.
     """
 
-    max_drop_pp: Annotated[float, Range(0, 100)] = 0.5  # percentage points of top-1, with labels
-    min_agreement_percent: Annotated[float | None, Range(0, 100)] = (
-        99.0  # same first class as FP32, without labels
-    )
-    min_sqnr_db: Annotated[float | None, Range(0, 200)] = (
-        None  # of all outputs, for models without classes
-    )
+    max_drop_pp: Annotated[
+        float, Meta(ge=0, le=100, description="percentage points of top-1, with labels")
+    ] = 0.5
+    min_agreement_percent: Annotated[
+        Annotated[float, Meta(ge=0, le=100)] | None,
+        Meta(description="same first class as FP32, without labels"),
+    ] = 99.0
+    min_sqnr_db: Annotated[
+        Annotated[float, Meta(ge=0, le=200)] | None,
+        Meta(description="of all outputs, for models without classes"),
+    ] = None
+
     # against a baseline (`edge-scnet check`); the first two are paired on the same images
-    max_drop_from_baseline_pp: Annotated[float, Range(0, 100)] = 0.5  # percentage points of top-1
-    max_agreement_fall_pp: Annotated[float, Range(0, 100)] = (
-        0.5  # of the images with FP32's first class
-    )
-    max_sqnr_fall_db: Annotated[float, Range(0, 200)] = 1.0
-    max_scale_change_percent: Annotated[float, Range(0, 100)] = (
-        2.0  # of one tensor; kernels of other CPUs move it by 0.1
-    )
-    max_codes_fall_percent: Annotated[float, Range(0, 100)] = (
-        20.0  # of the distinct weight codes of one layer
-    )
-    max_size_growth_percent: Annotated[float, Range(0, 1000)] = 5.0
-    max_slowdown_percent: Annotated[float, Range(0, 99)] = (
-        10.0  # of the speed relative to the reference in the same run
-    )
-    max_memory_growth_percent: Annotated[float, Range(0, 1000)] = 10.0
+    max_drop_from_baseline_pp: Annotated[
+        float, Meta(ge=0, le=100, description="percentage points of top-1")
+    ] = 0.5
+    max_agreement_fall_pp: Annotated[
+        float, Meta(ge=0, le=100, description="of the images with FP32's first class")
+    ] = 0.5
+    max_sqnr_fall_db: Annotated[float, Meta(ge=0, le=200)] = 1.0
+    max_scale_change_percent: Annotated[
+        float,
+        Meta(ge=0, le=100, description="of one tensor; kernels of other CPUs move it by 0.1"),
+    ] = 2.0
+    max_codes_fall_percent: Annotated[
+        float, Meta(ge=0, le=100, description="of the distinct weight codes of one layer")
+    ] = 20.0
+    max_size_growth_percent: Annotated[float, Meta(ge=0, le=1000)] = 5.0
+    max_slowdown_percent: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=99,
+            description="of the speed relative to the reference in the same run",
+        ),
+    ] = 10.0
+    max_memory_growth_percent: Annotated[float, Meta(ge=0, le=1000)] = 10.0
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -95,37 +99,41 @@ class Gates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """What a TensorRT target is built for: the versions whose parser must take the file, and the
+    """What a TensorRT target is built for: the versions whose parser must read the file, and the
     device.
     """
 
-    jetpack: Annotated[str, Filled()]  # releases with such a TensorRT, in words; "none" for a PC
-    tensorrt: Annotated[str, Version()]  # the oldest version that reads the files
-    below: Annotated[str, Version()]  # the first version that may not
+    # releases with such a TensorRT, in words; "none" for a PC
+    jetpack: Filled
+    # the oldest version that reads the files
+    tensorrt: VersionText
+    # the first version that may not
+    below: VersionText
     # from TensorRT 10 on the file can say all types; before it, builder flags do, and weights are
     # float in front of Q
     strongly_typed: bool
-    max_opset: Annotated[int, Range(13, 23)]  # the newest that its parser reads
-    compute_capability: Annotated[str, Version()]
-    memory_gib: Annotated[float, Range(0, 1024, above=True)]  # of the smallest module
-    workspace_mib: Annotated[int, Range(16, 1_000_000)]  # what the builder's tactics may take
-    models: tuple[
-        Annotated[str, Filled()], ...
-    ] = ()  # parts of /proc/device-tree/model, any case; none: any board
-    dla_core: Annotated[int | None, Range(0, 1)] = (
-        None  # the deep learning accelerator instead of the GPU
-    )
+    # the newest that its parser reads
+    max_opset: Annotated[int, Meta(ge=13, le=23)]
+    compute_capability: VersionText
+    # of the smallest module
+    memory_gib: Annotated[float, Meta(gt=0, le=1024)]
+    # what the builder's tactics may take
+    workspace_mib: Annotated[int, Meta(ge=16, le=1_000_000)]
+    # parts of /proc/device-tree/model, any case; none: any board
+    models: tuple[Filled, ...] = ()
+    # the deep learning accelerator instead of the GPU
+    dla_core: Annotated[int, Meta(ge=0, le=1)] | None = None
 
     def __post_init__(self) -> None:
         check_values(self)
 
     def takes(self, version: str) -> bool:
-        """Whether a TensorRT version lies in the range."""
-        return _numbers(self.tensorrt) <= _numbers(version) < _numbers(self.below)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:3] if part.isdecimal())
+        """Whether a TensorRT version lies in the range; one that is no version does not."""
+        try:
+            release = Version(Version(version).base_version)
+        except InvalidVersion:
+            return False
+        return Version(self.tensorrt) <= release < Version(self.below)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,18 +144,23 @@ class TargetSpec:
         TargetError: a value has the wrong type or is not allowed.
     """
 
-    name: Annotated[str, Filled()]  # the file's name without .toml; no key of the file
-    title: Annotated[str, Filled()]
-    why: Annotated[str, Filled()]  # why these settings; `edge-scnet targets` shows it
+    # the file's name without .toml; no key of the file
+    name: Filled
+    title: Filled
+    # why these settings; `edge-scnet targets` shows it
+    why: Filled
     runtime: Literal["openvino", "tensorrt", "tensorrt_rtx"]
     device: Literal["CPU", "GPU"]
     precision: Literal["int8"]
     # floor of instruction sets; "native": the builder's highest; "none": no processor computes
     isa: Literal["native", "avx2", "avx2_vnni", "avx512_vnni", "none"]
-    opset: Annotated[int, Range(13, 23)]  # of the exported ONNX; Q/DQ per channel exist from 13
-    batch: Annotated[int, Range(1, 1024)] = 1
-    threads: Annotated[int, Range(0, 1024)] = 0  # 0: the runtime's own default
-    rest: Literal["fp32", "fp16"] = "fp32"  # of what is not INT8
+    # of the exported ONNX; Q/DQ per channel exist from 13
+    opset: Annotated[int, Meta(ge=13, le=23)]
+    batch: Annotated[int, Meta(ge=1, le=1024)] = 1
+    # 0: the runtime's own default
+    threads: Annotated[int, Meta(ge=0, le=1024)] = 0
+    # of what is not INT8
+    rest: Literal["fp32", "fp16"] = "fp32"
     quant: QuantScheme
     board: Board | None = None
     gates: Gates = field(default_factory=Gates)
@@ -194,17 +207,16 @@ def from_dict(table: dict[str, Any]) -> TargetSpec:
         TargetError: keys or values this version does not know.
     """
     try:
-        target: TargetSpec = read_table(TargetSpec, table, prefix="")
+        return read_table(TargetSpec, table)
     except TargetError as error:
         raise TargetError(
             f"it was built by another version of edge-scnet: its target: {error.message}",
             hint="build it again: edge-scnet build",
         ) from error
-    return target
 
 
-# Boards that people ask for in vain: compute capability 5.3 and 6.2.
-_WITHOUT_INT8 = ("jetson-nano", "jetson-tx1", "jetson-tx2")
+# Boards whose GPU has no INT8: compute capability 5.3 and 6.2.
+WITHOUT_INT8 = ("jetson nano", "jetson tx1", "jetson tx2")
 
 
 def _bundled_names() -> dict[str, Path]:
@@ -214,7 +226,7 @@ def _bundled_names() -> dict[str, Path]:
 def _unknown(name: str) -> TargetError:
     names = sorted(_bundled_names())
     message = f"unknown target {json.dumps(name)}"
-    if name.lower() in _WITHOUT_INT8:
+    if name.lower().replace("-", " ") in WITHOUT_INT8:
         raise TargetError(
             f"{name}: that GPU computes no INT8 (it is older than compute capability 7.2)",
             hint=(
@@ -238,23 +250,15 @@ def read_target(path: Path) -> TargetSpec:
         raise TargetError(
             f"{path}: the file's name is the target's name: letters, digits, '-', '_' and '.' only"
         )
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TargetError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise TargetError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise TargetError(f"{path}: not valid TOML: {error}") from error
+    table = read_toml(path)
     if "name" in table:
         raise TargetError(
             f"{path}: name: not a key; the file's name without .toml is the target's name"
         )
     try:
-        target: TargetSpec = read_table(TargetSpec, {"name": path.stem, **table}, prefix="")
+        return read_table(TargetSpec, {"name": path.stem, **table})
     except TargetError as error:
         raise TargetError(f"{path}: {error.message}", hint=error.hint) from error.__cause__
-    return target
 
 
 def with_max_drop(target: TargetSpec, max_drop_pp: float | None) -> TargetSpec:

@@ -9,12 +9,25 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+import types
+from collections.abc import Hashable, Iterator
+from dataclasses import is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 import msgspec
-from msgspec import inspect
+from msgspec import Meta
 
 T = TypeVar("T")
 
@@ -124,31 +137,47 @@ def show(value: object) -> str:
         text = f"[{', '.join(map(show, value[:_MOST_SHOWN]))}]"
     elif isinstance(value, float) and not math.isfinite(value):
         text = str(value)
-    elif isinstance(value, str | int | float):
+    elif isinstance(value, str | int | float | None):
         text = json.dumps(value)
     else:
         text = "a table" if isinstance(value, dict) else str(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
+def record_type(kind: Any) -> type | None:
+    """The record that an annotation names, alone or with None; None: it names no record."""
+    plain, _ = _unwrapped(kind)
+    return plain if isinstance(plain, type) and is_dataclass(plain) else None
+
+
+def field_types(record: Any) -> dict[str, Any]:
+    """The annotations of a record's fields, with their metadata."""
+    return _field_types(record)
+
+
+@cache
+def _field_types(record: Hashable) -> dict[str, Any]:
+    return get_type_hints(record, include_extras=True)
+
+
 def _explained(message: str, kind: Any, value: Any, outer: str) -> RecordError:
     """msgspec's message of a fault in words, with the value that it does not show."""
     place = _PLACE.search(message)
-    steps = [*_steps(place[1] if place else "")]
-    path = _join(outer, steps)
-    expected = inspect.type_info(kind)
+    steps = list(_steps(place[1] if place else ""))
+    expected = kind
     for step in steps:
         expected = _inner(expected, step)
     if missing := _MISSING.match(message):
-        is_record = _record(_inner(expected, missing[1])) is not None
-        path = _join(path, [missing[1]])
+        is_record = record_type(_inner(expected, missing[1])) is not None
+        path = _join(outer, [*steps, missing[1]])
         return RecordError(path, "is missing", missing=True, is_record=is_record)
     rule = _rule(expected, wrong_type=", got `" in message)
-    if steps and isinstance(steps[-1], int):  # the array shows better which entry is meant
-        path, rule = _join(outer, steps[:-1]), f"an entry is wrong: {rule}"
-        steps = steps[:-1]
+    if steps and (steps[-1] == "..." or isinstance(steps[-1], int)):
+        # the whole array shows better which entry is meant, and a dict's key is not told
+        steps, rule = steps[:-1], f"an entry is wrong: {rule}"
     problem = f"is {show(_value_at(value, steps))}; {rule}"
-    return RecordError(path, problem, missing=False, is_record=_record(expected) is not None)
+    is_record = record_type(expected) is not None
+    return RecordError(_join(outer, steps), problem, missing=False, is_record=is_record)
 
 
 def _steps(place: str) -> Iterator[str | int]:
@@ -174,79 +203,51 @@ def _value_at(value: Any, steps: list[str | int]) -> Any:
     return value
 
 
-def _first_arm(expected: inspect.Type) -> inspect.Type:
-    """A type without None."""
-    if isinstance(expected, inspect.UnionType):
-        return next(arm for arm in expected.types if not isinstance(arm, inspect.NoneType))
-    return expected
+def _unwrapped(kind: Any) -> tuple[Any, list[Meta]]:
+    """An annotation's type without None, and what `Annotated` says of it, the inner first."""
+    metas: list[Meta] = []
+    while True:
+        if get_origin(kind) is Annotated:
+            metas[:0] = kind.__metadata__
+            kind = kind.__origin__
+        elif get_origin(kind) in (Union, types.UnionType):
+            kind = next(arm for arm in get_args(kind) if arm is not type(None))
+        else:
+            return kind, metas
 
 
-def _plain(expected: inspect.Type) -> inspect.Type:
-    """A type without its metadata and without None."""
-    while isinstance(expected, inspect.Metadata | inspect.UnionType):
-        expected = expected.type if isinstance(expected, inspect.Metadata) else _first_arm(expected)
-    return expected
+def _inner(kind: Any, step: str | int) -> Any:
+    """The annotation of a record's field, or of the values of an array or a dict."""
+    plain, _ = _unwrapped(kind)
+    if is_dataclass(plain):
+        return field_types(plain)[str(step)]
+    arguments = get_args(plain)
+    return arguments[1 if get_origin(plain) is dict else 0] if arguments else Any
 
 
-def _record(expected: inspect.Type) -> inspect.DataclassType | None:
-    plain = _plain(expected)
-    return plain if isinstance(plain, inspect.DataclassType) else None
-
-
-def _inner(expected: inspect.Type, step: str | int) -> inspect.Type:
-    """The type of a record's field, or of an array's or a dict's values."""
-    plain = _plain(expected)
-    if isinstance(plain, inspect.DataclassType):
-        return next(field.type for field in plain.fields if field.encode_name == step)
-    if isinstance(plain, inspect.VarTupleType | inspect.ListType):
-        return plain.item_type
-    if isinstance(plain, inspect.DictType):
-        return plain.value_type
-    return inspect.AnyType()
-
-
-_WORDS: dict[type, str] = {
-    inspect.FloatType: "a number",
-    inspect.IntType: "a whole number",
-    inspect.BoolType: "true or false",
-    inspect.StrType: "a text in quotes",
-    inspect.VarTupleType: "an array",
-    inspect.ListType: "an array",
-    inspect.DictType: "a table",
-    inspect.DataclassType: "a table",
+_WORDS: dict[Any, str] = {
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "a text in quotes",
+    tuple: "an array",
+    list: "an array",
+    dict: "a table",
 }
 
 
-def _rule(expected: inspect.Type, *, wrong_type: bool) -> str:
+def _rule(kind: Any, *, wrong_type: bool) -> str:
     """What is allowed, as the end of a sentence."""
-    plain = _plain(expected)
-    if isinstance(plain, inspect.LiteralType):
-        return f"allowed: {', '.join(map(show, plain.values))}"
+    plain, metas = _unwrapped(kind)
+    if get_origin(plain) is Literal:
+        return f"allowed: {', '.join(map(show, get_args(plain)))}"
     if wrong_type:
-        return f"it must be {_WORDS.get(type(plain), 'another value')}"
-    if isinstance(plain, inspect.StrType):
-        return _own_rule(expected) or f"it must match {plain.pattern}"
-    if isinstance(plain, inspect.IntType | inspect.FloatType):
-        return f"allowed: {_range(plain)}"
-    return "it is not allowed"
-
-
-def _own_rule(expected: inspect.Type) -> str | None:
-    """The `rule` that an annotation's metadata spells out."""
-    inner = _first_arm(expected)
-    extra = inner.extra if isinstance(inner, inspect.Metadata) else None
-    return (extra or {}).get("rule")
-
-
-def _range(number: inspect.IntType | inspect.FloatType) -> str:
-    low = number.ge if number.gt is None else number.gt
-    if low is None or number.le is None:
-        bounds = {">": number.gt, ">=": number.ge, "<": number.lt, "<=": number.le}
-        return " and ".join(
-            f"{sign} {value:g}" for sign, value in bounds.items() if value is not None
-        )
-    return (
-        f"{low:g} to {number.le:g}"
-        if number.gt is None
-        else f"above {low:g}, at most {number.le:g}"
-    )
+        return f"it must be {_WORDS.get(get_origin(plain) or plain, 'a table')}"
+    for meta in metas:
+        if meta.extra and "rule" in meta.extra:
+            return str(meta.extra["rule"])
+        if meta.le is not None and meta.ge is not None:
+            return f"allowed: {meta.ge:g} to {meta.le:g}"
+        if meta.le is not None and meta.gt is not None:
+            return f"allowed: above {meta.gt:g}, at most {meta.le:g}"
+    return f"it must meet {', '.join(map(repr, metas))}"

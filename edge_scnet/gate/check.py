@@ -234,7 +234,7 @@ def build_project(located: Located, *, events: Events | None = None) -> tuple[Pa
             calib=located.path(project.calib) if project.calib else None,
             evaluation=located.path(project.eval) if project.eval else None,
             out=located.path(project.out),
-            model_options=project.options.for_zoo(),
+            model_options=project.options,
             seconds=project.seconds,
             events=events,
         )

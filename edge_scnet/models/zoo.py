@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,18 +162,12 @@ def architectures() -> list[str]:
 
 
 def _given(options: ModelOptions) -> list[str]:
-    names = (
-        "arch",
-        "num_classes",
-        "channels",
-        "input_size",
-        "resize",
-        "mean",
-        "std",
-        "class_names",
-        "name",
-    )
-    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+    """The options that are set, as the command line spells them."""
+    return [
+        f"--{option.name.replace('_', '-')}"
+        for option in fields(options)
+        if getattr(options, option.name) is not None
+    ]
 
 
 def _spec(arch: str, name: str, options: ModelOptions) -> ModelSpec:

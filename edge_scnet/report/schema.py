@@ -41,7 +41,7 @@ def schema() -> dict[str, Any]:
 
 
 def _record(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    hints, comments = typing.get_type_hints(kind), _comments(kind)
+    hints, comments = typing.get_type_hints(kind), {**_comments(kind), **_descriptions(kind)}
     properties = {}
     for field in fields(kind):
         properties[field.name] = _type(hints[field.name], definitions)
@@ -80,6 +80,16 @@ def _type(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
             definitions[name] = _record(kind, definitions)
         return {"$ref": f"#/$defs/{name}"}
     return {}  # Any, object
+
+
+def _descriptions(kind: Any) -> dict[str, str]:
+    """The descriptions in the annotations of a record's fields."""
+    return {
+        name: meta.description
+        for name, hint in typing.get_type_hints(kind, include_extras=True).items()
+        for meta in getattr(hint, "__metadata__", ())
+        if meta.description
+    }
 
 
 def _comments(kind: Any) -> dict[str, str]:

@@ -24,7 +24,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     assert located.model == str(tmp_path / "net.onnx")
     assert located.path("b") == tmp_path / "b"
     assert located.limits == {"max_drop_pp": 1}
-    assert located.project.options.for_zoo().mean == (0.5,)
+    assert located.project.options.mean == (0.5,)
     assert located.project.seconds == 2.0
 
 
