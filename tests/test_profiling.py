@@ -26,12 +26,12 @@ from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import BackendError
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.profiler import child as child_module
-from edge_scnet.profiler import measure as profiling
 from edge_scnet.profiler import outputs as profiler_outputs
 from edge_scnet.profiler import process as profiler_process
-from edge_scnet.profiler.measure import measure
+from edge_scnet.profiler import turns
+from edge_scnet.profiler.measure import MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile
-from edge_scnet.runtimes.base import OpenOptions
+from edge_scnet.runtimes.base import BaseSession, OpenOptions
 from tests.helpers.graphs import tiny_logits, tiny_onnx
 from tests.helpers.images import idx_folder
 from tests.helpers.tool import Built
@@ -92,9 +92,8 @@ class FakeChild:
 def test_blocks_alternate_and_the_order_turns() -> None:
     asked: list[tuple[str, float, int]] = []
     fakes: Any = [FakeChild(name, asked) for name in "abc"]
-    figures = profiling._Figures(3)
-    profiling._alternate(fakes, 3.0, quiet, figures)
-    blocks = figures.blocks
+    blocks = [turns.TimedBlocks() for _ in fakes]
+    turns.time_blocks(fakes, 3.0, quiet, blocks)
     order = "".join(name for name, _, _ in asked)
     rounds = [order[i : i + 3] for i in range(0, len(order), 3)]
     assert len(rounds) >= 12 and all(sorted(turn) == list("abc") for turn in rounds)
@@ -104,13 +103,13 @@ def test_blocks_alternate_and_the_order_turns() -> None:
     for i, name in enumerate("abc"):
         mine = [entry for entry in asked if entry[0] == name]
         assert sum(seconds for _, seconds, _ in mine) == pytest.approx(3.0)
-        assert sum(len(block) for block in blocks[i]) >= profiling.MIN_RUNS
+        assert sum(len(block) for block in blocks[i].times_ns) >= turns.MIN_RUNS
         # block by block in the order measured: the ratios pair the blocks of one round
-        assert [block[0] for block in blocks[i]] == [
+        assert [block[0] for block in blocks[i].times_ns] == [
             k + 1 for k, entry in enumerate(asked) if entry[0] == name
         ]
-        assert [resident - 1000 for resident in figures.resident[i]] == [
-            block[0] for block in blocks[i]
+        assert [resident - 1000 for resident in blocks[i].resident_bytes] == [
+            block[0] for block in blocks[i].times_ns
         ]
         before = [order[k - 1] for k in range(1, len(order)) if order[k] == name]
         assert all(before.count(other) >= 5 for other in set("abc") - {name}), (
@@ -120,7 +119,7 @@ def test_blocks_alternate_and_the_order_turns() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_everyone_has_every_place_equally_often(count: int) -> None:
-    orders = [profiling._order(count, number) for number in range(2 * count)]
+    orders = [turns.turn_order(count, number) for number in range(2 * count)]
     assert all(sorted(order) == list(range(count)) for order in orders)
     for place in range(count):
         assert sorted(order[place] for order in orders) == [
@@ -141,7 +140,7 @@ def test_throughput_windows_alternate_and_the_median_counts() -> None:
 
     fakes: Any = [Fake("a", [10, 90, 20]), Fake("b", [5, 7, 6])]
     shares: list[float] = []
-    assert profiling._throughput(
+    assert turns.measure_throughput(
         fakes, 3.0, lambda what, share, *counted: shares.append(share)
     ) == [20, 6]
     assert [(name, method) for name, method, _ in asked[:2]] == [
@@ -168,7 +167,7 @@ def test_measure_two_engines(
         engines,
         samples,
         SPEC,
-        seconds=0.1,
+        MeasureSettings(seconds=0.1),
         progress=lambda what, share, *counted: shares.setdefault(what, []).append(share),
     )
     assert measured_together.complete
@@ -188,7 +187,7 @@ def test_measure_two_engines(
             "logits",
             "twice",
         )
-        assert measured.latency.count == len(measured.latency.samples_ns) >= profiling.MIN_RUNS
+        assert measured.latency.count == len(measured.latency.samples_ns) >= turns.MIN_RUNS
         assert sum(measured.latency.samples_ns) <= 1e9 * 10
         assert (
             measured.throughput_per_second is not None
@@ -262,7 +261,7 @@ def test_powers_are_by_output_and_over_all_chunks(
     assert right.noise_power == (0, 0) and wrong.noise_power == (0, 13 * 4)
 
 
-class FakeSession:
+class FakeSession(BaseSession):
     """Writes down what it is given; another runtime's module in place of the real one."""
 
     def __init__(self, batch: int) -> None:
@@ -336,7 +335,7 @@ def test_memory_is_read_between_preload_and_the_engine_and_before_the_timed_batc
 def test_a_plans_memory_and_layer_times_are_told_where_the_session_knows_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    used = iter([1000, 5000, 9000, 9000])
+    used = iter([1000, 5000, 2000, 9000])
     monkeypatch.setattr(child_module, "used_memory_bytes", lambda: next(used))
     monkeypatch.setattr(FakeSession, "device_bytes", lambda self: 77, raising=False)
     monkeypatch.setattr(
@@ -346,14 +345,21 @@ def test_a_plans_memory_and_layer_times_are_told_where_the_session_knows_them(
         raising=False,
     )
     server, _ = fake_server(monkeypatch)
-    memory = server._plan_memory(2000)
-    assert memory == {"device_activation_bytes": 77, "ram_delta_bytes": 7000}
+    again = server.load("fake", Path("engine"), OpenOptions(), np.zeros((16, 1, 6, 6), np.float32))
+    assert (again.device_activation_bytes, again.ram_delta_bytes) == (77, 7000)
     assert server.layer_times() == {"conv1": 16.0}
-    assert server._plan_memory(None) == {"device_activation_bytes": 77}
-    monkeypatch.undo()
-    assert (
-        server._plan_memory(2000) == {} and server.layer_times() == {}
-    )  # on the CPU all is in the process's own memory
+    monkeypatch.setattr(child_module, "used_memory_bytes", lambda: None)
+    unknown = server.load("fake", Path("engine"), OpenOptions(), np.zeros((1, 1, 6, 6), np.float32))
+    assert (unknown.device_activation_bytes, unknown.ram_delta_bytes) == (77, None)
+    server._stack.close()
+
+
+def test_on_the_cpu_all_is_in_the_processs_own_memory(tmp_path: Path) -> None:
+    server = child_module.Server()
+    images = np.zeros((1, 1, 6, 6), np.float32)
+    loaded = server.load("onnxruntime", tiny_onnx(tmp_path / "one.onnx"), OpenOptions(), images)
+    assert (loaded.device_activation_bytes, loaded.ram_delta_bytes) == (None, None)
+    assert server.layer_times() == {} and 0 < loaded.before_load_bytes <= loaded.load_peak_bytes
     server._stack.close()
 
 
@@ -426,7 +432,7 @@ def test_the_child_does_not_import_from_the_working_directory(
     loaded = child.call(
         "load", engine.runtime, engine.path, engine.options, np.zeros((4, 1, 6, 6), np.float32)
     )
-    assert loaded["seconds"] > 0
+    assert loaded.seconds > 0
     command = Path(f"/proc/{child._process.pid}/cmdline").read_bytes()
     assert b"edge_scnet.profiler.child" in command
     child.close()
@@ -434,12 +440,12 @@ def test_the_child_does_not_import_from_the_working_directory(
 
 def test_without_images_there_are_no_outputs(tmp_path: Path, children: list[Any]) -> None:
     (measured,) = measure(
-        [engine_file(tiny_onnx(tmp_path / "one.onnx"))], None, SPEC, seconds=0.1
+        [engine_file(tiny_onnx(tmp_path / "one.onnx"))], None, SPEC, MeasureSettings(seconds=0.1)
     ).engines
     assert (
         measured.outputs is None
         and measured.end_to_end is None
-        and measured.latency.count >= profiling.MIN_RUNS
+        and measured.latency.count >= turns.MIN_RUNS
         and measured.ratio is None
     )
 
@@ -466,7 +472,10 @@ def test_a_killed_child_is_named_and_the_others_end(
     path = tiny_onnx(tmp_path / "one.onnx")
     with pytest.raises(BackendError) as caught:
         measure(
-            [engine_file(path, "other"), engine_file(path, "victim")], samples, SPEC, seconds=0.1
+            [engine_file(path, "other"), engine_file(path, "victim")],
+            samples,
+            SPEC,
+            MeasureSettings(seconds=0.1),
         )
     assert caught.value.exit_code == 8
     assert (
@@ -517,7 +526,11 @@ def test_what_was_measured_before_an_interrupt_is_kept(
     monkeypatch.setattr(profiler_outputs, "_CHUNK_BYTES", 5 * 6 * 6 * 4)
     engines = [engine_file(tiny_onnx(tmp_path / "one.onnx"), name) for name in ("a", "b")]
     found = measure(
-        engines, samples, SPEC, seconds=0.2, progress=Interrupting(stage, share), keep_partial=True
+        engines,
+        samples,
+        SPEC,
+        MeasureSettings(seconds=0.2, keep_partial=True),
+        progress=Interrupting(stage, share),
     )
     assert not found.complete
     for m in found.engines:
@@ -537,10 +550,20 @@ def test_an_interrupt_before_anything_was_timed_or_that_nobody_wants_to_keep_is_
     engine = engine_file(tiny_onnx(tmp_path / "one.onnx"))
     with pytest.raises(KeyboardInterrupt):
         measure(
-            [engine], None, SPEC, seconds=0.2, progress=Interrupting("load", 1), keep_partial=True
+            [engine],
+            None,
+            SPEC,
+            MeasureSettings(seconds=0.2, keep_partial=True),
+            progress=Interrupting("load", 1),
         )
     with pytest.raises(KeyboardInterrupt):
-        measure([engine], None, SPEC, seconds=0.2, progress=Interrupting("latency", 0.5))
+        measure(
+            [engine],
+            None,
+            SPEC,
+            MeasureSettings(seconds=0.2),
+            progress=Interrupting("latency", 0.5),
+        )
 
 
 def test_the_next_images_are_decoded_while_the_children_work(
@@ -621,7 +644,7 @@ def test_end_to_end_windows_alternate_and_all_of_them_count(samples: SampleSet) 
             return [(self.ns, self.ns, 7 * self.ns, self.ns)] * 2
 
     fakes: Any = [Fake("a", 1_000_000), Fake("b", 2_000_000)]
-    first, second = profiling._end_to_end(fakes, samples, SPEC, 0.3, quiet)
+    first, second = turns.time_end_to_end(fakes, samples, SPEC, 0.3, quiet)
     assert asked == list("abbaba") and first is not None and second is not None
     assert first.stages_ms == {"decode": 1.0, "preprocess": 1.0, "infer": 7.0, "top-k": 1.0}
     assert (first.images, first.p50_ms, first.images_per_second, second.p50_ms) == (
@@ -638,7 +661,12 @@ def test_a_damaged_engine_fails_with_the_runtimes_words(
     good, bad = tiny_onnx(tmp_path / "good.onnx"), tmp_path / "bad.onnx"
     bad.write_bytes(good.read_bytes()[:50])
     with pytest.raises(BackendError, match=r"^second: ONNX Runtime cannot load bad\.onnx: "):
-        measure([engine_file(good, "first"), engine_file(bad, "second")], None, SPEC, seconds=0.1)
+        measure(
+            [engine_file(good, "first"), engine_file(bad, "second")],
+            None,
+            SPEC,
+            MeasureSettings(seconds=0.1),
+        )
 
 
 def test_a_failing_call_is_a_backend_error_and_the_child_goes_on(

@@ -22,7 +22,7 @@ from edge_scnet.pipeline.board import report_times
 from edge_scnet.pipeline.build_folder import chosen_engines, engine_files, open_build
 from edge_scnet.pipeline.result import BuildResult, save_partial, save_run
 from edge_scnet.profiler import sweep
-from edge_scnet.profiler.measure import measure
+from edge_scnet.profiler.measure import MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.profiler.simulated import evaluate_graphs
 from edge_scnet.quantize.ranges_file import load_ranges
@@ -106,10 +106,9 @@ def measure_and_judge(
             engines,
             samples,
             spec,
-            seconds=seconds,
+            MeasureSettings(seconds=seconds, keep_partial=True),
             progress=events.progress,
             timed=watch.timed,
-            keep_partial=True,
         )
     first = measured.engines[0]
     rows = [
@@ -298,7 +297,11 @@ def time_again(
         " baseline's",
     )
     measured = measure(
-        found, None, manifest.model, seconds=factor * timed, progress=events.progress
+        found,
+        None,
+        manifest.model,
+        MeasureSettings(seconds=factor * timed),
+        progress=events.progress,
     ).engines
     events.done(f"{len(found)} engines", reused=False)
     renewed = {

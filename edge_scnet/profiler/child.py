@@ -46,15 +46,38 @@ class WarmUp:
     stable: bool  # False: its time still changed when the limit was up
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """An engine as it was loaded, and what memory that took."""
+
+    seconds: float
+    batch: int
+    # resident memory of the process with the runtime's libraries, before the engine
+    before_load_bytes: int
+    # the highest resident memory until the first inference was done
+    load_peak_bytes: int
+    # what the engine takes on the GPU; None for an engine on the CPU
+    device_activation_bytes: int | None
+    # of the whole machine, from before the engine to after its first inference; None for an engine
+    # on the CPU, whose all is in the process's memory
+    ram_delta_bytes: int | None
+
+
 class Server:
     """The child's end: one engine, one session, answers to the parent's calls."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
 
-    def load(
-        self, runtime: str, path: Path, options: OpenOptions, timed: np.ndarray
-    ) -> dict[str, Any]:
+    def load(self, runtime: str, path: Path, options: OpenOptions, timed: np.ndarray) -> Loaded:
+        """Loads the engine, and runs it once.
+
+        Args:
+            timed: images N x C x H x W float32 to time it with, any N.
+
+        Raises:
+            BackendError: the runtime cannot load it. TargetError: it cannot run `options.batch`.
+        """
         self._runtime, self._path, self._options = usable_runtime(runtime), path, options
         self._runtime.preload()
         before, used = _resident("VmRSS"), used_memory_bytes()
@@ -65,28 +88,20 @@ class Server:
         batch = self._session.input_shape[0]
         self._session.infer(_cycled(timed, batch))
         peak = _resident("VmHWM")
-        memory = {"before_load_bytes": before, "load_peak_bytes": peak, **self._plan_memory(used)}
+        # now, not after timing: by then the other engines are loaded too
+        activations = self._session.device_bytes()
+        used_now = None if activations is None else used_memory_bytes()
         # views of one array, made after the peak is read: the measuring's own copies are not the
         # engine's memory
         extended = _cycled(timed, len(timed) + batch - 1)
         self._timed = [extended[i : i + batch] for i in range(len(timed))]
-        return {"seconds": seconds, "memory": memory, "batch": batch}
-
-    def _plan_memory(self, used_before: int | None) -> dict[str, int]:
-        """What a runtime on a GPU takes beside this process's resident memory; nothing of one on
-        the CPU, whose all is in it.
-
-        Now, not after timing: by then the other engines are loaded too.
-        """
-        activations = self._session.device_bytes()
-        if activations is None:
-            return {}
-        found = {"device_activation_bytes": activations}
-        used = used_memory_bytes()
-        return (
-            found
-            if used is None or used_before is None
-            else {**found, "ram_delta_bytes": used - used_before}
+        return Loaded(
+            seconds=seconds,
+            batch=batch,
+            before_load_bytes=before,
+            load_peak_bytes=peak,
+            device_activation_bytes=activations,
+            ram_delta_bytes=None if used_now is None or used is None else used_now - used,
         )
 
     def warm_up(self) -> WarmUp:
@@ -131,7 +146,7 @@ class Server:
         return tuple(self._session.executed_precisions())
 
     def layer_times(self) -> dict[str, float]:
-        """Median ms by layer, where the session can tell; it is good for nothing else after this."""
+        """Median ms by layer, where the session can tell; it is of no other use after this."""
         return self._session.layer_times(self._timed)
 
     def end_to_end(
@@ -219,7 +234,9 @@ def _cycled(images: np.ndarray, count: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def _no_gc() -> Iterator[None]:
-    """No garbage collection: a full one takes milliseconds, which would be counted as the engine's."""
+    """Switches garbage collection off: a full one takes milliseconds, which would be counted as the
+    engine's.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:

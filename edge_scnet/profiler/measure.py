@@ -1,10 +1,10 @@
 """Measures engines: each in a fresh child process of its own, timed blocks alternated between the
 children.
 
-Owns the parent's end: starting the children (`child.py`), whose turn it is, and what the figures
-become. The children stay alive while the parent alternates short blocks between them, so that drift
-of the machine (20 to 30 % within minutes on shared ones) cancels in ratios. Nothing else runs while
-a block is timed.
+Owns what is measured of them and what the figures become; `turns.py` has whose turn it is,
+`process.py` and `child.py` the two ends of a child. The children stay alive while the parent
+alternates short blocks between them, so that drift of the machine (20 to 30 % within minutes on
+shared ones) cancels in ratios. Nothing else runs while a block is timed.
 """
 
 from __future__ import annotations
@@ -16,48 +16,66 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from edge_scnet.core.events import Progress
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet, subset
 from edge_scnet.machine.load import LoadWatch, MachineLoad
-from edge_scnet.profiler.child import STAGES, WarmUp
+from edge_scnet.profiler.child import Loaded, WarmUp
 from edge_scnet.profiler.outputs import Outputs, evaluate
 from edge_scnet.profiler.process import Child, EngineFile, timed_images
+from edge_scnet.profiler.turns import (
+    TimedBlocks,
+    measure_throughput,
+    time_blocks,
+    time_end_to_end,
+)
 from edge_scnet.runtimes.base import ExecutedLayer
 from edge_scnet.stats.figures import EndToEnd, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.stats.steadiness import memory_growth
-from edge_scnet.stats.timing import end_to_end, latency_stats, paired_ratio
+from edge_scnet.stats.timing import latency_stats, paired_ratio
 
-MIN_RUNS = 100
-_BLOCK_S = 0.15
-_THROUGHPUT_WARM_UP_S = 0.3
-_ROUNDS = 12
-_WINDOWS = 3  # throughput
 _END_TO_END_IMAGES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureSettings:
+    """What is measured of engines, and for how long."""
+
+    # timed seconds per engine for latency, and again for throughput; a tenth of them end to end
+    seconds: float = 3.0
+    # measure the time by layer
+    by_layer: bool = True
+    # measure the throughput
+    throughput: bool = True
+    # where it is interrupted after a round of timed blocks, return what there is and do not raise
+    keep_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What one child measured. Of an interrupted run what came before: then throughput and what
-    follows it may be missing.
+    """What one child measured.
+
+    Of an interrupted run what came before: then throughput and what follows it may be missing.
     """
 
     load_seconds: float
     warm_up: WarmUp
-    blocks: tuple[tuple[int, ...], ...]  # run times in ns
+    # run times in ns
+    blocks: tuple[tuple[int, ...], ...]
     latency: LatencyStats
-    ratio: (
-        RatioStats | None
-    )  # of the first engine's time over this one's: above 1 is faster than it
+    # of the first engine's time over this one's: above 1 is faster than it
+    ratio: RatioStats | None
     memory: MemoryStats
     layers: tuple[ExecutedLayer, ...]
-    settings: dict[str, str]  # how the runtime runs it: threads, streams, hints
-    layer_times_ms: dict[str, float]  # median by layer name; empty where the runtime does not tell
-    end_to_end: EndToEnd | None  # None without images
+    # how the runtime runs it: threads, streams, hints
+    settings: dict[str, str]
+    # median by layer name; empty where the runtime does not tell
+    layer_times_ms: dict[str, float]
+    # None without images
+    end_to_end: EndToEnd | None
     throughput_per_second: float | None
-    outputs: Outputs | None  # over the evaluation set; None without one
+    # over the evaluation set; None without one
+    outputs: Outputs | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,52 +83,28 @@ class Measured:
     """All engines' figures, in the order given."""
 
     engines: tuple[Measurement, ...]
-    load: MachineLoad | None  # what else the machine did while they were timed
-    complete: bool  # False: interrupted
-
-
-class _Figures:
-    """What is known so far of all children: what an interrupted run keeps."""
-
-    def __init__(self, count: int) -> None:
-        self.blocks: list[list[list[int]]] = [[] for _ in range(count)]
-        self.resident: list[list[int]] = [[] for _ in range(count)]  # bytes after each block
-        self.layer_times: list[dict[str, float]] = [{} for _ in range(count)]
-        self.end_to_end: list[EndToEnd | None] = [None] * count
-        self.rates: list[float | None] = [None] * count
-        self.outputs: Sequence[Outputs | None] = [None] * count
-        self.load: MachineLoad | None = None
-
-    @property
-    def rounds(self) -> int:
-        """That every child has ended."""
-        return min(map(len, self.resident))
+    # what else the machine did while they were timed
+    load: MachineLoad | None
+    # False: interrupted
+    complete: bool
 
 
 def measure(
     engines: Sequence[EngineFile],
     samples: SampleSet | None,
     spec: ModelSpec,
+    settings: MeasureSettings,
     *,
-    seconds: float = 3.0,
     progress: Progress = lambda what, share, count=0, unit="": None,
     timed: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
-    keep_partial: bool = False,
-    by_layer: bool = True,
-    throughput: bool = True,
 ) -> Measured:
     """Measures engines together; ratios are relative to the first.
 
     Args:
         samples: the evaluation set, or None: then timed on random images, no logits and nothing end
             to end.
-        seconds: timed seconds per engine for latency, and again for throughput; a tenth of them end
-            to end.
         progress: called with what is being done and the share of it that is done, 0 to 1.
         timed: entered when all are warm and left when all are timed.
-        by_layer, throughput: measure these too.
-        keep_partial: where it is interrupted after a round of timed blocks, return what there is
-            instead of raising.
 
     Raises:
         BackendError: an engine cannot be loaded, fails, or its process died.
@@ -124,148 +118,127 @@ def measure(
             stack.callback(children[-1].close)
         # first all connections, then the waiting: busy children end side by side
         stack.callback(_hang_up, children)
-        images = timed_images(samples, spec)
-        loads = []
-        for i, child in enumerate(children):
-            loads.append(
-                child.call(
-                    "load", child.engine.runtime, child.engine.path, child.engine.options, images
-                )
-            )
-            child.batch = loads[-1]["batch"]
-            progress("load", (i + 1) / len(children))
-        warm: list[WarmUp] = _each(children, "warm_up", "warm-up", progress)
-        layers = [child.call("layers") for child in children]
-        settings = [child.call("settings") for child in children]
-        figures, complete = _Figures(len(children)), True
+        run = _Run(children, samples, spec, settings, progress)
+        run.prepare()
+        complete = True
         try:
-            watch = LoadWatch([child.process_id for child in children])
             with timed():
-                _alternate(children, seconds, progress, figures)
-                figures.load = watch.load()
-                if samples is not None:
-                    few = subset(samples, _END_TO_END_IMAGES)
-                    figures.end_to_end = _end_to_end(children, few, spec, seconds / 10, progress)
-                if by_layer:
-                    figures.layer_times = _each(children, "layer_times", "layers", progress)
-                if throughput:
-                    figures.rates = _throughput(children, seconds, progress)
-            if samples is not None:
-                figures.outputs = evaluate(children, samples, spec, progress)
+                run.time()
+            run.evaluate()
         except KeyboardInterrupt:
-            if not keep_partial or not figures.rounds:
+            if not settings.keep_partial or not run.rounds:
                 raise
             complete = False
-            figures.load = figures.load or watch.load()
+            run.read_machine_load()
             for child in children:  # in the middle of a call, and nobody waits for its answer
                 child.kill()
-    rows = [
-        _measurement(figures, i, loads[i], warm[i], layers[i], settings[i])
-        for i in range(len(children))
-    ]
-    return Measured(engines=tuple(rows), load=figures.load, complete=complete)
+    return Measured(engines=run.measurements(), load=run.machine_load, complete=complete)
 
 
-def _measurement(
-    figures: _Figures,
-    i: int,
-    load: dict[str, Any],
-    warm_up: WarmUp,
-    layers: tuple[ExecutedLayer, ...],
-    settings: dict[str, str],
-) -> Measurement:
-    blocks, first = (figures.blocks[k][: figures.rounds] for k in (i, 0))
-    resident = figures.resident[i][: figures.rounds]
-    per_run, growth, p = memory_growth(list(itertools.accumulate(map(len, blocks))), resident)
-    return Measurement(
-        load_seconds=load["seconds"],
-        warm_up=warm_up,
-        blocks=tuple(map(tuple, blocks)),
-        latency=latency_stats(blocks),
-        ratio=paired_ratio(first, blocks) if i else None,
-        memory=MemoryStats(
-            **load["memory"],
-            steady_bytes=resident[-1],
-            growth_bytes_per_run=per_run,
-            growth_bytes=growth,
-            growth_p=p,
-        ),
-        layers=layers,
-        settings=settings,
-        layer_times_ms=figures.layer_times[i],
-        end_to_end=figures.end_to_end[i],
-        throughput_per_second=figures.rates[i],
-        outputs=figures.outputs[i],
-    )
+class _Run:
+    """What the children were asked so far, and their answers: what an interrupted run keeps."""
+
+    def __init__(
+        self,
+        children: Sequence[Child],
+        samples: SampleSet | None,
+        spec: ModelSpec,
+        settings: MeasureSettings,
+        progress: Progress,
+    ) -> None:
+        self._children, self._samples, self._spec = children, samples, spec
+        self._settings, self._progress = settings, progress
+        self._loaded: list[Loaded] = []
+        self._warm_ups: list[WarmUp] = []
+        self._layers: list[tuple[ExecutedLayer, ...]] = []
+        self._runtime_settings: list[dict[str, str]] = []
+        self._blocks = [TimedBlocks() for _ in children]
+        self._layer_times: list[dict[str, float]] = [{} for _ in children]
+        self._end_to_end: Sequence[EndToEnd | None] = [None] * len(children)
+        self._rates: Sequence[float | None] = [None] * len(children)
+        self._outputs: Sequence[Outputs | None] = [None] * len(children)
+        self.machine_load: MachineLoad | None = None
+
+    @property
+    def rounds(self) -> int:
+        """The number of rounds of timed blocks that all children finished."""
+        return min(len(blocks.resident_bytes) for blocks in self._blocks)
+
+    def prepare(self) -> None:
+        """Loads the engines one after the other, and warms them up."""
+        images = timed_images(self._samples, self._spec)
+        for child in self._children:
+            self._loaded.append(child.load(images))
+            self._progress("load", len(self._loaded) / len(self._children))
+        self._warm_ups = self._each("warm_up", "warm-up")
+        self._layers = [child.call("layers") for child in self._children]
+        self._runtime_settings = [child.call("settings") for child in self._children]
+        self._watch = LoadWatch([child.process_id for child in self._children])
+
+    def time(self) -> None:
+        """Times the engines: runs in blocks, then what the settings ask for."""
+        seconds, children, progress = self._settings.seconds, self._children, self._progress
+        time_blocks(children, seconds, progress, self._blocks)
+        self.read_machine_load()
+        if self._samples is not None:
+            few = subset(self._samples, _END_TO_END_IMAGES)
+            self._end_to_end = time_end_to_end(children, few, self._spec, seconds / 10, progress)
+        if self._settings.by_layer:
+            self._layer_times = self._each("layer_times", "layers")
+        if self._settings.throughput:
+            self._rates = measure_throughput(children, seconds, progress)
+
+    def evaluate(self) -> None:
+        """Has the engines run on the evaluation set, where there is one."""
+        if self._samples is not None:
+            self._outputs = evaluate(self._children, self._samples, self._spec, self._progress)
+
+    def read_machine_load(self) -> None:
+        """Reads what else the machine did since `prepare`, the first time that it can be told."""
+        self.machine_load = self.machine_load or self._watch.load()
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        """The figures of the finished rounds, by engine."""
+        return tuple(self._measurement(i) for i in range(len(self._children)))
+
+    def _measurement(self, i: int) -> Measurement:
+        first, blocks = (self._blocks[k].times_ns[: self.rounds] for k in (0, i))
+        resident = self._blocks[i].resident_bytes[: self.rounds]
+        per_run, growth, p = memory_growth(list(itertools.accumulate(map(len, blocks))), resident)
+        loaded = self._loaded[i]
+        return Measurement(
+            load_seconds=loaded.seconds,
+            warm_up=self._warm_ups[i],
+            blocks=tuple(map(tuple, blocks)),
+            latency=latency_stats(blocks),
+            ratio=paired_ratio(first, blocks) if i else None,
+            memory=MemoryStats(
+                before_load_bytes=loaded.before_load_bytes,
+                load_peak_bytes=loaded.load_peak_bytes,
+                device_activation_bytes=loaded.device_activation_bytes,
+                ram_delta_bytes=loaded.ram_delta_bytes,
+                steady_bytes=resident[-1],
+                growth_bytes_per_run=per_run,
+                growth_bytes=growth,
+                growth_p=p,
+            ),
+            layers=self._layers[i],
+            settings=self._runtime_settings[i],
+            layer_times_ms=self._layer_times[i],
+            end_to_end=self._end_to_end[i],
+            throughput_per_second=self._rates[i],
+            outputs=self._outputs[i],
+        )
+
+    def _each(self, method: str, what: str) -> list[Any]:
+        """One child's answer after the other's."""
+        answers = []
+        for child in self._children:
+            answers.append(child.call(method))
+            self._progress(what, len(answers) / len(self._children))
+        return answers
 
 
 def _hang_up(children: Sequence[Child]) -> None:
     for child in children:
         child.hang_up()
-
-
-def _alternate(
-    children: Sequence[Child], seconds: float, progress: Progress, figures: _Figures
-) -> None:
-    """Blocks of run times by child and round, the children in another order each round."""
-    rounds = max(_ROUNDS, round(seconds / _BLOCK_S))
-    for number in range(rounds):
-        for i in _order(len(children), number):
-            times, resident = children[i].call(
-                "timed_block", seconds / rounds, -(-MIN_RUNS // rounds)
-            )
-            figures.blocks[i].append(times)
-            figures.resident[i].append(resident)
-        progress("latency", (number + 1) / rounds, sum(map(len, figures.blocks[0])), "runs each")
-
-
-def _order(count: int, number: int) -> list[int]:
-    """The order of the children in a round: turned every second round, reversed in between.
-
-    Turning alone keeps the cyclic order, so that a child would always run after the same one.
-    Turning at every round and reversing at odd ones would cancel where there are two.
-    """
-    order: list[int] = np.roll(np.arange(count), number // 2).tolist()
-    return order[::-1] if number % 2 else order
-
-
-def _each(children: Sequence[Child], method: str, what: str, progress: Progress) -> list[Any]:
-    """One child's answer after the other's."""
-    answers = []
-    for child in children:
-        answers.append(child.call(method))
-        progress(what, len(answers) / len(children))
-    return answers
-
-
-def _end_to_end(
-    children: Sequence[Child],
-    samples: SampleSet,
-    spec: ModelSpec,
-    seconds: float,
-    progress: Progress,
-) -> list[EndToEnd | None]:
-    """Windows in turn, as of the throughput: so many seconds of each child in all."""
-    spent: list[list[tuple[int, ...]]] = [[] for _ in children]
-    for number in range(_WINDOWS):
-        for i in _order(len(children), number):
-            spent[i] += children[i].call("end_to_end", samples, spec, seconds / _WINDOWS)
-        progress("end to end", (number + 1) / _WINDOWS)
-    return [
-        end_to_end(rows, STAGES, images=child.batch)
-        for child, rows in zip(children, spent, strict=True)
-    ]
-
-
-def _throughput(
-    children: Sequence[Child], seconds: float, progress: Progress
-) -> list[float | None]:
-    """Images per second by child: the median of a few windows, alternated as the blocks are."""
-    for child in children:
-        child.call("open_throughput", min(seconds, _THROUGHPUT_WARM_UP_S))
-    rates: list[list[float]] = [[] for _ in children]
-    for number in range(_WINDOWS):
-        for i in _order(len(children), number):
-            rates[i].append(children[i].call("throughput", seconds / _WINDOWS))
-        progress("throughput", (number + 1) / _WINDOWS)
-    return [float(np.median(windows)) for windows in rates]

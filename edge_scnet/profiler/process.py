@@ -20,6 +20,7 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError
+from edge_scnet.profiler.child import Loaded
 from edge_scnet.runtimes.base import OpenOptions
 
 _TIMED_IMAGES = 16
@@ -74,6 +75,17 @@ class Child:
         )
         child.close()
         self._connection = Connection(parent.detach())
+
+    def load(self, images: np.ndarray) -> Loaded:
+        """Has the engine loaded; `images` are what it is timed with.
+
+        Raises:
+            EdgeError: the engine cannot be loaded, or its process died.
+        """
+        engine = self.engine
+        loaded: Loaded = self.call("load", engine.runtime, engine.path, engine.options, images)
+        self.batch = loaded.batch
+        return loaded
 
     def start(self, method: str, *args: Any) -> None:
         self._doing = method
@@ -134,7 +146,7 @@ def engine_process(engine: EngineFile, spec: ModelSpec) -> Iterator[Child]:
     """
     child = Child(engine)
     try:
-        child.call("load", engine.runtime, engine.path, engine.options, timed_images(None, spec))
+        child.load(timed_images(None, spec))
         yield child
     finally:
         child.close()

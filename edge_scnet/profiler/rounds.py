@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from edge_scnet.core.events import Events
 from edge_scnet.core.spec import ModelSpec
-from edge_scnet.profiler.measure import Measurement, measure
+from edge_scnet.profiler.measure import Measurement, MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.stats.figures import RatioStats
 from edge_scnet.stats.timing import paired_ratio, ratio_of
@@ -50,11 +50,13 @@ def time_in_rounds(
                 [files[i] for i in order],
                 None,
                 spec,
-                seconds=seconds / ROUNDS,
+                MeasureSettings(
+                    seconds=seconds / ROUNDS,
+                    by_layer=False,
+                    throughput=not number,
+                    keep_partial=True,
+                ),
                 progress=progress,
-                keep_partial=True,
-                by_layer=False,
-                throughput=not number,
             )
         except KeyboardInterrupt:
             if not rounds:

@@ -18,7 +18,7 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ParityError, TargetError
 from edge_scnet.machine.linux import usable_cores
 from edge_scnet.machine.load import MachineLoad
-from edge_scnet.profiler.measure import measure
+from edge_scnet.profiler.measure import MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile, engine_process
 from edge_scnet.runtimes.base import ExecutedLayer
 from edge_scnet.stats.figures import SweepRow
@@ -111,10 +111,8 @@ def run(cells: Sequence[Cell], spec: ModelSpec, *, seconds: float, events: Event
         files,
         None,
         spec,
-        seconds=seconds,
+        MeasureSettings(seconds=seconds, by_layer=False, keep_partial=True),
         progress=events.progress,
-        keep_partial=True,
-        by_layer=False,
     )
     rows = []
     for cell, m in zip(cells, measured.engines, strict=True):

@@ -35,7 +35,7 @@ from edge_scnet.data import samples as dataset
 from edge_scnet.machine import environment
 from edge_scnet.pipeline import build_folder as engines
 from edge_scnet.profiler.child import Server
-from edge_scnet.profiler.measure import Measured, measure
+from edge_scnet.profiler.measure import Measured, MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile, engine_process
 from edge_scnet.stats.timing import paired_ratio
 
@@ -140,7 +140,7 @@ def against_benchmark_app(engine: EngineFile, spec: ModelSpec, rounds: int) -> d
 
     for number in range(rounds):
         other = theirs() if number % 2 else None
-        (mine,) = measure([engine], None, spec, seconds=SECONDS).engines
+        (mine,) = measure([engine], None, spec, MeasureSettings(seconds=SECONDS)).engines
         median, rate = other or theirs()
         assert mine.throughput_per_second is not None
         latency.append(mine.latency.p50_ms / median)
@@ -209,7 +209,9 @@ def evaluation(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, ob
         ) -> None:
             ended[what] = time.perf_counter()
 
-        found: Measured = measure([engine], samples, spec, seconds=SECONDS, progress=note)
+        found: Measured = measure(
+            [engine], samples, spec, MeasureSettings(seconds=SECONDS), progress=note
+        )
         rates.append(len(samples) / (ended["accuracy"] - ended["throughput"]))
         ratios.append(rates[-1] / (found.engines[0].throughput_per_second or np.nan))
         print("evaluation", rates[-1], ratios[-1], file=sys.stderr, flush=True)

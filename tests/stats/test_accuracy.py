@@ -75,7 +75,8 @@ def test_sqnr_by_hand():
 
 def test_noise_is_averaged_over_outputs_and_a_zero_output_has_none():
     quiet, loud, zero = np.array([3.0, 4.0]), np.array([10.0, 0.0]), np.zeros(2)
-    noise = relative_noise([quiet, loud, zero], [quiet + [0.0, 0.5], loud + [1.0, 0.0], zero])
+    outputs = [np.array([3.0, 4.5]), np.array([11.0, 0.0]), zero]
+    noise = relative_noise([quiet, loud, zero], outputs)
     assert noise == pytest.approx((0.01 + 0.01 + 0.0) / 3)
     assert of_relative_noise(0.01) == pytest.approx(20.0) and of_relative_noise(0.0) is None
 

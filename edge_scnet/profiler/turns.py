@@ -1,0 +1,106 @@
+"""Whose turn it is: blocks and windows of several children, alternated so that drift of the machine
+cancels in ratios.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge_scnet.core.events import Progress
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.samples import SampleSet
+from edge_scnet.profiler.child import STAGES
+from edge_scnet.profiler.process import Child
+from edge_scnet.stats.figures import EndToEnd
+from edge_scnet.stats.timing import end_to_end
+
+MIN_RUNS = 100
+_BLOCK_S = 0.15
+_ROUNDS = 12
+_THROUGHPUT_WARM_UP_S = 0.3
+_WINDOWS = 3  # of throughput and end to end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedBlocks:
+    """The timed blocks of one engine so far."""
+
+    # by block: run times in ns
+    times_ns: list[list[int]] = field(default_factory=list)
+    # by block: resident memory after it
+    resident_bytes: list[int] = field(default_factory=list)
+
+
+def turn_order(count: int, number: int) -> list[int]:
+    """The order of the children in a round: turned every second round, reversed in between.
+
+    Turning alone keeps the cyclic order, so that a child would always run after the same one.
+    Turning at every round and reversing at odd ones would cancel where there are two.
+    """
+    order: list[int] = np.roll(np.arange(count), number // 2).tolist()
+    return order[::-1] if number % 2 else order
+
+
+def time_blocks(
+    children: Sequence[Child], seconds: float, progress: Progress, blocks: Sequence[TimedBlocks]
+) -> None:
+    """Times blocks of runs, the children in another order each round.
+
+    Args:
+        seconds: of each child, all blocks together; at least `MIN_RUNS` runs are timed.
+        blocks: by child; each block is added as soon as it is timed.
+    """
+    rounds = max(_ROUNDS, round(seconds / _BLOCK_S))
+    for number in range(rounds):
+        for i in turn_order(len(children), number):
+            times, resident = children[i].call(
+                "timed_block", seconds / rounds, -(-MIN_RUNS // rounds)
+            )
+            blocks[i].times_ns.append(times)
+            blocks[i].resident_bytes.append(resident)
+        runs = sum(map(len, blocks[0].times_ns))
+        progress("latency", (number + 1) / rounds, runs, "runs each")
+
+
+def time_end_to_end(
+    children: Sequence[Child],
+    samples: SampleSet,
+    spec: ModelSpec,
+    seconds: float,
+    progress: Progress,
+) -> list[EndToEnd | None]:
+    """Times batches from the file to the first classes, in windows alternated between the children.
+
+    Args:
+        seconds: of each child, all windows together.
+    """
+    stage_times: list[list[tuple[int, ...]]] = [[] for _ in children]
+    for number in range(_WINDOWS):
+        for i in turn_order(len(children), number):
+            stage_times[i] += children[i].call("end_to_end", samples, spec, seconds / _WINDOWS)
+        progress("end to end", (number + 1) / _WINDOWS)
+    return [
+        end_to_end(rows, STAGES, images=child.batch)
+        for child, rows in zip(children, stage_times, strict=True)
+    ]
+
+
+def measure_throughput(
+    children: Sequence[Child], seconds: float, progress: Progress
+) -> list[float | None]:
+    """Images per second by child: the median of a few windows, alternated as the blocks are.
+
+    Args:
+        seconds: of each child, all windows together.
+    """
+    for child in children:
+        child.call("open_throughput", min(seconds, _THROUGHPUT_WARM_UP_S))
+    rates: list[list[float]] = [[] for _ in children]
+    for number in range(_WINDOWS):
+        for i in turn_order(len(children), number):
+            rates[i].append(children[i].call("throughput", seconds / _WINDOWS))
+        progress("throughput", (number + 1) / _WINDOWS)
+    return [float(np.median(windows)) for windows in rates]
