@@ -347,7 +347,7 @@ def test_a_dynamic_input_without_a_profile_is_refused(tmp_path: Path) -> None:
 def test_a_crash_of_the_builder_is_an_error_not_the_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(trt, "_BUILDER", "import os; os.kill(os.getpid(), 11)  # {path!a}")
+    monkeypatch.setattr(trt, "_BUILDER", "tests.helpers.processes:crash")
     monkeypatch.setattr(trt.TensorRt, "unavailable", lambda self: None)
     with pytest.raises(BackendError, match=r"TensorRT-RTX crashed on m\.onnx \(signal SIGSEGV\)"):
         trt.RTX.build(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")

@@ -6,7 +6,6 @@ import contextlib
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edge_scnet import errors
+from edge_scnet.core.child_process import cause_of_end, start_python
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
@@ -37,12 +37,8 @@ _STAGES = {
     "layer_times": "time by layer",
 }
 
-# not -m: that puts the working directory first on sys.path, where a user's random.py would break
-# the child and not the parent
-_CHILD = (
-    "import sys; sys.path[:] = {path!a}; import edge_scnet.profiler.child;"
-    " edge_scnet.profiler.child.main({fd})"
-)
+# What a child runs.
+ENTRY = "edge_scnet.profiler.child:main"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +61,7 @@ class Child:
         self.batch = 1
         self._doing = "start"
         parent, child = socket.socketpair()
-        # its own session: Ctrl-C reaches the parent alone, which then ends the children in order
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD.format(path=sys.path, fd=child.fileno())],
-            pass_fds=[child.fileno()],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+        self._process = start_python(ENTRY, child.fileno(), pass_fds=[child.fileno()])
         child.close()
         self._connection = Connection(parent.detach())
 
@@ -130,11 +119,10 @@ class Child:
 
     def _died(self) -> BackendError:
         code = self._process.wait(timeout=10)
-        cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         hint = "the machine may be out of memory: free -h" if code == -signal.SIGKILL else None
         stage = _STAGES.get(self._doing, self._doing)
         what = f"{self.engine.name}: the process measuring {self.engine.path.name}"
-        return BackendError(f"{what} ended with {cause} in stage '{stage}'", hint=hint)
+        return BackendError(f"{what} ended with {cause_of_end(code)} in stage '{stage}'", hint=hint)
 
 
 @contextlib.contextmanager

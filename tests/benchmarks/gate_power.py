@@ -9,13 +9,12 @@ fault which findings failed. Exit code 1 unless each is caught by the check it i
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -284,30 +283,9 @@ def swapped_channels(bench: Bench) -> Path:
         return bench.build(out)
 
 
-@contextlib.contextmanager
-def slow_int8(share: float) -> Iterator[None]:
-    """Every inference of the INT8 engine takes so much longer, in the process that measures it."""
-    plant = (
-        "import time, edge_scnet.profiler.child as c; load = c.Server.load\ndef slow(self,"
-        " runtime, path, options, timed):\n    found = load(self, runtime, path, options, timed)\n"
-        "    if path.name == 'model.xml':\n        quick = self._session.infer\n        def"
-        " infer(batch):\n            start = time.perf_counter_ns(); out = quick(batch); took ="
-        f" time.perf_counter_ns() - start\n            end = start + took * {1 + share}\n          "
-        "  while time.perf_counter_ns() < end: pass\n            return out\n       "
-        " self._session.infer = infer\n    return found\nc.Server.load = slow\n"
-    )
-    code = (
-        f"import sys; sys.path[:] = {{path!a}}; exec({plant!r}); import edge_scnet.profiler.child;"
-        " edge_scnet.profiler.child.main({fd})"
-    )
-    code = code.replace(repr(plant), repr(plant).replace("{", "{{").replace("}", "}}"))
-    with mock.patch.object(process, "_CHILD", code):
-        yield
-
-
 def slower(bench: Bench) -> tuple[Path, Any]:
     folder = bench.copy("slow") / MODEL / "cpu"
-    with slow_int8(0.25):  # 1 / 1.25: a fifth of the speed is gone
+    with mock.patch.object(process, "ENTRY", "tests.benchmarks.slow_child:main"):
         profile.profile(folder, seconds=SECONDS)
         return folder, checking.check([folder], against=bench.root / "baselines")[0]
 

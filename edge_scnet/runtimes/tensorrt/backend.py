@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import InvalidVersion, Version
+
+from edge_scnet.core.child_process import cause_of_end, start_python
 from edge_scnet.core.files import write_atomic
+from edge_scnet.core.json_records import decode, encode_pretty
 from edge_scnet.core.optional import installed
 from edge_scnet.errors import BackendError, MissingRuntimeError, TargetError
 from edge_scnet.machine import environment
@@ -31,16 +33,14 @@ from edge_scnet.runtimes.base import (
 )
 from edge_scnet.runtimes.tensorrt import cuda
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
+from edge_scnet.runtimes.tensorrt.job import BuilderOutput, PlanAnswer, PlanJob
 from edge_scnet.runtimes.tensorrt.session import opened
 from edge_scnet.runtimes.tensorrt.trtexec import find_trtexec
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
 
-_BUILDER = (
-    "import sys; sys.path[:] = {path!a}; from edge_scnet.runtimes.tensorrt.builder import main;"
-    " main()"
-)
+_BUILDER = "edge_scnet.runtimes.tensorrt.builder:main"
 # Noise that every build of TensorRT-RTX prints without a GPU.
 _NOISE = ("Thread context has not been set", "getHardwareCompatibilityLevel", "Converting conv ")
 
@@ -151,31 +151,31 @@ class TensorRt(BaseRuntime):
         self._check_installed()
         assert target.board is not None
         timing_cache = out.with_name(self._cache_name()) if self.keeps_timing_cache else None
-        with write_atomic(out) as temporary:
-            job = {
-                "modules": self.modules,
-                "source": str(source),
-                "out": str(temporary),
-                "workspace_bytes": target.board.workspace_mib << 20,
-                "strongly_typed": target.board.strongly_typed,
-                "precisions": [] if target.board.strongly_typed else ["int8", "fp16"],
-                "dla_core": target.board.dla_core,
-                "timing_cache": str(timing_cache) if timing_cache else None,
-                "batches": None,
-            }
-            answer = _in_child(job, source, self.title, progress)
+        with write_atomic(out) as temporary, tempfile.TemporaryDirectory() as folder:
+            job = PlanJob(
+                modules=self.modules,
+                source=str(source),
+                out=str(temporary),
+                answer=str(Path(folder, "answer.json")),
+                workspace_bytes=target.board.workspace_mib << 20,
+                strongly_typed=target.board.strongly_typed,
+                precisions=() if target.board.strongly_typed else ("int8", "fp16"),
+                dla_core=target.board.dla_core,
+                timing_cache=str(timing_cache) if timing_cache else None,
+            )
+            made = _in_child(job, self.title, progress)
         layers = (
-            trt_layers.from_inspector(answer["inspector"])
-            if answer["inspector"]
-            else trt_layers.from_log(answer["layers"])
+            trt_layers.from_inspector(made.inspector)
+            if made.inspector
+            else trt_layers.from_log(made.layers)
         )
         warnings = tuple(
-            text for text in answer["warnings"] if not any(noise in text for noise in _NOISE)
+            text for text in made.warnings if not any(noise in text for noise in _NOISE)
         )
         return Built(
             files=(out,),
-            version=answer["version"],
-            seconds=answer["seconds"],
+            version=made.version,
+            seconds=made.seconds,
             layers=trt_layers.executed(layers),
             warnings=warnings,
         )
@@ -214,69 +214,63 @@ class TensorRt(BaseRuntime):
         return importlib.import_module(next(name for name in self.modules if installed(name)))
 
 
-def _in_child(
-    job: dict[str, Any], source: Path, title: str, progress: Callable[[float], None]
-) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder, "answer.json")
-        code, last = _run_child({**job, "answer": str(answer)}, progress)
-        content: dict[str, Any] | None = (
-            json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else None
-        )
-    if content is None:
+def _in_child(job: PlanJob, title: str, progress: Callable[[float], None]) -> BuilderOutput:
+    """Builds a plan in a process of its own.
+
+    Raises:
+        BackendError: the builder crashed, or refused the file.
+    """
+    exit_code, last_line = _run_builder(job, progress)
+    source = Path(job.source).name
+    try:
+        answer = decode(PlanAnswer, Path(job.answer).read_bytes())
+    except (FileNotFoundError, ValueError) as error:
+        said = f": {last_line}" if last_line else ""
         raise BackendError(
-            f"{title} crashed on {source.name} ({_cause(code)}){': ' + last if last else ''}",
+            f"{title} crashed on {source} ({cause_of_end(exit_code)}){said}",
             hint=(
                 "the file may hold what its parser cannot read: edge-scnet inspect FILE --target"
                 " TARGET; memory: free -h"
             ),
-        )
-    if "error" in content:
+        ) from error
+    if answer.made is None:
         raise BackendError(
-            f"{title} refuses {source.name}:\n{_indented(content['error'])}",
+            f"{title} refuses {source}:\n{_indented(answer.error or '')}",
             hint="edge-scnet inspect FILE --target TARGET names the node and the fix",
         )
-    built: dict[str, Any] = content["ok"]
-    return built
+    return answer.made
 
 
-def _run_child(job: dict[str, Any], progress: Callable[[float], None]) -> tuple[int, str]:
-    """The builder's exit code, and the last line that it printed."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _BUILDER.format(path=sys.path)],
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    last = ""
+def _run_builder(job: PlanJob, progress: Callable[[float], None]) -> tuple[int, str]:
+    """Returns the builder's exit code, and the last line that it printed."""
+    process = start_python(_BUILDER, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    last_line = ""
     with process:
         try:
             assert process.stdin is not None and process.stderr is not None
             with contextlib.suppress(BrokenPipeError):  # it died at once: its exit code tells
-                process.stdin.write(json.dumps(job))
+                process.stdin.write(encode_pretty(job).encode())
                 process.stdin.close()
             for line in process.stderr:
-                if line.startswith("progress "):
-                    progress(float(line.split()[1]))
-                elif line.strip():
-                    last = line.strip()
+                text = line.decode(errors="replace").strip()
+                if text.startswith("progress "):
+                    progress(float(text.split()[1]))
+                elif text:
+                    last_line = text
         except BaseException:
             process.kill()
             raise
-    return process.returncode, last
+    return process.returncode, last_line
 
 
 def _same_version(one: str, other: str) -> bool:
-    """By major, minor and patch: a wheel's version has a build number behind them."""
-    return one.split(".")[:3] == other.split(".")[:3]
-
-
-def _cause(code: int) -> str:
-    import signal
-
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    """Compares major, minor and patch: a wheel's version has a build number behind them."""
+    try:
+        versions = Version(one), Version(other)
+    except InvalidVersion:
+        return one == other
+    parts = [(version.major, version.minor, version.micro) for version in versions]
+    return parts[0] == parts[1]
 
 
 def _indented(text: str) -> str:

@@ -1,20 +1,25 @@
-"""The process that parses and builds: TensorRT's parser can crash the process it runs in, and the
-first logger of one wins.
+"""The process that parses an ONNX file and builds its plan.
 
-Reads a job as JSON from stdin, tells its progress on stderr and writes its answer to the file that
-the job names. One code for `tensorrt` 8.6 to 11 and TensorRT-RTX: what a version lacks is looked up
-with getattr.
+It is a process of its own because TensorRT's parser can crash the one it runs in, and the first
+logger of a process wins. It reads a `PlanJob` as JSON from stdin, tells its progress on stderr and
+writes a `PlanAnswer` to the file that the job names. One code serves `tensorrt` 8.6 to 11 and
+TensorRT-RTX: what a version lacks is looked up with getattr.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from packaging.version import Version
+
+from edge_scnet.core.json_records import decode, encode_pretty
+from edge_scnet.runtimes.tensorrt.job import BuilderOutput, PlanAnswer, PlanJob
 
 _SEVERE = ("INTERNAL_ERROR", "ERROR")
 
@@ -58,59 +63,48 @@ def _monitor(trt: Any) -> Any:
     return Monitor()
 
 
-def build(job: dict[str, Any]) -> dict[str, Any]:
-    """Builds a plan.
+def build(job: PlanJob) -> BuilderOutput:
+    """Builds a plan and writes it to the file that the job names.
 
-    The job: modules (names to import, the first that is there), source, out, workspace_bytes,
-    dla_core, timing_cache (a path or None), strongly_typed, precisions (flags of weakly typed
-    versions: "int8", "fp16"), batches (minimum, optimum and maximum of a dynamic one).
+    Raises:
+        _Failed: TensorRT is not installed, or refuses the file.
     """
-    trt = _import(job["modules"])
-    version = tuple(int(part) for part in str(trt.__version__).split(".")[:2])
+    trt = _import(job.modules)
     messages: list[tuple[str, str]] = []
     started = time.perf_counter()
     logger = _logger(trt, messages)
-    builder = _given(trt.Builder(logger), "no builder", messages)
-    flags = 0
-    if "rtx" not in trt.__name__:
-        wanted = (
-            "EXPLICIT_BATCH"
-            if version[0] < 10
-            else "STRONGLY_TYPED"
-            if job["strongly_typed"]
-            else ""
-        )
-        flag = getattr(trt.NetworkDefinitionCreationFlag, wanted, None) if wanted else None
-        flags |= 0 if flag is None else 1 << int(flag)
-    network = _given(builder.create_network(flags), "no network", messages)
+    builder = _not_none(trt.Builder(logger), "no builder", messages)
+    flags = _network_flags(trt, strongly_typed=job.strongly_typed)
+    network = _not_none(builder.create_network(flags), "no network", messages)
     parser = trt.OnnxParser(network, logger)
-    if not parser.parse_from_file(job["source"]):
+    if not parser.parse_from_file(job.source):
         errors = [parser.get_error(i) for i in range(parser.num_errors)]
         raise _Failed(_parser_words(errors) or _worst(messages))
+    _refuse_dynamic_shapes(network)
     config = builder.create_builder_config()
-    _configure(trt, builder, network, config, job)
+    _configure(trt, config, job)
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
         raise _Failed(_worst(messages))
-    Path(job["out"]).write_bytes(memoryview(serialized))
-    if job["timing_cache"] and (cache := config.get_timing_cache()) is not None:
-        temporary = f"{job['timing_cache']}.{os.getpid()}.part"
+    Path(job.out).write_bytes(memoryview(serialized))
+    if job.timing_cache and (cache := config.get_timing_cache()) is not None:
+        temporary = f"{job.timing_cache}.{os.getpid()}.part"
         Path(temporary).write_bytes(memoryview(cache.serialize()))
-        Path(temporary).replace(job["timing_cache"])
+        Path(temporary).replace(job.timing_cache)
     listed = [
         text for severity, text in messages if severity == "VERBOSE" and "LayerType: " in text
     ]
     warnings = list(dict.fromkeys(text for severity, text in messages if severity == "WARNING"))
-    return {
-        "version": str(trt.__version__),
-        "seconds": time.perf_counter() - started,
-        "layers": listed,
-        "inspector": _inspect(trt, logger, serialized),
-        "warnings": warnings[:50],
-    }
+    return BuilderOutput(
+        version=str(trt.__version__),
+        seconds=time.perf_counter() - started,
+        layers=tuple(listed),
+        inspector=_inspect(trt, logger, serialized),
+        warnings=tuple(warnings[:50]),
+    )
 
 
-def _import(names: list[str]) -> Any:
+def _import(names: Sequence[str]) -> Any:
     for name in names:
         try:
             return importlib.import_module(name)
@@ -119,44 +113,48 @@ def _import(names: list[str]) -> Any:
     raise _Failed(f"none of {', '.join(names)} is installed")
 
 
-def _configure(trt: Any, builder: Any, network: Any, config: Any, job: dict[str, Any]) -> None:
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job["workspace_bytes"])
+def _network_flags(trt: Any, *, strongly_typed: bool) -> int:
+    """The flags of `create_network`, as this version has them."""
+    if "rtx" in trt.__name__:
+        return 0  # strongly typed is implied
+    if Version(trt.__version__).major < 10:
+        wanted = "EXPLICIT_BATCH"
+    elif strongly_typed:
+        wanted = "STRONGLY_TYPED"
+    else:
+        return 0
+    flag = getattr(trt.NetworkDefinitionCreationFlag, wanted, None)
+    return 0 if flag is None else 1 << int(flag)
+
+
+def _refuse_dynamic_shapes(network: Any) -> None:
+    """Raises _Failed for an input of another shape than a fixed one: engines have one batch."""
+    for tensor in map(network.get_input, range(network.num_inputs)):
+        if -1 in tuple(tensor.shape):
+            raise _Failed(
+                f"input {tensor.name!r} has the dynamic shape {tuple(tensor.shape)} and no"
+                " optimization profile is defined"
+            )
+
+
+def _configure(trt: Any, config: Any, job: PlanJob) -> None:
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_bytes)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    for name in job["precisions"]:
+    for name in job.precisions:
         if (flag := getattr(trt.BuilderFlag, name.upper(), None)) is not None:
             config.set_flag(flag)
-    if job["dla_core"] is not None:
-        config.default_device_type, config.DLA_core = trt.DeviceType.DLA, job["dla_core"]
+    if job.dla_core is not None:
+        config.default_device_type, config.DLA_core = trt.DeviceType.DLA, job.dla_core
         config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
-    if job["timing_cache"]:
-        known = Path(job["timing_cache"])
-        cache = config.create_timing_cache(known.read_bytes() if known.is_file() else b"")
+    if job.timing_cache:
+        earlier = Path(job.timing_cache)
+        cache = config.create_timing_cache(earlier.read_bytes() if earlier.is_file() else b"")
         config.set_timing_cache(cache, ignore_mismatch=False)
     if (monitor := _monitor(trt)) is not None and hasattr(config, "progress_monitor"):
         config.progress_monitor = monitor
-    dynamic = [t for t in map(network.get_input, range(network.num_inputs)) if -1 in tuple(t.shape)]
-    if not dynamic:
-        return
-    if not job["batches"]:
-        tensor = dynamic[0]
-        raise _Failed(
-            f"input {tensor.name!r} has the dynamic shape {tuple(tensor.shape)} and no optimization"
-            " profile is defined"
-        )
-    profile = builder.create_optimization_profile()
-    for tensor in dynamic:
-        if -1 in tuple(tensor.shape)[1:]:
-            raise _Failed(
-                f"input {tensor.name!r} has the shape {tuple(tensor.shape)}: only the batch may be"
-                " dynamic"
-            )
-        profile.set_shape(
-            tensor.name, *((batch, *tuple(tensor.shape)[1:]) for batch in job["batches"])
-        )
-    config.add_optimization_profile(profile)
 
 
-def _given(value: Any, words: str, messages: list[tuple[str, str]]) -> Any:
+def _not_none(value: Any, words: str, messages: list[tuple[str, str]]) -> Any:
     """The value; TensorRT's constructors answer None instead of raising."""
     if value is None:
         raise _Failed(_worst(messages) or words)
@@ -196,17 +194,13 @@ def _inspect(trt: Any, logger: Any, serialized: Any) -> str | None:
 
 
 def main() -> None:
-    answer: dict[str, Any]
-    job = json.load(sys.stdin)
+    """The process: reads its job, builds, and writes its answer."""
+    job = decode(PlanJob, sys.stdin.read())
     try:
-        answer = {"ok": build(job)}
+        answer = PlanAnswer(made=build(job))
     except _Failed as error:
-        answer = {"error": str(error)}
+        answer = PlanAnswer(error=str(error))
     except Exception as error:
-        answer = {"error": f"{type(error).__name__}: {error}"}
-    Path(job["answer"]).write_text(json.dumps(answer), encoding="utf-8")
+        answer = PlanAnswer(error=f"{type(error).__name__}: {error}")
+    Path(job.answer).write_text(encode_pretty(answer), encoding="utf-8")
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from packaging.version import Version
+
 ROUNDS = 6  # the least that give the median of the rounds an interval
 WARM_UP_MS = 500
 MIN_QUERIES = 100
@@ -66,7 +68,7 @@ def timing_options(version: str, *, seconds: int) -> list[str]:
     """
     older = (
         ["--useCudaGraph", "--useSpinWait", "--noDataTransfers"]
-        if int(version.split(".")[0]) < 11
+        if Version(version).major < 11
         else []
     )
     return [
