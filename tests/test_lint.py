@@ -14,7 +14,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_scnet.config.target import QuantScheme
-from edge_scnet.graph.lint import LintFinding, is_quantized, lint
+from edge_scnet.graph.lint import LintFinding, lint
+from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.quantize import calibrate, recipe
 from tests.helpers.graphs import Graph, find
 

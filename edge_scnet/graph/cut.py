@@ -1,4 +1,4 @@
-"""A part of a graph with its own Q/DQ."""
+"""Cuts a part out of a Q/DQ graph, with the Q/DQ that belong to it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from edge_scnet.graph.model import extract
 from edge_scnet.graph.names import block_to_cut, module_of
+from edge_scnet.graph.pairs import DEQUANTIZE, QUANTIZE, dequantizers
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-_QDQ = ("QuantizeLinear", "DequantizeLinear")
+_QDQ = (QUANTIZE, DEQUANTIZE)
 
 
 def members_of(qdq: ir.Model) -> dict[str, list[ir.Node]]:
-    """The graph's nodes, Q/DQ left out, by block ("layer1.0", "conv1")."""
+    """Returns the graph's nodes by block ("layer1.0", "conv1"), without Q and DQ."""
     members: dict[str, list[ir.Node]] = {}
     for node in qdq.graph:
         if node.op_type not in _QDQ:
@@ -24,7 +25,15 @@ def members_of(qdq: ir.Model) -> dict[str, list[ir.Node]]:
 
 
 def cut_out(qdq: ir.Model, nodes: Sequence[ir.Node]) -> tuple[ir.Model, list[str], list[str]]:
-    """A part of the graph with its own Q/DQ as a model, and the names of its inputs and outputs."""
+    """Returns a part of the graph as a model of its own.
+
+    Args:
+        nodes: the part, without Q and DQ; those at its edge go with it: the part takes the float
+            tensors in front of its inputs' Q, and gives what lies behind its outputs' DQ.
+
+    Returns:
+        The model, and the names of its inputs and of its outputs.
+    """
     inside = {id(node) for node in nodes}
     inputs: dict[str, None] = {}
     outputs: dict[str, None] = {}
@@ -43,29 +52,30 @@ def cut_out(qdq: ir.Model, nodes: Sequence[ir.Node]) -> tuple[ir.Model, list[str
 
 
 def _before_quantization(value: ir.Value | None) -> ir.Value | None:
+    """The float tensor in front of the Q/DQ that give this one."""
     while (
         value is not None
         and (producer := value.producer()) is not None
-        and producer.op_type in ("QuantizeLinear", "DequantizeLinear")
+        and producer.op_type in _QDQ
     ):
         value = producer.inputs[0]
     return value
 
 
 def _after_quantization(value: ir.Value) -> ir.Value:
+    """The tensor behind the Q/DQ of this one; itself where it has none."""
     for use in value.uses():
-        if use.node.op_type == _QDQ[0]:
-            return next(
-                u.node for u in use.node.outputs[0].uses() if u.node.op_type == _QDQ[1]
-            ).outputs[0]
+        if use.node.op_type == QUANTIZE:
+            return dequantizers(use.node)[0].outputs[0]
     return value
 
 
 def _real_consumers(value: ir.Value) -> list[ir.Node]:
-    found = []
+    """The nodes that read a tensor, past Q and DQ."""
+    consumers = []
     for use in value.uses():
         if use.node.op_type in _QDQ:
-            found += _real_consumers(use.node.outputs[0])
+            consumers += _real_consumers(use.node.outputs[0])
         else:
-            found.append(use.node)
-    return found
+            consumers.append(use.node)
+    return consumers

@@ -1,10 +1,9 @@
-"""What an engine was made of and what was quantized: facts that a gate compares exactly, where
-accuracy could not see a change.
+"""What of a graph is quantized, and the hash of a graph: facts that a gate compares exactly.
 
-A scale four times too large costs a tenth of a percentage point: no evaluation set tells that from
-chance, two numbers side by side do. The facts are taken when the Q/DQ graph is written and travel
-with it, so that a report holds them on any machine. This module reads graphs and manifests; it
-judges nothing (`regression.py` does).
+Accuracy does not show such changes: a scale four times too large costs a tenth of a percentage
+point, which no evaluation set tells from chance, but two numbers side by side do. The facts are
+taken when the Q/DQ graph is written and travel with it, so that a report holds them on any machine;
+`gate/quantization.py` compares them.
 """
 
 from __future__ import annotations
@@ -15,41 +14,49 @@ from typing import TYPE_CHECKING
 
 from edge_scnet.core.packing import pack_scales
 from edge_scnet.core.provenance import ActivationScale, Quantization, WeightCodes
+from edge_scnet.graph.pairs import (
+    DEQUANTIZE,
+    QUANTIZE,
+    codes_of,
+    codes_type,
+    constant,
+    input_of,
+    is_weight,
+    label,
+    pairs,
+)
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 
 def quantization_of(model: ir.Model) -> Quantization:
-    """The scales and codes of a Q/DQ graph, ours or another quantizer's."""
-    from edge_scnet.graph import pairs
-
+    """Returns the scales and codes of a Q/DQ graph, made here or by another quantizer."""
     activations: dict[str, ActivationScale] = {}
     weights: dict[str, WeightCodes] = {}
-    for node in pairs.pairs(model):
-        if pairs.is_weight(node):
-            if node.op_type == pairs.DEQUANTIZE and (found := _weight_codes(node)) is not None:
-                weights[_layer_of(node)] = found
-        elif node.op_type == pairs.QUANTIZE:
-            scale, zero = (
-                pairs.constant(pairs.input_of(node, 1)),
-                pairs.constant(pairs.input_of(node, 2)),
-            )
-            if scale is not None and scale.size:
-                activations[
-                    str(node.inputs[0].name if node.inputs[0] is not None else node.name)
-                ] = ActivationScale(
-                    scale=float(scale.max()),
-                    zero_point=0 if zero is None or not zero.size else int(zero.reshape(-1)[0]),
-                    codes=pairs.codes_type(node),
-                )
+    for node in pairs(model):
+        if is_weight(node):
+            if node.op_type == DEQUANTIZE and (codes := _weight_codes(node)) is not None:
+                weights[_layer_of(node)] = codes
+        elif node.op_type == QUANTIZE and (scale := _activation_scale(node)) is not None:
+            tensor = node.inputs[0].name if node.inputs[0] is not None else node.name
+            activations[str(tensor)] = scale
     return Quantization(activations=activations, weights=weights)
 
 
-def _weight_codes(dequantize: ir.Node) -> WeightCodes | None:
-    from edge_scnet.graph import pairs
+def _activation_scale(quantize: ir.Node) -> ActivationScale | None:
+    scale, zero = constant(input_of(quantize, 1)), constant(input_of(quantize, 2))
+    if scale is None or not scale.size:
+        return None
+    return ActivationScale(
+        scale=float(scale.max()),
+        zero_point=0 if zero is None or not zero.size else int(zero.reshape(-1)[0]),
+        codes=codes_type(quantize),
+    )
 
-    codes, scale = pairs.codes_of(dequantize), pairs.constant(pairs.input_of(dequantize, 1))
+
+def _weight_codes(dequantize: ir.Node) -> WeightCodes | None:
+    codes, scale = codes_of(dequantize), constant(input_of(dequantize, 1))
     if codes is None or scale is None:
         return None
     return WeightCodes(
@@ -61,8 +68,6 @@ def _weight_codes(dequantize: ir.Node) -> WeightCodes | None:
 
 def _layer_of(dequantize: ir.Node) -> str:
     """The node that reads the weights, past what only turns or reshapes them."""
-    from edge_scnet.graph import pairs
-
     value = dequantize.outputs[0]
     while len(uses := tuple(value.uses())) == 1 and uses[0].node.op_type in (
         "Transpose",
@@ -70,12 +75,13 @@ def _layer_of(dequantize: ir.Node) -> str:
         "Identity",
     ):
         value = uses[0].node.outputs[0]
-    return pairs.label(uses[0].node) if uses else pairs.label(dequantize)
+    return label(uses[0].node) if uses else label(dequantize)
 
 
 def graph_hash(model: ir.Model) -> str:
-    """Hex sha256 of operators, connections and attributes: another exporter's graph differs, other
-    weights do not.
+    """Returns the hex sha256 of operators, connections and attributes.
+
+    The graph of another exporter differs, other weights do not.
     """
     rows = []
     for node in model.graph:

@@ -1,19 +1,21 @@
-"""Nodes named after modules; a module's block."""
+"""Names nodes after the PyTorch modules they came from, and tells a module's block."""
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+# Metadata of a node: the module it came from, and the leaf module whose output it gives.
 MODULE_KEY = "edge_scnet.module"
-
-SCOPE_KEY = "edge_scnet.scope"  # the leaf module whose output a node gives
+SCOPE_KEY = "edge_scnet.scope"
+_WEIGHTED = ("Conv", "Gemm", "ConvTranspose")
 
 
 def module_of(node: ir.Node) -> str:
-    """The PyTorch module a node came from ("layer1.0.scconv.k2.1"), else the node's name."""
+    """Returns the PyTorch module of a node ("layer1.0.scconv.k2.1"), else the node's name."""
     return node.metadata_props.get(MODULE_KEY) or node.name or node.op_type
 
 
@@ -23,44 +25,28 @@ def block_of(name: str) -> str:
 
 
 def block_to_cut(name: str) -> str:
-    """Returns the block of a module where the graph is cut into blocks: "layer1.0", "conv1".
+    """Returns the block that a node or module is cut out with: "layer1.0", "conv1".
 
-    It differs from `block_of` in two ways. A second part of the name counts only where it is a
-    number: "classifier.fc" and "classifier.drop" are one cut, for the fewer tensors lie on its
-    edge, the more of a fused pattern is inside. And a path, as files made by others have it,
-    counts like dots: "features.3" of "/features/3/conv/Conv".
+    Unlike `block_of`, which sorts figures for a reader, it makes parts that are run on their own. A
+    second part of the name counts only where it is a number ("classifier.fc" is cut out with the
+    rest of "classifier"), and a path, as in files made by others, counts like dots: "features.3" of
+    "/features/3/conv/Conv".
     """
     parts = name.strip("/").replace("/", ".").split(".")
     return ".".join(parts[:2]) if len(parts) > 1 and parts[1].isdigit() else parts[0]
 
 
 def name_nodes(model: ir.Model) -> None:
-    """Names every node after its module, and drops the exporter's metadata (stack traces hold the
-    machine's paths).
+    """Names every node and its outputs after the node's module, in place.
+
+    The exporter's metadata is dropped: its stack traces hold the paths of the machine.
     """
     graph = model.graph
-    kept = {id(value) for value in graph.outputs}
-    taken = {str(value.name) for value in [*graph.inputs, *graph.outputs]} | set(graph.initializers)
     used: dict[str, int] = {}
     for node in graph:
-        module = _module_name(node)
-        base = (
-            module
-            if node.op_type in ("Conv", "Gemm", "ConvTranspose") and module
-            else f"{module or 'graph'}/{node.op_type}"
-        )
-        if not module and node.name and not node.name.startswith("node_"):
-            base = node.name
-        elif (
-            not module
-            and node.op_type == "Conv"
-            and node.inputs[1] is not None
-            and node.inputs[1].name
-        ):
-            base = node.inputs[1].name  # folding a BatchNorm loses the convolution's name
+        module, scope, base = _module_name(node), _scope(node), _base_name(node)
         used[base] = used.get(base, 0) + 1
         node.name = base if used[base] == 1 else f"{base}#{used[base]}"
-        scope = _scope(node)
         node.metadata_props.clear()
         node.doc_string = None
         if module:
@@ -69,14 +55,7 @@ def name_nodes(model: ir.Model) -> None:
             # the leaf module whose output this is (a BatchNorm, where it was folded): parity
             # compares there
             node.metadata_props[SCOPE_KEY] = scope
-    for node in graph:
-        for index, value in enumerate(node.outputs):
-            value.metadata_props.clear()
-            if id(value) not in kept:
-                # runtimes name their layers after tensors: so these, too, carry the module's name;
-                # a module called "input" or "logits" must not take the graph's
-                plain = index == 0 and node.name not in taken
-                value.name = node.name if plain else f"{node.name}:{index}"
+    _name_outputs(graph)
     for value in (*graph.inputs, *graph.initializers.values()):
         value.metadata_props.clear()
     graph.metadata_props.clear()
@@ -86,16 +65,41 @@ def name_nodes(model: ir.Model) -> None:
     model.producer_name, model.producer_version = "edge-scnet", None
 
 
-def _scope(node: ir.Node) -> str:
-    import ast
+def _base_name(node: ir.Node) -> str:
+    """The name of a node, before it is made unique: the module's, for others than layers with the
+    operator.
+    """
+    module = _module_name(node)
+    if module:
+        return module if node.op_type in _WEIGHTED else f"{module}/{node.op_type}"
+    if node.name and not node.name.startswith("node_"):
+        return node.name
+    if node.op_type == "Conv" and node.inputs[1] is not None and node.inputs[1].name:
+        return node.inputs[1].name  # folding a BatchNorm loses the convolution's name
+    return f"graph/{node.op_type}"
 
+
+def _name_outputs(graph: ir.Graph) -> None:
+    """Names the tensors inside after their nodes: runtimes name their layers after tensors."""
+    kept = {id(value) for value in graph.outputs}
+    # a module called "input" or "logits" must not take the graph's name
+    taken = {str(value.name) for value in [*graph.inputs, *graph.outputs]} | set(graph.initializers)
+    for node in graph:
+        for index, value in enumerate(node.outputs):
+            value.metadata_props.clear()
+            if id(value) not in kept:
+                plain = index == 0 and node.name not in taken
+                value.name = node.name if plain else f"{node.name}:{index}"
+
+
+def _scope(node: ir.Node) -> str:
     scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes", "")
     names = ast.literal_eval(scopes) if scopes else []
     return str(names[-2]) if len(names) >= 2 else ""
 
 
 def _module_name(node: ir.Node) -> str:
-    if node.op_type in ("Conv", "Gemm", "ConvTranspose") and len(node.inputs) > 1:
+    if node.op_type in _WEIGHTED and len(node.inputs) > 1:
         weight = node.inputs[1]
         # after folding, the scope names the BatchNorm; the weight still has the convolution's own
         # name

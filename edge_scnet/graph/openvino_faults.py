@@ -1,9 +1,8 @@
-"""Where OpenVINO's CPU plug-in gives another result than a Q/DQ graph says: finds the places, on
-the graph alone.
+"""Finds where OpenVINO's CPU plug-in gives another result than a Q/DQ graph says.
 
 Both faults are in its low-precision transformations (LPT), 2025.0 to 2026.4.1; their causes are in
-OpenVINO's source, src/common/low_precision_transformations. tests/test_lint.py holds every rule to
-the installed version.
+OpenVINO's source, src/common/low_precision_transformations. The tests hold every rule to the
+installed version.
 
 1. `signed_quantizers`: an int8 Q becomes uint8 where a Convolution needs that (CPUs without AMX and
    AVX2-VNNI-2, which take int8). Where its first readers keep the precision and lead to a
@@ -68,18 +67,15 @@ PRESERVING = frozenset(
 )
 _GONE = frozenset({"Identity", "Dropout"})  # removed before LPT sees the graph
 _SCALING = frozenset({"Mul", "Div"})  # by a constant: becomes part of the dequantize
-_AFFINE = _SCALING | {
-    "Add",
-    "Sub",
-    "BatchNormalization",
-}  # with a constant: becomes part of a Q behind it
+# with a constant: becomes part of a Q behind it
+_AFFINE = _SCALING | {"Add", "Sub", "BatchNormalization"}
 # What the dequantize, and with it the zero point, moves past. A Relu and a Pad with zeros keep it
 # where it is.
 _PASSES_ZERO = (PRESERVING | _GONE | {"Clip"}) - {"Relu", "Pad"}
 
 
 def signed_quantizers(model: ir.Model) -> list[ir.Node]:
-    """The int8 Q whose values come out in steps of 1.0, or unquantized (fault 1)."""
+    """Returns the int8 Q whose values come out in steps of 1.0, or unquantized (fault 1)."""
     if not any(_joins(node) for node in model.graph):
         return []
     aligning, unsigned = _leading_to(model, _aligns), _leading_to(model, _needs_unsigned)
@@ -87,7 +83,7 @@ def signed_quantizers(model: ir.Model) -> list[ir.Node]:
     for node in _aligned(model) & aligning:
         if node.op_type in PRESERVING:
             hit.update(filter(None, (_quantizer_of(value) for value in node.inputs)))
-    found = []
+    faulty = []
     for node in model.graph:
         if node.op_type != QUANTIZE or codes_type(node) != "INT8" or is_weight(node):
             continue
@@ -95,12 +91,12 @@ def signed_quantizers(model: ir.Model) -> list[ir.Node]:
         # (MoveFakeQuantize)
         moved = _is_moved_before_concat(node) and _read_by(node, aligning)
         if (node in hit or moved) and _read_by(node, unsigned):
-            found.append(node)
-    return found
+            faulty.append(node)
+    return faulty
 
 
 def padded_pools(model: ir.Model) -> list[ir.Node]:
-    """The AveragePools whose borders are wrong (fault 2)."""
+    """Returns the AveragePools whose borders are wrong (fault 2)."""
     unsigned = _leading_to(model, _needs_unsigned)
     return [
         node
@@ -112,29 +108,25 @@ def padded_pools(model: ir.Model) -> list[ir.Node]:
 
 
 def mixed_concats(model: ir.Model) -> list[ir.Node]:
-    """The Concats of quantized tensors with unequal scales that a Convolution reads without a Q
-    between: it runs in float.
+    """Returns the Concats of unequal scales that a Convolution reads without a Q between.
+
+    The Convolution runs in float.
     """
     reaching = _leading_to(model, _needs_unsigned)
-    found = []
+    mixed = []
     for node in model.graph:
-        sources = (
-            [_quantizer_of(value) for value in node.inputs]
-            if _joins(node) and node in reaching
-            else []
-        )
+        if not _joins(node) or node not in reaching:
+            continue
+        sources = [_quantizer_of(value) for value in node.inputs]
         scales = [constant(input_of(source, 1)) for source in sources if source is not None]
-        if (
-            sources
-            and len(scales) == len(sources)
-            and len({s.tobytes() for s in scales if s is not None}) > 1
-        ):
-            found.append(node)
-    return found
+        different = {scale.tobytes() for scale in scales if scale is not None}
+        if len(scales) == len(sources) and len(different) > 1:
+            mixed.append(node)
+    return mixed
 
 
 def _joins(node: ir.Node) -> bool:
-    """A Concat that is there at run time: of one tensor, or of constants alone, it is folded."""
+    """Whether it is a Concat at run time: of one tensor, or of constants alone, it is folded."""
     return (
         node.op_type == "Concat"
         and len(node.inputs) > 1
@@ -143,9 +135,8 @@ def _joins(node: ir.Node) -> bool:
 
 
 def _is_int8(node: ir.Node) -> bool:
-    """Whether its weights are quantized; with float weights it asks nothing of its input."""
-    weight = input_of(node, 1)
-    return producer_type(weight) == DEQUANTIZE
+    """Whether its weights are quantized; with float weights its input may be anything."""
+    return producer_type(input_of(node, 1)) == DEQUANTIZE
 
 
 def _needs_unsigned(node: ir.Node) -> bool:
@@ -153,7 +144,7 @@ def _needs_unsigned(node: ir.Node) -> bool:
 
 
 def _aligns(node: ir.Node) -> bool:
-    """The operations that LPT restricts to one scale for the whole input."""
+    """Whether LPT restricts the operation to one scale for its whole input."""
     return (
         node.op_type == "ConvTranspose"
         or (node.op_type == "Conv" and integer(node, "group", 1) == 1)
@@ -161,37 +152,39 @@ def _aligns(node: ir.Node) -> bool:
 
 
 def _leading_to(model: ir.Model, wanted: Callable[[ir.Node], bool]) -> set[ir.Node]:
-    """The nodes that are wanted, or lead to such a one through operations that keep the precision."""
-    found: set[ir.Node] = set()
+    """The wanted nodes, and those that lead to one through operations that keep the precision."""
+    leading: set[ir.Node] = set()
     for node in reversed(model.graph):
         passes = node.op_type in PRESERVING or node.op_type in _GONE
         if wanted(node) or (
-            passes and any(use.node in found for out in node.outputs for use in out.uses())
+            passes and any(use.node in leading for out in node.outputs for use in out.uses())
         ):
-            found.add(node)
-    return found
+            leading.add(node)
+    return leading
 
 
 def _aligned(model: ir.Model) -> set[ir.Node]:
-    """The nodes that share an interval: all inputs come from a Q, or one comes from a node that
-    shares one already.
+    """The nodes that share an interval.
+
+    All their inputs come from a Q, or one comes from a node that shares an interval already.
     """
-    found: set[ir.Node] = set()
+    aligned: set[ir.Node] = set()
     for node in model.graph:
         if node.op_type in _GONE:
-            if node.inputs[0] is not None and node.inputs[0].producer() in found:
-                found.add(node)
+            if node.inputs[0] is not None and node.inputs[0].producer() in aligned:
+                aligned.add(node)
         elif node.op_type in PRESERVING and not _folds_into_convolutions(node):
             data = [value for value in node.inputs if value is not None and not is_constant(value)]
-            shared = any(value.producer() in found for value in data)
+            shared = any(value.producer() in aligned for value in data)
             if shared or (data and all(_quantizer_of(value) is not None for value in data)):
-                found.add(node)
-    return found
+                aligned.add(node)
+    return aligned
 
 
 def _quantizer_of(value: ir.Value | None) -> ir.Node | None:
-    """The Q of the pair that gives this tensor, past constant factors, which become part of the
-    dequantize.
+    """The Q of the pair that gives this tensor.
+
+    Constant factors may lie between: they become part of the dequantize.
     """
     producer = value.producer() if value is not None else None
     if producer is None:
@@ -208,8 +201,9 @@ def _has_constant(node: ir.Node) -> bool:
 
 
 def _read_by(quantize: ir.Node, nodes: set[ir.Node]) -> bool:
-    """Whether one of the nodes reads the pair's result, past constant factors; equal pairs on a
-    tensor are one to OpenVINO.
+    """Whether one of the nodes reads the pair's result, past constant factors.
+
+    To OpenVINO equal pairs on a tensor are one.
     """
     waiting = [pair for copy in _copies(quantize) for pair in dequantizers(copy)]
     while waiting:
@@ -222,8 +216,9 @@ def _read_by(quantize: ir.Node, nodes: set[ir.Node]) -> bool:
 
 
 def _copies(quantize: ir.Node) -> list[ir.Node]:
-    """The Q on the same tensor with the same parameters, itself included: some tools write one for
-    every reader.
+    """The Q on the same tensor with the same parameters, itself included.
+
+    Some tools write one for every reader.
     """
     uses = [] if quantize.inputs[0] is None else quantize.inputs[0].uses()
     key = _parameters(quantize)
@@ -247,9 +242,8 @@ def _is_moved_before_concat(quantize: ir.Node) -> bool:
         producer = _past(producer.inputs[0], frozenset())
     if producer is None:
         return False
-    if (
-        producer.op_type == DEQUANTIZE
-    ):  # of a pair that was moved itself: then this Q is behind the Concat
+    if producer.op_type == DEQUANTIZE:
+        # of a pair that was moved itself: then this Q is behind the Concat
         before = quantizer(producer)
         return before is not None and _is_moved_before_concat(before)
     readers = {use.node for use in producer.outputs[0].uses()}
@@ -276,7 +270,7 @@ def _pads_with_zeros(node: ir.Node) -> bool:
 
 
 def _folds_into_convolutions(node: ir.Node) -> bool:
-    """A Pad with zeros that only Conv reads is part of them before LPT (PadFusion)."""
+    """Whether it is a Pad with zeros that only Conv reads: LPT does not see it (PadFusion)."""
     uses = node.outputs[0].uses()
     return (
         node.op_type == "Pad"
@@ -286,8 +280,9 @@ def _folds_into_convolutions(node: ir.Node) -> bool:
 
 
 def _before_pad(value: ir.Value | None) -> ir.Value | None:
-    """What a Pad with zeros reads that only this pool reads: OpenVINO makes it the pool's own
-    padding (PadFusion).
+    """The input of a Pad with zeros whose output only this pool reads.
+
+    OpenVINO makes it the pool's own padding (PadFusion).
     """
     producer = value.producer() if value is not None else None
     if (
@@ -301,8 +296,9 @@ def _before_pad(value: ir.Value | None) -> ir.Value | None:
 
 
 def _averages_zeros(pool: ir.Node) -> bool:
-    """Padding that counts, its own or a Pad's. With dilations it is another operation to OpenVINO,
-    and right.
+    """Whether a pool counts padding, its own or a Pad's.
+
+    With dilations it is another operation to OpenVINO, and right.
     """
     dilations = pool.attributes.get("dilations")
     if dilations is not None and any(d != 1 for d in dilations.as_ints()):
@@ -318,8 +314,9 @@ def _averages_zeros(pool: ir.Node) -> bool:
 
 
 def _is_shifted(value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:
-    """Whether the code of 0 is not 0 in a dequantized tensor when it is pooled; None: the tensor is
-    not dequantized there.
+    """Whether the code of 0 is not 0 in a dequantized tensor when it is pooled.
+
+    None: the tensor is not dequantized there.
     """
     producer = value.producer() if value is not None else None
     if producer is None:

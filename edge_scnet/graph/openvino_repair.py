@@ -1,5 +1,6 @@
-"""Writes what OpenVINO would miscompile in another form that means the same; `miscompiled.py` finds
-the places.
+"""Writes what OpenVINO would miscompile in another form that means the same.
+
+`openvino_faults` finds the places.
 
 Both rewrites are exact and cost no time (AVX2, one thread: 3.6 against 3.7 ms, 2.68 against 2.66):
 int8 codes become uint8 with the zero point raised by 128, bit for bit the same values; an average
@@ -35,11 +36,11 @@ _CONVOLUTION_ATTRIBUTES = ("kernel_shape", "strides", "pads", "auto_pad")
 
 
 def repair(model: ir.Model) -> ir.Model:
-    """A copy without the places that OpenVINO miscompiles.
+    """Returns a copy without the places that OpenVINO miscompiles.
 
     An average pool stays where its convolution would differ or cannot be written: with ceil_mode,
-    in another type than float32, with an unknown number of channels. `miscompiled.padded_pools`
-    still finds it then.
+    in another type than float32, with an unknown number of channels.
+    `openvino_faults.padded_pools` still finds it then.
     """
     module, onnx = require("onnx_ir", extra="quantize"), require("onnx", extra="quantize")
     # files made by others often come without shapes; the pools need their channels
@@ -130,6 +131,6 @@ def _write_convolution(graph: ir.Graph, pool: ir.Node) -> None:
 
 
 def _channels(data: ir.Value | None) -> int:
-    """Of a float32 tensor, where they are known; else 0."""
+    """The channels of a float32 tensor, where they are known; else 0."""
     shape = None if data is None or data.dtype is None or data.dtype.name != "FLOAT" else data.shape
     return shape[1] if shape is not None and len(shape) > 1 and isinstance(shape[1], int) else 0

@@ -1,5 +1,6 @@
-"""What quantization needs to know of ONNX operators: which pass a scale on, which pad with zeros,
-where weights lie.
+"""What quantization needs to know of ONNX operators.
+
+Which pass a scale on, which pad with zeros, where weights lie.
 """
 
 from __future__ import annotations
@@ -12,28 +13,24 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 COMPUTE_OPS = ("Conv", "Gemm")
+_PASSING = frozenset(
+    {"MaxPool", "Reshape", "Flatten", "Identity", "Transpose", "Squeeze", "Unsqueeze"}
+)
 
 
 def passes_scale(node: ir.Node) -> bool:
-    """Whether it only picks or moves values, so that its output has its input's scale: no Q is
-    needed behind it.
+    """Tells whether a node only picks or moves values.
+
+    Its output then has its input's scale, and no Q is needed behind it.
     """
     if node.op_type == "Resize":
         mode = node.attributes.get("mode")
         return mode is None or mode.as_string() == "nearest"  # nearest is ONNX's default
-    return node.op_type in (
-        "MaxPool",
-        "Reshape",
-        "Flatten",
-        "Identity",
-        "Transpose",
-        "Squeeze",
-        "Unsqueeze",
-    )
+    return node.op_type in _PASSING
 
 
 def pads_average_with_zeros(node: ir.Node) -> bool:
-    """An AveragePool that counts its padding."""
+    """Tells whether a node is an AveragePool that counts its padding."""
     if node.op_type != "AveragePool":
         return False
     pads, include = node.attributes.get("pads"), node.attributes.get("count_include_pad")
@@ -43,12 +40,13 @@ def pads_average_with_zeros(node: ir.Node) -> bool:
 
 
 def producer_type(value: ir.Value | None) -> str | None:
+    """Returns the operator that gives a tensor; None for inputs and constants of the graph."""
     producer = value.producer() if value is not None else None
     return None if producer is None else producer.op_type
 
 
 def channels_of(value: ir.Value) -> int:
-    """Channels of an N x C x ... tensor of known shape, or 0."""
+    """Returns the channels of an N x C or N x C x H x W tensor; 0 where they are not known."""
     shape = value.shape
     return (
         shape[1] if shape is not None and len(shape) in (2, 4) and isinstance(shape[1], int) else 0
@@ -56,7 +54,7 @@ def channels_of(value: ir.Value) -> int:
 
 
 def weight_of(node: ir.Node) -> np.ndarray | None:
-    """The constant weights of a Conv or Gemm that reads a computed tensor."""
+    """Returns the constant weights of a Conv or Gemm that reads a computed tensor, else None."""
     if node.op_type not in COMPUTE_OPS or len(node.inputs) < 2:
         return None
     data, weight = node.inputs[:2]
@@ -70,16 +68,18 @@ def weight_of(node: ir.Node) -> np.ndarray | None:
 
 
 def output_axis(node: ir.Node) -> int:
-    """The output channel's axis in the weights: 0 of a Conv and of a Gemm with transB, 1 of a Gemm
-    without.
+    """Returns the axis of the output channels in a layer's weights.
+
+    It is 0 for a Conv and for a Gemm with transB, and 1 for other layers.
     """
     transposed = node.attributes.get("transB")
     return 0 if node.op_type == "Conv" or (transposed is not None and transposed.as_int()) else 1
 
 
 def weight_columns(node: ir.Node, per_input: np.ndarray) -> np.ndarray:
-    """A value per input channel, shaped to broadcast over the node's weights (grouped convolutions
-    included).
+    """Returns a value per input channel, shaped to broadcast over the node's weights.
+
+    In a grouped convolution each group of output channels has the values of its own inputs.
     """
     if node.op_type == "Gemm":
         return per_input[None, :] if output_axis(node) == 0 else per_input[:, None]
@@ -93,7 +93,7 @@ def weight_columns(node: ir.Node, per_input: np.ndarray) -> np.ndarray:
 
 
 def is_spatial_mean(node: ir.Node) -> bool:
-    """A ReduceMean over height and width of N x C x H x W."""
+    """Tells whether a node is a ReduceMean over height and width of N x C x H x W."""
     if node.op_type != "ReduceMean" or len(node.inputs) < 2 or node.inputs[1] is None:
         return False
     axes = node.inputs[1].const_value

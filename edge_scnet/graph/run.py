@@ -1,5 +1,6 @@
-"""A graph in ONNX Runtime: with optimisations off, the reference semantics that parity and fidelity
-are judged by.
+"""Runs graphs in ONNX Runtime.
+
+With its optimisations off, the results are the reference that parity and fidelity are judged by.
 """
 
 from __future__ import annotations
@@ -28,8 +29,14 @@ _IN_MEMORY_BYTES = 32_000_000
 def run_onnx(
     model: ir.Model | Path, batches: Sequence[np.ndarray], outputs: Sequence[str] | None = None
 ) -> list[list[np.ndarray]]:
-    """Outputs of ONNX Runtime with optimisations off, which is the reference semantics of a graph,
-    per batch.
+    """Runs a graph as it is written, with optimisations off.
+
+    Args:
+        batches: each N x C x H x W float32, N the graph's batch.
+        outputs: names; all outputs where it is None.
+
+    Returns:
+        The outputs, by batch.
     """
     ort = require("onnxruntime", extra="quantize")
     session = ort_session(ort, model)
@@ -38,15 +45,18 @@ def run_onnx(
 
 
 class Observer:
-    """A graph that gives the named tensors of its inside, image by image."""
+    """Runs a graph and gives tensors of its inside, image by image."""
 
     def __init__(
         self, model: ir.Model, names: Sequence[str], *, optimize: bool = True, at_once: int = 1
     ) -> None:
-        """Loads the graph; `model` is not kept, so that the caller can let go of its copy of the
-        weights.
+        """Loads the graph.
+
+        `model` is not kept, so that the caller can let go of its copy of the weights.
 
         Args:
+            names: the tensors to give; the graph's input may be among them.
+            optimize: whether ONNX Runtime may rewrite the graph, which is faster.
             at_once: runs on their way while the caller works on the last one. As many as there are
                 cores, each on one of them, is fastest; every one takes the memory of its
                 activations.
@@ -64,7 +74,7 @@ class Observer:
         self._options.only_execute_path_to_fetches = True
 
     def run(self, images: Iterable[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-        """The named tensors of every image, without the batch axis.
+        """Yields the named tensors of every image, by name and without the batch axis.
 
         Args:
             images: batches N x C x H x W of any N; the graph's own batch is filled up where it is
@@ -86,10 +96,10 @@ class Observer:
         # the last group of a graph with a larger static batch is filled up with its own images, and
         # their rows left out
         data = group[np.arange(self._batch) % len(group)]
-        found: list[np.ndarray] = self._session.run(
+        values: list[np.ndarray] = self._session.run(
             self._fetched, {self._input: data}, self._options
         )
-        return found
+        return values
 
     def _rows(
         self, group: np.ndarray, future: Future[list[np.ndarray]]
@@ -120,7 +130,11 @@ def _groups(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 def ort_session(
     ort: Any, model: ir.Model | Path, *, optimize: bool = False, threads: int = 0
 ) -> Any:
-    """A session of ONNX Runtime; 0 threads: as many as it likes.
+    """Opens a session of ONNX Runtime.
+
+    Args:
+        ort: the module onnxruntime.
+        threads: 0 leaves their number to ONNX Runtime.
 
     Raises:
         StorageError: a large graph in memory goes by way of a file, and that cannot be written.

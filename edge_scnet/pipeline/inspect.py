@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edge_scnet.config.target import load_target
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
+from edge_scnet.graph.lint import LintFinding, lint
 from edge_scnet.graph.model import load
+from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.machine.isa import resolve_floor, weight_bits
-
-if TYPE_CHECKING:
-    from edge_scnet.graph.lint import LintFinding
 
 
 def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
@@ -21,8 +19,6 @@ def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
         ArtifactError: no ONNX file, or it holds no Q/DQ.
         TargetError: no such target.
     """
-    from edge_scnet.graph import lint
-
     spec = load_target(target)
     if not Path(path).is_file():
         raise ArtifactError(f"{path}: no such file")
@@ -34,13 +30,13 @@ def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
         raise ArtifactError(
             f"{path} is no ONNX file that can be read: {first_line(error)}"
         ) from error
-    if not lint.is_quantized(model):
+    if not is_quantized(model):
         raise ArtifactError(
             f"{path} holds no Q/DQ to check", hint=f"edge-scnet build {path} --target {target}"
         )
     bits = weight_bits(resolve_floor(spec.isa))
     newest = spec.board.max_opset if spec.board else spec.opset
-    return lint.lint(
+    return lint(
         model,
         spec.quant.placement,
         keep_float=spec.quant.keep_float,

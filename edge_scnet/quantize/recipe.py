@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.errors import ArtifactError
-from edge_scnet.graph.lint import is_quantized
+from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.machine.memory import return_freed_memory
 from edge_scnet.quantize import correct
 from edge_scnet.quantize import write as qdq

@@ -16,9 +16,10 @@ import numpy as np
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.optional import require
 from edge_scnet.errors import BackendError, TargetError
-from edge_scnet.graph.lint import LintFinding, is_quantized, lint
+from edge_scnet.graph.lint import LintFinding, lint
 from edge_scnet.graph.model import load
 from edge_scnet.graph.openvino_repair import repair
+from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.machine.isa import limited_below_avx512
 from edge_scnet.runtimes.base import (
     BaseRuntime,

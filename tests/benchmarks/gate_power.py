@@ -193,8 +193,8 @@ def miscompiled(bench: Bench) -> Path:
                 node.replace_input_with(2, value)
 
     with (
-        mock.patch("edge_scnet.graph.openvino_repair.repair", lambda model: model),
-        mock.patch("edge_scnet.graph.lint.lint", lambda *a, **k: ()),
+        mock.patch("edge_scnet.runtimes.openvino.lint", lambda *a, **k: ()),
+        mock.patch("edge_scnet.pipeline.stages.adopt.lint", lambda *a, **k: ()),
         mock.patch("edge_scnet.runtimes.openvino._repaired", lambda source: source.read_bytes()),
         mock.patch("edge_scnet.compile.fidelity.check_fidelity", lambda *a, **k: FIDELITY),
     ):

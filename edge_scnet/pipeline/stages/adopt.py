@@ -12,8 +12,9 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, Manifest
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
-from edge_scnet.graph.lint import refuse
+from edge_scnet.graph.lint import lint, refuse
 from edge_scnet.graph.model import load, save
+from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.machine.isa import weight_bits
 from edge_scnet.pipeline.stages.job import Plan, record, stage_settings
 from edge_scnet.pipeline.stages.quantize import quantize_words, quantized_facts
@@ -27,8 +28,6 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
         ArtifactError: it is no such graph; the lint's errors, but for those that the backend writes
             in another form.
     """
-    from edge_scnet.graph import lint
-
     events.stage("quantize", f"{source}, made elsewhere")
     if not source.is_file():
         raise ArtifactError(f"--qdq {source}: no such file")
@@ -38,14 +37,14 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
         raise
     except Exception as error:
         raise ArtifactError(f"--qdq {source} is no ONNX file: {first_line(error)}") from error
-    if not lint.is_quantized(model):
+    if not is_quantized(model):
         raise ArtifactError(
             f"--qdq {source} holds no QuantizeLinear",
             hint="leave --qdq out: then it is quantized here",
         )
     _check_same_ends(load(plan.folder / FLOAT_ONNX), model, source)
     bits = weight_bits(plan.floor)
-    found = lint.lint(model, plan.target.quant.placement, weight_bits=bits)
+    found = lint(model, plan.target.quant.placement, weight_bits=bits)
     rewritten = set(plan.backend.rewrites(source))
     errors = [
         finding for finding in found if finding.severity == "error" and finding not in rewritten
