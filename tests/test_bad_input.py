@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from edge_scnet.core import files as core_files
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.resources import bundled
 from tests.helpers.images import idx_folder, published
 from tests.helpers.tool import MODEL, Built, Outcome
@@ -450,7 +450,7 @@ def test_a_full_disk(
     assert "df -h" in outcome.hint
     assert {path.name for path in copied.folder.iterdir()} == kept
     # what was finished before is still whole
-    artifact.verify(copied.folder, artifact.load_manifest(copied.folder).artifacts["model.onnx"])
+    BuildFolder.open(copied.folder).verified("model.onnx")
 
 
 def test_a_disk_that_fills_up_at_the_last_step(

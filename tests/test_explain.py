@@ -12,11 +12,12 @@ import onnx_ir as ir
 import pytest
 
 from edge_scnet.config.target import Gates
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.gate import baseline
 from edge_scnet.gate import check as checking
 from edge_scnet.graph import inventory as provenance
 from edge_scnet.graph import pairs
-from edge_scnet.pipeline.explain import explain
+from edge_scnet.pipeline.explain import explain, explaining_images, float_graph
 from edge_scnet.report.store import load_report
 from edge_scnet.sensitivity import bisect
 from edge_scnet.stats.accuracy import relative_noise
@@ -97,12 +98,9 @@ def test_a_foreign_graph_of_a_float_weight_behind_a_q_is_read_too(
 
 
 def test_bisecting_blames_the_planted_fault(built: Built, tmp_path: Path) -> None:
-    from edge_scnet.core.manifest import load_manifest
-    from edge_scnet.pipeline.explain import _images, _reference
-
-    manifest = load_manifest(built.folder)
+    folder = BuildFolder.open(built.folder)
     wrong = ir.load(scaled(built.folder / "model.qdq.onnx", tmp_path / "wrong.onnx", TENSOR, 0.25))
-    reference, images = _reference(built.folder, manifest, wrong), _images(manifest)[:12]
+    reference, images = float_graph(folder, wrong), explaining_images(folder.manifest)[:12]
     sound = bisect.bisect(ir.load(built.folder / "model.qdq.onnx"), reference, images)
     found = bisect.bisect(wrong, reference, images)
     assert (

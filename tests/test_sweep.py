@@ -27,7 +27,7 @@ Run = Callable[..., Outcome]
 
 
 def engines_of(folder: Path) -> list[EngineFile]:
-    return engine_files(*open_build(folder)[:2])
+    return engine_files(open_build(folder)[0])
 
 
 def test_a_sweep_is_in_the_report_and_shown(copied: Built, invoke: Run) -> None:

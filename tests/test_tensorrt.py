@@ -31,6 +31,7 @@ from edge_scnet.config.target import TargetSpec, from_dict, load_target
 from edge_scnet.core import files
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core import manifest as core_manifest
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Silent
 from edge_scnet.data import batches as data_batches
 from edge_scnet.data import samples as dataset
@@ -460,7 +461,7 @@ def packed(
     known = reference.make(
         built.folder / "model.onnx", folder / "model.qdq.onnx", samples, manifest.model, batch=1
     )
-    bundle.write_bundle(folder, manifest, JETSON, known, samples)
+    bundle.write_bundle(BuildFolder(path=folder, manifest=manifest), JETSON, known, samples)
     return folder / bundle.BUNDLE
 
 
@@ -704,9 +705,8 @@ def test_compiling_a_bundle_gives_plans_and_their_manifest(
     assert outcome.code == 0, outcome.stderr
     folder = tmp_path / "scnet20-fashion-mnist" / "jetson"
     assert f"next: edge-scnet profile {folder / 'engine.plan'}" in outcome.stdout
-    manifest = artifact.load_manifest(folder)
     for name in (core_manifest.INT8_PLAN, core_manifest.FP16_PLAN):
-        artifact.verify(folder, manifest.artifacts[name])
+        BuildFolder.open(folder).verified(name)
     # elsewhere it is refused before it is loaded
     monkeypatch.undo()
     refused = invoke("profile", folder / "engine.plan")

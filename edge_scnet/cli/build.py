@@ -148,12 +148,12 @@ def _compile_bundle(path: Path, out: Path | None, *, as_json: bool) -> None:
     from edge_scnet.pipeline.board import compile_bundle
 
     with console.events() as events:
-        folder, manifest = compile_bundle(path, out or Path("build"), events=events)
+        folder = compile_bundle(path, out or Path("build"), events=events)
     if as_json:
-        plans = [entry for entry in manifest.artifacts.values() if entry.stage == "compile"]
-        show_files(folder, plans, as_json=True)
+        plans = [entry for entry in folder.manifest.artifacts.values() if entry.stage == "compile"]
+        show_files(folder.path, plans, as_json=True)
     else:
-        plan = folder / INT8_PLAN
+        plan = folder.path / INT8_PLAN
         typer.echo(f"{plan}\nnext: edge-scnet profile {plan}")
 
 

@@ -5,11 +5,11 @@ of its board.json.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from edge_scnet.config.target import WITHOUT_INT8, TargetSpec
-from edge_scnet.core.manifest import BUNDLE, FP16_FORM, Artifact, Manifest
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.manifest import BUNDLE, FP16_FORM, Artifact
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, StorageError, TargetError
 from edge_scnet.machine import environment
 from edge_scnet.machine.memory import available_memory_bytes
@@ -20,30 +20,30 @@ BOARD = "board.json"
 _PLANS = (("engine-fp16.plan", "fp16"), ("engine.plan", "int8"))
 
 
-def with_script_plans(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the plans of build.sh, where it ran in this folder and nothing else has
+def with_script_plans(folder: BuildFolder) -> BuildFolder:
+    """The folder with the plans of build.sh, where it ran in this folder and nothing else has
     built plans since.
 
     Raises:
         ArtifactError: board.json is damaged, or of another build's files.
     """
-    path = folder / BOARD
-    if any(file in manifest.artifacts for file, _ in _PLANS) or not path.is_file():
-        return manifest
+    path = folder.path / BOARD
+    if any(file in folder.manifest.artifacts for file, _ in _PLANS) or not path.is_file():
+        return folder
     try:
         board: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        known = manifest.artifacts["engine.onnx"].sha256
+        known = folder.manifest.artifacts["engine.onnx"].sha256
         if board["engine_sha256"] != known:
             raise ArtifactError(
                 f"{path} is of another engine.onnx than the manifest's", hint="run build.sh again"
             )
         for file, precision in _PLANS:
-            manifest = manifest.with_artifact(_entry(file, precision, board, known))
+            folder = folder.with_artifact(_entry(file, precision, board, known))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"{path} cannot be read: {error!r}", hint="run build.sh again"
         ) from error
-    return manifest
+    return folder
 
 
 def _entry(file: str, precision: str, board: dict[str, Any], form_sha256: str) -> Artifact:

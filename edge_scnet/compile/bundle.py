@@ -23,6 +23,7 @@ from edge_scnet.__about__ import __version__
 from edge_scnet.compile.reference import Reference, to_npz
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import sha256_bytes, sha256_file, write_atomic
 from edge_scnet.core.manifest import BUNDLE, FP16_FORM, INT8_FORM, QDQ_ONNX, Manifest
 from edge_scnet.data.samples import SampleSet
@@ -42,8 +43,7 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def write_bundle(
-    folder: Path,
-    manifest: Manifest,
+    folder: BuildFolder,
     target: TargetSpec,
     reference: Reference,
     evaluation: SampleSet | None,
@@ -55,15 +55,16 @@ def write_bundle(
         StorageError: the folder cannot be written.
     """
     contents: dict[str, bytes] = {
-        name: artifact.verify(folder, manifest.artifacts[name]).read_bytes()
-        for name in (INT8_FORM, FP16_FORM)
+        name: folder.verified(name).read_bytes() for name in (INT8_FORM, FP16_FORM)
     }
     # the int8 convolutions that the plan is checked by are the Q/DQ file's facts
-    kept = {name: manifest.artifacts[name] for name in (QDQ_ONNX, FP16_FORM, INT8_FORM)}
-    contents[artifact.MANIFEST] = artifact.to_json(replace(manifest, artifacts=kept)).encode()
+    kept = {name: folder.entry(name) for name in (QDQ_ONNX, FP16_FORM, INT8_FORM)}
+    contents[artifact.MANIFEST] = artifact.to_json(
+        replace(folder.manifest, artifacts=kept)
+    ).encode()
     contents[REFERENCE] = to_npz(reference)
     contents[_EVALUATION] = json.dumps(_evaluation(evaluation), indent=1).encode()
-    contents[_SCRIPT] = _script(manifest, target).encode()
+    contents[_SCRIPT] = _script(folder.manifest, target).encode()
     sums = {name: sha256_bytes(data) for name, data in contents.items()}
     contents[_SUMS] = "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()
     header = {
@@ -71,8 +72,8 @@ def write_bundle(
         "edge_scnet": __version__,
         "files": {**sums, _SUMS: sha256_bytes(contents[_SUMS])},
     }
-    out = folder / BUNDLE
-    prefix = f"{manifest.model.name}-{target.name}"
+    out = folder.path / BUNDLE
+    prefix = f"{folder.manifest.model.name}-{target.name}"
     with (
         write_atomic(out) as temporary,
         temporary.open("wb") as raw,

@@ -14,15 +14,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from edge_scnet.core.files import sha256_file, write_text
+from edge_scnet.core.files import write_text
 from edge_scnet.core.json_records import RecordError, convert
 from edge_scnet.core.spec import ModelSpec
-from edge_scnet.errors import ArtifactError, EdgeError
+from edge_scnet.errors import ArtifactError
 
 MANIFEST = "manifest.json"
 # the files of a build, by their names
 FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
-ENGINE, FLOAT_ENGINE = "model", "model-fp32"
+ENGINE, FLOAT_ENGINE = "model", "model-fp32"  # and the runtime's suffix
+INT8_FORM, FP16_FORM = "engine.onnx", "engine-fp16.onnx"
+INT8_PLAN, FP16_PLAN = "engine.plan", "engine-fp16.plan"
+PAIRS = ((FP16_FORM, FP16_PLAN, "fp16"), (INT8_FORM, INT8_PLAN, "int8"))
+BUNDLE = "bundle.tar.gz"
 REPORT, REPORT_PAGE = "report.json", "report.html"
 PARTIAL_REPORT = "report.partial.json"  # of an interrupted run
 SCHEMA = 1
@@ -130,51 +134,3 @@ def without_stale(manifest: Manifest) -> Manifest:
             break
         kept = {name: entry for name, entry in kept.items() if name not in stale}
     return replace(manifest, artifacts=kept)
-
-
-def verify(folder: Path, artifact: Artifact) -> Path:
-    """The artifact's path, its content checked against the manifest.
-
-    Raises:
-        ArtifactError: the file is missing or its hash differs.
-    """
-    # a manifest may come from anywhere: its names must not leave its folder
-    if Path(artifact.file).name != artifact.file:
-        raise ArtifactError(
-            f"{folder / MANIFEST} names {artifact.file!r}, which is not a plain file name",
-            hint="build again: edge-scnet build",
-        )
-    path = folder / artifact.file
-    if not path.is_file():
-        raise ArtifactError(f"{path} is missing", hint="build again: edge-scnet build")
-    found = sha256_file(path)
-    if found != artifact.sha256:
-        raise ArtifactError(
-            f"{path} is not the file that was built: sha256 {found[:12]}..., the manifest says"
-            f" {artifact.sha256[:12]}...",
-            hint="build again: edge-scnet build",
-        )
-    return path
-
-
-def is_current(folder: Path, artifact: Artifact | None, key: str) -> bool:
-    """Whether the folder holds this stage's output for exactly these inputs and settings,
-    undamaged.
-    """
-    if artifact is None or artifact.key != key:
-        return False
-    try:
-        verify(folder, artifact)
-    except EdgeError:
-        return False
-    return True
-
-
-INT8_FORM, FP16_FORM = "engine.onnx", "engine-fp16.onnx"
-
-
-INT8_PLAN, FP16_PLAN = "engine.plan", "engine-fp16.plan"
-
-BUNDLE = "bundle.tar.gz"
-
-PAIRS = ((FP16_FORM, FP16_PLAN, "fp16"), (INT8_FORM, INT8_PLAN, "int8"))

@@ -14,10 +14,17 @@ from edge_scnet.compile.bundle import PLAIN_NAME, REFERENCE, unpack
 from edge_scnet.compile.plans import build_pair, words
 from edge_scnet.compile.reference import load
 from edge_scnet.config.target import TargetSpec, from_dict, with_max_drop
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.files import make_folder, sha256_bytes, sha256_file
-from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, QDQ_ONNX, REPORT, Artifact, Manifest
+from edge_scnet.core.manifest import (
+    FP16_FORM,
+    INT8_FORM,
+    QDQ_ONNX,
+    REPORT,
+    Artifact,
+    load_manifest,
+)
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.board import board_state, parse_tegrastats
 from edge_scnet.pipeline.assemble import new_report
@@ -41,9 +48,8 @@ from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.stats.timing import latency_stats, paired_ratio
 
 
-def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tuple[Path, Manifest]:
-    """Unpacks a bundle into its build folder under `out` and builds both plans: the folder, and its
-    manifest.
+def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> BuildFolder:
+    """Unpacks a bundle into its build folder under `out`, and builds both plans there.
 
     Raises:
         ArtifactError: no bundle, damaged, or of another schema.
@@ -55,7 +61,7 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tu
     events = events or Silent()
     with tempfile.TemporaryDirectory() as temporary:
         unpacked = unpack(path, Path(temporary))
-        manifest = artifact.load_manifest(unpacked)
+        manifest = load_manifest(unpacked)
         target = from_dict(manifest.target)
         check_board(target)
         for name in (manifest.model.name, target.name):
@@ -63,24 +69,25 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tu
                 raise ArtifactError(
                     f"{path}: {name!r} is no plain name for a folder", hint="build the bundle again"
                 )
-        folder = out / manifest.model.name / target.name
-        make_folder(folder)
+        path_of_build = out / manifest.model.name / target.name
+        make_folder(path_of_build)
         for file in sorted(unpacked.iterdir()):
-            shutil.copyfile(file, folder / file.name)
+            shutil.copyfile(file, path_of_build / file.name)
+    folder = BuildFolder(path=path_of_build, manifest=manifest)
     events.stage("compile", f"{TENSORRT.title}, INT8 and its FP16 twin")
-    entry = manifest.artifacts[QDQ_ONNX]
+    entry = folder.entry(QDQ_ONNX)
     facts = build_pair(
         TENSORRT,
         target,
-        folder,
-        folder,
+        folder.path,
+        folder.path,
         entry.facts["int8_convolutions"],
         events.progress,
-        reference=load(folder / REFERENCE),
+        reference=load(folder.path / REFERENCE),
     )
     for name, found in facts.items():
-        file = folder / name
-        manifest = manifest.with_artifact(
+        file = folder.path / name
+        folder = folder.with_artifact(
             Artifact(
                 file=name,
                 kind=TENSORRT.artifact_kind,
@@ -89,15 +96,13 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> tu
                 size_bytes=file.stat().st_size,
                 key=entry.key,
                 facts=found,
-                parents={
-                    source: manifest.artifacts[source].sha256 for source in (INT8_FORM, FP16_FORM)
-                },
+                parents=folder.hashes((INT8_FORM, FP16_FORM)),
                 versions=TENSORRT.versions(),
             )
         )
-    artifact.save_manifest(folder, manifest)
-    events.done(words(manifest), reused=False)
-    return folder, manifest
+    folder.save()
+    events.done(words(folder.manifest), reused=False)
+    return folder
 
 
 def profile_results(path: Path, *, max_drop_pp: float | None = None) -> BuildResult:
@@ -107,23 +112,19 @@ def profile_results(path: Path, *, max_drop_pp: float | None = None) -> BuildRes
     Raises:
         ArtifactError: no results of this build, damaged, or a figure is missing.
     """
-    folder = path.parent
-    manifest = artifact.load_manifest(folder)
+    folder = BuildFolder.open(path.parent)
     files = read_archive(path)
     state = board_state(
         parse_tegrastats(files.get("tegrastats.log", "")),
         nvpmodel=files.get("nvpmodel.txt", ""),
         jetson_clocks=files.get("jetson_clocks.txt", ""),
     )
-    board = TimedBoard(facts=read_board(files, path, manifest), state=state)
-    return report_times(
-        folder, manifest, files, board, where=path, hint=RUN_AGAIN, max_drop_pp=max_drop_pp
-    )
+    board = TimedBoard(facts=read_board(files, path, folder.manifest), state=state)
+    return report_times(folder, files, board, where=path, hint=RUN_AGAIN, max_drop_pp=max_drop_pp)
 
 
 def report_times(
-    folder: Path,
-    manifest: Manifest,
+    folder: BuildFolder,
     files: Mapping[str, str],
     board: TimedBoard,
     *,
@@ -141,8 +142,8 @@ def report_times(
         ArtifactError: a figure is missing or none.
     """
     plans = {precision: plan_times(files, where, stem, hint) for precision, stem in STEMS.items()}
-    target = with_max_drop(from_dict(manifest.target), max_drop_pp)
-    known = load_report(folder / REPORT) if (folder / REPORT).is_file() else None
+    target = with_max_drop(from_dict(folder.manifest.target), max_drop_pp)
+    known = load_report(folder.path / REPORT) if (folder.path / REPORT).is_file() else None
     simulated = [row for row in known.engines if row.latency is None] if known else []
     rows = [_row(precision, plans, board.facts, target) for precision in STEMS]
     findings = judge(simulated, target)
@@ -159,7 +160,7 @@ def report_times(
         explained(speed, copies=rows[1].copies, float_convolutions=rows[1].float_convolutions)
     )
     report, code = new_report(
-        manifest, [*simulated, *rows], None, findings, target=target, stage_seconds={}
+        folder.manifest, [*simulated, *rows], None, findings, target=target, stage_seconds={}
     )
     facts = {**board.facts, "tensorrt": plans["int8"].tensorrt or board.facts.get("tensorrt")}
     # two boards of a kind are one machine to a gate, as in `environment.Environment`
@@ -168,8 +169,8 @@ def report_times(
     if known is not None:
         report = replace(report, evaluation=known.evaluation, flips=known.flips)
     if save:
-        save_run(report, folder)
-    return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
+        save_run(report, folder.path)
+    return BuildResult(folder=folder.path, manifest=folder.manifest, report=report, exit_code=code)
 
 
 def _row(

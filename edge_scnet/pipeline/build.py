@@ -17,7 +17,7 @@ from edge_scnet.models import zoo
 from edge_scnet.pipeline import sensitivity as mixed
 from edge_scnet.pipeline.build_folder import engine_files
 from edge_scnet.pipeline.profile import measure_and_judge, simulate_and_judge
-from edge_scnet.pipeline.request import Request, initial_manifest, make_job
+from edge_scnet.pipeline.request import Request, make_job
 from edge_scnet.pipeline.result import BuildResult, save_run
 from edge_scnet.pipeline.stages.job import Stage
 from edge_scnet.pipeline.stages.run import run_stages
@@ -79,39 +79,43 @@ def build(
         until=until,
         qdq=Path(qdq) if qdq else None,
     )
-    plan = make_job(request, events)
-    judged_by = with_max_drop(plan.target, max_drop_pp)
+    job = make_job(request, events)
+    judged_by = with_max_drop(job.target, max_drop_pp)
     limit = Limit(max_drop_pp=judged_by.gates.max_drop_pp)
-    if search_seconds is not None and plan.calibration is not None:
-        mixed.check_provable(len(plan.calibration), limit)
-    manifest, spent = run_stages(plan, initial_manifest(plan, request), until, events)
+    if search_seconds is not None and job.calibration is not None:
+        mixed.check_provable(len(job.calibration), limit)
+    job, spent = run_stages(job, until, events)
     if until != "profile":
-        return BuildResult(folder=plan.folder, manifest=manifest, report=None, exit_code=0)
+        return BuildResult(
+            folder=job.folder.path, manifest=job.folder.manifest, report=None, exit_code=0
+        )
 
     def judge() -> BuildResult:
         if judged_by.board is not None:
-            assert plan.evaluation is not None
+            assert job.evaluation is not None
             report, code = simulate_and_judge(
-                plan.folder,
-                manifest,
-                plan.evaluation,
+                job.folder,
+                job.evaluation,
                 target=judged_by,
                 stage_seconds=spent,
                 events=events,
             )
-            save_run(report, plan.folder)
-            return BuildResult(folder=plan.folder, manifest=manifest, report=report, exit_code=code)
+            save_run(report, job.folder.path)
+            return BuildResult(
+                folder=job.folder.path, manifest=job.folder.manifest, report=report, exit_code=code
+            )
         report, code = measure_and_judge(
-            plan.folder,
-            manifest,
-            engine_files(plan.folder, manifest),
-            plan.evaluation,
+            job.folder,
+            engine_files(job.folder),
+            job.evaluation,
             target=judged_by,
             seconds=seconds,
             stage_seconds=spent,
             events=events,
         )
-        return BuildResult(folder=plan.folder, manifest=manifest, report=report, exit_code=code)
+        return BuildResult(
+            folder=job.folder.path, manifest=job.folder.manifest, report=report, exit_code=code
+        )
 
     result = judge()
     if (
@@ -120,7 +124,7 @@ def build(
         or result.exit_code not in (ACCURACY_EXIT_CODE, INCONCLUSIVE_EXIT_CODE)
     ):
         return result
-    found = mixed.run(plan, manifest, limit=limit, budget_s=search_seconds, events=events)
+    found = mixed.run(job, limit=limit, budget_s=search_seconds, events=events)
     if found.chosen is None or not found.chosen.keep_float:
         events.warn(
             f"the search measured {len(found.candidates)} engines on the calibration images in"
@@ -132,9 +136,8 @@ def build(
         f"{len(found.chosen.keep_float)} modules stay in float to keep the limit:"
         f" {', '.join(found.chosen.keep_float)}"
     )
-    plan = replace(plan, target=mixed.with_float(plan.target, found.chosen.keep_float))
-    manifest, spent = run_stages(plan, replace(manifest, target=asdict(plan.target)), until, events)
+    target_kept = mixed.with_float(job.target, found.chosen.keep_float)
+    manifest = replace(job.folder.manifest, target=asdict(target_kept))
+    job = replace(job, target=target_kept, folder=replace(job.folder, manifest=manifest))
+    job, spent = run_stages(job, until, events)
     return judge()
-
-
-# Planning: everything that can be refused is refused before the first stage.

@@ -8,47 +8,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edge_scnet.compile.board import with_script_plans
-from edge_scnet.core import manifest as artifact
-from edge_scnet.core.manifest import FLOAT_ONNX, Artifact, Manifest
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.manifest import FLOAT_ONNX, MANIFEST, Artifact, Manifest
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.isa import check_floor
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.runtimes import RUNTIMES, artifact_kinds, runtime_of_kind
 from edge_scnet.runtimes.base import OpenOptions
 
-if TYPE_CHECKING:
-    pass
 
-
-def open_build(path: Path) -> tuple[Path, Manifest, Artifact | None]:
-    """A build folder or a file in one: the folder, its manifest, and the file's entry (None for the
-    folder itself).
+def open_build(path: Path) -> tuple[BuildFolder, Artifact | None]:
+    """A build folder, or a file in one: then with the file's entry.
 
     Raises:
         ArtifactError: no such path, no manifest, or a file that the manifest does not know.
     """
     if not path.exists():
         raise ArtifactError(f"no such file or folder: {path}", hint="edge-scnet build")
-    folder = path if path.is_dir() else path.parent
-    manifest = with_script_plans(folder, artifact.load_manifest(folder))
+    folder = with_script_plans(BuildFolder.open(path if path.is_dir() else path.parent))
     if path.is_dir():
-        return folder, manifest, None
-    entry = manifest.artifacts.get(path.name)
+        return folder, None
+    artifacts = folder.manifest.artifacts
+    entry = artifacts.get(path.name)
     if entry is None or entry.kind not in artifact_kinds():
-        known = ", ".join(
-            name for name, a in manifest.artifacts.items() if a.kind in artifact_kinds()
-        )
+        known = ", ".join(name for name, a in artifacts.items() if a.kind in artifact_kinds())
         raise ArtifactError(
             f"{path} is not an engine of its manifest; it knows: {known or 'none'}",
-            hint=f"edge-scnet profile {folder}",
+            hint=f"edge-scnet profile {folder.path}",
         )
-    return folder, manifest, entry
+    return folder, entry
 
 
-def engine_files(folder: Path, manifest: Manifest) -> list[EngineFile]:
+def engine_files(folder: BuildFolder) -> list[EngineFile]:
     """The rows of a build: FP32 pinned, the runtime's default precision, INT8; of a board's the
     FP16 twin and INT8.
 
@@ -58,23 +51,25 @@ def engine_files(folder: Path, manifest: Manifest) -> list[EngineFile]:
     """
     engines = {
         str(a.facts.get("precision")): a
-        for a in manifest.artifacts.values()
+        for a in folder.manifest.artifacts.values()
         if a.kind in _compiled_kinds()
     }
-    if manifest.target.get("board") is not None:
+    if folder.manifest.target.get("board") is not None:
         if not {"fp16", "int8"} <= engines.keys():
             raise ArtifactError(
-                f"{folder} holds no plans",
-                hint=f"on the board: edge-scnet compile {folder}/bundle.tar.gz",
+                f"{folder.path} holds no plans",
+                hint=f"on the board: edge-scnet compile {folder.path}/bundle.tar.gz",
             )
-        return [engine_of(folder, manifest, engines[precision]) for precision in ("fp16", "int8")]
+        return [engine_of(folder, engines[precision]) for precision in ("fp16", "int8")]
     if not {"fp32", "int8"} <= engines.keys():
-        raise ArtifactError(f"{folder} holds no compiled engines", hint=manifest.rebuild)
-    reference = engine_of(folder, manifest, engines["fp32"])
+        raise ArtifactError(
+            f"{folder.path} holds no compiled engines", hint=folder.manifest.rebuild
+        )
+    reference = engine_of(folder, engines["fp32"])
     default = replace(
         reference, name="default", options=replace(reference.options, precision="default")
     )
-    return [reference, default, engine_of(folder, manifest, engines["int8"])]
+    return [reference, default, engine_of(folder, engines["int8"])]
 
 
 def _compiled_kinds() -> set[str]:
@@ -82,29 +77,32 @@ def _compiled_kinds() -> set[str]:
 
 
 def chosen_engines(
-    folder: Path, manifest: Manifest, chosen: Artifact, engines: Sequence[EngineFile]
+    folder: BuildFolder, chosen: Artifact, engines: Sequence[EngineFile]
 ) -> list[EngineFile]:
     """One file, after the FP32 reference it is compared with."""
     if chosen.file == engines[0].path.name:
         return list(engines[:2])
-    return [engines[0], engine_of(folder, manifest, chosen)]
+    return [engines[0], engine_of(folder, chosen)]
 
 
-def engine_of(folder: Path, manifest: Manifest, entry: Artifact) -> EngineFile:
+def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
+    manifest = folder.manifest
     runtime = runtime_of_kind(entry.kind)
     runtime.check_built(entry.facts, manifest.rebuild)
     precision = str(entry.facts.get("precision", ""))
     if precision == "int8":
         # below its floor the engine's 8-bit weights would saturate without a word
-        check_floor(manifest.floor, what=str(folder / entry.file), hint=_for_this_machine(manifest))
+        check_floor(
+            manifest.floor, what=str(folder.path / entry.file), hint=_for_this_machine(manifest)
+        )
     try:
-        path = artifact.verify(folder, entry)
+        path = folder.verified_entry(entry)
         companions = [manifest.artifacts[name] for name in entry.facts.get("companions", ())]
         for companion in companions:
-            artifact.verify(folder, companion)
+            folder.verified_entry(companion)
     except KeyError as error:
         raise ArtifactError(
-            f"{folder / artifact.MANIFEST} does not list {error} of {entry.file}",
+            f"{folder.path / MANIFEST} does not list {error} of {entry.file}",
             hint=manifest.rebuild,
         ) from error
     return EngineFile(
@@ -125,11 +123,11 @@ def _for_this_machine(manifest: Manifest) -> str:
     return manifest.rebuild.replace(f"--target {manifest.target.get('name')}", "--target cpu-avx2")
 
 
-def first_engine(folder: Path, manifest: Manifest) -> Artifact:
+def first_engine(folder: BuildFolder) -> Artifact:
     """The INT8 engine, or the float graph where nothing is compiled yet."""
-    for entry in manifest.artifacts.values():
+    for entry in folder.manifest.artifacts.values():
         if entry.kind in _compiled_kinds() and entry.facts.get("precision") == "int8":
             return entry
-    if FLOAT_ONNX in manifest.artifacts:
-        return manifest.artifacts[FLOAT_ONNX]
-    raise ArtifactError(f"{folder} holds no engine", hint=manifest.rebuild)
+    if FLOAT_ONNX in folder.manifest.artifacts:
+        return folder.entry(FLOAT_ONNX)
+    raise ArtifactError(f"{folder.path} holds no engine", hint=folder.manifest.rebuild)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.data import samples as dataset
 from edge_scnet.data.batches import load
 from edge_scnet.errors import EdgeError
@@ -45,12 +45,12 @@ def explain(report: RunReport, folder: Path, *, events: Events | None = None) ->
 
     events = events or Silent()
     try:
-        manifest = artifact.load_manifest(folder)
-        quantized = load_graph(artifact.verify(folder, manifest.artifacts[QDQ_ONNX]))
-        reference = _reference(folder, manifest, quantized)
-    except (EdgeError, KeyError) as error:
+        build = BuildFolder.open(folder)
+        quantized = load_graph(build.verified(QDQ_ONNX))
+        reference = float_graph(build, quantized)
+    except EdgeError as error:
         return [f"not explained: the build's files are not beside the report ({error})"]
-    images = _images(manifest)
+    images = explaining_images(build.manifest)
     events.stage(
         "explain", f"blocks of the Q/DQ graph back in float, one at a time, on {len(images)} images"
     )
@@ -83,7 +83,7 @@ def _shares(reliefs: tuple[Relief, ...]) -> str:
     return ", ".join(f"{relief.name} {100 * relief.share:.0f} %" for relief in reliefs)
 
 
-def _reference(folder: Path, manifest: Manifest, quantized: ir.Model) -> ir.Model:
+def float_graph(folder: BuildFolder, quantized: ir.Model) -> ir.Model:
     """The float graph in the form that was quantized, equalised or not, so that weights can be
     exchanged between the two.
     """
@@ -92,12 +92,12 @@ def _reference(folder: Path, manifest: Manifest, quantized: ir.Model) -> ir.Mode
     from edge_scnet.quantize.ranges_file import load_ranges
     from edge_scnet.sensitivity.bisect import nearest
 
-    model = load_graph(artifact.verify(folder, manifest.artifacts[FLOAT_ONNX]))
-    factors = load_ranges(artifact.verify(folder, manifest.artifacts[RANGES])).factors
+    model = load_graph(folder.verified(FLOAT_ONNX))
+    factors = load_ranges(folder.verified(RANGES)).factors
     return nearest(quantized, [model, equalize(model, factors)] if factors else [model])
 
 
-def _images(manifest: Manifest) -> np.ndarray:
+def explaining_images(manifest: Manifest) -> np.ndarray:
     """Evaluation images where the build had any, else its model's bundled ones."""
     spec = manifest.model
     where = (

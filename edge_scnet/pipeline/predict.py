@@ -32,10 +32,10 @@ def predict(
     Raises:
         ArtifactError, TargetError: as `profile`. DataError: an image that cannot be read, named.
     """
-    folder, manifest, chosen = open_build(Path(path))
+    folder, chosen = open_build(Path(path))
     files = [Path(image) for image in image_files]
-    engine = engine_of(folder, manifest, chosen or first_engine(folder, manifest))
-    spec = manifest.model
+    engine = engine_of(folder, chosen or first_engine(folder))
+    spec = folder.manifest.model
     inputs = [images.read_image(file, spec) for file in files]
     predictions = []
     with usable_runtime(engine.runtime).open(engine.path, engine.options) as session:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_scnet.config.target import TargetSpec, from_dict, with_max_drop
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.files import make_folder
-from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, RANGES, Manifest, verify
+from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, RANGES
 from edge_scnet.data import samples as dataset
 from edge_scnet.data.checks import check_counts, check_size
 from edge_scnet.data.samples import SampleSet
@@ -32,8 +32,7 @@ from edge_scnet.runtimes import runtime_named
 
 
 def simulate_and_judge(
-    folder: Path,
-    manifest: Manifest,
+    folder: BuildFolder,
     samples: SampleSet,
     *,
     target: TargetSpec,
@@ -51,9 +50,12 @@ def simulate_and_judge(
     events.stage(
         "simulate", f"float and Q/DQ graph in ONNX Runtime on {len(samples):,} images, {labels}"
     )
-    entries = [manifest.artifacts[FLOAT_ONNX], manifest.artifacts[QDQ_ONNX]]
+    entries = [folder.entry(FLOAT_ONNX), folder.entry(QDQ_ONNX)]
     outputs = evaluate_graphs(
-        [verify(folder, entry) for entry in entries], samples, manifest.model, events.progress
+        [folder.verified_entry(entry) for entry in entries],
+        samples,
+        folder.manifest.model,
+        events.progress,
     )
     rows = [
         row_of_graph(
@@ -65,14 +67,15 @@ def simulate_and_judge(
     events.done("simulated, not executed", reused=False)
     seconds = {**stage_seconds, "simulate": round(time.perf_counter() - started, 2)}
     report, code = new_report(
-        manifest, rows, samples, findings, target=target, stage_seconds=seconds
+        folder.manifest, rows, samples, findings, target=target, stage_seconds=seconds
     )
-    return replace(report, flips=flips_of(outputs[1], outputs[0], samples, manifest.model)), code
+    return replace(
+        report, flips=flips_of(outputs[1], outputs[0], samples, folder.manifest.model)
+    ), code
 
 
 def measure_and_judge(
-    folder: Path,
-    manifest: Manifest,
+    folder: BuildFolder,
     engines: Sequence[EngineFile],
     samples: SampleSet | None,
     *,
@@ -90,7 +93,7 @@ def measure_and_judge(
             labels that do not fit.
     """
     started = time.perf_counter()
-    spec = manifest.model
+    spec = folder.manifest.model
     names = ", ".join(engine.name for engine in engines)
     labels = f", {samples.label_rule or 'no labels'}" if samples else ""
     events.stage(
@@ -118,7 +121,7 @@ def measure_and_judge(
     findings = judge(rows, target) if measured.complete else []
     seconds_by_stage = {**stage_seconds, "profile": round(time.perf_counter() - started, 2)}
     report, code = new_report(
-        manifest, rows, samples, findings, target=target, stage_seconds=seconds_by_stage
+        folder.manifest, rows, samples, findings, target=target, stage_seconds=seconds_by_stage
     )
     report = replace(report, board=watch.state(), load=measured.load, seconds=seconds)
     if any(engine.options.cuda_graph for engine in engines):
@@ -136,7 +139,7 @@ def measure_and_judge(
             verdict="interrupted: these are the figures up to then, and no verdict",
         )
         if save:
-            save_partial(report, folder)
+            save_partial(report, folder.path)
         return report, ExitCode.INTERRUPTED
     int8 = next(
         (m for row, m in zip(rows, measured.engines, strict=True) if row.name.startswith("int8")),
@@ -145,7 +148,7 @@ def measure_and_judge(
     if int8 is not None:
         report = replace(report, flips=flips_of(int8.outputs, first.outputs, samples, spec))
     if save:
-        save_run(report, folder)
+        save_run(report, folder.path)
     events.done(f"{len(rows)} engines", reused=False)
     return report, code
 
@@ -183,10 +186,10 @@ def profile(
             graph of what is no plan.
     """
     events = events or Silent()
-    folder, manifest, chosen = open_build(Path(path))
+    folder, chosen = open_build(Path(path))
     from edge_scnet.profiler import trtexec as trtexec_profile
 
-    if (program := trtexec_profile.program_for(manifest)) is not None:
+    if (program := trtexec_profile.program_for(folder.manifest)) is not None:
         for option, given in (
             ("--batch", batches),
             ("--threads", threads),
@@ -201,24 +204,23 @@ def profile(
                 "--eval is not used: trtexec measures no accuracy, TensorRT's Python package would"
             )
         texts, board = trtexec_profile.profile_plans(
-            program, folder, manifest, seconds=seconds, events=events
+            program, folder, seconds=seconds, events=events
         )
         return report_times(
             folder,
-            manifest,
             texts,
             board,
-            where=folder / trtexec_profile.EXPORTS,
-            hint=f"run it again: edge-scnet profile {folder}",
+            where=folder.path / trtexec_profile.EXPORTS,
+            hint=f"run it again: edge-scnet profile {folder.path}",
             max_drop_pp=max_drop_pp,
             save=chosen is None,
         )
     if chosen is None:
-        make_folder(folder)  # the report goes there: better refused now than after measuring
-    target = with_max_drop(from_dict(manifest.target), max_drop_pp)
-    engines = engine_files(folder, manifest)
+        make_folder(folder.path)  # the report goes there: better refused now than after measuring
+    target = with_max_drop(from_dict(folder.manifest.target), max_drop_pp)
+    engines = engine_files(folder)
     if chosen is not None:
-        engines = chosen_engines(folder, manifest, chosen, engines)
+        engines = chosen_engines(folder, chosen, engines)
     if cuda_graph:
         if not all(runtime_named(engine.runtime).takes_cuda_graph for engine in engines):
             raise TargetError(
@@ -228,11 +230,11 @@ def profile(
         engines = [
             replace(engine, options=replace(engine.options, cuda_graph=True)) for engine in engines
         ]
-    spec = manifest.model
+    spec = folder.manifest.model
     where = (
         Path(evaluation)
         if evaluation
-        else (Path(manifest.evaluation) if manifest.evaluation else None)
+        else (Path(folder.manifest.evaluation) if folder.manifest.evaluation else None)
     )
     if where is None and spec.dataset:
         where = dataset.bundled_sets(spec.dataset)[1]
@@ -247,12 +249,11 @@ def profile(
         ):
             events.warn(message)
         if evaluation is not None:
-            _check_not_calibrated(folder, manifest, samples)
+            _check_not_calibrated(folder, samples)
     if batches or threads:
         cells = sweep.plan(engines, batches=batches, threads=threads, built=target.batch, spec=spec)
     report, code = measure_and_judge(
         folder,
-        manifest,
         engines,
         samples,
         target=target,
@@ -265,13 +266,13 @@ def profile(
         found = sweep.run(cells, spec, seconds=seconds, events=events)
         report = replace(report, sweep=found.rows, sweep_load=found.load, complete=found.complete)
         if chosen is None:
-            (save_run if found.complete else save_partial)(report, folder)
+            (save_run if found.complete else save_partial)(report, folder.path)
         code = code if found.complete else ExitCode.INTERRUPTED
-    return BuildResult(folder=folder, manifest=manifest, report=report, exit_code=code)
+    return BuildResult(folder=folder.path, manifest=folder.manifest, report=report, exit_code=code)
 
 
 def time_again(
-    folder: Path, report: RunReport, *, factor: float, events: Events | None = None
+    path: Path, report: RunReport, *, factor: float, events: Events | None = None
 ) -> RunReport | None:
     """The report with the times of its engines measured once more; None where the folder holds
     other engines by now.
@@ -283,9 +284,9 @@ def time_again(
         ArtifactError, TargetError: as `profile`. BackendError: an engine fails.
     """
     events = events or Silent()
-    manifest = artifact.load_manifest(folder)
+    folder = BuildFolder.open(path)
     known = {row.name: row for row in report.engines if row.latency is not None}
-    found = [engine for engine in engine_files(folder, manifest) if engine.name in known]
+    found = [engine for engine in engine_files(folder) if engine.name in known]
     if any(engine.sha256 != known[engine.name].sha256 for engine in found) or len(found) < 2:
         return None
     timed = (
@@ -299,7 +300,7 @@ def time_again(
     measured = measure(
         found,
         None,
-        manifest.model,
+        folder.manifest.model,
         MeasureSettings(seconds=factor * timed),
         progress=events.progress,
     ).engines
@@ -317,12 +318,11 @@ def time_again(
     return replace(report, engines=tuple(renewed.get(row.name, row) for row in report.engines))
 
 
-def _check_not_calibrated(folder: Path, manifest: Manifest, samples: SampleSet) -> None:
+def _check_not_calibrated(folder: BuildFolder, samples: SampleSet) -> None:
     """Raises DataError when an evaluation image was among the calibration images."""
-    entry = manifest.artifacts.get(RANGES)
-    if entry is None:
+    if RANGES not in folder.manifest.artifacts:
         return
-    seen = set(load_ranges(artifact.verify(folder, entry)).content_hashes)
+    seen = set(load_ranges(folder.verified(RANGES)).content_hashes)
     both = [
         name for name, h in zip(samples.entries, samples.content_hashes, strict=True) if h in seen
     ]

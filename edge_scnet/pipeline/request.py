@@ -9,15 +9,15 @@ from typing import Literal
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import TargetSpec, load_target
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import make_folder
-from edge_scnet.core.manifest import Manifest
+from edge_scnet.core.manifest import Manifest, load_manifest
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.machine.isa import check_floor, resolve_floor
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
-from edge_scnet.pipeline.stages.job import Plan, Stage
+from edge_scnet.pipeline.stages.job import BuildJob, Stage
 from edge_scnet.runtimes import runtime_named, usable_runtime
 
 
@@ -38,7 +38,7 @@ class Request:
     qdq: Path | None = None
 
 
-def make_job(request: Request, events: Events) -> Plan:
+def make_job(request: Request, events: Events) -> BuildJob:
     target = _target(request)
     # without TensorRT the build ends in a bundle for the board
     backend = runtime_named(target.runtime)
@@ -72,17 +72,14 @@ def make_job(request: Request, events: Events) -> Plan:
         target,
         events,
     )
-    folder = request.out / source.spec.name / target.name
-    make_folder(folder)
-    return Plan(
+    return BuildJob(
         source=source,
         target=target,
         floor=floor,
         backend=backend,
-        folder=folder,
+        folder=_initial_folder(request, source, target, floor),
         calibration=calibration,
         evaluation=evaluation,
-        evaluation_path=request.evaluation,
         dynamic_batch=request.batch == "dynamic",
         qdq=request.qdq,
     )
@@ -102,28 +99,28 @@ def _target(request: Request) -> TargetSpec:
     return target
 
 
-def initial_manifest(plan: Plan, request: Request) -> Manifest:
-    """The folder's manifest with this request's model and target, and the artifacts of earlier
-    runs.
-    """
-    evaluation = str(plan.evaluation_path.resolve()) if plan.evaluation_path else None
+def _initial_folder(
+    request: Request, source: zoo.ModelSource, target: TargetSpec, floor: str
+) -> BuildFolder:
+    """The build's folder, created: this request's model and target, the files of earlier runs."""
+    path = request.out / source.spec.name / target.name
+    make_folder(path)
     manifest = Manifest(
-        model=plan.source.spec,
-        target=asdict(plan.target),
-        floor=plan.floor,
+        model=source.spec,
+        target=asdict(target),
+        floor=floor,
         precision_hint="f32",
         rebuild=rebuild_command(request),
-        evaluation=evaluation,
+        evaluation=str(request.evaluation.resolve()) if request.evaluation else None,
     )
     try:
-        known = artifact.load_manifest(plan.folder)
+        earlier = load_manifest(path)
     except ArtifactError:
-        return manifest
+        return BuildFolder(path=path, manifest=manifest)
     if request.until != "profile":
-        manifest = replace(
-            manifest, evaluation=known.evaluation
-        )  # a single stage is told of no evaluation images
-    return replace(manifest, artifacts=known.artifacts)
+        # a single stage is told of no evaluation images
+        manifest = replace(manifest, evaluation=earlier.evaluation)
+    return BuildFolder(path=path, manifest=replace(manifest, artifacts=earlier.artifacts))
 
 
 def rebuild_command(request: Request) -> str:

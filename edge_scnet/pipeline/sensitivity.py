@@ -14,9 +14,8 @@ import numpy as np
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import TargetSpec
-from edge_scnet.core import manifest as artifact
 from edge_scnet.core.events import Events, Silent
-from edge_scnet.core.manifest import FLOAT_ONNX, RANGES, Manifest
+from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.core.optional import installed
 from edge_scnet.data.batches import load
 from edge_scnet.errors import DataError
@@ -25,9 +24,9 @@ from edge_scnet.graph.run import run_onnx
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import provided_isa, weight_bits
 from edge_scnet.models import zoo
-from edge_scnet.pipeline import sensitivity as mixed
-from edge_scnet.pipeline.request import Request, initial_manifest, make_job
-from edge_scnet.pipeline.stages.job import Plan, pilot_images, stage_settings
+from edge_scnet.pipeline.request import Request, make_job
+from edge_scnet.pipeline.stages.cache_key import origin_of
+from edge_scnet.pipeline.stages.job import BuildJob, pilot_images
 from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.quantize import recipe
 from edge_scnet.quantize.ranges_file import load_ranges
@@ -45,19 +44,17 @@ STATE, PICTURE = "sensitivity.json", "pareto.png"
 _NOISE_IMAGES = 64
 
 
-def run(
-    plan: Plan, manifest: Manifest, *, limit: Limit | None, budget_s: float, events: Events
-) -> SearchResult:
+def run(job: BuildJob, *, limit: Limit | None, budget_s: float, events: Events) -> SearchResult:
     """Measures the modules' parts in the noise, and with a limit searches; writes sensitivity.json
     and, drawn, pareto.png.
     """
-    samples, target = plan.calibration, plan.target
+    samples, target = job.calibration, job.target
     assert samples is not None
-    bits = weight_bits(plan.floor)
-    events.stage("modules", f"the noise of each module of {plan.source.spec.name} alone")
-    parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, RANGES)}
-    settings = stage_settings(
-        "compile",
+    bits = weight_bits(job.floor)
+    events.stage("modules", f"the noise of each module of {job.source.spec.name} alone")
+    origin = origin_of(
+        "sensitivity",
+        job.folder.hashes((FLOAT_ONNX, RANGES)),
         scheme=asdict(target.quant),
         weight_bits=bits,
         threads=target.threads,
@@ -65,14 +62,14 @@ def run(
         machine=environment.collect().fingerprint,
         limit=provided_isa(),
     )
-    state = State(plan.folder / STATE, artifact.stage_key("sensitivity", parents, settings))
-    images = load(samples, plan.source.spec, range(len(samples)))
+    state = State(job.folder.path / STATE, origin.key)
+    images = load(samples, job.source.spec, range(len(samples)))
     prepared = recipe.prepare(
-        load_graph(plan.folder / FLOAT_ONNX),
-        load_ranges(plan.folder / RANGES),
+        load_graph(job.folder.path / FLOAT_ONNX),
+        load_ranges(job.folder.path / RANGES),
         target.quant,
         weight_bits=bits,
-        images=pilot_images(plan),
+        images=pilot_images(job),
     )
     reused = state.sensitivities is not None
     spread = np.linspace(0, len(images) - 1, min(_NOISE_IMAGES, len(images))).astype(int)
@@ -98,7 +95,7 @@ def run(
         [
             run[0]
             for run in run_onnx(
-                plan.folder / FLOAT_ONNX,
+                job.folder.path / FLOAT_ONNX,
                 [images[i : i + batch] for i in range(0, len(images), batch)],
             )
         ]
@@ -108,7 +105,7 @@ def run(
     options = OpenOptions(precision="f32", threads=target.threads)
     with Measurer(
         prepared,
-        backend=plan.backend,
+        backend=job.backend,
         target=target,
         options=options,
         images=images,
@@ -125,7 +122,7 @@ def run(
         )
     state.add_result(result, limit)
     if installed("matplotlib"):
-        draw(result, plan.folder / PICTURE)
+        draw(result, job.folder.path / PICTURE)
     else:
         events.warn(f"{PICTURE} is not drawn: pip install 'edge-scnet[report]'")
     events.done(_words(result), reused=False)
@@ -216,8 +213,8 @@ def sensitivity(
         ignore_labels=False,
         until="quantize",
     )
-    plan = make_job(request, events)
-    if limit is not None and plan.calibration is not None:
-        mixed.check_provable(len(plan.calibration), limit)
-    manifest, _ = run_stages(plan, initial_manifest(plan, request), "quantize", events)
-    return mixed.run(plan, manifest, limit=limit, budget_s=budget_seconds, events=events)
+    job = make_job(request, events)
+    if limit is not None and job.calibration is not None:
+        check_provable(len(job.calibration), limit)
+    job, _ = run_stages(job, "quantize", events)
+    return run(job, limit=limit, budget_s=budget_seconds, events=events)

@@ -110,6 +110,6 @@ def time_together(
 
 
 def _engine(path: Path, name: str) -> tuple[EngineFile, ModelSpec]:
-    folder, manifest, chosen = engines.open_build(path)
-    file = engines.engine_of(folder, manifest, chosen or engines.first_engine(folder, manifest))
-    return replace(file, name=name), manifest.model
+    folder, chosen = engines.open_build(path)
+    file = engines.engine_of(folder, chosen or engines.first_engine(folder))
+    return replace(file, name=name), folder.manifest.model

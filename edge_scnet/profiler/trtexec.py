@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import make_folder
 from edge_scnet.core.manifest import Manifest
@@ -40,7 +40,7 @@ def program_for(manifest: Manifest) -> Path | None:
 
 
 def profile_plans(
-    program: Path, folder: Path, manifest: Manifest, *, seconds: float, events: Events
+    program: Path, folder: BuildFolder, *, seconds: float, events: Events
 ) -> tuple[dict[str, str], TimedBoard]:
     """Times both plans of a build folder in turn: the texts that trtexec wrote, by file name, and
     the board.
@@ -57,15 +57,15 @@ def profile_plans(
     """
     version = _version(program)
     for stem in STEMS.values():
-        entry = manifest.artifacts.get(f"{stem}.plan")
+        entry = folder.manifest.artifacts.get(f"{stem}.plan")
         if entry is None:
             raise ArtifactError(
-                f"{folder} holds no {stem}.plan",
-                hint=f"on the board: edge-scnet compile {folder}/bundle.tar.gz",
+                f"{folder.path} holds no {stem}.plan",
+                hint=f"on the board: edge-scnet compile {folder.path}/bundle.tar.gz",
             )
-        TENSORRT.check_built(entry.facts, manifest.rebuild, here=version)
-        artifact.verify(folder, entry)
-    out = folder / EXPORTS
+        TENSORRT.check_built(entry.facts, folder.manifest.rebuild, here=version)
+        folder.verified_entry(entry)
+    out = folder.path / EXPORTS
     make_folder(out)
     for stale in out.iterdir():
         stale.unlink()
@@ -81,7 +81,11 @@ def profile_plans(
                     times = out / f"{stem}.{number}.times.json"
                     _run(
                         program,
-                        [f"--loadEngine={folder / stem}.plan", *options, f"--exportTimes={times}"],
+                        [
+                            f"--loadEngine={folder.path / stem}.plan",
+                            *options,
+                            f"--exportTimes={times}",
+                        ],
                         out / f"{stem}.{number}.log",
                     )
                 events.progress("latency", number / ROUNDS)
@@ -92,12 +96,12 @@ def profile_plans(
             ]
             _run(
                 program,
-                [f"--loadEngine={folder / stem}.plan", *LAYER_OPTIONS, *exports],
+                [f"--loadEngine={folder.path / stem}.plan", *LAYER_OPTIONS, *exports],
                 out / f"{stem}.layers.log",
             )
     facts = {**environment.collect().to_dict(), "tensorrt": version, "timing": " ".join(options)}
     for precision, stem in STEMS.items():
-        entry = manifest.artifacts[f"{stem}.plan"]
+        entry = folder.entry(f"{stem}.plan")
         facts |= {f"{precision}_bytes": entry.size_bytes, f"{precision}_sha256": entry.sha256}
     events.done(f"2 plans, {ROUNDS} rounds", reused=False)
     return _texts(out.iterdir()), TimedBoard(facts=facts, state=watch.state())

@@ -20,13 +20,13 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edge_scnet.config.target import from_dict
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Silent
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.graph.names import block_of
 from edge_scnet.machine import environment
 from edge_scnet.pipeline import build_folder as engines
-from edge_scnet.pipeline.explain import _reference
+from edge_scnet.pipeline.explain import float_graph
 from edge_scnet.profiler import rounds as together
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.report import comparison
@@ -55,10 +55,10 @@ def slower_engine(
     folder: Path, int8: EngineFile, spec: ModelSpec, block: str, out: Path
 ) -> tuple[EngineFile, float]:
     """The engine with a block back in float, and how much longer it takes, by a run of its own."""
-    manifest = artifact.load_manifest(folder)
+    build = BuildFolder.open(folder)
     quantized = ir.load(folder / "model.qdq.onnx")
-    reference = _reference(folder, manifest, quantized)
-    backend, target = usable_runtime(int8.runtime), from_dict(manifest.target)
+    reference = float_graph(build, quantized)
+    backend, target = usable_runtime(int8.runtime), from_dict(build.manifest.target)
     members = [name for name in bisect.quantized_nodes(quantized) if block_of(name) == block]
     ir.save(bisect.in_float(quantized, reference, members), out / "slow.onnx")
     engine = replace(
@@ -79,9 +79,9 @@ def main() -> None:
         "--block", default="layer1.0", help="the block that is in float in the slower engine"
     )
     given = parser.parse_args()
-    manifest = artifact.load_manifest(given.folder)
-    int8 = engines.engine_files(given.folder, manifest)[-1]
-    spec = manifest.model
+    folder = BuildFolder.open(given.folder)
+    int8 = engines.engine_files(folder)[-1]
+    spec = folder.manifest.model
     with tempfile.TemporaryDirectory() as temporary:
         slow, true = (
             slower_engine(given.folder, int8, spec, given.block, Path(temporary))

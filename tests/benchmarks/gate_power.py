@@ -196,7 +196,7 @@ def miscompiled(bench: Bench) -> Path:
         mock.patch("edge_scnet.runtimes.openvino.lint", lambda *a, **k: ()),
         mock.patch("edge_scnet.pipeline.stages.adopt.lint", lambda *a, **k: ()),
         mock.patch("edge_scnet.runtimes.openvino._repaired", lambda source: source.read_bytes()),
-        mock.patch("edge_scnet.compile.fidelity.check_fidelity", lambda *a, **k: FIDELITY),
+        mock.patch("edge_scnet.pipeline.stages.compile.check_fidelity", lambda *a, **k: FIDELITY),
     ):
         return rewritten(bench, "miscompiled", signed)
 
@@ -264,8 +264,8 @@ def stale(bench: Bench) -> Path:
         mock.patch.dict(
             code,
             {
-                "export": lambda plan, m, events: m.with_artifact(entry),
-                "calibrate": lambda plan, m, events: m.with_artifact(
+                "export": lambda job, events: job.folder.with_artifact(entry),
+                "calibrate": lambda job, events: job.folder.with_artifact(
                     replace(ranges, parents=parents)
                 ),
             },

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data import samples as dataset
 from edge_scnet.machine import environment
@@ -251,8 +251,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=10)
     given = parser.parse_args()
-    manifest = artifact.load_manifest(given.folder)
-    engine = engines.engine_files(given.folder, manifest)[2]
+    folder = BuildFolder.open(given.folder)
+    manifest = folder.manifest
+    engine = engines.engine_files(folder)[2]
     # an evaluation needs images that the model belongs to
     found = {
         "page": page(given.folder),

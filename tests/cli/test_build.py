@@ -12,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from edge_scnet.core.files import sha256_file
-from edge_scnet.core.manifest import load_manifest, verify
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.manifest import load_manifest
 from edge_scnet.report.findings import Finding
 from edge_scnet.report.store import load_report, to_json
 from tests.helpers.tool import Built, Outcome, Run
@@ -42,10 +43,11 @@ def test_build_leaves_exactly_its_files(built: Built) -> None:
         "report.json",
         "report.html",
     }
-    manifest = load_manifest(built.folder)
+    folder = BuildFolder.open(built.folder)
+    manifest = folder.manifest
     assert set(manifest.artifacts) == files
     for entry in manifest.artifacts.values():
-        assert verify(built.folder, entry).stat().st_size == entry.size_bytes
+        assert folder.verified_entry(entry).stat().st_size == entry.size_bytes
         for parent, digest in entry.parents.items():
             if parent in manifest.artifacts:
                 assert manifest.artifacts[parent].sha256 == digest

@@ -1,34 +1,73 @@
-"""The quantize stage for a Q/DQ graph that another quantizer made: checked, and taken if the
-target's runtime computes it.
-"""
+"""The quantize stage for a Q/DQ graph that another quantizer made: checked, then taken."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import sha256_file
-from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, Manifest
+from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
-from edge_scnet.graph.lint import lint, refuse
+from edge_scnet.graph.lint import LintFinding, lint, refuse
 from edge_scnet.graph.model import load, save
 from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.machine.isa import weight_bits
-from edge_scnet.pipeline.stages.job import Plan, record, stage_settings
-from edge_scnet.pipeline.stages.quantize import quantize_words, quantized_facts
+from edge_scnet.pipeline.stages.cache_key import origin_of
+from edge_scnet.pipeline.stages.job import BuildJob, record
+from edge_scnet.pipeline.stages.quantize import compared_facts, quantize_summary
 
 
-def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manifest:
-    """Takes the Q/DQ graph that another quantizer made of this model, if the target's runtime
-    computes what it says.
+def adopt(job: BuildJob, source: Path, events: Events) -> BuildFolder:
+    """Takes the Q/DQ graph that another quantizer made of this model.
 
     Raises:
-        ArtifactError: it is no such graph; the lint's errors, but for those that the backend writes
-            in another form.
+        ArtifactError: it is no such graph, or the target's runtime computes something else than it
+            says and the backend does not write that in another form.
     """
+    folder = job.folder
     events.stage("quantize", f"{source}, made elsewhere")
+    model = _load(source)
+    _check_same_ends(load(folder.path / FLOAT_ONNX), model, source)
+    findings = lint(model, job.target.quant.placement, weight_bits=weight_bits(job.floor))
+    _refuse_or_warn(job, source, findings, events)
+    # names are how the executed precision of a convolution is looked up
+    convolutions = [node for node in model.graph if node.op_type == "Conv"]
+    for node in convolutions:
+        node.name = node.name or str(node.outputs[0].name)
+    save(model, folder.path / QDQ_ONNX)
+    in_float = {f.node for f in findings if f.rule in ("float", "half-quantized")}
+    int8 = [str(node.name) for node in convolutions if node.name not in in_float]
+    if not int8:
+        raise ArtifactError(
+            f"--qdq {source}: no convolution has Q/DQ on both its input and its weights"
+        )
+    origin = origin_of(
+        "quantize",
+        {**folder.hashes([FLOAT_ONNX]), f"source:{source}": sha256_file(source)},
+        weight_bits=weight_bits(job.floor),
+    )
+    facts = {
+        "precision": "int8",
+        "weight_bits": weight_bits(job.floor),
+        "activations": sum(node.op_type == "QuantizeLinear" for node in model.graph),
+        "weights": len(int8),
+        "convolutions": len(convolutions),
+        "int8_convolutions": int8,
+        **compared_facts(job, model, made_elsewhere=True),
+    }
+    entry = record(folder.path, QDQ_ONNX, origin, kind="onnx", facts=facts)
+    events.done(quantize_summary(entry), reused=False)
+    return folder.with_artifact(entry)
+
+
+def _load(source: Path) -> Any:
+    """The Q/DQ graph.
+
+    Raises:
+        ArtifactError: no such file, no ONNX, or nothing in it is quantized.
+    """
     if not source.is_file():
         raise ArtifactError(f"--qdq {source}: no such file")
     try:
@@ -42,59 +81,7 @@ def adopt(plan: Plan, source: Path, manifest: Manifest, events: Events) -> Manif
             f"--qdq {source} holds no QuantizeLinear",
             hint="leave --qdq out: then it is quantized here",
         )
-    _check_same_ends(load(plan.folder / FLOAT_ONNX), model, source)
-    bits = weight_bits(plan.floor)
-    found = lint(model, plan.target.quant.placement, weight_bits=bits)
-    rewritten = set(plan.backend.rewrites(source))
-    errors = [
-        finding for finding in found if finding.severity == "error" and finding not in rewritten
-    ]
-    refuse(source, plan.target.name, errors)
-    for finding in rewritten:
-        events.warn(
-            f"written in another form for {plan.target.runtime}: {finding.node}: {finding.problem}"
-        )
-    if others := [finding for finding in found if finding.severity == "warning"]:
-        events.warn(
-            f"{len(others)} places lose speed or accuracy: edge-scnet inspect {source} --target"
-            f" {plan.target.name}"
-        )
-    # names are how the executed precision of a convolution is looked up
-    convolutions = [node for node in model.graph if node.op_type == "Conv"]
-    for node in convolutions:
-        node.name = node.name or str(node.outputs[0].name)
-    save(model, plan.folder / QDQ_ONNX)
-    in_float = {finding.node for finding in found if finding.rule in ("float", "half-quantized")}
-    int8 = [str(node.name) for node in convolutions if node.name not in in_float]
-    if not int8:
-        raise ArtifactError(
-            f"--qdq {source}: no convolution has Q/DQ on both its input and its weights"
-        )
-    parents = {
-        FLOAT_ONNX: manifest.artifacts[FLOAT_ONNX].sha256,
-        f"source:{source}": sha256_file(source),
-    }
-    key = artifact.stage_key("quantize", parents, stage_settings("quantize", weight_bits=bits))
-    pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph)
-    entry = record(
-        plan,
-        QDQ_ONNX,
-        kind="onnx",
-        stage="quantize",
-        key=key,
-        parents=parents,
-        precision="int8",
-        weight_bits=bits,
-        activations=pairs,
-        weights=len(int8),
-        convolutions=len(convolutions),
-        int8_convolutions=int8,
-        **quantized_facts(
-            plan, manifest, model, load(plan.folder / FLOAT_ONNX), bits, made_elsewhere=True
-        ),
-    )
-    events.done(quantize_words(entry), reused=False)
-    return manifest.with_artifact(entry)
+    return model
 
 
 def _check_same_ends(model: Any, quantized: Any, source: Path) -> None:
@@ -111,4 +98,26 @@ def _check_same_ends(model: Any, quantized: Any, source: Path) -> None:
             f"--qdq {source} has inputs and outputs of {ends(quantized.graph)}, the float model of"
             f" {ends(model.graph)}",
             hint="quantize the model.onnx of this build: edge-scnet export",
+        )
+
+
+def _refuse_or_warn(
+    job: BuildJob, source: Path, findings: tuple[LintFinding, ...], events: Events
+) -> None:
+    """Refuses the lint's errors, but for what the backend writes in another form.
+
+    Raises:
+        ArtifactError: names the nodes and the fixes.
+    """
+    rewritten = set(job.backend.rewrites(source))
+    errors = [f for f in findings if f.severity == "error" and f not in rewritten]
+    refuse(source, job.target.name, errors)
+    for finding in rewritten:
+        events.warn(
+            f"written in another form for {job.target.runtime}: {finding.node}: {finding.problem}"
+        )
+    if warnings := [f for f in findings if f.severity == "warning"]:
+        events.warn(
+            f"{len(warnings)} places lose speed or accuracy: edge-scnet inspect {source} --target"
+            f" {job.target.name}"
         )

@@ -1,55 +1,61 @@
-"""Ranges.npz."""
+"""The calibrate stage: ranges.npz, the statistics over the calibration images."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
-from edge_scnet.core.manifest import FLOAT_ONNX, RANGES, Artifact, Manifest
+from edge_scnet.core.manifest import FLOAT_ONNX, RANGES, Artifact
 from edge_scnet.data.batches import batches
-from edge_scnet.pipeline.stages.job import Plan, pilot_images, record, reusable, stage_settings
+from edge_scnet.pipeline.stages.cache_key import origin_of
+from edge_scnet.pipeline.stages.job import BuildJob, pilot_images, record, reusable
+from edge_scnet.quantize.calibrate import calibrate as collect
+from edge_scnet.quantize.ranges_file import save_ranges
 
-# Of the range, between two halves of the calibration images. 128 images of Fashion-MNIST move by 2
-# %, 1,024 by 1 %.
+# Of the range, between two halves of the calibration images. 128 images of Fashion-MNIST move by
+# 2 %, 1,024 by 1 %.
 _UNSTEADY_PERCENT = 10.0
 
 
-def calibrate(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
-    from edge_scnet.quantize import calibrate
-    from edge_scnet.quantize.ranges_file import save_ranges
+def calibrate(job: BuildJob, events: Events) -> BuildFolder:
+    """Collects what the quantizer needs to know of every tensor.
 
-    spec, samples, scheme = plan.source.spec, plan.calibration, plan.target.quant
+    Raises:
+        DataError: an image that cannot be read.
+    """
+    spec, samples, scheme = job.source.spec, job.calibration, job.target.quant
     assert samples is not None
-    model = manifest.artifacts[FLOAT_ONNX]
     events.stage("calibrate", f"{len(samples):,} images of {samples.name}")
-    parents = {FLOAT_ONNX: model.sha256, "samples": samples.hash}
-    key = artifact.stage_key(
+    origin = origin_of(
         "calibrate",
-        parents,
-        stage_settings(
-            "calibrate",
-            spec=asdict(spec),
-            histogram=scheme.thresholds != "minmax",
-            equalization=scheme.equalization,
-        ),
+        {**job.folder.hashes([FLOAT_ONNX]), "samples": samples.hash},
+        spec=asdict(spec),
+        histogram=scheme.thresholds != "minmax",
+        equalization=scheme.equalization,
     )
-    if (known := reusable(plan, manifest, RANGES, key)) is not None:
-        events.done(_calibrate_words(known), reused=True)
-        return manifest.with_artifact(known)
-    ranges = calibrate.calibrate(
-        plan.folder / FLOAT_ONNX,
+    if (reused := reusable(job.folder, RANGES, origin.key)) is not None:
+        events.done(_summary(reused), reused=True)
+        return job.folder.with_artifact(reused)
+    ranges = collect(
+        job.folder.path / FLOAT_ONNX,
         batches(samples, spec, batch=16),
         expected_images=len(samples),
         samples_hash=samples.hash,
         content_hashes=samples.content_hashes,
         histogram=scheme.thresholds != "minmax",
-        pilot=pilot_images(plan) if scheme.equalization else None,
+        pilot=pilot_images(job) if scheme.equalization else None,
         equalization=scheme.equalization,
         progress=lambda done: events.progress("images", done / len(samples), done, "images"),
     )
-    save_ranges(ranges, plan.folder / RANGES)
+    save_ranges(ranges, job.folder.path / RANGES)
     drift = ranges.drift
+    if drift is not None and drift.median_percent > _UNSTEADY_PERCENT:
+        events.warn(
+            f"thresholds move by {drift.median_percent:.0f} % between two halves of the"
+            f" {len(samples)} calibration images (most, {drift.worst_percent:.0f} %, in"
+            f" {drift.worst_tensor}): use more, or more varied ones"
+        )
     facts = {
         "images": ranges.images,
         "skipped": samples.skipped,
@@ -58,24 +64,16 @@ def calibrate(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
         "drift_median_percent": drift.median_percent if drift else None,
         "classes": len(set(samples.labels or ())),
     }
-    if drift is not None and drift.median_percent > _UNSTEADY_PERCENT:
-        events.warn(
-            f"thresholds move by {drift.median_percent:.0f} % between two halves of the"
-            f" {len(samples)} calibration images (most, {drift.worst_percent:.0f} %, in"
-            f" {drift.worst_tensor}): use more, or more varied ones"
-        )
-    entry = record(
-        plan, RANGES, kind="ranges", stage="calibrate", key=key, parents=parents, **facts
-    )
-    events.done(_calibrate_words(entry), reused=False)
-    return manifest.with_artifact(entry)
+    entry = record(job.folder.path, RANGES, origin, kind="ranges", facts=facts)
+    events.done(_summary(entry), reused=False)
+    return job.folder.with_artifact(entry)
 
 
-def _calibrate_words(entry: Artifact) -> str:
+def _summary(entry: Artifact) -> str:
     facts = entry.facts
-    words = f"{facts['tensors']} tensors"
+    text = f"{facts['tensors']} tensors"
     if facts["classes"]:
-        words += f"; {facts['classes']} classes"
+        text += f"; {facts['classes']} classes"
     if (moved := facts["drift_median_percent"]) is not None:
-        words += f"; thresholds move by {moved:.1f} % between halves of the set"
-    return words
+        text += f"; thresholds move by {moved:.1f} % between halves of the set"
+    return text

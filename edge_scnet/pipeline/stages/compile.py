@@ -1,4 +1,4 @@
-"""Engines that are built here."""
+"""The compile stage of runtimes whose engines are built and proven on this machine."""
 
 from __future__ import annotations
 
@@ -9,58 +9,117 @@ from typing import Any
 
 import numpy as np
 
+from edge_scnet.compile.fidelity import check_executed, check_fidelity
+from edge_scnet.compile.quality import FIDELITY_IMAGES
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
-from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, Manifest
+from edge_scnet.core.manifest import ENGINE, FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX
 from edge_scnet.data.batches import load
 from edge_scnet.errors import StorageError
-from edge_scnet.pipeline.stages.job import Plan
+from edge_scnet.machine import environment
+from edge_scnet.machine.isa import provided_isa
+from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
+from edge_scnet.pipeline.stages.job import BuildJob, record
 from edge_scnet.runtimes.base import OpenOptions
+from edge_scnet.stats.decibels import decibels
 
 
-def compile_engines(
-    plan: Plan, manifest: Manifest, source: str, file: str, precision: str, events: Events
-) -> tuple[list[str], dict[str, Any]]:
-    """Builds one engine under a trial name, proves it, and only then gives it its own: the files'
-    names, and the proof.
+def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
+    """Builds the INT8 engine and its FP32 twin.
+
+    Raises:
+        ParityError: a convolution is not INT8, or the engine does not compute the Q/DQ graph.
+        BackendError: the runtime refuses a graph. StorageError: the folder cannot be written.
     """
-    prefix = f".trial-{os.getpid()}-"
-    try:
-        built = plan.backend.build(
-            plan.folder / source, plan.target, plan.folder / f"{prefix}{file}"
+    backend, target, folder = job.backend, job.target, job.folder
+    events.stage("compile", f"{target.runtime}, INT8 and its FP32 twin")
+    reused = True
+    for stem, source, precision in ((FLOAT_ENGINE, FLOAT_ONNX, "fp32"), (ENGINE, QDQ_ONNX, "int8")):
+        file = stem + backend.suffix
+        origin = origin_of(
+            "compile",
+            folder.hashes(dict.fromkeys((source, FLOAT_ONNX))),
+            threads=target.threads,
+            floor=job.floor,
+            samples=job.calibration.hash if job.calibration else None,
+            machine=environment.collect().features,
+            limit=provided_isa(),
         )
-        proof = _prove(plan, manifest, built.engine, events) if precision == "int8" else {}
+        if _is_current(folder, file, origin):
+            continue
+        reused = False
+        written, proof = _build(job, source, file, precision, events)
+        facts = {
+            **proof,
+            "precision": precision,
+            "runtime": target.runtime,
+            "companions": written[1:],
+        }
+        entry = record(folder.path, file, origin, kind=backend.artifact_kind, facts=facts)
+        folder = folder.with_artifact(entry)
+        for name in written[1:]:
+            folder = folder.with_artifact(record(folder.path, name, origin, kind="companion"))
+        events.progress("engines", 0.3 if precision == "fp32" else 1.0)
+    events.done(_summary(folder, ENGINE + backend.suffix), reused=reused)
+    return folder
+
+
+def _is_current(folder: BuildFolder, file: str, origin: Origin) -> bool:
+    entry = folder.manifest.artifacts.get(file)
+    companions = entry.facts["companions"] if entry else ()
+    return all(folder.is_current(name, origin.key) for name in (file, *companions))
+
+
+def _summary(folder: BuildFolder, engine: str) -> str:
+    facts = folder.entry(engine).facts
+    proof = facts["fidelity"]
+    return (
+        f"{facts['int8_convolutions']} convolutions execute in INT8; fidelity"
+        f" {decibels(proof['engine_db'])} (simulated {decibels(proof['simulation_db'])})"
+    )
+
+
+def _build(
+    job: BuildJob, source: str, file: str, precision: str, events: Events
+) -> tuple[list[str], dict[str, Any]]:
+    """Builds one engine under a trial name, proves it, and only then gives it its own.
+
+    Returns:
+        The names of the files, the one to open first, and the proof.
+    """
+    folder, prefix = job.folder.path, f".trial-{os.getpid()}-"
+    try:
+        built = job.backend.build(folder / source, job.target, folder / f"{prefix}{file}")
+        proof = _prove(job, built.engine, events) if precision == "int8" else {}
         names = [path.name.removeprefix(prefix) for path in built.files]
         for path, name in reversed([*zip(built.files, names, strict=True)]):
-            path.replace(plan.folder / name)
+            path.replace(folder / name)
     except OSError as error:
         raise StorageError(
-            f"cannot write {plan.folder / file}: {error.strerror or error}",
-            hint=f"df -h {plan.folder}",
+            f"cannot write {folder / file}: {error.strerror or error}", hint=f"df -h {folder}"
         ) from error
     finally:
-        for leftover in plan.folder.glob(f"{prefix}*"):
+        for leftover in folder.glob(f"{prefix}*"):
             leftover.unlink()
     return names, proof
 
 
-def _prove(plan: Plan, manifest: Manifest, engine: Path, events: Events) -> dict[str, Any]:
-    from edge_scnet.compile import fidelity as compiling
-    from edge_scnet.compile.quality import FIDELITY_IMAGES
-
-    assert plan.calibration is not None
-    options = OpenOptions(precision="f32", threads=plan.target.threads)
-    expected = manifest.artifacts[QDQ_ONNX].facts["int8_convolutions"]
-    with plan.backend.open(engine, options) as session:
-        count = compiling.check_executed(plan.backend, session.executed_precisions(), expected)
+def _prove(job: BuildJob, engine: Path, events: Events) -> dict[str, Any]:
+    """Checks that an engine executes in INT8 what it should, and computes its graph."""
+    assert job.calibration is not None
+    options = OpenOptions(precision="f32", threads=job.target.threads)
+    expected = job.folder.entry(QDQ_ONNX).facts["int8_convolutions"]
+    with job.backend.open(engine, options) as session:
+        count = check_executed(job.backend, session.executed_precisions(), expected)
     events.progress("engines", 0.6)
-    total = len(plan.calibration)
+    total = len(job.calibration)
     chosen = np.linspace(0, total - 1, min(FIDELITY_IMAGES, total)).astype(int).tolist()
-    fidelity = compiling.check_fidelity(
-        plan.backend,
+    fidelity = check_fidelity(
+        job.backend,
         engine,
-        float_model=plan.folder / FLOAT_ONNX,
-        qdq_model=plan.folder / QDQ_ONNX,
-        images=load(plan.calibration, plan.source.spec, chosen),
+        float_model=job.folder.path / FLOAT_ONNX,
+        qdq_model=job.folder.path / QDQ_ONNX,
+        images=load(job.calibration, job.source.spec, chosen),
         options=options,
     )
     return {"int8_convolutions": count, "fidelity": asdict(fidelity)}

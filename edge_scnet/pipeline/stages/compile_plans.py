@@ -1,10 +1,12 @@
-"""TensorRT: forms, then plans or the bundle."""
+"""The compile stage of TensorRT: two forms, then both plans where they can be built, the bundle."""
 
 from __future__ import annotations
 
+from edge_scnet.compile.board import check_board
+from edge_scnet.compile.bundle import write_bundle
 from edge_scnet.compile.plans import build_pair, forms_of, words
 from edge_scnet.compile.reference import Reference, make
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import (
     BUNDLE,
@@ -14,20 +16,25 @@ from edge_scnet.core.manifest import (
     PAIRS,
     QDQ_ONNX,
     RANGES,
-    Manifest,
 )
-from edge_scnet.graph.model import load
-from edge_scnet.pipeline.stages.job import Plan, record, stage_settings
+from edge_scnet.graph.model import load, save
+from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
+from edge_scnet.pipeline.stages.job import BuildJob, record
+from edge_scnet.quantize.ranges_file import load_ranges
 
 
-def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
-    """The stage: both forms, and both plans where this machine can build them."""
-    backend = plan.backend
+def compile_plans(job: BuildJob, events: Events) -> BuildFolder:
+    """Writes both forms, both plans where this machine can build them, and a board's bundle.
+
+    Raises:
+        ArtifactError: the INT8 graph breaks a rule of TensorRT.
+        TargetError, MissingRuntimeError, StorageError: as `check_board`.
+        ParityError: a convolution is not INT8, or a plan does not compute the reference outputs.
+    """
+    backend, folder = job.backend, job.folder
     boards, here = backend.packs_bundle, backend.builds_here()
     if here and boards:
-        from edge_scnet.compile.board import check_board
-
-        check_board(plan.target)
+        check_board(job.target)
     events.stage(
         "compile",
         (
@@ -36,80 +43,36 @@ def compile_plans(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
             else "INT8 and its FP16 twin, for the board"
         ),
     )
-    parents = {name: manifest.artifacts[name].sha256 for name in (FLOAT_ONNX, QDQ_ONNX, RANGES)}
-    settings = stage_settings(
+    origin = origin_of(
         "compile",
-        target=manifest.target,
+        folder.hashes([FLOAT_ONNX, QDQ_ONNX, RANGES]),
+        target=folder.manifest.target,
         built=backend.versions(),
-        packed=plan.evaluation.hash if plan.evaluation else None,
+        packed=job.evaluation.hash if job.evaluation else None,
     )
-    key = artifact.stage_key("compile", parents, settings)
-    names = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
-    names += [BUNDLE] if boards else []
-    if all(artifact.is_current(plan.folder, manifest.artifacts.get(name), key) for name in names):
-        events.done(words(manifest), reused=True)
-        return manifest
-    manifest = _write_forms(plan, manifest, key, parents, events)
+    files = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
+    files += [BUNDLE] if boards else []
+    if all(folder.is_current(file, origin.key) for file in files):
+        events.done(words(folder.manifest), reused=True)
+        return folder
+    folder = _write_forms(job, origin, events)
     if here:
-        convolutions = manifest.artifacts[QDQ_ONNX].facts["int8_convolutions"]
-        checked = _reference(plan) if backend.unavailable_to_run() is None else None
-        built = build_pair(
-            backend,
-            plan.target,
-            plan.folder,
-            plan.folder,
-            convolutions,
-            events.progress,
-            reference=checked,
-        )
-        for file, facts in built.items():
-            entry = record(
-                plan,
-                file,
-                kind=backend.artifact_kind,
-                stage="compile",
-                key=key,
-                parents=parents,
-                **facts,
-            )
-            manifest = manifest.with_artifact(entry)
-            for message in facts["warnings"][:3]:
-                events.warn(f"{backend.title}: {message}")
+        folder = _build_plans(job, folder, origin, events)
     if boards:
-        manifest = _pack(plan, manifest, key, parents)
-    events.done(words(manifest), reused=False)
-    return manifest
+        bundle = write_bundle(folder, job.target, _reference(job), job.evaluation)
+        folder = folder.with_artifact(record(folder.path, bundle.name, origin, kind="bundle"))
+    events.done(words(folder.manifest), reused=False)
+    return folder
 
 
-def _pack(plan: Plan, manifest: Manifest, key: str, parents: dict[str, str]) -> Manifest:
-    from edge_scnet.compile import bundle
-
-    path = bundle.write_bundle(
-        plan.folder, manifest, plan.target, _reference(plan), plan.evaluation
-    )
-    return manifest.with_artifact(
-        record(plan, path.name, kind="bundle", stage="compile", key=key, parents=parents)
-    )
-
-
-def _reference(plan: Plan) -> Reference:
-    """Calibration images with what the float graph gives for them."""
-    assert plan.calibration is not None
-    files = plan.folder / FLOAT_ONNX, plan.folder / QDQ_ONNX
-    return make(*files, plan.calibration, plan.source.spec, batch=plan.target.batch)
-
-
-def _write_forms(
-    plan: Plan, manifest: Manifest, key: str, parents: dict[str, str], events: Events
-) -> Manifest:
-    from edge_scnet.graph.model import save
-    from edge_scnet.quantize.ranges_file import load_ranges
-
+def _write_forms(job: BuildJob, origin: Origin, events: Events) -> BuildFolder:
+    """The folder with both graphs as the target's TensorRT reads them."""
+    folder = job.folder
     made = forms_of(
-        load(plan.folder / FLOAT_ONNX),
-        load(plan.folder / QDQ_ONNX),
-        load_ranges(plan.folder / RANGES),
-        plan.target,
+        load(folder.path / FLOAT_ONNX),
+        load(folder.path / QDQ_ONNX),
+        load_ranges(folder.path / RANGES),
+        job.target,
     )
     if made.kept_fp32:
         node, why = next(iter(made.kept_fp32.items()))
@@ -117,17 +80,42 @@ def _write_forms(
             f"{len(made.kept_fp32)} nodes stay in FP32, FP16 cannot hold them: {node} ({why})"
         )
     for model, file, precision in ((made.fp16, FP16_FORM, "fp16"), (made.int8, INT8_FORM, "int8")):
-        save(model, plan.folder / file)
-        entry = record(
-            plan,
-            file,
-            kind="onnx-form",
-            stage="compile",
-            key=key,
-            parents=parents,
-            precision=precision,
-            kept_fp32=sorted(made.kept_fp32),
-        )
-        manifest = manifest.with_artifact(entry)
+        save(model, folder.path / file)
+        facts = {"precision": precision, "kept_fp32": sorted(made.kept_fp32)}
+        entry = record(folder.path, file, origin, kind="onnx-form", facts=facts)
+        folder = folder.with_artifact(entry)
     events.progress("forms", 1.0)
-    return manifest
+    return folder
+
+
+def _build_plans(job: BuildJob, folder: BuildFolder, origin: Origin, events: Events) -> BuildFolder:
+    """The folder with both plans, built and proven."""
+    backend = job.backend
+    built = build_pair(
+        backend,
+        job.target,
+        folder.path,
+        folder.path,
+        folder.entry(QDQ_ONNX).facts["int8_convolutions"],
+        events.progress,
+        reference=_reference(job) if backend.unavailable_to_run() is None else None,
+    )
+    for file, facts in built.items():
+        entry = record(folder.path, file, origin, kind=backend.artifact_kind, facts=facts)
+        folder = folder.with_artifact(entry)
+        for message in facts["warnings"][:3]:
+            events.warn(f"{backend.title}: {message}")
+    return folder
+
+
+def _reference(job: BuildJob) -> Reference:
+    """Calibration images with what the float graph gives for them."""
+    assert job.calibration is not None
+    folder = job.folder.path
+    return make(
+        folder / FLOAT_ONNX,
+        folder / QDQ_ONNX,
+        job.calibration,
+        job.source.spec,
+        batch=job.target.batch,
+    )

@@ -1,4 +1,4 @@
-"""Model.onnx."""
+"""The export stage: model.onnx, proven to compute what the model does."""
 
 from __future__ import annotations
 
@@ -8,90 +8,88 @@ from typing import Any
 
 import numpy as np
 
-from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import sha256_file
-from edge_scnet.core.manifest import FLOAT_ONNX, Artifact, Manifest
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.manifest import FLOAT_ONNX, Artifact
 from edge_scnet.data.batches import load
+from edge_scnet.export import parity
+from edge_scnet.export.from_onnx import check_weights, external_files, import_onnx
+from edge_scnet.export.from_torch import export_torch
+from edge_scnet.graph.model import save
 from edge_scnet.models import zoo
 from edge_scnet.models.checkpoint import load_torch, state_hash
-from edge_scnet.pipeline.stages.job import Plan, record, reusable, stage_settings
+from edge_scnet.pipeline.stages.cache_key import origin_of
+from edge_scnet.pipeline.stages.job import BuildJob, record, reusable
 
 
-def export(plan: Plan, manifest: Manifest, events: Events) -> Manifest:
-    from edge_scnet.export import from_onnx as export
-    from edge_scnet.export import parity
-    from edge_scnet.export.from_torch import export_torch
-    from edge_scnet.graph.model import save
+def export(job: BuildJob, events: Events) -> BuildFolder:
+    """Exports or imports the model, proves the graph, and writes it.
 
-    source, spec, target = plan.source, plan.source.spec, plan.target
-    batch = "dynamic" if plan.dynamic_batch else target.batch
+    Raises:
+        ArtifactError: a model that cannot be loaded or exported. ParityError: the graph computes
+            something else.
+    """
+    source, spec, target, folder = job.source, job.source.spec, job.target, job.folder
+    batch = "dynamic" if job.dynamic_batch else target.batch
     events.stage("export", f"{spec.name} to ONNX, opset {target.opset}, batch {batch}")
     module = load_torch(source) if source.kind == "factory" else None
-    parents = _origin_hashes(source, module)
-    # parity on random images alone is a weaker proof than on real ones
-    real_images = plan.calibration is not None
-    settings = stage_settings(
-        "export", spec=asdict(spec), opset=target.opset, batch=batch, real_images=real_images
+    origin = origin_of(
+        "export",
+        _origin_hashes(source, module),
+        spec=asdict(spec),
+        opset=target.opset,
+        batch=batch,
+        # parity on random images alone is a weaker proof than on real ones
+        real_images=job.calibration is not None,
     )
-    key = artifact.stage_key("export", parents, settings)
     # a factory's code decides the graph too, and no hash of weights tells that it changed
-    known = None if source.kind == "factory" else reusable(plan, manifest, FLOAT_ONNX, key)
-    if known is not None:
-        events.done(_export_words(known), reused=True)
-        return manifest.with_artifact(known)
+    reused = None if source.kind == "factory" else reusable(folder, FLOAT_ONNX, origin.key)
+    if reused is not None:
+        events.done(_summary(reused), reused=True)
+        return folder.with_artifact(reused)
     shape = (target.batch, spec.channels, spec.input_size, spec.input_size)
-    images = _parity_images(plan, spec)
+    images = _parity_images(job)
     if source.kind == "onnx":
-        model = export.import_onnx(
+        model = import_onnx(
             Path(source.location),
             batch=target.batch,
             input_size=spec.input_size,
             opset=target.opset,
         )
-        export.check_weights(model, source.location)
+        check_weights(model, source.location)
         events.progress("parity", 0.5)
         proven = parity.check_onnx_parity(Path(source.location), model, images)
     else:
         module = module or load_torch(source)
-        model = export_torch(module, shape, opset=target.opset, dynamic_batch=plan.dynamic_batch)
+        model = export_torch(module, shape, opset=target.opset, dynamic_batch=job.dynamic_batch)
         events.progress("parity", 0.4)
         proven = parity.check_parity(
-            module, model, images, opset=target.opset, dynamic_batch=plan.dynamic_batch
+            module, model, images, opset=target.opset, dynamic_batch=job.dynamic_batch
         )
-    save(model, plan.folder / FLOAT_ONNX)
-    entry = record(
-        plan,
-        FLOAT_ONNX,
-        kind="onnx",
-        stage="export",
-        key=key,
-        parents=parents,
-        precision="fp32",
-        parity=asdict(proven),
-        nodes=sum(1 for _ in model.graph),
-    )
-    events.done(_export_words(entry), reused=False)
-    return manifest.with_artifact(entry)
+    save(model, folder.path / FLOAT_ONNX)
+    facts = {
+        "precision": "fp32",
+        "parity": asdict(proven),
+        "nodes": sum(1 for _ in model.graph),
+    }
+    entry = record(folder.path, FLOAT_ONNX, origin, kind="onnx", facts=facts)
+    events.done(_summary(entry), reused=False)
+    return folder.with_artifact(entry)
 
 
 def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
-    """Hashes of everything the model's weights come from: a factory's result, or the file and its
-    external data.
-    """
+    """Hashes of all that the weights come from: a factory's result, or files with external data."""
     if source.kind == "factory":
         return {f"source:{source.location}": state_hash(module)}
     files = [Path(source.location)]
     if source.kind == "onnx":
-        from edge_scnet.export.from_onnx import external_files
-
         files += external_files(files[0])
     # "source:" keeps a user's own model.onnx apart from the build's file of that name
     return {f"source:{file}": sha256_file(file) for file in files}
 
 
-def _export_words(entry: Artifact) -> str:
+def _summary(entry: Artifact) -> str:
     parity = entry.facts["parity"]
     batches = ", ".join(map(str, parity["batches"]))
     return (
@@ -100,10 +98,12 @@ def _export_words(entry: Artifact) -> str:
     )
 
 
-def _parity_images(plan: Plan, spec: ModelSpec) -> np.ndarray:
-    if plan.calibration is None:
+def _parity_images(job: BuildJob) -> np.ndarray:
+    """Up to eight calibration images, or random ones: N x C x H x W float32."""
+    spec = job.source.spec
+    if job.calibration is None:
         rng = np.random.default_rng(1)
         return rng.standard_normal((8, spec.channels, spec.input_size, spec.input_size)).astype(
             np.float32
         )
-    return load(plan.calibration, spec, range(min(8, len(plan.calibration))))
+    return load(job.calibration, spec, range(min(8, len(job.calibration))))
