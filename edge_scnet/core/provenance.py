@@ -1,49 +1,68 @@
-"""Records: what was quantized, from what."""
+"""Records of what was quantized, and of what it was made from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActivationScale:
-    """Of one activation tensor: real value = (code - zero point) * scale."""
+    """The scale of one activation tensor: real value = (code - zero point) * scale."""
 
     scale: float
     zero_point: int
-    codes: str  # "INT8", "UINT8"
+    codes: Annotated[str, Meta(description="INT8 or UINT8")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightCodes:
-    """Of one layer's weights."""
+    """The codes and scales of one layer's weights."""
 
-    distinct: int  # different codes in use, over all channels: at most 2 ** bits
-    channels: int  # scales: 1 where it is per tensor
-    scales: str  # `pack_scales` of them
+    distinct: Annotated[
+        int, Meta(description="different codes in use, over all channels: at most 2 ** bits")
+    ]
+    channels: Annotated[int, Meta(description="number of scales: 1 where the scale is per tensor")]
+    scales: Annotated[str, Meta(description="the scales, packed by `pack_scales`")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantization:
     """Every quantized tensor of a Q/DQ graph."""
 
-    activations: dict[str, ActivationScale]  # by tensor
-    weights: dict[str, WeightCodes]  # by layer
+    activations: Annotated[dict[str, ActivationScale], Meta(description="by tensor")]
+    weights: Annotated[dict[str, WeightCodes], Meta(description="by layer")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What a build was made from. Hashes are hex sha256; what a foreign Q/DQ graph does not tell is
-    None.
+    """What a build was made from.
+
+    Hashes are hex sha256; what a foreign Q/DQ graph does not tell is None.
     """
 
-    weights: tuple[str, ...]  # of the checkpoint's files, or of a factory's state
-    graph: str  # of the float graph's operators, connections and attributes, without weights
+    weights: Annotated[
+        tuple[str, ...],
+        Meta(description="hashes of the checkpoint's files, or of a factory's state"),
+    ]
+    graph: Annotated[
+        str,
+        Meta(
+            description="hash of the float graph's operators, connections and attributes, without"
+            " weights"
+        ),
+    ]
     float_onnx: str
     calibration_images: str | None
-    calibrated_onnx: str | None  # the float graph that the statistics were collected on
+    calibrated_onnx: Annotated[
+        str | None,
+        Meta(description="hash of the float graph that the statistics were collected on"),
+    ]
     preprocessing: dict[str, Any]
-    settings: dict[str, Any]  # of the target: all but its gates and words
+    settings: Annotated[
+        dict[str, Any], Meta(description="the target's settings, without its gates and words")
+    ]
     weight_bits: int
-    made_elsewhere: bool  # the Q/DQ graph is another quantizer's
+    made_elsewhere: Annotated[bool, Meta(description="another quantizer made the Q/DQ graph")]

@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import Annotated
+
+from msgspec import Meta
 
 # A rail that feeds the whole module: Orin Nano and NX and the TX boards; Nano; Thor.
 _MODULE_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
@@ -39,10 +42,14 @@ class Sample:
     """One reading of a board."""
 
     ram_used_bytes: int | None = None
-    gpu_percent: int | None = None  # None: the board does not tell (Thor)
-    gpu_clocks_mhz: tuple[int, ...] = ()  # of each cluster
+    gpu_percent: Annotated[int | None, Meta(description="None: the board does not tell (Thor)")] = (
+        None
+    )
+    gpu_clocks_mhz: Annotated[tuple[int, ...], Meta(description="of each cluster")] = ()
     temperatures_celsius: dict[str, float] = field(default_factory=dict)
-    power_mw: dict[str, int] = field(default_factory=dict)  # by rail, of the moment
+    power_mw: Annotated[dict[str, int], Meta(description="by rail, of the moment")] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +65,28 @@ class RailPower:
 class BoardState:
     """A board's setting, and what it did while engines were timed on it."""
 
-    power_mode: str | None  # nvpmodel's name of it
-    clocks_pinned: (
-        bool | None
-    )  # the GPU's lowest clock is its highest (jetson_clocks); None: not told
+    power_mode: Annotated[str | None, Meta(description="nvpmodel's name of it")]
+    clocks_pinned: Annotated[
+        bool | None,
+        Meta(description="the GPU's lowest clock is its highest (jetson_clocks); None: not told"),
+    ]
     samples: int
     rails: tuple[RailPower, ...]
-    module: RailPower | None  # all that the module draws; None: its rails do not add up to it
+    module: Annotated[
+        RailPower | None,
+        Meta(description="all that the module draws; None: its rails do not add up to it"),
+    ]
     gpu_clock_low_mhz: int | None
     gpu_clock_high_mhz: int | None
-    throttled: bool | None  # the GPU's clock fell under load; None: not told
-    gpu_percent: float | None  # mean utilisation
+    throttled: Annotated[
+        bool | None, Meta(description="the GPU's clock fell under load; None: not told")
+    ]
+    gpu_percent: Annotated[float | None, Meta(description="mean utilisation")]
     temperature_peak_celsius: float | None
     temperature_peak_sensor: str | None
-    ram_delta_bytes: int | None  # highest use less the use before anything was loaded
+    ram_delta_bytes: Annotated[
+        int | None, Meta(description="highest use less the use before anything was loaded")
+    ]
 
 
 def parse_tegrastats(text: str) -> tuple[Sample, ...]:

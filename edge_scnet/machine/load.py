@@ -9,6 +9,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
 
 _CLOCK = "sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"  # kHz
 
@@ -16,9 +19,9 @@ _CLOCK = "sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"  # kHz
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
     monotonic: float
-    busy: int  # ticks of the cores, since boot
+    busy: Annotated[int, Meta(description="ticks of the cores, since boot")]
     stolen: int
-    own: int  # ticks of our processes
+    own: Annotated[int, Meta(description="ticks of our processes")]
     mhz: tuple[float, ...]
 
 
@@ -92,7 +95,12 @@ class MachineLoad:
 
     seconds: float
     cores: int
-    others_cores: float  # kept busy by other processes, on average
-    stolen_percent: float  # of the cores' time that a hypervisor gave to other machines
-    mhz_low: float | None  # of the cores' clocks, where the kernel tells; read before and after
+    others_cores: Annotated[float, Meta(description="kept busy by other processes, on average")]
+    stolen_percent: Annotated[
+        float, Meta(description="of the cores' time that a hypervisor gave to other machines")
+    ]
+    mhz_low: Annotated[
+        float | None,
+        Meta(description="of the cores' clocks, where the kernel tells; read before and after"),
+    ]
     mhz_high: float | None

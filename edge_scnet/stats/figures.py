@@ -1,36 +1,45 @@
-"""Records of measured figures, and the intervals that judge them. Pure Python: the gate reads
-reports without NumPy.
+"""Records of measured figures. Every figure that decides something comes with an interval.
 
-Every figure that decides something comes with an interval; score intervals stay honest when next to
-nothing differs.
+Plain Python: a gate reads reports without NumPy.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steadiness:
-    """What the order and the spread of run times tell of the machine."""
+    """What the order and the spread of run times tell about the machine."""
 
-    drift_percent: (
-        float | None
-    )  # change of the time from the first block to the last; None below 8 blocks
-    drift_p: float | None  # how probable so much order is where there is none, two-sided
-    modes_ms: tuple[
-        float, ...
-    ]  # medians of the clusters that the times form; one where they form one
-    mode_percents: tuple[float, ...]  # the runs in each
+    drift_percent: Annotated[
+        float | None,
+        Meta(
+            description="change of the time from the first block to the last; None below 8 blocks"
+        ),
+    ]
+    drift_p: Annotated[
+        float | None,
+        Meta(description="how probable so much order is without a drift, two-sided"),
+    ]
+    modes_ms: Annotated[
+        tuple[float, ...],
+        Meta(description="the median of each cluster that the times form"),
+    ]
+    mode_percents: Annotated[
+        tuple[float, ...], Meta(description="share of the runs in each cluster")
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyStats:
-    """Times of single runs, in the order taken, and their percentiles (linear between neighbours)
-    with 95 % intervals.
+    """Times of single runs, in the order taken, and their percentiles with 95 % intervals.
 
-    An interval is None where the samples are too few for one: 6 for the median, 36 for p90, 368 for
-    p99.
+    Percentiles are linear between neighbours. An interval is None where there are too few samples
+    for one: 6 for the median, 36 for p90, 368 for p99.
     """
 
     samples_ns: tuple[int, ...]
@@ -44,87 +53,118 @@ class LatencyStats:
     p90_high_ms: float | None = None
     p99_low_ms: float | None = None
     p99_high_ms: float | None = None
-    blocks: tuple[int, ...] = ()  # runs in each timed block, in order: other engines ran in between
+    blocks: Annotated[
+        tuple[int, ...],
+        Meta(description="runs in each timed block, in order: other engines ran in between"),
+    ] = ()
     steadiness: Steadiness | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndToEnd:
-    """From the file to the first classes, one batch after the other, synchronously: what a plain
-    loop would see.
+    """Times from the image file to the first classes, as a plain loop over batches sees them.
 
-    Of 64 images at most, in turn: their files are in the system's cache. Images of an idx set need
-    no decoding.
+    They are of 64 images at most, taken in turn, whose files are in the system's cache. Images of
+    an idx set need no decoding.
     """
 
     images: int
-    p50_ms: float  # of a batch
+    p50_ms: Annotated[float, Meta(description="of a batch")]
     p90_ms: float
-    stages_ms: dict[str, float]  # mean of a batch by stage: decode, preprocess, infer, top-k
+    stages_ms: Annotated[
+        dict[str, float],
+        Meta(description="mean of a batch by stage: decode, preprocess, infer, top-k"),
+    ]
     images_per_second: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryStats:
-    """Resident memory of an engine's process, in bytes. `before_load` is Python and the runtime's
-    library.
+    """Resident memory of an engine's process, in bytes.
 
-    A plan's own memory is not in it: the driver has that, and on a Jetson it comes out of the same
-    RAM.
+    `before_load` is Python and the runtime's library. The memory of a TensorRT plan is not in it:
+    the driver has that, and on a Jetson it comes out of the same RAM.
     """
 
     before_load_bytes: int
     load_peak_bytes: int
     steady_bytes: int
-    device_activation_bytes: int | None = None  # what a plan takes on the GPU for its activations
-    ram_delta_bytes: int | None = (
-        None  # of the whole machine, from before a plan is loaded to after its first inference
-    )
-    growth_bytes_per_run: float | None = (
-        None  # while it was timed: the slope through the blocks' ends; None below 8 blocks
-    )
-    growth_bytes: int | None = None  # that, over all timed runs
-    growth_p: float | None = None  # how probable so much order is where nothing grows, two-sided
+    device_activation_bytes: Annotated[
+        int | None, Meta(description="what a plan takes on the GPU for its activations")
+    ] = None
+    ram_delta_bytes: Annotated[
+        int | None,
+        Meta(
+            description="growth of the whole machine's use from before a plan is loaded to after"
+            " its first inference"
+        ),
+    ] = None
+    growth_bytes_per_run: Annotated[
+        float | None,
+        Meta(description="slope through the ends of the timed blocks; None below 8 blocks"),
+    ] = None
+    growth_bytes: Annotated[int | None, Meta(description="growth over all timed runs")] = None
+    growth_p: Annotated[
+        float | None,
+        Meta(description="how probable so much order is where nothing grows, two-sided"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioStats:
-    """Time of one engine over another's, from blocks timed in turn."""
+    """The time of one engine over another's, from blocks timed in turn."""
 
-    ratio: float  # median over the rounds
-    low: float | None  # 95 % interval of that median; None below 6 rounds
+    ratio: Annotated[float, Meta(description="median over the rounds")]
+    low: Annotated[
+        float | None, Meta(description="95 % interval of that median; None below 6 rounds")
+    ]
     high: float | None
     rounds: int
-    low99: float | None = None  # 99 % interval; None below 8 rounds
+    low99: Annotated[float | None, Meta(description="99 % interval; None below 8 rounds")] = None
     high99: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyStats:
-    """An engine and its reference on the same images. Figures that need labels are None without
-    them.
+    """An engine and its reference on the same images.
+
+    Figures that need labels are None without them.
     """
 
     images: int
     top1_percent: float | None
-    top5_percent: float | None  # also None with fewer than 6 classes
+    top5_percent: Annotated[float | None, Meta(description="also None with fewer than 6 classes")]
     reference_top1_percent: float | None
-    agreement_percent: (
-        float | None
-    )  # images whose first class is the reference's; None where outputs are no classes
+    agreement_percent: Annotated[
+        float | None,
+        Meta(
+            description="images whose first class is the reference's; None where outputs are not"
+            " classes"
+        ),
+    ]
     agreeing: int | None
-    sqnr_db: float | None  # of the outputs; None: identical
-    lost: int | None  # reference right, this wrong
-    won: int | None  # reference wrong, this right
-    drop_pp: float | None  # reference top-1 minus this one's, in percentage points
-    drop_low_pp: float | None  # two-sided 95 % interval of the drop
+    sqnr_db: Annotated[float | None, Meta(description="of the outputs; None: they are identical")]
+    lost: Annotated[
+        int | None, Meta(description="images that the reference got right and this engine wrong")
+    ]
+    won: Annotated[
+        int | None, Meta(description="images that the reference got wrong and this engine right")
+    ]
+    drop_pp: Annotated[
+        float | None,
+        Meta(description="the reference's top-1 minus this engine's, in percentage points"),
+    ]
+    drop_low_pp: Annotated[float | None, Meta(description="two-sided 95 % interval of the drop")]
     drop_high_pp: float | None
-    drop_lower95_pp: float | None  # one-sided 95 % bounds of the drop, each on its own
+    drop_lower95_pp: Annotated[
+        float | None, Meta(description="one-sided 95 % bounds of the drop, each on its own")
+    ]
     drop_upper95_pp: float | None
-    mcnemar_p: float | None  # exact, two-sided
-    ece_percent: float | None = (
-        None  # expected calibration error of the confidence, in percentage points
-    )
+    mcnemar_p: Annotated[float | None, Meta(description="McNemar's test, exact and two-sided")]
+    ece_percent: Annotated[
+        float | None,
+        Meta(description="expected calibration error of the confidence, in percentage points"),
+    ] = None
     reference_ece_percent: float | None = None
 
 
@@ -133,8 +173,11 @@ class OutputStats:
     """One output of an engine against its reference's, over all evaluation images."""
 
     name: str
-    sqnr_db: float | None  # None: identical, or the reference is zero throughout
-    cosine: float | None  # None: one of them is zero throughout
+    sqnr_db: Annotated[
+        float | None,
+        Meta(description="None: they are identical, or the reference is zero throughout"),
+    ]
+    cosine: Annotated[float | None, Meta(description="None: one of them is zero throughout")]
     identical: bool
 
 
@@ -144,15 +187,16 @@ class SweepRow:
 
     engine: str
     batch: int
-    threads: int  # 0: the runtime's default
-    p50_ms: float  # of a batch
+    threads: Annotated[int, Meta(description="0: the runtime's default")]
+    p50_ms: Annotated[float, Meta(description="of a batch")]
     p90_ms: float
     p99_ms: float
-    p50_low_ms: float | None  # 95 % interval
+    p50_low_ms: Annotated[float | None, Meta(description="95 % interval")]
     p50_high_ms: float | None
     steadiness: Steadiness | None
-    speedup: (
-        RatioStats | None
-    )  # the first engine's time over this one's, at the same batch and threads
-    throughput_per_second: float | None  # images
+    speedup: Annotated[
+        RatioStats | None,
+        Meta(description="the first engine's time over this one's, at the same batch and threads"),
+    ]
+    throughput_per_second: Annotated[float | None, Meta(description="images per second")]
     steady_bytes: int
