@@ -301,10 +301,11 @@ def fake_server(
 ) -> tuple[child_module.Server, FakeBackend]:
     backend = FakeBackend(batch)
     monkeypatch.setattr(child_module, "usable_runtime", lambda runtime: backend)
-    read = child_module._resident
-    monkeypatch.setattr(
-        child_module, "_resident", lambda field: backend.log.append(field) or read(field)
-    )
+    for name in ("resident_bytes", "peak_resident_bytes"):
+        read = getattr(child_module, name)
+        monkeypatch.setattr(
+            child_module, name, lambda name=name, read=read: backend.log.append(name) or read()
+        )
     server = child_module.Server()
     server.load(
         "fake",
@@ -325,7 +326,12 @@ def test_memory_is_read_between_preload_and_the_engine_and_before_the_timed_batc
     )
     backend_log: list[str] = []
     server, backend = fake_server(monkeypatch)
-    assert backend.log == ["preload", "VmRSS", "open latency", "VmHWM"] and backend_log == [
+    assert backend.log == [
+        "preload",
+        "resident_bytes",
+        "open latency",
+        "peak_resident_bytes",
+    ] and backend_log == [
         "cycled 1",
         "cycled 16",
     ]

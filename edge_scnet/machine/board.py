@@ -1,5 +1,4 @@
-"""What a board says of itself while it is measured on: tegrastats, nvpmodel, jetson_clocks, read
-and summed up. Pure.
+"""The output of tegrastats, nvpmodel and jetson_clocks, read and summed up.
 
 Formats differ by JetPack and module, so lines are read word by word and what is not known is passed
 over. A figure that no line tells is None, never zero.
@@ -19,10 +18,10 @@ from msgspec import Meta
 _MODULE_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
 # AGX Orin has no such rail: these three together are what the module draws.
 _MODULE_PARTS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
-# Below this share of the clock it held under load, the clock fell: governors step by 5 to 10 % of
-# the highest one.
+# Below this share of the clock that it held under load, the clock fell: governors step by 5 to 10 %
+# of the highest one.
 _FALLEN = 0.95
-# A short dip is a governor's; a clock held down shows in more of the busy samples than that.
+# A short dip is the governor's; a clock that is held down shows in more of the busy samples.
 _FALLEN_SHARE = 0.1
 _BUSY_PERCENT = 90
 
@@ -42,19 +41,19 @@ class Sample:
     """One reading of a board."""
 
     ram_used_bytes: int | None = None
-    gpu_percent: Annotated[int | None, Meta(description="None: the board does not tell (Thor)")] = (
-        None
-    )
-    gpu_clocks_mhz: Annotated[tuple[int, ...], Meta(description="of each cluster")] = ()
+    # None: the board does not tell (Thor)
+    gpu_percent: int | None = None
+    # of each cluster
+    gpu_clocks_mhz: tuple[int, ...] = ()
+    # by sensor
     temperatures_celsius: dict[str, float] = field(default_factory=dict)
-    power_mw: Annotated[dict[str, int], Meta(description="by rail, of the moment")] = field(
-        default_factory=dict
-    )
+    # by rail, of the moment
+    power_mw: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RailPower:
-    """What a rail fed while engines were timed."""
+    """The power that a rail fed while engines were timed."""
 
     rail: str
     mean_mw: float
@@ -63,9 +62,9 @@ class RailPower:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardState:
-    """A board's setting, and what it did while engines were timed on it."""
+    """A board's settings, and what it did while engines were timed on it."""
 
-    power_mode: Annotated[str | None, Meta(description="nvpmodel's name of it")]
+    power_mode: Annotated[str | None, Meta(description="its name in nvpmodel")]
     clocks_pinned: Annotated[
         bool | None,
         Meta(description="the GPU's lowest clock is its highest (jetson_clocks); None: not told"),
@@ -81,16 +80,16 @@ class BoardState:
     throttled: Annotated[
         bool | None, Meta(description="the GPU's clock fell under load; None: not told")
     ]
-    gpu_percent: Annotated[float | None, Meta(description="mean utilisation")]
+    gpu_percent: Annotated[float | None, Meta(description="mean utilisation of the GPU")]
     temperature_peak_celsius: float | None
     temperature_peak_sensor: str | None
     ram_delta_bytes: Annotated[
-        int | None, Meta(description="highest use less the use before anything was loaded")
+        int | None, Meta(description="the highest use less the use before anything was loaded")
     ]
 
 
 def parse_tegrastats(text: str) -> tuple[Sample, ...]:
-    """The readings of tegrastats' lines; lines that are none are left out."""
+    """The readings in the output of tegrastats; other lines are left out."""
     return tuple(_sample(line) for line in text.splitlines() if _RAM.search(line))
 
 
@@ -111,14 +110,15 @@ def _sample(line: str) -> Sample:
 
 
 def parse_nvpmodel(text: str) -> str | None:
-    """The power mode's name, of `nvpmodel -q`."""
+    """The name of the power mode in the output of `nvpmodel -q`."""
     match = _MODE.search(text)
     return match[1] if match else None
 
 
 def parse_jetson_clocks(text: str) -> tuple[tuple[int, int], ...]:
-    """Lowest and highest clock of each GPU cluster in Hz, of `jetson_clocks --show`; empty where it
-    was refused (not root).
+    """Lowest and highest clock of each GPU cluster in Hz, from `jetson_clocks --show`.
+
+    Empty where it was refused (not root).
     """
     return tuple((int(low), int(high)) for low, high in _CLOCKS.findall(text))
 
@@ -133,9 +133,10 @@ def board_state(
     """Sums readings up; None where nothing at all is known.
 
     Args:
-        timed: readings while engines were timed; before: earlier ones, of which the first is the
-            board without them.
-        nvpmodel, jetson_clocks: what `nvpmodel -q` and `jetson_clocks --show` printed.
+        timed: readings while engines were timed.
+        before: earlier readings; the first is of the board without engines.
+        nvpmodel: what `nvpmodel -q` printed.
+        jetson_clocks: what `jetson_clocks --show` printed.
     """
     mode, limits = parse_nvpmodel(nvpmodel), parse_jetson_clocks(jetson_clocks)
     if not timed and mode is None and not limits:
@@ -170,16 +171,21 @@ def board_state(
 
 
 def throttled(samples: Sequence[Sample], *, pinned_mhz: int | None) -> bool | None:
-    """Whether the GPU's clock was held down: by heat or by a limit of power, tegrastats does not
-    tell which.
+    """Whether the GPU's clock was held down, by heat or by a limit of power.
 
-    With pinned clocks every reading below the pinned one is such. Without, a governor lowers an
-    idle GPU's clock and takes a moment to raise it, which is no throttling: so only readings of a
-    busy GPU count, and only after the highest of them. A board that does not tell how busy its GPU
-    is cannot be judged then.
+    With pinned clocks every reading below the pinned one counts. Without, a governor lowers an idle
+    GPU's clock and takes a moment to raise it, which is no throttling: only readings of a busy GPU
+    count then, and only after the highest of them. A board that does not tell how busy its GPU is
+    cannot be judged without pinned clocks.
+
+    Args:
+        pinned_mhz: the clock that jetson_clocks pinned; None: clocks are not pinned.
+
+    Returns:
+        None where the readings do not tell.
     """
     if pinned_mhz is not None:
-        after = [min(s.gpu_clocks_mhz) for s in samples if s.gpu_clocks_mhz]
+        judged = [min(s.gpu_clocks_mhz) for s in samples if s.gpu_clocks_mhz]
         reference = pinned_mhz
     else:
         busy = [
@@ -189,10 +195,10 @@ def throttled(samples: Sequence[Sample], *, pinned_mhz: int | None) -> bool | No
         ]
         clocks = [min(s.gpu_clocks_mhz) for s in busy]
         reference = max(clocks, default=0)
-        after = clocks[clocks.index(reference) :] if clocks else []
-    if not after:
+        judged = clocks[clocks.index(reference) :] if clocks else []
+    if not judged:
         return None
-    return sum(mhz < _FALLEN * reference for mhz in after) > _FALLEN_SHARE * len(after)
+    return sum(mhz < _FALLEN * reference for mhz in judged) > _FALLEN_SHARE * len(judged)
 
 
 def _rails(samples: Iterable[Sample]) -> list[str]:
@@ -204,7 +210,7 @@ def _rail(name: str, values: Sequence[int]) -> RailPower:
 
 
 def _module(samples: Sequence[Sample]) -> RailPower | None:
-    """What the module draws: of the rail that feeds it all, or the sum of its parts at each moment."""
+    """What the module draws: by the rail that feeds all of it, or summed over its parts."""
     for name in _MODULE_RAILS:
         if values := [s.power_mw[name] for s in samples if name in s.power_mw]:
             return _rail(name, values)
@@ -217,28 +223,28 @@ def _module(samples: Sequence[Sample]) -> RailPower | None:
 
 
 def board_words(state: BoardState) -> list[str]:
-    """The setting and what the board did, each in a line for people."""
+    """Two lines for people: the settings, and what the board did."""
     pinned = {
         True: "clocks pinned",
         False: "clocks not pinned (sudo jetson_clocks)",
         None: "clocks: not told",
     }
     lines = [f"board: power mode {state.power_mode or 'not told'}, {pinned[state.clocks_pinned]}"]
-    did = []
+    figures = []
     if state.module is not None:
-        did.append(
+        figures.append(
             f"{state.module.mean_mw / 1000:.1f} W (peak {state.module.peak_mw / 1000:.1f}) for the"
             " module"
         )
     if state.gpu_clock_low_mhz is not None:
         fell = {True: ", throttled", False: "", None: ""}[state.throttled]
-        did.append(f"GPU at {state.gpu_clock_low_mhz} to {state.gpu_clock_high_mhz} MHz{fell}")
+        figures.append(f"GPU at {state.gpu_clock_low_mhz} to {state.gpu_clock_high_mhz} MHz{fell}")
     if state.gpu_percent is not None:
-        did.append(f"{state.gpu_percent:.0f} % busy")
+        figures.append(f"{state.gpu_percent:.0f} % busy")
     if state.temperature_peak_celsius is not None:
-        did.append(
+        figures.append(
             f"at most {state.temperature_peak_celsius:.1f} C ({state.temperature_peak_sensor})"
         )
     if state.ram_delta_bytes is not None:
-        did.append(f"{state.ram_delta_bytes / 2**20:,.0f} MB more RAM")
-    return [*lines, f"while timed: {', '.join(did)}"] if did else lines
+        figures.append(f"{state.ram_delta_bytes / 2**20:,.0f} MB more RAM")
+    return [*lines, f"while timed: {', '.join(figures)}"] if figures else lines

@@ -1,8 +1,7 @@
-"""A board watched while engines are timed on it: tegrastats in the background, or sysfs where it is
-not there.
+"""A board watched while engines are timed on it.
 
-Owns the background process and the reading of files; what the readings mean is `board.py`'s. Off a
-Jetson there is nothing to watch, and that is no error.
+tegrastats runs in the background; where it is not there, sysfs is read. `board.py` sums the
+readings up. Off a Jetson there is nothing to watch, and that is no error.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from edge_scnet.machine.board import (
     parse_jetson_clocks,
     parse_tegrastats,
 )
+from edge_scnet.machine.linux import ROOT, read_number, read_text
 from edge_scnet.machine.memory import used_memory_bytes
 
 _INTERVAL_MS = 100
@@ -31,7 +31,7 @@ _ASK_S = 10
 class Watch:
     """Readings of a board, and which of them fall into the timed window."""
 
-    def __init__(self, root: Path = Path("/")) -> None:
+    def __init__(self, root: Path = ROOT) -> None:
         self._root = root
         self._samples: list[Sample] = []
         self._window = (0, 0)
@@ -41,7 +41,7 @@ class Watch:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begins to watch, and waits for the first reading: it is the board without the engines."""
+        """Begins to watch, and waits for the first reading, of the board without engines."""
         if program := shutil.which("tegrastats"):
             with contextlib.suppress(OSError):
                 self._process = subprocess.Popen(
@@ -77,7 +77,7 @@ class Watch:
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:
-        """What is read in here was read while engines were timed; after it the watch ends."""
+        """Marks the readings within the context as timed; at its end the watch stops."""
         first = len(self._samples)
         try:
             yield
@@ -100,20 +100,20 @@ class Watch:
             self._process.stdout.close()
 
     def state(self) -> BoardState | None:
-        """What was read, summed up; None off a board."""
+        """The readings, summed up; None off a board."""
         first, end = self._window
-        clocks = _told("jetson_clocks", "--show")
+        clocks = _output_of("jetson_clocks", "--show")
         return board_state(
             self._samples[first:end],
             before=self._samples[:first],
-            nvpmodel=_told("nvpmodel", "-q"),
+            nvpmodel=_output_of("nvpmodel", "-q"),
             # it wants root on most releases; sysfs tells the GPU's line to anyone
             jetson_clocks=clocks if parse_jetson_clocks(clocks) else sysfs_clocks(self._root),
         )
 
 
 @contextlib.contextmanager
-def watching(root: Path = Path("/")) -> Iterator[Watch]:
+def watching(root: Path = ROOT) -> Iterator[Watch]:
     """A watch that runs within the context."""
     watch = Watch(root)
     watch.start()
@@ -123,8 +123,8 @@ def watching(root: Path = Path("/")) -> Iterator[Watch]:
         watch.stop()
 
 
-def _told(program: str, *arguments: str) -> str:
-    """What an optional program prints; nothing where it is not there or fails."""
+def _output_of(program: str, *arguments: str) -> str:
+    """What an optional program prints; empty where it is not there or fails."""
     if (path := shutil.which(program)) is None:
         return ""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -141,8 +141,9 @@ def _told(program: str, *arguments: str) -> str:
 
 
 def gpu_folders(root: Path) -> list[Path]:
-    """The devfreq folders of a Jetson's GPU: named after it ("17000000.gpu", "gpu-gpc-0") or after
-    its chip.
+    """The devfreq folders of a Jetson's GPU.
+
+    They are named after the GPU ("17000000.gpu", "gpu-gpc-0") or after its chip.
     """
     chips = (".gpu", ".ga10b", ".gv11b", ".gp10b", ".gm20b")
     return sorted(
@@ -153,19 +154,21 @@ def gpu_folders(root: Path) -> list[Path]:
 
 
 def read_sysfs(root: Path) -> Sample:
-    """One reading without tegrastats: the GPU's clock and load, temperatures and memory; power lies
-    elsewhere on each board.
+    """One reading without tegrastats: the GPU's clock and load, temperatures and memory.
+
+    Power is left out: its files lie elsewhere on each board.
     """
     clocks, loads = [], []
     for folder in gpu_folders(root):
-        if (hertz := _number(folder / "cur_freq")) is not None:
+        if (hertz := read_number(f"{folder}/cur_freq")) is not None:
             clocks.append(hertz // 1_000_000)
-        if (load := _number(folder / "device" / "load")) is not None:
-            loads.append(load // 10)  # in thousandths
+        if (load := read_number(f"{folder}/device/load")) is not None:
+            loads.append(load // 10)  # the file has thousandths
     temperatures = {}
     for zone in root.glob("sys/class/thermal/thermal_zone*"):
-        if (milli := _number(zone / "temp")) is not None and milli > -100_000:
-            temperatures[_text(zone / "type") or zone.name] = milli / 1000
+        # a sensor that is switched off says -256 C
+        if (milli := read_number(f"{zone}/temp")) is not None and milli > -100_000:
+            temperatures[read_text(f"{zone}/type") or zone.name] = milli / 1000
     return Sample(
         ram_used_bytes=used_memory_bytes(root),
         gpu_percent=max(loads, default=None),
@@ -175,27 +178,13 @@ def read_sysfs(root: Path) -> Sample:
 
 
 def sysfs_clocks(root: Path) -> str:
-    """The GPU's limits in the words of jetson_clocks, of the same files."""
+    """The GPU's limits as jetson_clocks prints them."""
     rows = [
-        (_number(folder / "min_freq"), _number(folder / "max_freq")) for folder in gpu_folders(root)
+        (read_number(f"{folder}/min_freq"), read_number(f"{folder}/max_freq"))
+        for folder in gpu_folders(root)
     ]
     return "".join(
         f"GPU MinFreq={low} MaxFreq={high}\n"
         for low, high in rows
         if low is not None and high is not None
     )
-
-
-def _text(path: Path) -> str:
-    """A file of sysfs; empty where it is not there, or where the device is asleep and cannot be
-    read.
-    """
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _number(path: Path) -> int | None:
-    text = _text(path)
-    return int(text) if text.removeprefix("-").isdecimal() else None

@@ -1,10 +1,6 @@
-"""The machine: what a measurement must name, and which instruction sets it provides.
+"""The machine that a measurement was made on.
 
-Reads /proc, /sys and package metadata; imports no measured package and not numpy. It knows nothing
-of targets or engines.
-
-Floors of the instruction set, low to high: `avx2`, `avx2_vnni`, `avx512_vnni`. An engine built for
-one runs on machines that provide it or a higher one.
+/proc, /sys and package metadata are read; neither a measured package nor numpy is imported.
 """
 
 from __future__ import annotations
@@ -70,37 +66,45 @@ _PACKAGES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """Where and with what something was measured. No host or user name: two boards of a kind are
-    equal.
+    """Where and with what something was measured.
+
+    There is no host or user name in it: two boards of a kind are equal.
     """
 
     architecture: str
     cpu_model: str
-    cores: int  # this process may run on (affinity), not what the machine has
-    cpu_quota_cores: float | None  # processor time granted by the control group, in cores
+    # that this process may run on (affinity), not what the machine has
+    cores: int
+    # processor time granted by the control group, in cores
+    cpu_quota_cores: float | None
     memory_bytes: int | None
-    features: tuple[str, ...]  # instruction sets that change which kernels run
-    virtual: bool  # a hypervisor is underneath
+    # instruction sets that change which kernels run
+    features: tuple[str, ...]
+    # a hypervisor is underneath
+    virtual: bool
     system: str
     kernel: str
     python: str
-    packages: tuple[tuple[str, str], ...]  # name, version; installed ones only
-    governor: str | None  # of the first core; None where the kernel does not say
+    # name and version of the installed ones
+    packages: tuple[tuple[str, str], ...]
+    # of the first core; None where the kernel does not say
+    governor: str | None
     frequency_driver: str | None
     jetson_model: str | None
-    jetson_l4t: str | None  # "36.4.3"
-    onednn_max_cpu_isa: (
-        str | None
-    )  # the environment variable, which makes a machine act a lesser one
+    # as in "36.4.3"
+    jetson_l4t: str | None
+    # the environment variable, which makes a machine act a lesser one
+    onednn_max_cpu_isa: str | None
 
     @property
     def fingerprint(self) -> str:
         """Hex sha256 of what makes two latencies comparable.
 
-        In it: processor, cores and their quota, memory in whole GiB, instruction sets and their
-        limit, virtual or not, governor, system, and the Jetson and its release. Not in it: the
-        kernel (a patch release would silence a latency gate for little: the timed loop makes few
-        system calls), Python, and the packages (a slower runtime is what a gate is to catch).
+        Included are the processor, the cores and their quota, memory in whole GiB, instruction sets
+        and their limit, whether it is virtual, governor, system, and the Jetson and its release.
+        Left out are the kernel (a patch release would silence a latency gate for little: the timed
+        loop makes few system calls), Python, and the packages (a gate is to catch a slower
+        runtime).
         """
         gib = None if self.memory_bytes is None else round(self.memory_bytes / 2**30)
         facts = (
@@ -121,12 +125,12 @@ class Environment:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, the packages as one object and the fingerprint included."""
+        """The record for JSON, with the packages as one object and the fingerprint."""
         return {**asdict(self), "packages": dict(self.packages), "fingerprint": self.fingerprint}
 
 
 def collect() -> Environment:
-    """This machine, as this process sees it."""
+    """Describes this machine as this process sees it."""
     info = cpuinfo()
     flags = machine_flags()
     return Environment(
@@ -145,21 +149,21 @@ def collect() -> Environment:
         frequency_driver=linux.read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"),
         jetson_model=_jetson_model(),
         jetson_l4t=_jetson_l4t(),
-        onednn_max_cpu_isa=limit_name(None),
+        onednn_max_cpu_isa=limit_name(),
     )
 
 
 def package_versions(names: tuple[str, ...] = _PACKAGES) -> tuple[tuple[str, str], ...]:
-    """Versions of the installed ones among `names`, from their metadata: nothing is imported."""
+    """Names and versions of the installed packages among `names`, from their metadata."""
     import importlib.metadata  # 25 ms, which `--help` has no use for
 
-    found = []
+    versions = []
     for name in names:
         try:
-            found.append((name, importlib.metadata.version(name)))
+            versions.append((name, importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
             continue
-    return tuple(found)
+    return tuple(versions)
 
 
 def _cpu_model(info: dict[str, str]) -> str:
@@ -182,7 +186,7 @@ def _jetson_model() -> str | None:
 
 
 def _jetson_l4t() -> str | None:
-    """From `# R36 (release), REVISION: 4.3, ...`."""
+    """The release in `# R36 (release), REVISION: 4.3, ...`, as 36.4.3."""
     head, _, rest = (linux.read_text("/etc/nv_tegra_release") or "").partition(
         "(release), REVISION:"
     )

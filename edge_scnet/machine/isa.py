@@ -1,4 +1,8 @@
-"""Instruction sets, weight bits."""
+"""The instruction sets of this machine, and the weight bits that are right on each.
+
+Floors of the instruction set, low to high: `avx2`, `avx2_vnni`, `avx512_vnni`. An engine built for
+one runs on machines that provide it or a higher one.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,12 @@ from edge_scnet.errors import TargetError
 from edge_scnet.machine.linux import machine_flags
 
 FLOORS = ("avx2", "avx2_vnni", "avx512_vnni")
-
 NO_FLOOR = "none"  # of targets that no processor computes
 
-# What each value lets oneDNN use. The sets are partially ordered (oneDNN's cpu_isa_traits.hpp):
-# AVX512_CORE has no VNNI of either kind, and AVX512_CORE_VNNI has not the VEX-coded one, which
-# comes back with AVX512_CORE_FP16.
+# What each value of ONEDNN_MAX_CPU_ISA lets oneDNN use. The sets are partially ordered (oneDNN's
+# cpu_isa_traits.hpp): AVX512_CORE has no VNNI of either kind, and AVX512_CORE_VNNI has not the
+# VEX-coded one, which comes back with AVX512_CORE_FP16.
 _VEX, _EVEX = "avx_vnni", "avx512_vnni"
-
 _LIMITS: dict[str, frozenset[str]] = {
     "SSE41": frozenset(),
     "AVX": frozenset(),
@@ -45,8 +47,6 @@ _LIMITS |= {
 }
 
 _BELOW_AVX512 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"})
-
-
 # oneDNN's AVX512_CORE needs all four; VNNI comes on top.
 _AVX512_CORE = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})
 
@@ -54,14 +54,14 @@ _AVX512_CORE = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})
 def provided_isa(
     cpu_flags: frozenset[str] | None = None, limit: str | None = None
 ) -> tuple[str, ...]:
-    """The floors this machine provides, low to high; empty on anything but x86-64 with AVX2.
+    """The floors that a machine provides, low to high; empty on anything but x86-64 with AVX2.
+
+    `avx2_vnni` means 8-bit products summed in 32 bits, whichever encoding does it: AVX512-VNNI
+    provides it as well. Arm has its dot product (asimddp), but no target for it exists yet.
 
     Args:
         cpu_flags: flags in the spelling of /proc/cpuinfo; None: this machine's.
         limit: a value of ONEDNN_MAX_CPU_ISA; None: the environment's.
-
-    `avx2_vnni` means 8-bit products summed in 32 bits, whichever encoding does it: AVX512-VNNI
-    provides it as well. Arm has its dot product (asimddp), but no target for it exists yet.
 
     Raises:
         TargetError: an unknown limit; oneDNN itself would ignore it without a word.
@@ -81,11 +81,13 @@ def limited_below_avx512() -> bool:
     Raises:
         TargetError: a value that oneDNN does not know.
     """
-    return limit_name(None) in _BELOW_AVX512
+    return limit_name() in _BELOW_AVX512
 
 
 def resolve_floor(isa: str) -> str:
-    """`native` becomes the highest floor this machine provides; a floor stays what it is, provided
+    """The floor that a target's `isa` means on this machine.
+
+    `native` becomes the highest floor that the machine provides; a floor stays what it is, provided
     here or not.
 
     Raises:
@@ -107,7 +109,7 @@ def resolve_floor(isa: str) -> str:
 
 
 def check_floor(floor: str, *, what: str, hint: str = "edge-scnet build --target cpu-avx2") -> None:
-    """Refuses an engine that was built for more than this machine has.
+    """Refuses an engine that was built for more than this machine provides.
 
     Args:
         what: the engine, as the message is to name it.
@@ -125,8 +127,9 @@ def check_floor(floor: str, *, what: str, hint: str = "edge-scnet build --target
 
 
 def weight_bits(floor: str) -> int:
-    """Bits of a quantized weight that are safe at `floor`: 7 without VNNI (codes -64 to 64), else
-    8.
+    """The bits of a quantized weight that are right at `floor`.
+
+    7 without VNNI (codes -64 to 64), else 8.
 
     AVX2 multiplies u8 by s8 with vpmaddubsw, which adds two products in a signed 16-bit lane and
     saturates: 2 * 255 * 127 = 64,770 is beyond 32,767, 2 * 255 * 64 = 32,640 is not (oneDNN #1354).
@@ -143,12 +146,20 @@ def _provided_words(provided: tuple[str, ...]) -> str:
     if not provided:
         machine = platform.machine() or "an unknown processor"
         words = f"none of {', '.join(FLOORS)} ({machine})"
-    limit = limit_name(None)
+    limit = limit_name()
     return f"{words} (limited by ONEDNN_MAX_CPU_ISA={limit})" if limit else words
 
 
-def limit_name(limit: str | None) -> str | None:
-    # oneDNN's own order of names, and its letters count in either case.
+def limit_name(limit: str | None = None) -> str | None:
+    """The limit of the instruction set in oneDNN's spelling; None: there is none.
+
+    Args:
+        limit: a value of ONEDNN_MAX_CPU_ISA, upper or lower case; None: the environment's, under
+            the newer of oneDNN's two names first.
+
+    Raises:
+        TargetError: a value that oneDNN does not know.
+    """
     value = (
         limit
         if limit is not None

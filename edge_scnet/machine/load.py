@@ -1,5 +1,6 @@
-"""What else a machine does while engines are timed on it: Linux's own counts of processor time,
-read before and after.
+"""What else a machine does while engines are timed on it.
+
+Linux counts processor time; the counts are read before and after.
 """
 
 from __future__ import annotations
@@ -13,31 +14,52 @@ from typing import Annotated
 
 from msgspec import Meta
 
-_CLOCK = "sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"  # kHz
+from edge_scnet.machine import linux
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineLoad:
+    """What else the cores of the process did while engines were timed."""
+
+    seconds: float
+    cores: int
+    others_cores: Annotated[
+        float, Meta(description="cores kept busy by other processes, on average")
+    ]
+    stolen_percent: Annotated[
+        float, Meta(description="of the cores' time that a hypervisor gave to other machines")
+    ]
+    mhz_low: Annotated[
+        float | None,
+        Meta(description="of the cores' clocks, where the kernel tells; read before and after"),
+    ]
+    mhz_high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
     monotonic: float
-    busy: Annotated[int, Meta(description="ticks of the cores, since boot")]
+    # ticks since boot: of the cores, and of our processes
+    busy: int
     stolen: int
-    own: Annotated[int, Meta(description="ticks of our processes")]
+    own: int
     mhz: tuple[float, ...]
 
 
 class LoadWatch:
-    """From its making to `load`: how busy the cores were that this process may run on, less what
-    its own processes took.
-    """
+    """Watches how busy others keep the cores of this process, from its making to `load`."""
 
-    def __init__(self, processes: Sequence[int], *, root: Path = Path("/")) -> None:
-        self._processes, self._root = (os.getpid(), *processes), root
+    def __init__(self, processes: Sequence[int], *, root: Path = linux.ROOT) -> None:
+        self._processes = (os.getpid(), *processes)
+        self._root = root
         self._cores = sorted(os.sched_getaffinity(0))
         self._start = self._read()
 
     def load(self) -> MachineLoad | None:
-        """None where the kernel does not count (not Linux, some containers), or nothing was counted
-        yet.
+        """What was counted since the start.
+
+        Returns:
+            None where the kernel does not count (not Linux, some containers), or too early.
         """
         end, start = self._read(), self._start
         if start is None or end is None or (seconds := end.monotonic - start.monotonic) < 0.1:
@@ -58,49 +80,17 @@ class LoadWatch:
         )
 
     def _read(self) -> _Reading | None:
-        """By core: user, nice, system, idle, iowait, irq, softirq, steal (man 5 proc); a guest's
-        time is in user's.
-        """
         try:
-            lines = (self._root / "proc/stat").read_text().splitlines()
-            rows = {
-                fields[0]: [int(n) for n in fields[1:9]]
-                for fields in map(str.split, lines)
-                if fields[0].startswith("cpu")
-            }
-            cores = [rows[f"cpu{core}"] for core in self._cores]
-            return _Reading(
-                monotonic=time.monotonic(),
-                busy=sum(sum(core[:3]) + core[5] + core[6] for core in cores),
-                stolen=sum(core[7] for core in cores),
-                own=sum(map(self._ticks_of, self._processes)),
-                mhz=tuple(
-                    int(file.read_text()) / 1000
-                    for core in self._cores
-                    if (file := self._root / _CLOCK.format(core)).exists()
-                ),
-            )
-        except (OSError, ValueError, KeyError, IndexError):
+            times, now = linux.core_times(self._root), time.monotonic()
+            cores = [times[core] for core in self._cores]
+            own = sum(linux.process_ticks(process, self._root) for process in self._processes)
+        except (ValueError, KeyError):
             return None
-
-    def _ticks_of(self, process: int) -> int:
-        """utime and stime: the fields after the name, which may hold anything."""
-        fields = (self._root / f"proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineLoad:
-    """What else the cores of the process did while engines were timed."""
-
-    seconds: float
-    cores: int
-    others_cores: Annotated[float, Meta(description="kept busy by other processes, on average")]
-    stolen_percent: Annotated[
-        float, Meta(description="of the cores' time that a hypervisor gave to other machines")
-    ]
-    mhz_low: Annotated[
-        float | None,
-        Meta(description="of the cores' clocks, where the kernel tells; read before and after"),
-    ]
-    mhz_high: float | None
+        clocks = [linux.core_clock_mhz(core, self._root) for core in self._cores]
+        return _Reading(
+            monotonic=now,
+            busy=sum(core.busy for core in cores),
+            stolen=sum(core.stolen for core in cores),
+            own=own,
+            mhz=tuple(mhz for mhz in clocks if mhz is not None),
+        )

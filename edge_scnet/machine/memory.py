@@ -1,7 +1,8 @@
-"""Free, used, given back."""
+"""Memory: of the machine, of its control group, and of this process."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -10,13 +11,15 @@ from pathlib import Path
 
 from edge_scnet.machine import linux
 
+_CGROUP = "/sys/fs/cgroup"
+
 
 def total_memory_bytes() -> int | None:
     """The machine's memory, or the control group's limit where that is lower."""
     limits = [
-        int(text)
-        for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-        if (text := linux.read_text(path)) and text.isdecimal()
+        limit
+        for file in ("memory.max", "memory/memory.limit_in_bytes")
+        if (limit := linux.read_number(f"{_CGROUP}/{file}")) is not None
     ]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -24,40 +27,51 @@ def total_memory_bytes() -> int | None:
 
 
 def available_memory_bytes() -> int | None:
-    """Memory a new process can take without swapping: of the machine and of its control group,
-    whichever is less.
+    """Memory that a new process can take without swapping.
+
+    Of the machine and of its control group, whichever is less.
     """
     free = []
-    for line in (linux.read_text("/proc/meminfo") or "").splitlines():
-        if line.startswith("MemAvailable:"):
-            free.append(int(line.split()[1]) * 1024)
-    limit, used = (
-        linux.read_text("/sys/fs/cgroup/memory.max"),
-        linux.read_text("/sys/fs/cgroup/memory.current"),
-    )
-    if limit and used and limit.isdecimal() and used.isdecimal():
-        free.append(int(limit) - int(used))
+    if (available := linux.read_bytes_table("/proc/meminfo").get("MemAvailable")) is not None:
+        free.append(available)
+    limit = linux.read_number(f"{_CGROUP}/memory.max")
+    used = linux.read_number(f"{_CGROUP}/memory.current")
+    if limit is not None and used is not None:
+        free.append(limit - used)
     return min(free, default=None)
 
 
-def used_memory_bytes(root: Path = Path("/")) -> int | None:
-    """Memory of the machine in use, file caches not counted: on a Jetson what the GPU has taken is
-    in it.
+def used_memory_bytes(root: Path = linux.ROOT) -> int | None:
+    """Memory of the machine in use, file caches not counted.
+
+    On a Jetson the memory that the GPU has taken is in it.
     """
-    found = {}
-    for line in (linux.read_text(str(root / "proc/meminfo")) or "").splitlines():
-        name, _, rest = line.partition(":")
-        if name in ("MemTotal", "MemAvailable"):
-            found[name] = int(rest.split()[0]) * 1024
-    return found["MemTotal"] - found["MemAvailable"] if len(found) == 2 else None
+    table = linux.read_bytes_table(str(root / "proc/meminfo"))
+    total, available = table.get("MemTotal"), table.get("MemAvailable")
+    return None if total is None or available is None else total - available
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell."""
+    return linux.read_bytes_table("/proc/self/status").get("VmRSS", 0)
+
+
+def peak_resident_bytes() -> int:
+    """The highest resident memory of this process, or the highest since `reset_peak`."""
+    return linux.read_bytes_table("/proc/self/status").get("VmHWM", 0)
+
+
+def reset_peak() -> None:
+    """Sets the highest resident memory back to the present one, where the system allows it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def return_freed_memory() -> None:
-    """Collects dropped graphs, whose values refer to each other, and gives back to the system what
-    the C library keeps.
+    """Collects dropped graphs, and gives back to the system what the C library keeps.
 
-    Graphs and sessions that come one after the other otherwise add up. Outside glibc, which has
-    malloc_trim, only the first.
+    The values of a graph refer to each other, and graphs and sessions that come one after the other
+    otherwise add up. Outside glibc, which has malloc_trim, graphs are only collected.
     """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None

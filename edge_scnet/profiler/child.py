@@ -25,7 +25,12 @@ from edge_scnet.data.batches import load_pixels
 from edge_scnet.data.images import preprocess
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError, EdgeError
-from edge_scnet.machine.memory import used_memory_bytes
+from edge_scnet.machine.memory import (
+    peak_resident_bytes,
+    reset_peak,
+    resident_bytes,
+    used_memory_bytes,
+)
 from edge_scnet.runtimes import usable_runtime
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Session
 from edge_scnet.stats.accuracy import top_k
@@ -80,14 +85,15 @@ class Server:
         """
         self._runtime, self._path, self._options = usable_runtime(runtime), path, options
         self._runtime.preload()
-        before, used = _resident("VmRSS"), used_memory_bytes()
-        _reset_peak()
+        before, used = resident_bytes(), used_memory_bytes()
+        # importing libraries must not count as loading the engine
+        reset_peak()
         started = time.perf_counter_ns()
         self._session: Session = self._stack.enter_context(self._runtime.open(path, options))
         seconds = (time.perf_counter_ns() - started) / 1e9
         batch = self._session.input_shape[0]
         self._session.infer(_cycled(timed, batch))
-        peak = _resident("VmHWM")
+        peak = peak_resident_bytes()
         # now, not after timing: by then the other engines are loaded too
         activations = self._session.device_bytes()
         used_now = None if activations is None else used_memory_bytes()
@@ -119,7 +125,7 @@ class Server:
 
     def timed_block(self, seconds: float, min_runs: int) -> tuple[list[int], int]:
         """`block`, and the resident memory after it in bytes."""
-        return self.block(seconds, min_runs), _resident("VmRSS")
+        return self.block(seconds, min_runs), resident_bytes()
 
     def block(self, seconds: float, min_runs: int) -> list[int]:
         """Run times in nanoseconds, round `Session.infer` only, host to host."""
@@ -244,22 +250,6 @@ def _no_gc() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _resident(field: str) -> int:
-    """VmRSS or VmHWM of this process in bytes (Linux's /proc)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-def _reset_peak() -> None:
-    """Sets VmHWM back to the present, so that importing libraries does not count as loading the
-    engine.
-    """
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
 
 
 def serve(connection: Connection) -> None:

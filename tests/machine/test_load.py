@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_scnet.machine.linux import process_ticks
 from edge_scnet.machine.load import LoadWatch
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -79,9 +80,12 @@ def test_this_machine_counts_what_a_neighbour_burns() -> None:
     with subprocess.Popen([sys.executable, "-c", burn]) as neighbour:
         time.sleep(0.3)
         foreign, own = LoadWatch([]), LoadWatch([neighbour.pid])
+        before = process_ticks(neighbour.pid)
         time.sleep(1.0)
         loads = foreign.load(), own.load()
+        burnt = (process_ticks(neighbour.pid) - before) / TICKS
         neighbour.kill()
     assert loads[0] is not None and loads[1] is not None
     # whatever else runs here is the same for both; what the neighbour took is the difference
-    assert loads[0].others_cores - loads[1].others_cores > 0.3
+    counted = loads[0].others_cores - loads[1].others_cores
+    assert burnt > 0 and counted == pytest.approx(burnt / loads[0].seconds, abs=0.1)
