@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge_scnet.core.files import sha256_file
 from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import load_manifest
 from edge_scnet.report.findings import Finding
 from edge_scnet.report.store import load_report, to_json

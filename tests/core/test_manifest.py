@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from edge_scnet.core.manifest import Artifact, Manifest, without_stale
+from edge_scnet.models.zoo import FASHION_MNIST
 from tests.helpers.tool import Built, Edit, Outcome, Run
 
 
@@ -161,3 +164,33 @@ def test_an_engine_for_more_than_the_machine_has(
     assert cli_process(
         "predict", copied.folder / "model-fp32.xml", bag, env=lesser
     ).stdout.startswith(f"{bag}: Bag")
+
+
+def entry(file: str, sha256: str, **parents: str) -> Artifact:
+    return Artifact(
+        file=file,
+        kind="onnx",
+        stage="export",
+        sha256=sha256,
+        size_bytes=1,
+        key="k",
+        parents=parents,
+    )
+
+
+def test_artifacts_of_changed_files_leave_the_manifest_and_so_do_theirs() -> None:
+    kept = [entry("a", "1", **{"source:a": "9"}), entry("b", "2", a="1"), entry("d", "4", a="1")]
+    files = {e.file: e for e in [*kept, entry("c", "3", b="2")]}
+    manifest = Manifest(
+        model=FASHION_MNIST,
+        target={},
+        floor="avx2",
+        precision_hint="f32",
+        rebuild="",
+        artifacts=files,
+    )
+    assert without_stale(manifest) == manifest
+    changed = manifest.with_artifact(replace(files["b"], sha256="new", parents={"a": "1"}))
+    assert set(without_stale(changed).artifacts) == {"a", "b", "d"}
+    changed = manifest.with_artifact(replace(files["a"], sha256="new"))
+    assert set(without_stale(changed).artifacts) == {"a"}

@@ -1,4 +1,4 @@
-"""Small ONNX graphs for tests: Q/DQ graphs built node by node, and a tiny network."""
+"""Small ONNX graphs for tests: Q/DQ graphs built node by node, a tiny network, and planted faults."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from onnx import helper, numpy_helper
+
+from edge_scnet.graph import pairs
 
 
 def tiny_onnx(path: Path, *, batch: int = 1, classes: int = 4, size: int = 6) -> Path:
@@ -201,3 +204,20 @@ class Graph:
 
 def find(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
     return next(node for node in model.graph.node if node.name == name)
+
+
+TENSOR = "layer2.0.relu/Relu"
+
+
+def scaled(source: Path, out: Path, tensor: str, factor: float) -> Path:
+    """The Q/DQ graph with one activation's scale multiplied."""
+    model = ir.load(source)
+    for node in pairs.pairs(model):
+        if str(node.name).startswith(f"{tensor}/") and node.op_type == pairs.QUANTIZE:
+            value = node.inputs[1]
+            assert value is not None and value.const_value is not None
+            value.const_value = ir.tensor(
+                (value.const_value.numpy() * factor).astype(np.float32), name=value.name
+            )
+    ir.save(model, out)
+    return out

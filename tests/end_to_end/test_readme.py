@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from edge_scnet.cli import root as cli
+from edge_scnet.cli import root
 from edge_scnet.config.target import list_targets
 from edge_scnet.machine import isa
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -45,7 +45,7 @@ def test_every_command_is_in_the_table_and_the_other_way_round() -> None:
             "\n".join(re.findall(r"^\| (.*?) \|", section("Commands"), re.MULTILINE)),
         )
     )
-    assert set(get_command(cli.app).commands) == mentioned
+    assert set(get_command(root.app).commands) == mentioned
 
 
 def test_every_module_is_in_the_architecture_table() -> None:
@@ -74,7 +74,7 @@ def test_python_example_runs(
     """The README's Python, with the session's build in place of a second one."""
     import edge_scnet
     from edge_scnet.core.manifest import load_manifest
-    from edge_scnet.pipeline import build as pipeline
+    from edge_scnet.pipeline import build
     from edge_scnet.pipeline.result import BuildResult
     from edge_scnet.report.store import load_report
 
@@ -84,7 +84,7 @@ def test_python_example_runs(
         report=load_report(built.folder / "report.json"),
         exit_code=0,
     )
-    monkeypatch.setattr(pipeline, "build", lambda model, target: result)
+    monkeypatch.setattr(build, "build", lambda model, target: result)
     monkeypatch.chdir(ROOT)
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert code is not None

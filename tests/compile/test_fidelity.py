@@ -1,6 +1,4 @@
-"""The proof after compiling: executed precisions, fidelity, the named module, and the upstream
-faults they exist for.
-"""
+"""The proof after compiling: executed precisions, fidelity, the named module, and the upstream faults they exist for."""
 
 from __future__ import annotations
 
@@ -11,16 +9,17 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edge_scnet.compile import fidelity as compiling
 from edge_scnet.compile import quality
+from edge_scnet.compile.fidelity import check_executed, check_fidelity
 from edge_scnet.errors import ParityError
-from edge_scnet.graph.names import block_to_cut
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions
-from edge_scnet.runtimes.openvino import OPENVINO as ov
+from edge_scnet.runtimes.openvino import OPENVINO
 from edge_scnet.stats.accuracy import sqnr_db
 
 pytest.importorskip("openvino")
+
+
 PINNED = OpenOptions(precision="f32")
 
 
@@ -142,8 +141,8 @@ def images(count: int = 4) -> np.ndarray:
 
 def fidelity(graph: Graph, output: str, folder: Path) -> quality.Fidelity:
     qdq, plain = graph.save(folder, output)
-    return compiling.check_fidelity(
-        ov, qdq, float_model=plain, qdq_model=qdq, images=images(), options=PINNED
+    return check_fidelity(
+        OPENVINO, qdq, float_model=plain, qdq_model=qdq, images=images(), options=PINNED
     )
 
 
@@ -188,7 +187,7 @@ def test_the_fault_is_the_runtime_s_and_not_the_simulation_s(tmp_path: Path) -> 
     qdq, plain = graph.save(tmp_path, output)
     data = images(1)
     reference, simulated = run_onnx(plain, [data])[0][0], run_onnx(qdq, [data])[0][0]
-    with ov.open(qdq, PINNED) as session:
+    with OPENVINO.open(qdq, PINNED) as session:
         engine = np.array(session.infer(data)[0])
     assert (sqnr_db(reference, simulated) or 99) > 25
     assert (sqnr_db(reference, engine) or 99) < 20
@@ -198,48 +197,17 @@ def test_every_convolution_of_the_small_graph_executes_in_int8(tmp_path: Path) -
     graph, output = concat_of_branches(np.uint8)
     qdq, plain = graph.save(tmp_path, output)
     names = ["stem", "block.0.a", "block.0.b", "block.0.merge", "head"]
-    with ov.open(qdq, PINNED) as session:
-        assert compiling.check_executed(ov, session.executed_precisions(), names) == 5
+    with OPENVINO.open(qdq, PINNED) as session:
+        assert check_executed(OPENVINO, session.executed_precisions(), names) == 5
     with (
-        ov.open(plain, PINNED) as session,
+        OPENVINO.open(plain, PINNED) as session,
         pytest.raises(ParityError, match=r"5 of 5 .* stem \(f32\)"),
     ):
-        compiling.check_executed(ov, session.executed_precisions(), names)
+        check_executed(OPENVINO, session.executed_precisions(), names)
 
 
 def test_a_convolution_the_runtime_does_not_show_counts_as_missing() -> None:
     layers = (ExecutedLayer(kind="Convolution", precision="u8", nodes=("a", "a/Relu")),)
-    assert compiling.check_executed(ov, layers, ["a"]) == 1
+    assert check_executed(OPENVINO, layers, ["a"]) == 1
     with pytest.raises(ParityError, match=r"b \(not found\)"):
-        compiling.check_executed(ov, layers, ["a", "b"])
-
-
-@pytest.mark.parametrize(
-    ("engine", "simulation", "fails"),
-    [
-        (6.8, 24.8, True),
-        (29.9, 29.7, False),
-        (17.1, 16.7, False),
-        (22.7, 24.8, True),
-        (22.9, 24.8, False),
-        (None, 30.0, False),
-        (40.0, None, True),
-    ],
-)
-def test_margin_separates_every_case_seen(
-    engine: float | None, simulation: float | None, fails: bool
-) -> None:
-    assert quality.below_simulation(engine, simulation, quality.FIDELITY_MARGIN_DB) is fails
-
-
-@pytest.mark.parametrize(
-    ("node", "block"),
-    [
-        ("layer1.0.scconv.k2.1", "layer1.0"),
-        ("conv1", "conv1"),
-        ("/features/3/conv/Conv", "features.3"),
-        ("fc", "fc"),
-    ],
-)
-def test_blocks_are_named_after_modules(node: str, block: str) -> None:
-    assert block_to_cut(node) == block
+        check_executed(OPENVINO, layers, ["a", "b"])

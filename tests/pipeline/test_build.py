@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from edge_scnet.core import manifest as artifact
-from edge_scnet.core.manifest import Artifact, Manifest
-from edge_scnet.data import samples as dataset
-from edge_scnet.errors import DataError
+from edge_scnet.core.manifest import load_manifest
 from edge_scnet.export import parity
-from edge_scnet.models.zoo import FASHION_MNIST
-from edge_scnet.pipeline import assemble as judging
-from edge_scnet.profiler.outputs import Outputs
-from tests.helpers.tool import Built, Outcome
+from tests.helpers.tool import Built, Run
 
-Run = Callable[..., Outcome]
 GREY = ("--mean", "0.286", "--std", "0.353")
 
 
@@ -66,13 +56,13 @@ def test_a_report_does_not_outlive_its_engines(copied: Built, invoke: Run) -> No
     outcome = invoke("calibrate", "--out", out)
     assert outcome.code == 0 and outcome.stderr.count("unchanged, reused") == 1, outcome.stderr
     assert not (copied.folder / "report.json").exists()
-    left = artifact.load_manifest(copied.folder).artifacts
+    left = load_manifest(copied.folder).artifacts
     assert set(left) == {"model.onnx", "ranges.npz", "model-fp32.xml", "model-fp32.bin"}
 
 
 def test_a_limit_given_once_does_not_stay_in_the_manifest(built: Built) -> None:
     # the session's build was judged with --max-drop 5
-    assert artifact.load_manifest(built.folder).target["gates"]["max_drop_pp"] == 0.5
+    assert load_manifest(built.folder).target["gates"]["max_drop_pp"] == 0.5
 
 
 def test_a_factory_is_exported_every_time(
@@ -105,53 +95,3 @@ def test_a_factory_is_exported_every_time(
             tmp_path,
         )
         assert outcome.code == 0 and "reused" not in outcome.stderr, outcome.stderr
-
-
-def entry(file: str, sha256: str, **parents: str) -> Artifact:
-    return Artifact(
-        file=file,
-        kind="onnx",
-        stage="export",
-        sha256=sha256,
-        size_bytes=1,
-        key="k",
-        parents=parents,
-    )
-
-
-def test_artifacts_of_changed_files_leave_the_manifest_and_so_do_theirs() -> None:
-    kept = [entry("a", "1", **{"source:a": "9"}), entry("b", "2", a="1"), entry("d", "4", a="1")]
-    files = {e.file: e for e in [*kept, entry("c", "3", b="2")]}
-    manifest = Manifest(
-        model=FASHION_MNIST,
-        target={},
-        floor="avx2",
-        precision_hint="f32",
-        rebuild="",
-        artifacts=files,
-    )
-    assert artifact.without_stale(manifest) == manifest
-    changed = manifest.with_artifact(replace(files["b"], sha256="new", parents={"a": "1"}))
-    assert set(artifact.without_stale(changed).artifacts) == {"a", "b", "d"}
-    changed = manifest.with_artifact(replace(files["a"], sha256="new"))
-    assert set(artifact.without_stale(changed).artifacts) == {"a"}
-
-
-def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many(
-    tmp_path: Path,
-) -> None:
-    Image = pytest.importorskip("PIL.Image")
-    for name in ("x", "y", "z"):
-        (tmp_path / name).mkdir()
-        Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / name / "a.png")
-    unknown = replace(FASHION_MNIST, classes=(), num_classes=None)
-    samples = dataset.open_samples(tmp_path, model=unknown, role="evaluation")
-    logits = np.eye(3, 10, dtype=np.float32)
-    outputs = Outputs(logits=logits, signal_power=(3.0,), noise_power=(0.0,), finite=True)
-    with pytest.raises(
-        DataError, match="the evaluation set has 3 classes, the model has 10"
-    ) as caught:
-        judging.stats_of("int8", "m.xml", outputs, outputs, samples)
-    assert "--ignore-labels" in str(caught.value.hint)
-    three = replace(outputs, logits=logits[:, :3])
-    assert judging.stats_of("int8", "m.xml", three, three, samples).top1_percent == 100.0

@@ -20,14 +20,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_scnet.core import files as core_files
 from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.files import sha256_file
 from edge_scnet.core.resources import bundled
 from tests.helpers.images import idx_folder, published
-from tests.helpers.tool import MODEL, Built, Outcome
-
-Run = Callable[..., Outcome]
-Edit = Callable[[Path, Callable[[dict], None]], None]
+from tests.helpers.tool import MODEL, Built, Edit, Outcome, Run
 
 # Of the bundled weights, given as a checkpoint of the user's own.
 CHECKPOINT = (
@@ -525,7 +522,7 @@ def alive(pid: int) -> bool:
 
 def test_ctrl_c_during_calibration(copied: Built, invoke: Run, tmp_path: Path) -> None:
     out = copied.folder.parents[1]
-    before = {path.name: core_files.sha256_file(path) for path in copied.folder.iterdir()}
+    before = {path.name: sha256_file(path) for path in copied.folder.iterdir()}
     # all 1,024 bundled images: another set than the build's, so the stage runs, and long enough
     outcome, _ = interrupt(
         ("build", "--out", out), tmp_path / "log", lambda stderr, pid: "calibrate " in stderr
@@ -540,7 +537,7 @@ def test_ctrl_c_during_calibration(copied: Built, invoke: Run, tmp_path: Path) -
         "\ninterrupted: finished stages are kept, the next run goes on from there\n"
     )
     assert not hidden(out)
-    after = {path.name: core_files.sha256_file(path) for path in copied.folder.iterdir()}
+    after = {path.name: sha256_file(path) for path in copied.folder.iterdir()}
     assert {name for name in after if after[name] != before.get(name)} <= {"manifest.json"}
     assert before.keys() == after.keys()
 

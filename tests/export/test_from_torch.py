@@ -1,0 +1,138 @@
+"""The exported graph's form and names. Exports are slow: they are shared."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edge_scnet.errors import ArtifactError
+from edge_scnet.export.from_torch import export_torch
+from edge_scnet.graph.model import save
+from edge_scnet.graph.names import MODULE_KEY
+from edge_scnet.graph.run import run_onnx
+from tests.helpers.networks import GREY_SHAPE, SHAPE_ARITHMETIC, TINY_SHAPE, ops, random_images
+
+
+@pytest.mark.parametrize(
+    ("fixture", "opset", "classes"), [("exported", 18, 10), ("named_exported", 20, 5)]
+)
+def test_a_static_export_is_static_folded_and_of_the_asked_opset(
+    fixture: str, opset: int, classes: int, request: pytest.FixtureRequest
+):
+    model: ir.Model = request.getfixturevalue(fixture)
+    assert not SHAPE_ARITHMETIC & set(ops(model))
+    assert "BatchNormalization" not in ops(model)
+    assert model.graph.opset_imports[""] == opset
+    assert [value.name for value in (*model.graph.inputs, *model.graph.outputs)] == [
+        "input",
+        "logits",
+    ]
+    assert list(model.graph.outputs[0].shape or ()) == [1, classes]
+    onnx.checker.check_model(ir.serde.serialize_model(model), full_check=True)
+
+
+def test_nodes_and_their_outputs_are_named_after_modules(exported: ir.Model, network: nn.Module):
+    modules = dict(network.named_modules())
+    convolutions = [node for node in exported.graph if node.op_type in ("Conv", "Gemm")]
+    assert sorted(node.name or "" for node in convolutions) == sorted(
+        name for name, module in modules.items() if isinstance(module, (nn.Conv2d, nn.Linear))
+    )
+    for node in exported.graph:
+        assert node.metadata_props.get(MODULE_KEY, "") in modules
+        assert node.outputs[0].name == ("logits" if node.op_type == "Gemm" else node.name)
+    gates = [node.name for node in exported.graph if node.op_type == "Sigmoid"]
+    assert gates == [f"layer{s}.{b}.scconv/Sigmoid" for s in (1, 2, 3) for b in (0, 1)]
+    names = [node.name for node in exported.graph]
+    assert len(set(names)) == len(names)
+
+
+def test_the_file_holds_no_stack_traces_and_no_paths(exported: ir.Model, tmp_path: Path):
+    save(exported, tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    content = (tmp_path / "model.onnx").read_bytes()
+    # the weights are random bytes: only runs of printable characters are text
+    text = "\n".join(run.decode() for run in re.findall(rb"[ -~]{6,}", content))
+    for word in (
+        "site-packages",
+        'File "',
+        "scnet.py",
+        "stack_trace",
+        "pkg.torch",
+        str(Path(__file__).parents[2]),
+        str(Path.home()),
+    ):
+        assert word not in text, word
+
+
+def test_saving_and_loading_changes_nothing(exported: ir.Model, tmp_path: Path):
+    save(exported, tmp_path / "model.onnx")
+    image = random_images(GREY_SHAPE, 1)
+    assert np.array_equal(
+        run_onnx(tmp_path / "model.onnx", [image])[0][0], run_onnx(exported, [image])[0][0]
+    )
+
+
+def test_an_opset_the_exporter_cannot_write_is_refused(
+    tiny: nn.Module, monkeypatch: pytest.MonkeyPatch
+):
+    class Program:
+        model = ir.Model(ir.Graph([], [], nodes=[], opset_imports={"": 18}), ir_version=10)
+
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: Program)
+    with pytest.raises(ArtifactError, match="the exporter wrote opset 18, the target wants 20"):
+        export_torch(tiny, TINY_SHAPE, opset=20)
+
+
+def test_opset_17_is_written_though_the_exporter_starts_at_18(tiny: nn.Module):
+    image = random_images(TINY_SHAPE, 1)
+    model = export_torch(tiny, TINY_SHAPE, opset=17)
+    assert model.opset_imports[""] == 17 and "ReduceMean" not in {
+        node.op_type for node in model.graph
+    }
+    newest = export_torch(tiny, TINY_SHAPE, opset=20)
+    np.testing.assert_allclose(
+        run_onnx(model, [image])[0][0], run_onnx(newest, [image])[0][0], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_modules_named_input_and_logits_do_not_clash_with_the_graphs_own(named_exported: ir.Model):
+    assert [
+        (node.name, node.outputs[0].name)
+        for node in named_exported.graph
+        if node.op_type in ("Conv", "Gemm")
+    ] == [
+        ("input", "input:0"),
+        ("logits", "logits:0"),
+    ]
+
+
+class Counted(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nonzero(x)
+
+
+class Answers(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"out": x}
+
+
+def test_modules_that_cannot_be_exported(tiny: nn.Module):
+    with pytest.raises(ArtifactError, match="computes shapes at run time: NonZero at") as caught:
+        export_torch(Counted(), TINY_SHAPE, opset=18)
+    assert "F.interpolate" in str(caught.value.hint)
+    with pytest.raises(
+        ArtifactError, match="Answers returns a dict; a tensor or a tuple of tensors is needed"
+    ):
+        export_torch(Answers(), TINY_SHAPE, opset=18)
+    with pytest.raises(
+        ArtifactError, match=r"SCNet does not run on a 1 x 3 x 3 x 3 input: .*too small"
+    ) as caught:
+        export_torch(tiny, (1, 3, 3, 3), opset=18)
+    assert "--input-size" in str(caught.value.hint)
