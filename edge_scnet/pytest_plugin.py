@@ -70,25 +70,10 @@ class EdgeScnet:
             pytest.fail(f"{checked.title}: {checked.headline}\n" + "\n".join(lines), pytrace=False)
 
     def _write(self, report: Path, baseline: Path, limits: dict[str, Any]) -> None:
-        from edge_scnet.config import project
-        from edge_scnet.config.target import Gates
-        from edge_scnet.gate import baseline as baselines
-        from edge_scnet.gate import check as checking
-        from edge_scnet.report.store import load_report
+        from edge_scnet.gate.update import change_words, update_from
 
-        found = load_report(checking.report_file(report))
-        gates = project.with_limits(found.gates or Gates(), limits)
-        path = baselines.file_of(baseline, found)
-        changes = baselines.update(path, found, gates, accept=self._accept)
-        self.written.append(
-            (
-                path,
-                [
-                    f"{c.what}: {c.before} -> {c.after}" if c.before else f"{c.what}: {c.after}"
-                    for c in changes
-                ],
-            )
-        )
+        updated = update_from(report, baselines=baseline, limits=limits, accept=self._accept)
+        self.written.append((updated.file, [change_words(change) for change in updated.changes]))
 
 
 _GATE = pytest.StashKey[EdgeScnet]()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_scnet.cli.guard import guarded, printing, show
+from edge_scnet.cli import console
+from edge_scnet.cli.guard import guarded, show_error
 from edge_scnet.cli.options import AsJson
-from edge_scnet.cli.show import color_of, results_console
+from edge_scnet.cli.show import show_checked, show_json, show_updated
+from edge_scnet.errors import ArtifactError, ExitCode
 
 if TYPE_CHECKING:
+    from edge_scnet.config.project import Located
+    from edge_scnet.core.events import Events
     from edge_scnet.gate.check import Checked
 
 Reports = Annotated[
@@ -93,14 +97,13 @@ def check(
     become annotations and a job summary. Exit code: 0 no regression; 10 accuracy; 11 speed, size or
     memory; 12 not comparable; 13 cannot tell.
     """
-    from edge_scnet.cli import console
     from edge_scnet.core.files import write_text
     from edge_scnet.gate import check as checking
     from edge_scnet.gate import publish
 
     if project is not None and not build:
         raise typer.BadParameter("--project is of --build, which is missing")
-    limits = _limits(limit)
+    limits = _parsed_limits(limit)
     with console.events() as events:
         if build:
             results = checking.check_project(
@@ -108,14 +111,10 @@ def check(
             )
         else:
             results = checking.check(
-                reports or (), against=_named(baseline), limits=limits, events=events
+                reports or (), against=_required(baseline), limits=limits, events=events
             )
         explained = [_explained(result, events) for result in results] if explain else []
-    with printing():
-        if as_json:
-            _print_json(results, explained)
-        else:
-            _print(results, explained)
+    show_checked(results, explained, as_json=as_json)
     for file, text in (
         (junit, publish.junit),
         (markdown, publish.markdown),
@@ -123,12 +122,13 @@ def check(
     ):
         if file is not None:
             write_text(file, text(results))
-    _in_github(results)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        _tell_github(results)
     if code := min((result.exit_code for result in results if result.exit_code), default=0):
         raise typer.Exit(code)
 
 
-def _project(reports: list[Path] | None, baseline: Path | None, project: Path | None) -> Any:
+def _project(reports: list[Path] | None, baseline: Path | None, project: Path | None) -> Located:
     from edge_scnet.config import project as projects
 
     if reports or baseline:
@@ -139,7 +139,7 @@ def _project(reports: list[Path] | None, baseline: Path | None, project: Path | 
     return projects.load(project or Path(projects.FILE))
 
 
-def _named(baseline: Path | None) -> Path:
+def _required(baseline: Path | None) -> Path:
     if baseline is None:
         raise typer.BadParameter(
             "--baseline FILE is missing (or --build, to build and check what edge-scnet.toml names)"
@@ -147,21 +147,20 @@ def _named(baseline: Path | None) -> Path:
     return baseline
 
 
-def _limits(given: list[str] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for text in given or ():
-        key, sign, value = text.partition("=")
+def _parsed_limits(texts: list[str] | None) -> dict[str, float]:
+    limits = {}
+    for text in texts or ():
+        key, _, value = text.partition("=")
         try:
-            found[key.strip()] = float(value)
+            limits[key.strip()] = float(value)
         except ValueError:
             raise typer.BadParameter(f"--limit {text!r} is not KEY=NUMBER") from None
-        if not sign:
-            raise typer.BadParameter(f"--limit {text!r} is not KEY=NUMBER")
-    return found
+    return limits
 
 
-def _explained(result: Checked, events: Any) -> list[str]:
-    from edge_scnet.errors import EdgeError, ExitCode
+def _explained(result: Checked, events: Events) -> list[str]:
+    """Which modules accuracy fails for, in sentences; nothing where it does not fail."""
+    from edge_scnet.errors import EdgeError
     from edge_scnet.pipeline import explain
 
     if not any(finding.exit_code == ExitCode.ACCURACY for finding in result.findings):
@@ -173,50 +172,13 @@ def _explained(result: Checked, events: Any) -> list[str]:
         return [f"not explained: {error.message}"]
 
 
-def _print(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
+def _tell_github(results: tuple[Checked, ...]) -> None:
+    """Annotates the run of a workflow and adds to its summary.
+
+    Annotations go to stderr: a runner reads both streams, and stdout may be JSON.
+    """
     from edge_scnet.gate import publish
 
-    console = results_console()
-    for index, result in enumerate(results):
-        console.print(publish.table(result))
-        console.print(
-            result.headline, style=color_of(result.exit_code), markup=False, soft_wrap=True
-        )
-        for line in (
-            *publish.lines(result),
-            *map(publish.one_line, explained[index] if explained else ()),
-        ):
-            console.print(line, markup=False, soft_wrap=True)
-        if index + 1 < len(results):
-            console.print()
-
-
-def _print_json(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
-    from dataclasses import asdict
-
-    rows = [
-        {
-            "report": str(result.report_file),
-            "baseline": str(result.baseline_file),
-            "model": result.report.model,
-            "target": result.report.target,
-            "exit_code": result.exit_code,
-            "headline": result.headline,
-            "findings": [asdict(finding) for finding in result.findings],
-            "advice": list(result.advice),
-            "explanation": explained[index] if explained else None,
-        }
-        for index, result in enumerate(results)
-    ]
-    typer.echo(json.dumps(rows, indent=1, allow_nan=False))
-
-
-def _in_github(results: tuple[Checked, ...]) -> None:
-    """Annotations go to stderr: a runner reads both streams, and stdout may be JSON."""
-    from edge_scnet.gate import publish
-
-    if os.environ.get("GITHUB_ACTIONS") != "true":
-        return
     for line in publish.github(results):
         typer.echo(line, err=True)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -241,55 +203,35 @@ def update(
     """Write the baselines of reports, or renew them: shows what changes, and asks for a reason
     where something gets worse.
     """
-    from dataclasses import asdict
-
-    from edge_scnet.cli import console
-    from edge_scnet.config import project as projects
-    from edge_scnet.config.target import Gates
-    from edge_scnet.errors import ArtifactError
-    from edge_scnet.gate import baseline as baselines
     from edge_scnet.gate import check as checking
-    from edge_scnet.report.store import load_report
+    from edge_scnet.gate.update import update_from
 
-    limits = _limits(limit)
+    limits = _parsed_limits(limit)
     if build:
         located = _project(reports, baseline, project)
         with console.events() as events:
             files = list(checking.build_project(located, events=events))
-        folder, limits = located.path(located.project.baselines), {**located.limits, **limits}
+        baselines = located.path(located.project.baselines)
+        limits = {**located.limits, **limits}
     else:
-        files, folder = [checking.report_file(path) for path in reports or ()], _named(baseline)
+        files, baselines = list(reports or ()), _required(baseline)
     if not files:
         raise ArtifactError(
             "no reports",
             hint="edge-scnet baseline update build/MODEL/TARGET/report.json --baseline FILE",
         )
-    told = []
+    updates = []
     for file in files:
-        report = load_report(file)
-        path = baselines.file_of(folder, report)
-        is_new = not path.exists()
-        changes = baselines.update(
-            path, report, projects.with_limits(report.gates or Gates(), limits), accept=accept
-        )
-        if doubt := baselines.doubt(report):
-            typer.echo(f"warning: {path}: {doubt}", err=True)
-        told.append(
-            {
-                "baseline": str(path),
-                "new": is_new,
-                "changes": [asdict(change) for change in changes],
-            }
-        )
-        if not as_json:
-            renewed = "renewed" if changes else "renewed, no figure changed"
-            typer.echo(f"{path}: {'written' if is_new else renewed}")
-            for change in changes:
-                mark = "lower" if change.loss else "     "
-                arrow = f"{change.before} -> {change.after}" if change.before else change.after
-                typer.echo(f"  {mark} {change.what}: {arrow}")
+        updates.append(update_from(file, baselines=baselines, limits=limits, accept=accept))
+        # one at a time: those before a refused one are written
+        show_updated(updates[-1], quiet=as_json)
     if as_json:
-        typer.echo(json.dumps(told, indent=1))
+        show_json(
+            [
+                {"baseline": str(u.file), "new": u.is_new, "changes": list(map(asdict, u.changes))}
+                for u in updates
+            ]
+        )
 
 
 def verify(
@@ -303,29 +245,11 @@ def verify(
     """Check that baselines were not edited by hand, and that target and project files hold what
     they may. For pre-commit.
     """
-    from edge_scnet.config import project as projects
-    from edge_scnet.config.target import read_target
-    from edge_scnet.errors import ArtifactError, EdgeError
-    from edge_scnet.gate import baseline as baselines
+    from edge_scnet.gate.update import faults_of
 
-    failed: list[EdgeError] = []
-    for file in files:
-        try:
-            if file.name == projects.FILE:
-                projects.load(file)
-            elif file.suffix == ".toml":
-                read_target(file)
-            elif file.suffix == ".json":
-                baselines.load(file)
-            else:
-                raise ArtifactError(
-                    f"{file} is neither a baseline (.json) nor a target (.toml)",
-                    hint="name only such files",
-                )
-        except EdgeError as error:
-            failed.append(error)
-    for other in failed[1:]:
-        show(other)
-    if failed:
-        raise failed[0]
+    faults = faults_of(files)
+    for other in faults[1:]:
+        show_error(other)
+    if faults:
+        raise faults[0]
     typer.echo(f"{len(files)} files are as they should be")

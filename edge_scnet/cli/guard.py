@@ -73,13 +73,13 @@ def _fail(error: BaseException) -> None:
         )
     if not isinstance(error, EdgeError):
         _report_bug(error)
-    show(error)
+    show_error(error)
     if error.hint:
         typer.echo(f"\nhint: {_no_commands(error.hint)}", err=True)
     raise typer.Exit(error.exit_code)
 
 
-def show(error: EdgeError) -> None:
+def show_error(error: EdgeError) -> None:
     """The message on stderr, without its hint."""
     typer.echo(f"error: {_no_commands(error.message)}", err=True)
 

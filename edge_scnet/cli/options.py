@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -161,70 +161,42 @@ Budget = Annotated[
     typer.Option("--budget", min=1, max=86_400, metavar="SECONDS", help="Time for the search."),
 ]
 
-# options of a model: each a field of ModelOptions of the same name
-_MODEL_OPTIONS: dict[str, Any] = {
-    "arch": Annotated[
-        str | None, typer.Option("--arch", help="Architecture of a checkpoint, such as scnet50.")
-    ],
-    "num_classes": Annotated[
-        int | None, typer.Option("--num-classes", min=1, help="Classes of a checkpoint.")
-    ],
-    "channels": Annotated[
-        int | None, typer.Option("--channels", min=1, max=4, help="Input channels.")
-    ],
-    "input_size": Annotated[
-        int | None,
-        typer.Option(
-            "--input-size", min=8, max=4096, metavar="PX", help="Height and width of the input."
-        ),
-    ],
-    "resize": Annotated[
-        int | None,
-        typer.Option("--resize", min=8, max=8192, metavar="PX", help="Short side before the crop."),
-    ],
-    "mean": Annotated[
-        Any,
-        typer.Option(
-            "--mean",
-            parser=_numbers,
-            metavar="M,M,M",
-            help="Mean per channel, of pixels from 0 to 1.",
-        ),
-    ],
-    "std": Annotated[
-        Any,
-        typer.Option(
-            "--std", parser=_numbers, metavar="S,S,S", help="Standard deviation per channel."
-        ),
-    ],
-    "class_names": Annotated[
-        Path | None,
-        typer.Option("--class-names", metavar="FILE", help="Class names, one per line."),
-    ],
-    "name": Annotated[
-        str | None, typer.Option("--name", help="Name of the build folder. Default: the model's.")
-    ],
-}
-
 
 def with_model_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options of a model to a command, which gets them as one record, `model_options`."""
     signature = inspect.signature(command, eval_str=True)
     own = [item for name, item in signature.parameters.items() if name != "model_options"]
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in _MODEL_OPTIONS.items()
-    ]
+    hints = get_type_hints(ModelOptions, include_extras=True)
+    added = [_parameter(name, hint) for name, hint in hints.items()]
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
-        options = {name: values.pop(name) for name in _MODEL_OPTIONS}
+        options = {name: values.pop(name) for name in hints}
         if options["class_names"] is not None:
             options["class_names"] = _lines(options["class_names"])
         command(**values, model_options=ModelOptions(**options))
 
     wrapped.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
     return wrapped
+
+
+def _parameter(name: str, hint: Any) -> inspect.Parameter:
+    """The option of a field of ModelOptions: its type, bounds, help and metavar are the field's."""
+    optional, meta = get_args(hint)
+    kind = get_args(optional)[0]
+    settings: dict[str, Any] = {"help": meta.description, **(meta.extra or {})}
+    if kind == tuple[float, ...]:
+        kind, settings["parser"] = Any, _numbers
+    elif kind == tuple[str, ...]:
+        kind = Path
+    elif get_origin(kind) is Annotated:
+        kind, bounds = get_args(kind)
+        settings |= {"min": bounds.ge, "max": bounds.le}
+    option = typer.Option(f"--{name.replace('_', '-')}", **settings)
+    annotation: Any = Annotated[kind if kind is Any else kind | None, option]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+    )
 
 
 def _lines(class_names: Path) -> tuple[str, ...]:

@@ -1,15 +1,15 @@
-"""Profile, inspect, predict."""
+"""The commands on what was built: `profile`, `inspect` and `predict`."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge_scnet.cli import reports as cli_compare
-from edge_scnet.cli.guard import guarded
+from edge_scnet.cli import console
+from edge_scnet.cli.guard import guarded, printing
 from edge_scnet.cli.options import (
     AsJson,
     Batches,
@@ -22,12 +22,12 @@ from edge_scnet.cli.options import (
     Target,
     Threads,
 )
-from edge_scnet.cli.show import show_result
+from edge_scnet.cli.show import show_faults, show_json, show_result, show_together
 from edge_scnet.errors import ExitCode
 
 
 def add_to(app: typer.Typer) -> None:
-    """Registers the commands on what was built."""
+    """Registers the commands."""
     app.command("profile")(guarded(profile))
     app.command("inspect")(guarded(inspect))
     app.command("predict")(guarded(predict))
@@ -70,15 +70,12 @@ def profile(
     build are used. Exit codes as build's. Ctrl-C prints what was measured up to then, and writes a
     build folder's to report.partial.json.
     """
-    from edge_scnet.cli import console
-    from edge_scnet.pipeline import profile as pipeline_profile
-
-    if interleave and (batches or threads):
-        raise typer.BadParameter(
-            "--batch and --threads are of one build's engines: leave --interleave out"
-        )
     if interleave:
-        cli_compare.interleaved(paths, seconds=seconds, as_json=as_json)
+        if batches or threads:
+            raise typer.BadParameter(
+                "--batch and --threads are of one build's engines: leave --interleave out"
+            )
+        _profile_together(paths, seconds=seconds, as_json=as_json)
         return
     if len(paths) > 1:
         raise typer.BadParameter("several engines are timed together: add --interleave")
@@ -91,10 +88,13 @@ def profile(
             )
         from edge_scnet.pipeline.board import profile_results
 
-        show_result(profile_results(path, max_drop_pp=max_drop), as_json=as_json, saved=True)
+        result = profile_results(path, max_drop_pp=max_drop)
+        show_result(result, as_json=as_json, saved=True)
         return
+    from edge_scnet.pipeline import profile as pipeline
+
     with console.events() as events:
-        result = pipeline_profile.profile(
+        result = pipeline.profile(
             path,
             evaluation=evaluation,
             seconds=seconds,
@@ -107,6 +107,20 @@ def profile(
             events=events,
         )
     show_result(result, as_json=as_json, saved=path.is_dir())
+
+
+def _profile_together(paths: list[Path], *, seconds: float, as_json: bool) -> None:
+    from edge_scnet.pipeline.together import time_together
+
+    with console.events() as events:
+        result = time_together(paths, seconds=seconds, events=events)
+    with printing():
+        if as_json:
+            show_json(asdict(result), allow_nan=False)
+        else:
+            show_together(result)
+    if not result.complete:
+        raise typer.Exit(ExitCode.INTERRUPTED)
 
 
 def inspect(
@@ -122,27 +136,18 @@ def inspect(
 
     Exit code: 0 nothing that would be wrong; 6 errors.
     """
-    from dataclasses import asdict
+    from edge_scnet.pipeline import inspect as pipeline
 
-    from edge_scnet.pipeline import inspect as pipeline_inspect
-
-    findings = pipeline_inspect.inspect(path, target)
+    findings = pipeline.inspect(path, target)
+    errors = sum(finding.severity == "error" for finding in findings)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
+        show_json([asdict(finding) for finding in findings])
     else:
-        alike: dict[tuple[str, str, str], list[str]] = {}
-        for finding in findings:
-            alike.setdefault((finding.severity, finding.problem, finding.fix), []).append(
-                finding.node
-            )
-        for (severity, problem, fix), nodes in alike.items():
-            others = f" and {len(nodes) - 3} more (--json)" if len(nodes) > 3 else ""
-            typer.echo(f"{severity}: {', '.join(nodes[:3])}{others}: {problem}\n    {fix}")
-        errors = sum(finding.severity == "error" for finding in findings)
+        show_faults(findings)
         typer.echo(
             f"{path}: {errors} errors, {len(findings) - errors} warnings for target {target}"
         )
-    if any(finding.severity == "error" for finding in findings):
+    if errors:
         raise typer.Exit(ExitCode.ARTIFACT)
 
 
@@ -153,21 +158,22 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Classify images with an engine, through the preprocessing it was built with."""
-    from edge_scnet.pipeline import predict as pipeline_predict
+    from edge_scnet.pipeline import predict as pipeline
 
-    predictions = pipeline_predict.predict(path, images, top=top)
+    predictions = pipeline.predict(path, images, top=top)
     if as_json:
         rows = [
             {
-                "image": str(p.image),
-                "top": [{"class": name, "probability": round(share, 6)} for name, share in p.top],
+                "image": str(prediction.image),
+                "top": [
+                    {"class": name, "probability": round(share, 6)}
+                    for name, share in prediction.top
+                ],
             }
-            for p in predictions
+            for prediction in predictions
         ]
-        typer.echo(json.dumps(rows, indent=1))
+        show_json(rows)
         return
     for prediction in predictions:
-        typer.echo(
-            f"{prediction.image}: "
-            + ", ".join(f"{name} {100 * share:.1f} %" for name, share in prediction.top)
-        )
+        classes = ", ".join(f"{name} {100 * share:.1f} %" for name, share in prediction.top)
+        typer.echo(f"{prediction.image}: {classes}")

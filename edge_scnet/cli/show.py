@@ -14,15 +14,30 @@ from edge_scnet.cli.guard import printing
 from edge_scnet.errors import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console
 
+    from edge_scnet.config.target import TargetSpec
     from edge_scnet.core.manifest import Artifact
+    from edge_scnet.gate.check import Checked
+    from edge_scnet.gate.compare import Compared
+    from edge_scnet.gate.update import Updated
+    from edge_scnet.graph.lint import LintFinding
+    from edge_scnet.machine.environment import Environment
     from edge_scnet.pipeline.result import BuildResult
+    from edge_scnet.pipeline.together import TimedTogether
     from edge_scnet.report.run_report import RunReport
 
 _WIDTH_IN_A_PIPE = 120
+# a comparison's answers: their colors and words
+_ANSWERS = {
+    "A": ("cyan", "A"),
+    "B": ("cyan", "B"),
+    "same": ("green", "no difference"),
+    "unknown": ("yellow", "cannot tell"),
+    "skipped": ("dim", "not compared"),
+}
 _COLORS: dict[int, str] = {ExitCode.OK: "green", ExitCode.ACCURACY: "red", ExitCode.SPEED: "red"}
 
 
@@ -123,3 +138,150 @@ def show_tables(report: RunReport, console: Console) -> None:
         console.print(cells)
     for line in (*notes.facts(report), *(f"note: {doubt}" for doubt in notes.doubts(report))):
         console.print(line, markup=False, soft_wrap=True)
+
+
+def show_checked(
+    results: tuple[Checked, ...], explained: list[list[str]], *, as_json: bool
+) -> None:
+    """Prints what the gate found.
+
+    Args:
+        explained: for each result the sentences that explain it, or empty where none was asked for.
+    """
+    with printing():
+        if as_json:
+            _show_checked_json(results, explained)
+        else:
+            _show_checked_tables(results, explained)
+
+
+def _show_checked_json(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
+    rows = [
+        {
+            "report": str(result.report_file),
+            "baseline": str(result.baseline_file),
+            "model": result.report.model,
+            "target": result.report.target,
+            "exit_code": result.exit_code,
+            "headline": result.headline,
+            "findings": [asdict(finding) for finding in result.findings],
+            "advice": list(result.advice),
+            "explanation": explained[index] if explained else None,
+        }
+        for index, result in enumerate(results)
+    ]
+    show_json(rows, allow_nan=False)
+
+
+def _show_checked_tables(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
+    from edge_scnet.gate import publish
+
+    console = results_console()
+    for index, result in enumerate(results):
+        if index:
+            console.print()
+        console.print(publish.table(result))
+        color = color_of(result.exit_code)
+        console.print(result.headline, style=color, markup=False, soft_wrap=True)
+        sentences = map(publish.one_line, explained[index] if explained else ())
+        for line in (*publish.lines(result), *sentences):
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def show_updated(updated: Updated, *, quiet: bool) -> None:
+    """Prints what changed in a baseline, and on stderr why it would hold later reports to little.
+
+    Args:
+        quiet: print the warning alone.
+    """
+    from edge_scnet.gate.update import change_words
+
+    if updated.doubt:
+        typer.echo(f"warning: {updated.file}: {updated.doubt}", err=True)
+    if quiet:
+        return
+    renewed = "renewed" if updated.changes else "renewed, no figure changed"
+    typer.echo(f"{updated.file}: {'written' if updated.is_new else renewed}")
+    for change in updated.changes:
+        typer.echo(f"  {'lower' if change.loss else '     '} {change_words(change)}")
+
+
+def show_compared(compared: Compared) -> None:
+    """Prints two reports side by side, a sentence on each figure, and what differs besides."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = results_console()
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("", "A", "B", "better"):
+        table.add_column(name, justify="left" if name in ("", "better") else "right", no_wrap=True)
+    for row in compared.figures:
+        cells = ["-" if value is None else f"{value:.4g} {row.unit}" for value in (row.a, row.b)]
+        color, answer = _ANSWERS[row.better]
+        table.add_row(escape(row.figure), *cells, f"[{color}]{answer}[/]")
+    console.print(f"A {compared.a}\nB {compared.b}", markup=False, soft_wrap=True)
+    console.print(table)
+    for row in compared.figures:
+        console.print(row.message, markup=False, soft_wrap=True)
+    if compared.changed:
+        console.print(f"what differs: {'; '.join(compared.changed)}", markup=False, soft_wrap=True)
+
+
+def show_together(result: TimedTogether) -> None:
+    """Prints engines that were timed together, and how each compares with the first."""
+    for engine in result.engines:
+        latency, rate = engine.latency, engine.throughput_per_second
+        typer.echo(
+            f"{engine.name}  p50 {latency.p50_ms:.3f} ms, p90 {latency.p90_ms:.3f}, p99"
+            f" {latency.p99_ms:.3f}; {'-' if rate is None else f'{rate:,.0f}'} images/s;"
+            f" {engine.memory.steady_bytes / 2**20:,.0f} MB  {engine.path}"
+        )
+    for engine in result.engines[1:]:
+        typer.echo(engine.message)
+    if not result.complete:
+        typer.echo("interrupted: the figures are of the part that was timed")
+
+
+def show_faults(findings: Sequence[LintFinding]) -> None:
+    """Prints what is wrong with a Q/DQ graph, nodes with the same problem together."""
+    nodes_of: dict[tuple[str, str, str], list[str]] = {}
+    for finding in findings:
+        alike = (finding.severity, finding.problem, finding.fix)
+        nodes_of.setdefault(alike, []).append(finding.node)
+    for (severity, problem, fix), nodes in nodes_of.items():
+        others = f" and {len(nodes) - 3} more (--json)" if len(nodes) > 3 else ""
+        typer.echo(f"{severity}: {', '.join(nodes[:3])}{others}: {problem}\n    {fix}")
+
+
+def show_target(target: TargetSpec, *, here: str) -> None:
+    """Prints what a target is, and what can be done for it here."""
+    lines = [
+        f"{target.runtime} on {target.device}, {target.precision}, isa {target.isa},"
+        f" opset {target.opset}"
+    ]
+    if (board := target.board) is not None:
+        jetpack = "" if board.jetpack == "none" else f"JetPack {board.jetpack}, "
+        lines.append(
+            f"{jetpack}TensorRT {board.tensorrt} up to, but not with, {board.below}, compute"
+            f" capability {board.compute_capability}, {board.memory_gib:g} GB and more"
+        )
+    typer.echo(f"{target.name:<16} {target.title}")
+    for line in (*lines, target.why, f"here: {here}"):
+        typer.echo(f"{'':<16} {line}")
+
+
+def show_machine(facts: Environment) -> None:
+    """Prints this machine's processor, instruction sets and packages."""
+    from edge_scnet.machine.isa import provided_isa
+
+    memory = "unknown" if facts.memory_bytes is None else f"{facts.memory_bytes / 2**30:.1f} GiB"
+    provided = provided_isa()
+    typer.echo(f"machine      {facts.cpu_model}, {facts.cores} cores, {memory}")
+    typer.echo(f"instructions {', '.join(provided) or 'no floor of the CPU targets'}")
+    if provided == ("avx2",):
+        typer.echo(
+            f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less than it does with VNNI"
+        )
+    packages = ", ".join(f"{name} {version}" for name, version in facts.packages)
+    typer.echo(f"packages     {packages}")
