@@ -17,12 +17,12 @@ import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.compile.reference import Reference, to_npz
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core import manifest as artifact
+from edge_scnet.core.archive import DAMAGED, archive_files
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import sha256_bytes, sha256_file, write_atomic
 from edge_scnet.core.manifest import BUNDLE, FP16_FORM, INT8_FORM, QDQ_ONNX, Manifest
@@ -125,13 +125,12 @@ def unpack(path: Path, into: Path) -> Path:
     """
     again = "copy it again, or build it again on the workstation: edge-scnet build --target TARGET"
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            files = _read_members(archive, path, into)
+        files = _extract(path, into)
     except FileNotFoundError as error:
         raise ArtifactError(
             f"no such file: {path}", hint="edge-scnet build --target jetson"
         ) from error
-    except (tarfile.TarError, EOFError, OSError, gzip.BadGzipFile) as error:
+    except DAMAGED as error:
         raise ArtifactError(f"{path} is no bundle, or is damaged: {error}", hint=again) from error
     header = files.pop(_HEADER, None)
     if header is None:
@@ -160,23 +159,22 @@ def unpack(path: Path, into: Path) -> Path:
     return into
 
 
-def _read_members(archive: tarfile.TarFile, path: Path, into: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for member in archive:
-        parts = Path(member.name).parts
-        name = parts[-1] if parts else ""
-        plain = len(parts) == 2 and all(PLAIN_NAME.fullmatch(part) for part in parts)
-        if not (member.isreg() and plain and name in (_HEADER, *_FILES) and name not in found):
-            raise ArtifactError(
-                f"{path} holds {member.name!r}, which no bundle of ours holds: nothing was unpacked"
-            )
-        if member.size > _MAX_FILE_BYTES:
-            raise ArtifactError(
-                f"{path}: {name} has {member.size:,} bytes, {_MAX_FILE_BYTES:,} are allowed"
-            )
-        source: IO[bytes] | None = archive.extractfile(member)
-        assert source is not None
-        with source, (into / name).open("wb") as file:
+def _name_in_bundle(member: str) -> str | None:
+    """The file that `<model>-<target>/<file>` names; None where no bundle has such a member."""
+    parts = Path(member).parts
+    plain = len(parts) == 2 and all(PLAIN_NAME.fullmatch(part) for part in parts)
+    return parts[1] if plain and parts[1] in (_HEADER, *_FILES) else None
+
+
+def _extract(path: Path, into: Path) -> dict[str, Path]:
+    extracted = {}
+    for name, source in archive_files(
+        path,
+        _name_in_bundle,
+        most_bytes=_MAX_FILE_BYTES,
+        refusal="which no bundle of ours holds: nothing was unpacked",
+    ):
+        with (into / name).open("wb") as file:
             shutil.copyfileobj(source, file)
-        found[name] = into / name
-    return found
+        extracted[name] = into / name
+    return extracted

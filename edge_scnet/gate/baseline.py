@@ -8,7 +8,6 @@ goes through `update`, which shows what changes and asks for a reason where some
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import math
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_scnet.config.target import Gates
+from edge_scnet.core.clock import now_utc
 from edge_scnet.core.files import write_text
 from edge_scnet.core.json_records import convert, read_json
 from edge_scnet.errors import ArtifactError, TargetError
@@ -328,7 +328,7 @@ def update(
             hint='if that is meant, say why: --accept "REASON" (kept in the file)',
         )
     if losses:
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        now = now_utc()
         new = replace(
             new,
             accepted=(

@@ -5,7 +5,6 @@ Knows nothing of how engines are found or made.
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.config.target import TargetSpec
+from edge_scnet.core.clock import now_utc
 from edge_scnet.core.files import sha256_bytes
 from edge_scnet.core.json_records import convert
 from edge_scnet.core.manifest import QDQ_ONNX, Artifact, Manifest
@@ -66,7 +66,7 @@ def new_report(
     facts = manifest.artifacts[QDQ_ONNX].facts if QDQ_ONNX in manifest.artifacts else {}
     report = RunReport(
         schema=SCHEMA,
-        created_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        created_utc=now_utc(),
         command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         model=manifest.model.name,
         target=target.name,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edge_scnet.core.clock import now_utc
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError
@@ -100,7 +100,7 @@ def time_together(
                 ),
             )
         )
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    now = now_utc()
     return TimedTogether(
         created_utc=now,
         engines=tuple(rows),

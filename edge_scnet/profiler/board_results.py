@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_scnet.core.archive import DAMAGED, archive_files
 from edge_scnet.core.manifest import INT8_FORM, Manifest
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.board import BoardState
@@ -46,23 +46,30 @@ class TimedBoard:
 
 
 def read_archive(path: Path) -> dict[str, str]:
-    found: dict[str, str] = {}
+    """The texts in a results.tar.gz, by file name.
+
+    Raises:
+        ArtifactError: it is no such archive, is damaged, or holds what build.sh does not write.
+    """
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                name = member.name.removeprefix("./")
-                if not member.isreg() or "/" in name or member.size > _MAX_BYTES:
-                    raise ArtifactError(
-                        f"{path} holds {member.name!r}, which no results of build.sh hold"
-                    )
-                source = archive.extractfile(member)
-                assert source is not None
-                found[name] = source.read().decode("utf-8", errors="replace")
-    except (tarfile.TarError, EOFError, OSError) as error:
+        return {
+            name: source.read().decode("utf-8", errors="replace")
+            for name, source in archive_files(
+                path,
+                _name_in_results,
+                most_bytes=_MAX_BYTES,
+                refusal="which no results of build.sh hold",
+            )
+        }
+    except DAMAGED as error:
         raise ArtifactError(
             f"{path} is no archive of results, or is damaged: {error}", hint="copy it again"
         ) from error
-    return found
+
+
+def _name_in_results(member: str) -> str | None:
+    name = member.removeprefix("./")
+    return None if "/" in name else name
 
 
 def read_board(files: dict[str, str], path: Path, manifest: Manifest) -> dict[str, Any]:
