@@ -26,7 +26,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_scnet.compile import board as compile_board
-from edge_scnet.compile import bundle, forms, plans, reference
+from edge_scnet.compile import bundle, forms, half, plans, reference
 from edge_scnet.config.target import TargetSpec, from_dict, load_target
 from edge_scnet.core import files
 from edge_scnet.core import manifest as artifact
@@ -99,7 +99,7 @@ def outputs(model: ir.Model, batches: list[np.ndarray]) -> np.ndarray:
 def test_fp16_around_int8_is_in_the_file(
     qdq: ir.Model, ranges: Ranges, batches: list[np.ndarray]
 ) -> None:
-    made = forms.to_half(qdq, ranges.tensors)
+    made = half.to_half(qdq, ranges.tensors)
     assert made.kept == {}
     onnx.checker.check_model(ir.serde.serialize_model(made.model), full_check=True)
     scales = {
@@ -122,7 +122,7 @@ def test_fp16_around_int8_is_in_the_file(
 
 
 def test_the_pair_of_a_tensor_says_one_scale_in_both_types(qdq: ir.Model, ranges: Ranges) -> None:
-    model = forms.to_half(qdq, ranges.tensors).model
+    model = half.to_half(qdq, ranges.tensors).model
     for node in model.graph:
         if node.op_type == "QuantizeLinear":
             reader = next(use.node for use in node.outputs[0].uses())
@@ -137,7 +137,7 @@ def test_a_tensor_beyond_fp16_stays_fp32_and_is_named(
 ) -> None:
     name = "layer2.0.conv3"
     large = {**ranges.tensors, name: replace(ranges.tensors[name], maximum=1e6)}
-    made = forms.to_half(qdq, large)
+    made = half.to_half(qdq, large)
     assert name in made.kept and "1,000,000" in made.kept[name]
     onnx.checker.check_model(ir.serde.serialize_model(made.model), full_check=True)
     node = next(node for node in made.model.graph if node.name == name)
@@ -179,8 +179,8 @@ def one_convolution(scales: np.ndarray, codes: np.ndarray, opset: int = 19) -> i
 
 def test_a_scale_too_small_for_fp16_keeps_its_layer_in_fp32() -> None:
     codes = np.full((2, 3, 1, 1), 5, np.int8)
-    assert forms.to_half(one_convolution(np.array([0.01, 0.02], np.float32), codes), {}).kept == {}
-    made = forms.to_half(one_convolution(np.array([0.01, 1e-9], np.float32), codes), {})
+    assert half.to_half(one_convolution(np.array([0.01, 0.02], np.float32), codes), {}).kept == {}
+    made = half.to_half(one_convolution(np.array([0.01, 1e-9], np.float32), codes), {})
     assert "too small" in made.kept["conv"]
     weight = next(node for node in made.model.graph if node.name == "conv/weight/DQ")
     np.testing.assert_array_equal(
@@ -191,14 +191,14 @@ def test_a_scale_too_small_for_fp16_keeps_its_layer_in_fp32() -> None:
 def test_the_scale_of_a_channel_without_codes_is_never_zero() -> None:
     codes = np.full((2, 3, 1, 1), 5, np.int8)
     codes[1] = 0
-    made = forms.to_half(one_convolution(np.array([0.01, 1e-9], np.float32), codes), {})
+    made = half.to_half(one_convolution(np.array([0.01, 1e-9], np.float32), codes), {})
     weight = next(node for node in made.model.graph if node.name == "conv/weight/DQ")
     assert made.kept == {} and (weight.inputs[1].const_value.numpy() > 0).all()
 
 
 def test_an_opset_without_fp16_scales_is_refused() -> None:
     with pytest.raises(ValueError, match="from opset 19"):
-        forms.to_half(
+        half.to_half(
             one_convolution(
                 np.array([0.01, 0.02], np.float32), np.ones((2, 3, 1, 1), np.int8), opset=17
             ),
@@ -255,20 +255,21 @@ def test_the_builder_is_there_in_ci() -> None:
 def test_the_parser_and_builder_take_every_convolution_in_int8(
     built: Built, qdq: ir.Model, ranges: Ranges, tmp_path: Path
 ) -> None:
-    made = plans.forms_of(ir.load(built.folder / "model.onnx"), qdq, ranges, JETSON)
+    made = forms.forms_of(ir.load(built.folder / "model.onnx"), qdq, ranges, JETSON)
     graph_model.save(made.int8, tmp_path / core_manifest.INT8_FORM)
     graph_model.save(made.fp16, tmp_path / core_manifest.FP16_FORM)
     convolutions = [str(node.name) for node in qdq.graph if node.op_type == "Conv"]
     shares: list[tuple[str, float]] = []
     rtx = load_target("rtx")
-    facts = plans.build_pair(
-        trt.RTX, rtx, tmp_path, tmp_path, convolutions, lambda *told: shares.append(told)
-    )
+    source = plans.PlanSource(folder=tmp_path, int8_convolutions=convolutions)
+    facts = plans.build_pair(trt.RTX, rtx, source, lambda *told: shares.append(told))
     assert facts[core_manifest.INT8_PLAN]["int8_convolutions"] == len(convolutions) == 46
     assert facts[core_manifest.INT8_PLAN]["copies"] == []
     assert shares[-1] == (core_manifest.INT8_PLAN, 1.0)
     with pytest.raises(ParityError, match="1 of 1 convolutions"):
-        plans.build_pair(trt.RTX, rtx, tmp_path, tmp_path, ["no.such"], lambda *_: None)
+        plans.build_pair(
+            trt.RTX, rtx, replace(source, int8_convolutions=["no.such"]), lambda *_: None
+        )
     assert not (tmp_path / core_manifest.INT8_PLAN).exists(), (
         "a refused plan must not lie there as if it were good"
     )
@@ -304,14 +305,13 @@ def test_all_117_convolutions_of_scnet50_are_taken_in_int8(tmp_path: Path) -> No
     written = recipe.assemble(
         recipe.prepare(model, found, scheme, weight_bits=8, images=NO_IMAGES)
     ).model
-    made = plans.forms_of(model, written, found, JETSON)
+    made = forms.forms_of(model, written, found, JETSON)
     assert made.kept_fp32 == {}
     graph_model.save(made.int8, tmp_path / core_manifest.INT8_FORM)
     graph_model.save(made.fp16, tmp_path / core_manifest.FP16_FORM)
     convolutions = [str(node.name) for node in model.graph if node.op_type == "Conv"]
-    facts = plans.build_pair(
-        trt.RTX, load_target("rtx"), tmp_path, tmp_path, convolutions, lambda *_: None
-    )
+    source = plans.PlanSource(folder=tmp_path, int8_convolutions=convolutions)
+    facts = plans.build_pair(trt.RTX, load_target("rtx"), source, lambda *_: None)
     assert facts[core_manifest.INT8_PLAN]["int8_convolutions"] == len(convolutions) == 117
     # the best placement known: no copy, FP16 in nothing but the head's edges
     assert (
@@ -438,7 +438,7 @@ def packed(
 ) -> Path:
     """A build folder for the target `jetson` with its bundle."""
     folder = tmp_path_factory.mktemp("packed")
-    made = plans.forms_of(ir.load(built.folder / "model.onnx"), qdq, ranges, JETSON)
+    made = forms.forms_of(ir.load(built.folder / "model.onnx"), qdq, ranges, JETSON)
     manifest = replace(artifact.load_manifest(built.folder), target=asdict(JETSON), artifacts={})
     for name, model in (
         (core_manifest.INT8_FORM, made.int8),

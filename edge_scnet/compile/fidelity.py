@@ -1,13 +1,15 @@
-"""Q/DQ graph to engine, and the proof that the engine is what was asked for.
+"""The proof that an engine is what was asked for.
 
-Owns the two checks after every compile: convolutions that should be INT8 execute in INT8, and the
-engine computes what the simulated Q/DQ graph computes (fidelity).
+Two checks follow every compile: convolutions that should be INT8 execute in INT8, and the engine
+computes what its graph says, by the simulated Q/DQ graph here or by the reference outputs that
+travel with a bundle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,29 +17,60 @@ from edge_scnet.compile.parting import first_parting_module
 from edge_scnet.compile.quality import (
     FIDELITY_MARGIN_DB,
     Fidelity,
-    below_simulation,
-    by_output,
-    quality_of,
+    all_finite,
+    falls_short,
+    joined,
+    least_allowed,
+    sqnr_by_output,
+    worst_output,
 )
-from edge_scnet.errors import ParityError
+from edge_scnet.compile.reference import Reference
+from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.graph.model import batch_of, load
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Runtime
-from edge_scnet.stats.decibels import comparable, decibels
+from edge_scnet.runtimes.base import UNKNOWN_PRECISION, ExecutedLayer, OpenOptions, Runtime, Session
+from edge_scnet.stats.decibels import decibels
+
+# FP16's rounding leaves 35 dB and more even of SCNet-50 with random weights, which makes the most
+# of any error; a layer that overflows or is computed wrongly leaves less than 10.
+FP16_MIN_DB = 25.0
+
+_PLAN_HINTS = {
+    "int8": (
+        "this TensorRT computes a layer wrongly: keep modules in FP16 with quant.keep_float in the"
+        " target to find it"
+    ),
+    "fp16": (
+        "a layer overflows FP16 or is computed wrongly: the log of the build has TensorRT's"
+        " warnings"
+    ),
+}
 
 
 def check_executed(
-    runtime: Runtime, layers: Sequence[ExecutedLayer], int8_convolutions: Sequence[str]
+    runtime: Runtime,
+    layers: Sequence[ExecutedLayer],
+    int8_convolutions: Sequence[str],
+    *,
+    file: str = "",
+    rest: str = "float",
 ) -> int:
-    """How many of the convolutions that should be INT8 are.
+    """Counts the convolutions that execute in INT8 as they should.
+
+    Args:
+        layers: those of the engine; one whose precision is unknown proves nothing.
+        int8_convolutions: names of the nodes that should be INT8.
+        file: the engine's name, where one of several is meant.
+        rest: the precision of what is not quantized, for the hint.
 
     Raises:
         ParityError: at least one is not; all are named.
     """
+    # a convolution's bias and activation may be a layer of their own, which names it too
     precision = {
         node: layer.precision
         for layer in layers
-        if layer.kind in runtime.convolutions
+        if layer.kind in runtime.convolutions and layer.precision != UNKNOWN_PRECISION
         for node in layer.nodes
     }
     wrong = [
@@ -46,11 +79,12 @@ def check_executed(
         if precision.get(name) not in runtime.int8_precisions
     ]
     if wrong:
+        of_file = f" of {file}" if file else ""
         raise ParityError(
-            f"{len(wrong)} of {len(int8_convolutions)} convolutions that should execute in INT8 do"
-            f" not: {', '.join(wrong[:8])}",
+            f"{len(wrong)} of {len(int8_convolutions)} convolutions{of_file} that should execute in"
+            f" INT8 do not: {', '.join(wrong[:8])}",
             hint=(
-                "keep them in float on purpose with quant.keep_float in the target, or report the"
+                f"keep them in {rest} on purpose with quant.keep_float in the target, or report the"
                 " pattern"
             ),
         )
@@ -66,8 +100,9 @@ def check_fidelity(
     images: np.ndarray,
     options: OpenOptions,
 ) -> Fidelity:
-    """Compares the engine with the simulated Q/DQ graph (ONNX Runtime, optimisations off), both
-    against float.
+    """Compares an engine with the simulated Q/DQ graph, both against the float graph.
+
+    The graphs run in ONNX Runtime with its optimisations off.
 
     Args:
         images: preprocessed real images, N x C x H x W float32.
@@ -80,37 +115,85 @@ def check_fidelity(
     batch = batch_of(qdq)
     count = max(len(images) // batch, 1) * batch
     batches = [images[np.arange(i, i + batch) % len(images)] for i in range(0, count, batch)]
-    reference, simulated = (
-        by_output(run_onnx(float_model, batches)),
-        by_output(run_onnx(qdq_model, batches)),
-    )
+    reference = joined(run_onnx(float_model, batches))
+    simulated = joined(run_onnx(qdq_model, batches))
     with runtime.open(engine, options) as session:
-        found = by_output(
-            [[np.array(output) for output in session.infer(data)] for data in batches]
-        )
-    for what, outputs in (("the compiled engine", found), (qdq_model.name, simulated)):
-        if not all(np.isfinite(output).all() for output in outputs):
+        computed = _outputs(session, batches)
+    for what, outputs in (("the compiled engine", computed), (qdq_model.name, simulated)):
+        if not all_finite(outputs):
             raise ParityError(
                 f"{what} gives NaN or infinity on real images",
                 hint="look at its ranges: are the images right?",
             )
-    # each output by itself: behind a large one a small one that is wrong would not show
-    pairs = [
-        (quality_of(r, f), quality_of(r, s))
-        for r, f, s in zip(reference, found, simulated, strict=True)
-    ]
-    worst = min(pairs, key=lambda pair: comparable(pair[0]) - min(comparable(pair[1]), 1e9))
-    fidelity = Fidelity(engine_db=worst[0], simulation_db=worst[1], images=count)
-    if below_simulation(*worst, FIDELITY_MARGIN_DB):
-        words = [decibels(value, exact="identical") for value in worst]
+    engine_db = sqnr_by_output(reference, computed)
+    simulation_db = sqnr_by_output(reference, simulated)
+    least = [least_allowed(quality) for quality in simulation_db]
+    worst = worst_output(engine_db, least)
+    if falls_short(engine_db[worst], least[worst]):
         module = first_parting_module(runtime, qdq, batches[: max(1, 8 // batch)], options)
         raise ParityError(
-            f"the compiled engine does not compute what {qdq_model.name} says: {words[0]}"
-            f" against float, the simulated graph {words[1]} ({FIDELITY_MARGIN_DB:g} dB"
-            f" are allowed); first module where they part: {module or 'none on its own'}",
+            f"the compiled engine does not compute what {qdq_model.name} says:"
+            f" {decibels(engine_db[worst], exact='identical')} against float, the simulated graph"
+            f" {decibels(simulation_db[worst], exact='identical')} ({FIDELITY_MARGIN_DB:g} dB are"
+            f" allowed); first module where they part: {module or 'none on its own'}",
             hint=(
                 "the runtime miscompiles it: keep that module in float with quant.keep_float in the"
                 " target"
             ),
         )
-    return fidelity
+    return Fidelity(engine_db=engine_db[worst], simulation_db=simulation_db[worst], images=count)
+
+
+def check_plan(
+    runtime: Runtime, plan: Path, reference: Reference, *, precision: Literal["int8", "fp16"]
+) -> dict[str, Any]:
+    """Compares a plan with the reference outputs that travel with its bundle.
+
+    Returns:
+        The worst output's SQNR, as facts of the manifest.
+
+    Raises:
+        ParityError: an output is not finite, INT8's is more than 2 dB below the simulation's, or
+            FP16's below 25 dB.
+        BackendError: the plan cannot be loaded or run.
+    """
+    hint, images = _PLAN_HINTS[precision], reference.images
+    with runtime.open(plan, OpenOptions()) as session:
+        batch = session.input_shape[0]
+        if len(images) % batch:
+            raise ArtifactError(
+                f"{plan.name} takes {batch} images at once, the reference has {len(images)}",
+                hint="build it again",
+            )
+        batches = np.split(images, len(images) // batch)
+        computed = _outputs(session, batches)
+    if not all_finite(computed):
+        raise ParityError(f"{plan.name} gives NaN or infinity on real images", hint=hint)
+    engine_db = sqnr_by_output([output.reshape(-1) for output in reference.outputs], computed)
+    least = [
+        least_allowed(quality) if precision == "int8" else FP16_MIN_DB
+        for quality in reference.simulation_db
+    ]
+    worst = worst_output(engine_db, least)
+    simulation_db = reference.simulation_db[worst]
+    if falls_short(engine_db[worst], least[worst]):
+        allowed = (
+            f"simulated: {decibels(simulation_db, exact='identical', unit='')};"
+            f" {FIDELITY_MARGIN_DB:g} less are allowed"
+            if precision == "int8"
+            else f"{FP16_MIN_DB:g} are the least that FP16 leaves"
+        )
+        raise ParityError(
+            f"{plan.name} does not compute what the float graph does:"
+            f" {decibels(engine_db[worst])} on {len(images)} images ({allowed})",
+            hint=hint,
+        )
+    fidelity: dict[str, Any] = {"engine_db": engine_db[worst], "images": len(images)}
+    if precision == "int8":
+        fidelity["simulation_db"] = simulation_db
+    return {"fidelity": fidelity}
+
+
+def _outputs(session: Session, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Runs an engine: one flat array for each output."""
+    return joined([[np.array(output) for output in session.infer(batch)] for batch in batches])

@@ -1,301 +1,66 @@
-"""The forms in which TensorRT's generations take one Q/DQ graph: FP16 around INT8 from 10 on, float
-weights before Q in 8.
-
-A strongly typed network has the types that the file says: what is not INT8 runs in FP16 only where
-the file has FP16 there, scales included (ONNX opset 19). Pure rewriting: which codes and scales
-there are was decided before.
-"""
+"""The two graphs of a target in the form that its TensorRT reads: INT8, and its FP16 twin."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_scnet.compile.half import scales_of, to_half
+from edge_scnet.core.manifest import INT8_FORM
 from edge_scnet.core.optional import require
+from edge_scnet.graph.lint import lint, refuse
 from edge_scnet.graph.model import add_initializer, drop_unused
-from edge_scnet.graph.pairs import DEQUANTIZE, QUANTIZE, integer
-from edge_scnet.quantize.statistics import TensorStats
+from edge_scnet.graph.pairs import DEQUANTIZE, integer
+from edge_scnet.quantize.equalize import equalize
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-HALF_MAX = 65_504.0  # the largest finite FP16
-HALF_OPSET = 19  # the first whose Q/DQ take FP16 scales
-# A scale this far off costs less than a hundredth of a code over the whole range; below FP16's
-# normal numbers it grows.
-_SCALE_ERROR = 2.0**-9
-# Inputs with a type of their own: Resize's roi, scales and sizes.
-_TYPED_INPUTS = {"Resize": (0,)}
+    from edge_scnet.config.target import TargetSpec
+    from edge_scnet.quantize.statistics import Ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Halved:
-    """A graph in FP16, and why which of its nodes are not."""
+class Forms:
+    """The two graphs as the target's TensorRT reads them."""
 
-    model: ir.Model
-    kept: dict[str, str]  # node in FP32 -> the reason
+    int8: ir.Model
+    fp16: ir.Model
+    # Nodes of either that FP16 cannot hold, and why.
+    kept_fp32: dict[str, str]
 
 
-def to_half(model: ir.Model, tensors: Mapping[str, TensorStats]) -> Halved:
-    """A copy in FP16, with or without Q/DQ; its inputs and outputs stay FP32.
+def forms_of(float_model: ir.Model, qdq: ir.Model, ranges: Ranges, target: TargetSpec) -> Forms:
+    """Writes both graphs in the target's form.
 
     Args:
-        tensors: statistics of this graph's activations, by name; a tensor whose range passes 65,504
-            stays FP32.
+        float_model: as exported; the twin is made of its equalised form, whose ranges are known.
 
     Raises:
-        ValueError: the graph's opset is below 19 and it holds Q/DQ.
+        ArtifactError: the INT8 graph breaks a rule of TensorRT; names the node and the fix.
     """
-    ir_module = require("onnx_ir", extra="quantize")
-    result = model.clone()
-    if result.opset_imports.get("", 0) < HALF_OPSET and any(
-        node.op_type == QUANTIZE for node in result.graph
-    ):
-        raise ValueError(
-            f"Q/DQ take FP16 scales from opset {HALF_OPSET}, the graph has"
-            f" {result.opset_imports.get('')}"
-        )
-    writer = _Writer(ir_module, result.graph, _kept_nodes(result.graph, tensors))
-    # the pairs of an activation last: what reads them has its type by then
-    for node in tuple(result.graph):
-        if node.op_type not in (QUANTIZE, DEQUANTIZE):
-            writer.compute(node)
-    for node in tuple(result.graph):
-        if node.op_type == DEQUANTIZE:
-            writer.dequantize(node)
-    for node in tuple(result.graph):
-        if node.op_type == QUANTIZE:
-            writer.quantize(node)
-    writer.finish_outputs()
-    result.graph.sort()
-    drop_unused(result.graph)
-    return Halved(model=result, kept=writer.kept)
-
-
-def _kept_nodes(graph: ir.Graph, tensors: Mapping[str, TensorStats]) -> dict[str, str]:
-    """Nodes that overflow in FP16, or whose scales FP16 cannot say."""
+    assert target.board is not None
+    twin = equalize(float_model, ranges.factors) if ranges.factors else float_model
     kept: dict[str, str] = {}
-    for node in graph:
-        if node.op_type in (QUANTIZE, DEQUANTIZE):
-            continue
-        for value in (*node.inputs, *node.outputs):
-            name = "" if value is None else _source_name(value)
-            stats = tensors.get(name)
-            if stats is not None and max(-stats.minimum, stats.maximum) > HALF_MAX:
-                largest = max(-stats.minimum, stats.maximum)
-                kept[str(node.name)] = (
-                    f"{name} reaches {largest:,.0f}, FP16 ends at {HALF_MAX:,.0f}"
-                )
-        for value in node.inputs:
-            producer = value.producer() if value is not None else None
-            if producer is not None and producer.op_type == DEQUANTIZE and not _fits(producer):
-                kept[str(node.name)] = f"a scale of {producer.name} is too small for FP16"
-    return kept
-
-
-def _source_name(value: ir.Value) -> str:
-    """The float tensor behind Q/DQ."""
-    producer = value.producer()
-    while producer is not None and producer.op_type in (QUANTIZE, DEQUANTIZE):
-        source = producer.inputs[0]
-        assert source is not None
-        value, producer = source, source.producer()
-    return str(value.name)
-
-
-def _scales(node: ir.Node) -> np.ndarray:
-    scale = node.inputs[1]
-    assert scale is not None and scale.const_value is not None
-    return scale.const_value.numpy()
-
-
-def _fits(node: ir.Node) -> bool:
-    scales, silent = _scales(node), _silent_channels(node)
-    return bool((silent | (np.abs(_rounded(node) / scales - 1) <= _SCALE_ERROR)).all())
-
-
-def _rounded(node: ir.Node) -> np.ndarray:
-    """The scales as FP16 says them, in float32; 1 for channels whose codes are all 0: any scale
-    will do, but not 0.
-    """
-    with np.errstate(over="ignore"):
-        rounded = _scales(node).astype(np.float16).astype(np.float32)
-    return np.where(_silent_channels(node), np.float32(1), rounded)
-
-
-def _silent_channels(node: ir.Node) -> np.ndarray:
-    """Channels of constant codes that are all 0, in the shape of the scales."""
-    scales, codes = _scales(node), node.inputs[0]
-    if codes is None or codes.const_value is None or codes.const_value.dtype.is_floating_point():
-        return np.zeros(scales.shape, bool)
-    array = codes.const_value.numpy()
-    axis = integer(node, "axis", 1)
-    rows = (
-        np.moveaxis(array, axis, 0).reshape(scales.size, -1)
-        if scales.ndim
-        else array.reshape(1, -1)
+    if target.board.strongly_typed and target.rest == "fp16":
+        int8_half, fp16_half = to_half(qdq, ranges.tensors), to_half(twin, ranges.tensors)
+        int8, fp16 = int8_half.model, fp16_half.model
+        kept = {**fp16_half.kept, **int8_half.kept}
+    else:
+        int8, fp16 = to_float_weights(qdq), twin
+    findings = lint(
+        int8, "tensorrt", keep_float=target.quant.keep_float, max_opset=target.board.max_opset
     )
-    return ~rows.any(axis=1).reshape(scales.shape)
-
-
-class _Writer:
-    """Types node by node; a Cast stands only where a float tensor crosses over, never next to a
-    DequantizeLinear.
-    """
-
-    def __init__(self, ir_module: Any, graph: ir.Graph, kept: dict[str, str]) -> None:
-        self._ir, self._graph, self.kept = ir_module, graph, kept
-        self._half, self._full = ir_module.DataType.FLOAT16, ir_module.DataType.FLOAT
-        self._type: dict[int, ir.DataType] = {}  # of a computed float tensor, by id
-        self._casts: dict[tuple[int, ir.DataType], ir.Value] = {}
-        self._constants: dict[tuple[str, ir.DataType], ir.Value] = {}
-        for node in graph:
-            for value in node.outputs:
-                is_float = value.dtype in (self._full, None) and node.op_type != QUANTIZE
-                if is_float and node.op_type != DEQUANTIZE and self._gives_float(node):
-                    self._type[id(value)] = self._full if str(node.name) in kept else self._half
-
-    def _gives_float(self, node: ir.Node) -> bool:
-        return node.op_type not in (
-            "Shape",
-            "Size",
-            "ArgMax",
-            "ArgMin",
-            "NonZero",
-            "Equal",
-            "Less",
-            "Greater",
-        )
-
-    def compute(self, node: ir.Node) -> None:
-        wanted = self._full if str(node.name) in self.kept else self._half
-        for index, value in enumerate(node.inputs):
-            if value is None or index not in _TYPED_INPUTS.get(node.op_type, (index,)):
-                continue
-            if value.is_initializer():
-                if value.dtype == self._full:
-                    node.replace_input_with(index, self._constant(value, wanted))
-            elif (producer := value.producer()) is not None and producer.op_type == DEQUANTIZE:
-                continue  # `dequantize` gives every reader its own type
-            elif self._type.get(id(value), self._full if producer is None else None) not in (
-                wanted,
-                None,
-            ):
-                node.replace_input_with(index, self._cast(value, wanted))
-        for value in node.outputs:
-            if id(value) in self._type:
-                value.type = self._ir.TensorType(wanted)
-        if node.op_type == "Constant" and node.outputs[0].dtype == self._half:
-            tensor = node.attributes["value"].as_tensor().numpy().astype(np.float16)
-            node.attributes["value"] = self._ir.AttrTensor("value", self._ir.tensor(tensor))
-
-    def dequantize(self, node: ir.Node) -> None:
-        """The pair's second half, once for every type that is read."""
-        output, scales = node.outputs[0], node.inputs[1]
-        assert scales is not None
-        readers: dict[ir.DataType, list[tuple[ir.Node, int]]] = {}
-        for use in tuple(output.uses()):
-            wanted = self._full if str(use.node.name) in self.kept else self._half
-            readers.setdefault(wanted, []).append((use.node, use.idx))
-        if output.is_graph_output():
-            readers.setdefault(self._full, [])
-        exact = _rounded(node) if _fits(node) else _scales(node)
-        first = True
-        for wanted, uses in readers.items():
-            target = node
-            if not first:
-                target = self._ir.node(
-                    "DequantizeLinear",
-                    list(node.inputs),
-                    attributes=dict(node.attributes),
-                    name=f"{node.name}/{wanted.name}",
-                )
-                target.outputs[0].name = f"{output.name}_{wanted.name}"
-                self._graph.insert_after(node, target)
-                for reader, index in uses:
-                    reader.replace_input_with(index, target.outputs[0])
-            first = False
-            target.replace_input_with(1, self._scale(scales, exact, wanted))
-            target.outputs[0].type = self._ir.TensorType(wanted)
-
-    def quantize(self, node: ir.Node) -> None:
-        value, scales = node.inputs[0], node.inputs[1]
-        assert value is not None and scales is not None
-        if value.is_initializer():
-            return  # float weights: TensorRT 8's form, which has no FP16
-        wanted = self._type.get(id(value), self._full)
-        exact = _rounded(node)
-        if wanted is self._half and not _fits(node):
-            wanted, exact = self._full, _scales(node)
-            node.replace_input_with(0, self._cast(value, wanted))
-        node.replace_input_with(1, self._scale(scales, exact, wanted))
-
-    def finish_outputs(self) -> None:
-        outputs = self._graph.outputs
-        for index, value in enumerate(tuple(outputs)):
-            if self._type.get(id(value)) is not self._half:
-                continue
-            name = str(value.name)
-            value.name = f"{name}_fp16"
-            cast = self._ir.node(
-                "Cast", [value], attributes={"to": int(self._full)}, name=f"{name}/Cast"
-            )
-            cast.outputs[0].name = name
-            cast.outputs[0].shape, cast.outputs[0].type = (
-                value.shape,
-                self._ir.TensorType(self._full),
-            )
-            outputs[index] = cast.outputs[0]
-            self._graph.append(cast)
-
-    def _cast(self, value: ir.Value, wanted: ir.DataType) -> ir.Value:
-        if (key := (id(value), wanted)) not in self._casts:
-            cast = self._ir.node(
-                "Cast", [value], attributes={"to": int(wanted)}, name=f"{value.name}/{wanted.name}"
-            )
-            cast.outputs[0].name = f"{value.name}_{wanted.name}"
-            cast.outputs[0].shape, cast.outputs[0].type = value.shape, self._ir.TensorType(wanted)
-            producer = value.producer()
-            if producer is None:
-                self._graph.insert_before(self._graph[0], cast)
-            else:
-                self._graph.insert_after(producer, cast)
-            self._casts[key] = cast.outputs[0]
-        return self._casts[key]
-
-    def _constant(self, value: ir.Value, wanted: ir.DataType) -> ir.Value:
-        if wanted is self._full:
-            return value
-        if (key := (str(value.name), wanted)) not in self._constants:
-            assert value.const_value is not None
-            array = np.clip(value.const_value.numpy(), -HALF_MAX, HALF_MAX).astype(np.float16)
-            self._constants[key] = add_initializer(
-                self._graph, f"{value.name}_{wanted.name}", array
-            )
-        return self._constants[key]
-
-    def _scale(self, value: ir.Value, exact: np.ndarray, wanted: ir.DataType) -> ir.Value:
-        """The scale in a type; in FP32 with the value that FP16 says, so that both halves of a pair
-        agree.
-        """
-        if (key := (f"{value.name}/{exact.tobytes().hex()[:64]}", wanted)) not in self._constants:
-            array = exact.astype(np.float16 if wanted is self._half else np.float32)
-            name = f"{value.name}_{wanted.name}"
-            taken = self._graph.initializers
-            self._constants[key] = add_initializer(
-                self._graph, name if name not in taken else f"{name}_exact", array
-            )
-        return self._constants[key]
+    refuse(INT8_FORM, target.name, [finding for finding in findings if finding.severity == "error"])
+    return Forms(int8=int8, fp16=fp16, kept_fp32=kept)
 
 
 def to_float_weights(model: ir.Model) -> ir.Model:
-    """A copy with float weights -> Q -> DQ where INT8 weights -> DQ were: TensorRT 8 reads no other
-    form.
+    """Returns a copy with float weights -> Q -> DQ where INT8 weights -> DQ were.
 
-    The floats are codes x scale, so that Q gives the same codes.
+    TensorRT 8 reads no other form. The floats are codes x scale, so that Q gives the same codes.
     """
     ir_module = require("onnx_ir", extra="quantize")
     result = model.clone()
@@ -304,7 +69,7 @@ def to_float_weights(model: ir.Model) -> ir.Model:
         codes = node.inputs[0]
         if node.op_type != DEQUANTIZE or codes is None or codes.const_value is None:
             continue
-        array, scales = codes.const_value.numpy(), _scales(node)
+        array, scales = codes.const_value.numpy(), scales_of(node)
         axis = integer(node, "axis", 1)
         shape = [1] * array.ndim
         if scales.ndim:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.compile.quality import below_simulation, by_output, quality_of
+from edge_scnet.compile.quality import falls_short, joined, sqnr_by_output
 from edge_scnet.core.optional import require
 from edge_scnet.graph.cut import cut_out, members_of
 from edge_scnet.graph.model import expose, save
@@ -64,12 +64,10 @@ def _parts(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "block.onnx")
         save(cut, path)
-        simulated = by_output([_run_named(path, feed, outputs) for feed in feeds])
-        engine = by_output([_engine_named(runtime, path, feed, options) for feed in feeds])
-    return any(
-        below_simulation(quality_of(s, e), MODULE_FIDELITY_DB, 0.0)
-        for s, e in zip(simulated, engine, strict=True)
-    )
+        simulated = joined([_run_named(path, feed, outputs) for feed in feeds])
+        engine = joined([_engine_named(runtime, path, feed, options) for feed in feeds])
+    qualities = sqnr_by_output(simulated, engine)
+    return any(falls_short(quality, MODULE_FIDELITY_DB) for quality in qualities)
 
 
 def _run_named(path: Path, feed: dict[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edge_scnet.core.files import write_text
 from edge_scnet.core.json_records import RecordError, convert
@@ -23,10 +23,17 @@ MANIFEST = "manifest.json"
 # the files of a build, by their names
 FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
 ENGINE, FLOAT_ENGINE = "model", "model-fp32"  # and the runtime's suffix
+# of TensorRT targets: the graphs as TensorRT reads them, the plans, and what goes to the board
 INT8_FORM, FP16_FORM = "engine.onnx", "engine-fp16.onnx"
 INT8_PLAN, FP16_PLAN = "engine.plan", "engine-fp16.plan"
-PAIRS = ((FP16_FORM, FP16_PLAN, "fp16"), (INT8_FORM, INT8_PLAN, "int8"))
+PAIRS: tuple[tuple[str, str, Literal["fp16", "int8"]], ...] = (
+    (FP16_FORM, FP16_PLAN, "fp16"),
+    (INT8_FORM, INT8_PLAN, "int8"),
+)
+PLAN_STEMS: dict[str, str] = {precision: Path(plan).stem for _, plan, precision in PAIRS}
 BUNDLE = "bundle.tar.gz"
+BUILD_SCRIPT = "build.sh"
+BOARD = "board.json"  # what build.sh tells of the board and its plans
 REPORT, REPORT_PAGE = "report.json", "report.html"
 PARTIAL_REPORT = "report.partial.json"  # of an interrupted run
 SCHEMA = 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_scnet.compile.board import check_board
 from edge_scnet.compile.bundle import PLAIN_NAME, REFERENCE, unpack
-from edge_scnet.compile.plans import build_pair, words
+from edge_scnet.compile.plans import PlanSource, build_pair, summary_of_plans
 from edge_scnet.compile.reference import load
 from edge_scnet.config.target import TargetSpec, from_dict, with_max_drop
 from edge_scnet.core.build_folder import BuildFolder
@@ -20,6 +20,7 @@ from edge_scnet.core.files import make_folder, sha256_bytes, sha256_file
 from edge_scnet.core.manifest import (
     FP16_FORM,
     INT8_FORM,
+    PLAN_STEMS,
     QDQ_ONNX,
     REPORT,
     Artifact,
@@ -32,7 +33,6 @@ from edge_scnet.pipeline.layers import row_facts
 from edge_scnet.pipeline.result import BuildResult, save_run
 from edge_scnet.profiler.board_results import (
     RUN_AGAIN,
-    STEMS,
     PlanTimes,
     TimedBoard,
     plan_times,
@@ -76,15 +76,12 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> Bu
     folder = BuildFolder(path=path_of_build, manifest=manifest)
     events.stage("compile", f"{TENSORRT.title}, INT8 and its FP16 twin")
     entry = folder.entry(QDQ_ONNX)
-    facts = build_pair(
-        TENSORRT,
-        target,
-        folder.path,
-        folder.path,
-        entry.facts["int8_convolutions"],
-        events.progress,
+    source = PlanSource(
+        folder=folder.path,
+        int8_convolutions=entry.facts["int8_convolutions"],
         reference=load(folder.path / REFERENCE),
     )
+    facts = build_pair(TENSORRT, target, source, events.progress)
     for name, found in facts.items():
         file = folder.path / name
         folder = folder.with_artifact(
@@ -101,7 +98,7 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> Bu
             )
         )
     folder.save()
-    events.done(words(folder.manifest), reused=False)
+    events.done(summary_of_plans(folder.manifest), reused=False)
     return folder
 
 
@@ -141,11 +138,13 @@ def report_times(
     Raises:
         ArtifactError: a figure is missing or none.
     """
-    plans = {precision: plan_times(files, where, stem, hint) for precision, stem in STEMS.items()}
+    plans = {
+        precision: plan_times(files, where, stem, hint) for precision, stem in PLAN_STEMS.items()
+    }
     target = with_max_drop(from_dict(folder.manifest.target), max_drop_pp)
     known = load_report(folder.path / REPORT) if (folder.path / REPORT).is_file() else None
     simulated = [row for row in known.engines if row.latency is None] if known else []
-    rows = [_row(precision, plans, board.facts, target) for precision in STEMS]
+    rows = [_row(precision, plans, board.facts, target) for precision in PLAN_STEMS]
     findings = judge(simulated, target)
     speeds = [
         gate.Speed(
@@ -182,7 +181,7 @@ def _row(
     return EngineReport(
         name=precision,
         runtime=TENSORRT.name,
-        file=f"{STEMS[precision]}.plan",
+        file=f"{PLAN_STEMS[precision]}.plan",
         sha256=str(board.get(f"{precision}_sha256", "")),
         size_bytes=int(board.get(f"{precision}_bytes", 0)),
         precision_hint="f32",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edge_scnet.compile.board import with_script_plans
+from edge_scnet.compile.script_plans import with_script_plans
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.manifest import FLOAT_ONNX, MANIFEST, Artifact, Manifest
 from edge_scnet.errors import ArtifactError

@@ -22,7 +22,6 @@ from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.trtexec import check_round, parse_log, parse_profile, parse_times
 
 _MAX_BYTES = 64 << 20
-STEMS = {"fp16": "engine-fp16", "int8": "engine"}
 RUN_AGAIN = "run build.sh again: it packs all or nothing"
 
 

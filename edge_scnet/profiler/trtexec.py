@@ -14,11 +14,11 @@ from pathlib import Path
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import make_folder
-from edge_scnet.core.manifest import Manifest
+from edge_scnet.core.manifest import PLAN_STEMS, Manifest
 from edge_scnet.errors import ArtifactError, BackendError
 from edge_scnet.machine import environment
 from edge_scnet.machine.board_watch import watching
-from edge_scnet.profiler.board_results import STEMS, TimedBoard
+from edge_scnet.profiler.board_results import TimedBoard
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.runtimes.tensorrt.trtexec import (
     LAYER_OPTIONS,
@@ -56,7 +56,7 @@ def profile_plans(
         StorageError: the folder cannot be written.
     """
     version = _version(program)
-    for stem in STEMS.values():
+    for stem in PLAN_STEMS.values():
         entry = folder.manifest.artifacts.get(f"{stem}.plan")
         if entry is None:
             raise ArtifactError(
@@ -89,7 +89,7 @@ def profile_plans(
                         out / f"{stem}.{number}.log",
                     )
                 events.progress("latency", number / ROUNDS)
-        for stem in STEMS.values():
+        for stem in PLAN_STEMS.values():
             exports = [
                 f"--exportProfile={out / stem}.profile.json",
                 f"--exportLayerInfo={out / stem}.layers.json",
@@ -100,7 +100,7 @@ def profile_plans(
                 out / f"{stem}.layers.log",
             )
     facts = {**environment.collect().to_dict(), "tensorrt": version, "timing": " ".join(options)}
-    for precision, stem in STEMS.items():
+    for precision, stem in PLAN_STEMS.items():
         entry = folder.entry(f"{stem}.plan")
         facts |= {f"{precision}_bytes": entry.size_bytes, f"{precision}_sha256": entry.sha256}
     events.done(f"2 plans, {ROUNDS} rounds", reused=False)

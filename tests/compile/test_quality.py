@@ -22,4 +22,4 @@ from edge_scnet.compile import quality
 def test_margin_separates_every_case_seen(
     engine: float | None, simulation: float | None, fails: bool
 ) -> None:
-    assert quality.below_simulation(engine, simulation, quality.FIDELITY_MARGIN_DB) is fails
+    assert quality.falls_short(engine, quality.least_allowed(simulation)) is fails

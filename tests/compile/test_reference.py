@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_scnet.compile import reference
+from edge_scnet.compile import fidelity, reference
 from edge_scnet.compile.reference import Reference
 from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.stats.accuracy import sqnr_db
@@ -54,10 +54,10 @@ KNOWN = Reference(images=IMAGES, outputs=(LOGITS,), simulation_db=(30.0,))
 
 
 def check(
-    outputs: np.ndarray, precision: str = "int8", known: Reference = KNOWN, batch: int = 2
+    outputs: np.ndarray, precision: Any = "int8", known: Reference = KNOWN, batch: int = 2
 ) -> dict[str, Any]:
     plan: Any = Plan(outputs, batch)
-    return reference.check_plan(plan, Path("engine.plan"), known, precision=precision)
+    return fidelity.check_plan(plan, Path("engine.plan"), known, precision=precision)
 
 
 def test_the_fidelity_of_a_right_plan_is_recorded() -> None:
@@ -95,7 +95,7 @@ def test_a_plan_that_computes_something_else_is_refused(
 
 
 def test_an_exact_simulation_asks_for_an_exact_plan() -> None:
-    exact = replace(KNOWN, simulation_db=(float("inf"),))
+    exact = replace(KNOWN, simulation_db=(None,))
     assert check(LOGITS, known=exact)["fidelity"] == {
         "engine_db": None,
         "images": 64,
@@ -112,11 +112,11 @@ def test_a_reference_of_another_batch_is_refused() -> None:
 
 def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "reference.npz"
-    path.write_bytes(reference.to_npz(replace(KNOWN, simulation_db=(float("inf"),))))
+    path.write_bytes(reference.to_npz(replace(KNOWN, simulation_db=(None,))))
     found = reference.load(path)
     np.testing.assert_array_equal(found.images, IMAGES)
     np.testing.assert_array_equal(found.outputs[0], LOGITS)
-    assert found.simulation_db == (float("inf"),)
+    assert found.simulation_db == (None,)
     for content in (b"", b"no zip", b"PK\x03\x04cut"):
         path.write_bytes(content)
         with pytest.raises(ArtifactError, match="holds no reference outputs"):

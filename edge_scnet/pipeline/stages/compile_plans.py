@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edge_scnet.compile.board import check_board
 from edge_scnet.compile.bundle import write_bundle
-from edge_scnet.compile.plans import build_pair, forms_of, words
+from edge_scnet.compile.forms import forms_of
+from edge_scnet.compile.plans import PlanSource, build_pair, summary_of_plans
 from edge_scnet.compile.reference import Reference, make
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
@@ -53,7 +54,7 @@ def compile_plans(job: BuildJob, events: Events) -> BuildFolder:
     files = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
     files += [BUNDLE] if boards else []
     if all(folder.is_current(file, origin.key) for file in files):
-        events.done(words(folder.manifest), reused=True)
+        events.done(summary_of_plans(folder.manifest), reused=True)
         return folder
     folder = _write_forms(job, origin, events)
     if here:
@@ -61,7 +62,7 @@ def compile_plans(job: BuildJob, events: Events) -> BuildFolder:
     if boards:
         bundle = write_bundle(folder, job.target, _reference(job), job.evaluation)
         folder = folder.with_artifact(record(folder.path, bundle.name, origin, kind="bundle"))
-    events.done(words(folder.manifest), reused=False)
+    events.done(summary_of_plans(folder.manifest), reused=False)
     return folder
 
 
@@ -91,15 +92,12 @@ def _write_forms(job: BuildJob, origin: Origin, events: Events) -> BuildFolder:
 def _build_plans(job: BuildJob, folder: BuildFolder, origin: Origin, events: Events) -> BuildFolder:
     """The folder with both plans, built and proven."""
     backend = job.backend
-    built = build_pair(
-        backend,
-        job.target,
-        folder.path,
-        folder.path,
-        folder.entry(QDQ_ONNX).facts["int8_convolutions"],
-        events.progress,
+    source = PlanSource(
+        folder=folder.path,
+        int8_convolutions=folder.entry(QDQ_ONNX).facts["int8_convolutions"],
         reference=_reference(job) if backend.unavailable_to_run() is None else None,
     )
+    built = build_pair(backend, job.target, source, events.progress)
     for file, facts in built.items():
         entry = record(folder.path, file, origin, kind=backend.artifact_kind, facts=facts)
         folder = folder.with_artifact(entry)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_scnet.core.manifest import BUNDLE
 from edge_scnet.errors import BackendError
 from edge_scnet.runtimes.base import BaseSession, ExecutedLayer
 from edge_scnet.runtimes.tensorrt import cuda
@@ -47,8 +48,7 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
         raise BackendError(
             f"TensorRT {trt.__version__} cannot load {artifact.name}: {words}",
             hint=(
-                "a plan belongs to the GPU and TensorRT that built it: edge-scnet compile"
-                " bundle.tar.gz"
+                f"a plan belongs to the GPU and TensorRT that built it: edge-scnet compile {BUNDLE}"
             ),
         )
     session = PlanSession(trt, runtime, engine, context)

@@ -17,6 +17,8 @@ from typing import Any
 
 from packaging.version import Version
 
+from edge_scnet.core.manifest import PLAN_STEMS
+
 ROUNDS = 6  # the least that give the median of the rounds an interval
 WARM_UP_MS = 500
 MIN_QUERIES = 100
@@ -93,7 +95,8 @@ def round_order(number: int) -> tuple[str, str]:
     """The stems of a round's plans, in turn: a board that warms up slows both. Rounds count from 1,
     as build.sh's.
     """
-    return ("engine-fp16", "engine") if number % 2 else ("engine", "engine-fp16")
+    fp16, int8 = PLAN_STEMS["fp16"], PLAN_STEMS["int8"]
+    return (fp16, int8) if number % 2 else (int8, fp16)
 
 
 def version_of(number: str) -> str:
