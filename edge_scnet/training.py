@@ -29,7 +29,7 @@ from edge_scnet.core.files import sha256_file, write_atomic
 from edge_scnet.data import idx
 from edge_scnet.errors import ArtifactError, EdgeError
 from edge_scnet.models import zoo
-from edge_scnet.models.checkpoint import create
+from edge_scnet.models.architectures import create
 
 HELD_OUT = 5_000
 CROP_PADDING = {"fashion-mnist": 2, "cifar10": 4}

@@ -16,7 +16,8 @@ from edge_scnet import training
 from edge_scnet.core.files import sha256_file
 from edge_scnet.data import idx
 from edge_scnet.errors import ArtifactError
-from edge_scnet.models import checkpoint, zoo
+from edge_scnet.models import zoo
+from edge_scnet.models.architectures import create
 from edge_scnet.training import HELD_OUT, Recipe, augment, split_held_out, train
 
 RECIPE = Recipe(
@@ -137,7 +138,7 @@ def test_an_interrupted_run_ends_bit_for_bit_as_an_uninterrupted_one(
     assert np.isfinite([epoch["loss"] for epoch in written["history"]]).all()
     # the weights are what the zoo loads under that name
     assert zoo.FASHION_MNIST.weights == FILE
-    checkpoint.create(zoo.FASHION_MNIST).load_state_dict(load_file(whole / FILE), strict=True)
+    create(zoo.FASHION_MNIST).load_state_dict(load_file(whole / FILE), strict=True)
 
     with pytest.raises(
         ArtifactError, match=r"checkpoint.pt was made by .*'seed': 0.* not .*'seed': 1"

@@ -1,21 +1,17 @@
-"""Files and factories, strictly."""
+"""Reads checkpoint files: plain weights only, and all of them into a network, or an error."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import json
 import pickle
 import re
-import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from edge_scnet.core.optional import require
-from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError, first_line
-from edge_scnet.models.zoo import WEIGHTS, ModelSource, architectures
+from edge_scnet.models.architectures import architectures
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,148 +27,38 @@ _WRAPPERS = (
     "model_state_dict",
     "model",
 )
-
 # torch.compile, DataParallel, EMA wrappers, in any order: DataParallel of a compiled module has two
 _PREFIXES = re.compile(r"^(?:(?:_orig_mod|module|ema)\.)+")
-
-
-def create(spec: ModelSpec) -> nn.Module:
-    """The network of a spec, untrained."""
-    require("torch", extra="export")
-    from edge_scnet.scnet import ARCHITECTURES
-
-    return ARCHITECTURES[spec.arch](spec.num_classes or 1000, spec.channels)
-
-
-def load_torch(source: ModelSource) -> nn.Module:
-    """The PyTorch module of a checkpoint or a factory, in eval mode, weights checked to be finite.
-
-    Raises:
-        ArtifactError: a checkpoint that does not fit, holds NaN, or is no state dict; a factory
-            that cannot be called.
-    """
-    torch = require("torch", extra="export")
-    if source.kind == "factory":
-        module = _call_factory(source.location)
-        state = module.state_dict()
-    else:
-        module = create(source.spec)
-        path = Path(source.location)
-        if path.parent == WEIGHTS:
-            _check_card(path)
-        state = read_checkpoint(path)
-        load_strictly(module, state, source=source)
-    for key, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = int((~torch.isfinite(tensor)).sum())
-            raise ArtifactError(
-                f"{source.location}: {key!r} holds {bad} NaN or infinite values of"
-                f" {tensor.numel()}",
-                hint="the checkpoint is damaged or its training diverged: use an earlier one",
-            )
-    return module.eval()
-
-
-def _check_card(path: Path) -> None:
-    """Raises ArtifactError when bundled weights are not those that their card describes."""
-    expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != expected:
-        raise ArtifactError(
-            f"{path} is not what its card says: sha256 {found[:12]}..., expected"
-            f" {expected[:12]}...",
-            hint="install the package again: the file was changed or cut short",
-        )
-
-
-def state_hash(module: nn.Module) -> str:
-    """Hex sha256 of a module's weights and structure: what a factory made, which no file's hash can
-    tell.
-    """
-    torch = require("torch", extra="export")
-    digest = hashlib.sha256(repr(module).encode())
-    for key, tensor in module.state_dict().items():
-        digest.update(key.encode())
-        # as bytes: NumPy has no bfloat16
-        digest.update(
-            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()
-
-
-def _call_factory(location: str) -> nn.Module:
-    torch = require("torch", extra="export")
-    module_name, _, attribute = location.partition(":")
-    # a console script does not have the working directory on sys.path, and that is where the user's
-    # module is
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-        module = factory()
-    except Exception as error:
-        raise ArtifactError(
-            f"{location} cannot be called: {type(error).__name__}: {error}",
-            hint=(
-                "it is called without arguments and must return a torch.nn.Module; is it on"
-                " PYTHONPATH?"
-            ),
-        ) from error
-    if not isinstance(module, torch.nn.Module):
-        raise ArtifactError(
-            f"{location} returned {type(module).__name__}, a torch.nn.Module is needed",
-            hint="the factory is called without arguments and returns the model itself",
-        )
-    return cast("nn.Module", module)
+# The counter of torch.optim.swa_utils.AveragedModel.
+_COUNTER = "n_averaged"
+# Absent from old checkpoints, and not needed for inference.
+_NOT_NEEDED = "num_batches_tracked"
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict of a checkpoint file, unwrapped: `state_dict`, `model` and EMA wrappers,
-    `module.` prefixes.
+    """Returns the state dict of a checkpoint file, without wrappers and prefixes.
 
-    A checkpoint that holds both plain weights and their moving average (EMA) gives the average, as
-    timm does: it is what training frameworks evaluate and publish.
+    Wrappers are `state_dict`, `model` and those of EMA, prefixes such as `module.`. A checkpoint
+    that holds both plain weights and their moving average (EMA) gives the average, as timm does: it
+    is what training frameworks evaluate and publish.
 
     Raises:
         ArtifactError: unreadable, not a state dict, or a pickle that would run code
             (`weights_only=True` refuses it).
     """
     torch = require("torch", extra="export")
-    try:
-        if path.suffix.lower() == ".safetensors":
-            loaded: Any = require("safetensors.torch", extra="export").load_file(path)
-        else:
-            with warnings.catch_warnings():
-                # of pickle protocols that torch reads all the same; what it cannot read, it raises
-                warnings.simplefilter("ignore")
-                loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ArtifactError(
-            f"{path} is not a checkpoint of plain weights: {_why_unreadable(error)}",
-            hint=(
-                "save it with torch.save(model.state_dict(), path), or copy it again if it was cut"
-                " short"
-            ),
-        ) from error
-    for _ in range(3):
-        key = next(
-            (k for k in _WRAPPERS if isinstance(loaded, dict) and isinstance(loaded.get(k), dict)),
-            None,
-        )
-        if key is None:
-            break
-        loaded = loaded[key]
-    tensors = isinstance(loaded, dict) and {
-        k: v for k, v in loaded.items() if isinstance(v, torch.Tensor)
+    content = _unwrapped(_read(path))
+    tensors = isinstance(content, dict) and {
+        key: value for key, value in content.items() if isinstance(value, torch.Tensor)
     }
     if not tensors:
-        found = (
-            ", ".join(map(str, list(loaded)[:5]))
-            if isinstance(loaded, dict)
-            else type(loaded).__name__
+        held = (
+            ", ".join(map(str, list(content)[:5]))
+            if isinstance(content, dict)
+            else type(content).__name__
         )
         raise ArtifactError(
-            f"{path} is not a state dict: found {found or 'nothing'}",
+            f"{path} is not a state dict: found {held or 'nothing'}",
             hint="save it with torch.save(model.state_dict(), path)",
         )
     state: dict[str, Tensor] = {}
@@ -183,49 +69,87 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
                 f"{path} holds {plain!r} twice, with and without a prefix ({key!r})",
                 hint="save one of them",
             )
-        if plain != "n_averaged":  # the counter of torch.optim.swa_utils.AveragedModel
+        if plain != _COUNTER:
             state[plain] = value
     return state
+
+
+def _read(path: Path) -> Any:
+    torch = require("torch", extra="export")
+    try:
+        if path.suffix.lower() == ".safetensors":
+            return require("safetensors.torch", extra="export").load_file(path)
+        with warnings.catch_warnings():
+            # of pickle protocols that torch reads all the same; what it cannot read, it raises
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ArtifactError(
+            f"{path} is not a checkpoint of plain weights: {_why_unreadable(error)}",
+            hint=(
+                "save it with torch.save(model.state_dict(), path), or copy it again if it was cut"
+                " short"
+            ),
+        ) from error
+
+
+def _unwrapped(content: Any) -> Any:
+    for _ in range(3):  # as deep as wrappers are nested
+        key = next(
+            (
+                wrapper
+                for wrapper in _WRAPPERS
+                if isinstance(content, dict) and isinstance(content.get(wrapper), dict)
+            ),
+            None,
+        )
+        if key is None:
+            break
+        content = content[key]
+    return content
 
 
 def _why_unreadable(error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError):
         # torch's own words advise weights_only=False, which would run the file's code
-        found = re.search(r"(?:GLOBAL|global|class) ([\w.]+\.\w+)", str(error))
+        named = re.search(r"(?:GLOBAL|global|class) ([\w.]+\.\w+)", str(error))
         return (
-            f"it holds pickled objects{f' ({found[1]})' if found else ''}; only tensors are read,"
+            f"it holds pickled objects{f' ({named[1]})' if named else ''}; only tensors are read,"
             " objects could run code"
         )
-    first = first_line(error).partition(" This is an internal")[0]
-    named = str(error).strip() != ""
-    return f"{type(error).__name__}: {first[:200]}" if named else type(error).__name__
+    if not str(error).strip():
+        return type(error).__name__
+    message = first_line(error).partition(" This is an internal")[0]
+    return f"{type(error).__name__}: {message[:200]}"
 
 
-def load_strictly(module: nn.Module, state: dict[str, Tensor], *, source: ModelSource) -> None:
-    """Loads `state`, all of it and nothing else; `num_batches_tracked`, absent from old
-    checkpoints, is not needed.
+def load_strictly(
+    module: nn.Module, state: Mapping[str, Tensor], *, arch: str, location: str
+) -> None:
+    """Loads `state` into a network, all of it and nothing else.
+
+    Args:
+        arch: the network's name, for messages.
+        location: where the state is from, for messages.
 
     Raises:
         ArtifactError: lists missing, unexpected and wrongly shaped keys, and says which option to
             pass.
     """
     own = module.state_dict()
-    needed = {key for key in own if not key.endswith("num_batches_tracked")}
+    needed = {key for key in own if not key.endswith(_NOT_NEEDED)}
     missing = sorted(needed - state.keys())
-    unexpected = sorted(
-        key for key in state.keys() - own.keys() if not key.endswith("num_batches_tracked")
-    )
+    unexpected = sorted(key for key in state.keys() - own.keys() if not key.endswith(_NOT_NEEDED))
     shapes = [
-        f"{key}: {tuple(state[key].shape)}, {source.spec.arch} has {tuple(own[key].shape)}"
+        f"{key}: {tuple(state[key].shape)}, {arch} has {tuple(own[key].shape)}"
         for key in sorted(needed & state.keys())
         if state[key].shape != own[key].shape
     ]
     if not (missing or unexpected or shapes):
-        module.load_state_dict(
-            state, strict=False
-        )  # strict but for num_batches_tracked, as checked above
+        # strict but for what is not needed, as checked above
+        module.load_state_dict(state, strict=False)
         return
-    parts = [
+    problems = [
         f"{len(keys)} {title}: {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}"
         for title, keys in (
             ("missing", missing),
@@ -234,19 +158,22 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], *, source: ModelS
         )
         if keys
     ]
-    options = []
-    if not (missing or unexpected):
-        stem = "conv1.weight" if "conv1.weight" in own else "conv1.0.weight"
-        classes, channels = state["fc.weight"].shape[0], state[stem].shape[1]
-        if classes != own["fc.weight"].shape[0]:
-            options.append(f"{classes} classes: pass --num-classes {classes}")
-        if channels != own[stem].shape[1]:
-            options.append(f"{channels} input channels: pass --channels {channels}")
+    options = [] if missing or unexpected else _options_that_fit(own, state)
     explained = {"fc.weight", "fc.bias", "conv1.weight", "conv1.0.weight"}
     if options and all(shape.partition(":")[0] in explained for shape in shapes):
         hint = "the checkpoint has " + ", and ".join(options)
     else:
         hint = f"another --arch? known: {', '.join(architectures())}"
-    raise ArtifactError(
-        f"{source.location} does not fit {source.spec.arch}: " + "; ".join(parts), hint=hint
-    )
+    raise ArtifactError(f"{location} does not fit {arch}: " + "; ".join(problems), hint=hint)
+
+
+def _options_that_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Sequence[str]:
+    """What the checkpoint has another number of than the network, and the option to pass for it."""
+    options = []
+    stem = "conv1.weight" if "conv1.weight" in own else "conv1.0.weight"
+    classes, channels = state["fc.weight"].shape[0], state[stem].shape[1]
+    if classes != own["fc.weight"].shape[0]:
+        options.append(f"{classes} classes: pass --num-classes {classes}")
+    if channels != own[stem].shape[1]:
+        options.append(f"{channels} input channels: pass --channels {channels}")
+    return options

@@ -24,7 +24,7 @@ import torch
 from edge_scnet.config import model_options
 from edge_scnet.data import batches
 from edge_scnet.data import samples as dataset
-from edge_scnet.models import zoo
+from edge_scnet.models.defaults import spec_of
 from edge_scnet.scnet import ARCHITECTURES
 
 TARGET = """\
@@ -70,7 +70,7 @@ def drawn_weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 def make_checkpoint(arch: str, calib: Path, path: Path) -> None:
     module = ARCHITECTURES[arch]()
     module.load_state_dict(drawn_weights(module))
-    spec = zoo._spec(arch, arch, model_options.ModelOptions(arch=arch))
+    spec = spec_of(arch, arch, model_options.ModelOptions(arch=arch))
     samples = dataset.open_samples(calib, model=None, role="calibration", limit=64)
     for layer in module.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):

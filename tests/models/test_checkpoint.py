@@ -13,7 +13,8 @@ from torch import nn
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.models import zoo
-from edge_scnet.models.checkpoint import load_torch, read_checkpoint, state_hash
+from edge_scnet.models.checkpoint import read_checkpoint
+from edge_scnet.models.load import load_torch, state_hash
 from edge_scnet.models.zoo import resolve
 from edge_scnet.scnet import scnet20, scnet29
 from tests.helpers.checkpoints import State, checkpoint, needs_bundled, refused, saved

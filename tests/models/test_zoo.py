@@ -10,8 +10,8 @@ from torch import nn
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ArtifactError
-from edge_scnet.models import zoo
-from edge_scnet.models.checkpoint import load_torch
+from edge_scnet.models import defaults, zoo
+from edge_scnet.models.load import load_torch
 from edge_scnet.models.zoo import resolve
 from tests.helpers.checkpoints import State, checkpoint, needs_bundled, refused, saved
 
@@ -120,7 +120,7 @@ def test_defaults_follow_the_architecture(tmp_path: Path, state: State):
     compact, large = checkpoint(path).spec, checkpoint(path, arch="scnet50").spec
     assert (compact.input_size, compact.resize, compact.num_classes) == (32, None, 10)
     assert (large.input_size, large.resize, large.num_classes) == (224, 256, 1000)
-    assert (large.mean, large.std) == (zoo.IMAGENET_MEAN, zoo.IMAGENET_STD)
+    assert (large.mean, large.std) == (defaults.IMAGENET_MEAN, defaults.IMAGENET_STD)
     grey = checkpoint(path, channels=1, mean=(0.3,), std=(0.4,), class_names=("a", "b")).spec
     assert (grey.channels, grey.num_classes, grey.classes) == (1, 2, ("a", "b"))
 

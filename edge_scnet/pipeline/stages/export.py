@@ -18,7 +18,7 @@ from edge_scnet.export.from_onnx import check_weights, external_files, import_on
 from edge_scnet.export.from_torch import export_torch
 from edge_scnet.graph.model import save
 from edge_scnet.models import zoo
-from edge_scnet.models.checkpoint import load_torch, state_hash
+from edge_scnet.models.load import load_torch, state_hash
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, record, reusable
 
