@@ -166,18 +166,23 @@ def with_model_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options of a model to a command, which gets them as one record, `model_options`."""
     signature = inspect.signature(command, eval_str=True)
     own = [item for name, item in signature.parameters.items() if name != "model_options"]
-    hints = get_type_hints(ModelOptions, include_extras=True)
-    added = [_parameter(name, hint) for name, hint in hints.items()]
+    added = _model_parameters()
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
-        options = {name: values.pop(name) for name in hints}
+        options = {item.name: values.pop(item.name) for item in added}
         if options["class_names"] is not None:
             options["class_names"] = _lines(options["class_names"])
         command(**values, model_options=ModelOptions(**options))
 
     wrapped.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
     return wrapped
+
+
+@functools.cache
+def _model_parameters() -> tuple[inspect.Parameter, ...]:
+    hints = get_type_hints(ModelOptions, include_extras=True)
+    return tuple(_parameter(name, hint) for name, hint in hints.items())
 
 
 def _parameter(name: str, hint: Any) -> inspect.Parameter:
