@@ -1,10 +1,11 @@
-"""What the README says is true: its targets table, its commands, its Python, its module table."""
+"""What the README says is true: its tables of targets, commands and packages, its Python."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.main import get_command
 
@@ -48,21 +49,51 @@ def test_every_command_is_in_the_table_and_the_other_way_round() -> None:
     assert set(get_command(root.app).commands) == mentioned
 
 
-def test_every_module_is_in_the_architecture_table() -> None:
+def packages() -> set[str]:
+    return {path.parent.name for path in (ROOT / "edge_scnet").glob("*/__init__.py")}
+
+
+def top_modules() -> set[str]:
+    names = {path.stem for path in (ROOT / "edge_scnet").glob("*.py")}
+    return {name for name in names if not name.startswith("__")}
+
+
+def test_the_architecture_table_lists_the_packages() -> None:
     text = section("How it is built")
-    package = ROOT / "edge_scnet"
-    modules = {p.name for p in package.glob("*.py")} - {"__init__.py", "__main__.py"}
-    assert not [name for name in modules if f"`{name}`" not in text]
-    for folder in ("backends", "quantize"):
-        assert not [
-            p.name
-            for p in (package / folder).glob("*.py")
-            if p.name != "__init__.py" and f"`{p.name}`" not in text
-        ]
+    assert set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE)) == packages()
+    top = text.partition("\nModules at the top ")[2].partition("\n")[0]
+    assert set(re.findall(r"`(\w+)\.py`", top)) == top_modules()
+
+
+def test_the_picture_of_the_layers_is_the_import_contract() -> None:
+    """A line of the README is a layer of pyproject.toml, modules with a name like __main__ aside."""
+    project = msgspec.toml.decode((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = (
+        contract
+        for contract in project["tool"]["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    )
+    held = [re.findall(r"\b(?!__)\w+", layer) for layer in contract["layers"]]
+    picture = re.search(
+        r"^```text\n(.*?)^```$", section("How it is built"), re.MULTILINE | re.DOTALL
+    )
+    assert picture is not None
+    shown = [line.split(", ") for line in picture[1].splitlines()]
+    assert shown == [layer for layer in held if layer]
+    assert {name for layer in shown for name in layer} == packages() | top_modules()
+
+
+def test_paths_of_how_it_is_built_exist() -> None:
+    text = section("How it is built")
+    named = set(re.findall(r"`((?:\w+/)+(?:\w+\.\w+)?)`", text))
+    assert named
+    for path in named:
+        assert (ROOT / path).exists() or (ROOT / "edge_scnet" / path).exists(), path
 
 
 @pytest.mark.parametrize(
-    "name", ["LICENSE", "CHANGELOG.md", "constraints.txt", "calib_data/README.md"]
+    "name",
+    ["LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "constraints.txt", "calib_data/README.md"],
 )
 def test_files_it_speaks_of_exist(name: str) -> None:
     assert (ROOT / name).is_file()
