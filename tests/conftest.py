@@ -8,20 +8,33 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from edge_scnet.cli.root import app
-from edge_scnet.config.target import Gates
+from edge_scnet.compile import bundle, forms, reference
+from edge_scnet.config.target import Gates, TargetSpec
+from edge_scnet.core import files
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, Artifact, load_manifest
+from edge_scnet.data import batches
+from edge_scnet.data.samples import open_samples
 from edge_scnet.gate import baseline
+from edge_scnet.graph.model import save
+from edge_scnet.models import zoo
+from edge_scnet.quantize import ranges_file, recipe
+from edge_scnet.quantize.statistics import Ranges
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
 from tests.helpers.images import idx_folder, published
 from tests.helpers.reports import report
+from tests.helpers.tensorrt import JETSON, NO_IMAGES, TEGRASTATS, fake_trtexec
 from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome
 
 
@@ -159,3 +172,105 @@ def reported(tmp_path: Path) -> Callable[[RunReport], tuple[Path, Path]]:
         return path, known
 
     return write
+
+
+@pytest.fixture(scope="module")
+def built_ranges(built: Built) -> Ranges:
+    return ranges_file.load_ranges(built.folder / "ranges.npz")
+
+
+@pytest.fixture(scope="module")
+def jetson_qdq(built: Built, built_ranges: Ranges) -> ir.Model:
+    """The bundled model in the `tensorrt` scheme."""
+    model = ir.load(built.folder / "model.onnx")
+    return recipe.assemble(
+        recipe.prepare(model, built_ranges, JETSON.quant, weight_bits=8, images=NO_IMAGES)
+    ).model
+
+
+@pytest.fixture(scope="module")
+def eval_batches(built: Built) -> list[np.ndarray]:
+    spec = zoo.MODELS[zoo.DEFAULT_MODEL]
+    samples = open_samples(built.evaluation, model=spec, role="evaluation")
+    return np.split(batches.load(samples, spec, range(32)), 32)
+
+
+@pytest.fixture(scope="module")
+def packed(
+    built: Built,
+    jetson_qdq: ir.Model,
+    built_ranges: Ranges,
+    eval_batches: list[np.ndarray],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A build folder for the target `jetson` with its bundle."""
+    folder = tmp_path_factory.mktemp("packed")
+    made = forms.forms_of(ir.load(built.folder / "model.onnx"), jetson_qdq, built_ranges, JETSON)
+    manifest = replace(load_manifest(built.folder), target=asdict(JETSON), artifacts={})
+    for name, model in (
+        (INT8_FORM, made.int8),
+        (FP16_FORM, made.fp16),
+        ("model.qdq.onnx", jetson_qdq),
+    ):
+        save(model, folder / name)
+        manifest = manifest.with_artifact(
+            Artifact(
+                file=name,
+                kind="onnx",
+                stage="compile",
+                sha256=files.sha256_file(folder / name),
+                size_bytes=1,
+                key="k",
+                facts={"int8_convolutions": ["conv1"]},
+            )
+        )
+    samples = open_samples(built.evaluation, model=manifest.model, role="evaluation")
+    known = reference.make(
+        built.folder / "model.onnx", folder / "model.qdq.onnx", samples, manifest.model, batch=1
+    )
+    bundle.write_bundle(BuildFolder(path=folder, manifest=manifest), JETSON, known, samples)
+    return folder / bundle.BUNDLE
+
+
+@pytest.fixture
+def script(packed: Path, tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
+    """Runs the bundle's build.sh with a trtexec of the test's."""
+    bundle.unpack(packed, tmp_path)
+
+    def run(number: str, fail: str = "", target: TargetSpec = JETSON) -> tuple[Outcome, Path]:
+        manifest = load_manifest(tmp_path)
+        # the build machine's own memory must not decide
+        text = bundle._script(
+            manifest, replace(target, board=replace(target.board, workspace_mib=16))
+        )
+        (tmp_path / "build.sh").write_text(text)
+        sums = (tmp_path / "SHA256SUMS").read_text().splitlines()
+        kept = [line for line in sums if not line.endswith("build.sh")]
+        (tmp_path / "SHA256SUMS").write_text("\n".join(kept) + "\n")
+        fake = fake_trtexec(tmp_path / "trtexec", number, fail)
+        done = subprocess.run(
+            ["sh", "build.sh"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TRTEXEC": str(fake)},
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr), tmp_path
+
+    return run
+
+
+@pytest.fixture
+def programs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A board's programs on PATH, with what they print on one."""
+    folder = tmp_path_factory.mktemp("bin")
+    for name, text in {
+        "tegrastats": TEGRASTATS,
+        "nvpmodel": "#!/bin/sh\necho 'NV Power Mode: MAXN_SUPER'; echo 2",
+        "jetson_clocks": (
+            "#!/bin/sh\necho 'GPU MinFreq=1020000000 MaxFreq=1020000000 CurrentFreq=1020000000'"
+        ),
+    }.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")

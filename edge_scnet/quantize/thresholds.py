@@ -204,7 +204,7 @@ def uint8_params(low: float, high: float) -> QuantParams:
     padding, ReLU).
 
     A range without negative values gives zero point 0: OpenVINO miscompiles padded average pools
-    and, for int8, Concat on tensors with another one (tests/test_compile.py).
+    and, for int8, Concat on tensors with another one (tests/compile/test_fidelity.py).
     """
     low, high = min(low, 0.0), max(high, 0.0)
     scale = max((high - low) / UINT8_MAX, SMALLEST_SCALE)

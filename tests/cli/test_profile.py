@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from edge_scnet.core.files import sha256_file
 from edge_scnet.report.store import load_report
 from tests.core.test_manifest import refused
 from tests.helpers.images import published
-from tests.helpers.tool import Built, Edit, Run
+from tests.helpers.tool import Built, Edit, Outcome, Run
 
 
 def test_profile_of_an_engine_too_few_images_exit_13(
@@ -149,3 +150,10 @@ def test_predict_refuses_an_unreadable_image_by_name(
             and words in outcome.stderr
             and outcome.hint
         )
+
+
+def test_a_cuda_graph_of_a_cpu_engine_is_refused(
+    invoke: Callable[..., Outcome], built: Built
+) -> None:
+    outcome = invoke("profile", built.folder, "--cuda-graph")
+    assert outcome.code == 3 and "TensorRT's plans" in outcome.stderr

@@ -242,3 +242,10 @@ def test_a_file_named_like_a_shipped_target_is_refused(tmp_path: Path) -> None:
         load_target(str(mine))
     assert "my-cpu.toml" in str(caught.value.hint)
     assert load_target(str(bundled("targets") / "cpu.toml")).name == "cpu"
+
+
+def test_boards_without_int8_are_refused_by_name() -> None:
+    for name in ("jetson-nano", "jetson-tx2"):
+        with pytest.raises(TargetError, match="computes no INT8") as caught:
+            load_target(name)
+        assert "engine-fp16.onnx" in str(caught.value.hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,7 @@ from edge_scnet.report.store import load_report
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.base import OpenOptions
 from tests.helpers.graphs import tiny_onnx
-from tests.helpers.tool import Built, Outcome
-
-Run = Callable[..., Outcome]
+from tests.helpers.tool import Built, Run
 
 
 def engines_of(folder: Path) -> list[EngineFile]:

@@ -1,0 +1,68 @@
+"""Boards that a bundle is compiled on, and those that are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_scnet.compile.board import check_board
+from edge_scnet.config.target import load_target
+from edge_scnet.errors import MissingRuntimeError, StorageError, TargetError
+from tests.helpers.tensorrt import JETSON, ORIN, on_board
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "free", "target", "error", "words"),
+    [
+        (
+            "NVIDIA Jetson Nano Developer Kit",
+            "8.2.1",
+            9999,
+            "jetson",
+            TargetError,
+            "computes no INT8",
+        ),
+        ("quill jetson tx2", "8.2.1", 9999, "jetson", TargetError, "computes no INT8"),
+        (ORIN, None, 9999, "jetson", MissingRuntimeError, "'tensorrt' is not installed"),
+        (None, "10.3.0", 9999, "jetson", TargetError, "is no Jetson"),
+        (
+            "NVIDIA Jetson AGX Thor",
+            "10.13.0",
+            9999,
+            "jetson",
+            TargetError,
+            "this board is NVIDIA Jetson AGX Thor",
+        ),
+        (ORIN, "8.6.2", 9999, "jetson", TargetError, "TensorRT 8.6.2 is on this board"),
+        (ORIN, "12.0", 9999, "jetson", TargetError, "TensorRT 12.0 is on this board"),
+        (
+            ORIN,
+            "10.3.0",
+            900,
+            "jetson",
+            StorageError,
+            "900 MiB of memory are free, the build may take 1,536",
+        ),
+        (ORIN, "10.3.0", 9999, "cpu", TargetError, "is no target of a board"),
+    ],
+)
+def test_another_board_is_refused(
+    model: str | None,
+    version: str | None,
+    free: int,
+    target: str,
+    error: type[Exception],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_board(monkeypatch, model, version, free)
+    with pytest.raises(error, match=words) as caught:
+        check_board(load_target(target))
+    assert caught.value.hint
+
+
+def test_its_own_board_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_board(monkeypatch, ORIN, "10.3.0.30")
+    check_board(JETSON)
+    check_board(load_target("jetson-orin-nano"))
+    with pytest.raises(TargetError, match="is for orin nx"):
+        check_board(load_target("jetson-orin-nx"))

@@ -1,0 +1,56 @@
+"""What takes from INT8's speed, by layer."""
+
+from __future__ import annotations
+
+from edge_scnet.pipeline import layers
+from edge_scnet.report import verdict
+from edge_scnet.runtimes import runtime_named
+from edge_scnet.runtimes.base import ExecutedLayer
+
+
+def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
+    def layer(kind: str, precision: str, nodes: tuple[str, ...], name: str = "") -> ExecutedLayer:
+        return ExecutedLayer(
+            kind=kind, precision=precision, nodes=nodes, name=name, is_copy=kind == "Reformat"
+        )
+
+    executed = [
+        layer("CaskConvolution", "int8", ("layer1.0.conv1",), "k1"),
+        layer("CaskConvolution", "fp16", ("layer1.0.conv2", "relu"), "k2"),
+        layer(
+            "Reformat",
+            "fp16",
+            (),
+            "Reformatting CopyNode for Input Tensor 0 to layer2.0.conv1 + layer2.0.relu",
+        ),
+        *(layer("Reformat", "int8", (f"m{i}",), f"r{i}") for i in range(3)),
+    ]
+    facts = layers.row_facts(
+        executed, runtime_named("tensorrt"), int8=True, times_ms={"k1": 0.5, "unknown": 0.1}
+    )
+    assert facts["convolutions"] == {"int8": 1, "fp16": 1} and facts["float_convolutions"] == (
+        "layer1.0.conv2",
+    )
+    assert facts["copies"] == ("layer2.0.conv1", "m0", "m1", "m2")
+    assert [
+        (t.name, t.kind, t.precision, t.modules, t.median_ms) for t in facts["layer_times"]
+    ] == [
+        ("k1", "CaskConvolution", "int8", ("layer1.0.conv1",), 0.5),
+        ("unknown", "?", "?", (), 0.1),
+    ]
+    speed = verdict.judge_speed(
+        verdict.Speed(name="int8", speedup=None, throughput_per_second=1),
+        [],
+        batch=1,
+        reference="FP16",
+    )
+    told = verdict.explained(
+        speed, copies=facts["copies"], float_convolutions=facts["float_convolutions"]
+    )
+    assert (
+        told.message
+        == f"{speed.message} What takes from it: 4 layers only copy data (layer2.0.conv1, m0, m1,"
+        " ...); 1 convolution in float (layer1.0.conv2)."
+    )
+    assert verdict.explained(speed, copies=(), float_convolutions=()) == speed
+    assert not layers.row_facts(executed, runtime_named("tensorrt"), int8=False)["copies"]

@@ -1,0 +1,335 @@
+"""Engines measured in turn: their order, their windows, and what is kept where one fails or is interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_scnet.data.batches import load
+from edge_scnet.data.samples import SampleSet
+from edge_scnet.errors import BackendError
+from edge_scnet.profiler import turns
+from edge_scnet.profiler.child import Server
+from edge_scnet.profiler.measure import MeasureSettings, measure
+from edge_scnet.profiler.process import Child
+from edge_scnet.runtimes.base import OpenOptions
+from tests.helpers.engines import SPEC, engine_file, quiet
+from tests.helpers.graphs import tiny_logits, tiny_onnx
+
+
+class FakeChild:
+    """Answers blocks and writes down when it was asked."""
+
+    def __init__(self, name: str, asked: list[tuple[str, float, int]]) -> None:
+        self.name, self.asked = name, asked
+
+    def call(self, method: str, seconds: float, min_runs: int) -> tuple[list[int], int]:
+        assert method == "timed_block"
+        self.asked.append((self.name, seconds, min_runs))
+        return [len(self.asked)] * min_runs, 1000 + len(self.asked)
+
+
+def test_blocks_alternate_and_the_order_turns() -> None:
+    asked: list[tuple[str, float, int]] = []
+    fakes: Any = [FakeChild(name, asked) for name in "abc"]
+    blocks = [turns.TimedBlocks() for _ in fakes]
+    turns.time_blocks(fakes, 3.0, quiet, blocks)
+    order = "".join(name for name, _, _ in asked)
+    rounds = [order[i : i + 3] for i in range(0, len(order), 3)]
+    assert len(rounds) >= 12 and all(sorted(turn) == list("abc") for turn in rounds)
+    assert all([turn[0] for turn in rounds].count(name) >= len(rounds) // 3 for name in "abc"), (
+        "each is first equally often"
+    )
+    for i, name in enumerate("abc"):
+        mine = [entry for entry in asked if entry[0] == name]
+        assert sum(seconds for _, seconds, _ in mine) == pytest.approx(3.0)
+        assert sum(len(block) for block in blocks[i].times_ns) >= turns.MIN_RUNS
+        # block by block in the order measured: the ratios pair the blocks of one round
+        assert [block[0] for block in blocks[i].times_ns] == [
+            k + 1 for k, entry in enumerate(asked) if entry[0] == name
+        ]
+        assert [resident - 1000 for resident in blocks[i].resident_bytes] == [
+            block[0] for block in blocks[i].times_ns
+        ]
+        before = [order[k - 1] for k in range(1, len(order)) if order[k] == name]
+        assert all(before.count(other) >= 5 for other in set("abc") - {name}), (
+            "each follows both others"
+        )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_everyone_has_every_place_equally_often(count: int) -> None:
+    orders = [turns.turn_order(count, number) for number in range(2 * count)]
+    assert all(sorted(order) == list(range(count)) for order in orders)
+    for place in range(count):
+        assert sorted(order[place] for order in orders) == [
+            i for i in range(count) for _ in range(2)
+        ]
+
+
+def test_throughput_windows_alternate_and_the_median_counts() -> None:
+    asked: list[tuple[str, str, float]] = []
+
+    class Fake:
+        def __init__(self, name: str, rates: list[float]) -> None:
+            self.name, self.rates = name, iter(rates)
+
+        def call(self, method: str, seconds: float) -> float | None:
+            asked.append((self.name, method, seconds))
+            return next(self.rates) if method == "throughput" else None
+
+    fakes: Any = [Fake("a", [10, 90, 20]), Fake("b", [5, 7, 6])]
+    shares: list[float] = []
+    assert turns.measure_throughput(
+        fakes, 3.0, lambda what, share, *counted: shares.append(share)
+    ) == [20, 6]
+    assert [(name, method) for name, method, _ in asked[:2]] == [
+        ("a", "open_throughput"),
+        ("b", "open_throughput"),
+    ]
+    assert [(name, method, seconds) for name, method, seconds in asked[2:]] == [
+        (name, "throughput", 1.0) for name in "abbaba"
+    ]
+    assert shares == sorted(shares) and shares[-1] == 1
+
+
+def test_measure_two_engines(
+    tmp_path: Path, samples: SampleSet, children: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # three chunks of 5, 5 and 3 images: none a multiple of the second engine's batch
+    monkeypatch.setattr("edge_scnet.profiler.outputs._CHUNK_BYTES", 5 * 6 * 6 * 4)
+    engines = [
+        engine_file(tiny_onnx(tmp_path / "one.onnx"), "one"),
+        engine_file(tiny_onnx(tmp_path / "eight.onnx", batch=8), "eight"),
+    ]
+    shares: dict[str, list[float]] = {}
+    measured_together = measure(
+        engines,
+        samples,
+        SPEC,
+        MeasureSettings(seconds=0.1),
+        progress=lambda what, share, *counted: shares.setdefault(what, []).append(share),
+    )
+    assert measured_together.complete
+    one, eight = measured_together.engines
+    assert len(children) == 2
+    assert one.ratio is None and eight.ratio is not None and eight.ratio.ratio > 0
+    expected = tiny_logits(load(samples, SPEC))
+    for measured in (one, eight):
+        outputs = measured.outputs
+        assert outputs is not None and outputs.logits is not None and outputs.finite
+        np.testing.assert_allclose(outputs.logits, expected, atol=1e-5)
+        # each output by itself: the logits and twice the logits
+        power = float((expected**2).sum())
+        assert outputs.signal_power == pytest.approx((power, 4 * power), rel=1e-5)
+        assert len(outputs.noise_power) == 2 and max(outputs.noise_power) < 1e-9 * power
+        assert outputs.own_power == pytest.approx(outputs.signal_power) and outputs.names == (
+            "logits",
+            "twice",
+        )
+        assert measured.latency.count == len(measured.latency.samples_ns) >= turns.MIN_RUNS
+        assert sum(measured.latency.samples_ns) <= 1e9 * 10
+        assert (
+            measured.throughput_per_second is not None
+            and measured.throughput_per_second > 0
+            and measured.load_seconds > 0
+        )
+        assert (
+            measured.warm_up.seconds > 0
+            and measured.warm_up.runs > 10
+            and measured.settings == {"threads": "1"}
+        )
+        assert [len(block) for block in measured.blocks] == list(measured.latency.blocks)
+        memory = measured.memory
+        assert 0 < memory.before_load_bytes <= memory.load_peak_bytes and memory.steady_bytes > 0
+        assert memory.growth_bytes is not None and memory.growth_bytes < 32 << 20
+        whole = measured.end_to_end
+        assert whole is not None and list(whole.stages_ms) == [
+            "decode",
+            "preprocess",
+            "infer",
+            "top-k",
+        ]
+        assert min(whole.stages_ms.values()) > 0 and 0 < whole.p50_ms <= whole.p90_ms
+        assert whole.images_per_second == pytest.approx(
+            1e3 * (8 if measured is eight else 1) / sum(whole.stages_ms.values())
+        )
+    assert list(shares) == [
+        "load",
+        "warm-up",
+        "latency",
+        "end to end",
+        "layers",
+        "throughput",
+        "accuracy",
+    ]
+    assert all(values == sorted(values) and values[-1] == 1 for values in shares.values())
+
+
+def test_on_the_cpu_all_is_in_the_processs_own_memory(tmp_path: Path) -> None:
+    server = Server()
+    images = np.zeros((1, 1, 6, 6), np.float32)
+    loaded = server.load("onnxruntime", tiny_onnx(tmp_path / "one.onnx"), OpenOptions(), images)
+    assert (loaded.device_activation_bytes, loaded.ram_delta_bytes) == (None, None)
+    assert server.layer_times() == {} and 0 < loaded.before_load_bytes <= loaded.load_peak_bytes
+    server._stack.close()
+
+
+def test_without_images_there_are_no_outputs(tmp_path: Path, children: list[Any]) -> None:
+    (measured,) = measure(
+        [engine_file(tiny_onnx(tmp_path / "one.onnx"))], None, SPEC, MeasureSettings(seconds=0.1)
+    ).engines
+    assert (
+        measured.outputs is None
+        and measured.end_to_end is None
+        and measured.latency.count >= turns.MIN_RUNS
+        and measured.ratio is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "stage"), [("timed_block", "latency"), ("evaluate", "accuracy"), ("load", "load")]
+)
+def test_a_killed_child_is_named_and_the_others_end(
+    tmp_path: Path,
+    samples: SampleSet,
+    children: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    stage: str,
+) -> None:
+    start = Child.start
+
+    def kill_first(self: Any, called: str, *args: Any) -> None:
+        if called == method and self.engine.name == "victim":
+            os.kill(self._process.pid, signal.SIGKILL)
+        start(self, called, *args)
+
+    monkeypatch.setattr(Child, "start", kill_first)
+    path = tiny_onnx(tmp_path / "one.onnx")
+    with pytest.raises(BackendError) as caught:
+        measure(
+            [engine_file(path, "other"), engine_file(path, "victim")],
+            samples,
+            SPEC,
+            MeasureSettings(seconds=0.1),
+        )
+    assert caught.value.exit_code == 8
+    assert (
+        caught.value.message
+        == f"victim: the process measuring one.onnx ended with signal SIGKILL in stage '{stage}'"
+    )
+    assert caught.value.hint is not None and "free -h" in caught.value.hint
+    assert [process.returncode for process in children] == [0, -signal.SIGKILL]
+
+
+class Interrupting:
+    """Progress that is interrupted, as Ctrl-C would, at a stage's share."""
+
+    def __init__(self, stage: str, share: float) -> None:
+        self.stage, self.share = stage, share
+
+    def __call__(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
+        if what == self.stage and share >= self.share:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("stage", "share"), [("latency", 0.5), ("throughput", 0.3), ("accuracy", 0.3)]
+)
+def test_what_was_measured_before_an_interrupt_is_kept(
+    tmp_path: Path,
+    samples: SampleSet,
+    children: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    share: float,
+) -> None:
+    monkeypatch.setattr("edge_scnet.profiler.outputs._CHUNK_BYTES", 5 * 6 * 6 * 4)
+    engines = [engine_file(tiny_onnx(tmp_path / "one.onnx"), name) for name in ("a", "b")]
+    found = measure(
+        engines,
+        samples,
+        SPEC,
+        MeasureSettings(seconds=0.2, keep_partial=True),
+        progress=Interrupting(stage, share),
+    )
+    assert not found.complete
+    for m in found.engines:
+        assert len(m.blocks) == (6 if stage == "latency" else 12) and m.latency.count == sum(
+            map(len, m.blocks)
+        )
+        assert (m.throughput_per_second is None) == (stage != "accuracy") and m.outputs is None
+        assert (m.end_to_end is None) == (stage == "latency") and m.memory.steady_bytes > 0
+    assert found.engines[1].ratio is not None and found.engines[1].ratio.rounds == len(
+        found.engines[0].blocks
+    )
+
+
+def test_an_interrupt_before_anything_was_timed_or_that_nobody_wants_to_keep_is_one(
+    tmp_path: Path, children: list[Any]
+) -> None:
+    engine = engine_file(tiny_onnx(tmp_path / "one.onnx"))
+    with pytest.raises(KeyboardInterrupt):
+        measure(
+            [engine],
+            None,
+            SPEC,
+            MeasureSettings(seconds=0.2, keep_partial=True),
+            progress=Interrupting("load", 1),
+        )
+    with pytest.raises(KeyboardInterrupt):
+        measure(
+            [engine],
+            None,
+            SPEC,
+            MeasureSettings(seconds=0.2),
+            progress=Interrupting("latency", 0.5),
+        )
+
+
+def test_end_to_end_windows_alternate_and_all_of_them_count(samples: SampleSet) -> None:
+    asked: list[str] = []
+
+    class Fake:
+        batch = 2
+
+        def __init__(self, name: str, ns: int) -> None:
+            self.name, self.ns = name, ns
+
+        def call(
+            self, method: str, images: SampleSet, spec: Any, seconds: float
+        ) -> list[tuple[int, ...]]:
+            assert method == "end_to_end" and images is samples and seconds == pytest.approx(0.1)
+            asked.append(self.name)
+            return [(self.ns, self.ns, 7 * self.ns, self.ns)] * 2
+
+    fakes: Any = [Fake("a", 1_000_000), Fake("b", 2_000_000)]
+    first, second = turns.time_end_to_end(fakes, samples, SPEC, 0.3, quiet)
+    assert asked == list("abbaba") and first is not None and second is not None
+    assert first.stages_ms == {"decode": 1.0, "preprocess": 1.0, "infer": 7.0, "top-k": 1.0}
+    assert (first.images, first.p50_ms, first.images_per_second, second.p50_ms) == (
+        12,
+        10.0,
+        200.0,
+        20.0,
+    )
+
+
+def test_a_damaged_engine_fails_with_the_runtimes_words(
+    tmp_path: Path, children: list[Any]
+) -> None:
+    good, bad = tiny_onnx(tmp_path / "good.onnx"), tmp_path / "bad.onnx"
+    bad.write_bytes(good.read_bytes()[:50])
+    with pytest.raises(BackendError, match=r"^second: ONNX Runtime cannot load bad\.onnx: "):
+        measure(
+            [engine_file(good, "first"), engine_file(bad, "second")],
+            None,
+            SPEC,
+            MeasureSettings(seconds=0.1),
+        )

@@ -1,0 +1,84 @@
+"""Outputs added up over chunks of images."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_scnet.data.batches import batches, load
+from edge_scnet.data.samples import SampleSet
+from edge_scnet.profiler.outputs import evaluate
+from tests.helpers.engines import SPEC, quiet
+
+
+def test_powers_are_by_output_and_over_all_chunks(
+    samples: SampleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small output that is wrong does not hide behind a large one that is right."""
+    monkeypatch.setattr("edge_scnet.profiler.outputs._CHUNK_BYTES", 5 * 6 * 6 * 4)
+
+    class Fake:
+        def __init__(self, small: float) -> None:
+            self.small = small
+
+        def call(self, method: str) -> tuple[str, ...]:
+            assert method == "output_names"
+            return ("large", "small")
+
+        def start(self, method: str, images: np.ndarray) -> None:
+            assert method == "evaluate"
+            self.count = len(images)
+
+        def result(self) -> list[np.ndarray]:
+            return [
+                np.full((self.count, 2), 1000, np.float32),
+                np.full((self.count, 1), self.small, np.float32),
+            ]
+
+    fakes: Any = [Fake(1), Fake(-1)]
+    right, wrong = evaluate(fakes, samples, SPEC, quiet)
+    assert right is not None and wrong is not None
+    assert right.signal_power == wrong.signal_power == (13 * 2e6, 13)
+    assert wrong.own_power == right.own_power == (13 * 2e6, 13) and wrong.names == (
+        "large",
+        "small",
+    )
+    assert right.noise_power == (0, 0) and wrong.noise_power == (0, 13 * 4)
+
+
+def test_the_next_images_are_decoded_while_the_children_work(
+    samples: SampleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child answers only when the following chunk is there: it would wait for ever if that came
+    after its answer.
+    """
+    monkeypatch.setattr("edge_scnet.profiler.outputs._CHUNK_BYTES", 5 * 6 * 6 * 4)
+    decoded = [threading.Event() for _ in range(4)]
+
+    def counted(*args: Any, **kwargs: Any) -> Iterator[np.ndarray]:
+        for event, images in zip(decoded, batches(*args, **kwargs), strict=False):
+            event.set()
+            yield images
+
+    class Fake:
+        given = 0
+
+        def call(self, method: str) -> tuple[str, ...]:
+            return ("out",)
+
+        def start(self, method: str, images: np.ndarray) -> None:
+            self.given, self.images = self.given + 1, images
+
+        def result(self) -> list[np.ndarray]:
+            assert self.given == 3 or decoded[self.given].wait(5), "nothing was decoded ahead"
+            return [self.images.reshape(len(self.images), -1)]
+
+    monkeypatch.setattr("edge_scnet.profiler.outputs.batches", counted)
+    fakes: Any = [Fake()]
+    (outputs,) = evaluate(fakes, samples, SPEC, quiet)
+    assert outputs is not None and outputs.logits is not None
+    np.testing.assert_array_equal(outputs.logits, load(samples, SPEC).reshape(13, -1))

@@ -1,0 +1,180 @@
+"""Plans profiled through trtexec, which the test writes itself; numbers made up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from edge_scnet.config.target import load_target
+from edge_scnet.core import files
+from edge_scnet.core.manifest import Artifact, Manifest, load_manifest, save_manifest
+from edge_scnet.errors import BackendError
+from edge_scnet.machine import environment
+from edge_scnet.models.zoo import MODELS
+from edge_scnet.profiler.trtexec import _version, program_for
+from edge_scnet.report.store import load_report
+from edge_scnet.runtimes.tensorrt import backend
+from tests.helpers.tensorrt import ORIN, fake_trtexec
+from tests.helpers.tool import Outcome
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A build folder with both plans on an Orin without TensorRT's Python package, and a trtexec of
+    the test's.
+    """
+    facts = replace(environment.collect(), jetson_model=ORIN)
+    monkeypatch.setattr(environment, "collect", lambda: facts)
+    monkeypatch.setattr(
+        backend.TensorRt, "unavailable", lambda self: "the package 'tensorrt' is not installed"
+    )
+    monkeypatch.setattr(backend.TensorRt, "versions", lambda self: {})
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+
+    def make(number: str = "100300", fail: str = "", built: str = "10.3.0") -> Path:
+        monkeypatch.setenv("TRTEXEC", str(fake_trtexec(tmp_path / "trtexec", number, fail)))
+        folder = tmp_path / "built"
+        folder.mkdir()
+        spec = MODELS["scnet20-fashion-mnist"]
+        manifest = Manifest(
+            model=spec,
+            target=asdict(load_target("jetson")),
+            floor="none",
+            precision_hint="f32",
+            rebuild="edge-scnet build",
+        )
+        for stem, precision in (("engine-fp16", "fp16"), ("engine", "int8")):
+            path = folder / f"{stem}.plan"
+            path.write_bytes(b"plan")
+            known = {"precision": precision, "tensorrt": built, "machine": {"jetson_model": ORIN}}
+            manifest = manifest.with_artifact(
+                Artifact(
+                    file=path.name,
+                    kind="tensorrt-plan",
+                    stage="compile",
+                    sha256=files.sha256_file(path),
+                    size_bytes=4,
+                    key="k",
+                    facts=known,
+                )
+            )
+        save_manifest(folder, manifest)
+        return folder
+
+    return make
+
+
+def test_plans_are_timed_in_turn_through_trtexec(
+    board: Callable[..., Path], invoke: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    folder = board()
+    shown = invoke("profile", folder, "--seconds", "12")
+    assert shown.code == 0, shown.stderr
+    assert (
+        "2.00x" in shown.stdout
+        and "FP16's speed" in shown.stdout
+        and "1 layer only copies data" in shown.stdout
+    )
+    report = load_report(folder / "report.json")
+    assert [row.name for row in report.engines] == ["fp16", "int8"]
+    int8 = report.engines[1]
+    assert (
+        int8.speedup is not None
+        and int8.speedup.rounds == 6
+        and int8.sha256 == files.sha256_bytes(b"plan")
+    )
+    assert [(t.name, t.precision, t.modules, t.median_ms) for t in int8.layer_times] == [
+        ("conv1 + relu", "int8", ("conv1", "relu"), 0.09)
+    ]
+    assert report.environment["tensorrt"] == "10.3.0" and report.environment["jetson_model"] == ORIN
+    calls = [
+        line for line in (tmp_path / "calls").read_text().splitlines() if "--exportTimes" in line
+    ]
+    order = ["fp16" if "engine-fp16.plan" in line else "int8" for line in calls]
+    assert order == ["fp16", "int8", "int8", "fp16"] * 3
+    timing = (
+        "--useCudaGraph --useSpinWait --noDataTransfers --warmUp=500 --duration=2 --iterations=100"
+        " --avgRuns=1"
+    )
+    assert all(timing in line for line in calls) and timing in report.environment["timing"]
+
+
+def test_one_plan_is_timed_beside_its_twin_and_nothing_is_saved(
+    board: Callable[..., Path], invoke: Callable[..., Outcome]
+) -> None:
+    folder = board()
+    shown = invoke("profile", folder / "engine.plan")
+    assert shown.code == 0 and "2.00x" in shown.stdout
+    assert not (folder / "report.json").exists()
+
+
+def test_trtexecs_first_error_is_shown_and_its_log_second(
+    board: Callable[..., Path], invoke: Callable[..., Outcome]
+) -> None:
+    fail = (
+        "case $* in *engine.plan*.3.times*) echo '[E] Error[1]: first'; echo '[E] second'; exit 1"
+        " ;; esac"
+    )
+    folder = board(fail=fail)
+    shown = invoke("profile", folder)
+    assert shown.code == 8 and "Error[1]: first" in shown.stderr and "second" not in shown.stderr
+    log = Path(shown.hint.removeprefix("the whole log: "))
+    assert log.name == "engine.3.log" and "second" in log.read_text()
+    assert not (folder / "report.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "built", "words"),
+    [
+        ("100300", "10.7.0", "built with TensorRT 10.7.0, 10.3.0 is installed"),
+        ("8602", "10.3.0", "8.6.2 is installed here"),
+    ],
+)
+def test_a_plan_of_another_version_is_refused_before_it_is_loaded(
+    number: str,
+    built: str,
+    words: str,
+    board: Callable[..., Path],
+    invoke: Callable[..., Outcome],
+    tmp_path: Path,
+) -> None:
+    shown = invoke("profile", board(number=number, built=built))
+    assert shown.code == 3 and words in shown.stderr and "edge-scnet build" in shown.hint
+    assert "--loadEngine" not in (tmp_path / "calls").read_text()
+
+
+def test_a_plan_of_another_board_is_refused_before_it_is_loaded(
+    board: Callable[..., Path],
+    invoke: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    folder = board()
+    facts = replace(environment.collect(), jetson_model="NVIDIA Jetson AGX Orin")
+    monkeypatch.setattr(environment, "collect", lambda: facts)
+    shown = invoke("profile", folder)
+    assert shown.code == 3 and f"was built on {ORIN}" in shown.stderr
+    assert "--loadEngine" not in (tmp_path / "calls").read_text()
+
+
+def test_a_trtexec_that_tells_no_version_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    with pytest.raises(BackendError, match="does not tell its version"):
+        _version(fake_trtexec(tmp_path / "trtexec", ""))
+    with pytest.raises(BackendError, match="cannot be run"):
+        _version(tmp_path / "none")
+
+
+def test_with_the_python_package_there_trtexec_is_not_used(
+    board: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = load_manifest(board())
+    assert program_for(manifest) == Path(os.environ["TRTEXEC"])
+    monkeypatch.setattr(backend.TensorRt, "unavailable", lambda self: None)
+    assert program_for(manifest) is None

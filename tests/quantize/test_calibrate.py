@@ -1,0 +1,105 @@
+"""Calibration: the same for every batch size, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from edge_scnet.data.batches import load
+from edge_scnet.data.samples import open_samples
+from edge_scnet.errors import DataError, StorageError
+from edge_scnet.models import zoo
+from edge_scnet.quantize import calibrate, statistics, thresholds
+from tests.helpers.float_graphs import FIRST_CONV, TWO_WEIGHTS, USERS_GRAPHS, conv, graph_of
+from tests.helpers.statistics import same
+from tests.helpers.tool import Built
+
+
+def test_calibration_is_the_same_for_every_batch_size_and_order(built: Built) -> None:
+    spec = zoo.MODELS[zoo.DEFAULT_MODEL]
+    samples = open_samples(built.calib, model=spec, role="calibration")
+    images = load(samples, spec, range(24))
+    model = built.folder / "model.onnx"
+
+    def run(chunks: list[np.ndarray]) -> statistics.Ranges:
+        return calibrate.calibrate(model, chunks, expected_images=24, samples_hash="x")
+
+    reference = run([images])
+    others = [run(np.split(images, 24)), run([images[::-1]]), run([images[:5], images[5:]])]
+    for other in others:
+        assert all(same(stats, other.tensors[name]) for name, stats in reference.tensors.items())
+    assert reference.images == 24
+    assert reference.tensors["input"].elements == 24 * 28 * 28
+
+
+def test_minmax_needs_no_histogram(built: Built) -> None:
+    images = np.zeros((3, 1, 28, 28), np.float32)
+    found = calibrate.calibrate(
+        built.folder / "model.onnx", [images], expected_images=3, samples_hash="x", histogram=False
+    )
+    assert all(stats.elements == 0 for stats in found.tensors.values())
+    assert thresholds.thresholds(found.tensors["input"], "minmax", 99.0) == (0.0, 0.0)
+
+
+def test_nan_in_an_activation_is_refused_and_the_tensor_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    nodes = [FIRST_CONV, helper.make_node("Log", ["a"], ["l"], name="l"), conv("l", "w2", "b")]
+    onnx.save(graph_of(nodes, TWO_WEIGHTS), path)
+    images = np.random.default_rng(1).standard_normal((2, 4, 8, 8)).astype(np.float32)
+    with pytest.raises(DataError, match="NaN or infinity on a calibration image, in 'l'"):
+        calibrate.calibrate(path, [images], expected_images=2, samples_hash="x")
+
+
+def test_a_run_that_cannot_fit_the_memory_is_refused_with_both_figures(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrate, "available_memory_bytes", lambda: 10_000_000)
+    with pytest.raises(StorageError, match=r"needs about [\d,]+ MB of memory, 10 MB are free"):
+        calibrate.calibrate(
+            built.folder / "model.onnx",
+            [np.zeros((2, 1, 28, 28), np.float32)],
+            expected_images=2,
+            samples_hash="x",
+        )
+
+
+def test_the_pilot_images_do_not_depend_on_the_order_of_the_set() -> None:
+    hashes = [f"{i * 7919 % 1000:04}" for i in range(50)]
+    chosen = [hashes[i] for i in calibrate.pilot_indices(hashes, 8)]
+    assert chosen == [hashes[::-1][i] for i in calibrate.pilot_indices(hashes[::-1], 8)]
+    assert len(calibrate.pilot_indices(hashes[:3], 8)) == 3
+
+
+def test_calibration_says_when_images_are_missing(built: Built) -> None:
+    with pytest.raises(DataError, match="2 calibration images were read, 3 were listed"):
+        calibrate.calibrate(
+            built.folder / "model.onnx",
+            [np.zeros((2, 1, 28, 28), np.float32)],
+            expected_images=3,
+            samples_hash="x",
+        )
+
+
+def test_a_larger_static_batch_gives_the_statistics_of_the_images_alone(tmp_path: Path) -> None:
+    images = np.random.default_rng(1).standard_normal((8, 4, 8, 8)).astype(np.float32)
+    found = []
+    for batch in (1, 3):
+        path = tmp_path / f"{batch}.onnx"
+        onnx.save(
+            graph_of(
+                USERS_GRAPHS["relu6"][:1] + USERS_GRAPHS["one weight for two convolutions"][1:],
+                TWO_WEIGHTS,
+                (batch, 4, 8, 8),
+            ),
+            path,
+        )
+        found.append(calibrate.calibrate(path, [images], expected_images=8, samples_hash="x"))
+    assert all(
+        stats.elements == found[1].tensors[name].elements
+        for name, stats in found[0].tensors.items()
+    )
+    assert same(found[0].tensors["input"], found[1].tensors["input"])

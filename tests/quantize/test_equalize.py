@@ -1,0 +1,222 @@
+"""Cross-layer equalisation is exact and makes channels alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import helper
+
+from edge_scnet.graph.run import run_onnx
+from edge_scnet.quantize import calibrate, equalize
+from edge_scnet.stats.accuracy import sqnr_db
+from tests.helpers.float_graphs import (
+    FOUR_IMAGES,
+    RELU,
+    biased_conv,
+    ir_graph,
+    named_node,
+    random_weights,
+)
+from tests.helpers.tool import Built
+
+SIDE = [biased_conv("input", "w1", "a"), RELU, biased_conv("r", "w2", "b")]
+TWICE = {"twice": np.array([1, 1, 2, 2], np.float32)}
+CASES: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], set[str]]] = {
+    # nodes, weights, tensors that must have factors
+    "chain": (SIDE, random_weights("w1", "w2"), {"a", "r"}),
+    "depthwise": (
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            biased_conv("r", "w2", "b", group=4),
+            named_node("Relu", ["b"], "c"),
+            biased_conv("c", "w3", "d"),
+        ],
+        random_weights("w1", "w2", "w3", groups={"w2": 4}),
+        {"a", "r", "b", "c"},
+    ),
+    "grouped": (
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            biased_conv("r", "w2", "b", group=2),
+            biased_conv("b", "w3", "d"),
+        ],
+        random_weights("w1", "w2", "w3", groups={"w2": 2}),
+        {"r", "b"},
+    ),
+    "residual": (
+        [
+            *SIDE,
+            named_node("Add", ["b", "r"], "s"),
+            named_node("Relu", ["s"], "t"),
+            biased_conv("t", "w3", "d"),
+        ],
+        random_weights("w1", "w2", "w3"),
+        {"r", "b", "s", "t"},
+    ),
+    "concat": (
+        [
+            *SIDE,
+            named_node("Relu", ["b"], "t"),
+            named_node("Concat", ["r", "t"], "c", axis=1),
+            biased_conv("c", "w8", "d"),
+        ],
+        random_weights("w1", "w2")
+        | {
+            "w8": np.random.default_rng(1).standard_normal((4, 8, 3, 3)).astype(np.float32),
+            "w8_b": np.zeros(4, np.float32),
+        },
+        {"r", "t", "c"},
+    ),
+    "pools and resize": (
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            named_node(
+                "AveragePool", ["r"], "p", kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1
+            ),
+            named_node("MaxPool", ["p"], "m", kernel_shape=[2, 2], strides=[2, 2]),
+            named_node("Resize", ["m", "", "twice"], "u", mode="nearest"),
+            biased_conv("u", "w2", "b"),
+        ],
+        random_weights("w1", "w2") | TWICE,
+        {"r", "p", "m", "u"},
+    ),
+    "gate": (
+        [
+            *SIDE,
+            named_node("Sigmoid", ["b"], "g"),
+            biased_conv("r", "w3", "c"),
+            named_node("Mul", ["c", "g"], "y"),
+            biased_conv("y", "w4", "d"),
+        ],
+        random_weights("w1", "w2", "w3", "w4"),
+        {"r", "c", "y"},
+    ),
+    "classifier": (
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            named_node("ReduceMean", ["r", "axes"], "p", keepdims=1),
+            named_node("Flatten", ["p"], "f"),
+            helper.make_node("Gemm", ["f", "fc", "fc_b"], ["y"], name="y", transB=1),
+        ],
+        random_weights("w1")
+        | {
+            "axes": np.array([2, 3]),
+            "fc": np.random.default_rng(2).standard_normal((3, 4)).astype(np.float32),
+            "fc_b": np.zeros(3, np.float32),
+        },
+        {"r", "p", "f"},
+    ),
+}
+FIXED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], tuple[str, ...]]] = {
+    "relu6": (
+        [
+            biased_conv("input", "w1", "a"),
+            named_node("Clip", ["a", "zero", "six"], "r"),
+            biased_conv("r", "w2", "b"),
+        ],
+        random_weights("w1", "w2")
+        | {"zero": np.array(0, np.float32), "six": np.array(6, np.float32)},
+        (),
+    ),
+    "sigmoid": (
+        [
+            biased_conv("input", "w1", "a"),
+            named_node("Sigmoid", ["a"], "r"),
+            biased_conv("r", "w2", "b"),
+        ],
+        random_weights("w1", "w2"),
+        (),
+    ),
+    "an output of the graph": (SIDE, random_weights("w1", "w2"), ("b", "r")),
+    "tied to the input": (
+        [
+            biased_conv("input", "w1", "a"),
+            named_node("Add", ["a", "input"], "r"),
+            biased_conv("r", "w2", "b"),
+        ],
+        random_weights("w1", "w2"),
+        (),
+    ),
+    "a bias that is computed": (
+        [
+            named_node("Identity", ["w1_b"], "bias"),
+            helper.make_node("Conv", ["input", "w1", "bias"], ["a"], name="a", pads=[1] * 4),
+            RELU,
+            biased_conv("r", "w2", "b"),
+        ],
+        random_weights("w1", "w2"),
+        (),
+    ),
+    "reshaped": (
+        [
+            biased_conv("input", "w1", "a"),
+            named_node("Reshape", ["a", "shape"], "r"),
+            biased_conv("r", "w2", "b"),
+        ],
+        random_weights("w1", "w2") | {"shape": np.array([1, 4, 4, 16])},
+        (),
+    ),
+}
+
+
+def peaks(model: ir.Model) -> dict[str, np.ndarray]:
+    return calibrate._channel_peaks(model, calibrate.tensors_to_observe(model), FOUR_IMAGES)
+
+
+def run(model: ir.Model) -> np.ndarray:
+    return np.concatenate(
+        [outputs[0] for outputs in run_onnx(model, np.split(FOUR_IMAGES, len(FOUR_IMAGES)))]
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equalisation_is_exact_and_makes_channels_alike(name: str) -> None:
+    nodes, constants, expected = CASES[name]
+    constants = dict(constants)
+    constants["w1"] = constants["w1"] * np.array([1, 0.1, 10, 0.5], np.float32)[:, None, None, None]
+    constants["w1_b"] = constants["w1_b"] * np.array([1, 0.1, 10, 0.5], np.float32)
+    model = ir_graph(nodes, constants)
+    factor_of = equalize.factors(model, peaks(model), strength=1.0)
+    assert expected <= factor_of.keys()
+    changed = equalize.equalize(model, factor_of)
+    assert sqnr_db(run(model), run(changed)) is None or sqnr_db(run(model), run(changed)) > 110
+    before, after = peaks(model)["r" if "r" in peaks(model) else "a"], peaks(changed)["r"]
+    assert after.min() / after.max() > 1.3 * before.min() / before.max()
+    # what it gives is new values = old values / factor, of every tensor
+    for tensor, factor in factor_of.items():
+        if tensor in peaks(changed):
+            assert peaks(changed)[tensor] == pytest.approx(peaks(model)[tensor] / factor, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_what_does_not_commute_with_a_factor_gets_none(name: str) -> None:
+    nodes, constants, outputs = FIXED[name]
+    model = ir_graph(nodes, constants, outputs)
+    assert equalize.factors(model, peaks(model), strength=1.0).keys() & {"a", "r"} == set()
+
+
+def test_weights_shared_by_two_layers_are_split_where_their_factors_differ() -> None:
+    model = ir_graph(
+        [
+            *SIDE[:2],
+            biased_conv("r", "w1", "b"),
+            named_node("Relu", ["b"], "c"),
+            biased_conv("c", "w1", "d"),
+        ],
+        random_weights("w1"),
+    )
+    changed = equalize.equalize(model, equalize.factors(model, peaks(model), strength=0.5))
+    assert sqnr_db(run(model), run(changed)) > 110
+
+
+def test_no_strength_leaves_the_graph_as_it_is(built: Built) -> None:
+    model = ir.load(built.folder / "model.onnx")
+    images = np.random.default_rng(0).standard_normal((2, 1, 28, 28)).astype(np.float32)
+    found = calibrate._channel_peaks(model, calibrate.tensors_to_observe(model), images)
+    assert equalize.factors(model, found, strength=0.0) == {}

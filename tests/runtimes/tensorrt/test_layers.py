@@ -1,0 +1,52 @@
+"""Layers, from synthetic texts after the field lists of the log and the inspector."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from edge_scnet.runtimes.tensorrt.layers import CONVOLUTIONS, executed, from_inspector, from_log
+from tests.helpers.tensorrt import INSPECTOR_10
+
+LOG = """Engine generation completed
+Name: conv1_myl0_1, LayerType: correlation, Inputs: [ { Name: a, Dimensions: [1,4,8,8], Datatype: Int8, Format: (NHWC) } ], \
+Constants: [ { Name: w, Datatype: Half } ], Outputs: [ { Name: b, Datatype: Half } ], TacticName: , StreamId: 0, \
+Metadata: [ONNX Layer: conv1][ONNX Layer: conv1/weight/DQ]
+Name: x, LayerType: wait, Inputs: [], Constants: [], Outputs: [], TacticName: , StreamId: 0, Metadata: """
+INSPECTOR_11 = {
+    "Layers": [
+        {
+            "Name": "conv1_myl0_1",
+            "LayerType": "correlation",
+            "Inputs": [{"Name": "a", "Datatype": "Int8", "Format": "NHWC"}],
+            "Outputs": [{"Name": "b", "Datatype": "Half"}],
+            "Metadata": "[ONNX Layer: conv1]",
+        }
+    ],
+    "I/O Tensors": [{"Name": "a"}],
+}
+
+
+def test_layers_are_read_from_all_three_texts() -> None:
+    for layers in (
+        from_log([LOG]),
+        from_inspector(json.dumps(INSPECTOR_10)),
+        from_inspector(json.dumps(INSPECTOR_11)),
+    ):
+        assert (layers[0].reads, layers[0].writes) == (("int8",), ("fp16",))
+        assert layers[0].nodes[0] == "conv1" and layers[0].kind in CONVOLUTIONS
+        assert executed(layers)[0].precision == "int8"
+    assert [layer.is_copy for layer in from_inspector(json.dumps(INSPECTOR_10))] == [
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [('{"Layers": ["conv1"]}', "names only"), ("{}", "no layer"), ("[", "no layer")],
+)
+def test_an_inspector_that_tells_nothing_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        from_inspector(text)
