@@ -1,8 +1,7 @@
-"""Pure statistics of measurements: latency, ratios of paired blocks, SQNR, and paired accuracy. No
-input or output.
+"""Accuracy of an engine against its reference: top-1, SQNR, calibration error.
 
-Every figure that decides something comes with an interval; the intervals assume no distribution
-(order statistics) or are score intervals, which stay honest when next to nothing differs.
+Every figure that decides something comes with an interval. The intervals are score intervals, which
+stay honest when next to nothing differs.
 """
 
 from __future__ import annotations
@@ -22,8 +21,9 @@ _ECE_BINS = 15
 
 
 def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | None:
-    """Signal to quantization noise ratio: 10 log10(sum(reference²) / sum((reference -
-    approximation)²)), in float64.
+    """The signal to quantization noise ratio, in float64.
+
+    10 log10(sum(reference²) / sum((reference - approximation)²))
 
     Returns:
         Decibels over all elements together; None when there is no noise.
@@ -32,10 +32,8 @@ def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | N
         ValueError: the shapes differ, an element is NaN or infinite, or the reference is zero
             throughout and the other is not.
     """
-    signal, other = (
-        np.asarray(reference, dtype=np.float64),
-        np.asarray(approximation, dtype=np.float64),
-    )
+    signal = np.asarray(reference, dtype=np.float64)
+    other = np.asarray(approximation, dtype=np.float64)
     if signal.shape != other.shape:
         raise ValueError(f"shapes differ: {signal.shape} and {other.shape}")
     for name, values in (("reference", signal), ("approximation", other)):
@@ -43,10 +41,8 @@ def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | N
             raise ValueError(
                 f"the {name} has {np.count_nonzero(~np.isfinite(values))} NaN or infinite values"
             )
-    signal_power, noise_power = (
-        float(np.square(signal).sum()),
-        float(np.square(signal - other).sum()),
-    )
+    signal_power = float(np.square(signal).sum())
+    noise_power = float(np.square(signal - other).sum())
     if noise_power == 0.0:
         return None
     if signal_power == 0.0:
@@ -57,10 +53,10 @@ def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | N
 def relative_noise(
     reference: Sequence[npt.NDArray[Any]], approximation: Sequence[npt.NDArray[Any]]
 ) -> float:
-    """Noise power over signal power in float64, averaged over the outputs; its inverse in dB is an
-    SQNR.
+    """Noise power over signal power, in float64 and averaged over the outputs.
 
-    An output that is zero throughout in the reference counts as without noise.
+    Its inverse in dB is an SQNR. An output that is zero throughout in the reference counts as
+    without noise.
     """
     ratios = []
     for signal, other in zip(reference, approximation, strict=True):
@@ -76,71 +72,39 @@ def accuracy_stats(
 ) -> AccuracyStats:
     """Accuracy of an engine, paired with its reference image by image.
 
+    Among equal logits the lowest index ranks first, in the first class as in the first five.
+
     Args:
         logits: [images, classes], any monotone scores.
         reference_logits: the same shape, the same images in the same order.
         labels: [images], class indices; None: unlabelled.
 
-    Among equal logits the lowest index ranks first, in the first class as in the first five.
-
     Raises:
         ValueError: shapes that do not fit, no images, a label that is no class, NaN or infinite
             logits.
     """
-    mine, reference = (
-        np.asarray(logits, dtype=np.float64),
-        np.asarray(reference_logits, dtype=np.float64),
-    )
-    if mine.ndim != 2 or mine.shape != reference.shape or mine.size == 0:
+    scores = np.asarray(logits, dtype=np.float64)
+    reference = np.asarray(reference_logits, dtype=np.float64)
+    if scores.ndim != 2 or scores.shape != reference.shape or scores.size == 0:
         raise ValueError(
-            f"logits must be two equal [images, classes], got {mine.shape} and {reference.shape}"
+            f"logits must be two equal [images, classes], got {scores.shape} and {reference.shape}"
         )
-    images, classes = mine.shape
-    sqnr = sqnr_db(reference, mine)  # refuses NaN, which argmax would take for the largest
-    first, reference_first = mine.argmax(axis=1), reference.argmax(axis=1)
+    images, classes = scores.shape
+    sqnr = sqnr_db(reference, scores)  # refuses NaN, which argmax would take for the largest
+    first, reference_first = scores.argmax(axis=1), reference.argmax(axis=1)
     agreeing = int(np.count_nonzero(first == reference_first))
     if labels is None:
-        return AccuracyStats(
-            images=images,
-            top1_percent=None,
-            top5_percent=None,
-            reference_top1_percent=None,
-            agreement_percent=100.0 * agreeing / images,
-            agreeing=agreeing,
-            sqnr_db=sqnr,
-            lost=None,
-            won=None,
-            drop_pp=None,
-            drop_low_pp=None,
-            drop_high_pp=None,
-            drop_lower95_pp=None,
-            drop_upper95_pp=None,
-            mcnemar_p=None,
-        )
-    truth = np.asarray(labels)
-    if truth.shape != (images,) or not np.issubdtype(truth.dtype, np.integer):
-        raise ValueError(
-            f"labels must be {images} whole numbers, got {truth.dtype} of shape {truth.shape}"
-        )
-    if truth.min() < 0 or truth.max() >= classes:
-        raise ValueError(
-            f"labels must lie in 0 to {classes - 1}, got {truth.min()} to {truth.max()}"
-        )
+        return _without_labels(images, agreeing=agreeing, sqnr=sqnr)
+    truth = _checked_labels(labels, images, classes)
     right, reference_right = first == truth, reference_first == truth
-    lost, won = (
-        int(np.count_nonzero(reference_right & ~right)),
-        int(np.count_nonzero(right & ~reference_right)),
-    )
+    lost = int(np.count_nonzero(reference_right & ~right))
+    won = int(np.count_nonzero(right & ~reference_right))
     low, high = paired_difference_interval(lost, won, images, z=Z_TWO_SIDED_95)
     lower95, upper95 = paired_difference_interval(lost, won, images, z=Z_ONE_SIDED_95)
     return AccuracyStats(
         images=images,
         top1_percent=100.0 * float(right.mean()),
-        top5_percent=(
-            100.0 * float((_rank(mine, truth.astype(np.int64)) < 5).mean())
-            if classes >= 6
-            else None
-        ),
+        top5_percent=_top5_percent(scores, truth),
         reference_top1_percent=100.0 * float(reference_right.mean()),
         agreement_percent=100.0 * agreeing / images,
         agreeing=agreeing,
@@ -153,7 +117,7 @@ def accuracy_stats(
         drop_lower95_pp=100.0 * lower95,
         drop_upper95_pp=100.0 * upper95,
         mcnemar_p=mcnemar_p(lost, won),
-        ece_percent=expected_calibration_error(mine, truth),
+        ece_percent=expected_calibration_error(scores, truth),
         reference_ece_percent=expected_calibration_error(reference, truth),
     )
 
@@ -161,28 +125,34 @@ def accuracy_stats(
 def output_stats(
     images: int, *, signal_power: Sequence[float], noise_power: Sequence[float]
 ) -> AccuracyStats:
-    """An engine without classes (a backbone's feature maps): the SQNR of its worst output, nothing
-    else.
+    """Figures of an engine without classes (a backbone's feature maps): its worst output's SQNR.
 
     Args:
         signal_power: per output, the sum of squares of the reference's over all images.
         noise_power: per output, the sum of squares of the difference.
+
+    Raises:
+        ValueError: a sum is NaN or infinite.
     """
     if not np.isfinite([*signal_power, *noise_power]).all():
         raise ValueError("the outputs have NaN or infinite values")
-    noisy = [
-        (signal, noise)
+    ratios = [
+        10.0 * math.log10(signal / noise)
         for signal, noise in zip(signal_power, noise_power, strict=True)
         if noise > 0 and signal > 0
     ]
-    sqnr = min((10.0 * math.log10(signal / noise) for signal, noise in noisy), default=None)
+    return _without_labels(images, agreeing=None, sqnr=min(ratios, default=None))
+
+
+def _without_labels(images: int, *, agreeing: int | None, sqnr: float | None) -> AccuracyStats:
+    """The figures that need no labels; `agreeing` is None where outputs are no classes."""
     return AccuracyStats(
         images=images,
         top1_percent=None,
         top5_percent=None,
         reference_top1_percent=None,
-        agreement_percent=None,
-        agreeing=None,
+        agreement_percent=None if agreeing is None else 100.0 * agreeing / images,
+        agreeing=agreeing,
         sqnr_db=sqnr,
         lost=None,
         won=None,
@@ -195,20 +165,40 @@ def output_stats(
     )
 
 
+def _checked_labels(labels: npt.ArrayLike, images: int, classes: int) -> npt.NDArray[np.int64]:
+    truth = np.asarray(labels)
+    if truth.shape != (images,) or not np.issubdtype(truth.dtype, np.integer):
+        raise ValueError(
+            f"labels must be {images} whole numbers, got {truth.dtype} of shape {truth.shape}"
+        )
+    if truth.min() < 0 or truth.max() >= classes:
+        raise ValueError(
+            f"labels must lie in 0 to {classes - 1}, got {truth.min()} to {truth.max()}"
+        )
+    return truth.astype(np.int64)
+
+
+def _top5_percent(scores: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> float | None:
+    """Images whose class is among the first five; None with fewer than 6 classes."""
+    if scores.shape[1] < 6:
+        return None
+    return 100.0 * float((_rank(scores, truth) < 5).mean())
+
+
 def output_rows(
     names: Sequence[str],
     signal_power: Sequence[float],
     own_power: Sequence[float],
     noise_power: Sequence[float],
 ) -> tuple[OutputStats, ...]:
-    """SQNR and cosine similarity of each output against the reference's, over all elements of all
-    images.
-
-    Args:
-        signal_power, own_power, noise_power: per output, the sum of squares of the reference's r,
-            of this engine's a, of a - r.
+    """SQNR and cosine similarity of each output against the reference's, over all images.
 
     The cosine comes from the same sums: a.r = (|a|^2 + |r|^2 - |a - r|^2) / 2.
+
+    Args:
+        signal_power: per output, the sum of squares of the reference's r.
+        own_power: the same of this engine's a.
+        noise_power: the same of a - r.
     """
     rows = []
     for name, signal, own, noise in zip(names, signal_power, own_power, noise_power, strict=True):
@@ -225,8 +215,10 @@ def output_rows(
 
 
 def probabilities(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """[images, classes] scores as probabilities: softmax of logits; rows that are probabilities
-    already stay as they are.
+    """The softmax of logits; rows that are probabilities already stay as they are.
+
+    Args:
+        scores: [images, classes].
     """
     values = np.asarray(scores, dtype=np.float64)
     if values.size and values.min() >= 0 and np.allclose(values.sum(axis=1), 1.0, atol=1e-3):
@@ -239,8 +231,12 @@ def probabilities(scores: npt.ArrayLike) -> npt.NDArray[np.float64]:
 def top_k(
     scores: npt.ArrayLike, count: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The `count` most probable classes of each image and their probabilities, best first; of equal
-    ones the lower index.
+    """The `count` most probable classes of each image and their probabilities, best first.
+
+    Of equally probable classes the one with the lower index goes first.
+
+    Args:
+        scores: [images, classes], logits or probabilities.
     """
     shares = probabilities(scores)
     best = np.argsort(-shares, axis=1, kind="stable")[:, :count]
@@ -248,11 +244,10 @@ def top_k(
 
 
 def expected_calibration_error(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """How far confidence is from being right, in percentage points: sum over 15 equal bins of share
-    x |accuracy - confidence|.
+    """How far confidence is from being right, in percentage points.
 
-    C. Guo, G. Pleiss, Y. Sun, K. Weinberger, On Calibration of Modern Neural Networks, ICML 2017,
-    equation 3.
+    The sum over 15 equal bins of share x |accuracy - confidence|: C. Guo, G. Pleiss, Y. Sun, K.
+    Weinberger, On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
     shares, truth = probabilities(scores), np.asarray(labels)
     confidence, right = shares.max(axis=1), shares.argmax(axis=1) == truth
@@ -262,11 +257,13 @@ def expected_calibration_error(scores: npt.ArrayLike, labels: npt.ArrayLike) -> 
 
 
 def mcnemar_p(lost: int, won: int) -> float:
-    """McNemar's test, exact and two-sided: is a split this uneven likely when lost and won are
-    equally probable?
+    """The p value of McNemar's test, exact and two-sided.
 
-    2 P(X <= min(lost, won)) for X binomial(lost + won, 1/2), at most 1; 1 when nothing is
-    discordant.
+    It says how likely a split this uneven is when lost and won are equally probable:
+    2 P(X <= min(lost, won)) for X binomial(lost + won, 1/2), at most 1.
+
+    Raises:
+        ValueError: a count is negative.
     """
     if lost < 0 or won < 0:
         raise ValueError(f"counts must not be negative, got {lost} and {won}")
@@ -274,8 +271,9 @@ def mcnemar_p(lost: int, won: int) -> float:
 
 
 def _rank(logits: npt.NDArray[np.float64], truth: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Place of the true class, from 0: how many classes have a larger logit, or an equal one and a
-    lower index.
+    """The place of the true class, from 0.
+
+    It is the number of classes with a larger logit, or with an equal one and a lower index.
     """
     own = np.take_along_axis(logits, truth[:, None], axis=1)
     earlier = np.arange(logits.shape[1])[None, :] < truth[:, None]

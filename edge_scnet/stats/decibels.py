@@ -1,5 +1,6 @@
-"""Signal to noise ratios in decibels, where no noise at all is written as None: as numbers to
-compare, and as text.
+"""Signal to noise ratios in decibels, as numbers to compare and as text.
+
+No noise at all is written as None.
 """
 
 from __future__ import annotations

@@ -1,18 +1,17 @@
-"""Tango, Wilson."""
+"""Score intervals of paired differences (Tango) and of shares (Wilson)."""
 
 from __future__ import annotations
 
 import math
 
 Z_TWO_SIDED_95 = 1.959963984540054
-
-
 Z_ONE_SIDED_95 = 1.6448536269514722
 
 
 def paired_difference_score(lost: float, won: float, images: float, difference: float) -> float:
-    """Tango's score statistic for the hypothesis P(lost) - P(won) = `difference`; falls as
-    `difference` grows.
+    """Tango's score statistic for the hypothesis P(lost) - P(won) = `difference`.
+
+    It falls as `difference` grows.
 
         T = (lost - won - n d) / sqrt(n (2 q + d (1 - d)))
 
@@ -34,13 +33,13 @@ def paired_difference_score(lost: float, won: float, images: float, difference: 
 def paired_difference_interval(
     lost: float, won: float, images: float, *, z: float
 ) -> tuple[float, float]:
-    """Tango's score interval of P(lost) - P(won): the differences that the score test does not
-    reject at `z`.
+    """Tango's score interval of P(lost) - P(won).
 
-    Unlike Wald's it does not shrink to a point when nothing is discordant: its bounds are then -/+
-    z² / (n + z²). Like every score interval it holds its level on the average, not at each point:
-    with 540 images and nothing discordant the one-sided bound is 0.5 pp, and a true loss of 0.5 pp
-    shows nothing in 540 images 6.7 % of the time.
+    It holds the differences that the score test does not reject at `z`. Unlike Wald's it does not
+    shrink to a point when nothing is discordant: its bounds are then -/+ z² / (n + z²). Like every
+    score interval it holds its level on the average, not at each point: with 540 images and nothing
+    discordant the one-sided bound is 0.5 pp, and a true loss of 0.5 pp shows nothing in 540 images
+    6.7 % of the time.
 
     Returns:
         Low and high, fractions from -1 to 1.
@@ -50,11 +49,8 @@ def paired_difference_interval(
     """
     if not (images > 0 and lost >= 0 and won >= 0 and lost + won <= images and z > 0):
         raise ValueError(f"impossible counts: {lost} lost and {won} won of {images} (z {z})")
-    high = _highest_accepted(lost, won, images, z)
-    return (
-        -_highest_accepted(won, lost, images, z),
-        high,
-    )  # mirrored: the lower bound is the other's upper bound
+    # mirrored: the lower bound is the upper bound with lost and won exchanged
+    return -_highest_accepted(won, lost, images, z), _highest_accepted(lost, won, images, z)
 
 
 def wilson_bounds(count: float, total: float, *, z: float) -> tuple[float, float]:
@@ -62,6 +58,9 @@ def wilson_bounds(count: float, total: float, *, z: float) -> tuple[float, float
 
     Returns:
         Low and high, fractions from 0 to 1; each is a one-sided bound when z is one-sided.
+
+    Raises:
+        ValueError: a count that is negative or exceeds the total.
     """
     if not (total > 0 and 0 <= count <= total):
         raise ValueError(f"impossible counts: {count} of {total}")

@@ -1,6 +1,4 @@
-"""What the order and the spread of figures say of the machine: drift, heaps, growth. Pure; no input
-or output.
-"""
+"""What the order and the spread of figures tell about the machine: drift, clusters, growth."""
 
 from __future__ import annotations
 
@@ -14,12 +12,17 @@ from edge_scnet.stats.figures import Steadiness
 
 _MODE_GAP = 1.08  # clusters nearer to each other than 8 % are one
 _MODE_LEAST = 0.1  # of the runs
-_MOST_POINTS = 400
-_VALLEY = 0.5  # how deep the density must fall between two clusters, to the lower one's peak
+_MOST_POINTS = 400  # of a trend
+_MOST_BINS = 20_000  # of a density
+_VALLEY = 0.5  # how deep the density must fall between two clusters, relative to the lower peak
 
 
 def steadiness(blocks_ns: Sequence[Sequence[int]]) -> Steadiness:
-    """Drift and heaps of run times in ns, by timed block in the order taken."""
+    """Drift and clusters of run times.
+
+    Args:
+        blocks_ns: run times in ns, by timed block, in the order taken.
+    """
     medians = [float(np.median(block)) / 1e6 for block in blocks_ns if len(block)]
     slope, p = trend(range(len(medians)), medians)
     drift = (
@@ -30,13 +33,18 @@ def steadiness(blocks_ns: Sequence[Sequence[int]]) -> Steadiness:
 
 
 def trend(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
-    """The slope of y over x that outliers do not bend, and how probable so much order is where
-    there is none.
+    """The slope of y over x that outliers do not bend, and the p value of so much order.
 
     Theil and Sen's slope (the median of the slopes of all pairs) and Kendall's test, two-sided, by
     the normal approximation with the corrections for ties and for continuity (M. G. Kendall, Rank
-    Correlation Methods, 4th edition, 1970, chapter 4). None below 8 points, where the approximation
-    is poor.
+    Correlation Methods, 4th edition, 1970, chapter 4).
+
+    Args:
+        x: values that grow.
+        y: as many; of more than 400 points the medians of neighbours are taken.
+
+    Returns:
+        None below 8 points, where the approximation is poor.
     """
     if len(x) < 8:
         return None, None
@@ -56,8 +64,9 @@ def trend(x: Sequence[float], y: Sequence[float]) -> tuple[float, float] | tuple
 
 
 def _thinned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Medians of neighbours, where there are many: an hour has 24,000 blocks, and all their pairs
-    would take 20 GB.
+    """Medians of neighbours, where there are many values.
+
+    An hour has 24,000 blocks, and all their pairs would take 20 GB.
     """
     if len(values) <= _MOST_POINTS:
         return values
@@ -67,11 +76,14 @@ def _thinned(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def memory_growth(
     runs: Sequence[int], resident_bytes: Sequence[int]
 ) -> tuple[float, int, float] | tuple[None, None, None]:
-    """Bytes a run, bytes over all runs, and Kendall's p, from the resident memory at the ends of
-    blocks.
+    """Growth of memory: bytes per run, bytes over all runs, and Kendall's p.
 
     Args:
-        runs: how many runs there had been by then.
+        runs: how many runs there had been at the end of each block.
+        resident_bytes: the resident memory then.
+
+    Returns:
+        None below 8 blocks.
     """
     slope, p = trend(runs, resident_bytes)
     if slope is None or p is None:
@@ -83,10 +95,10 @@ def modes(times_ms: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ..
     """Clusters of run times: their medians and their shares in percent, fastest first.
 
     A machine that switches (two clocks, a neighbour that comes and goes, another core) has times in
-    heaps, whose common median is the time of none. The density over the logarithm of the time is
+    clusters, whose common median is the time of none. The density over the logarithm of the time is
     estimated with a Gaussian kernel (bandwidth by Silverman's rule for what is not normal, 1986,
-    page 47, at least 1 %); heaps are its peaks of at least a tenth of the runs, 8 % apart, with a
-    valley between them of at most half the lower peak.
+    page 47, at least 1 %); clusters are its peaks of at least a tenth of the runs, 8 % apart, with
+    a valley between them of at most half the lower peak.
     """
     times = np.asarray(times_ms, dtype=np.float64)
     one = (float(np.median(times)),), (100.0,)
@@ -95,21 +107,34 @@ def modes(times_ms: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ..
     logs = np.log(times[times <= np.percentile(times, 99)])
     low, high = np.percentile(logs, [25, 75])
     width = max(0.9 * min(float(logs.std()), float(high - low) / 1.34) * logs.size**-0.2, 0.01)
-    edges = np.arange(logs.min() - 4 * width, logs.max() + 5 * width, width / 4)
-    if len(edges) > 20_000:  # times over many orders of magnitude: no heaps to speak of
-        return one
-    density = np.histogram(logs, edges)[0].astype(np.float64)
-    kernel = np.exp(-0.5 * (np.arange(-12, 13) / 4) ** 2)
-    density = np.convolve(density, kernel / kernel.sum(), mode="same")
-    centres = (edges[:-1] + edges[1:]) / 2
+    if np.ptp(logs) + 9 * width > _MOST_BINS * width / 4:
+        return one  # times over many orders of magnitude have no clusters to speak of
+    centres, density = kernel_density(logs, width)
     cuts = [centres[cut] for cut in _valleys(density, centres)]
     parts = np.split(np.sort(times), np.searchsorted(np.sort(times), np.exp(cuts)))
     medians = tuple(float(np.median(part)) for part in parts)
     return medians, tuple(100.0 * part.size / times.size for part in parts)
 
 
+def kernel_density(
+    values: npt.NDArray[np.float64], width: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Places, a quarter of `width` apart, and the density of the values there.
+
+    The values are counted in bins, and the counts are smoothed by a Gaussian of the standard
+    deviation `width`, cut off at 3 of them.
+
+    Returns:
+        The places; the density as the number of values in a bin.
+    """
+    edges = np.arange(values.min() - 4 * width, values.max() + 5 * width, width / 4)
+    counts = np.histogram(values, edges)[0].astype(np.float64)
+    kernel = np.exp(-0.5 * (np.arange(-12, 13) / 4) ** 2)
+    return (edges[:-1] + edges[1:]) / 2, np.convolve(counts, kernel / kernel.sum(), mode="same")
+
+
 def _valleys(density: npt.NDArray[np.float64], centres: npt.NDArray[np.float64]) -> list[int]:
-    """Indices of the lowest points between heaps, left to right."""
+    """Indices of the lowest points between clusters, left to right."""
     peaks = [i for i in range(1, len(density) - 1) if density[i - 1] < density[i] >= density[i + 1]]
     if not peaks:
         return []

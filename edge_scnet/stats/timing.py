@@ -1,4 +1,4 @@
-"""Latency, ratios of blocks, end to end."""
+"""Latencies, ratios of blocks that were timed in turn, and times end to end."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def latency_stats(blocks_ns: Sequence[Sequence[int]]) -> LatencyStats:
 def paired_ratio(
     blocks_a: Sequence[Sequence[int]], blocks_b: Sequence[Sequence[int]]
 ) -> RatioStats:
-    """How long `a` takes relative to `b`, from blocks of run times taken in turn: round i is
-    blocks_a[i] and blocks_b[i].
+    """How long `a` takes relative to `b`, from blocks of run times that were taken in turn.
 
-    The ratio of the two medians within a round cancels what drifts from round to round; the median
-    over the rounds ignores the rounds that something else disturbed.
+    Round i is blocks_a[i] and blocks_b[i]. The ratio of the two medians within a round cancels what
+    drifts from round to round; the median over the rounds ignores the rounds that something else
+    disturbed.
 
     Raises:
         ValueError: no rounds, unequal numbers of rounds, an empty block, or a time that is not
@@ -74,11 +74,9 @@ def paired_ratio(
 
 
 def ratio_of(ratios: Sequence[float]) -> RatioStats:
-    """The median of ratios and its intervals, from order statistics."""
-    (low, high), (low99, high99) = (
-        quantile_interval(ratios, 0.5),
-        quantile_interval(ratios, 0.5, outside=0.01),
-    )
+    """The median of ratios, with its intervals from order statistics."""
+    low, high = quantile_interval(ratios, 0.5)
+    low99, high99 = quantile_interval(ratios, 0.5, outside=0.01)
     return RatioStats(
         ratio=float(np.median(ratios)),
         low=low,
@@ -92,7 +90,7 @@ def ratio_of(ratios: Sequence[float]) -> RatioStats:
 def end_to_end(
     batches_ns: Sequence[Sequence[int]], stages: Sequence[str], *, images: int
 ) -> EndToEnd:
-    """What batches took, stage by stage.
+    """The times of batches and of their stages.
 
     Args:
         batches_ns: by batch, ns of each of the stages.

@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special as scipy_special
+from scipy import stats as scipy_stats
 
 from edge_scnet.stats.accuracy import (
     accuracy_stats,
@@ -132,6 +134,17 @@ def test_mcnemar_equals_the_sum_of_binomials():
         tail = sum(math.comb(trials, k) for k in range(min(lost, won) + 1))
         assert mcnemar_p(lost, won) == pytest.approx(min(1.0, 2 * tail / 2**trials), rel=1e-10)
     assert 0 < mcnemar_p(6000, 5400) < 1e-7  # in logarithms: 2 ** 11400 is beyond float64
+
+
+@pytest.mark.parametrize(("lost", "won"), [(5, 0), (10, 2), (31, 17), (400, 333), (6000, 5400)])
+def test_mcnemar_is_scipys_binomial_test(lost: int, won: int):
+    expected = scipy_stats.binomtest(lost, lost + won).pvalue
+    assert mcnemar_p(lost, won) == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_softmax_is_scipys():
+    logits = np.random.default_rng(0).normal(0, 20, (50, 10))
+    np.testing.assert_allclose(probabilities(logits), scipy_special.softmax(logits, axis=1))
 
 
 def _scores(first: list[int], classes: int) -> np.ndarray:

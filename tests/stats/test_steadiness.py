@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from scipy import stats as scipy_stats
 
-from edge_scnet.stats.steadiness import _thinned, memory_growth, modes, steadiness, trend
+from edge_scnet.stats.steadiness import kernel_density, memory_growth, modes, steadiness, trend
 
 
 def test_the_slope_is_not_bent_by_an_outlier_and_order_is_significant():
@@ -93,7 +96,9 @@ def test_two_heaps_that_run_into_each_other_are_one():
 
 
 def test_an_hour_of_blocks_is_thinned_and_keeps_its_slope():
-    assert len(_thinned(np.arange(24_000.0))) == 400 and _thinned(np.arange(400.0))[1] == 1.0
+    # of so many points p would be 0, and all their pairs would take 20 GB; of 400 it is not yet
+    assert 0 < trend(range(24_000), range(24_000))[1] < 1e-100  # type: ignore[operator]
+    assert trend(range(400), range(400))[0] == 1.0
     found = steadiness([[int(1e6 * (1 + 0.2 * k / 24_000))] * 3 for k in range(24_000)])
     assert (
         found.drift_percent == pytest.approx(20 / 1.1, rel=0.01)
@@ -102,3 +107,32 @@ def test_an_hour_of_blocks_is_thinned_and_keeps_its_slope():
     )
     per_run, total, _ = memory_growth(range(24_000), [10**8 + 8 * k for k in range(24_000)])
     assert per_run == pytest.approx(8) and total == 8 * 23_999
+
+
+@pytest.mark.parametrize("levels", [3, 10, 10_000])
+def test_slope_and_p_are_scipys(levels: int):
+    """With ties or without. SciPy's p has no correction for continuity, so it is put in."""
+    rng = np.random.default_rng(levels)
+    for count in (8, 20, 57):
+        x = np.cumsum(rng.integers(1, 9, count)).tolist()
+        y = (np.floor(levels * rng.random(count)) + 0.2 * levels / count * np.arange(count)).round()
+        slope, p = trend(x, y.tolist())
+        assert slope == pytest.approx(scipy_stats.theilslopes(y, x).slope)
+        kendall = scipy_stats.kendalltau(x, y, method="asymptotic")
+        pairs = count * (count - 1) / 2
+        tied = sum(n * (n - 1) / 2 for n in np.unique(y, return_counts=True)[1])
+        score = abs(kendall.statistic) * math.sqrt(pairs * (pairs - tied))
+        deviation = score / scipy_stats.norm.isf(kendall.pvalue / 2)
+        assert p == pytest.approx(2 * scipy_stats.norm.sf((score - 1) / deviation), rel=1e-6)
+
+
+@pytest.mark.parametrize("width", [0.02, 0.1, 0.5])
+def test_the_density_is_scipys(width: float):
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0, 0.3, 700), rng.normal(2, 0.5, 300)])
+    places, density = kernel_density(values, width)
+    kernel = scipy_stats.gaussian_kde(values, bw_method=width / values.std(ddof=1))
+    expected = kernel(places) * len(values) * width / 4
+    # the bins are a quarter of the width, and the tails of the kernel are cut off
+    np.testing.assert_allclose(density, expected, atol=0.03 * expected.max())
+    assert density.sum() == pytest.approx(len(values), rel=1e-6)
