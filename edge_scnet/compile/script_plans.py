@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.json_records import decode
 from edge_scnet.core.manifest import (
@@ -16,22 +13,7 @@ from edge_scnet.core.manifest import (
 )
 from edge_scnet.errors import ArtifactError
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScriptBoard:
-    """What build.sh writes of a board and of the plans that it made there: board.json."""
-
-    # The module's name, or the architecture where there is no device tree.
-    board: str
-    # TensorRT's version.
-    tensorrt: str
-    # Of the INT8 form that the plan was built from.
-    engine_sha256: str
-    int8_sha256: str
-    int8_bytes: int
-    fp16_sha256: str
-    fp16_bytes: int
+from edge_scnet.runtimes.tensorrt.board_json import BoardJson
 
 
 def with_script_plans(folder: BuildFolder) -> BuildFolder:
@@ -48,7 +30,7 @@ def with_script_plans(folder: BuildFolder) -> BuildFolder:
     again = f"run {BUILD_SCRIPT} again"
     form = artifacts.get(INT8_FORM)
     try:
-        board = decode(ScriptBoard, path.read_bytes())
+        board = decode(BoardJson, path.read_bytes())
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}", hint=again) from error
     if form is None or board.engine_sha256 != form.sha256:
@@ -58,15 +40,16 @@ def with_script_plans(folder: BuildFolder) -> BuildFolder:
     return folder
 
 
-def _entry(plan: str, precision: Literal["fp16", "int8"], board: ScriptBoard) -> Artifact:
+def _entry(plan: str, precision: str, board: BoardJson) -> Artifact:
     """The entry of a plan, as far as build.sh tells it."""
     is_jetson = "jetson" in board.board.lower()
+    size_bytes, sha256 = board.plan_file(precision)
     return Artifact(
         file=plan,
         kind=TENSORRT.artifact_kind,
         stage="compile",
-        sha256=board.int8_sha256 if precision == "int8" else board.fp16_sha256,
-        size_bytes=board.int8_bytes if precision == "int8" else board.fp16_bytes,
+        sha256=sha256,
+        size_bytes=size_bytes,
         key=BUILD_SCRIPT,
         parents={INT8_FORM: board.engine_sha256},
         facts={

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from edge_scnet.compile.board import check_board
 from edge_scnet.compile.bundle import PLAIN_NAME, REFERENCE, unpack
@@ -16,7 +14,7 @@ from edge_scnet.compile.reference import load
 from edge_scnet.config.target import TargetSpec, from_dict, with_max_drop
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
-from edge_scnet.core.files import make_folder, sha256_bytes, sha256_file
+from edge_scnet.core.files import make_folder, sha256_file
 from edge_scnet.core.manifest import (
     FP16_FORM,
     INT8_FORM,
@@ -27,18 +25,10 @@ from edge_scnet.core.manifest import (
     load_manifest,
 )
 from edge_scnet.errors import ArtifactError
-from edge_scnet.machine.board import board_state, parse_tegrastats
 from edge_scnet.pipeline.assemble import new_report
 from edge_scnet.pipeline.layers import row_facts
 from edge_scnet.pipeline.result import BuildResult, save_run
-from edge_scnet.profiler.board_results import (
-    RUN_AGAIN,
-    PlanTimes,
-    TimedBoard,
-    plan_times,
-    read_archive,
-    read_board,
-)
+from edge_scnet.profiler.board_results import TimedBoard, read_results
 from edge_scnet.report import verdict as gate
 from edge_scnet.report.run_report import EngineReport
 from edge_scnet.report.store import load_report
@@ -110,41 +100,21 @@ def profile_results(path: Path, *, max_drop_pp: float | None = None) -> BuildRes
         ArtifactError: no results of this build, damaged, or a figure is missing.
     """
     folder = BuildFolder.open(path.parent)
-    files = read_archive(path)
-    state = board_state(
-        parse_tegrastats(files.get("tegrastats.log", "")),
-        nvpmodel=files.get("nvpmodel.txt", ""),
-        jetson_clocks=files.get("jetson_clocks.txt", ""),
-    )
-    board = TimedBoard(facts=read_board(files, path, folder.manifest), state=state)
-    return report_times(folder, files, board, where=path, hint=RUN_AGAIN, max_drop_pp=max_drop_pp)
+    return report_times(folder, read_results(path, folder.manifest), max_drop_pp=max_drop_pp)
 
 
 def report_times(
     folder: BuildFolder,
-    files: Mapping[str, str],
-    board: TimedBoard,
+    timed: TimedBoard,
     *,
-    where: Path,
-    hint: str,
     max_drop_pp: float | None,
     save: bool = True,
 ) -> BuildResult:
-    """The report and the verdict of trtexec's texts, by file name as build.sh names them.
-
-    Args:
-        where: what messages name; hint: how to come by other texts.
-
-    Raises:
-        ArtifactError: a figure is missing or none.
-    """
-    plans = {
-        precision: plan_times(files, where, stem, hint) for precision, stem in PLAN_STEMS.items()
-    }
+    """The report and the verdict of a board's plans."""
     target = with_max_drop(from_dict(folder.manifest.target), max_drop_pp)
     known = load_report(folder.path / REPORT) if (folder.path / REPORT).is_file() else None
     simulated = [row for row in known.engines if row.latency is None] if known else []
-    rows = [_row(precision, plans, board.facts, target) for precision in PLAN_STEMS]
+    rows = [_row(precision, timed, target) for precision in PLAN_STEMS]
     findings = judge(simulated, target)
     speeds = [
         gate.Speed(
@@ -161,10 +131,7 @@ def report_times(
     report, code = new_report(
         folder.manifest, [*simulated, *rows], None, findings, target=target, stage_seconds={}
     )
-    facts = {**board.facts, "tensorrt": plans["int8"].tensorrt or board.facts.get("tensorrt")}
-    # two boards of a kind are one machine to a gate, as in `environment.Environment`
-    facts.setdefault("fingerprint", sha256_bytes(str(board.facts.get("board")).encode()))
-    report = replace(report, environment=facts, board=board.state)
+    report = replace(report, environment=timed.environment, board=timed.state)
     if known is not None:
         report = replace(report, evaluation=known.evaluation, flips=known.flips)
     if save:
@@ -172,26 +139,27 @@ def report_times(
     return BuildResult(folder=folder.path, manifest=folder.manifest, report=report, exit_code=code)
 
 
-def _row(
-    precision: str, plans: dict[str, PlanTimes], board: Mapping[str, Any], target: TargetSpec
-) -> EngineReport:
-    plan = plans[precision]
-    layers = trt_layers.executed(plan.layers)
-    facts = row_facts(layers, TENSORRT, int8=precision == "int8", times_ms=plan.layer_times_ms)
+def _row(precision: str, timed: TimedBoard, target: TargetSpec) -> EngineReport:
+    plan = timed.fp16 if precision == "fp16" else timed.int8
+    times = plan.times
+    layers = trt_layers.executed(times.layers)
+    facts = row_facts(layers, TENSORRT, int8=precision == "int8", times_ms=times.layer_times_ms)
     return EngineReport(
         name=precision,
         runtime=TENSORRT.name,
         file=f"{PLAN_STEMS[precision]}.plan",
-        sha256=str(board.get(f"{precision}_sha256", "")),
-        size_bytes=int(board.get(f"{precision}_bytes", 0)),
+        sha256=plan.sha256,
+        size_bytes=plan.size_bytes,
         precision_hint="f32",
         load_seconds=None,
         warm_up_seconds=None,
-        latency=latency_stats(plan.rounds_ns),
+        latency=latency_stats(times.rounds_ns),
         speedup=(
-            None if precision == "fp16" else paired_ratio(plans["fp16"].rounds_ns, plan.rounds_ns)
+            None
+            if precision == "fp16"
+            else paired_ratio(timed.fp16.times.rounds_ns, times.rounds_ns)
         ),
-        throughput_per_second=plan.queries_per_second * target.batch,
+        throughput_per_second=times.queries_per_second * target.batch,
         memory=None,
         accuracy=None,
         **facts,

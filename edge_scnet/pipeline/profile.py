@@ -203,18 +203,8 @@ def profile(
             events.warn(
                 "--eval is not used: trtexec measures no accuracy, TensorRT's Python package would"
             )
-        texts, board = trtexec_profile.profile_plans(
-            program, folder, seconds=seconds, events=events
-        )
-        return report_times(
-            folder,
-            texts,
-            board,
-            where=folder.path / trtexec_profile.EXPORTS,
-            hint=f"run it again: edge-scnet profile {folder.path}",
-            max_drop_pp=max_drop_pp,
-            save=chosen is None,
-        )
+        timed = trtexec_profile.profile_plans(program, folder, seconds=seconds, events=events)
+        return report_times(folder, timed, max_drop_pp=max_drop_pp, save=chosen is None)
     if chosen is None:
         make_folder(folder.path)  # the report goes there: better refused now than after measuring
     target = with_max_drop(from_dict(folder.manifest.target), max_drop_pp)

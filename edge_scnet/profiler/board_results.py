@@ -1,55 +1,130 @@
-"""trtexec's figures of both plans as a report of the same schema as a profile's: from a board's
-results.tar.gz, or made here.
+"""trtexec's figures of both plans and of their board: from a board's results.tar.gz, or from what
+it exported here.
 
 The archive may come over any wire: everything in it is read by its field names, and what is missing
-is named. Accuracy is the simulated one of the build; trtexec measures none.
+is named. trtexec measures no accuracy.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_scnet.core.archive import DAMAGED, archive_files
-from edge_scnet.core.manifest import INT8_FORM, Manifest
+from edge_scnet.core.files import sha256_bytes
+from edge_scnet.core.json_records import decode
+from edge_scnet.core.manifest import BOARD, INT8_FORM, PLAN_STEMS, Manifest
 from edge_scnet.errors import ArtifactError
-from edge_scnet.machine.board import BoardState
+from edge_scnet.machine.board import BoardState, board_state, parse_tegrastats
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
+from edge_scnet.runtimes.tensorrt.board_json import BoardJson
 from edge_scnet.runtimes.tensorrt.trtexec import check_round, parse_log, parse_profile, parse_times
 
 _MAX_BYTES = 64 << 20
-RUN_AGAIN = "run build.sh again: it packs all or nothing"
+_RUN_AGAIN = "run build.sh again: it packs all or nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exports:
+    """What trtexec wrote, and how to speak of it."""
+
+    # by file name, as build.sh names them
+    texts: Mapping[str, str]
+    # what messages name
+    where: Path
+    # how to come by others
+    hint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTimes:
     """One plan's figures."""
 
-    rounds_ns: tuple[tuple[int, ...], ...]  # GPU compute times of single queries, by round
-    queries_per_second: float  # the median over the rounds
+    # GPU compute times of single queries, by round
+    rounds_ns: tuple[tuple[int, ...], ...]
+    # the median over the rounds
+    queries_per_second: float
     layers: tuple[trt_layers.PlanLayer, ...]
     layer_times_ms: dict[str, float]
-    tensorrt: str | None  # as trtexec says
+    # version, as trtexec says
+    tensorrt: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedPlan:
+    """A plan's file and its figures."""
+
+    size_bytes: int
+    sha256: str
+    times: PlanTimes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedBoard:
-    """What was timed and on what: `facts` goes into the report as its environment."""
+    """Both plans as trtexec timed them, and the board."""
 
-    facts: dict[str, Any]  # tensorrt, board, timing, and per plan "int8_bytes", "int8_sha256"
+    fp16: TimedPlan
+    int8: TimedPlan
+    # what a report says of the board and the timing
+    environment: dict[str, Any]
+    # what the board did meanwhile
     state: BoardState | None
 
 
-def read_archive(path: Path) -> dict[str, str]:
-    """The texts in a results.tar.gz, by file name.
+def read_results(path: Path, manifest: Manifest) -> TimedBoard:
+    """The figures of a board's results.tar.gz.
+
+    Args:
+        manifest: of the build that the board's bundle came from.
 
     Raises:
-        ArtifactError: it is no such archive, is damaged, or holds what build.sh does not write.
+        ArtifactError: no results of this build, damaged, or a figure is missing.
     """
+    exports = Exports(texts=_read_archive(path), where=path, hint=_RUN_AGAIN)
+    board = _read_board(exports)
+    form = manifest.artifacts.get(INT8_FORM)
+    if form is None or board.engine_sha256 != form.sha256:
+        raise ArtifactError(
+            f"{path} is not of the {INT8_FORM} in {path.parent}",
+            hint="run build.sh of this build's bundle, or build again",
+        )
+    state = board_state(
+        parse_tegrastats(exports.texts.get("tegrastats.log", "")),
+        nvpmodel=exports.texts.get("nvpmodel.txt", ""),
+        jetson_clocks=exports.texts.get("jetson_clocks.txt", ""),
+    )
+    int8 = timed_plan(exports, "int8", *board.plan_file("int8"))
+    return TimedBoard(
+        fp16=timed_plan(exports, "fp16", *board.plan_file("fp16")),
+        int8=int8,
+        environment={
+            **asdict(board),
+            "tensorrt": int8.times.tensorrt or board.tensorrt,
+            # two boards of a kind are one machine to a gate, as in `environment.Environment`
+            "fingerprint": sha256_bytes(board.board.encode()),
+        },
+        state=state,
+    )
+
+
+def timed_plan(exports: Exports, precision: str, size_bytes: int, sha256: str) -> TimedPlan:
+    """A plan with its figures out of trtexec's exports.
+
+    Args:
+        precision: "fp16" or "int8".
+
+    Raises:
+        ArtifactError: a figure is missing or none.
+    """
+    times = _plan_times(exports, PLAN_STEMS[precision])
+    return TimedPlan(size_bytes=size_bytes, sha256=sha256, times=times)
+
+
+def _read_archive(path: Path) -> dict[str, str]:
+    """The texts in a results.tar.gz, by file name."""
     try:
         return {
             name: source.read().decode("utf-8", errors="replace")
@@ -71,41 +146,31 @@ def _name_in_results(member: str) -> str | None:
     return None if "/" in name else name
 
 
-def read_board(files: dict[str, str], path: Path, manifest: Manifest) -> dict[str, Any]:
-    board = _json(files, path, "board.json")
-    form = manifest.artifacts.get(INT8_FORM)
-    if not isinstance(board, dict) or form is None or board.get("engine_sha256") != form.sha256:
-        raise ArtifactError(
-            f"{path} is not of the {INT8_FORM} in {path.parent}",
-            hint="run build.sh of this build's bundle, or build again",
-        )
-    return board
-
-
-def _json(files: dict[str, str], path: Path, name: str) -> Any:
-    if name not in files:
-        raise ArtifactError(f"{path} lacks {name}", hint=RUN_AGAIN)
+def _read_board(exports: Exports) -> BoardJson:
+    if BOARD not in exports.texts:
+        raise ArtifactError(f"{exports.where} lacks {BOARD}", hint=exports.hint)
     try:
-        return json.loads(files[name])
+        return decode(BoardJson, exports.texts[BOARD])
     except ValueError as error:
-        raise ArtifactError(f"{path}: {name} is no JSON: {error}", hint=RUN_AGAIN) from error
+        raise ArtifactError(f"{exports.where}: {BOARD}: {error}", hint=exports.hint) from error
 
 
-def plan_times(files: Mapping[str, str], where: Path, stem: str, hint: str) -> PlanTimes:
+def _plan_times(exports: Exports, stem: str) -> PlanTimes:
+    texts, where, hint = exports.texts, exports.where, exports.hint
     rounds = sorted(
-        name for name in files if re.fullmatch(rf"{re.escape(stem)}\.\d+\.times\.json", name)
+        name for name in texts if re.fullmatch(rf"{re.escape(stem)}\.\d+\.times\.json", name)
     )
     if not rounds:
         raise ArtifactError(f"{where} lacks {stem}.1.times.json", hint=hint)
-    logs = [parse_log(files.get(name.replace(".times.json", ".log"), "")) for name in rounds]
+    logs = [parse_log(texts.get(name.replace(".times.json", ".log"), "")) for name in rounds]
     try:
-        times = tuple(parse_times(files[name]) for name in rounds)
+        times = tuple(parse_times(texts[name]) for name in rounds)
         rates = [check_round(log, block) for log, block in zip(logs, times, strict=True)]
-        profile = parse_profile(files.get(f"{stem}.profile.json", "[]"))
+        profile = parse_profile(texts.get(f"{stem}.profile.json", "[]"))
         return PlanTimes(
             rounds_ns=times,
             queries_per_second=sorted(rates)[len(rates) // 2],
-            layers=trt_layers.from_inspector(files.get(f"{stem}.layers.json", "")),
+            layers=trt_layers.from_inspector(texts.get(f"{stem}.layers.json", "")),
             layer_times_ms={layer.name: layer.median_ms for layer in profile},
             tensorrt=logs[0].version,
         )

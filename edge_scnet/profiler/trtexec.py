@@ -2,7 +2,7 @@
 it, from Python.
 
 What it exports stays in the folder `trtexec-exports/` of the build, by build.sh's names;
-`board_results.py` makes the report of it.
+`board_results.py` reads it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import make_folder
-from edge_scnet.core.manifest import PLAN_STEMS, Manifest
+from edge_scnet.core.manifest import PLAN_STEMS, Artifact, Manifest
 from edge_scnet.errors import ArtifactError, BackendError
 from edge_scnet.machine import environment
 from edge_scnet.machine.board_watch import watching
-from edge_scnet.profiler.board_results import TimedBoard
+from edge_scnet.profiler.board_results import Exports, TimedBoard, timed_plan
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.runtimes.tensorrt.trtexec import (
     LAYER_OPTIONS,
@@ -41,13 +41,12 @@ def program_for(manifest: Manifest) -> Path | None:
 
 def profile_plans(
     program: Path, folder: BuildFolder, *, seconds: float, events: Events
-) -> tuple[dict[str, str], TimedBoard]:
-    """Times both plans of a build folder in turn: the texts that trtexec wrote, by file name, and
-    the board.
+) -> TimedBoard:
+    """Times both plans of a build folder in turn.
 
     Args:
-        program: trtexec. seconds: timed seconds per plan over all rounds; each takes a whole one at
-            least.
+        program: trtexec.
+        seconds: timed seconds per plan over all rounds; each takes a whole one at least.
 
     Raises:
         ArtifactError: a plan is missing or is not what was built, or a figure is missing.
@@ -56,15 +55,7 @@ def profile_plans(
         StorageError: the folder cannot be written.
     """
     version = _version(program)
-    for stem in PLAN_STEMS.values():
-        entry = folder.manifest.artifacts.get(f"{stem}.plan")
-        if entry is None:
-            raise ArtifactError(
-                f"{folder.path} holds no {stem}.plan",
-                hint=f"on the board: edge-scnet compile {folder.path}/bundle.tar.gz",
-            )
-        TENSORRT.check_built(entry.facts, folder.manifest.rebuild, here=version)
-        folder.verified_entry(entry)
+    plans = {precision: _plan(folder, stem, version) for precision, stem in PLAN_STEMS.items()}
     out = folder.path / EXPORTS
     make_folder(out)
     for stale in out.iterdir():
@@ -74,41 +65,70 @@ def profile_plans(
         f"fp16, int8 through {program}, TensorRT {version}; no accuracy: trtexec measures none",
     )
     options = timing_options(version, seconds=max(1, round(seconds / ROUNDS)))
+
+    def load(stem: str, arguments: Iterable[str], log: str) -> None:
+        _run(program, [f"--loadEngine={folder.path / stem}.plan", *arguments], out / log)
+
     with watching() as watch:
         with watch.timed():
             for number in range(1, ROUNDS + 1):
                 for stem in round_order(number):
                     times = out / f"{stem}.{number}.times.json"
-                    _run(
-                        program,
-                        [
-                            f"--loadEngine={folder.path / stem}.plan",
-                            *options,
-                            f"--exportTimes={times}",
-                        ],
-                        out / f"{stem}.{number}.log",
-                    )
+                    load(stem, [*options, f"--exportTimes={times}"], f"{stem}.{number}.log")
                 events.progress("latency", number / ROUNDS)
         for stem in PLAN_STEMS.values():
-            exports = [
+            layer_files = [
                 f"--exportProfile={out / stem}.profile.json",
                 f"--exportLayerInfo={out / stem}.layers.json",
             ]
-            _run(
-                program,
-                [f"--loadEngine={folder.path / stem}.plan", *LAYER_OPTIONS, *exports],
-                out / f"{stem}.layers.log",
-            )
-    facts = {**environment.collect().to_dict(), "tensorrt": version, "timing": " ".join(options)}
-    for precision, stem in PLAN_STEMS.items():
-        entry = folder.entry(f"{stem}.plan")
-        facts |= {f"{precision}_bytes": entry.size_bytes, f"{precision}_sha256": entry.sha256}
+            load(stem, [*LAYER_OPTIONS, *layer_files], f"{stem}.layers.log")
     events.done(f"2 plans, {ROUNDS} rounds", reused=False)
-    return _texts(out.iterdir()), TimedBoard(facts=facts, state=watch.state())
+    exports = Exports(
+        texts=_texts(out.iterdir()),
+        where=out,
+        hint=f"run it again: edge-scnet profile {folder.path}",
+    )
+    timed = {
+        precision: timed_plan(exports, precision, plan.size_bytes, plan.sha256)
+        for precision, plan in plans.items()
+    }
+    return TimedBoard(
+        fp16=timed["fp16"],
+        int8=timed["int8"],
+        environment={
+            **environment.collect().to_dict(),
+            "tensorrt": timed["int8"].times.tensorrt or version,
+            "timing": " ".join(options),
+            **{f"{precision}_bytes": plan.size_bytes for precision, plan in plans.items()},
+            **{f"{precision}_sha256": plan.sha256 for precision, plan in plans.items()},
+        },
+        state=watch.state(),
+    )
+
+
+def _plan(folder: BuildFolder, stem: str, version: str) -> Artifact:
+    """A plan's entry, the file checked against it.
+
+    Args:
+        version: of the TensorRT that is to load it.
+    """
+    entry = folder.manifest.artifacts.get(f"{stem}.plan")
+    if entry is None:
+        raise ArtifactError(
+            f"{folder.path} holds no {stem}.plan",
+            hint=f"on the board: edge-scnet compile {folder.path}/bundle.tar.gz",
+        )
+    TENSORRT.check_built(entry.facts, folder.manifest.rebuild, here=version)
+    folder.verified_entry(entry)
+    return entry
 
 
 def _version(program: Path) -> str:
-    """Raises BackendError where it does not tell: a plan must not meet another version."""
+    """The version of TensorRT that trtexec belongs to.
+
+    Raises:
+        BackendError: it does not tell: a plan must not meet another version.
+    """
     try:
         done = subprocess.run(
             [program, "--help"],
