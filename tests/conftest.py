@@ -240,7 +240,7 @@ def script(packed: Path, tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
     def run(number: str, fail: str = "", target: TargetSpec = JETSON) -> tuple[Outcome, Path]:
         manifest = load_manifest(tmp_path)
         # the build machine's own memory must not decide
-        text = bundle._script(
+        text = bundle.build_script(
             manifest, replace(target, board=replace(target.board, workspace_mib=16))
         )
         (tmp_path / "build.sh").write_text(text)

@@ -1,5 +1,4 @@
-"""What goes to a board: one archive with everything to build, time and judge the plans there, and
-the way back.
+"""The archive for a board: everything to build, time and judge the plans there.
 
 A bundle may have come over any wire: nothing in it is trusted before its hash is checked, names are
 plain file names, and nothing that its manifest says is imported or run. With edge-scnet on the
@@ -15,7 +14,8 @@ import re
 import shlex
 import shutil
 import tarfile
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
+from importlib.resources import files
 from pathlib import Path
 
 from edge_scnet.__about__ import __version__
@@ -25,21 +25,40 @@ from edge_scnet.core import manifest as artifact
 from edge_scnet.core.archive import DAMAGED, archive_files
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import sha256_bytes, sha256_file, write_atomic
-from edge_scnet.core.manifest import BUNDLE, FP16_FORM, INT8_FORM, QDQ_ONNX, Manifest
+from edge_scnet.core.json_records import decode
+from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE, FP16_FORM, INT8_FORM, QDQ_ONNX, Manifest
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError
 
 SCHEMA = 1
-_HEADER, _SCRIPT, _SUMS, REFERENCE, _EVALUATION = (
-    "bundle.json",
-    "build.sh",
-    "SHA256SUMS",
-    "reference.npz",
-    "evaluation.json",
-)
-_FILES = (artifact.MANIFEST, INT8_FORM, FP16_FORM, REFERENCE, _EVALUATION, _SCRIPT, _SUMS)
+REFERENCE = "reference.npz"
+_HEADER, _SUMS, _EVALUATION = "bundle.json", "SHA256SUMS", "evaluation.json"
+_FILES = (artifact.MANIFEST, INT8_FORM, FP16_FORM, REFERENCE, _EVALUATION, BUILD_SCRIPT, _SUMS)
 _MAX_FILE_BYTES = 2 << 30
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleHeader:
+    """The first file of a bundle: what wrote it, and the hashes of all others."""
+
+    schema: int
+    # Its version.
+    edge_scnet: str = "?"
+    # sha256 by name; another schema may name them in another way.
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationList:
+    """The evaluation images, by content: the board needs the same ones, not the same paths."""
+
+    name: str
+    sha256: str
+    labels: tuple[int, ...] | None
+    entries: tuple[str, ...]
+    content_hashes: tuple[str, ...]
+    class_names: tuple[str, ...] | None
 
 
 def write_bundle(
@@ -48,8 +67,9 @@ def write_bundle(
     reference: Reference,
     evaluation: SampleSet | None,
 ) -> Path:
-    """Writes the archive of a build folder whose forms are there; the same build gives the same
-    bytes.
+    """Writes the archive of a build folder whose forms are there.
+
+    The same build gives the same bytes.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -63,15 +83,15 @@ def write_bundle(
         replace(folder.manifest, artifacts=kept)
     ).encode()
     contents[REFERENCE] = to_npz(reference)
-    contents[_EVALUATION] = json.dumps(_evaluation(evaluation), indent=1).encode()
-    contents[_SCRIPT] = _script(folder.manifest, target).encode()
+    contents[_EVALUATION] = _json(_evaluation(evaluation)).encode()
+    contents[BUILD_SCRIPT] = build_script(folder.manifest, target).encode()
     sums = {name: sha256_bytes(data) for name, data in contents.items()}
     contents[_SUMS] = "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()
-    header = {
-        "schema": SCHEMA,
-        "edge_scnet": __version__,
-        "files": {**sums, _SUMS: sha256_bytes(contents[_SUMS])},
-    }
+    header = BundleHeader(
+        schema=SCHEMA,
+        edge_scnet=__version__,
+        files={**sums, _SUMS: sha256_bytes(contents[_SUMS])},
+    )
     out = folder.path / BUNDLE
     prefix = f"{folder.manifest.model.name}-{target.name}"
     with (
@@ -80,31 +100,36 @@ def write_bundle(
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
-        for name, data in {_HEADER: json.dumps(header, indent=1).encode(), **contents}.items():
+        for name, data in {_HEADER: _json(header).encode(), **contents}.items():
             info = tarfile.TarInfo(f"{prefix}/{name}")
-            info.size, info.mode = len(data), 0o755 if name == _SCRIPT else 0o644
+            info.size, info.mode = len(data), 0o755 if name == BUILD_SCRIPT else 0o644
             archive.addfile(info, io.BytesIO(data))
     return out
 
 
-def _evaluation(samples: SampleSet | None) -> dict[str, object]:
-    """The list of evaluation images, by content: the board needs the same ones, not the same paths."""
+def _json(record: BundleHeader | EvaluationList | None) -> str:
+    """A record as JSON; an empty table where there is none."""
+    return json.dumps(asdict(record) if record else {}, indent=1)
+
+
+def _evaluation(samples: SampleSet | None) -> EvaluationList | None:
     if samples is None:
-        return {}
-    return {
-        "name": samples.name,
-        "sha256": samples.hash,
-        "labels": samples.labels,
-        "entries": list(samples.entries),
-        "content_hashes": list(samples.content_hashes),
-        "class_names": samples.class_names,
-    }
+        return None
+    return EvaluationList(
+        name=samples.name,
+        sha256=samples.hash,
+        labels=samples.labels,
+        entries=samples.entries,
+        content_hashes=samples.content_hashes,
+        class_names=samples.class_names,
+    )
 
 
-def _script(manifest: Manifest, target: TargetSpec) -> str:
+def build_script(manifest: Manifest, target: TargetSpec) -> str:
+    """Returns build.sh for a model and a target; their names are quoted for the shell."""
     board = target.board
     assert board is not None
-    text = (Path(__file__).parent / _SCRIPT).read_text(encoding="utf-8")
+    text = (files("edge_scnet.compile") / BUILD_SCRIPT).read_text(encoding="utf-8")
     for key, value in {
         "MODEL": manifest.model.name,
         "TARGET": target.name,
@@ -118,41 +143,43 @@ def _script(manifest: Manifest, target: TargetSpec) -> str:
 
 
 def unpack(path: Path, into: Path) -> Path:
-    """Opens a bundle: every file checked before it is used.
+    """Opens a bundle; every file is checked before it is used.
+
+    Args:
+        into: an empty folder for its files.
+
+    Returns:
+        That folder.
 
     Raises:
         ArtifactError: it is no such archive, damaged, or holds what no bundle holds.
     """
     again = "copy it again, or build it again on the workstation: edge-scnet build --target TARGET"
     try:
-        files = _extract(path, into)
+        extracted = _extract(path, into)
     except FileNotFoundError as error:
         raise ArtifactError(
             f"no such file: {path}", hint="edge-scnet build --target jetson"
         ) from error
     except DAMAGED as error:
         raise ArtifactError(f"{path} is no bundle, or is damaged: {error}", hint=again) from error
-    header = files.pop(_HEADER, None)
-    if header is None:
+    if _HEADER not in extracted:
         raise ArtifactError(f"{path} holds no {_HEADER}", hint=again)
     try:
-        content = json.loads(header.read_text(encoding="utf-8"))
-        schema, sums = content["schema"], dict(content["files"])
-    except (ValueError, KeyError, TypeError) as error:
+        header = decode(BundleHeader, extracted[_HEADER].read_bytes())
+    except ValueError as error:
         raise ArtifactError(f"{path}: {_HEADER} cannot be read: {error}", hint=again) from error
-    if schema != SCHEMA:
-        made = content.get("edge_scnet", "?")
+    if header.schema != SCHEMA:
+        writer = header.edge_scnet
         raise ArtifactError(
-            f"{path} is a bundle of schema {schema}, made by edge-scnet {made}; {__version__} reads"
-            f" {SCHEMA}",
-            hint=(
-                f"pip install edge-scnet=={made}" if re.fullmatch(r"[0-9.]+", str(made)) else again
-            ),
+            f"{path} is a bundle of schema {header.schema}, made by edge-scnet {writer};"
+            f" {__version__} reads {SCHEMA}",
+            hint=f"pip install edge-scnet=={writer}" if re.fullmatch(r"[0-9.]+", writer) else again,
         )
     for name in _FILES:
-        if name not in files or name not in sums:
+        if name not in extracted or name not in header.files:
             raise ArtifactError(f"{path} lacks {name}", hint=again)
-        if sha256_file(files[name]) != sums[name]:
+        if sha256_file(extracted[name]) != header.files[name]:
             raise ArtifactError(
                 f"{path}: {name} is not what was packed (its hash differs)", hint=again
             )
@@ -167,6 +194,7 @@ def _name_in_bundle(member: str) -> str | None:
 
 
 def _extract(path: Path, into: Path) -> dict[str, Path]:
+    """Writes a bundle's files into a folder: their paths, by name."""
     extracted = {}
     for name, source in archive_files(
         path,

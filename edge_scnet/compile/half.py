@@ -21,25 +21,30 @@ from edge_scnet.quantize.statistics import TensorStats
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-HALF_MAX = 65_504.0  # the largest finite FP16
-HALF_OPSET = 19  # the first whose Q/DQ take FP16 scales
+# The largest finite FP16.
+HALF_MAX = 65_504.0
+# The first opset whose Q/DQ take FP16 scales.
+HALF_OPSET = 19
 # A scale this far off costs less than a hundredth of a code over the whole range; below FP16's
 # normal numbers it grows.
 _SCALE_ERROR = 2.0**-9
 # Inputs with a type of their own: Resize's roi, scales and sizes.
 _TYPED_INPUTS = {"Resize": (0,)}
+# Operators whose outputs are integers or truth values.
+_NOT_FLOAT = frozenset({"Shape", "Size", "ArgMax", "ArgMin", "NonZero", "Equal", "Less", "Greater"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Halved:
-    """A graph in FP16, and why which of its nodes are not."""
+    """A graph in FP16, and which of its nodes are not, and why."""
 
     model: ir.Model
-    kept: dict[str, str]  # node in FP32 -> the reason
+    # The reason, by node in FP32.
+    kept: dict[str, str]
 
 
 def to_half(model: ir.Model, tensors: Mapping[str, TensorStats]) -> Halved:
-    """A copy in FP16, with or without Q/DQ; its inputs and outputs stay FP32.
+    """Returns a copy in FP16, with or without Q/DQ; its inputs and outputs stay FP32.
 
     Args:
         tensors: statistics of this graph's activations, by name; a tensor whose range passes 65,504
@@ -75,7 +80,7 @@ def to_half(model: ir.Model, tensors: Mapping[str, TensorStats]) -> Halved:
 
 
 def _kept_nodes(graph: ir.Graph, tensors: Mapping[str, TensorStats]) -> dict[str, str]:
-    """Nodes that overflow in FP16, or whose scales FP16 cannot say."""
+    """Returns the nodes that overflow in FP16 or whose scales it cannot hold, with the reasons."""
     kept: dict[str, str] = {}
     for node in graph:
         if node.op_type in (QUANTIZE, DEQUANTIZE):
@@ -96,7 +101,7 @@ def _kept_nodes(graph: ir.Graph, tensors: Mapping[str, TensorStats]) -> dict[str
 
 
 def _source_name(value: ir.Value) -> str:
-    """The float tensor behind Q/DQ."""
+    """Returns the name of the float tensor behind Q/DQ."""
     producer = value.producer()
     while producer is not None and producer.op_type in (QUANTIZE, DEQUANTIZE):
         source = producer.inputs[0]
@@ -106,20 +111,22 @@ def _source_name(value: ir.Value) -> str:
 
 
 def scales_of(node: ir.Node) -> np.ndarray:
-    """The constant scales of a Q or DQ."""
+    """Returns the constant scales of a Q or DQ."""
     scale = node.inputs[1]
     assert scale is not None and scale.const_value is not None
     return scale.const_value.numpy()
 
 
 def _fits(node: ir.Node) -> bool:
+    """Whether FP16 holds the scales of a Q or DQ closely enough."""
     scales, silent = scales_of(node), _silent_channels(node)
     return bool((silent | (np.abs(_rounded(node) / scales - 1) <= _SCALE_ERROR)).all())
 
 
 def _rounded(node: ir.Node) -> np.ndarray:
-    """The scales as FP16 says them, in float32; 1 for channels whose codes are all 0: any scale
-    will do, but not 0.
+    """Returns the scales as FP16 holds them, in float32.
+
+    It is 1 for channels whose codes are all 0: there any scale will do, but 0.
     """
     with np.errstate(over="ignore"):
         rounded = scales_of(node).astype(np.float16).astype(np.float32)
@@ -127,7 +134,7 @@ def _rounded(node: ir.Node) -> np.ndarray:
 
 
 def _silent_channels(node: ir.Node) -> np.ndarray:
-    """Channels of constant codes that are all 0, in the shape of the scales."""
+    """Returns which channels of constant codes are all 0, in the shape of the scales."""
     scales, codes = scales_of(node), node.inputs[0]
     if codes is None or codes.const_value is None or codes.const_value.dtype.is_floating_point():
         return np.zeros(scales.shape, bool)
@@ -142,35 +149,26 @@ def _silent_channels(node: ir.Node) -> np.ndarray:
 
 
 class _Writer:
-    """Types node by node; a Cast stands only where a float tensor crosses over, never next to a
-    DequantizeLinear.
+    """Gives each node its types.
+
+    A Cast stands only where a float tensor crosses over, never next to a DequantizeLinear.
     """
 
     def __init__(self, ir_module: Any, graph: ir.Graph, kept: dict[str, str]) -> None:
         self._ir, self._graph, self.kept = ir_module, graph, kept
         self._half, self._full = ir_module.DataType.FLOAT16, ir_module.DataType.FLOAT
-        self._type: dict[int, ir.DataType] = {}  # of a computed float tensor, by id
+        # of a computed float tensor, by id
+        self._type: dict[int, ir.DataType] = {}
         self._casts: dict[tuple[int, ir.DataType], ir.Value] = {}
         self._constants: dict[tuple[str, ir.DataType], ir.Value] = {}
         for node in graph:
             for value in node.outputs:
                 is_float = value.dtype in (self._full, None) and node.op_type != QUANTIZE
-                if is_float and node.op_type != DEQUANTIZE and self._gives_float(node):
+                if is_float and node.op_type != DEQUANTIZE and node.op_type not in _NOT_FLOAT:
                     self._type[id(value)] = self._full if str(node.name) in kept else self._half
 
-    def _gives_float(self, node: ir.Node) -> bool:
-        return node.op_type not in (
-            "Shape",
-            "Size",
-            "ArgMax",
-            "ArgMin",
-            "NonZero",
-            "Equal",
-            "Less",
-            "Greater",
-        )
-
     def compute(self, node: ir.Node) -> None:
+        """Gives a node that computes its inputs and outputs in its type."""
         wanted = self._full if str(node.name) in self.kept else self._half
         for index, value in enumerate(node.inputs):
             if value is None or index not in _TYPED_INPUTS.get(node.op_type, (index,)):
@@ -193,7 +191,7 @@ class _Writer:
             node.attributes["value"] = self._ir.AttrTensor("value", self._ir.tensor(tensor))
 
     def dequantize(self, node: ir.Node) -> None:
-        """The pair's second half, once for every type that is read."""
+        """Writes the second half of a pair once for every type in which it is read."""
         output, scales = node.outputs[0], node.inputs[1]
         assert scales is not None
         readers: dict[ir.DataType, list[tuple[ir.Node, int]]] = {}
@@ -222,6 +220,7 @@ class _Writer:
             target.outputs[0].type = self._ir.TensorType(wanted)
 
     def quantize(self, node: ir.Node) -> None:
+        """Writes the first half of a pair in the type of what it reads."""
         value, scales = node.inputs[0], node.inputs[1]
         assert value is not None and scales is not None
         if value.is_initializer():
@@ -234,6 +233,7 @@ class _Writer:
         node.replace_input_with(1, self._scale(scales, exact, wanted))
 
     def finish_outputs(self) -> None:
+        """Casts the graph's outputs back to FP32, under their own names."""
         outputs = self._graph.outputs
         for index, value in enumerate(tuple(outputs)):
             if self._type.get(id(value)) is not self._half:
@@ -278,8 +278,9 @@ class _Writer:
         return self._constants[key]
 
     def _scale(self, value: ir.Value, exact: np.ndarray, wanted: ir.DataType) -> ir.Value:
-        """The scale in a type; in FP32 with the value that FP16 says, so that both halves of a pair
-        agree.
+        """Returns the scale in a type.
+
+        In FP32 it has the value that FP16 holds, so that both halves of a pair agree.
         """
         if (key := (f"{value.name}/{exact.tobytes().hex()[:64]}", wanted)) not in self._constants:
             array = exact.astype(np.float16 if wanted is self._half else np.float32)

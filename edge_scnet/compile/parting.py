@@ -1,4 +1,4 @@
-"""The first module where engine and simulation part."""
+"""Finds the first module where an engine and the simulation of its graph part."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ MODULE_FIDELITY_DB = 40.0
 def first_parting_module(
     runtime: Runtime, qdq: ir.Model, batches: Sequence[np.ndarray], options: OpenOptions
 ) -> str | None:
-    """The first block that gives another result in the runtime than in the simulation when fed the
-    simulation's inputs.
+    """Returns the first block that computes something else in the runtime than in the simulation.
 
-    Each block is cut out with its own Q/DQ: outputs added to the whole engine would change its
-    fusions and hide the fault.
+    Both get the simulation's inputs. Each block is cut out with its own Q/DQ: outputs added to the
+    whole engine would change its fusions and hide the fault.
     """
     blocks = members_of(qdq)
     names = list(blocks)
@@ -51,9 +50,7 @@ def _parts(
     batches: Sequence[np.ndarray],
     options: OpenOptions,
 ) -> bool:
-    """Whether a part of the graph gives another result in the runtime than in the simulation, for
-    the simulation's inputs.
-    """
+    """Whether a part of the graph computes something else in the runtime than in the simulation."""
     cut, inputs, outputs = cut_out(qdq, nodes)
     graph_inputs = {str(value.name) for value in qdq.graph.inputs}
     wanted = [name for name in inputs if name not in graph_inputs]

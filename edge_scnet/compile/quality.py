@@ -1,4 +1,4 @@
-"""How close an engine's outputs come to the float graph's, and how close they must: for every runtime.
+"""How close an engine's outputs come to the float graph's, and how close they must come.
 
 Qualities are signal to noise ratios (SQNR) in dB, one for each output; None: identical, or the
 reference is zero throughout and no ratio exists.

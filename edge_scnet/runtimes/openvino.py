@@ -1,4 +1,4 @@
-"""OpenVINO: ONNX to IR, and sessions on the CPU plug-in."""
+"""OpenVINO: converts ONNX to IR, and opens sessions on its CPU plug-in."""
 
 from __future__ import annotations
 
@@ -118,7 +118,9 @@ class OpenVino(BaseRuntime):
         except RuntimeError as error:
             raise BackendError(
                 f"OpenVINO cannot read {source.name}: {_first_lines(error)}",
-                hint="export it again: edge-scnet export; the installed versions: edge-scnet doctor",
+                hint=(
+                    "export it again: edge-scnet export; the installed versions: edge-scnet doctor"
+                ),
             ) from error
         weights = out.with_suffix(".bin")
         # the IR finds its weights by its own name, so both are written under one temporary name
@@ -140,16 +142,16 @@ class OpenVino(BaseRuntime):
 
         Raises:
             BackendError: OpenVINO's own message.
-            TargetError: `options.batch` is another than the file's, and the graph cannot be reshaped to
-                it.
+            TargetError: `options.batch` is another than the file's, and the graph cannot be
+                reshaped to it.
         """
         ov = require("openvino", extra=self.extra)
         settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
         if options.precision == "f32" or limited_below_avx512():
-            # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16. OpenVINO
-            # looks at the processor for that and not at oneDNN's limit: with ONEDNN_MAX_CPU_ISA=AVX2
-            # there it finds no kernel for a pool ("Supported primitive descriptors list is empty",
-            # 2026.4.1), where the machine that is acted would take f32
+            # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16.
+            # OpenVINO looks at the processor for that and not at oneDNN's limit: with
+            # ONEDNN_MAX_CPU_ISA=AVX2 there it finds no kernel for a pool ("Supported primitive
+            # descriptors list is empty", 2026.4.1), where the machine that is acted would take f32
             settings["INFERENCE_PRECISION_HINT"] = "f32"
         if options.threads:
             settings["INFERENCE_NUM_THREADS"] = options.threads
@@ -157,7 +159,8 @@ class OpenVino(BaseRuntime):
             core = ov.Core()
             model = _reshaped(core, artifact, options.batch) if options.batch else artifact
             session = _Session(ov, core.compile_model(model, "CPU", settings))
-            # counting takes time at every layer: only layer_times asks for it, of an engine of its own
+            # counting takes time at every layer: only layer_times asks for it, of an engine of its
+            # own
             session.counting = lambda: core.compile_model(
                 model, "CPU", {**settings, "PERF_COUNT": True}
             )
@@ -173,10 +176,10 @@ class OpenVino(BaseRuntime):
 
 
 def _repaired(source: Path) -> bytes:
-    """The ONNX file with all that in another form.
+    """Returns the ONNX file with what OpenVINO would miscompile in another form.
 
     Raises:
-        BackendError: a place is left.
+        BackendError: a place has no other form.
     """
     ir = require("onnx_ir", extra="quantize")
     model = load(source)
@@ -192,8 +195,10 @@ def _repaired(source: Path) -> bytes:
 
 
 def _reshaped(core: Any, artifact: Path, batch: int) -> Any:
-    """The model for another batch. `reshape` mends what depends on the input's shape, but not the
-    sizes that a Resize names.
+    """Returns the model for another batch.
+
+    OpenVINO's `reshape` mends what depends on the input's shape, but not the sizes that a Resize
+    names.
 
     Raises:
         TargetError: OpenVINO refuses, in its own words.
@@ -229,8 +234,8 @@ def _reshaped(core: Any, artifact: Path, batch: int) -> Any:
 class _Request:
     """An inference request and views of its own tensors.
 
-    OpenVINO's `infer({0: batch})` wraps arrays and results anew at every call, which takes 30 us: 7
-    % of a small network's time. Copying into the request's input takes 1 us of 3 kB, and 0.1 % of
+    OpenVINO's `infer({0: batch})` wraps arrays and results anew at every call, which takes 30 us:
+    7 % of a small network's time. Copying into the request's input takes 1 us of 3 kB, and 0.1 % of
     an inference of SCNet-50.
     """
 
@@ -247,13 +252,14 @@ class _Request:
 
 
 class _Session(BaseSession):
+    """`base.Session` of a compiled model."""
+
     def __init__(self, ov: Any, compiled: Any) -> None:
         self._ov, self._compiled = ov, compiled
         self._request: _Request | None = _Request(compiled)
         self._pool: list[_Request] = []
-        self.counting: Callable[[], Any] | None = (
-            None  # compiles the engine again, its layers timed
-        )
+        # compiles the engine again, its layers timed
+        self.counting: Callable[[], Any] | None = None
         self.input_shape = tuple(int(d) for d in compiled.input(0).shape)
         self.output_names = tuple(str(output.any_name) for output in compiled.outputs)
 
@@ -301,10 +307,8 @@ class _Session(BaseSession):
             while running:
                 finish_oldest()
         finally:
-            for (
-                _,
-                request,
-            ) in running:  # something failed: none may still run when the next call fills it
+            # something failed: no request may still run when the next call fills it
+            for _, request in running:
                 request.native.wait()
 
     def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
@@ -314,22 +318,24 @@ class _Session(BaseSession):
             kind = info["layerType"].astype(str)
             if kind in ("Const", "Input", "Output"):
                 continue
-            nodes = tuple(
-                name for name in info["originalLayersNames"].astype(str).split(",") if name
+            nodes = info["originalLayersNames"].astype(str).split(",")
+            layers.append(
+                ExecutedLayer(
+                    kind=kind,
+                    precision=info["runtimePrecision"].astype(str),
+                    nodes=tuple(node for node in nodes if node),
+                    name=str(operation.get_friendly_name()),
+                )
             )
-            precision, name = (
-                info["runtimePrecision"].astype(str),
-                str(operation.get_friendly_name()),
-            )
-            layers.append(ExecutedLayer(kind=kind, precision=precision, nodes=nodes, name=name))
         return tuple(layers)
 
     def settings(self) -> dict[str, str]:
         return {name: str(self._compiled.get_property(key)) for key, name in _SETTINGS.items()}
 
     def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
-        """Median ms by layer, of runs in which each layer is timed by itself. OpenVINO counts whole
-        microseconds.
+        """Returns median ms by layer, of runs in which each layer is timed by itself.
+
+        OpenVINO counts whole microseconds.
         """
         if self.counting is None:
             return {}
@@ -342,11 +348,11 @@ class _Session(BaseSession):
             for row in request.profiling_info:
                 if row.status == self._ov.ProfilingInfo.Status.EXECUTED:
                     times.setdefault(row.node_name, []).append(row.real_time.total_seconds() * 1e3)
-        return {name: statistics.median(found) for name, found in times.items()}
+        return {name: statistics.median(values) for name, values in times.items()}
 
 
 def _first_lines(error: Exception) -> str:
-    """OpenVINO's message without its source positions and empty lines."""
+    """Returns OpenVINO's message without its source positions and empty lines."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     kept = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
     return " ".join(kept or lines)[:400]

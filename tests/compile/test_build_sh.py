@@ -141,4 +141,4 @@ def test_names_are_quoted_in_the_script(packed: Path, tmp_path: Path) -> None:
     bundle.unpack(packed, tmp_path)
     manifest = load_manifest(tmp_path)
     evil = replace(manifest, model=replace(manifest.model, name="a'; touch evil; '"))
-    assert """model='a'"'"'; touch evil; '"'"''""" in bundle._script(evil, JETSON)
+    assert """model='a'"'"'; touch evil; '"'"''""" in bundle.build_script(evil, JETSON)

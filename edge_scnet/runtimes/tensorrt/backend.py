@@ -1,4 +1,4 @@
-"""TensorRT, 8.6 to 11, and TensorRT-RTX: ONNX to plans in a child process, and sessions on the GPU.
+"""TensorRT, 8.6 to 11, and TensorRT-RTX: builds plans in a child process, runs them on the GPU.
 
 Two runtimes of one class, for the APIs are one: what a version lacks is looked up. Building needs
 no GPU with TensorRT-RTX; running needs one always.

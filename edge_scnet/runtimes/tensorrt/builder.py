@@ -29,6 +29,8 @@ class _Failed(Exception):
 
 
 def _logger(trt: Any, messages: list[tuple[str, str]]) -> Any:
+    """Makes a logger that keeps severities and messages."""
+
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -40,7 +42,7 @@ def _logger(trt: Any, messages: list[tuple[str, str]]) -> Any:
 
 
 def _monitor(trt: Any) -> Any:
-    """TensorRT 10's progress as lines on stderr: "progress 0.25"."""
+    """Makes a monitor that writes progress to stderr: "progress 0.25". Older than 10: None."""
     if not hasattr(trt, "IProgressMonitor"):
         return None
 
@@ -79,32 +81,33 @@ def build(job: PlanJob) -> BuilderOutput:
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(job.source):
         errors = [parser.get_error(i) for i in range(parser.num_errors)]
-        raise _Failed(_parser_words(errors) or _worst(messages))
+        raise _Failed(_parser_errors(errors) or _errors_in(messages))
     _refuse_dynamic_shapes(network)
     config = builder.create_builder_config()
     _configure(trt, config, job)
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        raise _Failed(_worst(messages))
+        raise _Failed(_errors_in(messages))
     Path(job.out).write_bytes(memoryview(serialized))
     if job.timing_cache and (cache := config.get_timing_cache()) is not None:
         temporary = f"{job.timing_cache}.{os.getpid()}.part"
         Path(temporary).write_bytes(memoryview(cache.serialize()))
         Path(temporary).replace(job.timing_cache)
-    listed = [
+    layers = [
         text for severity, text in messages if severity == "VERBOSE" and "LayerType: " in text
     ]
     warnings = list(dict.fromkeys(text for severity, text in messages if severity == "WARNING"))
     return BuilderOutput(
         version=str(trt.__version__),
         seconds=time.perf_counter() - started,
-        layers=tuple(listed),
+        layers=tuple(layers),
         inspector=_inspect(trt, logger, serialized),
         warnings=tuple(warnings[:50]),
     )
 
 
 def _import(names: Sequence[str]) -> Any:
+    """Imports the first of the modules that is there."""
     for name in names:
         try:
             return importlib.import_module(name)
@@ -114,7 +117,7 @@ def _import(names: Sequence[str]) -> Any:
 
 
 def _network_flags(trt: Any, *, strongly_typed: bool) -> int:
-    """The flags of `create_network`, as this version has them."""
+    """Returns the flags of `create_network`, as this version has them."""
     if "rtx" in trt.__name__:
         return 0  # strongly typed is implied
     if Version(trt.__version__).major < 10:
@@ -128,7 +131,11 @@ def _network_flags(trt: Any, *, strongly_typed: bool) -> int:
 
 
 def _refuse_dynamic_shapes(network: Any) -> None:
-    """Raises _Failed for an input of another shape than a fixed one: engines have one batch."""
+    """Refuses an input without a fixed shape: engines have one batch.
+
+    Raises:
+        _Failed: there is one.
+    """
     for tensor in map(network.get_input, range(network.num_inputs)):
         if -1 in tuple(tensor.shape):
             raise _Failed(
@@ -138,6 +145,7 @@ def _refuse_dynamic_shapes(network: Any) -> None:
 
 
 def _configure(trt: Any, config: Any, job: PlanJob) -> None:
+    """Sets the builder's options for a job."""
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_bytes)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     for name in job.precisions:
@@ -155,24 +163,24 @@ def _configure(trt: Any, config: Any, job: PlanJob) -> None:
 
 
 def _not_none(value: Any, words: str, messages: list[tuple[str, str]]) -> Any:
-    """The value; TensorRT's constructors answer None instead of raising."""
+    """Returns the value; TensorRT's constructors give None instead of raising."""
     if value is None:
-        raise _Failed(_worst(messages) or words)
+        raise _Failed(_errors_in(messages) or words)
     return value
 
 
-def _parser_words(errors: list[Any]) -> str:
-    """Every error of the parser, with the node where it knows one."""
-    words = []
+def _parser_errors(errors: list[Any]) -> str:
+    """Returns every error of the parser, with the node where it knows one."""
+    lines = []
     for error in errors:
         node = error.node_name() if hasattr(error, "node_name") else ""
         kind = f" ({error.node_operator()})" if node and hasattr(error, "node_operator") else ""
-        words.append(f"{node}{kind}: {error.desc()}" if node else error.desc())
-    return "\n".join(dict.fromkeys(words))
+        lines.append(f"{node}{kind}: {error.desc()}" if node else error.desc())
+    return "\n".join(dict.fromkeys(lines))
 
 
-def _worst(messages: list[tuple[str, str]]) -> str:
-    """The errors of the log, or its last warning."""
+def _errors_in(messages: list[tuple[str, str]]) -> str:
+    """Returns the errors of the log, or its last warning."""
     errors = [text for severity, text in messages if severity in _SEVERE]
     warnings = [text for severity, text in messages if severity == "WARNING"]
     return "\n".join(dict.fromkeys(errors)) or (
@@ -181,7 +189,7 @@ def _worst(messages: list[tuple[str, str]]) -> str:
 
 
 def _inspect(trt: Any, logger: Any, serialized: Any) -> str | None:
-    """The inspector's JSON, where there is a GPU to load the plan on."""
+    """Returns the inspector's JSON, where there is a GPU to load the plan on."""
     if "rtx" in trt.__name__:
         return None  # its log says the same, and without a GPU it cannot be loaded
     engine = trt.Runtime(logger).deserialize_cuda_engine(serialized)

@@ -1,5 +1,4 @@
-"""Device memory, copies and streams, behind one small interface: cuda-bindings, or pycuda where
-that is what is installed.
+"""Device memory, copies and streams, by cuda-bindings, or by pycuda where only that is installed.
 
 cuda-bindings is the tested way: it installs anywhere and says cleanly that there is no driver.
 pycuda takes part in the primary context (`autoprimaryctx`), which TensorRT uses; `autoinit` would
@@ -8,6 +7,7 @@ make one of its own.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -24,27 +24,36 @@ class Stream(Protocol):
     handle: int
 
     def allocate(self, size_bytes: int) -> int:
-        """Device memory, as its address."""
+        """Allocates device memory and returns its address."""
 
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """Page-locked host memory, which the GPU copies to and from without a detour."""
+        """Allocates page-locked host memory, which the GPU copies to and from without a detour."""
 
-    def upload(self, address: int, array: np.ndarray) -> None: ...
+    def upload(self, address: int, array: np.ndarray) -> None:
+        """Enqueues a copy to the device."""
 
-    def download(self, array: np.ndarray, address: int) -> None: ...
+    def download(self, array: np.ndarray, address: int) -> None:
+        """Enqueues a copy from the device."""
 
-    def wait(self) -> None: ...
+    def wait(self) -> None:
+        """Waits until everything that is enqueued is done."""
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """What `work` enqueues, as a CUDA graph; the result enqueues it all at once. Addresses must
-        stay what they are.
+        """Records what `work` enqueues as a CUDA graph.
+
+        Returns:
+            A function that enqueues all of it at once, with the same addresses.
+
+        Raises:
+            BackendError: it cannot be recorded.
         """
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Frees the stream and its memory."""
 
 
 def unavailable() -> str | None:
-    """Why no GPU can be used here, or None."""
+    """Returns why no GPU can be used here, or None."""
     if installed("cuda"):
         runtime = importlib.import_module("cuda.bindings.runtime")
         try:
@@ -65,11 +74,13 @@ def unavailable() -> str | None:
 
 
 def open_stream() -> Stream:
-    """A stream by whichever package is there; `unavailable` has said that one is."""
+    """Opens a stream by whichever package is there; `unavailable` has said that one is."""
     return _Bindings() if installed("cuda") else _PyCuda()
 
 
 class _Bindings:
+    """`Stream` by cuda-bindings."""
+
     def __init__(self) -> None:
         self._runtime = importlib.import_module("cuda.bindings.runtime")
         self.handle = int(self._call("cudaStreamCreate"))
@@ -90,8 +101,6 @@ class _Bindings:
         return self._device[-1]
 
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        import ctypes
-
         size = int(np.prod(shape)) * dtype.itemsize
         self._host.append(int(self._call("cudaMallocHost", size)))
         buffer = (ctypes.c_byte * size).from_address(self._host[-1])
@@ -134,6 +143,8 @@ class _Bindings:
 
 
 class _PyCuda:
+    """`Stream` by pycuda."""
+
     def __init__(self) -> None:
         importlib.import_module("pycuda.autoprimaryctx")
         self._driver = importlib.import_module("pycuda.driver")

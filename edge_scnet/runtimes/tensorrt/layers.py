@@ -1,6 +1,4 @@
-"""What TensorRT's builder made of a graph: its layers, from the build log's text or the inspector's
-JSON. Pure text work.
-"""
+"""The layers of a TensorRT plan, read from the build log's text or from the inspector's JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from edge_scnet.runtimes.base import ExecutedLayer
+from edge_scnet.runtimes.base import UNKNOWN_PRECISION, ExecutedLayer
 
 # Kinds of a convolution's kernel: TensorRT 8 and 10 (Cask*), Myelin's own in 10, 11 and
 # TensorRT-RTX.
@@ -24,12 +22,13 @@ CONVOLUTIONS = frozenset(
         "conv",
     }
 )
-_ORDERING = frozenset({"signal", "wait", "Signal", "Wait"})  # of streams: no work
+# Kinds that order streams and do no work.
+_ORDERING = frozenset({"signal", "wait", "Signal", "Wait"})
 _COPIES = frozenset({"Reformat", "reformat", "NoOp", "ShapeHostToDevice", "copy"})
 _FIELD = re.compile(r"Datatype: (\w+)")
 _NODES = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
-# TensorRT's words for types, and the last word but one of "Thirty-two wide channel vectorized row
-# major Int8 format"
+# TensorRT's words for types. In older versions they are the last word but one of "Thirty-two wide
+# channel vectorized row major Int8 format".
 _TYPES = {
     "Int8": "int8",
     "Half": "fp16",
@@ -43,25 +42,26 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanLayer:
-    """One layer of a plan: what it is, the types it reads and writes, and the ONNX nodes it came
-    from.
-    """
+    """One layer of a plan."""
 
     name: str
     kind: str
+    # Types of its inputs and outputs.
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    # The ONNX nodes that it came from.
     nodes: tuple[str, ...]
 
     @property
     def is_copy(self) -> bool:
-        """A change of type or layout and nothing else."""
+        """Whether it changes type or layout and does nothing else."""
         return self.kind in _COPIES
 
 
 def from_log(lines: Iterable[str]) -> tuple[PlanLayer, ...]:
-    """The layers that a builder with detailed verbosity lists in its log ("Name: ..., LayerType:
-    ..., Metadata: ...").
+    """Reads the layers that a builder with detailed verbosity lists in its log.
+
+    A layer is a line "Name: ..., LayerType: ..., Inputs: [...], Outputs: [...], Metadata: ...".
     """
     layers = []
     for line in lines:
@@ -89,8 +89,9 @@ def from_log(lines: Iterable[str]) -> tuple[PlanLayer, ...]:
 
 
 def from_inspector(text: str) -> tuple[PlanLayer, ...]:
-    """The layers of the engine inspector's JSON, or of trtexec's --exportLayerInfo, from TensorRT
-    8.4 to 11.
+    """Reads the layers of the engine inspector's JSON, or of trtexec's --exportLayerInfo.
+
+    TensorRT 8.4 to 11 write the same fields, but not all of them: what is missing is left empty.
 
     Raises:
         ValueError: it is no such JSON, or it lists names only (a plan built without detailed
@@ -118,10 +119,11 @@ def from_inspector(text: str) -> tuple[PlanLayer, ...]:
 
 
 def _type_of(tensor: dict[str, Any]) -> str:
+    """The type of an input or output in the inspector's JSON, in TensorRT's words."""
     if "Datatype" in tensor:
         return str(tensor["Datatype"])
     words = str(tensor.get("Format/Datatype", "")).split()
-    return next((word for word in words if word in _TYPES), "?")
+    return next((word for word in words if word in _TYPES), UNKNOWN_PRECISION)
 
 
 def _types(names: Iterable[str]) -> tuple[str, ...]:
@@ -129,11 +131,11 @@ def _types(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def executed(layers: Iterable[PlanLayer]) -> tuple[ExecutedLayer, ...]:
-    """As the other runtimes tell it: a layer's precision is that of what it reads first."""
+    """Returns the layers as other runtimes tell theirs, with their first input's precision."""
     return tuple(
         ExecutedLayer(
             kind=layer.kind,
-            precision=layer.reads[0] if layer.reads else "?",
+            precision=layer.reads[0] if layer.reads else UNKNOWN_PRECISION,
             nodes=layer.nodes,
             name=layer.name,
             is_copy=layer.is_copy,

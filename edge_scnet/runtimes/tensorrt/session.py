@@ -1,5 +1,6 @@
-"""A plan on the GPU, through the name-based tensor API that TensorRT 8.5 to 11 and TensorRT-RTX
-share.
+"""A plan on the GPU, through the tensor API by names.
+
+TensorRT 8.5 to 11 and TensorRT-RTX share that API.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _PROFILED_RUNS = 30
 @contextlib.contextmanager
 def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[PlanSession]:
     """Deserialises a plan and gives it its memory.
+
+    Args:
+        trt: the package.
 
     Raises:
         BackendError: TensorRT refuses the plan (another version or GPU, or damaged) in its own
@@ -61,7 +65,7 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
 
 
 class PlanSession(BaseSession):
-    """`base.Session` of a plan; host arrays go by way of page-locked memory."""
+    """`base.Session` of a plan; host arrays pass through page-locked memory."""
 
     def __init__(self, trt: Any, runtime: Any, engine: Any, context: Any) -> None:
         self._trt, self._runtime, self._engine, self._context = trt, runtime, engine, context
@@ -110,8 +114,9 @@ class PlanSession(BaseSession):
             self._stream.download(self._host[name], self._address[name])
 
     def use_graph(self) -> None:
-        """From now on an inference is one CUDA graph, copies included: small networks are bound by
-        enqueueing otherwise.
+        """Makes every further inference one CUDA graph, copies included.
+
+        Small networks are bound by enqueueing otherwise.
 
         Raises:
             BackendError: it cannot be recorded.
@@ -130,9 +135,6 @@ class PlanSession(BaseSession):
             keep(i, [output.copy() for output in self.infer(batch)])
 
     def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
-        """Median ms by layer. Each layer is timed by itself, which costs time: the session is good
-        for nothing else after.
-        """
         times: dict[str, list[float]] = {}
 
         class Profiler(self._trt.IProfiler):  # type: ignore[misc, name-defined]

@@ -1,5 +1,4 @@
-"""trtexec's words: how it is asked, and what it prints and exports, from TensorRT 8.5 to 11. Pure,
-but for finding the program.
+"""Options, logs and exports of trtexec, from TensorRT 8.5 to 11.
 
 Formats differ by version: everything is read by its field names, and what is missing is named.
 """
@@ -19,9 +18,16 @@ from packaging.version import Version
 
 from edge_scnet.core.manifest import PLAN_STEMS
 
-ROUNDS = 6  # the least that give the median of the rounds an interval
+# The fewest rounds that give their median an interval.
+ROUNDS = 6
 WARM_UP_MS = 500
 MIN_QUERIES = 100
+LAYER_OPTIONS = (
+    "--iterations=50",
+    "--dumpProfile",
+    "--separateProfileRun",
+    "--profilingVerbosity=detailed",
+)
 _JETPACK = Path("/usr/src/tensorrt/bin/trtexec")
 _BANNER = re.compile(r"\[TensorRT v(\d+)\]")
 _OUTCOME = re.compile(r"^&&&& (PASSED|FAILED) TensorRT\.trtexec", re.MULTILINE)
@@ -31,7 +37,7 @@ _GPU_TIMES = re.compile(
     r" ([\d.]+) ms"
 )
 _ERROR = re.compile(r"\[E\]|\bError\b")
-# Of the median of the exported times from the printed one: it prints six digits.
+# How far the median of the exported times may be from the printed one, which has six digits.
 _ROUNDING = 0.01
 
 
@@ -39,7 +45,8 @@ _ROUNDING = 0.01
 class Log:
     """What one run printed."""
 
-    version: str | None  # "10.3.0"; None: it printed none
+    # "10.3.0"; None: it printed none.
+    version: str | None
     passed: bool
     first_error: str | None
     queries_per_second: float | None
@@ -55,26 +62,26 @@ class LayerProfile:
 
 
 def find_trtexec() -> Path | None:
-    """The program: as TRTEXEC names it, on PATH, or where JetPack has it, which is not on PATH."""
+    """Finds the program: as TRTEXEC names it, on PATH, or where JetPack has it.
+
+    JetPack's is not on PATH.
+    """
     if named := os.environ.get("TRTEXEC"):
         return Path(named) if os.access(named, os.X_OK) else None
-    if found := shutil.which("trtexec"):
-        return Path(found)
+    if on_path := shutil.which("trtexec"):
+        return Path(on_path)
     return _JETPACK if os.access(_JETPACK, os.X_OK) else None
 
 
 def timing_options(version: str, *, seconds: int) -> list[str]:
-    """How a plan is timed, the same in every version: CUDA graph, spin wait, no transfers.
+    """Returns the options to time a plan by, which mean the same in every version.
 
-    11 changed the defaults to these, so that its options are those that switch them off.
+    They are a CUDA graph, spin wait and no transfers. 11 made these the defaults, and has options
+    that switch them off.
     """
-    older = (
-        ["--useCudaGraph", "--useSpinWait", "--noDataTransfers"]
-        if Version(version).major < 11
-        else []
-    )
+    older = ["--useCudaGraph", "--useSpinWait", "--noDataTransfers"]
     return [
-        *older,
+        *(older if Version(version).major < 11 else ()),
         f"--warmUp={WARM_UP_MS}",
         f"--duration={seconds}",
         f"--iterations={MIN_QUERIES}",
@@ -83,24 +90,17 @@ def timing_options(version: str, *, seconds: int) -> list[str]:
     ]
 
 
-LAYER_OPTIONS = (
-    "--iterations=50",
-    "--dumpProfile",
-    "--separateProfileRun",
-    "--profilingVerbosity=detailed",
-)
-
-
 def round_order(number: int) -> tuple[str, str]:
-    """The stems of a round's plans, in turn: a board that warms up slows both. Rounds count from 1,
-    as build.sh's.
+    """Returns the stems of a round's plans in their order, which alternates.
+
+    So a board that warms up slows both. Rounds count from 1, as in build.sh.
     """
     fp16, int8 = PLAN_STEMS["fp16"], PLAN_STEMS["int8"]
     return (fp16, int8) if number % 2 else (int8, fp16)
 
 
 def version_of(number: str) -> str:
-    """ "8502" is 8.5.2, "100300" is 10.3.0."""
+    """Returns the version that a banner's number means: "8502" is 8.5.2, "100300" is 10.3.0."""
     value = int(number)
     if value >= 100_000:
         return f"{value // 10_000}.{value // 100 % 100}.{value % 100}"
@@ -108,7 +108,7 @@ def version_of(number: str) -> str:
 
 
 def parse_log(text: str) -> Log:
-    """What a run printed, whatever of it is there."""
+    """Reads what a run printed, whatever of it is there."""
     banner, rate, times = _BANNER.search(text), _THROUGHPUT.search(text), _GPU_TIMES.search(text)
     outcomes = _OUTCOME.findall(text)
     error = next((line for line in text.splitlines() if _ERROR.search(line)), None)
@@ -122,7 +122,7 @@ def parse_log(text: str) -> Log:
 
 
 def check_round(log: Log, times_ns: tuple[int, ...]) -> float:
-    """The queries per second of a round whose log and times belong together.
+    """Returns the queries per second of a round, whose log and times must belong together.
 
     Raises:
         ValueError: the run failed or printed no figures, or the times are of another run.
@@ -136,17 +136,17 @@ def check_round(log: Log, times_ns: tuple[int, ...]) -> float:
             else "GPU Compute Time: ... median = ..."
         )
         raise ValueError(f"a log of trtexec has no line '{missing}'")
-    found = median(times_ns) / 1e6
-    if abs(found - log.gpu_median_ms) > _ROUNDING * log.gpu_median_ms:
+    median_ms = median(times_ns) / 1e6
+    if abs(median_ms - log.gpu_median_ms) > _ROUNDING * log.gpu_median_ms:
         raise ValueError(
-            f"the exported times have a median of {found:.4g} ms, the log says"
+            f"the exported times have a median of {median_ms:.4g} ms, the log says"
             f" {log.gpu_median_ms:.4g} ms"
         )
     return log.queries_per_second
 
 
 def parse_times(text: str) -> tuple[int, ...]:
-    """GPU compute times in ns, of --exportTimes; warm-up queries are not in it.
+    """Reads GPU compute times in ns from --exportTimes, which leaves warm-up queries out.
 
     Raises:
         ValueError: no such JSON, or no times in it.
@@ -161,8 +161,9 @@ def parse_times(text: str) -> tuple[int, ...]:
 
 
 def parse_profile(text: str) -> tuple[LayerProfile, ...]:
-    """Times by layer, of --exportProfile: its first element counts the queries, the others are
-    layers in their order.
+    """Reads times by layer from --exportProfile.
+
+    Its first element counts the queries, the others are layers in their order.
 
     Raises:
         ValueError: no such JSON.
@@ -173,10 +174,10 @@ def parse_profile(text: str) -> tuple[LayerProfile, ...]:
         # 8.4 and newer tell the median; before it there is the mean only
         return tuple(
             LayerProfile(
-                name=str(r["name"]),
-                median_ms=float(r["medianMs" if "medianMs" in r else "averageMs"]),
+                name=str(row["name"]),
+                median_ms=float(row["medianMs" if "medianMs" in row else "averageMs"]),
             )
-            for r in layers
+            for row in layers
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no profile of layers: {error}") from error
