@@ -28,6 +28,7 @@ from edge_scnet.cli.options import (
     Seconds,
     SkipBad,
     Target,
+    command_line,
     with_model_options,
 )
 from edge_scnet.cli.show import show_files, show_json, show_result
@@ -99,6 +100,7 @@ def build(
             skip_bad=skip_bad,
             ignore_labels=ignore_labels,
             events=events,
+            command=command_line(),
         )
     show_result(result, as_json=as_json, saved=True)
 

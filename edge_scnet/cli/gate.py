@@ -11,7 +11,7 @@ import typer
 
 from edge_scnet.cli import console
 from edge_scnet.cli.guard import guarded, show_error
-from edge_scnet.cli.options import AsJson
+from edge_scnet.cli.options import AsJson, command_line
 from edge_scnet.cli.show import show_checked, show_json, show_updated
 from edge_scnet.errors import ArtifactError, ExitCode
 
@@ -107,7 +107,10 @@ def check(
     with console.events() as events:
         if build:
             results = checking.check_project(
-                _project(reports, baseline, project), limits=limits, events=events
+                _project(reports, baseline, project),
+                limits=limits,
+                events=events,
+                command=command_line(),
             )
         else:
             results = checking.check(
@@ -210,7 +213,7 @@ def update(
     if build:
         located = _project(reports, baseline, project)
         with console.events() as events:
-            files = list(checking.build_project(located, events=events))
+            files = list(checking.build_project(located, events=events, command=command_line()))
         baselines = located.path(located.project.baselines)
         limits = {**located.limits, **limits}
     else:

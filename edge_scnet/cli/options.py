@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -34,6 +35,11 @@ def _numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no list of numbers like 0.485,0.456,0.406") from None
+
+
+def command_line() -> str:
+    """The command that this process was called with, for reports."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _complete_target(incomplete: str) -> list[str]:

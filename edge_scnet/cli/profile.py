@@ -21,6 +21,7 @@ from edge_scnet.cli.options import (
     SkipBad,
     Target,
     Threads,
+    command_line,
 )
 from edge_scnet.cli.show import show_faults, show_json, show_result, show_together
 from edge_scnet.errors import ExitCode
@@ -88,7 +89,7 @@ def profile(
             )
         from edge_scnet.pipeline.board import profile_results
 
-        result = profile_results(path, max_drop_pp=max_drop)
+        result = profile_results(path, max_drop_pp=max_drop, command=command_line())
         show_result(result, as_json=as_json, saved=True)
         return
     from edge_scnet.pipeline import profile as pipeline
@@ -105,6 +106,7 @@ def profile(
             batches=batches or (),
             threads=threads or (),
             events=events,
+            command=command_line(),
         )
     show_result(result, as_json=as_json, saved=path.is_dir())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from edge_scnet.data.samples import FEW_CALIBRATION, MIN_CALIBRATION, SORTED_RULE, Role, SampleSet
@@ -91,9 +92,8 @@ def check_overlap(calibration: SampleSet, evaluation: SampleSet) -> None:
         zip(reversed(calibration.content_hashes), reversed(calibration.entries), strict=True)
     )
     both = [
-        (seen[h], entry)
-        for h, entry in zip(evaluation.content_hashes, evaluation.entries, strict=True)
-        if h in seen
+        (seen[evaluation.content_hashes[i]], evaluation.entries[i])
+        for i in shared_with(evaluation, seen)
     ]
     if both:
         shown = "".join(f"\n  {calibration.root / a} = {evaluation.root / b}" for a, b in both[:3])
@@ -106,6 +106,12 @@ def check_overlap(calibration: SampleSet, evaluation: SampleSet) -> None:
                 " TRAINING_IMAGES --eval TEST_IMAGES"
             ),
         )
+
+
+def shared_with(samples: SampleSet, content_hashes: Collection[str]) -> list[int]:
+    """The indices of the samples whose content is among these hashes."""
+    hashes = frozenset(content_hashes)
+    return [i for i, content in enumerate(samples.content_hashes) if content in hashes]
 
 
 def _check_copies(samples: SampleSet) -> list[str]:

@@ -204,15 +204,22 @@ def _again(
 
 
 def check_project(
-    located: Located, *, limits: dict[str, Any] | None = None, events: Events | None = None
+    located: Located,
+    *,
+    limits: dict[str, Any] | None = None,
+    events: Events | None = None,
+    command: str | None = None,
 ) -> tuple[Checked, ...]:
     """Builds every target of a project and holds it to its baseline.
+
+    Args:
+        command: the command line that called this, for the reports.
 
     Raises:
         EdgeError: see errors.py; the first target that cannot be built ends it. KeyboardInterrupt:
             a build was interrupted.
     """
-    reports = build_project(located, events=events)
+    reports = build_project(located, events=events, command=command)
     return check(
         reports,
         against=located.path(located.project.baselines),
@@ -221,7 +228,9 @@ def check_project(
     )
 
 
-def build_project(located: Located, *, events: Events | None = None) -> tuple[Path, ...]:
+def build_project(
+    located: Located, *, events: Events | None = None, command: str | None = None
+) -> tuple[Path, ...]:
     """Builds every target of a project: the reports' files."""
     from edge_scnet.pipeline import build as pipeline
 
@@ -237,6 +246,7 @@ def build_project(located: Located, *, events: Events | None = None) -> tuple[Pa
             model_options=project.options,
             seconds=project.seconds,
             events=events,
+            command=command,
         )
         if result.report is not None and not result.report.complete:
             raise KeyboardInterrupt  # what there was of it is kept, and a gate has no use for it

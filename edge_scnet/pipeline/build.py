@@ -1,11 +1,8 @@
-"""The main job: export, calibrate, quantize, compile, profile, judge.
-
-Owns what is decided before the first stage, and the order of the stages; the stages are in
-`stages.py`.
-"""
+"""build: export, calibrate, quantize, compile, profile, judge; the search where INT8 fails."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
@@ -13,19 +10,22 @@ from typing import Literal
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import with_max_drop
 from edge_scnet.core.events import Events, Silent
+from edge_scnet.errors import ExitCode
 from edge_scnet.models import zoo
-from edge_scnet.pipeline import sensitivity as mixed
+from edge_scnet.pipeline import sensitivity
+from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import engine_files
-from edge_scnet.pipeline.profile import measure_and_judge, simulate_and_judge
+from edge_scnet.pipeline.measuring import measure_engines, simulate
 from edge_scnet.pipeline.request import Request, make_job
-from edge_scnet.pipeline.result import BuildResult, save_run
-from edge_scnet.pipeline.stages.job import Stage
+from edge_scnet.pipeline.result import BuildResult, result_of, save_run
+from edge_scnet.pipeline.stages.job import BuildJob, Stage
 from edge_scnet.pipeline.stages.run import run_stages
-from edge_scnet.report.findings import ACCURACY_EXIT_CODE, INCONCLUSIVE_EXIT_CODE
 from edge_scnet.sensitivity.result import Limit
 
+_COMMAND = "edge_scnet.build(...)"
 
-def build(
+
+def build(  # noqa: PLR0913  the public call: each is a choice of the user's
     model: str = zoo.DEFAULT_MODEL,
     *,
     target: str = "cpu",
@@ -42,9 +42,11 @@ def build(
     ignore_labels: bool = False,
     until: Stage = "profile",
     events: Events | None = None,
+    command: str | None = None,
 ) -> BuildResult:
-    """Builds and judges the INT8 engine of a model for a target, stage by stage, reusing what the
-    hashes say is current.
+    """Builds and judges the INT8 engine of a model for a target, stage by stage.
+
+    What the hashes say is current is reused.
 
     Args:
         model: a zoo name, a checkpoint (with `model_options.arch`), an ONNX file, or
@@ -59,13 +61,16 @@ def build(
             that keeps it on the calibration images, and build and judge that.
         qdq: a Q/DQ ONNX file that another quantizer made of this model (of its model.onnx): proven,
             measured and judged instead of ours.
+        skip_bad: leave out images that cannot be read.
+        ignore_labels: judge by the float model's classes alone.
         until: the last stage to run.
+        events: told of the progress.
+        command: the command line that called this, for the report.
 
     Raises:
         EdgeError: see errors.py; nothing half-written is left, and finished stages are reused by
             the next run.
     """
-    events = events or Silent()
     request = Request(
         model=model,
         target=target,
@@ -74,70 +79,71 @@ def build(
         out=Path(out or "build"),
         options=model_options or ModelOptions(),
         batch=batch,
+        max_drop_pp=max_drop_pp,
+        seconds=seconds,
+        search_seconds=search_seconds,
+        qdq=Path(qdq) if qdq else None,
         skip_bad=skip_bad,
         ignore_labels=ignore_labels,
         until=until,
-        qdq=Path(qdq) if qdq else None,
+        command=command or _COMMAND,
     )
+    return _build(request, events or Silent())
+
+
+def _build(request: Request, events: Events) -> BuildResult:
     job = make_job(request, events)
-    judged_by = with_max_drop(job.target, max_drop_pp)
-    limit = Limit(max_drop_pp=judged_by.gates.max_drop_pp)
-    if search_seconds is not None and job.calibration is not None:
-        mixed.check_provable(len(job.calibration), limit)
-    job, spent = run_stages(job, until, events)
-    if until != "profile":
-        return BuildResult(
-            folder=job.folder.path, manifest=job.folder.manifest, report=None, exit_code=0
-        )
-
-    def judge() -> BuildResult:
-        if judged_by.board is not None:
-            assert job.evaluation is not None
-            report, code = simulate_and_judge(
-                job.folder,
-                job.evaluation,
-                target=judged_by,
-                stage_seconds=spent,
-                events=events,
-            )
-            save_run(report, job.folder.path)
-            return BuildResult(
-                folder=job.folder.path, manifest=job.folder.manifest, report=report, exit_code=code
-            )
-        report, code = measure_and_judge(
-            job.folder,
-            engine_files(job.folder),
-            job.evaluation,
-            target=judged_by,
-            seconds=seconds,
-            stage_seconds=spent,
-            events=events,
-        )
-        return BuildResult(
-            folder=job.folder.path, manifest=job.folder.manifest, report=report, exit_code=code
-        )
-
-    result = judge()
+    limit = Limit(max_drop_pp=with_max_drop(job.target, request.max_drop_pp).gates.max_drop_pp)
+    if request.search_seconds is not None and job.calibration is not None:
+        sensitivity.check_provable(len(job.calibration), limit)
+    job, spent = run_stages(job, request.until, events)
+    if request.until != "profile":
+        return result_of(job.folder, None)
+    result = _measure(job, request, spent, events)
     if (
-        search_seconds is None
-        or qdq is not None
-        or result.exit_code not in (ACCURACY_EXIT_CODE, INCONCLUSIVE_EXIT_CODE)
+        request.search_seconds is None
+        or request.qdq is not None
+        or result.exit_code not in (ExitCode.ACCURACY, ExitCode.INCONCLUSIVE)
     ):
         return result
-    found = mixed.run(job, limit=limit, budget_s=search_seconds, events=events)
-    if found.chosen is None or not found.chosen.keep_float:
+    search = sensitivity.run(job, limit=limit, budget_s=request.search_seconds, events=events)
+    if search.chosen is None or not search.chosen.keep_float:
         events.warn(
-            f"the search measured {len(found.candidates)} engines on the calibration images in"
-            f" {found.seconds:.0f} s: "
-            + ("INT8 alone keeps the limit there" if found.chosen else "none keeps the limit")
+            f"the search measured {len(search.candidates)} engines on the calibration images in"
+            f" {search.seconds:.0f} s: "
+            + ("INT8 alone keeps the limit there" if search.chosen else "none keeps the limit")
         )
         return result
     events.warn(
-        f"{len(found.chosen.keep_float)} modules stay in float to keep the limit:"
-        f" {', '.join(found.chosen.keep_float)}"
+        f"{len(search.chosen.keep_float)} modules stay in float to keep the limit:"
+        f" {', '.join(search.chosen.keep_float)}"
     )
-    target_kept = mixed.with_float(job.target, found.chosen.keep_float)
-    manifest = replace(job.folder.manifest, target=asdict(target_kept))
-    job = replace(job, target=target_kept, folder=replace(job.folder, manifest=manifest))
-    job, spent = run_stages(job, until, events)
-    return judge()
+    mixed = sensitivity.with_float(job.target, search.chosen.keep_float)
+    manifest = replace(job.folder.manifest, target=asdict(mixed))
+    job = replace(job, target=mixed, folder=replace(job.folder, manifest=manifest))
+    job, spent = run_stages(job, request.until, events)
+    return _measure(job, request, spent, events)
+
+
+def _measure(
+    job: BuildJob, request: Request, spent: Mapping[str, float], events: Events
+) -> BuildResult:
+    """Measures what was built, or simulates what a board is to run, and writes the report."""
+    target = with_max_drop(job.target, request.max_drop_pp)
+    if target.board is None:
+        measured = measure_engines(
+            engine_files(job.folder),
+            job.evaluation,
+            job.source.spec,
+            target,
+            seconds=request.seconds,
+            events=events,
+        )
+    else:
+        assert job.evaluation is not None
+        measured = simulate(job.folder, job.evaluation, target, events=events)
+    report = conclude(
+        measured, job.folder.manifest, target, command=request.command, stage_seconds=spent
+    )
+    save_run(report, job.folder.path)
+    return result_of(job.folder, report)

@@ -14,6 +14,7 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.files import make_folder
 from edge_scnet.core.manifest import Manifest, load_manifest
 from edge_scnet.errors import ArtifactError, TargetError
+from edge_scnet.export.from_onnx import probe_onnx
 from edge_scnet.machine.isa import check_floor, resolve_floor
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
@@ -36,6 +37,13 @@ class Request:
     ignore_labels: bool
     until: Stage
     qdq: Path | None = None
+    max_drop_pp: float | None = None
+    # timed, of each engine
+    seconds: float = 3.0
+    # None: no search where INT8 misses the limit
+    search_seconds: float | None = None
+    # the command line or the call, for the report
+    command: str = ""
 
 
 def make_job(request: Request, events: Events) -> BuildJob:
@@ -50,8 +58,6 @@ def make_job(request: Request, events: Events) -> BuildJob:
     check_floor(floor, what=f"target {target.name}")
     source = zoo.resolve(request.model, request.options)
     if source.kind == "onnx":
-        from edge_scnet.export.from_onnx import probe_onnx
-
         source = probe_onnx(source, request.options)
         if request.batch == "dynamic":
             raise ArtifactError(

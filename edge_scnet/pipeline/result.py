@@ -1,13 +1,17 @@
-"""BuildResult; report.json and report.html written."""
+"""What a build or a profile gives: BuildResult; its report.json and report.html, written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import write_text
 from edge_scnet.core.manifest import PARTIAL_REPORT, REPORT, REPORT_PAGE, Manifest
 from edge_scnet.core.optional import installed
+from edge_scnet.errors import ExitCode
+from edge_scnet.report.findings import exit_code
+from edge_scnet.report.page import render
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
 
@@ -22,27 +26,31 @@ class BuildResult:
     exit_code: int
 
 
-def save_partial(report: RunReport, folder: Path) -> None:
-    """Writes report.partial.json: what an earlier, whole run measured stays as it is.
-
-    Raises:
-        StorageError: the folder cannot be written.
-    """
-    save_report(report, folder / PARTIAL_REPORT)
+def result_of(folder: BuildFolder, report: RunReport | None) -> BuildResult:
+    """The result of a build that was measured, or that ended before."""
+    if report is None:
+        code = int(ExitCode.OK)
+    else:
+        code = exit_code(report.findings) if report.complete else int(ExitCode.INTERRUPTED)
+    return BuildResult(folder=folder.path, manifest=folder.manifest, report=report, exit_code=code)
 
 
 def save_run(report: RunReport, folder: Path) -> None:
     """Writes report.json, and report.html where matplotlib is installed (a board need not have it).
 
+    Of an interrupted run report.partial.json alone is written: what an earlier, whole run measured
+    stays as it is.
+
     Raises:
         StorageError: the folder cannot be written.
     """
+    if not report.complete:
+        save_report(report, folder / PARTIAL_REPORT)
+        return
     save_report(report, folder / REPORT)
     (folder / PARTIAL_REPORT).unlink(missing_ok=True)  # superseded
     page = folder / REPORT_PAGE
     if installed("matplotlib"):
-        from edge_scnet.report.page import render
-
         write_text(page, render(report))
     else:
         page.unlink(missing_ok=True)  # an older run's would stand beside this one's figures

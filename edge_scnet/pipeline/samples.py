@@ -1,17 +1,20 @@
-"""Calibration and evaluation sets, opened and checked."""
+"""Calibration and evaluation sets: found, opened, checked against each other, and warned about."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_scnet.config.target import TargetSpec
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
+from edge_scnet.core.manifest import RANGES, Manifest
 from edge_scnet.core.spec import ModelSpec
-from edge_scnet.data import samples as dataset
-from edge_scnet.data.checks import check_counts, check_overlap, check_size
-from edge_scnet.data.samples import SampleSet
+from edge_scnet.data.checks import check_counts, check_overlap, check_size, shared_with
+from edge_scnet.data.samples import Role, SampleSet, bundled_sets, open_samples
 from edge_scnet.errors import DataError
+from edge_scnet.quantize.ranges_file import load_ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,55 +23,119 @@ class SampleRequest:
 
     calib: Path | None
     evaluation: Path | None
-    calibrates: bool  # the stages need calibration images
-    evaluates: bool  # the stages need evaluation images
+    # the stages need calibration images
+    calibrates: bool
+    # the stages need evaluation images
+    evaluates: bool
     skip_bad: bool
     ignore_labels: bool
-    command: str  # the command that builds, for hints
+    # the command that builds, for hints
+    command: str
 
 
 def open_sample_sets(
-    asked: SampleRequest, spec: ModelSpec, target: TargetSpec, events: Events
+    request: SampleRequest, spec: ModelSpec, target: TargetSpec, events: Events
 ) -> tuple[SampleSet | None, SampleSet | None]:
-    """The calibration and evaluation sets, opened and checked against each other; None where the
-    stages need none.
+    """The calibration and the evaluation set of a build; None where the stages need none.
+
+    Raises:
+        DataError: a set is missing, cannot be used, or an image is in both.
     """
-    bundled = dataset.bundled_sets(spec.dataset) if spec.dataset else (None, None)
-    calib, where = asked.calib or bundled[0], asked.evaluation or bundled[1]
+    bundled = bundled_sets(spec.dataset) if spec.dataset else (None, None)
+    calib, where = request.calib or bundled[0], request.evaluation or bundled[1]
     missing = []
-    if calib is None and asked.calibrates:
+    if calib is None and request.calibrates:
         missing.append("--calib")
-    if where is None and asked.evaluates:
+    if where is None and request.evaluates:
         missing.append("--eval")
     if missing:
         raise DataError(
             f"{spec.name} has no bundled images: {' and '.join(missing)} needed",
-            hint=f"{asked.command} {' '.join(f'{option} DIR' for option in missing)}",
+            hint=f"{request.command} {' '.join(f'{option} DIR' for option in missing)}",
         )
     calibration = evaluation = None
     warnings: list[str] = []
     if calib is not None:
-        calibration = dataset.open_samples(
+        calibration = open_samples(
             calib,
             model=spec,
             role="calibration",
-            skip_bad=asked.skip_bad,
+            skip_bad=request.skip_bad,
             limit=target.quant.samples,
         )
-        warnings += check_counts(calibration, role="calibration")
-        warnings += check_size(calibration, spec, role="calibration")
-    if where is not None and asked.evaluates:
-        evaluation = dataset.open_samples(
+        warnings += _checked(calibration, spec, "calibration")
+    if where is not None and request.evaluates:
+        evaluation = open_samples(
             where,
             model=spec,
             role="evaluation",
-            skip_bad=asked.skip_bad,
-            ignore_labels=asked.ignore_labels,
+            skip_bad=request.skip_bad,
+            ignore_labels=request.ignore_labels,
         )
-        warnings += check_counts(evaluation, role="evaluation")
-        warnings += check_size(evaluation, spec, role="evaluation")
+        warnings += _checked(evaluation, spec, "evaluation")
     if calibration is not None and evaluation is not None:
         check_overlap(calibration, evaluation)
     for message in warnings:
         events.warn(message)
     return calibration, evaluation
+
+
+def open_evaluation_set(
+    folder: BuildFolder,
+    evaluation: Path | None,
+    *,
+    skip_bad: bool,
+    ignore_labels: bool,
+    events: Events,
+) -> SampleSet | None:
+    """The evaluation set to profile a build with; None where there is none.
+
+    Args:
+        evaluation: other images than the build's, which it must not have been calibrated with.
+
+    Raises:
+        DataError: the images cannot be used.
+    """
+    spec = folder.manifest.model
+    where = evaluation or evaluation_folder(folder.manifest)
+    if where is None:
+        return None
+    samples = open_samples(
+        where, model=spec, role="evaluation", skip_bad=skip_bad, ignore_labels=ignore_labels
+    )
+    for message in _checked(samples, spec, "evaluation"):
+        events.warn(message)
+    if evaluation is not None and RANGES in folder.manifest.artifacts:
+        _check_not_calibrated(samples, load_ranges(folder.verified(RANGES)).content_hashes)
+    return samples
+
+
+def evaluation_folder(manifest: Manifest) -> Path | None:
+    """Where the evaluation images of a build are: the build's own, else its model's bundled ones."""
+    if manifest.evaluation:
+        return Path(manifest.evaluation)
+    return bundled_sets(manifest.model.dataset)[1] if manifest.model.dataset else None
+
+
+def _checked(samples: SampleSet, spec: ModelSpec, role: Role) -> list[str]:
+    """The warnings about a set.
+
+    Raises:
+        DataError: too few calibration images.
+    """
+    return [*check_counts(samples, role=role), *check_size(samples, spec, role=role)]
+
+
+def _check_not_calibrated(samples: SampleSet, calibrated: Collection[str]) -> None:
+    """Refuses evaluation images that were calibrated with, by the hashes of their contents.
+
+    Raises:
+        DataError: names the first of them.
+    """
+    shared = shared_with(samples, calibrated)
+    if shared:
+        named = ", ".join(samples.entries[i] for i in shared[:3])
+        raise DataError(
+            f"{len(shared)} of {len(samples)} evaluation images were used for calibration: {named}",
+            hint="evaluate on images that the quantizer has not seen: --eval TEST_IMAGES",
+        )

@@ -108,9 +108,9 @@ def not_measured(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     nothing = [SimpleNamespace(outputs=None) for _ in rows]
     measured = SimpleNamespace(engines=nothing, complete=True, load=None)
-    monkeypatch.setattr("edge_scnet.pipeline.profile.measure", lambda *args, **kwargs: measured)
+    monkeypatch.setattr("edge_scnet.pipeline.measuring.measure", lambda *args, **kwargs: measured)
     monkeypatch.setattr(
-        "edge_scnet.pipeline.profile.row_of_engine", lambda engine, *args: rows[engine.name]
+        "edge_scnet.pipeline.measuring.row_of_engine", lambda engine, *args: rows[engine.name]
     )
 
 

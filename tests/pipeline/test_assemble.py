@@ -1,35 +1,55 @@
-"""Measurements judged against what is known of the samples."""
+"""What was measured becomes a report, whole and in one step."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-import pytest
-
-from edge_scnet.data.samples import open_samples
-from edge_scnet.errors import DataError
+from edge_scnet.config.target import load_target
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.manifest import Manifest
 from edge_scnet.models.zoo import FASHION_MNIST
-from edge_scnet.pipeline import assemble
-from edge_scnet.profiler.outputs import Outputs
+from edge_scnet.pipeline.assemble import MeasuredRun, conclude
+from edge_scnet.pipeline.result import result_of, save_run
+from edge_scnet.profiler.sweep import Sweep
+from edge_scnet.report.verdict import judge
+from tests.helpers.reports import report
+
+TARGET = load_target("cpu")
+ROWS = report().engines
+MANIFEST = Manifest(
+    model=FASHION_MNIST, target=asdict(TARGET), floor="avx2", precision_hint="f32", rebuild="again"
+)
+MEASURED = MeasuredRun(
+    rows=ROWS,
+    findings=tuple(judge(ROWS, TARGET)),
+    environment={"fingerprint": "f"},
+    spent={"profile": 2.0},
+    seconds=3.0,
+)
 
 
-def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many(
+def test_a_report_is_built_whole_of_what_was_measured() -> None:
+    made = conclude(MEASURED, MANIFEST, TARGET, command="c", stage_seconds={"export": 1.0})
+    assert (made.model, made.target, made.command) == (FASHION_MNIST.name, "cpu", "c")
+    assert made.engines == ROWS and made.gates == TARGET.gates
+    assert made.stage_seconds == {"export": 1.0, "profile": 2.0} and made.seconds == 3.0
+    assert made.complete and made.verdict.startswith("ship INT8")
+
+
+def test_an_interrupted_run_has_no_verdict_and_leaves_the_whole_report_as_it_is(
     tmp_path: Path,
 ) -> None:
-    Image = pytest.importorskip("PIL.Image")
-    for name in ("x", "y", "z"):
-        (tmp_path / name).mkdir()
-        Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / name / "a.png")
-    unknown = replace(FASHION_MNIST, classes=(), num_classes=None)
-    samples = open_samples(tmp_path, model=unknown, role="evaluation")
-    logits = np.eye(3, 10, dtype=np.float32)
-    outputs = Outputs(logits=logits, signal_power=(3.0,), noise_power=(0.0,), finite=True)
-    with pytest.raises(
-        DataError, match="the evaluation set has 3 classes, the model has 10"
-    ) as caught:
-        assemble.stats_of("int8", "m.xml", outputs, outputs, samples)
-    assert "--ignore-labels" in str(caught.value.hint)
-    three = replace(outputs, logits=logits[:, :3])
-    assert assemble.stats_of("int8", "m.xml", three, three, samples).top1_percent == 100.0
+    measured = replace(MEASURED, findings=(), complete=False)
+    made = conclude(measured, MANIFEST, TARGET, command="")
+    assert not made.complete and made.verdict.startswith("interrupted")
+    folder = BuildFolder(path=tmp_path, manifest=MANIFEST)
+    assert result_of(folder, made).exit_code == 130
+    save_run(made, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["report.partial.json"]
+
+
+def test_an_interrupted_sweep_leaves_the_verdict_on_the_engines() -> None:
+    measured = replace(MEASURED, sweep=Sweep(rows=(), load=None, complete=False))
+    made = conclude(measured, MANIFEST, TARGET, command="")
+    assert not made.complete and made.verdict.startswith("ship INT8")

@@ -1,0 +1,179 @@
+"""The three ways to measure a build: engines in processes, graphs in simulation, trtexec's times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from edge_scnet.config.target import TargetSpec
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.events import Events
+from edge_scnet.core.manifest import FLOAT_ONNX, PLAN_STEMS, QDQ_ONNX, REPORT
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.samples import SampleSet
+from edge_scnet.machine.board_watch import watching
+from edge_scnet.pipeline import flips
+from edge_scnet.pipeline.assemble import MeasuredRun, evaluation_set, this_machine
+from edge_scnet.pipeline.rows import row_of_engine, row_of_graph, row_of_plan, stats_of
+from edge_scnet.profiler.board_results import TimedBoard
+from edge_scnet.profiler.measure import MeasureSettings, measure
+from edge_scnet.profiler.outputs import Outputs
+from edge_scnet.profiler.process import EngineFile
+from edge_scnet.profiler.simulated import evaluate_graphs
+from edge_scnet.report.run_report import Flips
+from edge_scnet.report.store import load_report
+from edge_scnet.report.verdict import judge
+
+
+def measure_engines(
+    engines: Sequence[EngineFile],
+    samples: SampleSet | None,
+    spec: ModelSpec,
+    target: TargetSpec,
+    *,
+    seconds: float,
+    events: Events,
+) -> MeasuredRun:
+    """Measures engines together, each in a process of its own; the first is the reference.
+
+    Interrupted after a round of timed blocks, the run holds what was measured up to then.
+
+    Args:
+        samples: the evaluation set; None: no accuracy is measured.
+        seconds: timed seconds per engine.
+
+    Raises:
+        BackendError: an engine cannot be loaded or fails.
+        DataError: an image that cannot be read, or labels that do not fit.
+    """
+    started = time.perf_counter()
+    names = ", ".join(engine.name for engine in engines)
+    labels = f", {samples.label_rule or 'no labels'}" if samples else ""
+    events.stage(
+        "profile",
+        (
+            f"{names} on {len(samples):,} images{labels}"
+            if samples
+            else f"{names}, no evaluation images"
+        ),
+    )
+    with watching() as watch:
+        measured = measure(
+            engines,
+            samples,
+            spec,
+            MeasureSettings(seconds=seconds, keep_partial=True),
+            progress=events.progress,
+            timed=watch.timed,
+        )
+    reference = measured.engines[0]
+    rows = tuple(
+        row_of_engine(engine, measurement, reference, samples)
+        for engine, measurement in zip(engines, measured.engines, strict=True)
+    )
+    findings = tuple(judge(rows, target)) if measured.complete else ()
+    environment = this_machine()
+    if any(engine.options.cuda_graph for engine in engines):
+        environment["timing"] = "host to host, one CUDA graph an inference"
+    spent = {"profile": round(time.perf_counter() - started, 2)}
+    flipped = None
+    if measured.complete:
+        int8 = next(
+            (
+                m
+                for e, m in zip(engines, measured.engines, strict=True)
+                if e.name.startswith("int8")
+            ),
+            None,
+        )
+        if int8 is not None:
+            flipped = _flips_of(int8.outputs, reference.outputs, samples, spec)
+        events.done(f"{len(rows)} engines", reused=False)
+    return MeasuredRun(
+        rows=rows,
+        findings=findings,
+        environment=environment,
+        spent=spent,
+        seconds=seconds,
+        evaluation=evaluation_set(samples) if samples is not None else None,
+        flips=flipped,
+        board=watch.state(),
+        load=measured.load,
+        complete=measured.complete,
+    )
+
+
+def simulate(
+    folder: BuildFolder, samples: SampleSet, target: TargetSpec, *, events: Events
+) -> MeasuredRun:
+    """Runs both graphs on the evaluation set in ONNX Runtime: accuracy before there is an engine.
+
+    Raises:
+        DataError: an image that cannot be read, labels that do not fit the model.
+    """
+    started = time.perf_counter()
+    labels = samples.label_rule or "no labels"
+    events.stage(
+        "simulate", f"float and Q/DQ graph in ONNX Runtime on {len(samples):,} images, {labels}"
+    )
+    entries = [folder.entry(FLOAT_ONNX), folder.entry(QDQ_ONNX)]
+    outputs = evaluate_graphs(
+        [folder.verified_entry(entry) for entry in entries],
+        samples,
+        folder.manifest.model,
+        events.progress,
+    )
+    rows = tuple(
+        row_of_graph(
+            entry, name, stats_of(name, entry.file, given, outputs[0], samples), given, samples
+        )
+        for entry, name, given in zip(entries, ("fp32", "int8 simulated"), outputs, strict=True)
+    )
+    findings = tuple(judge(rows, target))
+    events.done("simulated, not executed", reused=False)
+    return MeasuredRun(
+        rows=rows,
+        findings=findings,
+        environment=this_machine(),
+        spent={"simulate": round(time.perf_counter() - started, 2)},
+        evaluation=evaluation_set(samples),
+        flips=_flips_of(outputs[1], outputs[0], samples, folder.manifest.model),
+    )
+
+
+def take_board_times(folder: BuildFolder, timed: TimedBoard, target: TargetSpec) -> MeasuredRun:
+    """Takes both plans' times through trtexec; accuracy is the simulated one of the folder's report.
+
+    Raises:
+        ArtifactError: the folder's report is damaged.
+    """
+    file = folder.path / REPORT
+    earlier = load_report(file) if file.is_file() else None
+    simulated = [row for row in earlier.engines if row.latency is None] if earlier else []
+    plans = [row_of_plan(precision, timed, target.batch) for precision in PLAN_STEMS]
+    return MeasuredRun(
+        rows=(*simulated, *plans),
+        findings=(*judge(simulated, target), *judge(plans, target)),
+        environment=timed.environment,
+        evaluation=earlier.evaluation if earlier else None,
+        flips=earlier.flips if earlier else None,
+        board=timed.state,
+    )
+
+
+def _flips_of(
+    outputs: Outputs | None, reference: Outputs | None, samples: SampleSet | None, spec: ModelSpec
+) -> Flips | None:
+    """The images that an engine takes for another class than the reference does.
+
+    None where they were not measured, or outputs are no classes.
+    """
+    if (
+        samples is None
+        or outputs is None
+        or reference is None
+        or outputs.logits is None
+        or reference.logits is None
+    ):
+        return None
+    return flips.find(outputs.logits, reference.logits, samples, spec)

@@ -1,0 +1,171 @@
+"""Rows of a report: what an engine, or a graph in simulation, was measured to be."""
+
+from __future__ import annotations
+
+from edge_scnet.core.manifest import PLAN_STEMS, Artifact
+from edge_scnet.core.packing import pack_classes
+from edge_scnet.data.samples import SampleSet
+from edge_scnet.errors import BackendError, DataError
+from edge_scnet.pipeline.layers import row_facts
+from edge_scnet.profiler.board_results import TimedBoard
+from edge_scnet.profiler.measure import Measurement
+from edge_scnet.profiler.outputs import Outputs
+from edge_scnet.profiler.process import EngineFile
+from edge_scnet.report.run_report import EngineReport
+from edge_scnet.runtimes import runtime_named
+from edge_scnet.runtimes.tensorrt import layers as trt_layers
+from edge_scnet.runtimes.tensorrt.backend import TENSORRT
+from edge_scnet.stats.accuracy import accuracy_stats, output_rows, output_stats
+from edge_scnet.stats.figures import AccuracyStats, OutputStats
+from edge_scnet.stats.timing import latency_stats, paired_ratio
+
+
+def canonical_order(samples: SampleSet) -> list[int]:
+    """Indices that sort images by content, then label: the same for the same images under any names
+    and in any order.
+    """
+    labels = samples.labels or (0,) * len(samples)
+    return sorted(range(len(samples)), key=lambda i: (samples.content_hashes[i], labels[i]))
+
+
+def packed_first_classes(outputs: Outputs | None, samples: SampleSet | None) -> str | None:
+    """What an engine takes each image for, in canonical order; None for outputs that are no
+    classes.
+    """
+    if outputs is None or samples is None or outputs.logits is None:
+        return None
+    return pack_classes(outputs.logits.argmax(axis=1)[canonical_order(samples)].tolist())
+
+
+def row_of_engine(
+    engine: EngineFile, measured: Measurement, reference: Measurement, samples: SampleSet | None
+) -> EngineReport:
+    accuracy = None
+    if samples is not None and measured.outputs is not None and reference.outputs is not None:
+        accuracy = stats_of(
+            engine.name, engine.path.name, measured.outputs, reference.outputs, samples
+        )
+    int8 = engine.name.startswith("int8")
+    facts = row_facts(
+        measured.layers, runtime_named(engine.runtime), int8=int8, times_ms=measured.layer_times_ms
+    )
+    return EngineReport(
+        name=engine.name,
+        runtime=engine.runtime,
+        file=engine.path.name,
+        sha256=engine.sha256,
+        size_bytes=engine.size_bytes,
+        precision_hint=engine.options.precision,
+        load_seconds=measured.load_seconds,
+        warm_up_seconds=measured.warm_up.seconds,
+        warm_up_runs=measured.warm_up.runs,
+        warm_up_stable=measured.warm_up.stable,
+        settings=measured.settings,
+        latency=measured.latency,
+        speedup=measured.ratio,
+        throughput_per_second=measured.throughput_per_second,
+        end_to_end=measured.end_to_end,
+        memory=measured.memory,
+        accuracy=accuracy,
+        first_classes=packed_first_classes(measured.outputs, samples),
+        outputs=rows_of_outputs(measured.outputs),
+        **facts,
+    )
+
+
+def rows_of_outputs(outputs: Outputs | None) -> tuple[OutputStats, ...]:
+    """What each output is worth against the reference's; nothing where they are not finite."""
+    if outputs is None or not outputs.finite:
+        return ()
+    return output_rows(outputs.names, outputs.signal_power, outputs.own_power, outputs.noise_power)
+
+
+def stats_of(
+    name: str, file: str, outputs: Outputs, reference: Outputs, samples: SampleSet
+) -> AccuracyStats:
+    """What outputs are worth against the reference's.
+
+    Raises:
+        BackendError: they are not finite. DataError: the labels do not fit them.
+    """
+    if not outputs.finite:
+        raise BackendError(f"{name}: {file} gives NaN or infinity on the evaluation images")
+    if outputs.logits is None or reference.logits is None:
+        if samples.labels is not None:
+            raise DataError(
+                "the evaluation set has labels, but the model is no classifier: its first output is"
+                " not images x classes",
+                hint="pass --ignore-labels",
+            )
+        return output_stats(
+            len(samples), signal_power=outputs.signal_power, noise_power=outputs.noise_power
+        )
+    classes = outputs.logits.shape[1]
+    if samples.labels is not None and (
+        max(samples.labels) >= classes or len(samples.class_names or range(classes)) != classes
+    ):
+        found = max(max(samples.labels) + 1, len(samples.class_names or ()))
+        raise DataError(
+            f"the evaluation set has {found} classes, the model has {classes}",
+            hint=(
+                f"--num-classes {classes}, with folders named by class index or --class-names FILE;"
+                " or --ignore-labels"
+            ),
+        )
+    return accuracy_stats(outputs.logits, reference.logits, samples.labels)
+
+
+def row_of_graph(
+    entry: Artifact, name: str, accuracy: AccuracyStats, outputs: Outputs, samples: SampleSet
+) -> EngineReport:
+    return EngineReport(
+        name=name,
+        runtime="onnxruntime",
+        file=entry.file,
+        sha256=entry.sha256,
+        size_bytes=entry.size_bytes,
+        precision_hint="f32",
+        convolutions={},
+        other_layers={},
+        load_seconds=None,
+        warm_up_seconds=None,
+        latency=None,
+        speedup=None,
+        throughput_per_second=None,
+        memory=None,
+        accuracy=accuracy,
+        first_classes=packed_first_classes(outputs, samples),
+        outputs=rows_of_outputs(outputs),
+    )
+
+
+def row_of_plan(precision: str, timed: TimedBoard, batch: int) -> EngineReport:
+    """The row of a plan that trtexec timed; FP16 is the reference.
+
+    Args:
+        batch: images per inference.
+    """
+    plan = timed.fp16 if precision == "fp16" else timed.int8
+    times = plan.times
+    layers = trt_layers.executed(times.layers)
+    facts = row_facts(layers, TENSORRT, int8=precision == "int8", times_ms=times.layer_times_ms)
+    return EngineReport(
+        name=precision,
+        runtime=TENSORRT.name,
+        file=f"{PLAN_STEMS[precision]}.plan",
+        sha256=plan.sha256,
+        size_bytes=plan.size_bytes,
+        precision_hint="f32",
+        load_seconds=None,
+        warm_up_seconds=None,
+        latency=latency_stats(times.rounds_ns),
+        speedup=(
+            None
+            if precision == "fp16"
+            else paired_ratio(timed.fp16.times.rounds_ns, times.rounds_ns)
+        ),
+        throughput_per_second=times.queries_per_second * batch,
+        memory=None,
+        accuracy=None,
+        **facts,
+    )

@@ -1,0 +1,35 @@
+"""Measurements judged against what is known of the samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_scnet.data.samples import open_samples
+from edge_scnet.errors import DataError
+from edge_scnet.models.zoo import FASHION_MNIST
+from edge_scnet.pipeline import rows
+from edge_scnet.profiler.outputs import Outputs
+
+
+def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many(
+    tmp_path: Path,
+) -> None:
+    Image = pytest.importorskip("PIL.Image")
+    for name in ("x", "y", "z"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / name / "a.png")
+    unknown = replace(FASHION_MNIST, classes=(), num_classes=None)
+    samples = open_samples(tmp_path, model=unknown, role="evaluation")
+    logits = np.eye(3, 10, dtype=np.float32)
+    outputs = Outputs(logits=logits, signal_power=(3.0,), noise_power=(0.0,), finite=True)
+    with pytest.raises(
+        DataError, match="the evaluation set has 3 classes, the model has 10"
+    ) as caught:
+        rows.stats_of("int8", "m.xml", outputs, outputs, samples)
+    assert "--ignore-labels" in str(caught.value.hint)
+    three = replace(outputs, logits=logits[:, :3])
+    assert rows.stats_of("int8", "m.xml", three, three, samples).top1_percent == 100.0
