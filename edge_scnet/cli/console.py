@@ -11,33 +11,48 @@ from typing import TYPE_CHECKING
 from edge_scnet.cli import interrupts
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
 _NAME_WIDTH = 10
-_LINE_EVERY_S, _DRAW_EVERY_S = 20, 0.1
+_LINE_EVERY_S = 20
+_DRAW_EVERY_S = 0.1
+
+
+@contextlib.contextmanager
+def events() -> Iterator[Lines | Bars]:
+    """Shows progress in the way that suits stderr: as bars on a terminal, as lines elsewhere."""
+    shown = Bars() if sys.stderr.isatty() else Lines()
+    try:
+        yield shown
+    finally:
+        shown.close()
 
 
 class Lines:
-    """One line when a stage begins and one when it ends; nothing that moves. For logs and pipes."""
+    """Prints a line when a stage begins and one when it ends: for logs and pipes."""
 
     def __init__(self) -> None:
-        self._started = self._began = self._told = 0.0
+        self._stage_began = 0.0
+        # what is in progress, since when, and when a line was last printed about it
         self._what = ""
+        self._began = self._printed = 0.0
 
     def stage(self, name: str, detail: str) -> None:
+        """Prints that a stage begins."""
         interrupts.raise_swallowed()
-        self._started = time.perf_counter()
+        self._stage_began = time.perf_counter()
         print(f"{name:<{_NAME_WIDTH}} {detail}", file=sys.stderr, flush=True)
 
     def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
-        """A line now and then, so that a log shows that long work goes on."""
+        """Prints a line now and then, so that a log shows that long work goes on."""
         interrupts.raise_swallowed()
         now = time.perf_counter()
         if what != self._what:
-            self._what, self._began, self._told = what, now, now
-        if now - self._told < _LINE_EVERY_S or share >= 1:
+            self._what, self._began, self._printed = what, now, now
+        if now - self._printed < _LINE_EVERY_S or share >= 1:
             return
-        self._told = now
+        self._printed = now
         spent = now - self._began
         left = f", {spent * (1 - share) / share:.0f} s left" if share > 0 else ""
         print(
@@ -47,33 +62,55 @@ class Lines:
         )
 
     def done(self, result: str, *, reused: bool) -> None:
-        took = "unchanged, reused" if reused else f"{time.perf_counter() - self._started:.1f} s"
+        """Prints what a stage made, and how long it took."""
+        seconds = time.perf_counter() - self._stage_began
+        took = "unchanged, reused" if reused else f"{seconds:.1f} s"
         print(f"{'':<{_NAME_WIDTH}} {result} ({took})", file=sys.stderr, flush=True)
 
     def warn(self, message: str) -> None:
+        """Prints a warning."""
         print(f"warning: {message}", file=sys.stderr, flush=True)
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Does nothing: lines need no end."""
 
 
 class Bars:
-    """A bar while a stage runs, with the time that is left; a stage closes as with `Lines`."""
+    """Draws a bar while a stage works, with the time that is left, between the lines of `Lines`.
 
-    def __init__(self) -> None:
+    Args:
+        console: where to draw; None: stderr.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True, highlight=False)
+        self._console = console or Console(stderr=True, highlight=False)
         self._lines = Lines()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._what, self._began, self._drawn = "", 0.0, 0.0
+        self._what = ""
+        self._began = self._drawn = 0.0
 
     def stage(self, name: str, detail: str) -> None:
+        """Prints that a stage begins."""
         self.close()
         self._lines.stage(name, detail)
 
     def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
+        """Draws the bar, at most ten times a second."""
         interrupts.raise_swallowed()
+        if self._bar is None or what != self._what:
+            self._open(what)
+        assert self._bar is not None and self._task is not None
+        now = time.perf_counter()
+        rate = _rate(count, unit, now - self._began).strip(", ")
+        self._bar.update(self._task, completed=share, rate=rate)
+        if now - self._drawn >= _DRAW_EVERY_S or share >= 1:
+            self._drawn = now
+            self._bar.refresh()
+
+    def _open(self, what: str) -> None:
         from rich.progress import (
             BarColumn,
             Progress,
@@ -82,59 +119,43 @@ class Bars:
             TimeRemainingColumn,
         )
 
-        if self._bar is None or what != self._what:
-            self.close()
-            columns = (
-                TextColumn(f"{'':<{_NAME_WIDTH}} {{task.description}}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[rate]}"),
-            )
-            # no thread that draws by itself: it would run beside the engines that are timed
-            self._bar = Progress(
-                *columns, console=self._console, transient=True, auto_refresh=False
-            )
-            self._bar.start()
-            self._what, self._task = what, self._bar.add_task(what, total=1.0, rate="")
-            self._began = time.perf_counter()
-        assert self._task is not None
-        now = time.perf_counter()
-        self._bar.update(
-            self._task, completed=share, rate=_rate(count, unit, now - self._began).strip(", ")
+        self.close()
+        # no thread that draws by itself: it would run beside the engines that are timed
+        self._bar = Progress(
+            TextColumn(f"{'':<{_NAME_WIDTH}} {{task.description}}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[rate]}"),
+            console=self._console,
+            transient=True,
+            auto_refresh=False,
         )
-        if now - self._drawn >= _DRAW_EVERY_S or share >= 1:
-            self._drawn = now
-            self._bar.refresh()
+        self._bar.start()
+        self._what, self._began = what, time.perf_counter()
+        self._task = self._bar.add_task(what, total=1.0, rate="")
 
     def done(self, result: str, *, reused: bool) -> None:
+        """Prints what a stage made, and how long it took."""
         self.close()
         self._lines.done(result, reused=reused)
 
     def warn(self, message: str) -> None:
+        """Prints a warning above the bar."""
         from rich.text import Text
 
         # messages quote file names, and brackets in them are markup to rich
         self._console.print(Text("warning:", style="yellow"), Text(message), soft_wrap=True)
 
     def close(self) -> None:
+        """Takes the bar away."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = self._task = None
 
 
 def _rate(count: int, unit: str, seconds: float) -> str:
-    """As in ", 1,234 images/s"; nothing where nothing is counted."""
+    """What is done a second, as in ", 1,234 images/s"; nothing where nothing is counted."""
     if not count or seconds <= 0:
         return ""
     return f", {count / seconds:,.0f} {unit}/s" if unit == "images" else f", {count:,} {unit}"
-
-
-@contextlib.contextmanager
-def events() -> Iterator[Lines | Bars]:
-    """What suits stderr: bars on a terminal, lines elsewhere."""
-    shown = Bars() if sys.stderr.isatty() else Lines()
-    try:
-        yield shown
-    finally:
-        shown.close()

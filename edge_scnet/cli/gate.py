@@ -102,7 +102,7 @@ def check(
     from edge_scnet.gate import publish
 
     if project is not None and not build:
-        raise typer.BadParameter("--project is of --build, which is missing")
+        raise typer.BadParameter("--project is for --build, which is missing")
     limits = _parsed_limits(limit)
     with console.events() as events:
         if build:
@@ -255,4 +255,4 @@ def verify(
         show_error(other)
     if faults:
         raise faults[0]
-    typer.echo(f"{len(files)} files are as they should be")
+    typer.echo(f"verified: {len(files)} {'file' if len(files) == 1 else 'files'}, no faults")

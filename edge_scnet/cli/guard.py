@@ -21,7 +21,7 @@ P = ParamSpec("P")
 
 
 def guarded(function: Callable[P, None]) -> Callable[P, None]:
-    """The function, its errors turned into a message, a hint and an exit code."""
+    """Turns the errors of a command into a message, a hint and an exit code."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -45,8 +45,9 @@ def guarded(function: Callable[P, None]) -> Callable[P, None]:
 
 @contextlib.contextmanager
 def printing() -> Iterator[None]:
-    """For output that a verdict's exit code follows: a reader that left (head, less) must not
-    change the code.
+    """Keeps a reader that left (head, less) from changing the exit code of a verdict.
+
+    For output that the verdict's exit code follows.
     """
     try:
         yield
@@ -56,11 +57,12 @@ def printing() -> Iterator[None]:
 
 
 def _leave_pipe() -> None:
-    # the reader is gone: not an error of ours, and Python must not report it at exit either
+    """Lets the rest of stdout go nowhere: its reader is gone, which Python would report at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(error: BaseException) -> None:
+def _fail(error: BaseException) -> NoReturn:
+    """Prints an error with its hint, and ends the process with its exit code."""
     if _interrupted(error):
         typer.echo(
             "\ninterrupted: finished stages are kept, the next run goes on from there", err=True
@@ -80,29 +82,33 @@ def _fail(error: BaseException) -> None:
 
 
 def show_error(error: EdgeError) -> None:
-    """The message on stderr, without its hint."""
+    """Prints an error on stderr, without its hint."""
     typer.echo(f"error: {_no_commands(error.message)}", err=True)
 
 
 def _no_commands(text: str) -> str:
-    """Messages quote files that anybody may have written: no line may be a command of a CI's log or
-    of a terminal.
+    """Takes what a CI's log or a terminal would obey out of a text.
+
+    Messages quote files that anybody may have written.
     """
     return re.sub(r"(?m)^::", " ::", re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+", " ", text))
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    # Ctrl-C while a native module is being imported comes as "ImportError: initialization failed"
-    # with the interrupt as its cause (pybind11)
+    """Whether an error is Ctrl-C, or was caused by it.
+
+    Ctrl-C while a native module is being imported comes as "ImportError: initialization failed"
+    with the interrupt as its cause (pybind11).
+    """
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 def _report_bug(error: BaseException) -> NoReturn:
-    from edge_scnet.machine import environment
+    import traceback
 
-    import traceback  # isort: skip
+    from edge_scnet.machine import environment
 
     where = traceback.extract_tb(error.__traceback__)[-1]
     packages = ("numpy", "torch", "onnx", "onnx-ir", "onnxruntime", "openvino")
@@ -112,7 +118,7 @@ def _report_bug(error: BaseException) -> NoReturn:
     if os.environ.get("EDGE_SCNET_TRACEBACK"):
         traceback.print_exception(error)
     typer.echo(
-        f"error: this is a bug: {type(error).__name__}: {error}"
+        f"error: this is a bug: {type(error).__name__}: {_no_commands(str(error))}"
         f" ({Path(where.filename).name}:{where.lineno})",
         err=True,
     )

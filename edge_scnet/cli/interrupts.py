@@ -1,4 +1,4 @@
-"""Ctrl-C that a library swallowed: remembered, and raised again at the next sign of progress.
+"""Ctrl-C that a library swallowed, raised again at the next sign of progress.
 
 An interrupt in the middle of a native module's import comes as an ImportError, which an optional
 import takes for "not installed".
@@ -9,24 +9,26 @@ from __future__ import annotations
 import signal
 from types import FrameType
 
-_came = False
+
+class _Handler:
+    """Raises an interrupt, and remembers that it came."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        self.came = True
+        raise KeyboardInterrupt
 
 
 def heed() -> None:
-    """Remembers Ctrl-C from now on, beside raising it; where somebody else handles it already,
-    nothing changes.
-    """
-
-    def handler(_: int, __: FrameType | None) -> None:
-        global _came
-        _came = True
-        raise KeyboardInterrupt
-
+    """Remembers interrupts from now on; where another handler is set, nothing changes."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, handler)
+        signal.signal(signal.SIGINT, _Handler())
 
 
 def raise_swallowed() -> None:
-    """Raises KeyboardInterrupt where one has come."""
-    if _came:
+    """Raises KeyboardInterrupt where an interrupt came before."""
+    handler = signal.getsignal(signal.SIGINT)
+    if isinstance(handler, _Handler) and handler.came:
         raise KeyboardInterrupt

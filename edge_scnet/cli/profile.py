@@ -74,7 +74,7 @@ def profile(
     if interleave:
         if batches or threads:
             raise typer.BadParameter(
-                "--batch and --threads are of one build's engines: leave --interleave out"
+                "--batch and --threads are for the engines of one build: leave --interleave out"
             )
         _profile_together(paths, seconds=seconds, as_json=as_json)
         return

@@ -1,6 +1,4 @@
-"""What long work shows: a line now and then in a log, a bar on a terminal, both with the rate and
-the time that is left.
-"""
+"""What long work shows: a line now and then in a log, a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +6,7 @@ import io
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from rich.console import Console
@@ -53,31 +52,65 @@ def test_short_work_says_nothing_in_between(
     assert capsys.readouterr().err == ""
 
 
-def test_a_bar_shows_the_rate_and_is_not_drawn_by_a_thread_of_its_own() -> None:
-    bars = console.Bars()
+def test_a_bar_shows_the_rate_and_is_not_drawn_by_a_thread_of_its_own(clock: list[float]) -> None:
     drawn = io.StringIO()
-    bars._console = Console(file=drawn, force_terminal=True, width=120)
+    bars = console.Bars(Console(file=drawn, force_terminal=True, width=120))
+    threads = threading.active_count()
     bars.progress("accuracy", 0.0, 0, "images")
-    assert bars._bar is not None and not bars._bar.live.auto_refresh
-    bars._began -= 2
+    assert threading.active_count() == threads
+    clock[0] += 2
     bars.progress("accuracy", 1.0, 5000, "images")
     bars.close()
-    assert "accuracy" in drawn.getvalue() and "100%" in drawn.getvalue()
-    assert "images/s" in drawn.getvalue()
-    assert bars._bar is None
+    shown = drawn.getvalue()
+    assert "accuracy" in shown and "100%" in shown and "2,500 images/s" in shown
+
+
+def test_a_bar_is_drawn_ten_times_a_second_at_most(clock: list[float]) -> None:
+    drawn = io.StringIO()
+    bars = console.Bars(Console(file=drawn, force_terminal=True, width=120))
+    for step in range(100):
+        bars.progress("accuracy", step / 200, step, "images")
+        clock[0] += 0.005
+    bars.close()
+    assert 5 <= drawn.getvalue().count("accuracy") <= 8
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_shows_progress_suits_stderr_and_is_closed_after_an_error(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    closed = []
+    kind = console.Bars if terminal else console.Lines
+    monkeypatch.setattr(console.sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setattr(kind, "close", lambda self: closed.append(self))
+    with pytest.raises(ValueError, match="bad image"), console.events() as events:
+        assert isinstance(events, kind) and not closed
+        raise ValueError("bad image")
+    assert closed == [events]
+
+
+SWALLOWED = """
+import os, signal
+from edge_scnet.cli import console, interrupts
+interrupts.heed()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except BaseException:
+    pass
+try:
+    console.Lines().progress('images', 0.1)
+except KeyboardInterrupt:
+    print('again')
+"""
 
 
 def test_a_swallowed_ctrl_c_comes_back_with_the_next_sign_of_progress() -> None:
-    """In a process of its own, whose handler it is: the first interrupt is caught by whoever is at
-    work.
-    """
-    code = (
-        "import os, signal\nfrom edge_scnet.cli import console, interrupts\ninterrupts.heed()\ntry:\n  "
-        "  os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException: pass\ntry:\n   "
-        " console.Lines().progress('images', 0.1)\nexcept KeyboardInterrupt: print('again')\n"
-    )
+    """The first interrupt is caught by whoever is at work; in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=default_interrupt
+        [sys.executable, "-c", SWALLOWED],
+        capture_output=True,
+        text=True,
+        preexec_fn=default_interrupt,
     )
     assert done.stdout == "again\n", done.stderr
 

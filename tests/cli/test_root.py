@@ -1,4 +1,4 @@
-"""The commands as a user meets them: help, usage errors, completion, and what is imported for them."""
+"""The commands as a user meets them: help, usage errors, completion, and what they import."""
 
 from __future__ import annotations
 
