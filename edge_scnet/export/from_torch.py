@@ -1,4 +1,4 @@
-"""A module traced and exported."""
+"""Exports a PyTorch module: traced, static, nodes named after its modules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 def export_torch(
     model: nn.Module, input_shape: Sequence[int], *, opset: int, dynamic_batch: bool = False
 ) -> ir.Model:
-    """A PyTorch module in eval mode as an ONNX graph; `input_shape` is N x C x H x W.
+    """Returns a PyTorch module in eval mode as an ONNX graph.
+
+    Args:
+        input_shape: N x C x H x W.
+        dynamic_batch: leaves N open.
 
     Raises:
         ArtifactError: the module cannot run on this shape or gives no tensors; the exporter failed,
@@ -33,8 +37,8 @@ def export_torch(
     torch = require("torch", extra="export")
     require("onnxscript", extra="export")
     example = torch.zeros(*input_shape) if not dynamic_batch else torch.zeros(2, *input_shape[1:])
-    # the exporter's own words for an input that the module cannot take are a page long and name
-    # neither
+    # first by itself: the exporter's message for an input that the module cannot take is a page
+    # long and names neither
     outputs_of(model, example)
     shapes = {"x": {0: torch.export.Dim("batch", min=1)}} if dynamic_batch else None
     with _quiet_exporter():
@@ -59,10 +63,10 @@ def export_torch(
                 ),
             ) from error
     graph_model: ir.Model = program.model
-    found = graph_model.opset_imports.get("", 0)
+    written = graph_model.opset_imports.get("", 0)
     # asked for 17 the dynamo exporter logs a traceback and returns 18 without an exception
-    if found != max(opset, OLDEST_EXPORTED):
-        raise ArtifactError(f"the exporter wrote opset {found}, the target wants {opset}")
+    if written != max(opset, OLDEST_EXPORTED):
+        raise ArtifactError(f"the exporter wrote opset {written}, the target wants {opset}")
     if len(graph_model.graph.outputs) == 1:
         graph_model.graph.outputs[0].name = "logits"
     name_nodes(graph_model)
@@ -71,7 +75,7 @@ def export_torch(
 
 
 def outputs_of(model: nn.Module, data: Tensor) -> list[np.ndarray]:
-    """A module's outputs as a list, whether it returns one tensor or several.
+    """Runs a module and returns its outputs as a list, whether it gives one tensor or several.
 
     Raises:
         ArtifactError: it cannot run on this input, or returns something else.
@@ -98,8 +102,9 @@ def outputs_of(model: nn.Module, data: Tensor) -> list[np.ndarray]:
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter warns of operators of packages that are not installed and logs tracebacks;
-    errors come as exceptions.
+    """Silences warnings and logs: errors come as exceptions.
+
+    The exporter warns of operators of packages that are not installed, and logs tracebacks.
     """
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)

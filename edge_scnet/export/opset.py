@@ -1,4 +1,4 @@
-"""Older opsets than the exporter writes: TensorRT 8 reads up to 17, torch's exporter starts at 18."""
+"""Writes older opsets than torch's exporter, which starts at 18: TensorRT 8 reads up to 17."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ OLDEST_EXPORTED = 18
 
 
 def lower(model: ir.Model, opset: int) -> ir.Model:
-    """The graph in opset 17 or below: means over height and width become GlobalAveragePool, for
-    ReduceMean took its axes as an attribute then. The other operators of a CNN are the same; what
-    is not is refused.
+    """Writes the graph in opset 17 or below, in place, and returns it.
+
+    Means over height and width become GlobalAveragePool, for ReduceMean took its axes as an
+    attribute then. The other operators of a CNN are the same; what is not is refused.
 
     Raises:
         ArtifactError: an operator needs the newer opset; ONNX's checker names it.
@@ -48,6 +49,7 @@ def lower(model: ir.Model, opset: int) -> ir.Model:
 
 
 def _to_global_pool(ir_module: Any, graph: ir.Graph, node: ir.Node) -> None:
+    """Replaces a mean over height and width, with a Reshape behind it where it drops the axes."""
     output, name = node.outputs[0], str(node.name)
     keeps = "keepdims" not in node.attributes or bool(node.attributes["keepdims"].as_int())
     pool = ir_module.node("GlobalAveragePool", [node.inputs[0]], name=name)
@@ -60,11 +62,8 @@ def _to_global_pool(ir_module: Any, graph: ir.Graph, node: ir.Node) -> None:
         last = ir_module.node("Reshape", [pool.outputs[0], shape], name=f"{name}:reshape")
         last.metadata_props.update(node.metadata_props)
         made.append(last)
-    last.outputs[0].name, last.outputs[0].shape, last.outputs[0].type = (
-        output.name,
-        output.shape,
-        output.type,
-    )
+    result = last.outputs[0]
+    result.name, result.shape, result.type = output.name, output.shape, output.type
     ir_module.convenience.replace_nodes_and_values(
         graph, node, [node], made, [output], last.outputs
     )

@@ -1,4 +1,4 @@
-"""Users' ONNX files, good and bad."""
+"""Users' ONNX files made static, folded and converted."""
 
 from __future__ import annotations
 
@@ -10,114 +10,18 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from onnx.external_data_helper import set_external_data
+from onnx import numpy_helper
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.spec import ModelSpec
-from edge_scnet.errors import ArtifactError, ParityError
-from edge_scnet.export import from_onnx
+from edge_scnet.errors import ParityError
 from edge_scnet.export.from_onnx import check_weights, import_onnx, probe_onnx
 from edge_scnet.export.parity import check_onnx_parity
 from edge_scnet.graph.model import save
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
 from tests.helpers.networks import damaged, ops, random_images
-
-# Users' ONNX files
-
-
-Dim = int | str
-
-
-def user_model(
-    *,
-    batch: Dim = "N",
-    channels: Dim = 3,
-    height: Dim = 8,
-    width: Dim = 8,
-    folder: Path | None = None,
-    location: str | None = None,
-    elem_type: int = TensorProto.FLOAT,
-    second_input: bool = False,
-    weights_as_inputs: bool = False,
-    flatten_to: list[int] | None = None,
-) -> onnx.ModelProto:
-    """Conv, BatchNormalization, Relu, global pooling, a traced flatten (Shape, Gather, Concat,
-    Reshape), Gemm.
-    """
-    rng = np.random.default_rng(5)
-    arrays: dict[str, np.ndarray] = {
-        "conv.weight": rng.standard_normal((4, 3, 3, 3)),
-        "bn.scale": rng.uniform(0.5, 1.5, 4),
-        "bn.bias": rng.standard_normal(4),
-        "bn.mean": rng.standard_normal(4),
-        "bn.var": rng.uniform(0.5, 1.5, 4),
-        "fc.weight": rng.standard_normal((4, 4)),
-        "fc.bias": rng.standard_normal(4),
-    }
-    initializers = [
-        numpy_helper.from_array(array.astype(np.float32), name) for name, array in arrays.items()
-    ]
-    nodes = [
-        helper.make_node("Conv", ["image", "conv.weight"], ["c"], name="image", pads=[1, 1, 1, 1]),
-        helper.make_node(
-            "BatchNormalization",
-            ["c", "bn.scale", "bn.bias", "bn.mean", "bn.var"],
-            ["b"],
-            name="probabilities",
-        ),
-        helper.make_node("Relu", ["b"], ["r"], name="act"),
-        helper.make_node("GlobalAveragePool", ["r"], ["p"], name="pool"),
-    ]
-    if flatten_to is None:
-        initializers += [
-            numpy_helper.from_array(np.array(0, np.int64), "zero"),
-            numpy_helper.from_array(np.array([-1]), "minus"),
-        ]
-        axes = numpy_helper.from_array(np.array([0], np.int64), "axes")
-        initializers.append(axes)
-        nodes += [
-            helper.make_node("Shape", ["p"], ["s"]),
-            helper.make_node("Gather", ["s", "zero"], ["n"]),
-            helper.make_node("Unsqueeze", ["n", "axes"], ["n1"]),
-            helper.make_node("Concat", ["n1", "minus"], ["shape"], axis=0),
-        ]
-    else:
-        initializers.append(numpy_helper.from_array(np.array(flatten_to, np.int64), "shape"))
-    nodes += [
-        helper.make_node("Reshape", ["p", "shape"], ["f"], name="flatten"),
-        helper.make_node("Gemm", ["f", "fc.weight", "fc.bias"], ["probabilities"], name="fc"),
-    ]
-    inputs = [helper.make_tensor_value_info("image", elem_type, [batch, channels, height, width])]
-    if second_input:
-        inputs.append(helper.make_tensor_value_info("scale", TensorProto.FLOAT, [1]))
-    if weights_as_inputs:
-        inputs = [
-            helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in initializers
-        ] + inputs
-    if location is not None:
-        tensor = initializers[0]
-        if folder is not None:
-            (folder / location).write_bytes(tensor.raw_data)
-        set_external_data(tensor, location)
-        tensor.ClearField("raw_data")
-    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [batch, 4])]
-    graph = helper.make_graph(nodes, "net", inputs, outputs, initializers)
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=3 if weights_as_inputs else 8
-    )
-
-
-def written(folder: Path, model: onnx.ModelProto, name: str = "net.onnx") -> Path:
-    (folder / name).write_bytes(model.SerializeToString())
-    return folder / name
-
-
-def refused(call: Any, *arguments: Any, **options: Any) -> ArtifactError:
-    with pytest.raises(ArtifactError) as caught:
-        call(*arguments, **options)
-    return caught.value
+from tests.helpers.onnx_files import refused, user_model, written
 
 
 def probed(path: Path, **options: Any) -> ModelSpec:
@@ -186,96 +90,6 @@ def test_nan_weights_of_a_users_file(tmp_path: Path):
     )
 
 
-# Users' files that are refused
-
-
-@pytest.mark.parametrize("outside", ["../secret.bin", "sub/../../secret.bin", "/absolute"])
-def test_external_data_outside_the_folder(tmp_path: Path, outside: str):
-    folder = tmp_path / "model"
-    (folder / "sub").mkdir(parents=True)
-    location = str(tmp_path / "secret.bin") if outside == "/absolute" else outside
-    path = written(folder, user_model(folder=folder, location=location))
-    assert (tmp_path / "secret.bin").is_file()
-    error = refused(from_onnx.read_onnx, path)
-    assert (
-        error.message
-        == f"{path}: 'conv.weight' has its data in {location!r}, outside the model's folder"
-    )
-    assert "save_as_external_data" in str(error.hint)
-
-
-def test_external_data_that_is_a_link(tmp_path: Path):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    path = written(folder, user_model(folder=folder, location="../secret.bin"))
-    path = written(folder, user_model(location="weights.bin"))
-    (folder / "weights.bin").symlink_to(tmp_path / "secret.bin")
-    assert "has its data in 'weights.bin', a link" in refused(from_onnx.read_onnx, path).message
-    (folder / "weights.bin").unlink()
-    (folder / "real.bin").write_bytes((tmp_path / "secret.bin").read_bytes())
-    (folder / "weights.bin").symlink_to(
-        "real.bin"
-    )  # what it points to can be exchanged at any time
-    assert "has its data in 'weights.bin', a link" in refused(from_onnx.read_onnx, path).message
-    (folder / "sub").symlink_to(tmp_path)
-    path = written(folder, user_model(location="sub/secret.bin"))
-    assert "outside the model's folder" in refused(from_onnx.read_onnx, path).message
-
-
-def test_external_data_of_a_constant_node_outside_the_folder(tmp_path: Path):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    proto = user_model(folder=folder, location="../secret.bin")
-    proto.graph.node.insert(
-        0, helper.make_node("Constant", [], ["conv.weight"], value=proto.graph.initializer[0])
-    )
-    del proto.graph.initializer[0]
-    assert "outside" in refused(from_onnx.read_onnx, written(folder, proto)).message
-
-
-def test_external_data_missing_or_cut_short(tmp_path: Path):
-    path = written(tmp_path, user_model(location="weights.bin"))
-    assert (
-        refused(from_onnx.read_onnx, path).message
-        == f"{path}: the external data file 'weights.bin' of 'conv.weight' is missing"
-    )
-    (tmp_path / "weights.bin").write_bytes(b"\0" * 100)
-    assert "is not a valid ONNX file" in refused(from_onnx.read_onnx, path).message
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
-def test_truncated_files(tmp_path: Path, share: float):
-    path = written(tmp_path, user_model())
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
-    error = refused(from_onnx.read_onnx, path)
-    assert (
-        error.message.startswith(f"{path} is not a valid ONNX file: ") and "\n" not in error.message
-    )
-    assert f"({int(len(data) * share):,} bytes)" in str(error.hint)
-
-
-def test_text_under_an_onnx_name(tmp_path: Path):
-    (tmp_path / "net.onnx").write_text("version https://git-lfs.github.com/spec/v1\n")
-    assert "is not a valid ONNX file" in refused(from_onnx.read_onnx, tmp_path / "net.onnx").message
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"second_input": True}, "has 2 inputs (image, scale), 1 is supported"),
-        (
-            {"elem_type": TensorProto.FLOAT16},
-            "input 'image' must be float N x C x H x W, it is float16 with 4 dimensions",
-        ),
-        ({"channels": "C"}, "the input's channels are dynamic"),
-    ],
-)
-def test_inputs_that_are_not_supported(tmp_path: Path, options: dict[str, Any], message: str):
-    proto = user_model(**options)
-    assert message in refused(from_onnx.read_onnx, written(tmp_path, proto)).message
-
-
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
@@ -318,25 +132,6 @@ def test_the_file_says_channels_and_size_before_the_options_are_judged(tmp_path:
         "the input has 1 channel, and --mean has no default for such images"
         in refused(probed, path).message
     )
-
-
-@pytest.mark.parametrize("op", ["QuantizeLinear", "DequantizeLinear"])
-def test_a_quantized_file(tmp_path: Path, op: str):
-    proto = user_model()
-    scale = numpy_helper.from_array(np.array(0.1, np.float32), "q.scale")
-    nodes = [
-        helper.make_node("QuantizeLinear", ["image", "q.scale"], ["q"]),
-        helper.make_node("DequantizeLinear", ["q", "q.scale"], ["d"]),
-    ]
-    if op == "DequantizeLinear":
-        proto.graph.initializer.append(numpy_helper.from_array(np.ones((1,), np.uint8), "q"))
-        nodes = nodes[1:]
-    proto.graph.initializer.append(scale)
-    for node in reversed(nodes):
-        proto.graph.node.insert(0, node)
-    error = refused(from_onnx.read_onnx, written(tmp_path, proto))
-    assert error.message.endswith(f"is quantized already: it has {op}")
-    assert error.hint == "pass the float model"
 
 
 def test_what_cannot_be_made_static_or_converted(tmp_path: Path):

@@ -14,8 +14,9 @@ from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import FLOAT_ONNX, Artifact
 from edge_scnet.data.batches import load
 from edge_scnet.export import parity
-from edge_scnet.export.from_onnx import check_weights, external_files, import_onnx
+from edge_scnet.export.from_onnx import check_weights, import_onnx
 from edge_scnet.export.from_torch import export_torch
+from edge_scnet.export.onnx_file import external_files
 from edge_scnet.graph.model import save
 from edge_scnet.models import zoo
 from edge_scnet.models.load import load_torch, state_hash

@@ -1,0 +1,126 @@
+"""A user's ONNX file, read and checked before anything is made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edge_scnet.core.optional import require
+from edge_scnet.errors import ArtifactError, first_line
+
+_QUANTIZED_OPS = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "QLinearConv",
+        "QLinearMatMul",
+        "ConvInteger",
+        "MatMulInteger",
+    }
+)
+
+
+def read_onnx(path: Path) -> Any:
+    """Returns the file as a protobuf with its weights.
+
+    Raises:
+        ArtifactError: it is no valid float graph with one input of N x C x H x W, C fixed; or its
+            external data is missing, or outside its folder.
+    """
+    onnx = require("onnx", extra="export")
+    try:
+        proto = onnx.load(str(path), load_external_data=False)
+        _external_data(proto, path)
+        onnx.load_external_data_for_model(proto, str(path.parent))
+        onnx.checker.check_model(proto)
+    except ArtifactError:
+        raise
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    except Exception as error:
+        raise ArtifactError(
+            f"{path} is not a valid ONNX file: {first_line(error)}",
+            hint=(
+                f"the file may be truncated ({path.stat().st_size:,} bytes): export or copy it"
+                " again"
+            ),
+        ) from error
+    quantized = [node.op_type for node in proto.graph.node if node.op_type in _QUANTIZED_OPS]
+    if quantized:
+        raise ArtifactError(
+            f"{path} is quantized already: it has {quantized[0]}", hint="pass the float model"
+        )
+    _check_input(proto, path)
+    return proto
+
+
+def _check_input(proto: Any, path: Path) -> None:
+    onnx = require("onnx", extra="export")
+    inputs = real_inputs(proto)
+    if len(inputs) != 1:
+        raise ArtifactError(
+            f"{path} has {len(inputs)} inputs ({', '.join(v.name for v in inputs)}), 1 is supported"
+        )
+    dims = inputs[0].type.tensor_type.shape.dim
+    kind = onnx.TensorProto.DataType.Name(inputs[0].type.tensor_type.elem_type).lower()
+    if len(dims) != 4 or kind != "float":
+        raise ArtifactError(
+            f"{path}: input {inputs[0].name!r} must be float N x C x H x W, it is {kind} with"
+            f" {len(dims)} dimensions"
+        )
+    if not dims[1].dim_value:
+        raise ArtifactError(
+            f"{path}: the input's channels are dynamic",
+            hint="export it with a fixed number of channels",
+        )
+
+
+def real_inputs(proto: Any) -> list[Any]:
+    """Returns the inputs that are fed: old files list their weights among them."""
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    return [value for value in proto.graph.input if value.name not in initializers]
+
+
+def fixed_batch(path: Path) -> int | None:
+    """Returns the batch of an ONNX file's input; None where it is dynamic."""
+    onnx = require("onnx", extra="export")
+    proto = onnx.load(str(path), load_external_data=False)
+    return real_inputs(proto)[0].type.tensor_type.shape.dim[0].dim_value or None
+
+
+def external_files(path: Path) -> list[Path]:
+    """Returns the files that an ONNX file keeps its weights in; none where it holds them itself.
+
+    Raises:
+        ArtifactError: one of them is missing, or outside the model's folder.
+    """
+    onnx = require("onnx", extra="export")
+    return _external_data(onnx.load(str(path), load_external_data=False), path)
+
+
+def _external_data(proto: Any, path: Path) -> list[Path]:
+    onnx = require("onnx", extra="export")
+    folder = path.parent.resolve()
+    files: dict[Path, None] = {}
+    for tensor in proto.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+        target = folder / location
+        if not target.resolve().is_relative_to(folder) or target.is_symlink():
+            where = "a link" if target.is_symlink() else "outside the model's folder"
+            raise ArtifactError(
+                f"{path}: {tensor.name!r} has its data in {location!r}, {where}",
+                hint=(
+                    "save the model with its data beside it: onnx.save(model, path,"
+                    " save_as_external_data=True)"
+                ),
+            )
+        if not target.is_file():
+            raise ArtifactError(
+                f"{path}: the external data file {location!r} of {tensor.name!r} is missing",
+                hint="copy it beside the model: it belongs to it",
+            )
+        files[target] = None
+    return list(files)
