@@ -1,4 +1,4 @@
-"""The process that measures one engine, at the other end of `profiling.py`'s connection.
+"""The process that measures one engine, at the other end of the connection of `process.py`.
 
 Owns the timed loop and the memory figures: this process is started for one engine, so its peak
 memory belongs to that engine. It is started with the parent's own `sys.path`, and answers calls
@@ -38,8 +38,10 @@ from edge_scnet.stats.accuracy import top_k
 # Warm-up ends when the median of a block is within 5 % of the block before, or after this long.
 _WARM_UP_LIMIT_S, _STABLE_WITHIN = 3.0, 0.05
 _WARM_BLOCK_S, _WARM_RUNS = 0.1, 5
-STAGES = ("decode", "preprocess", "infer", "top-k")  # of `end_to_end`
-_REFILL_S = 0.03  # untimed before a window: after a switch caches and requests are empty
+# The stages that `Server.end_to_end` times.
+STAGES = ("decode", "preprocess", "infer", "top-k")
+# Untimed before a window of throughput: after a switch caches and requests are empty.
+_REFILL_S = 0.03
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,8 @@ class WarmUp:
 
     seconds: float
     runs: int
-    stable: bool  # False: its time still changed when the limit was up
+    # False: its time still changed when the limit was up
+    stable: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class Server:
     """The child's end: one engine, one session, answers to the parent's calls."""
 
     def __init__(self) -> None:
+        """Begins without an engine; `load` comes before everything else."""
         self._stack = contextlib.ExitStack()
 
     def load(self, runtime: str, path: Path, options: OpenOptions, timed: np.ndarray) -> Loaded:
@@ -110,7 +114,12 @@ class Server:
             ram_delta_bytes=None if used_now is None or used is None else used_now - used,
         )
 
+    def close(self) -> None:
+        """Lets go of the engine."""
+        self._stack.close()
+
     def warm_up(self) -> WarmUp:
+        """Runs the engine untimed until its speed is steady, or the limit is up."""
         started, runs = time.perf_counter(), 0
         medians: list[float] = []
         stable = False
@@ -128,7 +137,11 @@ class Server:
         return self.block(seconds, min_runs), resident_bytes()
 
     def block(self, seconds: float, min_runs: int) -> list[int]:
-        """Run times in nanoseconds, round `Session.infer` only, host to host."""
+        """Times runs for so long, at least so many.
+
+        Returns:
+            Run times in nanoseconds, round `Session.infer` only, host to host.
+        """
         infer, images, clock = self._session.infer, self._timed, time.perf_counter_ns
         times: list[int] = []
         infer(images[-1])  # untimed: after a switch the caches hold another engine
@@ -146,9 +159,11 @@ class Server:
         return self._session.settings()
 
     def output_names(self) -> tuple[str, ...]:
+        """The names of the outputs, in their order."""
         return self._session.output_names
 
     def layers(self) -> tuple[ExecutedLayer, ...]:
+        """The layers as they execute; empty where the runtime does not tell."""
         return tuple(self._session.executed_precisions())
 
     def layer_times(self) -> dict[str, float]:
@@ -158,8 +173,13 @@ class Server:
     def end_to_end(
         self, samples: SampleSet, spec: ModelSpec, seconds: float
     ) -> list[tuple[int, ...]]:
-        """Batch after batch from the file to the first classes for so long, at least two: ns of
-        each of `STAGES`.
+        """Times batch after batch from the file to the first classes, at least two.
+
+        Args:
+            seconds: for so long.
+
+        Returns:
+            By batch: ns of each of `STAGES`.
 
         Raises:
             DataError: an image cannot be read.
@@ -214,6 +234,11 @@ class Server:
                 return
 
     def evaluate(self, images: np.ndarray) -> list[np.ndarray]:
+        """The outputs for images N x C x H x W float32, any N: by output, N along the first axis.
+
+        Raises:
+            BackendError: a batch gave no output.
+        """
         batch = self._session.input_shape[0]
         padded = _cycled(images, -(-len(images) // batch) * batch)
         results: list[list[np.ndarray] | None] = [None] * (len(padded) // batch)

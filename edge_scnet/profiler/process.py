@@ -1,4 +1,4 @@
-"""The parent's end of a child."""
+"""The parent's end of a child, the process that measures one engine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from edge_scnet.runtimes.base import OpenOptions
 
 _TIMED_IMAGES = 16
 
-# what a child was asked for, in a user's words
+# What a child was asked for, in a user's words.
 _STAGES = {
     "timed_block": "latency",
     "warm_up": "warm-up",
@@ -43,13 +43,17 @@ ENTRY = "edge_scnet.profiler.child:main"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFile:
-    """An engine to measure: the row's name, the runtime, the file, and how to load it."""
+    """An engine to measure."""
 
+    # of its row in a report
     name: str
     runtime: str
     path: Path
+    # how to load it
     options: OpenOptions
+    # of all its files
     size_bytes: int
+    # of the file at `path`
     sha256: str
 
 
@@ -57,6 +61,7 @@ class Child:
     """The parent's end of one engine's process."""
 
     def __init__(self, engine: EngineFile) -> None:
+        """Starts the process; the engine is not loaded yet."""
         self.engine = engine
         self.batch = 1
         self._doing = "start"
@@ -77,6 +82,11 @@ class Child:
         return loaded
 
     def start(self, method: str, *args: Any) -> None:
+        """Asks for a method of `child.Server`; `result` waits for its answer.
+
+        Raises:
+            BackendError: the process died.
+        """
         self._doing = method
         try:
             self._connection.send((method, args))
@@ -84,6 +94,11 @@ class Child:
             raise self._died() from error
 
     def result(self) -> Any:
+        """The answer to what `start` asked for.
+
+        Raises:
+            EdgeError: the method's own error, or the process died.
+        """
         try:
             status, value = self._connection.recv()
         except (EOFError, OSError) as error:  # OSError: it died in the middle of its answer
@@ -95,21 +110,30 @@ class Child:
         return value
 
     def call(self, method: str, *args: Any) -> Any:
+        """The answer of a method of `child.Server`.
+
+        Raises:
+            EdgeError: the method's own error, or the process died.
+        """
         self.start(method, *args)
         return self.result()
 
     @property
     def process_id(self) -> int:
+        """The process's number in the system."""
         return self._process.pid
 
     def kill(self) -> None:
+        """Ends the process at once."""
         self._process.kill()
 
     def hang_up(self) -> None:
+        """Closes the connection: the process ends when it has done what it was asked for."""
         with contextlib.suppress(OSError):
             self._connection.close()
 
     def close(self) -> None:
+        """Hangs up and waits for the end, which is forced after two seconds."""
         self.hang_up()
         try:
             self._process.wait(timeout=2)
@@ -141,6 +165,11 @@ def engine_process(engine: EngineFile, spec: ModelSpec) -> Iterator[Child]:
 
 
 def timed_images(samples: SampleSet | None, spec: ModelSpec) -> np.ndarray:
+    """The images that engines are timed on: the first of the samples, or random ones.
+
+    Returns:
+        N x C x H x W float32.
+    """
     if samples is None:
         shape = (_TIMED_IMAGES, spec.channels, spec.input_size, spec.input_size)
         return np.random.default_rng(0).standard_normal(shape).astype(np.float32)

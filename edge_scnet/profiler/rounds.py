@@ -10,40 +10,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge_scnet.core.events import Events
+from edge_scnet.core.events import Events, Progress
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.profiler.measure import Measurement, MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.stats.figures import RatioStats
 from edge_scnet.stats.timing import paired_ratio, ratio_of
 
-# the fewest of which a 99 % interval of the median leaves out the lowest and the highest: one may
-# be disturbed
+# The fewest of which a 99 % interval of the median leaves out the lowest and the highest: one may
+# be disturbed.
 ROUNDS = 12
 
 
 def time_in_rounds(
     files: Sequence[EngineFile], spec: ModelSpec, *, seconds: float, events: Events
 ) -> tuple[list[tuple[Measurement, ...]], bool]:
-    """The engines' figures by round, each of new processes that are started in another order;
-    whether all rounds were made.
+    """Times engines in rounds, each of new processes that are started in another order.
 
     Args:
         seconds: timed seconds per engine for latency, all rounds together; throughput is measured
             in the first.
 
+    Returns:
+        The engines' figures by round, in the order of `files`; whether all rounds were made.
+
     Raises:
-        BackendError: an engine fails. KeyboardInterrupt: interrupted before anything was timed.
+        BackendError: an engine fails.
+        KeyboardInterrupt: interrupted before anything was timed.
     """
     rounds: list[tuple[Measurement, ...]] = []
     for number in range(ROUNDS):
-
-        def progress(
-            what: str, share: float, count: int = 0, unit: str = "", *, done: int = number
-        ) -> None:
-            if what == "latency":
-                events.progress("rounds", (done + share) / ROUNDS)
-
         order = list(range(len(files)))[:: -1 if number % 2 else 1]
         try:
             measured = measure(
@@ -56,7 +52,7 @@ def time_in_rounds(
                     throughput=not number,
                     keep_partial=True,
                 ),
-                progress=progress,
+                progress=_progress_of_round(number, events),
             )
         except KeyboardInterrupt:
             if not rounds:
@@ -68,8 +64,18 @@ def time_in_rounds(
     return rounds, True
 
 
+def _progress_of_round(number: int, events: Events) -> Progress:
+    """Tells the timing in one round as a share of all rounds."""
+
+    def progress(what: str, share: float, count: int = 0, unit: str = "") -> None:
+        if what == "latency":
+            events.progress("rounds", (number + share) / ROUNDS)
+
+    return progress
+
+
 def ratio_of_rounds(rounds: Sequence[tuple[Measurement, ...]], i: int) -> RatioStats:
-    """The first engine's time over that of engine `i`: the median of the rounds'."""
+    """The first engine's time over that of engine `i`: the median of the rounds' ratios."""
     return ratio_of(
         [paired_ratio(figures[0].blocks, figures[i].blocks).ratio for figures in rounds]
     )

@@ -18,18 +18,18 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ParityError, TargetError
 from edge_scnet.machine.linux import usable_cores
 from edge_scnet.machine.load import MachineLoad
-from edge_scnet.profiler.measure import MeasureSettings, measure
+from edge_scnet.profiler.measure import Measurement, MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile, engine_process
-from edge_scnet.runtimes.base import ExecutedLayer
 from edge_scnet.stats.figures import SweepRow
 from edge_scnet.stats.timing import paired_ratio
 
-_MOST_ENGINES = 32  # each is a process of its own, and all are alive at once
+# Each is a process of its own, and all are alive at once.
+_MOST_ENGINES = 32
 _MOST_BATCH = 1024
 _KERNELS = frozenset({"Convolution", "FullyConnected"})
 # Sums in another order, in FP32 by so much of the outputs' range. Quantized or in BF16 each of them
 # may round to another code, and two right engines of a deep network can be 13 dB apart
-# (compile.py).
+# (compile/quality.py).
 _MAX_DIFFERENCE, _LEAST_SQNR_DB = 1e-3, 10.0
 
 
@@ -38,8 +38,10 @@ class Sweep:
     """What was timed."""
 
     rows: tuple[SweepRow, ...]
-    load: MachineLoad | None  # what else the machine did meanwhile
-    complete: bool  # False: interrupted
+    # what else the machine did meanwhile
+    load: MachineLoad | None
+    # False: interrupted
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,8 @@ class Cell:
 
     engine: EngineFile
     batch: int
-    threads: int  # 0: the runtime's default
+    # 0: the runtime's default
+    threads: int
 
 
 def plan(
@@ -59,8 +62,8 @@ def plan(
     built: int,
     spec: ModelSpec,
 ) -> tuple[Cell, ...]:
-    """Every engine at every batch with every number of threads, proven to compute what it was built
-    to.
+    """Every engine at every batch with every number of threads, each proven to be the engine that
+    was built.
 
     Args:
         built: the batch that the engines were built for; taken where no `batches` are given.
@@ -93,7 +96,10 @@ def plan(
         )
     others = [batch for batch in dict.fromkeys(batches) if batch != built]
     for engine in engines:
-        _check(engine, others, built, max(threads, default=0), spec)
+        if threads:
+            _check_threads(engine, max(threads), spec)
+        if others:
+            _check_batches(engine, others, built, spec)
     return tuple(Cell(engine=engine, batch=batch, threads=count) for batch, count, engine in asked)
 
 
@@ -115,31 +121,31 @@ def run(cells: Sequence[Cell], spec: ModelSpec, *, seconds: float, events: Event
         progress=events.progress,
     )
     rows = []
-    for cell, m in zip(cells, measured.engines, strict=True):
-        first = next(
-            i
-            for i, other in enumerate(cells)
-            if (other.batch, other.threads) == (cell.batch, cell.threads)
-        )
-        own = cells[first] == cell
-        rows.append(
-            SweepRow(
-                engine=cell.engine.name,
-                batch=cell.batch,
-                threads=cell.threads,
-                p50_ms=m.latency.p50_ms,
-                p90_ms=m.latency.p90_ms,
-                p99_ms=m.latency.p99_ms,
-                p50_low_ms=m.latency.p50_low_ms,
-                p50_high_ms=m.latency.p50_high_ms,
-                steadiness=m.latency.steadiness,
-                throughput_per_second=m.throughput_per_second,
-                steady_bytes=m.memory.steady_bytes,
-                speedup=None if own else paired_ratio(measured.engines[first].blocks, m.blocks),
-            )
-        )
+    # by batch and threads: the first engine's figures
+    references: dict[tuple[int, int], Measurement] = {}
+    for cell, measurement in zip(cells, measured.engines, strict=True):
+        reference = references.setdefault((cell.batch, cell.threads), measurement)
+        rows.append(_row(cell, measurement, reference))
     events.done(f"{len(cells)} engines", reused=False)
     return Sweep(rows=tuple(rows), load=measured.load, complete=measured.complete)
+
+
+def _row(cell: Cell, measurement: Measurement, reference: Measurement) -> SweepRow:
+    latency, is_reference = measurement.latency, measurement is reference
+    return SweepRow(
+        engine=cell.engine.name,
+        batch=cell.batch,
+        threads=cell.threads,
+        p50_ms=latency.p50_ms,
+        p90_ms=latency.p90_ms,
+        p99_ms=latency.p99_ms,
+        p50_low_ms=latency.p50_low_ms,
+        p50_high_ms=latency.p50_high_ms,
+        steadiness=latency.steadiness,
+        throughput_per_second=measurement.throughput_per_second,
+        steady_bytes=measurement.memory.steady_bytes,
+        speedup=None if is_reference else paired_ratio(reference.blocks, measurement.blocks),
+    )
 
 
 def _as_engine(cell: Cell) -> EngineFile:
@@ -149,51 +155,81 @@ def _as_engine(cell: Cell) -> EngineFile:
     return replace(cell.engine, name=f"{cell.engine.name}, batch {cell.batch}", options=options)
 
 
-def _check(
-    engine: EngineFile, batches: Sequence[int], built: int, threads: int, spec: ModelSpec
-) -> None:
-    """In processes of their own, as everything that loads an engine to measure it."""
-    if threads:
-        options = replace(engine.options, threads=threads)
-        with engine_process(replace(engine, options=options), spec) as child:
-            if child.call("settings").get("threads") != str(threads):
-                raise TargetError(
-                    f"{engine.path.name}: its runtime ({engine.runtime}) takes no number of"
-                    " threads",
-                    hint="leave --threads out",
-                )
-    if not batches:
-        return
+def _check_threads(engine: EngineFile, threads: int, spec: ModelSpec) -> None:
+    """Refuses a runtime that does not take the number of threads that it is given."""
+    options = replace(engine.options, threads=threads)
+    with engine_process(replace(engine, options=options), spec) as child:
+        if child.call("settings").get("threads") != str(threads):
+            raise TargetError(
+                f"{engine.path.name}: its runtime ({engine.runtime}) takes no number of threads",
+                hint="leave --threads out",
+            )
+
+
+def _check_batches(engine: EngineFile, batches: Sequence[int], built: int, spec: ModelSpec) -> None:
+    """Compares an engine at other batches with itself as it was built, in processes of their own as
+    everything that loads an engine to measure it.
+    """
     images = _different_images(min(max(2, *batches), 16), spec)
-    with engine_process(engine, spec) as child:
-        expected, precisions = child.call("evaluate", images), _precisions(child.call("layers"))
-        names = child.call("output_names")
+    as_built = _answers(engine, images, spec)
     for batch in batches:
-        reshaped = replace(engine, options=replace(engine.options, batch=batch))
-        with engine_process(reshaped, spec) as child:
-            found, executed = child.call("evaluate", images), _precisions(child.call("layers"))
-        where = f"{engine.path.name} at batch {batch} differs from itself at batch {built}"
-        hint = f"edge-scnet build --batch {batch}"
-        if executed != precisions:
+        options = replace(engine.options, batch=batch)
+        reshaped = _answers(replace(engine, options=options), images, spec)
+        difference = _difference(reshaped, as_built)
+        if difference is not None:
             raise ParityError(
-                f"{where}: it executes {dict(executed)} operations, built {dict(precisions)}",
-                hint=hint,
+                f"{engine.path.name} at batch {batch} differs from itself at batch"
+                f" {built}{difference}",
+                hint=f"edge-scnet build --batch {batch}",
             )
-        for name, right, value in zip(names, expected, found, strict=True):
-            exact = set(precisions) <= {"f32"}
-            if exact and not float(np.abs(value - right).max()) <= _MAX_DIFFERENCE * max(
-                float(np.ptp(right)), 1e-12
-            ):
-                raise ParityError(
-                    f"{where} by more than {_MAX_DIFFERENCE:g} of the range of {name}", hint=hint
-                )
-            noise, signal = (
-                float(np.square(array.astype(np.float64)).sum()) for array in (value - right, right)
-            )
-            if not exact and not noise <= signal / 10 ** (_LEAST_SQNR_DB / 10):
-                raise ParityError(
-                    f"{where}: {name} keeps less than {_LEAST_SQNR_DB:g} dB", hint=hint
-                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answers:
+    """What an engine computes, and how."""
+
+    outputs: list[np.ndarray]
+    names: tuple[str, ...]
+    # how many convolutions and products execute in which precision; copies around them may be
+    # others at another batch
+    precisions: Counter[str]
+
+
+def _answers(engine: EngineFile, images: np.ndarray, spec: ModelSpec) -> _Answers:
+    with engine_process(engine, spec) as child:
+        return _Answers(
+            outputs=child.call("evaluate", images),
+            names=child.call("output_names"),
+            precisions=Counter(
+                layer.precision for layer in child.call("layers") if layer.kind in _KERNELS
+            ),
+        )
+
+
+def _difference(reshaped: _Answers, as_built: _Answers) -> str | None:
+    """In what an engine differs from itself, as the end of a sentence; None: in nothing."""
+    if reshaped.precisions != as_built.precisions:
+        return (
+            f": it executes {dict(reshaped.precisions)} operations, built"
+            f" {dict(as_built.precisions)}"
+        )
+    is_exact = set(as_built.precisions) <= {"f32"}
+    outputs = zip(as_built.names, as_built.outputs, reshaped.outputs, strict=True)
+    for name, expected, output in outputs:
+        if is_exact:
+            # written so that NaN is a difference
+            limit = _MAX_DIFFERENCE * max(float(np.ptp(expected)), 1e-12)
+            if not float(np.abs(output - expected).max()) <= limit:
+                return f" by more than {_MAX_DIFFERENCE:g} of the range of {name}"
+        else:
+            noise, signal = _power(output - expected), _power(expected)
+            if not noise <= signal / 10 ** (_LEAST_SQNR_DB / 10):
+                return f": {name} keeps less than {_LEAST_SQNR_DB:g} dB"
+    return None
+
+
+def _power(array: np.ndarray) -> float:
+    return float(np.square(array.astype(np.float64)).sum())
 
 
 def _different_images(count: int, spec: ModelSpec) -> np.ndarray:
@@ -209,10 +245,3 @@ def _different_images(count: int, spec: ModelSpec) -> np.ndarray:
     steps = np.linspace(-1, 1, count).reshape(-1, 1, 1, 1)
     images: np.ndarray = (coarse[:, :, :side, :side] * np.exp(steps) + steps).astype(np.float32)
     return images
-
-
-def _precisions(layers: Sequence[ExecutedLayer]) -> Counter[str]:
-    """How many convolutions and products execute in which precision; copies around them may be
-    others at another batch.
-    """
-    return Counter(layer.precision for layer in layers if layer.kind in _KERNELS)

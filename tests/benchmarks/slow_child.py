@@ -17,8 +17,8 @@ SHARE = 0.25
 class SlowServer(child.Server):
     """Answers as `child.Server`; every inference of model.xml takes longer."""
 
-    def load(self, runtime: str, path: Path, options: Any, timed: np.ndarray) -> dict[str, Any]:
-        facts = super().load(runtime, path, options, timed)
+    def load(self, runtime: str, path: Path, options: Any, timed: np.ndarray) -> child.Loaded:
+        loaded = super().load(runtime, path, options, timed)
         if path.name == "model.xml":
             quick: Any = self._session.infer
 
@@ -31,7 +31,7 @@ class SlowServer(child.Server):
                 return outputs
 
             self._session.infer = infer  # type: ignore[method-assign]
-        return facts
+        return loaded
 
 
 def main(fd: int) -> NoReturn:

@@ -94,7 +94,7 @@ def test_memory_is_read_between_preload_and_the_engine_and_before_the_timed_batc
         "cycled 1",
         "cycled 16",
     ]
-    server._stack.close()
+    server.close()
 
 
 def test_a_plans_memory_and_layer_times_are_told_where_the_session_knows_them(
@@ -116,7 +116,7 @@ def test_a_plans_memory_and_layer_times_are_told_where_the_session_knows_them(
     monkeypatch.setattr(child, "used_memory_bytes", lambda: None)
     unknown = server.load("fake", Path("engine"), OpenOptions(), np.zeros((1, 1, 6, 6), np.float32))
     assert (unknown.device_activation_bytes, unknown.ram_delta_bytes) == (77, None)
-    server._stack.close()
+    server.close()
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16, 40])
@@ -129,7 +129,7 @@ def test_timed_batches_are_views_of_one_array(monkeypatch: pytest.MonkeyPatch, b
     )
     for i, view in enumerate(server._timed):
         assert (view[:, 0, 0, 0] / 36).tolist() == [k % 16 for k in range(i, i + batch)]
-    server._stack.close()
+    server.close()
 
 
 def test_a_block_begins_untimed_and_without_garbage_collection(
@@ -147,7 +147,7 @@ def test_a_block_begins_untimed_and_without_garbage_collection(
     with pytest.raises(ZeroDivisionError):
         server.block(0.0, 1)
     assert gc.isenabled()
-    server._stack.close()
+    server.close()
 
 
 def test_throughput_opens_once_and_frees_the_latency_session_first(
@@ -174,7 +174,7 @@ def test_throughput_opens_once_and_frees_the_latency_session_first(
         and backend.log == ["close", "open throughput"]
     )
     assert session.collecting[0] and not session.collecting[-1] and gc.isenabled()
-    server._stack.close()
+    server.close()
 
 
 def test_warm_up_ends_when_two_blocks_agree_and_says_when_none_do(
@@ -201,7 +201,7 @@ def test_end_to_end_times_every_stage_and_leaves_out_the_first(
     monkeypatch.setattr(child.time, "perf_counter_ns", lambda: next(clock))
     # each reading of the clock is a millisecond later: four stages of 1 ms
     assert server.end_to_end(samples, SPEC, 0.0) == [(1_000_000,) * 4] * 2
-    server._stack.close()
+    server.close()
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 13, 16])
@@ -213,7 +213,7 @@ def test_a_batch_that_does_not_divide_the_images(tmp_path: Path, runtime: str, c
         runtime, tiny_onnx(tmp_path / "eight.onnx", batch=8), OpenOptions(threads=1), images
     )
     logits, twice = server.evaluate(images)
-    server._stack.close()
+    server.close()
     assert logits.shape == (count, 4)
     np.testing.assert_allclose(logits, tiny_logits(images), atol=1e-5)
     np.testing.assert_allclose(twice, 2 * tiny_logits(images), atol=1e-5)
@@ -231,4 +231,4 @@ def test_a_batch_without_output_is_not_passed_over(
     )
     with pytest.raises(BackendError, match=r"1 of 4 batches gave no output"):
         server.evaluate(images)
-    server._stack.close()
+    server.close()

@@ -1,4 +1,4 @@
-"""Engines measured in turn: their order, their windows, and what is kept where one fails or is interrupted."""
+"""Engines measured in turn: their order, their windows, and what an interrupt leaves of them."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_on_the_cpu_all_is_in_the_processs_own_memory(tmp_path: Path) -> None:
     loaded = server.load("onnxruntime", tiny_onnx(tmp_path / "one.onnx"), OpenOptions(), images)
     assert (loaded.device_activation_bytes, loaded.ram_delta_bytes) == (None, None)
     assert server.layer_times() == {} and 0 < loaded.before_load_bytes <= loaded.load_peak_bytes
-    server._stack.close()
+    server.close()
 
 
 def test_without_images_there_are_no_outputs(tmp_path: Path, children: list[Any]) -> None:
