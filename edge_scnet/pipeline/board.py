@@ -20,7 +20,7 @@ from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.measuring import take_board_times
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.profiler.board_results import read_results
-from edge_scnet.runtimes.tensorrt.backend import TENSORRT
+from edge_scnet.runtimes import runtime_named
 
 
 def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> BuildFolder:
@@ -49,27 +49,28 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> Bu
         for file in sorted(unpacked.iterdir()):
             shutil.copyfile(file, path_of_build / file.name)
     folder = BuildFolder(path=path_of_build, manifest=manifest)
-    events.stage("compile", f"{TENSORRT.title}, INT8 and its FP16 twin")
+    runtime = runtime_named(target.runtime)
+    events.stage("compile", f"{runtime.title}, INT8 and its FP16 twin")
     entry = folder.entry(QDQ_ONNX)
     source = PlanSource(
         folder=folder.path,
         int8_convolutions=entry.facts["int8_convolutions"],
         reference=load(folder.path / REFERENCE),
     )
-    facts = build_pair(TENSORRT, target, source, events.progress)
+    facts = build_pair(runtime, target, source, events.progress)
     for name, found in facts.items():
         file = folder.path / name
         folder = folder.with_artifact(
             Artifact(
                 file=name,
-                kind=TENSORRT.artifact_kind,
+                kind=runtime.artifact_kind,
                 stage="compile",
                 sha256=sha256_file(file),
                 size_bytes=file.stat().st_size,
                 key=entry.key,
                 facts=found,
                 parents=folder.hashes((INT8_FORM, FP16_FORM)),
-                versions=TENSORRT.versions(),
+                versions=runtime.versions(),
             )
         )
     folder.save()

@@ -87,6 +87,8 @@ class InMemory(BaseRuntime):
     # Why it cannot build or run here.
     missing: str | None = None
     missing_to_run: str | None = None
+    # Its packages' versions, by name.
+    packages: Mapping[str, str] = field(default_factory=lambda: {"edge-scnet": __version__})
     # What was done with it, in order: "preload", "build NAME", "open NAME MODE", "close NAME".
     log: list[str] = field(default_factory=list)
 
@@ -97,7 +99,7 @@ class InMemory(BaseRuntime):
         return self.missing or self.missing_to_run
 
     def versions(self) -> dict[str, str]:
-        return {} if self.missing else {self.name: __version__}
+        return {} if self.missing else dict(self.packages)
 
     def preload(self) -> None:
         self.log.append("preload")
@@ -225,6 +227,7 @@ def registered(
     compiler: Callable[[Path], Engine] | None = None,
     missing: str | None = None,
     missing_to_run: str | None = None,
+    packages: Mapping[str, str] | None = None,
 ) -> Iterator[InMemory]:
     """Registers an in-memory runtime in this process until the context is left.
 
@@ -234,12 +237,14 @@ def registered(
             suffix of its files, and what it can do. None: it is one more, called "in_memory".
         compiler: what `build` makes of an ONNX file.
         missing: why it is not installed. missing_to_run: why it can only build.
+        packages: its packages' versions, by name.
     """
     runtime = InMemory(
         engines=dict(engines or {}),
         compiler=compiler,
         missing=missing,
         missing_to_run=missing_to_run,
+        packages=packages or {"edge-scnet": __version__},
     )
     replaced = None if in_place_of is None else RUNTIMES[in_place_of]
     if replaced is not None:

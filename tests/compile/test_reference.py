@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from edge_scnet.compile import fidelity, reference
 from edge_scnet.compile.reference import Reference
 from edge_scnet.errors import ArtifactError, ParityError
+from edge_scnet.runtimes import in_memory
 from edge_scnet.stats.accuracy import sqnr_db
 
 RANDOM = np.random.default_rng(0)
@@ -28,36 +27,21 @@ def noisy(decibels: float) -> np.ndarray:
     return LOGITS + np.float32(gain) * NOISE
 
 
-@dataclass
-class Plan:
-    """A backend whose one plan gives these outputs, by the images' place in the reference."""
-
-    outputs: np.ndarray
-    batch: int = 2
-    opened: int = 0
-
-    @contextlib.contextmanager
-    def open(self, artifact: Path, options: Any) -> Iterator[Plan]:
-        self.opened += 1
-        yield self
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        return (self.batch, 1, 4, 4)
-
-    def infer(self, batch: np.ndarray) -> list[np.ndarray]:
-        first = next(i for i in range(len(IMAGES)) if (IMAGES[i] == batch[0]).all())
-        return [self.outputs[first : first + self.batch]]
-
-
 KNOWN = Reference(images=IMAGES, outputs=(LOGITS,), simulation_db=(30.0,))
 
 
 def check(
     outputs: np.ndarray, precision: Any = "int8", known: Reference = KNOWN, batch: int = 2
 ) -> dict[str, Any]:
-    plan: Any = Plan(outputs, batch)
-    return fidelity.check_plan(plan, Path("engine.plan"), known, precision=precision)
+    """Checks a plan that gives these outputs, by the images' place in the reference."""
+
+    def compute(images: np.ndarray) -> list[np.ndarray]:
+        first = next(i for i in range(len(IMAGES)) if (IMAGES[i] == images[0]).all())
+        return [outputs[first : first + len(images)]]
+
+    engine = in_memory.Engine(compute=compute, input_shape=(batch, 1, 4, 4))
+    with in_memory.registered({"engine.plan": engine}) as runtime:
+        return fidelity.check_plan(runtime, Path("engine.plan"), known, precision=precision)
 
 
 def test_the_fidelity_of_a_right_plan_is_recorded() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,9 +12,11 @@ import pytest
 
 from edge_scnet.compile import bundle, reference
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.manifest import FP16_PLAN, INT8_PLAN, load_manifest
-from edge_scnet.pipeline import board, build
+from edge_scnet.core.manifest import FP16_PLAN, INT8_PLAN, QDQ_ONNX, load_manifest
+from edge_scnet.pipeline import build
 from edge_scnet.report.store import load_report
+from edge_scnet.runtimes import RUNTIMES, in_memory
+from edge_scnet.runtimes.base import ExecutedLayer
 from edge_scnet.runtimes.tensorrt import backend
 from tests.helpers.tensorrt import ORIN, Silence, needs_rtx, on_board
 from tests.helpers.tool import Built, Outcome
@@ -51,7 +52,7 @@ def test_compiling_a_bundle_gives_plans_and_their_manifest(
     # TensorRT-RTX's builder stands in for the board's; all before and after it is what runs there
     on_board(monkeypatch, ORIN, "10.3.0.30")
     stand_in = replace(backend.TENSORRT, modules=backend.RTX.modules)
-    monkeypatch.setattr(board, "TENSORRT", stand_in)
+    monkeypatch.setitem(RUNTIMES, "tensorrt", stand_in)
     outcome = invoke("compile", packed, "--out", tmp_path)
     assert outcome.code == 0, outcome.stderr
     folder = tmp_path / "scnet20-fashion-mnist" / "jetson"
@@ -68,7 +69,6 @@ def test_compiling_a_bundle_gives_plans_and_their_manifest(
     )
 
 
-@needs_rtx
 @pytest.mark.parametrize("wrong", ["engine.plan", "engine-fp16.plan", None])
 def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
     wrong: str | None,
@@ -77,31 +77,29 @@ def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
     monkeypatch: pytest.MonkeyPatch,
     invoke: Callable[..., Outcome],
 ) -> None:
-    # there is no GPU here: the session gives the reference's own outputs, or zeros
     on_board(monkeypatch, ORIN, "10.3.0.30")
-    monkeypatch.setattr(board, "TENSORRT", replace(backend.TENSORRT, modules=backend.RTX.modules))
-    monkeypatch.setattr(backend.TensorRt, "unavailable_to_run", lambda self: None)
     (tmp_path / "b").mkdir()
-    known = reference.load(bundle.unpack(packed, tmp_path / "b") / "reference.npz")
-
-    class Session:
-        input_shape = (1, 1, 28, 28)
-
-        def __init__(self, gain: float) -> None:
-            self.gain = gain
-
-        def infer(self, batch: np.ndarray) -> list[np.ndarray]:
-            at = next(i for i in range(len(known.images)) if (known.images[i] == batch[0]).all())
-            return [known.outputs[0][at : at + 1] * np.float32(self.gain)]
-
-    monkeypatch.setattr(
-        backend.TensorRt,
-        "open",
-        lambda self, path, options: contextlib.nullcontext(
-            Session(0.5 if path.name == wrong else 0.99)
-        ),
+    unpacked = bundle.unpack(packed, tmp_path / "b")
+    known = reference.load(unpacked / "reference.npz")
+    convolutions = load_manifest(unpacked).artifacts[QDQ_ONNX].facts["int8_convolutions"]
+    layers = tuple(
+        ExecutedLayer(kind="conv", precision="int8", nodes=(name,)) for name in convolutions
     )
-    outcome = invoke("compile", packed, "--out", tmp_path)
+
+    def plan_of(form: Path) -> in_memory.Engine:
+        """A plan that computes the reference's own outputs, or half of them."""
+        gain = np.float32(0.5 if wrong == form.with_suffix(".plan").name else 0.99)
+
+        def compute(batch: np.ndarray) -> list[np.ndarray]:
+            at = next(i for i in range(len(known.images)) if (known.images[i] == batch[0]).all())
+            return [known.outputs[0][at : at + 1] * gain]
+
+        return in_memory.Engine(compute=compute, input_shape=(1, 1, 28, 28), layers=layers)
+
+    with in_memory.registered(
+        in_place_of="tensorrt", compiler=plan_of, packages={"TensorRT": "10.3.0.30"}
+    ):
+        outcome = invoke("compile", packed, "--out", tmp_path)
     folder = tmp_path / "scnet20-fashion-mnist" / "jetson"
     if wrong is None:
         assert outcome.code == 0 and "fidelity 40.0 dB (simulated" in outcome.stderr

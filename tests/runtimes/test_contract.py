@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from edge_scnet.config.target import load_target
 from edge_scnet.errors import (
@@ -20,7 +22,7 @@ from edge_scnet.errors import (
     StorageError,
     TargetError,
 )
-from edge_scnet.runtimes import RUNTIMES, runtime_named, runtime_of_kind, usable_runtime
+from edge_scnet.runtimes import RUNTIMES, in_memory, runtime_named, runtime_of_kind, usable_runtime
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Runtime
 from tests.helpers.graphs import tiny_logits, tiny_onnx
 
@@ -30,34 +32,46 @@ PACKAGES = {
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "tensorrt_rtx_bindings",
 }
-COMPILING = ("openvino", "tensorrt", "tensorrt_rtx")  # runtimes that targets are built for
+TARGETS = {"tensorrt": "jetson", "tensorrt_rtx": "rtx"}
+LIBRARIES = tuple(RUNTIMES)
+# what holds for a runtime that is a library, and not for one in memory
+of_libraries = pytest.mark.parametrize("runtime", LIBRARIES, indirect=True)
 
 
-@pytest.fixture(params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> str:
-    name = str(request.param)
-    backend = runtime_named(name)
+def tiny_engine(source: Path) -> in_memory.Engine:
+    """The tiny model in memory."""
+    shape = tuple(d.dim_value for d in onnx.load(source).graph.input[0].type.tensor_type.shape.dim)
+    return in_memory.Engine(
+        compute=lambda images: [tiny_logits(images), 2 * tiny_logits(images)],
+        input_shape=shape,
+        output_names=("logits", "twice"),
+        layers=(ExecutedLayer(kind="Convolution", precision="f32", nodes=("conv",)),),
+    )
+
+
+@pytest.fixture(params=[*LIBRARIES, "in_memory"])
+def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
+    if request.param == "in_memory":
+        with in_memory.registered(compiler=tiny_engine) as registered:
+            yield registered
+        return
+    runtime = runtime_named(request.param)
     # one that builds plans need not be able to run them
-    if reason := backend.unavailable_to_run():
+    if reason := runtime.unavailable_to_run():
         pytest.skip(reason)
-    return name
+    yield runtime
 
 
 @pytest.fixture
-def backend(runtime: str) -> Runtime:
-    return runtime_named(runtime)
-
-
-@pytest.fixture
-def engine(runtime: str, backend: Runtime, tmp_path: Path) -> Callable[..., Path]:
+def engine(runtime: Runtime, tmp_path: Path) -> Callable[..., Path]:
     """What this runtime opens, made of the tiny model: compiled where the runtime compiles."""
 
     def make(**shape: int) -> Path:
         source = tiny_onnx(tmp_path / "tiny.onnx", **shape)
-        if not backend.compiles:
+        if not runtime.compiles:
             return source
-        target = {"tensorrt": "jetson", "tensorrt_rtx": "rtx"}.get(runtime, "cpu")
-        return backend.build(source, load_target(target), tmp_path / f"tiny{backend.suffix}").engine
+        target = load_target(TARGETS.get(runtime.name, "cpu"))
+        return runtime.build(source, target, tmp_path / f"tiny{runtime.suffix}").engine
 
     return make
 
@@ -66,15 +80,14 @@ def images(count: int, *, size: int = 6, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, 1, size, size)).astype(np.float32)
 
 
-def test_every_backend_has_the_contracts_names() -> None:
-    for name in RUNTIMES:
-        backend = runtime_named(name)
-        assert backend.name == name and backend.title
-        for text in (backend.artifact_kind, backend.suffix, backend.extra):
+def test_every_runtime_is_found_by_its_name_and_by_the_kind_of_its_files() -> None:
+    for name, runtime in RUNTIMES.items():
+        assert runtime.name == name and runtime.title
+        for text in (runtime.artifact_kind, runtime.suffix, runtime.extra):
             assert isinstance(text, str) and text
-        for names in (backend.convolutions, backend.int8_precisions):
+        for names in (runtime.convolutions, runtime.int8_precisions):
             assert isinstance(names, frozenset) and names
-        assert runtime_of_kind(backend.artifact_kind) is backend
+        assert runtime_named(name) is runtime_of_kind(runtime.artifact_kind) is runtime
     with pytest.raises(KeyError):
         runtime_named("tflite")
 
@@ -99,24 +112,26 @@ PRELOADED = {
 }
 
 
-def test_preload_leaves_the_runtime_loaded(runtime: str) -> None:
-    loaded = f"print({PRELOADED[runtime]!r} in open('/proc/self/maps').read())"
+@of_libraries
+def test_preload_leaves_the_runtime_loaded(runtime: Runtime) -> None:
+    loaded = f"print({PRELOADED[runtime.name]!r} in open('/proc/self/maps').read())"
     code = (
         "from edge_scnet.runtimes import runtime_named\nb ="
-        f" runtime_named({runtime!r})\n{loaded}\nb.preload()\n{loaded}"
+        f" runtime_named({runtime.name!r})\n{loaded}\nb.preload()\n{loaded}"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["False", "True"], done.stderr
 
 
+@of_libraries
 @pytest.mark.parametrize("mode", ["latency", "throughput"])
 def test_a_closed_session_holds_nothing_of_the_runtime(
-    runtime: str, backend: Runtime, engine: Callable[..., Path], mode: str
+    runtime: Runtime, engine: Callable[..., Path], mode: str
 ) -> None:
     """A second session is opened after the first: two compiled engines would share caches, threads
     and memory.
     """
-    with backend.open(engine(), OpenOptions(mode=mode)) as session:
+    with runtime.open(engine(), OpenOptions(mode=mode)) as session:
         session.infer(images(1))
         session.infer_many([images(1)] * 3, lambda i, outputs: None)
         values = [
@@ -127,21 +142,22 @@ def test_a_closed_session_holds_nothing_of_the_runtime(
         held = [
             weakref.ref(v)
             for v in values
-            if type(v).__module__.partition(".")[0] == PACKAGES[runtime]
+            if type(v).__module__.partition(".")[0] == PACKAGES[runtime.name]
         ]
         del values
     assert held and all(reference() is None for reference in held)
 
 
+@of_libraries
 def test_infer_many_keeps_its_requests_but_not_what_it_was_given(
-    backend: Runtime, engine: Callable[..., Path]
+    runtime: Runtime, engine: Callable[..., Path]
 ) -> None:
     class Kept:
         def __call__(self, i: int, outputs: list[np.ndarray]) -> None:
             seen.append(i)
 
     seen: list[int] = []
-    with backend.open(engine(), OpenOptions(mode="throughput")) as session:
+    with runtime.open(engine(), OpenOptions(mode="throughput")) as session:
         session.infer_many([images(1)] * 2, lambda i, outputs: None)
         values = [id(value) for value in vars(session).values()]
         keep = Kept()
@@ -153,14 +169,14 @@ def test_infer_many_keeps_its_requests_but_not_what_it_was_given(
 
 
 def test_batches_that_fail_do_not_spoil_the_next_call(
-    backend: Runtime, engine: Callable[..., Path]
+    runtime: Runtime, engine: Callable[..., Path]
 ) -> None:
     def failing() -> Iterator[np.ndarray]:
         yield from [images(1)] * 5
         raise OSError("no more")
 
     first: list[int] = []
-    with backend.open(engine(), OpenOptions(mode="throughput")) as session:
+    with runtime.open(engine(), OpenOptions(mode="throughput")) as session:
         with pytest.raises(OSError, match="no more"):
             session.infer_many(failing(), lambda i, outputs: first.append(i))
         assert sorted(first) == list(range(len(first))), "no index twice"
@@ -170,38 +186,40 @@ def test_batches_that_fail_do_not_spoil_the_next_call(
         assert sorted(second) == list(range(5)) and len(first) == kept
 
 
+@of_libraries
 def test_a_missing_package_is_a_reason_and_an_install_command(
-    runtime: str, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,
         "find_spec",
-        lambda name, *rest: None if name == PACKAGES[runtime] else find(name, *rest),
+        lambda name, *rest: None if name == PACKAGES[runtime.name] else find(name, *rest),
     )
-    backend = runtime_named(runtime)
-    reason = backend.unavailable()
-    assert reason == f"the package {PACKAGES[runtime]!r} is not installed"
+    reason = runtime.unavailable()
+    assert reason == f"the package {PACKAGES[runtime.name]!r} is not installed"
     with pytest.raises(MissingRuntimeError) as caught:
-        usable_runtime(runtime)
+        usable_runtime(runtime.name)
     assert (caught.value.message, caught.value.hint) == (
         reason,
-        f"pip install 'edge-scnet[{backend.extra}]'",
+        f"pip install 'edge-scnet[{runtime.extra}]'",
     )
 
 
-def test_versions(runtime: str, backend: Runtime) -> None:
-    assert PACKAGES[runtime] in backend.versions()
-    assert all(version[0].isdigit() for version in backend.versions().values())
+@of_libraries
+def test_versions(runtime: Runtime) -> None:
+    assert PACKAGES[runtime.name] in runtime.versions()
+    assert all(version[0].isdigit() for version in runtime.versions().values())
 
 
-def test_check_target(runtime: str, backend: Runtime) -> None:
+@of_libraries
+def test_check_target(runtime: Runtime) -> None:
     target = load_target("cpu")
-    if runtime in COMPILING:
-        backend.check_target(target)
+    if runtime.compiles:
+        runtime.check_target(target)
     else:
         with pytest.raises(TargetError, match=target.name):
-            backend.check_target(target)
+            runtime.check_target(target)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -216,12 +234,12 @@ def test_check_target(runtime: str, backend: Runtime) -> None:
     ids=["plain", "default", "throughput", "threads"],
 )
 def test_infer(
-    backend: Runtime, engine: Callable[..., Path], options: OpenOptions, batch: int
+    runtime: Runtime, engine: Callable[..., Path], options: OpenOptions, batch: int
 ) -> None:
     first, second = images(batch), images(batch, seed=1)
     # the runtime's default may be BF16
     tolerance = 1e-5 if options.precision == "f32" else 2e-2
-    with backend.open(engine(batch=batch), options) as session:
+    with runtime.open(engine(batch=batch), options) as session:
         assert session.input_shape == (batch, 1, 6, 6)
         for data in (first, second):
             logits, twice = session.infer(data)
@@ -232,11 +250,11 @@ def test_infer(
 
 @pytest.mark.parametrize("mode", ["latency", "throughput"])
 def test_infer_many_gives_every_batch_its_own_index(
-    backend: Runtime, engine: Callable[..., Path], mode: str
+    runtime: Runtime, engine: Callable[..., Path], mode: str
 ) -> None:
     data = images(2 * 40)
     got: dict[int, list[np.ndarray]] = {}
-    with backend.open(engine(batch=2), OpenOptions(mode=mode)) as session:
+    with runtime.open(engine(batch=2), OpenOptions(mode=mode)) as session:
         session.infer_many(
             (data[i : i + 2] for i in range(0, 80, 2)), lambda i, outputs: got.update({i: outputs})
         )
@@ -248,9 +266,8 @@ def test_infer_many_gives_every_batch_its_own_index(
     np.testing.assert_allclose(found[1], 2 * tiny_logits(data), atol=1e-5)
 
 
-def test_infer_named_takes_any_number_of_inputs(backend: Runtime, tmp_path: Path) -> None:
-    from onnx import TensorProto, helper, save
-
+@of_libraries
+def test_infer_named_takes_any_number_of_inputs(runtime: Runtime, tmp_path: Path) -> None:
     def info(name: str) -> object:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 3])
 
@@ -262,54 +279,58 @@ def test_infer_named_takes_any_number_of_inputs(backend: Runtime, tmp_path: Path
         nodes, "two", [info("a"), info("b")], [info("sum"), info("difference")]
     )
     path = tmp_path / "two.onnx"
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path
+    )
     a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.full((2, 3), 10, np.float32)
     # every runtime opens ONNX files here: the fidelity check feeds it blocks of a graph
-    with backend.open(path, OpenOptions()) as session:
+    with runtime.open(path, OpenOptions()) as session:
         total, difference = session.infer_named({"b": b, "a": a})
     np.testing.assert_array_equal(total, a + b)
     np.testing.assert_array_equal(difference, a - b)
 
 
-def test_executed_precisions(runtime: str, backend: Runtime, engine: Callable[..., Path]) -> None:
-    with backend.open(engine(), OpenOptions()) as session:
+def test_executed_precisions(runtime: Runtime, engine: Callable[..., Path]) -> None:
+    with runtime.open(engine(), OpenOptions()) as session:
         layers = session.executed_precisions()
         assert isinstance(layers, tuple) and all(
             isinstance(layer, ExecutedLayer) for layer in layers
         )
-    if runtime in COMPILING:
+    if runtime.compiles:
         # pinned FP32, and named after the graph's node: the proof of INT8 and the reports stand on
         # both
         found = [
             (layer.precision, "conv" in layer.nodes)
             for layer in layers
-            if layer.kind in backend.convolutions
+            if layer.kind in runtime.convolutions
         ]
         assert found == [("f32", True)]
 
 
-def test_a_file_that_is_no_engine_is_refused_by_name(backend: Runtime, tmp_path: Path) -> None:
-    path = tmp_path / f"noise{backend.suffix}"
+@of_libraries
+def test_a_file_that_is_no_engine_is_refused_by_name(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / f"noise{runtime.suffix}"
     for content in (None, b"", b"\x00\x01 no engine"):
         if content is not None:
             path.write_bytes(content)
         with (
             pytest.raises(BackendError, match=r"cannot (load|compile) noise\.") as caught,
-            backend.open(path, OpenOptions()),
+            runtime.open(path, OpenOptions()),
         ):
             pass
         assert len(caught.value.message) < 600 and "\n" not in caught.value.message
         assert caught.value.hint is not None and "edge-scnet build" in caught.value.hint
 
 
-def test_build_leaves_both_files_or_none(runtime: str, backend: Runtime, tmp_path: Path) -> None:
-    source, out = tiny_onnx(tmp_path / "tiny.onnx"), tmp_path / f"engine{backend.suffix}"
+@of_libraries
+def test_build_leaves_both_files_or_none(runtime: Runtime, tmp_path: Path) -> None:
+    source, out = tiny_onnx(tmp_path / "tiny.onnx"), tmp_path / f"engine{runtime.suffix}"
     target = load_target("cpu")
-    if runtime not in COMPILING:
+    if not runtime.compiles:
         with pytest.raises(TargetError):
-            backend.build(source, target, out)
+            runtime.build(source, target, out)
         return
-    written = backend.build(source, target, out).files
+    written = runtime.build(source, target, out).files
     assert written[0] == out and {path.name for path in tmp_path.iterdir()} == {
         source.name,
         *(path.name for path in written),
@@ -318,8 +339,8 @@ def test_build_leaves_both_files_or_none(runtime: str, backend: Runtime, tmp_pat
     cut.write_bytes(source.read_bytes()[:100])
     before = sorted(tmp_path.iterdir())
     with pytest.raises(BackendError, match=r"cut\.onnx") as caught:
-        backend.build(cut, target, tmp_path / f"other{backend.suffix}")
+        runtime.build(cut, target, tmp_path / f"other{runtime.suffix}")
     assert caught.value.hint is not None and "edge-scnet export" in caught.value.hint
     with pytest.raises(StorageError, match="cannot write"):
-        backend.build(source, target, cut / out.name)  # below a file
+        runtime.build(source, target, cut / out.name)  # below a file
     assert sorted(tmp_path.iterdir()) == before
