@@ -21,6 +21,9 @@ from edge_scnet.config.schema import Filled, VersionText, check_values, read_tab
 from edge_scnet.core.resources import bundled
 from edge_scnet.errors import TargetError
 
+# Boards whose GPU has no INT8: compute capability 5.3 and 6.2.
+WITHOUT_INT8 = ("jetson nano", "jetson tx1", "jetson tx2")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantScheme:
@@ -51,8 +54,9 @@ class QuantScheme:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """What the quantized engine may lose: against FP32 on the same images, and against an earlier
-    engine of its own.
+    """What the quantized engine may lose.
+
+    Against FP32 on the same images, and against an earlier engine of its own.
     """
 
     max_drop_pp: Annotated[
@@ -99,8 +103,9 @@ class Gates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """What a TensorRT target is built for: the versions whose parser must read the file, and the
-    device.
+    """What a TensorRT target is built for.
+
+    The versions whose parser must read the files, and the device.
     """
 
     # releases with such a TensorRT, in words; "none" for a PC
@@ -215,10 +220,6 @@ def from_dict(table: dict[str, Any]) -> TargetSpec:
         ) from error
 
 
-# Boards whose GPU has no INT8: compute capability 5.3 and 6.2.
-WITHOUT_INT8 = ("jetson nano", "jetson tx1", "jetson tx2")
-
-
 def _bundled_names() -> dict[str, Path]:
     return {path.stem: path for path in bundled("targets").glob("*.toml")}
 
@@ -245,6 +246,11 @@ def _unknown(name: str) -> TargetError:
 
 
 def read_target(path: Path) -> TargetSpec:
+    """The target of a target file.
+
+    Raises:
+        TargetError: as `load_target`; or the file's name cannot be a target's.
+    """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", path.stem):
         # The name becomes a folder of the build.
         raise TargetError(
@@ -262,9 +268,7 @@ def read_target(path: Path) -> TargetSpec:
 
 
 def with_max_drop(target: TargetSpec, max_drop_pp: float | None) -> TargetSpec:
-    """The target with another limit for the drop, where one is given."""
-    return (
-        target
-        if max_drop_pp is None
-        else replace(target, gates=replace(target.gates, max_drop_pp=max_drop_pp))
-    )
+    """The target with another limit for the drop of top-1, in percentage points; None: the same."""
+    if max_drop_pp is None:
+        return target
+    return replace(target, gates=replace(target.gates, max_drop_pp=max_drop_pp))

@@ -25,8 +25,8 @@ def archive_files(
         refusal: the end of the sentence about a member that no such archive holds.
 
     Raises:
-        ArtifactError: a member is a link, a folder or a device, has no name here, comes twice, or is
-            too large.
+        ArtifactError: a member is a link, a folder or a device, has no name here, comes twice, or
+            is too large.
         tarfile.TarError, EOFError, OSError: it is no tar.gz, or damaged (`DAMAGED`).
     """
     names: set[str] = set()

@@ -1,4 +1,7 @@
-"""What the stages tell whoever shows it: a terminal (`console.py`), or nobody."""
+"""The progress of the stages, told to whoever shows it.
+
+A terminal does (`cli/console.py`), or nobody.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,37 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called with what is being done, the share of it that is done (0 to 1), and where things are
-    counted how many are done.
-    """
+    """Is called as work goes on."""
 
-    def __call__(self, what: str, share: float, count: int = 0, unit: str = "") -> None: ...
+    def __call__(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
+        """Tells how far the work is.
+
+        Args:
+            what: what is being done.
+            share: how much of it is done, from 0 to 1.
+            count: how many are done, where they are counted.
+            unit: what is counted.
+        """
 
 
 class Events(Protocol):
-    """What the pipeline tells whoever shows it. All methods return at once."""
+    """Is told what the pipeline does. All methods return at once."""
 
-    def stage(self, name: str, detail: str) -> None: ...
+    def stage(self, name: str, detail: str) -> None:
+        """A stage begins."""
 
-    def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None: ...
+    def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
+        """The stage goes on, as `Progress`."""
 
-    def done(self, result: str, *, reused: bool) -> None: ...
+    def done(self, result: str, *, reused: bool) -> None:
+        """The stage ends; its result may be that of an earlier run."""
 
-    def warn(self, message: str) -> None: ...
+    def warn(self, message: str) -> None:
+        """Something is doubtful, and no error."""
 
 
 class Silent:
-    """No display: the Python API's default. Warnings go to `warnings`."""
+    """Shows nothing, which is the Python API's default; warnings go to `warnings`."""
 
     def stage(self, name: str, detail: str) -> None: ...
 
@@ -37,4 +50,4 @@ class Silent:
     def warn(self, message: str) -> None:
         import warnings
 
-        warnings.warn(message, stacklevel=4)
+        warnings.warn(message, stacklevel=2)

@@ -1,4 +1,4 @@
-"""Written whole or not at all; sha256."""
+"""Files: written whole or not at all, and their sha256."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_scnet.errors import StorageError
 
 
 def sha256_file(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
+    """The hex sha256 of a file's bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -21,12 +21,15 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_bytes(data: bytes) -> str:
+    """The hex sha256 of bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
 @contextlib.contextmanager
 def write_atomic(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` and renames it on success; on failure nothing is left.
+    """Yields a temporary path beside `path`, and renames it on success.
+
+    On failure nothing is left.
 
     Raises:
         StorageError: the folder cannot be written or the disk is full.

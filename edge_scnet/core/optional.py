@@ -1,6 +1,4 @@
-"""Optional packages: imported inside the functions that need them, or one error with the install
-command.
-"""
+"""Optional packages: imported by the functions that need them."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from edge_scnet.errors import MissingRuntimeError
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """Imports `module`.
+    """Imports an optional package.
 
     Raises:
         MissingRuntimeError: it is not installed; the hint names the extra that brings it.
@@ -28,4 +26,5 @@ def require(module: str, *, extra: str) -> ModuleType:
 
 
 def installed(module: str) -> bool:
+    """Whether a package can be imported."""
     return importlib.util.find_spec(module) is not None

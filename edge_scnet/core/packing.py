@@ -1,6 +1,4 @@
-"""Long rows of small numbers as short text, for JSON: what every image was taken for, and scales by
-channel. Pure Python.
-"""
+"""Long rows of small numbers as short text, for JSON: class indices by image, scales by channel."""
 
 from __future__ import annotations
 
@@ -16,8 +14,10 @@ _WIDTHS = {"<u1": "B", "<u2": "H", "<u4": "I"}
 
 
 def pack_classes(classes: Sequence[int]) -> str:
-    """Class indices as text: little-endian, 1, 2 or 4 bytes each as the largest needs, zlib,
-    base64.
+    """Class indices as text.
+
+    Little-endian, 1, 2 or 4 bytes each as the largest needs, compressed by zlib, in base64, behind
+    their type as in "<u1:".
     """
     largest = max(classes, default=0)
     kind = "<u1" if largest < 1 << 8 else "<u2" if largest < 1 << 16 else "<u4"
@@ -26,7 +26,7 @@ def pack_classes(classes: Sequence[int]) -> str:
 
 
 def unpack_classes(text: str, count: int) -> tuple[int, ...]:
-    """What `pack_classes` packed.
+    """The class indices in a text of `pack_classes`.
 
     Raises:
         ValueError: it is no such text, or not of `count` images.
@@ -40,13 +40,14 @@ def unpack_classes(text: str, count: int) -> tuple[int, ...]:
     return layout.unpack(_unpacked(data, layout.size))
 
 
-# Steps of a binary logarithm: 1 / 256 is 0.27 %, far below what any limit asks.
+# of a binary logarithm: a step of 1 / 256 is 0.27 %, far below what any limit asks
 _STEPS = 256
 
 
 def pack_scales(scales: Sequence[float]) -> str:
-    """Positive scales as text: their binary logarithms in steps of 1 / 256, 2 bytes each; 0 and
-    below as the lowest.
+    """Positive scales as text: their binary logarithms in steps of 1 / 256, 2 bytes each.
+
+    0 and below become the lowest step.
     """
     steps = [
         max(-32768, min(32767, round(math.log2(scale) * _STEPS))) if scale > 0 else -32768
@@ -56,7 +57,7 @@ def pack_scales(scales: Sequence[float]) -> str:
 
 
 def unpack_scales(text: str, count: int) -> tuple[float, ...]:
-    """What `pack_scales` packed, to 0.14 %.
+    """The scales in a text of `pack_scales`, to 0.14 %.
 
     Raises:
         ValueError: it is no such text, or not of `count` scales.
@@ -66,7 +67,11 @@ def unpack_scales(text: str, count: int) -> tuple[float, ...]:
 
 
 def _unpacked(data: str, expected_bytes: int) -> bytes:
-    """Raises ValueError where the text is damaged or holds another number of bytes."""
+    """The bytes of a text.
+
+    Raises:
+        ValueError: it is damaged, or holds another number of bytes than expected.
+    """
     try:
         # the text may be anybody's: no more is unpacked than there can be
         raw = zlib.decompressobj().decompress(

@@ -1,4 +1,4 @@
-"""Samples as arrays."""
+"""Samples as arrays: the pixels of one, or the network's input of many."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from edge_scnet.data.samples import SKIP_BAD, SampleSet
 if TYPE_CHECKING:
     from edge_scnet.core.spec import ModelSpec
 
-_AT_ONCE = 1000
+_AT_ONCE = 1000  # images that are normalised together
 
 
 def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
-    """Sample `i` as uint8 H x W x C with `spec.channels` channels (RGB or grey), upright, at its
-    own size.
+    """The pixels of sample `i`, upright and at its own size.
+
+    Returns:
+        uint8 H x W x C with `spec.channels` channels (RGB or grey).
 
     Raises:
         DataError: the image cannot be decoded; named, with the way to go on without it.
@@ -29,15 +31,21 @@ def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
 
 
 def batches(samples: SampleSet, spec: ModelSpec, *, batch: int) -> Iterator[np.ndarray]:
-    """Float32 N x C x H x W in list order; the last one may be shorter. Raises as `load_pixels`
-    does.
+    """Yields float32 N x C x H x W in list order; the last batch may be shorter.
+
+    Raises:
+        DataError: as `load_pixels`.
     """
     for start in range(0, len(samples), batch):
         yield load(samples, spec, range(start, min(start + batch, len(samples))))
 
 
 def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = None) -> np.ndarray:
-    """Float32 N x C x H x W of a few samples, or of all. Raises as `load_pixels` does."""
+    """Float32 N x C x H x W of the samples at `indices`, or of all.
+
+    Raises:
+        DataError: as `load_pixels`.
+    """
     indices = range(len(samples)) if indices is None else indices
     out = np.empty((len(indices), spec.channels, spec.input_size, spec.input_size), np.float32)
     if (
@@ -45,8 +53,8 @@ def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = No
         and samples.pixels.shape[1:] == out.shape[2:]
         and spec.resize in (None, spec.input_size)
     ):
-        # nothing to resize or crop: the same arithmetic for all at once, for small images cost more
-        # in Python than in a network
+        # nothing to resize or crop: the same arithmetic for many at once, because small images cost
+        # more time in Python than in a network
         for start in range(0, len(indices), _AT_ONCE):
             pixels = samples.pixels[list(indices[start : start + _AT_ONCE])]
             out[start : start + _AT_ONCE] = normalise(

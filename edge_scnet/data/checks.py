@@ -1,4 +1,4 @@
-"""Counts, copies, sizes, overlap."""
+"""Checks of sample sets: counts, copies, sizes, and images that are in two sets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from edge_scnet.data.samples import FEW_CALIBRATION, MIN_CALIBRATION, SORTED_RULE, Role, SampleSet
+from edge_scnet.data.labels import SORTED_RULE, Role
+from edge_scnet.data.samples import FEW_CALIBRATION, MIN_CALIBRATION, SampleSet
 from edge_scnet.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
     Raises:
         DataError: fewer than 100 calibration images: thresholds would hang on a few of them.
     """
-    found = []
+    warnings = []
     if role == "calibration" and len(samples) < MIN_CALIBRATION:
         left_out = f" ({samples.skipped} unreadable ones left out)" if samples.skipped else ""
         raise DataError(
@@ -28,20 +29,20 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
             hint="add images of the training data: edge-scnet build --calib DIR",
         )
     if role == "calibration" and len(samples) < FEW_CALIBRATION:
-        found.append(
+        warnings.append(
             f"{len(samples)} calibration images: {FEW_CALIBRATION} and more give steadier"
             " thresholds"
         )
     if role == "calibration":
-        found += _check_copies(samples)
+        warnings += _check_copies(samples)
     if role == "evaluation" and samples.label_rule == SORTED_RULE:
-        found.append(
+        warnings.append(
             f"{SORTED_RULE}, as in torchvision's ImageFolder: if the model's order is another,"
             " every top-1 here is wrong; --class-names FILE, or folders named by class index, make"
             " sure"
         )
     if samples.skipped:
-        found.append(
+        warnings.append(
             f"{samples.skipped} of {samples.skipped + len(samples)} {role} images are unreadable"
             " and were skipped"
         )
@@ -50,16 +51,17 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
         missing = [name for i, name in enumerate(samples.class_names) if i not in covered]
         if missing:
             shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            found.append(
+            warnings.append(
                 f"{len(missing)} of {len(samples.class_names)} classes have no {role} image:"
                 f" {shown}"
             )
-    return found
+    return warnings
 
 
 def check_size(samples: SampleSet, spec: ModelSpec, *, role: Role) -> list[str]:
-    """A warning about images that are smaller than the model's input, or of an idx set that is of
-    another size at all.
+    """A warning about images that are smaller than the model's input.
+
+    Or about an idx set whose images have any other size.
     """
     size = spec.input_size
     if samples.pixels is not None:
@@ -80,9 +82,10 @@ def check_size(samples: SampleSet, spec: ModelSpec, *, role: Role) -> list[str]:
 
 
 def check_overlap(calibration: SampleSet, evaluation: SampleSet) -> None:
-    """Refuses an evaluation that calibration has seen, by content.
+    """Refuses an evaluation set that shares images with the calibration set.
 
-    Contents are a file's bytes or an idx file's pixels: the same picture saved anew is not found.
+    Images are compared by content. Contents are a file's bytes or an idx file's pixels: the same
+    picture saved anew is not found.
 
     Raises:
         DataError: an evaluation image is among the calibration images: accuracy would be measured

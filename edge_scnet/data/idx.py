@@ -1,4 +1,4 @@
-"""idx files of bytes, and whole data sets as published."""
+"""idx files of bytes, and data sets as they are published."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import numpy as np
 
 from edge_scnet.errors import DataError
 
-# of deflate at its best: a header that promises more than this is wrong, and nothing is allocated
-# for it
+# Deflate's best ratio: a header that promises more than this is wrong, and nothing is allocated for
+# it.
 _GZIP_RATIO = 1032
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """An idx file of unsigned bytes (plain or gzip) as uint8, read-only. Format:
-    yann.lecun.com/exdb/mnist, at the bottom.
+    """The content of an idx file of unsigned bytes (plain or gzip), as uint8 and read-only.
+
+    The format is described at yann.lecun.com/exdb/mnist, at the bottom.
 
     Raises:
         DataError: missing, not idx, cut short, or longer than its header says.
@@ -56,10 +57,17 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def read_published(name: str, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """A whole data set as published: uint8 N x H x W x C, and N labels. `split` is train or test.
+    """A data set as published.
 
-    fashion-mnist: `train-*` and `t10k-*`, idx files in gzip. cifar10: `cifar10_train.npz`,
-    `cifar10_test.npz` with x and y.
+    The files of fashion-mnist are `train-*` and `t10k-*`, idx files in gzip; those of cifar10 are
+    `cifar10_train.npz` and `cifar10_test.npz` with x and y.
+
+    Args:
+        name: fashion-mnist or cifar10.
+        split: train or test.
+
+    Returns:
+        Images, uint8 N x H x W x C, and N labels.
 
     Raises:
         DataError: unknown name or split, or its files are missing or damaged.
@@ -95,17 +103,23 @@ def read_published(name: str, folder: Path, split: str) -> tuple[np.ndarray, np.
 
 
 def is_idx_images(path: Path) -> bool:
+    """Whether a file is named as an idx file of images."""
     return path.name.removesuffix(".gz").endswith("-images-idx3-ubyte")
 
 
 def labels_path_of(images: Path) -> Path:
-    """Beside the images; packed or plain, whichever is there."""
+    """The file of labels beside a file of images; packed or plain, whichever is there."""
     name = images.name.removesuffix(".gz").replace("-images-idx3-", "-labels-idx1-")
     plain, packed = images.with_name(name), images.with_name(f"{name}.gz")
     return plain if plain.is_file() else packed
 
 
 def read_pair(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images, uint8 N x H x W, and N labels of a pair of idx files.
+
+    Raises:
+        DataError: as `read_idx`, or the two do not fit together.
+    """
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.ndim != 3 or not images.size or labels.shape != images.shape[:1]:
         raise DataError(

@@ -1,7 +1,7 @@
-"""Image files to uint8 pixels, and pixels to the network's input: the one preprocessing function.
+"""Image files to uint8 pixels, and pixels to the network's input.
 
 Calibration, evaluation and `predict` all go through `preprocess`. Pillow is imported only where a
-file is decoded or resized, and only its readers of the formats below are let near a file.
+file is decoded or resized, and only its readers of the formats below are used.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _MAX_PIXELS, _MAX_RATIO = 100_000_000, 100
 
 
 def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
-    """uint8 H x W x C to float32 C x size x size: short side to `spec.resize`, centre crop, / 255,
-    - mean, / std.
+    """The network's input of an image: uint8 H x W x C to float32 C x size x size.
 
-    This is torchvision's evaluation transform (Resize, CenterCrop, ToTensor, Normalize on a PIL
-    image), to the bit: long side int(resize * long / short), antialiased bilinear, crop from
-    round((side - size) / 2). Where `spec.resize` is None the short side becomes the input size,
-    which leaves images of that size untouched.
+    Short side to `spec.resize`, centre crop, / 255, - mean, / std. This is torchvision's evaluation
+    transform (Resize, CenterCrop, ToTensor, Normalize on a PIL image), to the bit: long side
+    int(resize * long / short), antialiased bilinear, crop from round((side - size) / 2). Where
+    `spec.resize` is None the short side becomes the input size, which leaves images of that size
+    untouched.
 
     Raises:
         DataError: `spec.resize` is smaller than the input size.
@@ -68,14 +68,14 @@ def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
 
 
 def normalise(pixels: np.ndarray, spec: ModelSpec) -> np.ndarray:
-    """uint8 [...] x H x W x C to float32 [...] x C x H x W: / 255, - mean, / std."""
+    """Pixels / 255, - mean, / std: uint8 [...] x H x W x C to float32 [...] x C x H x W."""
     x = pixels.astype(np.float32) / np.float32(255)
     x = (x - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
     return np.ascontiguousarray(np.moveaxis(x, -1, -3))
 
 
 def read_image(path: Path, spec: ModelSpec) -> np.ndarray:
-    """One file as the network wants it: float32 C x H x W.
+    """The network's input of an image file: float32 C x H x W.
 
     Raises:
         DataError: it does not exist or cannot be decoded.
@@ -85,8 +85,10 @@ def read_image(path: Path, spec: ModelSpec) -> np.ndarray:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """The image, its size checked, its pixels not yet read; whatever fails inside becomes a
-    DataError naming the file.
+    """Opens an image and checks its size; its pixels are not read yet.
+
+    Raises:
+        DataError: whatever fails in the context; the message names the file.
     """
     require("PIL.Image", extra="cpu")
     from PIL import Image, UnidentifiedImageError
@@ -125,10 +127,16 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 
 def decode(path: Path, spec: ModelSpec, *, hint: str) -> np.ndarray:
-    """A file as uint8 H x W x C with `spec.channels` channels, upright, at its own size.
+    """The pixels of an image file, upright and at its own size.
+
+    Args:
+        hint: of the error.
+
+    Returns:
+        uint8 H x W x C with `spec.channels` channels.
 
     Raises:
-        DataError: it does not exist or cannot be decoded; `hint` goes with it.
+        DataError: it does not exist or cannot be decoded.
     """
     if spec.channels not in (1, 3):
         raise DataError(
@@ -142,7 +150,7 @@ def decode(path: Path, spec: ModelSpec, *, hint: str) -> np.ndarray:
 
 
 def to_uint8(image: Image.Image, channels: int) -> np.ndarray:
-    """uint8 H x W x C, rotated as its EXIF data says.
+    """The pixels of an image as uint8 H x W x C, rotated as its EXIF data says.
 
     16 bits become 8 by v / 257, rounded (65535 / 257 = 255). What is transparent shows white, as on
     a page: dropping alpha alone would show the colours that an editor left beneath. Grey is ITU-R
