@@ -12,7 +12,8 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import RANGES, Manifest
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.checks import check_counts, check_overlap, check_size, shared_with
-from edge_scnet.data.samples import Role, SampleSet, bundled_sets, open_samples
+from edge_scnet.data.labels import Role
+from edge_scnet.data.samples import SampleSet, bundled_sets, open_samples
 from edge_scnet.errors import DataError
 from edge_scnet.quantize.ranges_file import load_ranges
 
