@@ -197,7 +197,8 @@ def test_verify_reads_all_kinds_and_names_every_bad_file(
     _, known = reported(report())
     project = tmp_path / "edge-scnet.toml"
     project.write_text('model = "net.onnx"\ntargets = ["cpu"]\nbaselines = "b"\n')
-    assert invoke("verify", known, project).code == 0
+    outcome = invoke("verify", known, project)
+    assert (outcome.code, outcome.stdout) == (0, "verified: 2 files, no faults\n")
     project.write_text('model = "net.onnx"\ntarget = ["cpu"]\nbaselines = "b"\n')
     (tmp_path / "mine.toml").write_text("title = 3\n")
     outcome = invoke("verify", known, project, tmp_path / "mine.toml", tmp_path / "x.txt")

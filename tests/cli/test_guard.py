@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge_scnet import __version__
+from edge_scnet import __version__, errors
+from edge_scnet.errors import EdgeError, ExitCode
 from tests.helpers.tool import Outcome, Run
 
 
@@ -14,6 +15,46 @@ def test_a_closed_pipe_is_no_error(cli_process: Run) -> None:
         " import main; main()"
     )
     assert cli_process("doctor", "--json", code=code) == Outcome(0, "", "")
+
+
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, EdgeError) and kind is not EdgeError
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_is_a_message_a_hint_and_the_exit_code_of_its_kind(
+    invoke: Run, monkeypatch: pytest.MonkeyPatch, kind: type[EdgeError]
+) -> None:
+    def failing() -> None:
+        raise kind("model.xml\n::error::a command\x1b[2J of the log", hint="edge-scnet doctor")
+
+    monkeypatch.setattr("edge_scnet.machine.environment.collect", failing)
+    outcome = invoke("doctor")
+    assert (outcome.code, outcome.stdout) == (kind.exit_code, "")
+    # what a terminal or a CI's log would obey is taken out
+    message = "error: model.xml\n ::error::a command [2J of the log\n"
+    assert outcome.stderr == f"{message}\nhint: edge-scnet doctor\n"
+
+
+def test_every_kind_of_error_has_an_exit_code_of_its_own() -> None:
+    codes = [kind.exit_code for kind in KINDS]
+    assert len(set(codes)) == len(codes)
+    assert set(codes) == {code for code in ExitCode if 3 <= code <= 9}
+
+
+def test_input_and_output_that_fails_is_storage(
+    invoke: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing() -> None:
+        raise OSError(28, "No space left on device", "/data/model.xml")
+
+    monkeypatch.setattr("edge_scnet.machine.environment.collect", failing)
+    outcome = invoke("doctor")
+    assert outcome.code == 9
+    assert "input or output failed /data/model.xml: No space left on device" in outcome.stderr
 
 
 def test_a_bug_names_its_place_and_the_versions(

@@ -1,31 +1,77 @@
-"""`report`: a page from the JSON alone."""
+"""`report` and `compare`: what they show of report.json, without engines."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from edge_scnet.report.page import render
 from edge_scnet.report.run_report import RunReport
-from edge_scnet.report.store import save_report
+from edge_scnet.report.store import save_report, to_json
 from tests.helpers.reports import report
 from tests.helpers.tool import Run
 
 
-def test_the_command_needs_the_json_alone(invoke: Run, tmp_path: Path) -> None:
-    made: RunReport = report(verdict="ship INT8: yes")
-    save_report(made, tmp_path / "r.json")
-    outcome = invoke(
-        "report",
-        tmp_path / "r.json",
-        "--html",
-        tmp_path / "r.html",
-        "--markdown",
-        tmp_path / "r.md",
-    )
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[str, RunReport], Path]:
+    """Saves a report under a name."""
+
+    def save(name: str, made: RunReport) -> Path:
+        path = tmp_path / f"{name}.json"
+        save_report(made, path)
+        return path
+
+    return save
+
+
+def test_report_needs_the_json_alone(
+    invoke: Run, saved: Callable[[str, RunReport], Path], tmp_path: Path
+) -> None:
+    made = report(verdict="ship INT8: yes")
+    path = saved("r", made)
+    page, table = tmp_path / "r.html", tmp_path / "r.md"
+    outcome = invoke("report", path, "--html", page, "--markdown", table)
     assert outcome.code == 0, outcome.stderr
-    assert (tmp_path / "r.html").read_text() == render(made)
-    assert "| latency p50, ms |" in (tmp_path / "r.md").read_text()
-    shown = invoke("report", tmp_path / "r.json")
+    assert page.read_text() == render(made)
+    assert "| latency p50, ms |" in table.read_text()
+    shown = invoke("report", path)
     assert "latency p50, ms" in shown.stdout and "ship INT8: yes" in shown.stdout
+    assert invoke("report", path, "--json").stdout == to_json(made) + "\n"
     assert invoke("report", tmp_path / "none.json").code == 6
-    assert invoke("report", tmp_path / "r.json", "--html", tmp_path / "no" / "r.html").code == 9
+    assert invoke("report", path, "--html", tmp_path / "no" / "r.html").code == 9
+
+
+def test_report_prints_the_schema(invoke: Run) -> None:
+    outcome = invoke("report", "--schema")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert json.loads(outcome.stdout)["title"]
+    assert invoke("report").code == 2
+
+
+def test_compare_says_no_difference_of_equal_reports(
+    invoke: Run, saved: Callable[[str, RunReport], Path]
+) -> None:
+    a, b, c = (saved(name, report()) for name in "abc")
+    outcome = invoke("compare", a, b, c)
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.stdout.count(f"A {a}\n") == 2
+    assert f"B {b}\n" in outcome.stdout and f"B {c}\n" in outcome.stdout
+    assert "no difference" in outcome.stdout
+    rows = json.loads(invoke("compare", a, b, c, "--json").stdout)
+    assert [(row["a"], row["b"]) for row in rows] == [(str(a), str(b)), (str(a), str(c))]
+    assert all(row["figures"] and row["changed"] == [] for row in rows)
+
+
+def test_compare_refuses_what_it_cannot_compare(
+    invoke: Run, saved: Callable[[str, RunReport], Path]
+) -> None:
+    whole, partial = saved("whole", report()), saved("partial", report(complete=False))
+    empty = saved("empty", report(engines=()))
+    assert invoke("compare", whole).code == 2
+    outcome = invoke("compare", whole, partial)
+    assert outcome.code == 6 and f"{partial} is of an interrupted run" in outcome.stderr
+    outcome = invoke("compare", whole, empty)
+    assert outcome.code == 6 and "no INT8 engine with figures in common" in outcome.stderr

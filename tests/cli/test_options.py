@@ -1,0 +1,116 @@
+"""The options of a model: made from its record, the same for every command that takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from edge_scnet.cli import root
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.pipeline import build, sensitivity
+from tests.helpers.tool import Run
+
+COMMANDS = ("build", "export", "calibrate", "quantize", "compile", "sensitivity")
+
+
+class _Called(Exception):
+    """Ends a command where its work would begin."""
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """What a command hands to the function that does its work."""
+    seen = SimpleNamespace()
+
+    def work(model: str, **settings: Any) -> None:
+        vars(seen).update(model=model, **settings)
+        raise _Called
+
+    monkeypatch.setattr(build, "build", work)
+    monkeypatch.setattr(sensitivity, "sensitivity", work)
+    return seen
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_field_of_the_record_is_an_option(command: str) -> None:
+    parameters = {parameter.name for parameter in get_command(root.app).commands[command].params}
+    assert {item.name for item in fields(ModelOptions)} <= parameters
+    assert "model_options" not in parameters
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_model_is_described_by_one_record(
+    called: SimpleNamespace, invoke: Run, tmp_path: Path, command: str
+) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("T-shirt\n\n  Ankle boot \n", encoding="utf-8")
+    options = "--arch scnet50 --num-classes 2 --channels 1 --input-size 96 --resize 100 --name mine"
+    outcome = invoke(
+        command,
+        "net.pth",
+        *options.split(),
+        *("--mean", "0.5,0.25,1", "--std", "0.1", "--class-names", names),
+    )
+    assert "this is a bug: _Called" in outcome.stderr
+    assert called.model == "net.pth"
+    assert called.model_options == ModelOptions(
+        arch="scnet50",
+        num_classes=2,
+        channels=1,
+        input_size=96,
+        resize=100,
+        mean=(0.5, 0.25, 1.0),
+        std=(0.1,),
+        class_names=("T-shirt", "Ankle boot"),
+        name="mine",
+    )
+
+
+def test_what_is_not_said_is_none(called: SimpleNamespace, invoke: Run) -> None:
+    invoke("build")
+    assert (called.model, called.target) == ("scnet20-fashion-mnist", "cpu")
+    assert called.model_options == ModelOptions()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--num-classes", "0"),
+        ("--num-classes", "1000001"),
+        ("--channels", "5"),
+        ("--input-size", "7"),
+        ("--resize", "8193"),
+        ("--mean", "0.5;0.5"),
+    ],
+)
+def test_values_that_no_model_has_are_usage_errors(invoke: Run, option: str, value: str) -> None:
+    outcome = invoke("export", option, value)
+    assert outcome.code == 2 and outcome.stdout == ""
+    assert f"Invalid value for '{option}'" in outcome.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_class_names_that_cannot_be_read(
+    invoke: Run, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "names.txt"
+    if content is not None:
+        path.write_bytes(content)
+    outcome = invoke("build", "--class-names", path)
+    assert outcome.code == 4
+    assert outcome.stderr.startswith(f"error: --class-names {path} cannot be read: ")
+    assert outcome.hint == "a text file, one name per line"
+
+
+def test_a_report_names_the_command_line(
+    called: SimpleNamespace, invoke: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/usr/bin/edge-scnet", "build", "--seconds", "1"])
+    invoke("build", "--seconds", "1")
+    assert called.command == "edge-scnet build --seconds 1"
