@@ -49,10 +49,10 @@ class Request:
 def make_job(request: Request, events: Events) -> BuildJob:
     target = _target(request)
     # without TensorRT the build ends in a bundle for the board
-    backend = runtime_named(target.runtime)
-    if not backend.packs_bundle:
-        backend = usable_runtime(target.runtime)
-    backend.check_target(target)
+    runtime = runtime_named(target.runtime)
+    if not runtime.packs_bundle:
+        runtime = usable_runtime(target.runtime)
+    runtime.check_target(target)
     floor = resolve_floor(target.isa)
     # compiled and verified here, so this machine must be able to run it
     check_floor(floor, what=f"target {target.name}")
@@ -82,7 +82,7 @@ def make_job(request: Request, events: Events) -> BuildJob:
         source=source,
         target=target,
         floor=floor,
-        backend=backend,
+        runtime=runtime,
         folder=_initial_folder(request, source, target, floor),
         calibration=calibration,
         evaluation=evaluation,

@@ -105,7 +105,7 @@ def run(job: BuildJob, *, limit: Limit | None, budget_s: float, events: Events) 
     options = OpenOptions(precision="f32", threads=target.threads)
     with Measurer(
         prepared,
-        backend=job.backend,
+        runtime=job.runtime,
         target=target,
         options=options,
         images=images,

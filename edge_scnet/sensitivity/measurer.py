@@ -32,16 +32,16 @@ class Measurer:
         self,
         prepared: Prepared,
         *,
-        backend: Runtime,
+        runtime: Runtime,
         target: TargetSpec,
         options: OpenOptions,
         images: np.ndarray,
         labels: np.ndarray | None,
         reference: np.ndarray,
     ) -> None:
-        self._prepared, self._backend, self._target, self._options = (
+        self._prepared, self._runtime, self._target, self._options = (
             prepared,
-            backend,
+            runtime,
             target,
             options,
         )
@@ -121,8 +121,8 @@ class Measurer:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "model.qdq.onnx")
             save(assemble(self._prepared, names).model, source)
-            built = self._backend.build(
-                source, self._target, Path(folder, f"model{self._backend.suffix}")
+            built = self._runtime.build(
+                source, self._target, Path(folder, f"model{self._runtime.suffix}")
             )
-            with self._backend.open(built.engine, self._options) as session:
+            with self._runtime.open(built.engine, self._options) as session:
                 yield session

@@ -24,7 +24,7 @@ def adopt(job: BuildJob, source: Path, events: Events) -> BuildFolder:
 
     Raises:
         ArtifactError: it is no such graph, or the target's runtime computes something else than it
-            says and the backend does not write that in another form.
+            says and the runtime does not write that in another form.
     """
     folder = job.folder
     events.stage("quantize", f"{source}, made elsewhere")
@@ -104,12 +104,12 @@ def _check_same_ends(model: Any, quantized: Any, source: Path) -> None:
 def _refuse_or_warn(
     job: BuildJob, source: Path, findings: tuple[LintFinding, ...], events: Events
 ) -> None:
-    """Refuses the lint's errors, but for what the backend writes in another form.
+    """Refuses the lint's errors, but for what the runtime writes in another form.
 
     Raises:
         ArtifactError: names the nodes and the fixes.
     """
-    rewritten = set(job.backend.rewrites(source))
+    rewritten = set(job.runtime.rewrites(source))
     errors = [f for f in findings if f.severity == "error" and f not in rewritten]
     refuse(source, job.target.name, errors)
     for finding in rewritten:

@@ -31,11 +31,11 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
         ParityError: a convolution is not INT8, or the engine does not compute the Q/DQ graph.
         BackendError: the runtime refuses a graph. StorageError: the folder cannot be written.
     """
-    backend, target, folder = job.backend, job.target, job.folder
+    runtime, target, folder = job.runtime, job.target, job.folder
     events.stage("compile", f"{target.runtime}, INT8 and its FP32 twin")
     reused = True
     for stem, source, precision in ((FLOAT_ENGINE, FLOAT_ONNX, "fp32"), (ENGINE, QDQ_ONNX, "int8")):
-        file = stem + backend.suffix
+        file = stem + runtime.suffix
         origin = origin_of(
             "compile",
             folder.hashes(dict.fromkeys((source, FLOAT_ONNX))),
@@ -55,12 +55,12 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
             "runtime": target.runtime,
             "companions": written[1:],
         }
-        entry = record(folder.path, file, origin, kind=backend.artifact_kind, facts=facts)
+        entry = record(folder.path, file, origin, kind=runtime.artifact_kind, facts=facts)
         folder = folder.with_artifact(entry)
         for name in written[1:]:
             folder = folder.with_artifact(record(folder.path, name, origin, kind="companion"))
         events.progress("engines", 0.3 if precision == "fp32" else 1.0)
-    events.done(_summary(folder, ENGINE + backend.suffix), reused=reused)
+    events.done(_summary(folder, ENGINE + runtime.suffix), reused=reused)
     return folder
 
 
@@ -89,7 +89,7 @@ def _build(
     """
     folder, prefix = job.folder.path, f".trial-{os.getpid()}-"
     try:
-        built = job.backend.build(folder / source, job.target, folder / f"{prefix}{file}")
+        built = job.runtime.build(folder / source, job.target, folder / f"{prefix}{file}")
         proof = _prove(job, built.engine, events) if precision == "int8" else {}
         names = [path.name.removeprefix(prefix) for path in built.files]
         for path, name in reversed([*zip(built.files, names, strict=True)]):
@@ -109,13 +109,13 @@ def _prove(job: BuildJob, engine: Path, events: Events) -> dict[str, Any]:
     assert job.calibration is not None
     options = OpenOptions(precision="f32", threads=job.target.threads)
     expected = job.folder.entry(QDQ_ONNX).facts["int8_convolutions"]
-    with job.backend.open(engine, options) as session:
-        count = check_executed(job.backend, session.executed_precisions(), expected)
+    with job.runtime.open(engine, options) as session:
+        count = check_executed(job.runtime, session.executed_precisions(), expected)
     events.progress("engines", 0.6)
     total = len(job.calibration)
     chosen = np.linspace(0, total - 1, min(FIDELITY_IMAGES, total)).astype(int).tolist()
     fidelity = check_fidelity(
-        job.backend,
+        job.runtime,
         engine,
         float_model=job.folder.path / FLOAT_ONNX,
         qdq_model=job.folder.path / QDQ_ONNX,

@@ -32,14 +32,14 @@ def compile_plans(job: BuildJob, events: Events) -> BuildFolder:
         TargetError, MissingRuntimeError, StorageError: as `check_board`.
         ParityError: a convolution is not INT8, or a plan does not compute the reference outputs.
     """
-    backend, folder = job.backend, job.folder
-    boards, here = backend.packs_bundle, backend.builds_here()
+    runtime, folder = job.runtime, job.folder
+    boards, here = runtime.packs_bundle, runtime.builds_here()
     if here and boards:
         check_board(job.target)
     events.stage(
         "compile",
         (
-            f"{backend.title}, INT8 and its FP16 twin"
+            f"{runtime.title}, INT8 and its FP16 twin"
             if here
             else "INT8 and its FP16 twin, for the board"
         ),
@@ -48,7 +48,7 @@ def compile_plans(job: BuildJob, events: Events) -> BuildFolder:
         "compile",
         folder.hashes([FLOAT_ONNX, QDQ_ONNX, RANGES]),
         target=folder.manifest.target,
-        built=backend.versions(),
+        built=runtime.versions(),
         packed=job.evaluation.hash if job.evaluation else None,
     )
     files = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
@@ -91,18 +91,18 @@ def _write_forms(job: BuildJob, origin: Origin, events: Events) -> BuildFolder:
 
 def _build_plans(job: BuildJob, folder: BuildFolder, origin: Origin, events: Events) -> BuildFolder:
     """The folder with both plans, built and proven."""
-    backend = job.backend
+    runtime = job.runtime
     source = PlanSource(
         folder=folder.path,
         int8_convolutions=folder.entry(QDQ_ONNX).facts["int8_convolutions"],
-        reference=_reference(job) if backend.unavailable_to_run() is None else None,
+        reference=_reference(job) if runtime.unavailable_to_run() is None else None,
     )
-    built = build_pair(backend, job.target, source, events.progress)
+    built = build_pair(runtime, job.target, source, events.progress)
     for file, facts in built.items():
-        entry = record(folder.path, file, origin, kind=backend.artifact_kind, facts=facts)
+        entry = record(folder.path, file, origin, kind=runtime.artifact_kind, facts=facts)
         folder = folder.with_artifact(entry)
         for message in facts["warnings"][:3]:
-            events.warn(f"{backend.title}: {message}")
+            events.warn(f"{runtime.title}: {message}")
     return folder
 
 

@@ -33,7 +33,7 @@ class BuildJob:
     source: zoo.ModelSource
     target: TargetSpec
     floor: str
-    backend: Runtime
+    runtime: Runtime
     folder: BuildFolder
     calibration: SampleSet | None
     evaluation: SampleSet | None
