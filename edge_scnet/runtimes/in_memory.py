@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -91,6 +92,8 @@ class InMemory(BaseRuntime):
     packages: Mapping[str, str] = field(default_factory=lambda: {"edge-scnet": __version__})
     # What was done with it, in order: "preload", "build NAME", "open NAME MODE", "close NAME".
     log: list[str] = field(default_factory=list)
+    # Every session that was opened; it is dead where nobody holds it any more.
+    sessions: list[weakref.ref[InMemorySession]] = field(default_factory=list)
 
     def unavailable(self) -> str | None:
         return self.missing
@@ -154,6 +157,7 @@ class InMemory(BaseRuntime):
             batch = options.batch
         self.log.append(f"open {artifact.name} {options.mode}")
         session = InMemorySession(engine, (batch, *rest))
+        self.sessions.append(weakref.ref(session))
         try:
             yield session
         finally:
