@@ -17,7 +17,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def machine(root: Path, *, busy: int, stolen: int, own: int, mhz: int | None = None) -> Path:
-    """/proc and /sys of a machine with two cores more than this process may run on; times in ticks."""
+    """/proc and /sys of a machine with two cores that are not this process's; times in ticks."""
     cores = [*sorted(os.sched_getaffinity(0)), 900, 901]
     lines = ["cpu  1 1 1 1"]
     for core in cores:
