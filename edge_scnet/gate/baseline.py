@@ -1,5 +1,4 @@
-"""Baselines: the report that later ones are held to, as a committed file that shows when a hand has
-been at it.
+"""Baselines: the report that later ones are held to, as a committed file that detects manual edits.
 
 A baseline is a report without its raw samples, the limits, and the reasons of whoever accepted a
 loss. It is one JSON file, named after model and target, sealed by a hash of its content: an edit
@@ -12,14 +11,16 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.clock import now_utc
 from edge_scnet.core.files import write_text
-from edge_scnet.core.json_records import convert, read_json
+from edge_scnet.core.json_records import convert, encode_pretty, read_json
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.gate import regression
 from edge_scnet.report.run_report import (
@@ -29,9 +30,11 @@ from edge_scnet.report.run_report import (
     same_machine,
     timed_row,
 )
+from edge_scnet.report.store import upgraded
 from edge_scnet.report.validate import check_values
 
-SCHEMA = 1
+SCHEMA = 2  # 2: a report of schema 3 and later in it; older ones are read
+_READS = (1, SCHEMA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,7 @@ class Change:
 
 
 def file_of(baseline: Path, report: RunReport) -> Path:
-    """The baseline's file: itself, or `<model>-<target>.json` in a folder."""
+    """Returns the baseline's file: itself, or `<model>-<target>.json` in a folder."""
     return (
         baseline
         if baseline.suffix == ".json"
@@ -77,9 +80,9 @@ def save(baseline: Baseline, path: Path) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    content = json.loads(json.dumps({"schema": SCHEMA, **asdict(baseline)}, allow_nan=False))
+    content = {"schema": SCHEMA, **msgspec.to_builtins(baseline)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps({"sha256": _seal(content), **content}, indent=1) + "\n")
+    write_text(path, encode_pretty({"sha256": _seal(content), **content}))
 
 
 def load(path: Path) -> Baseline:
@@ -103,9 +106,10 @@ def load(path: Path) -> Baseline:
         raise ArtifactError(f"{path} is not a baseline: {error}", hint=update) from error
     if not isinstance(content, dict) or "schema" not in content or "limits" not in content:
         raise ArtifactError(f"{path} is not a baseline: it lacks schema or limits", hint=update)
-    if content["schema"] != SCHEMA:
+    if content["schema"] not in _READS:
         raise ArtifactError(
-            f"{path} has schema {content['schema']}, this version reads {SCHEMA}", hint=update
+            f"{path} has schema {content['schema']}, this version reads {_READS[0]} to {SCHEMA}",
+            hint=update,
         )
     if content.pop("sha256", None) != _seal(content):
         raise ArtifactError(
@@ -116,11 +120,11 @@ def load(path: Path) -> Baseline:
             ),
         )
     try:
-        found = convert(Baseline, content)
-        check_values(found.report)
+        baseline = convert(Baseline, {**content, "report": upgraded(content.get("report"))})
+        check_values(baseline.report)
     except (ValueError, TargetError) as error:
         raise ArtifactError(f"{path} is incomplete: {error}", hint=update) from error
-    return found
+    return baseline
 
 
 def _seal(content: dict[str, Any]) -> str:
@@ -128,7 +132,7 @@ def _seal(content: dict[str, Any]) -> str:
 
 
 def of_report(report: RunReport, limits: Gates, *, accepted: Sequence[Acceptance] = ()) -> Baseline:
-    """A baseline of what a report says.
+    """Makes a baseline of what a report says.
 
     Raises:
         ArtifactError: there is nothing in it to hold others to, or it breaks the limits itself.
@@ -143,7 +147,7 @@ def of_report(report: RunReport, limits: Gates, *, accepted: Sequence[Acceptance
             "the report holds no INT8 engine to hold others to",
             hint="edge-scnet profile BUILD_FOLDER",
         )
-    rows = tuple(_lean(row) for row in report.engines if row.name != "default")
+    rows = tuple(_lean(row) for row in report.engines if row.role != "default")
     # no raw times, and no pictures of somebody's images in a file that is committed
     lean = replace(
         report,
@@ -156,7 +160,9 @@ def of_report(report: RunReport, limits: Gates, *, accepted: Sequence[Acceptance
         load=None,
     )
     if broken := [
-        f for f in regression.compare(report, lean, limits=limits) if f.verdict == "fail"
+        finding
+        for finding in regression.compare(report, lean, limits=limits)
+        if finding.verdict == "fail"
     ]:
         raise ArtifactError(
             f"the limits contradict the report that the baseline is made of: {broken[0].metric}:"
@@ -178,25 +184,25 @@ def _lean(row: EngineReport) -> EngineReport:
 
 
 def changes(old: Baseline, new: Baseline) -> tuple[Change, ...]:
-    """What an update changes, losses first: each of them needs a reason.
+    """Returns what an update changes, losses first: each of them needs a reason.
 
     A loss is whatever `check` would not pass, a looser limit, and any figure that is worse beyond
     its noise: limits say how much one report may differ from its baseline, and must not be spent
     anew with every update.
     """
-    found = [
+    lines = [
         Change(what=finding.metric, before="", after=finding.message, loss=finding.message)
         for finding in regression.compare(new.report, old.report, limits=old.limits)
         if finding.verdict in ("fail", "inconclusive")
     ]
-    found += [
+    lines += [
         _limit_change(item.name, old.limits, new.limits)
         for item in fields(Gates)
         if _differs(item.name, old, new)
     ]
-    found += [change for change in _figures(old.report, new.report) if change is not None]
+    lines += [change for change in _figures(old.report, new.report) if change is not None]
     if timed_row(old.report) is not None and not same_machine(old.report, new.report):
-        found.append(
+        lines.append(
             _change(
                 "machine",
                 "the baseline's",
@@ -204,11 +210,11 @@ def changes(old: Baseline, new: Baseline) -> tuple[Change, ...]:
                 loss=True,
             )
         )
-    found += [
+    lines += [
         Change(what="also", before="", after=words)
         for words in regression.changes(new.report, old.report)
     ]
-    return tuple(sorted(found, key=lambda change: change.loss is None))
+    return tuple(sorted(lines, key=lambda change: change.loss is None))
 
 
 # Worse by less is noise: of other CPUs' kernels for accuracy, of the machine for the rest (relative
@@ -221,9 +227,8 @@ _RELATIVE_NOISE = {
     "memory steady, MiB": 0.03,
 }
 _LESS_IS_BETTER = frozenset({"size, MB", "memory at load, MiB", "memory steady, MiB"})
-_STEADY = (
-    0.95  # lower end of the speed's interval over its estimate; 0.98 to 0.99 on a quiet machine
-)
+# Lower end of the speed's interval over its estimate; 0.98 to 0.99 on a quiet machine.
+_STEADY = 0.95
 _OF_THE_MACHINE = _RELATIVE_NOISE.keys() - {"size, MB"}
 
 
@@ -236,21 +241,22 @@ def _figures(old: RunReport, new: RunReport) -> Iterator[Change | None]:
 
 
 def _figures_of(report: RunReport) -> dict[str, float]:
-    """Infinite: exact."""
-    found: dict[str, float | None] = {}
+    """The figures that an update may make worse, by name; an exact SQNR is infinite."""
+    figures: dict[str, float | None] = {}
     row, timed = accuracy_row(report), timed_row(report)
     if row is not None and row.accuracy is not None:
         stats = row.accuracy
-        found |= {"top-1, %": stats.top1_percent, "agreement, %": stats.agreement_percent}
-        found["SQNR, dB"] = math.inf if stats.sqnr_db is None else stats.sqnr_db
+        figures["top-1, %"] = stats.labels.top1_percent if stats.labels is not None else None
+        figures["agreement, %"] = stats.agreement_percent
+        figures["SQNR, dB"] = math.inf if stats.sqnr_db is None else stats.sqnr_db
     sized = timed or row
-    found["size, MB"] = sized.size_bytes / 1e6 if sized is not None else None
+    figures["size, MB"] = sized.size_bytes / 1e6 if sized is not None else None
     if timed is not None:
-        found["speed, x"] = timed.speedup.ratio if timed.speedup is not None else None
+        figures["speed, x"] = timed.speedup.ratio if timed.speedup is not None else None
         if timed.memory is not None:
-            found["memory at load, MiB"] = timed.memory.load_peak_bytes / 2**20
-            found["memory steady, MiB"] = timed.memory.steady_bytes / 2**20
-    return {what: value for what, value in found.items() if value is not None}
+            figures["memory at load, MiB"] = timed.memory.load_peak_bytes / 2**20
+            figures["memory steady, MiB"] = timed.memory.steady_bytes / 2**20
+    return {what: value for what, value in figures.items() if value is not None}
 
 
 def _figure(what: str, before: float, after: float) -> Change | None:
@@ -263,8 +269,9 @@ def _figure(what: str, before: float, after: float) -> Change | None:
 
 
 def doubt(report: RunReport) -> str | None:
-    """Why a baseline of this report would hold speed to little, or None: the lower end of its
-    interval is what counts.
+    """Returns why a baseline of this report would hold speed to little; None where it would not.
+
+    The lower end of the speed's interval is what later reports are held to.
     """
     row = timed_row(report)
     if (
@@ -302,7 +309,10 @@ def _change(what: str, before: str, after: str, *, loss: bool) -> Change:
 def update(
     path: Path, report: RunReport, limits: Gates, *, accept: str | None
 ) -> tuple[Change, ...]:
-    """Writes a baseline, or renews the one that is there; the changes.
+    """Writes a baseline, or renews the one that is there.
+
+    Returns:
+        What changed; nothing for a new one.
 
     Raises:
         ArtifactError: the bar would be lowered and no reason was given; or as `load` and
@@ -319,8 +329,8 @@ def update(
             hint=f"name its own: --baseline {path.parent / f'{report.model}-{report.target}.json'}",
         )
     new = of_report(report, limits, accepted=old.accepted)
-    found = changes(old, new)
-    losses = tuple(change.loss for change in found if change.loss is not None)
+    differences = changes(old, new)
+    losses = tuple(change.loss for change in differences if change.loss is not None)
     if losses and not (accept or "").strip():
         shown = "".join(f"\n  {loss}" for loss in losses[:8])
         raise ArtifactError(
@@ -337,4 +347,4 @@ def update(
             ),
         )
     save(new, path)
-    return found
+    return differences

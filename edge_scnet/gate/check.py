@@ -16,12 +16,12 @@ from edge_scnet.config.project import Located, with_limits
 from edge_scnet.config.target import Gates
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.manifest import REPORT
-from edge_scnet.errors import ArtifactError
+from edge_scnet.errors import ArtifactError, ExitCode
 from edge_scnet.gate import baseline, regression
 from edge_scnet.gate.baseline import Baseline
 from edge_scnet.machine import environment
 from edge_scnet.report import findings as report_findings
-from edge_scnet.report.findings import Finding
+from edge_scnet.report.findings import Finding, Kind
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import load_report
 
@@ -30,7 +30,16 @@ if TYPE_CHECKING:
 
 # Another measurement of what looked slower takes this many times as long.
 _AGAIN = 2.0
-_TIMED = frozenset({"speed", "latency", "memory at load", "memory steady"})
+# Figures that another measurement can change.
+_TIMED: frozenset[Kind] = frozenset({"speed", "memory"})
+
+_HEADLINES = {
+    ExitCode.OK: "no regression",
+    ExitCode.ACCURACY: "accuracy",
+    ExitCode.SPEED: "speed, size or memory",
+    ExitCode.INCOMPARABLE: "not comparable",
+    ExitCode.INCONCLUSIVE: "cannot tell",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,19 +61,9 @@ class Checked:
 
     @property
     def headline(self) -> str:
-        words = {
-            0: "no regression",
-            10: "accuracy",
-            11: "speed, size or memory",
-            12: "not comparable",
-            13: "cannot tell",
-        }
+        words = _HEADLINES[ExitCode(self.exit_code)]
         count = sum(finding.exit_code != 0 for finding in self.findings)
-        return (
-            words[self.exit_code]
-            if not count
-            else f"{words[self.exit_code]} ({count} of {len(self.findings)} findings)"
-        )
+        return f"{words} ({count} of {len(self.findings)} findings)" if count else words
 
     @property
     def advice(self) -> tuple[str, ...]:
@@ -73,7 +72,7 @@ class Checked:
         if any(finding.improved for finding in self.findings) and not self.exit_code:
             better = ", ".join(finding.metric for finding in self.findings if finding.improved)
             return (f"better than the baseline ({better}); to hold later ones to it: {update}",)
-        if any(finding.metric in ("model", "target") for finding in self.findings):
+        if any(finding.kind == "identity" for finding in self.findings):
             right = f"{self.report.model}-{self.report.target}.json"
             return (
                 (
@@ -81,9 +80,7 @@ class Checked:
                     f" --baseline {self.baseline_file.parent}"
                 ),
             )
-        other_inputs = any(
-            finding.exit_code == report_findings.INCOMPARABLE_EXIT_CODE for finding in self.findings
-        )
+        other_inputs = any(finding.exit_code == ExitCode.INCOMPARABLE for finding in self.findings)
         if other_inputs and self.report.complete:
             return (f'if that is meant: {update} --accept "REASON"',)
         return ()
@@ -134,11 +131,16 @@ def _check_one(
     gates = _limits(known, where, limits)
     try:
         findings = regression.compare(report, known.report, limits=gates)
-        if again and any(f.metric in _TIMED and f.exit_code in (11, 13) for f in findings):
+        if again and any(map(_may_be_noise, findings)):
             report, findings = _again(file, report, known, gates, findings, events)
     except ValueError as error:
         raise ArtifactError(f"{file}: {error}", hint="edge-scnet profile BUILD_FOLDER") from error
     return Checked(report_file=file, baseline_file=where, report=report, findings=findings)
+
+
+def _may_be_noise(finding: Finding) -> bool:
+    """Whether a figure misses its limit that another measurement can change."""
+    return finding.kind in _TIMED and finding.exit_code in (ExitCode.SPEED, ExitCode.INCONCLUSIVE)
 
 
 def _limits(known: Baseline, where: Path, limits: dict[str, Any]) -> Gates:
@@ -181,15 +183,14 @@ def _again(
             "not measured again: the engines are not beside the report, or this is another machine"
         )
         return report, tuple(
-            replace(f, message=f"{f.message} ({why})") if f.metric in _TIMED and f.exit_code else f
-            for f in findings
+            replace(f, message=f"{f.message} ({why})") if _may_be_noise(f) else f for f in findings
         )
     from edge_scnet.pipeline.profile import time_again
 
     renewed = time_again(file.parent, report, factor=_AGAIN, events=events)
     if renewed is None:
         return report, findings
-    first = {f.metric: f.measured for f in findings if f.metric in _TIMED and f.exit_code}
+    first = {f.metric: f.measured for f in findings if _may_be_noise(f)}
     again = regression.compare(renewed, known.report, limits=gates)
     return renewed, tuple(
         (

@@ -1,4 +1,4 @@
-"""Size, time and memory held to a baseline's. Pure; a part of `regression.py`.
+"""Size, time and memory held to a baseline's.
 
 Time is compared as the ratio to the reference timed in the same run, on one kind of machine in one
 mode; absolute latency only where clocks are pinned. A target whose plans need a board has reports
@@ -10,15 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edge_scnet.config.target import Gates
-from edge_scnet.report.findings import (
-    INCONCLUSIVE_EXIT_CODE,
-    SPEED_EXIT_CODE,
-    Finding,
-    Verdict,
-    found,
-    incomparable,
-    skipped,
-)
+from edge_scnet.report.findings import Figure, Finding, Kind, incomparable, judged, skipped
 from edge_scnet.report.run_report import (
     EngineReport,
     RunReport,
@@ -33,95 +25,94 @@ _PINNED_GOVERNORS = frozenset({"performance"})
 
 
 def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[Finding]:
-    """What the baseline knows of size, time and memory."""
+    """Judges what the baseline knows of size, time and memory."""
     new, old = timed_row(report), timed_row(baseline)
-    yield from _size(report, baseline, limits)
+    yield from _size(report, baseline, limits.max_size_growth_percent)
     if old is None:
         return
     if new is None:
         simulated = accuracy_row(report)
-        if simulated is not None and simulated.latency is None:
+        if simulated is not None and simulated.simulated:
             yield skipped(
-                "speed", "Times are not compared: nothing was executed, the plan needs its board."
+                "speed",
+                "speed",
+                "Times are not compared: nothing was executed, the plan needs its board.",
             )
         else:
-            yield incomparable("speed", "The baseline's engine was timed, the report's was not.")
+            yield incomparable(
+                "speed", "speed", "The baseline's engine was timed, the report's was not."
+            )
         return
     if not same_machine(report, baseline):
         if report.environment.get("fingerprint") is None:
-            yield incomparable("speed", "The report does not say on which machine it was made.")
+            yield incomparable(
+                "speed", "speed", "The report does not say on which machine it was made."
+            )
         else:
             yield skipped(
-                "speed", "Times and memory are not compared: the baseline is of another machine."
+                "speed",
+                "speed",
+                "Times and memory are not compared: the baseline is of another machine.",
             )
         return
     if board_mode(report) != board_mode(baseline):
-        modes = board_mode(report) or "not told", board_mode(baseline) or "not told"
+        mode, old_mode = board_mode(report) or "not told", board_mode(baseline) or "not told"
         yield incomparable(
-            "speed", f"The board's mode is another one ({modes[0]}; the baseline's: {modes[1]})."
+            "speed",
+            "speed",
+            f"The board's mode is another one ({mode}; the baseline's: {old_mode}).",
         )
         return
-    yield from _times(report, baseline, new, old, limits.max_slowdown_percent)
+    yield from _ratio(report, new, old, limits.max_slowdown_percent)
+    if _pinned(baseline):
+        yield from _latency(report, new, old, limits.max_slowdown_percent)
     yield from _memory(new, old, limits.max_memory_growth_percent)
 
 
-def _size(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[Finding]:
-    """Of the same kind of file: a simulated graph is no measure for a plan."""
-    rows = [(find(report), find(baseline)) for find in (timed_row, accuracy_row)]
+def _size(report: RunReport, baseline: RunReport, limit: float) -> Iterable[Finding]:
+    """Compares files of the same kind: a simulated graph's size says nothing of a plan's."""
+    pairs = [(row_of(report), row_of(baseline)) for row_of in (timed_row, accuracy_row)]
     new, old = next(
-        ((a, b) for a, b in rows if a is not None and b is not None and a.name == b.name),
+        (
+            (new, old)
+            for new, old in pairs
+            if new is not None and old is not None and new.simulated == old.simulated
+        ),
         (None, None),
     )
     if new is None or old is None or not old.size_bytes:
         return
     growth = 100 * (new.size_bytes / old.size_bytes - 1)
-    message = (
-        f"The engine has {new.size_bytes / 1e6:.2f} MB, {growth:+.1f} % to the baseline's"
-        f" {old.size_bytes / 1e6:.2f}."
-    )
-    limit = limits.max_size_growth_percent
-    verdict: Verdict = "fail" if growth > limit else "pass"
-    yield found(
+    yield judged(
         "size",
-        new.size_bytes,
-        old.size_bytes,
-        limit,
-        "bytes",
-        verdict,
-        message,
-        code=SPEED_EXIT_CODE,
+        "size",
+        Figure(measured=new.size_bytes, expected=old.size_bytes, limit=limit, unit="bytes"),
+        "fail" if growth > limit else "pass",
+        (
+            f"The engine has {new.size_bytes / 1e6:.2f} MB, {growth:+.1f} % to the baseline's"
+            f" {old.size_bytes / 1e6:.2f}."
+        ),
     )
 
 
-def _times(
-    report: RunReport, baseline: RunReport, new: EngineReport, old: EngineReport, limit: float
+def _ratio(
+    report: RunReport, new: EngineReport, old: EngineReport, limit: float
 ) -> Iterable[Finding]:
-    if old.speedup is not None:
-        reference = reference_row(report)
-        if new.speedup is None or reference is None:
-            yield incomparable(
-                "speed",
-                "The report lacks the speed relative to a reference, which the baseline knows.",
-            )
-        else:
-            yield _ratio(new, old, limit, reference.name.upper())
-    if not _pinned(baseline):
-        return
-    if not _pinned(report):
-        yield skipped(
-            "latency",
-            "Absolute latency is not compared: clocks were not pinned, or the board throttled.",
-        )
-    elif new.latency is not None and old.latency is not None:
-        what = "The median latency on this pinned device"
-        yield _growth("latency", new.latency.p50_ms, old.latency.p50_ms, limit, "ms", what)
+    """Compares the speeds relative to the reference.
 
-
-def _ratio(new: EngineReport, old: EngineReport, limit: float, reference: str) -> Finding:
-    """Slower is what the whole interval says; an estimate beyond the limit alone asks for another
-    measurement.
+    It is slower where the whole interval says so; an estimate beyond the limit alone asks for
+    another measurement.
     """
-    assert new.speedup is not None and old.speedup is not None
+    if old.speedup is None:
+        return
+    reference = reference_row(report)
+    if new.speedup is None or reference is None:
+        yield incomparable(
+            "speed",
+            "speed",
+            "The report lacks the speed relative to a reference, which the baseline knows.",
+        )
+        return
     ratio, expected = new.speedup.ratio, old.speedup.ratio
     # the baseline's own run has an interval too: one made on a busy machine must not fail quiet
     # ones
@@ -130,21 +121,37 @@ def _ratio(new: EngineReport, old: EngineReport, limit: float, reference: str) -
         "" if new.speedup.low is None else f" ({new.speedup.low:.2f} to {new.speedup.high:.2f})"
     )
     message = (
-        f"{ratio:.2f}x{spread} {reference}'s speed in the same run, was {expected:.2f}x; it may"
-        f" fall by {limit:g} %."
+        f"{ratio:.2f}x{spread} {reference.name.upper()}'s speed in the same run, was"
+        f" {expected:.2f}x; it may fall by {limit:g} %."
     )
+    figure = Figure(measured=ratio, expected=expected, limit=limit, unit="x")
     if ratio >= least:
         better = new.speedup.low is not None and new.speedup.low > expected * (1 + limit / 100)
-        return found("speed", ratio, expected, limit, "x", "pass", message, improved=better)
-    if new.speedup.high is not None and new.speedup.high < least:
-        return found("speed", ratio, expected, limit, "x", "fail", message, code=SPEED_EXIT_CODE)
-    message += (
-        " The interval does not exclude that: edge-scnet profile BUILD_FOLDER --seconds 10, and"
-        " check again."
-    )
-    return found(
-        "speed", ratio, expected, limit, "x", "inconclusive", message, code=INCONCLUSIVE_EXIT_CODE
-    )
+        yield judged("speed", "speed", figure, "pass", message, improved=better)
+    elif new.speedup.high is not None and new.speedup.high < least:
+        yield judged("speed", "speed", figure, "fail", message)
+    else:
+        message += (
+            " The interval does not exclude that: edge-scnet profile BUILD_FOLDER --seconds 10, and"
+            " check again."
+        )
+        yield judged("speed", "speed", figure, "inconclusive", message)
+
+
+def _latency(
+    report: RunReport, new: EngineReport, old: EngineReport, limit: float
+) -> Iterable[Finding]:
+    if not _pinned(report):
+        yield skipped(
+            "speed",
+            "latency",
+            "Absolute latency is not compared: clocks were not pinned, or the board throttled.",
+        )
+    elif new.latency is not None and old.latency is not None:
+        figure = Figure(
+            measured=new.latency.p50_ms, expected=old.latency.p50_ms, limit=limit, unit="ms"
+        )
+        yield _growth("speed", "latency", figure, "The median latency on this pinned device")
 
 
 def _memory(new: EngineReport, old: EngineReport, limit: float) -> Iterable[Finding]:
@@ -152,26 +159,26 @@ def _memory(new: EngineReport, old: EngineReport, limit: float) -> Iterable[Find
         return
     if new.memory is None:
         yield incomparable(
-            "memory", "The report lacks the engine's memory, which the baseline knows."
+            "memory", "memory", "The report lacks the engine's memory, which the baseline knows."
         )
         return
-    for metric, one, other in (
+    for metric, size, old_size in (
         ("memory at load", new.memory.load_peak_bytes, old.memory.load_peak_bytes),
         ("memory steady", new.memory.steady_bytes, old.memory.steady_bytes),
     ):
-        yield _growth(metric, one / 2**20, other / 2**20, limit, "MiB", f"The {metric}")
+        figure = Figure(measured=size / 2**20, expected=old_size / 2**20, limit=limit, unit="MiB")
+        yield _growth("memory", metric, figure, f"The {metric}")
 
 
-def _growth(
-    metric: str, value: float, expected: float, limit: float, unit: str, what: str
-) -> Finding:
-    growth = 100 * (value / expected - 1) if expected else 0.0
+def _growth(kind: Kind, metric: str, figure: Figure, subject: str) -> Finding:
+    """Judges a growth in percent of the baseline's figure; `subject` begins the sentence."""
+    assert figure.measured is not None and figure.expected is not None and figure.limit is not None
+    growth = 100 * (figure.measured / figure.expected - 1) if figure.expected else 0.0
     message = (
-        f"{what} is {value:.4g} {unit}, {growth:+.1f} % to the baseline's {expected:.4g}; it may"
-        f" grow by {limit:g} %."
+        f"{subject} is {figure.measured:.4g} {figure.unit}, {growth:+.1f} % to the baseline's"
+        f" {figure.expected:.4g}; it may grow by {figure.limit:g} %."
     )
-    verdict: Verdict = "fail" if growth > limit else "pass"
-    return found(metric, value, expected, limit, unit, verdict, message, code=SPEED_EXIT_CODE)
+    return judged(kind, metric, figure, "fail" if growth > figure.limit else "pass", message)
 
 
 def _pinned(report: RunReport) -> bool:

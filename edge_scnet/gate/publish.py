@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from edge_scnet.errors import ExitCode
 from edge_scnet.report.markdown import NOT_XML, escaped
 
 if TYPE_CHECKING:
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     from edge_scnet.gate.check import Checked
     from edge_scnet.report.findings import Finding
 
-_SEVERITY = {10: "critical", 11: "major", 12: "major", 13: "minor"}
+_SEVERITY = {
+    ExitCode.ACCURACY: "critical",
+    ExitCode.SPEED: "major",
+    ExitCode.INCOMPARABLE: "major",
+    ExitCode.INCONCLUSIVE: "minor",
+}
 _MARKS = {"pass": "ok", "fail": "FAIL", "inconclusive": "unclear", "skipped": "skipped"}
 
 
@@ -150,7 +156,7 @@ def gitlab(checks: Sequence[Checked]) -> str:
             "description": f"{check.title}: {finding.message}",
             "check_name": f"edge-scnet/{finding.metric}",
             "fingerprint": hashlib.sha256(f"{check.title}/{finding.metric}".encode()).hexdigest(),
-            "severity": _SEVERITY[finding.exit_code],
+            "severity": _SEVERITY[ExitCode(finding.exit_code)],
             "location": {"path": str(check.baseline_file), "lines": {"begin": 1}},
         }
         for check in checks

@@ -1,20 +1,14 @@
-"""What was quantized, held to a baseline fact by fact. Pure; a part of `regression.py`."""
+"""What was quantized, held to a baseline fact by fact."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import unpack_scales
 from edge_scnet.core.provenance import Quantization, WeightCodes
-from edge_scnet.report.findings import (
-    ACCURACY_EXIT_CODE,
-    Finding,
-    Verdict,
-    found,
-    incomparable,
-    skipped,
-)
+from edge_scnet.report.findings import Figure, Finding, incomparable, judged, skipped
 from edge_scnet.report.run_report import RunReport, timed_row
 
 # What the runtimes call the codes they compute convolutions in.
@@ -22,15 +16,17 @@ _INT8 = frozenset({"u8", "i8", "int8", "uint8"})
 # Kernels of another CPU move a range by a hair, and a zero point by a code where that lies on an
 # edge.
 _ZERO_POINT_CODES = 1.0
+_NAMED = 3
 
 
 def compare(
-    report: RunReport, baseline: RunReport, limits: Gates, *, judged: bool
+    report: RunReport, baseline: RunReport, limits: Gates, *, same_inputs: bool
 ) -> Iterable[Finding]:
-    """Quantized tensors, scales, zero points, codes, and the convolutions that execute in INT8.
+    """Judges quantized tensors, scales, zero points, codes, and what executes in INT8.
 
     Args:
-        judged: False where the engine was made from something else: its scales are others by right.
+        same_inputs: False where the engine was made from something else: its scales are expected to
+            differ.
 
     Raises:
         ValueError: packed scales that are damaged.
@@ -38,35 +34,37 @@ def compare(
     new, old = report.quantization, baseline.quantization
     assert new is not None and old is not None
     yield _placement(new, old)
-    if judged:
-        yield _worst(
-            "scales", _moved(new, old), limits.max_scale_change_percent, "scale", "moved by"
+    if same_inputs:
+        scales = _Change(
+            metric="scales",
+            noun="scale",
+            verb="moved by",
+            limit=limits.max_scale_change_percent,
+            unit="%",
         )
-        yield _worst(
-            "zero points",
-            _shifted(new, old),
-            _ZERO_POINT_CODES,
-            "zero point",
-            "moved by",
+        zero_points = _Change(
+            metric="zero points",
+            noun="zero point",
+            verb="moved by",
+            limit=_ZERO_POINT_CODES,
             unit="codes",
         )
+        yield _worst(scales, _scale_changes(new, old))
+        yield _worst(zero_points, _zero_point_changes(new, old))
     else:
         yield skipped(
+            "quantization",
             "scales",
             "Scales and zero points are not compared: the engine was made from something else.",
         )
-    fewer = {
-        name: 100 * (1 - codes.distinct / old.weights[name].distinct)
-        for name, codes in new.weights.items()
-        if name in old.weights and old.weights[name].distinct
-    }
-    yield _worst(
-        "weight codes",
-        fewer,
-        limits.max_codes_fall_percent,
-        "layer",
-        "uses fewer distinct codes by",
+    codes = _Change(
+        metric="weight codes",
+        noun="layer",
+        verb="uses fewer distinct codes by",
+        limit=limits.max_codes_fall_percent,
+        unit="%",
     )
+    yield _worst(codes, _fewer_codes(new, old))
     yield from _executed(report, baseline)
 
 
@@ -78,56 +76,52 @@ def _placement(new: Quantization, old: Quantization) -> Finding:
     layers = [name for name in new.weights if name in old.weights]
     channels = [name for name in layers if new.weights[name].channels != old.weights[name].channels]
     missing, added = sorted(expected - present), sorted(present - expected)
-    parts = [f"{len(missing)} are in float now: {_names(missing)}"] if missing else []
-    parts += [f"{len(types)} have codes of another type: {_names(types)}"] if types else []
-    parts += (
-        [f"{len(channels)} have another number of scales: {_names(channels)}"] if channels else []
+    differences = (
+        (missing, "are in float now"),
+        (types, "have codes of another type"),
+        (channels, "have another number of scales"),
+        (added, "are new"),
     )
-    parts += [f"{len(added)} are new: {_names(added)}"] if added else []
-    verdict: Verdict = "fail" if missing or types or channels else "pass"
-    message = (
-        f"Of {len(expected)} quantized tensors {'; '.join(parts)}."
-        if parts
-        else f"All {len(present)} as in the baseline."
-    )
-    return found(
+    parts = [f"{len(names)} {words}: {_names(names)}" for names, words in differences if names]
+    return judged(
+        "quantization",
         "quantized tensors",
-        len(present),
-        len(expected),
-        None,
-        "",
-        verdict,
-        message,
-        code=ACCURACY_EXIT_CODE,
+        Figure(measured=len(present), expected=len(expected), unit=""),
+        "fail" if missing or types or channels else "pass",
+        (
+            f"Of {len(expected)} quantized tensors {'; '.join(parts)}."
+            if parts
+            else f"All {len(present)} as in the baseline."
+        ),
     )
 
 
-def _moved(new: Quantization, old: Quantization) -> dict[str, float]:
-    """By how many percent each scale is another, of weights the worst channel's."""
-    moved = {
+def _scale_changes(new: Quantization, old: Quantization) -> dict[str, float]:
+    """Returns by how many percent each scale differs, of weights the worst channel's."""
+    changes = {
         name: 100 * abs(scale.scale / old.activations[name].scale - 1)
         for name, scale in new.activations.items()
         if name in old.activations and old.activations[name].scale > 0
     }
     for name, codes in new.weights.items():
-        known = old.weights.get(name)
-        if known is not None and known.channels == codes.channels:
-            moved[f"{name} (weights)"] = _worst_channel(codes, known)
-    return moved
+        before = old.weights.get(name)
+        if before is not None and before.channels == codes.channels:
+            changes[f"{name} (weights)"] = _worst_channel(codes, before)
+    return changes
 
 
-def _worst_channel(codes: WeightCodes, known: WeightCodes) -> float:
-    if codes.scales == known.scales:
+def _worst_channel(codes: WeightCodes, before: WeightCodes) -> float:
+    if codes.scales == before.scales:
         return 0.0
     pairs = zip(
         unpack_scales(codes.scales, codes.channels),
-        unpack_scales(known.scales, known.channels),
+        unpack_scales(before.scales, before.channels),
         strict=True,
     )
-    return max(100 * abs(mine / its - 1) for mine, its in pairs)
+    return max(100 * abs(scale / old_scale - 1) for scale, old_scale in pairs)
 
 
-def _shifted(new: Quantization, old: Quantization) -> dict[str, float]:
+def _zero_point_changes(new: Quantization, old: Quantization) -> dict[str, float]:
     return {
         name: float(abs(scale.zero_point - old.activations[name].zero_point))
         for name, scale in new.activations.items()
@@ -135,25 +129,47 @@ def _shifted(new: Quantization, old: Quantization) -> dict[str, float]:
     }
 
 
-def _worst(
-    metric: str, by_name: dict[str, float], limit: float, noun: str, verb: str, *, unit: str = "%"
-) -> Finding:
-    beyond = sorted(
-        (name for name, value in by_name.items() if value > limit), key=lambda name: -by_name[name]
-    )
+def _fewer_codes(new: Quantization, old: Quantization) -> dict[str, float]:
+    """Returns by how many percent each layer uses fewer distinct codes."""
+    return {
+        name: 100 * (1 - codes.distinct / old.weights[name].distinct)
+        for name, codes in new.weights.items()
+        if name in old.weights and old.weights[name].distinct
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Change:
+    """What of many tensors or layers may change, and by how much."""
+
+    metric: str
+    noun: str
+    verb: str
+    limit: float
+    unit: str
+
+
+def _worst(change: _Change, by_name: dict[str, float]) -> Finding:
     worst = max(by_name.values(), default=0.0)
-    if not beyond:
-        message = (
-            f"No {noun} of {len(by_name)} {verb} more than {limit:g} {unit} (most: {worst:.2g})."
-        )
-        return found(metric, worst, 0.0, limit, unit, "pass", message)
-    shown = ", ".join(f"{name} {by_name[name]:.3g} {unit}" for name in beyond[:3])
-    more = f" and {len(beyond) - 3} more" if len(beyond) > 3 else ""
-    message = (
-        f"{len(beyond)} of {len(by_name)}: the {noun} {verb} more than {limit:g} {unit}:"
-        f" {shown}{more}."
+    beyond = sorted(
+        (name for name, value in by_name.items() if value > change.limit),
+        key=lambda name: -by_name[name],
     )
-    return found(metric, worst, 0.0, limit, unit, "fail", message, code=ACCURACY_EXIT_CODE)
+    bound = f"{change.verb} more than {change.limit:g} {change.unit}"
+    if beyond:
+        shown = ", ".join(f"{name} {by_name[name]:.3g} {change.unit}" for name in beyond[:_NAMED])
+        message = (
+            f"{len(beyond)} of {len(by_name)}: the {change.noun} {bound}: {shown}{_more(beyond)}."
+        )
+    else:
+        message = f"No {change.noun} of {len(by_name)} {bound} (most: {worst:.2g})."
+    return judged(
+        "quantization",
+        change.metric,
+        Figure(measured=worst, expected=0.0, limit=change.limit, unit=change.unit),
+        "fail" if beyond else "pass",
+        message,
+    )
 
 
 def _executed(report: RunReport, baseline: RunReport) -> Iterable[Finding]:
@@ -162,20 +178,28 @@ def _executed(report: RunReport, baseline: RunReport) -> Iterable[Finding]:
         return  # simulated: nothing was executed
     if not new.convolutions:
         yield incomparable(
+            "quantization",
             "INT8 convolutions",
             "The report does not tell what executes in INT8, the baseline does.",
         )
         return
     count, expected = (
-        sum(n for p, n in row.convolutions.items() if p in _INT8) for row in (new, old)
+        sum(number for precision, number in row.convolutions.items() if precision in _INT8)
+        for row in (new, old)
     )
-    told = ", ".join(f"{number} {name}" for name, number in new.convolutions.items())
-    message = f"{count} convolutions execute in INT8 ({told}), {expected} in the baseline."
-    verdict: Verdict = "pass" if count >= expected else "fail"
-    yield found(
-        "INT8 convolutions", count, expected, None, "", verdict, message, code=ACCURACY_EXIT_CODE
+    by_precision = ", ".join(f"{number} {name}" for name, number in new.convolutions.items())
+    yield judged(
+        "quantization",
+        "INT8 convolutions",
+        Figure(measured=count, expected=expected, unit=""),
+        "pass" if count >= expected else "fail",
+        f"{count} convolutions execute in INT8 ({by_precision}), {expected} in the baseline.",
     )
 
 
-def _names(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + _more(names)
+
+
+def _more(names: Sequence[str]) -> str:
+    return f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

@@ -67,7 +67,10 @@ def engine_files(folder: BuildFolder) -> list[EngineFile]:
         )
     reference = engine_of(folder, engines["fp32"])
     default = replace(
-        reference, name="default", options=replace(reference.options, precision="default")
+        reference,
+        name="default",
+        role="default",
+        options=replace(reference.options, precision="default"),
     )
     return [reference, default, engine_of(folder, engines["int8"])]
 
@@ -107,6 +110,7 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
         ) from error
     return EngineFile(
         name=precision if runtime.compiles else f"{precision} onnx",
+        role="int8" if precision == "int8" else "reference",
         runtime=runtime.name,
         path=path,
         options=OpenOptions(

@@ -14,15 +14,23 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine.board_watch import watching
 from edge_scnet.pipeline import flips
 from edge_scnet.pipeline.assemble import MeasuredRun, evaluation_set, this_machine
-from edge_scnet.pipeline.rows import row_of_engine, row_of_graph, row_of_plan, stats_of
+from edge_scnet.pipeline.rows import (
+    SIMULATED_NAMES,
+    row_of_engine,
+    row_of_graph,
+    row_of_plan,
+    stats_of,
+)
 from edge_scnet.profiler.board_results import TimedBoard
 from edge_scnet.profiler.measure import MeasureSettings, measure
 from edge_scnet.profiler.outputs import Outputs
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.profiler.simulated import evaluate_graphs
-from edge_scnet.report.run_report import Flips
+from edge_scnet.report.run_report import Flips, Role
 from edge_scnet.report.store import load_report
 from edge_scnet.report.verdict import judge
+
+_SIMULATED_ROLES: tuple[Role, ...] = ("reference", "int8")
 
 
 def measure_engines(
@@ -79,11 +87,7 @@ def measure_engines(
     flipped = None
     if measured.complete:
         int8 = next(
-            (
-                m
-                for e, m in zip(engines, measured.engines, strict=True)
-                if e.name.startswith("int8")
-            ),
+            (m for e, m in zip(engines, measured.engines, strict=True) if e.role == "int8"),
             None,
         )
         if int8 is not None:
@@ -123,16 +127,14 @@ def simulate(
         folder.manifest.model,
         events.progress,
     )
-    rows = tuple(
-        row_of_graph(
-            entry, name, stats_of(name, entry.file, given, outputs[0], samples), given, samples
-        )
-        for entry, name, given in zip(entries, ("fp32", "int8 simulated"), outputs, strict=True)
-    )
+    rows = []
+    for entry, role, given in zip(entries, _SIMULATED_ROLES, outputs, strict=True):
+        stats = stats_of(SIMULATED_NAMES[role], entry.file, given, outputs[0], samples)
+        rows.append(row_of_graph(entry, role, stats, given, samples))
     findings = tuple(judge(rows, target))
     events.done("simulated, not executed", reused=False)
     return MeasuredRun(
-        rows=rows,
+        rows=tuple(rows),
         findings=findings,
         environment=this_machine(),
         spent={"simulate": round(time.perf_counter() - started, 2)},
@@ -149,11 +151,11 @@ def take_board_times(folder: BuildFolder, timed: TimedBoard, target: TargetSpec)
     """
     file = folder.path / REPORT
     earlier = load_report(file) if file.is_file() else None
-    simulated = [row for row in earlier.engines if row.latency is None] if earlier else []
+    simulated = [row for row in earlier.engines if row.simulated] if earlier else []
     plans = [row_of_plan(precision, timed, target.batch) for precision in PLAN_STEMS]
     return MeasuredRun(
         rows=(*simulated, *plans),
-        findings=(*judge(simulated, target), *judge(plans, target)),
+        findings=tuple(judge([*simulated, *plans], target)),
         environment=timed.environment,
         evaluation=earlier.evaluation if earlier else None,
         flips=earlier.flips if earlier else None,

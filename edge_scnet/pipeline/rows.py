@@ -11,13 +11,15 @@ from edge_scnet.profiler.board_results import TimedBoard
 from edge_scnet.profiler.measure import Measurement
 from edge_scnet.profiler.outputs import Outputs
 from edge_scnet.profiler.process import EngineFile
-from edge_scnet.report.run_report import EngineReport
+from edge_scnet.report.run_report import EngineReport, Role
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.stats.accuracy import accuracy_stats, output_rows, output_stats
 from edge_scnet.stats.figures import AccuracyStats, OutputStats
 from edge_scnet.stats.timing import latency_stats, paired_ratio
+
+SIMULATED_NAMES: dict[Role, str] = {"reference": "fp32", "int8": "int8 simulated"}
 
 
 def canonical_order(samples: SampleSet) -> list[int]:
@@ -45,12 +47,15 @@ def row_of_engine(
         accuracy = stats_of(
             engine.name, engine.path.name, measured.outputs, reference.outputs, samples
         )
-    int8 = engine.name.startswith("int8")
     facts = row_facts(
-        measured.layers, runtime_named(engine.runtime), int8=int8, times_ms=measured.layer_times_ms
+        measured.layers,
+        runtime_named(engine.runtime),
+        int8=engine.role == "int8",
+        times_ms=measured.layer_times_ms,
     )
     return EngineReport(
         name=engine.name,
+        role=engine.role,
         runtime=engine.runtime,
         file=engine.path.name,
         sha256=engine.sha256,
@@ -116,10 +121,11 @@ def stats_of(
 
 
 def row_of_graph(
-    entry: Artifact, name: str, accuracy: AccuracyStats, outputs: Outputs, samples: SampleSet
+    entry: Artifact, role: Role, accuracy: AccuracyStats, outputs: Outputs, samples: SampleSet
 ) -> EngineReport:
     return EngineReport(
-        name=name,
+        name=SIMULATED_NAMES[role],
+        role=role,
         runtime="onnxruntime",
         file=entry.file,
         sha256=entry.sha256,
@@ -151,6 +157,7 @@ def row_of_plan(precision: str, timed: TimedBoard, batch: int) -> EngineReport:
     facts = row_facts(layers, TENSORRT, int8=precision == "int8", times_ms=times.layer_times_ms)
     return EngineReport(
         name=precision,
+        role="int8" if precision == "int8" else "reference",
         runtime=TENSORRT.name,
         file=f"{PLAN_STEMS[precision]}.plan",
         sha256=plan.sha256,

@@ -21,6 +21,7 @@ from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError
 from edge_scnet.profiler.child import Loaded
+from edge_scnet.report.run_report import Role
 from edge_scnet.runtimes.base import OpenOptions
 
 _TIMED_IMAGES = 16
@@ -47,6 +48,7 @@ class EngineFile:
 
     # of its row in a report
     name: str
+    role: Role
     runtime: str
     path: Path
     # how to load it

@@ -1,4 +1,4 @@
-"""Two reports, or engines timed together: which is better, where that can be told at all. Pure.
+"""Two reports, or engines timed together: which is better, where that can be told at all.
 
 "No difference" and "cannot tell" are answers: the first where a difference above the least that
 counts is excluded, the second where the measurements do not decide. Times of separate runs are
@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_scnet.core.packing import unpack_classes
+from edge_scnet.report.paired import lost_and_won
 from edge_scnet.report.run_report import (
     EngineReport,
     RunReport,
     accuracy_row,
+    first_of,
     same_machine,
     timed_row,
 )
-from edge_scnet.stats.figures import RatioStats
+from edge_scnet.stats.figures import AccuracyStats, RatioStats
 from edge_scnet.stats.intervals import Z_TWO_SIDED_95, paired_difference_interval
 
 # Of a time: less is nobody's reason to choose an engine.
@@ -97,10 +99,10 @@ def compare(a: RunReport, b: RunReport, *, across_machines: bool = False) -> tup
 
 
 def _accuracy(a: RunReport, b: RunReport) -> Iterable[Comparison]:
-    one, other = accuracy_row(a), accuracy_row(b)
-    if one is None or other is None or one.accuracy is None or other.accuracy is None:
+    row_a, row_b = accuracy_row(a), accuracy_row(b)
+    if row_a is None or row_b is None or row_a.accuracy is None or row_b.accuracy is None:
         return
-    mine, its = one.accuracy, other.accuracy
+    stats_a, stats_b = row_a.accuracy, row_b.accuracy
     same_images = (
         a.evaluation is not None
         and b.evaluation is not None
@@ -110,126 +112,109 @@ def _accuracy(a: RunReport, b: RunReport) -> Iterable[Comparison]:
     if not same_images:
         yield Comparison(
             figure="top-1",
-            a=mine.top1_percent,
-            b=its.top1_percent,
+            a=_top1(stats_a),
+            b=_top1(stats_b),
             unit="%",
             better="skipped",
             message="Accuracy is not compared: the evaluation images are not the same.",
         )
         return
     truth = a.evaluation.truth if a.evaluation else None
-    if truth is not None and one.first_classes and other.first_classes:
-        yield _paired(one, other, unpack_classes(truth, mine.images))
-    if mine.agreement_percent is not None and its.agreement_percent is not None:
-        yield _plain(
-            "agreement with FP32",
-            mine.agreement_percent,
-            its.agreement_percent,
-            "%",
-            least=0.05,
-            more_is_better=True,
-        )
-    if mine.sqnr_db is not None and its.sqnr_db is not None:
-        yield _plain("SQNR", mine.sqnr_db, its.sqnr_db, "dB", least=0.1, more_is_better=True)
+    if truth is not None and row_a.first_classes and row_b.first_classes:
+        yield _paired(row_a, row_b, unpack_classes(truth, stats_a.images))
+    if stats_a.agreement_percent is not None and stats_b.agreement_percent is not None:
+        agreement = _Figure(name="agreement with FP32", unit="%", least=0.05, more_is_better=True)
+        yield agreement.compared(stats_a.agreement_percent, stats_b.agreement_percent)
+    if stats_a.sqnr_db is not None and stats_b.sqnr_db is not None:
+        sqnr = _Figure(name="SQNR", unit="dB", least=0.1, more_is_better=True)
+        yield sqnr.compared(stats_a.sqnr_db, stats_b.sqnr_db)
 
 
-def _paired(one: EngineReport, other: EngineReport, labels: tuple[int, ...]) -> Comparison:
-    assert one.accuracy is not None and other.accuracy is not None
-    images = one.accuracy.images
-    right = [
+def _top1(stats: AccuracyStats) -> float | None:
+    return None if stats.labels is None else stats.labels.top1_percent
+
+
+def _paired(row_a: EngineReport, row_b: EngineReport, labels: tuple[int, ...]) -> Comparison:
+    assert row_a.accuracy is not None and row_b.accuracy is not None
+    images = row_a.accuracy.images
+    right_a, right_b = (
         [
-            found == label
-            for found, label in zip(
+            predicted == label
+            for predicted, label in zip(
                 unpack_classes(str(row.first_classes), images), labels, strict=True
             )
         ]
-        for row in (one, other)
-    ]
-    lost = sum(was and not now for was, now in zip(*right, strict=True))
-    won = sum(now and not was for was, now in zip(*right, strict=True))
+        for row in (row_a, row_b)
+    )
+    lost, won = lost_and_won(right_a, right_b)
     low, high = (
         100 * bound for bound in paired_difference_interval(lost, won, images, z=Z_TWO_SIDED_95)
     )
     change = 100 * (won - lost) / images
-    spread = (
-        f"({-high:+.2f} to {-low:+.2f} pp with 95 % confidence; {lost:,} lost, {won:,} won of"
-        f" {images:,})"
-    )
     better: Answer = "A" if low > 0 else "B" if high < 0 else "same"
     words = "No difference in top-1:" if better == "same" else "B's top-1 to A's:"
-    words = f"{words} {change:+.2f} pp {spread}"
     return Comparison(
         figure="top-1",
-        a=one.accuracy.top1_percent,
-        b=other.accuracy.top1_percent,
+        a=_top1(row_a.accuracy),
+        b=_top1(row_b.accuracy),
         unit="%",
         better=better,
-        message=f"{words}.",
+        message=(
+            f"{words} {change:+.2f} pp ({-high:+.2f} to {-low:+.2f} pp with 95 % confidence;"
+            f" {lost:,} lost, {won:,} won of {images:,})."
+        ),
     )
 
 
 def _times(a: RunReport, b: RunReport, *, across_machines: bool) -> Iterable[Comparison]:
-    one, other = timed_row(a), timed_row(b)
-    if one is None or other is None or one.latency is None or other.latency is None:
+    row_a, row_b = timed_row(a), timed_row(b)
+    if row_a is None or row_b is None or row_a.latency is None or row_b.latency is None:
         return
-    p50 = one.latency.p50_ms, other.latency.p50_ms
+    times = row_a.latency.p50_ms, row_b.latency.p50_ms
     elsewhere = not same_machine(a, b)
+    reference = _common_reference(a, b)
     if elsewhere and not across_machines:
+        better: Answer = "skipped"
         message = (
             "Times are not compared: the reports are of different machines (--across-machines does"
             " it all the same)."
         )
-        yield Comparison(
-            figure="latency p50", a=p50[0], b=p50[1], unit="ms", better="skipped", message=message
-        )
-        return
-    mark = " Different machines!" if elsewhere else ""
-    reference = _common_reference(a, b)
-    if reference is None or one.speedup is None or other.speedup is None or elsewhere:
-        better: Answer = "unknown"
+    elif reference is None or row_a.speedup is None or row_b.speedup is None or elsewhere:
+        better = "unknown"
+        mark = " Different machines!" if elsewhere else ""
         message = (
-            f"{p50[0]:.3f} and {p50[1]:.3f} ms, of separate runs: cannot tell. {_TOGETHER}{mark}"
+            f"{times[0]:.3f} and {times[1]:.3f} ms, of separate runs: cannot tell."
+            f" {_TOGETHER}{mark}"
         )
     else:
-        better, message = _through(reference, one.speedup, other.speedup)
+        better, message = _through(reference, row_a.speedup, row_b.speedup)
     yield Comparison(
-        figure="latency p50", a=p50[0], b=p50[1], unit="ms", better=better, message=message
+        figure="latency p50", a=times[0], b=times[1], unit="ms", better=better, message=message
     )
 
 
 def _common_reference(a: RunReport, b: RunReport) -> str | None:
-    """The engine that both runs timed their rows against, where it is the same file."""
-    first = [
-        next((row for row in report.engines if row.latency is not None), None) for report in (a, b)
-    ]
-    if (
-        first[0] is None
-        or first[1] is None
-        or first[0].sha256 != first[1].sha256
-        or not first[0].sha256
-    ):
+    """The name of the engine that both runs timed their rows against, where it is the same file."""
+    timed_a, timed_b = (first_of(report.engines, "reference", timed=True) for report in (a, b))
+    if timed_a is None or timed_b is None:
         return None
-    return first[0].name.upper()
+    same_file = timed_a.sha256 == timed_b.sha256 and timed_a.sha256
+    return timed_a.name.upper() if same_file else None
 
 
-def _through(reference: str, one: RatioStats, other: RatioStats) -> tuple[Answer, str]:
-    """Speeds relative to one engine, each of its own run: the interval of their quotient by the
-    ends of both.
+def _through(reference: str, speed_a: RatioStats, speed_b: RatioStats) -> tuple[Answer, str]:
+    """Compares speeds relative to one engine, each of its own run.
+
+    The interval of their quotient is made of the ends of both.
     """
-    ratio = other.ratio / one.ratio
-    words = f"{one.ratio:.2f}x and {other.ratio:.2f}x {reference}'s speed, each in its own run"
-    if None in (one.low, one.high, other.low, other.high):
+    ratio = speed_b.ratio / speed_a.ratio
+    words = (
+        f"{speed_a.ratio:.2f}x and {speed_b.ratio:.2f}x {reference}'s speed, each in its own run"
+    )
+    if speed_a.low is None or speed_a.high is None or speed_b.low is None or speed_b.high is None:
         return "unknown", f"{words}: too few rounds to tell."
-    assert (
-        one.low is not None
-        and one.high is not None
-        and other.low is not None
-        and other.high is not None
-    )
-    low, high = (
-        other.low / one.high / (1 + _PROCESSES_APART),
-        other.high / one.low * (1 + _PROCESSES_APART),
-    )
+    low = speed_b.low / speed_a.high / (1 + _PROCESSES_APART)
+    high = speed_b.high / speed_a.low * (1 + _PROCESSES_APART)
     spread = f"B takes {1 / ratio:.2f}x A's time, {1 / high:.2f} to {1 / low:.2f}"
     if low > 1 + LEAST_DIFFERENCE:
         return "B", f"{words}: B is faster ({spread})."
@@ -239,37 +224,34 @@ def _through(reference: str, one: RatioStats, other: RatioStats) -> tuple[Answer
 
 
 def _sizes(a: RunReport, b: RunReport) -> Iterable[Comparison]:
-    one = timed_row(a) or accuracy_row(a)
-    other = timed_row(b) or accuracy_row(b)
-    if one is None or other is None:
+    row_a = timed_row(a) or accuracy_row(a)
+    row_b = timed_row(b) or accuracy_row(b)
+    if row_a is None or row_b is None:
         return
-    yield _plain(
-        "size",
-        one.size_bytes / 1e6,
-        other.size_bytes / 1e6,
-        "MB",
-        least=0.005,
-        more_is_better=False,
-    )
-    if one.memory is not None and other.memory is not None and same_machine(a, b):
-        sizes = one.memory.steady_bytes / 2**20, other.memory.steady_bytes / 2**20
+    size = _Figure(name="size", unit="MB", least=0.005, more_is_better=False)
+    yield size.compared(row_a.size_bytes / 1e6, row_b.size_bytes / 1e6)
+    if row_a.memory is not None and row_b.memory is not None and same_machine(a, b):
         # the resident set of one engine varies by about a MiB from process to process
-        yield _plain("memory steady", *sizes, "MiB", least=3.0, more_is_better=False)
+        memory = _Figure(name="memory steady", unit="MiB", least=3.0, more_is_better=False)
+        yield memory.compared(row_a.memory.steady_bytes / 2**20, row_b.memory.steady_bytes / 2**20)
 
 
-def _plain(
-    figure: str, a: float, b: float, unit: str, *, least: float, more_is_better: bool
-) -> Comparison:
-    if abs(b - a) < least:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Figure:
+    """A figure without an interval, and the least difference that counts."""
+
+    name: str
+    unit: str
+    least: float
+    more_is_better: bool
+
+    def compared(self, a: float, b: float) -> Comparison:
+        if abs(b - a) < self.least:
+            better: Answer = "same"
+            message = f"{self.name}: no difference."
+        else:
+            better = "B" if (b > a) == self.more_is_better else "A"
+            message = f"{self.name}: {a:.4g} and {b:.4g} {self.unit}, {better} is better."
         return Comparison(
-            figure=figure, a=a, b=b, unit=unit, better="same", message=f"{figure}: no difference."
+            figure=self.name, a=a, b=b, unit=self.unit, better=better, message=message
         )
-    better: Answer = "B" if (b > a) == more_is_better else "A"
-    return Comparison(
-        figure=figure,
-        a=a,
-        b=b,
-        unit=unit,
-        better=better,
-        message=f"{figure}: {a:.4g} and {b:.4g} {unit}, {better} is better.",
-    )

@@ -1,104 +1,119 @@
-"""Finding and its constructors."""
+"""Judged figures: `Finding`, what makes one, and the exit code of several."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from edge_scnet.errors import ExitCode
 
 Verdict = Literal["pass", "fail", "inconclusive", "skipped"]
+# identity: of which model, for which target; inputs: what the engine was made from and the images
+# it is judged on; report: whether the report is whole.
+Kind = Literal[
+    "identity", "inputs", "report", "accuracy", "quantization", "size", "speed", "memory"
+]
 
-ACCURACY_EXIT_CODE = 10
-
-SPEED_EXIT_CODE = 11
-
-INCOMPARABLE_EXIT_CODE = 12
-
-INCONCLUSIVE_EXIT_CODE = 13
+_FAILED: dict[Kind, ExitCode] = {
+    "identity": ExitCode.INCOMPARABLE,
+    "inputs": ExitCode.INCOMPARABLE,
+    "report": ExitCode.INCOMPARABLE,
+    "accuracy": ExitCode.ACCURACY,
+    "quantization": ExitCode.ACCURACY,
+    "size": ExitCode.SPEED,
+    "speed": ExitCode.SPEED,
+    "memory": ExitCode.SPEED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One judged figure."""
 
+    kind: Annotated[Kind, Meta(description="what of an engine or a report is judged")]
     metric: str
     measured: float | None
     limit: float | None
     unit: str
     verdict: Verdict
-    message: str  # one sentence for people
+    message: Annotated[str, Meta(description="one sentence for people")]
     exit_code: int
+    expected: Annotated[float | None, Meta(description="the baseline's")] = None
+    cause: Annotated[str | None, Meta(description="what else changed since the baseline")] = None
+    improved: Annotated[bool, Meta(description="better than the baseline beyond noise")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A measured figure, and what it is held to."""
+
+    measured: float | None
+    unit: str
+    limit: float | None = None
     expected: float | None = None  # the baseline's
-    cause: str | None = None  # what else changed since the baseline
-    improved: bool = False  # better than the baseline beyond noise
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
-    """0 when all pass, else the lowest code among them: accuracy (10) goes before everything,
-    inconclusive (13) last.
+    """Returns 0 when all pass, else the lowest code among them.
+
+    Accuracy (10) goes before everything, inconclusive (13) comes last.
     """
     return min((finding.exit_code for finding in findings if finding.exit_code), default=0)
 
 
-def gate_finding(
+def judged(
+    kind: Kind,
     metric: str,
-    measured: float | None,
-    limit: float | None,
-    unit: str,
-    verdict: Verdict,
-    message: str,
-) -> Finding:
-    fail = SPEED_EXIT_CODE if metric == "speed" else ACCURACY_EXIT_CODE
-    codes: dict[Verdict, int] = {
-        "pass": 0,
-        "skipped": 0,
-        "fail": fail,
-        "inconclusive": INCONCLUSIVE_EXIT_CODE,
-    }
-    return Finding(
-        metric=metric,
-        measured=measured,
-        limit=limit,
-        unit=unit,
-        verdict=verdict,
-        message=message,
-        exit_code=codes[verdict],
-    )
-
-
-def found(
-    metric: str,
-    measured: float | None,
-    expected: float | None,
-    limit: float | None,
-    unit: str,
+    figure: Figure,
     verdict: Verdict,
     message: str,
     *,
-    code: int = 0,
     improved: bool = False,
 ) -> Finding:
-    """A finding against a baseline; `code` is the exit code where it does not pass."""
+    """Returns the finding on a figure; its exit code follows from the kind and the verdict.
+
+    Args:
+        improved: the figure is better than the baseline's beyond noise.
+    """
+    code = ExitCode.OK
+    if verdict == "fail":
+        code = _FAILED[kind]
+    elif verdict == "inconclusive":
+        code = ExitCode.INCONCLUSIVE
     return Finding(
+        kind=kind,
         metric=metric,
-        measured=measured,
-        expected=expected,
-        limit=limit,
-        unit=unit,
+        measured=figure.measured,
+        expected=figure.expected,
+        limit=figure.limit,
+        unit=figure.unit,
         verdict=verdict,
         message=message,
-        exit_code=code if verdict in ("fail", "inconclusive") else 0,
+        exit_code=int(code),
         improved=improved,
     )
 
 
-def incomparable(metric: str, message: str) -> Finding:
-    """The report and its baseline are not of the same thing, or the report lacks what the baseline
-    knows.
+def incomparable(kind: Kind, metric: str, message: str) -> Finding:
+    """Returns the finding that a report and its baseline cannot be compared.
+
+    They are not of the same thing, or the report lacks what the baseline knows.
     """
-    return found(metric, None, None, None, "", "fail", message, code=INCOMPARABLE_EXIT_CODE)
+    return Finding(
+        kind=kind,
+        metric=metric,
+        measured=None,
+        limit=None,
+        unit="",
+        verdict="fail",
+        message=message,
+        exit_code=int(ExitCode.INCOMPARABLE),
+    )
 
 
-def skipped(metric: str, message: str) -> Finding:
-    """Not judged, and why."""
-    return found(metric, None, None, None, "", "skipped", message)
+def skipped(kind: Kind, metric: str, message: str) -> Finding:
+    """Returns the finding that something is not judged, and why."""
+    return judged(kind, metric, Figure(measured=None, unit=""), "skipped", message)

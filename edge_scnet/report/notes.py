@@ -1,5 +1,6 @@
-"""What a report's figures are worth, in words: a machine that was not quiet, times in heaps, memory
-that grows. Pure.
+"""What a report's figures are worth, in words.
+
+It tells of a machine that was not quiet, of times in heaps, of memory that grows.
 """
 
 from __future__ import annotations
@@ -112,15 +113,15 @@ def facts(report: RunReport) -> tuple[str, ...]:
             ).append(row.name)
     lines = [f"{', '.join(names)}: {words}" for words, names in ran.items()]
     for row in report.engines:
-        if row.end_to_end is not None and row.name.startswith("int8"):
+        if row.end_to_end is not None and row.role == "int8":
             lines.append(f"{row.name} end to end: {end_to_end_words(row.end_to_end)}")
     return tuple(lines)
 
 
-def end_to_end_words(found: EndToEnd) -> str:
-    """The shares of the stages in a batch's time from the file to its classes."""
-    total = sum(found.stages_ms.values())
-    return ", ".join(f"{stage} {100 * ms / total:.0f} %" for stage, ms in found.stages_ms.items())
+def end_to_end_words(times: EndToEnd) -> str:
+    """Returns the shares of the stages in a batch's time from the file to its classes."""
+    total = sum(times.stages_ms.values())
+    return ", ".join(f"{stage} {100 * ms / total:.0f} %" for stage, ms in times.stages_ms.items())
 
 
 SWEEP_HEAD = (

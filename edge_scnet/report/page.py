@@ -221,7 +221,8 @@ def _outputs(report: RunReport) -> str:
             ),
             "-" if output.cosine is None else f"{output.cosine:.6f}",
         ]
-        for engine in report.engines[1:]
+        for engine in report.engines
+        if engine is not reference_row(report)
         for output in engine.outputs
     ]
     return (
@@ -253,9 +254,7 @@ def _plots(report: RunReport) -> str:
                 lambda axes: latency_figure(axes, timed),
             )
         )
-    judged = [
-        row for row in timed if row.accuracy is not None and row.accuracy.top1_percent is not None
-    ]
+    judged = [row for row in timed if row.accuracy is not None and row.accuracy.labels is not None]
     if len(judged) > 1:
         drawn.append(svg_of("Accuracy against latency", lambda axes: trade_figure(axes, judged)))
     measured = [row for row in timed if row.memory is not None]
@@ -264,7 +263,7 @@ def _plots(report: RunReport) -> str:
             svg_of("Memory of each engine's process", lambda axes: memory_figure(axes, measured))
         )
     for row in report.engines:
-        if row.layer_times and row.name != "default":
+        if row.layer_times and row.role != "default":
             plot = svg_of(f"Time by block, {row.name}", partial(blocks_figure, row=row))
             words = f'<p class="soft">{escape(_layer_words(row))}</p>{_all_layers(row)}'
             drawn.append(plot.replace("</section>", f"{words}</section>"))

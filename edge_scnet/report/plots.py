@@ -74,15 +74,14 @@ def latency_figure(axes: Any, rows: list[EngineReport]) -> None:
 
 
 def trade_figure(axes: Any, rows: list[EngineReport]) -> None:
+    """Top-1 against latency, of rows that have both."""
+    values = []
     for row, color in zip(rows, _COLORS, strict=False):
-        assert row.latency is not None and row.accuracy is not None
-        stats = row.accuracy
-        axes.plot(row.latency.p50_ms, stats.top1_percent, "o", color=color, label=row.name)
-    values = [
-        row.accuracy.top1_percent
-        for row in rows
-        if row.accuracy and row.accuracy.top1_percent is not None
-    ]
+        if row.latency is None or row.accuracy is None or row.accuracy.labels is None:
+            continue
+        top1 = row.accuracy.labels.top1_percent
+        values.append(top1)
+        axes.plot(row.latency.p50_ms, top1, "o", color=color, label=row.name)
     axes.margins(x=0.25)
     # two points at least: a narrower axis makes cliffs of hundredths
     axes.set_ylim(min(values) - 1, max(values) + 1)

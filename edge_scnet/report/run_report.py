@@ -1,13 +1,15 @@
-"""`RunReport`: everything one run measured, to and from JSON, and as a table. Reads and renders;
-measures nothing.
-"""
+"""`RunReport`: everything that one run measured, and its rows by what they are."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta
 
 from edge_scnet.config.target import Gates
+from edge_scnet.core.packing import MOST_IMAGES
 from edge_scnet.core.provenance import Provenance, Quantization
 from edge_scnet.machine.board import BoardState
 from edge_scnet.machine.load import MachineLoad
@@ -22,48 +24,98 @@ from edge_scnet.stats.figures import (
     SweepRow,
 )
 
-if TYPE_CHECKING:
-    pass
+SCHEMA: Final = 3
 
-SCHEMA = 2
+Role = Literal["reference", "default", "int8"]
+_Class = Annotated[int, Meta(ge=0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTime:
+    """One layer's time in one inference of a run that times each layer by itself.
+
+    The layers' sum is more than the latency.
+    """
+
+    name: str
+    kind: str
+    precision: str
+    modules: Annotated[
+        tuple[str, ...],
+        Meta(description="the graph's nodes in it, which are named after modules"),
+    ]
+    median_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReport:
-    """One engine's row."""
+    """One engine's row.
 
-    name: str  # "fp32", "default", "int8"
+    Where the engine was simulated, not executed, its times and memory are None.
+    """
+
+    name: Annotated[str, Meta(description='"fp32", "default", "int8", "int8 simulated", ...')]
+    role: Annotated[
+        Role,
+        Meta(
+            description=(
+                "reference: what INT8 is held against; default: the same file in the precision"
+                " that the runtime takes by default; int8: what is judged"
+            )
+        ),
+    ]
     runtime: str
     file: str
     sha256: str
-    size_bytes: int
+    size_bytes: Annotated[int, Meta(ge=0)]
     precision_hint: str
-    convolutions: dict[str, int]  # how many convolutions execute in which precision
+    convolutions: Annotated[
+        dict[str, int], Meta(description="how many convolutions execute in which precision")
+    ]
     other_layers: dict[str, int]
-    load_seconds: float | None  # this and the times and memory below: None where it was simulated
+    load_seconds: float | None
     warm_up_seconds: float | None
     latency: LatencyStats | None
-    speedup: (
-        RatioStats | None
-    )  # time of the first row over this row's, in the same alternated blocks
+    speedup: Annotated[
+        RatioStats | None,
+        Meta(description="time of the first row over this row's, in the same alternated blocks"),
+    ]
     throughput_per_second: float | None
     memory: MemoryStats | None
     accuracy: AccuracyStats | None
-    first_classes: str | None = (
-        None  # `pack_classes` of the images in canonical order: two engines are paired by it
-    )
-    copies: tuple[str, ...] = ()  # of an INT8 plan: modules before which data is only converted
-    float_convolutions: tuple[str, ...] = ()  # of an INT8 engine: modules that are not
+    first_classes: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "`pack_classes` of the images in canonical order: two engines are paired by it"
+            )
+        ),
+    ] = None
+    copies: Annotated[
+        tuple[str, ...],
+        Meta(description="of an INT8 plan: modules before which data is only converted"),
+    ] = ()
+    float_convolutions: Annotated[
+        tuple[str, ...], Meta(description="of an INT8 engine: modules that are not INT8")
+    ] = ()
     layer_times: tuple[LayerTime, ...] = ()
     warm_up_runs: int | None = None
-    warm_up_stable: bool | None = (
-        None  # False: its time still changed when the limit of warming up was reached
-    )
-    settings: dict[str, str] = field(
-        default_factory=dict
-    )  # how the runtime ran it: threads, streams, hints
+    warm_up_stable: Annotated[
+        bool | None,
+        Meta(description="False: its time still changed when the limit of warming up was reached"),
+    ] = None
+    settings: Annotated[
+        dict[str, str], Meta(description="how the runtime ran it: threads, streams, hints")
+    ] = field(default_factory=dict)
     end_to_end: EndToEnd | None = None
-    outputs: tuple[OutputStats, ...] = ()  # against the reference's
+    outputs: Annotated[
+        tuple[OutputStats, ...], Meta(description="against the reference's outputs")
+    ] = ()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether nothing was timed: the outputs are those of a graph in ONNX Runtime."""
+        return self.latency is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,107 +124,47 @@ class EvaluationSet:
 
     name: str
     sha256: str
-    images: int
+    images: Annotated[int, Meta(gt=0, le=MOST_IMAGES)]
     skipped: int
-    labels: str | None  # how labels were found; None: unlabelled
-    images_sha256: str | None = (
-        None  # of the images' contents and labels in canonical order: sorted by content
-    )
-    truth: str | None = None  # `pack_classes` of the labels, in that order
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunReport:
-    """A run: which engines of which model for which target, on which images, by which machine and
-    command.
-    """
-
-    schema: int
-    created_utc: str
-    command: str
-    model: str
-    target: str
-    batch: int  # images per inference: what a latency is the time of
-    engines: tuple[EngineReport, ...]
-    evaluation: EvaluationSet | None
-    findings: tuple[Finding, ...]
-    verdict: str
-    stage_seconds: dict[str, float]
-    environment: dict[str, Any]
-    gates: Gates | None = None  # the target's, as the findings were judged by
-    quantization: Quantization | None = None
-    provenance: Provenance | None = None
-    complete: bool = True  # False: interrupted, some figures are of a part of the run
-    board: BoardState | None = None  # of a Jetson, while its engines were timed
-    seconds: float | None = None  # timed seconds that were asked for, of each engine
-    load: MachineLoad | None = None  # what else the machine did then
-    sweep: tuple[SweepRow, ...] = ()  # other batches and numbers of threads
-    sweep_load: MachineLoad | None = None  # what else the machine did then
-    flips: Flips | None = None  # images whose first class is another than FP32's
-    classes: tuple[str, ...] = ()  # the model's, where they have names
-
-
-def reference_row(report: RunReport) -> EngineReport | None:
-    """What INT8 is held against: FP32, or where there is none (trtexec on a board) FP16. By its
-    name, not by its place.
-    """
-    for name in ("fp32", "fp16"):
-        for row in report.engines:
-            if row.name == name:
-                return row
-    return None
-
-
-def accuracy_row(report: RunReport) -> EngineReport | None:
-    """The INT8 engine whose accuracy is known, executed or simulated."""
-    return next(
-        (row for row in report.engines if row.name.startswith("int8") and row.accuracy is not None),
-        None,
-    )
-
-
-def timed_row(report: RunReport) -> EngineReport | None:
-    """The INT8 engine that was executed and timed."""
-    return next(
-        (row for row in report.engines if row.name.startswith("int8") and row.latency is not None),
-        None,
-    )
-
-
-def same_machine(report: RunReport, other: RunReport) -> bool:
-    """Whether both are of one kind of machine, by the fingerprint of `environment.Environment`."""
-    mine: Any = report.environment.get("fingerprint")
-    return mine is not None and mine == other.environment.get("fingerprint")
-
-
-def board_mode(report: RunReport) -> str | None:
-    """A board's power mode and clocks, which make it another machine; None elsewhere."""
-    if report.board is None:
-        return None
-    clocks = {True: "pinned", False: "not pinned", None: "not told"}[report.board.clocks_pinned]
-    return f"power mode {report.board.power_mode or 'not told'}, clocks {clocks}"
+    labels: Annotated[str | None, Meta(description="how labels were found; None: unlabelled")]
+    images_sha256: Annotated[
+        str | None,
+        Meta(
+            description=("of the images' contents and labels in canonical order: sorted by content")
+        ),
+    ] = None
+    truth: Annotated[
+        str | None, Meta(description="`pack_classes` of the labels, in that order")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
-    """One image. `kind`: "lost" the reference was right, "won" this engine is, "changed" neither
-    is, or nobody knows.
-    """
+    """One image whose first class is another than the reference's."""
 
     image: str
-    kind: Literal["lost", "won", "changed"]
-    truth: int | None  # class indices
-    was: int
-    now: int
-    was_percent: float  # the reference's confidence in `was`
-    now_percent: float  # this engine's in `now`
-    thumbnail: str | None  # a data: URL; None where it cannot be drawn
+    kind: Annotated[
+        Literal["lost", "won", "changed"],
+        Meta(
+            description=(
+                "lost: the reference was right; won: this engine is; changed: neither is, or"
+                " nobody knows"
+            )
+        ),
+    ]
+    truth: Annotated[_Class | None, Meta(description="classes are indices")]
+    was: Annotated[int, Meta(ge=0, description="the reference's class")]
+    now: Annotated[int, Meta(ge=0, description="this engine's class")]
+    was_percent: Annotated[float, Meta(description="the reference's confidence in `was`")]
+    now_percent: Annotated[float, Meta(description="this engine's confidence in `now`")]
+    thumbnail: Annotated[str | None, Meta(description="a data: URL; None where it cannot be drawn")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flips:
-    """How many there are, and those that tell most: lost before won before changed, and the surest
-    first.
+    """How many images flipped, and those that tell most.
+
+    Lost ones come before won ones before changed ones, and the surest first.
     """
 
     count: int
@@ -180,13 +172,96 @@ class Flips:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerTime:
-    """One layer's time in one inference, of a run that times each layer by itself: their sum is
-    more than the latency.
+class RunReport:
+    """A run: which engines of which model for which target, on which images.
+
+    It tells the machine and the command too.
     """
 
-    name: str
-    kind: str
-    precision: str
-    modules: tuple[str, ...]  # the graph's nodes in it, which are named after modules
-    median_ms: float
+    schema: Annotated[
+        Literal[3], Meta(description="version; older ones are read, newer ones refused")
+    ]
+    created_utc: str
+    command: str
+    model: str
+    target: str
+    batch: Annotated[int, Meta(description="images per inference: what a latency is the time of")]
+    engines: tuple[EngineReport, ...]
+    evaluation: EvaluationSet | None
+    findings: tuple[Finding, ...]
+    verdict: str
+    stage_seconds: dict[str, float]
+    environment: dict[str, Any]
+    gates: Annotated[
+        Gates | None, Meta(description="the target's, as the findings were judged by")
+    ] = None
+    quantization: Quantization | None = None
+    provenance: Provenance | None = None
+    complete: Annotated[
+        bool, Meta(description="False: interrupted, some figures are of a part of the run")
+    ] = True
+    board: Annotated[
+        BoardState | None, Meta(description="of a Jetson, while its engines were timed")
+    ] = None
+    seconds: Annotated[
+        float | None, Meta(description="timed seconds that were asked for, of each engine")
+    ] = None
+    load: Annotated[MachineLoad | None, Meta(description="what else the machine did then")] = None
+    sweep: Annotated[
+        tuple[SweepRow, ...], Meta(description="other batches and numbers of threads")
+    ] = ()
+    sweep_load: Annotated[
+        MachineLoad | None, Meta(description="what else the machine did during the sweep")
+    ] = None
+    flips: Annotated[
+        Flips | None, Meta(description="images whose first class is another than FP32's")
+    ] = None
+    classes: Annotated[tuple[str, ...], Meta(description="the model's, where they have names")] = ()
+
+
+def first_of(
+    rows: Iterable[EngineReport], role: Role, *, timed: bool = False, judged: bool = False
+) -> EngineReport | None:
+    """Returns the first row of a role; None where there is none.
+
+    Args:
+        timed: only of rows that were executed and timed.
+        judged: only of rows whose accuracy is known.
+    """
+    for row in rows:
+        if (
+            row.role == role
+            and not (timed and row.latency is None)
+            and not (judged and row.accuracy is None)
+        ):
+            return row
+    return None
+
+
+def reference_row(report: RunReport) -> EngineReport | None:
+    """Returns what INT8 is held against: FP32, or where there is none (trtexec on a board) FP16."""
+    return first_of(report.engines, "reference")
+
+
+def accuracy_row(report: RunReport) -> EngineReport | None:
+    """Returns the INT8 engine whose accuracy is known, executed or simulated."""
+    return first_of(report.engines, "int8", judged=True)
+
+
+def timed_row(report: RunReport) -> EngineReport | None:
+    """Returns the INT8 engine that was executed and timed."""
+    return first_of(report.engines, "int8", timed=True)
+
+
+def same_machine(report: RunReport, other: RunReport) -> bool:
+    """Whether both are of one kind of machine, by the fingerprint of `environment.Environment`."""
+    fingerprint: Any = report.environment.get("fingerprint")
+    return fingerprint is not None and fingerprint == other.environment.get("fingerprint")
+
+
+def board_mode(report: RunReport) -> str | None:
+    """Returns a board's power mode and clocks, which make it another machine; None elsewhere."""
+    if report.board is None:
+        return None
+    clocks = {True: "pinned", False: "not pinned", None: "not told"}[report.board.clocks_pinned]
+    return f"power mode {report.board.power_mode or 'not told'}, clocks {clocks}"

@@ -1,21 +1,36 @@
-"""Report.json."""
+"""report.json: written, and read in this version's schema and in older ones."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from edge_scnet.core.files import write_text
-from edge_scnet.core.json_records import convert, read_json
+from edge_scnet.core.json_records import convert, encode_pretty, read_json
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.report.run_report import SCHEMA, RunReport
 from edge_scnet.report.validate import check_values
 
-# What a schema adds has defaults, so that older files are read. 2: steadiness, intervals of p90 and
-# p99, blocks, settings, end to end, growth of memory, calibration error, outputs, the machine's
-# load, sweep, flipped images, class names.
-_READS = (1, 2)
+# What schema 2 added has defaults: steadiness, intervals of p90 and p99, blocks, settings, end to
+# end, growth of memory, calibration error, outputs, the machine's load, sweep, flipped images,
+# class names. Schema 3: a row's role, a finding's kind, figures that need labels in a record.
+_READS = (1, 2, SCHEMA)
+_LABELLED = (
+    "top1_percent",
+    "top5_percent",
+    "reference_top1_percent",
+    "lost",
+    "won",
+    "drop_pp",
+    "drop_low_pp",
+    "drop_high_pp",
+    "drop_lower95_pp",
+    "drop_upper95_pp",
+    "mcnemar_p",
+    "ece_percent",
+    "reference_ece_percent",
+)
 
 
 def save_report(report: RunReport, path: Path) -> None:
@@ -24,15 +39,16 @@ def save_report(report: RunReport, path: Path) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    write_text(path, to_json(report) + "\n")
+    write_text(path, to_json(report))
 
 
 def to_json(report: RunReport) -> str:
-    return json.dumps(asdict(report), indent=1, allow_nan=False)
+    """Returns the text of report.json, a newline at its end."""
+    return encode_pretty(report)
 
 
 def load_report(path: Path) -> RunReport:
-    """Reads what `save_report` wrote.
+    """Reads what `save_report` of this or an older version wrote.
 
     Raises:
         ArtifactError: not such a file, of another schema, or with values that cannot be.
@@ -50,14 +66,65 @@ def load_report(path: Path) -> RunReport:
                     else "edge-scnet profile BUILD_FOLDER"
                 ),
             )
-        report = replace(convert(RunReport, content), schema=SCHEMA)
-        check_values(report)
+        return report_from_json(content)
     except FileNotFoundError as error:
         raise ArtifactError(
             f"no report at {path}", hint="make one: edge-scnet profile BUILD_FOLDER"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, TargetError) as error:
+    except (OSError, ValueError, KeyError, TypeError, TargetError) as error:
         raise ArtifactError(
             f"{path} is not a report: {error}", hint="make one: edge-scnet profile BUILD_FOLDER"
         ) from error
+
+
+def report_from_json(content: Any) -> RunReport:
+    """Returns the report of JSON's values, of any schema that is read.
+
+    Raises:
+        ValueError: names the field that is missing or wrong.
+        TargetError: the limits cannot be.
+    """
+    report = convert(RunReport, upgraded(content))
+    check_values(report)
     return report
+
+
+def upgraded(content: Any) -> Any:
+    """Returns an older report's JSON as this version would have written it.
+
+    What does not look like a report stays as it is: decoding it names the fault.
+    """
+    if not isinstance(content, dict) or content.get("schema") not in _READS[:-1]:
+        return content
+    return {
+        **content,
+        "schema": SCHEMA,
+        "engines": _each(_upgraded_engine, content.get("engines")),
+        "findings": _each(_upgraded_finding, content.get("findings")),
+    }
+
+
+def _each(upgrade: Callable[[dict[str, Any]], dict[str, Any]], rows: Any) -> Any:
+    if not isinstance(rows, list):
+        return rows
+    return [upgrade(row) if isinstance(row, dict) else row for row in rows]
+
+
+def _upgraded_engine(row: dict[str, Any]) -> dict[str, Any]:
+    name = str(row.get("name"))
+    role = "int8" if name.startswith("int8") else "default" if name == "default" else "reference"
+    accuracy = row.get("accuracy")
+    if isinstance(accuracy, dict):
+        accuracy = _upgraded_accuracy(accuracy)
+    return {**row, "role": role, "accuracy": accuracy}
+
+
+def _upgraded_accuracy(accuracy: dict[str, Any]) -> dict[str, Any]:
+    labels = {key: accuracy[key] for key in _LABELLED if key in accuracy}
+    rest = {key: value for key, value in accuracy.items() if key not in labels}
+    unlabelled = all(value is None for value in labels.values())
+    return {**rest, "labels": None if unlabelled else labels}
+
+
+def _upgraded_finding(finding: dict[str, Any]) -> dict[str, Any]:
+    return {**finding, "kind": "speed" if finding.get("metric") == "speed" else "accuracy"}

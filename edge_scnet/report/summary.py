@@ -1,11 +1,11 @@
-"""The table of engines."""
+"""The table of engines: a column for an engine, a row for a figure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_scnet.report.run_report import EngineReport, RunReport
-from edge_scnet.stats.figures import RatioStats
+from edge_scnet.report.run_report import EngineReport, RunReport, reference_row
+from edge_scnet.stats.figures import AccuracyStats, RatioStats
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,7 +40,7 @@ def _speed(ratio: RatioStats | None) -> str:
 
 
 def table(report: RunReport) -> Table:
-    """The summary: a column an engine, a row a figure, so that it fits a terminal of 80 columns."""
+    """Returns the summary, which fits a terminal of 80 columns."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
@@ -56,8 +56,9 @@ def table(report: RunReport) -> Table:
 
 
 def summary_rows(report: RunReport) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """The summary as text: the engines' names, and by figure what each of them has."""
-    columns = [_cells(engine, reference=index == 0) for index, engine in enumerate(report.engines)]
+    """Returns the summary as text: the engines' names, and by figure what each of them has."""
+    reference = reference_row(report)
+    columns = [_cells(engine, reference=engine is reference) for engine in report.engines]
     # simulated rows have no times, a board's no accuracy
     titles = sorted({title for column in columns for title in column}, key=_TITLES.index)
     return [engine.name for engine in report.engines], [
@@ -66,8 +67,29 @@ def summary_rows(report: RunReport) -> tuple[list[str], list[tuple[str, list[str
 
 
 def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
-    ratio, latency, stats = engine.speedup, engine.latency, engine.accuracy
+    cells = _times(engine)
+    if engine.memory is not None:
+        cells |= {
+            "memory at load, MB": f"{engine.memory.load_peak_bytes / 2**20:,.0f}",
+            "memory steady, MB": f"{engine.memory.steady_bytes / 2**20:,.0f}",
+        }
+        device, ram = engine.memory.device_activation_bytes, engine.memory.ram_delta_bytes
+        if device is not None:
+            cells["activations on the GPU, MB"] = f"{device / 2**20:,.1f}"
+        if ram is not None:
+            cells["RAM of the machine, MB"] = f"{ram / 2**20:+,.0f}"
+    cells["files, MB"] = f"{engine.size_bytes / 1e6:.2f}"
+    cells["convolutions"] = (
+        ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told"
+    )
+    if engine.accuracy is not None:
+        cells |= _accuracy(engine.accuracy, reference=reference)
+    return cells
+
+
+def _times(engine: EngineReport) -> dict[str, str]:
     cells: dict[str, str] = {}
+    ratio, latency = engine.speedup, engine.latency
     if latency is not None:
         spread = (
             "" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
@@ -83,33 +105,31 @@ def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
         cells["throughput, images/s"] = f"{engine.throughput_per_second:,.0f}"
     if engine.end_to_end is not None:
         cells["end to end, ms"] = f"{engine.end_to_end.p50_ms:.3f}"
-    if engine.memory is not None:
-        cells |= {
-            "memory at load, MB": f"{engine.memory.load_peak_bytes / 2**20:,.0f}",
-            "memory steady, MB": f"{engine.memory.steady_bytes / 2**20:,.0f}",
-        }
-        device, ram = engine.memory.device_activation_bytes, engine.memory.ram_delta_bytes
-        if device is not None:
-            cells["activations on the GPU, MB"] = f"{device / 2**20:,.1f}"
-        if ram is not None:
-            cells["RAM of the machine, MB"] = f"{ram / 2**20:+,.0f}"
-    cells["files, MB"] = f"{engine.size_bytes / 1e6:.2f}"
-    cells["convolutions"] = (
-        ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told"
-    )
-    if stats is None:
-        return cells
-    drop = stats.drop_pp is not None and not reference
-    agreement, sqnr = stats.agreement_percent, stats.sqnr_db
-    return cells | {
-        "top-1, %": "-" if stats.top1_percent is None else f"{stats.top1_percent:.2f}",
-        **({} if stats.top5_percent is None else {"top-5, %": f"{stats.top5_percent:.2f}"}),
-        "lost, won": f"{stats.lost}, {stats.won} (p {stats.mcnemar_p:.2f})" if drop else "-",
-        "drop, pp": f"{stats.drop_pp:+.2f}" if drop else "-",
-        "  95 % interval, pp": (
-            f"{stats.drop_low_pp:+.2f} to {stats.drop_high_pp:+.2f}" if drop else "-"
-        ),
+    return cells
+
+
+def _accuracy(stats: AccuracyStats, *, reference: bool) -> dict[str, str]:
+    labels, agreement, sqnr = stats.labels, stats.agreement_percent, stats.sqnr_db
+    cells = {
+        "top-1, %": "-",
+        "lost, won": "-",
+        "drop, pp": "-",
+        "  95 % interval, pp": "-",
         "agreement, %": "-" if reference or agreement is None else f"{agreement:.2f}",
         "SQNR, dB": "-" if reference else "exact" if sqnr is None else f"{sqnr:.1f}",
-        "calibration error, pp": "-" if stats.ece_percent is None else f"{stats.ece_percent:.2f}",
+        "calibration error, pp": "-",
     }
+    if labels is None:
+        return cells
+    cells["top-1, %"] = f"{labels.top1_percent:.2f}"
+    if labels.top5_percent is not None:
+        cells["top-5, %"] = f"{labels.top5_percent:.2f}"
+    if labels.ece_percent is not None:
+        cells["calibration error, pp"] = f"{labels.ece_percent:.2f}"
+    if not reference:
+        cells |= {
+            "lost, won": f"{labels.lost}, {labels.won} (p {labels.mcnemar_p:.2f})",
+            "drop, pp": f"{labels.drop_pp:+.2f}",
+            "  95 % interval, pp": f"{labels.drop_low_pp:+.2f} to {labels.drop_high_pp:+.2f}",
+        }
+    return cells

@@ -1,8 +1,7 @@
-"""Verdicts on measurements, as findings. Pure: it reads statistics and returns records, it does no
-input or output.
+"""Verdicts on measurements: findings by the target's gates, and one line to ship or not.
 
-A verdict is not an error: 0 pass, 10 accuracy, 11 speed, size or memory, 12 not comparable with the
-baseline (`regression.py`), 13 inconclusive.
+A verdict is not an error: its exit code is 0 (pass), 10 (accuracy), 11 (speed, size or memory) or
+13 (inconclusive); 12 (not comparable) is the gate's (`edge_scnet.gate`).
 """
 
 from __future__ import annotations
@@ -11,23 +10,47 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edge_scnet.config.target import TargetSpec
-from edge_scnet.report import verdict as gate
-from edge_scnet.report.findings import Finding, Verdict, gate_finding
-from edge_scnet.report.run_report import EngineReport
+from edge_scnet.config.target import Gates, TargetSpec
+from edge_scnet.report.findings import Figure, Finding, judged
+from edge_scnet.report.paired import PairedDrop, advice, three_way
+from edge_scnet.report.run_report import EngineReport, first_of
 from edge_scnet.stats.decibels import decibels
-from edge_scnet.stats.figures import AccuracyStats, RatioStats
-from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_score, wilson_bounds
+from edge_scnet.stats.figures import AccuracyStats, LabelledStats, RatioStats
+from edge_scnet.stats.intervals import Z_ONE_SIDED_95, wilson_bounds
+
+_NAMED = 3
 
 
-def judge_accuracy(
-    stats: AccuracyStats,
-    *,
-    max_drop_pp: float,
-    min_agreement_percent: float | None,
-    min_sqnr_db: float | None = None,
-) -> Finding:
-    """Has the engine lost more accuracy against its reference than allowed?
+def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
+    """Judges the INT8 engine.
+
+    Returns:
+        The finding on accuracy where that was measured, executed or simulated, then on speed where
+        the engine was timed; none where there is no INT8 engine.
+    """
+    findings = []
+    accurate = first_of(rows, "int8", judged=True)
+    if accurate is not None and accurate.accuracy is not None:
+        findings.append(judge_accuracy(accurate.accuracy, target.gates))
+    int8 = first_of(rows, "int8", timed=True)
+    reference = first_of(rows, "reference", timed=True)
+    if int8 is None or reference is None or (speed := _speed_of(int8)) is None:
+        return findings
+    others = [_speed_of(row) for row in rows if row is not int8]
+    finding = judge_speed(
+        speed,
+        [other for other in others if other is not None],
+        batch=target.batch,
+        reference=reference.name.upper(),
+    )
+    return [
+        *findings,
+        explained(finding, copies=int8.copies, float_convolutions=int8.float_convolutions),
+    ]
+
+
+def judge_accuracy(stats: AccuracyStats, gates: Gates) -> Finding:
+    """Judges whether the engine has lost more accuracy against its reference than allowed.
 
     With labels: the paired drop of top-1. It passes when the upper end of its one-sided 95 %
     interval is within the limit, fails when the lower end is beyond it, and is inconclusive
@@ -40,23 +63,103 @@ def judge_accuracy(
     top-1 is at most this share.
 
     Without classes at all (feature maps): the SQNR against `min_sqnr_db`. It has no interval, and
-    no limit by default: how much a detector's head bears is its owner's to say.
+    no limit by default: how much a detector's head bears is for the model's owner to decide.
     """
-    if stats.drop_pp is not None:
-        return _judge_drop(stats, max_drop_pp)
+    if stats.labels is not None:
+        return _judge_drop(stats.images, stats.labels, gates.max_drop_pp)
     if stats.agreement_percent is None:
-        return _judge_sqnr(stats, min_sqnr_db)
-    if min_agreement_percent is None:
-        return gate_finding(
+        return _judge_sqnr(stats, gates.min_sqnr_db)
+    if gates.min_agreement_percent is None:
+        return judged(
+            "accuracy",
             "agreement",
-            stats.agreement_percent,
-            None,
-            "%",
+            Figure(measured=stats.agreement_percent, unit="%"),
             "inconclusive",
             "The evaluation images have no labels and no lower limit of the agreement is set:"
             " accuracy cannot be judged.",
         )
-    return _judge_agreement(stats, min_agreement_percent)
+    return _judge_agreement(stats, gates.min_agreement_percent)
+
+
+def _judge_drop(images: int, labels: LabelledStats, limit: float) -> Finding:
+    drop = PairedDrop(
+        images=images,
+        lost=labels.lost,
+        won=labels.won,
+        low_pp=labels.drop_lower95_pp,
+        high_pp=labels.drop_upper95_pp,
+    )
+    seen = f"Top-1 {drop.movement} on {images:,} images ({drop.counts})"
+    verdict = drop.verdict(limit)
+    if verdict == "pass":
+        message = (
+            f"{seen}; the drop is at most {drop.high_pp:.2f} pp with 95 % confidence, within the"
+            f" limit of {limit:g} pp."
+        )
+    elif verdict == "fail":
+        message = (
+            f"{seen}; the drop is at least {drop.low_pp:.2f} pp with 95 % confidence, beyond the"
+            f" limit of {limit:g} pp."
+        )
+    else:
+        message = (
+            f"{seen}; these {images:,} images cannot {drop.undecided(limit)} (the drop may be"
+            f" {drop.range}): {drop.advice(limit)}."
+        )
+    figure = Figure(measured=labels.drop_pp, limit=limit, unit="pp")
+    return judged("accuracy", "top-1 drop", figure, verdict, message)
+
+
+def _judge_sqnr(stats: AccuracyStats, minimum: float | None) -> Finding:
+    seen = (
+        f"The outputs are no classes; their SQNR is {decibels(stats.sqnr_db)} on"
+        f" {stats.images:,} images"
+    )
+    figure = Figure(measured=stats.sqnr_db, limit=minimum, unit="dB")
+    if minimum is None:
+        message = f"{seen}, and no lower limit is set (gates.min_sqnr_db of the target)."
+        return judged("accuracy", "SQNR", figure, "inconclusive", message)
+    good = stats.sqnr_db is None or stats.sqnr_db >= minimum
+    message = f"{seen}, {'within' if good else 'below'} the limit of {minimum:g} dB."
+    return judged("accuracy", "SQNR", figure, "pass" if good else "fail", message)
+
+
+def _judge_agreement(stats: AccuracyStats, minimum: float) -> Finding:
+    if stats.agreeing is None:
+        raise ValueError("statistics without agreement")
+    differing = stats.images - stats.agreeing
+    low, high = wilson_bounds(differing, stats.images, z=Z_ONE_SIDED_95)
+    allowed = (100.0 - minimum) / 100.0
+    seen = (
+        f"The first class equals the reference's on {stats.agreement_percent:.2f} % of"
+        f" {stats.images:,} unlabelled images"
+    )
+    verdict = three_way(low, high, allowed)
+    if verdict == "pass":
+        message = (
+            f"{seen}; at least {100 - 100 * high:.2f} % with 95 % confidence, within the limit of"
+            f" {minimum:g} %."
+        )
+    elif verdict == "fail":
+        message = (
+            f"{seen}; at most {100 - 100 * low:.2f} % with 95 % confidence, below the limit of"
+            f" {minimum:g} %."
+        )
+    else:
+        share = differing / stats.images
+        spread = math.sqrt(allowed * (1.0 - allowed) / stats.images)
+        score = (share - allowed) / spread if spread else 0.0
+        question = (
+            f"show an agreement of {minimum:g} %"
+            if share < allowed
+            else f"prove one below {minimum:g} %"
+        )
+        message = (
+            f"{seen}; these {stats.images:,} images cannot {question} (it may be"
+            f" {100 - 100 * high:.2f} to {100 - 100 * low:.2f} %): {advice(stats.images, score)}."
+        )
+    figure = Figure(measured=stats.agreement_percent, limit=minimum, unit="%")
+    return judged("accuracy", "agreement", figure, verdict, message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +174,11 @@ class Speed:
 def judge_speed(
     engine: Speed, others: Sequence[Speed], *, batch: int, reference: str = "FP32"
 ) -> Finding:
-    """Is there any use for the engine? It fails when another is faster beyond the noise in latency,
-    and in throughput too.
+    """Judges whether there is any use for the engine.
 
-    Latency: the other's 95 % interval of the speedup lies above this one's. Rounds too few for an
-    interval never fail.
+    It fails when another is faster beyond the noise in latency, and in throughput too. In latency:
+    the other's 95 % interval of the speedup lies above this one's. Rounds too few for an interval
+    never fail.
     """
     ratio = engine.speedup.ratio if engine.speedup else 1.0
     best = max(
@@ -88,16 +191,19 @@ def judge_speed(
         f"{ratio:.2f}x{spread} {reference}'s speed at batch {batch}, {rate:.2f}x the best other's"
         " throughput"
     )
+    figure = Figure(measured=ratio, unit="x")
     better = next((other for other in others if _beats(other, engine)), None)
     if better is None:
-        return gate_finding("speed", ratio, None, "x", "pass", f"{gain}.")
-    return gate_finding(
-        "speed",
-        ratio,
-        None,
-        "x",
-        "fail",
-        f"{better.name} is faster in latency and throughput ({gain}).",
+        return judged("speed", "speed", figure, "pass", f"{gain}.")
+    message = f"{better.name} is faster in latency and throughput ({gain})."
+    return judged("speed", "speed", figure, "fail", message)
+
+
+def _speed_of(row: EngineReport) -> Speed | None:
+    if row.throughput_per_second is None:
+        return None
+    return Speed(
+        name=row.name, speedup=row.speedup, throughput_per_second=row.throughput_per_second
     )
 
 
@@ -112,123 +218,44 @@ def _beats(other: Speed, engine: Speed) -> bool:
     )
 
 
-def _judge_drop(stats: AccuracyStats, limit: float) -> Finding:
-    drop, lower, upper = stats.drop_pp, stats.drop_lower95_pp, stats.drop_upper95_pp
-    lost, won = stats.lost, stats.won
-    if drop is None or lower is None or upper is None or lost is None or won is None:
-        raise ValueError("labelled statistics without their drop, bounds or counts")
-    change = (
-        f"Top-1 fell by {drop:.2f} pp"
-        if drop > 0
-        else f"Top-1 rose by {-drop:.2f} pp"
-        if drop < 0
-        else "Top-1 is equal"
-    )
-    seen = f"on {stats.images:,} images ({lost:,} lost, {won:,} won)"
-    if upper <= limit:
-        verdict: Verdict = "pass"
-        message = (
-            f"{change} {seen}; the drop is at most {upper:.2f} pp with 95 % confidence, within the"
-            f" limit of {limit:g} pp."
+def explained(
+    speed: Finding, *, copies: Sequence[str], float_convolutions: Sequence[str]
+) -> Finding:
+    """Returns the finding on INT8's speed with what takes from it, by module."""
+    causes = []
+    if copies:
+        causes.append(
+            f"{_count(len(copies), 'layer')} only {'copies' if len(copies) == 1 else 'copy'} data"
+            f" ({_first_names(copies)})"
         )
-    elif lower > limit:
-        verdict = "fail"
-        message = (
-            f"{change} {seen}; the drop is at least {lower:.2f} pp with 95 % confidence, beyond the"
-            f" limit of {limit:g} pp."
+    if float_convolutions:
+        causes.append(
+            f"{_count(len(float_convolutions), 'convolution')} in float"
+            f" ({_first_names(float_convolutions)})"
         )
-    else:
-        verdict = "inconclusive"
-        score = paired_difference_score(lost, won, stats.images, limit / 100.0)
-        question = (
-            f"exclude a loss of {limit:g} pp"
-            if drop < limit
-            else f"prove a loss of more than {limit:g} pp"
-        )
-        message = (
-            f"{change} {seen}; these {stats.images:,} images cannot {question} "
-            f"(the drop may be {lower:.2f} to {upper:.2f} pp): {advice(stats.images, score)}."
-        )
-    return gate_finding("top-1 drop", drop, limit, "pp", verdict, message)
+    if not causes:
+        return speed
+    return replace(speed, message=f"{speed.message} What takes from it: {'; '.join(causes)}.")
 
 
-def _judge_sqnr(stats: AccuracyStats, minimum: float | None) -> Finding:
-    seen = (
-        f"The outputs are no classes; their SQNR is {decibels(stats.sqnr_db)} on"
-        f" {stats.images:,} images"
-    )
-    if minimum is None:
-        message = f"{seen}, and no lower limit is set (gates.min_sqnr_db of the target)."
-        return gate_finding("SQNR", stats.sqnr_db, None, "dB", "inconclusive", message)
-    good = stats.sqnr_db is None or stats.sqnr_db >= minimum
-    message = f"{seen}, {'within' if good else 'below'} the limit of {minimum:g} dB."
-    return gate_finding("SQNR", stats.sqnr_db, minimum, "dB", "pass" if good else "fail", message)
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _judge_agreement(stats: AccuracyStats, minimum: float) -> Finding:
-    if stats.agreeing is None:
-        raise ValueError("statistics without agreement")
-    differing = stats.images - stats.agreeing
-    low, high = wilson_bounds(differing, stats.images, z=Z_ONE_SIDED_95)
-    allowed = (100.0 - minimum) / 100.0
-    share = differing / stats.images
-    seen = (
-        f"The first class equals the reference's on {stats.agreement_percent:.2f} % of"
-        f" {stats.images:,} unlabelled images"
-    )
-    if high <= allowed:
-        verdict: Verdict = "pass"
-        message = (
-            f"{seen}; at least {100 - 100 * high:.2f} % with 95 % confidence, within the limit of"
-            f" {minimum:g} %."
-        )
-    elif low > allowed:
-        verdict = "fail"
-        message = (
-            f"{seen}; at most {100 - 100 * low:.2f} % with 95 % confidence, below the limit of"
-            f" {minimum:g} %."
-        )
-    else:
-        verdict = "inconclusive"
-        spread = math.sqrt(allowed * (1.0 - allowed) / stats.images)
-        score = (share - allowed) / spread if spread else 0.0
-        question = (
-            f"show an agreement of {minimum:g} %"
-            if share < allowed
-            else f"prove one below {minimum:g} %"
-        )
-        message = (
-            f"{seen}; these {stats.images:,} images cannot {question} (it may be"
-            f" {100 - 100 * high:.2f} to {100 - 100 * low:.2f} %): {advice(stats.images, score)}."
-        )
-    return gate_finding("agreement", stats.agreement_percent, minimum, "%", verdict, message)
-
-
-def advice(images: int, score: float) -> str:
-    """How many images would decide, in words: at equal shares a score grows with their square root,
-    and must reach z.
-    """
-    needed = images * (Z_ONE_SIDED_95 / score) ** 2 if score else math.inf
-    if needed > 1e7:
-        return (
-            "the estimate lies at the limit itself; some thousands of images will move it, if it is"
-            " chance"
-        )
-    step = 10 ** max(
-        0, math.floor(math.log10(needed)) - 1
-    )  # two digits: the shares are estimates themselves
-    return f"use about {max(images + 1, math.ceil(needed / step) * step):,}"
+def _first_names(modules: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(modules))
+    return ", ".join(distinct[:_NAMED]) + (", ..." if len(distinct) > _NAMED else "")
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """One line: ship or not, and why. Accuracy decides first; an engine that gains nothing is not
-    worth shipping either.
+    """Returns one line: ship or not, and why.
+
+    Accuracy decides first; an engine that gains nothing is not worth shipping either.
     """
     if not findings:
         return "no INT8 engine was measured"
-    by_metric = {finding.metric: finding for finding in findings}
-    speed = by_metric.pop("speed", None)
-    accuracy = next(iter(by_metric.values()), None)
+    speed = next((finding for finding in findings if finding.kind == "speed"), None)
+    accuracy = next((finding for finding in findings if finding.kind != "speed"), None)
     if speed is None:
         assert accuracy is not None
         words = {"pass": "accurate", "fail": "not accurate", "inconclusive": "not proven"}[
@@ -244,72 +271,3 @@ def verdict(findings: Sequence[Finding]) -> str:
     if accuracy.verdict == "inconclusive":
         return f"not proven: {accuracy.message}"
     return f"ship INT8: {speed.message} {accuracy.message}"
-
-
-_NAMED = 3
-
-
-def explained(
-    speed: Finding, *, copies: Sequence[str], float_convolutions: Sequence[str]
-) -> Finding:
-    """The finding on INT8's speed with what takes from it, by module."""
-    words = []
-    if copies:
-        words.append(
-            f"{_count(len(copies), 'layer')} only {'copies' if len(copies) == 1 else 'copy'} data"
-            f" ({_names(copies)})"
-        )
-    if float_convolutions:
-        words.append(
-            f"{_count(len(float_convolutions), 'convolution')} in float"
-            f" ({_names(float_convolutions)})"
-        )
-    if not words:
-        return speed
-    return replace(speed, message=f"{speed.message} What takes from it: {'; '.join(words)}.")
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _names(modules: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(modules))
-    return ", ".join(distinct[:_NAMED]) + (", ..." if len(distinct) > _NAMED else "")
-
-
-def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
-    """Findings on the INT8 row: accuracy where it was measured, then speed; none where there is no
-    such row.
-    """
-    speeds = {
-        row.name: gate.Speed(
-            name=row.name, speedup=row.speedup, throughput_per_second=row.throughput_per_second
-        )
-        for row in rows
-        if row.throughput_per_second is not None
-    }
-    int8 = next((row for row in rows if row.name.startswith("int8")), None)
-    if int8 is None:
-        return []
-    findings = []
-    if int8.accuracy is not None:
-        gates = target.gates
-        findings.append(
-            gate.judge_accuracy(
-                int8.accuracy,
-                max_drop_pp=gates.max_drop_pp,
-                min_agreement_percent=gates.min_agreement_percent,
-                min_sqnr_db=gates.min_sqnr_db,
-            )
-        )
-    if int8.name not in speeds:
-        return findings
-    others = [speed for name, speed in speeds.items() if name != int8.name]
-    speed = gate.judge_speed(
-        speeds[int8.name], others, batch=target.batch, reference=rows[0].name.upper()
-    )
-    return [
-        *findings,
-        explained(speed, copies=int8.copies, float_convolutions=int8.float_convolutions),
-    ]

@@ -83,7 +83,8 @@ class Measurer:
             return None
         # without labels FP32's own classes stand in: every image that changes class counts as lost
         labels = self._labels if self._labels is not None else self._reference.argmax(axis=1)
-        return accuracy_stats(outputs, self._reference, labels).drop_upper95_pp
+        labelled = accuracy_stats(outputs, self._reference, labels).labels
+        return None if labelled is None else labelled.drop_upper95_pp
 
     def _times(self, session: Session) -> tuple[list[list[int]], list[list[int]]]:
         blocks: tuple[list[list[int]], list[list[int]]] = ([], [])

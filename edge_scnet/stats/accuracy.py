@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_scnet.stats.figures import AccuracyStats, OutputStats
+from edge_scnet.stats.figures import AccuracyStats, LabelledStats, OutputStats
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, Z_TWO_SIDED_95, paired_difference_interval
 from edge_scnet.stats.quantiles import binomial_cdf
 
@@ -93,22 +93,31 @@ def accuracy_stats(
     sqnr = sqnr_db(reference, scores)  # refuses NaN, which argmax would take for the largest
     first, reference_first = scores.argmax(axis=1), reference.argmax(axis=1)
     agreeing = int(np.count_nonzero(first == reference_first))
-    if labels is None:
-        return _without_labels(images, agreeing=agreeing, sqnr=sqnr)
-    truth = _checked_labels(labels, images, classes)
-    right, reference_right = first == truth, reference_first == truth
+    truth = None if labels is None else _checked_labels(labels, images, classes)
+    return AccuracyStats(
+        images=images,
+        agreement_percent=100.0 * agreeing / images,
+        agreeing=agreeing,
+        sqnr_db=sqnr,
+        labels=None if truth is None else _labelled_stats(scores, reference, truth),
+    )
+
+
+def _labelled_stats(
+    scores: npt.NDArray[np.float64],
+    reference: npt.NDArray[np.float64],
+    truth: npt.NDArray[np.int64],
+) -> LabelledStats:
+    images = len(truth)
+    right, reference_right = scores.argmax(axis=1) == truth, reference.argmax(axis=1) == truth
     lost = int(np.count_nonzero(reference_right & ~right))
     won = int(np.count_nonzero(right & ~reference_right))
     low, high = paired_difference_interval(lost, won, images, z=Z_TWO_SIDED_95)
     lower95, upper95 = paired_difference_interval(lost, won, images, z=Z_ONE_SIDED_95)
-    return AccuracyStats(
-        images=images,
+    return LabelledStats(
         top1_percent=100.0 * float(right.mean()),
         top5_percent=_top5_percent(scores, truth),
         reference_top1_percent=100.0 * float(reference_right.mean()),
-        agreement_percent=100.0 * agreeing / images,
-        agreeing=agreeing,
-        sqnr_db=sqnr,
         lost=lost,
         won=won,
         drop_pp=100.0 * (lost - won) / images,
@@ -141,27 +150,12 @@ def output_stats(
         for signal, noise in zip(signal_power, noise_power, strict=True)
         if noise > 0 and signal > 0
     ]
-    return _without_labels(images, agreeing=None, sqnr=min(ratios, default=None))
-
-
-def _without_labels(images: int, *, agreeing: int | None, sqnr: float | None) -> AccuracyStats:
-    """The figures that need no labels; `agreeing` is None where outputs are no classes."""
     return AccuracyStats(
         images=images,
-        top1_percent=None,
-        top5_percent=None,
-        reference_top1_percent=None,
-        agreement_percent=None if agreeing is None else 100.0 * agreeing / images,
-        agreeing=agreeing,
-        sqnr_db=sqnr,
-        lost=None,
-        won=None,
-        drop_pp=None,
-        drop_low_pp=None,
-        drop_high_pp=None,
-        drop_lower95_pp=None,
-        drop_upper95_pp=None,
-        mcnemar_p=None,
+        agreement_percent=None,
+        agreeing=None,
+        sqnr_db=min(ratios, default=None),
+        labels=None,
     )
 
 

@@ -26,8 +26,8 @@ class Steadiness:
         Meta(description="how probable so much order is without a drift, two-sided"),
     ]
     modes_ms: Annotated[
-        tuple[float, ...],
-        Meta(description="the median of each cluster that the times form"),
+        tuple[Annotated[float, Meta(gt=0)], ...],
+        Meta(min_length=1, description="the median of each cluster that the times form"),
     ]
     mode_percents: Annotated[
         tuple[float, ...], Meta(description="share of the runs in each cluster")
@@ -43,8 +43,8 @@ class LatencyStats:
     """
 
     samples_ns: tuple[int, ...]
-    count: int
-    p50_ms: float
+    count: Annotated[int, Meta(gt=0)]
+    p50_ms: Annotated[float, Meta(gt=0)]
     p90_ms: float
     p99_ms: float
     p50_low_ms: float | None
@@ -69,7 +69,7 @@ class EndToEnd:
     """
 
     images: int
-    p50_ms: Annotated[float, Meta(description="of a batch")]
+    p50_ms: Annotated[float, Meta(gt=0, description="of a batch")]
     p90_ms: float
     stages_ms: Annotated[
         dict[str, float],
@@ -114,7 +114,7 @@ class MemoryStats:
 class RatioStats:
     """The time of one engine over another's, from blocks timed in turn."""
 
-    ratio: Annotated[float, Meta(description="median over the rounds")]
+    ratio: Annotated[float, Meta(gt=0, description="median over the rounds")]
     low: Annotated[
         float | None, Meta(description="95 % interval of that median; None below 6 rounds")
     ]
@@ -125,16 +125,43 @@ class RatioStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledStats:
+    """An engine and its reference on the same labelled images."""
+
+    top1_percent: float
+    top5_percent: Annotated[float | None, Meta(description="None with fewer than 6 classes")]
+    reference_top1_percent: float
+    lost: Annotated[
+        int, Meta(ge=0, description="images that the reference got right and this engine wrong")
+    ]
+    won: Annotated[
+        int, Meta(ge=0, description="images that the reference got wrong and this engine right")
+    ]
+    drop_pp: Annotated[
+        float, Meta(description="the reference's top-1 minus this engine's, in percentage points")
+    ]
+    drop_low_pp: Annotated[float, Meta(description="two-sided 95 % interval of the drop")]
+    drop_high_pp: float
+    drop_lower95_pp: Annotated[
+        float, Meta(description="one-sided 95 % bounds of the drop, each on its own")
+    ]
+    drop_upper95_pp: float
+    mcnemar_p: Annotated[float, Meta(description="McNemar's test, exact and two-sided")]
+    ece_percent: Annotated[
+        float | None,
+        Meta(
+            description="expected calibration error of the confidence, in percentage points; None"
+            " in reports of schema 1"
+        ),
+    ] = None
+    reference_ece_percent: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyStats:
-    """An engine and its reference on the same images.
+    """An engine and its reference on the same images."""
 
-    Figures that need labels are None without them.
-    """
-
-    images: int
-    top1_percent: float | None
-    top5_percent: Annotated[float | None, Meta(description="also None with fewer than 6 classes")]
-    reference_top1_percent: float | None
+    images: Annotated[int, Meta(gt=0)]
     agreement_percent: Annotated[
         float | None,
         Meta(
@@ -142,30 +169,13 @@ class AccuracyStats:
             " classes"
         ),
     ]
-    agreeing: int | None
+    agreeing: Annotated[
+        Annotated[int, Meta(ge=0)] | None, Meta(description="the number of these images")
+    ]
     sqnr_db: Annotated[float | None, Meta(description="of the outputs; None: they are identical")]
-    lost: Annotated[
-        int | None, Meta(description="images that the reference got right and this engine wrong")
+    labels: Annotated[
+        LabelledStats | None, Meta(description="figures that need labels; None without them")
     ]
-    won: Annotated[
-        int | None, Meta(description="images that the reference got wrong and this engine right")
-    ]
-    drop_pp: Annotated[
-        float | None,
-        Meta(description="the reference's top-1 minus this engine's, in percentage points"),
-    ]
-    drop_low_pp: Annotated[float | None, Meta(description="two-sided 95 % interval of the drop")]
-    drop_high_pp: float | None
-    drop_lower95_pp: Annotated[
-        float | None, Meta(description="one-sided 95 % bounds of the drop, each on its own")
-    ]
-    drop_upper95_pp: float | None
-    mcnemar_p: Annotated[float | None, Meta(description="McNemar's test, exact and two-sided")]
-    ece_percent: Annotated[
-        float | None,
-        Meta(description="expected calibration error of the confidence, in percentage points"),
-    ] = None
-    reference_ece_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,9 +196,9 @@ class SweepRow:
     """One engine at one batch and number of threads, timed in turn with all others of the sweep."""
 
     engine: str
-    batch: int
-    threads: Annotated[int, Meta(description="0: the runtime's default")]
-    p50_ms: Annotated[float, Meta(description="of a batch")]
+    batch: Annotated[int, Meta(ge=1)]
+    threads: Annotated[int, Meta(ge=0, description="0: the runtime's default")]
+    p50_ms: Annotated[float, Meta(gt=0, description="of a batch")]
     p90_ms: float
     p99_ms: float
     p50_low_ms: Annotated[float | None, Meta(description="95 % interval")]

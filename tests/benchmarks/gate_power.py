@@ -386,7 +386,7 @@ def run(name: str, bench: Bench, colours: Bench | None) -> dict[str, Any]:
 
 
 def engines_row(checked: checking.Checked) -> dict[str, Any]:
-    from edge_scnet.gate.regression import accuracy_row
+    from edge_scnet.report.run_report import accuracy_row
 
     row = accuracy_row(checked.report)
     stats = row.accuracy if row is not None else None
@@ -394,7 +394,7 @@ def engines_row(checked: checking.Checked) -> dict[str, Any]:
         {}
         if stats is None
         else {
-            "drop_pp": stats.drop_pp,
+            "drop_pp": stats.labels.drop_pp if stats.labels is not None else None,
             "agreement": stats.agreement_percent,
             "sqnr_db": stats.sqnr_db,
         }

@@ -50,8 +50,8 @@ def run(target: str, out: Path) -> dict[str, object]:
     int8 = engines["int8"]
     figures = {
         "wall_seconds": wall,
-        "drop_pp": int8["accuracy"]["drop_pp"],
-        "drop_high_pp": int8["accuracy"]["drop_high_pp"],
+        "drop_pp": int8["accuracy"]["labels"]["drop_pp"],
+        "drop_high_pp": int8["accuracy"]["labels"]["drop_high_pp"],
         "agreement_percent": int8["accuracy"]["agreement_percent"],
         "sqnr_db": int8["accuracy"]["sqnr_db"],
     }
@@ -78,7 +78,7 @@ def run(target: str, out: Path) -> dict[str, object]:
                 "p90_ms": e["latency"]["p90_ms"],
                 "speedup": e["speedup"],
                 "images_per_second": e["throughput_per_second"],
-                "top1_percent": e["accuracy"]["top1_percent"],
+                "top1_percent": e["accuracy"]["labels"]["top1_percent"],
                 "convolutions": e["convolutions"],
                 "size_bytes": e["size_bytes"],
                 "memory": e["memory"],

@@ -48,6 +48,7 @@ from edge_scnet.data import batches, checks, idx, images
 from edge_scnet.data import samples as dataset
 from edge_scnet.machine import environment, isa
 from edge_scnet.stats import accuracy as metrics
+from edge_scnet.stats.figures import AccuracyStats
 
 HERE = Path(__file__).parent / "peers"
 # pip's calls, in this order. ModelOpt's "onnx" extra is spelt out: by itself it brings
@@ -410,7 +411,7 @@ def measure(
                 reference, _ = logits(case, case.model, how, case.folder / "fp32", fresh=False)
                 found, record = logits(case, file, how, file.parent, fresh=args.fresh)
                 result[how] = {
-                    **asdict(metrics.accuracy_stats(found, reference, case.labels)),
+                    **_flat(metrics.accuracy_stats(found, reference, case.labels)),
                     **record,
                 }
         if row.openvino:
@@ -476,6 +477,13 @@ def logits(
     return np.load(out), record
 
 
+def _flat(stats: AccuracyStats) -> dict[str, Any]:
+    """Accuracy with the figures that need labels beside the others."""
+    figures = asdict(stats)
+    labelled = figures.pop("labels")
+    return {**figures, **(labelled or {})}
+
+
 # The tables.
 
 
@@ -489,7 +497,7 @@ def cells(row: dict[str, Any], runs: Iterable[str]) -> list[str]:
         if stats is None:
             found += [""] * 4
             continue
-        labelled = stats["top1_percent"] is not None
+        labelled = stats.get("top1_percent") is not None
         found += [f"{stats['top1_percent']:.2f}" if labelled else ""]
         found += [
             (
@@ -551,7 +559,8 @@ def markdown(report: dict[str, Any]) -> str:
     for name, model in report["models"].items():
         rows = model["rows"]
         top1 = next(
-            (row["compiled"]["reference_top1_percent"] for row in rows if "compiled" in row), None
+            (row["compiled"].get("reference_top1_percent") for row in rows if "compiled" in row),
+            None,
         )
         words = "" if top1 is None else f", FP32 {top1:.2f} %"
         lines += [

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from edge_scnet.config.target import Gates
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import load_manifest
@@ -80,16 +81,13 @@ def test_the_report_loads_back_equal_and_carries_its_evidence(built: Built) -> N
         assert (
             engine.accuracy is not None
             and engine.accuracy.images == 600
-            and engine.accuracy.top1_percent > 85
+            and engine.accuracy.labels.top1_percent > 85
         )
         assert sha256_file(built.folder / engine.file) == engine.sha256
-    drop = int8.accuracy
-    assert (
-        drop is not None
-        and drop.drop_pp is not None
-        and drop.drop_low_pp <= drop.drop_pp <= drop.drop_high_pp
-    )
-    assert drop.agreement_percent > 95 and drop.sqnr_db > 15
+    stats = int8.accuracy
+    assert stats is not None and stats.labels is not None
+    assert stats.labels.drop_low_pp <= stats.labels.drop_pp <= stats.labels.drop_high_pp
+    assert stats.agreement_percent > 95 and stats.sqnr_db > 15
     assert set(report.stage_seconds) == {"export", "calibrate", "quantize", "compile", "profile"}
     assert (
         len(report.environment["fingerprint"]) == 64 and report.environment["packages"]["openvino"]
@@ -171,7 +169,7 @@ def test_a_second_build_reuses_every_stage_and_prints_the_table(copied: Built, i
     assert max(map(len, lines[:-2])) <= 80
     report = load_report(copied.folder / "report.json")
     assert (
-        rows["top-1, %"][0] == f"{report.engines[0].accuracy.top1_percent:.2f}"
+        rows["top-1, %"][0] == f"{report.engines[0].accuracy.labels.top1_percent:.2f}"
         and rows["drop, pp"][0] == "-"
     )
     assert rows["convolutions"][0] == "46 f32"
@@ -187,9 +185,10 @@ def test_the_gate_of_the_build_reaches_the_shell(
 ) -> None:
     judged: list[float] = []
 
-    def judge(stats: object, *, max_drop_pp: float, **others: object) -> Finding:
-        judged.append(max_drop_pp)
+    def judge(stats: object, gates: Gates) -> Finding:
+        judged.append(gates.max_drop_pp)
         return Finding(
+            kind="accuracy",
             metric="top-1 drop",
             measured=1,
             limit=0,

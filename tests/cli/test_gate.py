@@ -212,7 +212,10 @@ def test_verify_reads_all_kinds_and_names_every_bad_file(
     [
         (lambda r: r["engines"][1]["accuracy"].update(images=-5), "accuracy.images is -5"),
         (lambda r: r["evaluation"].update(images=0), "evaluation.images is 0"),
-        (lambda r: r["engines"][1]["accuracy"].update(lost=None), "lacks others"),
+        (
+            lambda r: r["engines"][1]["accuracy"]["labels"].update(lost=None),
+            "engines[1].accuracy.labels.lost is null; it must be a whole number",
+        ),
         (lambda r: r["engines"][1]["speedup"].update(high=None), "no ratio with its interval"),
         (lambda r: r["environment"].update(packages=[]), "environment.packages is a list"),
         (lambda r: r["environment"].update(governor=[]), "environment.governor is a list"),

@@ -132,7 +132,7 @@ def test_what_the_baseline_knows_and_the_report_does_not_is_no_pass(new: RunRepo
 
 def test_the_order_of_rows_and_a_default_row_do_not_matter():
     made = report()
-    default = replace(made.engines[0], name="default", convolutions={"bf16": 46})
+    default = replace(made.engines[0], name="default", role="default", convolutions={"bf16": 46})
     assert not failed(findings(replace(made, engines=(made.engines[1], default, made.engines[0]))))
 
 

@@ -19,6 +19,7 @@ def quiet(what: str, share: float, count: int = 0, unit: str = "") -> None: ...
 def engine_file(path: Path, name: str = "tiny", *, runtime: str = "onnxruntime") -> EngineFile:
     return EngineFile(
         name=name,
+        role="int8" if name == "int8" else "reference",
         runtime=runtime,
         path=path,
         options=OpenOptions(threads=1),

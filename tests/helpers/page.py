@@ -43,6 +43,7 @@ class Page(HTMLParser):
 
 def finding(message: str) -> Finding:
     return Finding(
+        kind="speed",
         metric="speed",
         measured=1.0,
         limit=None,

@@ -41,6 +41,7 @@ def engine(
     int8 = name == "int8"
     row = EngineReport(
         name=name,
+        role="int8" if int8 else "reference",
         runtime="openvino",
         file="model.xml" if int8 else "model-fp32.xml",
         sha256="a" * 64,

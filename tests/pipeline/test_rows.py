@@ -32,4 +32,5 @@ def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many
         rows.stats_of("int8", "m.xml", outputs, outputs, samples)
     assert "--ignore-labels" in str(caught.value.hint)
     three = replace(outputs, logits=logits[:, :3])
-    assert rows.stats_of("int8", "m.xml", three, three, samples).top1_percent == 100.0
+    labelled = rows.stats_of("int8", "m.xml", three, three, samples).labels
+    assert labelled is not None and labelled.top1_percent == 100.0

@@ -106,6 +106,7 @@ def test_a_runtime_with_a_fixed_batch_says_so(tmp_path: Path) -> None:
     path = tiny_onnx(tmp_path / "one.onnx")
     engine = EngineFile(
         name="onnx",
+        role="reference",
         runtime="onnxruntime",
         path=path,
         options=OpenOptions(threads=1),
@@ -180,6 +181,7 @@ def test_a_runtime_that_takes_no_threads_says_so(
     path = tiny_onnx(tmp_path / "one.onnx")
     engine = EngineFile(
         name="onnx",
+        role="reference",
         runtime="onnxruntime",
         path=path,
         options=OpenOptions(),

@@ -50,7 +50,8 @@ def test_a_build_has_all_of_it(built: Built) -> None:
     for row in made.engines:
         assert row.settings["hint"] == "LATENCY" and int(row.settings["threads"]) >= 1
         assert row.end_to_end is not None and row.outputs[0].name == "logits"
-        assert row.accuracy is not None and row.accuracy.ece_percent is not None
+        assert row.accuracy is not None and row.accuracy.labels is not None
+        assert row.accuracy.labels.ece_percent is not None
         assert row.latency is not None and sum(row.latency.blocks) == row.latency.count
     int8 = made.engines[2]
     assert int8.accuracy is not None and int8.outputs[0].sqnr_db == pytest.approx(

@@ -53,5 +53,4 @@ def test_every_field_that_has_a_unit_or_a_doubt_is_described() -> None:
         == "images per inference: what a latency is the time of"
     )
     assert all(record["description"] for record in found["$defs"].values())
-    # an annotation over several lines or a comment that stands alone must not slip to another field
     assert "description" not in found["properties"]["model"]

@@ -18,6 +18,7 @@ def test_the_table_shows_a_plans_memory_where_it_is_known() -> None:
     )
     plain = EngineReport(
         name="fp16",
+        role="reference",
         runtime="tensorrt",
         file="engine-fp16.plan",
         sha256="",

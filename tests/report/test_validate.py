@@ -23,7 +23,7 @@ from tests.helpers.tool import Run
         (("engines", 1, "latency", "steadiness", "mode_percents"), [50.0, 50.0]),
         (("engines", 1, "warm_up_seconds"), None),
         (("engines", 1, "end_to_end", "stages_ms"), {"infer": 0.0}),
-        (("engines", 1, "accuracy", "mcnemar_p"), None),
+        (("engines", 1, "accuracy", "labels", "mcnemar_p"), None),
         (("engines", 1, "memory", "growth_bytes"), 5),
         (("sweep", 0, "batch"), 0),
         (("flips", "shown", 0, "now"), -1),
@@ -36,6 +36,7 @@ def test_what_no_run_can_have_measured_is_refused(
     tmp_path: Path, invoke: Run, path: tuple[Any, ...], value: Any
 ) -> None:
     finding = Finding(
+        kind="speed",
         metric="speed",
         measured=1.0,
         limit=None,

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edge_scnet.config.target import Gates
 from edge_scnet.report.findings import Finding, exit_code
 from edge_scnet.report.verdict import Speed, judge_accuracy, judge_speed
 from edge_scnet.stats.accuracy import accuracy_stats, output_stats
@@ -29,7 +30,7 @@ def _unlabelled(images: int, *, differing: int) -> AccuracyStats:
 
 
 def _judge(stats: AccuracyStats, *, drop: float = 0.5, agreement: float | None = 99.0) -> Finding:
-    return judge_accuracy(stats, max_drop_pp=drop, min_agreement_percent=agreement)
+    return judge_accuracy(stats, Gates(max_drop_pp=drop, min_agreement_percent=agreement))
 
 
 def _advised(finding: Finding) -> int:
@@ -64,9 +65,8 @@ def test_labelled_verdicts(images: int, lost: int, won: int, verdict: str, code:
 
 def test_verdicts_follow_the_bounds_exactly():
     stats = _stats(2000, lost=12, won=5)
-    upper, lower = stats.drop_upper95_pp, stats.drop_lower95_pp
-    assert upper is not None
-    assert lower is not None
+    assert stats.labels is not None
+    upper, lower = stats.labels.drop_upper95_pp, stats.labels.drop_lower95_pp
     assert _judge(stats, drop=upper).verdict == "pass"
     assert _judge(stats, drop=upper - 1e-9).verdict == "inconclusive"
     assert _judge(stats, drop=lower).verdict == "inconclusive"
@@ -153,8 +153,8 @@ def test_the_disagreement_bounds_the_drop():
     for _ in range(50):
         mine, reference = generator.normal(size=(2, 40, 3))
         stats = accuracy_stats(mine, reference, generator.integers(0, 3, 40))
-        assert stats.drop_pp is not None
-        assert stats.drop_pp <= 100 - stats.agreement_percent + 1e-9
+        assert stats.labels is not None
+        assert stats.labels.drop_pp <= 100 - stats.agreement_percent + 1e-9
 
 
 def test_exit_codes_accuracy_first_inconclusive_last():
@@ -209,6 +209,7 @@ def test_accuracy_goes_before_speed_and_speed_before_doubt() -> None:
 
 def finding_of(verdict: str, code: int) -> Finding:
     return Finding(
+        kind="accuracy",
         metric="top-1 drop",
         measured=1,
         limit=0,
@@ -226,8 +227,6 @@ def test_feature_maps_are_judged_by_sqnr_where_a_limit_is_set() -> None:
     )  # the worst output's
     limits = {None: ("inconclusive", 13), 9.0: ("pass", 0), 11.0: ("fail", 10)}
     for limit, expected in limits.items():
-        found = judge_accuracy(
-            stats, max_drop_pp=0.5, min_agreement_percent=99.0, min_sqnr_db=limit
-        )
+        found = judge_accuracy(stats, Gates(min_sqnr_db=limit))
         assert (found.verdict, found.exit_code) == expected
     assert output_stats(1, signal_power=[1.0], noise_power=[0.0]).sqnr_db is None

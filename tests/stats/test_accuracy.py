@@ -33,8 +33,9 @@ def test_calibration_error_by_hand():
     # the same as logits, shifted by any constant
     assert expected_calibration_error(np.log(shares) + 7, labels) == pytest.approx(expected)
     stats = accuracy_stats(np.log(shares), np.log(shares[:, ::-1]), labels)
-    assert stats.ece_percent == pytest.approx(expected) and stats.reference_ece_percent is not None
-    assert accuracy_stats(np.log(shares), np.log(shares)).ece_percent is None
+    assert stats.labels is not None
+    assert stats.labels.ece_percent == pytest.approx(expected)
+    assert stats.labels.reference_ece_percent is not None
 
 
 def test_probabilities_are_not_made_probabilities_twice():
@@ -159,67 +160,61 @@ def test_accuracy_by_hand():
     reference = _scores([0, 1, 2, 3, 0, 1, 0, 0], 4)  # 6 right
     mine = _scores([0, 1, 2, 0, 1, 0, 2, 1], 4)  # loses three, wins one, one wrong in two ways
     stats = accuracy_stats(mine, reference, np.array(labels))
-    assert (stats.images, stats.top1_percent, stats.reference_top1_percent) == (8, 50.0, 75.0)
-    assert (stats.lost, stats.won, stats.drop_pp) == (3, 1, 25.0)
-    assert (stats.agreeing, stats.agreement_percent) == (3, 37.5)
-    assert stats.top5_percent is None
-    assert stats.mcnemar_p == pytest.approx(2 * 5 / 16)
+    assert (stats.images, stats.agreeing, stats.agreement_percent) == (8, 3, 37.5)
+    labelled = stats.labels
+    assert labelled is not None
+    assert (labelled.top1_percent, labelled.reference_top1_percent) == (50.0, 75.0)
+    assert (labelled.lost, labelled.won, labelled.drop_pp) == (3, 1, 25.0)
+    assert labelled.top5_percent is None
+    assert labelled.mcnemar_p == pytest.approx(2 * 5 / 16)
     assert stats.sqnr_db == pytest.approx(
         10 * math.log10(8 / 10)
     )  # five images differ in two logits
     low, high = paired_difference_interval(3, 1, 8, z=Z_TWO_SIDED_95)
-    assert (stats.drop_low_pp, stats.drop_high_pp) == (100 * low, 100 * high)
+    assert (labelled.drop_low_pp, labelled.drop_high_pp) == (100 * low, 100 * high)
     assert (
-        stats.drop_low_pp
-        < stats.drop_lower95_pp
+        labelled.drop_low_pp
+        < labelled.drop_lower95_pp
         < 25.0
-        < stats.drop_upper95_pp
-        < stats.drop_high_pp
+        < labelled.drop_upper95_pp
+        < labelled.drop_high_pp
     )
 
 
 def test_ties_go_to_the_lowest_index():
     logits = np.zeros((7, 7))
     stats = accuracy_stats(logits, _scores([0] * 7, 7), np.arange(7))
-    assert stats.top1_percent == pytest.approx(100 / 7)
-    assert stats.top5_percent == pytest.approx(500 / 7)
+    assert stats.labels is not None
+    assert stats.labels.top1_percent == pytest.approx(100 / 7)
+    assert stats.labels.top5_percent == pytest.approx(500 / 7)
     assert stats.agreement_percent == 100.0
 
 
 def test_top5_counts_places():
     logits = np.tile(np.arange(10.0)[::-1], (10, 1))  # class i is in place i
-    stats = accuracy_stats(logits, logits, np.arange(10))
-    assert (stats.top1_percent, stats.top5_percent) == (10.0, 50.0)
-    assert accuracy_stats(logits[:, :6], logits[:, :6], [5] * 10).top5_percent == 0.0
-    assert accuracy_stats(logits[:, :5], logits[:, :5], [4] * 10).top5_percent is None
+    labelled = accuracy_stats(logits, logits, np.arange(10)).labels
+    assert labelled is not None
+    assert (labelled.top1_percent, labelled.top5_percent) == (10.0, 50.0)
+    six = accuracy_stats(logits[:, :6], logits[:, :6], [5] * 10).labels
+    five = accuracy_stats(logits[:, :5], logits[:, :5], [4] * 10).labels
+    assert six is not None and six.top5_percent == 0.0
+    assert five is not None and five.top5_percent is None
 
 
 def test_identical_engines():
     logits = np.random.default_rng(1).normal(size=(100, 10))
     stats = accuracy_stats(logits, logits, np.zeros(100, dtype=np.uint8))
-    assert (stats.sqnr_db, stats.lost, stats.won, stats.drop_pp, stats.mcnemar_p) == (
-        None,
-        0,
-        0,
-        0.0,
-        1.0,
-    )
-    assert stats.drop_upper95_pp == pytest.approx(100 * 2.70554 / 102.70554, rel=1e-5)
+    labelled = stats.labels
+    assert stats.sqnr_db is None and labelled is not None
+    assert (labelled.lost, labelled.won, labelled.drop_pp, labelled.mcnemar_p) == (0, 0, 0.0, 1.0)
+    assert labelled.drop_upper95_pp == pytest.approx(100 * 2.70554 / 102.70554, rel=1e-5)
 
 
 def test_without_labels_only_what_needs_none():
     stats = accuracy_stats(_scores([0, 1, 2], 6), _scores([0, 1, 1], 6))
     assert stats.agreement_percent == pytest.approx(200 / 3)
     assert stats.sqnr_db is not None
-    unlabelled = (
-        stats.top1_percent,
-        stats.top5_percent,
-        stats.lost,
-        stats.won,
-        stats.drop_pp,
-        stats.mcnemar_p,
-    )
-    assert unlabelled == (None,) * 6
+    assert stats.labels is None
 
 
 @pytest.mark.parametrize(
