@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from edge_scnet.cli import console
-from edge_scnet.cli.guard import guarded
+from edge_scnet.cli.guard import guarded, printing
 from edge_scnet.cli.options import (
     AsJson,
     Batch,
@@ -199,9 +199,10 @@ def sensitivity(
             skip_bad=skip_bad,
             events=events,
         )
-    if as_json:
-        show_json({**asdict(result), "pareto": [asdict(engine) for engine in result.pareto]})
-    else:
-        typer.echo(search_table(result))
+    with printing():
+        if as_json:
+            show_json({**asdict(result), "pareto": [asdict(engine) for engine in result.pareto]})
+        else:
+            typer.echo(search_table(result))
     if searched and result.chosen is None:
         raise typer.Exit(ExitCode.ACCURACY)

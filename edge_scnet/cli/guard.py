@@ -45,9 +45,9 @@ def guarded(function: Callable[P, None]) -> Callable[P, None]:
 
 @contextlib.contextmanager
 def printing() -> Iterator[None]:
-    """Keeps a reader that left (head, less) from changing the exit code of a verdict.
+    """Keeps a reader that left (head, less) from changing the exit code.
 
-    For output that the verdict's exit code follows.
+    For what rich prints, and for output that a verdict's exit code follows.
     """
     try:
         yield

@@ -142,13 +142,13 @@ def inspect(
 
     findings = pipeline.inspect(path, target)
     errors = sum(finding.severity == "error" for finding in findings)
-    if as_json:
-        show_json([asdict(finding) for finding in findings])
-    else:
-        show_faults(findings)
-        typer.echo(
-            f"{path}: {errors} errors, {len(findings) - errors} warnings for target {target}"
-        )
+    warnings = len(findings) - errors
+    with printing():
+        if as_json:
+            show_json([asdict(finding) for finding in findings])
+        else:
+            show_faults(findings)
+            typer.echo(f"{path}: {errors} errors, {warnings} warnings for target {target}")
     if errors:
         raise typer.Exit(ExitCode.ARTIFACT)
 

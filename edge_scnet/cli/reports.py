@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from edge_scnet.cli.guard import guarded
+from edge_scnet.cli.guard import guarded, printing
 from edge_scnet.cli.options import AsJson
 from edge_scnet.cli.show import show_compared, show_json, show_report
 
@@ -54,8 +54,9 @@ def compare(
             ]
         )
     else:
-        for result in results:
-            show_compared(result)
+        with printing():
+            for result in results:
+                show_compared(result)
 
 
 def report(
@@ -104,4 +105,5 @@ def report(
     if as_json:
         typer.echo(to_json(loaded))
     elif html is None and markdown is None:
-        show_report(loaded)
+        with printing():
+            show_report(loaded)

@@ -75,3 +75,18 @@ def test_compare_refuses_what_it_cannot_compare(
     assert outcome.code == 6 and f"{partial} is of an interrupted run" in outcome.stderr
     outcome = invoke("compare", whole, empty)
     assert outcome.code == 6 and "no INT8 engine with figures in common" in outcome.stderr
+
+
+CLOSED_PIPE = (
+    "import os; r, w = os.pipe(); os.close(r); os.dup2(w, 1); from edge_scnet.cli import main;"
+    " main()"
+)
+
+
+def test_a_reader_that_left_is_no_error(
+    cli_process: Run, saved: Callable[[str, RunReport], Path]
+) -> None:
+    path = saved("r", report())
+    for command in (("report", path), ("compare", path, path)):
+        outcome = cli_process(*command, code=CLOSED_PIPE)
+        assert (outcome.code, outcome.stderr) == (0, "")
