@@ -22,6 +22,7 @@ from edge_scnet.compile import bundle, forms, reference
 from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.core import files
 from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.facts import FormFacts
 from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, Artifact, load_manifest
 from edge_scnet.data import batches
 from edge_scnet.data.samples import open_samples
@@ -33,7 +34,7 @@ from edge_scnet.quantize.statistics import Ranges
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
 from tests.helpers.images import idx_folder, published
-from tests.helpers.reports import report
+from tests.helpers.reports import qdq_facts, report
 from tests.helpers.tensorrt import JETSON, NO_IMAGES, TEGRASTATS, fake_trtexec
 from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome
 
@@ -207,21 +208,23 @@ def packed(
     folder = tmp_path_factory.mktemp("packed")
     made = forms.forms_of(ir.load(built.folder / "model.onnx"), jetson_qdq, built_ranges, JETSON)
     manifest = replace(load_manifest(built.folder), target=asdict(JETSON), artifacts={})
-    for name, model in (
-        (INT8_FORM, made.int8),
-        (FP16_FORM, made.fp16),
-        ("model.qdq.onnx", jetson_qdq),
+    form = FormFacts(precision="int8", kept_fp32=())
+    quantized = qdq_facts(int8_convolutions=("conv1",))
+    for name, model, facts in (
+        (INT8_FORM, made.int8, form),
+        (FP16_FORM, made.fp16, replace(form, precision="fp16")),
+        ("model.qdq.onnx", jetson_qdq, quantized),
     ):
         save(model, folder / name)
         manifest = manifest.with_artifact(
             Artifact(
                 file=name,
-                kind="onnx",
-                stage="compile",
+                kind="onnx-form" if isinstance(facts, FormFacts) else "onnx",
+                stage="compile" if isinstance(facts, FormFacts) else "quantize",
                 sha256=files.sha256_file(folder / name),
                 size_bytes=1,
                 key="k",
-                facts={"int8_convolutions": ["conv1"]},
+                facts=facts,
             )
         )
     samples = open_samples(built.evaluation, model=manifest.model, role="evaluation")

@@ -65,7 +65,7 @@ def show_json(value: Any, *, allow_nan: bool = True) -> None:
 def show_files(folder: Path, artifacts: Iterable[Artifact], *, as_json: bool) -> None:
     """Prints the files that a stage made."""
     if as_json:
-        show_json({"folder": str(folder), "artifacts": [asdict(entry) for entry in artifacts]})
+        show_json({"folder": str(folder), "artifacts": [entry.to_json() for entry in artifacts]})
     else:
         for entry in artifacts:
             typer.echo(str(folder / entry.file))

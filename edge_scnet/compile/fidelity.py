@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from edge_scnet.compile.parting import first_parting_module
 from edge_scnet.compile.quality import (
     FIDELITY_MARGIN_DB,
-    Fidelity,
     all_finite,
     falls_short,
     joined,
@@ -25,6 +24,7 @@ from edge_scnet.compile.quality import (
     worst_output,
 )
 from edge_scnet.compile.reference import Reference
+from edge_scnet.core.facts import Fidelity
 from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.graph.model import batch_of, load
 from edge_scnet.graph.run import run_onnx
@@ -146,11 +146,11 @@ def check_fidelity(
 
 def check_plan(
     runtime: Runtime, plan: Path, reference: Reference, *, precision: Literal["int8", "fp16"]
-) -> dict[str, Any]:
+) -> Fidelity:
     """Compares a plan with the reference outputs that travel with its bundle.
 
     Returns:
-        The worst output's SQNR, as facts of the manifest.
+        The worst output's SQNR; the simulation's for INT8 alone.
 
     Raises:
         ParityError: an output is not finite, INT8's is more than 2 dB below the simulation's, or
@@ -188,10 +188,11 @@ def check_plan(
             f" {decibels(engine_db[worst])} on {len(images)} images ({allowed})",
             hint=hint,
         )
-    fidelity: dict[str, Any] = {"engine_db": engine_db[worst], "images": len(images)}
-    if precision == "int8":
-        fidelity["simulation_db"] = simulation_db
-    return {"fidelity": fidelity}
+    return Fidelity(
+        engine_db=engine_db[worst],
+        simulation_db=simulation_db if precision == "int8" else None,
+        images=len(images),
+    )
 
 
 def _outputs(session: Session, batches: Sequence[np.ndarray]) -> list[np.ndarray]:

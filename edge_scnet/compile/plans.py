@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_scnet.compile.fidelity import check_executed, check_plan
 from edge_scnet.compile.reference import Reference
-from edge_scnet.core.manifest import BUNDLE, INT8_FORM, INT8_PLAN, PAIRS, Artifact, Manifest
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.facts import PlanFacts
+from edge_scnet.core.manifest import BUNDLE, INT8_FORM, INT8_PLAN, PAIRS
 from edge_scnet.errors import ParityError
 from edge_scnet.machine import environment
 from edge_scnet.runtimes.base import UNKNOWN_PRECISION, Built, Runtime
@@ -42,7 +44,7 @@ def build_pair(
     target: TargetSpec,
     source: PlanSource,
     progress: Callable[[str, float], None],
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, PlanFacts]:
     """Builds both plans.
 
     Args:
@@ -56,35 +58,35 @@ def build_pair(
             is not kept.
         BackendError: the parser or builder refused a file.
     """
-    facts: dict[str, dict[str, Any]] = {}
+    facts: dict[str, PlanFacts] = {}
     for form, plan, precision in PAIRS:
         plan_progress = functools.partial(progress, plan)
         built = runtime.build(
             source.folder / form, target, source.folder / plan, progress=plan_progress
         )
-        facts[plan] = {
-            "precision": precision,
-            "runtime": target.runtime,
-            "tensorrt": built.version,
-            "build_seconds": round(built.seconds, 2),
-            "companions": [],
-            "copies": [layer.name for layer in built.layers if layer.is_copy],
-            "layers": dict(Counter(_precisions(built))),
-            "warnings": list(built.warnings),
-            "machine": asdict(environment.collect()),
-        }
+        int8_convolutions = fidelity = None
         try:
             if precision == "int8":
-                facts[plan]["int8_convolutions"] = check_executed(
+                int8_convolutions = check_executed(
                     runtime, built.layers, source.int8_convolutions, file=plan, rest="FP16"
                 )
             if source.reference is not None and runtime.unavailable_to_run() is None:
-                facts[plan] |= check_plan(
-                    runtime, built.engine, source.reference, precision=precision
-                )
+                fidelity = check_plan(runtime, built.engine, source.reference, precision=precision)
         except ParityError:
             built.engine.unlink()
             raise
+        facts[plan] = PlanFacts(
+            int8_convolutions=int8_convolutions,
+            fidelity=fidelity,
+            precision=precision,
+            runtime=target.runtime,
+            tensorrt=built.version,
+            build_seconds=round(built.seconds, 2),
+            copies=tuple(layer.name for layer in built.layers if layer.is_copy),
+            layers=dict(Counter(_precisions(built))),
+            warnings=built.warnings,
+            machine=asdict(environment.collect()),
+        )
         plan_progress(1.0)
     return facts
 
@@ -94,24 +96,20 @@ def _precisions(built: Built) -> list[str]:
     return [layer.precision for layer in built.layers if layer.precision != UNKNOWN_PRECISION]
 
 
-def summary_of_plans(manifest: Manifest) -> str:
+def summary_of_plans(folder: BuildFolder) -> str:
     """What the stage made of a TensorRT target, in one line."""
-    entry: Artifact | None = manifest.artifacts.get(INT8_PLAN)
-    if entry is None:
-        size = manifest.artifacts[INT8_FORM].size_bytes
-        return (
-            f"{INT8_FORM} {size / 1e6:.1f} MB; compiled: no, it needs the board; {BUNDLE} is for it"
-        )
-    facts = entry.facts
-    proof = facts.get("fidelity")
-    fidelity = ""
-    if proof is not None:
-        fidelity = (
-            f"fidelity {decibels(proof['engine_db'])}"
-            f" (simulated {decibels(proof['simulation_db'])}); "
-        )
+    if INT8_PLAN not in folder.manifest.artifacts:
+        size_mb = folder.entry(INT8_FORM).size_bytes / 1e6
+        return f"{INT8_FORM} {size_mb:.1f} MB; compiled: no, it needs the board; {BUNDLE} is for it"
+    facts, size_mb = folder.facts(INT8_PLAN, PlanFacts), folder.entry(INT8_PLAN).size_bytes / 1e6
+    fidelity = facts.fidelity
+    proven = (
+        f"fidelity {decibels(fidelity.engine_db)} (simulated {decibels(fidelity.simulation_db)}); "
+        if fidelity is not None
+        else ""
+    )
+    took = "" if facts.build_seconds is None else f", {facts.build_seconds:.1f} s"
     return (
-        f"{facts['int8_convolutions']} convolutions read INT8;"
-        f" {fidelity}{entry.size_bytes / 1e6:.1f} MB, TensorRT {facts['tensorrt']},"
-        f" {facts['build_seconds']:.1f} s"
+        f"{facts.int8_convolutions} convolutions read INT8; {proven}{size_mb:.1f} MB,"
+        f" TensorRT {facts.tensorrt}{took}"
     )

@@ -7,7 +7,6 @@ reference is zero throughout and no ratio exists.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,15 +23,6 @@ FIDELITY_IMAGES = 64
 
 # The shortfall of an output that should be identical and is not, for comparing: above every other.
 _IDENTICAL_DB = 1e9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fidelity:
-    """SQNR against the float graph's outputs on the same images, in dB; None: identical."""
-
-    engine_db: float | None
-    simulation_db: float | None
-    images: int
 
 
 def joined(runs: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:

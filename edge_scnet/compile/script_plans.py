@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.facts import PlanFacts
 from edge_scnet.core.json_records import decode
 from edge_scnet.core.manifest import (
     BOARD,
@@ -52,11 +53,10 @@ def _entry(plan: str, precision: str, board: BoardJson) -> Artifact:
         size_bytes=size_bytes,
         key=BUILD_SCRIPT,
         parents={INT8_FORM: board.engine_sha256},
-        facts={
-            "precision": precision,
-            "runtime": TENSORRT.name,
-            "tensorrt": board.tensorrt,
-            "companions": [],
-            "machine": {"jetson_model": board.board if is_jetson else None},
-        },
+        facts=PlanFacts(
+            precision=precision,
+            runtime=TENSORRT.name,
+            tensorrt=board.tensorrt,
+            machine={"jetson_model": board.board if is_jetson else None},
+        ),
     )

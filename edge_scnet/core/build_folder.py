@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
+from edge_scnet.core.facts import Facts
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import (
     MANIFEST,
@@ -16,6 +18,8 @@ from edge_scnet.core.manifest import (
     without_stale,
 )
 from edge_scnet.errors import ArtifactError, EdgeError
+
+FactsT = TypeVar("FactsT", bound=Facts)
 
 _BUILD_AGAIN = "build again: edge-scnet build"
 
@@ -48,6 +52,20 @@ class BuildFolder:
             raise ArtifactError(
                 f"{self.path / MANIFEST} does not list {name}", hint=self.manifest.rebuild
             ) from None
+
+    def facts(self, name: str, kind: type[FactsT]) -> FactsT:
+        """What the stage that made a file found out about it.
+
+        Raises:
+            ArtifactError: the manifest does not list that file, or lists it as another stage's.
+        """
+        entry = self.entry(name)
+        if not isinstance(entry.facts, kind):
+            raise ArtifactError(
+                f"{self.path / MANIFEST} lists {name} as {entry.kind} of the stage {entry.stage}",
+                hint=_BUILD_AGAIN,
+            )
+        return entry.facts
 
     def hashes(self, names: Iterable[str]) -> dict[str, str]:
         """Files' sha256 by name, as a later stage names what it was made of.

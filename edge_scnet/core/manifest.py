@@ -1,4 +1,4 @@
-"""Files and their manifest: sha256, write-then-rename, and verification on open.
+"""The manifest of a build folder: its files, by name and hash, and what they were made of.
 
 One `manifest.json` per build folder binds every file to what it was made of: the model and its
 preprocessing, the target, compile-time hints that the file formats do not carry, and each file's
@@ -14,6 +14,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from edge_scnet.core.facts import (
+    EngineFacts,
+    ExportFacts,
+    Facts,
+    FormFacts,
+    QdqFacts,
+    facts_of,
+    facts_to_json,
+)
 from edge_scnet.core.files import write_text
 from edge_scnet.core.json_records import RecordError, convert
 from edge_scnet.core.spec import ModelSpec
@@ -41,21 +50,32 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One file of a build. `key` is the hash of everything that decides its content: equal keys
-    mean it can be reused.
-    """
+    """One file of a build."""
 
     file: str
-    kind: str  # "onnx", "ranges", "openvino-ir", "companion"
+    # "onnx", "ranges", "onnx-form", "bundle", "companion", or a runtime's kind of engines
+    kind: str
     stage: str
     sha256: str
     size_bytes: int
+    # hash of everything that decides its content: with an equal key it can be reused
     key: str
-    parents: dict[str, str] = field(default_factory=dict)  # file -> sha256
-    facts: dict[str, Any] = field(
-        default_factory=dict
-    )  # what the stage found out (parity, fidelity, counts)
+    # sha256 by name of what it was made of
+    parents: dict[str, str] = field(default_factory=dict)
+    # what the stage found out about it
+    facts: Facts = Facts()
+    # of the libraries that the stage uses
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def precision(self) -> str | None:
+        """The precision of a graph or an engine."""
+        graph_or_engine = (ExportFacts, QdqFacts, FormFacts, EngineFacts)
+        return self.facts.precision if isinstance(self.facts, graph_or_engine) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as JSON's values."""
+        return {**asdict(self), "facts": facts_to_json(self.facts)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +84,19 @@ class Manifest:
 
     model: ModelSpec
     target: dict[str, Any]
-    floor: str  # the lowest instruction set the INT8 engine is right on
-    precision_hint: str  # to load an engine with: the IR does not carry it
-    rebuild: str  # the command that builds it again
-    evaluation: str | None = None  # where the evaluation images were
+    # the lowest instruction set the INT8 engine is right on
+    floor: str
+    # to load an engine with: the IR does not carry it
+    precision_hint: str
+    # the command that builds it again
+    rebuild: str
+    # where the evaluation images were
+    evaluation: str | None = None
+    # by file name
     artifacts: dict[str, Artifact] = field(default_factory=dict)
 
     def with_artifact(self, artifact: Artifact) -> Manifest:
+        """The manifest with a file's entry, added or renewed."""
         return replace(self, artifacts={**self.artifacts, artifact.file: artifact})
 
 
@@ -88,7 +114,9 @@ def stage_key(stage: str, parents: Mapping[str, str], settings: Mapping[str, Any
 
 def to_json(manifest: Manifest) -> str:
     """The manifest's file."""
-    return json.dumps({"schema": SCHEMA, **asdict(manifest)}, indent=1) + "\n"
+    artifacts = {name: entry.to_json() for name, entry in manifest.artifacts.items()}
+    content = {"schema": SCHEMA, **asdict(manifest), "artifacts": artifacts}
+    return json.dumps(content, indent=1) + "\n"
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
@@ -119,11 +147,28 @@ def load_manifest(folder: Path) -> Manifest:
             hint="build again with this version: edge-scnet build",
         )
     try:
-        return convert(Manifest, content)
+        return _from_json(content)
     except RecordError as error:
         raise ArtifactError(
             f"{path} is incomplete: {error}", hint="build again: edge-scnet build"
         ) from error
+
+
+def _from_json(content: dict[str, Any]) -> Manifest:
+    """The manifest, the facts of each file by its stage and kind."""
+    manifest = convert(Manifest, content)
+    facts = {
+        name: convert(
+            facts_of(entry.stage, entry.kind),
+            content["artifacts"][name].get("facts", {}),
+            path=f"artifacts[{name}].facts",
+        )
+        for name, entry in manifest.artifacts.items()
+    }
+    artifacts = {
+        name: replace(entry, facts=facts[name]) for name, entry in manifest.artifacts.items()
+    }
+    return replace(manifest, artifacts=artifacts)
 
 
 def without_stale(manifest: Manifest) -> Manifest:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_scnet.core.facts import Parity
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ParityError
 from edge_scnet.export.from_torch import export_torch, outputs_of
@@ -26,17 +27,6 @@ PARITY_BATCHES = (1, 2, 8)
 # that differs is far above.
 PARITY_TOLERANCE = 1e-4
 _MODULE_DIFFERENCE = 1e-3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parity:
-    """What the parity check saw."""
-
-    # Batch sizes.
-    batches: tuple[int, ...]
-    # The largest difference over the range of its output.
-    worst: float
-    images: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,10 @@ import numpy as np
 from edge_scnet.__about__ import __version__
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.clock import now_utc
+from edge_scnet.core.facts import QdqFacts
 from edge_scnet.core.files import sha256_bytes
-from edge_scnet.core.json_records import convert
 from edge_scnet.core.manifest import QDQ_ONNX, Manifest
 from edge_scnet.core.packing import pack_classes
-from edge_scnet.core.provenance import Provenance, Quantization
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine import environment
 from edge_scnet.machine.board import BoardState
@@ -68,7 +67,8 @@ def conclude(
         command: what was called, for the reader of the report.
         stage_seconds: what the stages before the measuring took.
     """
-    facts = manifest.artifacts[QDQ_ONNX].facts if QDQ_ONNX in manifest.artifacts else {}
+    quantized = manifest.artifacts.get(QDQ_ONNX)
+    facts = quantized.facts if quantized and isinstance(quantized.facts, QdqFacts) else None
     sweep = measured.sweep
     return RunReport(
         schema=SCHEMA,
@@ -84,8 +84,8 @@ def conclude(
         stage_seconds={**(stage_seconds or {}), **measured.spent},
         environment=measured.environment,
         gates=target.gates,
-        quantization=convert(Quantization | None, facts.get("quantization")),
-        provenance=convert(Provenance | None, facts.get("provenance")),
+        quantization=facts.quantization if facts else None,
+        provenance=facts.provenance if facts else None,
         complete=measured.complete and (sweep is None or sweep.complete),
         board=measured.board,
         seconds=measured.seconds,

@@ -13,10 +13,12 @@ from edge_scnet.compile.reference import load
 from edge_scnet.config.target import from_dict, with_max_drop
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
+from edge_scnet.core.facts import QdqFacts
 from edge_scnet.core.files import make_folder, sha256_file
 from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, QDQ_ONNX, Artifact, load_manifest
 from edge_scnet.errors import ArtifactError
 from edge_scnet.pipeline.assemble import conclude
+from edge_scnet.pipeline.build_folder import target_of
 from edge_scnet.pipeline.measuring import take_board_times
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.profiler.board_results import read_results
@@ -51,14 +53,13 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> Bu
     folder = BuildFolder(path=path_of_build, manifest=manifest)
     runtime = runtime_named(target.runtime)
     events.stage("compile", f"{runtime.title}, INT8 and its FP16 twin")
-    entry = folder.entry(QDQ_ONNX)
     source = PlanSource(
         folder=folder.path,
-        int8_convolutions=entry.facts["int8_convolutions"],
+        int8_convolutions=folder.facts(QDQ_ONNX, QdqFacts).int8_convolutions,
         reference=load(folder.path / REFERENCE),
     )
-    facts = build_pair(runtime, target, source, events.progress)
-    for name, found in facts.items():
+    plans = build_pair(runtime, target, source, events.progress)
+    for name, facts in plans.items():
         file = folder.path / name
         folder = folder.with_artifact(
             Artifact(
@@ -67,14 +68,14 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> Bu
                 stage="compile",
                 sha256=sha256_file(file),
                 size_bytes=file.stat().st_size,
-                key=entry.key,
-                facts=found,
+                key=folder.entry(QDQ_ONNX).key,
+                facts=facts,
                 parents=folder.hashes((INT8_FORM, FP16_FORM)),
                 versions=runtime.versions(),
             )
         )
     folder.save()
-    events.done(summary_of_plans(folder.manifest), reused=False)
+    events.done(summary_of_plans(folder), reused=False)
     return folder
 
 
@@ -93,7 +94,7 @@ def profile_results(
         ArtifactError: no results of this build, damaged, or a figure is missing.
     """
     folder = BuildFolder.open(path.parent)
-    target = with_max_drop(from_dict(folder.manifest.target), max_drop_pp)
+    target = with_max_drop(target_of(folder), max_drop_pp)
     measured = take_board_times(folder, read_results(path, folder.manifest), target)
     report = conclude(
         measured, folder.manifest, target, command=command or "edge_scnet.profile_results(...)"

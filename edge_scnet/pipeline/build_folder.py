@@ -1,7 +1,4 @@
-"""What was built, in use: find and verify a build's engines, have them judged, predict with them.
-
-Knows nothing of how engines are made; `pipeline.py` does.
-"""
+"""A build folder in use: its engines found, and verified before they are opened."""
 
 from __future__ import annotations
 
@@ -10,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_scnet.compile.script_plans import with_script_plans
+from edge_scnet.config.target import TargetSpec, from_dict
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.manifest import FLOAT_ONNX, MANIFEST, Artifact, Manifest
+from edge_scnet.core.facts import EngineFacts
+from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, MANIFEST, Artifact
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.isa import check_floor
 from edge_scnet.profiler.process import EngineFile
@@ -33,32 +32,39 @@ def open_build(path: Path) -> tuple[BuildFolder, Artifact | None]:
     artifacts = folder.manifest.artifacts
     entry = artifacts.get(path.name)
     if entry is None or entry.kind not in artifact_kinds():
-        known = ", ".join(name for name, a in artifacts.items() if a.kind in artifact_kinds())
+        engines = [name for name, a in artifacts.items() if a.kind in artifact_kinds()]
         raise ArtifactError(
-            f"{path} is not an engine of its manifest; it knows: {known or 'none'}",
+            f"{path} is not an engine of its manifest; it knows: {', '.join(engines) or 'none'}",
             hint=f"edge-scnet profile {folder.path}",
         )
     return folder, entry
 
 
-def engine_files(folder: BuildFolder) -> list[EngineFile]:
-    """The rows of a build: FP32 pinned, the runtime's default precision, INT8; of a board's the
-    FP16 twin and INT8.
+def target_of(folder: BuildFolder) -> TargetSpec:
+    """The target that a folder was built for.
 
     Raises:
-        ArtifactError: an engine is missing or is not what was built. TargetError: it needs a higher
-            instruction set.
+        TargetError: the manifest holds none that is valid.
     """
-    engines = {
-        str(a.facts.get("precision")): a
-        for a in folder.manifest.artifacts.values()
-        if a.kind in _compiled_kinds()
-    }
-    if folder.manifest.target.get("board") is not None:
+    return from_dict(folder.manifest.target)
+
+
+def engine_files(folder: BuildFolder) -> list[EngineFile]:
+    """The engines of a build, the reference first.
+
+    They are FP32 pinned, the runtime's default precision, and INT8; of a board's build the FP16
+    twin and INT8.
+
+    Raises:
+        ArtifactError: an engine is missing or is not what was built.
+        TargetError: it needs a higher instruction set.
+    """
+    engines = {entry.precision: entry for entry in _compiled(folder)}
+    if target_of(folder).board is not None:
         if not {"fp16", "int8"} <= engines.keys():
             raise ArtifactError(
                 f"{folder.path} holds no plans",
-                hint=f"on the board: edge-scnet compile {folder.path}/bundle.tar.gz",
+                hint=f"on the board: edge-scnet compile {folder.path}/{BUNDLE}",
             )
         return [engine_of(folder, engines[precision]) for precision in ("fp16", "int8")]
     if not {"fp32", "int8"} <= engines.keys():
@@ -75,63 +81,86 @@ def engine_files(folder: BuildFolder) -> list[EngineFile]:
     return [reference, default, engine_of(folder, engines["int8"])]
 
 
-def _compiled_kinds() -> set[str]:
-    return {runtime.artifact_kind for runtime in RUNTIMES.values() if runtime.compiles}
-
-
 def chosen_engines(
     folder: BuildFolder, chosen: Artifact, engines: Sequence[EngineFile]
 ) -> list[EngineFile]:
-    """One file, after the FP32 reference it is compared with."""
+    """One engine after the reference that it is compared with.
+
+    Args:
+        engines: those of the folder; the reference itself is compared with the next one.
+    """
     if chosen.file == engines[0].path.name:
         return list(engines[:2])
     return [engines[0], engine_of(folder, chosen)]
 
 
 def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
-    manifest = folder.manifest
+    """The engine of an entry, verified.
+
+    Raises:
+        ArtifactError: a file of it is missing or is not what was built.
+        TargetError: it was built for another machine.
+    """
     runtime = runtime_of_kind(entry.kind)
-    runtime.check_built(entry.facts, manifest.rebuild)
-    precision = str(entry.facts.get("precision", ""))
+    runtime.check_built(entry.facts, folder.manifest.rebuild)
+    precision = entry.precision or ""
     if precision == "int8":
         # below its floor the engine's 8-bit weights would saturate without a word
         check_floor(
-            manifest.floor, what=str(folder.path / entry.file), hint=_for_this_machine(manifest)
+            folder.manifest.floor,
+            what=str(folder.path / entry.file),
+            hint=_command_for_any_machine(folder),
         )
-    try:
-        path = folder.verified_entry(entry)
-        companions = [manifest.artifacts[name] for name in entry.facts.get("companions", ())]
-        for companion in companions:
-            folder.verified_entry(companion)
-    except KeyError as error:
-        raise ArtifactError(
-            f"{folder.path / MANIFEST} does not list {error} of {entry.file}",
-            hint=manifest.rebuild,
-        ) from error
+    path, companions = folder.verified_entry(entry), _companions(folder, entry)
     return EngineFile(
         name=precision if runtime.compiles else f"{precision} onnx",
         role="int8" if precision == "int8" else "reference",
         runtime=runtime.name,
         path=path,
         options=OpenOptions(
-            precision="f32" if manifest.precision_hint == "f32" else "default",
-            threads=int(manifest.target.get("threads", 0)),
+            precision="f32" if folder.manifest.precision_hint == "f32" else "default",
+            threads=target_of(folder).threads,
         ),
         size_bytes=entry.size_bytes + sum(companion.size_bytes for companion in companions),
         sha256=entry.sha256,
     )
 
 
-def _for_this_machine(manifest: Manifest) -> str:
-    """The build's own command with the target that needs AVX2 alone."""
-    return manifest.rebuild.replace(f"--target {manifest.target.get('name')}", "--target cpu-avx2")
-
-
 def first_engine(folder: BuildFolder) -> Artifact:
-    """The INT8 engine, or the float graph where nothing is compiled yet."""
-    for entry in folder.manifest.artifacts.values():
-        if entry.kind in _compiled_kinds() and entry.facts.get("precision") == "int8":
-            return entry
+    """The INT8 engine, or the float graph where nothing is compiled yet.
+
+    Raises:
+        ArtifactError: the folder holds neither.
+    """
+    int8 = [entry for entry in _compiled(folder) if entry.precision == "int8"]
+    if int8:
+        return int8[0]
     if FLOAT_ONNX in folder.manifest.artifacts:
         return folder.entry(FLOAT_ONNX)
     raise ArtifactError(f"{folder.path} holds no engine", hint=folder.manifest.rebuild)
+
+
+def _compiled(folder: BuildFolder) -> list[Artifact]:
+    """The files that a runtime compiled."""
+    kinds = {runtime.artifact_kind for runtime in RUNTIMES.values() if runtime.compiles}
+    return [entry for entry in folder.manifest.artifacts.values() if entry.kind in kinds]
+
+
+def _companions(folder: BuildFolder, entry: Artifact) -> list[Artifact]:
+    """The files that an engine is opened with, verified."""
+    artifacts, companions = folder.manifest.artifacts, []
+    for name in entry.facts.companions if isinstance(entry.facts, EngineFacts) else ():
+        if name not in artifacts:
+            raise ArtifactError(
+                f"{folder.path / MANIFEST} does not list {name!r} of {entry.file}",
+                hint=folder.manifest.rebuild,
+            )
+        folder.verified_entry(artifacts[name])
+        companions.append(artifacts[name])
+    return companions
+
+
+def _command_for_any_machine(folder: BuildFolder) -> str:
+    """The build's own command with the target that needs AVX2 alone."""
+    target = f"--target {target_of(folder).name}"
+    return folder.manifest.rebuild.replace(target, "--target cpu-avx2")

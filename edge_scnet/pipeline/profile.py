@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edge_scnet.config.target import TargetSpec, from_dict, with_max_drop
+from edge_scnet.config.target import TargetSpec, with_max_drop
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.files import make_folder
 from edge_scnet.core.manifest import Artifact
 from edge_scnet.errors import TargetError
 from edge_scnet.pipeline.assemble import conclude
-from edge_scnet.pipeline.build_folder import chosen_engines, engine_files, open_build
+from edge_scnet.pipeline.build_folder import chosen_engines, engine_files, open_build, target_of
 from edge_scnet.pipeline.measuring import measure_engines, take_board_times
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.pipeline.samples import open_evaluation_set
@@ -66,7 +66,7 @@ def profile(  # noqa: PLR0913  the public call: each is a choice of the user's
     events = events or Silent()
     command = command or _COMMAND
     folder, chosen = open_build(Path(path))
-    target = with_max_drop(from_dict(folder.manifest.target), max_drop_pp)
+    target = with_max_drop(target_of(folder), max_drop_pp)
     if (program := trtexec.program_for(folder.manifest)) is not None:
         for option, given in (
             ("--batch", batches),

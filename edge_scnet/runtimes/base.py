@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
+from edge_scnet.core.facts import Facts
 from edge_scnet.core.optional import installed
 from edge_scnet.errors import TargetError
 
@@ -219,7 +220,7 @@ class Runtime(Protocol):
             TargetError: it cannot.
         """
 
-    def check_built(self, facts: Mapping[str, Any], rebuild: str) -> None:
+    def check_built(self, facts: Facts, rebuild: str) -> None:
         """Checks that an engine was built for this device and version.
 
         Args:
@@ -307,7 +308,7 @@ class BaseRuntime:
         except PackageNotFoundError:
             return {}
 
-    def check_built(self, facts: Mapping[str, Any], rebuild: str) -> None:
+    def check_built(self, facts: Facts, rebuild: str) -> None:
         """Accepts every engine: its files are good for any machine with this runtime."""
 
     def rewrites(self, source: Path) -> tuple[LintFinding, ...]:

@@ -25,8 +25,10 @@ import onnx_ir as ir
 from bundled_set import published, write_idx
 
 from edge_scnet.config import model_options
-from edge_scnet.core import files, json_records
+from edge_scnet.core import files
 from edge_scnet.core import manifest as artifact
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.facts import EngineFacts
 from edge_scnet.data import batches
 from edge_scnet.errors import EdgeError
 from edge_scnet.gate import baseline
@@ -270,7 +272,7 @@ def stale(bench: Bench) -> Path:
                 ),
             },
         ),
-        mock.patch("edge_scnet.compile.fidelity.check_fidelity", lambda *a, **k: FIDELITY),
+        mock.patch("edge_scnet.pipeline.stages.compile.check_fidelity", lambda *a, **k: FIDELITY),
     ):
         return bench.build(folder.parents[1])
 
@@ -422,14 +424,8 @@ def main() -> None:
         bench = replace(bench, root=root / "builds")
         (root / "builds" / "data").mkdir(parents=True)
         prepare(bench, MODEL)
-        from edge_scnet.compile.quality import Fidelity
-
-        known = (
-            artifact.load_manifest(bench.root / "sound" / MODEL / "cpu")
-            .artifacts["model.xml"]
-            .facts["fidelity"]
-        )
-        FIDELITY = json_records.convert(Fidelity, known)
+        sound = BuildFolder.open(bench.root / "sound" / MODEL / "cpu")
+        FIDELITY = sound.facts("model.xml", EngineFacts).fidelity
         colours = None
         if "channels swapped" in names:
             colours = tinted(root, given.images)

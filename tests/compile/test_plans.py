@@ -33,8 +33,8 @@ def test_the_parser_and_builder_take_every_convolution_in_int8(
     rtx = load_target("rtx")
     source = plans.PlanSource(folder=tmp_path, int8_convolutions=convolutions)
     facts = plans.build_pair(backend.RTX, rtx, source, lambda *told: shares.append(told))
-    assert facts[INT8_PLAN]["int8_convolutions"] == len(convolutions) == 46
-    assert facts[INT8_PLAN]["copies"] == []
+    assert facts[INT8_PLAN].int8_convolutions == len(convolutions) == 46
+    assert facts[INT8_PLAN].copies == ()
     assert shares[-1] == (INT8_PLAN, 1.0)
     with pytest.raises(ParityError, match="1 of 1 convolutions"):
         plans.build_pair(
@@ -82,7 +82,7 @@ def test_all_117_convolutions_of_scnet50_are_taken_in_int8(tmp_path: Path) -> No
     convolutions = [str(node.name) for node in model.graph if node.op_type == "Conv"]
     source = plans.PlanSource(folder=tmp_path, int8_convolutions=convolutions)
     facts = plans.build_pair(backend.RTX, load_target("rtx"), source, lambda *_: None)
-    assert facts[INT8_PLAN]["int8_convolutions"] == len(convolutions) == 117
+    assert facts[INT8_PLAN].int8_convolutions == len(convolutions) == 117
     # the best placement known: no copy, FP16 in nothing but the head's edges
-    assert facts[INT8_PLAN]["copies"] == [] and facts[INT8_PLAN]["layers"].get("fp16", 0) <= 2
+    assert facts[INT8_PLAN].copies == () and facts[INT8_PLAN].layers.get("fp16", 0) <= 2
     assert (tmp_path / INT8_PLAN).stat().st_size < 38e6

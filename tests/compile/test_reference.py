@@ -11,6 +11,7 @@ import pytest
 
 from edge_scnet.compile import fidelity, reference
 from edge_scnet.compile.reference import Reference
+from edge_scnet.core.facts import Fidelity
 from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.runtimes import in_memory
 from edge_scnet.stats.accuracy import sqnr_db
@@ -45,17 +46,12 @@ def check(
 
 
 def test_the_fidelity_of_a_right_plan_is_recorded() -> None:
-    facts = check(noisy(28.5))["fidelity"]
-    assert facts == {
-        "engine_db": pytest.approx(28.5, abs=0.01),
-        "images": 64,
-        "simulation_db": 30.0,
-    }
-    assert check(noisy(40), "fp16")["fidelity"] == {
-        "engine_db": pytest.approx(40, abs=0.01),
-        "images": 64,
-    }
-    assert check(LOGITS)["fidelity"]["engine_db"] is None
+    int8, fp16 = check(noisy(28.5)), check(noisy(40), "fp16")
+    assert int8.engine_db == pytest.approx(28.5, abs=0.01)
+    assert (int8.simulation_db, int8.images) == (30.0, 64)
+    assert fp16.engine_db == pytest.approx(40, abs=0.01)
+    assert (fp16.simulation_db, fp16.images) == (None, 64)
+    assert check(LOGITS).engine_db is None
 
 
 @pytest.mark.parametrize(
@@ -80,11 +76,7 @@ def test_a_plan_that_computes_something_else_is_refused(
 
 def test_an_exact_simulation_asks_for_an_exact_plan() -> None:
     exact = replace(KNOWN, simulation_db=(None,))
-    assert check(LOGITS, known=exact)["fidelity"] == {
-        "engine_db": None,
-        "images": 64,
-        "simulation_db": None,
-    }
+    assert check(LOGITS, known=exact) == Fidelity(engine_db=None, simulation_db=None, images=64)
     with pytest.raises(ParityError):
         check(noisy(60), known=exact)
 

@@ -10,7 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from edge_scnet.core.manifest import Artifact, Manifest, without_stale
+from edge_scnet.core.facts import (
+    EngineFacts,
+    ExportFacts,
+    Facts,
+    Fidelity,
+    FormFacts,
+    PlanFacts,
+    QdqFacts,
+    RangesFacts,
+    facts_to_json,
+)
+from edge_scnet.core.manifest import (
+    MANIFEST,
+    Artifact,
+    Manifest,
+    load_manifest,
+    to_json,
+    without_stale,
+)
+from edge_scnet.errors import ArtifactError
 from edge_scnet.models.zoo import FASHION_MNIST
 from tests.helpers.tool import Built, Edit, Outcome, Run
 
@@ -164,6 +183,79 @@ def test_an_engine_for_more_than_the_machine_has(
     assert cli_process(
         "predict", copied.folder / "model-fp32.xml", bag, env=lesser
     ).stdout.startswith(f"{bag}: Bag")
+
+
+@pytest.mark.parametrize(
+    ("target", "kinds"),
+    [
+        (
+            "cpu",
+            {
+                "model.onnx": ExportFacts,
+                "ranges.npz": RangesFacts,
+                "model.qdq.onnx": QdqFacts,
+                "model-fp32.xml": EngineFacts,
+                "model-fp32.bin": Facts,
+                "model.xml": EngineFacts,
+                "model.bin": Facts,
+            },
+        ),
+        (
+            "jetson",
+            {
+                "model.onnx": ExportFacts,
+                "ranges.npz": RangesFacts,
+                "model.qdq.onnx": QdqFacts,
+                "engine-fp16.onnx": FormFacts,
+                "engine.onnx": FormFacts,
+                "bundle.tar.gz": Facts,
+            },
+        ),
+    ],
+)
+def test_a_manifest_as_the_first_version_wrote_it_is_read_and_written_as_it_was(
+    tmp_path: Path, target: str, kinds: dict[str, type[Facts]]
+) -> None:
+    text = (Path(__file__).parents[1] / "data" / "manifests" / f"{target}.json").read_text()
+    (tmp_path / MANIFEST).write_text(text)
+    manifest = load_manifest(tmp_path)
+    assert {name: type(a.facts) for name, a in manifest.artifacts.items()} == kinds
+    assert to_json(manifest) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda artifacts: artifacts["model.onnx"]["facts"].pop("nodes"),
+            r"artifacts\[model\.onnx\]\.facts\.nodes is missing",
+        ),
+        (
+            lambda artifacts: artifacts["model.xml"]["facts"]["fidelity"].update(engine_db="good"),
+            r'facts\.fidelity\.engine_db is "good"; it must be a number',
+        ),
+        (
+            lambda artifacts: artifacts["model.xml"].update(facts=3),
+            r"facts is .*; it must be a table",
+        ),
+    ],
+)
+def test_facts_that_do_not_fit_are_named(
+    tmp_path: Path, change: Callable[[dict], None], words: str
+) -> None:
+    file = Path(__file__).parents[1] / "data" / "manifests" / "cpu.json"
+    content = json.loads(file.read_text())
+    change(content["artifacts"])
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=words):
+        load_manifest(tmp_path)
+
+
+def test_what_was_not_found_out_of_an_engine_is_not_written() -> None:
+    plan = PlanFacts(precision="fp16", runtime="tensorrt", tensorrt="10.3", machine={})
+    identical = replace(plan, fidelity=Fidelity(engine_db=None, images=64))
+    assert "fidelity" not in facts_to_json(plan) and "build_seconds" not in facts_to_json(plan)
+    assert facts_to_json(identical)["fidelity"] == {"engine_db": None, "images": 64}
 
 
 def entry(file: str, sha256: str, **parents: str) -> Artifact:

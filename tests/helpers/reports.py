@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_scnet.config.target import Gates
+from edge_scnet.core.facts import QdqFacts
 from edge_scnet.core.packing import pack_classes, pack_scales
 from edge_scnet.core.provenance import ActivationScale, Provenance, Quantization, WeightCodes
 from edge_scnet.gate import regression
@@ -205,3 +206,18 @@ def full_report() -> RunReport:
             seconds=9.0, cores=2, others_cores=0.0, stolen_percent=0.0, mhz_low=None, mhz_high=None
         ),
     )
+
+
+def qdq_facts(**changes: Any) -> QdqFacts:
+    """The facts of the report's Q/DQ graph."""
+    made = QdqFacts(
+        precision="int8",
+        weight_bits=7,
+        activations=3,
+        weights=2,
+        convolutions=2,
+        int8_convolutions=("conv1", "conv2"),
+        quantization=quantization(),
+        provenance=provenance(),
+    )
+    return replace(made, **changes)

@@ -12,7 +12,8 @@ import pytest
 
 from edge_scnet.compile import bundle, reference
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.manifest import FP16_PLAN, INT8_PLAN, QDQ_ONNX, load_manifest
+from edge_scnet.core.facts import PlanFacts, QdqFacts
+from edge_scnet.core.manifest import FP16_PLAN, INT8_PLAN, QDQ_ONNX
 from edge_scnet.pipeline import build
 from edge_scnet.report.store import load_report
 from edge_scnet.runtimes import RUNTIMES, in_memory
@@ -81,7 +82,7 @@ def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
     (tmp_path / "b").mkdir()
     unpacked = bundle.unpack(packed, tmp_path / "b")
     known = reference.load(unpacked / "reference.npz")
-    convolutions = load_manifest(unpacked).artifacts[QDQ_ONNX].facts["int8_convolutions"]
+    convolutions = BuildFolder.open(unpacked).facts(QDQ_ONNX, QdqFacts).int8_convolutions
     layers = tuple(
         ExecutedLayer(kind="conv", precision="int8", nodes=(name,)) for name in convolutions
     )
@@ -103,11 +104,9 @@ def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
     folder = tmp_path / "scnet20-fashion-mnist" / "jetson"
     if wrong is None:
         assert outcome.code == 0 and "fidelity 40.0 dB (simulated" in outcome.stderr
-        facts = load_manifest(folder).artifacts[INT8_PLAN].facts["fidelity"]
-        assert (
-            facts["engine_db"] == pytest.approx(40)
-            and facts["simulation_db"] == known.simulation_db[0]
-        )
+        fidelity = BuildFolder.open(folder).facts(INT8_PLAN, PlanFacts).fidelity
+        assert fidelity.engine_db == pytest.approx(40)
+        assert fidelity.simulation_db == known.simulation_db[0]
     else:
         assert (
             outcome.code == 7

@@ -11,6 +11,7 @@ import pytest
 
 from edge_scnet.config.target import load_target
 from edge_scnet.core import files
+from edge_scnet.core.facts import PlanFacts
 from edge_scnet.core.manifest import Artifact, Manifest, load_manifest, save_manifest
 from edge_scnet.errors import BackendError
 from edge_scnet.machine import environment
@@ -50,7 +51,12 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
         for stem, precision in (("engine-fp16", "fp16"), ("engine", "int8")):
             path = folder / f"{stem}.plan"
             path.write_bytes(b"plan")
-            known = {"precision": precision, "tensorrt": built, "machine": {"jetson_model": ORIN}}
+            facts = PlanFacts(
+                precision=precision,
+                runtime="tensorrt",
+                tensorrt=built,
+                machine={"jetson_model": ORIN},
+            )
             manifest = manifest.with_artifact(
                 Artifact(
                     file=path.name,
@@ -59,7 +65,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
                     sha256=files.sha256_file(path),
                     size_bytes=4,
                     key="k",
-                    facts=known,
+                    facts=facts,
                 )
             )
         save_manifest(folder, manifest)

@@ -7,16 +7,19 @@ from typing import Any
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
+from edge_scnet.core.facts import QdqFacts
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
+from edge_scnet.graph.inventory import quantization_of
 from edge_scnet.graph.lint import LintFinding, lint, refuse
 from edge_scnet.graph.model import load, save
 from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.machine.isa import weight_bits
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, record
-from edge_scnet.pipeline.stages.quantize import compared_facts, quantize_summary
+from edge_scnet.pipeline.stages.provenance import provenance_of
+from edge_scnet.pipeline.stages.quantize import summary_of_qdq
 
 
 def adopt(job: BuildJob, source: Path, events: Events) -> BuildFolder:
@@ -24,13 +27,13 @@ def adopt(job: BuildJob, source: Path, events: Events) -> BuildFolder:
 
     Raises:
         ArtifactError: it is no such graph, or the target's runtime computes something else than it
-            says and the runtime does not write that in another form.
+            says and does not write it in another form.
     """
-    folder = job.folder
+    folder, bits = job.folder, weight_bits(job.floor)
     events.stage("quantize", f"{source}, made elsewhere")
     model = _load(source)
     _check_same_ends(load(folder.path / FLOAT_ONNX), model, source)
-    findings = lint(model, job.target.quant.placement, weight_bits=weight_bits(job.floor))
+    findings = lint(model, job.target.quant.placement, weight_bits=bits)
     _refuse_or_warn(job, source, findings, events)
     # names are how the executed precision of a convolution is looked up
     convolutions = [node for node in model.graph if node.op_type == "Conv"]
@@ -38,7 +41,7 @@ def adopt(job: BuildJob, source: Path, events: Events) -> BuildFolder:
         node.name = node.name or str(node.outputs[0].name)
     save(model, folder.path / QDQ_ONNX)
     in_float = {f.node for f in findings if f.rule in ("float", "half-quantized")}
-    int8 = [str(node.name) for node in convolutions if node.name not in in_float]
+    int8 = tuple(str(node.name) for node in convolutions if node.name not in in_float)
     if not int8:
         raise ArtifactError(
             f"--qdq {source}: no convolution has Q/DQ on both its input and its weights"
@@ -46,20 +49,21 @@ def adopt(job: BuildJob, source: Path, events: Events) -> BuildFolder:
     origin = origin_of(
         "quantize",
         {**folder.hashes([FLOAT_ONNX]), f"source:{source}": sha256_file(source)},
-        weight_bits=weight_bits(job.floor),
+        weight_bits=bits,
     )
-    facts = {
-        "precision": "int8",
-        "weight_bits": weight_bits(job.floor),
-        "activations": sum(node.op_type == "QuantizeLinear" for node in model.graph),
-        "weights": len(int8),
-        "convolutions": len(convolutions),
-        "int8_convolutions": int8,
-        **compared_facts(job, model, made_elsewhere=True),
-    }
-    entry = record(folder.path, QDQ_ONNX, origin, kind="onnx", facts=facts)
-    events.done(quantize_summary(entry), reused=False)
-    return folder.with_artifact(entry)
+    facts = QdqFacts(
+        precision="int8",
+        weight_bits=bits,
+        activations=sum(node.op_type == "QuantizeLinear" for node in model.graph),
+        weights=len(int8),
+        convolutions=len(convolutions),
+        int8_convolutions=int8,
+        quantization=quantization_of(model),
+        provenance=provenance_of(folder, weight_bits=bits, made_elsewhere=True),
+    )
+    folder = folder.with_artifact(record(folder.path, QDQ_ONNX, origin, kind="onnx", facts=facts))
+    events.done(summary_of_qdq(folder), reused=False)
+    return folder
 
 
 def _load(source: Path) -> Any:

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
-from edge_scnet.core.manifest import FLOAT_ONNX, RANGES, Artifact
+from edge_scnet.core.facts import RangesFacts
+from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.data.batches import batches
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, pilot_images, record, reusable
@@ -35,8 +36,9 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
         equalization=scheme.equalization,
     )
     if (reused := reusable(job.folder, RANGES, origin.key)) is not None:
-        events.done(_summary(reused), reused=True)
-        return job.folder.with_artifact(reused)
+        folder = job.folder.with_artifact(reused)
+        events.done(_summary(folder), reused=True)
+        return folder
     ranges = collect(
         job.folder.path / FLOAT_ONNX,
         batches(samples, spec, batch=16),
@@ -56,24 +58,25 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
             f" {len(samples)} calibration images (most, {drift.worst_percent:.0f} %, in"
             f" {drift.worst_tensor}): use more, or more varied ones"
         )
-    facts = {
-        "images": ranges.images,
-        "skipped": samples.skipped,
-        "tensors": len(ranges.tensors),
-        "set": samples.name,
-        "drift_median_percent": drift.median_percent if drift else None,
-        "classes": len(set(samples.labels or ())),
-    }
+    facts = RangesFacts(
+        images=ranges.images,
+        skipped=samples.skipped,
+        tensors=len(ranges.tensors),
+        set=samples.name,
+        drift_median_percent=drift.median_percent if drift else None,
+        classes=len(set(samples.labels or ())),
+    )
     entry = record(job.folder.path, RANGES, origin, kind="ranges", facts=facts)
-    events.done(_summary(entry), reused=False)
-    return job.folder.with_artifact(entry)
+    folder = job.folder.with_artifact(entry)
+    events.done(_summary(folder), reused=False)
+    return folder
 
 
-def _summary(entry: Artifact) -> str:
-    facts = entry.facts
-    text = f"{facts['tensors']} tensors"
-    if facts["classes"]:
-        text += f"; {facts['classes']} classes"
-    if (moved := facts["drift_median_percent"]) is not None:
-        text += f"; thresholds move by {moved:.1f} % between halves of the set"
+def _summary(folder: BuildFolder) -> str:
+    facts = folder.facts(RANGES, RangesFacts)
+    text = f"{facts.tensors} tensors"
+    if facts.classes:
+        text += f"; {facts.classes} classes"
+    if facts.drift_median_percent is not None:
+        text += f"; thresholds move by {facts.drift_median_percent:.1f} % between halves of the set"
     return text

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from edge_scnet.compile.fidelity import check_executed, check_fidelity
 from edge_scnet.compile.quality import FIDELITY_IMAGES
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
+from edge_scnet.core.facts import EngineFacts, Fidelity, QdqFacts
 from edge_scnet.core.manifest import ENGINE, FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX
 from edge_scnet.data.batches import load
 from edge_scnet.errors import StorageError
@@ -22,6 +22,14 @@ from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, record
 from edge_scnet.runtimes.base import OpenOptions
 from edge_scnet.stats.decibels import decibels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Proof:
+    """What was found out about an INT8 engine before it was given its name."""
+
+    int8_convolutions: int
+    fidelity: Fidelity
 
 
 def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
@@ -49,12 +57,13 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
             continue
         reused = False
         written, proof = _build(job, source, file, precision, events)
-        facts = {
-            **proof,
-            "precision": precision,
-            "runtime": target.runtime,
-            "companions": written[1:],
-        }
+        facts = EngineFacts(
+            int8_convolutions=proof.int8_convolutions if proof else None,
+            fidelity=proof.fidelity if proof else None,
+            precision=precision,
+            runtime=target.runtime,
+            companions=tuple(written[1:]),
+        )
         entry = record(folder.path, file, origin, kind=runtime.artifact_kind, facts=facts)
         folder = folder.with_artifact(entry)
         for name in written[1:]:
@@ -65,23 +74,25 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
 
 
 def _is_current(folder: BuildFolder, file: str, origin: Origin) -> bool:
-    entry = folder.manifest.artifacts.get(file)
-    companions = entry.facts["companions"] if entry else ()
-    return all(folder.is_current(name, origin.key) for name in (file, *companions))
+    if not folder.is_current(file, origin.key):
+        return False
+    companions = folder.facts(file, EngineFacts).companions
+    return all(folder.is_current(name, origin.key) for name in companions)
 
 
 def _summary(folder: BuildFolder, engine: str) -> str:
-    facts = folder.entry(engine).facts
-    proof = facts["fidelity"]
+    facts = folder.facts(engine, EngineFacts)
+    assert facts.fidelity is not None
     return (
-        f"{facts['int8_convolutions']} convolutions execute in INT8; fidelity"
-        f" {decibels(proof['engine_db'])} (simulated {decibels(proof['simulation_db'])})"
+        f"{facts.int8_convolutions} convolutions execute in INT8; fidelity"
+        f" {decibels(facts.fidelity.engine_db)} (simulated"
+        f" {decibels(facts.fidelity.simulation_db)})"
     )
 
 
 def _build(
     job: BuildJob, source: str, file: str, precision: str, events: Events
-) -> tuple[list[str], dict[str, Any]]:
+) -> tuple[list[str], _Proof | None]:
     """Builds one engine under a trial name, proves it, and only then gives it its own.
 
     Returns:
@@ -90,7 +101,7 @@ def _build(
     folder, prefix = job.folder.path, f".trial-{os.getpid()}-"
     try:
         built = job.runtime.build(folder / source, job.target, folder / f"{prefix}{file}")
-        proof = _prove(job, built.engine, events) if precision == "int8" else {}
+        proof = _prove(job, built.engine, events) if precision == "int8" else None
         names = [path.name.removeprefix(prefix) for path in built.files]
         for path, name in reversed([*zip(built.files, names, strict=True)]):
             path.replace(folder / name)
@@ -104,11 +115,11 @@ def _build(
     return names, proof
 
 
-def _prove(job: BuildJob, engine: Path, events: Events) -> dict[str, Any]:
+def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:
     """Checks that an engine executes in INT8 what it should, and computes its graph."""
     assert job.calibration is not None
     options = OpenOptions(precision="f32", threads=job.target.threads)
-    expected = job.folder.entry(QDQ_ONNX).facts["int8_convolutions"]
+    expected = job.folder.facts(QDQ_ONNX, QdqFacts).int8_convolutions
     with job.runtime.open(engine, options) as session:
         count = check_executed(job.runtime, session.executed_precisions(), expected)
     events.progress("engines", 0.6)
@@ -122,4 +133,4 @@ def _prove(job: BuildJob, engine: Path, events: Events) -> dict[str, Any]:
         images=load(job.calibration, job.source.spec, chosen),
         options=options,
     )
-    return {"int8_convolutions": count, "fidelity": asdict(fidelity)}
+    return _Proof(int8_convolutions=count, fidelity=fidelity)

@@ -9,6 +9,7 @@ from edge_scnet.compile.plans import PlanSource, build_pair, summary_of_plans
 from edge_scnet.compile.reference import Reference, make
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
+from edge_scnet.core.facts import FormFacts, QdqFacts
 from edge_scnet.core.manifest import (
     BUNDLE,
     FLOAT_ONNX,
@@ -54,7 +55,7 @@ def compile_plans(job: BuildJob, events: Events) -> BuildFolder:
     files = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
     files += [BUNDLE] if boards else []
     if all(folder.is_current(file, origin.key) for file in files):
-        events.done(summary_of_plans(folder.manifest), reused=True)
+        events.done(summary_of_plans(folder), reused=True)
         return folder
     folder = _write_forms(job, origin, events)
     if here:
@@ -62,7 +63,7 @@ def compile_plans(job: BuildJob, events: Events) -> BuildFolder:
     if boards:
         bundle = write_bundle(folder, job.target, _reference(job), job.evaluation)
         folder = folder.with_artifact(record(folder.path, bundle.name, origin, kind="bundle"))
-    events.done(summary_of_plans(folder.manifest), reused=False)
+    events.done(summary_of_plans(folder), reused=False)
     return folder
 
 
@@ -82,7 +83,7 @@ def _write_forms(job: BuildJob, origin: Origin, events: Events) -> BuildFolder:
         )
     for model, file, precision in ((made.fp16, FP16_FORM, "fp16"), (made.int8, INT8_FORM, "int8")):
         save(model, folder.path / file)
-        facts = {"precision": precision, "kept_fp32": sorted(made.kept_fp32)}
+        facts = FormFacts(precision=precision, kept_fp32=tuple(sorted(made.kept_fp32)))
         entry = record(folder.path, file, origin, kind="onnx-form", facts=facts)
         folder = folder.with_artifact(entry)
     events.progress("forms", 1.0)
@@ -94,14 +95,14 @@ def _build_plans(job: BuildJob, folder: BuildFolder, origin: Origin, events: Eve
     runtime = job.runtime
     source = PlanSource(
         folder=folder.path,
-        int8_convolutions=folder.entry(QDQ_ONNX).facts["int8_convolutions"],
+        int8_convolutions=folder.facts(QDQ_ONNX, QdqFacts).int8_convolutions,
         reference=_reference(job) if runtime.unavailable_to_run() is None else None,
     )
     built = build_pair(runtime, job.target, source, events.progress)
     for file, facts in built.items():
         entry = record(folder.path, file, origin, kind=runtime.artifact_kind, facts=facts)
         folder = folder.with_artifact(entry)
-        for message in facts["warnings"][:3]:
+        for message in facts.warnings[:3]:
             events.warn(f"{runtime.title}: {message}")
     return folder
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
+from edge_scnet.core.facts import ExportFacts
 from edge_scnet.core.files import sha256_file
-from edge_scnet.core.manifest import FLOAT_ONNX, Artifact
+from edge_scnet.core.manifest import FLOAT_ONNX
 from edge_scnet.data.batches import load
 from edge_scnet.export import parity
 from edge_scnet.export.from_onnx import check_weights, import_onnx
@@ -47,8 +48,9 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
     # a factory's code decides the graph too, and no hash of weights tells that it changed
     reused = None if source.kind == "factory" else reusable(folder, FLOAT_ONNX, origin.key)
     if reused is not None:
-        events.done(_summary(reused), reused=True)
-        return folder.with_artifact(reused)
+        folder = folder.with_artifact(reused)
+        events.done(_summary(folder), reused=True)
+        return folder
     shape = (target.batch, spec.channels, spec.input_size, spec.input_size)
     images = _parity_images(job)
     if source.kind == "onnx":
@@ -69,14 +71,11 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
             module, model, images, opset=target.opset, dynamic_batch=job.dynamic_batch
         )
     save(model, folder.path / FLOAT_ONNX)
-    facts = {
-        "precision": "fp32",
-        "parity": asdict(proven),
-        "nodes": sum(1 for _ in model.graph),
-    }
+    facts = ExportFacts(precision="fp32", parity=proven, nodes=sum(1 for _ in model.graph))
     entry = record(folder.path, FLOAT_ONNX, origin, kind="onnx", facts=facts)
-    events.done(_summary(entry), reused=False)
-    return folder.with_artifact(entry)
+    folder = folder.with_artifact(entry)
+    events.done(_summary(folder), reused=False)
+    return folder
 
 
 def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
@@ -90,11 +89,11 @@ def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
     return {f"source:{file}": sha256_file(file) for file in files}
 
 
-def _summary(entry: Artifact) -> str:
-    parity = entry.facts["parity"]
-    batches = ", ".join(map(str, parity["batches"]))
+def _summary(folder: BuildFolder) -> str:
+    facts = folder.facts(FLOAT_ONNX, ExportFacts)
+    batches = ", ".join(map(str, facts.parity.batches))
     return (
-        f"{entry.facts['nodes']} nodes; parity {parity['worst']:.1e} of the output range at batch"
+        f"{facts.nodes} nodes; parity {facts.parity.worst:.1e} of the output range at batch"
         f" {batches}"
     )
 

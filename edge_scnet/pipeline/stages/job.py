@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.facts import Facts
 from edge_scnet.core.files import sha256_file, write_atomic
 from edge_scnet.core.manifest import MANIFEST, Artifact
 from edge_scnet.data.batches import load
@@ -42,7 +43,7 @@ class BuildJob:
 
 
 def record(
-    folder: Path, file: str, origin: Origin, *, kind: str, facts: dict[str, Any] | None = None
+    folder: Path, file: str, origin: Origin, *, kind: str, facts: Facts | None = None
 ) -> Artifact:
     """The manifest's entry of a file that a stage has made."""
     path = folder / file
@@ -54,7 +55,7 @@ def record(
         size_bytes=path.stat().st_size,
         key=origin.key,
         parents=origin.parents,
-        facts=facts or {},
+        facts=facts or Facts(),
         versions=library_versions(origin.stage),
     )
 

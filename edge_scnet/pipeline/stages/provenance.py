@@ -3,42 +3,36 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edge_scnet.core.manifest import FLOAT_ONNX, RANGES, Manifest
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.core.provenance import Provenance
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.graph.inventory import graph_hash
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
+from edge_scnet.graph.model import load
+from edge_scnet.quantize.ranges_file import load_ranges
 
 # Of a target: what does not decide the engine.
 _WORDS_AND_GATES = ("gates", "title", "why", "name")
 
 
-def provenance_of(
-    manifest: Manifest,
-    float_model: ir.Model,
-    *,
-    calibrated_onnx: str | None,
-    weight_bits: int,
-    made_elsewhere: bool,
-) -> Provenance:
-    """What the build that a manifest describes was made from.
+def provenance_of(folder: BuildFolder, *, weight_bits: int, made_elsewhere: bool) -> Provenance:
+    """What a build was made from: its float graph and statistics.
 
     Args:
-        float_model: the graph of model.onnx.
-        calibrated_onnx: sha256 of the float graph that the statistics were collected on.
+        weight_bits: of the codes of the Q/DQ graph.
         made_elsewhere: the Q/DQ graph is another quantizer's.
     """
-    source, statistics = manifest.artifacts[FLOAT_ONNX], manifest.artifacts.get(RANGES)
+    manifest = folder.manifest
+    source, statistics = folder.entry(FLOAT_ONNX), manifest.artifacts.get(RANGES)
     return Provenance(
         weights=tuple(sorted(source.parents.values())),
-        graph=graph_hash(float_model),
+        graph=graph_hash(load(folder.path / FLOAT_ONNX)),
         float_onnx=source.sha256,
         calibration_images=statistics.parents.get("samples") if statistics else None,
-        calibrated_onnx=calibrated_onnx,
+        # the statistics say themselves what they were collected on: the manifest could be wrong
+        calibrated_onnx=load_ranges(folder.path / RANGES).model_sha256,
         preprocessing=_preprocessing_of(manifest.model),
         settings=_settings_of(manifest.target),
         weight_bits=weight_bits,

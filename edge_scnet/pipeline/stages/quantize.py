@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
-from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, RANGES, Artifact
+from edge_scnet.core.facts import QdqFacts
+from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX, RANGES
 from edge_scnet.errors import ArtifactError
 from edge_scnet.graph.inventory import quantization_of
 from edge_scnet.graph.model import load, save
@@ -18,9 +18,6 @@ from edge_scnet.pipeline.stages.job import BuildJob, pilot_images, record
 from edge_scnet.pipeline.stages.provenance import provenance_of
 from edge_scnet.quantize import recipe
 from edge_scnet.quantize.ranges_file import load_ranges
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 
 def quantize(job: BuildJob, events: Events) -> BuildFolder:
@@ -41,7 +38,7 @@ def quantize(job: BuildJob, events: Events) -> BuildFolder:
         weight_bits=bits,
     )
     if folder.is_current(QDQ_ONNX, origin.key):
-        events.done(quantize_summary(folder.entry(QDQ_ONNX)), reused=True)
+        events.done(summary_of_qdq(folder), reused=True)
         return folder
     prepared = recipe.prepare(
         load(folder.path / FLOAT_ONNX),
@@ -56,39 +53,22 @@ def quantize(job: BuildJob, events: Events) -> BuildFolder:
     save(result.model, folder.path / QDQ_ONNX)
     convolutions = [str(node.name) for node in prepared.model.graph if node.op_type == "Conv"]
     _check_coverage(job, convolutions, placed.int8_nodes, events)
-    facts = {
-        "precision": "int8",
-        "weight_bits": bits,
-        "activations": len(placed.activations),
-        "weights": len(placed.weights),
-        "convolutions": len(convolutions),
-        "equalized": result.equalized,
-        "compensated": result.compensated,
-        "corrected": result.corrected,
-        "int8_convolutions": [name for name in placed.int8_nodes if name in set(convolutions)],
-        **compared_facts(job, result.model, made_elsewhere=False),
-    }
-    entry = record(folder.path, QDQ_ONNX, origin, kind="onnx", facts=facts)
-    events.done(quantize_summary(entry), reused=False)
-    return folder.with_artifact(entry)
-
-
-def compared_facts(job: BuildJob, quantized: ir.Model, *, made_elsewhere: bool) -> dict[str, Any]:
-    """The facts of a Q/DQ graph that the gate compares exactly."""
-    folder = job.folder
-    float_model = load(folder.path / FLOAT_ONNX)
-    made_from = provenance_of(
-        folder.manifest,
-        float_model,
-        # the statistics say themselves what they were collected on: the manifest could be wrong
-        calibrated_onnx=load_ranges(folder.path / RANGES).model_sha256,
-        weight_bits=weight_bits(job.floor),
-        made_elsewhere=made_elsewhere,
+    facts = QdqFacts(
+        precision="int8",
+        weight_bits=bits,
+        activations=len(placed.activations),
+        weights=len(placed.weights),
+        convolutions=len(convolutions),
+        equalized=result.equalized,
+        compensated=result.compensated,
+        corrected=result.corrected,
+        int8_convolutions=tuple(name for name in placed.int8_nodes if name in set(convolutions)),
+        quantization=quantization_of(result.model),
+        provenance=provenance_of(folder, weight_bits=bits, made_elsewhere=False),
     )
-    return {
-        "quantization": asdict(quantization_of(quantized)),
-        "provenance": asdict(made_from),
-    }
+    folder = folder.with_artifact(record(folder.path, QDQ_ONNX, origin, kind="onnx", facts=facts))
+    events.done(summary_of_qdq(folder), reused=False)
+    return folder
 
 
 def _check_coverage(
@@ -115,10 +95,10 @@ def _check_coverage(
         )
 
 
-def quantize_summary(entry: Artifact) -> str:
-    """What a Q/DQ graph holds, in one line."""
-    facts = entry.facts
+def summary_of_qdq(folder: BuildFolder) -> str:
+    """What the Q/DQ graph of a folder holds, in one line."""
+    facts = folder.facts(QDQ_ONNX, QdqFacts)
     return (
-        f"{len(facts['int8_convolutions'])} of {facts['convolutions']} convolutions; "
-        f"Q/DQ on {facts['activations']} activations and {facts['weights']} weights"
+        f"{len(facts.int8_convolutions)} of {facts.convolutions} convolutions;"
+        f" Q/DQ on {facts.activations} activations and {facts.weights} weights"
     )

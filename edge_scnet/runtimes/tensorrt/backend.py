@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import InvalidVersion, Version
 
 from edge_scnet.core.child_process import cause_of_end, start_python
+from edge_scnet.core.facts import Facts, PlanFacts
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.json_records import decode, encode_pretty
 from edge_scnet.core.optional import installed
@@ -106,9 +107,7 @@ class TensorRt(BaseRuntime):
         if target.isa != "none":
             raise TargetError(f'{target.name}: isa is "{target.isa}"; a GPU target has "none"')
 
-    def check_built(
-        self, facts: Mapping[str, Any], rebuild: str, *, here: str | None = None
-    ) -> None:
+    def check_built(self, facts: Facts, rebuild: str, *, here: str | None = None) -> None:
         """Checks that a plan was built by this TensorRT and on this board.
 
         Args:
@@ -119,13 +118,14 @@ class TensorRt(BaseRuntime):
         Raises:
             TargetError: it was built by another, or elsewhere.
         """
-        built_with, here = str(facts.get("tensorrt", "")), here or self.versions().get(self.title)
+        built_with = facts.tensorrt if isinstance(facts, PlanFacts) else ""
+        here = here or self.versions().get(self.title)
         if here is not None and not _same_version(built_with, here):
             raise TargetError(
                 f"the plan was built with {self.title} {built_with}, {here} is installed here",
                 hint=rebuild,
             )
-        board = (facts.get("machine") or {}).get("jetson_model")
+        board = facts.board if isinstance(facts, PlanFacts) else None
         machine = environment.collect().jetson_model
         if board is not None and board != machine:
             raise TargetError(

@@ -48,11 +48,10 @@ def test_a_signed_file_is_written_in_another_form_and_computes_what_it_says(
     result, warnings = build_from(copied, source)
     facts = result.manifest.artifacts["model.qdq.onnx"].facts
     assert (
-        facts["provenance"]["made_elsewhere"] is True
-        and facts["convolutions"] == len(facts["int8_convolutions"]) == 46
+        facts.provenance.made_elsewhere and facts.convolutions == len(facts.int8_convolutions) == 46
     )
-    proof = result.manifest.artifacts["model.xml"].facts["fidelity"]
-    assert proof["engine_db"] > proof["simulation_db"] - 1
+    proof = result.manifest.artifacts["model.xml"].facts.fidelity
+    assert proof.engine_db > proof.simulation_db - 1
     assert any(message.startswith("written in another form for openvino: ") for message in warnings)
     # what is stored is their file, not the rewritten one
     assert (

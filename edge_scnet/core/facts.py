@@ -1,0 +1,160 @@
+"""What each stage found out about the file that it made, as the manifest keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from edge_scnet.core.provenance import Provenance, Quantization
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """What the check of an exported graph against its model saw."""
+
+    # batch sizes
+    batches: tuple[int, ...]
+    # the largest difference over the range of its output
+    worst: float
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fidelity:
+    """SQNR against the float graph's outputs on the same images, in dB; None: identical."""
+
+    engine_db: float | None
+    # None also for an FP16 engine, whose graph is not simulated
+    simulation_db: float | None = None
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Nothing: the facts of a file that another file's entry tells about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportFacts(Facts):
+    """Facts of the float graph."""
+
+    precision: str
+    parity: Parity
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangesFacts(Facts):
+    """Facts of the statistics over the calibration images."""
+
+    images: int
+    # unreadable images that were left out
+    skipped: int
+    tensors: int
+    # name of the sample set
+    set: str
+    # how far thresholds move between two halves of the set; None: not known
+    drift_median_percent: float | None
+    # how many classes have an image
+    classes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QdqFacts(Facts):
+    """Facts of a Q/DQ graph."""
+
+    precision: str
+    weight_bits: int
+    # Q/DQ pairs on activations and on weights
+    activations: int
+    weights: int
+    convolutions: int
+    # how many tensors have factors, layers compensated rounding, layers a corrected bias; None
+    # where another quantizer made the graph
+    equalized: int | None = None
+    compensated: int | None = None
+    corrected: int | None = None
+    # names of the convolutions that should execute in INT8
+    int8_convolutions: tuple[str, ...]
+    # what the gate compares exactly
+    quantization: Quantization
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormFacts(Facts):
+    """Facts of a graph in the form that TensorRT reads."""
+
+    precision: str
+    # names of the nodes that FP16 cannot hold
+    kept_fp32: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts(Facts):
+    """Facts of an engine."""
+
+    # how many convolutions execute in INT8, and how close its outputs are: of a proven INT8 engine
+    int8_convolutions: int | None = None
+    fidelity: Fidelity | None = None
+    precision: str
+    runtime: str
+    # names of the files that it is opened with
+    companions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFacts(EngineFacts):
+    """Facts of a TensorRT plan, which runs on the TensorRT and the board that built it only."""
+
+    # version
+    tensorrt: str
+    # this and the figures below are not known of a plan that build.sh made
+    build_seconds: float | None = None
+    # names of the layers that only copy data
+    copies: tuple[str, ...] = ()
+    # how many layers read which precision
+    layers: dict[str, int] | None = None
+    warnings: tuple[str, ...] = ()
+    # the environment of the build
+    machine: dict[str, Any]
+
+    @property
+    def board(self) -> str | None:
+        """The board that it was built on; None: no Jetson."""
+        model: str | None = self.machine.get("jetson_model")
+        return model
+
+
+_OF_STAGES: dict[str, type[Facts]] = {
+    "export": ExportFacts,
+    "calibrate": RangesFacts,
+    "quantize": QdqFacts,
+}
+
+
+def facts_of(stage: str, kind: str) -> type[Facts]:
+    """The record of the facts of a stage's files of a kind ("onnx-form", "tensorrt-plan")."""
+    if stage != "compile":
+        return _OF_STAGES.get(stage, Facts)
+    if kind == "onnx-form":
+        return FormFacts
+    if kind in ("companion", "bundle"):
+        return Facts
+    return PlanFacts if kind.endswith("-plan") else EngineFacts
+
+
+def facts_to_json(value: Any) -> Any:
+    """Facts as JSON's values. A field whose default is None is left out where it was not found."""
+    if is_dataclass(value):
+        found = ((field, getattr(value, field.name)) for field in fields(value))
+        return {
+            field.name: facts_to_json(content)
+            for field, content in found
+            if content is not None or field.default is not None
+        }
+    if isinstance(value, dict):
+        return {key: facts_to_json(content) for key, content in value.items()}
+    if isinstance(value, tuple):
+        return [facts_to_json(content) for content in value]
+    return value
