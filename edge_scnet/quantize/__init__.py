@@ -1,3 +1,1 @@
-"""INT8 post-training quantization: statistics once on the float graph, thresholds and placement per
-scheme from them.
-"""
+"""INT8 post-training quantization of a float graph, from statistics of its activations."""

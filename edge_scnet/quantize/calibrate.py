@@ -1,20 +1,17 @@
-"""Streaming statistics of every activation tensor over the calibration set, in one pass and flat
-memory.
-
-Owns the histogram and its file. Knows nothing of thresholds, schemes or targets.
+"""Collects the statistics of every activation tensor over the calibration set, in one pass.
 
 The result depends on the set of images only, exactly, not on order or chunking: a graph of batch 1
-sees them one at a time (a runtime's sums may depend on the batch), bins lie on a grid of
-power-of-two width anchored at zero that doubles as the range grows, so that merging two bins is
-exact. Minimum and maximum are those of all values; the histogram counts a sample of them at fixed
-positions, for reading all 21 million values of an image costs SCNet-50 more time than computing
-them (`summary.py`).
+sees them one at a time (a runtime's sums may depend on the batch), and the histogram's bins merge
+exactly (`histogram.py`). Minimum and maximum are those of all values; the histogram counts a sample
+of them at fixed positions, for reading all 21 million values of an image costs SCNet-50 more time
+than computing them (`summary.py`). Memory does not grow with the number of images.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,14 +38,39 @@ if TYPE_CHECKING:
 DRIFT_PERCENT = 99.99
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationImages:
+    """The images of a calibration, preprocessed, and which they are."""
+
+    # N x C x H x W float32, of any N.
+    batches: Iterable[np.ndarray]
+    # How many there should be in all.
+    count: int
+    # Of the whole set.
+    samples_hash: str
+    # Of each image; with them the two halves that are compared do not depend on the order.
+    content_hashes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equalization:
+    """Cross-layer equalisation of the graph before its statistics are collected."""
+
+    # Images whose channel peaks decide the factors. They should not depend on the order of the set:
+    # `pilot_indices`.
+    pilot: np.ndarray
+    # 0 (none) to 1.
+    strength: float
+
+
 def tensors_to_observe(model: ir.Model) -> list[str]:
-    """Names of the float activations that some placement may quantize.
+    """Returns the names of the float activations that some placement may quantize.
 
     Left out: tensors that only feed a Relu or Clip (fused into their producer), the outputs of
     Sigmoid (range known) and of operators that pass their input's scale on (`passes_scale`), and
     constants.
     """
-    ir = require("onnx_ir", extra="quantize")
+    ir_module = require("onnx_ir", extra="quantize")
     names = [value.name for value in model.graph.inputs]
     for node in model.graph:
         if node.op_type in ("Sigmoid", "Constant") or passes_scale(node):
@@ -56,7 +78,7 @@ def tensors_to_observe(model: ir.Model) -> list[str]:
         for value in node.outputs:
             consumers = {use.node.op_type for use in value.uses()}
             if (
-                value.dtype == ir.DataType.FLOAT
+                value.dtype == ir_module.DataType.FLOAT
                 and value.name
                 and consumers
                 and not consumers <= {"Relu", "Clip"}
@@ -67,27 +89,17 @@ def tensors_to_observe(model: ir.Model) -> list[str]:
 
 def calibrate(
     model_path: Path,
-    images: Iterable[np.ndarray],
+    images: CalibrationImages,
     *,
-    expected_images: int,
-    samples_hash: str,
-    content_hashes: Sequence[str] = (),
     histogram: bool = True,
-    pilot: np.ndarray | None = None,
-    equalization: float = 0.0,
+    equalization: Equalization | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Ranges:
-    """Runs the float graph over the images, one by one, and returns the statistics of its
-    activations.
+    """Runs the float graph over the images, one by one, and returns the statistics.
 
     Args:
-        images: preprocessed batches, N x C x H x W float32, of any N.
-        expected_images: how many images there should be in all.
         histogram: minimum and maximum need none, and are faster without.
-        pilot: images whose channel peaks decide the factors of cross-layer equalisation; the
-            statistics are then those of the equalised graph. They should not depend on the order of
-            the images: `pilot_indices`.
-        equalization: its strength, 0 (none) to 1.
+        equalization: the statistics are then those of the equalised graph.
         progress: called with the number of images done.
 
     Raises:
@@ -99,27 +111,27 @@ def calibrate(
     names = tensors_to_observe(model)
     check_memory(model, names)
     factor_of: dict[str, np.ndarray] = {}
-    if equalization and pilot is not None:
-        factor_of = factors(model, _channel_peaks(model, names, pilot), strength=equalization)
+    if equalization is not None and equalization.strength:
+        peaks = channel_peaks(model, names, equalization.pilot)
+        factor_of = factors(model, peaks, strength=equalization.strength)
         model = equalize(model, factor_of)
         return_freed_memory()
-    # two halves by content, merged in the end: how far they differ tells whether there are enough
-    # images
-    halves = [{name: Accumulator(name, histogram=histogram) for name in names} for _ in range(2)]
     summarizer = Summarizer(model, names, sample=histogram)
     del model  # its weights are the runtime's now
     return_freed_memory()
+    # two halves by content, merged in the end: how far they differ tells whether there are enough
+    # images
+    halves = [{name: Accumulator(name, histogram=histogram) for name in names} for _ in range(2)]
+    hashes = images.content_hashes
     seen = 0
-    for summaries in summarizer.run(images):
-        half = halves[
-            int(content_hashes[seen][-8:], 16) % 2 if seen < len(content_hashes) else seen % 2
-        ]
+    for summaries in summarizer.run(images.batches):
+        half = halves[int(hashes[seen][-8:], 16) % 2 if seen < len(hashes) else seen % 2]
         for name, summary in summaries.items():
-            half[name].add_summary(summary)
+            half[name].add(summary)
         seen += 1
         progress(seen)
-    if seen != expected_images:
-        raise DataError(f"{seen} calibration images were read, {expected_images} were listed")
+    if seen != images.count:
+        raise DataError(f"{seen} calibration images were read, {images.count} were listed")
     del summarizer
     return_freed_memory()
     drift = _drift(*halves, images=seen)
@@ -131,33 +143,22 @@ def calibrate(
         drift=drift,
         images=seen,
         model_sha256=sha256_file(model_path),
-        samples_hash=samples_hash,
-        content_hashes=tuple(content_hashes),
+        samples_hash=images.samples_hash,
+        content_hashes=tuple(hashes),
     )
 
 
 def _drift(
     first: dict[str, Accumulator], second: dict[str, Accumulator], *, images: int
 ) -> Drift | None:
-    """How far the thresholds of two halves of the images lie apart, in percent of the range; None
-    where one half is empty.
-    """
+    """How far the thresholds of two halves of the images lie apart; None where one is empty."""
     apart = {}
     for name in first:
-        if first[name].minimum > first[name].maximum or second[name].minimum > second[name].maximum:
+        if first[name].is_empty or second[name].is_empty:
             return None
-        (low_a, high_a), (low_b, high_b) = (
-            (
-                percentile(half[name].stats(), DRIFT_PERCENT)
-                if half[name].histogram
-                else (half[name].minimum, half[name].maximum)
-            )
-            for half in (first, second)
-        )
-        range_ = max(high_a, high_b, 0.0) - min(low_a, low_b, 0.0)
-        apart[name] = (
-            100.0 * max(abs(low_a - low_b), abs(high_a - high_b)) / range_ if range_ else 0.0
-        )
+        (low_a, high_a), (low_b, high_b) = _ends(first[name]), _ends(second[name])
+        span = max(high_a, high_b, 0.0) - min(low_a, low_b, 0.0)
+        apart[name] = 100.0 * max(abs(low_a - low_b), abs(high_a - high_b)) / span if span else 0.0
     worst = max(apart, key=lambda name: apart[name])
     return Drift(
         median_percent=float(np.median([*apart.values()])),
@@ -167,17 +168,24 @@ def _drift(
     )
 
 
+def _ends(half: Accumulator) -> tuple[float, float]:
+    if half.histogram:
+        return percentile(half.stats(), DRIFT_PERCENT)
+    return half.minimum, half.maximum
+
+
 def pilot_indices(content_hashes: Sequence[str], count: int) -> list[int]:
-    """The images with the lowest hashes, in that order: a choice that depends on the set alone, not
-    on its order.
+    """Returns the indices of the images with the lowest hashes, in that order.
+
+    The choice depends on the set alone, not on its order.
     """
     return sorted(range(len(content_hashes)), key=lambda i: content_hashes[i])[:count]
 
 
-def _channel_peaks(
+def channel_peaks(
     model: ir.Model, names: Sequence[str], images: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The largest magnitude of every channel, by tensor."""
+    """Returns the largest magnitude of every channel, by tensor."""
     peaks: dict[str, np.ndarray] = {}
     for summaries in Summarizer(model, names, sample=False).run([images]):
         for name, summary in summaries.items():
@@ -186,8 +194,7 @@ def _channel_peaks(
 
 
 def estimate_bytes(model: ir.Model, names: Sequence[str]) -> int:
-    """Memory that calibration takes, whatever the number of images: the graph's copies and one
-    run's activations.
+    """Returns the memory that calibration takes, in bytes, whatever the number of images.
 
     Weights are held by the float graph and the equalised one, and by the runtime in two layouts;
     the activations of one image by every core. SCNet-50: tests/benchmarks/ptq_peers.py has what was
@@ -205,11 +212,7 @@ def estimate_bytes(model: ir.Model, names: Sequence[str]) -> int:
 
 
 def check_memory(model: ir.Model, names: Sequence[str]) -> None:
-    """Refuses a run that cannot fit.
-
-    Raises:
-        StorageError: more memory is needed than is free; both are named.
-    """
+    """Raises StorageError where more memory is needed than is free; both are named."""
     needed, free = estimate_bytes(model, names), available_memory_bytes()
     if free is not None and needed > free:
         raise StorageError(
@@ -220,5 +223,6 @@ def check_memory(model: ir.Model, names: Sequence[str]) -> None:
 
 
 def _bytes(value: ir.Value) -> int:
+    """The size of a float32 tensor; open sizes count as 1."""
     shape = value.shape
     return math.prod(d if isinstance(d, int) else 1 for d in shape) * 4 if shape is not None else 0

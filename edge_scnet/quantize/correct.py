@@ -1,9 +1,8 @@
-"""Weights to codes, layer by layer, and what makes up for the error: compensated rounding and bias
-correction.
+"""Codes the weights of all layers, with compensated rounding and bias correction.
 
-Both need the inputs that a layer sees, from a few calibration images through the float graph. Owns
-which layers are worth it and the memory that takes; the arithmetic is in `rounding.py`, the scales
-in `ranges.py`.
+Both need the inputs that a layer sees, from a few calibration images through the float graph. This
+module decides which layers are worth it, within a limit of work and of memory; the arithmetic is in
+`rounding.py`, the scales are those of `weights.py`.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ import numpy as np
 
 from edge_scnet.graph.operators import weight_of
 from edge_scnet.graph.run import Observer
-from edge_scnet.quantize.placement import WeightSite
 from edge_scnet.quantize.rounding import Moments, Window, patches, round_weights
-from edge_scnet.quantize.thresholds import LARGEST_CODE, quantize_weights
+from edge_scnet.quantize.sites import WeightSite
+from edge_scnet.quantize.weights import LARGEST_CODE, quantize_weights
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -37,18 +36,23 @@ class QuantizedLayer:
     """Weights of one layer as they will be stored."""
 
     site: WeightSite
-    codes: np.ndarray  # int8, the shape of the weights
-    scales: np.ndarray  # float32, one per output channel
-    bias_shift: np.ndarray | None  # added to the bias, float32, one per output channel
+    # int8, the shape of the weights.
+    codes: np.ndarray
+    # float32, one per output channel.
+    scales: np.ndarray
+    # Added to the bias, float32, one per output channel.
+    bias_shift: np.ndarray | None
     compensated: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layer:
-    """A layer on its way: its weights as outputs x inputs, and how it reads its input."""
+    """A layer to be coded."""
 
     site: WeightSite
+    # The tensor it reads.
     source: str
+    # Outputs x inputs.
     weights: np.ndarray
     window: Window
     compensate: bool
@@ -58,9 +62,7 @@ class _Layer:
         return int(self.weights.shape[1])
 
     def positions(self, images: int) -> int:
-        """Output positions looked at in each image: four times as many in all as there are inputs,
-        and never few.
-        """
+        """Output positions read in each image: in all four times the inputs, and never few."""
         return math.ceil(max(4 * self.inputs, 2048) / images)
 
 
@@ -73,7 +75,7 @@ def quantize_layers(
     images: np.ndarray,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[QuantizedLayer, ...]:
-    """Codes, scales and bias corrections of all layers.
+    """Returns codes, scales and bias corrections of all layers.
 
     Args:
         model: the float graph that is being quantized (equalised, where that is asked for).
@@ -88,9 +90,11 @@ def quantize_layers(
     for share in _shares(layers):
         moments = _moments(model, share, images)
         for layer in share:
-            found = moments.pop(layer.site.node)
             done[layer.site.node] = _finish(
-                layer, found, weight_bits, correct_bias=scheme.bias_correction
+                layer,
+                moments.pop(layer.site.node),
+                weight_bits,
+                correct_bias=scheme.bias_correction,
             )
             progress(len(done) / len(layers))
     return tuple(done[site.node] for site in sites)
@@ -99,6 +103,7 @@ def quantize_layers(
 def _finish(
     layer: _Layer, moments: Moments | None, bits: int, *, correct_bias: bool
 ) -> QuantizedLayer:
+    """Codes one layer; without moments it is rounded to the nearest codes."""
     weights = layer.weights.astype(np.float64)
     flat_codes, scales = quantize_weights(layer.weights, axis=0, bits=bits)
     wide = scales.astype(np.float64)
@@ -136,6 +141,7 @@ def _moved_shape(layer: _Layer) -> tuple[int, ...]:
 def _layers(
     model: ir.Model, sites: Sequence[WeightSite], scheme: QuantScheme | None, images: int
 ) -> list[_Layer]:
+    """The layers in the order of the sites, the cheapest chosen to be compensated."""
     nodes = {str(node.name): node for node in model.graph}
     # one set of codes serves all layers that share a weight: none of them may round it its own way
     users = Counter((site.tensor, site.axis) for site in sites)
@@ -177,6 +183,7 @@ def _gflop(layer: _Layer, images: int) -> float:
 
 
 def _shares(layers: Sequence[_Layer]) -> Iterator[list[_Layer]]:
+    """The layers in shares whose second moments fit the memory for them."""
     share: list[_Layer] = []
     held = 0
     for layer in layers:
@@ -191,6 +198,7 @@ def _shares(layers: Sequence[_Layer]) -> Iterator[list[_Layer]]:
 
 
 def _moments(model: ir.Model, layers: Sequence[_Layer], images: np.ndarray) -> dict[str, Moments]:
+    """The moments of what the layers read, by node."""
     moments = {
         layer.site.node: Moments(layer.inputs, layer.window.groups, products=layer.compensate)
         for layer in layers

@@ -1,5 +1,4 @@
-"""Cross-layer equalisation: per-channel factors that make the channels of a tensor use its range
-alike, exactly.
+"""Cross-layer equalisation: factors that make the channels of a tensor use its range alike.
 
 ReLU, pooling, Resize, Add, Concat and a product with a gate commute with a positive factor per
 channel, so a factor can be divided out of the convolutions that give a channel and multiplied into
@@ -8,8 +7,6 @@ on the channels with small values. Nagel et al., "Data-Free Quantization Through
 and Bias Correction" (ICCV 2019), do this for chains of convolutions; here a factor is shared by
 whatever the graph ties together: a residual stream, the branches of a Concat, both sides of an
 average pool.
-
-Knows nothing of thresholds or placement.
 """
 
 from __future__ import annotations
@@ -51,42 +48,53 @@ _SMALLEST_FACTOR = 1.0 / 16
 
 
 class _Classes:
-    """Channels that must share one factor (union-find); a fixed class keeps the factor 1."""
+    """Channels that must share one factor (union-find); a fixed class keeps the factor 1.
+
+    Channels are numbered as they are added; a class is known by one of its channels, its root.
+    """
 
     def __init__(self) -> None:
         self._parent: list[int] = []
         self._fixed: list[bool] = []
 
+    def __len__(self) -> int:
+        return len(self._parent)
+
     def new(self, count: int, *, fixed: bool) -> np.ndarray:
+        """Adds channels, each a class of its own, and returns their numbers."""
         first = len(self._parent)
         self._parent += range(first, first + count)
         self._fixed += [fixed] * count
         return np.arange(first, first + count)
 
-    def find(self, item: int) -> int:
+    def root(self, item: int) -> int:
+        """The root of a channel's class."""
         while self._parent[item] != item:
             self._parent[item] = item = self._parent[self._parent[item]]
         return item
 
     def tie(self, a: np.ndarray, b: np.ndarray) -> None:
+        """Makes the classes of two tensors' channels one, channel by channel."""
         for left, right in zip(a.tolist(), b.tolist(), strict=True):
-            left, right = self.find(left), self.find(right)
+            left, right = self.root(left), self.root(right)
             self._parent[right] = left
             self._fixed[left] = self._fixed[left] or self._fixed[right]
 
     def fix(self, items: np.ndarray) -> None:
         for item in items.tolist():
-            self._fixed[self.find(item)] = True
+            self._fixed[self.root(item)] = True
 
-    def fixed(self, items: np.ndarray) -> bool:
-        return all(self._fixed[self.find(item)] for item in items.tolist())
+    def is_fixed(self, item: int) -> bool:
+        return self._fixed[self.root(item)]
+
+    def are_fixed(self, items: np.ndarray) -> bool:
+        return all(self.is_fixed(item) for item in items.tolist())
 
 
 def factors(
     model: ir.Model, peaks: Mapping[str, np.ndarray], *, strength: float
 ) -> dict[str, np.ndarray]:
-    """The factor of every channel of every tensor that has one other than 1: new value = old value
-    / factor.
+    """Returns the factors of every tensor that has one other than 1: new value = old / factor.
 
     Args:
         peaks: largest magnitude per channel, by tensor name; tensors that are not quantized may be
@@ -97,52 +105,52 @@ def factors(
         float32 arrays, one factor a channel, in [1/16, 1].
     """
     ids, classes = _tie(model)
-    share = np.zeros(len(classes._parent))
+    share = np.zeros(len(classes))
     for name, peak in peaks.items():
         if name in ids and peak.size == ids[name].size and peak.max() > 0:
-            roots = [classes.find(item) for item in ids[name].tolist()]
+            roots = [classes.root(item) for item in ids[name].tolist()]
             np.maximum.at(share, roots, peak / peak.max())
     # powers of two would be exact in float32 too, but their steps cost what equalisation gains
     factor = np.clip(np.where(share > 0, share, 1.0) ** strength, _SMALLEST_FACTOR, 1.0).astype(
         np.float32
     )
-    found = {}
+    by_tensor = {}
     for name, items in ids.items():
-        roots = [classes.find(item) for item in items.tolist()]
         values = np.array(
-            [1.0 if classes._fixed[root] else factor[root] for root in roots], np.float32
+            [
+                1.0 if classes.is_fixed(item) else factor[classes.root(item)]
+                for item in items.tolist()
+            ],
+            np.float32,
         )
         if (values != 1.0).any():
-            found[name] = values
-    return found
+            by_tensor[name] = values
+    return by_tensor
 
 
 def equalize(model: ir.Model, factor_of: Mapping[str, np.ndarray]) -> ir.Model:
-    """A copy of `model` whose tensors hold their old values divided by their factors; its outputs
-    are the same.
+    """Returns a copy whose tensors hold their old values divided by their factors.
 
-    Weights that several nodes share become one weight a node where their factors differ.
+    Its outputs are the same. Weights that several nodes share become one weight a node where their
+    factors differ.
     """
     result = model.clone()
     for node in result.graph:
-        found = weight_of(node)
-        if found is None:
+        original = weight_of(node)
+        if original is None:
             continue
         source, output = str(node.inputs[0].name), str(node.outputs[0].name)  # type: ignore[union-attr]
         into, out_of = factor_of.get(source), factor_of.get(output)
         if into is None and out_of is None:
             continue
-        weights = found.astype(np.float64)
+        weights = original.astype(np.float64)
         if into is not None:
             weights *= weight_columns(node, into.astype(np.float64))
         if out_of is not None:
             weights /= _per_output(node, out_of, weights.ndim)
-            if (
-                len(node.inputs) > 2
-                and node.inputs[2] is not None
-                and node.inputs[2].const_value is not None
-            ):
-                _replace(result.graph, node, 2, node.inputs[2].const_value.numpy() / out_of)
+            bias = node.inputs[2] if len(node.inputs) > 2 else None
+            if bias is not None and bias.const_value is not None:
+                _replace(result.graph, node, 2, bias.const_value.numpy() / out_of)
         _replace(result.graph, node, 1, weights)
     drop_unused(result.graph)
     return result
@@ -155,6 +163,7 @@ def _per_output(node: ir.Node, factor: np.ndarray, rank: int) -> np.ndarray:
 
 
 def _replace(graph: ir.Graph, node: ir.Node, index: int, array: np.ndarray) -> None:
+    """Gives a node another constant; others that read the old one keep it."""
     old = node.inputs[index]
     assert old is not None
     name = f"{old.name}" if len(tuple(old.uses())) == 1 else f"{old.name}@{node.name}"
@@ -194,8 +203,9 @@ def _tie(model: ir.Model) -> tuple[dict[str, np.ndarray], _Classes]:
 
 
 def _through(node: ir.Node, ids: dict[str, np.ndarray], classes: _Classes) -> np.ndarray | None:
-    """The classes of a node's output channels where they follow from its inputs'; its inputs are
-    tied or fixed as needed.
+    """The classes of a node's output channels, where they follow from its inputs'.
+
+    The inputs are tied or fixed as needed.
     """
     sources = [
         ids[str(value.name)] for value in node.inputs if value is not None and value.name in ids
@@ -216,7 +226,7 @@ def _through(node: ir.Node, ids: dict[str, np.ndarray], classes: _Classes) -> np
     if node.op_type == "Mul" and len(sources) == 2 and sources[0].size == sources[1].size:
         # a gate: one side keeps its values, the product follows the other
         for gate, gated in (sources, sources[::-1]):
-            if classes.fixed(gate):
+            if classes.are_fixed(gate):
                 return gated
     for source in sources:
         classes.fix(source)
@@ -224,6 +234,7 @@ def _through(node: ir.Node, ids: dict[str, np.ndarray], classes: _Classes) -> np
 
 
 def _homogeneous_here(node: ir.Node) -> bool:
+    """Whether an operator that is not always homogeneous is, with these attributes and shapes."""
     if node.op_type == "Resize":
         mode = node.attributes.get("mode")
         return mode is None or mode.as_string() in ("nearest", "linear")

@@ -1,4 +1,9 @@
-"""Bins that merge exactly."""
+"""The statistics of one tensor, fed image by image, in bins that merge exactly.
+
+Bins lie on a grid of power-of-two width anchored at zero that doubles as the range grows, so that
+two bins merge without error and the result depends on the set of images only, not on their order or
+on how they were cut into chunks.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +13,25 @@ import numpy as np
 
 from edge_scnet.errors import DataError
 from edge_scnet.quantize.statistics import TensorStats
-from edge_scnet.quantize.summary import Summary, summarize
+from edge_scnet.quantize.summary import Summary
 
 MAX_BINS = 4096
-
 # Values of several images are binned together up to this many, so that NumPy's cost per call does
 # not dominate on small networks; more would leave the cache.
 CHUNK_ELEMENTS = 1 << 15
-
 _SMALLEST_EXPONENT = -126
 
 
 class Accumulator:
-    """The statistics of one tensor, fed one image at a time; `histogram=False` keeps minimum and
-    maximum only.
-    """
+    """The statistics of one tensor so far."""
 
     def __init__(self, name: str = "", *, histogram: bool = True) -> None:
+        """Starts with nothing.
+
+        Args:
+            name: the tensor's, for messages.
+            histogram: False keeps minimum and maximum only.
+        """
         self.name, self.histogram = name, histogram
         self.minimum, self.maximum = np.inf, -np.inf
         self.exponent = _SMALLEST_EXPONENT
@@ -33,12 +40,13 @@ class Accumulator:
         self._pending: list[np.ndarray] = []
         self._pending_elements = 0
 
-    def add(self, values: np.ndarray) -> None:
-        """Adds one image's values, of any shape, float32: `add_summary` of them."""
-        self.add_summary(summarize(values, sample=self.histogram))
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added yet."""
+        return self.minimum > self.maximum
 
-    def add_summary(self, summary: Summary) -> None:
-        """Adds one image's.
+    def add(self, summary: Summary) -> None:
+        """Adds the values of one image.
 
         Raises:
             DataError: the values are not finite.
@@ -78,13 +86,13 @@ class Accumulator:
         self._merge(first, np.bincount((scaled - np.float32(first)).astype(np.intp)))
 
     def stats(self) -> TensorStats:
-        """The statistics so far.
+        """Returns the statistics so far.
 
         Raises:
             ValueError: nothing was added.
         """
         self._flush()
-        if self.minimum > self.maximum:
+        if self.is_empty:
             raise ValueError("no values were added")
         # the range may have grown after the last values were binned
         self._coarsen(max(self.exponent, _exponent(self.minimum, self.maximum)))
@@ -98,14 +106,12 @@ class Accumulator:
         )
 
     def merge(self, other: Accumulator) -> None:
-        """Takes in what another one was fed: the same as if this one had been."""
+        """Adds what another one holds: the result is as if its images had been added here."""
         self._flush()
         other._flush()
-        self.minimum, self.maximum = (
-            min(self.minimum, other.minimum),
-            max(self.maximum, other.maximum),
-        )
-        if self.minimum <= self.maximum:
+        self.minimum = min(self.minimum, other.minimum)
+        self.maximum = max(self.maximum, other.maximum)
+        if not self.is_empty:
             exponent = _exponent(self.minimum, self.maximum)
             self._coarsen(max(self.exponent, exponent))
             other._coarsen(self.exponent)
@@ -136,8 +142,9 @@ class Accumulator:
 
 
 def _exponent(low: float, high: float) -> int:
-    """The smallest exponent at which [low, high] needs at most MAX_BINS bins: a function of the
-    range alone.
+    """The smallest exponent at which [low, high] needs at most MAX_BINS bins.
+
+    It follows from the range alone.
     """
     span = max(high - low, abs(high), abs(low))
     if span == 0.0:

@@ -1,83 +1,127 @@
-"""Ranges.npz."""
+"""Writes and reads ranges.npz: the statistics of a calibration.
+
+An .npz of arrays and one JSON header; it holds no pickles.
+"""
 
 from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge_scnet.core.files import write_atomic
+from edge_scnet.core.json_records import decode
 from edge_scnet.errors import ArtifactError
 from edge_scnet.quantize.statistics import Drift, Ranges, TensorStats
 
 FORMAT = 3
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Format:
+    """What a header of any version has."""
+
+    format: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tensor:
+    """A tensor's statistics without its bins, which are the array `counts_` and its number."""
+
+    name: str
+    minimum: float
+    maximum: float
+    elements: int
+    exponent: int
+    first_bin: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """The file's JSON; the factors of equalisation are the arrays `factors_` and their number."""
+
+    format: int
+    images: int
+    model_sha256: str
+    samples_hash: str
+    content_hashes: tuple[str, ...]
+    factors: tuple[str, ...]
+    drift: Drift | None
+    tensors: tuple[_Tensor, ...]
+
+
 def save_ranges(ranges: Ranges, path: Path) -> None:
-    """Writes the statistics as .npz (arrays and one JSON header; no pickles)."""
-    header = {
-        "format": FORMAT,
-        "images": ranges.images,
-        "model_sha256": ranges.model_sha256,
-        "samples_hash": ranges.samples_hash,
-        "content_hashes": ranges.content_hashes,
-        "factors": list(ranges.factors),
-        "drift": asdict(ranges.drift) if ranges.drift else None,
-        "tensors": [
-            {
-                "name": name,
-                "minimum": s.minimum,
-                "maximum": s.maximum,
-                "elements": s.elements,
-                "exponent": s.exponent,
-                "first_bin": s.first_bin,
-            }
-            for name, s in ranges.tensors.items()
-        ],
-    }
-    arrays = {f"counts_{i}": s.counts for i, s in enumerate(ranges.tensors.values())}
+    """Writes the statistics, whole or not at all."""
+    header = _Header(
+        format=FORMAT,
+        images=ranges.images,
+        model_sha256=ranges.model_sha256,
+        samples_hash=ranges.samples_hash,
+        content_hashes=ranges.content_hashes,
+        factors=tuple(ranges.factors),
+        drift=ranges.drift,
+        tensors=tuple(
+            _Tensor(
+                name=name,
+                minimum=stats.minimum,
+                maximum=stats.maximum,
+                elements=stats.elements,
+                exponent=stats.exponent,
+                first_bin=stats.first_bin,
+            )
+            for name, stats in ranges.tensors.items()
+        ),
+    )
+    arrays = {f"counts_{i}": stats.counts for i, stats in enumerate(ranges.tensors.values())}
     arrays |= {f"factors_{i}": values for i, values in enumerate(ranges.factors.values())}
     with write_atomic(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
-            header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+            header=np.frombuffer(json.dumps(asdict(header)).encode(), np.uint8),
             **arrays,  # type: ignore[arg-type]
         )
 
 
 def load_ranges(path: Path) -> Ranges:
-    """Reads what `save_ranges` wrote.
+    """Reads a file that `save_ranges` wrote.
 
     Raises:
         ArtifactError: not such a file, or of another format.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            header = json.loads(arrays["header"].tobytes())
-            if header["format"] != FORMAT:
+            content = arrays["header"].tobytes()
+            if (written := decode(_Format, content).format) != FORMAT:
                 raise ArtifactError(
-                    f"{path} has format {header['format']}, this version reads {FORMAT}",
+                    f"{path} has format {written}, this version reads {FORMAT}",
                     hint="calibrate again",
                 )
+            header = decode(_Header, content)
             tensors = {
-                entry.pop("name"): TensorStats(counts=arrays[f"counts_{i}"], **entry)
-                for i, entry in enumerate(header["tensors"])
+                tensor.name: TensorStats(
+                    minimum=tensor.minimum,
+                    maximum=tensor.maximum,
+                    elements=tensor.elements,
+                    exponent=tensor.exponent,
+                    first_bin=tensor.first_bin,
+                    counts=arrays[f"counts_{i}"],
+                )
+                for i, tensor in enumerate(header.tensors)
             }
-            drift = Drift(**header["drift"]) if header["drift"] else None
-            factor_of = {name: arrays[f"factors_{i}"] for i, name in enumerate(header["factors"])}
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            factors = {name: arrays[f"factors_{i}"] for i, name in enumerate(header.factors)}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ArtifactError(
             f"{path} is not a file of calibration statistics: {error}", hint="calibrate again"
         ) from error
     return Ranges(
         tensors=tensors,
-        factors=factor_of,
-        drift=drift,
-        images=header["images"],
-        model_sha256=header["model_sha256"],
-        samples_hash=header["samples_hash"],
-        content_hashes=tuple(header["content_hashes"]),
+        factors=factors,
+        drift=header.drift,
+        images=header.images,
+        model_sha256=header.model_sha256,
+        samples_hash=header.samples_hash,
+        content_hashes=header.content_hashes,
     )

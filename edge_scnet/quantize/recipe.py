@@ -1,5 +1,12 @@
-"""One graph from float to Q/DQ: equalise, choose codes, correct, place, write. Owns the order of
-these, and nothing else.
+"""The order in which a float graph is made a Q/DQ graph.
+
+1. `equalize`: channels use the range of their tensor alike, by the factors of the calibration.
+2. `place`: which tensors and weights are quantized, by the scheme.
+3. `correct`: the weights' codes, with compensated rounding, and the correction of biases.
+4. `place` again, where some layers are to stay in float after all: their codes are left out.
+5. `write`: the Q/DQ graph.
+
+`prepare` does 1 to 3, once; `assemble` does 4 and 5, for each choice of layers.
 """
 
 from __future__ import annotations
@@ -14,11 +21,12 @@ import numpy as np
 from edge_scnet.errors import ArtifactError
 from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.machine.memory import return_freed_memory
-from edge_scnet.quantize import correct
-from edge_scnet.quantize import write as qdq
+from edge_scnet.quantize.correct import QuantizedLayer, quantize_layers
 from edge_scnet.quantize.equalize import equalize
-from edge_scnet.quantize.placement import Placement, place
+from edge_scnet.quantize.placement import place
+from edge_scnet.quantize.sites import Placement
 from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantize.write import write_qdq
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -33,10 +41,11 @@ PILOT_IMAGES = 24
 class Prepared:
     """A float graph with everything decided that does not depend on which layers stay in float."""
 
-    model: ir.Model  # equalised
+    # Equalised.
+    model: ir.Model
     ranges: Ranges
     scheme: QuantScheme
-    layers: tuple[correct.QuantizedLayer, ...]
+    layers: tuple[QuantizedLayer, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +54,11 @@ class Quantized:
 
     model: ir.Model
     placement: Placement
-    equalized: int  # tensors with factors
-    compensated: int  # layers whose rounding was compensated
-    corrected: int  # layers whose bias was corrected
+    # How many tensors have factors, and of how many layers the rounding was compensated and the
+    # bias corrected.
+    equalized: int
+    compensated: int
+    corrected: int
 
 
 def prepare(
@@ -59,10 +70,10 @@ def prepare(
     images: np.ndarray,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Prepared:
-    """Equalises the graph and chooses the codes of all its layers. A caller that keeps `model`
-    keeps its weights in memory.
+    """Equalises the graph and chooses the codes of all its layers.
 
     Args:
+        model: the float graph; a caller that keeps it keeps its weights in memory.
         ranges: statistics of this graph (`calibrate`), with the factors of its equalisation.
         weight_bits: 8, or 7 for instruction sets whose int8 products saturate.
         images: preprocessed calibration images, N x C x H x W; a few dozen do.
@@ -78,21 +89,25 @@ def prepare(
     model = equalize(model, ranges.factors) if ranges.factors else model
     return_freed_memory()
     sites = place(model, ranges, scheme).weights
-    layers = correct.quantize_layers(
+    layers = quantize_layers(
         model, sites, scheme, weight_bits=weight_bits, images=images, progress=progress
     )
     return Prepared(model=model, ranges=ranges, scheme=scheme, layers=layers)
 
 
 def assemble(prepared: Prepared, keep_float: Sequence[str] = ()) -> Quantized:
-    """The Q/DQ graph, with these nodes left in float besides those of the scheme."""
+    """Returns the Q/DQ graph.
+
+    Args:
+        keep_float: nodes left in float besides those of the scheme.
+    """
     patterns = tuple(glob.escape(name) for name in keep_float)
     scheme = replace(prepared.scheme, keep_float=(*prepared.scheme.keep_float, *patterns))
     placed = place(prepared.model, prepared.ranges, scheme)
     kept = {site.node for site in placed.weights}
     layers = [layer for layer in prepared.layers if layer.site.node in kept]
     return Quantized(
-        model=qdq.write_qdq(prepared.model, placed, layers),
+        model=write_qdq(prepared.model, placed, layers),
         placement=placed,
         equalized=len(prepared.ranges.factors),
         compensated=sum(layer.compensated for layer in layers),

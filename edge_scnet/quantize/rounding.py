@@ -1,5 +1,4 @@
-"""Rounding of weights that makes up for itself: codes chosen one input at a time, the error passed
-on to those still open.
+"""Compensated rounding: codes chosen one input at a time, the error made up for by the next ones.
 
 Rounding each weight to the nearest code minimises the error of the weights; what matters is the
 error of the layer's output, E |dW x|^2 = tr(dW C dW^T), with C the second moments of the layer's
@@ -9,8 +8,6 @@ closed form what AdaRound (Nagel et al., ICML 2020) searches for by gradient des
 Babai's nearest plane algorithm (Chen et al., "The Geometry of LLM Quantization", 2025): so written,
 one Cholesky factor of C is enough, no inverse, a third of the time for the same codes. C is
 centred: a mean error of the output is taken out by the bias (`correct.py`).
-
-Pure arithmetic: knows neither graph nor files.
 """
 
 from __future__ import annotations
@@ -32,16 +29,20 @@ class Window:
     kernel: tuple[int, ...] = (1, 1)
     strides: tuple[int, ...] = (1, 1)
     dilations: tuple[int, ...] = (1, 1)
-    pads: tuple[int, ...] = (0, 0, 0, 0)  # top, left, bottom, right
+    # Top, left, bottom, right.
+    pads: tuple[int, ...] = (0, 0, 0, 0)
     groups: int = 1
 
 
 class Moments:
-    """First and, where asked for, second moments of a layer's inputs, group by group, over the
-    positions it was fed.
-    """
+    """First and second moments of a layer's inputs, group by group, over the positions added."""
 
     def __init__(self, inputs_per_group: int, groups: int, *, products: bool) -> None:
+        """Starts with nothing.
+
+        Args:
+            products: whether second moments are collected.
+        """
         self.count = 0
         self.total = np.zeros((groups, inputs_per_group))
         self._products = (
@@ -49,43 +50,46 @@ class Moments:
         )
         self._waiting: list[np.ndarray] = []
 
-    def add(self, found: np.ndarray) -> None:
-        """Adds patches, groups x positions x inputs, float32."""
-        self.count += found.shape[1]
-        self.total += found.sum(axis=1, dtype=np.float64)
+    def add(self, positions: np.ndarray) -> None:
+        """Adds what `patches` gives: groups x positions x inputs, float32."""
+        self.count += positions.shape[1]
+        self.total += positions.sum(axis=1, dtype=np.float64)
         if self._products is not None:
-            self._waiting.append(found)
+            self._waiting.append(positions)
             # one product of many positions costs a fraction of many products of few
-            if sum(patch.shape[1] for patch in self._waiting) >= min(found.shape[2], 1024):
+            if sum(some.shape[1] for some in self._waiting) >= min(positions.shape[2], 1024):
                 self._multiply()
 
     def _multiply(self) -> None:
         if self._waiting and self._products is not None:
-            found = np.concatenate(self._waiting, axis=1)
-            self._products += np.matmul(found.transpose(0, 2, 1), found)
+            positions = np.concatenate(self._waiting, axis=1)
+            self._products += np.matmul(positions.transpose(0, 2, 1), positions)
             self._waiting = []
 
     def mean(self) -> np.ndarray:
-        """Groups x inputs."""
+        """Returns the mean of each input: groups x inputs."""
         return self.total / self.count
 
     def covariance(self) -> np.ndarray:
-        """Groups x inputs x inputs."""
+        """Returns the centred second moments: groups x inputs x inputs."""
         self._multiply()
         assert self._products is not None
         mean = self.mean()
-        found: np.ndarray = (
+        centred: np.ndarray = (
             self._products.astype(np.float64) / self.count - mean[:, :, None] * mean[:, None, :]
         )
-        return found
+        return centred
 
 
 def patches(image: np.ndarray, window: Window, *, limit: int) -> np.ndarray:
-    """What a convolution reads at up to `limit` of its output positions, evenly spread: groups x
-    positions x inputs.
+    """Returns what a convolution reads at some of its output positions, evenly spread.
 
     Args:
         image: C x H x W float32; a linear layer's input as C x 1 x 1.
+        limit: of the positions.
+
+    Returns:
+        Groups x positions x inputs.
     """
     top, left, bottom, right = window.pads
     padded = np.pad(image, ((0, 0), (top, bottom), (left, right)))
@@ -111,7 +115,7 @@ def patches(image: np.ndarray, window: Window, *, limit: int) -> np.ndarray:
 def round_weights(
     weights: np.ndarray, scales: np.ndarray, covariance: np.ndarray, *, largest: int
 ) -> np.ndarray:
-    """int8 codes of weights whose rounding errors cancel in the layer's output.
+    """Returns int8 codes whose rounding errors cancel in the layer's output.
 
     Args:
         weights: outputs x inputs, float.

@@ -1,6 +1,4 @@
-"""The records that calibration makes and placement reads: statistics of activations, and what they
-were made of.
-"""
+"""The records that calibration makes and placement reads."""
 
 from __future__ import annotations
 
@@ -19,13 +17,15 @@ class TensorStats:
 
     minimum: float
     maximum: float
-    elements: int  # counted in the bins
+    # How many values the bins count.
+    elements: int
     exponent: int
     first_bin: int
     counts: np.ndarray
 
     @property
     def bin_width(self) -> float:
+        """The width of a bin, in the tensor's units."""
         return float(2.0**self.exponent)
 
     @property
@@ -38,12 +38,14 @@ class TensorStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """How far thresholds move between two halves of the images, in percent of the tensor's range."""
+    """How far thresholds move between two halves of the images, in percent of a tensor's range."""
 
-    median_percent: float  # of all tensors
+    # Of all tensors.
+    median_percent: float
     worst_percent: float
     worst_tensor: str
-    images: int  # in both halves together
+    # In both halves together.
+    images: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +53,12 @@ class Ranges:
     """Statistics by tensor name, and what they were made of."""
 
     tensors: dict[str, TensorStats]
-    factors: dict[
-        str, np.ndarray
-    ]  # of cross-layer equalisation, per channel: the tensors are those of the equalised graph
-    drift: Drift | None  # None where there was one image, or all in one half
+    # Of cross-layer equalisation, per channel: the tensors are those of the equalised graph.
+    factors: dict[str, np.ndarray]
+    # None where there was one image, or all in one half.
+    drift: Drift | None
     images: int
     model_sha256: str
     samples_hash: str
-    content_hashes: tuple[str, ...]  # of the images: an evaluation set must not hold one of them
+    # Of the images: an evaluation set must not hold one of them.
+    content_hashes: tuple[str, ...]

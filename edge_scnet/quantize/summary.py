@@ -1,4 +1,4 @@
-"""What calibration reads of an activation, image by image, worked out inside the runtime.
+"""Summaries of activations, image by image, computed inside the runtime.
 
 Fetching every activation of SCNet-50 costs 84 MB of copies an image, and reading them again in
 NumPy a third of the time of computing them. So the graph gets reductions and a sample of each
@@ -24,20 +24,24 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 SAMPLED_ELEMENTS = 1 << 14
+# The opsets from which reductions take their axes as an input.
+_AXES_AS_INPUT_OF_SUM, _AXES_AS_INPUT = 13, 18
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One tensor of one image."""
+    """What calibration reads of one tensor of one image."""
 
-    low: np.ndarray  # minimum per channel of C x H x W, else of each entry of the first axis
+    # Minimum and maximum per channel of C x H x W, else of each entry of the first axis.
+    low: np.ndarray
     high: np.ndarray
     finite: bool
-    sample: np.ndarray  # at most SAMPLED_ELEMENTS of the values, at fixed positions
+    # At most SAMPLED_ELEMENTS of the values, at fixed positions.
+    sample: np.ndarray
 
 
 def summarize(values: np.ndarray, *, sample: bool = True) -> Summary:
-    """The summary of an array without batch axis, float32."""
+    """Returns the summary of an array without batch axis, float32."""
     flat = values.reshape(values.shape[0] if values.ndim > 1 else 1, -1)
     low, high = flat.min(axis=1), flat.max(axis=1)
     finite = bool(np.isfinite(low).all() and np.isfinite(high).all())
@@ -48,8 +52,9 @@ def summarize(values: np.ndarray, *, sample: bool = True) -> Summary:
 
 @cache
 def _stride(elements: int) -> int:
-    """The step between the values that are sampled: coprime to their number, so that no column of
-    an image is favoured.
+    """The step between the values that are sampled.
+
+    It is coprime to their number, so that no column of an image is favoured.
     """
     stride = -(-elements // SAMPLED_ELEMENTS)
     while math.gcd(stride, elements) != 1:
@@ -58,10 +63,14 @@ def _stride(elements: int) -> int:
 
 
 class Summarizer:
-    """A graph that gives the summaries of the named tensors."""
+    """Runs a graph and gives the summaries of tensors of its inside."""
 
     def __init__(self, model: ir.Model, names: Sequence[str], *, sample: bool = True) -> None:
-        """Loads a copy of the graph; `model` is not kept."""
+        """Loads a copy of the graph; `model` is not kept.
+
+        Args:
+            sample: whether values are sampled too.
+        """
         self._sample = sample
         observed = model.clone()
         self._reduced = _add_reductions(observed, set(names), sample=sample)
@@ -71,7 +80,11 @@ class Summarizer:
         self._observer = Observer(observed, fetched, at_once=usable_cores())
 
     def run(self, images: Iterable[np.ndarray]) -> Iterator[dict[str, Summary]]:
-        """The summaries of every image; batches as `Observer.run` takes them."""
+        """Yields the summaries of every image, by tensor.
+
+        Args:
+            images: as for `Observer.run`.
+        """
         for values in self._observer.run(images):
             yield {name: self._summary(name, values) for name in self._names}
 
@@ -89,14 +102,16 @@ class Summarizer:
 
 
 def _add_reductions(model: ir.Model, names: set[str], *, sample: bool) -> dict[str, list[str]]:
-    """Adds the reductions and the sample of the named tensors, where they are N x C x H x W;
-    returns their names by tensor.
+    """Adds reductions and a sample of the named tensors, in place, where they are N x C x H x W.
+
+    Returns:
+        The names of the outputs added, by tensor: minimum, maximum, sum, sample.
     """
-    ir = require("onnx_ir", extra="quantize")
-    graph, found = model.graph, dict[str, list[str]]()
+    ir_module = require("onnx_ir", extra="quantize")
+    graph, added = model.graph, dict[str, list[str]]()
     opset = model.opset_imports.get("", 0)
-    if opset < 13:
-        return found
+    if opset < _AXES_AS_INPUT_OF_SUM:
+        return added
     constant = {
         key: add_initializer(graph, f"__summary_{key}", np.array(value, np.int64))
         for key, value in (("spatial", [2, 3]), ("first", [0]), ("end", [2**62]), ("one", [1]))
@@ -108,22 +123,22 @@ def _add_reductions(model: ir.Model, names: set[str], *, sample: bool) -> dict[s
             continue
         name, nodes = str(value.name), []
         for op in ("ReduceMin", "ReduceMax", "ReduceSum"):
-            by_input = op == "ReduceSum" or opset >= 18
+            by_input = op == "ReduceSum" or opset >= _AXES_AS_INPUT
             axes = {} if by_input else {"axes": [2, 3]}
             inputs = [value, constant["spatial"]] if by_input else [value]
-            nodes.append(ir.node(op, inputs, attributes={"keepdims": 0, **axes}))
+            nodes.append(ir_module.node(op, inputs, attributes={"keepdims": 0, **axes}))
         if sample:
             rows = add_initializer(graph, f"{name}__rows", np.array([shape[0], -1], np.int64))
             step = add_initializer(
                 graph, f"{name}__step", np.array([_stride(math.prod(shape[1:]))], np.int64)
             )
-            flat = ir.node("Reshape", [value, rows])
+            flat = ir_module.node("Reshape", [value, rows])
             graph.append(flat)
             flat.outputs[0].name = f"{name}__flat"
             ends = [constant["first"], constant["end"], constant["one"], step]
-            nodes.append(ir.node("Slice", [flat.outputs[0], *ends]))
-        found[name] = [f"{name}__{node.op_type}" for node in nodes]
-        for node, output in zip(nodes, found[name], strict=True):
+            nodes.append(ir_module.node("Slice", [flat.outputs[0], *ends]))
+        added[name] = [f"{name}__{node.op_type}" for node in nodes]
+        for node, output in zip(nodes, added[name], strict=True):
             graph.append(node)
             node.outputs[0].name = output
-    return found
+    return added

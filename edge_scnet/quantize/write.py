@@ -1,6 +1,4 @@
-"""Writes Q/DQ graphs: a float graph and a placement in, a valid ONNX graph with QuantizeLinear /
-DequantizeLinear out.
-"""
+"""Writes Q/DQ graphs: a float graph with QuantizeLinear and DequantizeLinear put in."""
 
 from __future__ import annotations
 
@@ -12,69 +10,67 @@ import numpy as np
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import add_initializer, drop_unused
 from edge_scnet.quantize.correct import QuantizedLayer
-from edge_scnet.quantize.placement import Placement
+from edge_scnet.quantize.sites import ActivationSite, Placement
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 
 def write_qdq(model: ir.Model, placement: Placement, layers: Sequence[QuantizedLayer]) -> ir.Model:
-    """A copy of `model` with the placement's Q/DQ pairs; weights are int8 initializers behind a
-    DequantizeLinear.
+    """Returns a copy with the placement's Q/DQ pairs.
 
-    Biases stay float: OpenVINO folds them, and TensorRT refuses INT32 biases with a
-    DequantizeLinear. A layer without one gets one where there is a mean error to correct.
+    Weights are int8 initializers behind a DequantizeLinear. Biases stay float: OpenVINO folds them,
+    and TensorRT refuses INT32 biases with a DequantizeLinear. A layer without one gets one where
+    there is a mean error to correct.
     """
     ir_module = require("onnx_ir", extra="quantize")
     result = model.clone()
     graph = result.graph
     values = {v.name: v for v in graph.inputs} | {v.name: v for node in graph for v in node.outputs}
     nodes = {node.name: node for node in graph}
-    for activation in placement.activations:
-        value = values[activation.tensor]
-        scale = add_initializer(
-            graph, f"{activation.tensor}_scale", np.float32(activation.params.scale)
-        )
-        zero_point = np.array(activation.params.zero_point, activation.params.dtype)
-        zero = add_initializer(graph, f"{activation.tensor}_zero_point", zero_point)
-        quantize = ir_module.node(
-            "QuantizeLinear", [value, scale, zero], name=f"{activation.tensor}/Q"
-        )
-        dequantize = ir_module.node(
-            "DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{activation.tensor}/DQ"
-        )
-        quantize.outputs[0].name, dequantize.outputs[0].name = (
-            f"{activation.tensor}_q",
-            f"{activation.tensor}_dq",
-        )
-        for use in tuple(value.uses()):
-            if use.node.name not in activation.float_consumers:
-                use.node.replace_input_with(use.idx, dequantize.outputs[0])
-        quantize.replace_input_with(0, value)
-        producer = value.producer()
-        if producer is None:
-            graph.insert_before(graph[0], [quantize, dequantize])
-        else:
-            graph.insert_after(producer, [quantize, dequantize])
+    for site in placement.activations:
+        _write_pair(graph, values[site.tensor], site)
     stored: dict[tuple[str, int], list[ir.Value]] = {}
     for layer in layers:
-        site, node = layer.site, nodes[layer.site.node]
+        weight, node = layer.site, nodes[layer.site.node]
         # layers may share a weight: one set of codes, a DequantizeLinear for each
-        if (key := (site.tensor, site.axis)) not in stored:
+        if (key := (weight.tensor, weight.axis)) not in stored:
             stored[key] = _weight_constants(graph, layer)
         dequantize = ir_module.node(
             "DequantizeLinear",
             stored[key],
-            attributes={"axis": site.axis},
-            name=f"{site.node}/weight/DQ",
+            attributes={"axis": weight.axis},
+            name=f"{weight.node}/weight/DQ",
         )
-        dequantize.outputs[0].name = f"{site.node}/weight_dq"
+        dequantize.outputs[0].name = f"{weight.node}/weight_dq"
         graph.insert_before(node, dequantize)
         node.replace_input_with(1, dequantize.outputs[0])
         if layer.bias_shift is not None:
             _shift_bias(graph, node, layer.bias_shift)
     drop_unused(graph)
     return result
+
+
+def _write_pair(graph: ir.Graph, value: ir.Value, site: ActivationSite) -> None:
+    ir_module = require("onnx_ir", extra="quantize")
+    tensor, params = site.tensor, site.params
+    scale = add_initializer(graph, f"{tensor}_scale", np.float32(params.scale))
+    zero = add_initializer(graph, f"{tensor}_zero_point", np.array(params.zero_point, params.dtype))
+    quantize = ir_module.node("QuantizeLinear", [value, scale, zero], name=f"{tensor}/Q")
+    dequantize = ir_module.node(
+        "DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{tensor}/DQ"
+    )
+    quantize.outputs[0].name = f"{tensor}_q"
+    dequantize.outputs[0].name = f"{tensor}_dq"
+    for use in tuple(value.uses()):
+        if use.node.name not in site.float_consumers:
+            use.node.replace_input_with(use.idx, dequantize.outputs[0])
+    quantize.replace_input_with(0, value)
+    producer = value.producer()
+    if producer is None:
+        graph.insert_before(graph[0], [quantize, dequantize])
+    else:
+        graph.insert_after(producer, [quantize, dequantize])
 
 
 def _weight_constants(graph: ir.Graph, layer: QuantizedLayer) -> list[ir.Value]:
@@ -89,6 +85,7 @@ def _weight_constants(graph: ir.Graph, layer: QuantizedLayer) -> list[ir.Value]:
 
 
 def _shift_bias(graph: ir.Graph, node: ir.Node, shift: np.ndarray) -> None:
+    """Adds to a layer's bias, or gives it one; a bias that is computed stays."""
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is None:
         if len(node.inputs) == 2:

@@ -26,8 +26,8 @@ from edge_scnet.core.optional import require
 from edge_scnet.graph.model import batch_of, extract
 from edge_scnet.graph.operators import weight_of
 from edge_scnet.graph.run import ort_session
-from edge_scnet.quantize.placement import Placement
 from edge_scnet.quantize.recipe import Prepared, assemble
+from edge_scnet.quantize.sites import Placement
 from edge_scnet.stats.accuracy import relative_noise
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, INT8_PLAN
 from edge_scnet.errors import ParityError
 from edge_scnet.export import from_torch
 from edge_scnet.graph.model import save
-from edge_scnet.quantize import calibrate, recipe
+from edge_scnet.quantize import recipe
 from edge_scnet.quantize.statistics import Ranges
 from edge_scnet.runtimes.tensorrt import backend
+from tests.helpers.statistics import calibrated
 from tests.helpers.tensorrt import JETSON, NO_IMAGES, needs_rtx
 from tests.helpers.tool import Built
 
@@ -68,9 +69,7 @@ def test_all_117_convolutions_of_scnet50_are_taken_in_int8(tmp_path: Path) -> No
         node.inputs[2].const_value.numpy().any() for node in model.graph if node.op_type == "Conv"
     )
     save(model, tmp_path / "model.onnx")
-    found = calibrate.calibrate(
-        tmp_path / "model.onnx", [images.numpy()], expected_images=8, samples_hash=""
-    )
+    found = calibrated(tmp_path / "model.onnx", images.numpy())
     scheme = replace(JETSON.quant, rounding="nearest", bias_correction=False)
     written = recipe.assemble(
         recipe.prepare(model, found, scheme, weight_bits=8, images=NO_IMAGES)

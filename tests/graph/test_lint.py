@@ -16,8 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_scnet.config.target import QuantScheme
 from edge_scnet.graph.lint import LintFinding, lint
 from edge_scnet.graph.pairs import is_quantized
-from edge_scnet.quantize import calibrate, recipe
+from edge_scnet.quantize import recipe
 from tests.helpers.graphs import Graph, find
+from tests.helpers.statistics import calibrated
 
 SCHEMES = ("openvino", "tensorrt")
 
@@ -555,7 +556,7 @@ def test_what_this_package_writes_has_no_finding(scheme: str, tmp_path: Path) ->
     path = tmp_path / "float.onnx"
     onnx.save(graph.model(graph.nodes[-1].name), path)
     images = rng.standard_normal((8, 8, 16, 16)).astype(np.float32)
-    ranges = calibrate.calibrate(path, [images], expected_images=8, samples_hash="x")
+    ranges = calibrated(path, images)
     for bits in (7, 8):
         written = recipe.assemble(
             recipe.prepare(

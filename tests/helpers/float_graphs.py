@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx import helper, numpy_helper
 
 from edge_scnet.config.target import QuantScheme
-from edge_scnet.quantize import correct, equalize, placement, ranges_file, write
+from edge_scnet.quantize import correct, equalize, placement, ranges_file, sites, write
 from tests.helpers.tool import Built
 
 FAST = QuantScheme(placement="openvino", variant="fast")
@@ -18,7 +18,7 @@ TENSORRT = QuantScheme(placement="tensorrt")
 NO_IMAGES = np.zeros((0, 1, 1, 1), np.float32)
 
 
-def write_plain(model: ir.Model, placed: placement.Placement, *, weight_bits: int) -> ir.Model:
+def write_plain(model: ir.Model, placed: sites.Placement, *, weight_bits: int) -> ir.Model:
     """The Q/DQ graph with plainly rounded weights."""
     layers = correct.quantize_layers(
         model, placed.weights, FAST, weight_bits=weight_bits, images=NO_IMAGES
@@ -26,7 +26,7 @@ def write_plain(model: ir.Model, placed: placement.Placement, *, weight_bits: in
     return write.write_qdq(model, placed, layers)
 
 
-def placed(built: Built, scheme: QuantScheme) -> tuple[ir.Model, placement.Placement]:
+def placed(built: Built, scheme: QuantScheme) -> tuple[ir.Model, sites.Placement]:
     """The equalised graph, which the build's statistics are of, and where its Q/DQ go."""
     loaded = ranges_file.load_ranges(built.folder / "ranges.npz")
     model = equalize.equalize(ir.load(built.folder / "model.onnx"), loaded.factors)

@@ -11,7 +11,8 @@ from edge_scnet.config.target import QuantScheme
 from edge_scnet.data import batches
 from edge_scnet.data.samples import open_samples
 from edge_scnet.models import zoo
-from edge_scnet.quantize import calibrate, recipe
+from edge_scnet.quantize import recipe
+from tests.helpers.statistics import calibrated
 from tests.helpers.tool import Built
 
 
@@ -20,12 +21,7 @@ def written(built: Built, path: Path, *, placement: str, bits: int) -> Path:
     scheme = QuantScheme(placement=placement, rounding="nearest", bias_correction=False)
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
     samples = open_samples(built.calib, model=spec, role="calibration")
-    found = calibrate.calibrate(
-        built.folder / "model.onnx",
-        [batches.load(samples, spec)],
-        expected_images=len(samples),
-        samples_hash="x",
-    )
+    found = calibrated(built.folder / "model.onnx", batches.load(samples, spec))
     model = ir.load(built.folder / "model.onnx")
     result = recipe.assemble(
         recipe.prepare(

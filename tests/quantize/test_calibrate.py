@@ -15,7 +15,7 @@ from edge_scnet.errors import DataError, StorageError
 from edge_scnet.models import zoo
 from edge_scnet.quantize import calibrate, statistics, thresholds
 from tests.helpers.float_graphs import FIRST_CONV, TWO_WEIGHTS, USERS_GRAPHS, conv, graph_of
-from tests.helpers.statistics import same
+from tests.helpers.statistics import calibrated, same
 from tests.helpers.tool import Built
 
 
@@ -26,7 +26,7 @@ def test_calibration_is_the_same_for_every_batch_size_and_order(built: Built) ->
     model = built.folder / "model.onnx"
 
     def run(chunks: list[np.ndarray]) -> statistics.Ranges:
-        return calibrate.calibrate(model, chunks, expected_images=24, samples_hash="x")
+        return calibrated(model, *chunks)
 
     reference = run([images])
     others = [run(np.split(images, 24)), run([images[::-1]]), run([images[:5], images[5:]])]
@@ -38,9 +38,7 @@ def test_calibration_is_the_same_for_every_batch_size_and_order(built: Built) ->
 
 def test_minmax_needs_no_histogram(built: Built) -> None:
     images = np.zeros((3, 1, 28, 28), np.float32)
-    found = calibrate.calibrate(
-        built.folder / "model.onnx", [images], expected_images=3, samples_hash="x", histogram=False
-    )
+    found = calibrated(built.folder / "model.onnx", images, histogram=False)
     assert all(stats.elements == 0 for stats in found.tensors.values())
     assert thresholds.thresholds(found.tensors["input"], "minmax", 99.0) == (0.0, 0.0)
 
@@ -51,7 +49,7 @@ def test_nan_in_an_activation_is_refused_and_the_tensor_named(tmp_path: Path) ->
     onnx.save(graph_of(nodes, TWO_WEIGHTS), path)
     images = np.random.default_rng(1).standard_normal((2, 4, 8, 8)).astype(np.float32)
     with pytest.raises(DataError, match="NaN or infinity on a calibration image, in 'l'"):
-        calibrate.calibrate(path, [images], expected_images=2, samples_hash="x")
+        calibrated(path, images)
 
 
 def test_a_run_that_cannot_fit_the_memory_is_refused_with_both_figures(
@@ -59,12 +57,7 @@ def test_a_run_that_cannot_fit_the_memory_is_refused_with_both_figures(
 ) -> None:
     monkeypatch.setattr(calibrate, "available_memory_bytes", lambda: 10_000_000)
     with pytest.raises(StorageError, match=r"needs about [\d,]+ MB of memory, 10 MB are free"):
-        calibrate.calibrate(
-            built.folder / "model.onnx",
-            [np.zeros((2, 1, 28, 28), np.float32)],
-            expected_images=2,
-            samples_hash="x",
-        )
+        calibrated(built.folder / "model.onnx", np.zeros((2, 1, 28, 28), np.float32))
 
 
 def test_the_pilot_images_do_not_depend_on_the_order_of_the_set() -> None:
@@ -76,12 +69,7 @@ def test_the_pilot_images_do_not_depend_on_the_order_of_the_set() -> None:
 
 def test_calibration_says_when_images_are_missing(built: Built) -> None:
     with pytest.raises(DataError, match="2 calibration images were read, 3 were listed"):
-        calibrate.calibrate(
-            built.folder / "model.onnx",
-            [np.zeros((2, 1, 28, 28), np.float32)],
-            expected_images=3,
-            samples_hash="x",
-        )
+        calibrated(built.folder / "model.onnx", np.zeros((2, 1, 28, 28), np.float32), expected=3)
 
 
 def test_a_larger_static_batch_gives_the_statistics_of_the_images_alone(tmp_path: Path) -> None:
@@ -97,7 +85,7 @@ def test_a_larger_static_batch_gives_the_statistics_of_the_images_alone(tmp_path
             ),
             path,
         )
-        found.append(calibrate.calibrate(path, [images], expected_images=8, samples_hash="x"))
+        found.append(calibrated(path, images))
     assert all(
         stats.elements == found[1].tensors[name].elements
         for name, stats in found[0].tensors.items()

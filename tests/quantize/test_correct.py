@@ -26,6 +26,7 @@ from tests.helpers.float_graphs import (
     ir_graph,
     random_weights,
 )
+from tests.helpers.statistics import calibrated
 from tests.helpers.tool import Built
 
 
@@ -35,13 +36,10 @@ def quantized(built: Built, scheme: QuantScheme, bits: int = 7) -> tuple[recipe.
     calib = samples.open_samples(built.calib, model=spec, role="calibration")
     images = load(calib, spec)
     pilot = images[calibrate.pilot_indices(calib.content_hashes, recipe.PILOT_IMAGES)]
-    found = calibrate.calibrate(
+    found = calibrated(
         built.folder / "model.onnx",
-        [images],
-        expected_images=len(images),
-        samples_hash="x",
-        pilot=pilot,
-        equalization=scheme.equalization,
+        images,
+        equalization=calibrate.Equalization(pilot=pilot, strength=scheme.equalization),
     )
     model = ir.load(built.folder / "model.onnx")
     result = recipe.assemble(recipe.prepare(model, found, scheme, weight_bits=bits, images=pilot))
@@ -83,7 +81,7 @@ def test_bias_correction_takes_out_the_mean_error_of_a_depthwise_layer(tmp_path:
     )
     path = tmp_path / "m.onnx"
     ir.save(model, path)
-    found = calibrate.calibrate(path, [FOUR_IMAGES], expected_images=4, samples_hash="x")
+    found = calibrated(path, FOUR_IMAGES)
 
     def shift(scheme: QuantScheme) -> float:
         result = recipe.assemble(
@@ -115,7 +113,7 @@ def test_a_layer_without_bias_gets_one_where_there_is_an_error_to_correct(tmp_pa
     model = ir_graph(bare, constants)
     path = tmp_path / "m.onnx"
     ir.save(model, path)
-    found = calibrate.calibrate(path, [FOUR_IMAGES], expected_images=4, samples_hash="x")
+    found = calibrated(path, FOUR_IMAGES)
     written = recipe.assemble(
         recipe.prepare(
             model, found, replace(PLAIN, bias_correction=True), weight_bits=7, images=FOUR_IMAGES

@@ -166,7 +166,7 @@ FIXED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], tuple[str, .
 
 
 def peaks(model: ir.Model) -> dict[str, np.ndarray]:
-    return calibrate._channel_peaks(model, calibrate.tensors_to_observe(model), FOUR_IMAGES)
+    return calibrate.channel_peaks(model, calibrate.tensors_to_observe(model), FOUR_IMAGES)
 
 
 def run(model: ir.Model) -> np.ndarray:
@@ -218,5 +218,5 @@ def test_weights_shared_by_two_layers_are_split_where_their_factors_differ() -> 
 def test_no_strength_leaves_the_graph_as_it_is(built: Built) -> None:
     model = ir.load(built.folder / "model.onnx")
     images = np.random.default_rng(0).standard_normal((2, 1, 28, 28)).astype(np.float32)
-    found = calibrate._channel_peaks(model, calibrate.tensors_to_observe(model), images)
+    found = calibrate.channel_peaks(model, calibrate.tensors_to_observe(model), images)
     assert equalize.factors(model, found, strength=0.0) == {}

@@ -14,7 +14,7 @@ from edge_scnet.config.target import QuantScheme
 from edge_scnet.errors import TargetError
 from edge_scnet.graph.names import module_of
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.quantize import calibrate, placement
+from edge_scnet.quantize import placement
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.helpers.float_graphs import (
     FAST,
@@ -27,6 +27,7 @@ from tests.helpers.float_graphs import (
     placed,
     write_plain,
 )
+from tests.helpers.statistics import calibrated
 from tests.helpers.tool import Built
 
 ACCURATE = QuantScheme(placement="openvino", variant="accurate")
@@ -88,9 +89,7 @@ def test_graphs_that_users_bring(name: str, batch: int, tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     onnx.save(model, path)
     images = np.random.default_rng(1).standard_normal((8, 4, 8, 8)).astype(np.float32)
-    statistics_ = calibrate.calibrate(
-        path, [images[:5], images[5:]], expected_images=8, samples_hash="x"
-    )
+    statistics_ = calibrated(path, images[:5], images[5:])
     loaded = ir.load(path)
     result = placement.place(
         loaded, statistics_, QuantScheme(placement="openvino", thresholds="minmax")
@@ -109,7 +108,7 @@ def test_known_range_of_a_sigmoid_needs_no_statistics(tmp_path: Path) -> None:
     images = np.random.default_rng(1).standard_normal((4, 4, 8, 8)).astype(np.float32)
     result = placement.place(
         ir.load(path),
-        calibrate.calibrate(path, [images], expected_images=4, samples_hash="x"),
+        calibrated(path, images),
         FAST,
     )
     site = next(site for site in result.activations if site.tensor == "s")
@@ -123,7 +122,7 @@ def test_a_pattern_that_matches_nothing_is_refused_with_names_like_it(built: Bui
 
 
 def signed_pool_model() -> onnx.ModelProto:
-    """conv -> (signed) -> padded average pool and convolution: the pool must see the float tensor."""
+    """A signed tensor with a padded average pool, which must see it in float, and a convolution."""
     rng = np.random.default_rng(0)
     weights = [
         numpy_helper.from_array(rng.standard_normal((4, 4, 3, 3)).astype(np.float32), name)
@@ -190,7 +189,7 @@ def test_a_padded_pool_behind_an_operator_that_passes_the_zero_point_on(
     images = np.random.default_rng(1).standard_normal((4, 4, 8, 8)).astype(np.float32)
     result = placement.place(
         ir.load(path),
-        calibrate.calibrate(path, [images], expected_images=4, samples_hash="x"),
+        calibrated(path, images),
         FAST,
     )
     assert next(site for site in result.activations if site.tensor == "a").float_consumers == (
@@ -202,7 +201,7 @@ def test_a_padded_pool_on_a_signed_tensor_reads_the_float_tensor(tmp_path: Path)
     path = tmp_path / "m.onnx"
     onnx.save(signed_pool_model(), path)
     images = np.random.default_rng(1).standard_normal((8, 4, 8, 8)).astype(np.float32)
-    statistics = calibrate.calibrate(path, [images], expected_images=8, samples_hash="x")
+    statistics = calibrated(path, images)
     model = ir.load(path)
     result = placement.place(model, statistics, FAST)
     site = next(site for site in result.activations if site.tensor == "a")
@@ -259,5 +258,5 @@ def test_a_small_classifier_stays_in_float_and_a_large_one_does_not(tmp_path: Pa
         path = tmp_path / f"{classes}.onnx"
         onnx.save(graph_of(nodes, weights), path)
         images = np.random.default_rng(1).standard_normal((2, 4, 8, 8)).astype(np.float32)
-        statistics_ = calibrate.calibrate(path, [images], expected_images=2, samples_hash="x")
+        statistics_ = calibrated(path, images)
         assert ("y" in placement.place(ir.load(path), statistics_, FAST).int8_nodes) is quantized

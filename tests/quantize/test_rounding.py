@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from onnx import helper, numpy_helper
 
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.quantize import rounding, thresholds
+from edge_scnet.quantize import params, rounding, weights
 from tests.helpers.statistics import QUICK
 
 
@@ -93,7 +93,7 @@ def test_compensated_rounding_of_inputs_that_never_fire_is_nearest() -> None:
 def test_compensated_codes_fit_whatever_the_inputs(
     filters: np.ndarray, inputs: np.ndarray, bits: int
 ) -> None:
-    largest = thresholds.LARGEST_CODE[bits]
-    scales = np.maximum(np.abs(filters).max(axis=1) / largest, thresholds.SMALLEST_SCALE)
+    largest = weights.LARGEST_CODE[bits]
+    scales = np.maximum(np.abs(filters).max(axis=1) / largest, params.SMALLEST_SCALE)
     codes = rounding.round_weights(filters, scales, np.cov(inputs.T), largest=largest)
     assert codes.dtype == np.int8 and np.abs(codes.astype(int)).max() <= largest

@@ -11,6 +11,7 @@ from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.data.batches import batches
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, pilot_images, record, reusable
+from edge_scnet.quantize.calibrate import CalibrationImages, Equalization
 from edge_scnet.quantize.calibrate import calibrate as collect
 from edge_scnet.quantize.ranges_file import save_ranges
 
@@ -41,13 +42,18 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
         return folder
     ranges = collect(
         job.folder.path / FLOAT_ONNX,
-        batches(samples, spec, batch=16),
-        expected_images=len(samples),
-        samples_hash=samples.hash,
-        content_hashes=samples.content_hashes,
+        CalibrationImages(
+            batches=batches(samples, spec, batch=16),
+            count=len(samples),
+            samples_hash=samples.hash,
+            content_hashes=samples.content_hashes,
+        ),
         histogram=scheme.thresholds != "minmax",
-        pilot=pilot_images(job) if scheme.equalization else None,
-        equalization=scheme.equalization,
+        equalization=(
+            Equalization(pilot=pilot_images(job), strength=scheme.equalization)
+            if scheme.equalization
+            else None
+        ),
         progress=lambda done: events.progress("images", done / len(samples), done, "images"),
     )
     save_ranges(ranges, job.folder.path / RANGES)

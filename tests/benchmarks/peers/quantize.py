@@ -87,13 +87,11 @@ def ours(options: dict[str, Any]) -> Work:
         )
         ranges = calibrate.calibrate(
             Path(model),
-            images,
-            expected_images=len(images),
-            samples_hash="",
-            content_hashes=hashes,
-            pilot=pilot,
+            calibrate.CalibrationImages(
+                batches=images, count=len(images), samples_hash="", content_hashes=hashes
+            ),
             histogram=scheme.thresholds != "minmax",
-            equalization=scheme.equalization,
+            equalization=calibrate.Equalization(pilot=pilot, strength=scheme.equalization),
         )
         result = recipe.assemble(
             recipe.prepare(
