@@ -1,4 +1,4 @@
-"""The names of `edge_scnet`: each is there, and importing the package does not bring the pipeline."""
+"""The names of `edge_scnet` are there, and importing it does not bring the pipeline."""
 
 from __future__ import annotations
 

@@ -70,7 +70,9 @@ def test_limits_and_findings_by_hand(project: pytest.Pytester) -> None:
     save_report(report(noise=0.07), project.path / "net" / "report.json")
     project.makepyfile("""
         def test_int8(edge_scnet):
-            edge_scnet.assert_no_regression("net/report.json", baseline="baselines", max_sqnr_fall_db=20)
+            edge_scnet.assert_no_regression(
+                "net/report.json", baseline="baselines", max_sqnr_fall_db=20
+            )
 
         def test_findings(edge_scnet):
             checked = edge_scnet.check("net", baseline="baselines/net-cpu.json")

@@ -1,5 +1,6 @@
-"""Whether the comparison of two engines can be trusted: `python tests/benchmarks/comparison.py
-BUILD_FOLDER`.
+"""Measures whether the comparison of two engines can be trusted.
+
+    python tests/benchmarks/comparison.py BUILD_FOLDER
 
 Times an INT8 engine against itself again and again (at most 5 % of the comparisons may report a
 difference), and against one that is some percent slower because a block of it is in float (9 of 10

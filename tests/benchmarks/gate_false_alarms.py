@@ -1,5 +1,6 @@
-"""How often the gate cries wolf: `python tests/benchmarks/gate_false_alarms.py [--runs 50] [--out
-DIR]`.
+"""Measures how often the gate fails an unchanged engine.
+
+    python tests/benchmarks/gate_false_alarms.py [--runs 50] [--out DIR]
 
 Builds the bundled model once, writes its baseline, and then profiles and checks the unchanged
 engines again and again: the evaluation images in another order each time (other images are timed,

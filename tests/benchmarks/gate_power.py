@@ -1,5 +1,6 @@
-"""Whether the gate sleeps: `python tests/benchmarks/gate_power.py [--only NAME,...] [--images
-4000]`.
+"""Plants faults and checks that the gate finds each.
+
+    python tests/benchmarks/gate_power.py [--only NAME,...] [--images 4000]
 
 Builds scnet20 on Fashion-MNIST once (and once on a tinted three-channel set), writes baselines,
 plants one fault after another in a copy, builds, profiles and checks it. Prints JSON: for every
@@ -88,7 +89,7 @@ class Bench:
             return pipeline.build(model, target="cpu", out=out, seconds=SECONDS, **given).folder
 
     def copy(self, name: str) -> Path:
-        """A copy of the sound build's folder: stages whose inputs are unchanged are taken from it."""
+        """A copy of the sound build: stages whose inputs are unchanged are taken from it."""
         out = self.root / name.replace(" ", "-").replace("/", "-").replace("%", "")
         shutil.copytree(self.root / "sound", out)
         return out

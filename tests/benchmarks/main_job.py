@@ -1,4 +1,6 @@
-"""The main job's figures against its limits: `python tests/benchmarks/main_job.py [--out DIR]`.
+"""Holds the main job's figures to their limits.
+
+    python tests/benchmarks/main_job.py [--out DIR]
 
 Builds the bundled model for `cpu`, and for `cpu-avx2` acted by ONEDNN_MAX_CPU_ISA=AVX2, each in a
 fresh folder, and prints JSON: wall seconds, accuracy, SQNR, executed precisions, latencies, with

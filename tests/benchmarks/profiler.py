@@ -1,5 +1,6 @@
-"""Whether the profiler's figures are those of others: `python tests/benchmarks/profiler.py
-BUILD_FOLDER [--rounds 10]`.
+"""Compares the profiler's figures with those of other programs.
+
+    python tests/benchmarks/profiler.py BUILD_FOLDER [--rounds 10]
 
 On one INT8 engine of a build for the CPU:
 
@@ -76,7 +77,8 @@ _SAMPLE = """
 import sys, statistics, openvino as ov
 from time import perf_counter
 import numpy as np
-compiled = ov.Core().compile_model(sys.argv[1], "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"})
+options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+compiled = ov.Core().compile_model(sys.argv[1], "CPU", options)
 request = compiled.create_infer_request()
 for tensor in request.input_tensors:
     tensor.data[:] = np.random.default_rng(0).standard_normal(tensor.data.shape)

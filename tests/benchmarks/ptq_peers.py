@@ -1,10 +1,10 @@
-"""Our quantizer against NNCF, ONNX Runtime and ModelOpt: one float model, the same calibration and
-test images for all.
+"""Compares our quantizer with NNCF, ONNX Runtime and ModelOpt.
 
-    python tests/benchmarks/ptq_peers.py --work DIR --out peers.json --markdown peers.md python
-    tests/benchmarks/ptq_peers.py --work DIR --out peers.json --markdown peers.md --models
-    fashion,cifar10,scnet50 \ --cifar10 DIR [--cifar10-weights FILE.safetensors] --clothing DIR
-    [--only ours,nncf-onnx] [--fresh]
+All get one float model and the same calibration and test images.
+
+    python tests/benchmarks/ptq_peers.py --work DIR --out peers.json --markdown peers.md
+        [--models fashion,cifar10,scnet50 --cifar10 DIR [--cifar10-weights FILE.safetensors]
+        --clothing DIR] [--only ours,nncf-onnx] [--fresh]
 
 --cifar10 holds cifar10_train.npz and cifar10_test.npz; the weights are the zoo's where it has them.
 --clothing holds calib/ and eval/, class folders of photographs; SCNet-50's weights are drawn, so

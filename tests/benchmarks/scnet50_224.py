@@ -1,5 +1,6 @@
-"""SCNet-50 at 224 px through the whole pipeline: `python tests/benchmarks/scnet50_224.py --calib
-DIR --eval DIR --out DIR`.
+"""Takes SCNet-50 at 224 px through the whole pipeline.
+
+    python tests/benchmarks/scnet50_224.py --calib DIR --eval DIR --out DIR
 
 Makes an official-format .pth (weights drawn from the keys' hashes, BatchNorm statistics
 re-estimated on the calibration images, so that activations are sane), runs `edge-scnet build` on

@@ -1,4 +1,7 @@
-"""The bundle's script, run with a trtexec that prints and exports what the real one does, in its words and with numbers made up."""
+"""The bundle's script, run with a trtexec that is made up.
+
+It prints and exports what the real one does, in its words and with numbers made up.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The proof after compiling: executed precisions, fidelity, the named module, and the upstream faults they exist for."""
+"""The proof after compiling.
+
+Executed precisions, fidelity, the module that is named, and the upstream faults that it is for.
+"""
 
 from __future__ import annotations
 

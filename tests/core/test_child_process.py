@@ -16,7 +16,7 @@ def test_a_function_gets_its_arguments_and_the_parents_path(tmp_path: Path) -> N
     reading, writing = os.pipe()
     with start_python("tests.helpers.processes:report", writing, 7, pass_fds=[writing]) as process:
         os.close(writing)
-        with open(reading, encoding="utf-8") as pipe:
+        with os.fdopen(reading, encoding="utf-8") as pipe:
             number, group, module = pipe.read().split()
     assert process.returncode == 0 and int(number) == 7
     assert int(group) == process.pid, "it leads a process group: Ctrl-C does not reach it"

@@ -1,4 +1,7 @@
-"""Sample lists: their order, labels and hashes, and folders that are refused. No network, no accelerator."""
+"""Sample lists: their order, labels and hashes, and folders that are refused.
+
+No network, no accelerator.
+"""
 
 from __future__ import annotations
 

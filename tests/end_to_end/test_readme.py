@@ -66,7 +66,7 @@ def test_the_architecture_table_lists_the_packages() -> None:
 
 
 def test_the_picture_of_the_layers_is_the_import_contract() -> None:
-    """A line of the README is a layer of pyproject.toml, modules with a name like __main__ aside."""
+    """A line of the README is a layer of pyproject.toml, __main__ and its like aside."""
     project = msgspec.toml.decode((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = (
         contract

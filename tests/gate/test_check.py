@@ -109,7 +109,7 @@ def test_an_unknown_limit_of_the_api(reported: Callable[..., tuple[Path, Path]])
 
 
 def test_check_build_builds_and_checks(cli_process: Run, built: Built, tmp_path: Path) -> None:
-    """On the files of the session's build, which the stages take over: a second target in seconds."""
+    """The stages take over the files of the shared build: another target takes seconds."""
     file = tmp_path / "edge-scnet.toml"
     file.write_text(
         f'model = "{MODEL}"\ntargets = ["cpu"]\nbaselines = "b"\nout = "out"\nseconds = 0.2\ncalib'

@@ -1,4 +1,7 @@
-"""What `check` writes for others: JUnit, annotations, Markdown, GitLab. No name breaks out of its format."""
+"""What `check` writes for others: JUnit, annotations, Markdown and GitLab's JSON.
+
+No name breaks out of its format.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ NASTY = "50 % worse::error\r\n::warning file=x]]>,<b>|a|</b>\x00\x1b"
 
 @pytest.fixture
 def nasty(reported: Callable[..., tuple[Path, Path]]) -> check.Checked:
-    """A failing report whose tensors and packages have names that would break out of every format."""
+    """A failing report with names that would break out of every format."""
     path, known = reported(report())
     baseline.save(
         baseline.of_report(report(quantization=quantization(**{NASTY: 0.1})), Gates()), known

@@ -1,4 +1,4 @@
-"""What makes a report comparable with its baseline, and the finding that says so where it is not."""
+"""What makes a report comparable with its baseline, and the finding where it is not."""
 
 from __future__ import annotations
 

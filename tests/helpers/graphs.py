@@ -1,4 +1,4 @@
-"""Small ONNX graphs for tests: Q/DQ graphs built node by node, a tiny network, and planted faults."""
+"""Small ONNX graphs: Q/DQ graphs built node by node, a tiny network, a planted fault."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Pattern = Callable[
 
 
 def elsewhere(graph: Graph) -> str:
-    """A Concat that has nothing to do with the rest: int8 codes go wrong in graphs that hold one."""
+    """Adds a Concat beside the rest: int8 codes go wrong in graphs that hold one."""
     return graph.concat(graph.sigmoid("left"), "right")
 
 

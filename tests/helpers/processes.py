@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 
 def crash() -> None:
@@ -13,5 +14,5 @@ def crash() -> None:
 
 def report(fd: int, number: int) -> None:
     """Writes the number, its process group and this file's path to an open file."""
-    with open(fd, "w", encoding="utf-8") as file:
-        file.write(f"{number} {os.getpgid(0)} {os.path.abspath(__file__)}")
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(f"{number} {os.getpgid(0)} {Path(__file__).absolute()}")

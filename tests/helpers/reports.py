@@ -5,7 +5,6 @@ images.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from edge_scnet.report.run_report import SCHEMA, EngineReport, EvaluationSet, Ru
 from edge_scnet.stats.accuracy import accuracy_stats
 from edge_scnet.stats.figures import EndToEnd, MemoryStats, RatioStats, SweepRow
 from edge_scnet.stats.timing import latency_stats
+from tests.helpers.data import DATA
 
 IMAGES, CLASSES = 2000, 10
 
@@ -152,7 +152,7 @@ def failed(found: dict[str, Finding]) -> list[str]:
     return [metric for metric, finding in found.items() if finding.verdict == "fail"]
 
 
-OLD = Path(__file__).parents[1] / "data" / "report-schema-1.json"
+OLD = DATA / "report-schema-1.json"
 
 
 def full_report() -> RunReport:

@@ -23,6 +23,7 @@ from edge_scnet.core.events import Silent
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.machine import environment
 from edge_scnet.runtimes.tensorrt import backend
+from tests.helpers.data import DATA
 
 JETSON = load_target("jetson")
 NO_IMAGES = np.zeros((0, 1, 28, 28), np.float32)
@@ -125,25 +126,7 @@ class Silence(Silent):
 
 ORIN = "NVIDIA Jetson Orin Nano Developer Kit"
 # Prints and exports what trtexec does, in its words and with numbers made up.
-FAKE_TRTEXEC = """#!/bin/sh
-echo "&&&& RUNNING TensorRT.trtexec [TensorRT v@NUMBER@] # $*"
-ms=1.0
-for word; do
-    case $word in
-        --saveEngine=*) echo plan >"${word#*=}" ;;
-        --loadEngine=*fp16*) ms=2.0 ;;
-        --exportTimes=*) echo "[{\\"computeMs\\": $ms, \\"latencyMs\\": $ms}, {\\"computeMs\\": $ms}]" >"${word#*=}" ;;
-        --exportProfile=*) echo '@PROFILE@' >"${word#*=}" ;;
-        --exportLayerInfo=*) echo '@LAYERS@' >"${word#*=}" ;;
-    esac
-done
-echo "$*" >>"${CALLS:-calls}"
-@FAIL@
-echo "[11/24/2026-12:00:00] [I] Throughput: 987.5 qps"
-echo "[11/24/2026-12:00:00] [I] GPU Compute Time: min = $ms ms, max = $ms ms, mean = $ms ms, median = $ms ms, \
-percentile(90%) = $ms ms, percentile(99%) = $ms ms"
-echo "&&&& PASSED TensorRT.trtexec [TensorRT v@NUMBER@] # $*"
-"""
+FAKE_TRTEXEC = (DATA / "fake_trtexec.sh").read_text()
 PROFILE = [
     {"count": 50},
     {"name": "conv1 + relu", "timeMs": 5.0, "averageMs": 0.1, "medianMs": 0.09, "percentage": 100},
@@ -159,10 +142,7 @@ def fake_trtexec(path: Path, number: str, fail: str = "") -> Path:
     return path
 
 
-TEGRASTATS = """#!/bin/sh
-echo $$ >pid
-while :; do echo 'RAM 4722/7844MB (lfb 1x4MB) GR3D_FREQ 99%@1020 gpu@47.6C VDD_IN 5336mW/4970mW'; sleep 0.05; done
-"""
+TEGRASTATS = (DATA / "tegrastats.sh").read_text()
 
 
 def gone(pid: int) -> bool:

@@ -86,7 +86,7 @@ def test_text_that_is_no_reading_is_left_out() -> None:
 
 CLOCKS = """SOC family:tegra234  Machine:NVIDIA Jetson Orin Nano Developer Kit
 Online CPUs: 0-5
-cpu0: Online=1 Governor=schedutil MinFreq=729600 MaxFreq=729600 CurrentFreq=729600 IdleStates: WFI=1 c7=1
+cpu0: Online=1 Governor=schedutil MinFreq=729600 MaxFreq=729600 CurrentFreq=729600 IdleStates: c7=1
 GPU MinFreq={low} MaxFreq=1020000000 CurrentFreq=1020000000
 EMC MinFreq=204000000 MaxFreq=3199000000 CurrentFreq=3199000000 FreqOverride=1
 NV Power Mode: MAXN_SUPER

@@ -1,4 +1,7 @@
-"""The way to a board and back: a build is simulated and packed, compiled there, and its results become a report."""
+"""The way to a board and back.
+
+A build is simulated and packed, compiled there, and its results become a report.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
-"""Runs finished files, in the project's own environment: `python engine.py JOB.json`, a job of one
-of two tasks.
+"""Runs finished files, in the project's own environment.
+
+    python engine.py JOB.json
+
+A job is one of two tasks.
 
 logits: of all test images, by the OpenVINO engine ("compiled") or by ONNX Runtime with
 optimisations off ("simulated"). latency: several engines in this one process, in blocks timed in

@@ -1,4 +1,4 @@
-"""Q/DQ files made by other quantizers, taken in place of ours and proven, or refused with the node and the fix."""
+"""Q/DQ files of other quantizers: taken in place of ours, or refused with node and fix."""
 
 from __future__ import annotations
 

@@ -7,13 +7,10 @@ import json
 import pytest
 
 from edge_scnet.runtimes.tensorrt.layers import CONVOLUTIONS, executed, from_inspector, from_log
+from tests.helpers.data import DATA
 from tests.helpers.tensorrt import INSPECTOR_10
 
-LOG = """Engine generation completed
-Name: conv1_myl0_1, LayerType: correlation, Inputs: [ { Name: a, Dimensions: [1,4,8,8], Datatype: Int8, Format: (NHWC) } ], \
-Constants: [ { Name: w, Datatype: Half } ], Outputs: [ { Name: b, Datatype: Half } ], TacticName: , StreamId: 0, \
-Metadata: [ONNX Layer: conv1][ONNX Layer: conv1/weight/DQ]
-Name: x, LayerType: wait, Inputs: [], Constants: [], Outputs: [], TacticName: , StreamId: 0, Metadata: """
+LOG = (DATA / "tensorrt-layers.log").read_text()
 INSPECTOR_11 = {
     "Layers": [
         {

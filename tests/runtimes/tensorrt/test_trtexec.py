@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edge_scnet.runtimes.tensorrt import trtexec
+from tests.helpers.data import DATA
 from tests.helpers.tensorrt import fake_trtexec
 
 
@@ -18,33 +19,10 @@ def test_times_that_tell_nothing_are_refused(text: str) -> None:
         trtexec.parse_times(text)
 
 
-LOG_8_5 = """&&&& RUNNING TensorRT.trtexec [TensorRT v8502] # trtexec --loadEngine=engine.plan
-[07/25/2026-09:08:28] [I] === Performance summary ===
-[07/25/2026-09:08:28] [I] Throughput: 612.34 qps
-[07/25/2026-09:08:28] [I] Latency: min = 1.61 ms, max = 2.44 ms, mean = 1.64 ms, median = 1.63 ms, percentile(99%) = 1.9 ms
-[07/25/2026-09:08:28] [I] Enqueue Time: min = 0.01 ms, max = 0.09 ms, mean = 0 ms, median = 0 ms, percentile(99%) = 0 ms
-[07/25/2026-09:08:28] [I] H2D Latency: min = 0 ms, max = 0 ms, mean = 0 ms, median = 0 ms, percentile(99%) = 0 ms
-[07/25/2026-09:08:28] [I] GPU Compute Time: min = 1.6 ms, max = 2.4 ms, mean = 1.6 ms, median = 1.6 ms, percentile(99%) = 1.9 ms
-[07/25/2026-09:08:28] [I] D2H Latency: min = 0 ms, max = 0 ms, mean = 0 ms, median = 0 ms, percentile(99%) = 0 ms
-&&&& PASSED TensorRT.trtexec [TensorRT v8502] # trtexec --loadEngine=engine.plan
-"""
-LOG_10_3 = """&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # /usr/src/tensorrt/bin/trtexec --loadEngine=engine.plan
-[07/25/2026-09:08:28] [W] * GPU compute time is unstable, with coefficient of variance = 1.2%.
-[07/25/2026-09:08:28] [I] Throughput: 1012.5 qps
-[07/25/2026-09:08:28] [I] GPU Compute Time: min = 0.9 ms, max = 1.4 ms, mean = 0.98 ms, median = 0.97 ms, percentile(90%) = 1 ms
-&&&& PASSED TensorRT.trtexec [TensorRT v100300] # /usr/src/tensorrt/bin/trtexec --loadEngine=engine.plan
-"""
-LOG_11 = """&&&& RUNNING TensorRT.trtexec [TensorRT v110401] [b7] # trtexec --loadEngine=engine.plan
-[07/25/2026-09:08:28] [I] Throughput: 2000 qps
-[07/25/2026-09:08:28] [I] GPU Compute Time: min = 0.4 ms, max = 0.6 ms, mean = 0.5 ms, median = 0.5 ms, percentile(90%) = 0.5 ms
-&&&& PASSED TensorRT.trtexec [TensorRT v110401] [b7] # trtexec --loadEngine=engine.plan
-"""
-LOG_FAILED = """&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # trtexec --loadEngine=engine.plan
-[07/25/2026-09:08:28] [I] Engine loaded in 0.01 sec.
-[07/25/2026-09:08:28] [E] Error[6]: The engine plan file is not compatible with this version of TensorRT
-[07/25/2026-09:08:28] [E] Engine deserialization failed
-&&&& FAILED TensorRT.trtexec [TensorRT v100300] # trtexec --loadEngine=engine.plan
-"""
+LOG_8_5 = (DATA / "trtexec-8.5.log").read_text()
+LOG_10_3 = (DATA / "trtexec-10.3.log").read_text()
+LOG_11 = (DATA / "trtexec-11.log").read_text()
+LOG_FAILED = (DATA / "trtexec-failed.log").read_text()
 
 
 @pytest.mark.parametrize(

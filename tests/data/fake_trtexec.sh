@@ -1,0 +1,17 @@
+#!/bin/sh
+echo "&&&& RUNNING TensorRT.trtexec [TensorRT v@NUMBER@] # $*"
+ms=1.0
+for word; do
+    case $word in
+        --saveEngine=*) echo plan >"${word#*=}" ;;
+        --loadEngine=*fp16*) ms=2.0 ;;
+        --exportTimes=*) echo "[{\"computeMs\": $ms, \"latencyMs\": $ms}, {\"computeMs\": $ms}]" >"${word#*=}" ;;
+        --exportProfile=*) echo '@PROFILE@' >"${word#*=}" ;;
+        --exportLayerInfo=*) echo '@LAYERS@' >"${word#*=}" ;;
+    esac
+done
+echo "$*" >>"${CALLS:-calls}"
+@FAIL@
+echo "[11/24/2026-12:00:00] [I] Throughput: 987.5 qps"
+echo "[11/24/2026-12:00:00] [I] GPU Compute Time: min = $ms ms, max = $ms ms, mean = $ms ms, median = $ms ms, percentile(90%) = $ms ms, percentile(99%) = $ms ms"
+echo "&&&& PASSED TensorRT.trtexec [TensorRT v@NUMBER@] # $*"
