@@ -11,7 +11,7 @@ from edge_scnet.core.manifest import PARTIAL_REPORT, REPORT, REPORT_PAGE, Manife
 from edge_scnet.core.optional import installed
 from edge_scnet.errors import ExitCode
 from edge_scnet.report.findings import exit_code
-from edge_scnet.report.page import render
+from edge_scnet.report.page import NEEDS, render
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
 
@@ -36,7 +36,7 @@ def result_of(folder: BuildFolder, report: RunReport | None) -> BuildResult:
 
 
 def save_run(report: RunReport, folder: Path) -> None:
-    """Writes report.json, and report.html where matplotlib is installed (a board need not have it).
+    """Writes report.json, and report.html where its packages are installed (a board need not).
 
     Of an interrupted run report.partial.json alone is written: what an earlier, whole run measured
     stays as it is.
@@ -50,7 +50,7 @@ def save_run(report: RunReport, folder: Path) -> None:
     save_report(report, folder / REPORT)
     (folder / PARTIAL_REPORT).unlink(missing_ok=True)  # superseded
     page = folder / REPORT_PAGE
-    if installed("matplotlib"):
+    if all(map(installed, NEEDS)):
         write_text(page, render(report))
     else:
         page.unlink(missing_ok=True)  # an older run's would stand beside this one's figures

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from edge_scnet.report import notes
-from edge_scnet.report.page import machine_words
 from edge_scnet.report.run_report import RunReport
 
 
@@ -29,7 +28,9 @@ def markdown(report: RunReport) -> str:
         lines += ["", f"| {' | '.join(notes.SWEEP_HEAD)} |", "|" + "---|" * len(notes.SWEEP_HEAD)]
         lines += [f"| {' | '.join(map(escaped, notes.sweep_cells(row)))} |" for row in report.sweep]
     return (
-        "\n".join([*lines, "", f"{escaped(machine_words(report))}; {escaped(report.command)}"])
+        "\n".join(
+            [*lines, "", f"{escaped(notes.machine_words(report))}; {escaped(report.command)}"]
+        )
         + "\n"
     )
 

@@ -118,6 +118,19 @@ def facts(report: RunReport) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def machine_words(report: RunReport) -> str:
+    """Returns the board or processor that a report is of, and its cores."""
+    environment = report.environment
+    name = (
+        environment.get("jetson_model")
+        or environment.get("board")
+        or environment.get("cpu_model")
+        or "machine not told"
+    )
+    cores = environment.get("cores")
+    return f"{name}, {cores} cores" if cores else str(name)
+
+
 def end_to_end_words(times: EndToEnd) -> str:
     """Returns the shares of the stages in a batch's time from the file to its classes."""
     total = sum(times.stages_ms.values())

@@ -1,4 +1,4 @@
-"""Its SVGs."""
+"""The plots of `report.html`, as SVG."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Iterable
-from html import escape
 from typing import Any
 
 from edge_scnet.core.optional import require
 from edge_scnet.graph.names import block_of
 from edge_scnet.report.run_report import EngineReport
 from edge_scnet.stats.figures import SweepRow
+
+Draw = Callable[[Any], None]
 
 # Okabe and Ito's colours, apart also for those who see fewer; readable on white and on dark grey.
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
@@ -36,11 +37,19 @@ def batch_figure(axes: Any, rows: Iterable[SweepRow]) -> None:
     axes.legend(frameon=False, labelcolor="black", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
-def svg_of(title: str, draw: Callable[[Any], None]) -> str:
-    """One plot as SVG; its black is the page's ink."""
+def svg_of(title: str, draw: Draw) -> str:
+    """Returns one plot as SVG; its black is the page's ink.
+
+    Args:
+        title: ids in the SVG are made from it, so that they do not change from run to run.
+        draw: draws on the axes that it is given.
+
+    Raises:
+        MissingRuntimeError: matplotlib is not installed.
+    """
     matplotlib = require("matplotlib", extra="report")
     figure_module = require("matplotlib.figure", extra="report")
-    # text stays text, and ids do not change from run to run
+    # text stays text
     with matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 10, "text.parse_math": False}
     ):
@@ -56,8 +65,7 @@ def svg_of(title: str, draw: Callable[[Any], None]) -> str:
     drawing = buffer.getvalue()
     drawing = re.sub(r"#000000|black", "currentColor", drawing[drawing.index("<svg") :])
     # matplotlib writes no colour for black text: SVG's own black would not follow the theme
-    drawing = drawing.replace("<text ", '<text fill="currentColor" ')
-    return f"<section><h2>{escape(title)}</h2>{drawing}</section>"
+    return drawing.replace("<text ", '<text fill="currentColor" ')
 
 
 def latency_figure(axes: Any, rows: list[EngineReport]) -> None:

@@ -43,6 +43,7 @@ HEAVY = (
     "tensorrt",
     "safetensors",
     "matplotlib",
+    "jinja2",
 )
 _LIST_MODULES = """
 import atexit, sys
