@@ -12,7 +12,7 @@ from edge_scnet.config.target import with_max_drop
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.errors import ExitCode
 from edge_scnet.models import zoo
-from edge_scnet.pipeline import sensitivity
+from edge_scnet.pipeline import search
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import engine_files
 from edge_scnet.pipeline.measuring import measure_engines, simulate
@@ -95,7 +95,7 @@ def _build(request: Request, events: Events) -> BuildResult:
     job = make_job(request, events)
     limit = Limit(max_drop_pp=with_max_drop(job.target, request.max_drop_pp).gates.max_drop_pp)
     if request.search_seconds is not None and job.calibration is not None:
-        sensitivity.check_provable(len(job.calibration), limit)
+        search.check_provable(len(job.calibration), limit)
     job, spent = run_stages(job, request.until, events)
     if request.until != "profile":
         return result_of(job.folder, None)
@@ -106,19 +106,19 @@ def _build(request: Request, events: Events) -> BuildResult:
         or result.exit_code not in (ExitCode.ACCURACY, ExitCode.INCONCLUSIVE)
     ):
         return result
-    search = sensitivity.run(job, limit=limit, budget_s=request.search_seconds, events=events)
-    if search.chosen is None or not search.chosen.keep_float:
+    searched = search.search_job(job, limit=limit, budget_s=request.search_seconds, events=events)
+    if searched.chosen is None or not searched.chosen.keep_float:
         events.warn(
-            f"the search measured {len(search.candidates)} engines on the calibration images in"
-            f" {search.seconds:.0f} s: "
-            + ("INT8 alone keeps the limit there" if search.chosen else "none keeps the limit")
+            f"the search measured {len(searched.candidates)} engines on the calibration images in"
+            f" {searched.seconds:.0f} s: "
+            + ("INT8 alone keeps the limit there" if searched.chosen else "none keeps the limit")
         )
         return result
     events.warn(
-        f"{len(search.chosen.keep_float)} modules stay in float to keep the limit:"
-        f" {', '.join(search.chosen.keep_float)}"
+        f"{len(searched.chosen.keep_float)} modules stay in float to keep the limit:"
+        f" {', '.join(searched.chosen.keep_float)}"
     )
-    mixed = sensitivity.with_float(job.target, search.chosen.keep_float)
+    mixed = search.with_float(job.target, searched.chosen.keep_float)
     manifest = replace(job.folder.manifest, target=asdict(mixed))
     job = replace(job, target=mixed, folder=replace(job.folder, manifest=manifest))
     job, spent = run_stages(job, request.until, events)

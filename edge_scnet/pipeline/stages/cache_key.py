@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any, Literal
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import stage_key
 from edge_scnet.machine import environment
+
+PACKAGE = Path(__file__).parents[2]
 
 Keyed = Literal["export", "calibrate", "quantize", "compile", "sensitivity"]
 
@@ -21,6 +23,60 @@ _LIBRARIES: dict[Keyed, tuple[str, ...]] = {
     "quantize": ("onnx-ir", "numpy"),
     "compile": ("openvino",),
     "sensitivity": ("openvino",),
+}
+
+
+# The packages and modules whose code decides what a stage makes: those that the stage imports,
+# directly and through others. tests/pipeline/stages/test_cache_key.py holds the table to the imports.
+_SHARED = (
+    "__init__",
+    "__about__",
+    "core",
+    "data",
+    "errors",
+    "graph",
+    "machine",
+    "pipeline/__init__",
+    "pipeline/stages/__init__",
+    "pipeline/stages/cache_key",
+    "pipeline/stages/job",
+)
+CODE: dict[Keyed, tuple[str, ...]] = {
+    "export": (*_SHARED, "config", "export", "models", "scnet", "pipeline/stages/export"),
+    "calibrate": (
+        *_SHARED,
+        "quantize",
+        "pipeline/stages/calibrate",
+        "pipeline/stages/pilot",
+    ),
+    "quantize": (
+        *_SHARED,
+        "quantize",
+        "pipeline/stages/adopt",
+        "pipeline/stages/pilot",
+        "pipeline/stages/provenance",
+        "pipeline/stages/quantize",
+    ),
+    "compile": (
+        *_SHARED,
+        "config",
+        "compile",
+        "quantize",
+        "runtimes",
+        "stats",
+        "pipeline/stages/compile",
+        "pipeline/stages/compile_plans",
+    ),
+    "sensitivity": (
+        *_SHARED,
+        "config",
+        "quantize",
+        "runtimes",
+        "sensitivity",
+        "stats",
+        "pipeline/search",
+        "pipeline/stages/pilot",
+    ),
 }
 
 
@@ -40,7 +96,7 @@ def origin_of(stage: Keyed, parents: Mapping[str, str], **settings: Any) -> Orig
         parents: sha256 of its inputs, by name.
         settings: what decides its output besides them, the code and the libraries.
     """
-    everything = {"code": _code_hash(), "versions": library_versions(stage), **settings}
+    everything = {"code": code_hash(stage), "versions": library_versions(stage), **settings}
     return Origin(stage=stage, parents=dict(parents), key=stage_key(stage, parents, everything))
 
 
@@ -50,9 +106,23 @@ def library_versions(stage: Keyed) -> dict[str, str]:
 
 
 @cache
-def _code_hash() -> str:
-    """Hash of the package's own source: an upgraded tool must not reuse what another version built."""
-    root = Path(__file__).parents[2]
-    return stage_key(
-        "code", {str(p.relative_to(root)): sha256_file(p) for p in sorted(root.rglob("*.py"))}, {}
-    )
+def code_hash(stage: Keyed, root: Path = PACKAGE) -> str:
+    """Hash of the source that decides what a stage makes.
+
+    An upgraded tool must not reuse what another version built, and need not build anew what a
+    change elsewhere, as in the report's page, cannot have changed.
+
+    Args:
+        root: the folder of this package.
+    """
+    files: set[Path] = set()
+    for name in CODE[stage]:
+        module = root / f"{name}.py"
+        files |= {module} if module.is_file() else set(_source_files(root / name))
+    hashes = {file.relative_to(root).as_posix(): sha256_file(file) for file in sorted(files)}
+    return stage_key("code", hashes, {})
+
+
+def _source_files(package: Path) -> Iterator[Path]:
+    """The files of a package that can change what it does: modules, and the script for boards."""
+    return (file for file in package.rglob("*") if file.suffix in (".py", ".sh"))

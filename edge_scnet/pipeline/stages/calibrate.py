@@ -10,7 +10,8 @@ from edge_scnet.core.facts import RangesFacts
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.data.batches import batches
 from edge_scnet.pipeline.stages.cache_key import origin_of
-from edge_scnet.pipeline.stages.job import BuildJob, pilot_images, record, reusable
+from edge_scnet.pipeline.stages.job import BuildJob, record, reusable
+from edge_scnet.pipeline.stages.pilot import pilot_images
 from edge_scnet.quantize.calibrate import CalibrationImages, Equalization
 from edge_scnet.quantize.calibrate import calibrate as collect
 from edge_scnet.quantize.ranges_file import save_ranges

@@ -5,22 +5,21 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import Facts
 from edge_scnet.core.files import sha256_file, write_atomic
 from edge_scnet.core.manifest import MANIFEST, Artifact
-from edge_scnet.data.batches import load
-from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError
-from edge_scnet.models import zoo
 from edge_scnet.pipeline.stages.cache_key import Origin, library_versions
-from edge_scnet.quantize import calibrate, recipe
-from edge_scnet.runtimes.base import Runtime
+
+if TYPE_CHECKING:
+    # that the job names them makes no stage depend on their code
+    from edge_scnet.config.target import TargetSpec
+    from edge_scnet.data.samples import SampleSet
+    from edge_scnet.models import zoo
+    from edge_scnet.runtimes.base import Runtime
 
 Stage = Literal["export", "calibrate", "quantize", "compile", "profile"]
 
@@ -79,10 +78,3 @@ def reusable(folder: BuildFolder, file: str, key: str) -> Artifact | None:
                 shutil.copyfile(path / file, temporary)
             return other.entry(file)
     return None
-
-
-def pilot_images(job: BuildJob) -> np.ndarray:
-    """The calibration images that decide factors and corrections."""
-    assert job.calibration is not None
-    chosen = calibrate.pilot_indices(job.calibration.content_hashes, recipe.PILOT_IMAGES)
-    return load(job.calibration, job.source.spec, chosen)

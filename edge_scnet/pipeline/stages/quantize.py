@@ -14,7 +14,8 @@ from edge_scnet.graph.inventory import quantization_of
 from edge_scnet.graph.model import load, save
 from edge_scnet.machine.isa import weight_bits
 from edge_scnet.pipeline.stages.cache_key import origin_of
-from edge_scnet.pipeline.stages.job import BuildJob, pilot_images, record
+from edge_scnet.pipeline.stages.job import BuildJob, record
+from edge_scnet.pipeline.stages.pilot import pilot_images
 from edge_scnet.pipeline.stages.provenance import provenance_of
 from edge_scnet.quantize import recipe
 from edge_scnet.quantize.ranges_file import load_ranges

@@ -12,7 +12,7 @@ import pytest
 
 from edge_scnet.config.target import load_target
 from edge_scnet.models import zoo
-from edge_scnet.pipeline import sensitivity
+from edge_scnet.pipeline import search
 from edge_scnet.sensitivity.noise import Sensitivities
 from edge_scnet.sensitivity.result import Candidate, SearchResult
 from tests.helpers.tool import Built, Outcome
@@ -57,7 +57,7 @@ def test_the_command_measures_engines_and_prints_the_lines_for_a_target(
 
 
 def test_keep_float_of_a_search_names_modules_literally() -> None:
-    target = sensitivity.with_float(load_target("cpu"), ["a[0]"])
+    target = search.with_float(load_target("cpu"), ["a[0]"])
     assert target.quant.keep_float == ("a[[]0]",)
     assert replace(target, quant=replace(target.quant, keep_float=())) == load_target("cpu")
 
@@ -100,8 +100,8 @@ def test_a_build_that_misses_its_limit_is_searched_and_built_anew(
         seconds=1.0,
         finished=True,
     )
-    monkeypatch.setattr(sensitivity, "run", lambda *_, **__: found)
-    monkeypatch.setattr(sensitivity, "check_provable", lambda *_: None)
+    monkeypatch.setattr(search, "search_job", lambda *_, **__: found)
+    monkeypatch.setattr(search, "check_provable", lambda *_: None)
     outcome = invoke(
         "build",
         "--calib",
