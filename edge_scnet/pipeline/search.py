@@ -16,7 +16,7 @@ from edge_scnet.core.optional import installed
 from edge_scnet.data.batches import load as load_images
 from edge_scnet.errors import DataError
 from edge_scnet.graph.model import load
-from edge_scnet.graph.run import run_onnx
+from edge_scnet.graph.run import joined, run_onnx
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import provided_isa, weight_bits
 from edge_scnet.pipeline.stages.cache_key import origin_of
@@ -26,7 +26,7 @@ from edge_scnet.quantize import recipe
 from edge_scnet.quantize.ranges_file import load_ranges
 from edge_scnet.runtimes.base import OpenOptions
 from edge_scnet.sensitivity import search
-from edge_scnet.sensitivity.measurer import Measurer
+from edge_scnet.sensitivity.measurer import Measurer, SearchImages
 from edge_scnet.sensitivity.noise import Sensitivities
 from edge_scnet.sensitivity.result import Limit, SearchResult
 from edge_scnet.sensitivity.show import draw
@@ -126,15 +126,15 @@ def _measurer(job: BuildJob, prepared: recipe.Prepared, images: np.ndarray) -> M
     batches = [images[i : i + batch] for i in range(0, len(images), batch)]
     return Measurer(
         prepared,
+        SearchImages(
+            images=images,
+            labels=None if labels is None else np.array(labels)[: len(images)],
+            reference=joined(run_onnx(job.folder.path / FLOAT_ONNX, batches))[0],
+        ),
         runtime=job.runtime,
         target=job.target,
         # what is not INT8 runs in FP32, as in the engine that `build` judges
         options=OpenOptions(precision="f32", threads=job.target.threads),
-        images=images,
-        labels=None if labels is None else np.array(labels)[: len(images)],
-        reference=np.concatenate(
-            [outputs[0] for outputs in run_onnx(job.folder.path / FLOAT_ONNX, batches)]
-        ),
     )
 
 

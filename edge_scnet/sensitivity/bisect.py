@@ -1,7 +1,7 @@
-"""Which modules of a Q/DQ graph cost most: its output's noise again, with the modules of one group
-back in float.
+"""Which modules of a Q/DQ graph cost most: the noise at its outputs again, with the modules of one
+group back in float.
 
-It works on the graph as it is, ours or another's, wrong scales and all; `sensitivity.py` asks what
+It works on the graph as it is, ours or another's, wrong scales and all; `noise.py` asks what
 quantization would cost.
 """
 
@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.core.optional import require
 from edge_scnet.graph import pairs
-from edge_scnet.graph.model import add_initializer, batch_of
+from edge_scnet.graph.model import add_initializer
 from edge_scnet.graph.names import block_of
 from edge_scnet.graph.operators import COMPUTE_OPS
-from edge_scnet.graph.run import ort_session
+from edge_scnet.graph.run import run_images
 from edge_scnet.stats.accuracy import relative_noise
 from edge_scnet.stats.decibels import of_relative_noise
 
@@ -30,19 +29,22 @@ if TYPE_CHECKING:
 class Relief:
     """What putting modules back into float gains."""
 
-    name: str  # a block ("layer1.0") or a module ("layer1.0.k2.1")
-    share: float  # of the noise power that goes away, 0 to 1; below 0 where it grows
+    # of a block ("layer1.0") or a module ("layer1.0.k2.1")
+    name: str
+    # of the noise power that goes away, 0 to 1; below 0 where it grows
+    share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bisected:
-    """The whole graph's noise, and what each group and then each module of the worst group has to
-    do with it.
-    """
+    """The whole graph's noise, and how much of it each block causes."""
 
-    sqnr_db: float | None  # of the graph as it is, simulated; None: exact
-    blocks: tuple[Relief, ...]  # most first
-    modules: tuple[Relief, ...]  # of the first block, most first
+    # of the graph as it is, simulated; None: exact
+    sqnr_db: float | None
+    # the greatest share first
+    blocks: tuple[Relief, ...]
+    # of the first block, the greatest share first; empty where it has one module
+    modules: tuple[Relief, ...]
 
 
 def bisect(
@@ -52,7 +54,9 @@ def bisect(
     *,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Bisected:
-    """Simulates the graph once as it is, once for every block and once for every module of the
+    """Finds the block that causes most of the noise, and the module in it.
+
+    The graph is simulated once as it is, once for every block and once for every module of the
     worst block.
 
     Args:
@@ -60,35 +64,36 @@ def bisect(
             graph is of that.
         images: N x C x H x W float32; N a multiple of the graph's batch.
     """
-    expected = _run(reference, images)
-    noise = relative_noise(expected, _run(quantized, images))
+    expected = run_images(reference, images)
+    noise = relative_noise(expected, run_images(quantized, images))
     if not noise:
         return Bisected(sqnr_db=None, blocks=(), modules=())
     layers = quantized_nodes(quantized)
     blocks = list(dict.fromkeys(block_of(name) for name in layers))
 
     def relief(name: str, members: Collection[str]) -> Relief:
-        left = relative_noise(expected, _run(in_float(quantized, reference, members), images))
-        return Relief(name=name, share=1 - left / noise)
+        relieved = in_float(quantized, reference, members)
+        noise_left = relative_noise(expected, run_images(relieved, images))
+        return Relief(name=name, share=1 - noise_left / noise)
 
-    found = []
+    by_block = []
     for number, block in enumerate(blocks):
-        found.append(relief(block, [name for name in layers if block_of(name) == block]))
+        by_block.append(relief(block, [name for name in layers if block_of(name) == block]))
         progress((number + 1) / (len(blocks) + 1))
-    found.sort(key=lambda entry: -entry.share)
-    members = [name for name in layers if block_of(name) == found[0].name]
-    modules = (
-        sorted((relief(name, [name]) for name in members), key=lambda entry: -entry.share)
-        if len(members) > 1
-        else []
-    )
+    by_block.sort(key=lambda entry: -entry.share)
+    members = [name for name in layers if block_of(name) == by_block[0].name]
+    by_module = [relief(name, [name]) for name in members] if len(members) > 1 else []
+    by_module.sort(key=lambda entry: -entry.share)
     progress(1.0)
-    return Bisected(sqnr_db=of_relative_noise(noise), blocks=tuple(found), modules=tuple(modules))
+    return Bisected(
+        sqnr_db=of_relative_noise(noise), blocks=tuple(by_block), modules=tuple(by_module)
+    )
 
 
 def in_float(quantized: ir.Model, reference: ir.Model, nodes: Collection[str]) -> ir.Model:
-    """A copy in which the named nodes read float: what lies in front of their inputs' Q, and the
-    weights of `reference`.
+    """Returns a copy of the graph in which the named nodes read float.
+
+    They read what lies in front of their inputs' Q, and the weights of `reference`.
     """
     result = quantized.clone()
     originals = {node.name: node for node in reference.graph}
@@ -117,8 +122,9 @@ def in_float(quantized: ir.Model, reference: ir.Model, nodes: Collection[str]) -
 
 
 def nearest(quantized: ir.Model, candidates: Sequence[ir.Model]) -> ir.Model:
-    """The float graph whose weights a Q/DQ graph holds: a file does not say whether it was made of
-    the equalised one.
+    """Returns the float graph whose weights a Q/DQ graph holds.
+
+    A file does not say whether it was made of the equalised graph.
     """
     return min(candidates, key=lambda candidate: _weight_distance(quantized, candidate))
 
@@ -151,7 +157,7 @@ def _weight_distance(quantized: ir.Model, reference: ir.Model) -> float:
 
 
 def quantized_nodes(model: ir.Model) -> list[str]:
-    """Nodes that read a DequantizeLinear, in order."""
+    """Returns the names of the nodes that read a DequantizeLinear, in order."""
     return [
         str(node.name)
         for node in model.graph
@@ -163,13 +169,3 @@ def quantized_nodes(model: ir.Model) -> list[str]:
             for value in node.inputs
         )
     ]
-
-
-def _run(model: ir.Model, images: np.ndarray) -> Sequence[np.ndarray]:
-    session = ort_session(require("onnxruntime", extra="quantize"), model)
-    name, batch = str(model.graph.inputs[0].name), batch_of(model)
-    runs = [
-        session.run(None, {name: images[i : i + batch]})
-        for i in range(0, len(images) - batch + 1, batch)
-    ]
-    return [np.concatenate(parts) for parts in zip(*runs, strict=True)]

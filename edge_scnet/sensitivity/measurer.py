@@ -1,4 +1,4 @@
-"""Engines built and timed against the all-INT8 one."""
+"""Builds engines and measures them against the all-INT8 one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,34 +18,48 @@ from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
 from edge_scnet.sensitivity.result import Candidate
 from edge_scnet.stats.accuracy import accuracy_stats, relative_noise
 from edge_scnet.stats.decibels import of_relative_noise
+from edge_scnet.stats.figures import RatioStats
 from edge_scnet.stats.timing import paired_ratio
 
 _ROUNDS = 15
-
 _BLOCK_S = 0.03
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchImages:
+    """What the engines of a search are measured on."""
+
+    # N x C x H x W float32, N a multiple of the engine's batch
+    images: np.ndarray
+    # [N]
+    labels: np.ndarray | None
+    # the float graph's first output for the images
+    reference: np.ndarray
+
+
 class Measurer:
-    """Builds and measures engines against the all-INT8 one, which stays open beside each."""
+    """Builds and measures engines against the all-INT8 one, which stays open beside each.
+
+    It is a context: entered, it builds the all-INT8 engine.
+    """
 
     def __init__(
         self,
         prepared: Prepared,
+        images: SearchImages,
         *,
         runtime: Runtime,
         target: TargetSpec,
         options: OpenOptions,
-        images: np.ndarray,
-        labels: np.ndarray | None,
-        reference: np.ndarray,
     ) -> None:
-        self._prepared, self._runtime, self._target, self._options = (
-            prepared,
-            runtime,
-            target,
-            options,
-        )
-        self._images, self._labels, self._reference = images, labels, reference
+        """Builds nothing yet.
+
+        Args:
+            prepared: what the engines are assembled from.
+            options: how the engines are opened.
+        """
+        self._prepared, self._data = prepared, images
+        self._runtime, self._target, self._options = runtime, target, options
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Measurer:
@@ -56,22 +70,24 @@ class Measurer:
         self._stack.close()
 
     def measure(self, keep_float: Iterable[str]) -> Candidate:
-        """Builds the engine with these nodes in float, and measures it."""
+        """Builds the engine with these nodes in float, and measures it.
+
+        Raises:
+            BackendError: the runtime refuses the graph.
+        """
         names = tuple(sorted(keep_float))
         if not names:
-            return self._rate(names, self._base, None)
+            return self._candidate(names, self._base, None)
         with self._engine(names) as session:
-            return self._rate(names, session, self._times(session))
+            return self._candidate(names, session, self._time_ratio(session))
 
-    def _rate(
-        self, names: tuple[str, ...], session: Session, blocks: tuple[Any, Any] | None
+    def _candidate(
+        self, names: tuple[str, ...], session: Session, ratio: RatioStats | None
     ) -> Candidate:
         outputs = self._outputs(session)
-        noise = relative_noise([self._reference], [outputs])
-        ratio = paired_ratio(*blocks) if blocks else None
         return Candidate(
             keep_float=names,
-            sqnr_db=of_relative_noise(noise),
+            sqnr_db=of_relative_noise(relative_noise([self._data.reference], [outputs])),
             drop_upper95_pp=self._drop(outputs),
             time_ratio=ratio.ratio if ratio else 1.0,
             time_low=ratio.low if ratio else None,
@@ -79,27 +95,31 @@ class Measurer:
         )
 
     def _drop(self, outputs: np.ndarray) -> float | None:
+        """The highest drop that the images leave possible; None where outputs are no classes."""
         if outputs.ndim != 2 or outputs.shape[1] < 2:
             return None
-        # without labels FP32's own classes stand in: every image that changes class counts as lost
-        labels = self._labels if self._labels is not None else self._reference.argmax(axis=1)
-        labelled = accuracy_stats(outputs, self._reference, labels).labels
+        reference, labels = self._data.reference, self._data.labels
+        if labels is None:
+            # FP32's own classes stand in: every image that changes class counts as lost
+            labels = reference.argmax(axis=1)
+        labelled = accuracy_stats(outputs, reference, labels).labels
         return None if labelled is None else labelled.drop_upper95_pp
 
-    def _times(self, session: Session) -> tuple[list[list[int]], list[list[int]]]:
+    def _time_ratio(self, session: Session) -> RatioStats:
+        """The engine's time over that of the all-INT8 one, in blocks taken in turn."""
+        sessions = (session, self._base)
         blocks: tuple[list[list[int]], list[list[int]]] = ([], [])
         for number in range(_ROUNDS + 1):
-            order = (0, 1) if number % 2 else (1, 0)
-            for i in order:
-                found = self._block((session, self._base)[i])
+            for i in (0, 1) if number % 2 else (1, 0):
+                times = self._block(sessions[i])
                 if number:  # the first round warms up
-                    blocks[i].append(found)
-        return blocks
+                    blocks[i].append(times)
+        return paired_ratio(*blocks)
 
     def _block(self, session: Session) -> list[int]:
         clock, times = time.perf_counter_ns, list[int]()
         batch = session.input_shape[0]
-        data = self._images[:batch]
+        data = self._data.images[:batch]
         session.infer(data)
         end = clock() + int(_BLOCK_S * 1e9)
         while len(times) < 3 or clock() < end:
@@ -109,16 +129,18 @@ class Measurer:
         return times
 
     def _outputs(self, session: Session) -> np.ndarray:
-        batch = session.input_shape[0]
+        """The first output for all images."""
+        batch, images = session.input_shape[0], self._data.images
         return np.concatenate(
             [
-                np.array(session.infer(self._images[i : i + batch])[0])
-                for i in range(0, len(self._images), batch)
+                np.array(session.infer(images[i : i + batch])[0])
+                for i in range(0, len(images), batch)
             ]
         )
 
     @contextlib.contextmanager
     def _engine(self, names: tuple[str, ...]) -> Iterator[Session]:
+        """An engine with these nodes in float, built and open."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "model.qdq.onnx")
             save(assemble(self._prepared, names).model, source)

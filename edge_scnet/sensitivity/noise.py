@@ -10,8 +10,6 @@ Forward passes are shared: up to the quantized module the network is the float o
 are taken to the last place before it where a single tensor goes on (the end of a residual block),
 once, and only the rest is computed anew. One such tensor per image is held, whatever the depth of
 the network.
-
-Knows nothing of engines and time; `search.py` does.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ import numpy as np
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import batch_of, extract
 from edge_scnet.graph.operators import weight_of
-from edge_scnet.graph.run import ort_session
+from edge_scnet.graph.run import joined, ort_session
 from edge_scnet.quantize.recipe import Prepared, assemble
 from edge_scnet.quantize.sites import Placement
 from edge_scnet.stats.accuracy import relative_noise
@@ -38,18 +36,20 @@ if TYPE_CHECKING:
 class ModuleNoise:
     """One module's part in the noise of the all-INT8 network's outputs."""
 
-    node: str  # the PyTorch module's name, with #2 and so on where it is used more than once
-    share: float  # noise power of this module alone, relative to the all-INT8 network's
+    # the PyTorch module's name, with #2 and so on where it is used more than once
+    node: str
+    # noise power of this module alone, relative to the all-INT8 network's
+    share: float
     multiply_adds: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivities:
-    """Noise power of the all-INT8 network relative to its outputs' power, and who causes it, worst
-    first.
-    """
+    """The noise of the all-INT8 network, and the modules that cause it."""
 
+    # power of the noise relative to that of the outputs
     noise: float
+    # the greatest share first
     modules: tuple[ModuleNoise, ...]
     images: int
 
@@ -60,7 +60,9 @@ def measure(
     *,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Sensitivities:
-    """Runs the network once in float, once in INT8, and its tail once for every layer that can be
+    """Measures each module's part in the noise of the all-INT8 network.
+
+    The network is run once in float, once in INT8, and its tail once for every layer that can be
     quantized.
 
     Args:
@@ -77,22 +79,23 @@ def measure(
         variants.append((_first_change(model, variant.placement), name, variant.model))
     variants.sort(key=lambda entry: entry[0])
     names = [str(value.name) for value in model.graph.outputs]
-    here, held = str(model.graph.inputs[0].name), batches
+    # the last tensor that the images were taken to, and its values
+    tensor, values = str(model.graph.inputs[0].name), batches
     cuts = _single_tensors(model)
-    found = []
+    modules = []
     for number, (change, name, quantized) in enumerate(variants):
-        reachable = [value for index, value in cuts if index < change]
-        if reachable and reachable[-1] != here:
-            held = [outputs[0] for outputs in _run_between(model, here, [reachable[-1]], held)]
-            here = reachable[-1]
-        alone = relative_noise(reference, _joined(_run_between(quantized, here, names, held)))
-        found.append(
+        reachable = [cut for index, cut in cuts if index < change]
+        if reachable and reachable[-1] != tensor:
+            runs = _run_between(model, tensor, [reachable[-1]], values)
+            tensor, values = reachable[-1], [outputs[0] for outputs in runs]
+        alone = relative_noise(reference, joined(_run_between(quantized, tensor, names, values)))
+        modules.append(
             ModuleNoise(node=name, share=alone / noise if noise else 0.0, multiply_adds=work[name])
         )
         progress((number + 1) / len(variants))
     return Sensitivities(
         noise=noise,
-        modules=tuple(sorted(found, key=lambda module: -module.share)),
+        modules=tuple(sorted(modules, key=lambda module: -module.share)),
         images=sum(len(b) for b in batches),
     )
 
@@ -106,17 +109,20 @@ def _batches(model: ir.Model, images: np.ndarray) -> list[np.ndarray]:
 
 def _outputs(model: ir.Model, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
     names = [str(value.name) for value in model.graph.outputs]
-    return _joined(_run_between(model, str(model.graph.inputs[0].name), names, batches))
-
-
-def _joined(runs: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
-    return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+    return joined(_run_between(model, str(model.graph.inputs[0].name), names, batches))
 
 
 def _run_between(
     model: ir.Model, source: str, names: Sequence[str], feeds: Sequence[np.ndarray]
 ) -> list[list[np.ndarray]]:
-    """The part of the graph from one tensor to others."""
+    """Runs the part of the graph from one tensor to others.
+
+    Args:
+        feeds: the values of `source`, by batch.
+
+    Returns:
+        The values of `names`, by batch.
+    """
     ort = require("onnxruntime", extra="quantize")
     if source in names:
         return [[feed] for feed in feeds]
@@ -152,15 +158,15 @@ def _single_tensors(model: ir.Model) -> list[tuple[int, str]]:
     for value in model.graph.outputs:
         last_use[str(value.name)] = len(nodes)
     live = {str(value.name) for value in model.graph.inputs}
-    found = []
+    places = []
     for i, node in enumerate(nodes):
         live |= {str(value.name) for value in node.outputs if str(value.name) in last_use}
         live = {name for name in live if last_use.get(name, -1) > i}
         if len(live) == 1 and (only := next(iter(live))) in {
             str(value.name) for value in node.outputs
         }:
-            found.append((i, only))
-    return found
+            places.append((i, only))
+    return places
 
 
 def _multiply_adds(model: ir.Model) -> dict[str, int]:

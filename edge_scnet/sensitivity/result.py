@@ -1,4 +1,4 @@
-"""Limit, Candidate, SearchResult."""
+"""The records of a search: its limit, the engines that it measured, and what it came to."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from edge_scnet.stats.decibels import comparable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """What a mix must keep, on the images of the search; the given ones all."""
+    """What a mix must keep on the images of the search: each limit that is not None."""
 
     min_sqnr_db: float | None = None
-    min_gain_db: float | None = None  # of SQNR over the all-INT8 engine
-    max_drop_pp: float | None = (
-        # upper end of the one-sided 95 % interval; without labels of the images that change class
-        None
-    )
+    # of SQNR over the all-INT8 engine
+    min_gain_db: float | None = None
+    # upper end of the one-sided 95 % interval; without labels of the images that change class
+    max_drop_pp: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,29 +27,34 @@ class Candidate:
     keep_float: tuple[str, ...]
     sqnr_db: float | None
     drop_upper95_pp: float | None
-    time_ratio: float  # to the all-INT8 engine, above 1: slower
+    # to the all-INT8 engine, above 1: slower
+    time_ratio: float
+    # 95 % interval of the ratio; None: not timed against another
     time_low: float | None
     time_high: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchResult:
-    """What was found. `chosen` is None where nothing measured keeps the limit."""
+    """What a search came to."""
 
     sensitivities: Sensitivities
-    candidates: tuple[Candidate, ...]  # the all-INT8 engine first
+    # the all-INT8 engine first
+    candidates: tuple[Candidate, ...]
+    # None: no engine that was measured keeps the limit
     chosen: Candidate | None
     seconds: float
-    finished: bool  # within the budget
+    # within the budget
+    finished: bool
 
     @property
     def pareto(self) -> tuple[Candidate, ...]:
         """The engines than which none is both faster and closer to float, fastest first."""
-        best, found = -math.inf, []
+        best, front = -math.inf, []
         for candidate in sorted(
             self.candidates, key=lambda c: (c.time_ratio, -comparable(c.sqnr_db))
         ):
             if comparable(candidate.sqnr_db) > best:
                 best = comparable(candidate.sqnr_db)
-                found.append(candidate)
-        return tuple(found)
+                front.append(candidate)
+        return tuple(front)

@@ -1,11 +1,11 @@
 """Mixed precision: the fastest mix of INT8 and float that keeps an accuracy limit, both measured on
 compiled engines.
 
-Order of work: the modules' parts in the noise (`quantize/sensitivity.py`, simulated); one engine
-for each of those that matter, for its cost in time; the best by noise over cost, as few as keep the
-limit; then one by one left out or exchanged while that is faster. Every engine that was measured is
-on disk at once, so that a search that ends early, or is interrupted, goes on from there and gives
-the best so far.
+Order of work: the modules' parts in the noise (`noise.py`, simulated); one engine for each of those
+that matter, for its cost in time; the best by noise over cost, as few as keep the limit; then one
+by one left out or exchanged while that is faster. Every engine that was measured is on disk at
+once, so that a search that ends early, or is interrupted, goes on from there and gives the best so
+far.
 
 Times are ratios to the all-INT8 engine, in blocks taken in turn. What is not INT8 runs in the
 precision the engine is opened with (FP32 for OpenVINO here).
@@ -43,26 +43,12 @@ def search(
     Args:
         state: what earlier runs measured; every engine is added to it at once.
     """
-    started = time.monotonic()
-
-    def spent() -> float:
-        return time.monotonic() - started
-
-    def measured(names: Iterable[str]) -> Candidate:
-        if (known := state.find(names)) is not None:
-            return known
-        if spent() > budget_s and state.candidates:
-            raise _OutOfTimeError
-        found = measurer.measure(names)
-        state.add(found)
-        progress(1.0 if spent() >= budget_s else spent() / budget_s)
-        return found
-
+    engines = _Engines(measurer, state, budget_s, progress)
     finished = True
     try:
-        base = measured(())
+        base = engines.measured(())
         if not _keeps(base, base, limit):
-            _improve(measured, base, limit, _ranked(measured, sensitivities.modules))
+            _improve(engines, base, limit, _ranked(engines, sensitivities.modules))
     except _OutOfTimeError:
         finished = False
     base = state.candidates[0]
@@ -70,8 +56,8 @@ def search(
     return SearchResult(
         sensitivities=sensitivities,
         candidates=tuple(state.candidates),
-        chosen=min(good, key=lambda c: c.time_ratio, default=None),
-        seconds=round(spent(), 1),
+        chosen=min(good, key=lambda candidate: candidate.time_ratio, default=None),
+        seconds=round(engines.spent_s(), 1),
         finished=finished,
     )
 
@@ -80,14 +66,49 @@ class _OutOfTimeError(Exception):
     """The budget is spent: what was measured stands."""
 
 
-def _ranked(
-    measured: Callable[[Iterable[str]], Candidate], modules: Sequence[ModuleNoise]
-) -> list[str]:
-    """Nodes by noise over cost in time, best first: those that matter by their measured cost, the
-    others behind them.
+class _Engines:
+    """The engines of a search, each measured once and within the budget."""
+
+    def __init__(
+        self,
+        measurer: Measurer,
+        state: State,
+        budget_s: float,
+        progress: Callable[[float], None],
+    ) -> None:
+        self._measurer, self._state = measurer, state
+        self._budget_s, self._progress = budget_s, progress
+        self._started = time.monotonic()
+
+    def spent_s(self) -> float:
+        """The time since the search began."""
+        return time.monotonic() - self._started
+
+    def measured(self, names: Iterable[str]) -> Candidate:
+        """The engine with these nodes in float, from the state where it is known.
+
+        Raises:
+            _OutOfTimeError: it is not known, and the time is up.
+        """
+        known = self._state.find(names)
+        if known is not None:
+            return known
+        if self.spent_s() > self._budget_s and self._state.candidates:
+            raise _OutOfTimeError
+        candidate = self._measurer.measure(names)
+        self._state.add(candidate)
+        spent = self.spent_s()
+        self._progress(1.0 if spent >= self._budget_s else spent / self._budget_s)
+        return candidate
+
+
+def _ranked(engines: _Engines, modules: Sequence[ModuleNoise]) -> list[str]:
+    """Nodes by noise over cost in time, best first.
+
+    Those that matter come by their measured cost, the others behind them.
     """
     singles = [module for module in modules[:_MOST_SINGLES] if module.share >= _LEAST_SHARE]
-    cost = {module.node: measured((module.node,)).time_ratio - 1.0 for module in singles}
+    cost = {module.node: engines.measured((module.node,)).time_ratio - 1.0 for module in singles}
     first = sorted(singles, key=lambda module: -module.share / max(cost[module.node], _LEAST_COST))
     return [
         module.node
@@ -96,41 +117,42 @@ def _ranked(
 
 
 def _improve(
-    measured: Callable[[Iterable[str]], Candidate],
+    engines: _Engines,
     base: Candidate,
     limit: Limit,
     ranked: Sequence[str],
 ) -> None:
-    """The shortest head of the ranking that keeps the limit; then members left out, or exchanged,
-    while that is faster.
+    """Measures the shortest head of the ranking that keeps the limit; then leaves members out, or
+    exchanges them, while that is faster.
     """
     low, high = 0, len(ranked)
     # doubling first: engines with half the network in float tell little and cost time
     step = 1
-    while step < high and not _keeps(measured(ranked[:step]), base, limit):
+    while step < high and not _keeps(engines.measured(ranked[:step]), base, limit):
         low, step = step, step * 2
     high = min(step, high)
     while low + 1 < high:
         middle = (low + high) // 2
-        if _keeps(measured(ranked[:middle]), base, limit):
+        if _keeps(engines.measured(ranked[:middle]), base, limit):
             high = middle
         else:
             low = middle
     members = list(ranked[:high])
-    best = measured(members)
+    best = engines.measured(members)
     improved = True
     while improved and _keeps(best, base, limit):
         improved = False
         for trial in _neighbours(members, ranked):
-            found = measured(trial)
-            if _keeps(found, base, limit) and found.time_ratio < best.time_ratio:
-                best, members, improved = found, trial, True
+            candidate = engines.measured(trial)
+            if _keeps(candidate, base, limit) and candidate.time_ratio < best.time_ratio:
+                best, members, improved = candidate, trial, True
                 break
 
 
 def _neighbours(members: Sequence[str], ranked: Sequence[str]) -> Iterator[list[str]]:
-    """One member fewer, the least worthy first; then one exchanged for one of the next in the
-    ranking.
+    """Yields the mixes to try next.
+
+    One member fewer, the least worthy first; then one exchanged for one of the next in the ranking.
     """
     for node in reversed(members):
         if len(members) > 1:
@@ -142,6 +164,11 @@ def _neighbours(members: Sequence[str], ranked: Sequence[str]) -> Iterator[list[
 
 
 def _keeps(candidate: Candidate, base: Candidate, limit: Limit) -> bool:
+    """Whether an engine keeps the limit.
+
+    Args:
+        base: the all-INT8 engine.
+    """
     if limit.min_sqnr_db is not None and comparable(candidate.sqnr_db) < limit.min_sqnr_db:
         return False
     if (

@@ -1,33 +1,33 @@
-"""Table and picture."""
+"""What a search came to, as a table and as a picture."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edge_scnet.core.files import write_atomic
+from edge_scnet.core.optional import require
 from edge_scnet.sensitivity.result import SearchResult
 from edge_scnet.stats.decibels import decibels
 
-if TYPE_CHECKING:
-    from edge_scnet.sensitivity.result import SearchResult
-
 
 def search_table(result: SearchResult, *, modules: int = 20) -> str:
-    """The modules that cost most, the engines that none beats, and the lines of a target file for
-    the chosen one.
+    """A text of the modules that cost most, the engines that none beats, and the lines of a target
+    file for the chosen one.
+
+    Args:
+        modules: how many of the modules.
     """
-    found = result.sensitivities
-    total = sum(module.multiply_adds for module in found.modules)
+    all_modules = result.sensitivities.modules
+    total = sum(module.multiply_adds for module in all_modules)
     lines = [f"{'module':<32} {'of the noise':>12} {'of the work':>12}"]
     lines += [
         f"{module.node:<32} {100 * module.share:>10.1f} %"
         f" {100 * module.multiply_adds / total:>10.1f} %"
-        for module in found.modules[:modules]
+        for module in all_modules[:modules]
     ]
-    if len(found.modules) > modules:
-        lines.append(f"and {len(found.modules) - modules} more: --json")
+    if len(all_modules) > modules:
+        lines.append(f"and {len(all_modules) - modules} more: --json")
     if not result.candidates:
         return "\n".join(lines)
     lines += ["", f"{'time of all INT8':>16} {'SQNR, dB':>9} {'drop at most, pp':>17}  in float"]
@@ -52,13 +52,11 @@ def search_table(result: SearchResult, *, modules: int = 20) -> str:
 
 
 def draw(result: SearchResult, path: Path) -> None:
-    """The engines measured, by time and SQNR, as a PNG; those that none beats are joined.
+    """Writes the engines measured, by time and SQNR, as a PNG; those that none beats are joined.
 
     Raises:
         MissingRuntimeError: matplotlib is not installed.
     """
-    from edge_scnet.core.optional import require
-
     figure_module = require("matplotlib.figure", extra="report")
     figure = figure_module.Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.graph.run import run_images
 from edge_scnet.pipeline.explain import explaining_images, float_graph
 from edge_scnet.sensitivity import bisect
 from edge_scnet.stats.accuracy import relative_noise
@@ -34,7 +35,7 @@ def test_bisecting_blames_the_planted_fault(built: Built, tmp_path: Path) -> Non
     # all of it in float is the float graph
     everything = [str(node.name) for node in wrong.graph]
     alike = relative_noise(
-        bisect._run(reference, images),
-        bisect._run(bisect.in_float(wrong, reference, everything), images),
+        run_images(reference, images),
+        run_images(bisect.in_float(wrong, reference, everything), images),
     )
     assert alike < 1e-10
