@@ -1,26 +1,24 @@
-"""Images whose first class is another than the reference's: which, how sure both were, and what
-they look like.
-"""
+"""Images whose first class is another than the reference's, with thumbnails."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+import numpy as np
 
 from edge_scnet.core.optional import installed
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.batches import load_pixels
+from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import DataError
 from edge_scnet.report.run_report import Flip, Flips
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from edge_scnet.core.spec import ModelSpec
-    from edge_scnet.data.samples import SampleSet
+from edge_scnet.stats.accuracy import probabilities
 
 MOST_SHOWN = 24
+_ORDER = ("lost", "won", "changed")
 _SIDE_PX, _PNG_SIDE_PX = 96, 64  # photographs become JPEG: as PNG each would be 20 kB
 
 
@@ -36,57 +34,53 @@ def find(
 
     Args:
         logits, reference_logits: [images, classes], in the samples' order.
+        most: how many are shown.
     """
-    import numpy as np
-
-    from edge_scnet.stats.accuracy import probabilities
-
     now, was = logits.argmax(axis=1), reference_logits.argmax(axis=1)
-    flipped = np.flatnonzero(now != was).tolist()
-    mine, its = probabilities(logits[flipped]), probabilities(reference_logits[flipped])
-    found = []
-    for row, i in enumerate(flipped):
-        truth = None if samples.labels is None else samples.labels[i]
-        kind: Literal["lost", "won", "changed"] = (
-            "lost" if truth == was[i] else "won" if truth == now[i] else "changed"
+    changed = np.flatnonzero(now != was).tolist()
+    percent = 100.0 * probabilities(logits[changed])
+    reference_percent = 100.0 * probabilities(reference_logits[changed])
+    flips = [
+        (
+            i,
+            Flip(
+                image=samples.entries[i],
+                kind=_kind(None if samples.labels is None else samples.labels[i], was[i], now[i]),
+                truth=None if samples.labels is None else samples.labels[i],
+                was=int(was[i]),
+                now=int(now[i]),
+                was_percent=float(reference_percent[row, was[i]]),
+                now_percent=float(percent[row, now[i]]),
+                thumbnail=None,
+            ),
         )
-        found.append(
-            (
-                i,
-                Flip(
-                    image=samples.entries[i],
-                    kind=kind,
-                    truth=truth,
-                    was=int(was[i]),
-                    now=int(now[i]),
-                    was_percent=100.0 * float(its[row, was[i]]),
-                    now_percent=100.0 * float(mine[row, now[i]]),
-                    thumbnail=None,
-                ),
-            )
-        )
-    order = ("lost", "won", "changed")
-    found.sort(
-        key=lambda pair: (order.index(pair[1].kind), -(pair[1].was_percent + pair[1].now_percent))
-    )
-    return Flips(count=len(found), shown=tuple(_with_thumbnails(found[:most], samples, spec)))
+        for row, i in enumerate(changed)
+    ]
+    flips.sort(key=lambda pair: _rank(pair[1]))
+    shown = tuple(_with_thumbnail(flip, samples, i, spec) for i, flip in flips[:most])
+    return Flips(count=len(flips), shown=shown)
 
 
-def _with_thumbnails(
-    found: Sequence[tuple[int, Flip]], samples: SampleSet, spec: ModelSpec
-) -> Iterator[Flip]:
-    from edge_scnet.data.batches import load_pixels
+def _kind(truth: int | None, was: int, now: int) -> Literal["lost", "won", "changed"]:
+    return "lost" if truth == was else "won" if truth == now else "changed"
 
-    for i, flip in found:
-        try:
-            yield replace(flip, thumbnail=_thumbnail(load_pixels(samples, i, spec)))
-        except DataError:  # it was there when it was evaluated: no reason to lose what that gave
-            yield flip
+
+def _rank(flip: Flip) -> tuple[int, float]:
+    """Lost before won before changed, and the surest first."""
+    return _ORDER.index(flip.kind), -(flip.was_percent + flip.now_percent)
+
+
+def _with_thumbnail(flip: Flip, samples: SampleSet, index: int, spec: ModelSpec) -> Flip:
+    try:
+        return replace(flip, thumbnail=_thumbnail(load_pixels(samples, index, spec)))
+    except DataError:  # it was there when it was evaluated: no reason to lose what that gave
+        return flip
 
 
 def _thumbnail(pixels: np.ndarray) -> str | None:
-    """A data: URL of uint8 H x W x C, at most 96 px wide and high; None without Pillow, or for
-    other channels than 1 and 3.
+    """A data: URL of uint8 H x W x C, at most 96 px wide and high.
+
+    None without Pillow, or for other channels than 1 and 3.
     """
     if not installed("PIL") or pixels.shape[2] not in (1, 3):
         return None

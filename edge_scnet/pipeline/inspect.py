@@ -1,4 +1,4 @@
-"""Inspect."""
+"""inspect: a Q/DQ file checked against a target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from edge_scnet.machine.isa import resolve_floor, weight_bits
 
 
 def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
-    """Checks a Q/DQ file against a target.
+    """Checks a Q/DQ file, the project's own or another quantizer's, against a target.
+
+    Returns:
+        What the target's runtime would refuse, compute wrongly or run slowly, and the fixes.
 
     Raises:
         ArtifactError: no ONNX file, or it holds no Q/DQ.

@@ -6,7 +6,7 @@ from edge_scnet.core.manifest import PLAN_STEMS, Artifact
 from edge_scnet.core.packing import pack_classes
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError, DataError
-from edge_scnet.pipeline.layers import row_facts
+from edge_scnet.pipeline.layers import summary_of_layers
 from edge_scnet.profiler.board_results import TimedBoard
 from edge_scnet.profiler.measure import Measurement
 from edge_scnet.profiler.outputs import Outputs
@@ -23,17 +23,16 @@ SIMULATED_NAMES: dict[Role, str] = {"reference": "fp32", "int8": "int8 simulated
 
 
 def canonical_order(samples: SampleSet) -> list[int]:
-    """Indices that sort images by content, then label: the same for the same images under any names
-    and in any order.
+    """Indices that sort images by content, then label.
+
+    They are the same images in the same order under any names.
     """
     labels = samples.labels or (0,) * len(samples)
     return sorted(range(len(samples)), key=lambda i: (samples.content_hashes[i], labels[i]))
 
 
 def packed_first_classes(outputs: Outputs | None, samples: SampleSet | None) -> str | None:
-    """What an engine takes each image for, in canonical order; None for outputs that are no
-    classes.
-    """
+    """What an engine takes each image for, in canonical order; None where outputs are no classes."""
     if outputs is None or samples is None or outputs.logits is None:
         return None
     return pack_classes(outputs.logits.argmax(axis=1)[canonical_order(samples)].tolist())
@@ -42,12 +41,17 @@ def packed_first_classes(outputs: Outputs | None, samples: SampleSet | None) -> 
 def row_of_engine(
     engine: EngineFile, measured: Measurement, reference: Measurement, samples: SampleSet | None
 ) -> EngineReport:
+    """The row of an engine that was measured in a process of its own.
+
+    Raises:
+        BackendError: its outputs are not finite. DataError: the labels do not fit them.
+    """
     accuracy = None
     if samples is not None and measured.outputs is not None and reference.outputs is not None:
         accuracy = stats_of(
             engine.name, engine.path.name, measured.outputs, reference.outputs, samples
         )
-    facts = row_facts(
+    layers = summary_of_layers(
         measured.layers,
         runtime_named(engine.runtime),
         int8=engine.role == "int8",
@@ -74,7 +78,11 @@ def row_of_engine(
         accuracy=accuracy,
         first_classes=packed_first_classes(measured.outputs, samples),
         outputs=rows_of_outputs(measured.outputs),
-        **facts,
+        convolutions=layers.convolutions,
+        other_layers=layers.other_layers,
+        copies=layers.copies,
+        float_convolutions=layers.float_convolutions,
+        layer_times=layers.layer_times,
     )
 
 
@@ -109,9 +117,9 @@ def stats_of(
     if samples.labels is not None and (
         max(samples.labels) >= classes or len(samples.class_names or range(classes)) != classes
     ):
-        found = max(max(samples.labels) + 1, len(samples.class_names or ()))
+        labelled = max(max(samples.labels) + 1, len(samples.class_names or ()))
         raise DataError(
-            f"the evaluation set has {found} classes, the model has {classes}",
+            f"the evaluation set has {labelled} classes, the model has {classes}",
             hint=(
                 f"--num-classes {classes}, with folders named by class index or --class-names FILE;"
                 " or --ignore-labels"
@@ -123,6 +131,7 @@ def stats_of(
 def row_of_graph(
     entry: Artifact, role: Role, accuracy: AccuracyStats, outputs: Outputs, samples: SampleSet
 ) -> EngineReport:
+    """The row of a graph in simulation, which tells of its accuracy alone."""
     return EngineReport(
         name=SIMULATED_NAMES[role],
         role=role,
@@ -153,8 +162,12 @@ def row_of_plan(precision: str, timed: TimedBoard, batch: int) -> EngineReport:
     """
     plan = timed.fp16 if precision == "fp16" else timed.int8
     times = plan.times
-    layers = trt_layers.executed(times.layers)
-    facts = row_facts(layers, TENSORRT, int8=precision == "int8", times_ms=times.layer_times_ms)
+    layers = summary_of_layers(
+        trt_layers.executed(times.layers),
+        TENSORRT,
+        int8=precision == "int8",
+        times_ms=times.layer_times_ms,
+    )
     return EngineReport(
         name=precision,
         role="int8" if precision == "int8" else "reference",
@@ -174,5 +187,9 @@ def row_of_plan(precision: str, timed: TimedBoard, batch: int) -> EngineReport:
         throughput_per_second=times.queries_per_second * batch,
         memory=None,
         accuracy=None,
-        **facts,
+        convolutions=layers.convolutions,
+        other_layers=layers.other_layers,
+        copies=layers.copies,
+        float_convolutions=layers.float_convolutions,
+        layer_times=layers.layer_times,
     )

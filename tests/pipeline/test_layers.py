@@ -25,16 +25,14 @@ def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
         ),
         *(layer("Reformat", "int8", (f"m{i}",), f"r{i}") for i in range(3)),
     ]
-    facts = layers.row_facts(
+    summary = layers.summary_of_layers(
         executed, runtime_named("tensorrt"), int8=True, times_ms={"k1": 0.5, "unknown": 0.1}
     )
-    assert facts["convolutions"] == {"int8": 1, "fp16": 1} and facts["float_convolutions"] == (
+    assert summary.convolutions == {"int8": 1, "fp16": 1} and summary.float_convolutions == (
         "layer1.0.conv2",
     )
-    assert facts["copies"] == ("layer2.0.conv1", "m0", "m1", "m2")
-    assert [
-        (t.name, t.kind, t.precision, t.modules, t.median_ms) for t in facts["layer_times"]
-    ] == [
+    assert summary.copies == ("layer2.0.conv1", "m0", "m1", "m2")
+    assert [(t.name, t.kind, t.precision, t.modules, t.median_ms) for t in summary.layer_times] == [
         ("k1", "CaskConvolution", "int8", ("layer1.0.conv1",), 0.5),
         ("unknown", "?", "?", (), 0.1),
     ]
@@ -45,7 +43,7 @@ def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
         reference="FP16",
     )
     told = verdict.explained(
-        speed, copies=facts["copies"], float_convolutions=facts["float_convolutions"]
+        speed, copies=summary.copies, float_convolutions=summary.float_convolutions
     )
     assert (
         told.message
@@ -53,4 +51,4 @@ def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
         " ...); 1 convolution in float (layer1.0.conv2)."
     )
     assert verdict.explained(speed, copies=(), float_convolutions=()) == speed
-    assert not layers.row_facts(executed, runtime_named("tensorrt"), int8=False)["copies"]
+    assert not layers.summary_of_layers(executed, runtime_named("tensorrt"), int8=False).copies

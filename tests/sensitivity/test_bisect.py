@@ -18,7 +18,7 @@ from tests.helpers.tool import Built
 def test_bisecting_blames_the_planted_fault(built: Built, tmp_path: Path) -> None:
     folder = BuildFolder.open(built.folder)
     wrong = ir.load(scaled(built.folder / "model.qdq.onnx", tmp_path / "wrong.onnx", TENSOR, 0.25))
-    reference, images = float_graph(folder, wrong), explaining_images(folder.manifest)[:12]
+    reference, images = float_graph(folder, wrong), explaining_images(folder)[:12]
     sound = bisect.bisect(ir.load(built.folder / "model.qdq.onnx"), reference, images)
     found = bisect.bisect(wrong, reference, images)
     assert (
