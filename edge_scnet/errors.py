@@ -9,6 +9,8 @@
     ├── BackendError          8  a runtime refused or failed
     └── StorageError          9  unwritable folder, disk full
 
+    BuildInterrupted        130  no fault: a build ended early, and what was to follow needs it all
+
 A gate's verdict (10 to 13) is a finding, not an exception.
 """
 
@@ -110,6 +112,12 @@ class StorageError(EdgeError):
 
     exit_code = ExitCode.STORAGE
     default_hint = "choose another folder with --out DIR"
+
+
+class BuildInterrupted(Exception):
+    """A build was interrupted while it was measured, and what was to follow needs all of it."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 def first_line(error: BaseException) -> str:

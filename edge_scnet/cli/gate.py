@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_scnet.config.project import Located
     from edge_scnet.core.events import Events
     from edge_scnet.gate.check import Checked
+    from edge_scnet.report.run_report import RunReport
 
 Reports = Annotated[
     list[Path] | None,
@@ -106,7 +107,9 @@ def check(
     limits = _parsed_limits(limit)
     with console.events() as events:
         if build:
-            results = checking.check_project(
+            from edge_scnet.gate.project import check_project
+
+            results = check_project(
                 _project(reports, baseline, project),
                 limits=limits,
                 events=events,
@@ -114,7 +117,11 @@ def check(
             )
         else:
             results = checking.check(
-                reports or (), against=_required(baseline), limits=limits, events=events
+                reports or (),
+                against=_required(baseline),
+                limits=limits,
+                time_again=_time_again,
+                events=events,
             )
         explained = [_explained(result, events) for result in results] if explain else []
     show_checked(results, explained, as_json=as_json)
@@ -129,6 +136,15 @@ def check(
         _tell_github(results)
     if code := min((result.exit_code for result in results if result.exit_code), default=0):
         raise typer.Exit(code)
+
+
+def _time_again(
+    path: Path, report: RunReport, *, factor: float, events: Events | None
+) -> RunReport | None:
+    """Imports the profiler, and NumPy with it, only where something must be measured again."""
+    from edge_scnet.pipeline.profile import time_again
+
+    return time_again(path, report, factor=factor, events=events)
 
 
 def _project(reports: list[Path] | None, baseline: Path | None, project: Path | None) -> Located:
@@ -206,14 +222,15 @@ def update(
     """Write the baselines of reports, or renew them: shows what changes, and asks for a reason
     where something gets worse.
     """
-    from edge_scnet.gate import check as checking
     from edge_scnet.gate.update import update_from
 
     limits = _parsed_limits(limit)
     if build:
+        from edge_scnet.gate.project import build_project
+
         located = _project(reports, baseline, project)
         with console.events() as events:
-            files = list(checking.build_project(located, events=events, command=command_line()))
+            files = list(build_project(located, events=events, command=command_line()))
         baselines = located.path(located.project.baselines)
         limits = {**located.limits, **limits}
     else:

@@ -15,7 +15,7 @@ from typing import NoReturn, ParamSpec
 import typer
 
 from edge_scnet.__about__ import __version__
-from edge_scnet.errors import EdgeError, ExitCode, StorageError
+from edge_scnet.errors import BuildInterrupted, EdgeError, ExitCode, StorageError
 
 P = ParamSpec("P")
 
@@ -95,12 +95,12 @@ def _no_commands(text: str) -> str:
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    """Whether an error is Ctrl-C, or was caused by it.
+    """Whether an error is Ctrl-C, was caused by it, or tells of a build that it ended.
 
     Ctrl-C while a native module is being imported comes as "ImportError: initialization failed"
     with the interrupt as its cause (pybind11).
     """
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+    while error is not None and not isinstance(error, KeyboardInterrupt | BuildInterrupted):
         error = error.__cause__ or error.__context__
     return error is not None
 

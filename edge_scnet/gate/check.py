@@ -1,8 +1,7 @@
-"""The gate as commands use it: reports in, findings out, an excess of time measured again before it
-counts.
+"""The gate as commands use it: reports in, findings out.
 
-`check` reads JSON and judges; no runtime is imported unless something must be measured again.
-`check_project` builds first.
+It reads JSON and judges: neither NumPy nor a runtime is needed. What looks too slow is measured
+again before it counts, by a function that the caller passes.
 """
 
 from __future__ import annotations
@@ -10,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from edge_scnet.config.project import Located, with_limits
+from edge_scnet.config.project import with_limits
 from edge_scnet.config.target import Gates
-from edge_scnet.core import manifest as artifact
-from edge_scnet.core.manifest import REPORT
+from edge_scnet.core.manifest import MANIFEST, REPORT
 from edge_scnet.errors import ArtifactError, ExitCode
 from edge_scnet.gate import baseline, regression
 from edge_scnet.gate.baseline import Baseline
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from edge_scnet.core.events import Events
 
 # Another measurement of what looked slower takes this many times as long.
-_AGAIN = 2.0
+_LONGER = 2.0
 # Figures that another measurement can change.
 _TIMED: frozenset[Kind] = frozenset({"speed", "memory"})
 
@@ -40,6 +38,14 @@ _HEADLINES = {
     ExitCode.INCOMPARABLE: "not comparable",
     ExitCode.INCONCLUSIVE: "cannot tell",
 }
+
+
+class TimeAgain(Protocol):
+    """`pipeline.profile.time_again`: the report with a build's engines timed once more."""
+
+    def __call__(
+        self, path: Path, report: RunReport, *, factor: float, events: Events | None
+    ) -> RunReport | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +97,7 @@ def check(
     *,
     against: Path | str,
     limits: dict[str, Any] | None = None,
-    again: bool = True,
+    time_again: TimeAgain | None = None,
     events: Events | None = None,
 ) -> tuple[Checked, ...]:
     """Holds reports to their baselines.
@@ -100,7 +106,8 @@ def check(
         reports: report.json files, or build folders that hold one.
         against: a baseline's file, or a folder of them named `<model>-<target>.json`.
         limits: limits set over the baseline's, by name.
-        again: measure again what looks too slow, where its engines lie beside the report.
+        time_again: measures what looks too slow once more, where its engines lie beside the report;
+            None: the first measurement counts.
 
     Raises:
         ArtifactError: no report or baseline, damaged, edited by hand; limits that contradict the
@@ -112,30 +119,77 @@ def check(
             "no reports to check",
             hint="edge-scnet check build/MODEL/TARGET/report.json --baseline FILE",
         )
-    return tuple(
-        _check_one(report_file(Path(r)), Path(against), limits or {}, again=again, events=events)
-        for r in reports
-    )
+    checked = []
+    for path in reports:
+        case = _opened(report_file(Path(path)), Path(against), limits or {})
+        try:
+            checked.append(_judged(case, time_again, events))
+        except ValueError as error:
+            raise ArtifactError(
+                f"{case.report_file}: {error}", hint="edge-scnet profile BUILD_FOLDER"
+            ) from error
+    return tuple(checked)
 
 
 def report_file(path: Path) -> Path:
     return path / REPORT if path.is_dir() else path
 
 
-def _check_one(
-    file: Path, against: Path, limits: dict[str, Any], *, again: bool, events: Events | None
-) -> Checked:
-    report = load_report(file)
-    where = baseline.file_of(against, report)
-    known = baseline.load(where)
-    gates = _limits(known, where, limits)
-    try:
-        findings = regression.compare(report, known.report, limits=gates)
-        if again and any(map(_may_be_noise, findings)):
-            report, findings = _again(file, report, known, gates, findings, events)
-    except ValueError as error:
-        raise ArtifactError(f"{file}: {error}", hint="edge-scnet profile BUILD_FOLDER") from error
-    return Checked(report_file=file, baseline_file=where, report=report, findings=findings)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """A report, and what it is held to."""
+
+    report_file: Path
+    report: RunReport
+    baseline_file: Path
+    baseline: Baseline
+    limits: Gates
+
+    def compare(self, report: RunReport) -> tuple[Finding, ...]:
+        return regression.compare(report, self.baseline.report, limits=self.limits)
+
+
+def _opened(report_file: Path, against: Path, limits: dict[str, Any]) -> _Case:
+    report = load_report(report_file)
+    baseline_file = baseline.file_of(against, report)
+    loaded = baseline.load(baseline_file)
+    return _Case(
+        report_file=report_file,
+        report=report,
+        baseline_file=baseline_file,
+        baseline=loaded,
+        limits=_limits(loaded, baseline_file, limits),
+    )
+
+
+def _limits(loaded: Baseline, file: Path, limits: dict[str, Any]) -> Gates:
+    """The baseline's limits with others set over them; they must let its own engine pass."""
+    gates = with_limits(loaded.limits, limits)
+    if not limits:
+        return gates
+    findings = regression.compare(loaded.report, loaded.report, limits=gates)
+    broken = next((finding for finding in findings if finding.verdict == "fail"), None)
+    if broken is not None:
+        raise ArtifactError(
+            f"the limits contradict {file}: its own engine does not keep them: {broken.message}",
+            hint=(
+                "no engine that passes the baseline could pass: raise the limit, or renew the"
+                " baseline"
+            ),
+        )
+    return gates
+
+
+def _judged(case: _Case, time_again: TimeAgain | None, events: Events | None) -> Checked:
+    report, findings = case.report, case.compare(case.report)
+    if time_again is not None and any(map(_may_be_noise, findings)):
+        report, findings = _once_more(case, findings, time_again, events)
+    return Checked(
+        report_file=case.report_file,
+        baseline_file=case.baseline_file,
+        report=report,
+        findings=findings,
+    )
 
 
 def _may_be_noise(finding: Finding) -> bool:
@@ -143,113 +197,31 @@ def _may_be_noise(finding: Finding) -> bool:
     return finding.kind in _TIMED and finding.exit_code in (ExitCode.SPEED, ExitCode.INCONCLUSIVE)
 
 
-def _limits(known: Baseline, where: Path, limits: dict[str, Any]) -> Gates:
-    gates = with_limits(known.limits, limits)
-    if limits:
-        broken = [
-            f
-            for f in regression.compare(known.report, known.report, limits=gates)
-            if f.verdict == "fail"
-        ]
-        if broken:
-            raise ArtifactError(
-                f"the limits contradict {where}: its own engine does not keep them:"
-                f" {broken[0].message}",
-                hint=(
-                    "no engine that passes the baseline could pass: raise the limit, or renew the"
-                    " baseline"
-                ),
-            )
-    return gates
-
-
-def _again(
-    file: Path,
-    report: RunReport,
-    known: Baseline,
-    gates: Gates,
-    findings: tuple[Finding, ...],
-    events: Events | None,
+def _once_more(
+    case: _Case, findings: tuple[Finding, ...], time_again: TimeAgain, events: Events | None
 ) -> tuple[RunReport, tuple[Finding, ...]]:
-    """Times the engines once more, longer, where they lie beside the report on the machine that
-    made it.
-    """
-    mine = environment.collect().fingerprint
-    if (
-        report.environment.get("fingerprint") != mine
-        or not (file.parent / artifact.MANIFEST).is_file()
-    ):
-        why = (
-            "not measured again: the engines are not beside the report, or this is another machine"
-        )
-        return report, tuple(
-            replace(f, message=f"{f.message} ({why})") if _may_be_noise(f) else f for f in findings
-        )
-    from edge_scnet.pipeline.profile import time_again
-
-    renewed = time_again(file.parent, report, factor=_AGAIN, events=events)
-    if renewed is None:
-        return report, findings
-    first = {f.metric: f.measured for f in findings if _may_be_noise(f)}
-    again = regression.compare(renewed, known.report, limits=gates)
-    return renewed, tuple(
-        (
-            replace(
-                f, message=f"{f.message} (measured again; at first {first[f.metric]:.4g} {f.unit})"
-            )
-            if f.metric in first
+    """Times the engines again, longer, where they lie beside the report and this is its machine."""
+    folder = case.report_file.parent
+    here = environment.collect().fingerprint
+    if case.report.environment.get("fingerprint") != here or not (folder / MANIFEST).is_file():
+        why = "the engines are not beside the report, or this is another machine"
+        return case.report, tuple(
+            replace(f, message=f"{f.message} (not measured again: {why})")
+            if _may_be_noise(f)
             else f
+            for f in findings
         )
-        for f in again
+    renewed = time_again(folder, case.report, factor=_LONGER, events=events)
+    if renewed is None:
+        return case.report, findings
+    first = {finding.metric: finding for finding in findings if _may_be_noise(finding)}
+    return renewed, tuple(
+        replace(f, message=f"{f.message} (measured again; at first {_figure(first[f.metric])})")
+        if f.metric in first
+        else f
+        for f in case.compare(renewed)
     )
 
 
-def check_project(
-    located: Located,
-    *,
-    limits: dict[str, Any] | None = None,
-    events: Events | None = None,
-    command: str | None = None,
-) -> tuple[Checked, ...]:
-    """Builds every target of a project and holds it to its baseline.
-
-    Args:
-        command: the command line that called this, for the reports.
-
-    Raises:
-        EdgeError: see errors.py; the first target that cannot be built ends it. KeyboardInterrupt:
-            a build was interrupted.
-    """
-    reports = build_project(located, events=events, command=command)
-    return check(
-        reports,
-        against=located.path(located.project.baselines),
-        limits={**located.limits, **(limits or {})},
-        events=events,
-    )
-
-
-def build_project(
-    located: Located, *, events: Events | None = None, command: str | None = None
-) -> tuple[Path, ...]:
-    """Builds every target of a project: the reports' files."""
-    from edge_scnet.pipeline import build as pipeline
-
-    project, found = located.project, []
-    for target in project.targets:
-        file = located.path(target)
-        result = pipeline.build(
-            located.model,
-            target=str(file) if target.endswith(".toml") else target,
-            calib=located.path(project.calib) if project.calib else None,
-            evaluation=located.path(project.eval) if project.eval else None,
-            out=located.path(project.out),
-            model_options=project.options,
-            seconds=project.seconds,
-            events=events,
-            command=command,
-        )
-        if result.report is not None and not result.report.complete:
-            raise KeyboardInterrupt  # what there was of it is kept, and a gate has no use for it
-        found.append(result.folder / REPORT)
-    return tuple(found)
+def _figure(finding: Finding) -> str:
+    return f"{finding.measured:.4g} {finding.unit}"

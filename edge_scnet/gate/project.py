@@ -1,0 +1,73 @@
+"""A project's targets built, and their reports held to its baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edge_scnet.config.project import Located
+from edge_scnet.core.events import Events
+from edge_scnet.core.manifest import REPORT
+from edge_scnet.errors import BuildInterrupted
+from edge_scnet.gate.check import Checked, check
+from edge_scnet.pipeline.build import build
+from edge_scnet.pipeline.profile import time_again
+
+
+def check_project(
+    located: Located,
+    *,
+    limits: dict[str, Any] | None = None,
+    events: Events | None = None,
+    command: str | None = None,
+) -> tuple[Checked, ...]:
+    """Builds every target of a project and holds it to its baseline.
+
+    Args:
+        limits: limits set over the project's, by name.
+        command: the command line that called this, for the reports.
+
+    Raises:
+        BuildInterrupted: a build was interrupted.
+        EdgeError: see errors.py; the first target that cannot be built ends it.
+    """
+    reports = build_project(located, events=events, command=command)
+    return check(
+        reports,
+        against=located.path(located.project.baselines),
+        limits={**located.limits, **(limits or {})},
+        time_again=time_again,
+        events=events,
+    )
+
+
+def build_project(
+    located: Located, *, events: Events | None = None, command: str | None = None
+) -> tuple[Path, ...]:
+    """Builds every target of a project.
+
+    Returns:
+        The files of the reports.
+
+    Raises:
+        BuildInterrupted: a build was interrupted.
+        EdgeError: see errors.py; the first target that cannot be built ends it.
+    """
+    project, reports = located.project, []
+    for target in project.targets:
+        result = build(
+            located.model,
+            target=str(located.path(target)) if target.endswith(".toml") else target,
+            calib=located.path(project.calib) if project.calib else None,
+            evaluation=located.path(project.eval) if project.eval else None,
+            out=located.path(project.out),
+            model_options=project.options,
+            seconds=project.seconds,
+            events=events,
+            command=command,
+        )
+        if result.report is not None and not result.report.complete:
+            # what was measured is kept in the folder, and a gate has no use for a part
+            raise BuildInterrupted(f"the build for {target} was interrupted")
+        reports.append(result.folder / REPORT)
+    return tuple(reports)

@@ -1,0 +1,51 @@
+"""A project's targets built and checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edge_scnet.gate import project
+from tests.helpers.reports import report
+from tests.helpers.tool import BUILD_CODE, MODEL, Built, Run
+
+
+def test_an_interrupted_build_ends_the_check_as_an_interrupt(
+    invoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    file.write_text(f'model = "{MODEL}"\ntargets = ["cpu", "jetson"]\nbaselines = "b"\n')
+    built = []
+
+    def build(model: str, **options: object) -> SimpleNamespace:
+        built.append(options["target"])
+        return SimpleNamespace(report=report(complete=False), folder=tmp_path)
+
+    monkeypatch.setattr(project, "build", build)
+    for command in (("check",), ("baseline", "update")):
+        outcome = invoke(*command, "--build", "--project", file)
+        assert (outcome.code, outcome.stdout) == (130, "")
+        assert outcome.stderr.endswith(
+            "\ninterrupted: finished stages are kept, the next run goes on from there\n"
+        )
+    assert built == ["cpu", "cpu"], "what follows is not built"
+
+
+def test_check_build_builds_and_checks(cli_process: Run, built: Built, tmp_path: Path) -> None:
+    """The stages take over the files of the shared build: another target takes seconds."""
+    file = tmp_path / "edge-scnet.toml"
+    file.write_text(
+        f'model = "{MODEL}"\ntargets = ["cpu"]\nbaselines = "b"\nout = "out"\nseconds = 0.2\ncalib'
+        f' = "{built.calib}"\neval = "{built.evaluation}"\n[limits]\nmax_drop_pp ='
+        " 5\nmax_drop_from_baseline_pp = 5\nmax_agreement_fall_pp = 5\nmax_slowdown_percent ="
+        " 80\nmax_memory_growth_percent = 100\n"
+    )
+    first = cli_process("baseline", "update", "--build", "--project", file, code=BUILD_CODE)
+    assert first.code == 0 and f"{MODEL}-cpu.json: written" in first.stdout, first.stderr
+    second = cli_process("check", "--build", "--project", file, "--json", code=BUILD_CODE)
+    assert second.code == 0, second.stderr
+    assert second.stderr.count("unchanged, reused") == 4
+    assert json.loads(second.stdout)[0]["headline"] == "no regression"
