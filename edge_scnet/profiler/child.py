@@ -36,7 +36,7 @@ from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Session
 from edge_scnet.stats.accuracy import top_k
 
 # Warm-up ends when the median of a block is within 5 % of the block before, or after this long.
-_WARM_UP_LIMIT_S, _STABLE_WITHIN = 3.0, 0.05
+WARM_UP_LIMIT_S, _STABLE_WITHIN = 3.0, 0.05
 _WARM_BLOCK_S, _WARM_RUNS = 0.1, 5
 # The stages that `Server.end_to_end` times.
 STAGES = ("decode", "preprocess", "infer", "top-k")
@@ -123,7 +123,7 @@ class Server:
         started, runs = time.perf_counter(), 0
         medians: list[float] = []
         stable = False
-        while len(medians) < 2 or (not stable and time.perf_counter() - started < _WARM_UP_LIMIT_S):
+        while len(medians) < 2 or (not stable and time.perf_counter() - started < WARM_UP_LIMIT_S):
             times = self.block(_WARM_BLOCK_S, _WARM_RUNS)
             medians.append(float(np.median(times)))
             runs += len(times) + 1

@@ -168,7 +168,7 @@ def test_warm_up_ends_when_two_blocks_agree_and_says_when_none_do(
     monkeypatch.setattr(child.time, "perf_counter", lambda: next(now))
     monkeypatch.setattr(server, "block", lambda seconds, runs: [2 ** next(restless)] * 5)
     restless_end = server.warm_up()
-    assert not restless_end.stable and restless_end.seconds >= child._WARM_UP_LIMIT_S
+    assert not restless_end.stable and restless_end.seconds >= child.WARM_UP_LIMIT_S
 
 
 def test_end_to_end_times_every_stage_and_leaves_out_the_first(

@@ -31,7 +31,7 @@ def test_the_child_does_not_import_from_the_working_directory(
         "load", engine.runtime, engine.path, engine.options, np.zeros((4, 1, 6, 6), np.float32)
     )
     assert loaded.seconds > 0
-    command = Path(f"/proc/{child._process.pid}/cmdline").read_bytes()
+    command = Path(f"/proc/{child.process_id}/cmdline").read_bytes()
     assert b"edge_scnet.profiler.child" in command
     child.close()
 

@@ -1,0 +1,113 @@
+"""A board's results: what their archive and its board.json must hold."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_scnet.core.facts import FormFacts
+from edge_scnet.core.manifest import INT8_FORM, Artifact, Manifest
+from edge_scnet.errors import ArtifactError
+from edge_scnet.models.zoo import DEFAULT_MODEL, MODELS
+from edge_scnet.profiler.board_results import Exports, read_results, timed_plan
+
+FORM = "f" * 64
+MANIFEST = Manifest(
+    model=MODELS[DEFAULT_MODEL],
+    target={},
+    floor="none",
+    precision_hint="f32",
+    rebuild="edge-scnet build",
+).with_artifact(
+    Artifact(
+        file=INT8_FORM,
+        kind="onnx-form",
+        stage="compile",
+        sha256=FORM,
+        size_bytes=1,
+        key="k",
+        facts=FormFacts(precision="int8", kept_fp32=()),
+    )
+)
+BOARD: dict[str, Any] = {
+    "tensorrt": "10.3.0",
+    "board": "NVIDIA Jetson Orin Nano",
+    "timing": "--useCudaGraph",
+    "engine_sha256": FORM,
+    "int8_bytes": 1000,
+    "int8_sha256": "1" * 64,
+    "fp16_bytes": 2000,
+    "fp16_sha256": "2" * 64,
+}
+
+
+def log(milliseconds: float) -> str:
+    return (
+        "&&&& RUNNING TensorRT.trtexec [TensorRT v100300]\n[I] Throughput: 987.5 qps\n"
+        f"[I] GPU Compute Time: min = {milliseconds} ms, max = {milliseconds} ms, mean ="
+        f" {milliseconds} ms, median = {milliseconds} ms\n"
+        "&&&& PASSED TensorRT.trtexec [TensorRT v100300]\n"
+    )
+
+
+def texts(**changed: str | None) -> dict[str, str]:
+    """What build.sh packs, by file name; a text of None is left out."""
+    files = {"board.json": json.dumps(BOARD)}
+    for stem, milliseconds in (("engine", 1.0), ("engine-fp16", 2.0)):
+        times = [{"computeMs": milliseconds}] * 3
+        files |= {f"{stem}.1.times.json": json.dumps(times), f"{stem}.1.log": log(milliseconds)}
+        files |= {f"{stem}.profile.json": "[]", f"{stem}.layers.json": '{"Layers": []}'}
+    names = {name.replace("_", "."): text for name, text in changed.items()}
+    return {name: text for name, text in {**files, **names}.items() if text is not None}
+
+
+def archive(path: Path, files: dict[str, str]) -> Path:
+    with tarfile.open(path, "w:gz") as packed:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(text.encode())
+            packed.addfile(member, io.BytesIO(text.encode()))
+    return path
+
+
+def test_both_plans_and_the_board_are_read(tmp_path: Path) -> None:
+    timed = read_results(archive(tmp_path / "results.tar.gz", texts()), MANIFEST)
+    assert (timed.int8.size_bytes, timed.fp16.sha256) == (1000, "2" * 64)
+    assert timed.int8.times.rounds_ns == ((1_000_000,) * 3,)
+    assert timed.fp16.times.queries_per_second == 987.5
+    assert {name: timed.environment[name] for name in BOARD} == BOARD
+    assert len(timed.environment["fingerprint"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"board_json": None}, "lacks board.json"),
+        ({"board_json": "{"}, "board.json: "),
+        ({"board_json": json.dumps({**BOARD, "int8_bytes": "many"})}, "board.json: int8_bytes"),
+        ({"board_json": json.dumps({**BOARD, "engine_sha256": "0"})}, "is not of the engine.onnx"),
+        ({"engine_1_times_json": None}, "lacks engine.1.times.json"),
+        ({"engine_1_times_json": "[]"}, "the figures of engine: no queries were timed"),
+        ({"engine_1_log": log(5.0)}, "the figures of engine: the exported times have a median"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(
+    tmp_path: Path, changed: dict[str, str | None], message: str
+) -> None:
+    path = archive(tmp_path / "results.tar.gz", texts(**changed))
+    with pytest.raises(ArtifactError) as refused:
+        read_results(path, MANIFEST)
+    assert str(path) in refused.value.message and message in refused.value.message
+    assert refused.value.hint is not None and "build.sh" in refused.value.hint
+
+
+def test_a_message_names_where_the_figures_are_from(tmp_path: Path) -> None:
+    exports = Exports(texts={}, where=tmp_path / "exports", hint="run it again")
+    with pytest.raises(ArtifactError, match=r"exports lacks engine-fp16\.1\.times\.json") as error:
+        timed_plan(exports, "fp16", 1, "a" * 64)
+    assert error.value.hint == "run it again"

@@ -1,0 +1,115 @@
+"""Whose turn it is: the order of children, blocks and windows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edge_scnet.data.samples import SampleSet
+from edge_scnet.profiler import turns
+from tests.helpers.engines import SPEC, quiet
+
+
+class FakeChild:
+    """Answers blocks and writes down when it was asked."""
+
+    def __init__(self, name: str, asked: list[tuple[str, float, int]]) -> None:
+        self.name, self.asked = name, asked
+
+    def call(self, method: str, seconds: float, min_runs: int) -> tuple[list[int], int]:
+        assert method == "timed_block"
+        self.asked.append((self.name, seconds, min_runs))
+        return [len(self.asked)] * min_runs, 1000 + len(self.asked)
+
+
+def test_blocks_alternate_and_the_order_turns() -> None:
+    asked: list[tuple[str, float, int]] = []
+    fakes: Any = [FakeChild(name, asked) for name in "abc"]
+    blocks = [turns.TimedBlocks() for _ in fakes]
+    turns.time_blocks(fakes, 3.0, quiet, blocks)
+    order = "".join(name for name, _, _ in asked)
+    rounds = [order[i : i + 3] for i in range(0, len(order), 3)]
+    assert len(rounds) >= 12 and all(sorted(turn) == list("abc") for turn in rounds)
+    assert all([turn[0] for turn in rounds].count(name) >= len(rounds) // 3 for name in "abc"), (
+        "each is first equally often"
+    )
+    for i, name in enumerate("abc"):
+        mine = [entry for entry in asked if entry[0] == name]
+        assert sum(seconds for _, seconds, _ in mine) == pytest.approx(3.0)
+        assert sum(len(block) for block in blocks[i].times_ns) >= turns.MIN_RUNS
+        # block by block in the order measured: the ratios pair the blocks of one round
+        assert [block[0] for block in blocks[i].times_ns] == [
+            k + 1 for k, entry in enumerate(asked) if entry[0] == name
+        ]
+        assert [resident - 1000 for resident in blocks[i].resident_bytes] == [
+            block[0] for block in blocks[i].times_ns
+        ]
+        before = [order[k - 1] for k in range(1, len(order)) if order[k] == name]
+        assert all(before.count(other) >= 5 for other in set("abc") - {name}), (
+            "each follows both others"
+        )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_everyone_has_every_place_equally_often(count: int) -> None:
+    orders = [turns.turn_order(count, number) for number in range(2 * count)]
+    assert all(sorted(order) == list(range(count)) for order in orders)
+    for place in range(count):
+        assert sorted(order[place] for order in orders) == [
+            i for i in range(count) for _ in range(2)
+        ]
+
+
+def test_throughput_windows_alternate_and_the_median_counts() -> None:
+    asked: list[tuple[str, str, float]] = []
+
+    class Fake:
+        def __init__(self, name: str, rates: list[float]) -> None:
+            self.name, self.rates = name, iter(rates)
+
+        def call(self, method: str, seconds: float) -> float | None:
+            asked.append((self.name, method, seconds))
+            return next(self.rates) if method == "throughput" else None
+
+    fakes: Any = [Fake("a", [10, 90, 20]), Fake("b", [5, 7, 6])]
+    shares: list[float] = []
+    assert turns.measure_throughput(
+        fakes, 3.0, lambda what, share, *counted: shares.append(share)
+    ) == [20, 6]
+    assert [(name, method) for name, method, _ in asked[:2]] == [
+        ("a", "open_throughput"),
+        ("b", "open_throughput"),
+    ]
+    assert [(name, method, seconds) for name, method, seconds in asked[2:]] == [
+        (name, "throughput", 1.0) for name in "abbaba"
+    ]
+    assert shares == sorted(shares) and shares[-1] == 1
+
+
+def test_end_to_end_windows_alternate_and_all_of_them_count(samples: SampleSet) -> None:
+    asked: list[str] = []
+
+    class Fake:
+        batch = 2
+
+        def __init__(self, name: str, ns: int) -> None:
+            self.name, self.ns = name, ns
+
+        def call(
+            self, method: str, images: SampleSet, spec: Any, seconds: float
+        ) -> list[tuple[int, ...]]:
+            assert method == "end_to_end" and images is samples and seconds == pytest.approx(0.1)
+            asked.append(self.name)
+            return [(self.ns, self.ns, 7 * self.ns, self.ns)] * 2
+
+    fakes: Any = [Fake("a", 1_000_000), Fake("b", 2_000_000)]
+    first, second = turns.time_end_to_end(fakes, samples, SPEC, 0.3, quiet)
+    assert asked == list("abbaba") and first is not None and second is not None
+    assert first.stages_ms == {"decode": 1.0, "preprocess": 1.0, "infer": 7.0, "top-k": 1.0}
+    assert (first.images, first.p50_ms, first.images_per_second, second.p50_ms) == (
+        12,
+        10.0,
+        200.0,
+        20.0,
+    )
