@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge_scnet.scnet import ARCHITECTURES, SCNet, scnet20, scnet29, scnet50, scnet50_v1d
+from edge_scnet.scnet import ARCHITECTURES, Design, SCNet, scnet20, scnet29, scnet50, scnet50_v1d
 
 HERE = Path(__file__).parent
 GOLDENS: dict[str, Any] = json.loads((HERE / "goldens.json").read_text())
@@ -219,4 +219,4 @@ def test_what_is_refused():
     ):
         scnet20(features=("layer4",))
     with pytest.raises(ValueError, match="stem must be 7x7, deep or 3x3, got '5x5'"):
-        SCNet((1,), stem="5x5")
+        SCNet((1,), Design(stem="5x5"))

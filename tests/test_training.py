@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from edge_scnet import training
 from edge_scnet.core.files import sha256_file
@@ -179,3 +181,32 @@ def test_cards_beside_the_committed_weights_match_them():
             == f"{card['recipe']['arch']}_{card['recipe']['dataset'].replace('-', '_')}.safetensors"
         )
         assert card["held_out_images"] == HELD_OUT
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(training.app, list(arguments))
+
+
+def test_the_command_has_the_options_of_the_recipe():
+    shown = run("--help").stdout
+    for option in ("--dataset", "--data", "--out", "--arch", "--epochs", "--seed", "--peak-lr"):
+        assert option in shown
+
+
+def test_the_command_trains_by_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    calls: list[tuple[Recipe, Path, Path]] = []
+    monkeypatch.setattr(training, "train", lambda *arguments: calls.append(arguments))
+    result = run(
+        *("--dataset", "cifar10", "--data", str(tmp_path), "--out", str(tmp_path / "out")),
+        *("--arch", "scnet29", "--epochs", "3", "--small-epochs", "1"),
+    )
+    assert result.exit_code == 0, result.output
+    wanted = Recipe(dataset="cifar10", arch="scnet29", epochs=3, small_epochs=1)
+    assert calls == [(wanted, tmp_path, tmp_path / "out")]
+
+
+def test_the_command_says_what_is_missing_and_exits_with_its_code(tmp_path: Path):
+    result = run("--data", str(tmp_path), "--out", str(tmp_path / "out"))
+    assert result.exit_code == 4
+    assert result.stderr.startswith("error: cannot read ") and "hint: " in result.stderr
+    assert run("--dataset", "mnist", "--data", "a", "--out", "b").exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import onnx_ir as ir
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from edge_scnet.export.from_torch import export_torch
-from edge_scnet.scnet import SCNet, scnet20
+from edge_scnet.scnet import COMPACT, SCNet, scnet20
 from tests.helpers.networks import GREY_SHAPE, TINY_SHAPE, NamedLikeTheGraph, estimated
 
 
@@ -38,9 +39,7 @@ def exported(network: nn.Module) -> ir.Model:
 def tiny() -> nn.Module:
     """An SCNet of two blocks, for what needs several exports."""
     torch.manual_seed(1)
-    return estimated(
-        SCNet((1, 1), num_classes=5, planes=8, stem="3x3", avg_down=True, avd=True), TINY_SHAPE
-    )
+    return estimated(SCNet((1, 1), replace(COMPACT, planes=8), num_classes=5), TINY_SHAPE)
 
 
 @pytest.fixture(scope="module")
