@@ -65,13 +65,15 @@ def check_parity(
     *,
     opset: int,
     dynamic_batch: bool = False,
+    batches: Sequence[int] = PARITY_BATCHES,
 ) -> Parity:
-    """Compares PyTorch with ONNX Runtime on real and random images at batch 1, 2 and 8.
+    """Compares PyTorch with ONNX Runtime on real and random images at several batch sizes.
 
     A static graph is exported again for each batch.
 
     Args:
         images: at least 8 preprocessed images, N x C x H x W float32.
+        batches: the sizes, to which a static graph's own is added.
 
     Raises:
         ParityError: a difference above 1e-4 of an output's range or another top-1; names the first
@@ -80,9 +82,9 @@ def check_parity(
     torch = require("torch", extra="export")
     rng = np.random.default_rng(0)
     own_batch = batch_of(exported, dynamic=0)
-    batches = tuple(sorted({*PARITY_BATCHES, *([own_batch] if own_batch else [])}))
+    sizes = tuple(sorted({*batches, *([own_batch] if own_batch else [])}))
     worst = 0.0
-    for batch in batches:
+    for batch in sizes:
         real = images[np.arange(batch) % len(images)]
         random = rng.standard_normal(real.shape).astype(np.float32)
         graph = exported
@@ -99,7 +101,7 @@ def check_parity(
                         f" images: {output}; first module that differs:"
                         f" {culprit or 'none on its own (rounding adds up over the depth)'}"
                     )
-    return Parity(batches=batches, worst=worst, images=min(len(images), batches[-1]))
+    return Parity(batches=sizes, worst=worst, images=min(len(images), sizes[-1]))
 
 
 def check_onnx_parity(path: Path, imported: ir.Model, images: np.ndarray) -> Parity:

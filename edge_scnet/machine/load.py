@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -49,9 +49,16 @@ class _Reading:
 class LoadWatch:
     """Watches how busy others keep the cores of this process, from its making to `load`."""
 
-    def __init__(self, processes: Sequence[int], *, root: Path = linux.ROOT) -> None:
+    def __init__(
+        self,
+        processes: Sequence[int],
+        *,
+        root: Path = linux.ROOT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._processes = (os.getpid(), *processes)
         self._root = root
+        self._clock = clock
         self._cores = sorted(os.sched_getaffinity(0))
         self._start = self._read()
 
@@ -81,7 +88,7 @@ class LoadWatch:
 
     def _read(self) -> _Reading | None:
         try:
-            times, now = linux.core_times(self._root), time.monotonic()
+            times, now = linux.core_times(self._root), self._clock()
             cores = [times[core] for core in self._cores]
             own = sum(linux.process_ticks(process, self._root) for process in self._processes)
         except (ValueError, KeyError):

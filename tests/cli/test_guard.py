@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from edge_scnet import __version__, errors
 from edge_scnet.errors import EdgeError, ExitCode
 from tests.helpers.tool import Outcome, Run
+
+Doctor = Callable[[Callable[[], None]], Outcome]
 
 
 def test_a_closed_pipe_is_no_error(cli_process: Run) -> None:
@@ -15,6 +19,17 @@ def test_a_closed_pipe_is_no_error(cli_process: Run) -> None:
         " import main; main()"
     )
     assert cli_process("doctor", "--json", code=code) == Outcome(0, "", "")
+
+
+@pytest.fixture
+def doctor(invoke: Run, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    """Runs `doctor` with a function in place of its first step."""
+
+    def run(step: Callable[[], None]) -> Outcome:
+        monkeypatch.setattr("edge_scnet.machine.environment.collect", step)
+        return invoke("doctor")
+
+    return run
 
 
 KINDS = [
@@ -26,13 +41,12 @@ KINDS = [
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_error_is_a_message_a_hint_and_the_exit_code_of_its_kind(
-    invoke: Run, monkeypatch: pytest.MonkeyPatch, kind: type[EdgeError]
+    doctor: Doctor, kind: type[EdgeError]
 ) -> None:
     def failing() -> None:
         raise kind("model.xml\n::error::a command\x1b[2J of the log", hint="edge-scnet doctor")
 
-    monkeypatch.setattr("edge_scnet.machine.environment.collect", failing)
-    outcome = invoke("doctor")
+    outcome = doctor(failing)
     assert (outcome.code, outcome.stdout) == (kind.exit_code, "")
     # what a terminal or a CI's log would obey is taken out
     message = "error: model.xml\n ::error::a command [2J of the log\n"
@@ -45,26 +59,22 @@ def test_every_kind_of_error_has_an_exit_code_of_its_own() -> None:
     assert set(codes) == {code for code in ExitCode if 3 <= code <= 9}
 
 
-def test_input_and_output_that_fails_is_storage(
-    invoke: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_input_and_output_that_fails_is_storage(doctor: Doctor) -> None:
     def failing() -> None:
         raise OSError(28, "No space left on device", "/data/model.xml")
 
-    monkeypatch.setattr("edge_scnet.machine.environment.collect", failing)
-    outcome = invoke("doctor")
+    outcome = doctor(failing)
     assert outcome.code == 9
     assert "input or output failed /data/model.xml: No space left on device" in outcome.stderr
 
 
 def test_a_bug_names_its_place_and_the_versions(
-    invoke: Run, monkeypatch: pytest.MonkeyPatch
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:
         raise ZeroDivisionError("by design")
 
-    monkeypatch.setattr("edge_scnet.machine.environment.collect", broken)
-    outcome = invoke("doctor")
+    outcome = doctor(broken)
     assert outcome.code == 1 and outcome.stdout == ""
     assert "this is a bug: ZeroDivisionError: by design (test_guard.py:" in outcome.stderr
     assert (
@@ -72,20 +82,17 @@ def test_a_bug_names_its_place_and_the_versions(
     )
     assert "EDGE_SCNET_TRACEBACK=1" in outcome.hint
     monkeypatch.setenv("EDGE_SCNET_TRACEBACK", "1")
-    assert "Traceback" in invoke("doctor").stderr
+    assert "Traceback" in doctor(broken).stderr
 
 
-def test_an_interrupt_that_a_native_import_wraps_is_an_interrupt(
-    invoke: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_that_a_native_import_wraps_is_an_interrupt(doctor: Doctor) -> None:
     def importing() -> None:
         try:
             raise KeyboardInterrupt
         except KeyboardInterrupt as error:
             raise ImportError("initialization failed") from error
 
-    monkeypatch.setattr("edge_scnet.machine.environment.collect", importing)
-    outcome = invoke("doctor")
+    outcome = doctor(importing)
     assert (outcome.code, outcome.stdout) == (130, "")
     assert (
         outcome.stderr

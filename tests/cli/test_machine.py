@@ -8,7 +8,7 @@ import re
 import pytest
 
 from edge_scnet.config.target import list_targets
-from edge_scnet.runtimes.tensorrt import backend
+from tests.helpers.tensorrt import with_tensorrt
 from tests.helpers.tool import Run
 
 
@@ -33,7 +33,7 @@ def test_targets_say_what_a_lesser_machine_lacks(
     ]
     assert len(rows) == 2 and all("avx2" in row["unusable"].lower() for row in rows)
     # the bundle of a board is no engine of this machine
-    monkeypatch.setattr(backend.TensorRt, "unavailable", lambda self: "not installed")
+    with_tensorrt(monkeypatch, None)
     assert invoke("doctor").code == 5
 
 

@@ -102,20 +102,29 @@ def members(path: Path) -> dict[str, bytes]:
 PREFIX = "scnet20-fashion-mnist-jetson"
 
 
-def on_board(
-    monkeypatch: pytest.MonkeyPatch, model: str | None, version: str | None, free_mib: int = 8192
-) -> None:
-    facts = replace(environment.collect(), jetson_model=model)
-    monkeypatch.setattr(environment, "collect", lambda: facts)
-    monkeypatch.setattr(board, "available_memory_bytes", lambda: free_mib << 20)
-    monkeypatch.setattr(
-        backend.TensorRt,
-        "unavailable",
-        lambda self: None if version else "the package 'tensorrt' is not installed",
-    )
+def with_tensorrt(monkeypatch: pytest.MonkeyPatch, version: str | None) -> None:
+    """Acts as if this version of TensorRT's Python packages were installed, or none."""
+    reason = None if version else "the package 'tensorrt' is not installed"
+    monkeypatch.setattr(backend.TensorRt, "unavailable", lambda self: reason)
     monkeypatch.setattr(
         backend.TensorRt, "versions", lambda self: {self.title: version} if version else {}
     )
+
+
+def on_board(
+    monkeypatch: pytest.MonkeyPatch, model: str | None, version: str | None, free_mib: int = 8192
+) -> None:
+    """Acts a board of this model with this version of TensorRT's Python package.
+
+    Args:
+        model: as the board tells it; None: this machine is no board.
+        version: None: the package is not installed.
+        free_mib: free memory.
+    """
+    facts = replace(environment.collect(), jetson_model=model)
+    monkeypatch.setattr(environment, "collect", lambda: facts)
+    monkeypatch.setattr(board, "available_memory_bytes", lambda: free_mib << 20)
+    with_tensorrt(monkeypatch, version)
 
 
 class Silence(Silent):

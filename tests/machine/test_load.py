@@ -38,13 +38,11 @@ def machine(root: Path, *, busy: int, stolen: int, own: int, mhz: int | None = N
     return root
 
 
-def test_others_are_what_is_busy_less_our_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_others_are_what_is_busy_less_our_own(tmp_path: Path) -> None:
     cores = len(os.sched_getaffinity(0))
     now = [100.0]
-    monkeypatch.setattr("edge_scnet.machine.load.time.monotonic", lambda: now[0])
-    watch = LoadWatch([4242], root=machine(tmp_path, busy=1000, stolen=0, own=50, mhz=1500))
+    root = machine(tmp_path, busy=1000, stolen=0, own=50, mhz=1500)
+    watch = LoadWatch([4242], root=root, clock=lambda: now[0])
     now[0] += 10
     machine(tmp_path, busy=1000 + 5 * TICKS, stolen=TICKS // 2, own=50 + 3 * TICKS, mhz=2500)
     load = watch.load()
@@ -54,12 +52,10 @@ def test_others_are_what_is_busy_less_our_own(
     assert (load.mhz_low, load.mhz_high) == (1500, 2500)
 
 
-def test_counting_in_ticks_never_comes_out_negative(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counting_in_ticks_never_comes_out_negative(tmp_path: Path) -> None:
     now = [0.0]
-    monkeypatch.setattr("edge_scnet.machine.load.time.monotonic", lambda: now[0])
-    watch = LoadWatch([4242], root=machine(tmp_path, busy=0, stolen=0, own=0))
+    root = machine(tmp_path, busy=0, stolen=0, own=0)
+    watch = LoadWatch([4242], root=root, clock=lambda: now[0])
     now[0] = 1.0
     machine(tmp_path, busy=1, stolen=0, own=500)
     load = watch.load()

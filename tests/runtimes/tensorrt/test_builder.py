@@ -13,7 +13,7 @@ import pytest
 from edge_scnet.config.target import load_target
 from edge_scnet.errors import BackendError
 from edge_scnet.runtimes.tensorrt import backend
-from tests.helpers.tensorrt import ON_X86_LINUX, needs_rtx, one_convolution
+from tests.helpers.tensorrt import ON_X86_LINUX, needs_rtx, one_convolution, with_tensorrt
 
 
 @pytest.mark.skipif(not ON_X86_LINUX, reason="TensorRT-RTX is for x86-64 Linux and Windows")
@@ -53,7 +53,7 @@ def test_a_crash_of_the_builder_is_an_error_not_the_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(backend, "_BUILDER", "tests.helpers.processes:crash")
-    monkeypatch.setattr(backend.TensorRt, "unavailable", lambda self: None)
+    with_tensorrt(monkeypatch, "10.3.0")
     with pytest.raises(BackendError, match=r"TensorRT-RTX crashed on m\.onnx \(signal SIGSEGV\)"):
         backend.RTX.build(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")
     assert not list(tmp_path.iterdir())
