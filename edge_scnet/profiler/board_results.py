@@ -1,8 +1,8 @@
-"""trtexec's figures of both plans and of their board: from a board's results.tar.gz, or from what
-it exported here.
+"""trtexec's figures of both plans and of their board.
 
-The archive may come over any wire: everything in it is read by its field names, and what is missing
-is named. trtexec measures no accuracy.
+They come from a board's results.tar.gz, or from what trtexec exported here. The archive may come
+over any wire: everything in it is read by its field names, and what is missing is named. trtexec
+measures no accuracy.
 """
 
 from __future__ import annotations

@@ -265,8 +265,9 @@ def _cycled(images: np.ndarray, count: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def _no_gc() -> Iterator[None]:
-    """Switches garbage collection off: a full one takes milliseconds, which would be counted as the
-    engine's.
+    """Switches garbage collection off.
+
+    A full one takes milliseconds, which would be counted as the engine's.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -1,5 +1,4 @@
-"""Measures engines: each in a fresh child process of its own, timed blocks alternated between the
-children.
+"""Measures engines, each in a fresh child process of its own.
 
 Owns what is measured of them and what the figures become; `turns.py` has whose turn it is,
 `process.py` and `child.py` the two ends of a child. The children stay alive while the parent

@@ -1,5 +1,4 @@
-"""Accuracy before the board: the Q/DQ graph in ONNX Runtime against the float graph, on the
-evaluation images.
+"""Accuracy before the board: outputs of the Q/DQ graph and of the float graph in ONNX Runtime.
 
 It tells the drop to expect, not the engine's: fusions and FP16 around INT8 are the runtime's. So
 every row and verdict says "simulated". No figure of time or memory comes from here.

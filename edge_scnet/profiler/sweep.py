@@ -62,8 +62,9 @@ def plan(
     built: int,
     spec: ModelSpec,
 ) -> tuple[Cell, ...]:
-    """Every engine at every batch with every number of threads, each proven to be the engine that
-    was built.
+    """Every engine at every batch with every number of threads.
+
+    At another batch than the built one each is compared with itself as it was built.
 
     Args:
         built: the batch that the engines were built for; taken where no `batches` are given.
@@ -104,8 +105,9 @@ def plan(
 
 
 def run(cells: Sequence[Cell], spec: ModelSpec, *, seconds: float, events: Events) -> Sweep:
-    """Times all cells in turn, on random images; `speedup` is each engine's to the first of its
-    batch and threads.
+    """Times all cells in turn, on random images.
+
+    The speedup of an engine is to the first of its batch and threads.
 
     Raises:
         BackendError: an engine fails.
@@ -167,8 +169,9 @@ def _check_threads(engine: EngineFile, threads: int, spec: ModelSpec) -> None:
 
 
 def _check_batches(engine: EngineFile, batches: Sequence[int], built: int, spec: ModelSpec) -> None:
-    """Compares an engine at other batches with itself as it was built, in processes of their own as
-    everything that loads an engine to measure it.
+    """Compares an engine at other batches with itself as it was built.
+
+    Each is loaded in a process of its own, as everything that is measured.
     """
     images = _different_images(min(max(2, *batches), 16), spec)
     as_built = _answers(engine, images, spec)
@@ -233,8 +236,9 @@ def _power(array: np.ndarray) -> float:
 
 
 def _different_images(count: int, spec: ModelSpec) -> np.ndarray:
-    """Coarse patterns, each lighter and stronger than the one before: noise alone would look all
-    alike to a classifier.
+    """Coarse patterns, each lighter and stronger than the one before.
+
+    Noise alone would look all alike to a classifier.
     """
     rng, side = np.random.default_rng(0), spec.input_size
     coarse = (

@@ -1,8 +1,7 @@
-"""Plans measured through trtexec, where TensorRT's Python package is not there: as build.sh does
-it, from Python.
+"""Plans measured through trtexec, where TensorRT's Python package is not installed.
 
-What it exports stays in the folder `trtexec-exports/` of the build, by build.sh's names;
-`board_results.py` reads it.
+It does from Python what build.sh does. What trtexec exports stays in the folder `trtexec-exports/`
+of the build, by build.sh's names; `board_results.py` reads it.
 """
 
 from __future__ import annotations
@@ -32,8 +31,10 @@ EXPORTS = "trtexec-exports"
 
 
 def program_for(manifest: Manifest) -> Path | None:
-    """trtexec, where a board's plans are built and TensorRT's Python package is not here to run
-    them; else None.
+    """trtexec, where it is to time a build's plans.
+
+    None where nothing but the build's own runtime is needed: it has no plans, or TensorRT's Python
+    package is installed.
     """
     plans = any(entry.kind == TENSORRT.artifact_kind for entry in manifest.artifacts.values())
     return TENSORRT.timing_program() if plans else None

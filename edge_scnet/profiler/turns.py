@@ -1,5 +1,6 @@
-"""Whose turn it is: blocks and windows of several children, alternated so that drift of the machine
-cancels in ratios.
+"""Whose turn it is: blocks and windows that alternate between the children.
+
+So drift of the machine cancels in ratios.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ MIN_RUNS = 100
 _BLOCK_S = 0.15
 _ROUNDS = 12
 _THROUGHPUT_WARM_UP_S = 0.3
-_WINDOWS = 3  # of throughput and end to end
+# Of throughput and end to end.
+_WINDOWS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,4 @@
-"""Which modules of a Q/DQ graph cost most: the noise at its outputs again, with the modules of one
-group back in float.
+"""Which modules of a Q/DQ graph cost most: the noise that goes away with them back in float.
 
 It works on the graph as it is, ours or another's, wrong scales and all; `noise.py` asks what
 quantization would cost.

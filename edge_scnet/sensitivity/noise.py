@@ -1,5 +1,4 @@
-"""Which modules cost accuracy: the noise at the outputs when one module alone is quantized, in
-simulation.
+"""Which modules cost accuracy: the simulated noise with one module alone quantized.
 
 The noises of modules add up (on scnet20 the sum over all activations was 0.95 of the noise of all
 together), and each alone is known to a few percent of itself from a few dozen images; the small

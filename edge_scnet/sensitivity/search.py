@@ -1,5 +1,6 @@
-"""Mixed precision: the fastest mix of INT8 and float that keeps an accuracy limit, both measured on
-compiled engines.
+"""Searches the fastest mix of INT8 and float that keeps an accuracy limit.
+
+Speed and accuracy are measured on compiled engines.
 
 Order of work: the modules' parts in the noise (`noise.py`, simulated); one engine for each of those
 that matter, for its cost in time; the best by noise over cost, as few as keep the limit; then one
@@ -122,8 +123,9 @@ def _improve(
     limit: Limit,
     ranked: Sequence[str],
 ) -> None:
-    """Measures the shortest head of the ranking that keeps the limit; then leaves members out, or
-    exchanges them, while that is faster.
+    """Measures the shortest head of the ranking that keeps the limit, and improves it.
+
+    Members are left out, or exchanged, while that is faster.
     """
     low, high = 0, len(ranked)
     # doubling first: engines with half the network in float tell little and cost time

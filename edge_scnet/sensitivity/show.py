@@ -12,8 +12,10 @@ from edge_scnet.stats.decibels import decibels
 
 
 def search_table(result: SearchResult, *, modules: int = 20) -> str:
-    """A text of the modules that cost most, the engines that none beats, and the lines of a target
-    file for the chosen one.
+    """The result as text.
+
+    It has the modules that cost most, the engines that none beats, and the lines of a target file
+    for the chosen one.
 
     Args:
         modules: how many of the modules.

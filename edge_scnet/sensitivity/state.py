@@ -24,7 +24,8 @@ class _Head:
     """The fields that say whether the rest of the file can be used."""
 
     format: int
-    key: str  # hash of the inputs and settings that it was measured with
+    # hash of the inputs and settings that it was measured with
+    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
