@@ -75,7 +75,8 @@ class EdgeScnet:
             pytest.fail(f"{checked.title}: {checked.headline}\n" + "\n".join(lines), pytrace=False)
 
     def _write(self, report: Path, baseline: Path, limits: dict[str, Any]) -> None:
-        from edge_scnet.gate.update import change_words, update_from
+        from edge_scnet.gate.changes import change_words
+        from edge_scnet.gate.update import update_from
 
         updated = update_from(report, baselines=baseline, limits=limits, accept=self._accept)
         self.written.append((updated.file, [change_words(change) for change in updated.changes]))

@@ -194,7 +194,7 @@ def show_updated(updated: Updated, *, quiet: bool) -> None:
     Args:
         quiet: print the warning alone.
     """
-    from edge_scnet.gate.update import change_words
+    from edge_scnet.gate.changes import change_words
 
     if updated.doubt:
         typer.echo(f"warning: {updated.file}: {updated.doubt}", err=True)

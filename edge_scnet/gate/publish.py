@@ -1,5 +1,4 @@
-"""Findings for machines and people: JUnit, Markdown, GitHub's annotations, GitLab's code quality, a
-table. Pure text work.
+"""Findings for machines and people: JUnit, Markdown, GitHub, GitLab, a table.
 
 Names and messages come from files that anybody may have written: each format's own escaping is
 applied to all of them, for a message must not be able to end an annotation, a table's row or an XML
@@ -34,46 +33,47 @@ _MARKS = {"pass": "ok", "fail": "FAIL", "inconclusive": "unclear", "skipped": "s
 
 
 def junit(checks: Sequence[Checked]) -> str:
-    """JUnit XML, in the form that Jenkins' schema (junit-10.xsd) describes: a suite a report, a
-    case a finding.
+    """Returns JUnit XML: a suite for a report, a case for a finding.
+
+    It has the form that Jenkins' schema (junit-10.xsd) describes.
     """
     root = ElementTree.Element("testsuites", name="edge-scnet check")
     for check in checks:
-        findings = check.findings
-        suite = ElementTree.SubElement(
-            root,
-            "testsuite",
-            name=_xml(check.title),
-            tests=str(len(findings)),
-            errors="0",
-            failures=str(sum(finding.exit_code != 0 for finding in findings)),
-            skipped=str(sum(finding.verdict == "skipped" for finding in findings)),
-            time="0",
-            timestamp=_xml(check.report.created_utc[:19]),
-        )
-        for finding in findings:
-            case = ElementTree.SubElement(
-                suite,
-                "testcase",
-                classname=_xml(f"edge_scnet.{check.report.model}.{check.report.target}"),
-                name=_xml(finding.metric),
-                time="0",
-            )
-            if finding.verdict == "skipped":
-                ElementTree.SubElement(case, "skipped", message=_xml(finding.message))
-            elif finding.exit_code:
-                failure = ElementTree.SubElement(
-                    case, "failure", message=_xml(finding.message), type=finding.verdict
-                )
-                failure.text = _xml(_details(finding))
-            else:
-                ElementTree.SubElement(case, "system-out").text = _xml(finding.message)
+        _add_suite(root, check)
     ElementTree.indent(root)
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        + ElementTree.tostring(root, encoding="unicode")
-        + "\n"
+    body = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+
+
+def _add_suite(root: ElementTree.Element, check: Checked) -> None:
+    findings = check.findings
+    suite = ElementTree.SubElement(
+        root,
+        "testsuite",
+        name=_xml(check.title),
+        tests=str(len(findings)),
+        errors="0",
+        failures=str(sum(finding.exit_code != 0 for finding in findings)),
+        skipped=str(sum(finding.verdict == "skipped" for finding in findings)),
+        time="0",
+        timestamp=_xml(check.report.created_utc[:19]),
     )
+    for finding in findings:
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=_xml(f"edge_scnet.{check.report.model}.{check.report.target}"),
+            name=_xml(finding.metric),
+            time="0",
+        )
+        message = _xml(finding.message)
+        if finding.verdict == "skipped":
+            ElementTree.SubElement(case, "skipped", message=message)
+        elif finding.exit_code:
+            failure = ElementTree.SubElement(case, "failure", message=message, type=finding.verdict)
+            failure.text = _xml(_details(finding))
+        else:
+            ElementTree.SubElement(case, "system-out").text = message
 
 
 def _xml(text: str) -> str:
@@ -90,13 +90,13 @@ def _details(finding: Finding) -> str:
     lines += [
         f"{name}: {value:g} {finding.unit}".rstrip() for name, value in figures if value is not None
     ]
-    return "\n".join(
-        [*lines, *([f"changed since the baseline: {finding.cause}"] if finding.cause else [])]
-    )
+    if finding.cause:
+        lines.append(f"changed since the baseline: {finding.cause}")
+    return "\n".join(lines)
 
 
 def markdown(checks: Sequence[Checked]) -> str:
-    """A job summary: a headline and a table a report, what is not well first."""
+    """Returns a job summary: a headline and a table for each report, what is not well first."""
     parts = []
     for check in checks:
         parts.append(f"### {escaped(check.title)}: {escaped(check.headline)}\n")
@@ -122,21 +122,24 @@ def _value(finding: Finding, value: float | None) -> str:
 
 
 def github(checks: Sequence[Checked]) -> list[str]:
-    """Workflow commands that annotate a run. Findings that pass say nothing; the report's file is
-    what they are on.
+    """Returns workflow commands that annotate the reports' files in a run of GitHub's.
+
+    Findings that pass are left out.
     """
-    lines = []
-    for check in checks:
-        for finding in check.findings:
-            if finding.exit_code:
-                level = "warning" if finding.verdict == "inconclusive" else "error"
-                title = _property(f"{check.title}: {finding.metric}")
-                cause = f" (changed since the baseline: {finding.cause})" if finding.cause else ""
-                lines.append(
-                    f"::{level}"
-                    f" file={_property(str(check.report_file))},title={title}::{_data(finding.message + cause)}"
-                )
-    return lines
+    return [
+        _annotation(check, finding)
+        for check in checks
+        for finding in check.findings
+        if finding.exit_code
+    ]
+
+
+def _annotation(check: Checked, finding: Finding) -> str:
+    level = "warning" if finding.verdict == "inconclusive" else "error"
+    file, title = str(check.report_file), f"{check.title}: {finding.metric}"
+    cause = f" (changed since the baseline: {finding.cause})" if finding.cause else ""
+    place = f"file={_property(file)},title={_property(title)}"
+    return f"::{level} {place}::{_data(finding.message + cause)}"
 
 
 def _data(text: str) -> str:
@@ -148,8 +151,9 @@ def _property(text: str) -> str:
 
 
 def gitlab(checks: Sequence[Checked]) -> str:
-    """GitLab's code quality report: findings that do not pass, on the baseline's file, each with a
-    stable fingerprint.
+    """Returns GitLab's code quality report: the findings that do not pass, on the baseline's file.
+
+    Each has a fingerprint that stays the same from run to run.
     """
     rows = [
         {
@@ -167,7 +171,10 @@ def gitlab(checks: Sequence[Checked]) -> str:
 
 
 def table(check: Checked) -> Table:
-    """What a terminal shows: a row a finding, whole sentences below for what is not well (`lines`)."""
+    """Returns what a terminal shows: a row for a finding.
+
+    Whole sentences for what is not well go below it (`lines`).
+    """
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
@@ -200,13 +207,17 @@ def table(check: Checked) -> Table:
 
 
 def lines(check: Checked) -> list[str]:
-    """The sentences of what is not well, the causes, and what to do; each on one line."""
-    told = [finding.message for finding in check.findings if finding.verdict != "pass"]
+    """Returns what is not well, the causes, and what to do; each sentence on one line."""
+    sentences = [finding.message for finding in check.findings if finding.verdict != "pass"]
     cause = next((finding.cause for finding in check.findings if finding.cause), None)
-    told += [f"changed since the baseline: {cause}"] if cause else []
-    return [one_line(text) for text in (*told, *check.advice)]
+    if cause:
+        sentences.append(f"changed since the baseline: {cause}")
+    return [one_line(text) for text in (*sentences, *check.advice)]
 
 
 def one_line(text: str) -> str:
-    """Without control characters: in a log of GitHub's a line that begins with "::" is a command."""
+    """Returns a text without control characters.
+
+    In a log of GitHub's a line that begins with "::" is a command.
+    """
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)

@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edge_scnet.config import project
 from edge_scnet.config.target import Gates, read_target
+from edge_scnet.core.clock import now_utc
 from edge_scnet.errors import ArtifactError, EdgeError
 from edge_scnet.gate import baseline
-from edge_scnet.gate.baseline import Change
+from edge_scnet.gate.baseline import Acceptance
+from edge_scnet.gate.changes import Change, changes, doubt
 from edge_scnet.gate.check import report_file
+from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import load_report
+
+
+def update(
+    path: Path, report: RunReport, limits: Gates, *, accept: str | None
+) -> tuple[Change, ...]:
+    """Writes a baseline, or renews the one that is there.
+
+    Returns:
+        What changed; nothing for a new one.
+
+    Raises:
+        ArtifactError: the bar would be lowered and no reason was given; or as
+            `baseline.load` and `baseline.of_report`.
+    """
+    if not path.exists():
+        baseline.save(baseline.of_report(report, limits), path)
+        return ()
+    old = baseline.load(path)
+    if (old.report.model, old.report.target) != (report.model, report.target):
+        raise ArtifactError(
+            f"{path} is the baseline of {old.report.model} for {old.report.target}, the report is"
+            f" of {report.model} for {report.target}",
+            hint=f"name its own: --baseline {path.parent / f'{report.model}-{report.target}.json'}",
+        )
+    new = baseline.of_report(report, limits, accepted=old.accepted)
+    differences = changes(old, new)
+    losses = tuple(change.loss for change in differences if change.loss is not None)
+    if losses and not (accept or "").strip():
+        shown = "".join(f"\n  {loss}" for loss in losses[:8])
+        raise ArtifactError(
+            f"{path} would be lowered:{shown}",
+            hint='if that is meant, say why: --accept "REASON" (kept in the file)',
+        )
+    if losses:
+        acceptance = Acceptance(date_utc=now_utc(), reason=str(accept).strip(), losses=losses)
+        new = replace(new, accepted=(*old.accepted, acceptance))
+    baseline.save(new, path)
+    return differences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,25 +80,19 @@ def update_from(
         accept: why the bar may be lowered.
 
     Raises:
-        ArtifactError: no report or a damaged one; or as `baseline.update`.
+        ArtifactError: no report or a damaged one; or as `update`.
         TargetError: no such limit.
     """
     loaded = load_report(report_file(report))
     file = baseline.file_of(baselines, loaded)
     is_new = not file.exists()
     gates = project.with_limits(loaded.gates or Gates(), limits or {})
-    changes = baseline.update(file, loaded, gates, accept=accept)
-    return Updated(file=file, is_new=is_new, changes=changes, doubt=baseline.doubt(loaded))
-
-
-def change_words(change: Change) -> str:
-    """A change as a line: "SQNR, dB: 31.20 -> 30.10"."""
-    arrow = f"{change.before} -> {change.after}" if change.before else change.after
-    return f"{change.what}: {arrow}"
+    differences = update(file, loaded, gates, accept=accept)
+    return Updated(file=file, is_new=is_new, changes=differences, doubt=doubt(loaded))
 
 
 def faults_of(files: Iterable[Path]) -> tuple[EdgeError, ...]:
-    """What is wrong with baselines, target files and project files, one error a file."""
+    """Returns what is wrong with baselines, target and project files, one error for a file."""
     faults = []
     for file in files:
         try:

@@ -1,40 +1,35 @@
-"""What a baseline may replace, and what needs a reason."""
+"""The sealed file of a baseline, of this version and of older ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import json
 from pathlib import Path
 
 import pytest
 
 from edge_scnet.config.target import Gates
-from edge_scnet.errors import ArtifactError
-from edge_scnet.gate import baseline
+from edge_scnet.gate import baseline, regression
+from edge_scnet.report.findings import exit_code
 from tests.helpers.reports import report
 
-
-def test_a_loosened_limit_needs_a_reason(reported: Callable[..., tuple[Path, Path]]) -> None:
-    known = reported(report())[1]
-    with pytest.raises(ArtifactError, match=r"limit max_sqnr_fall_db: 1\.0 -> 3\.0"):
-        baseline.update(known, report(), replace(Gates(), max_sqnr_fall_db=3.0), accept=None)
-    with pytest.raises(ArtifactError, match="limit min_agreement_percent"):
-        baseline.update(known, report(), replace(Gates(), min_agreement_percent=None), accept=" ")
-    baseline.update(known, report(), replace(Gates(), max_sqnr_fall_db=0.5), accept=None)
-    assert baseline.load(known).limits.max_sqnr_fall_db == 0.5
+COMMITTED = sorted((Path(__file__).parents[1] / "baselines").glob("*.json"))
 
 
-def test_a_baseline_is_not_overwritten_by_another_targets(
-    reported: Callable[..., tuple[Path, Path]],
-) -> None:
-    known = reported(report())[1]
-    with pytest.raises(ArtifactError, match="is the baseline of net for cpu") as caught:
-        baseline.update(known, report(target="gpu"), Gates(), accept="because")
-    assert "net-gpu.json" in caught.value.hint
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_committed_baselines_of_the_first_schema_are_read_and_hold_themselves(path: Path) -> None:
+    content = json.loads(path.read_text())
+    assert content["schema"] == 1 and "role" not in content["report"]["engines"][0]
+    loaded = baseline.load(path)
+    assert [row.role for row in loaded.report.engines] == ["reference", "int8"]
+    findings = regression.compare(loaded.report, loaded.report, limits=loaded.limits)
+    assert findings and exit_code(findings) == 0
 
 
-def test_another_machine_needs_a_reason(reported: Callable[..., tuple[Path, Path]]) -> None:
-    known = reported(report())[1]
-    elsewhere = {**report().environment, "fingerprint": "z" * 64}
-    with pytest.raises(ArtifactError, match="machine"):
-        baseline.update(known, report(environment=elsewhere), Gates(), accept=None)
+def test_what_is_written_is_read_back_without_raw_samples(tmp_path: Path) -> None:
+    made = baseline.of_report(report(), Gates())
+    baseline.save(made, tmp_path / "b.json")
+    assert baseline.load(tmp_path / "b.json") == made
+    content = json.loads((tmp_path / "b.json").read_text())
+    assert content["schema"] == baseline.SCHEMA
+    latencies = [row["latency"] for row in content["report"]["engines"]]
+    assert all(latency["samples_ns"] == latency["blocks"] == [] for latency in latencies)

@@ -11,6 +11,7 @@ import pytest
 from edge_scnet.config.target import Gates
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.gate import baseline, check
+from edge_scnet.gate.update import update
 from edge_scnet.machine import environment
 from edge_scnet.pipeline.profile import time_again
 from edge_scnet.report.run_report import RunReport
@@ -46,7 +47,7 @@ def test_limits_are_not_spent_anew_with_every_update(
     path, known = reported(report(int8=worse))
     assert check.check([path], against=known)[0].exit_code == 0
     with pytest.raises(ArtifactError, match="would be lowered") as caught:
-        baseline.update(known, report(int8=worse), Gates(), accept=None)
+        update(known, report(int8=worse), Gates(), accept=None)
     assert words in caught.value.message
 
 
