@@ -25,6 +25,7 @@ import typer
 from torch import Tensor, nn  # noqa: TID253
 
 from edge_scnet.core.files import sha256_file, write_atomic
+from edge_scnet.core.optional import require
 from edge_scnet.data import idx
 from edge_scnet.errors import ArtifactError, EdgeError
 from edge_scnet.models import zoo
@@ -279,13 +280,11 @@ def _write_weights(
     run: _Run, out: Path, *, test_top1: float, test_images: int
 ) -> dict[str, object]:
     """Writes the weights and their card, and returns the card."""
-    from safetensors.torch import save_file
-
     recipe = run.recipe
     weights = out / f"{recipe.arch}_{recipe.dataset.replace('-', '_')}.safetensors"
     state = {name: tensor.contiguous() for name, tensor in run.model.state_dict().items()}
     with write_atomic(weights) as temporary:
-        save_file(state, temporary)
+        require("safetensors.torch", extra="export").save_file(state, temporary)
     card: dict[str, object] = {
         "recipe": asdict(recipe),
         "held_out_images": HELD_OUT,

@@ -1,5 +1,7 @@
-"""Owns the small steps that every user of an ONNX graph takes: read and write a file, find its
-batch, make inner tensors outputs, cut a part out, add and drop constants.
+"""Small steps with ONNX graphs.
+
+Read and write a file, find its batch, make inner tensors outputs, cut a part out, add and drop
+constants.
 """
 
 from __future__ import annotations

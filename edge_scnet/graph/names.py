@@ -66,9 +66,7 @@ def name_nodes(model: ir.Model) -> None:
 
 
 def _base_name(node: ir.Node) -> str:
-    """The name of a node, before it is made unique: the module's, for others than layers with the
-    operator.
-    """
+    """The name of a node before it is made unique: its module's, and for most the operator."""
     module = _module_name(node)
     if module:
         return module if node.op_type in _WEIGHTED else f"{module}/{node.op_type}"

@@ -42,10 +42,11 @@ def repair(model: ir.Model) -> ir.Model:
     in another type than float32, with an unknown number of channels.
     `openvino_faults.padded_pools` still finds it then.
     """
-    module, onnx = require("onnx_ir", extra="quantize"), require("onnx", extra="quantize")
+    ir_module = require("onnx_ir", extra="quantize")
+    onnx = require("onnx", extra="quantize")
     # files made by others often come without shapes; the pools need their channels
-    copy: ir.Model = module.serde.deserialize_model(
-        onnx.shape_inference.infer_shapes(module.serde.serialize_model(model))
+    copy: ir.Model = ir_module.serde.deserialize_model(
+        onnx.shape_inference.infer_shapes(ir_module.serde.serialize_model(model))
     )
     signed = set(signed_quantizers(copy))
     if padded_pools(copy):  # these become zero point 0, with which no pool is wrong
@@ -73,7 +74,7 @@ def _has_lowest_zero_point(quantize: ir.Node) -> bool:
 
 
 def _write_unsigned(graph: ir.Graph, quantize: ir.Node) -> None:
-    module = require("onnx_ir", extra="quantize")
+    ir_module = require("onnx_ir", extra="quantize")
     for node in (quantize, *dequantizers(quantize)):
         scale, zero = constant(input_of(node, 1)), constant(input_of(node, 2))
         raised = (
@@ -89,11 +90,11 @@ def _write_unsigned(graph: ir.Graph, quantize: ir.Node) -> None:
             ),
         )
         node.attributes.pop("output_dtype", None)
-    quantize.outputs[0].type = module.TensorType(module.DataType.UINT8)
+    quantize.outputs[0].type = ir_module.TensorType(ir_module.DataType.UINT8)
 
 
 def _write_convolution(graph: ir.Graph, pool: ir.Node) -> None:
-    module = require("onnx_ir", extra="quantize")
+    ir_module = require("onnx_ir", extra="quantize")
     data, output = pool.inputs[0], pool.outputs[0]
     channels = _channels(data)
     if data is None or not channels or integer(pool, "ceil_mode", 0):
@@ -106,19 +107,19 @@ def _write_convolution(graph: ir.Graph, pool: ir.Node) -> None:
         add_initializer(graph, f"repair/{output.name}/scale", np.float32(1 / np.prod(size))),
         add_initializer(graph, f"repair/{output.name}/zero_point", np.int8(0)),
     )
-    dequantize = module.node("DequantizeLinear", weights, name=f"repair/{output.name}/DQ")
+    dequantize = ir_module.node("DequantizeLinear", weights, name=f"repair/{output.name}/DQ")
     kept = {
         name: pool.attributes[name] for name in _CONVOLUTION_ATTRIBUTES if name in pool.attributes
     }
-    convolution = module.Node(
+    convolution = ir_module.Node(
         "",
         "Conv",
         [data, dequantize.outputs[0]],
-        [*kept.values(), module.AttrInt64("group", channels)],
+        [*kept.values(), ir_module.AttrInt64("group", channels)],
         name=pool.name,
     )
     graph.insert_after(pool, [dequantize, convolution])
-    module.convenience.replace_all_uses_with(
+    ir_module.convenience.replace_all_uses_with(
         output, convolution.outputs[0], replace_graph_outputs=True
     )
     dequantize.outputs[0].name, convolution.outputs[0].name, output.name = (

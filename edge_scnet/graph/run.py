@@ -172,18 +172,18 @@ def ort_session(
     providers = ["CPUExecutionProvider"]
     if isinstance(model, Path):
         return ort.InferenceSession(str(model), options, providers=providers)
-    ir = require("onnx_ir", extra="quantize")
+    ir_module = require("onnx_ir", extra="quantize")
     weights = sum(
         v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None
     )
     if weights < _IN_MEMORY_BYTES:
         return ort.InferenceSession(
-            ir.serde.serialize_model(model).SerializeToString(), options, providers=providers
+            ir_module.serde.serialize_model(model).SerializeToString(), options, providers=providers
         )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         try:
-            ir.save(model, path, external_data="weights.bin")
+            ir_module.save(model, path, external_data="weights.bin")
         except OSError as error:
             raise StorageError(
                 f"cannot write {weights / 1e6:,.0f} MB to {folder}: {error.strerror or error}",

@@ -81,6 +81,7 @@ class _Classes:
             self._fixed[left] = self._fixed[left] or self._fixed[right]
 
     def fix(self, items: np.ndarray) -> None:
+        """Keeps the factor 1 for the classes of these channels."""
         for item in items.tolist():
             self._fixed[self.root(item)] = True
 

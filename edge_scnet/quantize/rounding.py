@@ -106,9 +106,9 @@ def patches(image: np.ndarray, window: Window, *, limit: int) -> np.ndarray:
     positions = np.unique(
         np.linspace(0, rows * columns - 1, min(limit, rows * columns)).astype(int)
     )
-    taken = views[:, positions // columns, positions % columns]  # C x P x kh x kw
+    read = views[:, positions // columns, positions % columns]  # C x P x kh x kw
     per_group = channels // window.groups
-    grouped = taken.reshape(window.groups, per_group, positions.size, -1).transpose(0, 2, 1, 3)
+    grouped = read.reshape(window.groups, per_group, positions.size, -1).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(grouped.reshape(window.groups, positions.size, -1))
 
 

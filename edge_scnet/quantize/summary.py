@@ -46,8 +46,8 @@ def summarize(values: np.ndarray, *, sample: bool = True) -> Summary:
     low, high = flat.min(axis=1), flat.max(axis=1)
     finite = bool(np.isfinite(low).all() and np.isfinite(high).all())
     # a copy, lest the few values kept hold on to the whole tensor
-    taken = flat.reshape(-1)[:: _stride(flat.size)].copy() if sample else np.zeros(0, np.float32)
-    return Summary(low, high, finite, taken)
+    kept = flat.reshape(-1)[:: _stride(flat.size)].copy() if sample else np.zeros(0, np.float32)
+    return Summary(low, high, finite, kept)
 
 
 @cache

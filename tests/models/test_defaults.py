@@ -1,0 +1,45 @@
+"""What holds where an option is left out, and options that contradict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_scnet.models import defaults
+from tests.helpers.checkpoints import State, checkpoint, refused, saved
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mean": (0.5,)}, "the input has 3 channels, and --mean has 1 values"),
+        ({"std": (0.5, 0.5)}, "the input has 3 channels, and --std has 2 values"),
+        ({"channels": 1}, "the input has 1 channel, and --mean has no default for such images"),
+        ({"std": (0.5, 0.0, 0.5)}, "--std must be positive and finite, got 0.5, 0.0, 0.5"),
+        ({"std": (0.5, float("nan"), 0.5)}, "--std must be positive and finite, got 0.5, nan, 0.5"),
+        ({"mean": (0.5, float("inf"), 0.5)}, "--mean must be finite, got 0.5, inf, 0.5"),
+        (
+            {"class_names": ("a", "b"), "num_classes": 3},
+            "--class-names lists 2 names, --num-classes says 3",
+        ),
+        ({"resize": 16}, "--resize 16 is smaller than the crop, --input-size 32"),
+    ],
+)
+def test_options_that_contradict(
+    tmp_path: Path, state: State, options: dict[str, Any], message: str
+):
+    assert (
+        refused(lambda: checkpoint(saved(tmp_path / "a.pth", state), **options)).message == message
+    )
+
+
+def test_defaults_follow_the_architecture(tmp_path: Path, state: State):
+    path = saved(tmp_path / "a.pth", state)
+    compact, large = checkpoint(path).spec, checkpoint(path, arch="scnet50").spec
+    assert (compact.input_size, compact.resize, compact.num_classes) == (32, None, 10)
+    assert (large.input_size, large.resize, large.num_classes) == (224, 256, 1000)
+    assert (large.mean, large.std) == (defaults.IMAGENET_MEAN, defaults.IMAGENET_STD)
+    grey = checkpoint(path, channels=1, mean=(0.3,), std=(0.4,), class_names=("a", "b")).spec
+    assert (grey.channels, grey.num_classes, grey.classes) == (1, 2, ("a", "b"))

@@ -1,0 +1,158 @@
+"""Where Q/DQ go for OpenVINO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import helper, numpy_helper
+
+from edge_scnet.config.target import QuantScheme
+from edge_scnet.graph.names import module_of
+from edge_scnet.quantize import placement
+from tests.helpers.float_graphs import (
+    FAST,
+    TWO_WEIGHTS,
+    conv,
+    graph_of,
+    placed,
+    write_plain,
+)
+from tests.helpers.statistics import calibrated
+from tests.helpers.tool import Built
+
+ACCURATE = QuantScheme(placement="openvino", variant="accurate")
+
+
+def test_placement_of_the_self_calibrated_block(built: Built) -> None:
+    _, fast = placed(built, FAST)
+    sites = {site.tensor: site for site in fast.activations}
+    block = "layer2.1"
+    # inputs of the convolutions, one uint8 Q after the Concat, none on its inputs
+    for tensor in (f"{block}.scconv/Mul", f"{block}.scconv.k2.0/AveragePool", f"{block}/Concat"):
+        assert tensor in sites
+    # the fast variant's three: before the Resize, the gate's product, the residual
+    assert {f"{block}.scconv.k2.1", f"{block}.scconv.k3.0", f"{block}.conv3"} <= sites.keys()
+    # never: the gate itself, the Resize's output
+    assert (
+        not {f"{block}.scconv/Sigmoid", f"{block}.scconv/Resize", f"{block}.scconv/Add"}
+        & sites.keys()
+    )
+    _, accurate = placed(built, ACCURATE)
+    missing = sites.keys() - {site.tensor for site in accurate.activations}
+    assert {f"{block}.scconv.k2.1", f"{block}.scconv.k3.0", f"{block}.conv3"} <= missing
+    assert len(accurate.activations) < len(fast.activations)
+
+
+def test_everything_after_relu_has_zero_point_zero(built: Built) -> None:
+    _, fast = placed(built, FAST)
+    after_relu = [
+        site for site in fast.activations if "/Relu" in site.tensor or "/Concat" in site.tensor
+    ]
+    assert len(after_relu) > 20
+    assert all(site.params.zero_point == 0 for site in after_relu)
+
+
+def test_average_pools_of_avd_are_quantized_before_and_the_concat_once_after(built: Built) -> None:
+    model, fast = placed(built, FAST)
+    sites = {site.tensor for site in fast.activations}
+    pools = [n for n in model.graph if n.op_type == "AveragePool" and "avd_layer" in module_of(n)]
+    assert len(pools) == 4
+    for pool in pools:
+        assert pool.inputs[0] is not None and pool.inputs[0].name in sites
+        assert pool.outputs[0].name not in sites
+
+
+def signed_pool_model() -> onnx.ModelProto:
+    """A signed tensor with a padded average pool, which must see it in float, and a convolution."""
+    rng = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(rng.standard_normal((4, 4, 3, 3)).astype(np.float32), name)
+        for name in ("w1", "w2", "w3")
+    ]
+    nodes = [
+        helper.make_node("Conv", ["input", "w1"], ["a"], pads=[1] * 4, name="first"),
+        helper.make_node(
+            "AveragePool",
+            ["a"],
+            ["p"],
+            kernel_shape=[3, 3],
+            pads=[1] * 4,
+            count_include_pad=1,
+            name="pool",
+        ),
+        helper.make_node("Conv", ["p", "w2"], ["b"], pads=[1] * 4, name="second"),
+        helper.make_node("Conv", ["a", "w3"], ["c"], pads=[1] * 4, name="third"),
+        helper.make_node("Concat", ["b", "c"], ["logits"], axis=1, name="join"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("input", 1, [1, 4, 8, 8])],
+        [helper.make_tensor_value_info("logits", 1, [1, 8, 8, 8])],
+        weights,
+    )
+    return onnx.shape_inference.infer_shapes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    )
+
+
+@pytest.mark.parametrize("between", ["MaxPool", "Pad"])
+def test_a_padded_pool_behind_an_operator_that_passes_the_zero_point_on(
+    between: str, tmp_path: Path
+) -> None:
+    middle = (
+        helper.make_node("MaxPool", ["a"], ["m"], kernel_shape=[1, 1], name="between")
+        if between == "MaxPool"
+        else helper.make_node("Pad", ["a", "pads"], ["m"], name="between")
+    )
+    pads = [0] * 4 if between == "Pad" else [1] * 4
+    nodes = [
+        conv("input", "w1", "a"),
+        middle,
+        helper.make_node(
+            "AveragePool",
+            ["m"],
+            ["p"],
+            kernel_shape=[3, 3],
+            pads=pads,
+            count_include_pad=1,
+            name="pool",
+        ),
+        conv("a", "w2", "c"),
+        helper.make_node("Add", ["p", "c"], ["y"], name="y"),
+    ]
+    model = graph_of(nodes, TWO_WEIGHTS)
+    model.graph.initializer.append(
+        numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "pads")
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path)
+    images = np.random.default_rng(1).standard_normal((4, 4, 8, 8)).astype(np.float32)
+    result = placement.place(
+        ir.load(path),
+        calibrated(path, images),
+        FAST,
+    )
+    assert next(site for site in result.activations if site.tensor == "a").float_consumers == (
+        "between",
+    )
+
+
+def test_a_padded_pool_on_a_signed_tensor_reads_the_float_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(signed_pool_model(), path)
+    images = np.random.default_rng(1).standard_normal((8, 4, 8, 8)).astype(np.float32)
+    statistics = calibrated(path, images)
+    model = ir.load(path)
+    result = placement.place(model, statistics, FAST)
+    site = next(site for site in result.activations if site.tensor == "a")
+    assert site.params.zero_point != 0 and site.float_consumers == ("pool",)
+    written = write_plain(model, result, weight_bits=7)
+    pool = next(node for node in written.graph if node.name == "pool")
+    assert pool.inputs[0].name == "a"
+    third = next(node for node in written.graph if node.name == "third")
+    assert third.inputs[0].name == "a_dq"
