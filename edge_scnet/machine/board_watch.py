@@ -86,6 +86,7 @@ class Watch:
             self.stop()
 
     def stop(self) -> None:
+        """Ends the background process and the reading of it."""
         self._stopped.set()
         if self._process is not None:
             self._process.terminate()
