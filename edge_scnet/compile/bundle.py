@@ -162,7 +162,9 @@ def unpack(path: Path, into: Path) -> Path:
             f"no such file: {path}", hint="edge-scnet build --target jetson"
         ) from error
     except DAMAGED as error:
-        raise ArtifactError(f"{path} is no bundle, or is damaged: {error}", hint=again) from error
+        raise ArtifactError(
+            f"{path} is not a bundle, or is damaged: {error}", hint=again
+        ) from error
     if _HEADER not in extracted:
         raise ArtifactError(f"{path} holds no {_HEADER}", hint=again)
     try:

@@ -35,7 +35,9 @@ def with_script_plans(folder: BuildFolder) -> BuildFolder:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}", hint=again) from error
     if form is None or board.engine_sha256 != form.sha256:
-        raise ArtifactError(f"{path} is of another {INT8_FORM} than the manifest's", hint=again)
+        raise ArtifactError(
+            f"{path} was built from another {INT8_FORM} than the manifest's", hint=again
+        )
     for _, plan, precision in PAIRS:
         folder = folder.with_artifact(_entry(plan, precision, board))
     return folder

@@ -80,7 +80,8 @@ def read_image(path: Path, spec: ModelSpec) -> np.ndarray:
     Raises:
         DataError: it does not exist or cannot be decoded.
     """
-    return preprocess(decode(path, spec, hint="save it anew as PNG or JPEG"), spec)
+    hint = "save it anew as PNG or JPEG" if path.exists() else f"ls {path.parent}"
+    return preprocess(decode(path, spec, hint=hint), spec)
 
 
 @contextlib.contextmanager

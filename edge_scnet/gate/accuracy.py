@@ -152,7 +152,7 @@ def _sqnr(new: EngineReport, old: EngineReport, limit: float) -> Finding:
     figure = Figure(measured=measured, expected=expected, limit=limit, unit="dB")
     if measured is None or expected is None:  # None: the outputs are FP32's own
         worse = measured is not None
-        words = "The outputs were exact and are no more" if worse else "The outputs are exact"
+        words = "The outputs were exact and no longer are" if worse else "The outputs are exact"
         return judged("accuracy", "SQNR", figure, "fail" if worse else "pass", f"{words}.")
     fall = expected - measured
     message = (

@@ -52,7 +52,7 @@ def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[F
             yield skipped(
                 "speed",
                 "speed",
-                "Times and memory are not compared: the baseline is of another machine.",
+                "Times and memory are not compared: the baseline was measured on another machine.",
             )
         return
     if board_mode(report) != board_mode(baseline):

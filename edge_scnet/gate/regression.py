@@ -113,7 +113,7 @@ def _incomparable(report: RunReport, baseline: RunReport) -> Iterable[Finding]:
         yield incomparable(
             "report",
             "report",
-            "The report is of an interrupted run: its figures are of a part of it.",
+            "The report is of an interrupted run: its figures cover a part of it.",
         )
     elif accuracy_row(report) is None and timed_row(report) is None:
         yield incomparable("report", "report", "The report holds no INT8 engine.")

@@ -44,7 +44,8 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> Bu
         for name in (manifest.model.name, target.name):
             if not PLAIN_NAME.fullmatch(name):
                 raise ArtifactError(
-                    f"{path}: {name!r} is no plain name for a folder", hint="build the bundle again"
+                    f"{path}: {name!r} is not a plain name for a folder",
+                    hint="build the bundle again",
                 )
         path_of_build = out / manifest.model.name / target.name
         make_folder(path_of_build)

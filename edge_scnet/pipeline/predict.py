@@ -45,7 +45,7 @@ def predict(
             )
             if scores.ndim != 2:
                 raise ArtifactError(
-                    f"{engine.path.name} is no classifier: its first output has {scores.ndim}"
+                    f"{engine.path.name} is not a classifier: its first output has {scores.ndim}"
                     " dimensions, 2 are needed"
                 )
             best, shares = (array[0].tolist() for array in top_k(scores[:1], top))

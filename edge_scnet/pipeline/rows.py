@@ -106,8 +106,8 @@ def stats_of(
     if outputs.logits is None or reference.logits is None:
         if samples.labels is not None:
             raise DataError(
-                "the evaluation set has labels, but the model is no classifier: its first output is"
-                " not images x classes",
+                "the evaluation set has labels, but the model is not a classifier: its first output"
+                " is not images x classes",
                 hint="pass --ignore-labels",
             )
         return output_stats(

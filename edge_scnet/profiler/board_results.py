@@ -137,7 +137,7 @@ def _read_archive(path: Path) -> dict[str, str]:
         }
     except DAMAGED as error:
         raise ArtifactError(
-            f"{path} is no archive of results, or is damaged: {error}", hint="copy it again"
+            f"{path} is not an archive of results, or is damaged: {error}", hint="copy it again"
         ) from error
 
 

@@ -112,7 +112,7 @@ def _judge_drop(images: int, labels: LabelledStats, limit: float) -> Finding:
 
 def _judge_sqnr(stats: AccuracyStats, minimum: float | None) -> Finding:
     seen = (
-        f"The outputs are no classes; their SQNR is {decibels(stats.sqnr_db)} on"
+        f"The outputs are not classes; their SQNR is {decibels(stats.sqnr_db)} on"
         f" {stats.images:,} images"
     )
     figure = Figure(measured=stats.sqnr_db, limit=minimum, unit="dB")

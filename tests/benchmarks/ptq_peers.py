@@ -437,7 +437,7 @@ def quantize(case: Case, row: Row, args: argparse.Namespace) -> tuple[Path, dict
     shutil.copyfile(case.model, model)
     package = Path(edge_scnet.__file__).parent
     code = (
-        sorted([*(package / "quantize").rglob("*.py"), package / "simulate.py"])
+        sorted([*(package / "quantize").rglob("*.py"), *(package / "graph").rglob("*.py")])
         if row.group == "ours"
         else []
     )
