@@ -18,18 +18,31 @@ installed version.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.graph.operators import passes_scale, producer_type
+from edge_scnet.graph.openvino_lpt import (
+    AFFINE,
+    GONE,
+    PRESERVING,
+    SCALING,
+    copies,
+    has_constant,
+    is_int8,
+    joins,
+    leading_to,
+    needs_unsigned,
+    pads_with_zeros,
+    quantizer_of,
+    read_by,
+)
+from edge_scnet.graph.operators import passes_scale
 from edge_scnet.graph.pairs import (
     DEQUANTIZE,
     QUANTIZE,
     codes_type,
     constant,
-    dequantizers,
     input_of,
     integer,
     is_constant,
@@ -40,64 +53,35 @@ from edge_scnet.graph.pairs import (
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# What LPT calls precision preserved (markup_precisions.cpp), by the names of ONNX; AveragePool is
-# where no Q follows.
-PRESERVING = frozenset(
-    {
-        "AveragePool",
-        "Concat",
-        "DepthToSpace",
-        "Flatten",
-        "Gather",
-        "GlobalMaxPool",
-        "MaxPool",
-        "Pad",
-        "ReduceMax",
-        "ReduceMin",
-        "Relu",
-        "Reshape",
-        "Resize",
-        "Slice",
-        "Split",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-        "Upsample",
-    }
-)
-_GONE = frozenset({"Identity", "Dropout"})  # removed before LPT sees the graph
-_SCALING = frozenset({"Mul", "Div"})  # by a constant: becomes part of the dequantize
-# with a constant: becomes part of a Q behind it
-_AFFINE = _SCALING | {"Add", "Sub", "BatchNormalization"}
 # What the dequantize, and with it the zero point, moves past. A Relu and a Pad with zeros keep it
 # where it is.
-_PASSES_ZERO = (PRESERVING | _GONE | {"Clip"}) - {"Relu", "Pad"}
+_PASSES_ZERO = (PRESERVING | GONE | {"Clip"}) - {"Relu", "Pad"}
 
 
 def signed_quantizers(model: ir.Model) -> list[ir.Node]:
     """Returns the int8 Q whose values come out in steps of 1.0, or unquantized (fault 1)."""
-    if not any(_joins(node) for node in model.graph):
+    if not any(joins(node) for node in model.graph):
         return []
-    aligning, unsigned = _leading_to(model, _aligns), _leading_to(model, _needs_unsigned)
+    aligning, unsigned = leading_to(model, _aligns), leading_to(model, needs_unsigned)
     hit: set[ir.Node] = set()
     for node in _aligned(model) & aligning:
         if node.op_type in PRESERVING:
-            hit.update(filter(None, (_quantizer_of(value) for value in node.inputs)))
+            hit.update(filter(None, (quantizer_of(value) for value in node.inputs)))
     faulty = []
     for node in model.graph:
         if node.op_type != QUANTIZE or codes_type(node) != "INT8" or is_weight(node):
             continue
         # a Q behind a Concat, with a Relu between or not, is moved up in front of it
         # (MoveFakeQuantize)
-        moved = _is_moved_before_concat(node) and _read_by(node, aligning)
-        if (node in hit or moved) and _read_by(node, unsigned):
+        moved = _is_moved_before_concat(node) and read_by(node, aligning)
+        if (node in hit or moved) and read_by(node, unsigned):
             faulty.append(node)
     return faulty
 
 
 def padded_pools(model: ir.Model) -> list[ir.Node]:
     """Returns the AveragePools whose borders are wrong (fault 2)."""
-    unsigned = _leading_to(model, _needs_unsigned)
+    unsigned = leading_to(model, needs_unsigned)
     return [
         node
         for node in model.graph
@@ -112,12 +96,12 @@ def mixed_concats(model: ir.Model) -> list[ir.Node]:
 
     The Convolution runs in float.
     """
-    reaching = _leading_to(model, _needs_unsigned)
+    reaching = leading_to(model, needs_unsigned)
     mixed = []
     for node in model.graph:
-        if not _joins(node) or node not in reaching:
+        if not joins(node) or node not in reaching:
             continue
-        sources = [_quantizer_of(value) for value in node.inputs]
+        sources = [quantizer_of(value) for value in node.inputs]
         scales = [constant(input_of(source, 1)) for source in sources if source is not None]
         different = {scale.tobytes() for scale in scales if scale is not None}
         if len(scales) == len(sources) and len(different) > 1:
@@ -125,42 +109,12 @@ def mixed_concats(model: ir.Model) -> list[ir.Node]:
     return mixed
 
 
-def _joins(node: ir.Node) -> bool:
-    """Whether it is a Concat at run time: of one tensor, or of constants alone, it is folded."""
-    return (
-        node.op_type == "Concat"
-        and len(node.inputs) > 1
-        and not all(is_constant(value) for value in node.inputs)
-    )
-
-
-def _is_int8(node: ir.Node) -> bool:
-    """Whether its weights are quantized; with float weights its input may be anything."""
-    return producer_type(input_of(node, 1)) == DEQUANTIZE
-
-
-def _needs_unsigned(node: ir.Node) -> bool:
-    return node.op_type == "Conv" and _is_int8(node)
-
-
 def _aligns(node: ir.Node) -> bool:
     """Whether LPT restricts the operation to one scale for its whole input."""
     return (
         node.op_type == "ConvTranspose"
         or (node.op_type == "Conv" and integer(node, "group", 1) == 1)
-    ) and _is_int8(node)
-
-
-def _leading_to(model: ir.Model, wanted: Callable[[ir.Node], bool]) -> set[ir.Node]:
-    """The wanted nodes, and those that lead to one through operations that keep the precision."""
-    leading: set[ir.Node] = set()
-    for node in reversed(model.graph):
-        passes = node.op_type in PRESERVING or node.op_type in _GONE
-        if wanted(node) or (
-            passes and any(use.node in leading for out in node.outputs for use in out.uses())
-        ):
-            leading.add(node)
-    return leading
+    ) and is_int8(node)
 
 
 def _aligned(model: ir.Model) -> set[ir.Node]:
@@ -170,74 +124,19 @@ def _aligned(model: ir.Model) -> set[ir.Node]:
     """
     aligned: set[ir.Node] = set()
     for node in model.graph:
-        if node.op_type in _GONE:
+        if node.op_type in GONE:
             if node.inputs[0] is not None and node.inputs[0].producer() in aligned:
                 aligned.add(node)
         elif node.op_type in PRESERVING and not _folds_into_convolutions(node):
             data = [value for value in node.inputs if value is not None and not is_constant(value)]
             shared = any(value.producer() in aligned for value in data)
-            if shared or (data and all(_quantizer_of(value) is not None for value in data)):
+            if shared or (data and all(quantizer_of(value) is not None for value in data)):
                 aligned.add(node)
     return aligned
 
 
-def _quantizer_of(value: ir.Value | None) -> ir.Node | None:
-    """The Q of the pair that gives this tensor.
-
-    Constant factors may lie between: they become part of the dequantize.
-    """
-    producer = value.producer() if value is not None else None
-    if producer is None:
-        return None
-    if producer.op_type == DEQUANTIZE:
-        return None if is_weight(producer) else quantizer(producer)
-    if producer.op_type in _GONE or (producer.op_type in _SCALING and _has_constant(producer)):
-        return next(filter(None, (_quantizer_of(source) for source in producer.inputs)), None)
-    return None
-
-
-def _has_constant(node: ir.Node) -> bool:
-    return any(is_constant(value) for value in node.inputs)
-
-
-def _read_by(quantize: ir.Node, nodes: set[ir.Node]) -> bool:
-    """Whether one of the nodes reads the pair's result, past constant factors.
-
-    To OpenVINO equal pairs on a tensor are one.
-    """
-    waiting = [pair for copy in _copies(quantize) for pair in dequantizers(copy)]
-    while waiting:
-        for use in waiting.pop().outputs[0].uses():
-            if use.node in nodes:
-                return True
-            if use.node.op_type in _SCALING and _has_constant(use.node):
-                waiting.append(use.node)
-    return False
-
-
-def _copies(quantize: ir.Node) -> list[ir.Node]:
-    """The Q on the same tensor with the same parameters, itself included.
-
-    Some tools write one for every reader.
-    """
-    uses = [] if quantize.inputs[0] is None else quantize.inputs[0].uses()
-    key = _parameters(quantize)
-    return [
-        use.node for use in uses if use.node.op_type == QUANTIZE and _parameters(use.node) == key
-    ]
-
-
-def _parameters(quantize: ir.Node) -> tuple[str, list[float], list[int]]:
-    scale, zero = constant(input_of(quantize, 1)), constant(input_of(quantize, 2))
-    return (
-        codes_type(quantize),
-        [] if scale is None else scale.tolist(),
-        [] if zero is None else zero.tolist(),
-    )
-
-
 def _is_moved_before_concat(quantize: ir.Node) -> bool:
-    producer = _past(quantize.inputs[0], _AFFINE)
+    producer = _past(quantize.inputs[0], AFFINE)
     if producer is not None and producer.op_type == "Relu":
         producer = _past(producer.inputs[0], frozenset())
     if producer is None:
@@ -247,26 +146,18 @@ def _is_moved_before_concat(quantize: ir.Node) -> bool:
         before = quantizer(producer)
         return before is not None and _is_moved_before_concat(before)
     readers = {use.node for use in producer.outputs[0].uses()}
-    return _joins(producer) and (len(readers) == 1 or readers == set(_copies(quantize)))
+    return joins(producer) and (len(readers) == 1 or readers == set(copies(quantize)))
 
 
 def _past(value: ir.Value | None, kinds: frozenset[str]) -> ir.Node | None:
     """The producer behind operations of these kinds with a constant."""
     producer = value.producer() if value is not None else None
     while producer is not None and (
-        producer.op_type in _GONE or (producer.op_type in kinds and _has_constant(producer))
+        producer.op_type in GONE or (producer.op_type in kinds and has_constant(producer))
     ):
         data = next((source for source in producer.inputs if not is_constant(source)), None)
         producer = data.producer() if data is not None else None
     return producer
-
-
-def _pads_with_zeros(node: ir.Node) -> bool:
-    mode, value = node.attributes.get("mode"), input_of(node, 2)
-    filling = constant(value)
-    return (mode is None or mode.as_string() == "constant") and (
-        value is None or (filling is not None and not filling.any())
-    )
 
 
 def _folds_into_convolutions(node: ir.Node) -> bool:
@@ -274,7 +165,7 @@ def _folds_into_convolutions(node: ir.Node) -> bool:
     uses = node.outputs[0].uses()
     return (
         node.op_type == "Pad"
-        and _pads_with_zeros(node)
+        and pads_with_zeros(node)
         and all(use.node.op_type == "Conv" for use in uses)
     )
 
@@ -288,7 +179,7 @@ def _before_pad(value: ir.Value | None) -> ir.Value | None:
     if (
         producer is None
         or producer.op_type != "Pad"
-        or not _pads_with_zeros(producer)
+        or not pads_with_zeros(producer)
         or len(producer.outputs[0].uses()) != 1
     ):
         return None
@@ -328,11 +219,11 @@ def _is_shifted(value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:
             return True
         # int8 codes become uint8 with zero point 128 where a Convolution reads the same tensor, on
         # most CPUs
-        return source is not None and codes_type(producer) == "INT8" and _read_by(source, unsigned)
-    if producer.op_type in _AFFINE:
+        return source is not None and codes_type(producer) == "INT8" and read_by(source, unsigned)
+    if producer.op_type in AFFINE:
         sources = [value for value in producer.inputs if not is_constant(value)]
         moved = _is_shifted(sources[0], unsigned) if len(sources) == 1 else None
-        return moved if moved is None else moved or producer.op_type not in _SCALING
+        return moved if moved is None else moved or producer.op_type not in SCALING
     if producer.op_type not in _PASSES_ZERO or (
         producer.op_type == "Resize" and not passes_scale(producer)
     ):

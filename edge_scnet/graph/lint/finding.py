@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from edge_scnet.graph.openvino_faults import PRESERVING
+from edge_scnet.graph.openvino_lpt import PRESERVING
 from edge_scnet.graph.pairs import label
 
 if TYPE_CHECKING:
