@@ -125,16 +125,15 @@ def show_tables(report: RunReport, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from edge_scnet.report import notes
-    from edge_scnet.report.summary import table
+    from edge_scnet.report import notes, summary
 
-    console.print(table(report))
+    console.print(summary.table(report))
     if report.sweep:
         cells = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for name in notes.SWEEP_HEAD:
+        for name in summary.SWEEP_HEAD:
             cells.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
         for row in report.sweep:
-            cells.add_row(*map(escape, notes.sweep_cells(row)))
+            cells.add_row(*map(escape, summary.sweep_cells(row)))
         console.print(cells)
     for line in (*notes.facts(report), *(f"note: {doubt}" for doubt in notes.doubts(report))):
         console.print(line, markup=False, soft_wrap=True)

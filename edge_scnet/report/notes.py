@@ -11,15 +11,19 @@ from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report.run_report import EngineReport, RunReport
 from edge_scnet.stats.figures import EndToEnd, Steadiness, SweepRow
 
-# From here on a figure is said. A quiet machine stays below: p90/p50 1.05 to 1.2, drift of some
-# percent.
-_NOISY, _HEAPS_APART, _DRIFT_PERCENT, _SIGNIFICANT = 1.3, 1.2, 5.0, 0.01
-_BUSY_SHARE, _STOLEN_PERCENT = 0.1, 2.0
+# From these values on a figure is told. A quiet machine stays below: p90/p50 is 1.05 to 1.2 there,
+# a drift some percent.
+_NOISY = 1.3
+_HEAPS_APART = 1.2
+_DRIFT_PERCENT = 5.0
+_SIGNIFICANT = 0.01
+_BUSY_SHARE = 0.1
+_STOLEN_PERCENT = 2.0
 _LEAK_BYTES = 1 << 20
 
 
 def doubts(report: RunReport) -> tuple[str, ...]:
-    """What disturbed the measurement; empty where nothing did."""
+    """Returns what disturbed the measurement, a sentence each."""
     return tuple(_doubts(report))
 
 
@@ -69,13 +73,13 @@ def _of_steadiness(name: str, steady: Steadiness | None) -> Iterator[str]:
         yield f"{name}: its time drifted by {drift:+.0f} % from the first block to the last"
 
 
-def _of_engine(row: EngineReport, asked: float | None) -> Iterator[str]:
+def _of_engine(row: EngineReport, seconds: float | None) -> Iterator[str]:
     latency, memory = row.latency, row.memory
     if latency is None:
         return
-    if asked is not None and latency.p50_ms > 1e3 * asked:
+    if seconds is not None and latency.p50_ms > 1e3 * seconds:
         yield (
-            f"{row.name}: one inference takes longer than the {asked:g} s asked for;"
+            f"{row.name}: one inference takes longer than the {seconds:g} s asked for;"
             f" {latency.count} were timed all the same"
         )
     if row.warm_up_stable is False:
@@ -102,16 +106,16 @@ def _significant(p: float | None) -> bool:
 
 
 def facts(report: RunReport) -> tuple[str, ...]:
-    """How the engines ran, and where their time goes from the file to the classes; engines that are
-    alike in one line.
+    """Returns how the engines ran, and where their time goes from the file to the classes.
+
+    Engines with the same settings share a line.
     """
-    ran: dict[str, list[str]] = {}
+    engines: dict[str, list[str]] = {}
     for row in report.engines:
         if row.settings:
-            ran.setdefault(
-                ", ".join(f"{name} {value}" for name, value in row.settings.items()), []
-            ).append(row.name)
-    lines = [f"{', '.join(names)}: {words}" for words, names in ran.items()]
+            settings = ", ".join(f"{name} {value}" for name, value in row.settings.items())
+            engines.setdefault(settings, []).append(row.name)
+    lines = [f"{', '.join(names)}: {settings}" for settings, names in engines.items()]
     for row in report.engines:
         if row.end_to_end is not None and row.role == "int8":
             lines.append(f"{row.name} end to end: {end_to_end_words(row.end_to_end)}")
@@ -135,29 +139,3 @@ def end_to_end_words(times: EndToEnd) -> str:
     """Returns the shares of the stages in a batch's time from the file to its classes."""
     total = sum(times.stages_ms.values())
     return ", ".join(f"{stage} {100 * ms / total:.0f} %" for stage, ms in times.stages_ms.items())
-
-
-SWEEP_HEAD = (
-    "batch",
-    "threads",
-    "engine",
-    "p50, ms",
-    "ms an image",
-    "speed",
-    "images/s",
-    "memory, MB",
-)
-
-
-def sweep_cells(row: SweepRow) -> tuple[str, ...]:
-    """A row of the sweep's table."""
-    return (
-        str(row.batch),
-        str(row.threads or "default"),
-        row.engine,
-        f"{row.p50_ms:.3f}",
-        f"{row.p50_ms / row.batch:.3f}",
-        "-" if row.speedup is None else f"{row.speedup.ratio:.2f}x",
-        "-" if row.throughput_per_second is None else f"{row.throughput_per_second:,.0f}",
-        f"{row.steady_bytes / 2**20:,.0f}",
-    )

@@ -18,7 +18,7 @@ from edge_scnet.machine.board import board_words
 from edge_scnet.report import notes, plots
 from edge_scnet.report.per_class import class_name, per_class
 from edge_scnet.report.run_report import EngineReport, Flip, RunReport, reference_row
-from edge_scnet.report.summary import summary_rows
+from edge_scnet.report.summary import SWEEP_HEAD, summary_rows, sweep_cells
 
 NEEDS = ("matplotlib", "jinja2")
 
@@ -115,7 +115,7 @@ def _page(report: RunReport) -> _Page:
         engines=_engines(report),
         facts=notes.facts(report),
         plots=tuple(_plots(report)),
-        sweep=_table(notes.SWEEP_HEAD, map(notes.sweep_cells, report.sweep)),
+        sweep=_table(SWEEP_HEAD, map(sweep_cells, report.sweep)),
         sweep_plot=_sweep_plot(report),
         cards=_cards(report),
         classes=_table(classes.head, classes.rows[:_MOST_CLASSES]),

@@ -1,4 +1,4 @@
-"""Accuracy class by class, from the classes that a report keeps of every image. Pure."""
+"""Accuracy class by class, from the classes that a report keeps of every image."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_scnet.core.packing import unpack_classes
+from edge_scnet.report.paired import lost_and_won
 from edge_scnet.report.run_report import RunReport, accuracy_row, reference_row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassRow:
-    """The images of one class: how many each engine knows, and how many the INT8 engine lost and
-    won.
+    """The images of one class.
+
+    It tells how many of them each engine got right, and how many the INT8 engine lost and won.
     """
 
     index: int
@@ -33,50 +35,51 @@ class ClassRow:
 
 
 def class_name(classes: Sequence[str], index: int) -> str:
-    """A class's name, or its number where nobody named it."""
+    """Returns a class's name, or its number where nobody named it."""
     return classes[index] if 0 <= index < len(classes) else f"class {index}"
 
 
 def per_class(report: RunReport) -> tuple[ClassRow, ...]:
-    """Every class that has images, the greatest loss first; empty where labels or an engine's
-    classes are not known.
+    """Returns every class that has images, the greatest loss first.
+
+    It is empty where labels or an engine's classes are not known.
 
     Raises:
         ValueError: packed classes that are damaged.
     """
-    reference, int8 = reference_row(report), accuracy_row(report)
-    if (
-        report.evaluation is None
-        or report.evaluation.truth is None
-        or reference is None
-        or int8 is None
-    ):
+    reference, int8, evaluation = reference_row(report), accuracy_row(report), report.evaluation
+    if evaluation is None or reference is None or int8 is None:
         return ()
-    if reference.first_classes is None or int8.first_classes is None:
+    packed = evaluation.truth, reference.first_classes, int8.first_classes
+    if None in packed:
         return ()
-    images = report.evaluation.images
-    truth, was, now = (
-        unpack_classes(packed, images)
-        for packed in (report.evaluation.truth, reference.first_classes, int8.first_classes)
-    )
-    counts: dict[int, list[int]] = {}
-    for label, before, after in zip(truth, was, now, strict=True):
-        count = counts.setdefault(label, [0, 0, 0, 0, 0])
-        right = before == label, after == label
-        for place, one in enumerate(
-            (True, *right, right[0] and not right[1], right[1] and not right[0])
-        ):
-            count[place] += one
+    truth, before, after = (unpack_classes(str(text), evaluation.images) for text in packed)
     rows = [
-        ClassRow(
-            index=label,
-            name=class_name(report.classes, label),
-            images=n,
-            reference_right=before,
-            right=after,
-            lost=lost,
-            won=won,
-        )
-        for label, (n, before, after, lost, won) in counts.items()
+        _row_of(label, class_name(report.classes, label), right)
+        for label, right in _right_by_label(truth, before, after).items()
     ]
     return tuple(sorted(rows, key=lambda row: (row.percent - row.reference_percent, row.index)))
+
+
+def _right_by_label(
+    truth: Sequence[int], before: Sequence[int], after: Sequence[int]
+) -> dict[int, list[tuple[bool, bool]]]:
+    """Returns by class, for each of its images, whether the reference and the engine are right."""
+    right: dict[int, list[tuple[bool, bool]]] = {}
+    for label, reference, engine in zip(truth, before, after, strict=True):
+        right.setdefault(label, []).append((reference == label, engine == label))
+    return right
+
+
+def _row_of(index: int, name: str, right: Sequence[tuple[bool, bool]]) -> ClassRow:
+    reference, engine = zip(*right, strict=True)
+    lost, won = lost_and_won(reference, engine)
+    return ClassRow(
+        index=index,
+        name=name,
+        images=len(right),
+        reference_right=sum(reference),
+        right=sum(engine),
+        lost=lost,
+        won=won,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from edge_scnet.core.optional import require
@@ -19,22 +19,6 @@ Draw = Callable[[Any], None]
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
 _MADE_BY_RUNTIME = re.compile(r"[A-Z][A-Za-z]*_\d+")
-
-
-def batch_figure(axes: Any, rows: Iterable[SweepRow]) -> None:
-    """A line for each engine and number of threads."""
-    lines: dict[str, list[tuple[int, float]]] = {}
-    for row in rows:
-        name = row.engine + (
-            f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else ""
-        )
-        if row.throughput_per_second is not None:
-            lines.setdefault(name, []).append((row.batch, row.throughput_per_second))
-    for (name, points), color in zip(lines.items(), itertools.cycle(_COLORS), strict=False):
-        axes.plot(*zip(*sorted(points), strict=True), "o-", color=color, label=name)
-    axes.set_ylim(bottom=0)
-    axes.set(xlabel="batch", ylabel="images/s")
-    axes.legend(frameon=False, labelcolor="black", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def svg_of(title: str, draw: Draw) -> str:
@@ -68,7 +52,24 @@ def svg_of(title: str, draw: Draw) -> str:
     return drawing.replace("<text ", '<text fill="currentColor" ')
 
 
-def latency_figure(axes: Any, rows: list[EngineReport]) -> None:
+def batch_figure(axes: Any, rows: Iterable[SweepRow]) -> None:
+    """Draws throughput by batch, a line for each engine and number of threads."""
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        name = row.engine + (
+            f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else ""
+        )
+        if row.throughput_per_second is not None:
+            lines.setdefault(name, []).append((row.batch, row.throughput_per_second))
+    for (name, points), color in zip(lines.items(), itertools.cycle(_COLORS), strict=False):
+        axes.plot(*zip(*sorted(points), strict=True), "o-", color=color, label=name)
+    axes.set_ylim(bottom=0)
+    axes.set(xlabel="batch", ylabel="images/s")
+    _legend_above(axes)
+
+
+def latency_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
+    """Draws for each time the share of single inferences that took less."""
     for row, color in zip(rows, _COLORS, strict=False):
         assert row.latency is not None
         times = sorted(ns / 1e6 for ns in row.latency.samples_ns)
@@ -81,8 +82,8 @@ def latency_figure(axes: Any, rows: list[EngineReport]) -> None:
     axes.legend(frameon=False, labelcolor="black")
 
 
-def trade_figure(axes: Any, rows: list[EngineReport]) -> None:
-    """Top-1 against latency, of rows that have both."""
+def trade_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
+    """Draws top-1 against latency, of rows that have both."""
     values = []
     for row, color in zip(rows, _COLORS, strict=False):
         if row.latency is None or row.accuracy is None or row.accuracy.labels is None:
@@ -97,7 +98,8 @@ def trade_figure(axes: Any, rows: list[EngineReport]) -> None:
     axes.legend(frameon=False, labelcolor="black")
 
 
-def memory_figure(axes: Any, rows: list[EngineReport]) -> None:
+def memory_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
+    """Draws the memory of each engine's process, while it is loaded and after."""
     names = [row.name for row in rows]
     load = [row.memory.load_peak_bytes / 2**20 for row in rows if row.memory]
     steady = [row.memory.steady_bytes / 2**20 for row in rows if row.memory]
@@ -111,11 +113,11 @@ def memory_figure(axes: Any, rows: list[EngineReport]) -> None:
     axes.set_yticks(list(places), names)
     axes.invert_yaxis()
     axes.set(xlabel="MiB resident")
-    axes.legend(frameon=False, labelcolor="black", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    _legend_above(axes)
 
 
 def blocks_figure(axes: Any, row: EngineReport) -> None:
-    """By the first two parts of the modules' names."""
+    """Draws the sums of an engine's layer times by block, the 20 slowest blocks."""
     sums: dict[str, float] = {}
     for layer in row.layer_times:
         # a runtime's own nodes ("Convert_2725") belong to no module
@@ -125,3 +127,7 @@ def blocks_figure(axes: Any, row: EngineReport) -> None:
     most = sorted(sums.items(), key=lambda item: item[1])[-20:]
     axes.barh([name for name, _ in most], [ms for _, ms in most], color=_COLORS[0])
     axes.set(xlabel="ms")
+
+
+def _legend_above(axes: Any) -> None:
+    axes.legend(frameon=False, labelcolor="black", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))

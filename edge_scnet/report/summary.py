@@ -1,11 +1,11 @@
-"""The table of engines: a column for an engine, a row for a figure."""
+"""The tables of a report: the engines, with a row for a figure, and the sweep."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from edge_scnet.report.run_report import EngineReport, RunReport, reference_row
-from edge_scnet.stats.figures import AccuracyStats, RatioStats
+from edge_scnet.stats.figures import AccuracyStats, RatioStats, SweepRow
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,6 +32,17 @@ _TITLES = (
     "agreement, %",
     "SQNR, dB",
     "calibration error, pp",
+)
+
+SWEEP_HEAD = (
+    "batch",
+    "threads",
+    "engine",
+    "p50, ms",
+    "ms an image",
+    "speed",
+    "images/s",
+    "memory, MB",
 )
 
 
@@ -133,3 +144,17 @@ def _accuracy(stats: AccuracyStats, *, reference: bool) -> dict[str, str]:
             "  95 % interval, pp": f"{labels.drop_low_pp:+.2f} to {labels.drop_high_pp:+.2f}",
         }
     return cells
+
+
+def sweep_cells(row: SweepRow) -> tuple[str, ...]:
+    """Returns a row of the sweep's table, under `SWEEP_HEAD`."""
+    return (
+        str(row.batch),
+        str(row.threads or "default"),
+        row.engine,
+        f"{row.p50_ms:.3f}",
+        f"{row.p50_ms / row.batch:.3f}",
+        "-" if row.speedup is None else f"{row.speedup.ratio:.2f}x",
+        "-" if row.throughput_per_second is None else f"{row.throughput_per_second:,.0f}",
+        f"{row.steady_bytes / 2**20:,.0f}",
+    )
