@@ -63,7 +63,7 @@ class Artifact:
     # sha256 by name of what it was made of
     parents: dict[str, str] = field(default_factory=dict)
     # what the stage found out about it
-    facts: Facts = Facts()
+    facts: Facts = field(default_factory=Facts)
     # of the libraries that the stage uses
     versions: dict[str, str] = field(default_factory=dict)
 

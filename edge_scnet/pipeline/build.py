@@ -25,7 +25,7 @@ from edge_scnet.sensitivity.result import Limit
 _COMMAND = "edge_scnet.build(...)"
 
 
-def build(  # noqa: PLR0913  the public call: each is a choice of the user's
+def build(
     model: str = zoo.DEFAULT_MODEL,
     *,
     target: str = "cpu",

@@ -1,4 +1,4 @@
-"""The three ways to measure a build: engines in processes, graphs in simulation, trtexec's times."""
+"""Three ways to measure a build: engines in processes, graphs in simulation, trtexec's times."""
 
 from __future__ import annotations
 
@@ -86,12 +86,9 @@ def measure_engines(
     spent = {"profile": round(time.perf_counter() - started, 2)}
     flipped = None
     if measured.complete:
-        int8 = next(
-            (m for e, m in zip(engines, measured.engines, strict=True) if e.role == "int8"),
-            None,
-        )
-        if int8 is not None:
-            flipped = _flips_of(int8.outputs, reference.outputs, samples, spec)
+        for engine, measurement in zip(engines, measured.engines, strict=True):
+            if engine.role == "int8":
+                flipped = _flips_of(measurement.outputs, reference.outputs, samples, spec)
         events.done(f"{len(rows)} engines", reused=False)
     return MeasuredRun(
         rows=rows,
@@ -128,9 +125,9 @@ def simulate(
         events.progress,
     )
     rows = []
-    for entry, role, given in zip(entries, _SIMULATED_ROLES, outputs, strict=True):
-        stats = stats_of(SIMULATED_NAMES[role], entry.file, given, outputs[0], samples)
-        rows.append(row_of_graph(entry, role, stats, given, samples))
+    for entry, role, own in zip(entries, _SIMULATED_ROLES, outputs, strict=True):
+        stats = stats_of(SIMULATED_NAMES[role], entry.file, own, outputs[0], samples)
+        rows.append(row_of_graph(entry, role, stats, own, samples))
     findings = tuple(judge(rows, target))
     events.done("simulated, not executed", reused=False)
     return MeasuredRun(
@@ -144,7 +141,7 @@ def simulate(
 
 
 def take_board_times(folder: BuildFolder, timed: TimedBoard, target: TargetSpec) -> MeasuredRun:
-    """Takes both plans' times through trtexec; accuracy is the simulated one of the folder's report.
+    """Takes both plans' times through trtexec; accuracy is that of the folder's simulated report.
 
     Raises:
         ArtifactError: the folder's report is damaged.

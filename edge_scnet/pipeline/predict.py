@@ -1,4 +1,4 @@
-"""Predict."""
+"""predict: images through an engine."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ def predict(
     path: Path | str, image_files: Sequence[Path | str], *, top: int = 5
 ) -> list[Prediction]:
     """Top-k classes of images through an engine, with the preprocessing it was built with.
+
+    Args:
+        path: a build folder (its INT8 engine is taken), or an engine or ONNX file in one.
+        top: how many classes.
 
     Raises:
         ArtifactError, TargetError: as `profile`. DataError: an image that cannot be read, named.

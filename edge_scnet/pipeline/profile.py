@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from edge_scnet.runtimes import runtime_named
 _COMMAND = "edge_scnet.profile(...)"
 
 
-def profile(  # noqa: PLR0913  the public call: each is a choice of the user's
+def profile(
     path: Path | str,
     *,
     evaluation: Path | str | None = None,
@@ -68,15 +68,7 @@ def profile(  # noqa: PLR0913  the public call: each is a choice of the user's
     folder, chosen = open_build(Path(path))
     target = with_max_drop(target_of(folder), max_drop_pp)
     if (program := trtexec.program_for(folder.manifest)) is not None:
-        for option, given in (
-            ("--batch", batches),
-            ("--threads", threads),
-            ("--cuda-graph", cuda_graph),
-        ):
-            if given:
-                raise TargetError(
-                    f"{option} is not for plans that trtexec times", hint=f"leave {option} out"
-                )
+        _refuse_for_trtexec({"--batch": batches, "--threads": threads, "--cuda-graph": cuda_graph})
         if evaluation is not None:
             events.warn(
                 "--eval is not used: trtexec measures no accuracy, TensorRT's Python package would"
@@ -116,6 +108,15 @@ def profile(  # noqa: PLR0913  the public call: each is a choice of the user's
     return result_of(folder, report)
 
 
+def _refuse_for_trtexec(options: Mapping[str, object]) -> None:
+    """Refuses the options that trtexec does not take, where they were set."""
+    for option, value in options.items():
+        if value:
+            raise TargetError(
+                f"{option} is not for plans that trtexec times", hint=f"leave {option} out"
+            )
+
+
 def _engines(
     folder: BuildFolder, chosen: Artifact | None, target: TargetSpec, *, cuda_graph: bool
 ) -> list[EngineFile]:
@@ -139,45 +140,46 @@ def _engines(
 def time_again(
     path: Path, report: RunReport, *, factor: float, events: Events | None = None
 ) -> RunReport | None:
-    """The report with the times of its engines measured once more; None where the folder holds
-    other engines by now.
+    """The report with the times of its engines measured once more.
 
     Args:
+        path: the build folder that holds the report.
         factor: how much longer than at first.
+
+    Returns:
+        None where the folder holds other engines by now.
 
     Raises:
         ArtifactError, TargetError: as `profile`. BackendError: an engine fails.
     """
     events = events or Silent()
     folder = BuildFolder.open(path)
-    known = {row.name: row for row in report.engines if row.latency is not None}
-    found = [engine for engine in engine_files(folder) if engine.name in known]
-    if any(engine.sha256 != known[engine.name].sha256 for engine in found) or len(found) < 2:
+    rows = {row.name: row for row in report.engines if row.latency is not None}
+    engines = [engine for engine in engine_files(folder) if engine.name in rows]
+    if any(engine.sha256 != rows[engine.name].sha256 for engine in engines) or len(engines) < 2:
         return None
-    timed = (
-        sum(sum(row.latency.samples_ns) for row in known.values() if row.latency) / 1e9 / len(known)
-    )
+    timed_ns = sum(sum(row.latency.samples_ns) for row in rows.values() if row.latency)
     events.stage(
         "profile",
-        f"{', '.join(engine.name for engine in found)} once more, for they look slower than the"
+        f"{', '.join(engine.name for engine in engines)} once more, for they look slower than the"
         " baseline's",
     )
     measured = measure(
-        found,
+        engines,
         None,
         folder.manifest.model,
-        MeasureSettings(seconds=factor * timed),
+        MeasureSettings(seconds=factor * timed_ns / 1e9 / len(rows)),
         progress=events.progress,
-    ).engines
-    events.done(f"{len(found)} engines", reused=False)
+    )
+    events.done(f"{len(engines)} engines", reused=False)
     renewed = {
         engine.name: replace(
-            known[engine.name],
-            latency=m.latency,
-            speedup=m.ratio,
-            throughput_per_second=m.throughput_per_second,
-            memory=m.memory,
+            rows[engine.name],
+            latency=measurement.latency,
+            speedup=measurement.ratio,
+            throughput_per_second=measurement.throughput_per_second,
+            memory=measurement.memory,
         )
-        for engine, m in zip(found, measured, strict=True)
+        for engine, measurement in zip(engines, measured.engines, strict=True)
     }
     return replace(report, engines=tuple(renewed.get(row.name, row) for row in report.engines))

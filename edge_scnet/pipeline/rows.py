@@ -32,7 +32,7 @@ def canonical_order(samples: SampleSet) -> list[int]:
 
 
 def packed_first_classes(outputs: Outputs | None, samples: SampleSet | None) -> str | None:
-    """What an engine takes each image for, in canonical order; None where outputs are no classes."""
+    """What an engine takes each image for, in canonical order; None for outputs without classes."""
     if outputs is None or samples is None or outputs.logits is None:
         return None
     return pack_classes(outputs.logits.argmax(axis=1)[canonical_order(samples)].tolist())

@@ -112,7 +112,7 @@ def open_evaluation_set(
 
 
 def evaluation_folder(manifest: Manifest) -> Path | None:
-    """Where the evaluation images of a build are: the build's own, else its model's bundled ones."""
+    """Where a build's evaluation images are: its own, else its model's bundled ones."""
     if manifest.evaluation:
         return Path(manifest.evaluation)
     return bundled_sets(manifest.model.dataset)[1] if manifest.model.dataset else None

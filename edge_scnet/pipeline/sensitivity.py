@@ -13,7 +13,7 @@ from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.sensitivity.result import Limit, SearchResult
 
 
-def sensitivity(  # noqa: PLR0913  the public call: each is a choice of the user's
+def sensitivity(
     model: str = zoo.DEFAULT_MODEL,
     *,
     target: str = "cpu",
@@ -25,7 +25,7 @@ def sensitivity(  # noqa: PLR0913  the public call: each is a choice of the user
     skip_bad: bool = False,
     events: Events | None = None,
 ) -> SearchResult:
-    """Measures which modules cost accuracy, and with a limit searches the fastest mix that keeps it.
+    """Measures which modules cost accuracy; with a limit searches the fastest mix that keeps it.
 
     Args:
         model, target, out, model_options: as `build`.

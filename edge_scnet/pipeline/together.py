@@ -12,7 +12,8 @@ from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine import environment
-from edge_scnet.pipeline import build_folder as engines
+from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build
+from edge_scnet.profiler.measure import Measurement
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.profiler.rounds import ratio_of_rounds, time_in_rounds
 from edge_scnet.report import comparison
@@ -25,15 +26,20 @@ from edge_scnet.stats.timing import latency_stats
 class TimedEngine:
     """One engine's figures, and how it compares with the first."""
 
-    name: str  # "A", "B", ...
+    # "A", "B", ...
+    name: str
     path: str
     sha256: str
     precision: str
     latency: LatencyStats
-    ratio: RatioStats | None  # the first's time over this one's
-    faster: Answer | None  # "A": the first is, "B": this one is
-    throughput_per_second: float | None  # None where it was interrupted before
+    # the first's time over this one's
+    ratio: RatioStats | None
+    # "A": the first is, "B": this one is
+    faster: Answer | None
+    # None where it was interrupted before
+    throughput_per_second: float | None
     memory: MemoryStats
+    # one sentence for people
     message: str
 
 
@@ -44,7 +50,8 @@ class TimedTogether:
     created_utc: str
     engines: tuple[TimedEngine, ...]
     environment: dict[str, Any]
-    complete: bool  # False: interrupted
+    # False: interrupted
+    complete: bool
 
 
 def time_together(
@@ -66,50 +73,57 @@ def time_together(
         raise ArtifactError(
             "--interleave compares two or more engines", hint="edge-scnet profile A B --interleave"
         )
-    found = [_engine(Path(path), chr(ord("A") + i)) for i, path in enumerate(paths)]
-    shapes = {(spec.channels, spec.input_size) for _, spec in found}
+    builds = [_engine(Path(path), chr(ord("A") + i)) for i, path in enumerate(paths)]
+    shapes = {(spec.channels, spec.input_size) for _, spec in builds}
     if len(shapes) > 1:
         listed = ", ".join(f"{c} x {size} x {size}" for c, size in sorted(shapes))
         raise ArtifactError(
             f"the engines take inputs of different shapes ({listed}): their times cannot be"
             " compared"
         )
-    files = [engine for engine, _ in found]
-    events.stage("profile", ", ".join(f"{engine.name} {engine.path}" for engine in files))
-    rounds, complete = time_in_rounds(files, found[0][1], seconds=seconds, events=events)
-    events.done(f"{len(files)} engines, {len(rounds)} rounds of new processes", reused=False)
-    rows = []
-    for i, engine in enumerate(files):
-        own = [figures[i] for figures in rounds]
-        ratio = ratio_of_rounds(rounds, i) if i else None
-        rows.append(
-            TimedEngine(
-                name=engine.name,
-                path=str(engine.path),
-                sha256=engine.sha256,
-                precision=engine.options.precision,
-                latency=latency_stats([block for m in own for block in m.blocks]),
-                ratio=ratio,
-                faster=None if ratio is None else comparison.faster(ratio),
-                throughput_per_second=own[0].throughput_per_second,
-                memory=own[0].memory,
-                message=(
-                    "the first"
-                    if ratio is None
-                    else comparison.ratio_words(ratio, "A", engine.name)
-                ),
-            )
-        )
-    now = now_utc()
+    engines = [engine for engine, _ in builds]
+    events.stage("profile", ", ".join(f"{engine.name} {engine.path}" for engine in engines))
+    rounds, complete = time_in_rounds(engines, builds[0][1], seconds=seconds, events=events)
+    events.done(f"{len(engines)} engines, {len(rounds)} rounds of new processes", reused=False)
     return TimedTogether(
-        created_utc=now,
-        engines=tuple(rows),
+        created_utc=now_utc(),
+        engines=tuple(
+            _timed(
+                engine,
+                [measurements[i] for measurements in rounds],
+                ratio_of_rounds(rounds, i) if i else None,
+            )
+            for i, engine in enumerate(engines)
+        ),
         environment=environment.collect().to_dict(),
         complete=complete,
     )
 
 
 def _engine(path: Path, name: str) -> tuple[EngineFile, ModelSpec]:
-    folder, chosen = engines.open_build(path)
-    file = engines.engine_of(folder, chosen or engines.first_engine(folder))
-    return replace(file, name=name), folder.manifest.model
+    """The engine of a build folder, or an engine's file, under another name."""
+    folder, chosen = open_build(path)
+    engine = engine_of(folder, chosen or first_engine(folder))
+    return replace(engine, name=name), folder.manifest.model
+
+
+def _timed(
+    engine: EngineFile, measurements: Sequence[Measurement], ratio: RatioStats | None
+) -> TimedEngine:
+    """The figures of an engine over all rounds.
+
+    Args:
+        ratio: the first engine's time over this one's; None: this is the first.
+    """
+    return TimedEngine(
+        name=engine.name,
+        path=str(engine.path),
+        sha256=engine.sha256,
+        precision=engine.options.precision,
+        latency=latency_stats([block for m in measurements for block in m.blocks]),
+        ratio=ratio,
+        faster=None if ratio is None else comparison.faster(ratio),
+        throughput_per_second=measurements[0].throughput_per_second,
+        memory=measurements[0].memory,
+        message=("the first" if ratio is None else comparison.ratio_words(ratio, "A", engine.name)),
+    )

@@ -27,7 +27,7 @@ _LIBRARIES: dict[Keyed, tuple[str, ...]] = {
 
 
 # The packages and modules whose code decides what a stage makes: those that the stage imports,
-# directly and through others. tests/pipeline/stages/test_cache_key.py holds the table to the imports.
+# directly and through others. tests/pipeline/stages/test_cache_key.py holds the table to them.
 _SHARED = (
     "__init__",
     "__about__",
