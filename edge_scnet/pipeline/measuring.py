@@ -26,11 +26,12 @@ from edge_scnet.profiler.measure import MeasureSettings, measure
 from edge_scnet.profiler.outputs import Outputs
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.profiler.simulated import evaluate_graphs
-from edge_scnet.report.run_report import Flips, Role
+from edge_scnet.report.run_report import Flips
 from edge_scnet.report.store import load_report
 from edge_scnet.report.verdict import judge
+from edge_scnet.stats.figures import EngineRole
 
-_SIMULATED_ROLES: tuple[Role, ...] = ("reference", "int8")
+_SIMULATED_ROLES: tuple[EngineRole, ...] = ("reference", "int8")
 
 
 def measure_engines(

@@ -11,15 +11,15 @@ from edge_scnet.profiler.board_results import TimedBoard
 from edge_scnet.profiler.measure import Measurement
 from edge_scnet.profiler.outputs import Outputs
 from edge_scnet.profiler.process import EngineFile
-from edge_scnet.report.run_report import EngineReport, Role
+from edge_scnet.report.run_report import EngineReport
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.stats.accuracy import accuracy_stats, output_rows, output_stats
-from edge_scnet.stats.figures import AccuracyStats, OutputStats
+from edge_scnet.stats.figures import AccuracyStats, EngineRole, OutputStats
 from edge_scnet.stats.timing import latency_stats, paired_ratio
 
-SIMULATED_NAMES: dict[Role, str] = {"reference": "fp32", "int8": "int8 simulated"}
+SIMULATED_NAMES: dict[EngineRole, str] = {"reference": "fp32", "int8": "int8 simulated"}
 
 
 def canonical_order(samples: SampleSet) -> list[int]:
@@ -129,7 +129,7 @@ def stats_of(
 
 
 def row_of_graph(
-    entry: Artifact, role: Role, accuracy: AccuracyStats, outputs: Outputs, samples: SampleSet
+    entry: Artifact, role: EngineRole, accuracy: AccuracyStats, outputs: Outputs, samples: SampleSet
 ) -> EngineReport:
     """The row of a graph in simulation, which tells of its accuracy alone."""
     return EngineReport(

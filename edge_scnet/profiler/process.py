@@ -21,8 +21,8 @@ from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError
 from edge_scnet.profiler.child import Loaded
-from edge_scnet.report.run_report import Role
 from edge_scnet.runtimes.base import OpenOptions
+from edge_scnet.stats.figures import EngineRole
 
 _TIMED_IMAGES = 16
 
@@ -48,7 +48,7 @@ class EngineFile:
 
     # of its row in a report
     name: str
-    role: Role
+    role: EngineRole
     runtime: str
     path: Path
     # how to load it

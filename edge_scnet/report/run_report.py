@@ -17,6 +17,7 @@ from edge_scnet.report.findings import Finding
 from edge_scnet.stats.figures import (
     AccuracyStats,
     EndToEnd,
+    EngineRole,
     LatencyStats,
     MemoryStats,
     OutputStats,
@@ -26,7 +27,6 @@ from edge_scnet.stats.figures import (
 
 SCHEMA: Final = 3
 
-Role = Literal["reference", "default", "int8"]
 _Class = Annotated[int, Meta(ge=0)]
 
 
@@ -56,7 +56,7 @@ class EngineReport:
 
     name: Annotated[str, Meta(description='"fp32", "default", "int8", "int8 simulated", ...')]
     role: Annotated[
-        Role,
+        EngineRole,
         Meta(
             description=(
                 "reference: what INT8 is held against; default: the same file in the precision"
@@ -220,7 +220,7 @@ class RunReport:
 
 
 def first_of(
-    rows: Iterable[EngineReport], role: Role, *, timed: bool = False, judged: bool = False
+    rows: Iterable[EngineReport], role: EngineRole, *, timed: bool = False, judged: bool = False
 ) -> EngineReport | None:
     """Returns the first row of a role; None where there is none.
 

@@ -6,9 +6,12 @@ Plain Python: a gate reads reports without NumPy.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
+
+# What an engine is in a comparison: the float reference, the runtime's default precision, or INT8.
+EngineRole = Literal["reference", "default", "int8"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
