@@ -57,7 +57,7 @@ AFFINE = SCALING | {"Add", "Sub", "BatchNormalization"}
 
 
 def joins(node: ir.Node) -> bool:
-    """Tells whether it is a Concat at run time: of one tensor, or of constants alone, it is folded."""
+    """Tells whether it is a Concat at run time: of one tensor, or of constants, it is folded."""
     return (
         node.op_type == "Concat"
         and len(node.inputs) > 1
