@@ -25,7 +25,7 @@ from edge_scnet.sensitivity.result import Limit
 _COMMAND = "edge_scnet.build(...)"
 
 
-def build(
+def build(  # noqa: PLR0913  the public function's options, by keyword
     model: str = zoo.DEFAULT_MODEL,
     *,
     target: str = "cpu",

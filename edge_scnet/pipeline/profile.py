@@ -26,7 +26,7 @@ from edge_scnet.runtimes import runtime_named
 _COMMAND = "edge_scnet.profile(...)"
 
 
-def profile(
+def profile(  # noqa: PLR0913  the public function's options, by keyword
     path: Path | str,
     *,
     evaluation: Path | str | None = None,

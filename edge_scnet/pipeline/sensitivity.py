@@ -13,7 +13,7 @@ from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.sensitivity.result import Limit, SearchResult
 
 
-def sensitivity(
+def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
     model: str = zoo.DEFAULT_MODEL,
     *,
     target: str = "cpu",
