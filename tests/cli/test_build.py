@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -131,6 +132,8 @@ def test_a_second_build_reuses_every_stage_and_prints_the_table(copied: Built, i
         if path.stat().st_mtime_ns != before.get(path.name)
     }
     assert changed == {"manifest.json", "report.json", "report.html"}
+    command = load_report(copied.folder / "report.json").command
+    assert command == " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
     printed = [line for line in outcome.stdout.splitlines() if line.strip()]
     facts = next(

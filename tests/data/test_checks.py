@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from edge_scnet.data import checks
-from edge_scnet.data.checks import check_counts, check_overlap
+from edge_scnet.data.checks import check_counts, check_overlap, shared_with
 from edge_scnet.data.samples import MIN_CALIBRATION, open_samples, subset
 from edge_scnet.errors import DataError
 from edge_scnet.models.zoo import FASHION_MNIST
@@ -54,6 +54,12 @@ def test_overlap_is_found_by_content(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message) as e:
         check_overlap(calib, both)
     assert "--calib" in (e.value.hint or "")
+
+
+def test_images_that_two_sets_share_are_found_by_their_hashes(tmp_path: Path) -> None:
+    samples = calibration(folder(tmp_path / "calib", ["a.png", "b.png", "c.png"]))
+    assert shared_with(samples, samples.content_hashes[1:]) == [1, 2]
+    assert shared_with(samples, ["another"]) == []
 
 
 def test_copies_in_the_calibration_set_are_a_warning(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""The sample sets of a build: where they are, and that none was calibrated with."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_scnet.config.target import load_target
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.events import Silent
+from edge_scnet.core.manifest import MANIFEST
+from edge_scnet.data.samples import bundled_sets
+from edge_scnet.errors import DataError
+from edge_scnet.pipeline.samples import (
+    SampleRequest,
+    evaluation_folder,
+    open_evaluation_set,
+    open_sample_sets,
+)
+from tests.helpers.images import RGB, idx_files
+
+REQUEST = SampleRequest(
+    calib=None,
+    evaluation=None,
+    calibrates=True,
+    evaluates=True,
+    skip_bad=False,
+    ignore_labels=False,
+    command="edge-scnet build net.onnx",
+)
+
+
+class Warned(Silent):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.messages.append(message)
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> BuildFolder:
+    """A build of the bundled model, without its files."""
+    manifest = Path(__file__).parents[1] / "data" / "manifests" / "cpu.json"
+    shutil.copy(manifest, tmp_path / MANIFEST)
+    return BuildFolder.open(tmp_path)
+
+
+def test_a_model_without_bundled_images_needs_some() -> None:
+    own = replace(RGB, dataset=None)
+    with pytest.raises(
+        DataError, match=r"rgb has no bundled images: --calib and --eval needed"
+    ) as e:
+        open_sample_sets(REQUEST, own, load_target("cpu"), Warned())
+    assert e.value.hint == "edge-scnet build net.onnx --calib DIR --eval DIR"
+    nothing = replace(REQUEST, calibrates=False, evaluates=False)
+    assert open_sample_sets(nothing, own, load_target("cpu"), Warned()) == (None, None)
+
+
+def test_the_evaluation_images_are_the_builds_own_else_the_bundled_ones(
+    build: BuildFolder,
+) -> None:
+    manifest = build.manifest
+    assert evaluation_folder(manifest) == bundled_sets("fashion-mnist")[1]
+    assert evaluation_folder(replace(manifest, evaluation="/there")) == Path("/there")
+    assert evaluation_folder(replace(manifest, model=replace(RGB, dataset=None))) is None
+
+
+def test_an_evaluation_set_is_opened_and_warned_about(build: BuildFolder, tmp_path: Path) -> None:
+    # what it was calibrated with is not known: there is nothing to hold the images to
+    artifacts = {name: a for name, a in build.manifest.artifacts.items() if name != "ranges.npz"}
+    bare = replace(build, manifest=replace(build.manifest, artifacts=artifacts))
+    events = Warned()
+    samples = open_evaluation_set(
+        bare,
+        idx_files(tmp_path / "eval", 3),
+        skip_bad=False,
+        ignore_labels=False,
+        events=events,
+    )
+    assert samples is not None and len(samples) == 3
+    assert any("classes have no evaluation image" in message for message in events.messages)
+    without = replace(bare, manifest=replace(bare.manifest, model=replace(RGB, dataset=None)))
+    assert (
+        open_evaluation_set(without, None, skip_bad=False, ignore_labels=False, events=Warned())
+        is None
+    )
