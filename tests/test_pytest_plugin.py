@@ -13,7 +13,6 @@ from edge_scnet.report.store import save_report
 from tests.helpers.reports import report
 
 pytest_plugins = ["pytester"]
-# a process each: the plugin under test is also that of this run
 PROJECT = """
 def test_int8(edge_scnet):
     edge_scnet.assert_no_regression("net/report.json", baseline="baselines")
@@ -36,13 +35,13 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def test_an_unchanged_report_passes_and_the_marker_selects(project: pytest.Pytester) -> None:
-    project.runpytest_subprocess().assert_outcomes(passed=2)
-    project.runpytest_subprocess("-m", "edge_scnet").assert_outcomes(passed=1, deselected=1)
+    project.runpytest_inprocess().assert_outcomes(passed=2)
+    project.runpytest_inprocess("-m", "edge_scnet").assert_outcomes(passed=1, deselected=1)
 
 
 def test_a_regression_fails_with_its_findings_and_no_traceback(project: pytest.Pytester) -> None:
     save_report(report(noise=0.07), project.path / "net" / "report.json")
-    result = project.runpytest_subprocess()
+    result = project.runpytest_inprocess()
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         ["*net for cpu: accuracy (1 of 13 findings)*", "*SQNR (fail): *", "*--update-baselines*"]
@@ -54,16 +53,16 @@ def test_update_baselines_writes_and_asks_for_a_reason(project: pytest.Pytester)
     known: Path = project.path / "baselines" / "net-cpu.json"
     before = known.read_text()
     save_report(replace(report(noise=0.07), target="gpu"), project.path / "net" / "report.json")
-    project.runpytest_subprocess("--update-baselines").assert_outcomes(passed=2)
+    project.runpytest_inprocess("--update-baselines").assert_outcomes(passed=2)
     assert (known.parent / "net-gpu.json").is_file()  # by target
     save_report(report(noise=0.07), project.path / "net" / "report.json")
-    project.runpytest_subprocess("--update-baselines").assert_outcomes(passed=1, failed=1)
+    project.runpytest_inprocess("--update-baselines").assert_outcomes(passed=1, failed=1)
     assert known.read_text() == before
-    result = project.runpytest_subprocess("--update-baselines", "--accept-regression", "why not")
+    result = project.runpytest_inprocess("--update-baselines", "--accept-regression", "why not")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*baselines written*", "*net-cpu.json", "  SQNR*"])
     assert baseline.load(known).accepted[0].reason == "why not"
-    project.runpytest_subprocess().assert_outcomes(passed=2)
+    project.runpytest_inprocess().assert_outcomes(passed=2)
 
 
 def test_limits_and_findings_by_hand(project: pytest.Pytester) -> None:
@@ -78,4 +77,4 @@ def test_limits_and_findings_by_hand(project: pytest.Pytester) -> None:
             checked = edge_scnet.check("net", baseline="baselines/net-cpu.json")
             assert checked.exit_code == 10 and len(checked.findings) == 13
         """)
-    project.runpytest_subprocess().assert_outcomes(passed=2)
+    project.runpytest_inprocess().assert_outcomes(passed=2)

@@ -17,11 +17,16 @@ from edge_scnet.export.from_torch import export_torch
 from edge_scnet.graph.model import save
 from edge_scnet.graph.names import MODULE_KEY
 from edge_scnet.graph.run import run_onnx
-from tests.helpers.networks import GREY_SHAPE, SHAPE_ARITHMETIC, TINY_SHAPE, ops, random_images
+from tests.helpers.networks import SHAPE_ARITHMETIC, TINY_SHAPE, ops, random_images
 
 
 @pytest.mark.parametrize(
-    ("fixture", "opset", "classes"), [("exported", 18, 10), ("named_exported", 20, 5)]
+    ("fixture", "opset", "classes"),
+    [
+        pytest.param("exported", 18, 10, marks=pytest.mark.slow),
+        ("tiny_exported", 18, 5),
+        ("named_exported", 20, 5),
+    ],
 )
 def test_a_static_export_is_static_folded_and_of_the_asked_opset(
     fixture: str, opset: int, classes: int, request: pytest.FixtureRequest
@@ -38,6 +43,7 @@ def test_a_static_export_is_static_folded_and_of_the_asked_opset(
     onnx.checker.check_model(ir.serde.serialize_model(model), full_check=True)
 
 
+@pytest.mark.slow
 def test_nodes_and_their_outputs_are_named_after_modules(exported: ir.Model, network: nn.Module):
     modules = dict(network.named_modules())
     convolutions = [node for node in exported.graph if node.op_type in ("Conv", "Gemm")]
@@ -53,8 +59,8 @@ def test_nodes_and_their_outputs_are_named_after_modules(exported: ir.Model, net
     assert len(set(names)) == len(names)
 
 
-def test_the_file_holds_no_stack_traces_and_no_paths(exported: ir.Model, tmp_path: Path):
-    save(exported, tmp_path / "model.onnx")
+def test_the_file_holds_no_stack_traces_and_no_paths(tiny_exported: ir.Model, tmp_path: Path):
+    save(tiny_exported, tmp_path / "model.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     content = (tmp_path / "model.onnx").read_bytes()
     # the weights are random bytes: only runs of printable characters are text
@@ -71,11 +77,11 @@ def test_the_file_holds_no_stack_traces_and_no_paths(exported: ir.Model, tmp_pat
         assert word not in text, word
 
 
-def test_saving_and_loading_changes_nothing(exported: ir.Model, tmp_path: Path):
-    save(exported, tmp_path / "model.onnx")
-    image = random_images(GREY_SHAPE, 1)
+def test_saving_and_loading_changes_nothing(tiny_exported: ir.Model, tmp_path: Path):
+    save(tiny_exported, tmp_path / "model.onnx")
+    image = random_images(TINY_SHAPE, 1)
     assert np.array_equal(
-        run_onnx(tmp_path / "model.onnx", [image])[0][0], run_onnx(exported, [image])[0][0]
+        run_onnx(tmp_path / "model.onnx", [image])[0][0], run_onnx(tiny_exported, [image])[0][0]
     )
 
 
@@ -90,15 +96,16 @@ def test_an_opset_the_exporter_cannot_write_is_refused(
         export_torch(tiny, TINY_SHAPE, opset=20)
 
 
-def test_opset_17_is_written_though_the_exporter_starts_at_18(tiny: nn.Module):
+def test_opset_17_is_written_though_the_exporter_starts_at_18(
+    tiny: nn.Module, tiny_exported: ir.Model
+):
     image = random_images(TINY_SHAPE, 1)
     model = export_torch(tiny, TINY_SHAPE, opset=17)
     assert model.opset_imports[""] == 17 and "ReduceMean" not in {
         node.op_type for node in model.graph
     }
-    newest = export_torch(tiny, TINY_SHAPE, opset=20)
     np.testing.assert_allclose(
-        run_onnx(model, [image])[0][0], run_onnx(newest, [image])[0][0], rtol=1e-5, atol=1e-6
+        run_onnx(model, [image])[0][0], run_onnx(tiny_exported, [image])[0][0], rtol=1e-5, atol=1e-6
     )
 
 

@@ -16,6 +16,7 @@ from edge_scnet.export.parity import PARITY_BATCHES, check_parity, first_differi
 from tests.helpers.networks import GREY_SHAPE, TINY_SHAPE, damaged, random_images
 
 
+@pytest.mark.slow
 def test_parity_of_scnet20(network: nn.Module, exported: ir.Model):
     # the other batches are exported again, and slow: see the tiny one
     proof = check_parity(network, exported, random_images(GREY_SHAPE), opset=18, batches=(1,))
@@ -44,11 +45,11 @@ def test_parity_exports_again_at_the_other_batches(named: nn.Module, named_expor
     ],
 )
 def test_a_damaged_graph_fails_and_the_first_module_that_differs_is_named(
-    network: nn.Module, exported: ir.Model, weight: str, change: Any, module: str
+    tiny: nn.Module, tiny_exported: ir.Model, weight: str, change: Any, module: str
 ):
     with pytest.raises(ParityError) as caught:
         check_parity(
-            network, damaged(exported, weight, change), random_images(GREY_SHAPE), opset=18
+            tiny, damaged(tiny_exported, weight, change), random_images(TINY_SHAPE), opset=18
         )
     assert (
         "the exported graph differs from PyTorch at batch 1 on real images: "
@@ -57,19 +58,19 @@ def test_a_damaged_graph_fails_and_the_first_module_that_differs_is_named(
     assert caught.value.message.endswith(f"first module that differs: {module}")
 
 
-def test_a_sound_graph_has_no_differing_module(network: nn.Module, exported: ir.Model):
-    before = exported.graph.outputs[0].name
-    assert first_differing_module(network, exported, random_images(GREY_SHAPE, 1)) is None
-    assert [value.name for value in exported.graph.outputs] == [before]
+def test_a_sound_graph_has_no_differing_module(tiny: nn.Module, tiny_exported: ir.Model):
+    before = tiny_exported.graph.outputs[0].name
+    assert first_differing_module(tiny, tiny_exported, random_images(TINY_SHAPE, 1)) is None
+    assert [value.name for value in tiny_exported.graph.outputs] == [before]
 
 
-def test_another_top1_within_the_tolerance_is_a_failure(network: nn.Module, exported: ir.Model):
+def test_another_top1_within_the_tolerance_is_a_failure(tiny: nn.Module, tiny_exported: ir.Model):
     # all classes alike in PyTorch, and one of them ahead by a hair in the graph
-    alike = copy.deepcopy(network)
+    alike = copy.deepcopy(tiny)
     with torch.no_grad():
         alike.fc.weight.copy_(alike.fc.weight[:1].expand_as(alike.fc.weight))
         alike.fc.bias.zero_()
-    graph = damaged(exported, "fc.weight", lambda w: np.tile(w[:1], (len(w), 1)))
+    graph = damaged(tiny_exported, "fc.weight", lambda w: np.tile(w[:1], (len(w), 1)))
     graph = damaged(graph, "fc.bias", lambda b: np.float32(1e-5) * (np.arange(len(b)) == 3))
     with pytest.raises(ParityError, match="top-1 different"):
-        check_parity(alike, graph, random_images(GREY_SHAPE), opset=18)
+        check_parity(alike, graph, random_images(TINY_SHAPE), opset=18)

@@ -1,13 +1,10 @@
-"""Statistics of arrays, and inputs that hypothesis draws."""
+"""Statistics of arrays and of small graphs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
 
 from edge_scnet.quantize import histogram, statistics
 from edge_scnet.quantize.calibrate import CalibrationImages, Equalization, calibrate
@@ -37,13 +34,3 @@ def calibrated(
 def same(a: statistics.TensorStats, b: statistics.TensorStats) -> bool:
     scalars = [(s.minimum, s.maximum, s.elements, s.exponent, s.first_bin) for s in (a, b)]
     return scalars[0] == scalars[1] and np.array_equal(a.counts, b.counts)
-
-
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-VALUES = st.floats(-1e6, 1e6, width=32)
-DRAWN_IMAGES = st.lists(
-    arrays(np.float32, array_shapes(min_dims=1, max_dims=2, max_side=12), elements=VALUES),
-    min_size=1,
-    max_size=8,
-)
-DTYPES = st.sampled_from(["uint8", "int8"])

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from edge_scnet.errors import DataError
 from edge_scnet.quantize import histogram
-from tests.helpers.statistics import DRAWN_IMAGES, QUICK, same, stats_of
+from tests.helpers.drawn import DRAWN_IMAGES, QUICK
+from tests.helpers.statistics import same, stats_of
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_scnet.quantize.params import activation_params, int8_params, uint8_params
-from tests.helpers.statistics import DTYPES, QUICK
+from tests.helpers.drawn import DTYPES, QUICK
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.quantize import params, rounding, weights
-from tests.helpers.statistics import QUICK
+from tests.helpers.drawn import QUICK
 
 
 @pytest.mark.parametrize("case", ["plain", "strided", "dilated", "grouped", "linear"])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from edge_scnet.quantize import statistics, thresholds
 from edge_scnet.quantize.params import activation_params
-from tests.helpers.statistics import DRAWN_IMAGES, DTYPES, QUICK, stats_of
+from tests.helpers.drawn import DRAWN_IMAGES, DTYPES, QUICK
+from tests.helpers.statistics import stats_of
 
 
 def test_percentile_cuts_the_tails_evenly_and_never_the_zeros_of_relu() -> None:

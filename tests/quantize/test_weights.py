@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from edge_scnet.quantize.params import SMALLEST_SCALE
 from edge_scnet.quantize.weights import LARGEST_CODE, quantize_weights
-from tests.helpers.statistics import QUICK
+from tests.helpers.drawn import QUICK
 
 
 @pytest.mark.parametrize(("bits", "largest"), [(8, 127), (7, 64)])
