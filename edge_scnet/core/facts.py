@@ -147,10 +147,10 @@ def facts_of(stage: str, kind: str) -> type[Facts]:
 def facts_to_json(value: Any) -> Any:
     """Facts as JSON's values. A field whose default is None is left out where it was not found."""
     if is_dataclass(value):
-        found = ((field, getattr(value, field.name)) for field in fields(value))
+        contents = ((field, getattr(value, field.name)) for field in fields(value))
         return {
             field.name: facts_to_json(content)
-            for field, content in found
+            for field, content in contents
             if content is not None or field.default is not None
         }
     if isinstance(value, dict):

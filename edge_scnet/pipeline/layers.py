@@ -36,9 +36,9 @@ def summary_of_layers(
         int8: the engine is meant to be INT8, so that what is not is worth naming.
         times_ms: median time by layer name, where it was measured.
     """
-    told = [layer for layer in layers if layer.precision != UNKNOWN_PRECISION]
-    convolutions = [layer for layer in told if layer.kind in runtime.convolutions]
-    others = [layer for layer in told if layer.kind not in runtime.convolutions]
+    executed = [layer for layer in layers if layer.precision != UNKNOWN_PRECISION]
+    convolutions = [layer for layer in executed if layer.kind in runtime.convolutions]
+    others = [layer for layer in executed if layer.kind not in runtime.convolutions]
     in_float = [layer for layer in convolutions if layer.precision not in runtime.int8_precisions]
     copies = [layer for layer in layers if layer.is_copy]
     return LayersSummary(

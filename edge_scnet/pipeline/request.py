@@ -47,23 +47,24 @@ class Request:
 
 
 def make_job(request: Request, events: Events) -> BuildJob:
+    """Decides all that can be decided, and refused, before the first stage; creates the folder.
+
+    Raises:
+        TargetError: the target cannot be built, here or at all.
+        MissingRuntimeError: the target's runtime is not installed.
+        ArtifactError: no such model, or one that cannot be used.
+        DataError: sample sets are missing or cannot be used.
+        StorageError: the folder cannot be written.
+    """
     target = _target(request)
-    # without TensorRT the build ends in a bundle for the board
     runtime = runtime_named(target.runtime)
-    if not runtime.packs_bundle:
+    if not runtime.packs_bundle:  # without TensorRT a build ends in a bundle for the board
         runtime = usable_runtime(target.runtime)
     runtime.check_target(target)
     floor = resolve_floor(target.isa)
     # compiled and verified here, so this machine must be able to run it
     check_floor(floor, what=f"target {target.name}")
-    source = zoo.resolve(request.model, request.options)
-    if source.kind == "onnx":
-        source = probe_onnx(source, request.options)
-        if request.batch == "dynamic":
-            raise ArtifactError(
-                f"{request.model}: a dynamic batch is exported from PyTorch only",
-                hint=f"edge-scnet export {request.model} --batch 8",
-            )
+    source = _source(request)
     calibration, evaluation = open_sample_sets(
         SampleRequest(
             calib=request.calib,
@@ -105,6 +106,20 @@ def _target(request: Request) -> TargetSpec:
     return target
 
 
+def _source(request: Request) -> zoo.ModelSource:
+    """The model, what its own ONNX file says of it included."""
+    source = zoo.resolve(request.model, request.options)
+    if source.kind != "onnx":
+        return source
+    source = probe_onnx(source, request.options)
+    if request.batch == "dynamic":
+        raise ArtifactError(
+            f"{request.model}: a dynamic batch is exported from PyTorch only",
+            hint=f"edge-scnet export {request.model} --batch 8",
+        )
+    return source
+
+
 def _initial_folder(
     request: Request, source: zoo.ModelSource, target: TargetSpec, floor: str
 ) -> BuildFolder:
@@ -131,19 +146,20 @@ def _initial_folder(
 
 def rebuild_command(request: Request) -> str:
     """The command that builds this again, for hints."""
-    words = ["edge-scnet", "build", request.model, "--target", request.target]
-    given = {
+    options = {
         f"--{name.replace('_', '-')}": value
         for name, value in asdict(request.options).items()
         if name != "class_names"
     }
-    given |= {
+    options |= {
         "--calib": request.calib,
         "--eval": request.evaluation,
         "--batch": request.batch,
         "--qdq": request.qdq,
     }
-    for option, value in given.items():
+    command = ["edge-scnet", "build", request.model, "--target", request.target]
+    for option, value in options.items():
         if value is not None:
-            words += [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
-    return shlex.join(words)
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            command += [option, text]
+    return shlex.join(command)
