@@ -315,7 +315,7 @@ def main() -> None:
         try:
             test.run(arguments.kills)
         finally:  # stopped early, what was counted counts
-            print(json.dumps(asdict(test.counts)), flush=True)
+            print(json.dumps(vars(test.counts)), flush=True)
     sys.exit(bool(test.counts.faults))
 
 
