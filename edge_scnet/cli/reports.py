@@ -103,7 +103,7 @@ def report(
     if markdown is not None:
         write_text(markdown, report_markdown.markdown(loaded))
     if as_json:
-        typer.echo(to_json(loaded))
+        typer.echo(to_json(loaded), nl=False)
     elif html is None and markdown is None:
         with printing():
             show_report(loaded)

@@ -83,7 +83,7 @@ def show_result(result: BuildResult, *, as_json: bool, saved: bool) -> None:
         if as_json:
             from edge_scnet.report.store import to_json
 
-            typer.echo(to_json(report))
+            typer.echo(to_json(report), nl=False)
         else:
             _show_tables_and_verdict(result, report, saved=saved)
     if result.exit_code:

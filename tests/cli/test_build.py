@@ -57,7 +57,7 @@ def test_build_leaves_exactly_its_files(built: Built) -> None:
 
 def test_the_report_loads_back_equal_and_carries_its_evidence(built: Built) -> None:
     report = load_report(built.folder / "report.json")
-    assert to_json(report) == built.outcome.stdout.strip()
+    assert to_json(report) == built.outcome.stdout
     assert report.evaluation is not None and report.evaluation.images == 600
     fp32, default, int8 = report.engines
     convolutions = sum(int8.convolutions.values())

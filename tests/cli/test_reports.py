@@ -39,7 +39,7 @@ def test_report_needs_the_json_alone(
     assert "| latency p50, ms |" in table.read_text()
     shown = invoke("report", path)
     assert "latency p50, ms" in shown.stdout and "ship INT8: yes" in shown.stdout
-    assert invoke("report", path, "--json").stdout == to_json(made) + "\n"
+    assert invoke("report", path, "--json").stdout == to_json(made)
     assert invoke("report", tmp_path / "none.json").code == 6
     assert invoke("report", path, "--html", tmp_path / "no" / "r.html").code == 9
 
