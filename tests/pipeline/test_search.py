@@ -12,7 +12,8 @@ import pytest
 
 from edge_scnet.config.target import load_target
 from edge_scnet.models import zoo
-from edge_scnet.pipeline import search
+from edge_scnet.pipeline import measuring, search
+from edge_scnet.report.verdict import judge
 from edge_scnet.sensitivity.noise import Sensitivities
 from edge_scnet.sensitivity.result import Candidate, SearchResult
 from tests.helpers.tool import Built, Outcome
@@ -102,6 +103,12 @@ def test_a_build_that_misses_its_limit_is_searched_and_built_anew(
     )
     monkeypatch.setattr(search, "search_job", lambda *_, **__: found)
     monkeypatch.setattr(search, "check_provable", lambda *_: None)
+    # a machine on which INT8 is the slower one ends with another exit code, and does not search
+    monkeypatch.setattr(
+        measuring,
+        "judge",
+        lambda rows, target: [f for f in judge(rows, target) if f.metric != "speed"],
+    )
     outcome = invoke(
         "build",
         "--calib",
