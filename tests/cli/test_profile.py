@@ -18,7 +18,7 @@ from tests.helpers.images import published
 from tests.helpers.tool import Built, Edit, Outcome, Run
 
 
-def test_profile_of_an_engine_too_few_images_exit_13(
+def test_profile_of_an_engine_with_too_few_images(
     built: Built, eval_20: Path, cli_process: Run
 ) -> None:
     before = (built.folder / "report.json").read_bytes()
@@ -33,12 +33,15 @@ def test_profile_of_an_engine_too_few_images_exit_13(
         "0.5",
         "--json",
     )
-    assert outcome.code == 13, outcome.stderr
     report = json.loads(outcome.stdout)
     assert [engine["name"] for engine in report["engines"]] == ["fp32", "int8"]
-    assert report["findings"][0]["verdict"] == "inconclusive" and report["verdict"].startswith(
-        "not proven: "
-    )
+    accuracy = report["findings"][0]
+    assert (accuracy["verdict"], accuracy["exit_code"]) == ("inconclusive", 13)
+    # where INT8 is slower than FP32 too, that is what the verdict and the exit code are about
+    codes = {finding["exit_code"] for finding in report["findings"]} - {0}
+    assert outcome.code == min(codes), outcome.stderr
+    if codes == {13}:
+        assert report["verdict"].startswith("not proven: ")
     assert (built.folder / "report.json").read_bytes() == before, (
         "the report belongs to the whole folder"
     )
