@@ -36,6 +36,7 @@ from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
 from tests.helpers.images import idx_folder, published
 from tests.helpers.reports import qdq_facts, report
+from tests.helpers.sharing import made_once
 from tests.helpers.tensorrt import JETSON, NO_IMAGES, TEGRASTATS, fake_trtexec
 from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome
 
@@ -70,24 +71,34 @@ def invoke() -> Callable[..., Outcome]:
 
 
 @pytest.fixture(scope="session")
-def calib_120(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is the same for all processes of this run."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+def bundled_images(split: str, count: int) -> Callable[[Path], object]:
+    """Writes so many images of the bundled set."""
+    images, labels = published(split)
+    return lambda folder: idx_folder(folder, images[:count], labels[:count])
+
+
+@pytest.fixture(scope="session")
+def calib_120(shared: Path) -> Path:
     """120 of the bundled calibration images."""
-    images, labels = published("calib")
-    return idx_folder(tmp_path_factory.mktemp("data") / "calib", images[:120], labels[:120])
+    return made_once(shared / "calib", bundled_images("calib", 120))
 
 
 @pytest.fixture(scope="session")
-def eval_600(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def eval_600(shared: Path) -> Path:
     """600 of the bundled evaluation images."""
-    images, labels = published("eval")
-    return idx_folder(tmp_path_factory.mktemp("data") / "eval", images[:600], labels[:600])
+    return made_once(shared / "eval", bundled_images("eval", 600))
 
 
 @pytest.fixture(scope="session")
-def eval_20(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def eval_20(shared: Path) -> Path:
     """20 evaluation images: too few to tell whether half a percent was lost."""
-    images, labels = published("eval")
-    return idx_folder(tmp_path_factory.mktemp("data") / "few", images[:20], labels[:20])
+    return made_once(shared / "few", bundled_images("eval", 20))
 
 
 # The build that many tests share takes 20 s, and what measures its engines takes seconds each.
@@ -111,30 +122,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def built(
-    tmp_path_factory: pytest.TempPathFactory,
-    cli_process: Callable[..., Outcome],
-    calib_120: Path,
-    eval_600: Path,
+    shared: Path, cli_process: Callable[..., Outcome], calib_120: Path, eval_600: Path
 ) -> Built:
     """The whole pipeline once, in a process of its own, with `--json`."""
-    out = tmp_path_factory.mktemp("built")
-    outcome = cli_process(
-        "build",
-        "--calib",
-        calib_120,
-        "--eval",
-        eval_600,
-        "--out",
-        out,
-        "--seconds",
-        "0.2",
-        "--max-drop",
-        "5",
-        "--json",
-        code=BUILD_CODE,
-    )
-    # 11: on a processor without VNNI the INT8 engine of so small a network may be the slower one
-    assert outcome.code in (0, 11), outcome.stderr
+
+    def build(out: Path) -> None:
+        samples = ["--calib", calib_120, "--eval", eval_600]
+        limits = ["--seconds", "0.2", "--max-drop", "5"]
+        outcome = cli_process("build", *samples, "--out", out, *limits, "--json", code=BUILD_CODE)
+        # 11: on a processor without VNNI the INT8 engine of so small a network may be the slower
+        assert outcome.code in (0, 11), outcome.stderr
+        (out / "outcome.json").write_text(json.dumps(asdict(outcome)))
+
+    out = made_once(shared / "built", build)
+    outcome = Outcome(**json.loads((out / "outcome.json").read_text()))
     return Built(folder=out / MODEL / "cpu", calib=calib_120, evaluation=eval_600, outcome=outcome)
 
 
@@ -161,7 +162,7 @@ def edit_manifest() -> Callable[[Path, Callable[[dict], None]], None]:
     return edit
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images, labels = published("eval")
     path = tmp_path_factory.mktemp("images") / "bag.png"
@@ -185,12 +186,12 @@ def reported(tmp_path: Path) -> Callable[[RunReport], tuple[Path, Path]]:
     return write
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def built_ranges(built: Built) -> Ranges:
     return ranges_file.load_ranges(built.folder / "ranges.npz")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def jetson_qdq(built: Built, built_ranges: Ranges) -> ir.Model:
     """The bundled model in the `tensorrt` scheme."""
     model = ir.load(built.folder / "model.onnx")
@@ -199,14 +200,14 @@ def jetson_qdq(built: Built, built_ranges: Ranges) -> ir.Model:
     ).model
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def eval_batches(built: Built) -> list[np.ndarray]:
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
     samples = open_samples(built.evaluation, model=spec, role="evaluation")
     return np.split(batches.load(samples, spec, range(32)), 32)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def packed(
     built: Built,
     jetson_qdq: ir.Model,

@@ -26,7 +26,7 @@ def _batch(text: str) -> int | Literal["dynamic"]:
 def _counts(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     if not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
-        raise typer.BadParameter(f"{text!r} is not a list of whole numbers from 1, like 1,2,4,8")
+        raise typer.BadParameter(f"{text!r} is no list of whole numbers from 1, like 1,2,4,8")
     return tuple(map(int, parts))
 
 
