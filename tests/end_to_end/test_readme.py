@@ -24,7 +24,7 @@ def section(title: str) -> str:
 def test_quick_start_has_two_commands_of_one_line_each() -> None:
     blocks = re.findall(r"^```\n(.*?)^```$", section("Quick start"), re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2 and all(block.count("\n") == 1 for block in blocks)
-    assert "edge-scnet build --target cpu" in blocks[0] and blocks[1].rstrip().endswith("pytest")
+    assert "edge-scnet build --target cpu" in blocks[0] and ".venv/bin/pytest" in blocks[1]
 
 
 def test_targets_table_lists_the_shipped_targets() -> None:
