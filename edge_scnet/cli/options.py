@@ -30,6 +30,13 @@ def _counts(text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
+def _sizes(text: str) -> tuple[int, ...]:
+    parts = text.lower().replace(",", "x").split("x")
+    if not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+        raise typer.BadParameter(f"{text!r} is no shape like 3x240x320: whole numbers from 1")
+    return tuple(map(int, parts))
+
+
 def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
@@ -179,6 +186,7 @@ def with_model_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
         options = {item.name: values.pop(item.name) for item in added}
+        options["fix"] = tuple(options["fix"]) if options["fix"] else None
         if options["class_names"] is not None:
             options["class_names"] = _lines(options["class_names"])
         command(**values, model_options=ModelOptions(**options))
@@ -198,7 +206,11 @@ def _parameter(name: str, hint: Any) -> inspect.Parameter:
     optional, meta = get_args(hint)
     kind = get_args(optional)[0]
     settings: dict[str, Any] = {"help": meta.description, **(meta.extra or {})}
-    if kind == tuple[float, ...]:
+    if settings.pop("repeated", False):
+        kind = list[str]
+    elif name == "input_shape":
+        kind, settings["parser"] = Any, _sizes
+    elif kind == tuple[float, ...]:
         kind, settings["parser"] = Any, _numbers
     elif kind == tuple[str, ...]:
         kind = Path

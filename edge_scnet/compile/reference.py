@@ -49,8 +49,7 @@ def make(
 
     Both run in ONNX Runtime with its optimisations off.
     """
-    image_bytes = spec.channels * spec.input_size**2 * 4
-    count = max(1, min(FIDELITY_IMAGES, len(samples), _MAX_BYTES // image_bytes))
+    count = max(1, min(FIDELITY_IMAGES, len(samples), _MAX_BYTES // spec.sample_bytes))
     count = -(-count // batch) * batch
     chosen = np.linspace(0, len(samples) - 1, count).astype(int).tolist()
     images = data_batches.load(samples, spec, chosen)

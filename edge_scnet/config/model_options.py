@@ -1,4 +1,4 @@
-"""What a user says of a model that the zoo does not know: nine options, once."""
+"""What a user says of a model that the zoo does not know: its options, once."""
 
 from __future__ import annotations
 
@@ -28,6 +28,20 @@ class ModelOptions:
     input_size: Annotated[
         Annotated[int, Meta(ge=8, le=4096)] | None,
         Meta(description="Height and width of the input.", extra={"metavar": "PX"}),
+    ] = None
+    input_shape: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=1_000_000)], ...] | None,
+        Meta(
+            description="Sizes of the input without the batch, as 3x240x320.",
+            extra={"metavar": "CxHxW"},
+        ),
+    ] = None
+    fix: Annotated[
+        tuple[str, ...] | None,
+        Meta(
+            description="Another input's value: a number, or an .npy file. Can be repeated.",
+            extra={"metavar": "NAME=VALUE", "repeated": True},
+        ),
     ] = None
     resize: Annotated[
         Annotated[int, Meta(ge=8, le=8192)] | None,

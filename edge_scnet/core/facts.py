@@ -41,6 +41,8 @@ class ExportFacts(Facts):
     precision: str
     parity: Parity
     nodes: int
+    # what was done to the model's inputs, in words
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

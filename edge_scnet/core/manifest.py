@@ -45,7 +45,8 @@ BUILD_SCRIPT = "build.sh"
 BOARD = "board.json"  # what build.sh tells of the board and its plans
 REPORT, REPORT_PAGE = "report.json", "report.html"
 PARTIAL_REPORT = "report.partial.json"  # of an interrupted run
-SCHEMA = 1
+SCHEMA = 2
+_READ = (1, SCHEMA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,17 +142,28 @@ def load_manifest(folder: Path) -> Manifest:
         raise ArtifactError(
             f"{path} cannot be read: {error}", hint="build again: edge-scnet build"
         ) from error
-    if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
+    schema = content.pop("schema", None) if isinstance(content, dict) else None
+    if schema not in _READ:
         raise ArtifactError(
             f"{path} has another schema than {SCHEMA}",
             hint="build again with this version: edge-scnet build",
         )
+    if schema == 1:
+        _upgrade(content)
     try:
         return _from_json(content)
     except RecordError as error:
         raise ArtifactError(
             f"{path} is incomplete: {error}", hint="build again: edge-scnet build"
         ) from error
+
+
+def _upgrade(content: dict[str, Any]) -> None:
+    """Writes schema 1 as schema 2, in place: inputs were squares with channels in front."""
+    model = content.get("model")
+    if isinstance(model, dict) and {"channels", "input_size"} <= model.keys():
+        side = model.pop("input_size")
+        model["input_shape"] = [model.pop("channels"), side, side]
 
 
 def _from_json(content: dict[str, Any]) -> Manifest:

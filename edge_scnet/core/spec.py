@@ -1,25 +1,39 @@
-"""The record of a model and its preprocessing, which every stage uses."""
+"""The record of a model, its inputs and its preprocessing, which every stage uses."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSpec:
-    """A model and its preprocessing.
+class TensorSpec:
+    """One input of a network as the prepared graph takes it."""
 
-    Pixels are divided by 255, then normalised by `mean` and `std` (one value per channel).
+    name: str
+    # of one sample, without the batch axis
+    shape: tuple[int, ...]
+    # NumPy's name of the type
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A model, its inputs and its preprocessing.
+
+    Pixels are divided by 255, then normalised by `mean` and `std` (one value per channel). Arrays
+    that a data set holds are fed as they are.
     """
 
     name: str
     arch: str
-    channels: int
-    # height and width in pixels
-    input_size: int
+    # of one sample of the first input as the prepared graph takes it, without the batch axis;
+    # C x H x W for pictures; its type is float32
+    input_shape: tuple[int, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    # the short side before the centre crop to `input_size`; None: straight to `input_size`
+    # the short side of what pictures are scaled to cover before the centre crop to H x W, in
+    # pixels; None: they are scaled to cover H x W itself
     resize: int | None = None
     # names; empty: outputs are numbered
     classes: tuple[str, ...] = ()
@@ -28,3 +42,33 @@ class ModelSpec:
     dataset: str | None = None
     # the file of bundled weights
     weights: str | None = None
+    # the first input's name where there are others, which the data set must then name
+    input_name: str | None = None
+    # the inputs behind the first
+    more_inputs: tuple[TensorSpec, ...] = ()
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether the first input can be fed with pictures, grey or RGB, and is the only one."""
+        shape = self.input_shape
+        return len(shape) == 3 and shape[0] in (1, 3) and not self.more_inputs
+
+    @property
+    def channels(self) -> int:
+        """The first axis of a sample: of pictures the channels."""
+        return self.input_shape[0]
+
+    @property
+    def height(self) -> int:
+        """In pixels; of an input C x H x W."""
+        return self.input_shape[1]
+
+    @property
+    def width(self) -> int:
+        """In pixels; of an input C x H x W."""
+        return self.input_shape[2]
+
+    @property
+    def sample_bytes(self) -> int:
+        """The size of one sample of the first input, float32."""
+        return math.prod(self.input_shape) * 4

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_scnet.data.images import decode, normalise, preprocess
 from edge_scnet.data.samples import SKIP_BAD, SampleSet
+from edge_scnet.errors import DataError
 
 if TYPE_CHECKING:
     from edge_scnet.core.spec import ModelSpec
@@ -23,15 +24,18 @@ def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
         uint8 H x W x C with `spec.channels` channels (RGB or grey).
 
     Raises:
-        DataError: the image cannot be decoded; named, with the way to go on without it.
+        DataError: the image cannot be decoded; named, with the way to go on without it. Or the
+            samples are arrays.
     """
+    if samples.arrays is not None:
+        raise DataError(f"{samples.name} holds arrays, no pictures")
     if samples.pixels is not None:
         return np.repeat(samples.pixels[i][..., None], spec.channels, axis=2)
     return decode(samples.root / samples.entries[i], spec, hint=SKIP_BAD)
 
 
 def batches(samples: SampleSet, spec: ModelSpec, *, batch: int) -> Iterator[np.ndarray]:
-    """Yields float32 N x C x H x W in list order; the last batch may be shorter.
+    """Yields batches in list order, as `load` has them; the last may be shorter.
 
     Raises:
         DataError: as `load_pixels`.
@@ -41,17 +45,21 @@ def batches(samples: SampleSet, spec: ModelSpec, *, batch: int) -> Iterator[np.n
 
 
 def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = None) -> np.ndarray:
-    """Float32 N x C x H x W of the samples at `indices`, or of all.
+    """The samples at `indices`, or all, as one batch: of pictures float32 N x C x H x W.
+
+    Of arrays it is what the data set holds, a field for each input where there are several.
 
     Raises:
         DataError: as `load_pixels`.
     """
     indices = range(len(samples)) if indices is None else indices
-    out = np.empty((len(indices), spec.channels, spec.input_size, spec.input_size), np.float32)
+    if samples.arrays is not None:
+        return samples.arrays[list(indices)]
+    out = np.empty((len(indices), *spec.input_shape), np.float32)
     if (
         samples.pixels is not None
         and samples.pixels.shape[1:] == out.shape[2:]
-        and spec.resize in (None, spec.input_size)
+        and spec.resize in (None, min(spec.height, spec.width))
     ):
         # nothing to resize or crop: the same arithmetic for many at once, because small images cost
         # more time in Python than in a network

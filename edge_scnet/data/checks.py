@@ -63,21 +63,23 @@ def check_size(samples: SampleSet, spec: ModelSpec, *, role: Role) -> list[str]:
 
     Or about an idx set whose images have any other size.
     """
-    size = spec.input_size
+    if samples.arrays is not None:
+        return []
+    wanted = f"{spec.width} x {spec.height}"
     if samples.pixels is not None:
         height, width = samples.pixels.shape[1:]
-        if (height, width) != (size, size) and spec.resize is None:
+        if (height, width) != (spec.height, spec.width) and spec.resize is None:
             return [
-                f"the {role} images are {width} x {height} and the model's input is {size} x"
-                f" {size}: they are resized"
+                f"the {role} images are {width} x {height} and the model's input is {wanted}: they"
+                " are resized"
             ]
         return []
-    small = [side for side in samples.short_sides if side < size]
+    small = [side for side in samples.short_sides if side < min(spec.height, spec.width)]
     if not small:
         return []
     return [
-        f"{len(small)} of {len(samples)} {role} images are smaller than the model's input of {size}"
-        f" x {size} (the smallest is {min(small)} pixels wide or high): they are enlarged"
+        f"{len(small)} of {len(samples)} {role} images are smaller than the model's input of"
+        f" {wanted} (the smallest is {min(small)} pixels wide or high): they are enlarged"
     ]
 
 

@@ -29,32 +29,28 @@ _MAX_PIXELS, _MAX_RATIO = 100_000_000, 100
 
 
 def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
-    """The network's input of an image: uint8 H x W x C to float32 C x size x size.
+    """The network's input of an image: uint8 H x W x C to float32 C x height x width.
 
-    Short side to `spec.resize`, centre crop, / 255, - mean, / std. This is torchvision's evaluation
-    transform (Resize, CenterCrop, ToTensor, Normalize on a PIL image), to the bit: long side
-    int(resize * long / short), antialiased bilinear, crop from round((side - size) / 2). Where
-    `spec.resize` is None the short side becomes the input size, which leaves images of that size
-    untouched.
+    Scaled to cover `spec.resize`, centre crop, / 255, - mean, / std. For squares this is
+    torchvision's evaluation transform (Resize, CenterCrop, ToTensor, Normalize on a PIL image), to
+    the bit: long side int(resize * long / short), antialiased bilinear, crop from
+    round((side - size) / 2). Where the input is no square, the image is scaled to cover a rectangle
+    of the input's proportions whose short side is `spec.resize`. Where that is None, it covers the
+    input itself, which leaves images of that size untouched.
 
     Raises:
-        DataError: `spec.resize` is smaller than the input size.
+        DataError: `spec.resize` is smaller than the input's short side.
         ValueError: not uint8 H x W x `spec.channels`.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != spec.channels:
         raise ValueError(f"{image.dtype} {image.shape} is not uint8 H x W x {spec.channels}")
-    size = spec.input_size
-    short = size if spec.resize is None else spec.resize
-    if short < size:
+    short = min(spec.height, spec.width)
+    if spec.resize is not None and spec.resize < short:
         raise DataError(
-            f"{spec.name}: images are resized to {short} and cannot fill an input of {size}"
+            f"{spec.name}: images are resized to {spec.resize} and cannot fill an input of {short}"
         )
     height, width = image.shape[:2]
-    wanted = (
-        (short, int(short * height / width))
-        if width <= height
-        else (int(short * width / height), short)
-    )
+    wanted = _covering(width, height, spec)
     if wanted != (width, height):
         require("PIL.Image", extra="cpu")
         from PIL import Image
@@ -63,8 +59,20 @@ def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
         image = np.asarray(picture.resize(wanted, Image.Resampling.BILINEAR)).reshape(
             wanted[1], wanted[0], spec.channels
         )
-    top, left = round((image.shape[0] - size) / 2), round((image.shape[1] - size) / 2)
-    return normalise(image[top : top + size, left : left + size], spec)
+    top, left = (
+        round((have - size) / 2)
+        for have, size in zip(image.shape[:2], (spec.height, spec.width), strict=True)
+    )
+    return normalise(image[top : top + spec.height, left : left + spec.width], spec)
+
+
+def _covering(width: int, height: int, spec: ModelSpec) -> tuple[int, int]:
+    """The width and height that an image is scaled to before the crop, its proportions kept."""
+    scale = 1.0 if spec.resize is None else spec.resize / min(spec.height, spec.width)
+    box_width, box_height = round(spec.width * scale), round(spec.height * scale)
+    if width * box_height <= height * box_width:
+        return box_width, max(int(box_width * height / width), box_height)
+    return max(int(box_height * width / height), box_width), box_height
 
 
 def normalise(pixels: np.ndarray, spec: ModelSpec) -> np.ndarray:

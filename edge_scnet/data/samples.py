@@ -16,15 +16,16 @@ import numpy as np
 
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.resources import bundled
+from edge_scnet.data import arrays
 from edge_scnet.data.idx import is_idx_images, labels_path_of, read_idx, read_pair
 from edge_scnet.data.images import opened, to_uint8
 from edge_scnet.data.labels import NO_LABELS, Labels, Role, folder_labels, known_classes
+from edge_scnet.data.listing import SUFFIXES, contents, images_below, no_images
 from edge_scnet.errors import DataError
 
 if TYPE_CHECKING:
     from edge_scnet.core.spec import ModelSpec
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm")
 MIN_CALIBRATION, FEW_CALIBRATION = 100, 300
 
 SKIP_BAD = "leave unreadable images out, and count them: --skip-bad"
@@ -41,8 +42,8 @@ class SampleSet:
     # the last two parts of the folder's path
     name: str = field(init=False)
     root: Path
-    kind: Literal["idx", "folder"]
-    # path below root, or the index in the idx file
+    kind: Literal["idx", "folder", "arrays"]
+    # path below root, or the index in the idx file or in the arrays
     entries: tuple[str, ...]
     # indices into the model's outputs
     labels: tuple[int, ...] | None
@@ -60,6 +61,8 @@ class SampleSet:
     pixels: np.ndarray | None = field(default=None, repr=False, compare=False)
     # of a folder's images, in pixels
     short_sides: tuple[int, ...] = ()
+    # what the network is fed with, of a set of arrays: a batch as `core.feeds` has them
+    arrays: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         labels = None if self.labels is None else list(self.labels)
@@ -103,31 +106,24 @@ def open_samples(
     if limit is not None and limit < 1:
         raise DataError(f"a limit of {limit} leaves no sample; at least 1")
     use = (
-        f"{_OPTION[role]} DIR: a folder of images, of class folders of images, or of one pair of"
-        " idx files"
+        f"{_OPTION[role]} DIR: a folder of images, of class folders of images, of one pair of idx"
+        " files, or of .npy or .npz files"
     )
     if not path.exists():
         raise DataError(f"the {role} folder {path} does not exist", hint=use)
-    if not path.is_dir():
-        raise DataError(f"the {role} set {path} is a file, not a folder", hint=use)
-    files, folders = _listing(path)
+    files, folders = contents(path, role, use)
+    if model is not None:
+        if of_arrays := _arrays_among(path, files, use):
+            return _open_arrays(path, of_arrays, model, ignore_labels=ignore_labels, limit=limit)
+        _check_takes_pictures(path, model, role)
     if any(is_idx_images(file) for file in files):
         images_path = _only_idx_file(path, files)
         return _open_idx(images_path, model, role, ignore_labels=ignore_labels, limit=limit)
 
     flat = [file for file in files if file.suffix.lower() in SUFFIXES]
-    classes = {folder.name: _images_below(folder, set()) for folder in folders}
+    classes = {folder.name: images_below(folder, set()) for folder in folders}
     if not flat and not any(classes.values()):
-        others = sorted({file.suffix or file.name for file in files})
-        content = (
-            f"{len(files)} files ({', '.join(others[:5])}), {len(folders)} folders"
-            if files or folders
-            else "it is empty"
-        )
-        raise DataError(
-            f"no images in the {role} folder {path}: {content}; allowed are {' '.join(SUFFIXES)}",
-            hint=use,
-        )
+        raise no_images(path, role, files, folders, use)
     if flat and any(classes.values()):
         raise DataError(
             f"{path} has {len(flat)} images (such as {flat[0].name}) beside class folders (such as"
@@ -151,6 +147,60 @@ def open_samples(
     return _read_headers(path, images, labels, skip_bad=skip_bad, limit=limit)
 
 
+def _arrays_among(path: Path, files: list[Path], use: str) -> list[Path]:
+    """The files of arrays; none where there are idx files, which they may be kept beside.
+
+    Raises:
+        DataError: there are images too.
+    """
+    found = [file for file in files if file.suffix in arrays.SUFFIXES]
+    if not found or any(map(is_idx_images, files)):
+        return []
+    images = [file.name for file in files if file.suffix.lower() in SUFFIXES]
+    if images:
+        raise DataError(
+            f"{path} has arrays ({found[0].name}) beside images ({images[0]}): one kind of samples"
+            " is allowed",
+            hint=use,
+        )
+    return found
+
+
+def _check_takes_pictures(path: Path, model: ModelSpec, role: Role) -> None:
+    """Refuses pictures for a model that they cannot feed.
+
+    Raises:
+        DataError: says what it takes.
+    """
+    if model.takes_pictures:
+        return
+    more = f" and {len(model.more_inputs)} more inputs" if model.more_inputs else ""
+    raise DataError(
+        f"{model.name} takes {' x '.join(map(str, model.input_shape))}{more}, which pictures in"
+        f" {path} cannot fill",
+        hint=f"{_OPTION[role]} DIR with .npy or .npz files: samples along the first axis",
+    )
+
+
+def in_memory(batch: np.ndarray, name: str, labels: Sequence[int] | None = None) -> SampleSet:
+    """The set of samples that the caller holds.
+
+    Args:
+        batch: as `core.feeds` has them.
+        name: of the set, for reports.
+    """
+    return SampleSet(
+        root=Path(name),
+        kind="arrays",
+        entries=tuple(f"{name}[{i}]" for i in range(len(batch))),
+        labels=None if labels is None else tuple(int(label) for label in labels),
+        label_rule=None if labels is None else "given with the samples",
+        class_names=None,
+        content_hashes=arrays.content_hashes(batch),
+        arrays=batch,
+    )
+
+
 def subset(samples: SampleSet, count: int) -> SampleSet:
     """As many of the samples, evenly spaced, or all of them; the set has a hash of its own."""
     picked = _spread(len(samples), count)
@@ -163,6 +213,7 @@ def subset(samples: SampleSet, count: int) -> SampleSet:
         skipped=0,
         pixels=None if pixels is None else pixels[list(picked)],
         short_sides=tuple(sides[i] for i in picked) if sides else (),
+        arrays=None if samples.arrays is None else samples.arrays[list(picked)],
     )
 
 
@@ -180,36 +231,6 @@ def bundled_sets(dataset: str) -> tuple[Path, Path]:
             f"no data set {dataset!r} ships with edge-scnet; there is {names}", hint=hint
         )
     return folder / "calib", folder / "eval"
-
-
-def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
-    """(files, folders) sorted by name, without hidden ones.
-
-    A broken link is a file: reading it fails by name.
-    """
-    try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-        folders = [entry for entry in entries if entry.is_dir()]
-    except OSError as error:
-        raise DataError(
-            f"cannot read folder {folder}: {error.strerror or error}", hint=f"ls -ld {folder}"
-        ) from error
-    return [entry for entry in entries if entry not in set(folders)], folders
-
-
-def _images_below(folder: Path, seen: set[Path]) -> list[Path]:
-    """The images of a folder and of those in it.
-
-    Links to folders are followed, as torchvision does, but none twice: a link upwards would never
-    end.
-    """
-    real = folder.resolve()
-    if real in seen:
-        return []
-    seen.add(real)
-    files, folders = _listing(folder)
-    images = [file for file in files if file.suffix.lower() in SUFFIXES]
-    return images + [image for inner in folders for image in _images_below(inner, seen)]
 
 
 def _read_headers(
@@ -249,6 +270,25 @@ def _read_headers(
         content_hashes=tuple(hashes),
         skipped=len(picked) - len(kept),
         short_sides=tuple(short_sides),
+    )
+
+
+def _open_arrays(
+    root: Path, files: list[Path], model: ModelSpec, *, ignore_labels: bool, limit: int | None
+) -> SampleSet:
+    """The set of the samples in files of arrays."""
+    read = arrays.read_arrays(files, model)
+    picked = list(_spread(len(read.entries), limit))
+    labels = None if ignore_labels or read.labels is None else read.labels
+    return SampleSet(
+        root=root,
+        kind="arrays",
+        entries=tuple(read.entries[i] for i in picked),
+        labels=None if labels is None else tuple(int(labels[i]) for i in picked),
+        label_rule=None if labels is None else f"{arrays.LABELS} of the files",
+        class_names=None if labels is None else model.classes or None,
+        content_hashes=arrays.content_hashes(read.batch[picked]),
+        arrays=read.batch[picked],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,24 @@ import numpy as np
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
-from edge_scnet.export.onnx_file import read_onnx, real_inputs
+from edge_scnet.export.inputs import InputPlan, apply_plan, plan_inputs
+from edge_scnet.export.onnx_file import read_onnx
 from edge_scnet.export.static import check_static
 from edge_scnet.graph.names import name_nodes
 from edge_scnet.models.zoo import ModelSource, resolve
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A user's file as a prepared graph."""
+
+    model: ir.Model
+    # how the file's own inputs are fed
+    plan: InputPlan
+
 
 # Inputs with sizes, by operator: their first entry is the batch.
 _SIZES_INPUT = {"Reshape": 1, "Resize": 3}
@@ -26,58 +37,51 @@ _SIZES_INPUT = {"Reshape": 1, "Resize": 3}
 def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
     """Returns the source with its spec completed from the file.
 
-    The file gives the input's channels and size, and the number of classes.
+    The file gives the inputs' shapes and the number of classes.
 
     Raises:
-        ArtifactError: as `read_onnx`; a size, channels or classes that contradict the options; an
-            input that is not square, or whose size is not given anywhere.
+        ArtifactError: as `read_onnx` and `plan_inputs`; classes that contradict the options.
     """
     path = Path(source.location)
     proto = read_onnx(path)
-    _, channels, height, width = (
-        d.dim_value or None for d in real_inputs(proto)[0].type.tensor_type.shape.dim
-    )
-    if height and width and height != width:
-        raise ArtifactError(f"{path}: the input is {height} x {width}, square inputs are supported")
-    size = height or width
+    plan = plan_inputs(proto, path, options)
     output = proto.graph.output[0].type.tensor_type.shape.dim
     classes = output[1].dim_value if len(output) == 2 and output[1].dim_value else None
     names = len(options.class_names) if options.class_names else None
-    for what, in_file, option, asked in (
-        ("input size", size, "--input-size", options.input_size),
-        ("channels", channels, "--channels", options.channels),
-        ("classes", classes, "--num-classes", options.num_classes),
-        ("classes", classes, "--class-names", names),
-    ):
-        if asked is not None and in_file is not None and asked != in_file:
-            raise ArtifactError(f"{path}: the model has {what} {in_file}, {option} says {asked}")
-    if size is None and options.input_size is None:
-        raise ArtifactError(f"{path}: the input's size is dynamic", hint="pass --input-size PIXELS")
+    for option, asked in (("--num-classes", options.num_classes), ("--class-names", names)):
+        if asked is not None and classes is not None and asked != classes:
+            raise ArtifactError(f"{path}: the model has classes {classes}, {option} says {asked}")
     completed = replace(
         options,
-        channels=channels,
-        input_size=size or options.input_size,
+        channels=None,
+        input_size=None,
+        input_shape=plan.input_shape,
         num_classes=options.num_classes or classes,
     )
-    return resolve(source.location, completed)
+    resolved = resolve(source.location, completed)
+    if not plan.more:
+        return resolved
+    spec = replace(resolved.spec, input_name=plan.first.name, more_inputs=plan.more)
+    return replace(resolved, spec=spec)
 
 
-def import_onnx(path: Path, *, batch: int, input_size: int, opset: int) -> ir.Model:
+def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) -> Imported:
     """Returns a user's ONNX file as a static graph, constants and BatchNorm folded.
 
     Args:
+        options: the sizes that the file leaves open, and the inputs that are fixed.
         batch: takes the place of the file's own batch, fixed or not.
-        input_size: height and width, where the file leaves them open.
 
     Raises:
-        ArtifactError: as `read_onnx`; sizes that cannot be made static; an opset that cannot be
-            reached.
+        ArtifactError: as `read_onnx` and `plan_inputs`; sizes that cannot be made static; an opset
+            that cannot be reached.
     """
     onnx = require("onnx", extra="export")
     version_converter = require("onnx.version_converter", extra="export")
     require("onnxscript", extra="export")
     proto = read_onnx(path)
-    _fix_sizes(proto, batch=batch, input_size=input_size)
+    plan = plan_inputs(proto, path, options)
+    _fix_sizes(proto, plan, batch=batch)
     try:
         if next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")) != opset:
             proto = version_converter.convert_version(proto, opset)
@@ -92,21 +96,13 @@ def import_onnx(path: Path, *, batch: int, input_size: int, opset: int) -> ir.Mo
         raise ArtifactError(f"{path}: converting gave opset {reached}, the target wants {opset}")
     name_nodes(model)
     check_static(model, dynamic_batch=False)
-    return model
+    return Imported(model=model, plan=plan)
 
 
-def _fix_sizes(proto: Any, *, batch: int, input_size: int) -> None:
-    """Writes batch and size into the input, and takes every other shape away: they are inferred."""
-    real = real_inputs(proto)
-    # up to IR version 3 every weight was an input as well, which the optimizer would leave alone
-    del proto.graph.input[:]
-    proto.graph.input.extend(real)
+def _fix_sizes(proto: Any, plan: InputPlan, *, batch: int) -> None:
+    """Writes batch and sizes into the inputs, and takes other shapes away: they are inferred."""
+    apply_plan(proto, plan, batch=batch)
     proto.ir_version = max(proto.ir_version, 8)
-    dims = proto.graph.input[0].type.tensor_type.shape.dim
-    for axis, value in ((0, batch), (2, input_size), (3, input_size)):
-        if axis == 0 or not dims[axis].dim_value:
-            dims[axis].ClearField("dim_param")
-            dims[axis].dim_value = value
     for output in [*proto.graph.output, *proto.graph.value_info]:
         # stale symbolic or foreign batch sizes would contradict the inferred ones
         output.type.tensor_type.ClearField("shape")

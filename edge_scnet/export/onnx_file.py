@@ -25,8 +25,8 @@ def read_onnx(path: Path) -> Any:
     """Returns the file as a protobuf with its weights.
 
     Raises:
-        ArtifactError: it is no valid float graph with one input of N x C x H x W, C fixed; or its
-            external data is missing, or outside its folder.
+        ArtifactError: it is no valid float graph with an input; or its external data is missing, or
+            outside its folder.
     """
     onnx = require("onnx", extra="export")
     try:
@@ -51,42 +51,15 @@ def read_onnx(path: Path) -> Any:
         raise ArtifactError(
             f"{path} is quantized already: it has {quantized[0]}", hint="pass the float model"
         )
-    _check_input(proto, path)
+    if not real_inputs(proto):
+        raise ArtifactError(f"{path} has no input", hint="pass a model that is fed with samples")
     return proto
-
-
-def _check_input(proto: Any, path: Path) -> None:
-    onnx = require("onnx", extra="export")
-    inputs = real_inputs(proto)
-    if len(inputs) != 1:
-        raise ArtifactError(
-            f"{path} has {len(inputs)} inputs ({', '.join(v.name for v in inputs)}), 1 is supported"
-        )
-    dims = inputs[0].type.tensor_type.shape.dim
-    kind = onnx.TensorProto.DataType.Name(inputs[0].type.tensor_type.elem_type).lower()
-    if len(dims) != 4 or kind != "float":
-        raise ArtifactError(
-            f"{path}: input {inputs[0].name!r} must be float N x C x H x W, it is {kind} with"
-            f" {len(dims)} dimensions"
-        )
-    if not dims[1].dim_value:
-        raise ArtifactError(
-            f"{path}: the input's channels are dynamic",
-            hint="export it with a fixed number of channels",
-        )
 
 
 def real_inputs(proto: Any) -> list[Any]:
     """Returns the inputs that are fed: old files list their weights among them."""
     initializers = {tensor.name for tensor in proto.graph.initializer}
     return [value for value in proto.graph.input if value.name not in initializers]
-
-
-def fixed_batch(path: Path) -> int | None:
-    """Returns the batch of an ONNX file's input; None where it is dynamic."""
-    onnx = require("onnx", extra="export")
-    proto = onnx.load(str(path), load_external_data=False)
-    return real_inputs(proto)[0].type.tensor_type.shape.dim[0].dim_value or None
 
 
 def external_files(path: Path) -> list[Path]:

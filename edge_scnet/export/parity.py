@@ -12,8 +12,9 @@ import numpy as np
 from edge_scnet.core.facts import Parity
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ParityError
+from edge_scnet.export.from_onnx import Imported
 from edge_scnet.export.from_torch import export_torch, outputs_of
-from edge_scnet.export.onnx_file import fixed_batch
+from edge_scnet.export.inputs import feed_of_file
 from edge_scnet.graph.model import batch_of, expose
 from edge_scnet.graph.names import SCOPE_KEY
 from edge_scnet.graph.run import run_onnx
@@ -104,24 +105,27 @@ def check_parity(
     return Parity(batches=sizes, worst=worst, images=min(len(images), sizes[-1]))
 
 
-def check_onnx_parity(path: Path, imported: ir.Model, images: np.ndarray) -> Parity:
+def check_onnx_parity(path: Path, imported: Imported, images: np.ndarray) -> Parity:
     """Compares the prepared graph with the user's own ONNX file at the prepared batch size.
+
+    Args:
+        images: a batch as `core.feeds` has them.
 
     Raises:
         ParityError: a difference above 1e-4 of the outputs' range or another top-1.
     """
-    batch = batch_of(imported)
-    original_batch = fixed_batch(path) or batch
+    batch = batch_of(imported.model)
+    original_batch = imported.plan.first.shape[0] or batch
     worst = 0.0
     for start in range(0, min(len(images), 8), batch):
         data = images[np.arange(start, start + batch) % len(images)]
-        outputs = run_onnx(imported, [data])[0]
+        outputs = run_onnx(imported.model, [data])[0]
         parts = [
-            data[np.arange(i, i + original_batch) % batch] for i in range(0, batch, original_batch)
+            feed_of_file(imported.plan, data[np.arange(i, i + original_batch) % batch])
+            for i in range(0, batch, original_batch)
         ]
-        expected = [
-            np.concatenate(arrays)[:batch] for arrays in zip(*run_onnx(path, parts), strict=True)
-        ]
+        whole = [np.concatenate(arrays) for arrays in zip(*run_onnx(path, parts), strict=True)]
+        expected = [array[: len(output)] for array, output in zip(whole, outputs, strict=True)]
         for output in _compared(expected, outputs):
             worst = max(worst, output.difference)
             if not output.holds:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_scnet.core.feeds import Batch, feed_of
 from edge_scnet.core.optional import require
 from edge_scnet.errors import StorageError
 from edge_scnet.graph.model import batch_of, expose
@@ -27,12 +28,12 @@ _IN_MEMORY_BYTES = 32_000_000
 
 
 def run_onnx(
-    model: ir.Model | Path, batches: Sequence[np.ndarray], outputs: Sequence[str] | None = None
+    model: ir.Model | Path, batches: Sequence[Batch], outputs: Sequence[str] | None = None
 ) -> list[list[np.ndarray]]:
     """Runs a graph as it is written, with optimisations off.
 
     Args:
-        batches: each N x C x H x W float32, N the graph's batch.
+        batches: as `core.feeds` has them, of the graph's batch.
         outputs: names; all outputs where it is None.
 
     Returns:
@@ -41,15 +42,16 @@ def run_onnx(
     ort = require("onnxruntime", extra="quantize")
     session = ort_session(ort, model)
     name = session.get_inputs()[0].name
-    return [session.run(list(outputs) if outputs else None, {name: batch}) for batch in batches]
+    wanted = list(outputs) if outputs else None
+    return [session.run(wanted, feed_of(batch, name)) for batch in batches]
 
 
 def run_images(model: ir.Model, images: np.ndarray) -> list[np.ndarray]:
     """Runs images through a graph as it is written, as `run_onnx`.
 
     Args:
-        images: N x C x H x W float32; what is more than a multiple of the graph's batch is left
-            out.
+        images: a batch of any number of images; what is more than a multiple of the graph's batch
+            is left out.
 
     Returns:
         By output: the images along the first axis.
@@ -75,16 +77,16 @@ class Observer:
         `model` is not kept, so that the caller can let go of its copy of the weights.
 
         Args:
-            names: the tensors to give; the graph's input may be among them.
+            names: the tensors to give; the graph's inputs may be among them.
             optimize: whether ONNX Runtime may rewrite the graph, which is faster.
             at_once: runs on their way while the caller works on the last one. As many as there are
                 cores, each on one of them, is fastest; every one takes the memory of its
                 activations.
         """
         ort = require("onnxruntime", extra="quantize")
-        self._input, self._names = str(model.graph.inputs[0].name), tuple(names)
-        self._batch = batch_of(model)
-        self._fetched = [name for name in dict.fromkeys(names) if name != self._input]
+        self._inputs, self._names = [str(v.name) for v in model.graph.inputs], tuple(names)
+        self._input, self._batch = self._inputs[0], batch_of(model)
+        self._fetched = [name for name in dict.fromkeys(names) if name not in self._inputs]
         observed = expose(model, self._fetched)
         self._at_once = at_once
         self._session = ort_session(
@@ -117,7 +119,7 @@ class Observer:
         # their rows left out
         data = group[np.arange(self._batch) % len(group)]
         values: list[np.ndarray] = self._session.run(
-            self._fetched, {self._input: data}, self._options
+            self._fetched, feed_of(data, self._input), self._options
         )
         return values
 
@@ -130,8 +132,8 @@ class Observer:
                 n: v[i] if v.shape[:1] == (self._batch,) else v
                 for n, v in zip(self._fetched, values, strict=True)
             }
-            if self._input in self._names:
-                rows[self._input] = group[i]
+            row = feed_of(group[i : i + 1], self._input)
+            rows |= {name: row[name][0] for name in self._inputs if name in self._names}
             yield rows
 
 

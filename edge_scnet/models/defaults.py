@@ -34,18 +34,16 @@ def spec_of(arch: str, name: str, options: ModelOptions) -> ModelSpec:
     if is_own:
         check_architecture(arch)
     compact = arch in _COMPACT
-    channels = options.channels or 3
-    input_size = options.input_size or (32 if compact else 224)
+    shape = _shape_of(options, 32 if compact else 224)
     mean = options.mean or (CIFAR10_MEAN if compact else IMAGENET_MEAN)
     std = options.std or (CIFAR10_STD if compact else IMAGENET_STD)
-    # an ONNX file says itself how many channels and pixels it wants: `probe_onnx` comes back here
-    # with both
-    complete = arch != ONNX_FILE or (
-        options.channels is not None and options.input_size is not None
-    )
-    if complete:
-        _check_length("--mean", mean, channels, is_default=not options.mean)
-        _check_length("--std", std, channels, is_default=not options.std)
+    # an ONNX file says itself which shape it wants: `probe_onnx` comes back here with it; what is
+    # no picture is not normalised
+    complete = arch != ONNX_FILE or options.input_shape is not None
+    is_picture = len(shape) == 3 and shape[0] in (1, 3)
+    if complete and is_picture:
+        _check_length("--mean", mean, shape[0], is_default=not options.mean)
+        _check_length("--std", std, shape[0], is_default=not options.std)
     _check_values(mean, std)
     classes = options.class_names or ()
     if classes and options.num_classes and len(classes) != options.num_classes:
@@ -54,23 +52,48 @@ def spec_of(arch: str, name: str, options: ModelOptions) -> ModelSpec:
         )
     trained_classes = (10 if compact else 1000) if is_own else None
     resize = options.resize
-    if resize is None and not compact and input_size >= 64:
-        resize = round(input_size * 256 / 224)
-    if resize is not None and resize < input_size and complete:
-        raise ArtifactError(
-            f"--resize {resize} is smaller than the crop, --input-size {input_size}"
-        )
+    if is_picture:
+        short = min(shape[1:])
+        if resize is None and not compact and shape[1] == shape[2] >= 64:
+            resize = round(short * 256 / 224)
+        if resize is not None and resize < short and complete:
+            raise ArtifactError(f"--resize {resize} is smaller than the crop, {_words(shape)}")
     return ModelSpec(
         name=name if options.name is None else options.name,
         arch=arch,
-        channels=channels,
-        input_size=input_size,
+        input_shape=shape,
         mean=mean,
         std=std,
         resize=resize,
         classes=tuple(classes),
         num_classes=options.num_classes or len(classes) or trained_classes,
     )
+
+
+def _shape_of(options: ModelOptions, size: int) -> tuple[int, ...]:
+    """The input's shape by the options: a square of `size` where they have none.
+
+    Raises:
+        ArtifactError: two options that contradict each other.
+    """
+    shape = options.input_shape
+    if shape is None:
+        side = options.input_size or size
+        return (options.channels or 3, side, side)
+    for option, asked, found in (
+        ("--channels", options.channels, shape[:1]),
+        ("--input-size", options.input_size, shape[1:]),
+    ):
+        if asked is not None and any(value != asked for value in found):
+            raise ArtifactError(
+                f"--input-shape {_words(shape)} and {option} {asked} contradict each other",
+                hint=f"leave {option} out",
+            )
+    return shape
+
+
+def _words(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _check_length(option: str, values: Sequence[float], channels: int, *, is_default: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +21,7 @@ _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 FASHION_MNIST = ModelSpec(
     name="scnet20-fashion-mnist",
     arch="scnet20",
-    channels=1,
-    input_size=28,
+    input_shape=(1, 28, 28),
     mean=(0.286,),
     std=(0.353,),
     classes=(
@@ -44,8 +43,7 @@ FASHION_MNIST = ModelSpec(
 CIFAR10 = ModelSpec(
     name="scnet20-cifar10",
     arch="scnet20",
-    channels=3,
-    input_size=32,
+    input_shape=(3, 32, 32),
     mean=CIFAR10_MEAN,
     std=CIFAR10_STD,
     num_classes=10,
@@ -82,6 +80,8 @@ class ModelSource:
     kind: Literal["checkpoint", "onnx", "factory"]
     # A file, or "module:factory".
     location: str
+    # as the user gave them
+    options: ModelOptions = field(default_factory=ModelOptions)
 
 
 def reference_spec(arch: str, dataset: str) -> ModelSpec:
@@ -107,7 +107,9 @@ def resolve(model: str, options: ModelOptions) -> ModelSource:
         return _file(model, options)
     if _FACTORY.fullmatch(model):
         spec = spec_of(FACTORY, model.partition(":")[2], options)
-        return ModelSource(spec=_with_safe_name(spec), kind="factory", location=model)
+        return ModelSource(
+            spec=_with_safe_name(spec), kind="factory", location=model, options=options
+        )
     if model in architectures():
         raise ArtifactError(
             f"{model} is an architecture, and has no weights of its own",
@@ -139,14 +141,18 @@ def _file(model: str, options: ModelOptions) -> ModelSource:
         raise ArtifactError(f"no such file: {model}", hint=f"ls {path.parent}")
     if path.suffix.lower() == ".onnx":
         spec = spec_of(ONNX_FILE, path.stem, options)
-        return ModelSource(spec=_with_safe_name(spec), kind="onnx", location=str(path))
+        return ModelSource(
+            spec=_with_safe_name(spec), kind="onnx", location=str(path), options=options
+        )
     if options.arch is None:
         raise ArtifactError(
             f"{model}: which architecture is it? A checkpoint holds weights only",
             hint=f"pass --arch, one of: {', '.join(architectures())}",
         )
     spec = spec_of(options.arch, path.stem, options)
-    return ModelSource(spec=_with_safe_name(spec), kind="checkpoint", location=str(path))
+    return ModelSource(
+        spec=_with_safe_name(spec), kind="checkpoint", location=str(path), options=options
+    )
 
 
 def _set_options(options: ModelOptions) -> list[str]:

@@ -74,9 +74,9 @@ def time_together(
             "--interleave compares two or more engines", hint="edge-scnet profile A B --interleave"
         )
     builds = [_engine(Path(path), chr(ord("A") + i)) for i, path in enumerate(paths)]
-    shapes = {(spec.channels, spec.input_size) for _, spec in builds}
+    shapes = {spec.input_shape for _, spec in builds}
     if len(shapes) > 1:
-        listed = ", ".join(f"{c} x {size} x {size}" for c, size in sorted(shapes))
+        listed = ", ".join(" x ".join(map(str, shape)) for shape in sorted(shapes))
         raise ArtifactError(
             f"the engines take inputs of different shapes ({listed}): their times cannot be"
             " compared"

@@ -12,7 +12,7 @@ import gc
 import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -82,7 +82,7 @@ class Server:
         """Loads the engine, and runs it once.
 
         Args:
-            timed: images N x C x H x W float32 to time it with, any N.
+            timed: a batch of any number of images to time it with.
 
         Raises:
             BackendError: the runtime cannot load it. TargetError: it cannot run `options.batch`.
@@ -234,7 +234,10 @@ class Server:
                 return
 
     def evaluate(self, images: np.ndarray) -> list[np.ndarray]:
-        """The outputs for images N x C x H x W float32, any N: by output, N along the first axis.
+        """The outputs for a batch of any number of images N: by output, N along the first axis.
+
+        An output without a batch axis counts as one image's, or one batch's where the engine takes
+        several at once.
 
         Raises:
             BackendError: a batch gave no output.
@@ -255,7 +258,14 @@ class Server:
                 f"{self._path.name}: {len(results) - len(complete)} of {len(results)} batches gave"
                 " no output"
             )
-        return [np.concatenate(parts)[: len(images)] for parts in zip(*complete, strict=True)]
+        return [_by_image(parts, batch)[: len(images)] for parts in zip(*complete, strict=True)]
+
+
+def _by_image(parts: Sequence[np.ndarray], batch: int) -> np.ndarray:
+    """What an engine gave for batch after batch of an output, the images along the first axis."""
+    if parts[0].shape[:1] == (batch,):
+        return np.concatenate(parts)
+    return np.stack(parts)
 
 
 def _cycled(images: np.ndarray, count: int) -> np.ndarray:

@@ -70,7 +70,7 @@ class Measurement:
     settings: dict[str, str]
     # median by layer name; empty where the runtime does not tell
     layer_times_ms: dict[str, float]
-    # None without images
+    # None without pictures
     end_to_end: EndToEnd | None
     throughput_per_second: float | None
     # over the evaluation set; None without one
@@ -179,7 +179,7 @@ class _Run:
         seconds, children, progress = self._settings.seconds, self._children, self._progress
         time_blocks(children, seconds, progress, self._blocks)
         self.read_machine_load()
-        if self._samples is not None:
+        if self._samples is not None and self._samples.arrays is None:
             few = subset(self._samples, _END_TO_END_IMAGES)
             self._end_to_end = time_end_to_end(children, few, self._spec, seconds / 10, progress)
         if self._settings.by_layer:

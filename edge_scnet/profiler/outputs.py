@@ -67,6 +67,9 @@ class OutputsSum:
             index: of the engine, in the order of its names.
             arrays: by output, the images along the first axis.
         """
+        arrays = [
+            array if array.dtype.kind == "f" else array.astype(np.float64) for array in arrays
+        ]
         self._finite[index] &= all(bool(np.isfinite(array).all()) for array in arrays)
         _add_powers(self._own_power[index], arrays)
         if index == 0:
@@ -112,8 +115,7 @@ def evaluate(
     Images are decoded once here, in chunks, and given to all children. The next chunk is decoded
     and preprocessed while the children work on this one, so that they do not wait for it.
     """
-    image_bytes = spec.channels * spec.input_size**2 * 4
-    chunk = max(1, min(1000, _CHUNK_BYTES // image_bytes))
+    chunk = max(1, min(1000, _CHUNK_BYTES // spec.sample_bytes))
     sums = OutputsSum([child.call("output_names") for child in children])
     done = 0
     with ThreadPoolExecutor(1) as ahead:

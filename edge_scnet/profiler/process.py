@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_scnet import errors
 from edge_scnet.core.child_process import cause_of_end, start_python
+from edge_scnet.core.feeds import random_batch
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
@@ -170,9 +171,8 @@ def timed_images(samples: SampleSet | None, spec: ModelSpec) -> np.ndarray:
     """The images that engines are timed on: the first of the samples, or random ones.
 
     Returns:
-        N x C x H x W float32.
+        A batch as `feeds` has them.
     """
     if samples is None:
-        shape = (_TIMED_IMAGES, spec.channels, spec.input_size, spec.input_size)
-        return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        return random_batch(spec, _TIMED_IMAGES, seed=0)
     return next(batches(samples, spec, batch=_TIMED_IMAGES))

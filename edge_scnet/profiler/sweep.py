@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_scnet.core.events import Events
+from edge_scnet.core.feeds import random_batch
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ParityError, TargetError
 from edge_scnet.machine.linux import usable_cores
@@ -238,14 +239,16 @@ def _power(array: np.ndarray) -> float:
 def _different_images(count: int, spec: ModelSpec) -> np.ndarray:
     """Coarse patterns, each lighter and stronger than the one before.
 
-    Noise alone would look all alike to a classifier.
+    Noise alone would look all alike to a classifier. What is no picture is noise all the same.
     """
-    rng, side = np.random.default_rng(0), spec.input_size
+    if not spec.takes_pictures:
+        return random_batch(spec, count, seed=0)
+    rng, height, width = np.random.default_rng(0), spec.height, spec.width
     coarse = (
         rng.standard_normal((count, spec.channels, 4, 4))
-        .repeat(-(-side // 4), axis=2)
-        .repeat(-(-side // 4), axis=3)
+        .repeat(-(-height // 4), axis=2)
+        .repeat(-(-width // 4), axis=3)
     )
     steps = np.linspace(-1, 1, count).reshape(-1, 1, 1, 1)
-    images: np.ndarray = (coarse[:, :, :side, :side] * np.exp(steps) + steps).astype(np.float32)
+    images: np.ndarray = (coarse[:, :, :height, :width] * np.exp(steps) + steps).astype(np.float32)
     return images

@@ -71,14 +71,15 @@ def tensors_to_observe(model: ir.Model) -> list[str]:
     constants.
     """
     ir_module = require("onnx_ir", extra="quantize")
-    names = [value.name for value in model.graph.inputs]
+    floating = ir_module.DataType.FLOAT
+    names = [value.name for value in model.graph.inputs if value.dtype == floating]
     for node in model.graph:
         if node.op_type in ("Sigmoid", "Constant") or passes_scale(node):
             continue
         for value in node.outputs:
             consumers = {use.node.op_type for use in value.uses()}
             if (
-                value.dtype == ir_module.DataType.FLOAT
+                value.dtype == floating
                 and value.name
                 and consumers
                 and not consumers <= {"Relu", "Clip"}

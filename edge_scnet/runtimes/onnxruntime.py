@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_scnet.core.feeds import feed_of
 from edge_scnet.core.optional import require
 from edge_scnet.errors import BackendError, TargetError, first_line
 from edge_scnet.runtimes.base import (
@@ -106,7 +107,7 @@ class _Session(BaseSession):
         self._session = None
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
-        return list(self._session.run(None, {self._name: batch}))
+        return list(self._session.run(None, feed_of(batch, self._name)))
 
     def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         return list(self._session.run(None, dict(feed)))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_scnet.core.feeds import feed_of
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.optional import require
 from edge_scnet.errors import BackendError, TargetError
@@ -241,14 +242,18 @@ class _Request:
 
     def __init__(self, compiled: Any) -> None:
         self.native = compiled.create_infer_request()
-        self.input: np.ndarray = self.native.input_tensors[0].data
+        names = [port.any_name for port in compiled.inputs]
+        tensors = [tensor.data for tensor in self.native.input_tensors]
+        self._first, self._inputs = names[0], dict(zip(names, tensors, strict=True))
         self.outputs: list[np.ndarray] = [tensor.data for tensor in self.native.output_tensors]
 
     def fill(self, batch: np.ndarray) -> None:
         """Raises ValueError for a batch of another shape: copying would repeat it."""
-        if batch.shape != self.input.shape:
-            raise ValueError(f"the input is {self.input.shape}, got {batch.shape}")
-        self.input[...] = batch
+        feed = {self._first: batch} if batch.dtype.names is None else feed_of(batch, self._first)
+        for name, array in feed.items():
+            if array.shape != self._inputs[name].shape:
+                raise ValueError(f"{name} is {self._inputs[name].shape}, got {array.shape}")
+            self._inputs[name][...] = array
 
 
 class _Session(BaseSession):
@@ -339,11 +344,12 @@ class _Session(BaseSession):
         """
         if self.counting is None:
             return {}
+        first = self._compiled.input(0).any_name
         request = self.counting().create_infer_request()
         times: dict[str, list[float]] = {}
         number, end = 0, time.perf_counter() + _COUNTED_S
         while number < _COUNTED_RUNS or time.perf_counter() < end:
-            request.infer({0: batches[number % len(batches)]})
+            request.infer(feed_of(batches[number % len(batches)], first))
             number += 1
             for row in request.profiling_info:
                 if row.status == self._ov.ProfilingInfo.Status.EXECUTED:

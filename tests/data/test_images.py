@@ -72,7 +72,7 @@ def test_read_image_is_the_path_that_sets_take(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a regular file"):
         images.read_image(tmp_path, RGB)
     with pytest.raises(DataError, match="rgb wants 4 channels"):
-        images.read_image(tmp_path / "a.png", replace(RGB, channels=4))
+        images.read_image(tmp_path / "a.png", replace(RGB, input_shape=(4, 4, 4)))
     with pytest.raises(DataError, match="truncated"):
         images.read_image(truncated_jpeg(tmp_path / "cut.jpg"), RGB)
 
@@ -198,7 +198,7 @@ def test_resize_by_hand() -> None:
 def test_resize_then_crop_is_torchvisions(
     width: int, height: int, resized: tuple[int, int], left: int, top: int
 ) -> None:
-    spec = replace(RGB, resize=256, input_size=224)
+    spec = replace(RGB, resize=256, input_shape=(3, 224, 224))
     image = picture(1, width, height)
     wanted = image.resize(resized, Image.Resampling.BILINEAR).crop(
         (left, top, left + 224, top + 224)
@@ -228,7 +228,7 @@ def test_many_images_at_once_are_to_the_bit_what_one_by_one_is(tmp_path: Path) -
     )
     for spec in (
         FASHION_MNIST,
-        replace(FASHION_MNIST, channels=3, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)),
+        replace(FASHION_MNIST, input_shape=(3, 28, 28), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)),
     ):
         one_by_one = np.stack(
             [images.preprocess(batches.load_pixels(samples, i, spec), spec) for i in range(1003)]

@@ -25,7 +25,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -75,13 +75,24 @@ class Reference:
 class KillTest:
     """The images, the references and the folder that builds are killed in."""
 
-    def __init__(self, work: Path, seed: int) -> None:
+    def __init__(
+        self, work: Path, seed: int, *, model: Sequence[str | Path] = (), name: str = MODEL
+    ) -> None:
+        """Begins without a kill.
+
+        Args:
+            work: the folder for everything.
+            seed: of the moments.
+            model: the arguments of `build` that say what is built; none: the bundled model.
+            name: of its build folder.
+        """
         self._work, self._random = work, random.Random(seed)
+        self._model, self._name = tuple(model), name
         self.counts = Counts(seed=seed)
         self._calibration = [work / "calib-0", work / "calib-1"]
         self._evaluation = work / "eval"
         self._out = work / "out"
-        self.folder = self._out / MODEL / "cpu"
+        self.folder = self._out / name / "cpu"
         self._leftovers: set[Path] = set()
         if not self._evaluation.exists():
             self._write_images()
@@ -99,7 +110,7 @@ class KillTest:
             if code not in _JUDGED:
                 raise SystemExit(f"a build that nobody killed ends with {code}: {self._log()}")
             seconds.append(time.monotonic() - started)
-            engines.append(engine_hashes(clean / MODEL / "cpu"))
+            engines.append(engine_hashes(clean / self._name / "cpu"))
         shutil.rmtree(clean)
         references = [
             Reference(engines=each, seconds=seconds[0], seconds_again=seconds[1])
@@ -175,8 +186,8 @@ class KillTest:
     @contextlib.contextmanager
     def _started(self, calibration: Path, out: Path) -> Iterator[subprocess.Popen[bytes]]:
         """A build in a process group of its own; at the end all its processes are gone."""
-        arguments = ["build", "--calib", calibration, "--eval", self._evaluation, "--out", out]
-        arguments += ["--seconds", "0.2", "--max-drop", "5"]
+        arguments = ["build", *self._model, "--calib", calibration, "--eval", self._evaluation]
+        arguments += ["--out", out, "--seconds", "0.2", "--max-drop", "5"]
         mark = uuid.uuid4().hex
         with (self._work / "stderr").open("wb") as stderr:
             process = subprocess.Popen(

@@ -37,7 +37,8 @@ def test_a_users_file_is_made_static_folded_and_converted(
     tmp_path: Path, batch: int, options: dict[str, Any]
 ):
     path = written(tmp_path, user_model(**options))
-    model = import_onnx(path, batch=batch, input_size=8, opset=18)
+    imported = import_onnx(path, ModelOptions(), batch=batch, opset=18)
+    model = imported.model
     assert ops(model) == ["Conv", "Relu", "GlobalAveragePool", "Reshape", "Gemm"]
     assert model.graph.opset_imports[""] == 18
     assert [(value.name, list(value.shape or ())) for value in model.graph.inputs] == [
@@ -46,33 +47,35 @@ def test_a_users_file_is_made_static_folded_and_converted(
     assert [value.name for value in model.graph.outputs] == ["probabilities"]
     # a node called as the input or the output (legal) must not take their tensors' names
     onnx.checker.check_model(ir.serde.serialize_model(model), full_check=True)
-    parity = check_onnx_parity(path, model, random_images((1, 3, 8, 8)))
+    parity = check_onnx_parity(path, imported, random_images((1, 3, 8, 8)))
     assert parity.batches == (batch,) and parity.worst < 1e-5
 
 
 def test_a_dynamic_size_is_made_static(tmp_path: Path):
     path = written(tmp_path, user_model(height="H", width="W"))
-    assert refused(probed, path).hint == "pass --input-size PIXELS"
+    hint = "pass --input-size PIXELS, or --input-shape 3xHEIGHTxWIDTH"
+    assert refused(probed, path).hint == hint
     spec = probed(path, input_size=12)
-    assert (spec.input_size, spec.channels, spec.num_classes) == (12, 3, 4)
-    model = import_onnx(path, batch=2, input_size=12, opset=18)
+    assert (spec.input_shape, spec.num_classes) == ((3, 12, 12), 4)
+    assert probed(path, input_shape=(3, 8, 12)).input_shape == (3, 8, 12)
+    model = import_onnx(path, ModelOptions(input_size=12), batch=2, opset=18).model
     assert list(model.graph.inputs[0].shape or ()) == [2, 3, 12, 12]
     assert run_onnx(model, [random_images((1, 3, 12, 12), 2)])[0][0].shape == (2, 4)
 
 
 def test_external_data_in_the_models_own_folder(tmp_path: Path):
     path = written(tmp_path, user_model(folder=tmp_path, location="weights.bin"))
-    model = import_onnx(path, batch=1, input_size=8, opset=18)
-    assert check_onnx_parity(path, model, random_images((1, 3, 8, 8))).worst < 1e-5
+    imported = import_onnx(path, ModelOptions(), batch=1, opset=18)
+    assert check_onnx_parity(path, imported, random_images((1, 3, 8, 8))).worst < 1e-5
     (tmp_path / "copy").mkdir()
-    save(model, tmp_path / "copy" / "model.onnx")
+    save(imported.model, tmp_path / "copy" / "model.onnx")
     assert len(list((tmp_path / "copy").iterdir())) == 1  # in one file
 
 
 def test_a_graph_changed_by_folding_fails_parity(tmp_path: Path):
     path = written(tmp_path, user_model())
-    model = import_onnx(path, batch=1, input_size=8, opset=18)
-    wrong = damaged(model, "fc.bias", lambda bias: bias + 1)
+    imported = import_onnx(path, ModelOptions(), batch=1, opset=18)
+    wrong = replace(imported, model=damaged(imported.model, "fc.bias", lambda bias: bias + 1))
     with pytest.raises(ParityError, match=r"folding changed net.onnx: .* of the output range"):
         check_onnx_parity(path, wrong, random_images((1, 3, 8, 8)))
 
@@ -81,29 +84,36 @@ def test_nan_weights_of_a_users_file(tmp_path: Path):
     proto = user_model()
     bias = next(t for t in proto.graph.initializer if t.name == "fc.bias")
     bias.CopyFrom(numpy_helper.from_array(np.array([0, np.nan, 1, np.inf], np.float32), "fc.bias"))
-    model = import_onnx(written(tmp_path, proto), batch=1, input_size=8, opset=18)
+    model = import_onnx(written(tmp_path, proto), ModelOptions(), batch=1, opset=18).model
     error = refused(check_weights, model, "net.onnx")
     assert error.message == "net.onnx: 'fc.bias' holds 2 NaN or infinite values of 4"
     assert "use an earlier one" in str(error.hint)
-    check_weights(
-        import_onnx(written(tmp_path, user_model()), batch=1, input_size=8, opset=18), "net.onnx"
-    )
+    whole = import_onnx(written(tmp_path, user_model()), ModelOptions(), batch=1, opset=18)
+    check_weights(whole.model, "net.onnx")
 
 
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        ({"width": 12}, {}, "the input is 8 x 12, square inputs are supported"),
-        ({}, {"input_size": 16}, "the model has input size 8, --input-size says 16"),
+        (
+            {},
+            {"input_size": 16},
+            "image is ? x 3 x 8 x 8 in the file, --input-size or --channels says ? x 16 x 16",
+        ),
+        (
+            {},
+            {"input_shape": (3, 8)},
+            "image is ? x 3 x 8 x 8, --input-shape has 2 sizes",
+        ),
         (
             {},
             {"channels": 1, "mean": (0.5,), "std": (0.5,)},
-            "the model has channels 3, --channels says 1",
+            "image is ? x 3 x 8 x 8 in the file, --input-size or --channels says 1 x ? x ?",
         ),
         ({}, {"num_classes": 10}, "the model has classes 4, --num-classes says 10"),
         ({}, {"class_names": ("a", "b")}, "the model has classes 4, --class-names says 2"),
         ({}, {"mean": (0.5,)}, "the input has 3 channels, and --mean has 1 values"),
-        ({}, {"resize": 4}, "--resize 4 is smaller than the crop, --input-size 8"),
+        ({}, {"resize": 4}, "--resize 4 is smaller than the crop, 3x8x8"),
     ],
 )
 def test_options_that_contradict_the_file(
@@ -119,8 +129,9 @@ def test_the_file_says_channels_and_size_before_the_options_are_judged(tmp_path:
     )
     proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
     path = written(tmp_path, proto)
-    spec = probed(path, mean=(0.5,), std=(0.5,), resize=10, class_names=tuple("abcd"))
-    assert (spec.channels, spec.mean, spec.input_size, spec.resize, spec.num_classes) == (
+    options = {"input_size": 8, "resize": 10, "class_names": tuple("abcd")}
+    spec = probed(path, mean=(0.5,), std=(0.5,), **options)
+    assert (spec.channels, spec.mean, spec.height, spec.resize, spec.num_classes) == (
         1,
         (0.5,),
         8,
@@ -130,7 +141,7 @@ def test_the_file_says_channels_and_size_before_the_options_are_judged(tmp_path:
     assert spec == replace(spec, name="net", arch="onnx", classes=("a", "b", "c", "d"))
     assert (
         "the input has 1 channel, and --mean has no default for such images"
-        in refused(probed, path).message
+        in refused(probed, path, input_size=8).message
     )
 
 
@@ -138,5 +149,5 @@ def test_what_cannot_be_made_static_or_converted(tmp_path: Path):
     path = written(tmp_path, user_model(batch=1, flatten_to=[1, 4]))
     assert (
         "net.onnx cannot be converted to opset 99 at batch 1: "
-        in refused(import_onnx, path, batch=1, input_size=8, opset=99).message
+        in refused(import_onnx, path, ModelOptions(), batch=1, opset=99).message
     )

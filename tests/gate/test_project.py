@@ -34,12 +34,12 @@ def test_an_interrupted_build_ends_the_check_as_an_interrupt(
     assert built == ["cpu", "cpu"], "what follows is not built"
 
 
-def test_check_build_builds_and_checks(cli_process: Run, built: Built, tmp_path: Path) -> None:
-    """The stages take over the files of the shared build: another target takes seconds."""
+def test_check_build_builds_and_checks(cli_process: Run, copied: Built, tmp_path: Path) -> None:
+    """In the folder of the shared build, whose stages are up to date but for the profile."""
     file = tmp_path / "edge-scnet.toml"
     file.write_text(
         f'model = "{MODEL}"\ntargets = ["cpu"]\nbaselines = "b"\nout = "out"\nseconds = 0.2\ncalib'
-        f' = "{built.calib}"\neval = "{built.evaluation}"\n[limits]\nmax_drop_pp ='
+        f' = "{copied.calib}"\neval = "{copied.evaluation}"\n[limits]\nmax_drop_pp ='
         " 5\nmax_drop_from_baseline_pp = 5\nmax_agreement_fall_pp = 5\nmax_slowdown_percent ="
         " 80\nmax_memory_growth_percent = 100\n"
     )

@@ -10,7 +10,9 @@ from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.runtimes.base import OpenOptions
 
-SPEC = replace(FASHION_MNIST, name="tiny", input_size=6, classes=(), num_classes=4, dataset=None)
+SPEC = replace(
+    FASHION_MNIST, name="tiny", input_shape=(1, 6, 6), classes=(), num_classes=4, dataset=None
+)
 
 
 def quiet(what: str, share: float, count: int = 0, unit: str = "") -> None: ...

@@ -39,13 +39,13 @@ def published(split: str) -> tuple[np.ndarray, np.ndarray]:
 RGB = replace(
     CIFAR10,
     name="rgb",
-    input_size=4,
+    input_shape=(3, 4, 4),
     classes=("cat", "dog", "Ankle boot"),
     num_classes=None,
     mean=(0.0,) * 3,
     std=(1.0,) * 3,
 )
-GREY = replace(FASHION_MNIST, name="grey", input_size=4, mean=(0.0,), std=(1.0,))
+GREY = replace(FASHION_MNIST, name="grey", input_shape=(1, 4, 4), mean=(0.0,), std=(1.0,))
 
 
 def picture(seed: int, width: int = 4, height: int = 4) -> Image.Image:

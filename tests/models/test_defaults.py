@@ -24,7 +24,7 @@ from tests.helpers.checkpoints import State, checkpoint, refused, saved
             {"class_names": ("a", "b"), "num_classes": 3},
             "--class-names lists 2 names, --num-classes says 3",
         ),
-        ({"resize": 16}, "--resize 16 is smaller than the crop, --input-size 32"),
+        ({"resize": 16}, "--resize 16 is smaller than the crop, 3x32x32"),
     ],
 )
 def test_options_that_contradict(
@@ -38,8 +38,8 @@ def test_options_that_contradict(
 def test_defaults_follow_the_architecture(tmp_path: Path, state: State):
     path = saved(tmp_path / "a.pth", state)
     compact, large = checkpoint(path).spec, checkpoint(path, arch="scnet50").spec
-    assert (compact.input_size, compact.resize, compact.num_classes) == (32, None, 10)
-    assert (large.input_size, large.resize, large.num_classes) == (224, 256, 1000)
+    assert (compact.height, compact.resize, compact.num_classes) == (32, None, 10)
+    assert (large.height, large.resize, large.num_classes) == (224, 256, 1000)
     assert (large.mean, large.std) == (defaults.IMAGENET_MEAN, defaults.IMAGENET_STD)
     grey = checkpoint(path, channels=1, mean=(0.3,), std=(0.4,), class_names=("a", "b")).spec
     assert (grey.channels, grey.num_classes, grey.classes) == (1, 2, ("a", "b"))

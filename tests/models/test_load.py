@@ -22,7 +22,7 @@ def test_models_of_the_zoo_load_and_fit_their_spec(name: str):
     source = resolve(name, ModelOptions())
     assert (source.spec, source.kind) == (spec, "checkpoint")
     with torch.inference_mode():
-        logits = load_torch(source)(torch.zeros(1, spec.channels, spec.input_size, spec.input_size))
+        logits = load_torch(source)(torch.zeros(1, *spec.input_shape))
     assert logits.shape == (1, len(spec.classes)) == (1, spec.num_classes)
     assert len(spec.mean) == len(spec.std) == spec.channels
 
@@ -51,11 +51,11 @@ def test_the_hash_of_a_module_follows_weights_and_structure(in_folder: Path):
 
 def test_a_factory_in_the_working_directory(in_folder: Path):
     source = resolve("user_model:net", ModelOptions(num_classes=2, input_size=64))
-    assert (source.kind, source.spec.name, source.spec.num_classes, source.spec.input_size) == (
+    assert (source.kind, source.spec.name, source.spec.num_classes, source.spec.input_shape) == (
         "factory",
         "net",
         2,
-        64,
+        (3, 64, 64),
     )
     module = load_torch(source)
     assert isinstance(module, nn.Sequential) and not module.training

@@ -113,7 +113,7 @@ def test_a_runtime_with_a_fixed_batch_says_so(tmp_path: Path) -> None:
         size_bytes=1,
         sha256="a" * 64,
     )
-    spec = replace(FASHION_MNIST, input_size=6)
+    spec = replace(FASHION_MNIST, input_shape=(1, 6, 6))
     with pytest.raises(
         TargetError, match=r"one\.onnx was built for batch 1 and cannot run batch 4"
     ) as caught:
@@ -196,7 +196,11 @@ def test_a_runtime_that_takes_no_threads_says_so(
     )
     with pytest.raises(TargetError, match="takes no number of threads"):
         sweep.plan(
-            [engine], batches=(), threads=(1,), built=1, spec=replace(FASHION_MNIST, input_size=6)
+            [engine],
+            batches=(),
+            threads=(1,),
+            built=1,
+            spec=replace(FASHION_MNIST, input_shape=(1, 6, 6)),
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import ExportFacts
+from edge_scnet.core.feeds import random_batch
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import FLOAT_ONNX
 from edge_scnet.data.batches import load
@@ -42,6 +43,7 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
         spec=asdict(spec),
         opset=target.opset,
         batch=batch,
+        fix=source.options.fix,
         # parity on random images alone is a weaker proof than on real ones
         real_images=job.calibration is not None,
     )
@@ -51,18 +53,16 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
         folder = folder.with_artifact(reused)
         events.done(_summary(folder), reused=True)
         return folder
-    shape = (target.batch, spec.channels, spec.input_size, spec.input_size)
+    shape = (target.batch, *spec.input_shape)
     images = _parity_images(job)
+    notes: tuple[str, ...] = ()
     if source.kind == "onnx":
-        model = import_onnx(
-            Path(source.location),
-            batch=target.batch,
-            input_size=spec.input_size,
-            opset=target.opset,
-        )
+        path = Path(source.location)
+        imported = import_onnx(path, source.options, batch=target.batch, opset=target.opset)
+        model, notes = imported.model, imported.plan.notes
         check_weights(model, source.location)
         events.progress("parity", 0.5)
-        proven = parity.check_onnx_parity(Path(source.location), model, images)
+        proven = parity.check_onnx_parity(path, imported, images)
     else:
         module = module or load_torch(source)
         model = export_torch(module, shape, opset=target.opset, dynamic_batch=job.dynamic_batch)
@@ -71,7 +71,9 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
             module, model, images, opset=target.opset, dynamic_batch=job.dynamic_batch
         )
     save(model, folder.path / FLOAT_ONNX)
-    facts = ExportFacts(precision="fp32", parity=proven, nodes=sum(1 for _ in model.graph))
+    facts = ExportFacts(
+        precision="fp32", parity=proven, nodes=sum(1 for _ in model.graph), notes=notes
+    )
     entry = record(folder.path, FLOAT_ONNX, origin, kind="onnx", facts=facts)
     folder = folder.with_artifact(entry)
     events.done(_summary(folder), reused=False)
@@ -85,6 +87,8 @@ def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
     files = [Path(source.location)]
     if source.kind == "onnx":
         files += external_files(files[0])
+        values = [fix.rpartition("=")[2] for fix in source.options.fix or ()]
+        files += [Path(value) for value in values if value.endswith(".npy")]
     # "source:" keeps a user's own model.onnx apart from the build's file of that name
     return {f"source:{file}": sha256_file(file) for file in files}
 
@@ -92,18 +96,16 @@ def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
 def _summary(folder: BuildFolder) -> str:
     facts = folder.facts(FLOAT_ONNX, ExportFacts)
     batches = ", ".join(map(str, facts.parity.batches))
-    return (
+    summary = (
         f"{facts.nodes} nodes; parity {facts.parity.worst:.1e} of the output range at batch"
         f" {batches}"
     )
+    return "; ".join([summary, *facts.notes])
 
 
 def _parity_images(job: BuildJob) -> np.ndarray:
-    """Up to eight calibration images, or random ones: N x C x H x W float32."""
+    """Up to eight calibration images, or random ones, as `feeds` has batches."""
     spec = job.source.spec
     if job.calibration is None:
-        rng = np.random.default_rng(1)
-        return rng.standard_normal((8, spec.channels, spec.input_size, spec.input_size)).astype(
-            np.float32
-        )
+        return random_batch(spec, 8, seed=1)
     return load(job.calibration, spec, range(min(8, len(job.calibration))))

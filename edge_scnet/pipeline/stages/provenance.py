@@ -42,9 +42,15 @@ def provenance_of(folder: BuildFolder, *, weight_bits: int, made_elsewhere: bool
 
 def _preprocessing_of(spec: ModelSpec) -> dict[str, Any]:
     """What happens to a picture before the model sees it."""
+    square = spec.takes_pictures and spec.height == spec.width
+    # squares are written as in baselines of older versions
+    shape = (
+        {"channels": spec.channels, "input_size": spec.height}
+        if square
+        else {"input_shape": list(spec.input_shape)}
+    )
     return {
-        "channels": spec.channels,
-        "input_size": spec.input_size,
+        **shape,
         "resize": spec.resize,
         "mean": list(spec.mean),
         "std": list(spec.std),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_scnet.core.feeds import feed_of
 from edge_scnet.core.manifest import BUNDLE
 from edge_scnet.errors import BackendError
 from edge_scnet.runtimes.base import BaseSession, ExecutedLayer
@@ -96,7 +97,7 @@ class PlanSession(BaseSession):
         return int(size if size is not None else self._engine.device_memory_size)
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
-        return self.infer_named({self._inputs[0]: batch})
+        return self.infer_named(feed_of(batch, self._inputs[0]))
 
     def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         for name, array in feed.items():

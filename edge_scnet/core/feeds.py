@@ -1,0 +1,63 @@
+"""Batches of a network with one input or several, as one array.
+
+A batch for one input is a plain array, the images along the first axis. For several it is a NumPy
+structured array with a field for each input: it is sliced, joined and counted like a plain one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edge_scnet.core.spec import ModelSpec
+
+Batch = np.ndarray | Mapping[str, np.ndarray]
+
+
+def feed_of(batch: Batch, first: str) -> dict[str, np.ndarray]:
+    """Returns a batch as arrays by input name.
+
+    Args:
+        batch: may have that form already.
+        first: the name of the first input, which a plain array is for.
+    """
+    if not isinstance(batch, np.ndarray):
+        return dict(batch)
+    if batch.dtype.names is None:
+        return {first: batch}
+    return {name: np.ascontiguousarray(batch[name]) for name in batch.dtype.names}
+
+
+def batch_of_arrays(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the arrays of several inputs, images along the first axis, as one batch.
+
+    Raises:
+        ValueError: they have different numbers of images.
+    """
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"inputs of different lengths: {lengths}")
+    fields = [(name, array.dtype, array.shape[1:]) for name, array in arrays.items()]
+    batch = np.empty(next(iter(lengths.values())), dtype=fields)
+    for name, array in arrays.items():
+        batch[name] = array
+    return batch
+
+
+def random_batch(spec: ModelSpec, count: int, *, seed: int) -> np.ndarray:
+    """Returns normally distributed samples for the first input, and for others of real numbers.
+
+    Inputs of integers and truth values are 0, which every table and mask has an entry for.
+    """
+    rng = np.random.default_rng(seed)
+    first = rng.standard_normal((count, *spec.input_shape)).astype(np.float32)
+    if not spec.more_inputs:
+        return first
+    arrays = {str(spec.input_name): first}
+    for other in spec.more_inputs:
+        shape = (count, *other.shape)
+        real = np.dtype(other.dtype).kind == "f"
+        values = rng.standard_normal(shape) if real else np.zeros(shape)
+        arrays[other.name] = values.astype(other.dtype)
+    return batch_of_arrays(arrays)

@@ -1,0 +1,315 @@
+"""The inputs of a user's ONNX file: which one the samples are for, and what becomes of the others.
+
+The prepared graph takes the first input as float32, pictures as N x C x H x W, whatever the file
+wants: a Transpose is put in front of an input N x H x W x C, and bytes and FP16 become float32 with
+the same values. Inputs that the user fixes become constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.feeds import feed_of
+from edge_scnet.core.optional import require
+from edge_scnet.core.spec import TensorSpec
+from edge_scnet.errors import ArtifactError
+from edge_scnet.export.onnx_file import real_inputs
+
+# Types of the first input that become float32, and what rounds float32 back to them.
+_FIRST_TYPES = ("float32", "float16", "uint8")
+_RANKS = range(2, 6)
+_CHANNELS = (1, 3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileInput:
+    """An input as the file declares it."""
+
+    name: str
+    # with the batch axis; None: left open
+    shape: tuple[int | None, ...]
+    # NumPy's name of the type
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputPlan:
+    """How a file's inputs are fed."""
+
+    # the one that samples are for
+    first: FileInput
+    # of one sample as the prepared graph takes it, without the batch axis
+    input_shape: tuple[int, ...]
+    # the file wants N x H x W x C
+    channels_last: bool = False
+    # the others that the data set gives
+    more: tuple[TensorSpec, ...] = ()
+    # what the user fixed, with every axis that the file declares but the batch
+    fixed: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is done to the inputs, in words; nothing where they are taken as they are."""
+        notes = []
+        if self.channels_last:
+            notes.append(f"{self.first.name} is N x H x W x C in the file, here N x C x H x W")
+        if self.first.dtype != "float32":
+            notes.append(f"{self.first.name} is {self.first.dtype} in the file, here float32")
+        notes += [f"{name} is fixed" for name in self.fixed]
+        return tuple(notes)
+
+
+def plan_inputs(proto: Any, path: Path, options: ModelOptions) -> InputPlan:
+    """Decides which input samples are for, its shape, and what is fixed.
+
+    The first that can be a picture is taken, else the first of real numbers.
+
+    Raises:
+        ArtifactError: an input of a type or rank that is not supported; sizes that the file leaves
+            open and no option gives, or that contradict an option; a fixed input that the file does
+            not have or that does not fit.
+    """
+    inputs = [_declared(value) for value in real_inputs(proto)]
+    fixed = _fixed(inputs, options.fix or (), path)
+    fed = [item for item in inputs if item.name not in fixed]
+    if not fed:
+        raise ArtifactError(
+            f"{path} has no input left to feed: it has {_listed(inputs)}",
+            hint="leave one --fix out",
+        )
+    first = next((item for item in fed if _channel_axis(item) is not None), None) or next(
+        (item for item in fed if item.dtype in _FIRST_TYPES), fed[0]
+    )
+    if first.dtype not in _FIRST_TYPES or len(first.shape) not in _RANKS:
+        others = [item.name for item in fed if item is not first]
+        raise ArtifactError(
+            f"{path}: input {first.name!r} is {first.dtype} with {len(first.shape)} axes; samples"
+            f" are fed as {', '.join(_FIRST_TYPES)} with {_RANKS[0]} to {_RANKS[-1]}, the batch"
+            " first",
+            hint=f"fix it: --fix {first.name}=VALUE" if others else None,
+        )
+    channels_last = _channel_axis(first) == 3
+    return InputPlan(
+        first=first,
+        input_shape=_sample_shape(first, channels_last, options, path),
+        channels_last=channels_last,
+        more=tuple(_other(item, path) for item in fed if item is not first),
+        fixed=fixed,
+    )
+
+
+def apply_plan(proto: Any, plan: InputPlan, *, batch: int) -> None:
+    """Rewrites a file's inputs as planned, in place: fixed sizes, float32, channels first."""
+    onnx = require("onnx", extra="export")
+    helper, tensor = onnx.helper, onnx.TensorProto
+    graph, first = proto.graph, plan.first
+    for name, array in plan.fixed.items():
+        value = next(value for value in graph.input if value.name == name)
+        dims = [d.dim_value or 1 for d in value.type.tensor_type.shape.dim]
+        if dims and dims[0] in (1, first.shape[0]):
+            dims[0] = batch if len(array) == 1 else len(array)
+        constant = np.ascontiguousarray(np.broadcast_to(array, dims) if dims else array)
+        graph.initializer.append(onnx.numpy_helper.from_array(constant, name))
+    taken = [(first.name, (batch, *plan.input_shape), tensor.FLOAT)]
+    taken += [
+        (item.name, (batch, *item.shape), helper.np_dtype_to_tensor_dtype(np.dtype(item.dtype)))
+        for item in plan.more
+    ]
+    del graph.input[:]
+    graph.input.extend(
+        helper.make_tensor_value_info(name, kind, shape) for name, shape, kind in taken
+    )
+    if plan.channels_last:
+        inner = _free_name(graph, f"{first.name}_nhwc")
+        for node in graph.node:
+            for index, name in enumerate(node.input):
+                if name == first.name:
+                    node.input[index] = inner
+        turn = helper.make_node("Transpose", [first.name], [inner], name=inner, perm=[0, 2, 3, 1])
+        graph.node.insert(0, turn)
+
+
+def feed_of_file(plan: InputPlan, batch: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns what the user's own file is fed with for a batch of the prepared graph.
+
+    Args:
+        batch: as `core.feeds` has them.
+    """
+    feed = feed_of(batch, plan.first.name)
+    first = feed[plan.first.name]
+    if plan.channels_last:
+        first = np.ascontiguousarray(np.moveaxis(first, 1, -1))
+    if plan.first.dtype == "uint8":
+        first = np.clip(np.rint(first), 0, 255)
+    feed[plan.first.name] = first.astype(plan.first.dtype)
+    for name, array in plan.fixed.items():
+        feed[name] = array if array.ndim == 0 or len(array) != 1 else _repeated(array, len(batch))
+    return feed
+
+
+def _repeated(array: np.ndarray, count: int) -> np.ndarray:
+    return np.repeat(array, count, axis=0)
+
+
+def _declared(value: Any) -> FileInput:
+    helper = require("onnx", extra="export").helper
+    kind = value.type.tensor_type
+    try:
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name
+    except KeyError:
+        dtype = "of no known type"
+    return FileInput(
+        name=value.name,
+        shape=tuple(d.dim_value if d.dim_value > 0 else None for d in kind.shape.dim),
+        dtype=dtype,
+    )
+
+
+def _channel_axis(item: FileInput) -> int | None:
+    """The axis of the channels where an input can be a picture: 1, or 3 of N x H x W x C."""
+    if len(item.shape) != 4 or item.dtype not in _FIRST_TYPES:
+        return None
+    if item.shape[1] in _CHANNELS:
+        return 1
+    return 3 if item.shape[3] in _CHANNELS else None
+
+
+def _fixed(inputs: Sequence[FileInput], fixes: Sequence[str], path: Path) -> dict[str, np.ndarray]:
+    """The values that the user gives, by input, in the inputs' types."""
+    by_name = {item.name: item for item in inputs}
+    fixed = {}
+    for fix in fixes:
+        # a name may hold "=": the longest that is an input's wins
+        names = [name for name in by_name if fix.startswith(f"{name}=")]
+        if not names:
+            raise ArtifactError(
+                f"--fix {fix}: {path} has no input of that name; it has {_listed(inputs)}",
+                hint=f"--fix {inputs[-1].name}=VALUE, a number or an .npy file",
+            )
+        item = by_name[max(names, key=len)]
+        fixed[item.name] = _value(item, fix[len(item.name) + 1 :])
+    return fixed
+
+
+def _value(item: FileInput, text: str) -> np.ndarray:
+    """The value of a fixed input: a number for all of it, or an array.
+
+    Raises:
+        ArtifactError: it cannot be read, or does not fit the input.
+    """
+    allowed = "a number, or an .npy file of the input's shape"
+    if text.endswith(".npy"):
+        try:
+            array = np.load(text, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ArtifactError(
+                f"--fix {item.name}: {text} cannot be read: {error}", hint=allowed
+            ) from error
+    else:
+        try:
+            array = np.array(float(text))
+        except ValueError:
+            raise ArtifactError(f"--fix {item.name}: {text!r} is not {allowed}") from None
+        if None in item.shape[1:]:
+            raise ArtifactError(
+                f"--fix {item.name}={text}: the input's sizes are open, {_words(item.shape)}",
+                hint=f"--fix {item.name}=FILE.npy, an array of the shape that is meant",
+            )
+    wanted = [1 if axis == 0 and size is None else size for axis, size in enumerate(item.shape)]
+    if array.ndim == 0:
+        array = np.full([size or 1 for size in wanted], array)
+    fits = array.ndim == len(wanted) and all(
+        size is None or have == size for have, size in zip(array.shape, wanted, strict=True)
+    )
+    if not fits:
+        raise ArtifactError(
+            f"--fix {item.name}: {text} is {_words(array.shape)}, the input {_words(item.shape)}",
+            hint=allowed,
+        )
+    converted: np.ndarray = array.astype(item.dtype)
+    if not np.array_equal(converted, array):
+        raise ArtifactError(
+            f"--fix {item.name}: {text} has values that {item.dtype} cannot hold", hint=allowed
+        )
+    return converted
+
+
+def _sample_shape(
+    first: FileInput, channels_last: bool, options: ModelOptions, path: Path
+) -> tuple[int, ...]:
+    """The shape of a sample, channels first, from the file and the options.
+
+    Raises:
+        ArtifactError: they contradict each other, or leave a size open.
+    """
+    declared = list(first.shape[1:])
+    asked: list[int | None] = list(options.input_shape or ())
+    if channels_last:
+        # as in the file, or channels first: both are understood
+        if len(asked) == 3 and asked[-1] in _CHANNELS and asked[0] not in _CHANNELS:
+            asked = [asked[-1], *asked[:-1]]
+        declared = [declared[-1], *declared[:-1]]
+    if asked and len(asked) != len(declared):
+        raise ArtifactError(
+            f"{path}: {first.name} is {_words(first.shape)}, --input-shape has {len(asked)} sizes",
+            hint=f"give {len(declared)}, all but the batch",
+        )
+    if not asked:
+        asked = [options.channels, options.input_size, options.input_size]
+        asked = asked if len(declared) == 3 else [None] * len(declared)
+    for size, wanted in zip(declared, asked, strict=True):
+        if size is not None and wanted is not None and size != wanted:
+            given = "--input-shape" if options.input_shape else "--input-size or --channels"
+            raise ArtifactError(
+                f"{path}: {first.name} is {_words(first.shape)} in the file, {given} says"
+                f" {_words(asked)}",
+                hint=f"leave {given} out, or export the model for that shape",
+            )
+    shape = [size or wanted for size, wanted in zip(declared, asked, strict=True)]
+    if None in shape:
+        if len(shape) == 3 and shape[0] is not None:
+            hint = f"pass --input-size PIXELS, or --input-shape {shape[0]}xHEIGHTxWIDTH"
+        else:
+            hint = f"pass --input-shape with {len(shape)} sizes, all but the batch, as 3x240x320"
+        raise ArtifactError(
+            f"{path}: the sizes of {first.name} are open: {_words(first.shape)}", hint=hint
+        )
+    return tuple(int(size) for size in shape if size is not None)
+
+
+def _other(item: FileInput, path: Path) -> TensorSpec:
+    """An input that the data set gives besides the first.
+
+    Raises:
+        ArtifactError: it has no batch axis, or sizes that are open.
+    """
+    if not item.shape or None in item.shape[1:]:
+        what = "has no batch axis" if not item.shape else f"has open sizes, {_words(item.shape)}"
+        raise ArtifactError(
+            f"{path}: input {item.name!r} {what}",
+            hint=f"fix it: --fix {item.name}=VALUE, or --fix {item.name}=FILE.npy",
+        )
+    return TensorSpec(
+        name=item.name, shape=tuple(int(size or 1) for size in item.shape[1:]), dtype=item.dtype
+    )
+
+
+def _free_name(graph: Any, wanted: str) -> str:
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    while wanted in taken:
+        wanted += "_"
+    return wanted
+
+
+def _words(shape: Sequence[int | None]) -> str:
+    return " x ".join("?" if size is None else str(size) for size in shape) or "a single number"
+
+
+def _listed(inputs: Sequence[FileInput]) -> str:
+    return ", ".join(f"{item.name!r} ({item.dtype} {_words(item.shape)})" for item in inputs)
