@@ -62,6 +62,18 @@ class RangesFacts(Facts):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FloatLayer:
+    """A layer of a Q/DQ graph that computes products and stays in float."""
+
+    node: str
+    operator: str
+    # in words: "its weights are computed"
+    reason: str
+    # of one image
+    multiply_adds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QdqFacts(Facts):
     """Facts of a Q/DQ graph."""
 
@@ -78,6 +90,13 @@ class QdqFacts(Facts):
     corrected: int | None = None
     # names of the convolutions that should execute in INT8
     int8_convolutions: tuple[str, ...]
+    # names of all layers that should: these, transposed convolutions and linear layers
+    int8_layers: tuple[str, ...] = ()
+    # of one image: of all layers, and of those in INT8; None where another quantizer made the graph
+    multiply_adds: int | None = None
+    int8_multiply_adds: int | None = None
+    # the others, the greatest first
+    float_layers: tuple[FloatLayer, ...] = ()
     # what the gate compares exactly
     quantization: Quantization
     provenance: Provenance

@@ -118,6 +118,8 @@ class Observer:
         # the last group of a graph with a larger static batch is filled up with its own images, and
         # their rows left out
         data = group[np.arange(self._batch) % len(group)]
+        if not self._fetched:
+            return []  # to the runtime no names mean all outputs
         values: list[np.ndarray] = self._session.run(
             self._fetched, feed_of(data, self._input), self._options
         )
