@@ -103,8 +103,10 @@ def _fix_sizes(proto: Any, plan: InputPlan, *, batch: int) -> None:
     """Writes batch and sizes into the inputs, and takes other shapes away: they are inferred."""
     apply_plan(proto, plan, batch=batch)
     proto.ir_version = max(proto.ir_version, 8)
-    for output in [*proto.graph.output, *proto.graph.value_info]:
-        # stale symbolic or foreign batch sizes would contradict the inferred ones
+    # stale symbolic or foreign batch sizes would contradict the inferred ones; inference does
+    # not complete an entry of `value_info` that has a type and no shape, so the entries go whole
+    del proto.graph.value_info[:]
+    for output in proto.graph.output:
         output.type.tensor_type.ClearField("shape")
     if batch != 1:
         _rebatch_constants(proto, batch)

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.spec import ModelSpec
@@ -20,8 +20,16 @@ from edge_scnet.export.parity import check_onnx_parity
 from edge_scnet.graph.model import save
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
+from edge_scnet.quantize import equalize
+from tests.helpers.float_graphs import conv, graph_of
 from tests.helpers.networks import damaged, ops, random_images
 from tests.helpers.onnx_files import refused, user_model, written
+
+SIDE = (
+    conv("input", "w1", "a"),
+    helper.make_node("Relu", ["a"], ["r"]),
+    conv("r", "w2", "b"),
+)
 
 
 def probed(path: Path, **options: Any) -> ModelSpec:
@@ -70,6 +78,21 @@ def test_external_data_in_the_models_own_folder(tmp_path: Path):
     (tmp_path / "copy").mkdir()
     save(imported.model, tmp_path / "copy" / "model.onnx")
     assert len(list((tmp_path / "copy").iterdir())) == 1  # in one file
+
+
+def test_shapes_that_the_file_states_are_known_for_another_batch_too(tmp_path: Path):
+    """Equalisation ties channels by the shapes of tensors inside."""
+    proto = graph_of([*SIDE], {"w1": (4, 4, 3, 3), "w2": (4, 4, 3, 3)})
+    # torch states the shapes of weights too
+    proto.graph.value_info.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, (4, 4, 3, 3))
+        for name in ("w1", "w2")
+    )
+    model = import_onnx(written(tmp_path, proto), ModelOptions(), batch=2, opset=20).model
+    outputs = [node.outputs[0] for node in model.graph]
+    assert [list(value.shape or ()) for value in outputs] == [[2, 4, 8, 8]] * 3
+    peaks = {str(value.name): np.arange(1, 5, dtype=np.float32) for value in outputs}
+    assert len(equalize.factors(model, peaks, strength=0.75)) == 2
 
 
 def test_a_graph_changed_by_folding_fails_parity(tmp_path: Path):
