@@ -1,8 +1,7 @@
 """The proof that an engine is what was asked for.
 
-Two checks follow every compile: convolutions that should be INT8 execute in INT8, and the engine
-computes what its graph says, by the simulated Q/DQ graph here or by the reference outputs that
-travel with a bundle.
+The engine computes what its graph says, by the simulated Q/DQ graph here or by the reference
+outputs that travel with a bundle. What of it executes in INT8 is `compile.executed`'s question.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from edge_scnet.core.facts import Fidelity
 from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.graph.model import batch_of, load
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.runtimes.base import UNKNOWN_PRECISION, ExecutedLayer, OpenOptions, Runtime, Session
+from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
 from edge_scnet.stats.decibels import decibels
 
 # FP16's rounding leaves 35 dB and more even of SCNet-50 with random weights, which makes the most
@@ -45,50 +44,6 @@ _PLAN_HINTS = {
         " warnings"
     ),
 }
-
-
-def check_executed(
-    runtime: Runtime,
-    layers: Sequence[ExecutedLayer],
-    int8_convolutions: Sequence[str],
-    *,
-    file: str = "",
-    rest: str = "float",
-) -> int:
-    """Counts the convolutions that execute in INT8 as they should.
-
-    Args:
-        layers: those of the engine; one whose precision is unknown proves nothing.
-        int8_convolutions: names of the nodes that should be INT8.
-        file: the engine's name, where one of several is meant.
-        rest: the precision of what is not quantized, for the hint.
-
-    Raises:
-        ParityError: at least one is not; all are named.
-    """
-    # a convolution's bias and activation may be a layer of their own, which names it too
-    precision = {
-        node: layer.precision
-        for layer in layers
-        if layer.kind in runtime.convolutions and layer.precision != UNKNOWN_PRECISION
-        for node in layer.nodes
-    }
-    wrong = [
-        f"{name} ({precision.get(name, 'not found')})"
-        for name in int8_convolutions
-        if precision.get(name) not in runtime.int8_precisions
-    ]
-    if wrong:
-        of_file = f" of {file}" if file else ""
-        raise ParityError(
-            f"{len(wrong)} of {len(int8_convolutions)} convolutions{of_file} that should execute in"
-            f" INT8 do not: {', '.join(wrong[:8])}",
-            hint=(
-                f"keep them in {rest} on purpose with quant.keep_float in the target, or report the"
-                " pattern"
-            ),
-        )
-    return len(int8_convolutions)
 
 
 def check_fidelity(

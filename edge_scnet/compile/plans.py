@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_scnet.compile.fidelity import check_executed, check_plan
+from edge_scnet.compile.executed import (
+    WantedLayers,
+    counts,
+    executed_in_int8,
+    require_int8,
+    summary,
+)
+from edge_scnet.compile.fidelity import check_plan
 from edge_scnet.compile.reference import Reference
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import PlanFacts
@@ -33,8 +40,8 @@ class PlanSource:
 
     # The folder with both forms; the plans go there as well.
     folder: Path
-    # Names of the nodes that should execute in INT8.
-    int8_convolutions: Sequence[str]
+    # What should execute in INT8.
+    wanted: WantedLayers
     # What the plans are to compute; it is compared where a GPU can run them.
     reference: Reference | None = None
 
@@ -54,8 +61,8 @@ def build_pair(
         The facts of each plan for the manifest, by file.
 
     Raises:
-        ParityError: a convolution that should be INT8 is not, or a plan computes something else: it
-            is not kept.
+        ParityError: a plan computes something else, or a layer that should be INT8 is not and the
+            target requires it: the plan is not kept.
         BackendError: the parser or builder refused a file.
     """
     facts: dict[str, PlanFacts] = {}
@@ -64,19 +71,19 @@ def build_pair(
         built = runtime.build(
             source.folder / form, target, source.folder / plan, progress=plan_progress
         )
-        int8_convolutions = fidelity = None
+        executed = fidelity = None
         try:
             if precision == "int8":
-                int8_convolutions = check_executed(
-                    runtime, built.layers, source.int8_convolutions, file=plan, rest="FP16"
-                )
+                executed = executed_in_int8(runtime, built.layers, source.wanted)
+                if target.require_int8:
+                    require_int8(executed, source.wanted, file=plan, rest="FP16")
             if source.reference is not None and runtime.unavailable_to_run() is None:
                 fidelity = check_plan(runtime, built.engine, source.reference, precision=precision)
         except ParityError:
             built.engine.unlink()
             raise
         facts[plan] = PlanFacts(
-            int8_convolutions=int8_convolutions,
+            **(counts(executed, source.wanted) if executed is not None else {}),
             fidelity=fidelity,
             precision=precision,
             runtime=target.runtime,
@@ -110,6 +117,5 @@ def summary_of_plans(folder: BuildFolder) -> str:
     )
     took = "" if facts.build_seconds is None else f", {facts.build_seconds:.1f} s"
     return (
-        f"{facts.int8_convolutions} convolutions read INT8; {proven}{size_mb:.1f} MB,"
-        f" TensorRT {facts.tensorrt}{took}"
+        f"{summary(facts, verb='read')}; {proven}{size_mb:.1f} MB, TensorRT {facts.tensorrt}{took}"
     )

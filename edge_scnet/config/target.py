@@ -166,6 +166,8 @@ class TargetSpec:
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
     # of what is not INT8
     rest: Literal["fp32", "fp16"] = "fp32"
+    # whether a layer that should execute in INT8 and does not is an error, not a warning
+    require_int8: bool = False
     quant: QuantScheme
     board: Board | None = None
     gates: Gates = field(default_factory=Gates)

@@ -115,8 +115,12 @@ class FormFacts(Facts):
 class EngineFacts(Facts):
     """Facts of an engine."""
 
-    # how many convolutions execute in INT8, and how close its outputs are: of a proven INT8 engine
+    # of a proven INT8 engine: how many convolutions execute in INT8, how many other layers where
+    # any should, which layers should and do not, with what the runtime computes them in ("f32", or
+    # "not found"), and how close its outputs are
     int8_convolutions: int | None = None
+    int8_others: int | None = None
+    in_float: dict[str, str] | None = None
     fidelity: Fidelity | None = None
     precision: str
     runtime: str

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_scnet.compile.board import check_board
 from edge_scnet.compile.bundle import PLAIN_NAME, REFERENCE, unpack
+from edge_scnet.compile.executed import wanted_layers, warn_of_float
 from edge_scnet.compile.plans import PlanSource, build_pair, summary_of_plans
 from edge_scnet.compile.reference import load
 from edge_scnet.config.target import from_dict, with_max_drop
@@ -33,7 +34,8 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> Bu
         TargetError: this is not the board or the TensorRT that it is for.
         MissingRuntimeError: no TensorRT. StorageError: too little memory. BackendError: the builder
             refused a file.
-        ParityError: a convolution is not INT8, or a plan does not compute the reference outputs.
+        ParityError: a plan does not compute the reference outputs; or a layer is not INT8 and the
+            target requires it.
     """
     events = events or Silent()
     with tempfile.TemporaryDirectory() as temporary:
@@ -56,11 +58,12 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> Bu
     events.stage("compile", f"{runtime.title}, INT8 and its FP16 twin")
     source = PlanSource(
         folder=folder.path,
-        int8_convolutions=folder.facts(QDQ_ONNX, QdqFacts).int8_convolutions,
+        wanted=wanted_layers(folder.facts(QDQ_ONNX, QdqFacts)),
         reference=load(folder.path / REFERENCE),
     )
     plans = build_pair(runtime, target, source, events.progress)
     for name, facts in plans.items():
+        warn_of_float(facts.in_float or {}, events, file=name)
         file = folder.path / name
         folder = folder.with_artifact(
             Artifact(

@@ -174,8 +174,12 @@ class Runtime(Protocol):
         """Kinds of executed layers that are convolutions."""
 
     @property
+    def linear_layers(self) -> frozenset[str]:
+        """Kinds of executed layers that are products of matrices."""
+
+    @property
     def int8_precisions(self) -> frozenset[str]:
-        """Precisions of executed layers that are INT8 execution of a convolution."""
+        """Precisions of executed layers that are INT8 execution."""
 
     @property
     def compiles(self) -> bool:
@@ -279,6 +283,7 @@ class BaseRuntime:
     int8_precisions: frozenset[str]
     # Names to import, the first that is there.
     modules: tuple[str, ...]
+    linear_layers: frozenset[str] = frozenset()
     compiles: bool = True
     packs_bundle: bool = False
     takes_cuda_graph: bool = False

@@ -260,6 +260,7 @@ def registered(
             suffix=replaced.suffix,
             extra=replaced.extra,
             convolutions=replaced.convolutions,
+            linear_layers=replaced.linear_layers,
             int8_precisions=replaced.int8_precisions,
             compiles=replaced.compiles,
             packs_bundle=replaced.packs_bundle,

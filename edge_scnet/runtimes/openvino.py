@@ -43,6 +43,9 @@ _SETTINGS = {
     "PERFORMANCE_HINT": "hint",
     "ENABLE_CPU_PINNING": "pinning",
 }
+# What the frontend adds to a node's name where the bias becomes an Add of its own. Folded again,
+# the two may be listed under that name alone.
+_NO_BIAS = "/WithoutBiases"
 # Rules of lint whose findings have another form that OpenVINO computes rightly.
 _MISCOMPILED = ("signed-codes", "padded-pool")
 
@@ -56,7 +59,8 @@ class OpenVino(BaseRuntime):
     artifact_kind: str = "openvino-ir"
     suffix: str = ".xml"
     extra: str = "cpu"
-    convolutions: frozenset[str] = frozenset({"Convolution"})
+    convolutions: frozenset[str] = frozenset({"Convolution", "Deconvolution"})
+    linear_layers: frozenset[str] = frozenset({"FullyConnected", "MatMul"})
     int8_precisions: frozenset[str] = frozenset({"u8", "i8"})
     modules: tuple[str, ...] = ("openvino",)
 
@@ -323,12 +327,11 @@ class _Session(BaseSession):
             kind = info["layerType"].astype(str)
             if kind in ("Const", "Input", "Output"):
                 continue
-            nodes = info["originalLayersNames"].astype(str).split(",")
             layers.append(
                 ExecutedLayer(
                     kind=kind,
                     precision=info["runtimePrecision"].astype(str),
-                    nodes=tuple(node for node in nodes if node),
+                    nodes=_named(info["originalLayersNames"].astype(str)),
                     name=str(operation.get_friendly_name()),
                 )
             )
@@ -355,6 +358,14 @@ class _Session(BaseSession):
                 if row.status == self._ov.ProfilingInfo.Status.EXECUTED:
                     times.setdefault(row.node_name, []).append(row.real_time.total_seconds() * 1e3)
         return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _named(original: str) -> tuple[str, ...]:
+    """Returns the names of the nodes that a layer lists; one with commas comes as several."""
+    names = [name for name in original.split(",") if name]
+    plain = [name.removesuffix(_NO_BIAS) for name in names]
+    kept = zip(names, plain, strict=True)
+    return tuple(short for name, short in kept if name == short or short not in names)
 
 
 def _first_lines(error: Exception) -> str:

@@ -9,6 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from edge_scnet.compile import forms, plans
+from edge_scnet.compile.executed import WantedLayers
 from edge_scnet.config.target import load_target
 from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, INT8_PLAN
 from edge_scnet.errors import ParityError
@@ -22,6 +23,10 @@ from tests.helpers.tensorrt import JETSON, NO_IMAGES, needs_rtx
 from tests.helpers.tool import Built
 
 
+def _wanted(convolutions: list[str]) -> WantedLayers:
+    return WantedLayers(convolutions=tuple(convolutions), aliases={})
+
+
 @needs_rtx
 def test_the_parser_and_builder_take_every_convolution_in_int8(
     built: Built, jetson_qdq: ir.Model, built_ranges: Ranges, tmp_path: Path
@@ -32,15 +37,15 @@ def test_the_parser_and_builder_take_every_convolution_in_int8(
     convolutions = [str(node.name) for node in jetson_qdq.graph if node.op_type == "Conv"]
     shares: list[tuple[str, float]] = []
     rtx = load_target("rtx")
-    source = plans.PlanSource(folder=tmp_path, int8_convolutions=convolutions)
+    source = plans.PlanSource(folder=tmp_path, wanted=_wanted(convolutions))
     facts = plans.build_pair(backend.RTX, rtx, source, lambda *told: shares.append(told))
     assert facts[INT8_PLAN].int8_convolutions == len(convolutions) == 46
     assert facts[INT8_PLAN].copies == ()
     assert shares[-1] == (INT8_PLAN, 1.0)
+    assert facts[INT8_PLAN].in_float is None
+    missing = replace(source, wanted=_wanted(["no.such"]))
     with pytest.raises(ParityError, match="1 of 1 convolutions"):
-        plans.build_pair(
-            backend.RTX, rtx, replace(source, int8_convolutions=["no.such"]), lambda *_: None
-        )
+        plans.build_pair(backend.RTX, replace(rtx, require_int8=True), missing, lambda *_: None)
     assert not (tmp_path / INT8_PLAN).exists(), (
         "a refused plan must not lie there as if it were good"
     )
@@ -80,7 +85,7 @@ def test_all_117_convolutions_of_scnet50_are_taken_in_int8(tmp_path: Path) -> No
     save(made.int8, tmp_path / INT8_FORM)
     save(made.fp16, tmp_path / FP16_FORM)
     convolutions = [str(node.name) for node in model.graph if node.op_type == "Conv"]
-    source = plans.PlanSource(folder=tmp_path, int8_convolutions=convolutions)
+    source = plans.PlanSource(folder=tmp_path, wanted=_wanted(convolutions))
     facts = plans.build_pair(backend.RTX, load_target("rtx"), source, lambda *_: None)
     assert facts[INT8_PLAN].int8_convolutions == len(convolutions) == 117
     # the best placement known: no copy, FP16 in nothing but the head's edges

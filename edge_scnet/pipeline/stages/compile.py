@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from edge_scnet.compile.fidelity import check_executed, check_fidelity
+from edge_scnet.compile.executed import (
+    Executed,
+    WantedLayers,
+    counts,
+    executed_in_int8,
+    require_int8,
+    summary,
+    wanted_layers,
+    warn_of_float,
+)
+from edge_scnet.compile.fidelity import check_fidelity
 from edge_scnet.compile.quality import FIDELITY_IMAGES
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
@@ -16,6 +26,7 @@ from edge_scnet.core.facts import EngineFacts, Fidelity, QdqFacts
 from edge_scnet.core.manifest import ENGINE, FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX
 from edge_scnet.data.batches import load
 from edge_scnet.errors import StorageError
+from edge_scnet.graph.model import load as load_graph
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import provided_isa
 from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
@@ -28,7 +39,8 @@ from edge_scnet.stats.decibels import decibels
 class _Proof:
     """What was found out about an INT8 engine before it was given its name."""
 
-    int8_convolutions: int
+    wanted: WantedLayers
+    executed: Executed
     fidelity: Fidelity
 
 
@@ -36,7 +48,8 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
     """Builds the INT8 engine and its FP32 twin.
 
     Raises:
-        ParityError: a convolution is not INT8, or the engine does not compute the Q/DQ graph.
+        ParityError: the engine does not compute the Q/DQ graph; or a layer that should be INT8 is
+            not, where the target requires it.
         BackendError: the runtime refuses a graph. StorageError: the folder cannot be written.
     """
     runtime, target, folder = job.runtime, job.target, job.folder
@@ -52,24 +65,25 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
             samples=job.calibration.hash if job.calibration else None,
             machine=environment.collect().features,
             limit=provided_isa(),
+            require_int8=target.require_int8,
         )
         if _is_current(folder, file, origin):
             continue
         reused = False
         written, proof = _build(job, source, file, precision, events)
         facts = EngineFacts(
-            int8_convolutions=proof.int8_convolutions if proof else None,
-            fidelity=proof.fidelity if proof else None,
-            precision=precision,
-            runtime=target.runtime,
-            companions=tuple(written[1:]),
+            precision=precision, runtime=target.runtime, companions=tuple(written[1:])
         )
+        if proof is not None:
+            facts = replace(facts, fidelity=proof.fidelity, **counts(proof.executed, proof.wanted))
         entry = record(folder.path, file, origin, kind=runtime.artifact_kind, facts=facts)
         folder = folder.with_artifact(entry)
         for name in written[1:]:
             folder = folder.with_artifact(record(folder.path, name, origin, kind="companion"))
         events.progress("engines", 0.3 if precision == "fp32" else 1.0)
-    events.done(_summary(folder, ENGINE + runtime.suffix), reused=reused)
+    int8_engine = ENGINE + runtime.suffix
+    warn_of_float(folder.facts(int8_engine, EngineFacts).in_float or {}, events)
+    events.done(_summary(folder, int8_engine), reused=reused)
     return folder
 
 
@@ -84,7 +98,7 @@ def _summary(folder: BuildFolder, engine: str) -> str:
     facts = folder.facts(engine, EngineFacts)
     assert facts.fidelity is not None
     return (
-        f"{facts.int8_convolutions} convolutions execute in INT8; fidelity"
+        f"{summary(facts, verb='execute in')}; fidelity"
         f" {decibels(facts.fidelity.engine_db)} (simulated"
         f" {decibels(facts.fidelity.simulation_db)})"
     )
@@ -116,12 +130,15 @@ def _build(
 
 
 def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:
-    """Checks that an engine executes in INT8 what it should, and computes its graph."""
+    """Finds out what of an engine executes in INT8, and checks that it computes its graph."""
     assert job.calibration is not None
     options = OpenOptions(precision="f32", threads=job.target.threads)
-    expected = job.folder.facts(QDQ_ONNX, QdqFacts).int8_convolutions
+    facts = job.folder.facts(QDQ_ONNX, QdqFacts)
+    wanted = wanted_layers(facts, load_graph(job.folder.path / QDQ_ONNX))
     with job.runtime.open(engine, options) as session:
-        count = check_executed(job.runtime, session.executed_precisions(), expected)
+        executed = executed_in_int8(job.runtime, session.executed_precisions(), wanted)
+    if job.target.require_int8:
+        require_int8(executed, wanted)
     events.progress("engines", 0.6)
     total = len(job.calibration)
     chosen = np.linspace(0, total - 1, min(FIDELITY_IMAGES, total)).astype(int).tolist()
@@ -133,4 +150,4 @@ def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:
         images=load(job.calibration, job.source.spec, chosen),
         options=options,
     )
-    return _Proof(int8_convolutions=count, fidelity=fidelity)
+    return _Proof(wanted=wanted, executed=executed, fidelity=fidelity)

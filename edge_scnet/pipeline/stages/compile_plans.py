@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge_scnet.compile.board import check_board
 from edge_scnet.compile.bundle import write_bundle
+from edge_scnet.compile.executed import wanted_layers, warn_of_float
 from edge_scnet.compile.forms import forms_of
 from edge_scnet.compile.plans import PlanSource, build_pair, summary_of_plans
 from edge_scnet.compile.reference import Reference, make
@@ -31,7 +32,8 @@ def compile_plans(job: BuildJob, events: Events) -> BuildFolder:
     Raises:
         ArtifactError: the INT8 graph breaks a rule of TensorRT.
         TargetError, MissingRuntimeError, StorageError: as `check_board`.
-        ParityError: a convolution is not INT8, or a plan does not compute the reference outputs.
+        ParityError: a plan does not compute the reference outputs; or a layer is not INT8 and the
+            target requires it.
     """
     runtime, folder = job.runtime, job.folder
     boards, here = runtime.packs_bundle, runtime.builds_here()
@@ -95,13 +97,14 @@ def _build_plans(job: BuildJob, folder: BuildFolder, origin: Origin, events: Eve
     runtime = job.runtime
     source = PlanSource(
         folder=folder.path,
-        int8_convolutions=folder.facts(QDQ_ONNX, QdqFacts).int8_convolutions,
+        wanted=wanted_layers(folder.facts(QDQ_ONNX, QdqFacts)),
         reference=_reference(job) if runtime.unavailable_to_run() is None else None,
     )
     built = build_pair(runtime, job.target, source, events.progress)
     for file, facts in built.items():
         entry = record(folder.path, file, origin, kind=runtime.artifact_kind, facts=facts)
         folder = folder.with_artifact(entry)
+        warn_of_float(facts.in_float or {}, events, file=file)
         for message in facts.warnings[:3]:
             events.warn(f"{runtime.title}: {message}")
     return folder

@@ -52,6 +52,7 @@ class TensorRt(BaseRuntime):
 
     suffix: str = ".plan"
     convolutions: frozenset[str] = trt_layers.CONVOLUTIONS
+    linear_layers: frozenset[str] = trt_layers.LINEAR_LAYERS
     int8_precisions: frozenset[str] = frozenset({"int8"})
     takes_cuda_graph: bool = True
     # The builder's first pass on a board takes minutes: a cache beside the plan makes the next ones

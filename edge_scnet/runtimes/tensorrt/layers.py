@@ -17,16 +17,28 @@ CONVOLUTIONS = frozenset(
         "CaskConvolution",
         "CaskJitConvolution",
         "CaskDeconvolution",
+        "CaskGemmConvolution",
         "Convolution",
+        "Deconvolution",
         "correlation",
         "conv",
+        "deconv",
+        # fused with a max pool, as a stem in INT8 is
+        "CaskConvActPool",
+        "ConvActPool",
+        "conv_act_pool",
     }
+)
+# Kinds of a product of matrices, where it has a kernel of its own.
+LINEAR_LAYERS = frozenset(
+    {"CaskGemmMatrixMultiply", "FullyConnected", "MatrixMultiply", "gemm", "Gemm"}
 )
 # Kinds that order streams and do no work.
 _ORDERING = frozenset({"signal", "wait", "Signal", "Wait"})
 _COPIES = frozenset({"Reformat", "reformat", "NoOp", "ShapeHostToDevice", "copy"})
 _FIELD = re.compile(r"Datatype: (\w+)")
-_NODES = re.compile(r"\[ONNX Layer: ([^\]]*)\]")
+# A name may hold brackets itself.
+_NODES = re.compile(r"\[ONNX Layer: (.*?)\](?=\s*(?:\[ONNX Layer: |$))", re.DOTALL)
 # TensorRT's words for types. In older versions they are the last word but one of "Thirty-two wide
 # channel vectorized row major Int8 format".
 _TYPES = {

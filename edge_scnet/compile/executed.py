@@ -1,0 +1,200 @@
+"""Which of the layers that were to be INT8 execute in INT8, as far as the runtime tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edge_scnet.core.events import Events
+from edge_scnet.core.facts import EngineFacts, QdqFacts
+from edge_scnet.errors import ParityError
+from edge_scnet.runtimes.base import UNKNOWN_PRECISION, ExecutedLayer, Runtime
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+# What a layer is listed with that no executed layer names.
+NOT_FOUND = "not found"
+_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedLayers:
+    """The layers of a Q/DQ graph that should execute in INT8, by their nodes' names."""
+
+    convolutions: tuple[str, ...]
+    # transposed convolutions and linear layers
+    others: tuple[str, ...] = ()
+    # other names that a runtime may list a node under, by node
+    aliases: Mapping[str, Sequence[str]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, convolutions first."""
+        return (*self.convolutions, *self.others)
+
+
+def wanted_layers(facts: QdqFacts, model: ir.Model | None = None) -> WantedLayers:
+    """Returns what should execute in INT8 by a Q/DQ graph's facts.
+
+    Args:
+        model: the graph itself, where it is at hand: its outputs' names are then known as well.
+    """
+    convolutions = facts.int8_convolutions
+    return WantedLayers(
+        convolutions=convolutions,
+        others=tuple(name for name in facts.int8_layers if name not in set(convolutions)),
+        aliases={} if model is None else output_names(model),
+    )
+
+
+def output_names(model: ir.Model) -> dict[str, tuple[str, ...]]:
+    """Returns the names of the tensors that a node gives, by node.
+
+    OpenVINO's frontend names the node that gives an output of the graph after that output, and
+    nodes without a name after their tensor.
+    """
+    return {
+        str(node.name): tuple(str(value.name) for value in node.outputs if value.name)
+        for node in model.graph
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    """What became of the layers that were to be INT8."""
+
+    # names of those that execute in INT8
+    int8: tuple[str, ...]
+    # of the others: the precision, or NOT_FOUND
+    in_float: dict[str, str]
+
+    def count(self, names: Sequence[str]) -> int:
+        """Returns how many of some layers execute in INT8."""
+        return len(set(names) & set(self.int8))
+
+
+def executed_in_int8(
+    runtime: Runtime, layers: Sequence[ExecutedLayer], wanted: WantedLayers
+) -> Executed:
+    """Finds the layers that were to be INT8 among those of an engine.
+
+    A node's bias and activation may be layers of their own, which name it too: a layer of a kind
+    that computes products decides. Where no such kind names the node, as in fusions whose kind is
+    not known here, any other layer does that changes more than types. A node that several of them
+    name is in INT8 where all are.
+
+    Args:
+        layers: one whose precision is unknown proves nothing.
+    """
+    told = [layer for layer in layers if layer.precision != UNKNOWN_PRECISION and not layer.is_copy]
+    products = runtime.convolutions | runtime.linear_layers
+    computing = _Layers([layer for layer in told if layer.kind in products])
+    others = _Layers([layer for layer in told if layer.kind not in products])
+    int8, in_float = [], {}
+    for name in wanted.names:
+        names = (name, *wanted.aliases.get(name, ()))
+        precisions = computing.precisions(names)
+        is_int8 = bool(precisions) and precisions <= runtime.int8_precisions
+        if not precisions:
+            precisions = others.precisions(names)
+            is_int8 = bool(precisions & runtime.int8_precisions)
+        if is_int8:
+            int8.append(name)
+        else:
+            in_float[name] = min(precisions - runtime.int8_precisions, default=NOT_FOUND)
+    return Executed(int8=tuple(int8), in_float=in_float)
+
+
+class _Layers:
+    """Executed layers by the names of their nodes."""
+
+    def __init__(self, layers: Sequence[ExecutedLayer]) -> None:
+        self._by_node: dict[str, set[str]] = {}
+        for layer in layers:
+            for node in layer.nodes:
+                self._by_node.setdefault(node, set()).add(layer.precision)
+        # OpenVINO lists nodes with commas between them: a name that holds one is several there
+        self._listed = [(f",{','.join(layer.nodes)},", layer.precision) for layer in layers]
+
+    def precisions(self, names: Sequence[str]) -> set[str]:
+        """Returns those of the layers that list a node by any of its names."""
+        found: set[str] = set()
+        for name in names:
+            found |= self._by_node.get(name, set())
+            if "," in name:
+                found |= {precision for listed, precision in self._listed if f",{name}," in listed}
+        return found
+
+
+def require_int8(
+    executed: Executed, wanted: WantedLayers, *, file: str = "", rest: str = "float"
+) -> None:
+    """Refuses an engine of which a layer that was to be INT8 is not.
+
+    Args:
+        file: the engine's name, where one of several is meant.
+        rest: the precision of what is not quantized, for the hint.
+
+    Raises:
+        ParityError: all such layers are named.
+    """
+    if not executed.in_float:
+        return
+    of_file = f" of {file}" if file else ""
+    noun = "layers" if wanted.others else "convolutions"
+    raise ParityError(
+        f"{len(executed.in_float)} of {len(wanted.names)} {noun}{of_file} that should execute in"
+        f" INT8 do not: {listed(executed.in_float)}",
+        hint=(
+            f"keep them in {rest} on purpose with quant.keep_float in the target, or leave out"
+            " require_int8 there"
+        ),
+    )
+
+
+def warn_of_float(in_float: Mapping[str, str], events: Events, *, file: str = "") -> None:
+    """Warns of the layers that should execute in INT8 and do not; says nothing where all do.
+
+    Args:
+        in_float: those layers, with what they execute in.
+        file: the engine's name, where one of several is meant.
+    """
+    if in_float:
+        of_file = f" of {file}" if file else ""
+        noun, verb = ("layer", "does") if len(in_float) == 1 else ("layers", "do")
+        events.warn(
+            f"{len(in_float)} {noun}{of_file} should execute in INT8 and {verb} not:"
+            f" {listed(in_float)}; require_int8 = true in the target makes this an error"
+        )
+
+
+def counts(executed: Executed, wanted: WantedLayers) -> dict[str, Any]:
+    """Returns the fields of an engine's facts that tell what of it executes in INT8."""
+    return {
+        "int8_convolutions": executed.count(wanted.convolutions),
+        "int8_others": executed.count(wanted.others) if wanted.others else None,
+        "in_float": executed.in_float or None,
+    }
+
+
+def listed(in_float: Mapping[str, str]) -> str:
+    """Returns layers with their precisions, in words."""
+    shown = [f"{name} ({precision})" for name, precision in in_float.items()]
+    more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
+    return ", ".join(shown[:_NAMED]) + more
+
+
+def summary(facts: EngineFacts, *, verb: str) -> str:
+    """Returns what of an engine executes in INT8 by its facts, for the line of its stage.
+
+    Args:
+        verb: what its layers do in INT8: "execute in", "read".
+    """
+    others, in_float = facts.int8_others, facts.in_float or {}
+    counted = f"{facts.int8_convolutions} convolutions"
+    if others is not None:
+        counted += f" and {others} linear or transposed layer{'' if others == 1 else 's'}"
+    text = f"{counted} {verb} INT8"
+    return f"{text}, not {listed(in_float)}" if in_float else text
