@@ -188,12 +188,33 @@ def _executed(report: RunReport, baseline: RunReport) -> Iterable[Finding]:
         for row in (new, old)
     )
     by_precision = ", ".join(f"{number} {name}" for name, number in new.convolutions.items())
+    in_float = [name for name in new.float_convolutions if name not in old.float_convolutions]
+    names = f" In float now: {_names(in_float)}." if in_float and count < expected else ""
     yield judged(
         "quantization",
         "INT8 convolutions",
         Figure(measured=count, expected=expected, unit=""),
         "pass" if count >= expected else "fail",
-        f"{count} convolutions execute in INT8 ({by_precision}), {expected} in the baseline.",
+        f"{count} convolutions execute in INT8 ({by_precision}), {expected} in the baseline."
+        + names,
+    )
+    if new.not_int8 or old.not_int8:
+        yield _fallen_back(new.not_int8, old.not_int8)
+
+
+def _fallen_back(new: Sequence[str], old: Sequence[str]) -> Finding:
+    """Judges the layers that should execute in INT8 and do not."""
+    added = [name for name in new if name not in old]
+    return judged(
+        "quantization",
+        "layers not in INT8",
+        Figure(measured=len(new), expected=len(old), unit=""),
+        "fail" if added else "pass",
+        (
+            f"{len(added)} that should execute in INT8 do no longer: {_names(added)}."
+            if added
+            else f"{len(new)} that should execute in INT8 do not, {len(old)} in the baseline."
+        ),
     )
 
 

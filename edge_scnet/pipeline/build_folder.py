@@ -123,6 +123,7 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
         ),
         size_bytes=entry.size_bytes + sum(companion.size_bytes for companion in companions),
         sha256=entry.sha256,
+        not_int8=tuple(entry.facts.in_float or ()) if isinstance(entry.facts, EngineFacts) else (),
     )
 
 

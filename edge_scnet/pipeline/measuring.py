@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from edge_scnet.compile.executed import wanted_layers
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
+from edge_scnet.core.facts import QdqFacts
 from edge_scnet.core.manifest import FLOAT_ONNX, PLAN_STEMS, QDQ_ONNX, REPORT
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
@@ -150,7 +152,8 @@ def take_board_times(folder: BuildFolder, timed: TimedBoard, target: TargetSpec)
     file = folder.path / REPORT
     earlier = load_report(file) if file.is_file() else None
     simulated = [row for row in earlier.engines if row.simulated] if earlier else []
-    plans = [row_of_plan(precision, timed, target.batch) for precision in PLAN_STEMS]
+    wanted = wanted_layers(folder.facts(QDQ_ONNX, QdqFacts))
+    plans = [row_of_plan(precision, timed, target.batch, wanted) for precision in PLAN_STEMS]
     return MeasuredRun(
         rows=(*simulated, *plans),
         findings=tuple(judge([*simulated, *plans], target)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge_scnet.compile.executed import WantedLayers, executed_in_int8
 from edge_scnet.core.manifest import PLAN_STEMS, Artifact
 from edge_scnet.core.packing import pack_classes
 from edge_scnet.data.samples import SampleSet
@@ -82,6 +83,7 @@ def row_of_engine(
         other_layers=layers.other_layers,
         copies=layers.copies,
         float_convolutions=layers.float_convolutions,
+        not_int8=engine.not_int8,
         layer_times=layers.layer_times,
     )
 
@@ -154,16 +156,25 @@ def row_of_graph(
     )
 
 
-def row_of_plan(precision: str, timed: TimedBoard, batch: int) -> EngineReport:
+def row_of_plan(
+    precision: str, timed: TimedBoard, batch: int, wanted: WantedLayers
+) -> EngineReport:
     """The row of a plan that trtexec timed; FP16 is the reference.
 
     Args:
         batch: images per inference.
+        wanted: what of the INT8 plan should execute in INT8.
     """
     plan = timed.fp16 if precision == "fp16" else timed.int8
     times = plan.times
+    executed = trt_layers.executed(times.layers)
+    in_float = (
+        executed_in_int8(TENSORRT, executed, wanted).in_float
+        if precision == "int8" and executed
+        else {}
+    )
     layers = summary_of_layers(
-        trt_layers.executed(times.layers),
+        executed,
         TENSORRT,
         int8=precision == "int8",
         times_ms=times.layer_times_ms,
@@ -191,5 +202,6 @@ def row_of_plan(precision: str, timed: TimedBoard, batch: int) -> EngineReport:
         other_layers=layers.other_layers,
         copies=layers.copies,
         float_convolutions=layers.float_convolutions,
+        not_int8=tuple(in_float),
         layer_times=layers.layer_times,
     )

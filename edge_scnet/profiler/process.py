@@ -58,6 +58,8 @@ class EngineFile:
     size_bytes: int
     # of the file at `path`
     sha256: str
+    # layers that should execute in INT8 and do not, as the build found
+    not_int8: tuple[str, ...] = ()
 
 
 class Child:

@@ -212,6 +212,8 @@ def _layer_words(row: EngineReport) -> str:
         words.append(f"{len(row.copies)} copies ({', '.join(row.copies[:3])})")
     if row.float_convolutions:
         words.append(f"convolutions in float: {', '.join(row.float_convolutions[:8])}")
+    if row.not_int8:
+        words.append(f"not in INT8, though they should be: {', '.join(row.not_int8[:8])}")
     return "; ".join(words) + "."
 
 

@@ -98,6 +98,10 @@ class EngineReport:
     float_convolutions: Annotated[
         tuple[str, ...], Meta(description="of an INT8 engine: modules that are not INT8")
     ] = ()
+    not_int8: Annotated[
+        tuple[str, ...],
+        Meta(description="of an INT8 engine: layers that should execute in INT8 and do not"),
+    ] = ()
     layer_times: tuple[LayerTime, ...] = ()
     warm_up_runs: int | None = None
     warm_up_stable: Annotated[

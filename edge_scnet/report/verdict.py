@@ -45,7 +45,12 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
     )
     return [
         *findings,
-        explained(finding, copies=int8.copies, float_convolutions=int8.float_convolutions),
+        explained(
+            finding,
+            copies=int8.copies,
+            float_convolutions=int8.float_convolutions,
+            not_int8=int8.not_int8,
+        ),
     ]
 
 
@@ -219,9 +224,18 @@ def _beats(other: Speed, engine: Speed) -> bool:
 
 
 def explained(
-    speed: Finding, *, copies: Sequence[str], float_convolutions: Sequence[str]
+    speed: Finding,
+    *,
+    copies: Sequence[str],
+    float_convolutions: Sequence[str],
+    not_int8: Sequence[str] = (),
 ) -> Finding:
-    """Returns the finding on INT8's speed with what takes from it, by module."""
+    """Returns the finding on INT8's speed with what takes from it, by module.
+
+    Args:
+        not_int8: layers that should execute in INT8 and do not; those among the convolutions in
+            float are not named twice.
+    """
     causes = []
     if copies:
         causes.append(
@@ -233,6 +247,9 @@ def explained(
             f"{_count(len(float_convolutions), 'convolution')} in float"
             f" ({_first_names(float_convolutions)})"
         )
+    others = [name for name in not_int8 if name not in set(float_convolutions)]
+    if others:
+        causes.append(f"{_count(len(others), 'layer')} not in INT8 ({_first_names(others)})")
     if not causes:
         return speed
     return replace(speed, message=f"{speed.message} What takes from it: {'; '.join(causes)}.")

@@ -65,6 +65,19 @@ def test_float_in_place_of_int8():
     assert not failed(findings(report(int8={"convolutions": {"i8": 20, "u8": 26}})))
 
 
+def test_a_layer_that_falls_back_to_float_is_named():
+    changed = {"convolutions": {"u8": 45, "f32": 1}, "float_convolutions": ("layer1.0.k2",)}
+    found = findings(report(int8=changed))
+    assert failed(found) == ["INT8 convolutions"]
+    assert found["INT8 convolutions"].message.endswith("In float now: layer1.0.k2.")
+    found = findings(report(int8={"not_int8": ("fc",)}))
+    assert failed(found) == ["layers not in INT8"]
+    assert found["layers not in INT8"].message.startswith("1 that should execute in INT8 do no")
+    held = report(int8={"not_int8": ("fc",)})
+    assert not failed(findings(held, held))
+    assert findings(report(), held)["layers not in INT8"].verdict == "pass"
+
+
 def test_a_reference_in_another_precision_is_another_reference():
     made = report()
     bf16 = replace(made.engines[0], convolutions={"bf16": 46})

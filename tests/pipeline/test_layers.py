@@ -51,4 +51,6 @@ def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
         " ...); 1 convolution in float (layer1.0.conv2)."
     )
     assert verdict.explained(speed, copies=(), float_convolutions=()) == speed
+    told = verdict.explained(speed, copies=(), float_convolutions=("a",), not_int8=("a", "fc"))
+    assert told.message.endswith("1 convolution in float (a); 1 layer not in INT8 (fc).")
     assert not layers.summary_of_layers(executed, runtime_named("tensorrt"), int8=False).copies
