@@ -6,6 +6,9 @@ once.
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -52,4 +55,28 @@ reports.add_to(app)
 def main() -> None:
     """Runs the command line."""
     interrupts.heed()
+    _read_options_of(sys.argv[1:])
     app(prog_name="edge-scnet")
+
+
+def _read_options_of(arguments: Sequence[str]) -> None:
+    """Has Typer read the options of the command that is called alone.
+
+    It would read those of every command, which takes longer than all else that `--help` does.
+    Shell completion may ask for any command's.
+    """
+    if any(name.endswith("_COMPLETE") for name in os.environ):
+        return
+    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for command in app.registered_commands:
+        if command.name != called and command.callback is not None:
+            command.callback = _described_as(command.callback)
+
+
+def _described_as(command: Callable[..., object]) -> Callable[[], None]:
+    """A command without options that lists of commands show as this one."""
+
+    def stand_in() -> None: ...
+
+    stand_in.__doc__ = command.__doc__
+    return stand_in
