@@ -107,6 +107,7 @@ def test_parameters_keys_and_shapes_are_the_official_ones(name: str):
     assert hashlib.sha256(json.dumps(found).encode()).hexdigest() == expected["sha256"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, entry in GOLDENS.items() if "golden" in entry])
 def test_golden_logits(name: str):
     golden = GOLDENS[name]["golden"]

@@ -27,6 +27,7 @@ def saved(tmp_path: Path) -> Callable[[str, RunReport], Path]:
     return save
 
 
+@pytest.mark.slow
 def test_report_needs_the_json_alone(
     invoke: Run, saved: Callable[[str, RunReport], Path], tmp_path: Path
 ) -> None:

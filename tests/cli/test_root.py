@@ -66,6 +66,7 @@ def test_help_and_version_import_nothing_heavy(
     assert not imported(outcome) & {*HEAVY, "rich"}
 
 
+@pytest.mark.slow
 def test_targets_and_doctor_need_neither_torch_nor_a_runtime(cli_process: Run) -> None:
     for command in ("targets", "doctor"):
         outcome = cli_process(command, code=_LIST_MODULES)
@@ -111,6 +112,7 @@ def test_usage_errors_exit_with_2(invoke: Run, arguments: tuple[str, ...], words
     assert words in outcome.stderr and "Traceback" not in outcome.stderr
 
 
+@pytest.mark.slow
 def test_completion_of_targets_models_and_commands() -> None:
     tool = Path(sysconfig.get_path("scripts"), "edge-scnet")
 

@@ -67,10 +67,10 @@ def test_all_117_convolutions_of_scnet50_are_taken_in_int8(tmp_path: Path) -> No
                 layer.bias, 0.0, 0.2
             )  # folded they are the real biases that a parser may refuse
             layer.momentum = None
-    images = torch.randn(8, 3, 128, 128)
+    images = torch.randn(4, 3, 97, 97)
     with torch.inference_mode():
         module.train()(images)
-    model = from_torch.export_torch(module.eval(), (1, 3, 128, 128), opset=JETSON.opset)
+    model = from_torch.export_torch(module.eval(), (1, 3, 97, 97), opset=JETSON.opset)
     assert all(
         node.inputs[2].const_value.numpy().any() for node in model.graph if node.op_type == "Conv"
     )

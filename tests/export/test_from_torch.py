@@ -96,6 +96,7 @@ def test_an_opset_the_exporter_cannot_write_is_refused(
         export_torch(tiny, TINY_SHAPE, opset=20)
 
 
+@pytest.mark.slow
 def test_opset_17_is_written_though_the_exporter_starts_at_18(
     tiny: nn.Module, tiny_exported: ir.Model
 ):
@@ -130,6 +131,7 @@ class Answers(nn.Module):
         return {"out": x}
 
 
+@pytest.mark.slow
 def test_modules_that_cannot_be_exported(tiny: nn.Module):
     with pytest.raises(ArtifactError, match="computes shapes at run time: NonZero at") as caught:
         export_torch(Counted(), TINY_SHAPE, opset=18)

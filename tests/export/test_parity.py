@@ -24,6 +24,7 @@ def test_parity_of_scnet20(network: nn.Module, exported: ir.Model):
     assert 0 < proof.worst < 2e-5
 
 
+@pytest.mark.slow
 def test_parity_exports_again_at_the_other_batches(named: nn.Module, named_exported: ir.Model):
     # all three below, where the batch is dynamic: each costs an export here
     assert PARITY_BATCHES == (1, 2, 8)

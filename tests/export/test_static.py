@@ -20,6 +20,7 @@ from tests.helpers.networks import SHAPE_ARITHMETIC, TINY_SHAPE, ops, random_ima
 # A dynamic batch
 
 
+@pytest.mark.slow
 def test_a_dynamic_batch_leaves_only_shapes_that_feed_resize(tiny_dynamic: ir.Model):
     assert SHAPE_ARITHMETIC & set(ops(tiny_dynamic)) <= {"Shape"}
     assert "Resize" in ops(tiny_dynamic)

@@ -69,6 +69,7 @@ def test_a_kernel_that_does_not_count_is_no_error(tmp_path: Path) -> None:
     assert LoadWatch([], root=tmp_path).load() is None
 
 
+@pytest.mark.slow
 def test_this_machine_counts_what_a_neighbour_burns() -> None:
     if LoadWatch([])._start is None:
         pytest.skip("this kernel does not count processor time")

@@ -65,6 +65,7 @@ def test_a_limit_given_once_does_not_stay_in_the_manifest(built: Built) -> None:
     assert load_manifest(built.folder).target["gates"]["max_drop_pp"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_factory_is_exported_every_time(
     tmp_path: Path, invoke: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,7 +81,10 @@ def test_a_drop_that_the_images_cannot_show_is_refused_before_anything_runs(
 
 
 def test_a_build_that_misses_its_limit_is_searched_and_built_anew(
-    copied: Built, invoke: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    copied: Built,
+    eval_20: Path,
+    invoke: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # the images of this test are too few to show a real drop: the search is given what it would
     # have found
@@ -114,7 +117,7 @@ def test_a_build_that_misses_its_limit_is_searched_and_built_anew(
         "--calib",
         copied.calib,
         "--eval",
-        copied.evaluation,
+        eval_20,
         "--out",
         copied.folder.parents[1],
         "--seconds",

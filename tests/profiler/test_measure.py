@@ -22,6 +22,7 @@ from tests.helpers.engines import SPEC, engine_file
 from tests.helpers.graphs import tiny_logits, tiny_onnx
 
 
+@pytest.mark.slow
 def test_measure_two_engines(
     tmp_path: Path, samples: SampleSet, children: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +117,7 @@ def test_without_images_there_are_no_outputs(tmp_path: Path, children: list[Any]
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "stage"), [("timed_block", "latency"), ("evaluate", "accuracy"), ("load", "load")]
 )
@@ -163,6 +165,7 @@ class Interrupting:
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "share"), [("latency", 0.5), ("throughput", 0.3), ("accuracy", 0.3)]
 )

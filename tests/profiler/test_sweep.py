@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from edge_scnet.profiler.process import Child, EngineFile
 from edge_scnet.report.store import load_report
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.base import OpenOptions
+from edge_scnet.stats.figures import SweepRow
 from tests.helpers.graphs import tiny_onnx
 from tests.helpers.tool import Built, Run
 
@@ -34,21 +36,22 @@ def test_a_sweep_is_in_the_report_and_shown(copied: Built, invoke: Run) -> None:
         "--seconds",
         "0.1",
         "--batch",
-        "1,4",
+        "4",
         "--threads",
         "1",
         "--max-drop",
         "5",
     )
     assert outcome.code in (0, 11), outcome.stderr
-    rows = load_report(copied.folder / "report.json").sweep
+    made = load_report(copied.folder / "report.json")
+    rows = made.sweep
     assert [(row.engine, row.batch, row.threads) for row in rows] == [
-        (engine, batch, 1) for batch in (1, 4) for engine in ("fp32", "default", "int8")
+        (engine, 4, 1) for engine in ("fp32", "default", "int8")
     ]
     assert all((row.speedup is None) == (row.engine == "fp32") for row in rows)
     assert all(0 < row.p50_ms <= row.p90_ms <= row.p99_ms and row.steady_bytes > 0 for row in rows)
-    by_batch = {row.batch: row for row in rows if row.engine == "int8"}
-    assert by_batch[4].p50_ms > by_batch[1].p50_ms, "four images take longer than one"
+    one = made.engines[-1].latency
+    assert one is not None and rows[-1].p50_ms > one.p50_ms, "four images take longer than one"
     assert "ms an image" in outcome.stdout and "sweep" in outcome.stderr
     page = (copied.folder / "report.html").read_text()
     assert "Other batches and threads" in page and "Throughput by batch" in page
@@ -207,10 +210,28 @@ def test_a_runtime_that_takes_no_threads_says_so(
 def test_what_was_timed_before_ctrl_c_is_kept_marked_partial(
     copied: Built, invoke: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = sweep.run
-    monkeypatch.setattr(
-        sweep, "run", lambda *args, **kwargs: replace(run(*args, **kwargs), complete=False)
-    )
+    def interrupted(cells: Sequence[sweep.Cell], *_: object, **__: object) -> sweep.Sweep:
+        """What a sweep gives that is interrupted after each cell was timed."""
+        rows = tuple(
+            SweepRow(
+                engine=cell.engine.name,
+                batch=2,
+                threads=0,
+                p50_ms=1.0,
+                p90_ms=1.1,
+                p99_ms=1.2,
+                p50_low_ms=None,
+                p50_high_ms=None,
+                steadiness=None,
+                speedup=None,
+                throughput_per_second=None,
+                steady_bytes=1,
+            )
+            for cell in cells
+        )
+        return sweep.Sweep(rows=rows, load=None, complete=False)
+
+    monkeypatch.setattr(sweep, "run", interrupted)
     before = json.loads((copied.folder / "report.json").read_text())["created_utc"]
     outcome = invoke("profile", copied.folder, "--seconds", "0.1", "--batch", "2")
     assert outcome.code == 130 and str(copied.folder / "report.partial.json") in outcome.stdout

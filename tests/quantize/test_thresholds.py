@@ -81,6 +81,7 @@ def test_entropy_cuts_the_tail_and_not_the_body_of_a_relu() -> None:
     assert thresholds.entropy(stats_of(np.zeros(50))) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 @QUICK
 @given(
     images=DRAWN_IMAGES,

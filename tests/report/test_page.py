@@ -99,6 +99,7 @@ def test_the_verdict_has_its_colour(verdict: str, css: str) -> None:
     assert f'class="verdict {css}"' in render(report(verdict=verdict))
 
 
+@pytest.mark.slow
 def test_reports_without_times_labels_or_evaluation_are_pages_too() -> None:
     made = report()
     bare = [
@@ -117,6 +118,7 @@ def test_reports_without_times_labels_or_evaluation_are_pages_too() -> None:
     assert "interrupted" in render(replace(made, complete=False))
 
 
+@pytest.mark.slow
 def test_flips_classes_sweeps_and_doubts_are_on_the_page_and_escaped() -> None:
     flip = Flip(
         image=NASTY,

@@ -60,6 +60,7 @@ def drawn_stats() -> list[LatencyStats]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
 def test_the_interval_of_a_percentile_covers_it_19_times_in_20(share: float):
     """Drawn from a known distribution, 95 % within what 2,000 draws can tell; too few samples have
