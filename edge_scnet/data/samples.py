@@ -39,8 +39,8 @@ class SampleSet:
     The files of a folder are read as needed; the pixels of an idx file are held (a few MB).
     """
 
-    # the last two parts of the folder's path
-    name: str = field(init=False)
+    # by default the last two parts of the folder's path
+    name: str = ""
     root: Path
     kind: Literal["idx", "folder", "arrays"]
     # path below root, or the index in the idx file or in the arrays
@@ -68,7 +68,8 @@ class SampleSet:
         labels = None if self.labels is None else list(self.labels)
         digest = hashlib.sha256("\n".join(self.content_hashes).encode())
         digest.update(f"\nlabels {labels}".encode())
-        object.__setattr__(self, "name", "/".join(self.root.resolve().parts[-2:]))
+        if not self.name:
+            object.__setattr__(self, "name", "/".join(self.root.resolve().parts[-2:]))
         object.__setattr__(self, "hash", digest.hexdigest())
 
     def __len__(self) -> int:
@@ -190,6 +191,7 @@ def in_memory(batch: np.ndarray, name: str, labels: Sequence[int] | None = None)
         name: of the set, for reports.
     """
     return SampleSet(
+        name=name,
         root=Path(name),
         kind="arrays",
         entries=tuple(f"{name}[{i}]" for i in range(len(batch))),

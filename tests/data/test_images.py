@@ -209,6 +209,31 @@ def test_resize_then_crop_is_torchvisions(
     )
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "resize", "resized", "left", "top"),
+    [
+        # an input of 12 x 20 (H x W): the image covers it, what is over is cut off
+        (40, 24, None, (20, 12), 0, 0),
+        (40, 30, None, (20, 15), 0, 2),
+        (50, 24, None, (25, 12), 2, 0),
+        (20, 12, None, (20, 12), 0, 0),
+        # it covers 18 x 30, a rectangle of the same proportions
+        (40, 24, 18, (30, 18), 5, 3),
+        (40, 30, 18, (30, 22), 5, 5),
+    ],
+)
+def test_a_rectangular_input_is_covered(
+    width: int, height: int, resize: int | None, resized: tuple[int, int], left: int, top: int
+) -> None:
+    spec = replace(RGB, resize=resize, input_shape=(3, 12, 20))
+    image = picture(1, width, height)
+    wanted = image.resize(resized, Image.Resampling.BILINEAR).crop((left, top, left + 20, top + 12))
+    got = preprocess(np.asarray(image), spec)
+    np.testing.assert_array_equal(
+        got, np.asarray(wanted).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+    )
+
+
 def test_preprocess_refuses_what_it_cannot_do() -> None:
     with pytest.raises(ValueError, match="is not uint8 H x W x 3"):
         preprocess(np.zeros((4, 4, 1), np.uint8), RGB)

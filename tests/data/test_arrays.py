@@ -1,0 +1,122 @@
+"""Sample sets of arrays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_scnet.core.feeds import feed_of
+from edge_scnet.core.spec import TensorSpec
+from edge_scnet.data.batches import load, load_pixels
+from edge_scnet.data.samples import in_memory, open_samples, subset
+from edge_scnet.errors import DataError
+from tests.helpers.images import RGB, folder
+
+AUDIO = replace(RGB, name="audio", input_shape=(2, 16), mean=(), std=(), classes=())
+TWO = replace(
+    AUDIO,
+    input_name="sound",
+    more_inputs=(
+        TensorSpec(name="gain", shape=(1,)),
+        TensorSpec(name="id", shape=(), dtype="int64"),
+    ),
+)
+
+
+def sounds(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, 2, 16)).astype(np.float32)
+
+
+def test_files_of_arrays_are_read_one_behind_the_other(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", sounds(3))
+    np.savez(tmp_path / "b.npz", sound=sounds(2, seed=1).astype(np.float64))
+    found = open_samples(tmp_path, model=AUDIO, role="calibration")
+    assert found.entries == ("a.npy[0]", "a.npy[1]", "a.npy[2]", "b.npz[0]", "b.npz[1]")
+    assert found.labels is None and found.kind == "arrays"
+    values = load(found, AUDIO)
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values, np.concatenate([sounds(3), sounds(2, seed=1)]))
+    np.testing.assert_array_equal(load(found, AUDIO, [4, 0]), values[[4, 0]])
+    half = subset(found, 2)
+    np.testing.assert_array_equal(load(half, AUDIO), values[[0, 2]])
+    assert half.hash != found.hash and len(set(found.content_hashes)) == 5
+    with pytest.raises(DataError, match="arrays, no pictures"):
+        load_pixels(found, 0, AUDIO)
+
+
+def test_one_file_is_a_set_with_labels(tmp_path: Path) -> None:
+    file = tmp_path / "set.npz"
+    np.savez(file, x=sounds(4), labels=[1, 0, 2, 1])
+    found = open_samples(file, model=AUDIO, role="evaluation")
+    assert found.labels == (1, 0, 2, 1) and found.label_rule == "labels of the files"
+    assert open_samples(file, model=AUDIO, role="evaluation", ignore_labels=True).labels is None
+
+
+def test_several_inputs_are_read_by_their_names(tmp_path: Path) -> None:
+    gains, ids = np.ones((3, 1), np.float32), np.array([7, 8, 9])
+    np.savez(tmp_path / "a.npz", id=ids, sound=sounds(3), gain=gains)
+    found = open_samples(tmp_path, model=TWO, role="calibration")
+    feed = feed_of(load(found, TWO, [2, 1]), "sound")
+    np.testing.assert_array_equal(feed["sound"], sounds(3)[[2, 1]])
+    np.testing.assert_array_equal(feed["id"], [9, 8])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "model", "words"),
+    [
+        ({"x": np.zeros((3, 16, 2))}, AUDIO, "input is 3 x 16 x 2; samples x 2 x 16 is needed"),
+        ({"x": np.full((3, 2, 16), np.nan)}, AUDIO, "input holds NaN"),
+        ({"x": np.full((3, 2, 16), "a")}, AUDIO, "numbers are needed"),
+        ({"x": np.zeros((0, 2, 16))}, AUDIO, "input is 0 x 2 x 16"),
+        (
+            {"sound": np.zeros((3, 2, 16))},
+            TWO,
+            "has arrays sound; the model's inputs are sound, ga",
+        ),
+        (
+            {"sound": np.zeros((3, 2, 16)), "gain": np.zeros((3, 1)), "id": np.full(3, 0.5)},
+            TWO,
+            "id holds values that int64 cannot",
+        ),
+        (
+            {"sound": np.zeros((3, 2, 16)), "gain": np.zeros((2, 1)), "id": np.zeros(3)},
+            TWO,
+            "different lengths",
+        ),
+        ({"x": np.zeros((3, 2, 16)), "labels": np.zeros(2)}, AUDIO, "labels is (2,) for 3 samples"),
+        ({"x": np.array([None])}, AUDIO, "cannot read"),
+    ],
+)
+def test_arrays_that_do_not_fit(
+    tmp_path: Path, arrays: dict[str, np.ndarray], model: object, words: str
+) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError) as caught:
+        open_samples(tmp_path, model=model, role="calibration")
+    assert words in caught.value.message and "a.npz" in caught.value.message
+
+
+def test_labels_in_one_file_and_none_in_another(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=sounds(2), labels=[0, 1])
+    np.save(tmp_path / "b.npy", sounds(2))
+    with pytest.raises(DataError, match=r"b\.npy has no array 'labels', other files have one"):
+        open_samples(tmp_path, model=AUDIO, role="calibration")
+
+
+def test_pictures_for_a_model_that_takes_none_and_arrays_beside_pictures(tmp_path: Path) -> None:
+    pictures = folder(tmp_path / "p", ["a.png", "b.png"])
+    with pytest.raises(DataError, match="audio takes 2 x 16, which pictures in") as caught:
+        open_samples(pictures, model=AUDIO, role="calibration")
+    assert caught.value.hint == "--calib DIR with .npy or .npz files: samples along the first axis"
+    np.save(pictures / "c.npy", sounds(1))
+    with pytest.raises(DataError, match=r"has arrays \(c.npy\) beside images \(a.png\)"):
+        open_samples(pictures, model=RGB, role="calibration")
+
+
+def test_arrays_in_memory() -> None:
+    found = in_memory(sounds(3), "samples", labels=[2, 0, 1])
+    assert (len(found), found.labels, found.name) == (3, (2, 0, 1), "samples")
+    np.testing.assert_array_equal(load(found, AUDIO, [1]), sounds(3)[1:2])
