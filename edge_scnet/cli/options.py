@@ -80,6 +80,15 @@ Target = Annotated[
         "--target", "-t", help="A target's name or .toml file.", autocompletion=_complete_target
     ),
 ]
+InspectTarget = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="A target's name or .toml file. Default: cpu, or a build folder's own.",
+        autocompletion=_complete_target,
+    ),
+]
 Built = Annotated[
     Path, typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one.")
 ]

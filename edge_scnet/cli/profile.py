@@ -16,10 +16,10 @@ from edge_scnet.cli.options import (
     Built,
     Eval,
     IgnoreLabels,
+    InspectTarget,
     MaxDrop,
     Seconds,
     SkipBad,
-    Target,
     Threads,
     command_line,
 )
@@ -128,9 +128,12 @@ def _profile_together(paths: list[Path], *, seconds: float, as_json: bool) -> No
 def inspect(
     path: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="A Q/DQ ONNX file, ours or made by another quantizer."),
+        typer.Argument(
+            metavar="FILE",
+            help="A Q/DQ ONNX file, ours or made by another quantizer; or a build folder.",
+        ),
     ],
-    target: Target = "cpu",
+    target: InspectTarget = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a Q/DQ file against a target: what its runtime refuses, computes wrongly or runs
@@ -140,15 +143,20 @@ def inspect(
     """
     from edge_scnet.pipeline import inspect as pipeline
 
-    findings = pipeline.inspect(path, target)
-    errors = sum(finding.severity == "error" for finding in findings)
-    warnings = len(findings) - errors
+    inspected = pipeline.inspect(path, target)
+    errors = sum(finding.severity == "error" for finding in inspected.findings)
+    warnings = len(inspected.findings) - errors
     with printing():
         if as_json:
-            show_json([asdict(finding) for finding in findings])
+            show_json([asdict(finding) for finding in inspected.findings])
         else:
-            show_faults(findings)
-            typer.echo(f"{path}: {errors} errors, {warnings} warnings for target {target}")
+            show_faults(inspected.findings)
+            for note in inspected.notes:
+                typer.echo(f"note: {note}")
+            typer.echo(
+                f"{inspected.file}: {errors} errors, {warnings} warnings for target"
+                f" {inspected.target}"
+            )
     if errors:
         raise typer.Exit(ExitCode.ARTIFACT)
 

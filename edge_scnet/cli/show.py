@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edge_scnet.report.run_report import RunReport
 
 _WIDTH_IN_A_PIPE = 120
+_SHOWN_FAULTS = 3
 # a comparison's answers: their colors and words
 _ANSWERS = {
     "A": ("cyan", "A"),
@@ -243,14 +244,24 @@ def show_together(result: TimedTogether) -> None:
 
 
 def show_faults(findings: Sequence[LintFinding]) -> None:
-    """Prints what is wrong with a Q/DQ graph, nodes with the same problem together."""
-    nodes_of: dict[tuple[str, str, str], list[str]] = {}
+    """Prints what is wrong with a Q/DQ graph: findings of one rule and one fix together."""
+    alike: dict[tuple[str, str, str], list[LintFinding]] = {}
     for finding in findings:
-        alike = (finding.severity, finding.problem, finding.fix)
-        nodes_of.setdefault(alike, []).append(finding.node)
-    for (severity, problem, fix), nodes in nodes_of.items():
-        others = f" and {len(nodes) - 3} more (--json)" if len(nodes) > 3 else ""
-        typer.echo(f"{severity}: {', '.join(nodes[:3])}{others}: {problem}\n    {fix}")
+        alike.setdefault((finding.severity, finding.rule, finding.fix), []).append(finding)
+    for (severity, _, fix), found in alike.items():
+        typer.echo(f"{severity}: {_faults_in_words(found)}\n    {fix}")
+
+
+def _faults_in_words(found: Sequence[LintFinding]) -> str:
+    """How many nodes have a fault, the first three of them, and the problem."""
+    count = f"{len(found)} nodes: " if len(found) > 1 else ""
+    rest = f" and {len(found) - _SHOWN_FAULTS} more (--json)" if len(found) > _SHOWN_FAULTS else ""
+    shown = found[:_SHOWN_FAULTS]
+    if len({finding.problem for finding in found}) == 1:
+        names = ", ".join(finding.node for finding in shown)
+        return f"{count}{names}{rest}: {found[0].problem}"
+    each = "; ".join(f"{finding.node}: {finding.problem}" for finding in shown)
+    return f"{count}{each}{';' if rest else ''}{rest}"
 
 
 def show_target(target: TargetSpec, *, here: str) -> None:

@@ -24,6 +24,7 @@ from edge_scnet.graph.pairs import (
     is_weight,
     label,
     pairs,
+    reader_of,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def quantization_of(model: ir.Model) -> Quantization:
     for node in pairs(model):
         if is_weight(node):
             if node.op_type == DEQUANTIZE and (codes := _weight_codes(node)) is not None:
-                weights[_layer_of(node)] = codes
+                weights[label(reader_of(node))] = codes
         elif node.op_type == QUANTIZE and (scale := _activation_scale(node)) is not None:
             tensor = node.inputs[0].name if node.inputs[0] is not None else node.name
             activations[str(tensor)] = scale
@@ -64,18 +65,6 @@ def _weight_codes(dequantize: ir.Node) -> WeightCodes | None:
         channels=int(scale.size),
         scales=pack_scales(scale.ravel().tolist()),
     )
-
-
-def _layer_of(dequantize: ir.Node) -> str:
-    """The node that reads the weights, past what only turns or reshapes them."""
-    value = dequantize.outputs[0]
-    while len(uses := tuple(value.uses())) == 1 and uses[0].node.op_type in (
-        "Transpose",
-        "Reshape",
-        "Identity",
-    ):
-        value = uses[0].node.outputs[0]
-    return label(uses[0].node) if uses else label(dequantize)
 
 
 def graph_hash(model: ir.Model) -> str:

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _QOPERATORS = frozenset(
-    {"ConvInteger", "MatMulInteger", "DynamicQuantizeLinear", "QGemm", "DynamicQuantizeMatMul"}
+    {
+        "ConvInteger",
+        "DynamicQuantizeLSTM",
+        "DynamicQuantizeLinear",
+        "DynamicQuantizeMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "QGemm",
+    }
 )
 _MOVING = ("Transpose", "Reshape", "Identity", "Unsqueeze")
 
@@ -185,10 +193,36 @@ def has_codes(value: ir.Value | None, keeps: frozenset[str]) -> bool:
     Args:
         keeps: operators that may lie between; they only pick or move values.
     """
+    return bool(types_of_codes(value, keeps))
+
+
+def types_of_codes(value: ir.Value | None, keeps: frozenset[str]) -> frozenset[str]:
+    """Returns the types of the codes that a tensor comes from, as `codes_type` has them.
+
+    They are none where it, or one of the tensors that a Concat joins, comes from no
+    DequantizeLinear of an activation.
+
+    Args:
+        keeps: operators that may lie between; they only pick or move values.
+    """
     producer = value.producer() if value is not None else None
     if producer is None:
-        return False
+        return frozenset()
     if producer.op_type == DEQUANTIZE:
-        return not is_weight(producer)
+        return frozenset() if is_weight(producer) else frozenset({codes_type(producer)})
+    if producer.op_type not in keeps:
+        return frozenset()
     inputs = producer.inputs if producer.op_type == "Concat" else producer.inputs[:1]
-    return producer.op_type in keeps and all(has_codes(source, keeps) for source in inputs)
+    joined = [types_of_codes(source, keeps) for source in inputs]
+    return frozenset().union(*joined) if all(joined) else frozenset()
+
+
+def reader_of(dequantize: ir.Node) -> ir.Node:
+    """Returns the node that reads weights or a bias, past what only turns or reshapes them.
+
+    It is the DequantizeLinear itself where nothing reads it.
+    """
+    value = dequantize.outputs[0]
+    while len(uses := tuple(value.uses())) == 1 and uses[0].node.op_type in _MOVING:
+        value = uses[0].node.outputs[0]
+    return uses[0].node if uses else dequantize

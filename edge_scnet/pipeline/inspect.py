@@ -1,48 +1,55 @@
-"""inspect: a Q/DQ file checked against a target."""
+"""inspect: a Q/DQ file, or a build folder's, checked against a target."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_scnet.config.target import load_target
-from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.manifest import QDQ_ONNX
 from edge_scnet.graph.lint import LintFinding, lint
-from edge_scnet.graph.model import load
-from edge_scnet.graph.pairs import is_quantized
+from edge_scnet.graph.quantized_file import read_quantized
 from edge_scnet.machine.isa import resolve_floor, weight_bits
+from edge_scnet.pipeline.build_folder import target_of
+
+_DEFAULT_TARGET = "cpu"
 
 
-def inspect(path: Path | str, target: str) -> tuple[LintFinding, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """What was found in which file, for which target."""
+
+    file: Path
+    target: str
+    # what the target's runtime would refuse, compute wrongly or run slowly, and the fixes
+    findings: tuple[LintFinding, ...]
+    # what is done to the file's own graph as it is read, in words
+    notes: tuple[str, ...]
+
+
+def inspect(path: Path | str, target: str | None = None) -> Inspected:
     """Checks a Q/DQ file, the project's own or another quantizer's, against a target.
 
-    Returns:
-        What the target's runtime would refuse, compute wrongly or run slowly, and the fixes.
+    Args:
+        path: an ONNX file, or a build folder.
+        target: default: "cpu", or what the folder was built for.
 
     Raises:
-        ArtifactError: no ONNX file, or it holds no Q/DQ.
+        ArtifactError: no ONNX file, it holds no Q/DQ, or a folder without a build.
         TargetError: no such target.
     """
-    spec = load_target(target)
-    if not Path(path).is_file():
-        raise ArtifactError(f"{path}: no such file")
-    try:
-        model = load(path)
-    except MissingRuntimeError:
-        raise
-    except Exception as error:
-        raise ArtifactError(
-            f"{path} is no ONNX file that can be read: {first_line(error)}"
-        ) from error
-    if not is_quantized(model):
-        raise ArtifactError(
-            f"{path} holds no Q/DQ to check", hint=f"edge-scnet build {path} --target {target}"
-        )
-    bits = weight_bits(resolve_floor(spec.isa))
-    newest = spec.board.max_opset if spec.board else spec.opset
-    return lint(
-        model,
+    file, spec = Path(path), load_target(target or _DEFAULT_TARGET)
+    if file.is_dir():
+        folder = BuildFolder.open(file)
+        file = folder.verified(QDQ_ONNX)
+        spec = spec if target else target_of(folder)
+    read = read_quantized(file)
+    findings = lint(
+        read.model,
         spec.quant.placement,
         keep_float=spec.quant.keep_float,
-        max_opset=newest,
-        weight_bits=bits,
+        max_opset=spec.board.max_opset if spec.board else spec.opset,
+        weight_bits=weight_bits(resolve_floor(spec.isa)),
     )
+    return Inspected(file=file, target=spec.name, findings=findings, notes=read.notes)

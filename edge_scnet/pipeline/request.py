@@ -18,6 +18,7 @@ from edge_scnet.export.from_onnx import probe_onnx
 from edge_scnet.machine.isa import check_floor, resolve_floor
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
+from edge_scnet.pipeline.stages.adopt import read_for_target
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
 from edge_scnet.runtimes import runtime_named, usable_runtime
 
@@ -53,6 +54,7 @@ def make_job(request: Request, events: Events) -> BuildJob:
         TargetError: the target cannot be built, here or at all.
         MissingRuntimeError: the target's runtime is not installed.
         ArtifactError: no such model, or one that cannot be used.
+            Or a Q/DQ file that the target cannot take.
         DataError: sample sets are missing or cannot be used.
         StorageError: the folder cannot be written.
     """
@@ -65,6 +67,8 @@ def make_job(request: Request, events: Events) -> BuildJob:
     # compiled and verified here, so this machine must be able to run it
     check_floor(floor, what=f"target {target.name}")
     source = _source(request)
+    if request.qdq is not None:
+        read_for_target(request.qdq, target, runtime, floor)
     calibration, evaluation = open_sample_sets(
         SampleRequest(
             calib=request.calib,

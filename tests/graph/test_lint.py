@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_scnet.config.target import QuantScheme
-from edge_scnet.graph.lint import LintFinding, lint
+from edge_scnet.graph.lint import LintFinding, int8_layers, lint
 from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.quantize import recipe
 from tests.helpers.graphs import Graph, find
@@ -361,7 +361,7 @@ TENSORRT: dict[str, tuple[str, str, Change, Change]] = {
     "INT16": ("type", "s/Q", INT16, opset(21)),
     "INT32 bias": (
         "int32-bias",
-        "bias",
+        "stem",
         both(
             lambda m: m.graph.initializer.append(
                 numpy_helper.from_array(np.ones(8, np.int32), "codes")
@@ -504,6 +504,44 @@ def test_openvino_runs_other_codes_in_float_and_folds_int32_biases() -> None:
         ("type", "s/Q", "warning"),
         ("type", "s/DQ", "warning"),
     }
+
+
+def int32_bias(largest: int) -> Change:
+    """Gives the stem an INT32 bias with such a code in its second channel."""
+    codes = np.array([5, largest, -3, 0, 1, 2, 3, 4], np.int32)
+    return both(
+        lambda m: m.graph.initializer.append(numpy_helper.from_array(codes, "codes")),
+        insert("DequantizeLinear", ["codes", "stem/scales"], "bias", axis=0),
+        lambda m: find(m, "stem").input.append("bias"),
+    )
+
+
+@pytest.mark.parametrize("largest", [2**31 - 1, -(2**31), -(2**31) + 1])
+def test_a_clipped_int32_bias_is_named_by_its_convolution(largest: int) -> None:
+    model = good("openvino")
+    put("stem/scales", np.linspace(1e-9, 8e-9, 8, dtype=np.float32))(model)
+    int32_bias(largest)(model)
+    (finding,) = (f for f in findings(model) if f.rule == "clipped-bias")
+    assert (finding.node, finding.severity) == ("stem", "error")
+    # the second channel's scale is 2e-9
+    assert finding.problem == (
+        "the INT32 bias of 1 of its 8 channels is clipped: the smallest of their scales reaches to"
+        " 4.3 only"
+    )
+
+
+def test_a_large_int32_bias_is_not_clipped() -> None:
+    model = good("openvino")
+    int32_bias(2**31 - 2)(model)
+    assert findings(model) == ()
+
+
+def test_a_layer_of_16_bit_codes_is_not_one_of_int8() -> None:
+    model = good("openvino")
+    every = int8_layers(ir.from_proto(model), "openvino")
+    assert every == ("stem", "depthwise", "transposed", "merge", "fc1", "fc2", "product")
+    INT16(model)
+    assert set(every) - set(int8_layers(ir.from_proto(model), "openvino")) == {"depthwise"}
 
 
 def test_a_node_without_a_name_is_named_after_its_output() -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_scnet.errors import ArtifactError
+from edge_scnet.graph.lint.bias_rules import biases
 from edge_scnet.graph.lint.finding import LintFinding, LintOptions, Rule, Scheme
-from edge_scnet.graph.lint.layer_rules import layers
+from edge_scnet.graph.lint.layer_rules import int8_layers, layers
 from edge_scnet.graph.lint.onnx_rules import complete_pairs, opset, parameters
 from edge_scnet.graph.lint.openvino_rules import openvino
 from edge_scnet.graph.lint.tensorrt_rules import tensorrt_pairs, tensorrt_places
@@ -20,9 +21,9 @@ from edge_scnet.graph.lint.tensorrt_rules import tensorrt_pairs, tensorrt_places
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["LintFinding", "Scheme", "lint", "refuse"]
+__all__ = ["LintFinding", "Scheme", "int8_layers", "lint", "refuse"]
 
-_COMMON: tuple[Rule, ...] = (opset, complete_pairs, parameters, layers)
+_COMMON: tuple[Rule, ...] = (opset, complete_pairs, parameters, layers, biases)
 _BY_SCHEME: dict[Scheme, tuple[Rule, ...]] = {
     "openvino": (openvino,),
     "tensorrt": (tensorrt_pairs, tensorrt_places),

@@ -19,7 +19,10 @@ Scheme = Literal["openvino", "tensorrt"]
 # Behind these operators a tensor still has its input's codes; TensorRT computes an AveragePool
 # without Q/DQ of its own in float.
 _MOVES = PRESERVING | {"Identity", "Dropout"}
-_KEEPS_CODES = {"openvino": _MOVES, "tensorrt": _MOVES - {"AveragePool"}}
+KEEPS_CODES: dict[Scheme, frozenset[str]] = {
+    "openvino": _MOVES,
+    "tensorrt": _MOVES - {"AveragePool"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class LintOptions:
     @property
     def keeps_codes(self) -> frozenset[str]:
         """The operators whose output has the codes of their input."""
-        return _KEEPS_CODES[self.scheme]
+        return KEEPS_CODES[self.scheme]
 
     def is_kept_float(self, node: ir.Node) -> bool:
         """Whether a pattern of `keep_float` names the node."""

@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edge_scnet.graph.lint.finding import LintFinding, LintOptions, error, warning
+from edge_scnet.graph.lint.finding import (
+    KEEPS_CODES,
+    LintFinding,
+    LintOptions,
+    Scheme,
+    error,
+    warning,
+)
 from edge_scnet.graph.operators import output_axis, producer_type
 from edge_scnet.graph.pairs import (
     DEQUANTIZE,
     behind_moves,
+    codes_type,
     has_codes,
     input_of,
     integer,
     is_constant,
     is_per_channel,
+    is_weight,
     label,
     largest_code,
     quantizer,
+    types_of_codes,
     weight_shape,
 )
 
@@ -25,6 +35,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_EIGHT_BITS = frozenset({"INT8", "UINT8"})
 # By whether (the input, the weights) are quantized: the rule, and the problem.
 _ONE_SIDE = {
     (False, False): ("float", "neither input nor weights are quantized"),
@@ -63,6 +74,22 @@ def layers(model: ir.Model, options: LintOptions) -> Iterator[LintFinding]:
             )
         if producer_type(weight) == DEQUANTIZE:
             yield from _weights(node, weight, options)
+
+
+def int8_layers(model: ir.Model, scheme: Scheme) -> tuple[str, ...]:
+    """Returns the names of the layers that have 8-bit codes on their input and their weights."""
+    return tuple(label(node) for node in model.graph if _is_int8(node, KEEPS_CODES[scheme]))
+
+
+def _is_int8(node: ir.Node, keeps: frozenset[str]) -> bool:
+    weight = input_of(node, 1)
+    if node.op_type not in _LAYERS or weight is None:
+        return False
+    dequantize = behind_moves(weight).producer()
+    if dequantize is None or dequantize.op_type != DEQUANTIZE or not is_weight(dequantize):
+        return False
+    types = types_of_codes(input_of(node, 0), keeps)
+    return bool(types) and types | {codes_type(dequantize)} <= _EIGHT_BITS
 
 
 def _weights(node: ir.Node, weight: ir.Value, options: LintOptions) -> Iterator[LintFinding]:

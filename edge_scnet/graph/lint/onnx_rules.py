@@ -32,6 +32,17 @@ if TYPE_CHECKING:
 # (ONNX's operator changelog).
 _PER_CHANNEL_OPSET, _HALF_OPSET, _WIDE_OPSET = 13, 19, 21
 _FIRST_OPSET = 10  # of Q/DQ
+# Operators of quantization at run time.
+_DYNAMIC = frozenset(
+    {
+        "ConvInteger",
+        "DynamicQuantizeLSTM",
+        "DynamicQuantizeLinear",
+        "DynamicQuantizeMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+    }
+)
 
 
 def opset(model: ir.Model, options: LintOptions) -> Iterator[LintFinding]:
@@ -75,14 +86,23 @@ def _needed_opset(node: ir.Node) -> int:
 def complete_pairs(model: ir.Model, options: LintOptions) -> Iterator[LintFinding]:
     """Checks that there are Q/DQ pairs only.
 
-    Both runtimes fuse pairs, and neither reads QLinearConv and its like.
+    Both runtimes fuse pairs, and neither reads QLinearConv and its like; those that have a form as
+    pairs are written so as the file is read (`graph.qoperator`).
     """
     for node in model.graph:
-        if is_qoperator(node):
+        if node.op_type in _DYNAMIC:
             yield error(
                 "qoperator",
                 node,
-                f"{node.op_type} is a QOperator form",
+                f"{node.op_type} is dynamic quantization: scales are computed at run time",
+                "quantize with calibration images: quantize_static with"
+                " quant_format=QuantFormat.QDQ in ONNX Runtime",
+            )
+        elif is_qoperator(node):
+            yield error(
+                "qoperator",
+                node,
+                f"{node.op_type} is a QOperator form without one as Q/DQ pairs",
                 "write the model with Q/DQ pairs (quant_format=QuantFormat.QDQ of ONNX Runtime)",
             )
         elif node.op_type == QUANTIZE and (readers := _other_readers(node)):

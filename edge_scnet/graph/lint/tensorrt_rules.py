@@ -18,6 +18,7 @@ from edge_scnet.graph.pairs import (
     is_constant,
     pairs,
     quantizer,
+    reader_of,
 )
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def tensorrt_pairs(model: ir.Model, options: LintOptions) -> Iterator[LintFindin
         if kind == "INT32":
             yield error(
                 "int32-bias",
-                node,
-                "TensorRT refuses INT32 codes",
+                reader_of(node),
+                "its bias is INT32 behind a DequantizeLinear, which TensorRT refuses",
                 "leave the bias in float (QuantizeBias=False)",
             )
         elif input_of(node, 2) is None:

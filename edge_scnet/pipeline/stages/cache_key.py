@@ -51,6 +51,8 @@ CODE: dict[Keyed, tuple[str, ...]] = {
     ),
     "quantize": (
         *_SHARED,
+        "config",
+        "export",
         "quantize",
         "pipeline/stages/adopt",
         "pipeline/stages/pilot",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -82,7 +83,7 @@ def test_codes_that_would_saturate_on_the_target_are_refused(copied: Built, tmp_
     [
         ("none.onnx", "no such file"),
         ("text.onnx", "is no ONNX file"),
-        ("float", "holds no QuantizeLinear"),
+        ("float", "holds no Q/DQ"),
     ],
 )
 def test_what_is_no_quantized_file_is_refused(
@@ -106,3 +107,33 @@ def test_a_file_of_another_model_is_refused(copied: Built, tmp_path: Path) -> No
     with pytest.raises(ArtifactError, match="has inputs and outputs of") as caught:
         build_from(copied, tmp_path / "other.onnx")
     assert "edge-scnet export" in (caught.value.hint or "")
+
+
+def test_a_file_that_cannot_be_taken_is_refused_before_the_first_stage(
+    tmp_path: Path, built: Built
+) -> None:
+    """Nothing is exported or calibrated first: the folder holds no file."""
+    (tmp_path / "text.onnx").write_text("hello")
+    for name in ("none.onnx", "text.onnx"):
+        with pytest.raises(ArtifactError):
+            build.build(
+                calib=built.calib,
+                out=tmp_path / "out",
+                qdq=tmp_path / name,
+                until="compile",
+                events=Warnings(),
+            )
+    assert not (tmp_path / "out").exists()
+
+
+def test_external_data_is_taken_into_the_build(copied: Built, tmp_path: Path) -> None:
+    model = onnx.load(copied.folder / "model.qdq.onnx")
+    source = tmp_path / "beside.onnx"
+    onnx.save(model, source, save_as_external_data=True, location="w.data", size_threshold=0)
+    result, _ = build_from(copied, source)
+    stored = onnx.load(copied.folder / "model.qdq.onnx", load_external_data=False)
+    assert not any(tensor.data_location for tensor in stored.graph.initializer)
+    facts = result.manifest.artifacts["model.qdq.onnx"].facts
+    assert len(facts.int8_convolutions) == 46 and set(facts.int8_convolutions) <= set(
+        facts.int8_layers
+    )

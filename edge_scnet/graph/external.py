@@ -1,0 +1,72 @@
+"""Weights that an ONNX file keeps in files beside it: found, checked and read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edge_scnet.core.optional import require
+from edge_scnet.errors import ArtifactError
+
+_SAVE_AGAIN = (
+    "save the model with its data beside it: onnx.save(model, path, save_as_external_data=True)"
+)
+
+
+def load_external(proto: Any, path: Path, *, what: str) -> None:
+    """Reads the weights that lie in other files into a model, in place.
+
+    Args:
+        path: the file that the model was read from.
+        what: the file in the words of an error.
+
+    Raises:
+        ArtifactError: a file is missing, too short, a link, or outside the model's folder.
+    """
+    onnx = require("onnx", extra="export")
+    folder = path.parent.resolve()
+    for tensor in _external_tensors(proto.graph):
+        target = _checked(tensor, folder, what)
+        try:
+            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(folder))
+        except Exception as error:
+            raise ArtifactError(
+                f"{what}: {target.name} does not hold all of {tensor.name!r}: {error}",
+                hint="copy the file beside the model again",
+            ) from error
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _external_tensors(graph: Any) -> Iterator[Any]:
+    """The tensors of a graph and of those inside its nodes whose data lie in another file."""
+    external = require("onnx", extra="export").TensorProto.EXTERNAL
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            tensors += [attribute.t, *attribute.tensors]
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _external_tensors(inner)
+    yield from (tensor for tensor in tensors if tensor.data_location == external)
+
+
+def _checked(tensor: Any, folder: Path, what: str) -> Path:
+    """The file that holds a tensor's data.
+
+    Raises:
+        ArtifactError: it is missing, a link, or outside the folder.
+    """
+    location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+    target = folder / location
+    if not target.resolve().is_relative_to(folder) or target.is_symlink():
+        where = "a link" if target.is_symlink() else "outside the model's folder"
+        raise ArtifactError(
+            f"{what}: {tensor.name!r} has its data in {location!r}, {where}", hint=_SAVE_AGAIN
+        )
+    if not target.is_file():
+        raise ArtifactError(
+            f"{what}: the external data file {location!r} of {tensor.name!r} is missing",
+            hint="copy it beside the model: it belongs to it",
+        )
+    return target
