@@ -13,7 +13,9 @@ installed version.
    Concat somewhere.
 2. `padded_pools`: the dequantize moves behind an AveragePool without a look at its padding, so
    zeros are averaged in as code 0, which is not the value 0 where there is a zero point
-   (AvgPoolTransformation).
+   (AvgPoolTransformation). A constant that is added where the dequantize of an INT8 convolution has
+   moved to, past a MaxPool or a channel shuffle, becomes such a zero point too; right behind the
+   convolution it becomes its bias.
 """
 
 from __future__ import annotations
@@ -232,7 +234,23 @@ def _is_shifted(value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:
         return None  # only along channels does the dequantize move
     sources = list(producer.inputs) if producer.op_type == "Concat" else [producer.inputs[0]]
     shifts = [_is_shifted(value, unsigned) for value in sources]
+    if shifts == [None] and producer.op_type != "Concat" and _is_int8_layer(sources[0]):
+        return False
     return None if None in shifts else any(shifts)
+
+
+def _is_int8_layer(value: ir.Value | None) -> bool:
+    """Whether a convolution with codes on both sides gives this tensor.
+
+    A constant that is added, or a factor, may lie between: both become the convolution's own.
+    """
+    producer = _past(value, AFFINE)
+    return (
+        producer is not None
+        and producer.op_type in ("Conv", "ConvTranspose")
+        and is_int8(producer)
+        and quantizer_of(producer.inputs[0]) is not None
+    )
 
 
 def _rank(value: ir.Value | None) -> int:

@@ -26,6 +26,7 @@ from tests.helpers.openvino_faults import (
     SIGNED_CONVOLUTIONS,
     WRONG_DB,
     Pattern,
+    added,
     assembled,
     built,
     elsewhere,
@@ -116,6 +117,14 @@ POOLED_RIGHT: dict[str, tuple[str, Pattern]] = {
     "Pad, MaxPool in front": (
         "uint8+85",
         lambda g: g.conv(g.q(g.avgpool(g.maxpool(g.pad(g.q("left")))))),
+    ),
+    "behind a constant that is added to an INT8 convolution": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(added(g, g.conv(g.q("left"))))),
+    ),
+    "behind the MaxPool of such a sum": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(g.maxpool(added(g, g.conv(g.q("left")))))),
     ),
     "behind Relu": ("uint8+85", lambda g: g.conv(g.q(g.avgpool(g.relu(g.q("left")))))),
     "behind a sum": (

@@ -36,6 +36,10 @@ def twice(tensor: str, *reads: Callable[[str], str]) -> tuple[str, ...]:
     return tuple(read(tensor) for read in reads)
 
 
+def added(graph: Graph, tensor: str) -> str:
+    return graph.node("Add", [tensor, graph.const(np.float32(2.0))])
+
+
 LEFT, BOTH, JOINED = {"left/Q"}, {"left/Q", "right/Q"}, {"concat/Q"}
 # the Q that must be found, the graph
 SIGNED: dict[str, tuple[set[str], Pattern]] = {
@@ -148,6 +152,14 @@ POOLED: dict[str, tuple[str, Pattern]] = {
     "behind a constant factor": (
         "uint8+85",
         lambda g: g.conv(g.q(g.avgpool(g.scaled(g.q("left"))))),
+    ),
+    "behind a constant that is added to an INT8 convolution's MaxPool": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(added(g, g.maxpool(g.conv(g.q("left")))))),
+    ),
+    "behind a constant that is added to an INT8 convolution's shuffled channels": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(added(g, g.shuffle(g.conv(g.q("left")))))),
     ),
     "behind an added constant": (
         "uint8",
