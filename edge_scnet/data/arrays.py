@@ -72,17 +72,18 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
 def batch_of(arrays: Mapping[str, np.ndarray], model: ModelSpec, where: str) -> np.ndarray:
     """Returns arrays by input name as one batch, of the types and shapes that the model takes.
 
+    Arrays of other names are left out: an input that they are for may be fixed.
+
     Args:
         where: what they are from, for messages.
 
     Raises:
-        DataError: an input is missing or unknown, or an array does not fit it.
+        DataError: an input is missing, or an array does not fit it.
     """
     wanted = _wanted(model)
     if len(wanted) == 1 and len(arrays) == 1:
         arrays = dict(zip(wanted, arrays.values(), strict=True))
-    missing, unknown = wanted.keys() - arrays.keys(), arrays.keys() - wanted.keys()
-    if missing or unknown:
+    if wanted.keys() - arrays.keys():
         raise DataError(
             f"{where} has arrays {', '.join(sorted(arrays)) or 'none'}; the model's inputs are"
             f" {', '.join(wanted)}",

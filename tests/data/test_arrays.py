@@ -57,7 +57,7 @@ def test_one_file_is_a_set_with_labels(tmp_path: Path) -> None:
 
 def test_several_inputs_are_read_by_their_names(tmp_path: Path) -> None:
     gains, ids = np.ones((3, 1), np.float32), np.array([7, 8, 9])
-    np.savez(tmp_path / "a.npz", id=ids, sound=sounds(3), gain=gains)
+    np.savez(tmp_path / "a.npz", id=ids, sound=sounds(3), gain=gains, fixed=[0])
     found = open_samples(tmp_path, model=TWO, role="calibration")
     feed = feed_of(load(found, TWO, [2, 1]), "sound")
     np.testing.assert_array_equal(feed["sound"], sounds(3)[[2, 1]])
