@@ -211,9 +211,9 @@ def _reshaped(core: Any, artifact: Path, batch: int) -> Any:
     from openvino import opset13
 
     model = core.read_model(artifact)
-    built, *rest = (int(d) for d in model.input(0).shape)
+    built = int(model.input(0).shape[0])
     try:
-        model.reshape([batch, *rest])
+        model.reshape({port: [batch, *(int(d) for d in port.shape[1:])] for port in model.inputs})
         for node in model.get_ordered_ops():
             if node.get_type_name() != "Interpolate":
                 continue
