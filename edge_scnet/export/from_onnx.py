@@ -11,6 +11,8 @@ import numpy as np
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
+from edge_scnet.export.convert import convert_opset, inlined
+from edge_scnet.export.float32 import follow_float_input, raise_to_float32, rounding_of
 from edge_scnet.export.inputs import InputPlan, apply_plan, plan_inputs
 from edge_scnet.export.onnx_file import read_onnx
 from edge_scnet.export.static import check_static
@@ -28,6 +30,10 @@ class Imported:
     model: ir.Model
     # how the file's own inputs are fed
     plan: InputPlan
+    # of a file with other real numbers: the file with float32 in their place, else as it is
+    raised: ir.Model | None = None
+    # how far that may lie from the file, as a share of an output's range
+    rounding: float = 0.0
 
 
 # Inputs with sizes, by operator: their first entry is the batch.
@@ -77,14 +83,17 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
             that cannot be reached.
     """
     onnx = require("onnx", extra="export")
-    version_converter = require("onnx.version_converter", extra="export")
+    ir_module = require("onnx_ir", extra="export")
     require("onnxscript", extra="export")
-    proto = read_onnx(path)
+    proto = inlined(read_onnx(path))
     plan = plan_inputs(proto, path, options)
+    rounding = rounding_of(proto)
     _fix_sizes(proto, plan, batch=batch)
+    if plan.first.dtype == "uint8":
+        follow_float_input(proto, plan.first.name)
+    raised = ir_module.serde.deserialize_model(proto) if raise_to_float32(proto) else None
+    proto = convert_opset(proto, opset, path)
     try:
-        if next(o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")) != opset:
-            proto = version_converter.convert_version(proto, opset)
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:
         raise ArtifactError(
@@ -96,7 +105,7 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
         raise ArtifactError(f"{path}: converting gave opset {reached}, the target wants {opset}")
     name_nodes(model)
     check_static(model, dynamic_batch=False)
-    return Imported(model=model, plan=plan)
+    return Imported(model=model, plan=plan, raised=raised, rounding=rounding)
 
 
 def _fix_sizes(proto: Any, plan: InputPlan, *, batch: int) -> None:

@@ -22,7 +22,7 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.export.onnx_file import real_inputs
 
 # Types of the first input that become float32, and what rounds float32 back to them.
-_FIRST_TYPES = ("float32", "float16", "uint8")
+_FIRST_TYPES = ("float32", "float16", "float64", "uint8")
 _RANKS = range(2, 6)
 _CHANNELS = (1, 3)
 
@@ -50,6 +50,8 @@ class InputPlan:
     channels_last: bool = False
     # the others that the data set gives
     more: tuple[TensorSpec, ...] = ()
+    # of the others that the data set gives, as the file declares them
+    more_types: Mapping[str, str] = field(default_factory=dict)
     # what the user fixed, with every axis that the file declares but the batch
     fixed: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -87,19 +89,20 @@ def plan_inputs(proto: Any, path: Path, options: ModelOptions) -> InputPlan:
         (item for item in fed if item.dtype in _FIRST_TYPES), fed[0]
     )
     if first.dtype not in _FIRST_TYPES or len(first.shape) not in _RANKS:
-        others = [item.name for item in fed if item is not first]
         raise ArtifactError(
             f"{path}: input {first.name!r} is {first.dtype} with {len(first.shape)} axes; samples"
             f" are fed as {', '.join(_FIRST_TYPES)} with {_RANKS[0]} to {_RANKS[-1]}, the batch"
             " first",
-            hint=f"fix it: --fix {first.name}=VALUE" if others else None,
+            hint=f"fix it: --fix {first.name}=VALUE" if len(fed) > 1 else None,
         )
     channels_last = _channel_axis(first) == 3
+    others = [item for item in fed if item is not first]
     return InputPlan(
         first=first,
         input_shape=_sample_shape(first, channels_last, options, path),
         channels_last=channels_last,
-        more=tuple(_other(item, path) for item in fed if item is not first),
+        more=tuple(_other(item, path) for item in others),
+        more_types={item.name: item.dtype for item in others},
         fixed=fixed,
     )
 
@@ -148,6 +151,8 @@ def feed_of_file(plan: InputPlan, batch: np.ndarray) -> dict[str, np.ndarray]:
     if plan.first.dtype == "uint8":
         first = np.clip(np.rint(first), 0, 255)
     feed[plan.first.name] = first.astype(plan.first.dtype)
+    for name, dtype in plan.more_types.items():
+        feed[name] = feed[name].astype(dtype)
     for name, array in plan.fixed.items():
         feed[name] = array if array.ndim == 0 or len(array) != 1 else _repeated(array, len(batch))
     return feed
@@ -232,8 +237,13 @@ def _value(item: FileInput, text: str) -> np.ndarray:
             f"--fix {item.name}: {text} is {_words(array.shape)}, the input {_words(item.shape)}",
             hint=allowed,
         )
-    converted: np.ndarray = array.astype(item.dtype)
-    if not np.array_equal(converted, array):
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted: np.ndarray = array.astype(item.dtype)
+    # real numbers are rounded to the input's type: 0.1 is none of float32's
+    rounded = converted.dtype.kind == "f" and np.array_equal(
+        np.isfinite(converted), np.isfinite(array)
+    )
+    if not rounded and not np.array_equal(converted, array):
         raise ArtifactError(
             f"--fix {item.name}: {text} has values that {item.dtype} cannot hold", hint=allowed
         )
@@ -296,7 +306,10 @@ def _other(item: FileInput, path: Path) -> TensorSpec:
             hint=f"fix it: --fix {item.name}=VALUE, or --fix {item.name}=FILE.npy",
         )
     return TensorSpec(
-        name=item.name, shape=tuple(int(size or 1) for size in item.shape[1:]), dtype=item.dtype
+        name=item.name,
+        shape=tuple(int(size or 1) for size in item.shape[1:]),
+        # the prepared graph has no other real numbers
+        dtype="float32" if np.dtype(item.dtype).kind == "f" else item.dtype,
     )
 
 
