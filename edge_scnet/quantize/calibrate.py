@@ -42,7 +42,7 @@ DRIFT_PERCENT = 99.99
 class CalibrationImages:
     """The images of a calibration, preprocessed, and which they are."""
 
-    # N x C x H x W float32, of any N.
+    # Batches as `core.feeds` has them, of any N.
     batches: Iterable[np.ndarray]
     # How many there should be in all.
     count: int
@@ -104,8 +104,8 @@ def calibrate(
         progress: called with the number of images done.
 
     Raises:
-        DataError: an image makes the model give NaN or infinity, or fewer or more images came than
-            expected.
+        DataError: everything that was observed is NaN or infinite, or fewer or more images came
+            than expected.
         StorageError: the model and its activations do not fit the memory that is free.
     """
     model = load(model_path)
@@ -122,7 +122,7 @@ def calibrate(
     return_freed_memory()
     # two halves by content, merged in the end: how far they differ tells whether there are enough
     # images
-    halves = [{name: Accumulator(name, histogram=histogram) for name in names} for _ in range(2)]
+    halves = [{name: Accumulator(histogram=histogram) for name in names} for _ in range(2)]
     hashes = images.content_hashes
     seen = 0
     for summaries in summarizer.run(images.batches):
@@ -135,26 +135,41 @@ def calibrate(
         raise DataError(f"{seen} calibration images were read, {images.count} were listed")
     del summarizer
     return_freed_memory()
-    drift = _drift(*halves, images=seen)
-    for name in names:
+    not_finite = tuple(n for n in names if not all(half[n].finite for half in halves))
+    finite = [name for name in names if name not in set(not_finite)]
+    if not finite:
+        raise DataError(
+            f"the float model gives NaN or infinity on a calibration image, in {names[0]!r} and in"
+            f" all of its {len(names)} tensors",
+            hint=(
+                "check the weights, and --mean and --std: edge-scnet export shows the parity alone"
+            ),
+        )
+    drift = _drift(*halves, names=finite, images=seen)
+    for name in finite:
         halves[0][name].merge(halves[1][name])
     return Ranges(
-        tensors={name: halves[0][name].stats() for name in names},
+        tensors={name: halves[0][name].stats() for name in finite},
         factors=factor_of,
         drift=drift,
         images=seen,
         model_sha256=sha256_file(model_path),
         samples_hash=images.samples_hash,
         content_hashes=tuple(hashes),
+        not_finite=not_finite,
     )
 
 
 def _drift(
-    first: dict[str, Accumulator], second: dict[str, Accumulator], *, images: int
+    first: dict[str, Accumulator],
+    second: dict[str, Accumulator],
+    *,
+    names: Sequence[str],
+    images: int,
 ) -> Drift | None:
     """How far the thresholds of two halves of the images lie apart; None where one is empty."""
     apart = {}
-    for name in first:
+    for name in names:
         if first[name].is_empty or second[name].is_empty:
             return None
         (low_a, high_a), (low_b, high_b) = _ends(first[name]), _ends(second[name])
@@ -186,10 +201,13 @@ def pilot_indices(content_hashes: Sequence[str], count: int) -> list[int]:
 def channel_peaks(
     model: ir.Model, names: Sequence[str], images: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns the largest magnitude of every channel, by tensor."""
+    """Returns the largest magnitude of every channel, by tensor; infinity: not finite."""
     peaks: dict[str, np.ndarray] = {}
     for summaries in Summarizer(model, names, sample=False).run([images]):
         for name, summary in summaries.items():
+            if not summary.finite:
+                peaks[name] = np.full_like(summary.high, np.inf)
+                continue
             peaks[name] = np.maximum(peaks.get(name, 0.0), np.maximum(summary.high, -summary.low))
     return peaks
 

@@ -17,9 +17,10 @@ import numpy as np
 
 from edge_scnet.graph.operators import weight_of
 from edge_scnet.graph.run import Observer
-from edge_scnet.quantize.rounding import Moments, Window, patches, round_weights
+from edge_scnet.quantize.rounding import Moments, round_weights
 from edge_scnet.quantize.sites import WeightSite
 from edge_scnet.quantize.weights import LARGEST_CODE, quantize_weights
+from edge_scnet.quantize.windows import Window, rows_read, window_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -43,6 +44,12 @@ class QuantizedLayer:
     # Added to the bias, float32, one per output channel.
     bias_shift: np.ndarray | None
     compensated: bool
+
+    @property
+    def dead_channels(self) -> int:
+        """How many output channels have no code but 0."""
+        others = tuple(axis for axis in range(self.codes.ndim) if axis != self.site.axis)
+        return int((~self.codes.any(axis=others)).sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +86,8 @@ def quantize_layers(
 
     Args:
         model: the float graph that is being quantized (equalised, where that is asked for).
-        images: calibration images, N x C x H x W; none: nearest rounding and no correction.
+        images: calibration samples, a batch as `core.feeds` has it; none: nearest rounding and
+            no correction.
     """
     layers = _layers(model, sites, scheme if len(images) else None, len(images))
     if not len(images) or (
@@ -156,7 +164,7 @@ def _layers(
                 site=site,
                 source=str(node.inputs[0].name),
                 weights=flat,
-                window=_window(node, weights),
+                window=window_of(node, weights),
                 compensate=False,
             )
         )
@@ -205,27 +213,12 @@ def _moments(model: ir.Model, layers: Sequence[_Layer], images: np.ndarray) -> d
     }
     for values in Observer(model, [layer.source for layer in layers]).run([images]):
         for layer in layers:
-            value = values[layer.source]
-            image = value if value.ndim == 3 else value.reshape(-1, 1, 1)
             moments[layer.site.node].add(
-                patches(image, layer.window, limit=layer.positions(len(images)))
+                rows_read(
+                    values[layer.source],
+                    layer.window,
+                    inputs=layer.inputs,
+                    limit=layer.positions(len(images)),
+                )
             )
     return moments
-
-
-def _window(node: ir.Node, weights: np.ndarray) -> Window:
-    if node.op_type == "Gemm":
-        return Window()
-
-    def numbers(name: str, default: Sequence[int]) -> tuple[int, ...]:
-        attribute = node.attributes.get(name)
-        return tuple(attribute.as_ints()) if attribute is not None else tuple(default)
-
-    group = node.attributes.get("group")
-    return Window(
-        kernel=weights.shape[2:],
-        strides=numbers("strides", (1, 1)),
-        dilations=numbers("dilations", (1, 1)),
-        pads=numbers("pads", (0, 0, 0, 0)),
-        groups=group.as_int() if group is not None else 1,
-    )

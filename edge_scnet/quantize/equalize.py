@@ -18,11 +18,14 @@ import numpy as np
 
 from edge_scnet.graph.model import add_initializer, drop_unused
 from edge_scnet.graph.operators import (
+    LINEAR_OPS,
     channels_of,
     is_spatial_mean,
-    output_axis,
+    passes_scale,
+    rank_of,
     weight_columns,
     weight_of,
+    weight_rows,
 )
 
 if TYPE_CHECKING:
@@ -107,10 +110,18 @@ def factors(
     """
     ids, classes = _tie(model)
     share = np.zeros(len(classes))
-    for name, peak in peaks.items():
-        if name in ids and peak.size == ids[name].size and peak.max() > 0:
-            roots = [classes.root(item) for item in ids[name].tolist()]
-            np.maximum.at(share, roots, peak / peak.max())
+    matrices = _matrices(model)
+    for name, peak in sorted(peaks.items(), key=lambda entry: entry[0] in matrices):
+        if name not in ids or peak.size != ids[name].size or not 0 < peak.max() < np.inf:
+            continue
+        items = ids[name]
+        roots = np.array([classes.root(item) for item in items.tolist()])
+        if name in matrices:
+            # pooled channels say less of the range than what was pooled
+            open_ones = share[roots] == 0
+            roots, peak = roots[open_ones], peak[open_ones]
+        if roots.size:
+            np.maximum.at(share, roots, peak / peaks[name].max())
     # powers of two would be exact in float32 too, but their steps cost what equalisation gains
     factor = np.clip(np.where(share > 0, share, 1.0) ** strength, _SMALLEST_FACTOR, 1.0).astype(
         np.float32
@@ -127,6 +138,12 @@ def factors(
         if (values != 1.0).any():
             by_tensor[name] = values
     return by_tensor
+
+
+def _matrices(model: ir.Model) -> set[str]:
+    """The names of the N x C tensors."""
+    values = [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
+    return {str(value.name) for value in values if rank_of(value) == 2}
 
 
 def equalize(model: ir.Model, factor_of: Mapping[str, np.ndarray]) -> ir.Model:
@@ -148,19 +165,13 @@ def equalize(model: ir.Model, factor_of: Mapping[str, np.ndarray]) -> ir.Model:
         if into is not None:
             weights *= weight_columns(node, into.astype(np.float64))
         if out_of is not None:
-            weights /= _per_output(node, out_of, weights.ndim)
+            weights /= weight_rows(node, out_of.astype(np.float64))
             bias = node.inputs[2] if len(node.inputs) > 2 else None
             if bias is not None and bias.const_value is not None:
                 _replace(result.graph, node, 2, bias.const_value.numpy() / out_of)
         _replace(result.graph, node, 1, weights)
     drop_unused(result.graph)
     return result
-
-
-def _per_output(node: ir.Node, factor: np.ndarray, rank: int) -> np.ndarray:
-    """The factors of the output channels, shaped to broadcast over the node's weights."""
-    axis = output_axis(node)
-    return factor.astype(np.float64).reshape([-1 if i == axis else 1 for i in range(rank)])
 
 
 def _replace(graph: ir.Graph, node: ir.Node, index: int, array: np.ndarray) -> None:
@@ -191,16 +202,28 @@ def _tie(model: ir.Model) -> tuple[dict[str, np.ndarray], _Classes]:
             channels = channels_of(value)
             if tied is not None and tied.size == channels:
                 ids[str(value.name)] = tied
-            elif channels:
-                if tied is not None:
-                    classes.fix(tied)
-                ids[str(value.name)] = classes.new(
-                    channels, fixed=weight_of(node) is None or not _constant_bias(node)
-                )
-    for value in model.graph.outputs:
-        if value.name in ids:
+                continue
+            if tied is not None:
+                classes.fix(tied)
+            if channels:
+                movable = _has_channels(node) and _constant_bias(node)
+                ids[str(value.name)] = classes.new(channels, fixed=not movable)
+    for value in [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]:
+        # what a branch or a loop reads of the graph around it is not among its inputs
+        inside = any(use.node.graph is not model.graph for use in value.uses())
+        if value.name in ids and (inside or value.is_graph_output()):
             classes.fix(ids[value.name])
     return ids, classes
+
+
+def _has_channels(node: ir.Node) -> bool:
+    """Whether a node is a layer whose input and output channels are the second axis.
+
+    Of a product over the rows of a tensor they are the last.
+    """
+    return weight_of(node) is not None and (
+        node.op_type not in LINEAR_OPS or rank_of(node.inputs[0]) == rank_of(node.outputs[0]) == 2
+    )
 
 
 def _through(node: ir.Node, ids: dict[str, np.ndarray], classes: _Classes) -> np.ndarray | None:
@@ -208,11 +231,11 @@ def _through(node: ir.Node, ids: dict[str, np.ndarray], classes: _Classes) -> np
 
     The inputs are tied or fixed as needed.
     """
-    sources = [
-        ids[str(value.name)] for value in node.inputs if value is not None and value.name in ids
-    ]
-    if weight_of(node) is not None or not sources:
+    known = [value for value in node.inputs if value is not None and value.name in ids]
+    sources = [ids[str(value.name)] for value in known]
+    if _has_channels(node) or not sources:
         return None
+    same_rank = len({rank_of(value) for value in known}) == 1
     if len(sources) == 1 and (node.op_type in _HOMOGENEOUS or _homogeneous_here(node)):
         return sources[0]
     if (
@@ -221,10 +244,11 @@ def _through(node: ir.Node, ids: dict[str, np.ndarray], classes: _Classes) -> np
         and len(sources) == len(node.inputs)
     ):
         return np.concatenate(sources)
-    if node.op_type in ("Add", "Sub") and len(sources) == 2 and sources[0].size == sources[1].size:
+    pair = same_rank and len(sources) == 2 and sources[0].size == sources[1].size
+    if node.op_type in ("Add", "Sub") and pair:
         classes.tie(*sources)
         return sources[0]
-    if node.op_type == "Mul" and len(sources) == 2 and sources[0].size == sources[1].size:
+    if node.op_type == "Mul" and pair:
         # a gate: one side keeps its values, the product follows the other
         for gate, gated in (sources, sources[::-1]):
             if classes.are_fixed(gate):
@@ -240,8 +264,10 @@ def _homogeneous_here(node: ir.Node) -> bool:
         mode = node.attributes.get("mode")
         return mode is None or mode.as_string() in ("nearest", "linear")
     if node.op_type in ("Flatten", "Reshape", "Squeeze"):
-        # only N x C x 1 x 1 to N x C keeps the channels where they were
+        # only N x C x 1 x ... to N x C keeps the channels where they were
         source = node.inputs[0]
         shape = source.shape if source is not None else None
-        return shape is not None and len(shape) == 4 and shape[2] == 1 and shape[3] == 1
+        return shape is not None and len(shape) > 2 and all(size == 1 for size in shape[2:])
+    if node.op_type == "Pad":
+        return passes_scale(node)
     return is_spatial_mean(node)

@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 
-from edge_scnet.errors import DataError
 from edge_scnet.quantize.statistics import TensorStats
 from edge_scnet.quantize.summary import Summary
 
@@ -25,14 +24,13 @@ _SMALLEST_EXPONENT = -126
 class Accumulator:
     """The statistics of one tensor so far."""
 
-    def __init__(self, name: str = "", *, histogram: bool = True) -> None:
+    def __init__(self, *, histogram: bool = True) -> None:
         """Starts with nothing.
 
         Args:
-            name: the tensor's, for messages.
             histogram: False keeps minimum and maximum only.
         """
-        self.name, self.histogram = name, histogram
+        self.histogram, self.finite = histogram, True
         self.minimum, self.maximum = np.inf, -np.inf
         self.exponent = _SMALLEST_EXPONENT
         self.first_bin = 0
@@ -48,18 +46,12 @@ class Accumulator:
     def add(self, summary: Summary) -> None:
         """Adds the values of one image.
 
-        Raises:
-            DataError: the values are not finite.
+        Values that are not finite end the statistics: `finite` is False from then on.
         """
         low, high = float(summary.low.min()), float(summary.high.max())
-        if not (summary.finite and math.isfinite(low) and math.isfinite(high)):
-            raise DataError(
-                f"the float model gives NaN or infinity on a calibration image, in {self.name!r}",
-                hint=(
-                    "check the weights, and --mean and --std: edge-scnet export shows the parity"
-                    " alone"
-                ),
-            )
+        self.finite = self.finite and summary.finite and math.isfinite(low) and math.isfinite(high)
+        if not self.finite:
+            return
         self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
         if not self.histogram:
             return
@@ -107,6 +99,7 @@ class Accumulator:
 
     def merge(self, other: Accumulator) -> None:
         """Adds what another one holds: the result is as if its images had been added here."""
+        self.finite = self.finite and other.finite
         self._flush()
         other._flush()
         self.minimum = min(self.minimum, other.minimum)

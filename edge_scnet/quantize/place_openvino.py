@@ -3,8 +3,8 @@
 The rules follow measurements on one SCBottleneck (56x56, width 128; AVX512-VNNI, one thread), in ms
 and SQNR against float. Each with what it buys there:
 
-- inputs of every Conv and Gemm, and with them the one uint8 Q after the Concat (BASE: 13.44 ms,
-  33.7 dB);
+- inputs of every layer (Conv, ConvTranspose, Gemm, MatMul), and with them the one uint8 Q after
+  the Concat (BASE: 13.44 ms, 33.7 dB);
 - input of an average pool behind a ReLU ("avd"), none between pool and Concat: 11.44 against 11.62
   ms in float;
 - variant "fast" adds the convolution outputs that feed a Resize (k2), a gate's product (k3) and a
@@ -19,12 +19,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edge_scnet.graph.operators import pads_average_with_zeros, passes_scale, producer_type
+from edge_scnet.graph.operators import (
+    is_spatial_mean,
+    pads_average_with_zeros,
+    passes_scale,
+    producer_type,
+)
 from edge_scnet.quantize.sites import (
     ActivationSite,
     Placement,
     int8_source,
-    quantized_nodes,
     site_params,
     weight_site,
 )
@@ -36,9 +40,14 @@ if TYPE_CHECKING:
     from edge_scnet.config.target import QuantScheme
 
 
-def place_openvino(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Placement:
-    """Returns the placement for OpenVINO: asymmetric uint8 activations."""
-    layers = quantized_nodes(model, scheme)
+def place_openvino(
+    model: ir.Model, ranges: Ranges, scheme: QuantScheme, layers: Sequence[ir.Node]
+) -> Placement:
+    """Returns the placement for OpenVINO: asymmetric uint8 activations.
+
+    Args:
+        layers: those that are to execute in INT8.
+    """
     sites = []
     for name, value in _wanted(model, layers, fast=scheme.variant == "fast").items():
         params = site_params(value, ranges, scheme, "uint8")
@@ -64,8 +73,11 @@ def _wanted(model: ir.Model, layers: Sequence[ir.Node], *, fast: bool) -> dict[s
         _want(wanted, node.inputs[0])
     int8 = {id(node) for node in layers}
     for node in model.graph:
-        pools = node.op_type in ("ReduceMean", "GlobalAveragePool") or (
-            node.op_type == "AveragePool" and producer_type(node.inputs[0]) == "Relu"
+        # a mean over other axes, as a normalisation has it, needs more than 8 bits
+        pools = (
+            node.op_type == "GlobalAveragePool"
+            or is_spatial_mean(node)
+            or (node.op_type == "AveragePool" and producer_type(node.inputs[0]) in ("Relu", "Clip"))
         )
         if pools and int8_source(node.inputs[0], int8):
             _want(wanted, node.inputs[0])

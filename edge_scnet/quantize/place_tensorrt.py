@@ -1,11 +1,11 @@
 """Where Q/DQ go for TensorRT's explicit quantization: signed, symmetric, zero point 0, bias float.
 
-Inputs of Conv, Gemm and the average pools (which do not commute with Q/DQ: in float they cost a
-copy each), never their outputs: what follows a convolution fuses into it. Of a residual Add the
-skip side only, so that the convolution's side fuses with the sum into one INT8 kernel. After a
-Concat one Q/DQ, whose inputs then take its scale. The gate: the Resize side of its Add and both
-inputs of its product, the sigmoid in float. Rules and figures: NVIDIA's for ResNet-18 on an A100
-(0.883 ms without residual Q/DQ, 0.546 with), and what ModelOpt 0.47 does to SCNet-50.
+Inputs of Conv, ConvTranspose, Gemm, MatMul and the average pools (which do not commute with Q/DQ:
+in float they cost a copy each), never their outputs: what follows a convolution fuses into it. Of a
+residual Add the skip side only, so that the convolution's side fuses with the sum into one INT8
+kernel. After a Concat one Q/DQ, whose inputs then take its scale. The gate: the Resize side of its
+Add and both inputs of its product, the sigmoid in float. Rules and figures: NVIDIA's for ResNet-18
+on an A100 (0.883 ms without residual Q/DQ, 0.546 with), and what ModelOpt 0.47 does to SCNet-50.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from edge_scnet.quantize.sites import (
     ActivationSite,
     Placement,
     int8_source,
-    quantized_nodes,
     site_params,
     weight_site,
 )
@@ -30,9 +29,14 @@ if TYPE_CHECKING:
     from edge_scnet.config.target import QuantScheme
 
 
-def place_tensorrt(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Placement:
-    """Returns the placement for TensorRT: symmetric int8 activations."""
-    layers = quantized_nodes(model, scheme)
+def place_tensorrt(
+    model: ir.Model, ranges: Ranges, scheme: QuantScheme, layers: Sequence[ir.Node]
+) -> Placement:
+    """Returns the placement for TensorRT: symmetric int8 activations.
+
+    Args:
+        layers: those that are to execute in INT8.
+    """
     sites = []
     for value, readers in _wanted(model, layers):
         consumers = {str(use.node.name) for use in value.uses()}

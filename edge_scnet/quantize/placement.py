@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import glob
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from edge_scnet.errors import TargetError
 from edge_scnet.graph.operators import COMPUTE_OPS
+from edge_scnet.quantize.coverage import names_of
 from edge_scnet.quantize.place_openvino import place_openvino
 from edge_scnet.quantize.place_tensorrt import place_tensorrt
-from edge_scnet.quantize.sites import Placement
+from edge_scnet.quantize.sites import Placement, quantized_nodes
 from edge_scnet.quantize.statistics import Ranges
 
 if TYPE_CHECKING:
@@ -21,20 +24,27 @@ if TYPE_CHECKING:
 _BY_SCHEME = {"openvino": place_openvino, "tensorrt": place_tensorrt}
 
 
-def place(model: ir.Model, ranges: Ranges, scheme: QuantScheme) -> Placement:
+def place(
+    model: ir.Model, ranges: Ranges, scheme: QuantScheme, keep_float: Collection[str] = ()
+) -> Placement:
     """Returns the placement and the parameters for a scheme.
 
+    Args:
+        keep_float: names of nodes that stay in float, besides those of the scheme's patterns.
+
     Raises:
-        TargetError: a `keep_float` pattern that matches nothing.
+        TargetError: a `keep_float` pattern or name that matches nothing.
+        DataError: a tensor that is to be quantized was not finite on a calibration image.
     """
-    _check_patterns(model, scheme.keep_float)
-    return _BY_SCHEME[scheme.placement](model, ranges, scheme)
+    layers = [node for node in model.graph if node.op_type in COMPUTE_OPS]
+    _check(scheme.keep_float, [name for node in layers for name in sorted(names_of(node))])
+    _check(tuple(map(glob.escape, keep_float)), [str(node.name) for node in layers])
+    return _BY_SCHEME[scheme.placement](
+        model, ranges, scheme, quantized_nodes(model, scheme, keep_float)
+    )
 
 
-def _check_patterns(model: ir.Model, patterns: tuple[str, ...]) -> None:
-    names = [
-        (node.name or "").partition("#")[0] for node in model.graph if node.op_type in COMPUTE_OPS
-    ]
+def _check(patterns: tuple[str, ...], names: Sequence[str]) -> None:
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
             near = difflib.get_close_matches(pattern, names, n=3) or names[:3]

@@ -51,6 +51,7 @@ class _Header:
     factors: tuple[str, ...]
     drift: Drift | None
     tensors: tuple[_Tensor, ...]
+    not_finite: tuple[str, ...] = ()
 
 
 def save_ranges(ranges: Ranges, path: Path) -> None:
@@ -74,6 +75,7 @@ def save_ranges(ranges: Ranges, path: Path) -> None:
             )
             for name, stats in ranges.tensors.items()
         ),
+        not_finite=ranges.not_finite,
     )
     arrays = {f"counts_{i}": stats.counts for i, stats in enumerate(ranges.tensors.values())}
     arrays |= {f"factors_{i}": values for i, values in enumerate(ranges.factors.values())}
@@ -124,4 +126,5 @@ def load_ranges(path: Path) -> Ranges:
         model_sha256=header.model_sha256,
         samples_hash=header.samples_hash,
         content_hashes=header.content_hashes,
+        not_finite=header.not_finite,
     )

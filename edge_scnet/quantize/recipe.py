@@ -11,9 +11,8 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +58,8 @@ class Quantized:
     equalized: int
     compensated: int
     corrected: int
+    # How many output channels of a layer have no weight but 0; only layers that have such.
+    dead_channels: dict[str, int]
 
 
 def prepare(
@@ -101,9 +102,7 @@ def assemble(prepared: Prepared, keep_float: Sequence[str] = ()) -> Quantized:
     Args:
         keep_float: nodes left in float besides those of the scheme.
     """
-    patterns = tuple(glob.escape(name) for name in keep_float)
-    scheme = replace(prepared.scheme, keep_float=(*prepared.scheme.keep_float, *patterns))
-    placed = place(prepared.model, prepared.ranges, scheme)
+    placed = place(prepared.model, prepared.ranges, prepared.scheme, keep_float)
     kept = {site.node for site in placed.weights}
     layers = [layer for layer in prepared.layers if layer.site.node in kept]
     return Quantized(
@@ -112,4 +111,5 @@ def assemble(prepared: Prepared, keep_float: Sequence[str] = ()) -> Quantized:
         equalized=len(prepared.ranges.factors),
         compensated=sum(layer.compensated for layer in layers),
         corrected=sum(layer.bias_shift is not None for layer in layers),
+        dead_channels={layer.site.node: dead for layer in layers if (dead := layer.dead_channels)},
     )

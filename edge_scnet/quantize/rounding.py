@@ -12,26 +12,12 @@ centred: a mean error of the output is taken out by the bias (`correct.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 # Share of the mean diagonal added to C: inputs that never fire, or always together, leave it
 # singular.
 _DAMPING = 0.01
 _BLOCK = 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """How a convolution reads its input; the defaults are a linear layer's."""
-
-    kernel: tuple[int, ...] = (1, 1)
-    strides: tuple[int, ...] = (1, 1)
-    dilations: tuple[int, ...] = (1, 1)
-    # Top, left, bottom, right.
-    pads: tuple[int, ...] = (0, 0, 0, 0)
-    groups: int = 1
 
 
 class Moments:
@@ -51,7 +37,7 @@ class Moments:
         self._waiting: list[np.ndarray] = []
 
     def add(self, positions: np.ndarray) -> None:
-        """Adds what `patches` gives: groups x positions x inputs, float32."""
+        """Adds what `rows_read` gives: groups x positions x inputs, float32."""
         self.count += positions.shape[1]
         self.total += positions.sum(axis=1, dtype=np.float64)
         if self._products is not None:
@@ -79,37 +65,6 @@ class Moments:
             self._products.astype(np.float64) / self.count - mean[:, :, None] * mean[:, None, :]
         )
         return centred
-
-
-def patches(image: np.ndarray, window: Window, *, limit: int) -> np.ndarray:
-    """Returns what a convolution reads at some of its output positions, evenly spread.
-
-    Args:
-        image: C x H x W float32; a linear layer's input as C x 1 x 1.
-        limit: of the positions.
-
-    Returns:
-        Groups x positions x inputs.
-    """
-    top, left, bottom, right = window.pads
-    padded = np.pad(image, ((0, 0), (top, bottom), (left, right)))
-    reach = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilations, strict=True)]
-    views = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(1, 2))
-    views = views[
-        :,
-        :: window.strides[0],
-        :: window.strides[1],
-        :: window.dilations[0],
-        :: window.dilations[1],
-    ]
-    channels, rows, columns = views.shape[:3]
-    positions = np.unique(
-        np.linspace(0, rows * columns - 1, min(limit, rows * columns)).astype(int)
-    )
-    read = views[:, positions // columns, positions % columns]  # C x P x kh x kw
-    per_group = channels // window.groups
-    grouped = read.reshape(window.groups, per_group, positions.size, -1).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(grouped.reshape(window.groups, positions.size, -1))
 
 
 def round_weights(

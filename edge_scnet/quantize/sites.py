@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_scnet.graph.operators import output_axis, producer_type, weight_of
+from edge_scnet.errors import DataError
+from edge_scnet.graph.operators import COMPUTE_OPS, LINEAR_OPS, output_axis, producer_type
+from edge_scnet.quantize.coverage import float_reason
 from edge_scnet.quantize.params import Codes, QuantParams, activation_params
 from edge_scnet.quantize.statistics import Ranges
 from edge_scnet.quantize.thresholds import thresholds
@@ -16,10 +18,8 @@ if TYPE_CHECKING:
 
     from edge_scnet.config.target import QuantScheme
 
-# A classifier this small stays in float: on scnet20 it takes 640 of 31 M multiply-adds, and its
-# input's rounding alone was 12 % of the noise at the logits. With more weights reading them costs
-# time (2,048 x 1,000: 6 MB less in INT8).
-_SMALL_HEAD_WEIGHTS = 1 << 16
+# What runtimes compute in the kernel of the layer in front.
+_FUSED = ("Relu", "LeakyRelu", "PRelu", "Clip", "HardSwish", "Add")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,57 +52,70 @@ class Placement:
     int8_nodes: tuple[str, ...]
 
 
-def quantized_nodes(model: ir.Model, scheme: QuantScheme) -> list[ir.Node]:
-    """Returns the convolutions and linear layers that are to execute in INT8, in order."""
+def quantized_nodes(
+    model: ir.Model, scheme: QuantScheme, keep_float: Collection[str] = ()
+) -> list[ir.Node]:
+    """Returns the layers that are to execute in INT8, in order.
+
+    Args:
+        keep_float: names of nodes that are not, besides those of the scheme's patterns.
+    """
     return [
         node
         for node in model.graph
-        if weight_of(node) is not None
-        and not _kept_float(node, scheme.keep_float)
-        and not _is_small_head(node)
+        if node.op_type in COMPUTE_OPS
+        and node.name not in keep_float
+        and float_reason(node, model, scheme.keep_float) is None
     ]
 
 
-def _is_small_head(node: ir.Node) -> bool:
-    weights = weight_of(node)
-    return (
-        node.op_type == "Gemm"
-        and node.outputs[0].is_graph_output()
-        and weights is not None
-        and weights.size <= _SMALL_HEAD_WEIGHTS
-    )
-
-
-def _kept_float(node: ir.Node, patterns: tuple[str, ...]) -> bool:
-    # a module used twice has nodes "fc" and "fc#2"
-    name = (node.name or "").partition("#")[0]
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
 def weight_site(node: ir.Node) -> WeightSite:
-    """Returns the weights of a convolution or linear layer as a site."""
+    """Returns the weights of a layer as a site."""
     weight = node.inputs[1]
     assert weight is not None
     return WeightSite(
         node=str(node.name),
         tensor=str(weight.name),
         axis=output_axis(node),
-        linear=node.op_type == "Gemm",
+        linear=node.op_type in LINEAR_OPS,
     )
 
 
 def site_params(value: ir.Value, ranges: Ranges, scheme: QuantScheme, dtype: Codes) -> QuantParams:
-    """Returns the parameters of an activation, by its statistics and the scheme's thresholds."""
+    """Returns the parameters of an activation, by its statistics and the scheme's thresholds.
+
+    Raises:
+        DataError: the tensor was NaN or infinite on a calibration image.
+    """
     if producer_type(value) == "Sigmoid":
         return activation_params(0.0, 1.0, dtype=dtype)  # known without calibration
+    if value.name in ranges.not_finite:
+        raise _not_finite(value)
     stats = ranges.tensors[str(value.name)]
+    if stats.minimum == stats.maximum == 0.0:
+        # a branch that never fires: zero on any scale, and this one can be written in FP16 too
+        return activation_params(0.0, 1.0, dtype=dtype)
     return activation_params(
         *thresholds(stats, scheme.thresholds, scheme.percentile, dtype=dtype), dtype=dtype
     )
 
 
+def _not_finite(value: ir.Value) -> DataError:
+    readers = sorted(
+        {str(use.node.name) for use in value.uses() if use.node.op_type in COMPUTE_OPS}
+    )
+    return DataError(
+        f"the float model gives NaN or infinity on a calibration image, in {str(value.name)!r},"
+        " which is to be quantized",
+        hint=(
+            "check the weights, and --mean and --std: edge-scnet export shows the parity alone; or"
+            f" keep what reads it in float: quant.keep_float = {readers or ['MODULE']}"
+        ),
+    )
+
+
 def int8_source(value: ir.Value | None, int8: set[int]) -> bool:
-    """Tells whether an INT8 layer gives this tensor, directly or through Relu and Add.
+    """Tells whether an INT8 layer gives this tensor, directly or through what fuses into it.
 
     Its kernel can then write the codes.
 
@@ -112,6 +125,6 @@ def int8_source(value: ir.Value | None, int8: set[int]) -> bool:
     producer = value.producer() if value is not None else None
     if producer is None:
         return False
-    if producer.op_type in ("Relu", "Add"):
+    if producer.op_type in _FUSED:
         return any(int8_source(source, int8) for source in producer.inputs)
     return id(producer) in int8

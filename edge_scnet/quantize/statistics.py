@@ -62,3 +62,10 @@ class Ranges:
     samples_hash: str
     # Of the images: an evaluation set must not hold one of them.
     content_hashes: tuple[str, ...]
+    # The tensors that were NaN or infinite on an image, and have no statistics.
+    not_finite: tuple[str, ...] = ()
+
+    @property
+    def constant(self) -> tuple[str, ...]:
+        """The tensors that held one value alone: branches that never fire."""
+        return tuple(n for n, stats in self.tensors.items() if stats.minimum == stats.maximum)

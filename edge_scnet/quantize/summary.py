@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 SAMPLED_ELEMENTS = 1 << 14
 # The opsets from which reductions take their axes as an input.
 _AXES_AS_INPUT_OF_SUM, _AXES_AS_INPUT = 13, 18
+_REDUCED_RANKS = (3, 4, 5, 6)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """What calibration reads of one tensor of one image."""
 
-    # Minimum and maximum per channel of C x H x W, else of each entry of the first axis.
+    # Minimum and maximum of each entry of the first axis: per channel of C x H x W and of C.
     low: np.ndarray
     high: np.ndarray
     finite: bool
@@ -42,7 +43,7 @@ class Summary:
 
 def summarize(values: np.ndarray, *, sample: bool = True) -> Summary:
     """Returns the summary of an array without batch axis, float32."""
-    flat = values.reshape(values.shape[0] if values.ndim > 1 else 1, -1)
+    flat = values.reshape(values.shape[0] if values.ndim else 1, -1)
     low, high = flat.min(axis=1), flat.max(axis=1)
     finite = bool(np.isfinite(low).all() and np.isfinite(high).all())
     # a copy, lest the few values kept hold on to the whole tensor
@@ -102,7 +103,7 @@ class Summarizer:
 
 
 def _add_reductions(model: ir.Model, names: set[str], *, sample: bool) -> dict[str, list[str]]:
-    """Adds reductions and a sample of the named tensors, in place, where they are N x C x H x W.
+    """Adds reductions and a sample of the named tensors, in place, where they are N x C x ....
 
     Returns:
         The names of the outputs added, by tensor: minimum, maximum, sum, sample.
@@ -114,18 +115,23 @@ def _add_reductions(model: ir.Model, names: set[str], *, sample: bool) -> dict[s
         return added
     constant = {
         key: add_initializer(graph, f"__summary_{key}", np.array(value, np.int64))
-        for key, value in (("spatial", [2, 3]), ("first", [0]), ("end", [2**62]), ("one", [1]))
+        for key, value in (("first", [0]), ("end", [2**62]), ("one", [1]))
+    }
+    spatial = {
+        rank: add_initializer(graph, f"__summary_axes_{rank}", np.arange(2, rank, dtype=np.int64))
+        for rank in _REDUCED_RANKS
     }
     values = [value for node in graph for value in node.outputs if value.name in names]
     for value in values:
         shape = [d for d in value.shape if isinstance(d, int)] if value.shape is not None else []
-        if value.shape is None or len(shape) != 4 or len(value.shape) != 4:
+        rank = len(shape)
+        if value.shape is None or rank != len(value.shape) or rank not in _REDUCED_RANKS:
             continue
         name, nodes = str(value.name), []
         for op in ("ReduceMin", "ReduceMax", "ReduceSum"):
             by_input = op == "ReduceSum" or opset >= _AXES_AS_INPUT
-            axes = {} if by_input else {"axes": [2, 3]}
-            inputs = [value, constant["spatial"]] if by_input else [value]
+            axes = {} if by_input else {"axes": [*range(2, rank)]}
+            inputs = [value, spatial[rank]] if by_input else [value]
             nodes.append(ir_module.node(op, inputs, attributes={"keepdims": 0, **axes}))
         if sample:
             rows = add_initializer(graph, f"{name}__rows", np.array([shape[0], -1], np.int64))

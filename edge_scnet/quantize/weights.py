@@ -21,7 +21,7 @@ def quantize_weights(weights: np.ndarray, *, axis: int, bits: int) -> tuple[np.n
 
     Returns:
         codes: int8, the shape of `weights`.
-        scales: float32, one per channel.
+        scales: float32, one per channel; of a channel of zeros the median of the others.
     """
     largest = LARGEST_CODE[bits]
     flat = np.moveaxis(weights.astype(np.float64), axis, 0).reshape(weights.shape[axis], -1)
@@ -37,6 +37,9 @@ def quantize_weights(weights: np.ndarray, *, axis: int, bits: int) -> tuple[np.n
         best_scale = np.where(better, scale, best_scale)
         best_error = np.where(better, error, best_error)
     scales = best_scale.astype(np.float32)
+    if (dead := peak == 0).any():
+        # any scale says zero; one like the others' can be written in FP16 too
+        scales[dead] = np.median(scales[~dead]) if not dead.all() else 1.0 / largest
     codes = _codes(flat, scales.astype(np.float64), largest).astype(np.int8)
     shape = np.moveaxis(weights, axis, 0).shape
     return np.ascontiguousarray(np.moveaxis(codes.reshape(shape), 0, axis)), scales

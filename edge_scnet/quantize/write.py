@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import add_initializer, drop_unused
+from edge_scnet.graph.operators import LINEAR_OPS, rank_of
 from edge_scnet.quantize.correct import QuantizedLayer
 from edge_scnet.quantize.sites import ActivationSite, Placement
 
@@ -85,12 +86,63 @@ def _weight_constants(graph: ir.Graph, layer: QuantizedLayer) -> list[ir.Value]:
 
 
 def _shift_bias(graph: ir.Graph, node: ir.Node, shift: np.ndarray) -> None:
-    """Adds to a layer's bias, or gives it one; a bias that is computed stays."""
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    """Adds to what a layer adds to its products, or has it add that.
+
+    A stored bias is changed; so is the constant that an Add behind a MatMul has. Else the layer
+    gets a bias, or where it can have none, or a computed one, an Add.
+    """
+    name = f"{node.name}/bias_corrected"
+    if node.op_type == "Gemm":
+        alpha, beta = node.attributes.get("alpha"), node.attributes.get("beta")
+        shift = shift * np.float32(1.0 if alpha is None else alpha.as_float())
+        scale = 1.0 if beta is None else beta.as_float()
+    else:
+        scale = 1.0
+    taker, index = node, 2
+    if node.op_type == "MatMul":
+        found = _constant_of_add(node)
+        if found is None:
+            _add_behind(graph, node, shift)
+            return
+        taker, index = found
+    bias = taker.inputs[index] if len(taker.inputs) > index else None
+    if scale == 0.0 or (bias is not None and bias.const_value is None):
+        _add_behind(graph, node, shift)
+        return
+    shift = (shift / np.float32(scale)).astype(np.float32)
     if bias is None:
-        if len(node.inputs) == 2:
-            node.resize_inputs(3)
-        node.replace_input_with(2, add_initializer(graph, f"{node.name}/bias_corrected", shift))
-    elif bias.const_value is not None:
-        corrected = (bias.const_value.numpy() + shift).astype(np.float32)
-        node.replace_input_with(2, add_initializer(graph, f"{node.name}/bias_corrected", corrected))
+        taker.resize_inputs(max(len(taker.inputs), index + 1))
+        taker.replace_input_with(index, add_initializer(graph, name, shift))
+        return
+    assert bias.const_value is not None
+    corrected = (bias.const_value.numpy() + shift).astype(np.float32)
+    taker.replace_input_with(index, add_initializer(graph, name, corrected))
+
+
+def _constant_of_add(node: ir.Node) -> tuple[ir.Node, int] | None:
+    """The Add with a constant that alone reads a MatMul, and the constant's index; None: none."""
+    uses = tuple(node.outputs[0].uses())
+    if len(uses) != 1 or uses[0].node.op_type != "Add" or node.outputs[0].is_graph_output():
+        return None
+    add, index = uses[0].node, 1 - uses[0].idx
+    other = add.inputs[index]
+    return None if other is None or other.const_value is None else (add, index)
+
+
+def _add_behind(graph: ir.Graph, node: ir.Node, shift: np.ndarray) -> None:
+    """Puts an Add behind a layer, one value an output channel; its result has the layer's name."""
+    ir_module = require("onnx_ir", extra="quantize")
+    name, product = f"{node.name}/bias_corrected", node.outputs[0]
+    axes = 0 if node.op_type in LINEAR_OPS else rank_of(product) - 2
+    constant = add_initializer(graph, f"{name}/value", shift.reshape(-1, *[1] * max(axes, 0)))
+    add = ir_module.node("Add", [product, constant], name=name)
+    result = add.outputs[0]
+    result.shape, result.type = product.shape, product.type
+    for use in tuple(product.uses()):
+        if use.node is not add:
+            use.node.replace_input_with(use.idx, result)
+    for index, output in enumerate(graph.outputs):
+        if output is product:
+            graph.outputs[index] = result
+    product.name, result.name = f"{product.name}/product", product.name
+    graph.insert_after(node, add)

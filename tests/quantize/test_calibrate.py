@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import helper
 
@@ -14,7 +16,16 @@ from edge_scnet.data.samples import open_samples
 from edge_scnet.errors import DataError, StorageError
 from edge_scnet.models import zoo
 from edge_scnet.quantize import calibrate, statistics, thresholds
-from tests.helpers.float_graphs import FIRST_CONV, TWO_WEIGHTS, USERS_GRAPHS, conv, graph_of
+from edge_scnet.quantize.placement import place
+from edge_scnet.quantize.ranges_file import load_ranges, save_ranges
+from tests.helpers.float_graphs import (
+    FIRST_CONV,
+    SCHEME,
+    TWO_WEIGHTS,
+    USERS_GRAPHS,
+    conv,
+    graph_of,
+)
 from tests.helpers.statistics import calibrated, same
 from tests.helpers.tool import Built
 
@@ -43,12 +54,32 @@ def test_minmax_needs_no_histogram(built: Built) -> None:
     assert thresholds.thresholds(found.tensors["input"], "minmax", 99.0) == (0.0, 0.0)
 
 
-def test_nan_in_an_activation_is_refused_and_the_tensor_named(tmp_path: Path) -> None:
-    path = tmp_path / "m.onnx"
+def logarithm(path: Path) -> np.ndarray:
+    """A graph whose tensor "l" is NaN on the images, which are returned."""
     nodes = [FIRST_CONV, helper.make_node("Log", ["a"], ["l"], name="l"), conv("l", "w2", "b")]
     onnx.save(graph_of(nodes, TWO_WEIGHTS), path)
-    images = np.random.default_rng(1).standard_normal((2, 4, 8, 8)).astype(np.float32)
-    with pytest.raises(DataError, match="NaN or infinity on a calibration image, in 'l'"):
+    return np.random.default_rng(1).standard_normal((2, 4, 8, 8)).astype(np.float32)
+
+
+def test_a_tensor_that_is_not_finite_must_be_only_where_it_is_quantized(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    images = logarithm(path)
+    equalization = calibrate.Equalization(pilot=images, strength=0.75)
+    found = calibrated(path, images, equalization=equalization)
+    assert found.not_finite == ("l",) and "l" not in found.tensors and "input" in found.tensors
+    save_ranges(found, tmp_path / "ranges.npz")
+    assert load_ranges(tmp_path / "ranges.npz").not_finite == ("l",)
+    with pytest.raises(DataError, match="NaN or infinity on a calibration image, in 'l'") as caught:
+        place(ir.load(path), found, SCHEME)
+    assert "quant.keep_float = ['b']" in str(caught.value.hint)
+    kept = place(ir.load(path), found, replace(SCHEME, keep_float=("b",)))
+    assert kept.int8_nodes == ("a",)
+
+
+def test_a_model_that_is_finite_nowhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    images = np.full_like(logarithm(path), np.nan)
+    with pytest.raises(DataError, match="in 'input' and in all of its 3 tensors"):
         calibrated(path, images)
 
 

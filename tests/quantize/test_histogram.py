@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_scnet.errors import DataError
 from edge_scnet.quantize import histogram
+from edge_scnet.quantize.summary import summarize
 from tests.helpers.drawn import DRAWN_IMAGES, QUICK
 from tests.helpers.statistics import same, stats_of
 
@@ -49,9 +49,16 @@ def test_a_constant_tensor_and_a_zero_tensor_have_statistics() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite_are_refused(bad: float) -> None:
-    with pytest.raises(DataError, match="NaN or infinity"):
-        stats_of(np.array([0.0, bad, 1.0]))
+def test_values_that_are_not_finite_end_the_statistics(bad: float) -> None:
+    found = histogram.Accumulator()
+    for values in ([0.0, 1.0], [0.0, bad, 1.0], [2.0, 3.0]):
+        found.add(summarize(np.array(values, np.float32)))
+    assert not found.finite
+    other = histogram.Accumulator()
+    other.add(summarize(np.zeros(3, np.float32)))
+    assert other.finite
+    other.merge(found)
+    assert not other.finite
 
 
 @QUICK

@@ -3,61 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx_ir as ir
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from onnx import helper, numpy_helper
 
-from edge_scnet.graph.run import run_onnx
 from edge_scnet.quantize import params, rounding, weights
 from tests.helpers.drawn import QUICK
-
-
-@pytest.mark.parametrize("case", ["plain", "strided", "dilated", "grouped", "linear"])
-def test_patches_are_what_the_convolution_reads(case: str) -> None:
-    rng = np.random.default_rng(0)
-    window, shape = {
-        "plain": (rounding.Window(kernel=(3, 3), pads=(1, 1, 1, 1)), (6, 4, 3, 3)),
-        "strided": (
-            rounding.Window(kernel=(3, 2), strides=(2, 1), pads=(0, 1, 2, 0)),
-            (6, 4, 3, 2),
-        ),
-        "dilated": (
-            rounding.Window(kernel=(3, 3), dilations=(2, 2), pads=(2, 2, 2, 2)),
-            (6, 4, 3, 3),
-        ),
-        "grouped": (rounding.Window(kernel=(3, 3), groups=2, pads=(1, 1, 1, 1)), (6, 2, 3, 3)),
-        "linear": (rounding.Window(), (6, 4, 1, 1)),
-    }[case]
-    image = rng.standard_normal((4, 9, 7) if case != "linear" else (4, 1, 1)).astype(np.float32)
-    filters = rng.standard_normal(shape).astype(np.float32)
-    name = {
-        "kernel_shape": list(window.kernel),
-        "strides": list(window.strides),
-        "dilations": list(window.dilations),
-    }
-    made = helper.make_graph(
-        [
-            helper.make_node(
-                "Conv", ["x", "w"], ["y"], pads=list(window.pads), group=window.groups, **name
-            )
-        ],
-        "g",
-        [helper.make_tensor_value_info("x", 1, (1, *image.shape))],
-        [helper.make_tensor_value_info("y", 1, None)],
-        [numpy_helper.from_array(filters, "w")],
-    )
-    model = ir.serde.deserialize_model(
-        helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    )
-    expected = run_onnx(model, [image[None]])[0][0][0]
-    found = rounding.patches(image, window, limit=10**6)
-    rows = filters.reshape(window.groups, -1, found.shape[2])
-    assert np.einsum("gpi,goi->gop", found, rows).reshape(expected.shape) == pytest.approx(
-        expected, abs=1e-4
-    )
 
 
 def test_compensated_rounding_has_less_error_in_the_output_than_nearest() -> None:

@@ -1,0 +1,124 @@
+"""Which layers execute in INT8, and why the others stay in float."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edge_scnet.core.facts import FloatLayer
+from edge_scnet.core.optional import require
+from edge_scnet.graph.model import batch_of
+from edge_scnet.graph.names import module_of
+from edge_scnet.graph.operators import LINEAR_OPS, integer_of, weight_of
+from edge_scnet.graph.work import RECURRENT_OPS, multiply_adds
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+# A classifier this small stays in float: on scnet20 it takes 640 of 31 M multiply-adds, and its
+# input's rounding alone was 12 % of the noise at the logits. With more weights reading them costs
+# time (2,048 x 1,000: 6 MB less in INT8).
+_SMALL_HEAD_WEIGHTS = 1 << 16
+
+COMPUTED, RECURRENT, KEPT, SMALL_HEAD, GROUPED, STACKED, OTHER_TYPE = (
+    "its weights are computed",
+    "recurrent",
+    "kept by keep_float",
+    "small head",
+    "runtimes compute a grouped transposed convolution in float",
+    "its weights are no plain matrix on the right",
+    "it does not read float32",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How much of a graph's multiply-adds is in INT8; of one image."""
+
+    multiply_adds: int
+    int8_multiply_adds: int
+    # The greatest first.
+    float_layers: tuple[FloatLayer, ...]
+
+
+def coverage_of(
+    model: ir.Model, int8_nodes: Collection[str], patterns: tuple[str, ...]
+) -> Coverage:
+    """Returns what share of a float graph's work is in INT8, and why the rest is not.
+
+    Args:
+        int8_nodes: the names of the layers that are.
+        patterns: of `keep_float`.
+    """
+    work = multiply_adds(model)
+    rest = [
+        FloatLayer(
+            node=str(node.name),
+            operator=node.op_type,
+            reason=float_reason(node, model, patterns) or KEPT,
+            multiply_adds=work[str(node.name)],
+        )
+        for node in model.graph
+        if str(node.name) in work and str(node.name) not in int8_nodes
+    ]
+    total = sum(work.values())
+    return Coverage(
+        multiply_adds=total,
+        int8_multiply_adds=total - sum(layer.multiply_adds for layer in rest),
+        float_layers=tuple(sorted(rest, key=lambda layer: -layer.multiply_adds)),
+    )
+
+
+def float_reason(node: ir.Node, model: ir.Model, patterns: tuple[str, ...]) -> str | None:
+    """Returns why a node that multiplies stays in float; None where it is to execute in INT8.
+
+    Args:
+        model: the graph it is of.
+        patterns: of `keep_float`.
+    """
+    if node.op_type in RECURRENT_OPS:
+        return RECURRENT
+    weights = weight_of(node)
+    if weights is None:
+        stored = [
+            value for value in node.inputs[:2] if value is not None and value.is_initializer()
+        ]
+        return STACKED if stored and node.op_type in LINEAR_OPS else COMPUTED
+    floating = require("onnx_ir", extra="quantize").DataType.FLOAT
+    if node.inputs[0] is None or node.inputs[0].dtype != floating:
+        return OTHER_TYPE
+    if any(fnmatch.fnmatchcase(name, pattern) for name in names_of(node) for pattern in patterns):
+        return KEPT
+    if node.op_type == "ConvTranspose" and integer_of(node, "group", 1) != 1:
+        # OpenVINO 2026.4.1 on AVX2 with scales for each channel and with one for all
+        return GROUPED
+    if weights.size <= _SMALL_HEAD_WEIGHTS and _is_head(node, batch_of(model)):
+        return SMALL_HEAD
+    return None
+
+
+def _is_head(node: ir.Node, batch: int) -> bool:
+    """Whether a linear layer gives an output of the graph from one row an image."""
+    if node.op_type not in LINEAR_OPS:
+        return False
+    output = node.outputs[0]
+    uses = tuple(output.uses())
+    if not output.is_graph_output() and len(uses) == 1 and uses[0].node.op_type == "Add":
+        # the bias of a MatMul
+        other = uses[0].node.inputs[1 - uses[0].idx]
+        if other is not None and other.is_initializer():
+            output = uses[0].node.outputs[0]
+    shape = node.outputs[0].shape
+    rows = 1 if shape is None else next(iter(shape), 1) if len(shape) == 2 else 0
+    return output.is_graph_output() and (shape is None or rows == batch)
+
+
+def names_of(node: ir.Node) -> set[str]:
+    """Returns the names that a pattern of `keep_float` may match: the node's, and its module's.
+
+    A module used twice has nodes "fc" and "fc#2".
+    """
+    name = node.name or ""
+    return {name, name.partition("#")[0], module_of(node)}
