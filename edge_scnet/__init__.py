@@ -8,12 +8,21 @@ print(result.report.verdict)
 print(edge_scnet.predict(result.folder / "model.xml", ["bag.png"])[0].top)
 ```
 
+A network of your own, with samples as it takes them:
+
+```python
+made = edge_scnet.quantize(module_or_onnx_path, samples, target="cpu")
+print(made.engine, made.sqnr_db, made.summary)
+```
+
 What fails because of its input raises an `EdgeError`, with a message and a hint.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.__about__ import __version__
@@ -23,14 +32,16 @@ if TYPE_CHECKING:
     from edge_scnet.pipeline.build import build
     from edge_scnet.pipeline.predict import predict
     from edge_scnet.pipeline.profile import profile
+    from edge_scnet.pipeline.quantized import Quantized
 
-__all__ = ["EdgeError", "__version__", "build", "predict", "profile"]
+__all__ = ["EdgeError", "Quantized", "__version__", "build", "predict", "profile", "quantize"]
 
 # imported when they are used: the pipeline brings NumPy, and `edge-scnet --help` must stay quick
 _MODULES = {
     "build": "edge_scnet.pipeline.build",
     "predict": "edge_scnet.pipeline.predict",
     "profile": "edge_scnet.pipeline.profile",
+    "Quantized": "edge_scnet.pipeline.quantized",
 }
 
 
@@ -41,4 +52,19 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*globals(), *_MODULES, "quantize"})
+
+
+class _Package(ModuleType):
+    """This package, whose `quantize` is the function and not the package of that name inside."""
+
+    @property
+    def quantize(self) -> Any:
+        return import_module("edge_scnet.pipeline.quantized").quantize
+
+    @quantize.setter
+    def quantize(self, module: ModuleType) -> None:
+        """Python sets it when `edge_scnet.quantize` is imported; imports find it by themselves."""
+
+
+sys.modules[__name__].__class__ = _Package

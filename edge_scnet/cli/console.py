@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+_STDOUT, _STDERR = 1, 2  # file descriptors
 _NAME_WIDTH = 10
 _LINE_EVERY_S = 20
 _DRAW_EVERY_S = 0.1
@@ -21,12 +23,33 @@ _DRAW_EVERY_S = 0.1
 
 @contextlib.contextmanager
 def events() -> Iterator[Lines | Bars]:
-    """Shows progress in the way that suits stderr: as bars on a terminal, as lines elsewhere."""
+    """Shows progress in the way that suits stderr: as bars on a terminal, as lines elsewhere.
+
+    Meanwhile whatever prints, as a user's factory may, prints on stderr: stdout is for results.
+    """
     shown = Bars() if sys.stderr.isatty() else Lines()
-    try:
-        yield shown
-    finally:
-        shown.close()
+    with _stdout_to_stderr():
+        try:
+            yield shown
+        finally:
+            shown.close()
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """Sends what is written to stdout to stderr, of libraries and child processes too."""
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            kept = os.dup(_STDOUT)
+        except OSError:  # it is closed
+            yield
+            return
+        try:
+            os.dup2(_STDERR, _STDOUT)
+            yield
+        finally:
+            os.dup2(kept, _STDOUT)
+            os.close(kept)
 
 
 class Lines:

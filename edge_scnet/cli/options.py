@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.json_records import loads
 from edge_scnet.errors import DataError
 
 
@@ -46,6 +47,16 @@ def _numbers(text: str) -> tuple[float, ...]:
         ) from None
 
 
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        content = loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise typer.BadParameter(f'{text!r} is no JSON object like {{"width": 0.5}}')
+    return content
+
+
 def command_line() -> str:
     """The command that this process was called with, for reports."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
@@ -68,8 +79,8 @@ Model = Annotated[
     typer.Argument(
         metavar="MODEL",
         help=(
-            "A zoo name, a .pth/.pt/.safetensors (with --arch), an .onnx, or"
-            " package.module:factory."
+            "A zoo name, a .pth/.pt/.safetensors (with --arch), an .onnx,"
+            " package.module:factory?width=0.5, or timm:NAME or torchvision:NAME."
         ),
         autocompletion=_complete_model,
     ),
@@ -195,7 +206,8 @@ def with_model_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
         options = {item.name: values.pop(item.name) for item in added}
-        options["fix"] = tuple(options["fix"]) if options["fix"] else None
+        for name in ("fix", "input"):
+            options[name] = tuple(options[name]) if options[name] else None
         if options["class_names"] is not None:
             options["class_names"] = _lines(options["class_names"])
         command(**values, model_options=ModelOptions(**options))
@@ -219,6 +231,8 @@ def _parameter(name: str, hint: Any) -> inspect.Parameter:
         kind = list[str]
     elif name == "input_shape":
         kind, settings["parser"] = Any, _sizes
+    elif kind == dict[str, Any]:
+        kind, settings["parser"] = Any, _json_object
     elif kind == tuple[float, ...]:
         kind, settings["parser"] = Any, _numbers
     elif kind == tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -43,6 +43,16 @@ class ModelOptions:
             extra={"metavar": "NAME=VALUE", "repeated": True},
         ),
     ] = None
+    input: Annotated[
+        tuple[str, ...] | None,
+        Meta(
+            description=(
+                "Another input of a PyTorch module: its sizes without the batch, and its type"
+                " where it is not float32. Can be repeated."
+            ),
+            extra={"metavar": "NAME=8x64[:int64]", "repeated": True},
+        ),
+    ] = None
     resize: Annotated[
         Annotated[int, Meta(ge=8, le=8192)] | None,
         Meta(description="Short side before the crop.", extra={"metavar": "PX"}),
@@ -58,6 +68,20 @@ class ModelOptions:
     class_names: Annotated[
         tuple[str, ...] | None,
         Meta(description="Class names, one per line.", extra={"metavar": "FILE"}),
+    ] = None
+    factory_args: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Arguments of a factory, as JSON.", extra={"metavar": "JSON"}),
+    ] = None
+    weights: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "Weights of timm:NAME or torchvision:NAME; 'default' lets the library download its"
+                " own."
+            ),
+            extra={"metavar": "FILE"},
+        ),
     ] = None
     name: Annotated[
         str | None, Meta(description="Name of the build folder. Default: the model's.")

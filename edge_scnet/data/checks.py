@@ -26,7 +26,11 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
         raise DataError(
             f"{samples.root} has {len(samples)} calibration images{left_out}; at least"
             f" {MIN_CALIBRATION} are needed, {FEW_CALIBRATION} and more are better",
-            hint="add images of the training data: edge-scnet build --calib DIR",
+            hint=(
+                "add images of the training data: edge-scnet build --calib DIR"
+                if samples.arrays is None
+                else "pass more samples of the training data"
+            ),
         )
     if role == "calibration" and len(samples) < FEW_CALIBRATION:
         warnings.append(

@@ -13,8 +13,9 @@ from edge_scnet.core.facts import Parity
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, EdgeError, ParityError, first_line
 from edge_scnet.export.from_onnx import Imported
-from edge_scnet.export.from_torch import export_torch, outputs_of
+from edge_scnet.export.from_torch import export_torch
 from edge_scnet.export.inputs import feed_of_file
+from edge_scnet.export.torch_call import call_arguments, outputs_of, tensors_of
 from edge_scnet.graph.model import batch_of, expose
 from edge_scnet.graph.names import SCOPE_KEY
 from edge_scnet.graph.run import run_onnx
@@ -74,26 +75,25 @@ def check_parity(
     A static graph is exported again for each batch.
 
     Args:
-        images: at least 8 preprocessed images, N x C x H x W float32.
+        images: at least 8 samples, a batch as `core.feeds` has them.
         batches: the sizes, to which a static graph's own is added; None: PARITY_BATCHES.
 
     Raises:
         ParityError: a difference above 1e-4 of an output's range or another top-1; names the first
             module that differs.
     """
-    torch = require("torch", extra="export")
     rng = np.random.default_rng(0)
     own_batch = batch_of(exported, dynamic=0)
     sizes = tuple(sorted({*(batches or PARITY_BATCHES), *([own_batch] if own_batch else [])}))
     worst = 0.0
     for batch in sizes:
         real = images[np.arange(batch) % len(images)]
-        random = rng.standard_normal(real.shape).astype(np.float32)
+        random = _random_like(real, rng)
         graph = exported
         if not dynamic_batch and batch != own_batch:
-            graph = export_torch(model, real.shape, opset=opset)
+            graph = export_torch(model, real, opset=opset)
         for kind, data in (("real", real), ("random", random)):
-            expected = outputs_of(model, torch.from_numpy(data))
+            expected = outputs_of(model, data)
             for output in _compared(expected, run_onnx(graph, [data])[0]):
                 worst = max(worst, output.difference)
                 if not output.holds:
@@ -104,6 +104,18 @@ def check_parity(
                         f" {culprit or 'none on its own (rounding adds up over the depth)'}"
                     )
     return Parity(batches=sizes, worst=worst, images=min(len(images), sizes[-1]))
+
+
+def _random_like(batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Normally distributed values in place of the real numbers of a batch; the rest is kept."""
+    if batch.dtype.names is None:
+        plain: np.ndarray = rng.standard_normal(batch.shape).astype(np.float32)
+        return plain
+    random: np.ndarray = batch.copy()
+    for name in batch.dtype.names:
+        if batch.dtype[name].base.kind == "f":
+            random[name] = rng.standard_normal(batch[name].shape)
+    return random
 
 
 def check_onnx_parity(path: Path, imported: Imported, images: np.ndarray) -> Parity:
@@ -242,7 +254,8 @@ def _module_outputs(
     ]
     try:
         with torch.inference_mode():
-            model(torch.from_numpy(data))
+            arguments, keywords = call_arguments(model, tensors_of(data))
+            model(*arguments, **keywords)
     finally:
         for hook in hooks:
             hook.remove()

@@ -124,28 +124,35 @@ def _why_unreadable(error: Exception) -> str:
 
 
 def load_strictly(
-    module: nn.Module, state: Mapping[str, Tensor], *, arch: str, location: str
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    arch: str,
+    location: str,
+    otherwise: str | None = None,
 ) -> None:
     """Loads `state` into a network, all of it and nothing else.
 
     Args:
         arch: the network's name, for messages.
         location: where the state is from, for messages.
+        otherwise: the hint where no option would make the state fit; None: other architectures.
 
     Raises:
         ArtifactError: lists missing, unexpected and wrongly shaped keys, and says which option to
-            pass.
+            pass; or a tensor holds no plain numbers.
     """
     own = module.state_dict()
     needed = {key for key in own if not key.endswith(_NOT_NEEDED)}
     missing = sorted(needed - state.keys())
     unexpected = sorted(key for key in state.keys() - own.keys() if not key.endswith(_NOT_NEEDED))
+    both = sorted(needed & state.keys())
+    different = [key for key in both if state[key].shape != own[key].shape]
     shapes = [
-        f"{key}: {tuple(state[key].shape)}, {arch} has {tuple(own[key].shape)}"
-        for key in sorted(needed & state.keys())
-        if state[key].shape != own[key].shape
+        f"{key}: {tuple(state[key].shape)}, {arch} has {tuple(own[key].shape)}" for key in different
     ]
-    if not (missing or unexpected or shapes):
+    if not (missing or unexpected or different):
+        check_plain({key: state[key] for key in both}, location, like=own)
         # strict but for what is not needed, as checked above
         module.load_state_dict(state, strict=False)
         return
@@ -158,22 +165,83 @@ def load_strictly(
         )
         if keys
     ]
-    options = [] if missing or unexpected else _options_that_fit(own, state)
-    explained = {"fc.weight", "fc.bias", "conv1.weight", "conv1.0.weight"}
-    if options and all(shape.partition(":")[0] in explained for shape in shapes):
+    options = [] if missing or unexpected else _options_that_fit(own, state, different)
+    if options:
         hint = "the checkpoint has " + ", and ".join(options)
     else:
-        hint = f"another --arch? known: {', '.join(architectures())}"
+        hint = otherwise or f"another --arch? known: {', '.join(architectures())}"
     raise ArtifactError(f"{location} does not fit {arch}: " + "; ".join(problems), hint=hint)
 
 
-def _options_that_fit(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Sequence[str]:
-    """What the checkpoint has another number of than the network, and the option to pass for it."""
-    options = []
-    stem = "conv1.weight" if "conv1.weight" in own else "conv1.0.weight"
-    classes, channels = state["fc.weight"].shape[0], state[stem].shape[1]
-    if classes != own["fc.weight"].shape[0]:
-        options.append(f"{classes} classes: pass --num-classes {classes}")
-    if channels != own[stem].shape[1]:
-        options.append(f"{channels} input channels: pass --channels {channels}")
-    return options
+def _options_that_fit(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor], different: Sequence[str]
+) -> Sequence[str]:
+    """What the checkpoint has another number of than the network, and the option to pass for it.
+
+    None where its tensors differ in other ways than by the outputs of the classifier, or by the
+    inputs of the first convolution.
+
+    Args:
+        different: the keys of other shapes.
+    """
+    classes, channels = set(), set()
+    for key in different:
+        have, want = state[key].shape, own[key].shape
+        weight = f"{key.rpartition('.')[0]}.weight"
+        is_layer = len(want) > 1 or (weight in different and len(own[weight].shape) > 1)
+        if is_layer and have and have[1:] == want[1:]:
+            classes.add((want[0], have[0]))
+        elif len(want) == len(have) == 4 and (have[0], have[2:]) == (want[0], want[2:]):
+            channels.add((want[1], have[1]))
+        else:
+            return []
+    if len(classes) > 1 or len(channels) > 1:
+        return []
+    options = [f"{number} classes: pass --num-classes {number}" for _, number in classes]
+    return options + [
+        f"{number} input channels: pass --channels {number}" for _, number in channels
+    ]
+
+
+def check_plain(
+    state: Mapping[str, Tensor], location: str, *, like: Mapping[str, Tensor] | None = None
+) -> None:
+    """Holds tensors to plain, finite numbers.
+
+    Args:
+        location: where they are from, for messages.
+        like: the network's own: what is real there must be real here.
+
+    Raises:
+        ArtifactError: names the first that is sparse, quantized, complex, without values, of whole
+            numbers where the network has real ones, or holds NaN or infinity.
+    """
+    torch = require("torch", extra="export")
+    for key, tensor in state.items():
+        if kind := _not_plain(tensor, like[key] if like else tensor):
+            raise ArtifactError(
+                f"{location}: {key!r} is {kind}; plain real numbers are needed",
+                hint="save the float model: torch.save(model.state_dict(), path)",
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise ArtifactError(
+                f"{location}: {key!r} holds {bad} NaN or infinite values of {tensor.numel()}",
+                hint="the checkpoint is damaged or its training diverged: use an earlier one",
+            )
+
+
+def _not_plain(tensor: Tensor, own: Tensor) -> str | None:
+    """What a tensor is where it holds no plain numbers."""
+    torch = require("torch", extra="export")
+    if tensor.is_meta:
+        return "without values (on the meta device)"
+    if tensor.layout != torch.strided:
+        return "sparse"
+    if tensor.is_quantized:
+        return "quantized"
+    if tensor.is_complex():
+        return "complex"
+    if own.is_floating_point() and not tensor.is_floating_point():
+        return f"of the type {str(tensor.dtype).removeprefix('torch.')}"
+    return None

@@ -1,36 +1,70 @@
-"""Loads PyTorch modules: of checkpoints, bundled or not, and of users' factories."""
+"""Loads PyTorch modules: of checkpoints, of factories, of timm and torchvision, and the caller's.
+
+Every module comes out in eval mode, on the CPU, in float32.
+"""
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import importlib
 import json
-import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.architectures import create
-from edge_scnet.models.checkpoint import load_strictly, read_checkpoint
+from edge_scnet.models.checkpoint import check_plain, load_strictly, read_checkpoint
+from edge_scnet.models.factory import call_factory, parse_factory
+from edge_scnet.models.library import Preprocessing, load_library_model
+from edge_scnet.models.user_code import user_code
 from edge_scnet.models.zoo import WEIGHTS, ModelSource
 
 if TYPE_CHECKING:
     from torch import nn
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A module that is ready to be exported, and what was found out about it."""
+
+    module: nn.Module
+    # of a library's network
+    preprocessing: Preprocessing | None = None
+    # what was done to it, in words
+    notes: tuple[str, ...] = ()
+
+
 def load_torch(source: ModelSource) -> nn.Module:
-    """Returns the PyTorch module of a checkpoint or a factory, in eval mode.
+    """Returns the PyTorch module of a source, as `load`."""
+    return load(source).module
+
+
+def load(source: ModelSource) -> Loaded:
+    """Returns the PyTorch module of a source, in eval mode, on the CPU and in float32.
 
     Raises:
         ArtifactError: a checkpoint that does not fit, or is no state dict; a factory that cannot be
-            called; weights that are NaN or infinite.
+            called; a module of TorchScript; weights that are no plain, finite numbers.
     """
-    torch = require("torch", extra="export")
+    preprocessing: Preprocessing | None = None
+    notes: tuple[str, ...] = ()
     if source.kind == "factory":
-        module = _call_factory(source.location)
-        state = module.state_dict()
+        made = call_factory(
+            parse_factory(source.location),
+            source.options.factory_args,
+            num_classes=source.options.num_classes,
+        )
+        module = made.module
+        if source.options.num_classes is not None and not made.takes_classes:
+            notes = (f"{source.location} takes no num_classes: it is compared with the outputs",)
+    elif source.kind == "library":
+        model = load_library_model(source.location, source.options)
+        module, preprocessing = model.module, model.preprocessing
+    elif source.kind == "module":
+        module = _own_copy(source.module)
     else:
         module = create(source.spec)
         path = Path(source.location)
@@ -38,15 +72,63 @@ def load_torch(source: ModelSource) -> nn.Module:
             _check_card(path)
         state = read_checkpoint(path)
         load_strictly(module, state, arch=source.spec.arch, location=source.location)
-    for key, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = int((~torch.isfinite(tensor)).sum())
-            raise ArtifactError(
-                f"{source.location}: {key!r} holds {bad} NaN or infinite values of"
-                f" {tensor.numel()}",
-                hint="the checkpoint is damaged or its training diverged: use an earlier one",
-            )
-    return module.eval()
+    module = _unwrapped(module)
+    _check_kind(module, source.location)
+    check_plain(module.state_dict(), source.location)
+    if raised := _other_types(module):
+        notes += (f"weights are {', '.join(raised)}, here float32",)
+        module = module.float()
+    return Loaded(module=module.cpu().eval(), preprocessing=preprocessing, notes=notes)
+
+
+def _own_copy(module: Any) -> nn.Module:
+    """A copy of the caller's module: eval mode and float32 must not reach the caller's own."""
+    _check_kind(_unwrapped(module), type(module).__name__)
+    hint = (
+        "its tensors cannot be copied, as with a parametrisation: remove it, or pass a module whose"
+        " weights come from load_state_dict"
+    )
+    with user_code(f"{type(module).__name__} cannot be copied", hint=hint):
+        copied: nn.Module = copy.deepcopy(_unwrapped(module))
+    return copied
+
+
+def _unwrapped(module: Any) -> Any:
+    """The module itself, out of torch.compile and DataParallel."""
+    nn = require("torch.nn", extra="export")
+    while True:
+        if hasattr(module, "_orig_mod"):
+            module = module._orig_mod
+        elif isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            module = module.module
+        else:
+            return module
+
+
+def _check_kind(module: Any, location: str) -> None:
+    """Refuses TorchScript, and what is no module.
+
+    Raises:
+        ArtifactError: says what is needed.
+    """
+    torch = require("torch", extra="export")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ArtifactError(
+            f"{location} is TorchScript ({type(module).__name__}), which cannot be exported",
+            hint="pass the torch.nn.Module that it was made from",
+        )
+    if not isinstance(module, torch.nn.Module):
+        raise ArtifactError(
+            f"{location} is a {type(module).__name__}, a torch.nn.Module is needed",
+            hint="or an ONNX file, a zoo name, or package.module:factory",
+        )
+
+
+def _other_types(module: nn.Module) -> list[str]:
+    """The floating-point types of a module's tensors other than float32."""
+    torch = require("torch", extra="export")
+    types = {tensor.dtype for tensor in module.state_dict().values() if tensor.is_floating_point()}
+    return sorted(str(dtype).removeprefix("torch.") for dtype in types - {torch.float32})
 
 
 def _check_card(path: Path) -> None:
@@ -75,29 +157,3 @@ def state_hash(module: nn.Module) -> str:
             tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         )
     return digest.hexdigest()
-
-
-def _call_factory(location: str) -> nn.Module:
-    torch = require("torch", extra="export")
-    module_name, _, attribute = location.partition(":")
-    # a console script does not have the working directory on sys.path, and that is where the user's
-    # module is
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        factory = getattr(importlib.import_module(module_name), attribute)
-        module = factory()
-    except Exception as error:
-        raise ArtifactError(
-            f"{location} cannot be called: {type(error).__name__}: {error}",
-            hint=(
-                "it is called without arguments and must return a torch.nn.Module; is it on"
-                " PYTHONPATH?"
-            ),
-        ) from error
-    if not isinstance(module, torch.nn.Module):
-        raise ArtifactError(
-            f"{location} returned {type(module).__name__}, a torch.nn.Module is needed",
-            hint="the factory is called without arguments and returns the model itself",
-        )
-    return cast("nn.Module", module)

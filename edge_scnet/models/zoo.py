@@ -6,17 +6,19 @@ import difflib
 import re
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.architectures import architectures
 from edge_scnet.models.defaults import CIFAR10_MEAN, CIFAR10_STD, FACTORY, ONNX_FILE, spec_of
+from edge_scnet.models.factory import is_factory, parse_factory
+from edge_scnet.models.foreign import FACTORY_HINT, content_of
+from edge_scnet.models.library import is_library_model, library_name
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 FASHION_MNIST = ModelSpec(
     name="scnet20-fashion-mnist",
@@ -73,15 +75,21 @@ DEFAULT_MODEL = FASHION_MNIST.name
 class ModelSource:
     """A model as asked for: where its weights are, and its spec.
 
-    It is loaded by `models.load.load_torch`, or by `export.from_onnx.import_onnx`.
+    It is loaded by `models.load.load`, or by `export.from_onnx.import_onnx`.
     """
 
     spec: ModelSpec
-    kind: Literal["checkpoint", "onnx", "factory"]
-    # A file, or "module:factory".
+    kind: Literal["checkpoint", "onnx", "factory", "library", "module"]
+    # a file, "module:factory", "timm:NAME", or the class of the caller's module
     location: str
     # as the user gave them
     options: ModelOptions = field(default_factory=ModelOptions)
+    # the caller's torch.nn.Module; of a factory and a library the one that was loaded
+    module: Any = field(default=None, repr=False, compare=False)
+    # what was done to the module, in words
+    notes: tuple[str, ...] = ()
+    # what is doubtful
+    warnings: tuple[str, ...] = ()
 
 
 def reference_spec(arch: str, dataset: str) -> ModelSpec:
@@ -94,8 +102,8 @@ def resolve(model: str, options: ModelOptions) -> ModelSource:
     """Finds what a MODEL argument means.
 
     Args:
-        model: a name of the zoo, a checkpoint (.pth, .pt, .safetensors), an .onnx file, or
-            module:factory.
+        model: a name of the zoo, a checkpoint (.pth, .pt, .safetensors), an .onnx file,
+            module:factory, or timm:NAME or torchvision:NAME.
 
     Raises:
         ArtifactError: unknown name (nearest spelling), missing file, a checkpoint without `--arch`,
@@ -103,13 +111,19 @@ def resolve(model: str, options: ModelOptions) -> ModelSource:
     """
     if model in MODELS:
         return _bundled(MODELS[model], options)
+    if is_library_model(model):
+        return _named(library_name(model), "library", model, options)
+    _refuse_weights(model, options)
+    if is_factory(model):
+        return _named(parse_factory(model).attribute.rpartition(".")[2], "factory", model, options)
+    if options.factory_args is not None:
+        raise ArtifactError(
+            f"--factory-args is for package.module:factory, timm:NAME and torchvision:NAME; MODEL"
+            f" is {model}",
+            hint="leave it out",
+        )
     if Path(model).suffix.lower() in (".onnx", *CHECKPOINT_SUFFIXES):
         return _file(model, options)
-    if _FACTORY.fullmatch(model):
-        spec = spec_of(FACTORY, model.partition(":")[2], options)
-        return ModelSource(
-            spec=_with_safe_name(spec), kind="factory", location=model, options=options
-        )
     if model in architectures():
         raise ArtifactError(
             f"{model} is an architecture, and has no weights of its own",
@@ -119,10 +133,46 @@ def resolve(model: str, options: ModelOptions) -> ModelSource:
     raise ArtifactError(
         f"unknown model {model!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
         hint=(
-            f"a zoo name ({', '.join(MODELS)}), a .pth, .pt, .safetensors or .onnx file, or"
-            " package.module:factory"
+            f"a zoo name ({', '.join(MODELS)}), a .pth, .pt, .safetensors or .onnx file,"
+            " package.module:factory, timm:NAME or torchvision:NAME"
         ),
     )
+
+
+def resolve_module(module: Any, options: ModelOptions) -> ModelSource:
+    """The source of a torch.nn.Module that the caller holds; it is named after its class.
+
+    Raises:
+        ArtifactError: options that contradict each other, or are for other models.
+    """
+    name = type(module).__name__
+    for option in ("arch", "weights", "factory_args"):
+        if getattr(options, option) is not None:
+            raise ArtifactError(
+                f"{_spelled(option)} is not for a module that is made already",
+                hint="leave it out",
+            )
+    return replace(_named(name, "module", name, options), module=module)
+
+
+def _named(
+    name: str, kind: Literal["factory", "library", "module"], location: str, options: ModelOptions
+) -> ModelSource:
+    if options.arch is not None:
+        raise ArtifactError(
+            f"--arch is for checkpoints of our own networks; MODEL is {location}",
+            hint="leave it out",
+        )
+    spec = spec_of(FACTORY, name, options)
+    return ModelSource(spec=_with_safe_name(spec), kind=kind, location=location, options=options)
+
+
+def _refuse_weights(model: str, options: ModelOptions) -> None:
+    if options.weights is not None:
+        raise ArtifactError(
+            f"--weights is for timm:NAME and torchvision:NAME; MODEL is {model}",
+            hint="a checkpoint is MODEL itself: edge-scnet build FILE --arch NAME",
+        )
 
 
 def _bundled(spec: ModelSpec, options: ModelOptions) -> ModelSource:
@@ -144,10 +194,19 @@ def _file(model: str, options: ModelOptions) -> ModelSource:
         return ModelSource(
             spec=_with_safe_name(spec), kind="onnx", location=str(path), options=options
         )
+    content = content_of(path)
+    if content != "weights":
+        raise ArtifactError(
+            f"{model} is {content}, which is not read: it is code as well as weights",
+            hint=FACTORY_HINT.format(path=model),
+        )
     if options.arch is None:
         raise ArtifactError(
             f"{model}: which architecture is it? A checkpoint holds weights only",
-            hint=f"pass --arch, one of: {', '.join(architectures())}",
+            hint=(
+                f"pass --arch, one of: {', '.join(architectures())}; or"
+                f" {FACTORY_HINT.format(path=model)}"
+            ),
         )
     spec = spec_of(options.arch, path.stem, options)
     return ModelSource(
@@ -158,10 +217,14 @@ def _file(model: str, options: ModelOptions) -> ModelSource:
 def _set_options(options: ModelOptions) -> list[str]:
     """The options that are set, as the command line spells them."""
     return [
-        f"--{option.name.replace('_', '-')}"
+        _spelled(option.name)
         for option in fields(options)
         if getattr(options, option.name) is not None
     ]
+
+
+def _spelled(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
 
 
 def _with_safe_name(spec: ModelSpec) -> ModelSpec:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import with_max_drop
@@ -22,15 +22,20 @@ from edge_scnet.pipeline.stages.job import BuildJob, Stage
 from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.sensitivity.result import Limit
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edge_scnet.data.labels import Role
+
 _COMMAND = "edge_scnet.build(...)"
 
 
 def build(  # noqa: PLR0913  the public function's options, by keyword
-    model: str = zoo.DEFAULT_MODEL,
+    model: str | Path | nn.Module = zoo.DEFAULT_MODEL,
     *,
     target: str = "cpu",
-    calib: Path | str | None = None,
-    evaluation: Path | str | None = None,
+    calib: Path | str | Iterable[Any] | None = None,
+    evaluation: Path | str | Iterable[Any] | None = None,
     out: Path | str | None = None,
     model_options: ModelOptions | None = None,
     batch: int | Literal["dynamic"] | None = None,
@@ -49,10 +54,13 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
     What the hashes say is current is reused.
 
     Args:
-        model: a zoo name, a checkpoint (with `model_options.arch`), an ONNX file, or
-            "package.module:factory".
+        model: a zoo name, a checkpoint (with `model_options.arch`), an ONNX file,
+            "package.module:factory?width=0.5", "timm:NAME" or "torchvision:NAME" (with
+            `model_options.weights`), or a torch.nn.Module, of which a copy is used.
         target: a bundled target's name or a .toml file.
-        calib, evaluation: folders of images; default: the bundled sets, for bundled models only.
+        calib, evaluation: folders of images, or samples in memory as `quantize` takes them;
+            default: the bundled sets, for bundled models only. Of evaluation samples a whole number
+            behind the input, as a DataLoader yields it, is the class.
         out: parent of the build folders, default "build"; the files go to out/<model>/<target>/.
         batch: the engine's batch, default the target's; "dynamic" ends at export.
         max_drop_pp: highest loss of top-1 in percentage points, default the target's gate.
@@ -71,11 +79,14 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         EdgeError: see errors.py; nothing half-written is left, and finished stages are reused by
             the next run.
     """
+    is_named = isinstance(model, (str, Path))
     request = Request(
-        model=model,
+        model=str(model) if is_named else type(model).__name__,
+        module=None if is_named else model,
         target=target,
-        calib=Path(calib) if calib else None,
-        evaluation=Path(evaluation) if evaluation else None,
+        calib=folder_of(calib),
+        evaluation=folder_of(evaluation),
+        held=held_sets(calib, evaluation),
         out=Path(out or "build"),
         options=model_options or ModelOptions(),
         batch=batch,
@@ -89,6 +100,24 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         command=command or _COMMAND,
     )
     return _build(request, events or Silent())
+
+
+def folder_of(samples: Path | str | Iterable[Any] | None) -> Path | None:
+    """The folder of a sample set; None where the caller holds it, or there is none."""
+    is_folder = isinstance(samples, (str, Path)) and str(samples)
+    return Path(str(samples)) if is_folder else None
+
+
+def held_sets(
+    calib: Path | str | Iterable[Any] | None, evaluation: Path | str | Iterable[Any] | None
+) -> dict[Role, Any]:
+    """The sample sets that are no folders."""
+    sets: dict[Role, Any] = {"calibration": calib, "evaluation": evaluation}
+    return {
+        role: samples
+        for role, samples in sets.items()
+        if samples is not None and not isinstance(samples, (str, Path))
+    }
 
 
 def _build(request: Request, events: Events) -> BuildResult:

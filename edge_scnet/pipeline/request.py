@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import TargetSpec, load_target
@@ -13,10 +15,13 @@ from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import make_folder
 from edge_scnet.core.manifest import Manifest, load_manifest
+from edge_scnet.data.labels import Role
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.export.from_onnx import probe_onnx
+from edge_scnet.export.probe_torch import probe_torch
 from edge_scnet.machine.isa import check_floor, resolve_floor
 from edge_scnet.models import zoo
+from edge_scnet.pipeline.held_samples import HeldSets
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 from edge_scnet.pipeline.stages.adopt import read_for_target
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
@@ -45,6 +50,10 @@ class Request:
     search_seconds: float | None = None
     # the command line or the call, for the report
     command: str = ""
+    # the caller's torch.nn.Module, whose class `model` then names
+    module: Any = field(default=None, repr=False)
+    # iterables of samples, in place of the folders
+    held: Mapping[Role, Any] = field(default_factory=dict, repr=False)
 
 
 def make_job(request: Request, events: Events) -> BuildJob:
@@ -66,9 +75,13 @@ def make_job(request: Request, events: Events) -> BuildJob:
     floor = resolve_floor(target.isa)
     # compiled and verified here, so this machine must be able to run it
     check_floor(floor, what=f"target {target.name}")
-    source = _source(request)
+    held = HeldSets(request.held, folders=bool(request.calib or request.evaluation))
+    source = _source(request, held)
+    for message in source.warnings:
+        events.warn(message)
     if request.qdq is not None:
         read_for_target(request.qdq, target, runtime, floor)
+    held.look_at_spec(source.spec)
     calibration, evaluation = open_sample_sets(
         SampleRequest(
             calib=request.calib,
@@ -78,6 +91,7 @@ def make_job(request: Request, events: Events) -> BuildJob:
             skip_bad=request.skip_bad,
             ignore_labels=request.ignore_labels,
             command=rebuild_command(request),
+            held=held.read(source.spec, limit=target.quant.samples),
         ),
         source.spec,
         target,
@@ -110,12 +124,23 @@ def _target(request: Request) -> TargetSpec:
     return target
 
 
-def _source(request: Request) -> zoo.ModelSource:
-    """The model, what its own ONNX file says of it included."""
+def _source(request: Request, held: HeldSets) -> zoo.ModelSource:
+    """The model, what its own ONNX file or its module says of it included."""
+    if request.module is not None:
+        source = zoo.resolve_module(request.module, request.options)
+        return probe_torch(source, held.options_for_module)
     source = zoo.resolve(request.model, request.options)
-    if source.kind != "onnx":
+    if request.options.input is not None and source.kind in ("checkpoint", "onnx"):
+        raise ArtifactError(
+            f"--input is for PyTorch modules; {request.model} says itself what its inputs are",
+            hint="leave it out",
+        )
+    if source.kind == "checkpoint":
         return source
-    source = probe_onnx(source, request.options)
+    if source.kind != "onnx":
+        return probe_torch(source, held.options_for_module)
+    options = held.options_for_file(Path(source.location), request.options)
+    source = probe_onnx(replace(source, options=options), options)
     if request.batch == "dynamic":
         raise ArtifactError(
             f"{request.model}: a dynamic batch is exported from PyTorch only",
@@ -149,7 +174,9 @@ def _initial_folder(
 
 
 def rebuild_command(request: Request) -> str:
-    """The command that builds this again, for hints."""
+    """The command that builds this again, for hints; of what the caller holds, the call."""
+    if request.module is not None or request.held:
+        return f"edge_scnet.build({request.model}, target={request.target!r}, calib=..., ...)"
     options = {
         f"--{name.replace('_', '-')}": value
         for name, value in asdict(request.options).items()
@@ -163,7 +190,16 @@ def rebuild_command(request: Request) -> str:
     }
     command = ["edge-scnet", "build", request.model, "--target", request.target]
     for option, value in options.items():
-        if value is not None:
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            command += [option, text]
+        command += _spelled(option, value)
     return shlex.join(command)
+
+
+def _spelled(option: str, value: Any) -> list[str]:
+    """An option as the command line has it."""
+    if value is None:
+        return []
+    if isinstance(value, dict):
+        return [option, json.dumps(value)]
+    if isinstance(value, tuple) and all(isinstance(part, str) for part in value):
+        return [word for part in value for word in (option, part)]
+    return [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]

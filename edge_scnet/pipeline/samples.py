@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_scnet.config.target import TargetSpec
@@ -32,6 +32,8 @@ class SampleRequest:
     ignore_labels: bool
     # the command that builds, for hints
     command: str
+    # sets that the caller holds, in place of folders
+    held: Mapping[Role, SampleSet] = field(default_factory=dict)
 
 
 def open_sample_sets(
@@ -44,19 +46,21 @@ def open_sample_sets(
     """
     bundled = bundled_sets(spec.dataset) if spec.dataset else (None, None)
     calib, where = request.calib or bundled[0], request.evaluation or bundled[1]
+    calibration, evaluation = request.held.get("calibration"), request.held.get("evaluation")
     missing = []
-    if calib is None and request.calibrates:
+    if calib is None and calibration is None and request.calibrates:
         missing.append("--calib")
-    if where is None and request.evaluates:
+    if where is None and evaluation is None and request.evaluates:
         missing.append("--eval")
     if missing:
         raise DataError(
             f"{spec.name} has no bundled images: {' and '.join(missing)} needed",
             hint=f"{request.command} {' '.join(f'{option} DIR' for option in missing)}",
         )
-    calibration = evaluation = None
     warnings: list[str] = []
-    if calib is not None:
+    for role, held in request.held.items():
+        warnings += _checked(held, spec, role)
+    if calib is not None and calibration is None:
         calibration = open_samples(
             calib,
             model=spec,
@@ -65,7 +69,7 @@ def open_sample_sets(
             limit=target.quant.samples,
         )
         warnings += _checked(calibration, spec, "calibration")
-    if where is not None and request.evaluates:
+    if where is not None and evaluation is None and request.evaluates:
         evaluation = open_samples(
             where,
             model=spec,

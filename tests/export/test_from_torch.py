@@ -127,8 +127,8 @@ class Counted(nn.Module):
 
 
 class Answers(nn.Module):
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"out": x}
+    def forward(self, x: Tensor) -> dict[str, object]:
+        return {"out": x, "count": 3}
 
 
 @pytest.mark.slow
@@ -137,7 +137,8 @@ def test_modules_that_cannot_be_exported(tiny: nn.Module):
         export_torch(Counted(), TINY_SHAPE, opset=18)
     assert "F.interpolate" in str(caught.value.hint)
     with pytest.raises(
-        ArtifactError, match="Answers returns a dict; a tensor or a tuple of tensors is needed"
+        ArtifactError,
+        match="Answers returns an int inside others; a tensor, or a tuple or a dict of tensors, is",
     ):
         export_torch(Answers(), TINY_SHAPE, opset=18)
     with pytest.raises(

@@ -17,7 +17,7 @@ from edge_scnet.core.manifest import FLOAT_ONNX
 from edge_scnet.data.batches import load
 from edge_scnet.export import parity
 from edge_scnet.export.from_onnx import check_weights, import_onnx
-from edge_scnet.export.from_torch import export_torch
+from edge_scnet.export.from_torch import example_of, export_torch
 from edge_scnet.export.onnx_file import external_files
 from edge_scnet.graph.model import save
 from edge_scnet.models import zoo
@@ -36,7 +36,7 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
     source, spec, target, folder = job.source, job.source.spec, job.target, job.folder
     batch = "dynamic" if job.dynamic_batch else target.batch
     events.stage("export", f"{spec.name} to ONNX, opset {target.opset}, batch {batch}")
-    module = load_torch(source) if source.kind == "factory" else None
+    module = source.module
     origin = origin_of(
         "export",
         _origin_hashes(source, module),
@@ -47,15 +47,14 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
         # parity on random images alone is a weaker proof than on real ones
         real_images=job.calibration is not None,
     )
-    # a factory's code decides the graph too, and no hash of weights tells that it changed
-    reused = None if source.kind == "factory" else reusable(folder, FLOAT_ONNX, origin.key)
+    # a module's code decides the graph too, and no hash of weights tells that it changed
+    reused = None if module is not None else reusable(folder, FLOAT_ONNX, origin.key)
     if reused is not None:
         folder = folder.with_artifact(reused)
         events.done(_summary(folder), reused=True)
         return folder
-    shape = (target.batch, *spec.input_shape)
     images = _parity_images(job)
-    notes: tuple[str, ...] = ()
+    notes = source.notes
     if source.kind == "onnx":
         path = Path(source.location)
         imported = import_onnx(path, source.options, batch=target.batch, opset=target.opset)
@@ -65,7 +64,8 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
         proven = parity.check_onnx_parity(path, imported, images)
     else:
         module = module or load_torch(source)
-        model = export_torch(module, shape, opset=target.opset, dynamic_batch=job.dynamic_batch)
+        example = example_of(spec, target.batch)
+        model = export_torch(module, example, opset=target.opset, dynamic_batch=job.dynamic_batch)
         events.progress("parity", 0.4)
         proven = parity.check_parity(
             module, model, images, opset=target.opset, dynamic_batch=job.dynamic_batch
@@ -81,8 +81,8 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
 
 
 def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
-    """Hashes of all that the weights come from: a factory's result, or files with external data."""
-    if source.kind == "factory":
+    """Hashes of all that the weights come from: a module's state, or files with external data."""
+    if module is not None:
         return {f"source:{source.location}": state_hash(module)}
     files = [Path(source.location)]
     if source.kind == "onnx":

@@ -1,0 +1,182 @@
+"""A PyTorch module tried once before the first stage: what it takes, what it gives, its classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.spec import ModelSpec, TensorSpec
+from edge_scnet.errors import ArtifactError
+from edge_scnet.export.from_torch import example_of
+from edge_scnet.export.torch_call import check_inputs, named_outputs_of, parameters_of
+from edge_scnet.models.library import Preprocessing
+from edge_scnet.models.load import load
+from edge_scnet.models.zoo import ModelSource, resolve, resolve_module
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# What `--input` says: NAME=8x64 or NAME=8x64:int64; NAME=:int64 is one number for each sample.
+_INPUT = re.compile(r"([A-Za-z_]\w*)=([0-9xX,]*)(?::(\w+))?")
+_TYPES = ("float32", "float64", "float16", "int64", "int32", "uint8", "int8", "bool")
+
+
+def parse_inputs(texts: Sequence[str]) -> tuple[TensorSpec, ...]:
+    """Returns the inputs that `--input` describes.
+
+    Raises:
+        ArtifactError: another form than NAME=8x64:int64, an unknown type, or a name twice.
+    """
+    found: dict[str, TensorSpec] = {}
+    for text in texts:
+        match = _INPUT.fullmatch(text)
+        sizes = re.split("[xX,]", match[2]) if match and match[2] else []
+        if match is None or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+            raise ArtifactError(
+                f"--input {text}: wanted is NAME=SIZES or NAME=SIZES:TYPE, sizes without the batch",
+                hint="as --input state=16 or --input mask=1x8x8:int64",
+            )
+        dtype = match[3] or "float32"
+        if dtype not in _TYPES:
+            raise ArtifactError(
+                f"--input {text}: {dtype} is no type of an input",
+                hint=f"allowed: {', '.join(_TYPES)}",
+            )
+        if match[1] in found:
+            raise ArtifactError(f"--input {match[1]} is given twice", hint="leave one out")
+        shape = tuple(map(int, sizes))
+        found[match[1]] = TensorSpec(name=match[1], shape=shape, dtype=dtype)
+    return tuple(found.values())
+
+
+def spell_input(item: TensorSpec) -> str:
+    """Returns an input as `--input` has it."""
+    sizes = "x".join(map(str, item.shape))
+    return f"{item.name}={sizes}" + ("" if item.dtype == "float32" else f":{item.dtype}")
+
+
+def probe_torch(
+    source: ModelSource, completed: Callable[[nn.Module, ModelOptions], ModelOptions] | None = None
+) -> ModelSource:
+    """Loads a module and runs it once: the source with the module, and its spec completed.
+
+    Of a library's network the preprocessing is the library's where no option says otherwise.
+
+    Args:
+        completed: completes the options once the module is there, as by the samples' shape.
+
+    Raises:
+        ArtifactError: the module cannot be loaded or does not run on such an input, or options
+            contradict what it gives.
+    """
+    loaded = load(source)
+    options = _with_defaults(source.options, loaded.preprocessing)
+    if completed is not None:
+        options = completed(loaded.module, options)
+    first, more = _inputs(loaded.module, options)
+    if first is not None:
+        options = replace(options, channels=None, input_size=None, input_shape=first.shape)
+    spec = _resolved(source, options).spec
+    if more:
+        name = first.name if first is not None else _first_name(loaded.module, more)
+        spec = replace(spec, input_name=name, more_inputs=more)
+    check_inputs(loaded.module, _names(spec))
+    outputs = named_outputs_of(loaded.module, example_of(spec, 1))
+    spec = _with_classes(spec, source, next(iter(outputs.values())))
+    return replace(
+        source,
+        spec=spec,
+        module=loaded.module,
+        notes=loaded.notes,
+        warnings=loaded.preprocessing.differences if loaded.preprocessing else (),
+    )
+
+
+def _with_defaults(options: ModelOptions, found: Preprocessing | None) -> ModelOptions:
+    """Options completed by what a library says of its network."""
+    if found is None:
+        return options
+    given = {item.name: getattr(options, item.name) for item in fields(options)}
+    own_size = options.input_shape is None and options.input_size is None
+    if own_size:
+        given["input_size"] = found.input_size
+    # a crop of another size than the library's is taken from pictures of the usual size
+    if options.resize is None and (own_size or options.input_size == found.input_size):
+        given["resize"] = found.resize
+    channels = options.input_shape[0] if options.input_shape else options.channels or 3
+    for name, values in (("mean", found.mean), ("std", found.std)):
+        if given[name] is None and values is not None and len(values) == channels:
+            given[name] = values
+    if options.num_classes is None and options.class_names is None:
+        given["class_names"] = found.classes
+    return ModelOptions(**given)
+
+
+def _inputs(
+    module: nn.Module, options: ModelOptions
+) -> tuple[TensorSpec | None, tuple[TensorSpec, ...]]:
+    """The first input where `--input` names it, and the others.
+
+    Raises:
+        ArtifactError: the first is given twice, or is not of real numbers.
+    """
+    given = parse_inputs(options.input or ())
+    parameters = list(parameters_of(module))
+    first = next((item for item in given if parameters and item.name == parameters[0]), None)
+    if first is None:
+        return None, given
+    if options.input_shape is not None or options.input_size is not None:
+        raise ArtifactError(
+            f"--input {spell_input(first)} is the first input, whose shape --input-shape or"
+            " --input-size gives as well",
+            hint="leave one out",
+        )
+    if first.dtype != "float32":
+        raise ArtifactError(
+            f"--input {spell_input(first)}: the first input is fed as float32",
+            hint="let the first parameter of forward be one of real numbers",
+        )
+    return first, tuple(item for item in given if item is not first)
+
+
+def _first_name(module: nn.Module, more: Sequence[TensorSpec]) -> str:
+    """The first parameter of `forward`, which no other input is."""
+    taken = {item.name for item in more}
+    return next((name for name in parameters_of(module) if name not in taken), "input")
+
+
+def _names(spec: ModelSpec) -> list[str]:
+    return [spec.input_name or "input", *(item.name for item in spec.more_inputs)]
+
+
+def _resolved(source: ModelSource, options: ModelOptions) -> ModelSource:
+    if source.kind == "module":
+        return resolve_module(source.module, options)
+    return resolve(source.location, options)
+
+
+def _with_classes(spec: ModelSpec, source: ModelSource, output: np.ndarray) -> ModelSpec:
+    """The spec with the number of classes that the first output has.
+
+    Raises:
+        ArtifactError: an option says another number.
+    """
+    classes = output.shape[1] if output.ndim == 2 else None
+    names = source.options.class_names
+    for option, asked in (
+        ("--num-classes", source.options.num_classes),
+        ("--class-names", len(names) if names else None),
+    ):
+        if asked is not None and classes is not None and asked != classes:
+            raise ArtifactError(
+                f"{source.location}: the output has {classes} classes, {option} says {asked}",
+                hint=f"leave {option} out, or let the factory take num_classes",
+            )
+    if classes is None or classes == spec.num_classes:
+        return spec
+    return replace(spec, num_classes=classes, classes=spec.classes if names else ())

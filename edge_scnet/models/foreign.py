@@ -1,0 +1,67 @@
+"""Files of torch that hold more than weights: told from checkpoints without running them."""
+
+from __future__ import annotations
+
+import pickletools
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+Content = Literal["TorchScript", "a pickled module", "weights"]
+
+# In the hint of every file of a network that edge-scnet does not know.
+FACTORY_HINT = (
+    "a network of your own comes from a function: def net(): model = Net();"
+    " model.load_state_dict(torch.load({path!r}, weights_only=True)); return model; then:"
+    " edge-scnet build package.module:net (or in Python: edge_scnet.build(model))"
+)
+_MOST_BYTES = 16 << 20  # of the pickle that says what a file holds: tensors lie outside it
+_MODULES = ("torch.nn.modules.", "torch.nn.parallel.")
+# What checkpoints of plain weights name.
+_PLAIN = ("torch", "collections", "builtins", "__builtin__", "_codecs", "numpy", "argparse")
+
+
+def content_of(path: Path) -> Content:
+    """Returns what a file of `torch.save` or `torch.jit.save` holds, by the names in it.
+
+    What cannot be read counts as weights: reading them gives the error.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            with path.open("rb") as file:
+                return _content_of_pickle(file)
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if any(name.endswith("/constants.pkl") for name in names):
+                return "TorchScript"
+            for name in names:
+                if name.endswith("data.pkl") and archive.getinfo(name).file_size < _MOST_BYTES:
+                    with archive.open(name) as file:
+                        return _content_of_pickle(file)  # type: ignore[arg-type]
+    except (OSError, zipfile.BadZipFile):
+        pass
+    return "weights"
+
+
+def _content_of_pickle(file: BinaryIO) -> Content:
+    try:
+        for module in _modules_named(file):
+            is_plain = module.partition(".")[0] in _PLAIN and not module.startswith(_MODULES)
+            if not is_plain:
+                return "a pickled module"
+    except Exception:  # pickletools raises many kinds
+        pass
+    return "weights"
+
+
+def _modules_named(file: BinaryIO) -> Iterator[str]:
+    """The Python modules whose objects a pickle makes."""
+    texts: list[str] = []
+    for opcode, argument, _ in pickletools.genops(file):
+        if opcode.name == "GLOBAL":
+            yield str(argument).partition(" ")[0]
+        elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
+            yield texts[-2]
+        elif isinstance(argument, str):
+            texts.append(argument)

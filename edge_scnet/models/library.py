@@ -1,0 +1,305 @@
+"""Networks of timm and torchvision by their usual names: "timm:NAME", "torchvision:NAME".
+
+Both packages are optional. Nothing is downloaded unless the user asks for the library's own
+weights (`--weights default`); a file of weights is read as a checkpoint is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.optional import require
+from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
+from edge_scnet.models.checkpoint import load_strictly, read_checkpoint
+from edge_scnet.models.factory import arguments_of, joined
+from edge_scnet.models.user_code import user_code
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LIBRARIES = ("timm", "torchvision")
+_NAME = re.compile(r"(timm|torchvision):([A-Za-z0-9][\w.\-]*)(?:\?(.*))?", re.DOTALL)
+# What --weights says for the weights that the library itself recommends.
+_OWN_WEIGHTS = ("default", "pretrained")
+_FILES = (".pth", ".pt", ".safetensors", ".bin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """How a library prepares pictures for a network, as far as it says; None: it does not."""
+
+    input_size: int | None = None
+    resize: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    # what is done otherwise here, in words
+    differences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryModel:
+    """A network of a library, with its weights."""
+
+    module: nn.Module
+    preprocessing: Preprocessing
+
+
+def is_library_model(model: str) -> bool:
+    """Whether a MODEL argument names a network of a library."""
+    return model.partition(":")[0] in LIBRARIES and ":" in model
+
+
+def library_name(model: str) -> str:
+    """Returns the network's name in a MODEL argument.
+
+    Raises:
+        ArtifactError: it has another form than "timm:NAME?ARGUMENT=VALUE".
+    """
+    match = _NAME.fullmatch(model)
+    if match is None:
+        raise ArtifactError(
+            f"{model}: after timm: or torchvision: the name of a network is wanted",
+            hint="as in timm:mobilenetv3_small_100 or torchvision:resnet18",
+        )
+    return match[2]
+
+
+def load_library_model(model: str, options: ModelOptions) -> LibraryModel:
+    """Makes a network of timm or torchvision and loads its weights.
+
+    Args:
+        model: "timm:NAME" or "torchvision:NAME", arguments behind a "?" where it takes any.
+
+    Raises:
+        MissingRuntimeError: the library is not installed, or does not fit this torch.
+        ArtifactError: no such network; no weights named, or they do not fit.
+    """
+    name, match = library_name(model), _NAME.fullmatch(model)
+    assert match is not None
+    arguments = joined(arguments_of(match[3], model), options.factory_args)
+    if options.num_classes is not None:
+        arguments.setdefault("num_classes", options.num_classes)
+    if options.weights is None:
+        raise ArtifactError(
+            f"{model} has no weights yet: edge-scnet downloads nothing by itself",
+            hint=(
+                f"--weights FILE (a state dict), or --weights default: {match[1]} then downloads"
+                " its own"
+            ),
+        )
+    library = _imported(match[1])
+    if match[1] == "timm":
+        return _of_timm(library, name, options, arguments)
+    return _of_torchvision(library, name, options, arguments)
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return require(name, extra="zoo")
+    except MissingRuntimeError:
+        raise
+    except Exception as error:  # a torchvision of another torch fails in many ways
+        raise MissingRuntimeError(
+            f"{name} is installed and cannot be imported: {first_line(error)}",
+            hint=f"install the {name} that belongs to this torch: pip install 'edge-scnet[zoo]'",
+        ) from error
+
+
+def _of_timm(
+    timm: ModuleType, name: str, options: ModelOptions, arguments: dict[str, Any]
+) -> LibraryModel:
+    with user_code(f"timm has no network {name!r}", hint="python -c 'import timm; print(timm)'"):
+        names = timm.list_models(include_tags=False)
+    _check_known("timm", name.partition(".")[0], names)
+    if options.channels is not None:
+        arguments.setdefault("in_chans", options.channels)
+    file = _weights_file(options)
+    _check_own_weights("timm", name, options, ())
+    with _making("timm", name, downloads=file is None):
+        module = timm.create_model(name, pretrained=file is None, **arguments)
+    _load_file(module, file, name)
+    require("timm.data", extra="zoo")
+    config = timm.data.resolve_model_data_config(module)
+    return LibraryModel(module=module, preprocessing=_preprocessing_of_timm(config))
+
+
+def _preprocessing_of_timm(config: Mapping[str, Any]) -> Preprocessing:
+    """timm's record of how it evaluates a network."""
+    _, height, width = config["input_size"]
+    differences = _other_interpolation("timm", config["interpolation"])
+    mode = config.get("crop_mode", "center")
+    if mode != "center":
+        differences += (f"timm prepares pictures by {mode!r}, here the centre is cut out",)
+    square = height == width
+    return Preprocessing(
+        input_size=height if square else None,
+        resize=math.floor(height / config["crop_pct"]) if square else None,
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        differences=differences,
+    )
+
+
+def _of_torchvision(
+    torchvision: ModuleType, name: str, options: ModelOptions, arguments: dict[str, Any]
+) -> LibraryModel:
+    models = require("torchvision.models", extra="zoo")
+    _check_known("torchvision", name, models.list_models())
+    if name.startswith("quantized_"):
+        raise ArtifactError(
+            f"torchvision:{name} is quantized already",
+            hint=f"pass the float network: torchvision:{name.removeprefix('quantized_')}",
+        )
+    if options.channels not in (None, 3):
+        raise ArtifactError(
+            f"torchvision:{name} takes 3 channels, --channels says {options.channels}",
+            hint="leave --channels out, or use a factory: package.module:factory",
+        )
+    file, own = _weights_file(options), list(models.get_model_weights(name))
+    asked = _check_own_weights("torchvision", name, options, [entry.name for entry in own])
+    with _making("torchvision", name, downloads=file is None):
+        entry = _entry(models.get_model_weights(name), asked, file)
+        module = models.get_model(name, weights=None if file else entry, **arguments)
+    _load_file(module, file, name)
+    differences: tuple[str, ...] = ()
+    if file is not None and entry is not None:
+        if hasattr(module, "transform_input"):
+            # torchvision sets it with weights of its own, which were trained so
+            module.transform_input = True
+        if not _is_file_of(file, entry):
+            differences = (
+                f"{file.name} is no file of torchvision's: preprocessing of {entry.name} is taken",
+            )
+    return LibraryModel(
+        module=module, preprocessing=_preprocessing_of_torchvision(entry, differences)
+    )
+
+
+def _entry(own: Any, asked: str | None, file: Path | None) -> Any:
+    """The weights of torchvision that are meant: by their name, by the file's, or the default."""
+    entries = list(own)
+    if not entries:
+        return None
+    named = [entry for entry in entries if entry.name == asked or _is_file_of(file, entry)]
+    return named[0] if named else own.DEFAULT
+
+
+def _is_file_of(file: Path | None, entry: Any) -> bool:
+    return file is not None and str(entry.url).endswith(f"/{file.name}")
+
+
+def _preprocessing_of_torchvision(entry: Any, differences: tuple[str, ...]) -> Preprocessing:
+    """What torchvision's weights say of the pictures that they were evaluated on."""
+    if entry is None:
+        return Preprocessing(differences=differences)
+    transforms = entry.transforms()
+    crop, resize = getattr(transforms, "crop_size", None), getattr(transforms, "resize_size", None)
+    interpolation = getattr(transforms, "interpolation", None)
+    if interpolation is not None:
+        differences += _other_interpolation("torchvision", str(interpolation.value))
+    if crop is None and resize is not None:
+        differences += (
+            f"torchvision scales pictures to {_first(resize)} pixels and cuts nothing off, here"
+            " they are scaled to cover the input",
+        )
+    mean, std = getattr(transforms, "mean", None), getattr(transforms, "std", None)
+    return Preprocessing(
+        input_size=_first(crop),
+        resize=_first(resize) if crop is not None else None,
+        mean=tuple(mean) if mean is not None else None,
+        std=tuple(std) if std is not None else None,
+        classes=tuple(entry.meta.get("categories") or ()) or None,
+        differences=differences,
+    )
+
+
+def _first(sizes: Any) -> int | None:
+    if sizes is None:
+        return None
+    return int(sizes[0] if isinstance(sizes, (list, tuple)) else sizes)
+
+
+def _other_interpolation(library: str, interpolation: str) -> tuple[str, ...]:
+    if interpolation == "bilinear":
+        return ()
+    return (f"{library} resizes pictures {interpolation}, here they are resized bilinear",)
+
+
+def _check_known(library: str, name: str, names: Iterable[str]) -> None:
+    """Raises ArtifactError, with the nearest name, where a library has no such network."""
+    known = list(names)
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=3)
+    raise ArtifactError(
+        f"{library} has no network {name!r}"
+        + (f"; did you mean {' or '.join(near)}?" if near else ""),
+        hint=f"all of them: python -c 'from {library}"
+        f"{'.models' * (library == 'torchvision')} import list_models; print(list_models())'",
+    )
+
+
+def _weights_file(options: ModelOptions) -> Path | None:
+    """The file that --weights names; None where it names weights of the library's own.
+
+    Raises:
+        ArtifactError: no such file.
+    """
+    path = Path(str(options.weights))
+    looks_like_file = path.suffix.lower() in _FILES or len(path.parts) > 1
+    if path.is_file():
+        return path
+    if looks_like_file:
+        raise ArtifactError(f"no such file: --weights {path}", hint=f"ls {path.parent}")
+    return None
+
+
+def _check_own_weights(
+    library: str, name: str, options: ModelOptions, entries: Iterable[str]
+) -> str | None:
+    """The name of the library's own weights that --weights asks for; None: the default, or a file.
+
+    Raises:
+        ArtifactError: there are none of that name.
+    """
+    asked, known = str(options.weights), list(entries)
+    if _weights_file(options) is not None or asked.lower() in _OWN_WEIGHTS:
+        return None
+    if asked in known:
+        return asked
+    raise ArtifactError(
+        f"--weights {asked}: no such file, and {library}:{name} has no weights of that name",
+        hint=f"--weights is a file, or one of: {', '.join([_OWN_WEIGHTS[0], *known])}",
+    )
+
+
+def _making(library: str, name: str, *, downloads: bool) -> Any:
+    """Errors of a library while it makes a network, and downloads its weights where asked to."""
+    hint = "its arguments stand behind the name: ?drop_rate=0.1, or in --factory-args"
+    if downloads:
+        hint = f"{library} downloads them itself; without a network: --weights FILE"
+    failed = "get the weights of" if downloads else "make"
+    return user_code(f"{library} cannot {failed} {name}", hint=hint)
+
+
+def _load_file(module: nn.Module, file: Path | None, name: str) -> None:
+    if file is not None:
+        load_strictly(
+            module,
+            read_checkpoint(file),
+            arch=name,
+            location=str(file),
+            otherwise=f"the file is of another network than {name}, or it has other arguments",
+        )

@@ -1,0 +1,271 @@
+"""The sample sets that the caller of the Python API holds: their form found out, then read.
+
+What an item is, a sample or a batch, and the shape of the network's inputs follow from the first
+item and from the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.feeds import batch_of_arrays
+from edge_scnet.core.spec import ModelSpec, TensorSpec
+from edge_scnet.data.arrays import batch_of
+from edge_scnet.data.iterables import ONLY, Axes, Samples
+from edge_scnet.data.labels import Role
+from edge_scnet.data.samples import SampleSet, in_memory, subset
+from edge_scnet.errors import DataError, EdgeError
+from edge_scnet.export.onnx_file import read_onnx, real_inputs
+from edge_scnet.export.probe_torch import spell_input
+from edge_scnet.export.torch_call import named_outputs_of, needed_inputs, parameters_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_NAMES: dict[Role, str] = {"calibration": "samples", "evaluation": "evaluation samples"}
+_PICTURES = (1, 3)  # channels
+# By the number of axes: pictures in a batch have four, a picture three, features in a batch two.
+_USUAL: dict[int, Axes] = {1: "samples", 2: "batches", 3: "samples", 4: "batches", 5: "batches"}
+
+
+class HeldSets:
+    """The calibration and the evaluation samples that the caller holds, those that there are."""
+
+    def __init__(self, sources: Mapping[Role, Any], *, folders: bool) -> None:
+        """Keeps the iterables; nothing is read yet.
+
+        Args:
+            sources: iterables of samples.
+            folders: the other set is a folder of images.
+        """
+        self._sources, self._folders = dict(sources), folders
+        self._opened: dict[Role, Samples] = {}
+        self._axes: dict[Role, Axes] = {}
+
+    def options_for_module(self, module: nn.Module, options: ModelOptions) -> ModelOptions:
+        """The options with the shapes of a module's inputs, as the first item has them.
+
+        Raises:
+            DataError: as `Samples`.
+        """
+        if not self._sources:
+            return options
+        needed = needed_inputs(module)
+        self._open(needed if len(needed) > 1 else ())
+        shape = options.input_shape
+        for role, samples in self._opened.items():
+            known = samples.known_axes or (_axes_by_rank(samples, len(shape)) if shape else None)
+            self._axes[role] = known or _axes_by_trial(samples, module)
+        role, samples = next(iter(self._opened.items()))
+        inputs = _inputs_of(samples, self._axes[role], list(parameters_of(module)))
+        first, others = inputs[0], inputs[1:]
+        if shape is None and options.input_size is None and options.input is None:
+            options = replace(
+                options,
+                channels=None,
+                input_shape=first.shape,
+                input=tuple(map(spell_input, others)) or None,
+            )
+        return self._with_plain_pixels(options, first.shape)
+
+    def options_for_file(self, path: Path, options: ModelOptions) -> ModelOptions:
+        """The options with the sizes that an ONNX file leaves open, as the first item has them.
+
+        Raises:
+            DataError: as `Samples`, or samples that do not fit the file's input.
+        """
+        if not self._sources:
+            return options
+        inputs = {value.name: value for value in real_inputs(read_onnx(path))}
+        fixed = {fix.partition("=")[0] for fix in options.fix or ()}
+        fed = [name for name in inputs if name not in fixed] or list(inputs)
+        self._open(fed if len(fed) > 1 else ())
+        shape: tuple[int, ...] = ()
+        for role, samples in self._opened.items():
+            key = next(iter(samples.first.arrays))
+            value = inputs[key] if key in inputs else inputs[fed[0]]
+            dims = [d.dim_value or None for d in value.type.tensor_type.shape.dim]
+            axes = samples.known_axes or _axes_by_rank(samples, len(dims) - 1)
+            self._axes[role] = axes
+            shape = shape or samples.shape_of(key, axes)
+            _check_fits(samples.shape_of(key, axes), dims[1:], f"{samples.what}: item 0", path)
+            is_open = None in dims[1:]
+            if is_open and options.input_shape is None and options.input_size is None:
+                options = replace(options, input_shape=samples.shape_of(key, axes))
+        return self._with_plain_pixels(options, shape)
+
+    def look_at_spec(self, spec: ModelSpec) -> None:
+        """Tells what items are by the shape that a model of the zoo or a checkpoint has.
+
+        Raises:
+            DataError: as `Samples`, or samples with another number of axes.
+        """
+        self._open(())
+        for role, samples in self._opened.items():
+            if role not in self._axes:
+                axes = samples.known_axes or _axes_by_rank(samples, len(spec.input_shape))
+                self._axes[role] = axes
+
+    def read(self, spec: ModelSpec, *, limit: int) -> dict[Role, SampleSet]:
+        """Reads the sets.
+
+        Args:
+            limit: of calibration samples: spread over an array, the first ones of an iterable.
+
+        Raises:
+            DataError: samples that cannot be read, or do not fit the model.
+        """
+        return {role: self._read(role, spec, limit=limit) for role in self._opened}
+
+    def _open(self, inputs: Sequence[str]) -> None:
+        for role, source in self._sources.items():
+            if role not in self._opened:
+                self._opened[role] = Samples(source, _NAMES[role], inputs=inputs)
+
+    def _read(self, role: Role, spec: ModelSpec, *, limit: int) -> SampleSet:
+        samples = self._opened[role]
+        most = limit if role == "calibration" else None
+        collected = samples.collect(self._axes[role], limit=None if samples.is_whole else most)
+        arrays = {name: _channels_first(array, spec) for name, array in collected.arrays.items()}
+        batch = batch_of(arrays, spec, samples.what)
+        labels, classes = collected.labels, spec.num_classes
+        if labels is not None and classes and not 0 <= labels.min() <= labels.max() < classes:
+            raise DataError(
+                f"{samples.what} has labels from {labels.min()} to {labels.max()}; the model has"
+                f" {classes} classes, from 0",
+                hint="leave the labels out: yield the inputs alone",
+            )
+        held = in_memory(
+            batch, samples.what, None if labels is None else [int(label) for label in labels]
+        )
+        return held if most is None else subset(held, most)
+
+    def _with_plain_pixels(self, options: ModelOptions, shape: Sequence[int]) -> ModelOptions:
+        """The options with no normalisation where all samples are what the network takes."""
+        if self._folders or options.mean is not None or options.std is not None:
+            return options
+        channels = next((size for size in (*shape[:1], *shape[-1:]) if size in _PICTURES), None)
+        if len(shape) != 3 or channels is None:
+            return options
+        return replace(options, mean=(0.0,) * channels, std=(1.0,) * channels)
+
+
+def _axes_by_rank(samples: Samples, rank: int) -> Axes:
+    """What an item is, by the number of axes of a sample.
+
+    Raises:
+        DataError: it is neither a sample nor a batch of them.
+    """
+    array = next(iter(samples.first.arrays.values()))
+    if array.ndim not in (rank, rank + 1):
+        raise DataError(
+            f"{samples.what}: item 0 is {_words(array.shape)}; the model takes samples of {rank}"
+            f" axes, or batches of {rank + 1}",
+            hint="pass what the network takes: no preprocessing is done",
+        )
+    return "samples" if array.ndim == rank else "batches"
+
+
+def _axes_by_trial(samples: Samples, module: nn.Module) -> Axes:
+    """What an item is, by what the module makes of it.
+
+    Where it takes the item both ways, the usual number of axes decides: three axes of which the
+    first is 1 or 3 are a picture.
+    """
+    both: tuple[Axes, ...] = ("batches", "samples")
+    taken = [axes for axes in both if _runs(samples, module, axes)]
+    if len(taken) == 1:
+        return taken[0]
+    array = next(iter(samples.first.arrays.values()))
+    usual = _USUAL.get(array.ndim, "batches")
+    is_picture = array.ndim == 3 and array.shape[0] in _PICTURES
+    return "batches" if taken and not is_picture else usual
+
+
+def _runs(samples: Samples, module: nn.Module, axes: Axes) -> bool:
+    """Whether a module takes the first item so, and gives a row for each sample."""
+    arrays = {
+        name: array[:2] if axes == "batches" else array[None]
+        for name, array in samples.first.arrays.items()
+    }
+    if any(array.ndim == 0 or not len(array) for array in arrays.values()):
+        return False
+    taken = {
+        name: array.astype(np.float32) if array.dtype.kind == "f" or name == ONLY else array
+        for name, array in arrays.items()
+    }
+    try:
+        batch = batch_of_arrays(taken) if len(taken) > 1 else next(iter(taken.values()))
+        outputs = named_outputs_of(module, batch)
+    except (EdgeError, ValueError):
+        return False
+    return all(output.ndim and len(output) == len(batch) for output in outputs.values())
+
+
+def _inputs_of(samples: Samples, axes: Axes, parameters: Sequence[str]) -> tuple[TensorSpec, ...]:
+    """The inputs that an item is for, the first of real numbers in front.
+
+    Args:
+        parameters: of `forward`, in order.
+    """
+    names = sorted(
+        samples.first.arrays,
+        key=lambda name: parameters.index(name) if name in parameters else len(parameters),
+    )
+    inputs = [
+        TensorSpec(
+            name=name,
+            shape=samples.shape_of(name, axes),
+            dtype=_type_of(samples.first.arrays[name].dtype),
+        )
+        for name in names
+    ]
+    # sort keeps the order of the parameters otherwise
+    inputs.sort(key=lambda item: np.dtype(item.dtype).kind != "f")
+    return tuple(inputs)
+
+
+def _type_of(dtype: np.dtype[Any]) -> str:
+    return "float32" if dtype.kind == "f" else dtype.name
+
+
+def _check_fits(
+    shape: Sequence[int], declared: Sequence[int | None], where: str, path: Path
+) -> None:
+    """Holds a sample to the sizes that a file declares; pictures may have their channels last.
+
+    Raises:
+        DataError: another shape.
+    """
+    orders = [list(declared)]
+    if len(declared) == 3:
+        orders.append([declared[2], *declared[:2]])
+    fits = any(
+        len(order) == len(shape)
+        and all(want in (None, have) for want, have in zip(order, shape, strict=True))
+        for order in orders
+    )
+    if not fits:
+        words = " x ".join("?" if size is None else str(size) for size in declared)
+        raise DataError(
+            f"{where} is {_words(shape)}, the input of {path} {words}",
+            hint="pass what the network takes: no preprocessing is done",
+        )
+
+
+def _channels_first(array: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """Pictures as the prepared graph takes them: a file may want the channels last."""
+    shape, wanted = array.shape[1:], spec.input_shape
+    if shape != wanted and len(shape) == 3 and (shape[2], *shape[:2]) == wanted:
+        return np.moveaxis(array, -1, 1)
+    return array
+
+
+def _words(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"
