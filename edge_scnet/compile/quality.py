@@ -1,16 +1,18 @@
 """How close an engine's outputs come to the float graph's, and how close they must come.
 
-Qualities are signal to noise ratios (SQNR) in dB, one for each output; None: identical, or the
-reference is zero throughout and no ratio exists.
+Real numbers are compared by their signal to noise ratio (SQNR) in dB, whole numbers, truth values
+and the places of infinities by the share that is the same. Each output is judged by itself: behind
+a large one a small one that is wrong would not show.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from edge_scnet.stats.accuracy import sqnr_db
 from edge_scnet.stats.decibels import comparable
 
 # The engine may lose this much against the simulation, both measured against float. Distance
@@ -18,57 +20,150 @@ from edge_scnet.stats.decibels import comparable
 # 19 dB even between two right ones. Seen: trained network 29.9 (engine) and 29.7 (simulation), the
 # same miscompiled 6.8 and 24.8.
 FIDELITY_MARGIN_DB = 2.0
+# Of fewer elements the noise power itself is uncertain: three standard deviations of the ratio of
+# two estimates go on top.
+_FEW_ELEMENTS, _DEVIATIONS = 512, 3.0
 
 FIDELITY_IMAGES = 64
 
-# The shortfall of an output that should be identical and is not, for comparing: above every other.
-_IDENTICAL_DB = 1e9
+# An engine this close is never wrong by its noise: another order of the same float32 sums leaves
+# 100 dB and more, where no code lies between input and output or next to none.
+EXACT_FLOAT_DB = 80.0
+# What may be left of an output that is zero throughout in float.
+TINY = 1e-5
+# Of whole numbers, so many may differ besides twice the simulation's: argmax and top-k flip where
+# two values are close.
+_DIFFERING_SHARE, _DIFFERING = 0.02, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputQuality:
+    """How an output compares with the float graph's."""
+
+    # sums of squares over the elements that are finite in both
+    signal: float
+    noise: float
+    # the largest difference
+    largest: float
+    # how many there are, and how many differ: of real numbers, in being finite, NaN or which
+    # infinity
+    elements: int
+    differing: int
+    # how many are not finite in the float graph, on purpose: masks, the logarithm of 0
+    infinite: int = 0
+    # whole numbers or truth values: `differing` counts their values
+    whole: bool = False
+
+    @property
+    def db(self) -> float | None:
+        """The SQNR in dB; None: identical, or no ratio exists."""
+        if self.whole or not self.noise or not self.signal:
+            return None
+        return 10.0 * math.log10(self.signal / self.noise)
+
+
+def quality_of(reference: np.ndarray, output: np.ndarray) -> OutputQuality:
+    """Compares two flat arrays; where their sizes differ, all of it differs."""
+    elements = max(reference.size, output.size)
+    if reference.size != output.size:
+        return OutputQuality(
+            signal=0.0, noise=0.0, largest=0.0, elements=elements, differing=elements, whole=True
+        )
+    if reference.dtype.kind not in "fc":
+        return OutputQuality(
+            signal=0.0,
+            noise=0.0,
+            largest=0.0,
+            elements=elements,
+            differing=int(np.count_nonzero(reference != output)),
+            whole=True,
+        )
+    wanted, given = reference.astype(np.float64), output.astype(np.float64)
+    finite = np.isfinite(wanted) & np.isfinite(given)
+    same = finite | (wanted == given) | (np.isnan(wanted) & np.isnan(given))
+    differences = wanted[finite] - given[finite]
+    return OutputQuality(
+        signal=float(np.square(wanted[finite]).sum()),
+        noise=float(np.square(differences).sum()),
+        largest=float(np.abs(differences).max(initial=0.0)),
+        elements=elements,
+        differing=int(np.count_nonzero(~same)),
+        infinite=int(np.count_nonzero(~np.isfinite(wanted))),
+    )
+
+
+def qualities_of(
+    reference: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+) -> tuple[OutputQuality, ...]:
+    """Compares flat arrays, output by output."""
+    return tuple(quality_of(a, b) for a, b in zip(reference, outputs, strict=True))
 
 
 def joined(runs: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     """Returns runs by batch as one flat array for each output."""
     return [
-        np.concatenate([output.reshape(-1) for output in outputs])
+        np.concatenate([np.reshape(output, -1) for output in outputs])
         for outputs in zip(*runs, strict=True)
     ]
 
 
-def sqnr_by_output(
-    reference: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
-) -> tuple[float | None, ...]:
-    """Returns each output's SQNR in dB.
+def margin_db(elements: int) -> float:
+    """Returns by how many dB an engine may be below the simulation, of so many elements."""
+    if elements >= _FEW_ELEMENTS or not elements:
+        return FIDELITY_MARGIN_DB
+    # the variance of a mean of n squares is 2 / n of its square
+    deviation_db = 10.0 / math.log(10.0) * math.sqrt(2 * 2.0 / elements)
+    return FIDELITY_MARGIN_DB + _DEVIATIONS * deviation_db
 
-    Raises:
-        ValueError: the shapes or the numbers of outputs differ, or an element is not finite.
+
+def least_db(simulation: OutputQuality, *, enough_db: float = EXACT_FLOAT_DB) -> float:
+    """Returns the SQNR that an engine must have where the simulation of its graph has this one.
+
+    Args:
+        enough_db: one that is never too low.
     """
-    return tuple(
-        sqnr_db(wanted, output) if wanted.any() else None
-        for wanted, output in zip(reference, outputs, strict=True)
-    )
+    return min(comparable(simulation.db) - margin_db(simulation.elements), enough_db)
 
 
-def least_allowed(simulation_db: float | None) -> float | None:
-    """Returns the SQNR that an engine must have where the simulation of its graph has this one."""
-    return None if simulation_db is None else simulation_db - FIDELITY_MARGIN_DB
+def falls_short(engine: OutputQuality, simulation: OutputQuality, least: float) -> bool:
+    """Whether an engine's output is not what the simulation of its graph says.
 
-
-def falls_short(quality_db: float | None, least_db: float | None) -> bool:
-    """Whether an SQNR is below the one that is needed."""
-    return comparable(quality_db) < comparable(least_db)
-
-
-def worst_output(qualities: Sequence[float | None], least: Sequence[float | None]) -> int:
-    """Returns the index of the output that is nearest to what it must have, or farthest below it.
-
-    Each output is judged by itself: behind a large one a small one that is wrong would not show.
+    Args:
+        least: the SQNR that it must have, in dB.
     """
+    if engine.differing > allowed_to_differ(simulation):
+        return True
+    if engine.whole:
+        return False
+    if not engine.signal:  # a dead output: no ratio exists
+        allowed = simulation.noise * 10 ** (margin_db(engine.elements) / 10)
+        return engine.largest > TINY and engine.noise > allowed
+    return comparable(engine.db) < least
 
-    def headroom(index: int) -> float:
-        return comparable(qualities[index]) - min(comparable(least[index]), _IDENTICAL_DB)
 
-    return min(range(len(qualities)), key=headroom)
+def allowed_to_differ(simulation: OutputQuality) -> float:
+    """Returns how many elements of an engine's output may differ from the float graph's.
+
+    It is none of finite real numbers, and never all of a constant.
+    """
+    if not simulation.whole and not simulation.infinite and not simulation.differing:
+        return 0
+    some = max(_DIFFERING, _DIFFERING_SHARE * simulation.elements)
+    return 2 * simulation.differing + min(some, simulation.elements - 1)
+
+
+def worst_output(
+    engine: Sequence[OutputQuality], simulation: Sequence[OutputQuality], least: Sequence[float]
+) -> int:
+    """Returns the index of the output that falls short, or is nearest to what it must have."""
+
+    def headroom(index: int) -> tuple[bool, float]:
+        short = falls_short(engine[index], simulation[index], least[index])
+        return not short, comparable(engine[index].db) - least[index]
+
+    return min(range(len(engine)), key=headroom)
 
 
 def all_finite(outputs: Sequence[np.ndarray]) -> bool:
-    """Whether no output holds NaN or infinity."""
-    return all(bool(np.isfinite(output).all()) for output in outputs)
+    """Whether no output of real numbers holds NaN or infinity."""
+    return all(output.dtype.kind != "f" or bool(np.isfinite(output).all()) for output in outputs)

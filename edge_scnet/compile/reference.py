@@ -9,13 +9,19 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_scnet.compile.quality import FIDELITY_IMAGES, sqnr_by_output
+from edge_scnet.compile.quality import (
+    FIDELITY_IMAGES,
+    OutputQuality,
+    joined,
+    qualities_of,
+    quality_of,
+)
 from edge_scnet.data import batches as data_batches
 from edge_scnet.errors import ArtifactError
 from edge_scnet.graph.run import run_onnx
@@ -38,8 +44,8 @@ class Reference:
     images: np.ndarray
     # By output of the graph.
     outputs: tuple[np.ndarray, ...]
-    # SQNR of the simulated Q/DQ graph, by output; None: identical.
-    simulation_db: tuple[float | None, ...]
+    # How the simulated Q/DQ graph compares with them, by output.
+    simulation: tuple[OutputQuality, ...]
 
 
 def make(
@@ -54,20 +60,29 @@ def make(
     chosen = np.linspace(0, len(samples) - 1, count).astype(int).tolist()
     images = data_batches.load(samples, spec, chosen)
     batches = np.split(images, count // batch)
-    outputs = _stacked(run_onnx(float_model, batches))
-    simulated = _stacked(run_onnx(qdq_model, batches))
+    runs = run_onnx(float_model, batches)
+    simulated = run_onnx(qdq_model, batches)
     return Reference(
-        images=images, outputs=outputs, simulation_db=sqnr_by_output(outputs, simulated)
+        images=images,
+        outputs=_stacked(runs),
+        simulation=qualities_of(joined(runs), joined(simulated)),
     )
 
 
 def to_npz(reference: Reference) -> bytes:
-    """Returns the file `reference.npz`: `input`, `simulation_db` by output, and `output_0` ..."""
+    """Returns the file `reference.npz`.
+
+    It holds `input`, and by output `simulation_db`, `simulation_...` for each field of an
+    `OutputQuality`, and `output_0` ...
+    """
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {
         "input": reference.images,
-        "simulation_db": np.array([comparable(quality) for quality in reference.simulation_db]),
+        "simulation_db": np.array([comparable(quality.db) for quality in reference.simulation]),
     }
+    for field in fields(OutputQuality):
+        values = [getattr(quality, field.name) for quality in reference.simulation]
+        arrays[f"simulation_{field.name}"] = np.array(values)
     arrays |= {f"output_{i}": array for i, array in enumerate(reference.outputs)}
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -82,11 +97,11 @@ def load(path: Path) -> Reference:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             count = sum(name.startswith("output_") for name in arrays.files)
-            qualities: list[float] = arrays["simulation_db"].tolist()
+            outputs = tuple(arrays[f"output_{i}"] for i in range(count))
             return Reference(
                 images=arrays["input"],
-                outputs=tuple(arrays[f"output_{i}"] for i in range(count)),
-                simulation_db=tuple(db if np.isfinite(db) else None for db in qualities),
+                outputs=outputs,
+                simulation=_simulation(arrays, outputs),
             )
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ArtifactError(
@@ -95,6 +110,25 @@ def load(path: Path) -> Reference:
         ) from error
 
 
+def _simulation(arrays: Any, outputs: Sequence[np.ndarray]) -> tuple[OutputQuality, ...]:
+    """Returns what a file says of the simulation; of earlier versions' files its SQNR alone."""
+    names = [field.name for field in fields(OutputQuality)]
+    if f"simulation_{names[0]}" in arrays.files:
+        columns = [arrays[f"simulation_{name}"].tolist() for name in names]
+        return tuple(
+            OutputQuality(**dict(zip(names, values, strict=True)))
+            for values in zip(*columns, strict=True)
+        )
+    exact = [quality_of(output.reshape(-1), output.reshape(-1)) for output in outputs]
+    noises = [10 ** (-db / 10) for db in arrays["simulation_db"].tolist()]
+    return tuple(
+        replace(quality, noise=quality.signal * noise)
+        for quality, noise in zip(exact, noises, strict=True)
+    )
+
+
 def _stacked(runs: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, ...]:
-    """Returns runs by batch as one array for each output, N x ..."""
-    return tuple(np.concatenate(parts) for parts in zip(*runs, strict=True))
+    """Returns runs by batch as one array for each output, joined along its first axis."""
+    return tuple(
+        np.concatenate([np.atleast_1d(p) for p in parts]) for parts in zip(*runs, strict=True)
+    )

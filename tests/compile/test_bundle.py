@@ -42,7 +42,7 @@ def test_a_bundle_opens_to_what_was_packed(packed: Path, tmp_path: Path) -> None
     assert (
         known.images.shape == (64, 1, 28, 28)
         and known.outputs[0].shape == (64, 10)
-        and 25 < known.simulation_db[0] < 45
+        and 25 < known.simulation[0].db < 45
     )
     assert from_dict(load_manifest(tmp_path).target) == JETSON
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_scnet.compile import fidelity, reference
+from edge_scnet.compile import fidelity, quality, reference
 from edge_scnet.compile.reference import Reference
 from edge_scnet.core.facts import Fidelity
 from edge_scnet.errors import ArtifactError, ParityError
@@ -28,7 +27,12 @@ def noisy(decibels: float) -> np.ndarray:
     return LOGITS + np.float32(gain) * NOISE
 
 
-KNOWN = Reference(images=IMAGES, outputs=(LOGITS,), simulation_db=(30.0,))
+def known_of(output: np.ndarray, simulated: np.ndarray) -> Reference:
+    qualities = quality.qualities_of([output.reshape(-1)], [simulated.reshape(-1)])
+    return Reference(images=IMAGES, outputs=(output,), simulation=qualities)
+
+
+KNOWN = known_of(LOGITS, noisy(30))
 
 
 def check(
@@ -48,7 +52,7 @@ def check(
 def test_the_fidelity_of_a_right_plan_is_recorded() -> None:
     int8, fp16 = check(noisy(28.5)), check(noisy(40), "fp16")
     assert int8.engine_db == pytest.approx(28.5, abs=0.01)
-    assert (int8.simulation_db, int8.images) == (30.0, 64)
+    assert (int8.simulation_db, int8.images) == (pytest.approx(30, abs=0.01), 64)
     assert fp16.engine_db == pytest.approx(40, abs=0.01)
     assert (fp16.simulation_db, fp16.images) == (None, 64)
     assert check(LOGITS).engine_db is None
@@ -74,11 +78,33 @@ def test_a_plan_that_computes_something_else_is_refused(
     assert caught.value.hint
 
 
-def test_an_exact_simulation_asks_for_an_exact_plan() -> None:
-    exact = replace(KNOWN, simulation_db=(None,))
+def test_an_exact_simulation_asks_for_what_fp16_leaves() -> None:
+    exact = known_of(LOGITS, LOGITS)
     assert check(LOGITS, known=exact) == Fidelity(engine_db=None, simulation_db=None, images=64)
-    with pytest.raises(ParityError):
-        check(noisy(60), known=exact)
+    assert check(noisy(40), known=exact).engine_db == pytest.approx(40, abs=0.01)
+    with pytest.raises(ParityError, match="simulated: identical"):
+        check(noisy(34), known=exact)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_whole_numbers_of_a_plan_may_differ_as_often_as_in_the_simulation(precision: Any) -> None:
+    classes = np.arange(640).reshape(64, 10)
+    simulated, plan, wrong = classes.copy(), classes.copy(), classes.copy()
+    simulated[:2], plan[:4], wrong[:6] = 0, 0, 0
+    known = known_of(classes, simulated)
+    assert check(plan, precision, known=known).engine_db is None
+    with pytest.raises(ParityError, match="59 of 640 values are others than in float"):
+        check(wrong, precision, known=known)
+
+
+def test_infinities_of_the_float_graph_are_none_of_the_plans() -> None:
+    masked, simulated = LOGITS.copy(), noisy(30)
+    masked[:, 0] = simulated[:, 0] = -np.inf
+    known, plan = known_of(masked, simulated), noisy(29)
+    with pytest.raises(ParityError, match="64 of 640 values"):
+        check(plan, known=known)
+    plan[:, 0] = -np.inf
+    assert check(plan, known=known).engine_db == pytest.approx(29, abs=0.5)
 
 
 def test_a_reference_of_another_batch_is_refused() -> None:
@@ -88,11 +114,15 @@ def test_a_reference_of_another_batch_is_refused() -> None:
 
 def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "reference.npz"
-    path.write_bytes(reference.to_npz(replace(KNOWN, simulation_db=(None,))))
+    path.write_bytes(reference.to_npz(KNOWN))
     found = reference.load(path)
     np.testing.assert_array_equal(found.images, IMAGES)
     np.testing.assert_array_equal(found.outputs[0], LOGITS)
-    assert found.simulation_db == (None,)
+    assert found.simulation == KNOWN.simulation
+    with np.load(path) as arrays:
+        earlier = {k: v for k, v in arrays.items() if not k.startswith("simulation_") or "db" in k}
+    np.savez(path, **earlier)
+    assert reference.load(path).simulation[0].db == pytest.approx(30, abs=0.01)
     for content in (b"", b"no zip", b"PK\x03\x04cut"):
         path.write_bytes(content)
         with pytest.raises(ArtifactError, match="holds no reference outputs"):

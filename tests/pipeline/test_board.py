@@ -105,7 +105,7 @@ def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
         assert outcome.code == 0 and "fidelity 40.0 dB (simulated" in outcome.stderr
         fidelity = BuildFolder.open(folder).facts(INT8_PLAN, PlanFacts).fidelity
         assert fidelity.engine_db == pytest.approx(40)
-        assert fidelity.simulation_db == known.simulation_db[0]
+        assert fidelity.simulation_db == known.simulation[0].db
     else:
         assert (
             outcome.code == 7
