@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import EngineFacts, QdqFacts
 from edge_scnet.errors import ParityError
+from edge_scnet.graph.pairs import QUANTIZE, is_constant
 from edge_scnet.runtimes.base import UNKNOWN_PRECISION, ExecutedLayer, Runtime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+# Operators that runtimes compute in the kernel of the layer in front of them.
+_FUSED = frozenset(
+    [
+        "Add",
+        "BatchNormalization",
+        "Clip",
+        "Div",
+        "Elu",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "LeakyRelu",
+        "Mish",
+        "Mul",
+        "PRelu",
+        "QuantizeLinear",
+        "Relu",
+        "Sigmoid",
+        "Softplus",
+        "Sub",
+        "Swish",
+        "Tanh",
+    ]
+)
 # What a layer is listed with that no executed layer names.
 NOT_FOUND = "not found"
 _NAMED = 8
@@ -26,8 +52,10 @@ class WantedLayers:
     convolutions: tuple[str, ...]
     # transposed convolutions and linear layers
     others: tuple[str, ...] = ()
-    # other names that a runtime may list a node under, by node
-    aliases: Mapping[str, Sequence[str]]
+    # other names of a node: those of its outputs
+    aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # names of the nodes behind it that runtimes fuse with it, and of their outputs
+    fused: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -39,26 +67,43 @@ def wanted_layers(facts: QdqFacts, model: ir.Model | None = None) -> WantedLayer
     """Returns what should execute in INT8 by a Q/DQ graph's facts.
 
     Args:
-        model: the graph itself, where it is at hand: its outputs' names are then known as well.
+        model: the graph itself, where it is at hand: the names of tensors and of what is fused are
+            then known as well.
     """
     convolutions = facts.int8_convolutions
     return WantedLayers(
         convolutions=convolutions,
         others=tuple(name for name in facts.int8_layers if name not in set(convolutions)),
-        aliases={} if model is None else output_names(model),
+        aliases={} if model is None else {str(n.name): _output_names(n) for n in model.graph},
+        fused={} if model is None else {str(n.name): _fused_names(n) for n in model.graph},
     )
 
 
-def output_names(model: ir.Model) -> dict[str, tuple[str, ...]]:
-    """Returns the names of the tensors that a node gives, by node.
+def _output_names(node: ir.Node) -> tuple[str, ...]:
+    """Returns the names of the tensors that a node gives.
 
     OpenVINO's frontend names the node that gives an output of the graph after that output, and
     nodes without a name after their tensor.
     """
-    return {
-        str(node.name): tuple(str(value.name) for value in node.outputs if value.name)
-        for node in model.graph
-    }
+    return tuple(str(value.name) for value in node.outputs if value.name)
+
+
+def _fused_names(node: ir.Node) -> tuple[str, ...]:
+    """Returns the names of what runs in the kernel of a node, if anything does.
+
+    A linear layer whose bias a runtime folds into a product behind it is listed under that
+    product's name alone.
+    """
+    names: list[str] = []
+    while len(uses := tuple(node.outputs[0].uses())) == 1:
+        node = uses[0].node
+        computed = [v for v in node.inputs if v is not None and not is_constant(v)]
+        if node.op_type not in _FUSED or len(computed) != 1:
+            break
+        names += [str(node.name), *_output_names(node)]
+        if node.op_type == QUANTIZE:
+            break
+    return tuple(names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +126,9 @@ def executed_in_int8(
     """Finds the layers that were to be INT8 among those of an engine.
 
     A node's bias and activation may be layers of their own, which name it too: a layer of a kind
-    that computes products decides. Where no such kind names the node, as in fusions whose kind is
-    not known here, any other layer does that changes more than types. A node that several of them
-    name is in INT8 where all are.
+    that computes products decides, by the node's own names or by what is fused with it. Where no
+    such kind names the node, as in fusions whose kind is not known here, any other layer does that
+    changes more than types. A node that several of them name is in INT8 where all are.
 
     Args:
         layers: one whose precision is unknown proves nothing.
@@ -95,7 +140,7 @@ def executed_in_int8(
     int8, in_float = [], {}
     for name in wanted.names:
         names = (name, *wanted.aliases.get(name, ()))
-        precisions = computing.precisions(names)
+        precisions = computing.precisions(names) or computing.precisions(wanted.fused.get(name, ()))
         is_int8 = bool(precisions) and precisions <= runtime.int8_precisions
         if not precisions:
             precisions = others.precisions(names)

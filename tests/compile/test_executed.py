@@ -104,6 +104,42 @@ def test_a_node_is_found_by_its_name_or_its_tensors() -> None:
     assert (found.count(wanted.convolutions), found.count(wanted.others)) == (2, 1)
 
 
+def test_a_linear_layer_listed_under_what_its_bias_is_folded_into_is_found(tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    codes = np.random.default_rng(0).integers(-64, 65, (16, 32)).astype(np.int8)
+    constants = {
+        "s": np.float32(0.02),
+        "z": np.uint8(0),
+        "w": codes,
+        "ws": np.full(16, 0.01, np.float32),
+        "wz": np.zeros(16, np.int8),
+        "b": np.linspace(-1, 1, 16).astype(np.float32),
+        "c": np.float32(1.7),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="x/Q"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"], name="x/DQ"),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["dw"], axis=0, name="w/DQ"),
+        helper.make_node("Gemm", ["d", "dw", "b"], ["fc"], name="fc", transB=1),
+        helper.make_node("Mul", ["fc", "c"], ["scaled"], name="scaled"),
+        helper.make_node("Sigmoid", ["scaled"], ["labels"], name="last"),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size])
+        for name, size in (("x", 32), ("labels", 16))
+    ]
+    stored = [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "fc.onnx")
+    facts = qdq_facts(int8_convolutions=(), int8_layers=("fc",))
+    wanted = wanted_layers(facts, load(tmp_path / "fc.onnx"))
+    assert wanted.fused["fc"] == ("scaled", "scaled", "last", "labels")
+    with OPENVINO.open(tmp_path / "fc.onnx", OpenOptions(precision="f32")) as session:
+        found = executed_in_int8(OPENVINO, session.executed_precisions(), wanted)
+    assert found.int8 == ("fc",)
+
+
 def test_of_two_convolutions_of_one_name_both_must_be_int8() -> None:
     layers = (_layer("Convolution", "u8", "a"), _layer("Convolution", "f32", "a"))
     assert executed_in_int8(OPENVINO, layers, _wanted("a")).in_float == {"a": "f32"}
