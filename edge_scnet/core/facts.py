@@ -17,6 +17,11 @@ class Parity:
     # the largest difference over the range of its output
     worst: float
     images: int
+    # whether every output had a value that is no NaN and not infinite
+    finite: bool = True
+    # what rounding alone changes in the model's own outputs, over their range; 0 where that was not
+    # asked for, because the difference is small
+    noise: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

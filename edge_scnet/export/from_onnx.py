@@ -11,8 +11,10 @@ import numpy as np
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
+from edge_scnet.export.batches import Batches, rebatch
 from edge_scnet.export.convert import convert_opset, inlined
 from edge_scnet.export.float32 import follow_float_input, raise_to_float32, rounding_of
+from edge_scnet.export.fold import fold
 from edge_scnet.export.inputs import InputPlan, apply_plan, plan_inputs
 from edge_scnet.export.onnx_file import read_onnx
 from edge_scnet.export.static import check_static
@@ -30,14 +32,15 @@ class Imported:
     model: ir.Model
     # how the file's own inputs are fed
     plan: InputPlan
-    # of a file with other real numbers: the file with float32 in their place, else as it is
+    batches: Batches
+    # the folded graph in the file's opset, and the same with the file's own batch; the second is
+    # None where both batches are 1
+    static: ir.Model
+    alone: ir.Model | None = None
+    # of a file with other real numbers: the file, with its own batch, with float32 in their place
     raised: ir.Model | None = None
     # how far that may lie from the file, as a share of an output's range
     rounding: float = 0.0
-
-
-# Inputs with sizes, by operator: their first entry is the batch.
-_SIZES_INPUT = {"Reshape": 1, "Resize": 3}
 
 
 def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
@@ -87,11 +90,16 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
     require("onnxscript", extra="export")
     proto = inlined(read_onnx(path))
     plan = plan_inputs(proto, path, options)
+    batches = Batches(own=plan.first.shape[0] or 1, wanted=batch)
+    unfolded, is_raised = _fed(proto, plan, batch=batches.own)
+    alone = None
+    static = _static(proto, plan, batch=batch)
+    if (batches.own, batches.wanted) != (1, 1):
+        alone = _static(proto, plan, batch=batches.own)
+    if batches.own != batches.wanted and alone is not None:
+        rebatch(static, alone, batches)
     rounding = rounding_of(proto)
-    _fix_sizes(proto, plan, batch=batch)
-    if plan.first.dtype == "uint8":
-        follow_float_input(proto, plan.first.name)
-    raised = ir_module.serde.deserialize_model(proto) if raise_to_float32(proto) else None
+    proto = ir_module.serde.serialize_model(static)
     proto = convert_opset(proto, opset, path)
     try:
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
@@ -105,42 +113,39 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
         raise ArtifactError(f"{path}: converting gave opset {reached}, the target wants {opset}")
     name_nodes(model)
     check_static(model, dynamic_batch=False)
-    return Imported(model=model, plan=plan, raised=raised, rounding=rounding)
+    return Imported(
+        model=model,
+        plan=plan,
+        batches=batches,
+        static=static,
+        alone=alone,
+        raised=ir_module.serde.deserialize_model(unfolded) if is_raised else None,
+        rounding=rounding,
+    )
 
 
-def _fix_sizes(proto: Any, plan: InputPlan, *, batch: int) -> None:
-    """Writes batch and sizes into the inputs, and takes other shapes away: they are inferred."""
-    apply_plan(proto, plan, batch=batch)
-    proto.ir_version = max(proto.ir_version, 8)
+def _static(proto: Any, plan: InputPlan, *, batch: int) -> ir.Model:
+    """A file whose inputs have their sizes, with all that follows from them folded."""
+    serde = require("onnx_ir", extra="export").serde
+    model: ir.Model = serde.deserialize_model(_fed(proto, plan, batch=batch)[0])
+    fold(model)
+    return model
+
+
+def _fed(proto: Any, plan: InputPlan, *, batch: int) -> tuple[Any, bool]:
+    """A copy of a file that is fed like the prepared graph, and whether its types were raised."""
+    copy = require("onnx", extra="export").ModelProto()
+    copy.CopyFrom(proto)
+    apply_plan(copy, plan, batch=batch)
+    copy.ir_version = max(copy.ir_version, 8)
     # stale symbolic or foreign batch sizes would contradict the inferred ones; inference does
     # not complete an entry of `value_info` that has a type and no shape, so the entries go whole
-    del proto.graph.value_info[:]
-    for output in proto.graph.output:
+    del copy.graph.value_info[:]
+    for output in copy.graph.output:
         output.type.tensor_type.ClearField("shape")
-    if batch != 1:
-        _rebatch_constants(proto, batch)
-
-
-def _rebatch_constants(proto: Any, batch: int) -> None:
-    """Writes the batch into constant sizes: heads flatten with Reshape to [1, -1]."""
-    numpy_helper = require("onnx", extra="export").numpy_helper
-    constants = {tensor.name: tensor for tensor in proto.graph.initializer}
-    constants |= {
-        node.output[0]: attribute.t
-        for node in proto.graph.node
-        if node.op_type == "Constant"
-        for attribute in node.attribute
-        if attribute.name == "value"
-    }
-    for node in proto.graph.node:
-        index = _SIZES_INPUT.get(node.op_type)
-        if index is None or len(node.input) <= index or node.input[index] not in constants:
-            continue
-        tensor = constants[node.input[index]]
-        sizes = numpy_helper.to_array(tensor).copy()
-        if sizes.size >= 2 and sizes[0] == 1:
-            sizes[0] = batch
-            tensor.CopyFrom(numpy_helper.from_array(sizes, tensor.name))
+    if plan.first.dtype == "uint8":
+        follow_float_input(copy, plan.first.name)
+    return copy, raise_to_float32(copy)
 
 
 def _folded(proto: Any) -> ir.Model:

@@ -54,6 +54,15 @@ class InputPlan:
     more_types: Mapping[str, str] = field(default_factory=dict)
     # what the user fixed, with every axis that the file declares but the batch
     fixed: Mapping[str, np.ndarray] = field(default_factory=dict)
+    # those of them whose first axis the file leaves open: the batch, where one row is given
+    batched: frozenset[str] = frozenset()
+
+    def fixed_for(self, name: str, batch: int) -> np.ndarray:
+        """The value of a fixed input beside so many samples."""
+        array = self.fixed[name]
+        if name in self.batched and len(array) == 1:
+            return np.repeat(array, batch, axis=0)
+        return array
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -104,6 +113,9 @@ def plan_inputs(proto: Any, path: Path, options: ModelOptions) -> InputPlan:
         more=tuple(_other(item, path) for item in others),
         more_types={item.name: item.dtype for item in others},
         fixed=fixed,
+        batched=frozenset(
+            item.name for item in inputs if item.name in fixed and item.shape[:1] == (None,)
+        ),
     )
 
 
@@ -112,12 +124,8 @@ def apply_plan(proto: Any, plan: InputPlan, *, batch: int) -> None:
     onnx = require("onnx", extra="export")
     helper, tensor = onnx.helper, onnx.TensorProto
     graph, first = proto.graph, plan.first
-    for name, array in plan.fixed.items():
-        value = next(value for value in graph.input if value.name == name)
-        dims = [d.dim_value or 1 for d in value.type.tensor_type.shape.dim]
-        if dims and dims[0] in (1, first.shape[0]):
-            dims[0] = batch if len(array) == 1 else len(array)
-        constant = np.ascontiguousarray(np.broadcast_to(array, dims) if dims else array)
+    for name in plan.fixed:
+        constant = np.ascontiguousarray(plan.fixed_for(name, batch))
         graph.initializer.append(onnx.numpy_helper.from_array(constant, name))
     taken = [(first.name, (batch, *plan.input_shape), tensor.FLOAT)]
     taken += [
@@ -153,13 +161,7 @@ def feed_of_file(plan: InputPlan, batch: np.ndarray) -> dict[str, np.ndarray]:
     feed[plan.first.name] = first.astype(plan.first.dtype)
     for name, dtype in plan.more_types.items():
         feed[name] = feed[name].astype(dtype)
-    for name, array in plan.fixed.items():
-        feed[name] = array if array.ndim == 0 or len(array) != 1 else _repeated(array, len(batch))
-    return feed
-
-
-def _repeated(array: np.ndarray, count: int) -> np.ndarray:
-    return np.repeat(array, count, axis=0)
+    return feed | {name: plan.fixed_for(name, len(batch)) for name in plan.fixed}
 
 
 def _declared(value: Any) -> FileInput:

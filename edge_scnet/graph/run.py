@@ -28,19 +28,24 @@ _IN_MEMORY_BYTES = 32_000_000
 
 
 def run_onnx(
-    model: ir.Model | Path, batches: Sequence[Batch], outputs: Sequence[str] | None = None
+    model: ir.Model | Path,
+    batches: Sequence[Batch],
+    outputs: Sequence[str] | None = None,
+    *,
+    optimize: bool = False,
 ) -> list[list[np.ndarray]]:
     """Runs a graph as it is written, with optimisations off.
 
     Args:
         batches: as `core.feeds` has them, of the graph's batch.
         outputs: names; all outputs where it is None.
+        optimize: whether ONNX Runtime may rewrite the graph all the same.
 
     Returns:
         The outputs, by batch.
     """
     ort = require("onnxruntime", extra="quantize")
-    session = ort_session(ort, model)
+    session = ort_session(ort, model, optimize=optimize)
     name = session.get_inputs()[0].name
     wanted = list(outputs) if outputs else None
     return [session.run(wanted, feed_of(batch, name)) for batch in batches]

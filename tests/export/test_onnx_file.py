@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from edge_scnet.export.onnx_file import read_onnx
 from tests.helpers.onnx_files import refused, user_model, written
@@ -82,22 +81,6 @@ def test_truncated_files(tmp_path: Path, share: float):
 def test_text_under_an_onnx_name(tmp_path: Path):
     (tmp_path / "net.onnx").write_text("version https://git-lfs.github.com/spec/v1\n")
     assert "is not a valid ONNX file" in refused(read_onnx, tmp_path / "net.onnx").message
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"second_input": True}, "has 2 inputs (image, scale), 1 is supported"),
-        (
-            {"elem_type": TensorProto.FLOAT16},
-            "input 'image' must be float N x C x H x W, it is float16 with 4 dimensions",
-        ),
-        ({"channels": "C"}, "the input's channels are dynamic"),
-    ],
-)
-def test_inputs_that_are_not_supported(tmp_path: Path, options: dict[str, Any], message: str):
-    proto = user_model(**options)
-    assert message in refused(read_onnx, written(tmp_path, proto)).message
 
 
 @pytest.mark.parametrize("op", ["QuantizeLinear", "DequantizeLinear"])

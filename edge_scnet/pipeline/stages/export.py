@@ -70,6 +70,10 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
         proven = parity.check_parity(
             module, model, images, opset=target.opset, dynamic_batch=job.dynamic_batch
         )
+    if not proven.finite:
+        notes += ("no output has a finite value on the images that parity is checked on",)
+        if job.calibration is None:
+            notes += ("they are random: pass --calib DIR",)
     save(model, folder.path / FLOAT_ONNX)
     facts = ExportFacts(
         precision="fp32", parity=proven, nodes=sum(1 for _ in model.graph), notes=notes
@@ -100,6 +104,8 @@ def _summary(folder: BuildFolder) -> str:
         f"{facts.nodes} nodes; parity {facts.parity.worst:.1e} of the output range at batch"
         f" {batches}"
     )
+    if facts.parity.noise:
+        summary += f", where rounding alone changes {facts.parity.noise:.1e} in the file itself"
     return "; ".join([summary, *facts.notes])
 
 
