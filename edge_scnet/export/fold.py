@@ -30,6 +30,17 @@ RANDOM_OPS = frozenset(
         "Bernoulli",
     }
 )
+# Operators that onnx has no inference of shapes for in every opset.
+_SHAPED_LIKE_INPUT = frozenset(
+    {
+        "BatchNormalization",
+        "GroupNormalization",
+        "InstanceNormalization",
+        "LayerNormalization",
+        "MeanVarianceNormalization",
+        "RMSNormalization",
+    }
+)
 _MOST_ROUNDS = 100
 # A constant larger than 1 GB is left to the runtime.
 _MOST_BYTES = 1_000_000_000
@@ -63,6 +74,16 @@ def infer(model: ir.Model) -> None:
 
     Where a node contradicts them the rest stays unknown: strict inference, later, names it.
     """
+    ir_module = require("onnx_ir", extra="export")
+    for node in ir_module.traversal.RecursiveGraphIterator(model.graph):
+        for value in node.outputs:
+            value.shape = None
+    _infer_once(model)
+    while sum(_like_its_input(node) for node in model.graph):
+        _infer_once(model)
+
+
+def _infer_once(model: ir.Model) -> None:
     onnx = require("onnx", extra="export")
     api = require("onnx_ir.passes.common._c_api_utils", extra="export")
 
@@ -70,9 +91,6 @@ def infer(model: ir.Model) -> None:
         return onnx.shape_inference.infer_shapes(proto, strict_mode=False, data_prop=True)
 
     ir_module = require("onnx_ir", extra="export")
-    for node in ir_module.traversal.RecursiveGraphIterator(model.graph):
-        for value in node.outputs:
-            value.shape = None
     convenience = ir_module.convenience
     inferred = ir_module.serde.deserialize_model(api.call_onnx_api(run, model))
     found = convenience.create_value_mapping(inferred.graph)
@@ -84,6 +102,17 @@ def infer(model: ir.Model) -> None:
             value.shape = other.shape
         if other.type is not None:
             value.type = other.type
+
+
+def _like_its_input(node: ir.Node) -> bool:
+    """Gives the result of a normalisation, where onnx infers none, its input's shape."""
+    if node.op_type not in _SHAPED_LIKE_INPUT or node.domain not in ("", "ai.onnx"):
+        return False
+    data, result = node.inputs[0], node.outputs[0]
+    if data is None or sizes_of(data) is None or sizes_of(result) is not None:
+        return False
+    result.shape, result.type = data.shape, data.type
+    return True
 
 
 def is_constant(value: ir.Value | None) -> bool:
