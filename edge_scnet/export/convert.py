@@ -8,6 +8,7 @@ What has no rule was changed by types or by options whose defaults keep the mean
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -115,23 +116,14 @@ class _Conversion:
 
     def step_down(self, proto: Any, version: int) -> Any:
         """Returns a graph of `version` as one of the opset before."""
-        missing = {
-            node.op_type
-            for graph in graphs_of(proto.graph)
-            for node in graph.node
-            if node.domain in _DEFAULT_DOMAINS
-            and (node.op_type, version) not in DOWN
-            and _schema(node.op_type, version) is not None
-            and _schema(node.op_type, version - 1) is None
-        }
-        composed = sorted(op for op in missing if _is_function(_schema(op, version)))
+        nodes = [node for graph in graphs_of(proto.graph) for node in graph.node]
+        changed = [n for n in nodes if n.domain == "" and _changed(n.op_type, version)]
+        if not changed:
+            return proto
+        composed = [node for node in changed if _is_composed(node.op_type, version)]
         if composed:
-            # ONNX itself says what they are made of
             _set_opset(proto, version)
-            inliner = require("onnx.inliner", extra="export")
-            proto = inliner.inline_selected_functions(
-                _with_types(proto), [("", op) for op in composed], inline_schema_functions=True
-            )
+            proto = self._written_out(proto, composed)
         context = context_of(proto)
 
         def rule(node: Any) -> Any:
@@ -145,6 +137,18 @@ class _Conversion:
 
         self.apply(proto, rule)
         return proto
+
+    def _written_out(self, proto: Any, composed: Sequence[Any]) -> Any:
+        """The graph with operators replaced by those that ONNX says they are made of."""
+        inliner = require("onnx.inliner", extra="export")
+        operators = sorted({node.op_type for node in composed})
+        try:
+            return inliner.inline_selected_functions(
+                _with_types(proto), [("", op) for op in operators], inline_schema_functions=True
+            )
+        except Exception as error:
+            reason = "the operator is new, and onnx cannot write it out"
+            raise self.refusal(composed[0], reason) from error
 
     def check(self, proto: Any) -> None:
         """Raises ArtifactError where a tensor has a type that the target's operator lacks."""
@@ -225,7 +229,11 @@ def _schema(op: str, opset: int) -> Any:
         return None
 
 
-def _is_function(schema: Any) -> bool:
+def _is_composed(op: str, version: int) -> bool:
+    """Whether an operator is new, without a rule, and made of others."""
+    schema = _schema(op, version)
+    if schema is None or (op, version) in DOWN or _schema(op, version - 1) is not None:
+        return False
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 

@@ -24,7 +24,7 @@ def _needed(node: Any, index: int, what: str, context: Context) -> np.ndarray:
     """
     value = context.constant(node.input[index])
     if value is None:
-        raise NotWritable(f"its {what} are computed, and were an attribute before")
+        raise NotWritable(f"its {what} are computed, and were constant before")
     return value
 
 
@@ -199,7 +199,7 @@ def _grid_sample_19(node: Any, context: Context) -> None:
 
 
 def _dft_19(node: Any, context: Context) -> None:
-    axis = _needed(node, 2, "axis", context) if _has(node, 2) else np.array(-2)
+    axis = _needed(node, 2, "axes", context) if _has(node, 2) else np.array(-2)
     put(node, axis=int(axis.ravel()[0]) % _rank(node, context))
     del node.input[2:]
 

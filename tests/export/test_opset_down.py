@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[Any, int, str]] = {
     "axes": (
         lambda: _computed_axes(),
         17,
-        "its axes are computed, and were an attribute before",
+        "its axes are computed, and were constant before",
     ),
     "antialias": (
         lambda: one_node(18, "Resize", "", floats(1, 1, 0.5, 0.5), mode="linear", antialias=1),
