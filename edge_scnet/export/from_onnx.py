@@ -42,6 +42,13 @@ class Imported:
     # how far that may lie from the file, as a share of an output's range
     rounding: float = 0.0
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What becomes of the file's inputs and numbers, in words."""
+        if self.raised is None:
+            return self.plan.notes
+        return (*self.plan.notes, "real numbers of other types are float32 here")
+
 
 def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
     """Returns the source with its spec completed from the file.

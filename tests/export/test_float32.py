@@ -55,6 +55,7 @@ def test_other_real_numbers_become_float32(tmp_path: Path, dtype: str, where: st
     assert ops(model) == ["Conv", "Clip", "GlobalAveragePool", "Reshape", "Gemm"]
     values = [*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()]
     assert {str(value.dtype) for value in values} <= {"FLOAT", "INT64"}
+    assert imported.notes[-1] == "real numbers of other types are float32 here"
     assert (imported.rounding > 0) == (dtype == "float16" and where != "weights")
     assert check_onnx_parity(path, imported, random_images((1, 3, 8, 8))).worst < 1e-6
 

@@ -58,7 +58,7 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
     if source.kind == "onnx":
         path = Path(source.location)
         imported = import_onnx(path, source.options, batch=target.batch, opset=target.opset)
-        model, notes = imported.model, imported.plan.notes
+        model, notes = imported.model, imported.notes
         check_weights(model, source.location)
         events.progress("parity", 0.5)
         proven = parity.check_onnx_parity(path, imported, images)
