@@ -61,14 +61,34 @@ def extract(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> i
 
 
 def add_initializer(graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:
-    """Adds a constant to the graph and returns it."""
+    """Adds a constant to the graph and returns it.
+
+    Args:
+        name: as it is to be called; where the graph has such a tensor, the next that is free.
+    """
     ir_module = require("onnx_ir", extra="quantize")
+    name = free_name(graph, name)
     tensor = ir_module.tensor(np.asarray(array), name=name)
     value: ir.Value = ir_module.Value(
         name=name, const_value=tensor, shape=tensor.shape, type=ir_module.TensorType(tensor.dtype)
     )
     graph.register_initializer(value)
     return value
+
+
+def free_name(graph: ir.Graph, wanted: str) -> str:
+    """Returns the wanted name of a tensor, with underscores behind it where it is taken."""
+
+    def taken(name: str) -> bool:
+        return (
+            name in graph.initializers
+            or any(value.name == name for value in graph.inputs)
+            or any(value.name == name for node in graph for value in node.outputs)
+        )
+
+    while taken(wanted):
+        wanted += "_"
+    return wanted
 
 
 def drop_unused(graph: ir.Graph) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.core.optional import require
-from edge_scnet.graph.model import add_initializer, drop_unused
+from edge_scnet.graph.model import add_initializer, drop_unused, free_name
 from edge_scnet.graph.operators import LINEAR_OPS, rank_of
 from edge_scnet.quantize.correct import QuantizedLayer
 from edge_scnet.quantize.sites import ActivationSite, Placement
@@ -43,7 +43,7 @@ def write_qdq(model: ir.Model, placement: Placement, layers: Sequence[QuantizedL
             attributes={"axis": weight.axis},
             name=f"{weight.node}/weight/DQ",
         )
-        dequantize.outputs[0].name = f"{weight.node}/weight_dq"
+        dequantize.outputs[0].name = free_name(graph, f"{weight.node}/weight_dq")
         graph.insert_before(node, dequantize)
         node.replace_input_with(1, dequantize.outputs[0])
         if layer.bias_shift is not None:
@@ -61,8 +61,8 @@ def _write_pair(graph: ir.Graph, value: ir.Value, site: ActivationSite) -> None:
     dequantize = ir_module.node(
         "DequantizeLinear", [quantize.outputs[0], scale, zero], name=f"{tensor}/DQ"
     )
-    quantize.outputs[0].name = f"{tensor}_q"
-    dequantize.outputs[0].name = f"{tensor}_dq"
+    quantize.outputs[0].name = free_name(graph, f"{tensor}_q")
+    dequantize.outputs[0].name = free_name(graph, f"{tensor}_dq")
     for use in tuple(value.uses()):
         if use.node.name not in site.float_consumers:
             use.node.replace_input_with(use.idx, dequantize.outputs[0])

@@ -72,3 +72,10 @@ def test_a_file_holds_all_of_a_graph(model: ir.Model, tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         run_onnx(load(tmp_path / "m.onnx"), image)[0][0], run_onnx(model, image)[0][0]
     )
+
+
+def test_a_new_constant_takes_no_name_of_the_graph(model: ir.Model) -> None:
+    for taken in ("w", "input", "a"):
+        assert add_initializer(model.graph, taken, np.float32(1)).name == f"{taken}_"
+    assert add_initializer(model.graph, "w", np.float32(1)).name == "w__"
+    assert add_initializer(model.graph, "free", np.float32(1)).name == "free"
