@@ -1,0 +1,23 @@
+"""Random networks of users' operators are proven or refused in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.fuzz_graphs import check, seeded
+from tests.helpers.random_graphs import random_model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [range(i, 30, 6) for i in range(6)], ids=lambda r: str(r.start))
+def test_a_random_network_is_built_or_refused_and_never_a_bug(tmp_path: Path, seeds: range) -> None:
+    answers = {}
+    for seed in seeds:
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        answers[seed] = check(random_model(seeded(seed), seed), folder)
+    wrong = {seed: answer.words for seed, answer in answers.items() if answer.what == "wrong"}
+    assert not wrong
+    assert any(answer.what == "built" for answer in answers.values())
