@@ -79,8 +79,8 @@ def probe_torch(
     if completed is not None:
         options = completed(loaded.module, options)
     first, more = _inputs(loaded.module, options)
-    if first is not None:
-        options = replace(options, channels=None, input_size=None, input_shape=first.shape)
+    shape = first.shape if first is not None else _resolved(source, options).spec.input_shape
+    options = replace(options, channels=None, input_size=None, input_shape=shape)
     spec = _resolved(source, options).spec
     if more:
         name = first.name if first is not None else _first_name(loaded.module, more)

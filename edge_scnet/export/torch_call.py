@@ -61,14 +61,6 @@ def check_inputs(model: nn.Module, names: Sequence[str]) -> None:
         return
     name, listed = type(model).__name__, ", ".join(parameters)
     first = next(iter(parameters))
-    missing = needed[1:] if len(names) == 1 else [name for name in needed if name not in names]
-    if missing:
-        raise ArtifactError(
-            f"{name} takes {len(needed)} inputs, forward({listed}), and {', '.join(missing)} is"
-            " not fed",
-            hint=f"--input {missing[0]}=SIZES, as --input {missing[0]}=3x32x32 or"
-            f" {missing[0]}=16:int64; in Python: samples as dicts, {{{first!r}: ..., ...}}",
-        )
     kinds = {parameter.kind for parameter in parameters.values()}
     takes_any = kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}
     unknown = [name for name in names if name not in parameters]
@@ -76,6 +68,14 @@ def check_inputs(model: nn.Module, names: Sequence[str]) -> None:
         raise ArtifactError(
             f"{name} has no input {unknown[0]!r}: it is forward({listed})",
             hint=f"the inputs are named after the parameters of forward: {listed}",
+        )
+    missing = needed[1:] if len(names) == 1 else [name for name in needed if name not in names]
+    if missing:
+        raise ArtifactError(
+            f"{name} takes {len(needed)} inputs, forward({listed}), and {', '.join(missing)} is"
+            " not fed",
+            hint=f"--input {missing[0]}=SIZES, as --input {missing[0]}=3x32x32 or"
+            f" {missing[0]}=16:int64; in Python: samples as dicts, {{{first!r}: ..., ...}}",
         )
 
 

@@ -37,9 +37,9 @@ def spec_of(arch: str, name: str, options: ModelOptions) -> ModelSpec:
     shape = _shape_of(options, 32 if compact else 224)
     mean = options.mean or (CIFAR10_MEAN if compact else IMAGENET_MEAN)
     std = options.std or (CIFAR10_STD if compact else IMAGENET_STD)
-    # an ONNX file says itself which shape it wants: `probe_onnx` comes back here with it; what is
-    # no picture is not normalised
-    complete = arch != ONNX_FILE or options.input_shape is not None
+    # an ONNX file, or a module's samples and options, say which shape is wanted: `probe_onnx` and
+    # `probe_torch` come back here with it; what is no picture is not normalised
+    complete = arch not in (ONNX_FILE, FACTORY) or options.input_shape is not None
     is_picture = len(shape) == 3 and shape[0] in (1, 3)
     if complete and is_picture:
         _check_length("--mean", mean, shape[0], is_default=not options.mean)

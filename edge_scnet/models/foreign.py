@@ -6,7 +6,7 @@ import pickletools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import IO, Literal
 
 Content = Literal["TorchScript", "a pickled module", "weights"]
 
@@ -16,6 +16,8 @@ FACTORY_HINT = (
     " model.load_state_dict(torch.load({path!r}, weights_only=True)); return model; then:"
     " edge-scnet build package.module:net (or in Python: edge_scnet.build(model))"
 )
+# In files of the time before torch 1.6: a number, a version, the machine, then the object.
+_PICKLES_OF_OLD_FILES = 4
 _MOST_BYTES = 16 << 20  # of the pickle that says what a file holds: tensors lie outside it
 _MODULES = ("torch.nn.modules.", "torch.nn.parallel.")
 # What checkpoints of plain weights name.
@@ -30,7 +32,7 @@ def content_of(path: Path) -> Content:
     try:
         if not zipfile.is_zipfile(path):
             with path.open("rb") as file:
-                return _content_of_pickle(file)
+                return _content_of_pickle(file, _PICKLES_OF_OLD_FILES)
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if any(name.endswith("/constants.pkl") for name in names):
@@ -38,24 +40,25 @@ def content_of(path: Path) -> Content:
             for name in names:
                 if name.endswith("data.pkl") and archive.getinfo(name).file_size < _MOST_BYTES:
                     with archive.open(name) as file:
-                        return _content_of_pickle(file)  # type: ignore[arg-type]
+                        return _content_of_pickle(file)
     except (OSError, zipfile.BadZipFile):
         pass
     return "weights"
 
 
-def _content_of_pickle(file: BinaryIO) -> Content:
+def _content_of_pickle(file: IO[bytes], pickles: int = 1) -> Content:
     try:
-        for module in _modules_named(file):
-            is_plain = module.partition(".")[0] in _PLAIN and not module.startswith(_MODULES)
-            if not is_plain:
-                return "a pickled module"
+        for _ in range(pickles):
+            for module in _modules_named(file):
+                is_plain = module.partition(".")[0] in _PLAIN and not module.startswith(_MODULES)
+                if not is_plain:
+                    return "a pickled module"
     except Exception:  # pickletools raises many kinds
         pass
     return "weights"
 
 
-def _modules_named(file: BinaryIO) -> Iterator[str]:
+def _modules_named(file: IO[bytes]) -> Iterator[str]:
     """The Python modules whose objects a pickle makes."""
     texts: list[str] = []
     for opcode, argument, _ in pickletools.genops(file):

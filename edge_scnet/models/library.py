@@ -6,11 +6,12 @@ weights (`--weights default`); a file of weights is read as a checkpoint is.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -285,13 +286,17 @@ def _check_own_weights(
     )
 
 
-def _making(library: str, name: str, *, downloads: bool) -> Any:
+@contextlib.contextmanager
+def _making(library: str, name: str, *, downloads: bool) -> Iterator[None]:
     """Errors of a library while it makes a network, and downloads its weights where asked to."""
     hint = "its arguments stand behind the name: ?drop_rate=0.1, or in --factory-args"
     if downloads:
         hint = f"{library} downloads them itself; without a network: --weights FILE"
     failed = "get the weights of" if downloads else "make"
-    return user_code(f"{library} cannot {failed} {name}", hint=hint)
+    with user_code(f"{library} cannot {failed} {name}", hint=hint), warnings.catch_warnings():
+        # of what will be otherwise in later versions
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _load_file(module: nn.Module, file: Path | None, name: str) -> None:
