@@ -11,10 +11,10 @@ from edge_scnet.graph.names import module_of
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# Always shape arithmetic, and shape arithmetic where their indices are computed: a Slice of data by
-# constants is neither.
+# Always shape arithmetic, and shape arithmetic where their sizes are computed: a Slice of data by
+# constants is neither, nor is a Gather, whose output is as large as its indices.
 _SHAPE_OPS = frozenset({"Shape", "NonZero", "Size", "Range", "ConstantOfShape"})
-_INDEXED_OPS = frozenset({"Slice", "Gather", "Expand"})
+_SIZED_OPS = frozenset({"Slice", "Expand"})
 # The batch entry of Resize's sizes is the only thing a dynamic graph may compute: Shape -> Concat
 # -> Resize.
 _DYNAMIC_BATCH_OPS = frozenset({"Shape"})
@@ -32,7 +32,7 @@ def check_static(model: ir.Model, *, dynamic_batch: bool) -> None:
     ir_module = require("onnx_ir", extra="export")
     for node in ir_module.traversal.RecursiveGraphIterator(model.graph):
         if node.op_type not in _SHAPE_OPS and not (
-            node.op_type in _INDEXED_OPS and _indices_are_computed(node)
+            node.op_type in _SIZED_OPS and _sizes_are_computed(node)
         ):
             continue
         if dynamic_batch and node.op_type in _DYNAMIC_BATCH_OPS and _only_feeds_resize_sizes(node):
@@ -46,7 +46,7 @@ def check_static(model: ir.Model, *, dynamic_batch: bool) -> None:
         )
 
 
-def _indices_are_computed(node: ir.Node) -> bool:
+def _sizes_are_computed(node: ir.Node) -> bool:
     return any(value is not None and not _is_stored(value) for value in node.inputs[1:])
 
 

@@ -121,3 +121,9 @@ def test_shape_arithmetic_inside_a_branch_is_seen():
     )
     with pytest.raises(ArtifactError, match="NonZero"):
         check_static(graph, dynamic_batch=False)
+
+
+def test_a_table_that_is_read_by_computed_indices_has_sizes_all_the_same():
+    index = helper.make_node("ArgMax", ["x"], ["index"], axis=3, keepdims=0)
+    rows = helper.make_node("Gather", ["rest", "index"], ["y"])
+    check_static(small_graph(index, rows), dynamic_batch=False)
