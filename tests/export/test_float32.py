@@ -109,6 +109,18 @@ def test_a_wrong_graph_of_an_fp16_file_fails_parity(tmp_path: Path, wrong: str):
         check_onnx_parity(path, bad, random_images((1, 3, 8, 8)))
 
 
+def test_choices_that_fp16_rounds_are_not_held_to_the_file(tmp_path: Path):
+    file = File(opset=13, shape=(1, 3, 1, 1), kind=TensorProto.FLOAT16)
+    chosen = file.op("ArgMax", file.op("Flatten", "x"), axis=1, keepdims=0)
+    path = written(tmp_path, file.model(chosen, kind=TensorProto.INT64, shape=[1]))
+    imported = import_onnx(path, ModelOptions(), batch=1, opset=17)
+    # they differ by less than FP16's step at 1
+    x = np.array([1, 1.0001, 1.0002], np.float32).reshape(1, 3, 1, 1)
+    assert run_onnx(path, [x.astype(np.float16)])[0][0] == 0
+    assert run_onnx(imported.model, [x])[0][0] == 2
+    assert check_onnx_parity(path, imported, x).worst == 0
+
+
 def byte_network(*steps: str) -> onnx.ModelProto:
     """Takes N x H x W x C bytes; the steps are in front of the cast to float32."""
     file = File(opset=10, shape=(1, 8, 8, 3), kind=TensorProto.UINT8)
