@@ -249,7 +249,16 @@ class _Request:
         names = [port.any_name for port in compiled.inputs]
         tensors = [tensor.data for tensor in self.native.input_tensors]
         self._first, self._inputs = names[0], dict(zip(names, tensors, strict=True))
-        self.outputs: list[np.ndarray] = [tensor.data for tensor in self.native.output_tensors]
+        self._outputs: list[np.ndarray] = [tensor.data for tensor in self.native.output_tensors]
+        # outputs whose sizes depend on the data have other memory after every inference
+        self._sizes_change = any(port.partial_shape.is_dynamic for port in compiled.outputs)
+
+    @property
+    def outputs(self) -> list[np.ndarray]:
+        """Views of what the last inference gave."""
+        if self._sizes_change:
+            return [tensor.data for tensor in self.native.output_tensors]
+        return self._outputs
 
     def fill(self, batch: np.ndarray) -> None:
         """Raises ValueError for a batch of another shape: copying would repeat it."""

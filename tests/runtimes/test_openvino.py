@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper
 
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.base import OpenOptions
@@ -20,3 +22,34 @@ def test_openvino_tells_the_time_of_every_executed_layer(tmp_path: Path) -> None
         times = session.layer_times([np.zeros(session.input_shape, np.float32)])
         assert times and set(times) <= names
         assert all(milliseconds >= 0 for milliseconds in times.values())
+
+
+def test_an_output_whose_size_depends_on_the_data_is_that_of_the_last_inference(
+    tmp_path: Path,
+) -> None:
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["places"]),
+        helper.make_node("Neg", ["x"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 2, 2])],
+        [
+            helper.make_tensor_value_info("places", TensorProto.INT64, [4, None]),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 2, 2]),
+        ],
+    )
+    path = tmp_path / "m.onnx"
+    opsets = [helper.make_opsetid("", 20)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    data = np.zeros((3, 1, 3, 2, 2), np.float32)
+    data[1, 0, 1], data[2, 0, 0, 0, 0] = 1, 1
+    with runtime_named("openvino").open(path, OpenOptions()) as session:
+        for image, count in zip(data, (0, 4, 1), strict=True):
+            places, negative = session.infer(image)
+            assert places.shape == (4, count)
+            np.testing.assert_array_equal(negative, -image)
+        shapes: dict[int, tuple[int, ...]] = {}
+        session.infer_many(data, lambda i, outputs: shapes.update({i: outputs[0].shape}))
+    assert shapes == {0: (4, 0), 1: (4, 4), 2: (4, 1)}
