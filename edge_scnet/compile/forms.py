@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.compile.half import scales_of, to_half
+from edge_scnet.compile.half import to_half
+from edge_scnet.compile.half_limits import scales_of
 from edge_scnet.core.manifest import INT8_FORM
 from edge_scnet.core.optional import require
 from edge_scnet.graph.lint import lint, refuse

@@ -13,25 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_scnet.compile.half_limits import HALF_MAX, fits, kept_nodes, rounded, scales_of
+from edge_scnet.compile.half_schemas import HalfPlaces, half_places
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import add_initializer, drop_unused
-from edge_scnet.graph.pairs import DEQUANTIZE, QUANTIZE, integer
+from edge_scnet.graph.pairs import DEQUANTIZE, QUANTIZE
 from edge_scnet.quantize.statistics import TensorStats
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# The largest finite FP16.
-HALF_MAX = 65_504.0
 # The first opset whose Q/DQ take FP16 scales.
 HALF_OPSET = 19
-# A scale this far off costs less than a hundredth of a code over the whole range; below FP16's
-# normal numbers it grows.
-_SCALE_ERROR = 2.0**-9
-# Inputs with a type of their own: Resize's roi, scales and sizes.
-_TYPED_INPUTS = {"Resize": (0,)}
-# Operators whose outputs are integers or truth values.
-_NOT_FLOAT = frozenset({"Shape", "Size", "ArgMax", "ArgMin", "NonZero", "Equal", "Less", "Greater"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +47,7 @@ def to_half(model: ir.Model, tensors: Mapping[str, TensorStats]) -> Halved:
         ValueError: the graph's opset is below 19 and it holds Q/DQ.
     """
     ir_module = require("onnx_ir", extra="quantize")
-    result = model.clone()
+    result = _typed(model)
     if result.opset_imports.get("", 0) < HALF_OPSET and any(
         node.op_type == QUANTIZE for node in result.graph
     ):
@@ -62,11 +55,12 @@ def to_half(model: ir.Model, tensors: Mapping[str, TensorStats]) -> Halved:
             f"Q/DQ take FP16 scales from opset {HALF_OPSET}, the graph has"
             f" {result.opset_imports.get('')}"
         )
-    writer = _Writer(ir_module, result.graph, _kept_nodes(result.graph, tensors))
+    writer = _Writer(ir_module, result, kept_nodes(result.graph, tensors))
     # the pairs of an activation last: what reads them has its type by then
     for node in tuple(result.graph):
         if node.op_type not in (QUANTIZE, DEQUANTIZE):
             writer.compute(node)
+    writer.subgraphs()
     for node in tuple(result.graph):
         if node.op_type == DEQUANTIZE:
             writer.dequantize(node)
@@ -79,73 +73,21 @@ def to_half(model: ir.Model, tensors: Mapping[str, TensorStats]) -> Halved:
     return Halved(model=result, kept=writer.kept)
 
 
-def _kept_nodes(graph: ir.Graph, tensors: Mapping[str, TensorStats]) -> dict[str, str]:
-    """Returns the nodes that overflow in FP16 or whose scales it cannot hold, with the reasons."""
-    kept: dict[str, str] = {}
-    for node in graph:
-        if node.op_type in (QUANTIZE, DEQUANTIZE):
-            continue
-        for value in (*node.inputs, *node.outputs):
-            name = "" if value is None else _source_name(value)
-            stats = tensors.get(name)
-            if stats is not None and max(-stats.minimum, stats.maximum) > HALF_MAX:
-                largest = max(-stats.minimum, stats.maximum)
-                kept[str(node.name)] = (
-                    f"{name} reaches {largest:,.0f}, FP16 ends at {HALF_MAX:,.0f}"
-                )
-        for value in node.inputs:
-            producer = value.producer() if value is not None else None
-            if producer is not None and producer.op_type == DEQUANTIZE and not _fits(producer):
-                kept[str(node.name)] = f"a scale of {producer.name} is too small for FP16"
-    return kept
+def _typed(model: ir.Model) -> ir.Model:
+    """Returns a copy whose tensors have types, and whose Constant nodes are initializers.
 
-
-def _source_name(value: ir.Value) -> str:
-    """Returns the name of the float tensor behind Q/DQ."""
-    producer = value.producer()
-    while producer is not None and producer.op_type in (QUANTIZE, DEQUANTIZE):
-        source = producer.inputs[0]
-        assert source is not None
-        value, producer = source, source.producer()
-    return str(value.name)
-
-
-def scales_of(node: ir.Node) -> np.ndarray:
-    """Returns the constant scales of a Q or DQ."""
-    scale = node.inputs[1]
-    assert scale is not None and scale.const_value is not None
-    return scale.const_value.numpy()
-
-
-def _fits(node: ir.Node) -> bool:
-    """Whether FP16 holds the scales of a Q or DQ closely enough."""
-    scales, silent = scales_of(node), _silent_channels(node)
-    return bool((silent | (np.abs(_rounded(node) / scales - 1) <= _SCALE_ERROR)).all())
-
-
-def _rounded(node: ir.Node) -> np.ndarray:
-    """Returns the scales as FP16 holds them, in float32.
-
-    It is 1 for channels whose codes are all 0: there any scale will do, but 0.
+    The type of a constant then depends on who reads it.
     """
-    with np.errstate(over="ignore"):
-        rounded = scales_of(node).astype(np.float16).astype(np.float32)
-    return np.where(_silent_channels(node), np.float32(1), rounded)
-
-
-def _silent_channels(node: ir.Node) -> np.ndarray:
-    """Returns which channels of constant codes are all 0, in the shape of the scales."""
-    scales, codes = scales_of(node), node.inputs[0]
-    if codes is None or codes.const_value is None or codes.const_value.dtype.is_floating_point():
-        return np.zeros(scales.shape, bool)
-    array = codes.const_value.numpy()
-    axis = integer(node, "axis", 1)
-    rows = (
-        np.moveaxis(array, axis, 0).reshape(scales.size, -1)
-        if scales.ndim
-        else array.reshape(1, -1)
-    )
-    return ~rows.any(axis=1).reshape(scales.shape)
+    passes = require("onnx_ir.passes.common", extra="quantize")
+    result = model.clone()
+    lifted: ir.Model = passes.LiftConstantsToInitializersPass(
+        lift_all_constants=True, size_limit=0
+    )(result).model
+    computing = [node for node in lifted.graph if node.op_type not in (QUANTIZE, DEQUANTIZE)]
+    if all(value.dtype is not None for node in computing for value in node.outputs if value.name):
+        return lifted
+    inferred: ir.Model = passes.ShapeInferencePass()(lifted).model
+    return inferred
 
 
 class _Writer:
@@ -154,53 +96,90 @@ class _Writer:
     A Cast stands only where a float tensor crosses over, never next to a DequantizeLinear.
     """
 
-    def __init__(self, ir_module: Any, graph: ir.Graph, kept: dict[str, str]) -> None:
-        self._ir, self._graph, self.kept = ir_module, graph, kept
-        self._half, self._full = ir_module.DataType.FLOAT16, ir_module.DataType.FLOAT
+    def __init__(self, ir_module: Any, model: ir.Model, kept: dict[str, str]) -> None:
+        self._ir, self._graph, self.kept = ir_module, model.graph, kept
+        self._opset = model.opset_imports.get("", 0)
+        self._half: ir.DataType = ir_module.DataType.FLOAT16
+        self._full: ir.DataType = ir_module.DataType.FLOAT
         # of a computed float tensor, by id
         self._type: dict[int, ir.DataType] = {}
+        self._places: dict[int, HalfPlaces] = {}
         self._casts: dict[tuple[int, ir.DataType], ir.Value] = {}
         self._constants: dict[tuple[str, ir.DataType], ir.Value] = {}
-        for node in graph:
-            for value in node.outputs:
-                is_float = value.dtype in (self._full, None) and node.op_type != QUANTIZE
-                if is_float and node.op_type != DEQUANTIZE and node.op_type not in _NOT_FLOAT:
-                    self._type[id(value)] = self._full if str(node.name) in kept else self._half
+        for value in model.graph.inputs:
+            if value.dtype == self._full:
+                self._type[id(value)] = self._full
+        for node in model.graph:
+            if node.op_type not in (QUANTIZE, DEQUANTIZE):
+                self._decide(node)
+
+    def _decide(self, node: ir.Node) -> None:
+        """Decides the types of a node's outputs."""
+        places = half_places(node, self._opset, [self._is_float(value) for value in node.inputs])
+        if str(node.name) in self.kept:
+            places = HalfPlaces(
+                inputs=(False,) * len(node.inputs), outputs=(False,) * len(node.outputs)
+            )
+        self._places[id(node)] = places
+        for value, follows in zip(node.outputs, places.outputs, strict=True):
+            if value.dtype == self._full:
+                in_half = follows or places.attribute is not None
+                self._type[id(value)] = self._half if in_half else self._full
+
+    def _is_float(self, value: ir.Value | None) -> bool:
+        """Whether a tensor is of real numbers, FP32 in the graph as it was."""
+        if value is None:
+            return False
+        producer = value.producer()
+        if producer is not None and producer.op_type == DEQUANTIZE:
+            return True
+        return value.dtype == self._full or id(value) in self._type
+
+    def _wanted(self, node: ir.Node, index: int) -> ir.DataType:
+        """The type in which a node reads an input of real numbers."""
+        places = self._places.get(id(node))
+        if places is None:  # a Q reads what it is given
+            return self._full if str(node.name) in self.kept else self._half
+        return self._half if places.inputs[index] else self._full
 
     def compute(self, node: ir.Node) -> None:
-        """Gives a node that computes its inputs and outputs in its type."""
-        wanted = self._full if str(node.name) in self.kept else self._half
+        """Gives a node that computes its inputs and outputs in its types."""
         for index, value in enumerate(node.inputs):
-            if value is None or index not in _TYPED_INPUTS.get(node.op_type, (index,)):
+            if value is None or not self._is_float(value):
                 continue
+            wanted, producer = self._wanted(node, index), value.producer()
             if value.is_initializer():
-                if value.dtype == self._full:
-                    node.replace_input_with(index, self._constant(value, wanted))
-            elif (producer := value.producer()) is not None and producer.op_type == DEQUANTIZE:
+                node.replace_input_with(index, self._constant(value, wanted))
+            elif producer is not None and producer.op_type == DEQUANTIZE:
                 continue  # `dequantize` gives every reader its own type
-            elif self._type.get(id(value), self._full if producer is None else None) not in (
-                wanted,
-                None,
-            ):
+            elif self._type[id(value)] != wanted:
                 node.replace_input_with(index, self._cast(value, wanted))
         for value in node.outputs:
             if id(value) in self._type:
-                value.type = self._ir.TensorType(wanted)
-        if node.op_type == "Constant" and node.outputs[0].dtype == self._half:
-            tensor = node.attributes["value"].as_tensor().numpy().astype(np.float16)
-            node.attributes["value"] = self._ir.AttrTensor("value", self._ir.tensor(tensor))
+                value.type = self._ir.TensorType(self._type[id(value)])
+        attribute = self._places[id(node)].attribute
+        if attribute is not None:
+            node.attributes[attribute] = self._ir.AttrInt64(attribute, int(self._half))
+
+    def subgraphs(self) -> None:
+        """Gives the graphs inside nodes what they read of this one as it was, in FP32."""
+        inside = self._ir.traversal.RecursiveGraphIterator(self._graph)
+        for node in [node for node in inside if node.graph is not self._graph]:
+            for index, value in enumerate(node.inputs):
+                if value is not None and self._type.get(id(value)) is self._half:
+                    node.replace_input_with(index, self._cast(value, self._full))
 
     def dequantize(self, node: ir.Node) -> None:
         """Writes the second half of a pair once for every type in which it is read."""
         output, scales = node.outputs[0], node.inputs[1]
         assert scales is not None
         readers: dict[ir.DataType, list[tuple[ir.Node, int]]] = {}
+        if output.is_graph_output():  # the graph's own tensor comes first, and is FP32
+            readers[self._full] = []
         for use in tuple(output.uses()):
-            wanted = self._full if str(use.node.name) in self.kept else self._half
+            wanted = self._wanted(use.node, use.idx)
             readers.setdefault(wanted, []).append((use.node, use.idx))
-        if output.is_graph_output():
-            readers.setdefault(self._full, [])
-        exact = _rounded(node) if _fits(node) else scales_of(node)
+        exact = rounded(node) if fits(node) else scales_of(node)
         first = True
         for wanted, uses in readers.items():
             target = node
@@ -225,10 +204,10 @@ class _Writer:
         assert value is not None and scales is not None
         if value.is_initializer():
             return  # float weights: TensorRT 8's form, which has no FP16
-        wanted = self._type.get(id(value), self._full)
-        exact = _rounded(node)
-        if wanted is self._half and not _fits(node):
-            wanted, exact = self._full, scales_of(node)
+        wanted = self._type.get(id(value)) or value.dtype or self._full
+        exact = rounded(node) if fits(node) else scales_of(node)
+        if wanted is self._half and not fits(node):
+            wanted = self._full
             node.replace_input_with(0, self._cast(value, wanted))
         node.replace_input_with(1, self._scale(scales, exact, wanted))
 
