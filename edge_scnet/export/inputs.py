@@ -7,7 +7,7 @@ the same values. Inputs that the user fixes become constants.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,23 +19,14 @@ from edge_scnet.core.feeds import feed_of
 from edge_scnet.core.optional import require
 from edge_scnet.core.spec import TensorSpec
 from edge_scnet.errors import ArtifactError
+from edge_scnet.export.declared import FileInput, check_size, declared, listed, words
+from edge_scnet.export.fixes import fixed_values
 from edge_scnet.export.onnx_file import real_inputs
 
 # Types of the first input that become float32, and what rounds float32 back to them.
 _FIRST_TYPES = ("float32", "float16", "float64", "uint8")
 _RANKS = range(2, 6)
 _CHANNELS = (1, 3)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileInput:
-    """An input as the file declares it."""
-
-    name: str
-    # with the batch axis; None: left open
-    shape: tuple[int | None, ...]
-    # NumPy's name of the type
-    dtype: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +77,12 @@ def plan_inputs(proto: Any, path: Path, options: ModelOptions) -> InputPlan:
             open and no option gives, or that contradict an option; a fixed input that the file does
             not have or that does not fit.
     """
-    inputs = [_declared(value) for value in real_inputs(proto)]
-    fixed = _fixed(inputs, options.fix or (), path)
+    inputs = [declared(value, path) for value in real_inputs(proto)]
+    fixed = fixed_values(inputs, options.fix or (), path)
     fed = [item for item in inputs if item.name not in fixed]
     if not fed:
         raise ArtifactError(
-            f"{path} has no input left to feed: it has {_listed(inputs)}",
+            f"{path} has no input left to feed: it has {listed(inputs)}",
             hint="leave one --fix out",
         )
     first = next((item for item in fed if _channel_axis(item) is not None), None) or next(
@@ -106,9 +97,11 @@ def plan_inputs(proto: Any, path: Path, options: ModelOptions) -> InputPlan:
         )
     channels_last = _channel_axis(first) == 3
     others = [item for item in fed if item is not first]
+    input_shape = _sample_shape(first, channels_last, options, path)
+    check_size(first, input_shape, path)
     return InputPlan(
         first=first,
-        input_shape=_sample_shape(first, channels_last, options, path),
+        input_shape=input_shape,
         channels_last=channels_last,
         more=tuple(_other(item, path) for item in others),
         more_types={item.name: item.dtype for item in others},
@@ -164,20 +157,6 @@ def feed_of_file(plan: InputPlan, batch: np.ndarray) -> dict[str, np.ndarray]:
     return feed | {name: plan.fixed_for(name, len(batch)) for name in plan.fixed}
 
 
-def _declared(value: Any) -> FileInput:
-    helper = require("onnx", extra="export").helper
-    kind = value.type.tensor_type
-    try:
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(kind.elem_type)).name
-    except KeyError:
-        dtype = "of no known type"
-    return FileInput(
-        name=value.name,
-        shape=tuple(d.dim_value if d.dim_value > 0 else None for d in kind.shape.dim),
-        dtype=dtype,
-    )
-
-
 def _channel_axis(item: FileInput) -> int | None:
     """The axis of the channels where an input can be a picture: 1, or 3 of N x H x W x C."""
     if len(item.shape) != 4 or item.dtype not in _FIRST_TYPES:
@@ -185,71 +164,6 @@ def _channel_axis(item: FileInput) -> int | None:
     if item.shape[1] in _CHANNELS:
         return 1
     return 3 if item.shape[3] in _CHANNELS else None
-
-
-def _fixed(inputs: Sequence[FileInput], fixes: Sequence[str], path: Path) -> dict[str, np.ndarray]:
-    """The values that the user gives, by input, in the inputs' types."""
-    by_name = {item.name: item for item in inputs}
-    fixed = {}
-    for fix in fixes:
-        # a name may hold "=": the longest that is an input's wins
-        names = [name for name in by_name if fix.startswith(f"{name}=")]
-        if not names:
-            raise ArtifactError(
-                f"--fix {fix}: {path} has no input of that name; it has {_listed(inputs)}",
-                hint=f"--fix {inputs[-1].name}=VALUE, a number or an .npy file",
-            )
-        item = by_name[max(names, key=len)]
-        fixed[item.name] = _value(item, fix[len(item.name) + 1 :])
-    return fixed
-
-
-def _value(item: FileInput, text: str) -> np.ndarray:
-    """The value of a fixed input: a number for all of it, or an array.
-
-    Raises:
-        ArtifactError: it cannot be read, or does not fit the input.
-    """
-    allowed = "a number, or an .npy file of the input's shape"
-    if text.endswith(".npy"):
-        try:
-            array = np.load(text, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ArtifactError(
-                f"--fix {item.name}: {text} cannot be read: {error}", hint=allowed
-            ) from error
-    else:
-        try:
-            array = np.array(float(text))
-        except ValueError:
-            raise ArtifactError(f"--fix {item.name}: {text!r} is not {allowed}") from None
-        if None in item.shape[1:]:
-            raise ArtifactError(
-                f"--fix {item.name}={text}: the input's sizes are open, {_words(item.shape)}",
-                hint=f"--fix {item.name}=FILE.npy, an array of the shape that is meant",
-            )
-    wanted = [1 if axis == 0 and size is None else size for axis, size in enumerate(item.shape)]
-    if array.ndim == 0:
-        array = np.full([size or 1 for size in wanted], array)
-    fits = array.ndim == len(wanted) and all(
-        size is None or have == size for have, size in zip(array.shape, wanted, strict=True)
-    )
-    if not fits:
-        raise ArtifactError(
-            f"--fix {item.name}: {text} is {_words(array.shape)}, the input {_words(item.shape)}",
-            hint=allowed,
-        )
-    with np.errstate(over="ignore", invalid="ignore"):
-        converted: np.ndarray = array.astype(item.dtype)
-    # real numbers are rounded to the input's type: 0.1 is none of float32's
-    rounded = converted.dtype.kind == "f" and np.array_equal(
-        np.isfinite(converted), np.isfinite(array)
-    )
-    if not rounded and not np.array_equal(converted, array):
-        raise ArtifactError(
-            f"--fix {item.name}: {text} has values that {item.dtype} cannot hold", hint=allowed
-        )
-    return converted
 
 
 def _sample_shape(
@@ -269,7 +183,7 @@ def _sample_shape(
         declared = [declared[-1], *declared[:-1]]
     if asked and len(asked) != len(declared):
         raise ArtifactError(
-            f"{path}: {first.name} is {_words(first.shape)}, --input-shape has {len(asked)} sizes",
+            f"{path}: {first.name} is {words(first.shape)}, --input-shape has {len(asked)} sizes",
             hint=f"give {len(declared)}, all but the batch",
         )
     if not asked:
@@ -279,8 +193,8 @@ def _sample_shape(
         if size is not None and wanted is not None and size != wanted:
             given = "--input-shape" if options.input_shape else "--input-size or --channels"
             raise ArtifactError(
-                f"{path}: {first.name} is {_words(first.shape)} in the file, {given} says"
-                f" {_words(asked)}",
+                f"{path}: {first.name} is {words(first.shape)} in the file, {given} says"
+                f" {words(asked)}",
                 hint=f"leave {given} out, or export the model for that shape",
             )
     shape = [size or wanted for size, wanted in zip(declared, asked, strict=True)]
@@ -290,7 +204,7 @@ def _sample_shape(
         else:
             hint = f"pass --input-shape with {len(shape)} sizes, all but the batch, as 3x240x320"
         raise ArtifactError(
-            f"{path}: the sizes of {first.name} are open: {_words(first.shape)}", hint=hint
+            f"{path}: the sizes of {first.name} are open: {words(first.shape)}", hint=hint
         )
     return tuple(int(size) for size in shape if size is not None)
 
@@ -302,7 +216,7 @@ def _other(item: FileInput, path: Path) -> TensorSpec:
         ArtifactError: it has no batch axis, or sizes that are open.
     """
     if not item.shape or None in item.shape[1:]:
-        what = "has no batch axis" if not item.shape else f"has open sizes, {_words(item.shape)}"
+        what = "has no batch axis" if not item.shape else f"has open sizes, {words(item.shape)}"
         raise ArtifactError(
             f"{path}: input {item.name!r} {what}",
             hint=f"fix it: --fix {item.name}=VALUE, or --fix {item.name}=FILE.npy",
@@ -320,11 +234,3 @@ def _free_name(graph: Any, wanted: str) -> str:
     while wanted in taken:
         wanted += "_"
     return wanted
-
-
-def _words(shape: Sequence[int | None]) -> str:
-    return " x ".join("?" if size is None else str(size) for size in shape) or "a single number"
-
-
-def _listed(inputs: Sequence[FileInput]) -> str:
-    return ", ".join(f"{item.name!r} ({item.dtype} {_words(item.shape)})" for item in inputs)

@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
+from edge_scnet.export.refuse import refuse
 
 _QUANTIZED_OPS = frozenset(
     {
@@ -25,8 +26,8 @@ def read_onnx(path: Path) -> Any:
     """Returns the file as a protobuf with its weights.
 
     Raises:
-        ArtifactError: it is no valid float graph with an input; or its external data is missing, or
-            outside its folder.
+        ArtifactError: it is no valid float graph with an input, or its external data is missing or
+            outside its folder; as `refuse`.
     """
     onnx = require("onnx", extra="export")
     try:
@@ -53,6 +54,7 @@ def read_onnx(path: Path) -> Any:
         )
     if not real_inputs(proto):
         raise ArtifactError(f"{path} has no input", hint="pass a model that is fed with samples")
+    refuse(proto, path)
     return proto
 
 
