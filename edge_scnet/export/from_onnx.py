@@ -152,7 +152,8 @@ def _fed(proto: Any, plan: InputPlan, *, batch: int) -> tuple[Any, bool]:
         output.type.tensor_type.ClearField("shape")
     if plan.first.dtype == "uint8":
         follow_float_input(copy, plan.first.name)
-    return copy, raise_to_float32(copy)
+    given = {plan.first.dtype, *plan.more_types.values()}
+    return copy, raise_to_float32(copy) or bool(given & {"float16", "float64"})
 
 
 def _folded(proto: Any) -> ir.Model:
