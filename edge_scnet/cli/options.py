@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -197,23 +197,36 @@ Budget = Annotated[
 ]
 
 
-def with_model_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of a model to a command, which gets them as one record, `model_options`."""
+def with_model_options(
+    command: Callable[..., None], *, only: Sequence[str] = ()
+) -> Callable[..., None]:
+    """Adds the options of a model to a command, which gets them as one record, `model_options`.
+
+    Args:
+        only: those that are added; all where it is empty.
+    """
     signature = inspect.signature(command, eval_str=True)
     own = [item for name, item in signature.parameters.items() if name != "model_options"]
-    added = _model_parameters()
+    added = [item for item in _model_parameters() if not only or item.name in only]
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
         options = {item.name: values.pop(item.name) for item in added}
-        for name in ("fix", "input"):
+        for name in {"fix", "input"} & options.keys():
             options[name] = tuple(options[name]) if options[name] else None
-        if options["class_names"] is not None:
+        if options.get("class_names") is not None:
             options["class_names"] = _lines(options["class_names"])
         command(**values, model_options=ModelOptions(**options))
 
     wrapped.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
     return wrapped
+
+
+# of an engine that no manifest describes: the sizes it leaves open, how pictures are fed, classes
+with_engine_options = functools.partial(
+    with_model_options,
+    only=("input_shape", "resize", "mean", "std", "num_classes", "class_names"),
+)
 
 
 @functools.cache

@@ -22,8 +22,10 @@ from edge_scnet.cli.options import (
     SkipBad,
     Threads,
     command_line,
+    with_engine_options,
 )
 from edge_scnet.cli.show import show_faults, show_json, show_result, show_together
+from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ExitCode
 
 
@@ -34,12 +36,16 @@ def add_to(app: typer.Typer) -> None:
     app.command("predict")(guarded(predict))
 
 
+@with_engine_options
 def profile(
     paths: Annotated[
         list[Path],
         typer.Argument(
             metavar="PATH",
-            help="A build folder, or an engine or ONNX file in one; several with --interleave.",
+            help=(
+                "A build folder, an engine or ONNX file in one, or any .xml, .onnx or .plan without"
+                " a manifest; several of the last, or of all with --interleave."
+            ),
         ),
     ],
     evaluation: Eval = None,
@@ -62,26 +68,40 @@ def profile(
             help="Plans enqueue an inference as one CUDA graph, as trtexec does here.",
         ),
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="FILE", help="Write the report of engines without a manifest here."
+        ),
+    ] = None,
     as_json: AsJson = False,
+    *,
+    model_options: ModelOptions,
 ) -> None:
     """Measure engines: latency, throughput, end to end, memory, accuracy.
 
     A build folder's report.json is renewed, also by a board's results.tar.gz in it; of a single
     file, measured beside its FP32 reference, nothing is saved. Without --eval the images of the
-    build are used. Exit codes as build's. Ctrl-C prints what was measured up to then, and writes a
-    build folder's to report.partial.json.
+    build are used. An engine that no manifest lists is measured on random inputs, or on --eval with
+    --mean and --std, and not judged. Exit codes as build's. Ctrl-C prints what was measured up to
+    then, and writes a build folder's to report.partial.json.
     """
     if interleave:
-        if batches or threads:
+        if batches or threads or report:
             raise typer.BadParameter(
-                "--batch and --threads are for the engines of one build: leave --interleave out"
+                "--batch, --threads and --report are for the engines of one build: leave"
+                " --interleave out"
             )
-        _profile_together(paths, seconds=seconds, as_json=as_json)
+        _profile_together(
+            paths,
+            seconds=seconds,
+            evaluation=evaluation,
+            model_options=model_options,
+            as_json=as_json,
+        )
         return
-    if len(paths) > 1:
-        raise typer.BadParameter("several engines are timed together: add --interleave")
     path = paths[0]
-    if path.name == "results.tar.gz":
+    if path.name == "results.tar.gz" and len(paths) == 1:
         if batches or threads or cuda_graph:
             raise typer.BadParameter(
                 "a board's results are what was timed there: leave --batch, --threads,"
@@ -93,10 +113,17 @@ def profile(
         show_result(result, as_json=as_json, saved=True)
         return
     from edge_scnet.pipeline import profile as pipeline
+    from edge_scnet.pipeline.foreign import is_foreign
 
+    foreign = all(map(is_foreign, paths))
+    if len(paths) > 1 and not foreign:
+        raise typer.BadParameter("several engines are timed together: add --interleave")
+    if report is not None:
+        _check_report(report, foreign=foreign)
     with console.events() as events:
         result = pipeline.profile(
             path,
+            beside=paths[1:],
             evaluation=evaluation,
             seconds=seconds,
             max_drop_pp=max_drop,
@@ -107,15 +134,41 @@ def profile(
             threads=threads or (),
             events=events,
             command=command_line(),
+            model_options=model_options,
         )
+    if report is not None and result.report is not None:
+        from edge_scnet.report.store import save_report
+
+        save_report(result.report, report)
     show_result(result, as_json=as_json, saved=path.is_dir())
 
 
-def _profile_together(paths: list[Path], *, seconds: float, as_json: bool) -> None:
+def _check_report(report: Path, *, foreign: bool) -> None:
+    """Refuses a place for a report before an hour is spent on it."""
+    if not foreign:
+        raise typer.BadParameter("--report is for engines without a manifest: leave it out")
+    if not report.parent.is_dir():
+        raise typer.BadParameter(f"--report {report}: there is no folder {report.parent}")
+
+
+def _profile_together(
+    paths: list[Path],
+    *,
+    seconds: float,
+    evaluation: Path | None,
+    model_options: ModelOptions,
+    as_json: bool,
+) -> None:
     from edge_scnet.pipeline.together import time_together
 
     with console.events() as events:
-        result = time_together(paths, seconds=seconds, events=events)
+        result = time_together(
+            paths,
+            seconds=seconds,
+            evaluation=evaluation,
+            model_options=model_options,
+            events=events,
+        )
     with printing():
         if as_json:
             show_json(asdict(result), allow_nan=False)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edge_scnet.pipeline.result import BuildResult
     from edge_scnet.pipeline.together import TimedTogether
     from edge_scnet.report.run_report import RunReport
+    from edge_scnet.stats.figures import AccuracyStats
 
 _WIDTH_IN_A_PIPE = 120
 _SHOWN_FAULTS = 3
@@ -239,8 +240,21 @@ def show_together(result: TimedTogether) -> None:
         )
     for engine in result.engines[1:]:
         typer.echo(engine.message)
+        if engine.accuracy is not None:
+            typer.echo(f"{engine.name}: {_outputs_in_words(engine.accuracy)}")
     if not result.complete:
         typer.echo("interrupted: the figures are of the part that was timed")
+
+
+def _outputs_in_words(stats: AccuracyStats) -> str:
+    """How an engine's outputs compare with the first one's."""
+    sqnr = "equal to A's" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f} dB against A's"
+    words = [f"outputs {sqnr} on {stats.images:,} samples"]
+    if stats.agreement_percent is not None:
+        words.append(f"the first class is A's on {stats.agreement_percent:.2f} %")
+    if stats.labels is not None:
+        words.append(f"top-1 {stats.labels.top1_percent:.2f} %")
+    return ", ".join(words)
 
 
 def show_faults(findings: Sequence[LintFinding]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import EngineSpec, ModelSpec
 
 Batch = np.ndarray | Mapping[str, np.ndarray]
 
@@ -27,6 +27,27 @@ def feed_of(batch: Batch, first: str) -> dict[str, np.ndarray]:
     if batch.dtype.names is None:
         return {first: batch}
     return {name: np.ascontiguousarray(batch[name]) for name in batch.dtype.names}
+
+
+def fitted(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns an input's array in the shape that an engine wants.
+
+    An input without a batch axis, like a state, is one sample's: its batch of one is taken off.
+    """
+    return array.reshape(shape) if array.shape == (1, *shape) else array
+
+
+def as_taken(images: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """Returns preprocessed pictures N x C x H x W in the layout and type that an engine takes."""
+    if not isinstance(spec, EngineSpec):
+        return images
+    if spec.channels_last:
+        images = np.ascontiguousarray(np.moveaxis(images, 1, -1))
+    kind = np.dtype(spec.dtype)
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        images = np.clip(np.rint(images), limits.min, limits.max)
+    return images.astype(kind, copy=False)
 
 
 def batch_of_arrays(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -48,10 +69,11 @@ def batch_of_arrays(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 def random_batch(spec: ModelSpec, count: int, *, seed: int) -> np.ndarray:
     """Returns normally distributed samples for the first input, and for others of real numbers.
 
-    Inputs of integers and truth values are 0, which every table and mask has an entry for.
+    Inputs of integers and truth values are 0, which every table and mask has an entry for; bytes of
+    an engine's first input are pixels.
     """
     rng = np.random.default_rng(seed)
-    first = rng.standard_normal((count, *spec.input_shape)).astype(np.float32)
+    first = _random_first(rng, spec, count)
     if not spec.more_inputs:
         return first
     arrays = {str(spec.input_name): first}
@@ -61,3 +83,14 @@ def random_batch(spec: ModelSpec, count: int, *, seed: int) -> np.ndarray:
         values = rng.standard_normal(shape) if real else np.zeros(shape)
         arrays[other.name] = values.astype(other.dtype)
     return batch_of_arrays(arrays)
+
+
+def _random_first(rng: np.random.Generator, spec: ModelSpec, count: int) -> np.ndarray:
+    shape = (count, *spec.input_shape)
+    kind = np.dtype(spec.dtype if isinstance(spec, EngineSpec) else np.float32)
+    if kind == np.uint8:
+        return rng.integers(0, 256, shape).astype(kind)
+    if kind.kind != "f":
+        return np.zeros(shape, kind)
+    values: np.ndarray = rng.standard_normal(shape).astype(kind)
+    return values

@@ -72,3 +72,33 @@ class ModelSpec:
     def sample_bytes(self) -> int:
         """The size of one sample of the first input, float32."""
         return math.prod(self.input_shape) * 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec(ModelSpec):
+    """What an engine takes that no manifest describes; `input_shape` is in its own layout."""
+
+    # the first input is N x H x W x C
+    channels_last: bool = False
+    # NumPy's name of the first input's type
+    dtype: str = "float32"
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether the first input can be fed with pictures, grey or RGB, and is the only one."""
+        return len(self.input_shape) == 3 and self.channels in (1, 3) and not self.more_inputs
+
+    @property
+    def channels(self) -> int:
+        """The first axis of a sample, or the last where channels are last."""
+        return self.input_shape[-1 if self.channels_last else 0]
+
+    @property
+    def height(self) -> int:
+        """In pixels; of an input that takes pictures."""
+        return self.input_shape[0 if self.channels_last else 1]
+
+    @property
+    def width(self) -> int:
+        """In pixels; of an input that takes pictures."""
+        return self.input_shape[1 if self.channels_last else 2]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_scnet.core.feeds import as_taken
 from edge_scnet.data.images import decode, normalise, preprocess
 from edge_scnet.data.samples import SKIP_BAD, SampleSet
 from edge_scnet.errors import DataError
@@ -55,7 +56,7 @@ def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = No
     indices = range(len(samples)) if indices is None else indices
     if samples.arrays is not None:
         return samples.arrays[list(indices)]
-    out = np.empty((len(indices), *spec.input_shape), np.float32)
+    out = np.empty((len(indices), spec.channels, spec.height, spec.width), np.float32)
     if (
         samples.pixels is not None
         and samples.pixels.shape[1:] == out.shape[2:]
@@ -68,7 +69,7 @@ def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = No
             out[start : start + _AT_ONCE] = normalise(
                 np.repeat(pixels[..., None], spec.channels, axis=3), spec
             )
-        return out
+        return as_taken(out, spec)
     for row, i in enumerate(indices):
         out[row] = preprocess(load_pixels(samples, i, spec), spec)
-    return out
+    return as_taken(out, spec)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import TargetSpec, with_max_drop
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.files import make_folder
-from edge_scnet.core.manifest import Artifact
-from edge_scnet.errors import TargetError
+from edge_scnet.core.manifest import Artifact, Manifest
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import chosen_engines, engine_files, open_build, target_of
+from edge_scnet.pipeline.foreign import is_foreign
 from edge_scnet.pipeline.measuring import measure_engines, take_board_times
+from edge_scnet.pipeline.profile_foreign import ForeignRequest, profile_engines
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.pipeline.samples import open_evaluation_set
 from edge_scnet.profiler import sweep, trtexec
@@ -39,14 +43,18 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
     threads: Sequence[int] = (),
     events: Events | None = None,
     command: str | None = None,
+    beside: Sequence[Path | str] = (),
+    model_options: ModelOptions | None = None,
 ) -> BuildResult:
-    """Measures a build folder's engines, or one file of it beside its FP32 twin.
+    """Measures a build folder's engines, one file of it beside its FP32 twin, or any engine.
 
-    A folder's report.json is renewed; of a single file nothing is written. Interrupted after
-    engines were timed, the result is partial: its exit code is 130, and report.partial.json has it.
+    A folder's report.json is renewed; of files nothing is written. Interrupted after engines were
+    timed, the result is partial: its exit code is 130, and report.partial.json has it. An engine
+    that no manifest lists is measured and not judged, on random inputs where no evaluation set is
+    given.
 
     Args:
-        path: a build folder, or an engine or ONNX file in one.
+        path: a build folder, an engine or ONNX file in one, or an engine without a manifest.
         evaluation: a folder of images; default: the build's.
         seconds: timed seconds per engine.
         max_drop_pp: highest loss of top-1 in percentage points, default the target's gate.
@@ -57,14 +65,33 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             in turn.
         events: told of the progress.
         command: the command line that called this, for the report.
+        beside: engines without a manifest to measure beside one: ratios and outputs are to the
+            first.
+        model_options: of engines without a manifest: the preprocessing, and sizes that are open.
 
     Raises:
-        ArtifactError: no manifest, or a file that is not what was built.
+        ArtifactError: a folder without a manifest, or a file that is not what was built.
         TargetError: the engine was built for a higher instruction set than this machine has; a CUDA
             graph of what is no plan.
     """
     events = events or Silent()
     command = command or _COMMAND
+    paths = (Path(path), *map(Path, beside))
+    if all(map(is_foreign, paths)):
+        request = ForeignRequest(
+            paths=paths,
+            evaluation=Path(evaluation) if evaluation else None,
+            options=model_options or ModelOptions(),
+            seconds=seconds,
+            skip_bad=skip_bad,
+            ignore_labels=ignore_labels,
+            cuda_graph=cuda_graph,
+            batches=tuple(batches),
+            threads=tuple(threads),
+            command=command,
+        )
+        return _result_of_foreign(request, events)
+    _refuse_of_builds(paths, model_options)
     folder, chosen = open_build(Path(path))
     target = with_max_drop(target_of(folder), max_drop_pp)
     if (program := trtexec.program_for(folder.manifest)) is not None:
@@ -106,6 +133,39 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         if chosen is None:
             save_run(report, folder.path)
     return result_of(folder, report)
+
+
+def _result_of_foreign(request: ForeignRequest, events: Events) -> BuildResult:
+    """The report of engines without a manifest, which is written nowhere."""
+    report = profile_engines(request, events)
+    unknown = Manifest(
+        model=ModelSpec(name=report.model, arch="", input_shape=(), mean=(), std=()),
+        target={},
+        floor="",
+        precision_hint="default",
+        rebuild="",
+    )
+    return result_of(BuildFolder(path=request.paths[0].parent, manifest=unknown), report)
+
+
+def _refuse_of_builds(paths: Sequence[Path], options: ModelOptions | None) -> None:
+    """Refuses what is for engines without a manifest, where one has it.
+
+    Raises:
+        ArtifactError: several paths, or options of a model.
+    """
+    known = next(path for path in paths if not is_foreign(path))
+    if len(paths) > 1:
+        raise ArtifactError(
+            f"{known} has a manifest: it is not measured beside other engines' files",
+            hint="time them together: add --interleave",
+        )
+    if options is not None and options != ModelOptions():
+        given = [f"--{name.replace('_', '-')}" for name, value in asdict(options).items() if value]
+        raise ArtifactError(
+            f"{known}: its manifest says how it is fed; {', '.join(given)} cannot change that",
+            hint=f"leave {' and '.join(given)} out",
+        )
 
 
 def _refuse_for_trtexec(options: Mapping[str, object]) -> None:

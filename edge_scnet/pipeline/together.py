@@ -7,18 +7,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.clock import now_utc
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine import environment
 from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build
-from edge_scnet.profiler.measure import Measurement
+from edge_scnet.pipeline.foreign import ForeignEngine, is_foreign, open_foreign
+from edge_scnet.pipeline.profile_foreign import (
+    check_same_inputs,
+    open_for_engine,
+    with_fitting_labels,
+)
+from edge_scnet.pipeline.rows import stats_of
+from edge_scnet.profiler.measure import Measurement, MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.profiler.rounds import ratio_of_rounds, time_in_rounds
 from edge_scnet.report import comparison
 from edge_scnet.report.comparison import Answer
-from edge_scnet.stats.figures import LatencyStats, MemoryStats, RatioStats
+from edge_scnet.stats.figures import AccuracyStats, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.stats.timing import latency_stats
 
 
@@ -41,6 +50,8 @@ class TimedEngine:
     memory: MemoryStats
     # one sentence for people
     message: str
+    # its outputs against the first's; None without an evaluation set
+    accuracy: AccuracyStats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +65,36 @@ class TimedTogether:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    """An engine, and what it takes."""
+
+    file: EngineFile
+    spec: ModelSpec
+    # of an engine without a manifest
+    foreign: ForeignEngine | None = None
+
+
 def time_together(
-    paths: Sequence[Path | str], *, seconds: float = 3.0, events: Events | None = None
+    paths: Sequence[Path | str],
+    *,
+    seconds: float = 3.0,
+    evaluation: Path | None = None,
+    model_options: ModelOptions | None = None,
+    events: Events | None = None,
 ) -> TimedTogether:
     """Times engines in alternated blocks.
 
     Args:
-        paths: build folders (their INT8 engine is taken) or engine files in them; of the same input
-            shape.
+        paths: build folders (their INT8 engine is taken), engine files in them, or engines without
+            a manifest; of the same input shape.
         seconds: timed seconds per engine for latency, and again for throughput.
+        evaluation: samples on which the others' outputs are compared with the first's.
+        model_options: of engines without a manifest: the preprocessing, and sizes that are open.
 
     Raises:
         ArtifactError: fewer than two, no engines, or inputs of different shapes.
+        DataError: samples that cannot be used.
         TargetError: an engine is of another device. BackendError: an engine fails.
     """
     events = events or Silent()
@@ -73,18 +102,22 @@ def time_together(
         raise ArtifactError(
             "--interleave compares two or more engines", hint="edge-scnet profile A B --interleave"
         )
-    builds = [_engine(Path(path), chr(ord("A") + i)) for i, path in enumerate(paths)]
-    shapes = {spec.input_shape for _, spec in builds}
+    options = model_options or ModelOptions()
+    taken = [_engine(Path(path), chr(ord("A") + i), options) for i, path in enumerate(paths)]
+    check_same_inputs([item.foreign for item in taken if item.foreign is not None])
+    shapes = {item.spec.input_shape for item in taken}
     if len(shapes) > 1:
         listed = ", ".join(" x ".join(map(str, shape)) for shape in sorted(shapes))
         raise ArtifactError(
             f"the engines take inputs of different shapes ({listed}): their times cannot be"
             " compared"
         )
-    engines = [engine for engine, _ in builds]
+    samples = _samples(taken[0], evaluation, options)
+    engines, spec = [item.file for item in taken], taken[0].spec
     events.stage("profile", ", ".join(f"{engine.name} {engine.path}" for engine in engines))
-    rounds, complete = time_in_rounds(engines, builds[0][1], seconds=seconds, events=events)
+    rounds, complete = time_in_rounds(engines, spec, seconds=seconds, events=events)
     events.done(f"{len(engines)} engines, {len(rounds)} rounds of new processes", reused=False)
+    compared = _compared(engines, samples, spec, events) if complete else [None] * len(engines)
     return TimedTogether(
         created_utc=now_utc(),
         engines=tuple(
@@ -92,6 +125,7 @@ def time_together(
                 engine,
                 [measurements[i] for measurements in rounds],
                 ratio_of_rounds(rounds, i) if i else None,
+                compared[i],
             )
             for i, engine in enumerate(engines)
         ),
@@ -100,20 +134,68 @@ def time_together(
     )
 
 
-def _engine(path: Path, name: str) -> tuple[EngineFile, ModelSpec]:
+def _engine(path: Path, name: str, options: ModelOptions) -> _Taken:
     """The engine of a build folder, or an engine's file, under another name."""
+    if is_foreign(path):
+        engine = open_foreign(path, options, name=name, role="other")
+        return _Taken(file=engine.file, spec=engine.spec, foreign=engine)
     folder, chosen = open_build(path)
-    engine = engine_of(folder, chosen or first_engine(folder))
-    return replace(engine, name=name), folder.manifest.model
+    built = engine_of(folder, chosen or first_engine(folder))
+    return _Taken(file=replace(built, name=name), spec=folder.manifest.model)
+
+
+def _samples(first: _Taken, where: Path | None, options: ModelOptions) -> SampleSet | None:
+    """The samples that outputs are compared on, as the first engine takes them.
+
+    Raises:
+        DataError: they cannot be used.
+    """
+    if where is None:
+        return None
+    if first.foreign is not None:
+        return open_for_engine(where, first.foreign, options)
+    return open_samples(where, model=first.spec, role="evaluation")
+
+
+def _compared(
+    engines: Sequence[EngineFile], samples: SampleSet | None, spec: ModelSpec, events: Events
+) -> list[AccuracyStats | None]:
+    """What the others' outputs are worth against the first's.
+
+    Raises:
+        ArtifactError: their outputs cannot be compared.
+    """
+    if samples is None:
+        return [None] * len(engines)
+    settings = MeasureSettings(seconds=0.0, by_layer=False, throughput=False)
+    try:
+        measured = measure(engines, samples, spec, settings, progress=events.progress)
+    except ValueError as error:
+        raise ArtifactError(
+            f"the engines' outputs differ in number or shape: {error}",
+            hint="they cannot be compared: leave --eval out",
+        ) from error
+    outputs = [measurement.outputs for measurement in measured.engines]
+    reference = outputs[0]
+    fitting = with_fitting_labels(samples, reference)
+    assert reference is not None and fitting is not None
+    return [
+        stats_of(engine.name, engine.path.name, own, reference, fitting) if own else None
+        for engine, own in zip(engines, outputs, strict=True)
+    ]
 
 
 def _timed(
-    engine: EngineFile, measurements: Sequence[Measurement], ratio: RatioStats | None
+    engine: EngineFile,
+    measurements: Sequence[Measurement],
+    ratio: RatioStats | None,
+    accuracy: AccuracyStats | None,
 ) -> TimedEngine:
     """The figures of an engine over all rounds.
 
     Args:
         ratio: the first engine's time over this one's; None: this is the first.
+        accuracy: its outputs against the first's.
     """
     return TimedEngine(
         name=engine.name,
@@ -126,4 +208,5 @@ def _timed(
         throughput_per_second=measurements[0].throughput_per_second,
         memory=measurements[0].memory,
         message=("the first" if ratio is None else comparison.ratio_words(ratio, "A", engine.name)),
+        accuracy=accuracy,
     )

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from edge_scnet.core.feeds import as_taken
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import load_pixels
 from edge_scnet.data.images import preprocess
@@ -192,7 +193,7 @@ class Server:
             marks = [clock()]
             pixels = [load_pixels(samples, i, spec) for i in indices]
             marks.append(clock())
-            images = np.stack([preprocess(image, spec) for image in pixels])
+            images = as_taken(np.stack([preprocess(image, spec) for image in pixels]), spec)
             marks.append(clock())
             scores = self._session.infer(images)[0]
             marks.append(clock())

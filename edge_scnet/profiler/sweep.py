@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edge_scnet.core.events import Events
-from edge_scnet.core.feeds import random_batch
+from edge_scnet.core.feeds import as_taken, random_batch
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ParityError, TargetError
 from edge_scnet.machine.linux import usable_cores
@@ -251,4 +251,4 @@ def _different_images(count: int, spec: ModelSpec) -> np.ndarray:
     )
     steps = np.linspace(-1, 1, count).reshape(-1, 1, 1, 1)
     images: np.ndarray = (coarse[:, :, :height, :width] * np.exp(steps) + steps).astype(np.float32)
-    return images
+    return as_taken(images, spec)

@@ -60,7 +60,8 @@ class EngineReport:
         Meta(
             description=(
                 "reference: what INT8 is held against; default: the same file in the precision"
-                " that the runtime takes by default; int8: what is judged"
+                " that the runtime takes by default; int8: what is judged; other: an engine without"
+                " a manifest, beside the first"
             )
         ),
     ]

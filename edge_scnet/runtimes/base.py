@@ -36,6 +36,19 @@ class OpenOptions:
     batch: int = 0
     # An inference is enqueued as one CUDA graph.
     cuda_graph: bool = False
+    # The shapes of inputs whose sizes the engine leaves open, by name.
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInput:
+    """An input as an engine declares it."""
+
+    name: str
+    # With the batch axis; None: left open.
+    shape: tuple[int | None, ...]
+    # NumPy's name of the type.
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +277,14 @@ class Runtime(Protocol):
             MissingRuntimeError: it cannot run here.
             BackendError: it refuses the file, in its own words.
             TargetError: the engine cannot have `options.batch`.
+        """
+
+    def inputs_of(self, artifact: Path) -> tuple[EngineInput, ...]:
+        """The inputs that an engine declares, in its order; it is not made ready to run.
+
+        Raises:
+            MissingRuntimeError: it cannot be opened here.
+            BackendError: the runtime refuses the file, in its own words.
         """
 
     def versions(self) -> dict[str, str]:

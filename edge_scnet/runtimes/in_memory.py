@@ -30,12 +30,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.__about__ import __version__
+from edge_scnet.core.feeds import feed_of
 from edge_scnet.core.files import write_text
 from edge_scnet.errors import BackendError, MissingRuntimeError
 from edge_scnet.runtimes import RUNTIMES
 from edge_scnet.runtimes.base import (
     BaseRuntime,
     Built,
+    EngineInput,
     ExecutedLayer,
     OpenOptions,
     Session,
@@ -54,6 +56,8 @@ class Engine:
     # Gets the inputs in the order in which they are given, each N x C x H x W; gives the outputs.
     compute: Callable[..., Sequence[np.ndarray]]
     input_shape: tuple[int, ...]
+    # The inputs behind the first.
+    more_inputs: tuple[EngineInput, ...] = ()
     output_names: tuple[str, ...] = ("output",)
     # Slept in every inference.
     seconds: float = 0.0
@@ -164,6 +168,11 @@ class InMemory(BaseRuntime):
             session.close()
             self.log.append(f"close {artifact.name}")
 
+    def inputs_of(self, artifact: Path) -> tuple[EngineInput, ...]:
+        engine = self._engine(artifact)
+        first = EngineInput(name="input", shape=engine.input_shape, dtype="float32")
+        return (first, *engine.more_inputs)
+
     def _engine(self, artifact: Path) -> Engine:
         """The engine of a file that `build` wrote, or of a file's name."""
         name = artifact.name
@@ -187,9 +196,11 @@ class InMemorySession:
         self._engine = None
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
-        if batch.shape != self.input_shape:
-            raise ValueError(f"the input is {self.input_shape}, got {batch.shape}")
-        return self.infer_named({"input": batch})
+        feed = feed_of(batch, "input")
+        first = next(iter(feed.values()))
+        if first.shape != self.input_shape:
+            raise ValueError(f"the input is {self.input_shape}, got {first.shape}")
+        return self.infer_named(feed)
 
     def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         engine = self._opened()

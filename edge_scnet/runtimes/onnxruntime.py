@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_scnet.core.feeds import feed_of
+from edge_scnet.core.feeds import feed_of, fitted
 from edge_scnet.core.optional import require
 from edge_scnet.errors import BackendError, TargetError, first_line
 from edge_scnet.runtimes.base import (
     BaseRuntime,
     BaseSession,
     Built,
+    EngineInput,
     OpenOptions,
     fixed_batch,
     no_progress,
@@ -60,9 +61,34 @@ class OnnxRuntime(BaseRuntime):
         """Refuses: an ONNX file is what this runtime executes, there is nothing to compile."""
         raise _nothing_to_compile(target)
 
+    def inputs_of(self, artifact: Path) -> tuple[EngineInput, ...]:
+        ort = require("onnxruntime", extra=self.extra)
+        settings = ort.SessionOptions()
+        settings.log_severity_level = 3
+        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            session = ort.InferenceSession(
+                str(artifact), settings, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise BackendError(
+                f"ONNX Runtime cannot load {artifact}: {first_line(error)}",
+                hint="is it a whole ONNX file, its external data beside it?",
+            ) from error
+        return tuple(
+            EngineInput(
+                name=item.name,
+                shape=tuple(d if isinstance(d, int) and d > 0 else None for d in item.shape),
+                dtype=_type_of(item.type),
+            )
+            for item in session.get_inputs()
+        )
+
     @contextlib.contextmanager
     def open(self, artifact: Path, options: OpenOptions) -> Iterator[_Session]:
         """Loads an ONNX file with ONNX Runtime's default optimisations.
+
+        Sizes that the file leaves open are 1 where `options.shapes` does not give them.
 
         Raises:
             BackendError: ONNX Runtime's own message.
@@ -74,7 +100,8 @@ class OnnxRuntime(BaseRuntime):
         settings.intra_op_num_threads = options.threads
         try:
             session = _Session(
-                ort.InferenceSession(str(artifact), settings, providers=["CPUExecutionProvider"])
+                ort.InferenceSession(str(artifact), settings, providers=["CPUExecutionProvider"]),
+                dict(options.shapes),
             )
         except Exception as error:
             raise BackendError(
@@ -89,6 +116,12 @@ class OnnxRuntime(BaseRuntime):
             session.close()
 
 
+def _type_of(name: str) -> str:
+    """NumPy's name of a type of ONNX Runtime, as "tensor(float)"; its own where there is none."""
+    inner = name.removeprefix("tensor(").removesuffix(")")
+    return {"float": "float32", "double": "float64"}.get(inner, inner)
+
+
 def _nothing_to_compile(target: TargetSpec) -> TargetError:
     return TargetError(f"{target.name}: ONNX Runtime opens ONNX files, no target compiles for it")
 
@@ -96,18 +129,27 @@ def _nothing_to_compile(target: TargetSpec) -> TargetError:
 class _Session(BaseSession):
     """`base.Session`; ONNX Runtime does not tell executed layers without its profiler."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._session = session
-        self._name = session.get_inputs()[0].name
+        inputs = session.get_inputs()
+        self._name = inputs[0].name
         self.output_names = tuple(output.name for output in session.get_outputs())
-        shape = session.get_inputs()[0].shape
-        self.input_shape = tuple(d if isinstance(d, int) else 1 for d in shape)
+        self._shapes = {
+            item.name: shapes.get(
+                item.name, tuple(d if isinstance(d, int) else 1 for d in item.shape)
+            )
+            for item in inputs
+        }
+        self.input_shape = self._shapes[self._name]
 
     def close(self) -> None:
         self._session = None
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
-        return list(self._session.run(None, feed_of(batch, self._name)))
+        feed = feed_of(batch, self._name)
+        if len(feed) > 1:
+            feed = {name: fitted(array, self._shapes[name]) for name, array in feed.items()}
+        return list(self._session.run(None, feed))
 
     def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         return list(self._session.run(None, dict(feed)))

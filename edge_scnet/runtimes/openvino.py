@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_scnet.core.feeds import feed_of
+from edge_scnet.core.feeds import feed_of, fitted
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.optional import require
 from edge_scnet.errors import BackendError, TargetError
@@ -26,10 +26,12 @@ from edge_scnet.runtimes.base import (
     BaseRuntime,
     BaseSession,
     Built,
+    EngineInput,
     ExecutedLayer,
     OpenOptions,
     no_progress,
 )
+from edge_scnet.runtimes.openvino_shapes import declared_input, first_lines, reshaped
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
@@ -78,7 +80,7 @@ class OpenVino(BaseRuntime):
             ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
         except RuntimeError as error:
             raise BackendError(
-                f"OpenVINO cannot load its CPU plug-in: {_first_lines(error)}",
+                f"OpenVINO cannot load its CPU plug-in: {first_lines(error)}",
                 hint="edge-scnet doctor",
             ) from error
 
@@ -122,7 +124,7 @@ class OpenVino(BaseRuntime):
                 model = core.read_model(_repaired(source))
         except RuntimeError as error:
             raise BackendError(
-                f"OpenVINO cannot read {source.name}: {_first_lines(error)}",
+                f"OpenVINO cannot read {source.name}: {first_lines(error)}",
                 hint=(
                     "export it again: edge-scnet export; the installed versions: edge-scnet doctor"
                 ),
@@ -136,10 +138,21 @@ class OpenVino(BaseRuntime):
                 ov.save_model(model, temporary, compress_to_fp16=False)
                 temporary_weights.replace(weights)
             except RuntimeError as error:
-                raise OSError(None, _first_lines(error)) from error
+                raise OSError(None, first_lines(error)) from error
             finally:
                 temporary_weights.unlink(missing_ok=True)
         return self._built((out, weights), started)
+
+    def inputs_of(self, artifact: Path) -> tuple[EngineInput, ...]:
+        ov = require("openvino", extra=self.extra)
+        try:
+            model = ov.Core().read_model(artifact)
+        except RuntimeError as error:
+            raise BackendError(
+                f"OpenVINO cannot read {artifact}: {first_lines(error)}",
+                hint="is it a whole IR, its weights (.bin) beside it?",
+            ) from error
+        return tuple(declared_input(port) for port in model.inputs)
 
     @contextlib.contextmanager
     def open(self, artifact: Path, options: OpenOptions) -> Iterator[_Session]:
@@ -162,7 +175,12 @@ class OpenVino(BaseRuntime):
             settings["INFERENCE_NUM_THREADS"] = options.threads
         try:
             core = ov.Core()
-            model = _reshaped(core, artifact, options.batch) if options.batch else artifact
+            model = artifact
+            if options.shapes:
+                model = core.read_model(artifact)
+                model.reshape({name: list(shape) for name, shape in options.shapes})
+            elif options.batch:
+                model = reshaped(core, artifact, options.batch)
             session = _Session(ov, core.compile_model(model, "CPU", settings))
             # counting takes time at every layer: only layer_times asks for it, of an engine of its
             # own
@@ -171,7 +189,7 @@ class OpenVino(BaseRuntime):
             )
         except RuntimeError as error:
             raise BackendError(
-                f"OpenVINO cannot compile {artifact.name}: {_first_lines(error)}",
+                f"OpenVINO cannot compile {artifact.name}: {first_lines(error)}",
                 hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
             ) from error
         try:
@@ -199,43 +217,6 @@ def _repaired(source: Path) -> bytes:
     return content
 
 
-def _reshaped(core: Any, artifact: Path, batch: int) -> Any:
-    """Returns the model for another batch.
-
-    OpenVINO's `reshape` mends what depends on the input's shape, but not the sizes that a Resize
-    names.
-
-    Raises:
-        TargetError: OpenVINO refuses, in its own words.
-    """
-    from openvino import opset13
-
-    model = core.read_model(artifact)
-    built = int(model.input(0).shape[0])
-    try:
-        model.reshape({port: [batch, *(int(d) for d in port.shape[1:])] for port in model.inputs})
-        for node in model.get_ordered_ops():
-            if node.get_type_name() != "Interpolate":
-                continue
-            sizes = node.input(1).get_source_output().get_node()
-            if (
-                sizes.get_type_name() == "Constant"
-                and sizes.data.dtype.kind == "i"
-                and sizes.data[0] == built
-            ):
-                mended = sizes.data.copy()
-                mended[0] = batch
-                node.input(1).replace_source_output(opset13.constant(mended).output(0))
-        model.validate_nodes_and_infer_types()
-    except RuntimeError as error:
-        raise TargetError(
-            f"{artifact.name} was built for batch {built} and cannot be reshaped to {batch}:"
-            f" {_first_lines(error)}",
-            hint=f"edge-scnet build --batch {batch}",
-        ) from error
-    return model
-
-
 class _Request:
     """An inference request and views of its own tensors.
 
@@ -246,9 +227,13 @@ class _Request:
 
     def __init__(self, compiled: Any) -> None:
         self.native = compiled.create_infer_request()
-        names = [port.any_name for port in compiled.inputs]
+        ports = compiled.inputs
         tensors = [tensor.data for tensor in self.native.input_tensors]
-        self._first, self._inputs = names[0], dict(zip(names, tensors, strict=True))
+        self._first = ports[0].any_name
+        # a port may have several names
+        self._inputs = {
+            name: tensor for port, tensor in zip(ports, tensors, strict=True) for name in port.names
+        }
         self._outputs: list[np.ndarray] = [tensor.data for tensor in self.native.output_tensors]
         # outputs whose sizes depend on the data have other memory after every inference
         self._sizes_change = any(port.partial_shape.is_dynamic for port in compiled.outputs)
@@ -264,8 +249,10 @@ class _Request:
         """Raises ValueError for a batch of another shape: copying would repeat it."""
         feed = {self._first: batch} if batch.dtype.names is None else feed_of(batch, self._first)
         for name, array in feed.items():
-            if array.shape != self._inputs[name].shape:
-                raise ValueError(f"{name} is {self._inputs[name].shape}, got {array.shape}")
+            wanted = self._inputs[name].shape
+            array = fitted(array, wanted)
+            if array.shape != wanted:
+                raise ValueError(f"{name} is {wanted}, got {array.shape}")
             self._inputs[name][...] = array
 
 
@@ -356,12 +343,15 @@ class _Session(BaseSession):
         """
         if self.counting is None:
             return {}
-        first = self._compiled.input(0).any_name
+        ports = self._compiled.inputs
+        shapes = {name: tuple(port.shape) for port in ports for name in port.names}
+        first = ports[0].any_name
         request = self.counting().create_infer_request()
         times: dict[str, list[float]] = {}
         number, end = 0, time.perf_counter() + _COUNTED_S
         while number < _COUNTED_RUNS or time.perf_counter() < end:
-            request.infer(feed_of(batches[number % len(batches)], first))
+            feed = feed_of(batches[number % len(batches)], first)
+            request.infer({name: fitted(array, shapes[name]) for name, array in feed.items()})
             number += 1
             for row in request.profiling_info:
                 if row.status == self._ov.ProfilingInfo.Status.EXECUTED:
@@ -375,13 +365,6 @@ def _named(original: str) -> tuple[str, ...]:
     plain = [name.removesuffix(_NO_BIAS) for name in names]
     kept = zip(names, plain, strict=True)
     return tuple(short for name, short in kept if name == short or short not in names)
-
-
-def _first_lines(error: Exception) -> str:
-    """Returns OpenVINO's message without its source positions and empty lines."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return " ".join(kept or lines)[:400]
 
 
 OPENVINO = OpenVino()

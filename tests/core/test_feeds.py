@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edge_scnet.core.feeds import batch_of_arrays, feed_of, random_batch
-from edge_scnet.core.spec import TensorSpec
+from edge_scnet.core.feeds import as_taken, batch_of_arrays, feed_of, fitted, random_batch
+from edge_scnet.core.spec import EngineSpec, TensorSpec
 from edge_scnet.models.zoo import FASHION_MNIST
 
 PICTURES = np.arange(24, dtype=np.float32).reshape(4, 1, 2, 3)
@@ -51,3 +51,41 @@ def test_random_samples_have_the_shapes_and_types_of_the_inputs() -> None:
         "scale": ((3, 2), "float32"),
     }
     assert not feed["ids"].any() and feed["scale"].std() > 0
+
+
+def engine_spec(shape: tuple[int, ...], dtype: str, *, channels_last: bool = False) -> EngineSpec:
+    return EngineSpec(
+        name="engine",
+        arch="engine",
+        input_shape=shape,
+        mean=(),
+        std=(),
+        dtype=dtype,
+        channels_last=channels_last,
+    )
+
+
+def test_pictures_are_given_in_the_layout_and_type_of_an_engine() -> None:
+    spec = engine_spec((2, 3, 1), "uint8", channels_last=True)
+    assert (spec.channels, spec.height, spec.width, spec.takes_pictures) == (1, 2, 3, True)
+    taken = as_taken(20 * PICTURES - 7.4, spec)
+    assert (taken.shape, taken.dtype) == ((4, 2, 3, 1), np.uint8)
+    # rounded and kept within a byte, not wrapped round
+    assert taken[0].ravel().tolist() == [0, 13, 33, 53, 73, 93] and taken[-1].max() == 255
+    assert as_taken(PICTURES, FASHION_MNIST) is PICTURES
+
+
+def test_random_samples_have_the_type_of_an_engine() -> None:
+    pixels = random_batch(engine_spec((4, 4, 3), "uint8", channels_last=True), 8, seed=0)
+    assert (pixels.dtype, pixels.shape) == (np.uint8, (8, 4, 4, 3)) and np.ptp(pixels) > 200
+    assert random_batch(engine_spec((5,), "float16"), 2, seed=0).dtype == np.float16
+    assert not random_batch(engine_spec((5,), "int64"), 2, seed=0).any()
+
+
+def test_an_input_without_a_batch_axis_is_one_samples() -> None:
+    state = np.arange(6).reshape(1, 2, 3)
+    assert fitted(state, (2, 3)).shape == (2, 3)
+    assert fitted(state, (1, 2, 3)) is state
+    number = fitted(np.array([7.0]), ())
+    assert isinstance(number, np.ndarray) and number.shape == ()
+    assert fitted(PICTURES, (1, 2, 3)) is PICTURES, "several samples are not one"

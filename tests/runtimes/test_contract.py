@@ -307,6 +307,39 @@ def test_executed_precisions(runtime: Runtime, engine: Callable[..., Path]) -> N
         assert found == [("f32", True)]
 
 
+def test_the_inputs_of_an_engine_are_told(runtime: Runtime, engine: Callable[..., Path]) -> None:
+    (declared,) = runtime.inputs_of(engine(batch=2))
+    assert (declared.shape, declared.dtype) == ((2, 1, 6, 6), "float32")
+    assert declared.name == ("input" if runtime.name == "in_memory" else "x")
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"], indirect=True)
+def test_open_sizes_are_given_as_it_is_opened(runtime: Runtime, tmp_path: Path) -> None:
+    """Both runtimes open ONNX files as they are."""
+    path = tmp_path / "open.onnx"
+    model = onnx.load(tiny_onnx(path))
+    for value, names in ((model.graph.input[0], "n_hw"), (model.graph.output[0], "n_")):
+        for name, size in zip(names, value.type.tensor_type.shape.dim, strict=True):
+            if name != "_":
+                size.dim_param = name
+    onnx.save(model, path)
+    (declared,) = runtime.inputs_of(path)
+    assert declared.shape == (None, 1, None, None)
+    with runtime.open(path, OpenOptions(shapes=(("x", (2, 1, 5, 7)),))) as session:
+        assert session.input_shape == (2, 1, 5, 7)
+        batch = np.random.default_rng(0).standard_normal((2, 1, 5, 7)).astype(np.float32)
+        logits = session.infer(batch)[0]
+        np.testing.assert_allclose(logits, tiny_logits(batch), rtol=1e-5, atol=1e-6)
+
+
+@of_libraries
+def test_the_inputs_of_what_is_no_engine(runtime: Runtime, tmp_path: Path) -> None:
+    path = tmp_path / f"noise{runtime.suffix}"
+    path.write_bytes(b"\x00\x01 no engine")
+    with pytest.raises(BackendError, match=r"cannot (load|read) .*noise\."):
+        runtime.inputs_of(path)
+
+
 @of_libraries
 def test_a_file_that_is_no_engine_is_refused_by_name(runtime: Runtime, tmp_path: Path) -> None:
     path = tmp_path / f"noise{runtime.suffix}"

@@ -27,6 +27,7 @@ from edge_scnet.machine import environment
 from edge_scnet.runtimes.base import (
     BaseRuntime,
     Built,
+    EngineInput,
     OpenOptions,
     Session,
     fixed_batch,
@@ -199,6 +200,12 @@ class TensorRt(BaseRuntime):
             if options.batch not in (0, session.input_shape[0]):
                 raise fixed_batch(artifact, session.input_shape[0], options.batch)
             yield session
+
+    def inputs_of(self, artifact: Path) -> tuple[EngineInput, ...]:
+        if reason := self.unavailable_to_run():
+            raise MissingRuntimeError(reason, hint=self.install_hint())
+        with opened(self._module(), artifact) as session:
+            return session.inputs
 
     def _cache_name(self) -> str:
         """The timing cache's file name; it is valid for one GPU and TensorRT only."""

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_scnet.core.feeds import feed_of
+from edge_scnet.core.feeds import feed_of, fitted
 from edge_scnet.core.manifest import BUNDLE
 from edge_scnet.errors import BackendError
-from edge_scnet.runtimes.base import BaseSession, ExecutedLayer
+from edge_scnet.runtimes.base import BaseSession, EngineInput, ExecutedLayer
 from edge_scnet.runtimes.tensorrt import cuda
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 
@@ -80,11 +80,22 @@ class PlanSession(BaseSession):
         self._address: dict[str, int] = {}
         for name in names:
             shape = tuple(int(d) for d in engine.get_tensor_shape(name))
+            if min(shape, default=1) < 0:
+                raise BackendError(
+                    f"{name} of the plan has open sizes ({' x '.join(map(str, shape))}), which are"
+                    " not supported",
+                    hint="build it for fixed shapes",
+                )
             dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
             self._host[name] = self._stream.pinned(shape, dtype)
             self._address[name] = self._stream.allocate(self._host[name].nbytes)
             context.set_tensor_address(name, self._address[name])
         self.input_shape = self._host[inputs[0]].shape
+        self.inputs = tuple(
+            EngineInput(name=name, shape=host.shape, dtype=host.dtype.name)
+            for name, host in self._host.items()
+            if name in inputs
+        )
         self.output_names = tuple(self._outputs)
 
     def close(self) -> None:
@@ -101,7 +112,7 @@ class PlanSession(BaseSession):
 
     def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         for name, array in feed.items():
-            np.copyto(self._host[name], array)
+            np.copyto(self._host[name], fitted(array, self._host[name].shape))
         (self._replay or self._enqueue)()
         self._stream.wait()
         return [self._host[name] for name in self._outputs]
