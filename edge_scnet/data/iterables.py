@@ -144,7 +144,7 @@ class Samples:
             if not arrays:
                 raise DataError(f"{where} is a dict without arrays", hint=f"an item is {_ITEMS}")
             return Item(arrays=arrays, label=label)
-        if isinstance(value, (tuple, list)):
+        if isinstance(value, (tuple, list)) and not _is_numbers(value):
             return self._item_of_parts(value, where)
         return Item(arrays={ONLY: _array(value, where)})
 
@@ -227,12 +227,12 @@ def _known_axes(source: Any) -> Axes | None:
 
 def _iterated(source: Any, what: str) -> Iterable[Any]:
     if isinstance(source, (str, bytes, Path)):
-        raise DataError(f"{what} is a {type(source).__name__}: {source!r}", hint=_hint())
+        raise DataError(f"{what} is the text {str(source)!r}; arrays are needed", hint=_hint())
     if hasattr(source, "__iter__"):
         return source  # type: ignore[no-any-return]
     if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
         return (source[i] for i in range(len(source)))
-    raise DataError(f"{what} is a {type(source).__name__}, which is not iterable", hint=_hint())
+    raise DataError(f"{what} of type {type(source).__name__} cannot be iterated over", hint=_hint())
 
 
 def _hint() -> str:

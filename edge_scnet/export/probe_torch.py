@@ -13,7 +13,12 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.spec import ModelSpec, TensorSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.export.from_torch import example_of
-from edge_scnet.export.torch_call import check_inputs, named_outputs_of, parameters_of
+from edge_scnet.export.torch_call import (
+    check_inputs,
+    named_outputs_of,
+    needed_inputs,
+    parameters_of,
+)
 from edge_scnet.models.library import Preprocessing
 from edge_scnet.models.load import load
 from edge_scnet.models.zoo import ModelSource, resolve, resolve_module
@@ -122,32 +127,42 @@ def _inputs(
 ) -> tuple[TensorSpec | None, tuple[TensorSpec, ...]]:
     """The first input where `--input` names it, and the others.
 
+    Without `--input-shape` and `--input-size` the first is among those of `--input` where they name
+    the first parameter of `forward`: the first of real numbers.
+
     Raises:
         ArtifactError: the first is given twice, or is not of real numbers.
     """
     given = parse_inputs(options.input or ())
+    if not given:
+        return None, ()
     parameters = list(parameters_of(module))
-    first = next((item for item in given if parameters and item.name == parameters[0]), None)
-    if first is None:
-        return None, given
+    listed = {item.name for item in given}
     if options.input_shape is not None or options.input_size is not None:
+        if parameters and listed >= set(needed_inputs(module)):
+            raise ArtifactError(
+                f"--input {spell_input(given[0])}: all inputs are given so, and --input-shape or"
+                " --input-size gives the shape of one as well",
+                hint="leave --input-shape and --input-size out",
+            )
+        return None, given
+    if not parameters or parameters[0] not in listed:
+        return None, given
+    ordered = sorted(given, key=lambda item: [*parameters, item.name].index(item.name))
+    first = next((item for item in ordered if item.dtype == "float32"), None)
+    if first is None:
         raise ArtifactError(
-            f"--input {spell_input(first)} is the first input, whose shape --input-shape or"
-            " --input-size gives as well",
-            hint="leave one out",
+            f"--input {spell_input(ordered[0])}: one input must be float32, which samples are",
+            hint="let the module take real numbers, and convert them itself",
         )
-    if first.dtype != "float32":
-        raise ArtifactError(
-            f"--input {spell_input(first)}: the first input is fed as float32",
-            hint="let the first parameter of forward be one of real numbers",
-        )
-    return first, tuple(item for item in given if item is not first)
+    return first, tuple(item for item in ordered if item is not first)
 
 
 def _first_name(module: nn.Module, more: Sequence[TensorSpec]) -> str:
-    """The first parameter of `forward`, which no other input is."""
+    """The first parameter of `forward` that no other input is."""
     taken = {item.name for item in more}
-    return next((name for name in parameters_of(module) if name not in taken), "input")
+    names = [*needed_inputs(module), *parameters_of(module)]
+    return next((name for name in names if name not in taken), "input")
 
 
 def _names(spec: ModelSpec) -> list[str]:

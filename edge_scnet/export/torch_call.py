@@ -109,11 +109,9 @@ def call_arguments(
 def tensors_of(batch: np.ndarray) -> dict[str, Tensor]:
     """Returns a batch as tensors by input name."""
     torch = require("torch", extra="export")
-    # torch warns of arrays that it must not write to
-    return {
-        name: torch.from_numpy(array if array.flags.writeable else array.copy())
-        for name, array in feed_of(batch, INPUT).items()
-    }
+    # copied: torch warns of arrays that it must not write to, and refuses the strides that the
+    # field of a structured array has
+    return {name: torch.from_numpy(array.copy()) for name, array in feed_of(batch, INPUT).items()}
 
 
 def outputs_of(model: nn.Module, batch: np.ndarray) -> list[np.ndarray]:

@@ -119,7 +119,7 @@ def _check_kind(module: Any, location: str) -> None:
         )
     if not isinstance(module, torch.nn.Module):
         raise ArtifactError(
-            f"{location} is a {type(module).__name__}, a torch.nn.Module is needed",
+            f"a torch.nn.Module is needed, found an object of type {type(module).__name__}",
             hint="or an ONNX file, a zoo name, or package.module:factory",
         )
 

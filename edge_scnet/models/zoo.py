@@ -145,7 +145,7 @@ def resolve_module(module: Any, options: ModelOptions) -> ModelSource:
     Raises:
         ArtifactError: options that contradict each other, or are for other models.
     """
-    name = type(module).__name__
+    name = _class_of(module)
     for option in ("arch", "weights", "factory_args"):
         if getattr(options, option) is not None:
             raise ArtifactError(
@@ -153,6 +153,17 @@ def resolve_module(module: Any, options: ModelOptions) -> ModelSource:
                 hint="leave it out",
             )
     return replace(_named(name, "module", name, options), module=module)
+
+
+def _class_of(module: Any) -> str:
+    """The name of a module's class, out of torch.compile and DataParallel."""
+    while True:
+        if hasattr(module, "_orig_mod"):
+            module = module._orig_mod
+        elif type(module).__name__ in ("DataParallel", "DistributedDataParallel"):
+            module = module.module
+        else:
+            return type(module).__name__
 
 
 def _named(

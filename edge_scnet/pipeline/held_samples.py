@@ -23,7 +23,7 @@ from edge_scnet.data.samples import SampleSet, in_memory, subset
 from edge_scnet.errors import DataError, EdgeError
 from edge_scnet.export.onnx_file import read_onnx, real_inputs
 from edge_scnet.export.probe_torch import spell_input
-from edge_scnet.export.torch_call import named_outputs_of, needed_inputs, parameters_of
+from edge_scnet.export.torch_call import check_inputs, named_outputs_of, needed_inputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,15 +63,16 @@ class HeldSets:
             known = samples.known_axes or (_axes_by_rank(samples, len(shape)) if shape else None)
             self._axes[role] = known or _axes_by_trial(samples, module)
         role, samples = next(iter(self._opened.items()))
-        inputs = _inputs_of(samples, self._axes[role], list(parameters_of(module)))
-        first, others = inputs[0], inputs[1:]
+        names = list(samples.first.arrays)
+        check_inputs(module, names)
+        inputs = [_spec_of(samples, name, self._axes[role]) for name in names]
+        first = next((item for item in inputs if item.dtype == "float32"), inputs[0])
         if shape is None and options.input_size is None and options.input is None:
-            options = replace(
-                options,
-                channels=None,
-                input_shape=first.shape,
-                input=tuple(map(spell_input, others)) or None,
-            )
+            options = replace(options, channels=None)
+            if len(inputs) == 1:
+                options = replace(options, input_shape=first.shape)
+            else:
+                options = replace(options, input=tuple(map(spell_input, inputs)))
         return self._with_plain_pixels(options, first.shape)
 
     def options_for_file(self, path: Path, options: ModelOptions) -> ModelOptions:
@@ -190,12 +191,12 @@ def _axes_by_trial(samples: Samples, module: nn.Module) -> Axes:
 
 def _runs(samples: Samples, module: nn.Module, axes: Axes) -> bool:
     """Whether a module takes the first item so, and gives a row for each sample."""
-    arrays = {
-        name: array[:2] if axes == "batches" else array[None]
-        for name, array in samples.first.arrays.items()
-    }
-    if any(array.ndim == 0 or not len(array) for array in arrays.values()):
+    first = samples.first.arrays
+    if axes == "batches" and any(array.ndim == 0 or not len(array) for array in first.values()):
         return False
+    arrays = {
+        name: array[:2] if axes == "batches" else array[None] for name, array in first.items()
+    }
     taken = {
         name: array.astype(np.float32) if array.dtype.kind == "f" or name == ONLY else array
         for name, array in arrays.items()
@@ -208,31 +209,14 @@ def _runs(samples: Samples, module: nn.Module, axes: Axes) -> bool:
     return all(output.ndim and len(output) == len(batch) for output in outputs.values())
 
 
-def _inputs_of(samples: Samples, axes: Axes, parameters: Sequence[str]) -> tuple[TensorSpec, ...]:
-    """The inputs that an item is for, the first of real numbers in front.
-
-    Args:
-        parameters: of `forward`, in order.
-    """
-    names = sorted(
-        samples.first.arrays,
-        key=lambda name: parameters.index(name) if name in parameters else len(parameters),
+def _spec_of(samples: Samples, name: str, axes: Axes) -> TensorSpec:
+    """The input that an array of the first item is for."""
+    dtype = samples.first.arrays[name].dtype
+    return TensorSpec(
+        name=name,
+        shape=samples.shape_of(name, axes),
+        dtype="float32" if dtype.kind == "f" else dtype.name,
     )
-    inputs = [
-        TensorSpec(
-            name=name,
-            shape=samples.shape_of(name, axes),
-            dtype=_type_of(samples.first.arrays[name].dtype),
-        )
-        for name in names
-    ]
-    # sort keeps the order of the parameters otherwise
-    inputs.sort(key=lambda item: np.dtype(item.dtype).kind != "f")
-    return tuple(inputs)
-
-
-def _type_of(dtype: np.dtype[Any]) -> str:
-    return "float32" if dtype.kind == "f" else dtype.name
 
 
 def _check_fits(
