@@ -15,6 +15,9 @@ def tidy(node: Any, context: Context) -> None:
     """Leaves out empty inputs of a Resize, and writes automatic padding in numbers."""
     if node.op_type == "Resize":
         tidy_resize(node, context)
+    elif node.op_type == "MeanVarianceNormalization" and "axes" not in attributes(node):
+        # onnx's shape inference stops where they are left out
+        put(node, axes=[0, 2, 3])
     elif node.op_type in _WINDOWED:
         _pads(node, context)
 

@@ -1,4 +1,4 @@
-"""The one form of padding."""
+"""The one form of nodes that can be written in several."""
 
 from __future__ import annotations
 
@@ -38,3 +38,9 @@ def test_padding_that_is_not_known_stays():
     dilated = one_node(11, "MaxPool", kernel_shape=[2, 2], dilations=[2, 2], auto_pad="SAME_UPPER")
     assert attributes(converted(dilated, 20).graph.node[0])["auto_pad"] == "SAME_UPPER"
     assert_same(dilated, 20)
+
+
+def test_axes_that_are_left_out_are_written():
+    model = one_node(9, "MeanVarianceNormalization")
+    assert_same(model, 20)
+    assert attributes(converted(model, 20).graph.node[0])["axes"] == [0, 2, 3]
