@@ -52,10 +52,30 @@ def forms_of(float_model: ir.Model, qdq: ir.Model, ranges: Ranges, target: Targe
     else:
         int8, fp16 = to_float_weights(qdq), twin
     findings = lint(
-        int8, "tensorrt", keep_float=target.quant.keep_float, max_opset=target.board.max_opset
+        int8,
+        "tensorrt",
+        keep_float=target.quant.keep_float,
+        max_opset=target.board.max_opset,
+        rtx=_is_rtx(target),
     )
     refuse(INT8_FORM, target.name, [finding for finding in findings if finding.severity == "error"])
     return Forms(int8=int8, fp16=fp16, kept_fp32=kept)
+
+
+def check_operators(model: ir.Model, target: TargetSpec) -> None:
+    """Checks that the target's TensorRT knows every operator of a float graph.
+
+    Raises:
+        ArtifactError: it does not; names the nodes and the way out.
+    """
+    assert target.board is not None
+    findings = lint(model, "tensorrt", max_opset=target.board.max_opset, rtx=_is_rtx(target))
+    unknown = [finding for finding in findings if finding.rule == "operator"]
+    refuse("the graph", target.name, unknown)
+
+
+def _is_rtx(target: TargetSpec) -> bool:
+    return target.runtime == "tensorrt_rtx"
 
 
 def to_float_weights(model: ir.Model) -> ir.Model:
@@ -67,8 +87,8 @@ def to_float_weights(model: ir.Model) -> ir.Model:
     result = model.clone()
     graph = result.graph
     for node in tuple(graph):
-        codes = node.inputs[0]
-        if node.op_type != DEQUANTIZE or codes is None or codes.const_value is None:
+        codes = node.inputs[0] if node.op_type == DEQUANTIZE else None
+        if codes is None or codes.const_value is None:
             continue
         array, scales = codes.const_value.numpy(), scales_of(node)
         axis = integer(node, "axis", 1)

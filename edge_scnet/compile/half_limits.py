@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_scnet.graph.operators import passes_scale
 from edge_scnet.graph.pairs import DEQUANTIZE, QUANTIZE, constant, input_of, integer
 from edge_scnet.quantize.statistics import TensorStats
 
@@ -18,6 +19,7 @@ HALF_MAX, _HALF_NORMAL = 65_504.0, 2.0**-14
 # A scale this far off costs less than a hundredth of a code over the whole range; below FP16's
 # normal numbers it grows.
 _SCALE_ERROR = 2.0**-9
+_QDQ = (QUANTIZE, DEQUANTIZE)
 # Layers whose second input is their weights.
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -30,7 +32,7 @@ def kept_nodes(graph: ir.Graph, tensors: Mapping[str, TensorStats]) -> dict[str,
     """
     kept: dict[str, str] = {}
     for node in graph:
-        if node.op_type not in (QUANTIZE, DEQUANTIZE):
+        if node.op_type not in _QDQ:
             reasons = [*_of_tensors(node, tensors), *_of_constants(node)]
             if reasons:
                 kept[str(node.name)] = reasons[-1]
@@ -39,7 +41,7 @@ def kept_nodes(graph: ir.Graph, tensors: Mapping[str, TensorStats]) -> dict[str,
 
 def _of_tensors(node: ir.Node, tensors: Mapping[str, TensorStats]) -> Iterator[str]:
     for value in (*node.inputs, *node.outputs):
-        name = "" if value is None else _source_name(value)
+        name = "" if value is None else _known_source(value, tensors)
         stats = tensors.get(name)
         if stats is not None:
             yield from _beyond(name, max(-stats.minimum, stats.maximum))
@@ -62,14 +64,18 @@ def _beyond(name: str, largest: float) -> Iterator[str]:
         yield f"{name} reaches {largest:.1g}, FP16 loses digits below {_HALF_NORMAL:.1g}"
 
 
-def _source_name(value: ir.Value) -> str:
-    """Returns the name of the float tensor behind Q/DQ."""
-    producer = value.producer()
-    while producer is not None and producer.op_type in (QUANTIZE, DEQUANTIZE):
+def _known_source(value: ir.Value, tensors: Mapping[str, TensorStats]) -> str:
+    """Returns the name of the float tensor with statistics whose values a tensor has.
+
+    It lies behind Q/DQ and operators that only pick or move values. "" where there is none.
+    """
+    source: ir.Value | None = value
+    while source is not None and str(source.name) not in tensors:
+        producer = source.producer()
+        if producer is None or not (producer.op_type in _QDQ or passes_scale(producer)):
+            return ""
         source = producer.inputs[0]
-        assert source is not None
-        value, producer = source, source.producer()
-    return str(value.name)
+    return "" if source is None else str(source.name)
 
 
 def scales_of(node: ir.Node) -> np.ndarray:

@@ -51,5 +51,6 @@ def inspect(path: Path | str, target: str | None = None) -> Inspected:
         keep_float=spec.quant.keep_float,
         max_opset=spec.board.max_opset if spec.board else spec.opset,
         weight_bits=weight_bits(resolve_floor(spec.isa)),
+        rtx=spec.runtime == "tensorrt_rtx",
     )
     return Inspected(file=file, target=spec.name, findings=findings, notes=read.notes)

@@ -235,7 +235,7 @@ def test_what_is_computed_in_fp16_is_fp16_in_the_file() -> None:
 def test_tensors_and_weights_of_tiny_numbers_stay_in_fp32() -> None:
     text = """<ir_version: 10, opset_import: ["" : 20]> g (float[1,4] x) => (float[1,4] y)
     <float[4,4] w = {1e-9,0,0,0, 0,1e-9,0,0, 0,0,1e-9,0, 0,0,0,1e-9}, float[1] f = {0.5}>
-    { a = MatMul(x, w) b = Relu(a) y = Mul(b, f) }"""
+    { a = MatMul(x, w) b = Relu(a) m = Identity(b) y = Mul(m, f) }"""
     proto = parser.parse_model(text)
     for node in proto.graph.node:
         node.name = node.output[0]
@@ -243,6 +243,9 @@ def test_tensors_and_weights_of_tiny_numbers_stay_in_fp32() -> None:
     made = half.to_half(model, {})
     assert set(made.kept) == {"a"} and "weights of a reaches 1e-09" in made.kept["a"]
     tiny = stats_of(np.full(4, 3e-9, np.float32))
-    assert set(half.to_half(model, {"b": tiny}).kept) == {"a", "b", "y"}
+    # the Identity has the values of the tensor in front of it
+    assert set(half.to_half(model, {"b": tiny}).kept) == {"a", "b", "m", "y"}
+    large = stats_of(np.full(4, 1e6, np.float32))
+    assert "1,000,000" in half.to_half(model, {"b": large}).kept["y"]
     zero = stats_of(np.zeros(4, np.float32))
     assert set(half.to_half(model, {"b": zero}).kept) == {"a"}

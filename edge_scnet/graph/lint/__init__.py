@@ -16,7 +16,7 @@ from edge_scnet.graph.lint.finding import LintFinding, LintOptions, Rule, Scheme
 from edge_scnet.graph.lint.layer_rules import int8_layers, layers
 from edge_scnet.graph.lint.onnx_rules import complete_pairs, opset, parameters
 from edge_scnet.graph.lint.openvino_rules import openvino
-from edge_scnet.graph.lint.tensorrt_rules import tensorrt_pairs, tensorrt_places
+from edge_scnet.graph.lint.tensorrt_rules import tensorrt_operators, tensorrt_pairs, tensorrt_places
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -26,7 +26,7 @@ __all__ = ["LintFinding", "Scheme", "int8_layers", "lint", "refuse"]
 _COMMON: tuple[Rule, ...] = (opset, complete_pairs, parameters, layers, biases)
 _BY_SCHEME: dict[Scheme, tuple[Rule, ...]] = {
     "openvino": (openvino,),
-    "tensorrt": (tensorrt_pairs, tensorrt_places),
+    "tensorrt": (tensorrt_operators, tensorrt_pairs, tensorrt_places),
 }
 
 
@@ -37,6 +37,7 @@ def lint(
     keep_float: Sequence[str] = (),
     max_opset: int | None = None,
     weight_bits: int | None = None,
+    rtx: bool = False,
 ) -> tuple[LintFinding, ...]:
     """Returns all findings, by rule and in the graph's order.
 
@@ -45,9 +46,14 @@ def lint(
         max_opset: the newest opset that the runtime reads. Up to 17 it is a TensorRT 8.
         weight_bits: what the instruction set carries (machine.isa.weight_bits); 7: codes from -64
             to 64.
+        rtx: the target is TensorRT-RTX.
     """
     options = LintOptions(
-        scheme=scheme, keep_float=tuple(keep_float), max_opset=max_opset, weight_bits=weight_bits
+        scheme=scheme,
+        keep_float=tuple(keep_float),
+        max_opset=max_opset,
+        weight_bits=weight_bits,
+        rtx=rtx,
     )
     rules = (*_COMMON, *_BY_SCHEME[scheme])
     return tuple(finding for rule in rules for finding in rule(model, options))

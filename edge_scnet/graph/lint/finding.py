@@ -46,6 +46,8 @@ class LintOptions:
     keep_float: tuple[str, ...]
     max_opset: int | None
     weight_bits: int | None
+    # TensorRT-RTX, not another TensorRT
+    rtx: bool = False
 
     @property
     def keeps_codes(self) -> frozenset[str]:

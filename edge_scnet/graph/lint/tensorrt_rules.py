@@ -16,15 +16,35 @@ from edge_scnet.graph.pairs import (
     has_codes,
     input_of,
     is_constant,
+    is_qoperator,
     pairs,
     quantizer,
     reader_of,
 )
+from edge_scnet.graph.tensorrt_operators import unknown_operators
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+# The way out where TensorRT lacks an operator.
+WITHOUT_OPERATOR = (
+    "cut the graph in front of it and compute the rest behind the engine, or build for the CPU:"
+    " --target cpu"
+)
 _TENSORRT_8_OPSET = 17  # the last that TensorRT 8.5 and 8.6 read
+
+
+def tensorrt_operators(model: ir.Model, options: LintOptions) -> Iterator[LintFinding]:
+    """Checks that the parser knows every operator; forms like QLinearConv have another rule."""
+    for node, problem in unknown_operators(
+        model, tensorrt_8=_is_tensorrt_8(options), rtx=options.rtx
+    ):
+        if not is_qoperator(node):
+            yield error("operator", node, problem, WITHOUT_OPERATOR)
+
+
+def _is_tensorrt_8(options: LintOptions) -> bool:
+    return options.max_opset is not None and options.max_opset <= _TENSORRT_8_OPSET
 
 
 def tensorrt_pairs(model: ir.Model, options: LintOptions) -> Iterator[LintFinding]:
@@ -34,7 +54,7 @@ def tensorrt_pairs(model: ir.Model, options: LintOptions) -> Iterator[LintFindin
     means uint8 and TensorRT int8. UINT8 is read as INT8 with a warning, or refused; an INT32 bias
     behind a DequantizeLinear is refused by every version (quantize_static writes it by default).
     """
-    is_tensorrt_8 = options.max_opset is not None and options.max_opset <= _TENSORRT_8_OPSET
+    is_tensorrt_8 = _is_tensorrt_8(options)
     for node in pairs(model):
         kind, zero = codes_type(node), constant(input_of(node, 2))
         if kind == "INT32":

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from edge_scnet.compile.forms import check_operators
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
-from edge_scnet.core.manifest import PARTIAL_REPORT, REPORT, REPORT_PAGE
+from edge_scnet.core.manifest import FLOAT_ONNX, PARTIAL_REPORT, REPORT, REPORT_PAGE
+from edge_scnet.graph.model import load
 from edge_scnet.pipeline.stages.adopt import adopt
 from edge_scnet.pipeline.stages.calibrate import calibrate
 from edge_scnet.pipeline.stages.compile import compile_engines
@@ -30,9 +32,17 @@ def _compile(job: BuildJob, events: Events) -> BuildFolder:
     return compile_plans(job, events)
 
 
+def _export(job: BuildJob, events: Events) -> BuildFolder:
+    """As a graph, whose operators a target of TensorRT must know."""
+    folder = export(job, events)
+    if job.target.board is not None:
+        check_operators(load(folder.path / FLOAT_ONNX), job.target)
+    return folder
+
+
 # Each reuses what the hashes say is current, and returns the folder with its files.
 STAGE_FUNCTIONS: dict[Stage, Callable[[BuildJob, Events], BuildFolder]] = {
-    "export": export,
+    "export": _export,
     "calibrate": calibrate,
     "quantize": _quantize,
     "compile": _compile,
