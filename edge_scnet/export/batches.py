@@ -142,7 +142,7 @@ def refusal(batches: Batches, why: str) -> ArtifactError:
 
 def _check_output(change: _Change, value: ir.Value) -> None:
     alone, together = change.alone.get(str(value.name)), sizes_of(value)
-    if alone is not None and alone == together:
+    if value.is_initializer() or (alone is not None and alone == together):
         return  # the same for all images: what depends on them is refused where it mixes them
     if alone is not None and change.place(value) == 0 and alone[0] == change.batches.own:
         return

@@ -17,6 +17,7 @@ from edge_scnet.export.float32 import follow_float_input, raise_to_float32, roun
 from edge_scnet.export.fold import fold
 from edge_scnet.export.inputs import InputPlan, apply_plan, plan_inputs
 from edge_scnet.export.onnx_file import read_onnx
+from edge_scnet.export.outputs import name_apart, part_outputs, put_nodes_behind
 from edge_scnet.export.static import check_static
 from edge_scnet.graph.names import name_nodes
 from edge_scnet.models.zoo import ModelSource, resolve
@@ -32,6 +33,10 @@ class Imported:
     model: ir.Model
     # how the file's own inputs are fed
     plan: InputPlan
+    # what the graph is compared with: the file, or the same with nodes named apart
+    file: Path | ir.Model
+    # which outputs have other names than in the file, in words
+    output_notes: tuple[str, ...] = ()
     batches: Batches
     # the folded graph in the file's opset, and the same with the file's own batch; the second is
     # None where both batches are 1
@@ -46,8 +51,12 @@ class Imported:
     def notes(self) -> tuple[str, ...]:
         """What becomes of the file's inputs and numbers, in words."""
         if self.raised is None:
-            return self.plan.notes
-        return (*self.plan.notes, "real numbers of other types are float32 here")
+            return (*self.plan.notes, *self.output_notes)
+        return (
+            *self.plan.notes,
+            *self.output_notes,
+            "real numbers of other types are float32 here",
+        )
 
 
 def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
@@ -96,6 +105,8 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
     ir_module = require("onnx_ir", extra="export")
     require("onnxscript", extra="export")
     proto = inlined(read_onnx(path))
+    renamed = ir_module.serde.deserialize_model(proto) if name_apart(proto) else None
+    output_notes = part_outputs(proto)
     plan = plan_inputs(proto, path, options)
     batches = Batches(own=plan.first.shape[0] or 1, wanted=batch)
     unfolded, is_raised = _fed(proto, plan, batch=batches.own)
@@ -115,6 +126,7 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
             f"{path} cannot be converted to opset {opset} at batch {batch}: {first_line(error)}"
         ) from error
     model = _folded(proto)
+    put_nodes_behind(model.graph)
     model.graph.sort()
     if (reached := model.graph.opset_imports.get("", 0)) != opset:
         raise ArtifactError(f"{path}: converting gave opset {reached}, the target wants {opset}")
@@ -123,6 +135,8 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
     return Imported(
         model=model,
         plan=plan,
+        file=renamed or path,
+        output_notes=output_notes,
         batches=batches,
         static=static,
         alone=alone,

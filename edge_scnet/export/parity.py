@@ -111,7 +111,7 @@ def check_onnx_parity(path: Path, imported: Imported, images: np.ndarray) -> Par
     for start in range(0, min(len(images), 8), wanted):
         data = images[np.arange(start, start + wanted) % len(images)]
         single = [data[[index] * own] for index in range(wanted)]
-        truth: Path | ir.Model = path
+        truth = imported.file
         feeds: list[Batch] = [feed_of_file(imported.plan, image) for image in single]
         alone = _runs_of_file(path, imported, feeds)
         if imported.raised is not None:
@@ -149,7 +149,7 @@ def _runs_of_file(
         ArtifactError: ONNX Runtime cannot run it at all.
     """
     try:
-        return run_onnx(path, feeds)
+        return run_onnx(imported.file, feeds)
     except EdgeError:
         raise
     except Exception as error:

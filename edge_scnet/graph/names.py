@@ -20,8 +20,13 @@ def module_of(node: ir.Node) -> str:
 
 
 def block_of(name: str) -> str:
-    """Returns the block of a node or module: "layer1.0" of "layer1.0.k2.1" and "layer1.0/Add"."""
-    return ".".join(name.partition("/")[0].split(".")[:2])
+    """Returns the block of a node or module: "layer1.0" of "layer1.0.k2.1" and "layer1.0/Add".
+
+    A path, as in files made by others, counts like dots: "features.3" of "/features/3/conv/Conv".
+    """
+    is_path = name.startswith("/") or name.count("/") > 1
+    module = name.strip("/").replace("/", ".") if is_path else name.partition("/")[0]
+    return ".".join(module.split(".")[:2])
 
 
 def block_to_cut(name: str) -> str:
@@ -42,11 +47,15 @@ def name_nodes(model: ir.Model) -> None:
     The exporter's metadata is dropped: its stack traces hold the paths of the machine.
     """
     graph = model.graph
+    taken: set[str] = set()
     used: dict[str, int] = {}
     for node in graph:
-        module, scope, base = _module_name(node), _scope(node), _base_name(node)
-        used[base] = used.get(base, 0) + 1
-        node.name = base if used[base] == 1 else f"{base}#{used[base]}"
+        module, scope, base = _plain(_module_name(node)), _scope(node), _plain(_base_name(node))
+        node.name = base
+        while node.name in taken:
+            used[base] = used.get(base, 1) + 1
+            node.name = f"{base}#{used[base]}"
+        taken.add(node.name)
         node.metadata_props.clear()
         node.doc_string = None
         if module:
@@ -63,6 +72,11 @@ def name_nodes(model: ir.Model) -> None:
     model.doc_string = None
     model.graph.doc_string = None
     model.producer_name, model.producer_version = "edge-scnet", None
+
+
+def _plain(name: str) -> str:
+    """A name without commas and control characters: runtimes give lists of names, one line each."""
+    return "".join("_" if letter == "," or not letter.isprintable() else letter for letter in name)
 
 
 def _base_name(node: ir.Node) -> str:
@@ -82,12 +96,43 @@ def _name_outputs(graph: ir.Graph) -> None:
     kept = {id(value) for value in graph.outputs}
     # a module called "input" or "logits" must not take the graph's name
     taken = {str(value.name) for value in [*graph.inputs, *graph.outputs]} | set(graph.initializers)
+    taken |= _names_inside(graph)
     for node in graph:
         for index, value in enumerate(node.outputs):
             value.metadata_props.clear()
-            if id(value) not in kept:
+            # "" stands for an output that is left out
+            if id(value) not in kept and value.name != "":
                 plain = index == 0 and node.name not in taken
-                value.name = node.name if plain else f"{node.name}:{index}"
+                name = str(node.name if plain else f"{node.name}:{index}")
+                while name in taken:
+                    name += "_"
+                value.name = name
+                taken.add(name)
+
+
+def _names_inside(graph: ir.Graph) -> set[str]:
+    """The names of tensors in the graphs inside nodes, which see those of the graph itself."""
+    return {
+        str(value.name)
+        for node in graph
+        for inner in _graphs_of(node)
+        for value in (*inner.inputs, *inner.initializers.values(), *_results(inner))
+    } | {name for node in graph for inner in _graphs_of(node) for name in _names_inside(inner)}
+
+
+def _results(graph: ir.Graph) -> list[ir.Value]:
+    return [value for node in graph for value in node.outputs]
+
+
+def _graphs_of(node: ir.Node) -> list[ir.Graph]:
+    """The graphs inside a node: branches and loops."""
+    kinds = {"GRAPH": lambda item: [item.as_graph()], "GRAPHS": lambda item: list(item.as_graphs())}
+    return [
+        graph
+        for item in node.attributes.values()
+        if item.type.name in kinds
+        for graph in kinds[item.type.name](item)
+    ]
 
 
 def _scope(node: ir.Node) -> str:

@@ -28,6 +28,8 @@ def test_blocks_to_cut_are_named_after_numbered_modules(node: str, block: str) -
         ("layer1.0/Add#2", "layer1.0"),
         ("conv1", "conv1"),
         ("classifier.fc", "classifier.fc"),
+        ("/features/3/conv/Conv", "features.3"),
+        ("model/block_1/conv/Conv2D", "model.block_1"),
     ],
 )
 def test_blocks_of_figures_are_two_parts_of_the_name(node: str, block: str) -> None:
