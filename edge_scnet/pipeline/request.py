@@ -91,6 +91,7 @@ def make_job(request: Request, events: Events) -> BuildJob:
             skip_bad=request.skip_bad,
             ignore_labels=request.ignore_labels,
             command=rebuild_command(request),
+            in_python=request.module is not None or bool(request.held),
             held=held.read(source.spec, limit=target.quant.samples),
         ),
         source.spec,

@@ -17,6 +17,9 @@ from edge_scnet.data.samples import SampleSet, bundled_sets, open_samples
 from edge_scnet.errors import DataError
 from edge_scnet.quantize.ranges_file import load_ranges
 
+# The parameters of `edge_scnet.build` that options stand for.
+_IN_PYTHON = {"--calib": "calib", "--eval": "evaluation"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleRequest:
@@ -32,6 +35,8 @@ class SampleRequest:
     ignore_labels: bool
     # the command that builds, for hints
     command: str
+    # the caller is Python code, and `command` a call
+    in_python: bool = False
     # sets that the caller holds, in place of folders
     held: Mapping[Role, SampleSet] = field(default_factory=dict)
 
@@ -53,9 +58,16 @@ def open_sample_sets(
     if where is None and evaluation is None and request.evaluates:
         missing.append("--eval")
     if missing:
+        words = [_IN_PYTHON[option] if request.in_python else option for option in missing]
+        given = ", ".join(f"{word}=SAMPLES" for word in words)
+        options = " ".join(f"{option} DIR" for option in missing)
         raise DataError(
-            f"{spec.name} has no bundled images: {' and '.join(missing)} needed",
-            hint=f"{request.command} {' '.join(f'{option} DIR' for option in missing)}",
+            f"{spec.name} has no bundled images: {' and '.join(words)} needed",
+            hint=(
+                f"pass {given}, or a folder; edge_scnet.quantize(model, samples) needs no more"
+                if request.in_python
+                else f"{request.command} {options}"
+            ),
         )
     warnings: list[str] = []
     for role, held in request.held.items():

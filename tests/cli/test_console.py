@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -117,3 +118,25 @@ def test_a_swallowed_ctrl_c_comes_back_with_the_next_sign_of_progress() -> None:
 
 def default_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_what_prints_while_work_goes_on_prints_on_stderr(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with console.events():
+        print("by a factory")
+        os.write(1, b"by a library\n")
+        subprocess.run([sys.executable, "-S", "-c", "print('by a child')"], check=True)
+    print("the result")
+    shown = capfd.readouterr()
+    assert shown.out == "the result\n"
+    assert set(shown.err.splitlines()) == {"by a factory", "by a library", "by a child"}
+
+
+def test_a_closed_stdout_is_left_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(descriptor: int) -> int:
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(console.os, "dup", closed)
+    with console.events() as shown:
+        assert shown is not None

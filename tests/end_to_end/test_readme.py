@@ -123,5 +123,25 @@ def test_python_example_runs(
     assert "Ankle boot" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_python_example_of_a_network_of_one_s_own_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    import edge_scnet
+    from edge_scnet.export import parity
+
+    monkeypatch.setattr(parity, "PARITY_BATCHES", (1,))
+    monkeypatch.chdir(tmp_path)
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    assert code.count("\n") == 5
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 3), torch.nn.Flatten()
+    )
+    exec(code, {"edge_scnet": edge_scnet, "torch": torch, "model": model})
+    assert str(Path("build", "Sequential", "cpu", "model.xml")) in capsys.readouterr().out
+
+
 def test_no_placeholder_is_left() -> None:
     assert "@@" not in README

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,8 +14,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edge_scnet.errors import ArtifactError
+from edge_scnet.core.feeds import batch_of_arrays
+from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.export.from_torch import export_torch
+from edge_scnet.export.parity import check_parity
+from edge_scnet.export.torch_call import outputs_of
 from edge_scnet.graph.model import save
 from edge_scnet.graph.names import MODULE_KEY
 from edge_scnet.graph.run import run_onnx
@@ -132,6 +137,62 @@ class Answers(nn.Module):
 
 
 @pytest.mark.slow
+class Policy(nn.Module):
+    """Several inputs and outputs, of which one passes through and one comes twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.action = nn.Parameter(torch.ones(4))
+
+    def forward(
+        self, image: Tensor, state: Tensor, *, step: Tensor, scale: float = 2.0
+    ) -> dict[str, Any]:
+        action = torch.relu(self.conv(image)).mean((2, 3)) * self.action + scale * state
+        return {"action": action, "pair": (action, step + 1), "none": None, "state": state}
+
+
+def policy_batch(batch: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return batch_of_arrays(
+        {
+            "step": np.arange(batch, dtype=np.int64),
+            "image": rng.standard_normal((batch, 3, 8, 8)).astype(np.float32),
+            "state": rng.standard_normal((batch, 4)).astype(np.float32),
+        }
+    )
+
+
+@pytest.mark.parametrize("dynamic", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_inputs_and_outputs_keep_their_names(dynamic: bool, tmp_path: Path):
+    torch.manual_seed(0)
+    module = Policy().eval()
+    model = export_torch(module, policy_batch(2), opset=18, dynamic_batch=dynamic)
+    assert sorted(str(value.name) for value in model.graph.inputs) == ["image", "state", "step"]
+    names = ["action", "pair_0", "pair_1", "state_out"]
+    assert [value.name for value in model.graph.outputs] == names
+    save(model, tmp_path / "model.onnx")
+    onnx.checker.check_model(str(tmp_path / "model.onnx"), full_check=True)
+    batch = policy_batch(5 if dynamic else 2)
+    outputs = run_onnx(tmp_path / "model.onnx", [batch])[0]
+    for output, wanted in zip(outputs, outputs_of(module, batch), strict=True):
+        np.testing.assert_allclose(output, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_parity_of_a_module_of_several_inputs():
+    torch.manual_seed(0)
+    module = Policy().eval()
+    model = export_torch(module, policy_batch(2), opset=18)
+    proven = check_parity(module, model, policy_batch(8), opset=18, batches=(2,))
+    assert proven.batches == (2,) and proven.worst < 1e-5
+    # a copy: the graph holds the module's own tensors
+    module = copy.deepcopy(module)
+    module.conv.weight.data *= 1.1
+    with pytest.raises(ParityError, match="first module that differs: conv"):
+        check_parity(module, model, policy_batch(8), opset=18, batches=(2,))
+
+
 def test_modules_that_cannot_be_exported(tiny: nn.Module):
     with pytest.raises(ArtifactError, match="computes shapes at run time: NonZero at") as caught:
         export_torch(Counted(), TINY_SHAPE, opset=18)

@@ -167,6 +167,31 @@ def test_the_same_key_with_and_without_a_prefix(tmp_path: Path, state: State):
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [
+        ("fc.weight", torch.zeros(10, 256).to_sparse(), "sparse"),
+        ("fc.weight", torch.zeros(10, 256, device="meta"), "without values"),
+        ("fc.weight", torch.zeros(10, 256, dtype=torch.complex64), "complex"),
+        ("fc.weight", torch.zeros(10, 256, dtype=torch.int64), "of the type int64"),
+    ],
+)
+def test_tensors_that_hold_no_plain_numbers(
+    tmp_path: Path, state: State, key: str, value: torch.Tensor, kind: str
+):
+    path = saved(tmp_path / "a.pth", {**state, key: value})
+    error = refused(load_torch, checkpoint(path))
+    assert error.message.startswith(f"{path}: {key!r} is {kind}")
+
+
+@pytest.mark.parametrize("key", ["fc.weight", "conv1.weight"])
+def test_a_weight_without_axes(tmp_path: Path, state: State, key: str):
+    error = refused(
+        load_torch, checkpoint(saved(tmp_path / "a.pth", {**state, key: torch.tensor(1.0)}))
+    )
+    assert f"1 wrongly shaped: {key}: ()" in error.message
+
+
 # Files that are no checkpoints
 
 

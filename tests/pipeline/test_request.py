@@ -1,0 +1,116 @@
+"""What is decided before the first stage: the model, its samples, and the command for hints."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import edge_scnet
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.events import Silent
+from edge_scnet.errors import ArtifactError, DataError
+from edge_scnet.pipeline.build import folder_of, held_sets
+from edge_scnet.pipeline.request import Request, make_job, rebuild_command
+
+
+def request(model: str = "net.onnx", **settings: Any) -> Request:
+    given: dict[str, Any] = {
+        "target": "cpu",
+        "calib": None,
+        "evaluation": None,
+        "out": Path("build"),
+        "options": ModelOptions(),
+        "batch": None,
+        "skip_bad": False,
+        "ignore_labels": False,
+        "until": "compile",
+    }
+    return Request(model=model, **{**given, **settings})
+
+
+def test_the_command_that_builds_again_spells_every_option():
+    options = ModelOptions(
+        mean=(0.5, 0.25),
+        input_shape=(3, 8, 8),
+        fix=("a=1", "b c=2"),
+        input=("state=16", "mask=8:int64"),
+        factory_args={"width": 0.5, "name": "x y"},
+        weights="w.pth",
+    )
+    words = shlex.split(rebuild_command(request("pkg:net?a=1", options=options, calib=Path("c"))))
+    assert words == [
+        *("edge-scnet", "build", "pkg:net?a=1", "--target", "cpu", "--input-shape", "3,8,8"),
+        *("--fix", "a=1", "--fix", "b c=2", "--input", "state=16", "--input", "mask=8:int64"),
+        *("--mean", "0.5,0.25", "--factory-args", '{"width": 0.5, "name": "x y"}'),
+        *("--weights", "w.pth", "--calib", "c"),
+    ]
+
+
+def test_what_the_caller_holds_is_built_again_by_a_call():
+    assert rebuild_command(request("Net", module=nn.Identity())) == (
+        "edge_scnet.build(Net, target='cpu', calib=..., ...)"
+    )
+
+
+def test_folders_are_told_from_samples():
+    samples = [1, 2]
+    assert (folder_of("a"), folder_of(Path("a")), folder_of(samples), folder_of(None)) == (
+        Path("a"),
+        Path("a"),
+        None,
+        None,
+    )
+    assert folder_of("") is None
+    assert held_sets("a", samples) == {"evaluation": samples}
+    assert held_sets(None, Path("b")) == {}
+
+
+def module() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def test_a_job_of_a_module_and_of_samples_in_memory(tmp_path: Path):
+    samples = torch.rand(320, 3, 8, 8)
+    job = make_job(
+        request("Sequential", module=module(), held={"calibration": samples}, out=tmp_path),
+        Silent(),
+    )
+    assert job.source.kind == "module" and job.source.spec.input_shape == (3, 8, 8)
+    assert job.calibration is not None and len(job.calibration) == 320
+    assert job.folder.path == tmp_path / "Sequential" / "cpu"
+    assert job.folder.manifest.evaluation is None
+
+
+@pytest.mark.parametrize(
+    ("count", "message", "hint"),
+    [
+        (99, "samples has 99 calibration images; at least 100 are needed", "pass more samples"),
+        (0, "inputs of different or no length", "first axis"),
+    ],
+)
+def test_too_few_samples(tmp_path: Path, count: int, message: str, hint: str):
+    with pytest.raises(DataError, match=message) as caught:
+        edge_scnet.quantize(module(), torch.rand(count, 3, 8, 8), out=tmp_path)
+    assert hint in str(caught.value.hint)
+
+
+def test_samples_that_are_missing_are_asked_for_in_python_s_words(tmp_path: Path):
+    with pytest.raises(DataError, match="no bundled images: calib and evaluation needed") as error:
+        edge_scnet.build(module(), out=tmp_path, model_options=ModelOptions(input_size=8))
+    assert "pass calib=SAMPLES, evaluation=SAMPLES, or a folder" in str(error.value.hint)
+    with pytest.raises(DataError, match="no bundled images: evaluation needed"):
+        edge_scnet.build(module(), calib=torch.rand(300, 3, 8, 8), out=tmp_path)
+
+
+@pytest.mark.parametrize("model", ["scnet20-fashion-mnist", "net.onnx"])
+def test_inputs_of_modules_only(tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    Path("net.onnx").touch()
+    message = "cannot be changed" if model.startswith("scnet") else "--input is for PyTorch modules"
+    with pytest.raises(ArtifactError, match=message):
+        make_job(request(model, options=ModelOptions(input=("a=1",))), Silent())
