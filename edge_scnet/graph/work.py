@@ -37,8 +37,8 @@ def _has_shapes(node: ir.Node) -> bool:
 
 def _with_shapes(model: ir.Model) -> ir.Model:
     """A copy in which shapes are inferred, as far as they can be."""
-    ir_module = require("onnx_ir", extra="quantize")
-    inferred: ir.Model = ir_module.passes.common.ShapeInferencePass()(model.clone()).model
+    common = require("onnx_ir.passes.common", extra="quantize")
+    inferred: ir.Model = common.ShapeInferencePass()(model.clone()).model
     return inferred
 
 

@@ -17,20 +17,21 @@ from edge_scnet.graph.work import RECURRENT_OPS, multiply_adds
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from edge_scnet.config.target import QuantScheme
+
 # A classifier this small stays in float: on scnet20 it takes 640 of 31 M multiply-adds, and its
 # input's rounding alone was 12 % of the noise at the logits. With more weights reading them costs
 # time (2,048 x 1,000: 6 MB less in INT8).
 _SMALL_HEAD_WEIGHTS = 1 << 16
 
-COMPUTED, RECURRENT, KEPT, SMALL_HEAD, GROUPED, STACKED, OTHER_TYPE = (
-    "its weights are computed",
-    "recurrent",
-    "kept by keep_float",
-    "small head",
-    "runtimes compute a grouped transposed convolution in float",
-    "its weights are no plain matrix on the right",
-    "it does not read float32",
-)
+COMPUTED = "its weights are computed"
+RECURRENT = "recurrent"
+KEPT = "kept by keep_float"
+SMALL_HEAD = "small head"
+STACKED = "its weights are no plain matrix on the right"
+OTHER_TYPE = "it does not read float32"
+TRANSPOSED = "the runtime computes a transposed convolution in float"
+GROUPED = "the runtime computes a grouped transposed convolution in float"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +44,18 @@ class Coverage:
     float_layers: tuple[FloatLayer, ...]
 
 
-def coverage_of(
-    model: ir.Model, int8_nodes: Collection[str], patterns: tuple[str, ...]
-) -> Coverage:
+def coverage_of(model: ir.Model, int8_nodes: Collection[str], scheme: QuantScheme) -> Coverage:
     """Returns what share of a float graph's work is in INT8, and why the rest is not.
 
     Args:
         int8_nodes: the names of the layers that are.
-        patterns: of `keep_float`.
     """
     work = multiply_adds(model)
     rest = [
         FloatLayer(
             node=str(node.name),
             operator=node.op_type,
-            reason=float_reason(node, model, patterns) or KEPT,
+            reason=float_reason(node, model, scheme) or KEPT,
             multiply_adds=work[str(node.name)],
         )
         for node in model.graph
@@ -71,12 +69,11 @@ def coverage_of(
     )
 
 
-def float_reason(node: ir.Node, model: ir.Model, patterns: tuple[str, ...]) -> str | None:
+def float_reason(node: ir.Node, model: ir.Model, scheme: QuantScheme) -> str | None:
     """Returns why a node that multiplies stays in float; None where it is to execute in INT8.
 
     Args:
         model: the graph it is of.
-        patterns: of `keep_float`.
     """
     if node.op_type in RECURRENT_OPS:
         return RECURRENT
@@ -89,14 +86,24 @@ def float_reason(node: ir.Node, model: ir.Model, patterns: tuple[str, ...]) -> s
     floating = require("onnx_ir", extra="quantize").DataType.FLOAT
     if node.inputs[0] is None or node.inputs[0].dtype != floating:
         return OTHER_TYPE
-    if any(fnmatch.fnmatchcase(name, pattern) for name in names_of(node) for pattern in patterns):
+    if any(fnmatch.fnmatchcase(n, p) for n in names_of(node) for p in scheme.keep_float):
         return KEPT
-    if node.op_type == "ConvTranspose" and integer_of(node, "group", 1) != 1:
-        # OpenVINO 2026.4.1 on AVX2 with scales for each channel and with one for all
-        return GROUPED
+    if node.op_type == "ConvTranspose" and (reason := _transposed_reason(node, scheme)):
+        return reason
     if weights.size <= _SMALL_HEAD_WEIGHTS and _is_head(node, batch_of(model)):
         return SMALL_HEAD
     return None
+
+
+def _transposed_reason(node: ir.Node, scheme: QuantScheme) -> str | None:
+    """Why a transposed convolution gains nothing in INT8; None where it does.
+
+    Measured with scales for each channel, of either axis, and with one for all: TensorRT-RTX 1.7.1
+    computes none from codes, and OpenVINO 2026.4.1 those without groups (AVX2).
+    """
+    if scheme.placement == "tensorrt":
+        return TRANSPOSED
+    return GROUPED if integer_of(node, "group", 1) != 1 else None
 
 
 def _is_head(node: ir.Node, batch: int) -> bool:

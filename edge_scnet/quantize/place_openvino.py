@@ -10,6 +10,8 @@ and SQNR against float. Each with what it buys there:
 - variant "fast" adds the convolution outputs that feed a Resize (k2), a gate's product (k3) and a
   residual Add (conv3, whose sum then fuses into its kernel): 12.83 ms, 32.9 dB, 10.5 instead of
   19.4 MB written;
+- signed codes with zero point 0 on a tensor with negative values that only transposed convolutions
+  read: with another zero point they run in float (2026.4.1, AVX2);
 - never: the sigmoid's output, the Resize's output, both inputs of the product (slower, no more
   accurate).
 """
@@ -49,8 +51,18 @@ def place_openvino(
         layers: those that are to execute in INT8.
     """
     sites = []
+    int8 = {id(node) for node in layers}
     for name, value in _wanted(model, layers, fast=scheme.variant == "fast").items():
         params = site_params(value, ranges, scheme, "uint8")
+        if params.zero_point != 0 and (others := _beside_transposed(value, int8)) is not None:
+            sites.append(
+                ActivationSite(
+                    tensor=name,
+                    params=site_params(value, ranges, scheme, "int8"),
+                    float_consumers=others,
+                )
+            )
+            continue
         # a padded average pool behind a zero point other than 0 gets wrong borders in OpenVINO: it
         # reads the float tensor
         keep = tuple(
@@ -88,6 +100,22 @@ def _wanted(model: ir.Model, layers: Sequence[ir.Node], *, fast: bool) -> dict[s
             if len(uses) == 1 and _int8_gains(uses[0].node, output, wanted, int8):
                 _want(wanted, output)
     return wanted
+
+
+def _beside_transposed(value: ir.Value, int8: set[int]) -> tuple[str, ...] | None:
+    """The nodes that read a tensor besides INT8 transposed convolutions.
+
+    OpenVINO computes these in float where the zero point is not 0, and takes signed codes. What
+    else reads the tensor then reads it in float: signed codes must not reach a Concat.
+
+    Returns:
+        None where no transposed convolution reads it, or another INT8 layer does.
+    """
+    uses = tuple(value.uses())
+    reading = [use.node for use in uses if id(use.node) in int8 and use.idx == 0]
+    if not reading or any(node.op_type != "ConvTranspose" for node in reading):
+        return None
+    return tuple(str(use.node.name) for use in uses if use.node not in reading)
 
 
 def _want(wanted: dict[str, ir.Value], value: ir.Value | None) -> None:

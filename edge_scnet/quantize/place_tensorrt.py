@@ -1,11 +1,11 @@
 """Where Q/DQ go for TensorRT's explicit quantization: signed, symmetric, zero point 0, bias float.
 
-Inputs of Conv, ConvTranspose, Gemm, MatMul and the average pools (which do not commute with Q/DQ:
-in float they cost a copy each), never their outputs: what follows a convolution fuses into it. Of a
-residual Add the skip side only, so that the convolution's side fuses with the sum into one INT8
-kernel. After a Concat one Q/DQ, whose inputs then take its scale. The gate: the Resize side of its
-Add and both inputs of its product, the sigmoid in float. Rules and figures: NVIDIA's for ResNet-18
-on an A100 (0.883 ms without residual Q/DQ, 0.546 with), and what ModelOpt 0.47 does to SCNet-50.
+Inputs of Conv, Gemm, MatMul and the average pools (which do not commute with Q/DQ: in float they
+cost a copy each), never their outputs: what follows a convolution fuses into it. Of a residual Add
+the skip side only, so that the convolution's side fuses with the sum into one INT8 kernel. After a
+Concat one Q/DQ, whose inputs then take its scale. The gate: the Resize side of its Add and both
+inputs of its product, the sigmoid in float. Rules and figures: NVIDIA's for ResNet-18 on an A100
+(0.883 ms without residual Q/DQ, 0.546 with), and what ModelOpt 0.47 does to SCNet-50.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def quantized_nodes(
         for node in model.graph
         if node.op_type in COMPUTE_OPS
         and node.name not in keep_float
-        and float_reason(node, model, scheme.keep_float) is None
+        and float_reason(node, model, scheme) is None
     ]
 
 

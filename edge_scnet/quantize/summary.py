@@ -98,7 +98,8 @@ class Summarizer:
             low,
             high,
             bool(np.isfinite(total).all()),
-            sample[0] if sample else np.zeros(0, np.float32),
+            # whole where the first axis is no batch
+            sample[0].reshape(-1) if sample else np.zeros(0, np.float32),
         )
 
 

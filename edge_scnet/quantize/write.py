@@ -85,27 +85,29 @@ def _weight_constants(graph: ir.Graph, layer: QuantizedLayer) -> list[ir.Value]:
     ]
 
 
+def corrected_name(node: ir.Node) -> str:
+    """Returns the name of a layer's corrected bias, or of the Add that has it."""
+    return f"{node.name}/bias_corrected"
+
+
 def _shift_bias(graph: ir.Graph, node: ir.Node, shift: np.ndarray) -> None:
     """Adds to what a layer adds to its products, or has it add that.
 
     A stored bias is changed; so is the constant that an Add behind a MatMul has. Else the layer
     gets a bias, or where it can have none, or a computed one, an Add.
     """
-    name = f"{node.name}/bias_corrected"
-    if node.op_type == "Gemm":
-        alpha, beta = node.attributes.get("alpha"), node.attributes.get("beta")
-        shift = shift * np.float32(1.0 if alpha is None else alpha.as_float())
-        scale = 1.0 if beta is None else beta.as_float()
-    else:
-        scale = 1.0
+    name = corrected_name(node)
+    shift, scale = _as_bias(node, shift)
     taker, index = node, 2
-    if node.op_type == "MatMul":
-        found = _constant_of_add(node)
-        if found is None:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if node.op_type in ("MatMul", "ConvTranspose") and bias is None:
+        # OpenVINO loses the name of a transposed convolution whose bias is not the only one
+        if (found := _constant_of_add(node)) is not None:
+            taker, index = found
+            bias, shift = taker.inputs[index], _along_channels(node, shift)
+        elif node.op_type == "MatMul":
             _add_behind(graph, node, shift)
             return
-        taker, index = found
-    bias = taker.inputs[index] if len(taker.inputs) > index else None
     if scale == 0.0 or (bias is not None and bias.const_value is None):
         _add_behind(graph, node, shift)
         return
@@ -119,8 +121,23 @@ def _shift_bias(graph: ir.Graph, node: ir.Node, shift: np.ndarray) -> None:
     taker.replace_input_with(index, add_initializer(graph, name, corrected))
 
 
+def _as_bias(node: ir.Node, shift: np.ndarray) -> tuple[np.ndarray, float]:
+    """The shift of a layer's output, and the factor that the layer gives its bias."""
+    if node.op_type != "Gemm":
+        return shift, 1.0
+    alpha, beta = node.attributes.get("alpha"), node.attributes.get("beta")
+    factor = np.float32(1.0 if alpha is None else alpha.as_float())
+    return shift * factor, 1.0 if beta is None else beta.as_float()
+
+
+def _along_channels(node: ir.Node, shift: np.ndarray) -> np.ndarray:
+    """The shift, shaped to broadcast over the layer's output."""
+    axes = 0 if node.op_type in LINEAR_OPS else max(rank_of(node.outputs[0]) - 2, 0)
+    return shift.reshape(-1, *[1] * axes)
+
+
 def _constant_of_add(node: ir.Node) -> tuple[ir.Node, int] | None:
-    """The Add with a constant that alone reads a MatMul, and the constant's index; None: none."""
+    """The Add with a constant that alone reads a layer, and the constant's index; None: none."""
     uses = tuple(node.outputs[0].uses())
     if len(uses) != 1 or uses[0].node.op_type != "Add" or node.outputs[0].is_graph_output():
         return None
@@ -132,9 +149,8 @@ def _constant_of_add(node: ir.Node) -> tuple[ir.Node, int] | None:
 def _add_behind(graph: ir.Graph, node: ir.Node, shift: np.ndarray) -> None:
     """Puts an Add behind a layer, one value an output channel; its result has the layer's name."""
     ir_module = require("onnx_ir", extra="quantize")
-    name, product = f"{node.name}/bias_corrected", node.outputs[0]
-    axes = 0 if node.op_type in LINEAR_OPS else rank_of(product) - 2
-    constant = add_initializer(graph, f"{name}/value", shift.reshape(-1, *[1] * max(axes, 0)))
+    name, product = corrected_name(node), node.outputs[0]
+    constant = add_initializer(graph, f"{name}/value", _along_channels(node, shift))
     add = ir_module.node("Add", [product, constant], name=name)
     result = add.outputs[0]
     result.shape, result.type = product.shape, product.type

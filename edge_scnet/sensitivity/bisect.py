@@ -6,7 +6,7 @@ quantization would cost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from edge_scnet.graph.model import add_initializer
 from edge_scnet.graph.names import block_of
 from edge_scnet.graph.operators import COMPUTE_OPS
 from edge_scnet.graph.run import run_images
+from edge_scnet.quantize.write import corrected_name
 from edge_scnet.stats.accuracy import relative_noise
 from edge_scnet.stats.decibels import of_relative_noise
 
@@ -117,7 +118,26 @@ def in_float(quantized: ir.Model, reference: ir.Model, nodes: Collection[str]) -
                 if array is not None and index < len(node.inputs):
                     name = f"{node.name}/float_{index}"
                     node.replace_input_with(index, add_initializer(result.graph, name, array))
+            for index in range(len(original.inputs), len(node.inputs)):
+                node.replace_input_with(index, None)  # a bias that corrects
+            _restore_sum(result, node, originals)
     return result
+
+
+def _restore_sum(model: ir.Model, node: ir.Node, originals: Mapping[str | None, ir.Node]) -> None:
+    """Takes the correction of a layer's mean error out of the Add behind it, where it is there."""
+    for use in tuple(node.outputs[0].uses()):
+        add, index = use.node, 1 - use.idx
+        held = pairs.constant(pairs.input_of(add, index)) if add.op_type == "Add" else None
+        if held is None:
+            continue
+        original = originals.get(add.name)
+        array = pairs.constant(pairs.input_of(original, index)) if original is not None else None
+        if add.name == corrected_name(node):
+            array = np.zeros_like(held)
+        if array is not None:
+            name = f"{add.name}/float_{index}"
+            add.replace_input_with(index, add_initializer(model.graph, name, array))
 
 
 def nearest(quantized: ir.Model, candidates: Sequence[ir.Model]) -> ir.Model:

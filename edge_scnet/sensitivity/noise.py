@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_scnet.core.feeds import feed_of
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import batch_of, extract
-from edge_scnet.graph.operators import weight_of
 from edge_scnet.graph.run import joined, ort_session
+from edge_scnet.graph.work import multiply_adds
 from edge_scnet.quantize.recipe import Prepared, assemble
 from edge_scnet.quantize.sites import Placement
 from edge_scnet.stats.accuracy import relative_noise
@@ -39,6 +40,7 @@ class ModuleNoise:
     node: str
     # noise power of this module alone, relative to the all-INT8 network's
     share: float
+    # of one image
     multiply_adds: int
 
 
@@ -65,13 +67,13 @@ def measure(
     quantized.
 
     Args:
-        images: N x C x H x W float32, as many as the graph's batch takes or a multiple.
+        images: a batch as `core.feeds` has it, of the graph's own or a multiple.
     """
     model, base = prepared.model, assemble(prepared)
     batches = _batches(model, images)
     reference = _outputs(model, batches)
     noise = relative_noise(reference, _outputs(base.model, batches))
-    nodes, work = base.placement.int8_nodes, _multiply_adds(model)
+    nodes, work = base.placement.int8_nodes, multiply_adds(model)
     variants = []
     for name in nodes:
         variant = assemble(prepared, [node for node in nodes if node != name])
@@ -117,6 +119,7 @@ def _run_between(
     """Runs the part of the graph from one tensor to others.
 
     Args:
+        source: the first input stands for all of them.
         feeds: the values of `source`, by batch.
 
     Returns:
@@ -125,13 +128,12 @@ def _run_between(
     ort = require("onnxruntime", extra="quantize")
     if source in names:
         return [[feed] for feed in feeds]
-    part = model
-    if source != str(model.graph.inputs[0].name) or list(names) != [
-        str(value.name) for value in model.graph.outputs
-    ]:
-        part = extract(model, [source], names)
+    inputs = [str(value.name) for value in model.graph.inputs]
+    sources, part = inputs if source == inputs[0] else [source], model
+    if sources != inputs or list(names) != [str(value.name) for value in model.graph.outputs]:
+        part = extract(model, sources, names)
     session = ort_session(ort, part, optimize=True)
-    return [session.run(list(names), {source: feed}) for feed in feeds]
+    return [session.run(list(names), feed_of(feed, source)) for feed in feeds]
 
 
 def _first_change(model: ir.Model, placement: Placement) -> int:
@@ -166,17 +168,3 @@ def _single_tensors(model: ir.Model) -> list[tuple[int, str]]:
         }:
             places.append((i, only))
     return places
-
-
-def _multiply_adds(model: ir.Model) -> dict[str, int]:
-    """Multiply-adds of every layer, for the whole batch."""
-    work = {}
-    for node in model.graph:
-        weights, shape = weight_of(node), node.outputs[0].shape
-        if weights is not None and shape is not None:
-            positions = (
-                int(np.prod([d if isinstance(d, int) else 1 for d in shape]))
-                // weights.shape[0 if node.op_type == "Conv" else -1]
-            )
-            work[str(node.name)] = int(weights.size) * max(positions, 1)
-    return work

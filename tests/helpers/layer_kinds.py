@@ -63,6 +63,15 @@ KINDS = {
         attributes={"strides": [2]},
         axis=1,
     ),
+    "transposed with an add": Kind(
+        operator="ConvTranspose",
+        shape=(1, 4, 8, 8),
+        weights=(4, 6, 2, 2),
+        attributes={"strides": [2, 2]},
+        bias=(1, 6, 1, 1),
+        axis=1,
+        add=True,
+    ),
     "gemm over rows": Kind(
         operator="Gemm",
         shape=(1, 48, 8),

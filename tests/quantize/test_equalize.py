@@ -112,6 +112,44 @@ CASES: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], set[str]]] =
         },
         {"r", "p", "f"},
     ),
+    "transposed convolution": (
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            helper.make_node(
+                "ConvTranspose", ["r", "up", "up_b"], ["b"], name="b", strides=[2, 2], group=2
+            ),
+            named_node("Relu", ["b"], "c"),
+            biased_conv("c", "w6", "d"),
+        ],
+        random_weights("w1")
+        | {
+            "up": np.random.default_rng(3).standard_normal((4, 3, 2, 2)).astype(np.float32),
+            "up_b": np.random.default_rng(4).standard_normal(6).astype(np.float32),
+            "w6": np.random.default_rng(5).standard_normal((4, 6, 3, 3)).astype(np.float32),
+            "w6_b": np.zeros(4, np.float32),
+        },
+        {"r", "b", "c"},
+    ),
+    "padding, then products of matrices": (
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            named_node("Pad", ["r", "pads"], "e"),
+            named_node("GlobalAveragePool", ["e"], "p"),
+            named_node("Flatten", ["p"], "f"),
+            named_node("MatMul", ["f", "m1"], "h"),
+            named_node("Relu", ["h"], "k"),
+            named_node("MatMul", ["k", "m2"], "y"),
+        ],
+        random_weights("w1")
+        | {
+            "pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+            "m1": np.random.default_rng(2).standard_normal((4, 5)).astype(np.float32),
+            "m2": np.random.default_rng(3).standard_normal((5, 3)).astype(np.float32),
+        },
+        {"r", "e", "p", "f", "h", "k"},
+    ),
 }
 FIXED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], tuple[str, ...]]] = {
     "relu6": (
@@ -151,6 +189,32 @@ FIXED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], tuple[str, .
             biased_conv("r", "w2", "b"),
         ],
         random_weights("w1", "w2"),
+        (),
+    ),
+    "a product over rows, of as many as there are channels": (
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            named_node("Reshape", ["r", "rows"], "t"),
+            named_node("MatMul", ["t", "m"], "y"),
+        ],
+        random_weights("w1")
+        | {
+            "rows": np.array([1, 4, 64]),
+            "m": np.random.default_rng(2).standard_normal((64, 3)).astype(np.float32),
+        },
+        (),
+    ),
+    "added to a tensor of another rank": (
+        [
+            biased_conv("input", "w1", "a"),
+            named_node("Relu", ["a"], "r"),
+            named_node("GlobalAveragePool", ["r"], "p"),
+            named_node("Reshape", ["p", "row"], "t"),
+            named_node("MatMul", ["t", "m"], "n"),
+            named_node("Add", ["p", "n"], "y"),
+        ],
+        random_weights("w1") | {"row": np.array([1, 4]), "m": np.eye(4, dtype=np.float32)},
         (),
     ),
     "reshaped": (
@@ -199,6 +263,31 @@ def test_what_does_not_commute_with_a_factor_gets_none(name: str) -> None:
     nodes, constants, outputs = FIXED[name]
     model = ir_graph(nodes, constants, outputs)
     assert equalize.factors(model, peaks(model), strength=1.0).keys() & {"a", "r"} == set()
+
+
+def test_channels_that_a_squeeze_hands_to_a_1_d_convolution_are_right() -> None:
+    weights = random_weights("w1")
+    weights["w1"] *= np.array([1, 0.1, 10, 0.5], np.float32)[:, None, None, None]
+    weights["w"] = np.random.default_rng(2).standard_normal((3, 4, 1)).astype(np.float32)
+    model = ir_graph(
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            named_node("GlobalAveragePool", ["r"], "p"),
+            named_node("Squeeze", ["p", "axis"], "s"),
+            named_node("Conv", ["s", "w"], "y"),
+        ],
+        weights | {"axis": np.array([3])},
+    )
+    factor_of = equalize.factors(model, peaks(model), strength=1.0)
+    assert {"r", "p", "s"} <= factor_of.keys()
+    assert sqnr_db(run(model), run(equalize.equalize(model, factor_of))) > 110
+
+
+def test_an_infinite_peak_decides_nothing() -> None:
+    model = ir_graph(SIDE, random_weights("w1", "w2"))
+    found = peaks(model) | {"a": np.full(4, np.inf, np.float32)}
+    assert all(np.isfinite(f).all() for f in equalize.factors(model, found, strength=1.0).values())
 
 
 def test_weights_shared_by_two_layers_are_split_where_their_factors_differ() -> None:

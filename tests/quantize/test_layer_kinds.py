@@ -51,6 +51,9 @@ def test_the_quantized_layer_is_valid_and_close_to_float(
     kind = KINDS[name]
     model = kind_graph(kind)
     result = quantized(model, ranges_of(model, kind, tmp_path), scheme, kind)
+    if scheme is TENSORRT and kind.operator == "ConvTranspose":
+        assert result.placement.int8_nodes == ()  # it computes them in float
+        return
     assert result.placement.int8_nodes == (LAYER,)
     assert (result.compensated, result.corrected) == (1, 1)
     onnx.checker.check_model(ir.serde.serialize_model(result.model), full_check=True)

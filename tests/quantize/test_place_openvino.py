@@ -11,6 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_scnet.config.target import QuantScheme
+from edge_scnet.graph import lint
 from edge_scnet.graph.names import module_of
 from edge_scnet.quantize import placement
 from tests.helpers.float_graphs import (
@@ -156,3 +157,67 @@ def test_a_padded_pool_on_a_signed_tensor_reads_the_float_tensor(tmp_path: Path)
     assert pool.inputs[0].name == "a"
     third = next(node for node in written.graph if node.name == "third")
     assert third.inputs[0].name == "a_dq"
+
+
+def test_what_only_transposed_convolutions_read_has_signed_codes(tmp_path: Path) -> None:
+    """With a zero point other than 0 OpenVINO computes them in float."""
+    nodes = [
+        conv("input", "w1", "a"),
+        helper.make_node("ConvTranspose", ["a", "w2"], ["up"], name="up", pads=[1] * 4),
+        helper.make_node("Concat", ["a", "up"], ["c"], name="c", axis=1),
+        helper.make_node("Conv", ["c", "w3"], ["y"], name="y"),
+    ]
+    path = tmp_path / "m.onnx"
+    onnx.save(graph_of(nodes, {**TWO_WEIGHTS, "w3": (4, 8, 1, 1)}), path)
+    images = np.random.default_rng(1).standard_normal((8, 4, 8, 8)).astype(np.float32)
+    statistics = calibrated(path, images)
+    model = ir.load(path)
+    result = placement.place(model, statistics, FAST)
+    site = next(site for site in result.activations if site.tensor == "a")
+    assert (site.params.dtype, site.params.zero_point) == ("int8", 0)
+    # the Concat must not join signed codes
+    assert site.float_consumers == ("c",)
+    assert lint.lint(write_plain(model, result, weight_bits=7), "openvino") == ()
+    # a convolution that reads it too wants unsigned codes
+    both = [*nodes[:2], conv("a", "w1", "b"), helper.make_node("Add", ["up", "b"], ["y"], name="s")]
+    onnx.save(graph_of(both, TWO_WEIGHTS), path)
+    result = placement.place(ir.load(path), calibrated(path, images), FAST)
+    site = next(site for site in result.activations if site.tensor == "a")
+    assert site.params.dtype == "uint8"
+
+
+def test_the_mean_of_a_normalisation_is_not_quantized(tmp_path: Path) -> None:
+    """Over height and width it is."""
+    for axes, quantized in (([1], False), ([2, 3], True)):
+        nodes = [
+            conv("input", "w1", "a"),
+            helper.make_node("ReduceMean", ["a", "axes"], ["m"], name="m"),
+            helper.make_node("Sub", ["a", "m"], ["d"], name="d"),
+            conv("d", "w2", "y"),
+        ]
+        model = graph_of(nodes, TWO_WEIGHTS)
+        model.graph.initializer.append(numpy_helper.from_array(np.array(axes), "axes"))
+        path = tmp_path / "m.onnx"
+        onnx.save(onnx.shape_inference.infer_shapes(model), path)
+        images = np.random.default_rng(1).standard_normal((4, 4, 8, 8)).astype(np.float32)
+        result = placement.place(ir.load(path), calibrated(path, images), FAST)
+        assert ("a" in {site.tensor for site in result.activations}) is quantized
+
+
+def test_a_branch_that_never_fires_has_a_scale_that_fp16_can_hold(tmp_path: Path) -> None:
+    nodes = [
+        conv("input", "w1", "a"),
+        helper.make_node("Clip", ["a", "six", "six"], ["six_alone"], name="six_alone"),
+        helper.make_node("Sub", ["six_alone", "six"], ["dead"], name="dead"),
+        conv("dead", "w2", "y"),
+    ]
+    model = graph_of(nodes, TWO_WEIGHTS)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(6, np.float32), "six"))
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path)
+    found = calibrated(path, np.ones((2, 4, 8, 8), np.float32))
+    assert found.constant == ("input", "six_alone", "dead")
+    for scheme in (FAST, QuantScheme(placement="tensorrt")):
+        result = placement.place(ir.load(path), found, scheme)
+        site = next(site for site in result.activations if site.tensor == "dead")
+        assert 1e-3 < site.params.scale < 1e-2

@@ -71,3 +71,13 @@ def test_weight_codes_fit_and_are_no_worse_than_scales_by_the_peak(
     )
     found = ((weights - codes * scales[:, None].astype(np.float64)) ** 2).sum(axis=1)
     assert (found <= plain * (1 + 1e-4) + 1e-9).all()
+
+
+def test_channels_of_zeros_take_the_others_scale() -> None:
+    pruned = np.random.default_rng(0).standard_normal((5, 4, 3, 3)).astype(np.float32)
+    pruned[[1, 3]] = 0
+    codes, scales = quantize_weights(pruned, axis=0, bits=8)
+    assert not codes[[1, 3]].any()
+    assert scales[1] == scales[3] == np.median(scales[[0, 2, 4]])
+    codes, scales = quantize_weights(np.zeros((2, 3), np.float32), axis=0, bits=7)
+    assert not codes.any() and (scales == np.float32(1 / 64)).all()

@@ -62,7 +62,7 @@ def quantize(job: BuildJob, events: Events) -> BuildFolder:
     convolutions = [str(node.name) for node in prepared.model.graph if node.op_type == "Conv"]
     if not placed.int8_nodes:
         raise _nothing_to_quantize(job)
-    coverage = coverage_of(prepared.model, placed.int8_nodes, scheme.keep_float)
+    coverage = coverage_of(prepared.model, placed.int8_nodes, scheme)
     for warning in warnings_of(coverage, ranges, result.dead_channels):
         events.warn(warning)
     facts = QdqFacts(
@@ -112,7 +112,7 @@ def warnings_of(coverage: Coverage, ranges: Ranges, dead: Mapping[str, int]) -> 
         )
     if ranges.constant:
         said.append(
-            f"a branch never fires: one value on all {ranges.images} calibration images in"
+            f"a branch never fires: on all {ranges.images} calibration images one value alone in"
             f" {_some(ranges.constant)}"
         )
     if dead:
