@@ -114,7 +114,20 @@ def follow_float_input(proto: Any, name: str) -> None:
     del proto.graph.value_info[:]
     for value in proto.graph.output:
         if value.name in real:
-            value.type.tensor_type.elem_type = tensor.FLOAT
+            _give_bytes(proto, value.name)
+
+
+def _give_bytes(proto: Any, name: str) -> None:
+    """Rounds an output of the graph to bytes, under its name."""
+    inner = context_of(proto).fresh(f"{name}_float32")
+    for graph in graphs_of(proto.graph):
+        for node in graph.node:
+            for names in (node.input, node.output):
+                for index, tensor in enumerate(names):
+                    names[index] = inner if tensor == name else tensor
+    nodes = _back_to_bytes(proto, inner)
+    nodes[-1].output[0] = name
+    proto.graph.node.extend(nodes)
 
 
 def _real_types(tensor: Any) -> tuple[int, ...]:

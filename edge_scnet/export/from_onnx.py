@@ -12,7 +12,7 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.export.batches import Batches, rebatch
-from edge_scnet.export.convert import convert_opset, inlined
+from edge_scnet.export.convert import convert_opset, inlined, opset_of
 from edge_scnet.export.float32 import follow_float_input, raise_to_float32, rounding_of
 from edge_scnet.export.fold import fold
 from edge_scnet.export.inputs import InputPlan, apply_plan, plan_inputs
@@ -118,6 +118,7 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
         rebatch(static, alone, batches)
     rounding = rounding_of(proto)
     proto = ir_module.serde.serialize_model(static)
+    is_newer = opset_of(proto) > opset
     proto = convert_opset(proto, opset, path)
     try:
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
@@ -125,7 +126,7 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
         raise ArtifactError(
             f"{path} cannot be converted to opset {opset} at batch {batch}: {first_line(error)}"
         ) from error
-    model = _folded(proto)
+    model = _folded(proto, written_out=is_newer)
     put_nodes_behind(model.graph)
     model.graph.sort()
     if (reached := model.graph.opset_imports.get("", 0)) != opset:
@@ -170,13 +171,19 @@ def _fed(proto: Any, plan: InputPlan, *, batch: int) -> tuple[Any, bool]:
     return copy, raise_to_float32(copy) or bool(given & {"float16", "float64"})
 
 
-def _folded(proto: Any) -> ir.Model:
-    """The graph with its constants, and BatchNorm into the layers in front of it, folded."""
+def _folded(proto: Any, *, written_out: bool) -> ir.Model:
+    """The graph with its constants, and BatchNorm into the layers in front of it, folded.
+
+    Args:
+        written_out: operators may have become others that compute shapes.
+    """
     ir_module = require("onnx_ir", extra="export")
     optimizer = require("onnxscript.optimizer", extra="export")
     rewriter = require("onnxscript.rewriter", extra="export")
     rules = require("onnxscript.rewriter.rules.common", extra="export")
     model: ir.Model = ir_module.serde.deserialize_model(proto)
+    if written_out:
+        fold(model)
     optimizer.optimize(model)
     rewriter.rewrite(
         model,

@@ -168,6 +168,16 @@ def test_bytes_become_float32(tmp_path: Path, steps: tuple[str, ...], expected: 
     assert check_onnx_parity(path, imported, pixels * (1 - 2.0**-20)).worst < 1e-5
 
 
+def test_an_output_of_bytes_stays_one(tmp_path: Path):
+    file = File(opset=13, shape=(1, 3, 4, 4), kind=TensorProto.UINT8)
+    turned = file.op("Transpose", "x", perm=[0, 2, 3, 1])
+    path = written(tmp_path, file.model(turned, kind=TensorProto.UINT8, shape=[1, 4, 4, 3]))
+    imported = import_onnx(path, ModelOptions(), batch=1, opset=17)
+    pixels = np.arange(48, dtype=np.float32).reshape(1, 3, 4, 4)
+    assert run_onnx(imported.model, [pixels])[0][0].dtype == np.uint8
+    assert check_onnx_parity(path, imported, pixels).worst == 0
+
+
 def test_an_fp16_input_besides_the_first_is_fed_as_float32(tmp_path: Path):
     file = File(opset=13, shape=(1, 3, 4, 4), kind=TensorProto.FLOAT16)
     product = file.op("Mul", "x", "gain")

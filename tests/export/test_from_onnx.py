@@ -24,6 +24,7 @@ from edge_scnet.quantize import equalize
 from tests.helpers.float_graphs import conv, graph_of
 from tests.helpers.networks import damaged, ops, random_images
 from tests.helpers.onnx_files import refused, user_model, written
+from tests.helpers.onnx_nodes import File
 
 SIDE = (
     conv("input", "w1", "a"),
@@ -177,3 +178,12 @@ def test_what_cannot_be_made_static_or_converted(tmp_path: Path):
         "net.onnx has opset 13, the target wants 99; 7 to "
         in refused(import_onnx, path, ModelOptions(), batch=1, opset=99).message
     )
+
+
+def test_what_a_newer_operator_is_made_of_is_folded(tmp_path: Path):
+    file = File(opset=23, shape=(1, 2, 6, 8))
+    attended = file.op("Attention", "x", "x", "x")
+    path = written(tmp_path, file.model(attended, kind=1, shape=[1, 2, 6, 8]))
+    imported = import_onnx(path, ModelOptions(), batch=1, opset=20)
+    assert ops(imported.model).count("MatMul") == 2
+    assert check_onnx_parity(path, imported, random_images((1, 2, 6, 8))).worst < 1e-5

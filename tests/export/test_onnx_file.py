@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 from onnx import helper, numpy_helper
 
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.export.from_onnx import import_onnx
 from edge_scnet.export.onnx_file import read_onnx
+from edge_scnet.export.parity import check_onnx_parity
+from tests.helpers.networks import random_images
 from tests.helpers.onnx_files import refused, user_model, written
+from tests.helpers.onnx_nodes import File
 
 
 @pytest.mark.parametrize("outside", ["../secret.bin", "sub/../../secret.bin", "/absolute"])
@@ -100,3 +105,22 @@ def test_a_quantized_file(tmp_path: Path, op: str):
     error = refused(read_onnx, written(tmp_path, proto))
     assert error.message.endswith(f"is quantized already: it has {op}")
     assert error.hint == "pass the float model"
+
+
+def test_operators_that_the_file_s_opset_took_back(tmp_path: Path):
+    old = File(opset=18)
+    scale, bias = old.put([1, 2]), old.put([0, 1])
+    normal = old.op("GroupNormalization", "x", scale, bias, num_groups=2)
+    path = written(tmp_path, old.model(normal, kind=1, shape=[1, 4, 6, 6]))
+    proto = read_onnx(path)
+    assert (proto.graph.node[0].domain, len(proto.opset_import)) == ("", 1)
+    imported = import_onnx(path, ModelOptions(), batch=1, opset=17)
+    assert check_onnx_parity(path, imported, random_images((1, 4, 6, 6))).worst < 1e-5
+
+    upsample = File(opset=10)
+    larger = upsample.op("Upsample", "x", upsample.put([1, 1, 2, 2]))
+    error = refused(
+        read_onnx, written(tmp_path, upsample.model(larger, kind=1, shape=[1, 4, 12, 12]))
+    )
+    assert "Op registered for Upsample is deprecated" in error.message
+    assert error.hint == "its opset has another operator for that: export the model again"
