@@ -11,18 +11,40 @@ from edge_scnet.graph.names import module_of
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# Always shape arithmetic, and shape arithmetic where their sizes are computed: a Slice of data by
-# constants is neither, nor is a Gather, whose output is as large as its indices.
-_SHAPE_OPS = frozenset({"Shape", "NonZero", "Size", "Range", "ConstantOfShape"})
-_SIZED_OPS = frozenset({"Slice", "Expand"})
+# Their results' sizes depend on values; those of NonMaxSuppression do too, and runtimes know it.
+_COUNTING_OPS = {
+    "NonZero": "its result has as many columns as there are values that are not 0",
+    "Unique": "its result has as many values as there are different ones",
+    "Compress": "its result has as many values as its condition has that are true",
+}
+# Shape arithmetic, which is folded wherever the tensor's shape is known.
+_SHAPE_OPS = frozenset({"Shape", "Size"})
+# The inputs that decide the sizes of the result, by operator.
+_SIZE_INPUTS: dict[str, tuple[int, ...]] = {
+    "CenterCropPad": (1,),
+    "ConstantOfShape": (0,),
+    "Expand": (1,),
+    "OneHot": (1,),
+    "Pad": (1, 3),
+    "Range": (0, 1, 2),
+    "Reshape": (1,),
+    "Resize": (2, 3),
+    "Slice": (1, 2, 3, 4),
+    "Split": (1,),
+    "Squeeze": (1,),
+    "Tile": (1,),
+    "TopK": (1,),
+    "Unsqueeze": (1,),
+    "Upsample": (1,),
+}
 # The batch entry of Resize's sizes is the only thing a dynamic graph may compute: Shape -> Concat
 # -> Resize.
-_DYNAMIC_BATCH_OPS = frozenset({"Shape"})
+_DYNAMIC_BATCH_OPS = frozenset({"Shape", "Resize"})
 _SIZES = 3  # Resize's input
 
 
 def check_static(model: ir.Model, *, dynamic_batch: bool) -> None:
-    """Raises ArtifactError with the first node of shape arithmetic.
+    """Raises ArtifactError with the first node whose result's size depends on values.
 
     OpenVINO engines with dynamic shapes are 1.5 to 2 times slower, TensorRT's fail later.
 
@@ -31,29 +53,66 @@ def check_static(model: ir.Model, *, dynamic_batch: bool) -> None:
     """
     ir_module = require("onnx_ir", extra="export")
     for node in ir_module.traversal.RecursiveGraphIterator(model.graph):
-        if node.op_type not in _SHAPE_OPS and not (
-            node.op_type in _SIZED_OPS and _sizes_are_computed(node)
-        ):
+        why = _why_dynamic(node)
+        if why is None:
             continue
-        if dynamic_batch and node.op_type in _DYNAMIC_BATCH_OPS and _only_feeds_resize_sizes(node):
+        if dynamic_batch and node.op_type in _DYNAMIC_BATCH_OPS and _only_computes_batch(node):
             continue
         raise ArtifactError(
-            f"the exported graph computes shapes at run time: {node.op_type} at {module_of(node)}",
+            f"the exported graph computes shapes at run time: {node.op_type} at {module_of(node)}:"
+            f" {why}",
             hint=(
-                "give the module static sizes (F.interpolate to x.shape[2:], not to a tensor), or"
-                " simplify the ONNX file"
+                "give the module static sizes (F.interpolate to x.shape[2:], not to a tensor; a"
+                " mask, not a list of indices), or pass the part in front of this node:"
+                " onnx.utils.extract_model"
             ),
         )
 
 
-def _sizes_are_computed(node: ir.Node) -> bool:
-    return any(value is not None and not _is_stored(value) for value in node.inputs[1:])
+def _why_dynamic(node: ir.Node) -> str | None:
+    """Why the size of a node's result is not known before it runs; None: it is known."""
+    if node.domain not in ("", "ai.onnx"):
+        return None
+    if node.op_type in _COUNTING_OPS:
+        return _COUNTING_OPS[node.op_type]
+    if node.op_type in _SHAPE_OPS:
+        return "the shape of its input is not known"
+    for index in _SIZE_INPUTS.get(node.op_type, ()):
+        value = node.inputs[index] if index < len(node.inputs) else None
+        if value is None or _is_stored(value):
+            continue
+        producer = value.producer()
+        source = "an input" if producer is None else f"{producer.op_type} at {module_of(producer)}"
+        return f"its size is computed by {source}"
+    if node.op_type == "If" and node.inputs[0] is not None and not _is_stored(node.inputs[0]):
+        return "its branch is chosen by a value that is computed"
+    return None
 
 
 def _is_stored(value: ir.Value) -> bool:
     # not `pairs.is_constant`: the exporter knows values of tensors that are computed all the same
     producer = value.producer()
     return value.is_initializer() or (producer is not None and producer.op_type == "Constant")
+
+
+def _only_computes_batch(node: ir.Node) -> bool:
+    """Whether all that a Shape or Resize computes of sizes is the batch in a Resize's sizes."""
+    if node.op_type == "Shape":
+        return _only_feeds_resize_sizes(node)
+    sizes = node.inputs[_SIZES] if len(node.inputs) > _SIZES else None
+    scales = node.inputs[2]
+    joined = None if sizes is None else sizes.producer()
+    return (
+        (scales is None or _is_stored(scales))
+        and joined is not None
+        and joined.op_type == "Concat"
+        and all(value is not None and _is_batch(value) for value in joined.inputs)
+    )
+
+
+def _is_batch(value: ir.Value) -> bool:
+    producer = value.producer()
+    return _is_stored(value) or (producer is not None and producer.op_type == "Shape")
 
 
 def _only_feeds_resize_sizes(node: ir.Node) -> bool:

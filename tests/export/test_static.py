@@ -97,6 +97,10 @@ def test_only_the_batch_entry_of_resize_may_be_computed():
         ((BATCH, SIZES, helper.make_node("Resize", ["x", "", "sizes"], ["y"])), "Shape"),
         ((*COMPUTED_END, helper.make_node("Slice", ["x", "starts", "end"], ["y"])), "Slice"),
         ((helper.make_node("NonZero", ["x"], ["y"]),), "NonZero"),
+        ((*COMPUTED_END, helper.make_node("Tile", ["x", "end"], ["y"])), "Tile"),
+        ((*COMPUTED_END, helper.make_node("Reshape", ["x", "end"], ["y"])), "Reshape"),
+        ((*COMPUTED_END, helper.make_node("TopK", ["x", "end"], ["y", "i"])), "TopK"),
+        ((helper.make_node("Unique", ["x"], ["y"]),), "Unique"),
     ],
 )
 def test_other_shape_arithmetic_is_refused(nodes: tuple[onnx.NodeProto, ...], culprit: str):
@@ -121,6 +125,26 @@ def test_shape_arithmetic_inside_a_branch_is_seen():
     )
     with pytest.raises(ArtifactError, match="NonZero"):
         check_static(graph, dynamic_batch=False)
+
+
+def test_where_the_computed_size_comes_from_is_said():
+    graph = small_graph(*COMPUTED_END, helper.make_node("Slice", ["x", "starts", "end"], ["y"]))
+    with pytest.raises(ArtifactError) as caught:
+        check_static(graph, dynamic_batch=False)
+    assert caught.value.message.endswith("Slice at Slice: its size is computed by Cast at Cast")
+    assert "onnx.utils.extract_model" in caught.value.hint
+
+
+def test_a_branch_that_is_chosen_at_run_time():
+    output = helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)
+    branch = helper.make_graph([helper.make_node("Relu", ["x"], ["inner"])], "b", [], [output])
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["m"], keepdims=0),
+        helper.make_node("Cast", ["m"], ["c"], to=TensorProto.BOOL),
+        helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    with pytest.raises(ArtifactError, match="If at If: its branch is chosen by a value"):
+        check_static(small_graph(*nodes), dynamic_batch=False)
 
 
 def test_a_table_that_is_read_by_computed_indices_has_sizes_all_the_same():
