@@ -14,8 +14,8 @@ installed version.
 2. `padded_pools`: the dequantize moves behind an AveragePool without a look at its padding, so
    zeros are averaged in as code 0, which is not the value 0 where there is a zero point
    (AvgPoolTransformation). A constant that is added where the dequantize of an INT8 convolution has
-   moved to, past a MaxPool or a channel shuffle, becomes such a zero point too; right behind the
-   convolution it becomes its bias.
+   moved to, past a ReLU, a MaxPool or a channel shuffle, becomes such a zero point too; right
+   behind the convolution it becomes its bias.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 # What the dequantize, and with it the zero point, moves past. A Relu and a Pad with zeros keep it
 # where it is.
 _PASSES_ZERO = (PRESERVING | GONE | {"Clip"}) - {"Relu", "Pad"}
+_RECTIFIERS = frozenset({"Relu", "LeakyRelu", "PRelu"})
 
 
 def signed_quantizers(model: ir.Model) -> list[ir.Node]:
@@ -188,6 +189,18 @@ def _before_pad(value: ir.Value | None) -> ir.Value | None:
     return producer.inputs[0]
 
 
+def adds_constant(value: ir.Value | None) -> bool:
+    """Whether a constant was added to a tensor, past what picks, moves or scales values."""
+    producer = value.producer() if value is not None else None
+    if producer is None or producer.op_type in (QUANTIZE, DEQUANTIZE):
+        return False
+    if producer.op_type in AFFINE and has_constant(producer):
+        sources = [source for source in producer.inputs if not is_constant(source)]
+        return producer.op_type not in SCALING or any(map(adds_constant, sources))
+    passes = PRESERVING | GONE | _RECTIFIERS | {"Clip"}
+    return producer.op_type in passes and any(map(adds_constant, producer.inputs))
+
+
 def _averages_zeros(pool: ir.Node) -> bool:
     """Whether a pool counts padding, its own or a Pad's.
 
@@ -226,17 +239,36 @@ def _is_shifted(value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:
         sources = [value for value in producer.inputs if not is_constant(value)]
         moved = _is_shifted(sources[0], unsigned) if len(sources) == 1 else None
         return moved if moved is None else moved or producer.op_type not in SCALING
+    return _shift_past(producer, value, unsigned)
+
+
+def _shift_past(producer: ir.Node, value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:
+    """`_is_shifted` of what a node gives that a dequantize may move past."""
+    if producer.op_type in _RECTIFIERS:
+        # a factor moves past them, a zero point does not
+        return False if _moved_shift(producer.inputs[0], unsigned) is False else None
     if producer.op_type not in _PASSES_ZERO or (
         producer.op_type == "Resize" and not passes_scale(producer)
     ):
         return None
-    if producer.op_type == "Concat" and integer(producer, "axis", 1) not in (1, 1 - _rank(value)):
-        return None  # only along channels does the dequantize move
-    sources = list(producer.inputs) if producer.op_type == "Concat" else [producer.inputs[0]]
-    shifts = [_is_shifted(value, unsigned) for value in sources]
-    if shifts == [None] and producer.op_type != "Concat" and _is_int8_layer(sources[0]):
-        return False
-    return None if None in shifts else any(shifts)
+    if producer.op_type == "Concat":
+        if integer(producer, "axis", 1) not in (1, 1 - _rank(value)):
+            return None  # only along channels does the dequantize move
+        shifts = [_is_shifted(source, unsigned) for source in producer.inputs]
+        return None if None in shifts else any(shifts)
+    source = producer.inputs[0]
+    if producer.op_type == "AveragePool":
+        source = _before_pad(source) or source
+    if producer.op_type == "Clip":
+        # not of a convolution: its factors differ by channel
+        return _is_shifted(source, unsigned)
+    return _moved_shift(source, unsigned)
+
+
+def _moved_shift(value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:
+    """What `_is_shifted` says, and False for an INT8 convolution, whose factors move."""
+    shift = _is_shifted(value, unsigned)
+    return False if shift is None and _is_int8_layer(value) else shift
 
 
 def _is_int8_layer(value: ir.Value | None) -> bool:

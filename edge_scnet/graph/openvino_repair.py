@@ -18,7 +18,7 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import add_initializer, drop_unused
-from edge_scnet.graph.openvino_faults import padded_pools, signed_quantizers
+from edge_scnet.graph.openvino_faults import adds_constant, padded_pools, signed_quantizers
 from edge_scnet.graph.pairs import (
     QUANTIZE,
     constant,
@@ -99,36 +99,50 @@ def _write_convolution(graph: ir.Graph, pool: ir.Node) -> None:
     channels = _channels(data)
     if data is None or not channels or integer(pool, "ceil_mode", 0):
         return
-    size = pool.attributes["kernel_shape"].as_ints()
-    weights = (
-        add_initializer(
-            graph, f"repair/{output.name}/ones", np.ones((channels, 1, *size), np.int8)
-        ),
-        add_initializer(graph, f"repair/{output.name}/scale", np.float32(1 / np.prod(size))),
-        add_initializer(graph, f"repair/{output.name}/zero_point", np.int8(0)),
-    )
-    dequantize = ir_module.node("DequantizeLinear", weights, name=f"repair/{output.name}/DQ")
+    weights = _weights_of_average(graph, pool, channels)
     kept = {
         name: pool.attributes[name] for name in _CONVOLUTION_ATTRIBUTES if name in pool.attributes
     }
     convolution = ir_module.Node(
         "",
         "Conv",
-        [data, dequantize.outputs[0]],
+        [data, weights],
         [*kept.values(), ir_module.AttrInt64("group", channels)],
         name=pool.name,
     )
-    graph.insert_after(pool, [dequantize, convolution])
+    graph.insert_after(pool, convolution)
     ir_module.convenience.replace_all_uses_with(
         output, convolution.outputs[0], replace_graph_outputs=True
     )
-    dequantize.outputs[0].name, convolution.outputs[0].name, output.name = (
-        f"repair/{output.name}/weights",
-        output.name,
-        None,
-    )
+    convolution.outputs[0].name, output.name = output.name, None
     convolution.outputs[0].type, convolution.outputs[0].shape = output.type, output.shape
     graph.remove(pool, safe=True)
+
+
+def _weights_of_average(graph: ir.Graph, pool: ir.Node, channels: int) -> ir.Value:
+    """The weights of a depthwise convolution that averages: codes of 1 and their scale.
+
+    Behind a constant that is added in float they are float too: a convolution with codes would
+    have OpenVINO round what lies between to codes.
+    """
+    ir_module = require("onnx_ir", extra="quantize")
+    name = f"repair/{pool.outputs[0].name}"
+    size = pool.attributes["kernel_shape"].as_ints()
+    share = np.float32(1 / np.prod(size))
+    if adds_constant(pool.inputs[0]):
+        return add_initializer(
+            graph, f"{name}/weights", np.full((channels, 1, *size), share, np.float32)
+        )
+    codes = (
+        add_initializer(graph, f"{name}/ones", np.ones((channels, 1, *size), np.int8)),
+        add_initializer(graph, f"{name}/scale", share),
+        add_initializer(graph, f"{name}/zero_point", np.int8(0)),
+    )
+    dequantize = ir_module.node("DequantizeLinear", codes, name=f"{name}/DQ")
+    dequantize.outputs[0].name = f"{name}/weights"
+    graph.insert_before(pool, dequantize)
+    weights: ir.Value = dequantize.outputs[0]
+    return weights
 
 
 def _channels(data: ir.Value | None) -> int:

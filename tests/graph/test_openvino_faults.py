@@ -122,6 +122,10 @@ POOLED_RIGHT: dict[str, tuple[str, Pattern]] = {
         "uint8",
         lambda g: g.sigmoid(g.avgpool(added(g, g.conv(g.q("left"))))),
     ),
+    "behind a constant that is added to an INT8 convolution's Clip": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(added(g, g.clip(g.conv(g.q("left")))))),
+    ),
     "behind the MaxPool of such a sum": (
         "uint8",
         lambda g: g.sigmoid(g.avgpool(g.maxpool(added(g, g.conv(g.q("left")))))),

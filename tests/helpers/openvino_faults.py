@@ -40,6 +40,14 @@ def added(graph: Graph, tensor: str) -> str:
     return graph.node("Add", [tensor, graph.const(np.float32(2.0))])
 
 
+def leaky(graph: Graph, tensor: str) -> str:
+    return graph.node("LeakyRelu", [tensor], alpha=0.1)
+
+
+def average_of_padded(graph: Graph, tensor: str) -> str:
+    return graph.node("AveragePool", [graph.pad(tensor)], kernel_shape=[3, 3])
+
+
 LEFT, BOTH, JOINED = {"left/Q"}, {"left/Q", "right/Q"}, {"concat/Q"}
 # the Q that must be found, the graph
 SIGNED: dict[str, tuple[set[str], Pattern]] = {
@@ -160,6 +168,22 @@ POOLED: dict[str, tuple[str, Pattern]] = {
     "behind a constant that is added to an INT8 convolution's shuffled channels": (
         "uint8",
         lambda g: g.sigmoid(g.avgpool(added(g, g.shuffle(g.conv(g.q("left")))))),
+    ),
+    "behind a constant that is added to an INT8 convolution's ReLU": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(added(g, g.relu(g.conv(g.q("left")))))),
+    ),
+    "behind a constant that is added to an INT8 convolution's LeakyReLU": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(added(g, leaky(g, g.conv(g.q("left")))))),
+    ),
+    "behind a constant that is added to a ReLU": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(added(g, g.relu(g.q("left"))))),
+    ),
+    "behind a constant that is added to a padded average": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(added(g, average_of_padded(g, g.q("left"))))),
     ),
     "behind an added constant": (
         "uint8",

@@ -168,7 +168,9 @@ class RandomGraph:
         scales = self.constant(np.array([1, 1, 2, 2], np.float32))
         shape = (*x.shape[:2], *[2 * side for side in x.spatial])
         mode = self.choose(["nearest", "linear"])
-        return self.add("Resize", [x.name, "", scales], shape, mode=mode)
+        # up to opset 12 the region may not be left out
+        region = self.constant(np.zeros(0, np.float32)) if self.opset < 13 else ""
+        return self.add("Resize", [x.name, region, scales], shape, mode=mode)
 
     def shuffled(self, x: Tensor) -> Tensor:
         """Channels in two groups, exchanged."""
