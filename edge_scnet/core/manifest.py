@@ -93,6 +93,8 @@ class Manifest:
     rebuild: str
     # where the evaluation images were
     evaluation: str | None = None
+    # the float graph is the model's own quantized one without its rounding
+    dequantized: bool = False
     # by file name
     artifacts: dict[str, Artifact] = field(default_factory=dict)
 

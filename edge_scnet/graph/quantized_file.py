@@ -69,9 +69,7 @@ def read_quantized(path: Path, *, what: str | None = None) -> QuantizedFile:
         raise ArtifactError(
             f"{what} is no ONNX file that can be read: {first_line(error)}"
         ) from error
-    if not any(
-        node.op_type in (QUANTIZE, DEQUANTIZE) or is_qoperator(node) for node in proto.graph.node
-    ):
+    if not is_quantized_proto(proto):
         raise ArtifactError(
             f"{what} holds no Q/DQ: nothing in it is quantized",
             hint=f"a float model is quantized here: edge-scnet build {path}",
@@ -88,6 +86,13 @@ def read_quantized(path: Path, *, what: str | None = None) -> QuantizedFile:
         notes.append(f"{rewritten} QLinear operators are written as Q/DQ pairs")
     _single_numbers(model)
     return QuantizedFile(model=model, notes=tuple(notes))
+
+
+def is_quantized_proto(proto: Any) -> bool:
+    """Tells whether a file's graph holds any quantization."""
+    return any(
+        node.op_type in (QUANTIZE, DEQUANTIZE) or is_qoperator(node) for node in proto.graph.node
+    )
 
 
 def _lifted(proto: Any, what: str) -> tuple[Any, list[str]]:

@@ -19,6 +19,7 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine import environment
 from edge_scnet.machine.board import BoardState
 from edge_scnet.machine.load import MachineLoad
+from edge_scnet.pipeline.dequantized import headline, not_against_float
 from edge_scnet.pipeline.rows import canonical_order
 from edge_scnet.profiler.sweep import Sweep
 from edge_scnet.report.findings import Finding
@@ -70,6 +71,9 @@ def conclude(
     quantized = manifest.artifacts.get(QDQ_ONNX)
     facts = quantized.facts if quantized and isinstance(quantized.facts, QdqFacts) else None
     sweep = measured.sweep
+    findings, words = measured.findings, verdict
+    if manifest.dequantized:
+        findings, words = not_against_float(findings), headline
     return RunReport(
         schema=SCHEMA,
         created_utc=now_utc(),
@@ -79,8 +83,8 @@ def conclude(
         batch=target.batch,
         engines=measured.rows,
         evaluation=measured.evaluation,
-        findings=measured.findings,
-        verdict=verdict(measured.findings) if measured.complete else _INTERRUPTED,
+        findings=findings,
+        verdict=words(findings) if measured.complete else _INTERRUPTED,
         stage_seconds={**(stage_seconds or {}), **measured.spent},
         environment=measured.environment,
         gates=target.gates,

@@ -131,7 +131,7 @@ def _build(request: Request, events: Events) -> BuildResult:
     result = _measure(job, request, spent, events)
     if (
         request.search_seconds is None
-        or request.qdq is not None
+        or job.qdq is not None
         or result.exit_code not in (ExitCode.ACCURACY, ExitCode.INCONCLUSIVE)
     ):
         return result

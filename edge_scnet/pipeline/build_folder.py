@@ -13,6 +13,7 @@ from edge_scnet.core.facts import EngineFacts
 from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, MANIFEST, Artifact
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.isa import check_floor
+from edge_scnet.pipeline.dequantized import ROW
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.runtimes import RUNTIMES, artifact_kinds, runtime_of_kind
 from edge_scnet.runtimes.base import OpenOptions
@@ -72,6 +73,8 @@ def engine_files(folder: BuildFolder) -> list[EngineFile]:
             f"{folder.path} holds no compiled engines", hint=folder.manifest.rebuild
         )
     reference = engine_of(folder, engines["fp32"])
+    if folder.manifest.dequantized:
+        reference = replace(reference, name=ROW)
     default = replace(
         reference,
         name="default",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from edge_scnet.compile.executed import wanted_layers
 from edge_scnet.config.target import TargetSpec
@@ -16,6 +17,7 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine.board_watch import watching
 from edge_scnet.pipeline import flips
 from edge_scnet.pipeline.assemble import MeasuredRun, evaluation_set, this_machine
+from edge_scnet.pipeline.dequantized import ROW
 from edge_scnet.pipeline.rows import (
     SIMULATED_NAMES,
     row_of_engine,
@@ -130,7 +132,9 @@ def simulate(
     rows = []
     for entry, role, own in zip(entries, _SIMULATED_ROLES, outputs, strict=True):
         stats = stats_of(SIMULATED_NAMES[role], entry.file, own, outputs[0], samples)
-        rows.append(row_of_graph(entry, role, stats, own, samples))
+        row = row_of_graph(entry, role, stats, own, samples)
+        is_stand_in = folder.manifest.dequantized and role == "reference"
+        rows.append(replace(row, name=ROW) if is_stand_in else row)
     findings = tuple(judge(rows, target))
     events.done("simulated, not executed", reused=False)
     return MeasuredRun(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import TargetSpec, load_target
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
-from edge_scnet.core.files import make_folder
+from edge_scnet.core.files import make_folder, write_atomic
 from edge_scnet.core.manifest import Manifest, load_manifest
 from edge_scnet.data.labels import Role
 from edge_scnet.errors import ArtifactError, TargetError
@@ -21,6 +23,7 @@ from edge_scnet.export.from_onnx import probe_onnx
 from edge_scnet.export.probe_torch import probe_torch
 from edge_scnet.machine.isa import check_floor, resolve_floor
 from edge_scnet.models import zoo
+from edge_scnet.pipeline.dequantized import DEQUANTIZED, is_quantized_file, write_dequantized
 from edge_scnet.pipeline.held_samples import HeldSets
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 from edge_scnet.pipeline.stages.adopt import read_for_target
@@ -50,6 +53,8 @@ class Request:
     search_seconds: float | None = None
     # the command line or the call, for the report
     command: str = ""
+    # what was asked for, where another file stands in for the model
+    given: Request | None = field(default=None, repr=False)
     # the caller's torch.nn.Module, whose class `model` then names
     module: Any = field(default=None, repr=False)
     # iterables of samples, in place of the folders
@@ -59,6 +64,8 @@ class Request:
 def make_job(request: Request, events: Events) -> BuildJob:
     """Decides all that can be decided, and refused, before the first stage; creates the folder.
 
+    A quantized MODEL is its own Q/DQ file, and its dequantized graph stands in for the float model.
+
     Raises:
         TargetError: the target cannot be built, here or at all.
         MissingRuntimeError: the target's runtime is not installed.
@@ -67,6 +74,51 @@ def make_job(request: Request, events: Events) -> BuildJob:
         DataError: sample sets are missing or cannot be used.
         StorageError: the folder cannot be written.
     """
+    with tempfile.TemporaryDirectory() as scratch:
+        stand_in = _stand_in(request, Path(scratch), events)
+        if stand_in is None:
+            return _make_job(request, events)
+        try:
+            job = _make_job(stand_in, events)
+        except ArtifactError as error:
+            # the user knows the own file alone
+            message = error.message.replace(stand_in.model, request.model)
+            raise ArtifactError(message, hint=error.hint) from error
+        file = job.folder.path / DEQUANTIZED
+        with write_atomic(file) as temporary:
+            shutil.copyfile(job.source.location, temporary)
+        manifest = replace(job.folder.manifest, dequantized=True)
+        return replace(
+            job,
+            source=replace(job.source, location=str(file)),
+            folder=replace(job.folder, manifest=manifest),
+        )
+
+
+def _stand_in(request: Request, scratch: Path, events: Events) -> Request | None:
+    """The request of a quantized MODEL with its dequantized graph as MODEL; None for other models.
+
+    Raises:
+        ArtifactError: it cannot be dequantized; or a Q/DQ file is given besides.
+    """
+    path = Path(request.model)
+    if request.module is not None or path.suffix.lower() != ".onnx" or not path.is_file():
+        return None
+    if not is_quantized_file(path):
+        return None
+    if request.qdq is not None:
+        raise ArtifactError(
+            f"{path} is quantized already: --qdq is for a float model",
+            hint=f"pass the float model, or build it alone: edge-scnet build {path}",
+        )
+    write_dequantized(path, scratch / DEQUANTIZED, events)
+    options = replace(request.options, name=zoo.resolve(request.model, request.options).spec.name)
+    return replace(
+        request, model=str(scratch / DEQUANTIZED), options=options, qdq=path, given=request
+    )
+
+
+def _make_job(request: Request, events: Events) -> BuildJob:
     target = _target(request)
     runtime = runtime_named(target.runtime)
     if not runtime.packs_bundle:  # without TensorRT a build ends in a bundle for the board
@@ -176,6 +228,7 @@ def _initial_folder(
 
 def rebuild_command(request: Request) -> str:
     """The command that builds this again, for hints; of what the caller holds, the call."""
+    request = request.given or request
     if request.module is not None or request.held:
         return f"edge_scnet.build({request.model}, target={request.target!r}, calib=..., ...)"
     options = {

@@ -41,7 +41,7 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
         speed,
         [other for other in others if other is not None],
         batch=target.batch,
-        reference=reference.name.upper(),
+        reference=_in_words(reference.name),
     )
     return [
         *findings,
@@ -253,6 +253,11 @@ def explained(
     if not causes:
         return speed
     return replace(speed, message=f"{speed.message} What takes from it: {'; '.join(causes)}.")
+
+
+def _in_words(name: str) -> str:
+    """A reference's name in a sentence."""
+    return name.upper() if name in ("fp32", "fp16") else f"the {name} graph"
 
 
 def _count(count: int, noun: str) -> str:
