@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from edge_scnet.compile import fidelity, quality, reference
 from edge_scnet.compile.reference import Reference
 from edge_scnet.core.facts import Fidelity
+from edge_scnet.core.feeds import batch_of_arrays
 from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.runtimes import in_memory
 from edge_scnet.stats.accuracy import sqnr_db
@@ -127,6 +129,25 @@ def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(ArtifactError, match="holds no reference outputs"):
             reference.load(path)
+
+
+def test_samples_of_several_inputs_travel_and_are_fed_by_name(tmp_path: Path) -> None:
+    kinds = np.arange(64)
+    samples = batch_of_arrays({"input": IMAGES, "kind": kinds})
+    path = tmp_path / "reference.npz"
+    path.write_bytes(reference.to_npz(replace(KNOWN, images=samples)))
+    known = reference.load(path)
+    seen: list[int] = []
+
+    def compute(images: np.ndarray, kind: np.ndarray) -> list[np.ndarray]:
+        seen.extend(kind.tolist())
+        np.testing.assert_array_equal(images, IMAGES[kind])
+        return [noisy(29)[kind]]
+
+    engine = in_memory.Engine(compute=compute, input_shape=(2, 1, 4, 4))
+    with in_memory.registered({"engine.plan": engine}) as runtime:
+        found = fidelity.check_plan(runtime, Path("engine.plan"), known, precision="int8")
+    assert seen == kinds.tolist() and found.engine_db == pytest.approx(29, abs=0.01)
 
 
 def test_the_noise_of_these_tests_is_what_it_says() -> None:

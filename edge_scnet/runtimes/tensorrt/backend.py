@@ -44,7 +44,13 @@ if TYPE_CHECKING:
 
 _BUILDER = "edge_scnet.runtimes.tensorrt.builder:main"
 # Noise that every build of TensorRT-RTX prints without a GPU.
-_NOISE = ("Thread context has not been set", "getHardwareCompatibilityLevel", "Converting conv ")
+_NOISE = (
+    "Thread context has not been set",
+    "getHardwareCompatibilityLevel",
+    "Converting conv ",
+    # tensors are bound in the types that the plan has
+    "has Int64 binding",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
