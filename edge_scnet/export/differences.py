@@ -94,3 +94,8 @@ def by_image(
     if len(rows) < len(alone):
         return Difference(share=math.inf)
     return difference(np.concatenate(rows), output, batch=wanted)
+
+
+def has_finite(array: np.ndarray) -> bool:
+    """Tells whether an output has a value that is no NaN and not infinite, or none at all."""
+    return array.dtype.kind != "f" or not array.size or bool(np.isfinite(array).any())

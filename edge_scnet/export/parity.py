@@ -1,22 +1,18 @@
-"""Export parity: the graph computes what the PyTorch model, or the user's own ONNX file, does."""
+"""Export parity: the graph computes what the PyTorch model does."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_scnet.core.facts import Parity
-from edge_scnet.core.feeds import Batch
 from edge_scnet.core.optional import require
-from edge_scnet.errors import ArtifactError, EdgeError, ParityError, first_line
-from edge_scnet.export.batches import first_mixing_node, refusal
-from edge_scnet.export.differences import Difference, by_image, difference
-from edge_scnet.export.from_onnx import Imported
+from edge_scnet.errors import ArtifactError, ParityError
+from edge_scnet.export.batches import Batches, refusal
+from edge_scnet.export.differences import by_image, difference, has_finite
 from edge_scnet.export.from_torch import export_torch
-from edge_scnet.export.inputs import feed_of_file
 from edge_scnet.export.torch_call import call_arguments, outputs_of, tensors_of
 from edge_scnet.graph.model import batch_of, expose
 from edge_scnet.graph.names import SCOPE_KEY
@@ -28,10 +24,6 @@ if TYPE_CHECKING:
 
 PARITY_BATCHES = (1, 2, 8)
 _MODULE_DIFFERENCE = 1e-3
-# What a file's own outputs may change when ONNX Runtime computes it in another order is noise, and
-# so is a few times as much.
-_NOISE_FACTOR = 4.0
-_MOST_NOISE = 1e-2
 
 
 def check_parity(
@@ -54,23 +46,27 @@ def check_parity(
     Raises:
         ParityError: a difference above 1e-4 of an output's range or another top-1; names the first
             module that differs.
+        ArtifactError: the images of a batch influence each other.
     """
     rng = np.random.default_rng(0)
     own_batch = batch_of(exported, dynamic=0)
     sizes = tuple(sorted({*(batches or PARITY_BATCHES), *([own_batch] if own_batch else [])}))
-    worst, finite = 0.0, True
+    worst, finite, run = 0.0, True, list[int]()
     for batch in sizes:
         real = images[np.arange(batch) % len(images)]
         random = _random_like(real, rng)
         graph = exported
-        if not dynamic_batch and batch != own_batch:
+        is_own = dynamic_batch or batch == own_batch
+        if not is_own and not _takes(model, real):
+            continue  # a module that is written for its own batch
+        if not is_own:
             graph = export_torch(model, real, opset=opset)
         for kind, data in (("real", real), ("random", random)):
             expected = outputs_of(model, data)
             for want, output in zip(expected, run_onnx(graph, [data])[0], strict=True):
                 compared = difference(want, output, batch=batch)
                 worst = max(worst, compared.share)
-                finite &= kind == "random" or _has_finite(want)
+                finite &= kind == "random" or has_finite(want)
                 if not compared.holds:
                     culprit = first_differing_module(model, graph, data)
                     raise ParityError(
@@ -78,8 +74,50 @@ def check_parity(
                         f" images: {compared}; first module that differs:"
                         f" {culprit or 'none on its own (rounding adds up over the depth)'}"
                     )
-    images_used = min(len(images), sizes[-1])
-    return Parity(batches=sizes, worst=worst, images=images_used, finite=finite)
+        run.append(batch)
+        if is_own and batch > 1:
+            _check_apart(model, real)
+    return Parity(batches=tuple(run), worst=worst, images=min(len(images), run[-1]), finite=finite)
+
+
+def _takes(model: nn.Module, batch: np.ndarray) -> bool:
+    """Whether a module runs on a batch of this size."""
+    try:
+        outputs_of(model, batch)
+    except ArtifactError:
+        return False
+    return True
+
+
+def _check_apart(model: nn.Module, batch: np.ndarray) -> None:
+    """Raises ArtifactError where a module gives an image other values alone than in its batch."""
+    alone = [outputs_of(model, batch[[index]]) for index in range(len(batch))]
+    together = outputs_of(model, batch)
+    for index, output in enumerate(together):
+        images = [outputs[index] for outputs in alone]
+        found = by_image(images, output, own=1, wanted=len(batch))
+        if found.share > _MODULE_DIFFERENCE:
+            culprit = _first_mixing_module(model, batch) or type(model).__name__
+            raise refusal(
+                Batches(own=1, wanted=len(batch)),
+                f"{culprit} lets the images of a batch influence each other, or its output has no"
+                f" batch in front (output {index} differs by {found})",
+            )
+
+
+def _first_mixing_module(model: nn.Module, batch: np.ndarray) -> str | None:
+    """The first leaf module, in the order of their names, that gives other values in a batch."""
+    names = {name: "" for name, _module in model.named_modules()}
+    together = _module_outputs(model, batch, names)
+    first, last = (_module_outputs(model, batch[[index]], names) for index in (0, -1))
+    for name, output in together.items():
+        if name not in first or len(output) != len(batch):
+            continue
+        rows = [first[name][:1], last[name][:1]]
+        found = by_image(rows, output[[0, -1]], own=1, wanted=2)
+        if found.share > _MODULE_DIFFERENCE:
+            return name
+    return None
 
 
 def _random_like(batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -92,158 +130,6 @@ def _random_like(batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if batch.dtype[name].base.kind == "f":
             random[name] = rng.standard_normal(batch[name].shape)
     return random
-
-
-def check_onnx_parity(path: Path, imported: Imported, images: np.ndarray) -> Parity:
-    """Compares the prepared graph with the user's own ONNX file at the prepared batch size.
-
-    The file is run for every image alone, the graph for batches of them.
-
-    Args:
-        images: a batch as `core.feeds` has them.
-
-    Raises:
-        ParityError: a difference above 1e-4 of the outputs' range or another top-1.
-        ArtifactError: the images of a batch influence each other.
-    """
-    own, wanted = imported.batches.own, imported.batches.wanted
-    worst, finite, most_noise = 0.0, True, 0.0
-    for start in range(0, min(len(images), 8), wanted):
-        data = images[np.arange(start, start + wanted) % len(images)]
-        single = [data[[index] * own] for index in range(wanted)]
-        truth = imported.file
-        feeds: list[Batch] = [feed_of_file(imported.plan, image) for image in single]
-        alone = _runs_of_file(path, imported, feeds)
-        if imported.raised is not None:
-            truth, feeds = imported.raised, [*single]
-            alone = _raised_outputs(path, imported, single, alone)
-        assert alone is not None
-        outputs = run_onnx(imported.model, [data])[0]
-        compared = [
-            by_image([run[index] for run in alone], output, own=own, wanted=wanted)
-            for index, output in enumerate(outputs)
-        ]
-        worst = max([worst, *(found.share for found in compared)])
-        finite &= all(_has_finite(array) for run in alone for array in run)
-        if not all(found.holds for found in compared):
-            noise = _noise(alone, run_onnx(truth, feeds, optimize=True))
-            most_noise = max([most_noise, *(found.share for found in noise)])
-            for name, found, own_noise in zip(_names(imported), compared, noise, strict=True):
-                if not (found.holds or _is_noise(found, own_noise)):
-                    raise _differs(path, imported, data, f"output {name!r} differs by {found}")
-    return Parity(
-        batches=(wanted,),
-        worst=worst,
-        images=min(len(images), 8),
-        finite=finite,
-        noise=most_noise,
-    )
-
-
-def _runs_of_file(
-    path: Path, imported: Imported, feeds: Sequence[Batch]
-) -> list[list[np.ndarray]] | None:
-    """The file's own outputs; None where ONNX Runtime can run it with float32 alone.
-
-    Raises:
-        ArtifactError: ONNX Runtime cannot run it at all.
-    """
-    try:
-        return run_onnx(imported.file, feeds)
-    except EdgeError:
-        raise
-    except Exception as error:
-        # it has no convolution of DOUBLE, and no operator of BFLOAT16
-        if imported.raised is not None and type(error).__name__ == "NotImplemented":
-            return None
-        raise ArtifactError(
-            f"{path} cannot be run by ONNX Runtime, in which the graph is compared with it:"
-            f" {first_line(error)}"
-        ) from error
-
-
-def _raised_outputs(
-    path: Path,
-    imported: Imported,
-    batches: Sequence[np.ndarray],
-    rounded: Sequence[Sequence[np.ndarray]] | None,
-) -> list[list[np.ndarray]]:
-    """What a file of other real numbers gives where float32 takes their place, by batch.
-
-    The prepared graph is held to it as closely as to other files; it is held to the file itself
-    as closely as the file's own rounding allows, which may turn the order of near classes round.
-
-    Args:
-        rounded: what the file gives; None: it cannot be run.
-
-    Raises:
-        ParityError: it lies farther from the file.
-    """
-    assert imported.raised is not None
-    runs = run_onnx(imported.raised, batches)
-    for run, run_of_file in zip(runs, rounded or (), strict=rounded is not None):
-        for want, output in zip(run_of_file, run, strict=True):
-            if imported.rounding and want.dtype.kind != "f":
-                # choices between near values: rounding turns them round
-                continue
-            found = difference(want, output, batch=len(want) if want.ndim else 0)
-            near = found.share <= imported.rounding if imported.rounding else found.holds
-            if not near:
-                allowed = f"; its own rounding explains {imported.rounding:.1e}" * bool(
-                    imported.rounding
-                )
-                raise ParityError(
-                    f"{path.name} in float32 differs from the file itself: {found}{allowed}",
-                    hint="pass the float32 model that the file was made from",
-                )
-    return runs
-
-
-def _noise(
-    plain: Sequence[Sequence[np.ndarray]], optimized: Sequence[Sequence[np.ndarray]]
-) -> list[Difference]:
-    """What rounding alone changes, by output: both runs are of the file itself.
-
-    ONNX Runtime's optimiser computes the same in another order.
-    """
-    by_run = [
-        [difference(want, have, batch=len(want)) for want, have in zip(*runs, strict=True)]
-        for runs in zip(plain, optimized, strict=True)
-    ]
-    return [
-        Difference(
-            share=max(found.share for found in output),
-            same_top1=all(found.same_top1 for found in output),
-        )
-        for output in zip(*by_run, strict=True)
-    ]
-
-
-def _is_noise(found: Difference, noise: Difference) -> bool:
-    return found.share <= _NOISE_FACTOR * min(noise.share, _MOST_NOISE) and (
-        found.same_top1 or not noise.same_top1
-    )
-
-
-def _differs(path: Path, imported: Imported, data: np.ndarray, what: str) -> EdgeError:
-    """The error of a graph that does not compute what the file does; names the node if it can."""
-    batches = imported.batches
-    if imported.alone is not None:
-        node = first_mixing_node(imported.alone, imported.static, data, batches)
-        if node is not None:
-            where = f"{node.op_type} at {node.name or node.outputs[0].name}"
-            return refusal(
-                batches, f"{where} lets the images of a batch influence each other ({what})"
-            )
-    return ParityError(f"folding changed {path.name}: {what}")
-
-
-def _names(imported: Imported) -> list[str]:
-    return [str(value.name) for value in imported.model.graph.outputs]
-
-
-def _has_finite(array: np.ndarray) -> bool:
-    return array.dtype.kind != "f" or not array.size or bool(np.isfinite(array).any())
 
 
 def first_differing_module(model: nn.Module, exported: ir.Model, data: np.ndarray) -> str | None:

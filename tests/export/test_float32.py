@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ParityError
+from edge_scnet.export.file_parity import check_onnx_parity
 from edge_scnet.export.float32 import raise_to_float32, rounding_of
 from edge_scnet.export.from_onnx import import_onnx
-from edge_scnet.export.parity import check_onnx_parity
 from edge_scnet.graph.run import run_onnx
 from tests.helpers.networks import damaged, ops, random_images
 from tests.helpers.onnx_files import written

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ParityError
+from edge_scnet.export.file_parity import check_onnx_parity
 from edge_scnet.export.from_onnx import check_weights, import_onnx, probe_onnx
-from edge_scnet.export.parity import check_onnx_parity
 from edge_scnet.graph.model import save
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo

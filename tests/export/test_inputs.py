@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.feeds import batch_of_arrays
 from edge_scnet.core.spec import TensorSpec
+from edge_scnet.export.file_parity import check_onnx_parity
 from edge_scnet.export.from_onnx import import_onnx, probe_onnx
 from edge_scnet.export.inputs import InputPlan, plan_inputs
-from edge_scnet.export.parity import check_onnx_parity
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
 from tests.helpers.onnx_files import refused, written

@@ -9,9 +9,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.export.file_parity import check_onnx_parity
 from edge_scnet.export.from_onnx import import_onnx
 from edge_scnet.export.onnx_file import read_onnx
-from edge_scnet.export.parity import check_onnx_parity
 from tests.helpers.networks import random_images
 from tests.helpers.onnx_files import refused, user_model, written
 from tests.helpers.onnx_nodes import File

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.export.file_parity import check_onnx_parity
 from edge_scnet.export.from_onnx import Imported, import_onnx
-from edge_scnet.export.parity import check_onnx_parity
 from edge_scnet.graph.run import run_onnx
 from tests.helpers.onnx_files import written
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from edge_scnet.errors import ParityError
+from edge_scnet.errors import ArtifactError, ParityError
+from edge_scnet.export.from_torch import export_torch
 from edge_scnet.export.parity import PARITY_BATCHES, check_parity, first_differing_module
 from tests.helpers.networks import GREY_SHAPE, TINY_SHAPE, damaged, random_images
 
@@ -75,3 +76,45 @@ def test_another_top1_within_the_tolerance_is_a_failure(tiny: nn.Module, tiny_ex
     graph = damaged(graph, "fc.bias", lambda b: np.float32(1e-5) * (np.arange(len(b)) == 3))
     with pytest.raises(ParityError, match="top-1 different"):
         check_parity(alike, graph, random_images(TINY_SHAPE), opset=18)
+
+
+class Centred(nn.Module):
+    """Takes the mean of the batch away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.centre = nn.Conv2d(3, 4, 3), Mean()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.centre(self.conv(x)).mean((2, 3))
+
+
+class Mean(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x - x.mean(0, keepdim=True)
+
+
+class OneImage(nn.Module):
+    """Is written for one image; defined for values of 0 and more alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sqrt(x).reshape(1, 48)
+
+
+@pytest.mark.slow
+def test_a_module_whose_images_influence_each_other_is_refused_with_several():
+    images = random_images((1, 3, 4, 4))
+    module = Centred().eval()
+    graph = export_torch(module, images[:2], opset=18)
+    with pytest.raises(ArtifactError) as caught:
+        check_parity(module, graph, images, opset=18, batches=(2,))
+    assert caught.value.message.startswith("the model cannot be built at batch 2: centre lets the")
+
+
+@pytest.mark.slow
+def test_a_module_for_one_image_is_compared_with_one_and_nan_equals_nan():
+    images = np.abs(random_images((1, 3, 4, 4)))
+    graph = export_torch(OneImage(), images[:1], opset=18)
+    proof = check_parity(OneImage(), graph, images, opset=18)
+    assert (proof.batches, proof.images, proof.finite) == ((1,), 1, True)
+    assert check_parity(OneImage(), graph, -images, opset=18).finite is False

@@ -15,7 +15,7 @@ from edge_scnet.core.feeds import random_batch
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import FLOAT_ONNX
 from edge_scnet.data.batches import load
-from edge_scnet.export import parity
+from edge_scnet.export import file_parity, parity
 from edge_scnet.export.from_onnx import check_weights, import_onnx
 from edge_scnet.export.from_torch import example_of, export_torch
 from edge_scnet.export.onnx_file import external_files
@@ -61,7 +61,7 @@ def export(job: BuildJob, events: Events) -> BuildFolder:
         model, notes = imported.model, imported.notes
         check_weights(model, source.location)
         events.progress("parity", 0.5)
-        proven = parity.check_onnx_parity(path, imported, images)
+        proven = file_parity.check_onnx_parity(path, imported, images)
     else:
         module = module or load_torch(source)
         example = example_of(spec, target.batch)

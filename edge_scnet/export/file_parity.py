@@ -1,0 +1,174 @@
+"""Parity of a prepared graph with the user's own ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_scnet.core.facts import Parity
+from edge_scnet.core.feeds import Batch
+from edge_scnet.errors import ArtifactError, EdgeError, ParityError, first_line
+from edge_scnet.export.batches import first_mixing_node, refusal
+from edge_scnet.export.differences import Difference, by_image, difference, has_finite
+from edge_scnet.export.from_onnx import Imported
+from edge_scnet.export.inputs import feed_of_file
+from edge_scnet.graph.run import run_onnx
+
+if TYPE_CHECKING:
+    pass
+
+# What a file's own outputs may change when ONNX Runtime computes it in another order is noise, and
+# so is a few times as much.
+_NOISE_FACTOR = 4.0
+_MOST_NOISE = 1e-2
+
+
+def check_onnx_parity(path: Path, imported: Imported, images: np.ndarray) -> Parity:
+    """Compares the prepared graph with the user's own ONNX file at the prepared batch size.
+
+    The file is run for every image alone, the graph for batches of them.
+
+    Args:
+        images: a batch as `core.feeds` has them.
+
+    Raises:
+        ParityError: a difference above 1e-4 of the outputs' range or another top-1.
+        ArtifactError: the images of a batch influence each other.
+    """
+    own, wanted = imported.batches.own, imported.batches.wanted
+    worst, finite, most_noise = 0.0, True, 0.0
+    for start in range(0, min(len(images), 8), wanted):
+        data = images[np.arange(start, start + wanted) % len(images)]
+        single = [data[[index] * own] for index in range(wanted)]
+        truth = imported.file
+        feeds: list[Batch] = [feed_of_file(imported.plan, image) for image in single]
+        alone = _runs_of_file(path, imported, feeds)
+        if imported.raised is not None:
+            truth, feeds = imported.raised, [*single]
+            alone = _raised_outputs(path, imported, single, alone)
+        assert alone is not None
+        outputs = run_onnx(imported.model, [data])[0]
+        compared = [
+            by_image([run[index] for run in alone], output, own=own, wanted=wanted)
+            for index, output in enumerate(outputs)
+        ]
+        worst = max([worst, *(found.share for found in compared)])
+        finite &= all(has_finite(array) for run in alone for array in run)
+        if not all(found.holds for found in compared):
+            noise = _noise(alone, run_onnx(truth, feeds, optimize=True))
+            most_noise = max([most_noise, *(found.share for found in noise)])
+            for name, found, own_noise in zip(_names(imported), compared, noise, strict=True):
+                if not (found.holds or _is_noise(found, own_noise)):
+                    raise _differs(path, imported, data, f"output {name!r} differs by {found}")
+    return Parity(
+        batches=(wanted,),
+        worst=worst,
+        images=min(len(images), 8),
+        finite=finite,
+        noise=most_noise,
+    )
+
+
+def _runs_of_file(
+    path: Path, imported: Imported, feeds: Sequence[Batch]
+) -> list[list[np.ndarray]] | None:
+    """The file's own outputs; None where ONNX Runtime can run it with float32 alone.
+
+    Raises:
+        ArtifactError: ONNX Runtime cannot run it at all.
+    """
+    try:
+        return run_onnx(imported.file, feeds)
+    except EdgeError:
+        raise
+    except Exception as error:
+        # it has no convolution of DOUBLE, and no operator of BFLOAT16
+        if imported.raised is not None and type(error).__name__ == "NotImplemented":
+            return None
+        raise ArtifactError(
+            f"{path} cannot be run by ONNX Runtime, in which the graph is compared with it:"
+            f" {first_line(error)}"
+        ) from error
+
+
+def _raised_outputs(
+    path: Path,
+    imported: Imported,
+    batches: Sequence[np.ndarray],
+    rounded: Sequence[Sequence[np.ndarray]] | None,
+) -> list[list[np.ndarray]]:
+    """What a file of other real numbers gives where float32 takes their place, by batch.
+
+    The prepared graph is held to it as closely as to other files; it is held to the file itself
+    as closely as the file's own rounding allows, which may turn the order of near classes round.
+
+    Args:
+        rounded: what the file gives; None: it cannot be run.
+
+    Raises:
+        ParityError: it lies farther from the file.
+    """
+    assert imported.raised is not None
+    runs = run_onnx(imported.raised, batches)
+    for run, run_of_file in zip(runs, rounded or (), strict=rounded is not None):
+        for want, output in zip(run_of_file, run, strict=True):
+            if imported.rounding and want.dtype.kind != "f":
+                # choices between near values: rounding turns them round
+                continue
+            found = difference(want, output, batch=len(want) if want.ndim else 0)
+            near = found.share <= imported.rounding if imported.rounding else found.holds
+            if not near:
+                allowed = f"; its own rounding explains {imported.rounding:.1e}" * bool(
+                    imported.rounding
+                )
+                raise ParityError(
+                    f"{path.name} in float32 differs from the file itself: {found}{allowed}",
+                    hint="pass the float32 model that the file was made from",
+                )
+    return runs
+
+
+def _noise(
+    plain: Sequence[Sequence[np.ndarray]], optimized: Sequence[Sequence[np.ndarray]]
+) -> list[Difference]:
+    """What rounding alone changes, by output: both runs are of the file itself.
+
+    ONNX Runtime's optimiser computes the same in another order.
+    """
+    by_run = [
+        [difference(want, have, batch=len(want)) for want, have in zip(*runs, strict=True)]
+        for runs in zip(plain, optimized, strict=True)
+    ]
+    return [
+        Difference(
+            share=max(found.share for found in output),
+            same_top1=all(found.same_top1 for found in output),
+        )
+        for output in zip(*by_run, strict=True)
+    ]
+
+
+def _is_noise(found: Difference, noise: Difference) -> bool:
+    return found.share <= _NOISE_FACTOR * min(noise.share, _MOST_NOISE) and (
+        found.same_top1 or not noise.same_top1
+    )
+
+
+def _differs(path: Path, imported: Imported, data: np.ndarray, what: str) -> EdgeError:
+    """The error of a graph that does not compute what the file does; names the node if it can."""
+    batches = imported.batches
+    if imported.alone is not None:
+        node = first_mixing_node(imported.alone, imported.static, data, batches)
+        if node is not None:
+            where = f"{node.op_type} at {node.name or node.outputs[0].name}"
+            return refusal(
+                batches, f"{where} lets the images of a batch influence each other ({what})"
+            )
+    return ParityError(f"folding changed {path.name}: {what}")
+
+
+def _names(imported: Imported) -> list[str]:
+    return [str(value.name) for value in imported.model.graph.outputs]
