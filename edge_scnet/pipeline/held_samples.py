@@ -23,7 +23,12 @@ from edge_scnet.data.samples import SampleSet, in_memory, subset
 from edge_scnet.errors import DataError, EdgeError
 from edge_scnet.export.onnx_file import read_onnx, real_inputs
 from edge_scnet.export.probe_torch import spell_input
-from edge_scnet.export.torch_call import check_inputs, named_outputs_of, needed_inputs
+from edge_scnet.export.torch_call import (
+    check_inputs,
+    named_outputs_of,
+    needed_inputs,
+    parameters_of,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,6 +70,8 @@ class HeldSets:
         role, samples = next(iter(self._opened.items()))
         names = list(samples.first.arrays)
         check_inputs(module, names)
+        order = list(parameters_of(module))
+        names.sort(key=lambda name: order.index(name) if name in order else len(order))
         inputs = [_spec_of(samples, name, self._axes[role]) for name in names]
         first = next((item for item in inputs if item.dtype == "float32"), inputs[0])
         if shape is None and options.input_size is None and options.input is None:

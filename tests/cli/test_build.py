@@ -18,7 +18,7 @@ from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import load_manifest
 from edge_scnet.report.findings import Finding
 from edge_scnet.report.store import load_report, to_json
-from tests.helpers.tool import Built, Outcome, Run
+from tests.helpers.tool import BUILD_CODE, Built, Outcome, Run
 
 
 def test_json_alone_is_on_stdout_and_progress_on_stderr(built: Built) -> None:
@@ -240,3 +240,32 @@ def test_single_stages_reuse_and_list_their_files(copied: Built, invoke: Run, st
     # a stage command brings no evaluation images; it must not make the folder forget those it was
     # judged on
     assert load_manifest(copied.folder).evaluation == str(copied.evaluation)
+
+
+FACTORY = """
+import sys
+from torch import nn
+print("imported")
+
+def net(channels=2):
+    print("made")
+    return nn.Sequential(nn.Conv2d(1, channels, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+def quits():
+    sys.exit(0)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_factory_prints_is_not_in_the_json(
+    cli_process: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "user_factory.py").write_text(FACTORY)
+    monkeypatch.chdir(tmp_path)
+    options = ("--channels", 1, "--input-size", 8, "--mean", 0, "--std", 1, "--json")
+    outcome = cli_process("export", "user_factory:net?channels=3", *options, code=BUILD_CODE)
+    assert outcome.code == 0, outcome.stderr
+    assert json.loads(outcome.stdout) and "imported\nmade\n" in outcome.stderr
+    ended = cli_process("export", "user_factory:quits", *options)
+    assert (ended.code, ended.stdout) == (6, "")
+    assert "user_factory:quits cannot be called: it ends the process" in ended.stderr

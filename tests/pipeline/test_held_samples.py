@@ -129,7 +129,9 @@ def test_items_of_several_inputs(batched: bool):
     np.testing.assert_array_equal(held.arrays["image"], RGB[:4])
     np.testing.assert_array_equal(held.arrays["step"], np.arange(4))
     tuples = [(parts["step"], parts["image"], parts["state"])]
-    assert read(Policy(), tuples)[1].hash == held.hash
+    of_tuples, held_of_tuples = read(Policy(), tuples)
+    assert (of_tuples, held_of_tuples.hash) == (spec, held.hash)
+    assert spec.mean == (0.0, 0.0, 0.0)
 
 
 def test_whole_arrays_are_thinned_evenly_and_iterables_cut_off():
