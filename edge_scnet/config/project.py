@@ -5,7 +5,7 @@ It is read as strictly as a target file.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,8 +68,24 @@ class Located:
     @property
     def model(self) -> str:
         """The model; the path of a model's file is taken from the project file's folder."""
-        file = self.root / self.project.model
-        return str(file) if file.is_file() else self.project.model
+        return self._located(self.project.model)
+
+    @property
+    def options(self) -> ModelOptions:
+        """The model's options; files that they name are taken from the project file's folder."""
+        options = self.project.options
+        if options.weights is not None:
+            options = replace(options, weights=self._located(options.weights))
+        if options.fix is not None:
+            fixes = [fix.rpartition("=") for fix in options.fix]
+            located = (f"{name}={self._located(value)}" for name, _, value in fixes)
+            options = replace(options, fix=tuple(located))
+        return options
+
+    def _located(self, name: str) -> str:
+        """A file's path, taken from the project file's folder; other names as they are."""
+        file = self.root / name
+        return str(file) if file.is_file() else name
 
 
 def load(path: Path) -> Located:

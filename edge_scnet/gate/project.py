@@ -61,7 +61,7 @@ def build_project(
             calib=located.path(project.calib) if project.calib else None,
             evaluation=located.path(project.eval) if project.eval else None,
             out=located.path(project.out),
-            model_options=project.options,
+            model_options=located.options,
             seconds=project.seconds,
             events=events,
             command=command,

@@ -87,6 +87,8 @@ def test_what_is_not_said_is_none(called: SimpleNamespace, invoke: Run) -> None:
         ("--input-size", "7"),
         ("--resize", "8193"),
         ("--mean", "0.5;0.5"),
+        ("--factory-args", "{width: 1}"),
+        ("--factory-args", "[1]"),
     ],
 )
 def test_values_that_no_model_has_are_usage_errors(invoke: Run, option: str, value: str) -> None:
@@ -114,3 +116,12 @@ def test_a_report_names_the_command_line(
     monkeypatch.setattr("sys.argv", ["/usr/bin/edge-scnet", "build", "--seconds", "1"])
     invoke("build", "--seconds", "1")
     assert called.command == "edge-scnet build --seconds 1"
+
+
+def test_what_a_factory_and_its_module_are_given(called: SimpleNamespace, invoke: Run) -> None:
+    given = ("--input", "state=16", "--input", "mask=8:int64", "--weights", "w.pth")
+    invoke("build", "pkg.models:net?width=2", *given, "--factory-args", '{"depth": [1, 2]}')
+    assert called.model == "pkg.models:net?width=2"
+    assert called.model_options == ModelOptions(
+        input=("state=16", "mask=8:int64"), weights="w.pth", factory_args={"depth": [1, 2]}
+    )

@@ -28,6 +28,21 @@ def test_a_whole_file(tmp_path: Path) -> None:
     assert located.project.seconds == 2.0
 
 
+def test_options_of_modules_and_the_files_that_they_name(tmp_path: Path) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    options = (
+        '[options]\nweights = "w.pth"\nfix = ["a=m.npy", "b=1", "c=n.npy"]\ninput = ["s=16"]\n'
+        '[options.factory_args]\nwidth = 0.5\nname = "x"\n'
+    )
+    file.write_text(GOOD + options)
+    for name in ("w.pth", "m.npy"):
+        (tmp_path / name).touch()
+    read = project.load(file).options
+    assert read.weights == str(tmp_path / "w.pth")
+    assert read.fix == (f"a={tmp_path / 'm.npy'}", "b=1", "c=n.npy")
+    assert read.input == ("s=16",) and read.factory_args == {"width": 0.5, "name": "x"}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -43,6 +58,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         (GOOD + "seconds = 0\n", "seconds is 0"),
         (GOOD + "[options]\nmeen = [0.5]\n", "did you mean options.mean?"),
         (GOOD + '[options]\nmean = ["a"]\n', "options.mean"),
+        (GOOD + "[options]\nfactory_args = 3\n", "options.factory_args"),
         (GOOD + "[limits]\nmax_drop = 1\n", "did you mean limits.max_drop_pp?"),
         (GOOD + "[limits]\nmax_drop_pp = -1\n", "limits.max_drop_pp is -1"),
         (GOOD + "limits = 3\n", "limits must be a table"),
