@@ -244,7 +244,9 @@ def _is_shifted(value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:
 
 def _shift_past(producer: ir.Node, value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:
     """`_is_shifted` of what a node gives that a dequantize may move past."""
-    if producer.op_type in _RECTIFIERS:
+    if producer.op_type == "Pad" and not _fills(producer):
+        return _moved_shift(producer.inputs[0], unsigned)
+    if producer.op_type in _RECTIFIERS or producer.op_type == "Pad":
         # a factor moves past them, a zero point does not
         return False if _moved_shift(producer.inputs[0], unsigned) is False else None
     if producer.op_type not in _PASSES_ZERO or (
@@ -263,6 +265,12 @@ def _shift_past(producer: ir.Node, value: ir.Value | None, unsigned: set[ir.Node
         # not of a convolution: its factors differ by channel
         return _is_shifted(source, unsigned)
     return _moved_shift(source, unsigned)
+
+
+def _fills(pad: ir.Node) -> bool:
+    """Whether a Pad adds a value of its own, and not a tensor's."""
+    mode = pad.attributes.get("mode")
+    return mode is None or mode.as_string() == "constant"
 
 
 def _moved_shift(value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:

@@ -40,6 +40,11 @@ def added(graph: Graph, tensor: str) -> str:
     return graph.node("Add", [tensor, graph.const(np.float32(2.0))])
 
 
+def mirrored(graph: Graph, tensor: str) -> str:
+    pads = graph.const(np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
+    return graph.node("Pad", [tensor, pads], mode="reflect")
+
+
 def leaky(graph: Graph, tensor: str) -> str:
     return graph.node("LeakyRelu", [tensor], alpha=0.1)
 
@@ -176,6 +181,10 @@ POOLED: dict[str, tuple[str, Pattern]] = {
     "behind a constant that is added to an INT8 convolution's LeakyReLU": (
         "uint8",
         lambda g: g.sigmoid(g.avgpool(added(g, leaky(g, g.conv(g.q("left")))))),
+    ),
+    "behind a constant that is added to an INT8 convolution's mirrored borders": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(added(g, mirrored(g, g.conv(g.q("left")))))),
     ),
     "behind a constant that is added to a ReLU": (
         "uint8",
