@@ -92,7 +92,13 @@ def rows_of_outputs(outputs: Outputs | None) -> tuple[OutputStats, ...]:
     """What each output is worth against the reference's; nothing where they are not finite."""
     if outputs is None or not outputs.finite:
         return ()
-    return output_rows(outputs.names, outputs.signal_power, outputs.own_power, outputs.noise_power)
+    return output_rows(
+        outputs.names,
+        outputs.signal_power,
+        outputs.own_power,
+        outputs.noise_power,
+        outputs.hidden_db,
+    )
 
 
 def stats_of(
@@ -113,7 +119,10 @@ def stats_of(
                 hint="pass --ignore-labels",
             )
         return output_stats(
-            len(samples), signal_power=outputs.signal_power, noise_power=outputs.noise_power
+            len(samples),
+            signal_power=outputs.signal_power,
+            noise_power=outputs.noise_power,
+            hidden_db=outputs.hidden_db,
         )
     classes = outputs.logits.shape[1]
     if samples.labels is not None and (

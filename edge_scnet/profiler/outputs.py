@@ -13,6 +13,7 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler.process import Child
+from edge_scnet.stats.parts import RowSums
 
 _CHUNK_BYTES = 32 << 20
 
@@ -35,6 +36,8 @@ class Outputs:
     own_power: tuple[float, ...] = ()
     # of the outputs
     names: tuple[str, ...] = ()
+    # by output: the SQNR of a part of small numbers, where a part of large ones hides it
+    hidden_db: tuple[float | None, ...] = ()
 
 
 class OutputsSum:
@@ -59,6 +62,7 @@ class OutputsSum:
         self._own_power = [[0.0] * len(each) for each in names]
         self._noise_power = [[0.0] * len(each) for each in names]
         self._finite = [True] * len(names)
+        self._rows = [[RowSums() for _ in each] for each in names]
 
     def add(self, index: int, arrays: Sequence[np.ndarray]) -> None:
         """Adds what an engine gave for the next images.
@@ -75,13 +79,15 @@ class OutputsSum:
         if index == 0:
             self._reference = arrays
         else:
-            _add_powers(
-                self._noise_power[index],
-                [
-                    np.subtract(array, reference, dtype=self._difference_dtype)
-                    for array, reference in zip(arrays, self._reference, strict=True)
-                ],
-            )
+            differences = [
+                np.subtract(array, reference, dtype=self._difference_dtype)
+                for array, reference in zip(arrays, self._reference, strict=True)
+            ]
+            _add_powers(self._noise_power[index], differences)
+            for rows, wanted, difference in zip(
+                self._rows[index], self._reference, differences, strict=True
+            ):
+                rows.add(wanted, difference)
         if arrays[0].ndim == 2:
             self._logits[index].append(arrays[0])
 
@@ -95,13 +101,15 @@ class OutputsSum:
                 noise_power=tuple(noise_power),
                 finite=finite,
                 names=names,
+                hidden_db=tuple(output.hidden_part_db() for output in rows),
             )
-            for logits, own_power, noise_power, finite, names in zip(
+            for logits, own_power, noise_power, finite, names, rows in zip(
                 self._logits,
                 self._own_power,
                 self._noise_power,
                 self._finite,
                 self._names,
+                self._rows,
                 strict=True,
             )
         ]

@@ -132,13 +132,18 @@ def _labelled_stats(
 
 
 def output_stats(
-    images: int, *, signal_power: Sequence[float], noise_power: Sequence[float]
+    images: int,
+    *,
+    signal_power: Sequence[float],
+    noise_power: Sequence[float],
+    hidden_db: Sequence[float | None] = (),
 ) -> AccuracyStats:
     """Figures of an engine without classes (a backbone's feature maps): its worst output's SQNR.
 
     Args:
         signal_power: per output, the sum of squares of the reference's over all images.
         noise_power: per output, the sum of squares of the difference.
+        hidden_db: the SQNR of parts of outputs that other parts hide.
 
     Raises:
         ValueError: a sum is NaN or infinite.
@@ -150,6 +155,7 @@ def output_stats(
         for signal, noise in zip(signal_power, noise_power, strict=True)
         if noise > 0 and signal > 0
     ]
+    ratios += [db for db in hidden_db if db is not None]
     return AccuracyStats(
         images=images,
         agreement_percent=None,
@@ -184,6 +190,7 @@ def output_rows(
     signal_power: Sequence[float],
     own_power: Sequence[float],
     noise_power: Sequence[float],
+    hidden_db: Sequence[float | None] = (),
 ) -> tuple[OutputStats, ...]:
     """SQNR and cosine similarity of each output against the reference's, over all images.
 
@@ -193,15 +200,21 @@ def output_rows(
         signal_power: per output, the sum of squares of the reference's r.
         own_power: the same of this engine's a.
         noise_power: the same of a - r.
+        hidden_db: per output, the SQNR of a part that another part hides; it is the output's where
+            it is lower.
     """
     rows = []
-    for name, signal, own, noise in zip(names, signal_power, own_power, noise_power, strict=True):
+    hidden = hidden_db or (None,) * len(names)
+    for name, signal, own, noise, part in zip(
+        names, signal_power, own_power, noise_power, hidden, strict=True
+    ):
         scale = math.sqrt(signal * own)
+        whole = 10.0 * math.log10(signal / noise) if noise > 0 and signal > 0 else None
         rows.append(
             OutputStats(
                 name=name,
                 identical=noise == 0,
-                sqnr_db=10.0 * math.log10(signal / noise) if noise > 0 and signal > 0 else None,
+                sqnr_db=min((db for db in (whole, part) if db is not None), default=None),
                 cosine=min(1.0, (own + signal - noise) / (2.0 * scale)) if scale > 0 else None,
             )
         )
