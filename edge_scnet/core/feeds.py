@@ -50,6 +50,11 @@ def as_taken(images: np.ndarray, spec: ModelSpec) -> np.ndarray:
     return images.astype(kind, copy=False)
 
 
+def first_type(spec: ModelSpec) -> str:
+    """Returns NumPy's name of the first input's type: float32 in every prepared graph."""
+    return spec.dtype if isinstance(spec, EngineSpec) else "float32"
+
+
 def batch_of_arrays(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns the arrays of several inputs, images along the first axis, as one batch.
 
@@ -87,7 +92,7 @@ def random_batch(spec: ModelSpec, count: int, *, seed: int) -> np.ndarray:
 
 def _random_first(rng: np.random.Generator, spec: ModelSpec, count: int) -> np.ndarray:
     shape = (count, *spec.input_shape)
-    kind = np.dtype(spec.dtype if isinstance(spec, EngineSpec) else np.float32)
+    kind = np.dtype(first_type(spec))
     if kind == np.uint8:
         return rng.integers(0, 256, shape).astype(kind)
     if kind.kind != "f":

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_scnet.core.feeds import batch_of_arrays
+from edge_scnet.core.feeds import batch_of_arrays, first_type
 from edge_scnet.core.spec import ModelSpec, TensorSpec
 from edge_scnet.errors import DataError
 
@@ -104,7 +104,9 @@ def content_hashes(batch: np.ndarray) -> tuple[str, ...]:
 
 
 def _wanted(model: ModelSpec) -> dict[str, TensorSpec]:
-    first = TensorSpec(name=model.input_name or _FIRST, shape=model.input_shape)
+    first = TensorSpec(
+        name=model.input_name or _FIRST, shape=model.input_shape, dtype=first_type(model)
+    )
     return {item.name: item for item in (first, *model.more_inputs)}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.export.refuse import refuse
+from edge_scnet.graph import external
 
 _QUANTIZED_OPS = frozenset(
     {
@@ -35,8 +36,7 @@ def read_onnx(path: Path) -> Any:
     onnx = require("onnx", extra="export")
     try:
         proto = onnx.load(str(path), load_external_data=False)
-        _external_data(proto, path)
-        onnx.load_external_data_for_model(proto, str(path.parent))
+        external.load_external(proto, path, what=str(path))
         _check(proto)
     except ArtifactError:
         raise
@@ -99,31 +99,5 @@ def external_files(path: Path) -> list[Path]:
         ArtifactError: one of them is missing, or outside the model's folder.
     """
     onnx = require("onnx", extra="export")
-    return _external_data(onnx.load(str(path), load_external_data=False), path)
-
-
-def _external_data(proto: Any, path: Path) -> list[Path]:
-    onnx = require("onnx", extra="export")
-    folder = path.parent.resolve()
-    files: dict[Path, None] = {}
-    for tensor in proto.graph.initializer:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        location = next((e.value for e in tensor.external_data if e.key == "location"), "")
-        target = folder / location
-        if not target.resolve().is_relative_to(folder) or target.is_symlink():
-            where = "a link" if target.is_symlink() else "outside the model's folder"
-            raise ArtifactError(
-                f"{path}: {tensor.name!r} has its data in {location!r}, {where}",
-                hint=(
-                    "save the model with its data beside it: onnx.save(model, path,"
-                    " save_as_external_data=True)"
-                ),
-            )
-        if not target.is_file():
-            raise ArtifactError(
-                f"{path}: the external data file {location!r} of {tensor.name!r} is missing",
-                hint="copy it beside the model: it belongs to it",
-            )
-        files[target] = None
-    return list(files)
+    proto = onnx.load(str(path), load_external_data=False)
+    return external.external_files(proto, path, what=str(path))

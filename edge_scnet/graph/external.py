@@ -39,6 +39,22 @@ def load_external(proto: Any, path: Path, *, what: str) -> None:
         del tensor.external_data[:]
 
 
+def external_files(proto: Any, path: Path, *, what: str) -> list[Path]:
+    """The files that a model keeps its weights in; none where it holds them itself.
+
+    Args:
+        path: the file that the model was read from.
+        what: the file in the words of an error.
+
+    Raises:
+        ArtifactError: one of them is missing, a link, or outside the model's folder.
+    """
+    folder = path.parent.resolve()
+    return list(
+        dict.fromkeys(_checked(tensor, folder, what) for tensor in _external_tensors(proto.graph))
+    )
+
+
 def _external_tensors(graph: Any) -> Iterator[Any]:
     """The tensors of a graph and of those inside its nodes whose data lie in another file."""
     external = require("onnx", extra="export").TensorProto.EXTERNAL

@@ -46,7 +46,7 @@ def is_foreign(path: Path) -> bool:
     Raises:
         ArtifactError: there is a manifest that cannot be read.
     """
-    if not path.is_file() or _suffix(path) not in _suffixes():
+    if not path.is_file() or path.suffix.lower() not in suffixes():
         return False
     if not (path.parent / MANIFEST).is_file():
         return True
@@ -104,8 +104,10 @@ def open_foreign(
     )
 
 
-def _suffixes() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(runtime.suffix for runtime in RUNTIMES.values()))
+def suffixes() -> tuple[str, ...]:
+    """The suffixes of engines' files."""
+    own = dict.fromkeys(runtime.suffix for runtime in RUNTIMES.values())
+    return (*own, *_OTHER_SUFFIXES)
 
 
 def _suffix(path: Path) -> str:

@@ -11,12 +11,12 @@ from edge_scnet.config.target import TargetSpec, with_max_drop
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.files import make_folder
-from edge_scnet.core.manifest import Artifact, Manifest
+from edge_scnet.core.manifest import MANIFEST, Artifact, Manifest
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import chosen_engines, engine_files, open_build, target_of
-from edge_scnet.pipeline.foreign import is_foreign
+from edge_scnet.pipeline.foreign import is_foreign, suffixes
 from edge_scnet.pipeline.measuring import measure_engines, take_board_times
 from edge_scnet.pipeline.profile_foreign import ForeignRequest, profile_engines
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
@@ -152,9 +152,15 @@ def _refuse_of_builds(paths: Sequence[Path], options: ModelOptions | None) -> No
     """Refuses what is for engines without a manifest, where one has it.
 
     Raises:
-        ArtifactError: several paths, or options of a model.
+        ArtifactError: several paths, or options of a model; or a file of another kind.
     """
     known = next(path for path in paths if not is_foreign(path))
+    if known.is_file() and not (known.parent / MANIFEST).is_file():
+        raise ArtifactError(
+            f"{known} is no engine that can be measured; allowed are"
+            f" {', '.join(suffixes())}, and build folders",
+            hint="convert it: ovc MODEL for OpenVINO, or export it to ONNX",
+        )
     if len(paths) > 1:
         raise ArtifactError(
             f"{known} has a manifest: it is not measured beside other engines' files",

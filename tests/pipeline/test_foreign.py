@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.events import Silent
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.spec import TensorSpec
 from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.pipeline import foreign
 from edge_scnet.pipeline.foreign import ForeignEngine, is_foreign, open_foreign
+from edge_scnet.pipeline.profile import profile
 from edge_scnet.pipeline.profile_foreign import (
     ForeignRequest,
     check_same_inputs,
@@ -174,6 +176,12 @@ def test_an_engine_is_foreign_where_no_manifest_lists_it(built: Built, tmp_path:
     assert not is_foreign(built.folder / "model.xml")
 
 
+def test_files_of_another_kind_are_named(tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"model\.tflite is no engine .* \.xml, \.onnx, \.plan"):
+        profile(tmp_path / "model.tflite")
+
+
 def test_pictures_are_not_fed_without_their_preprocessing(
     runtime: in_memory.InMemory, path: Path, monkeypatch: pytest.MonkeyPatch, built: Built
 ) -> None:
@@ -189,7 +197,8 @@ def test_pictures_are_not_fed_without_their_preprocessing(
     assert len(open_for_engine(built.calib, engine, OPTIONS, ignore_labels=True)) > 0
     # neither do arrays, which are fed as they are
     np.save(path.parent / "x.npy", np.zeros((2, 1, 28, 28), np.float32))
-    assert len(open_for_engine(path.parent / "x.npy", engine, OPTIONS)) == 2
+    samples = open_for_engine(path.parent / "x.npy", engine, OPTIONS)
+    assert len(samples) == 2 and samples.arrays.dtype == np.uint8
 
 
 def test_the_headline_says_what_is_not_known(
@@ -225,8 +234,6 @@ def test_rows_are_named_after_the_files() -> None:
 def test_options_that_an_engine_cannot_take_are_refused(
     runtime: in_memory.InMemory, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_scnet.core.events import Silent
-
     inputs = (declared(None, 3, 8, 8),)
     monkeypatch.setattr(in_memory.InMemory, "inputs_of", lambda self, artifact: inputs)
     for request, words in (
