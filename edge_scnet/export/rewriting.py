@@ -6,6 +6,7 @@ far as ONNX's shape inference finds them.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ Raises NotWritable where it has no equivalent.
 """
 
 
+# The number of values up to which a constant may be sizes, axes or pads.
+_SMALL = 256
 # Operators whose further inputs rules ask the values of.
 _ASKED = re.compile("Reduce.*|Resize|Upsample|Split|Pad|DFT")
 
@@ -91,7 +94,7 @@ def context_of(proto: Any) -> Context:
     """Returns the context of a file's graph, shapes inferred; subgraphs are part of it."""
     onnx = require("onnx", extra="export")
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(_without_weights(proto), data_prop=True)
     except Exception:
         # the graph is inferred again, strictly, when it is converted: the error is reported then
         inferred = proto
@@ -104,7 +107,6 @@ def context_of(proto: Any) -> Context:
         values = (*graph.input, *graph.output, *graph.value_info)
         types |= {value.name: value.type.tensor_type.elem_type for value in values}
         shapes |= {value.name: shape for value in values if (shape := _shape(value)) is not None}
-        constants |= {tensor.name: tensor for tensor in graph.initializer}
         constants |= {
             node.output[0]: tensor
             for node in graph.node
@@ -114,6 +116,8 @@ def context_of(proto: Any) -> Context:
         used.update(value.name for value in graph.output)
         taken.update(value.name for value in graph.input)
         taken.update(name for node in graph.node for name in (node.name, *node.output))
+    for graph in graphs_of(proto.graph):
+        constants |= {tensor.name: tensor for tensor in graph.initializer}
     for name, tensor in constants.items():
         shapes.setdefault(name, tuple(tensor.dims))
         types.setdefault(name, tensor.data_type)
@@ -133,6 +137,27 @@ def context_of(proto: Any) -> Context:
         taken=taken | set(constants),
         used=frozenset(used),
     )
+
+
+def _without_weights(proto: Any) -> Any:
+    """A copy of a file whose large weights are inputs: inference goes over all bytes else."""
+    onnx = require("onnx", extra="export")
+    light = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
+    graph, light_graph = proto.graph, light.graph
+    light_graph.name = graph.name
+    light_graph.node.extend(graph.node)
+    light_graph.input.extend(graph.input)
+    light_graph.output.extend(graph.output)
+    light_graph.value_info.extend(graph.value_info)
+    inputs = {value.name for value in graph.input}
+    for tensor in graph.initializer:
+        if math.prod(tensor.dims) <= _SMALL:
+            light_graph.initializer.append(tensor)
+        elif tensor.name not in inputs:
+            light_graph.input.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+    return light
 
 
 def _shape(value: Any) -> Shape | None:

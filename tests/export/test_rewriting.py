@@ -60,3 +60,12 @@ def test_attributes():
     assert attributes(node) == {"mode": "reflect", "pads": [1, 2], "value": 0.5}
     drop(node, "mode", "value", "absent")
     assert attributes(node) == {"pads": [1, 2]}
+
+
+def test_large_weights_are_not_copied_and_are_known_all_the_same():
+    file = File(opset=13)
+    large = file.put(np.arange(4 * 4 * 5 * 5).reshape(4, 4, 5, 5))
+    y = file.op("Conv", "x", large)
+    context = context_of(file.model(y))
+    assert (context.shape(large), context.shape(y)) == ((4, 4, 5, 5), (1, 4, 2, 2))
+    np.testing.assert_array_equal(context.constant(large), file.stored[large])
