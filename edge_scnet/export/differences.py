@@ -22,6 +22,8 @@ class Difference:
 
     # |difference| over the range; of integers and truth values the share that differs
     share: float
+    # |difference|
+    largest: float = math.inf
     same_top1: bool = True
     # how many values of integers differ
     differing: int | None = None
@@ -58,21 +60,26 @@ def difference(want: np.ndarray, have: np.ndarray, *, batch: int) -> Difference:
         differing = int((want != have).sum())
         return Difference(share=differing / max(want.size, 1), differing=differing)
     classes = want.ndim == 2 and want.shape[0] == batch and want.shape[1] > 1
+    share, largest = _apart(want.astype(np.float64), have.astype(np.float64))
     return Difference(
-        share=_share(want.astype(np.float64), have.astype(np.float64)),
+        share=share,
+        largest=largest,
         same_top1=not classes or bool((want.argmax(1) == have.argmax(1)).all()),
     )
 
 
-def _share(want: np.ndarray, have: np.ndarray) -> float:
+def _apart(want: np.ndarray, have: np.ndarray) -> tuple[float, float]:
+    """The largest difference, over the range of the finite values and by itself."""
     finite = np.isfinite(want)
     if not np.array_equal(want[~finite], have[~finite], equal_nan=True):
-        return math.inf
+        return math.inf, math.inf
     want, have = want[finite], have[finite]
     if not want.size:
-        return 0.0
+        return 0.0, 0.0
     largest = float(np.abs(want - have).max())
-    return largest / (float(np.ptp(want)) or 1.0) if math.isfinite(largest) else math.inf
+    if not math.isfinite(largest):
+        return math.inf, math.inf
+    return largest / (float(np.ptp(want)) or 1.0), largest
 
 
 def by_image(

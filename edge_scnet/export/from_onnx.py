@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,26 @@ from edge_scnet.models.zoo import ModelSource, resolve
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+
+# Layers whose stored inputs are weights, which are finite.
+_WEIGHTED = frozenset(
+    {
+        "BatchNormalization",
+        "Conv",
+        "ConvTranspose",
+        "Einsum",
+        "GRU",
+        "Gemm",
+        "GroupNormalization",
+        "InstanceNormalization",
+        "LSTM",
+        "LayerNormalization",
+        "MatMul",
+        "PRelu",
+        "RNN",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,30 +207,42 @@ def _folded(proto: Any, *, written_out: bool) -> ir.Model:
     model: ir.Model = ir_module.serde.deserialize_model(proto)
     if written_out:
         fold(model)
-    optimizer.optimize(model)
-    rewriter.rewrite(
-        model,
-        [
-            rules.fuse_batchnorm_into_conv_rule,
-            rules.fuse_batchnorm_into_conv_transpose_rule,
-            rules.fuse_batchnorm_into_gemm_rule,
-        ],
-    )
+    with _quiet("onnx_ir", "onnxscript"):
+        optimizer.optimize(model)
+        rewriter.rewrite(
+            model,
+            [
+                rules.fuse_batchnorm_into_conv_rule,
+                rules.fuse_batchnorm_into_conv_transpose_rule,
+                rules.fuse_batchnorm_into_gemm_rule,
+            ],
+        )
     return model
 
 
-def check_weights(model: ir.Model, what: str) -> None:
-    """Raises ArtifactError naming the first initializer that holds NaN or infinity.
+@contextlib.contextmanager
+def _quiet(*loggers: str) -> Iterator[None]:
+    """Silences what libraries log of the steps that they leave out."""
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    try:
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
-    A lone infinity may bound a Clip.
+
+def check_weights(model: ir.Model, what: str) -> None:
+    """Raises ArtifactError naming the first weights that hold NaN or infinity.
+
+    Infinities that are no layer's weights are meant: they mask attention and bound a Clip.
     """
     for name, value in model.graph.initializers.items():
         array = value.const_value.numpy() if value.const_value is not None else np.zeros(0)
-        if (
-            array.dtype.kind == "f"
-            and not np.isfinite(array).all()
-            and not (array.size == 1 and np.isinf(array).all())
-        ):
+        if array.dtype.kind != "f" or np.isfinite(array).all():
+            continue
+        if np.isnan(array).any() or any(use.node.op_type in _WEIGHTED for use in value.uses()):
             bad = int((~np.isfinite(array)).sum())
             raise ArtifactError(
                 f"{what}: {name!r} holds {bad} NaN or infinite values of {array.size}",

@@ -21,7 +21,7 @@ from edge_scnet.graph.model import save
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
 from edge_scnet.quantize import equalize
-from tests.helpers.float_graphs import conv, graph_of
+from tests.helpers.float_graphs import conv, graph_of, ir_graph, named_node
 from tests.helpers.networks import damaged, ops, random_images
 from tests.helpers.onnx_files import refused, user_model, written
 from tests.helpers.onnx_nodes import File
@@ -117,6 +117,18 @@ def test_nan_weights_of_a_users_file(tmp_path: Path):
     assert "use an earlier one" in str(error.hint)
     whole = import_onnx(written(tmp_path, user_model()), ModelOptions(), batch=1, opset=18)
     check_weights(whole.model, "net.onnx")
+
+
+def test_infinities_that_mask_are_no_damaged_weights():
+    def model(kind: str, *values: float) -> ir.Model:
+        stored = {"mask": np.array([values] * 2, np.float32)}
+        return ir_graph([named_node(kind, ["input", "mask"], "y")], stored)
+
+    check_weights(model("Add", 0, -np.inf), "net.onnx")
+    check_weights(model("Max", np.inf, -np.inf), "net.onnx")
+    for kind, values in (("MatMul", (1, -np.inf)), ("Add", (0, np.nan))):
+        error = refused(check_weights, model(kind, *values), "net.onnx")
+        assert error.message == "net.onnx: 'mask' holds 2 NaN or infinite values of 4"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.export.file_parity import check_onnx_parity
 from edge_scnet.export.from_onnx import import_onnx
-from edge_scnet.export.onnx_file import read_onnx
+from edge_scnet.export.onnx_file import external_files, read_onnx
 from tests.helpers.networks import random_images
 from tests.helpers.onnx_files import refused, user_model, written
 from tests.helpers.onnx_nodes import File
@@ -59,6 +59,18 @@ def test_external_data_of_a_constant_node_outside_the_folder(tmp_path: Path):
     )
     del proto.graph.initializer[0]
     assert "outside" in refused(read_onnx, written(folder, proto)).message
+
+
+def test_the_data_file_of_a_constant_node_is_the_model_s_too(tmp_path: Path):
+    """Its hash tells whether a build can be reused."""
+    proto = user_model(folder=tmp_path, location="weights.bin")
+    constant = helper.make_node("Constant", [], ["conv.weight"], value=proto.graph.initializer[0])
+    proto.graph.node.insert(0, constant)
+    del proto.graph.initializer[0]
+    path = written(tmp_path, proto)
+    assert external_files(path) == [tmp_path / "weights.bin"]
+    (tmp_path / "weights.bin").unlink()
+    assert "the external data file 'weights.bin'" in refused(external_files, path).message
 
 
 def test_external_data_missing_or_cut_short(tmp_path: Path):
