@@ -31,6 +31,7 @@ SMALL_HEAD = "small head"
 STACKED = "its weights are no plain matrix on the right"
 OTHER_TYPE = "it does not read float32"
 TRANSPOSED = "the runtime computes a transposed convolution in float"
+GROUPED_3D = "the runtime computes a padded 3-D convolution of few channels a group wrongly"
 GROUPED = "the runtime computes a grouped transposed convolution in float"
 
 
@@ -90,6 +91,8 @@ def float_reason(node: ir.Node, model: ir.Model, scheme: QuantScheme) -> str | N
         return KEPT
     if node.op_type == "ConvTranspose" and (reason := _transposed_reason(node, scheme)):
         return reason
+    if scheme.placement == "openvino" and _is_wrong_in_3d(node, weights.shape):
+        return GROUPED_3D
     if weights.size <= _SMALL_HEAD_WEIGHTS and _is_head(node, batch_of(model)):
         return SMALL_HEAD
     return None
@@ -104,6 +107,19 @@ def _transposed_reason(node: ir.Node, scheme: QuantScheme) -> str | None:
     if scheme.placement == "tensorrt":
         return TRANSPOSED
     return GROUPED if integer_of(node, "group", 1) != 1 else None
+
+
+def _is_wrong_in_3d(node: ir.Node, shape: tuple[int, ...]) -> bool:
+    """Whether OpenVINO 2026.4.1 forgets the zero point in the padding (AVX2: -2 to 12 dB are left).
+
+    Its kernel for 3-D convolutions whose groups hold a number of channels that is no multiple of
+    eight does; depthwise ones have another kernel.
+    """
+    group = integer_of(node, "group", 1)
+    if node.op_type != "Conv" or len(shape) != 5 or group == 1:
+        return False
+    depthwise = shape[:2] == (group, 1)
+    return not depthwise and (shape[1] % 8 != 0 or shape[0] // group % 8 != 0)
 
 
 def _is_head(node: ir.Node, batch: int) -> bool:

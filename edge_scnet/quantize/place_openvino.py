@@ -11,7 +11,8 @@ and SQNR against float. Each with what it buys there:
   residual Add (conv3, whose sum then fuses into its kernel): 12.83 ms, 32.9 dB, 10.5 instead of
   19.4 MB written;
 - signed codes with zero point 0 on a tensor with negative values that only transposed convolutions
-  read: with another zero point they run in float (2026.4.1, AVX2);
+  read, or products behind a Concat: with another zero point the former run in float, the latter
+  may not be compiled (2026.4.1, AVX2);
 - never: the sigmoid's output, the Resize's output, both inputs of the product (slower, no more
   accurate).
 """
@@ -22,10 +23,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge_scnet.graph.operators import (
+    LINEAR_OPS,
     is_spatial_mean,
     pads_average_with_zeros,
     passes_scale,
     producer_type,
+    rank_of,
 )
 from edge_scnet.quantize.sites import (
     ActivationSite,
@@ -54,7 +57,7 @@ def place_openvino(
     int8 = {id(node) for node in layers}
     for name, value in _wanted(model, layers, fast=scheme.variant == "fast").items():
         params = site_params(value, ranges, scheme, "uint8")
-        if params.zero_point != 0 and (others := _beside_transposed(value, int8)) is not None:
+        if params.zero_point != 0 and (others := _beside_signed(value, int8)) is not None:
             sites.append(
                 ActivationSite(
                     tensor=name,
@@ -102,20 +105,45 @@ def _wanted(model: ir.Model, layers: Sequence[ir.Node], *, fast: bool) -> dict[s
     return wanted
 
 
-def _beside_transposed(value: ir.Value, int8: set[int]) -> tuple[str, ...] | None:
-    """The nodes that read a tensor besides INT8 transposed convolutions.
+def _beside_signed(value: ir.Value, int8: set[int]) -> tuple[str, ...] | None:
+    """The nodes that read a tensor besides INT8 layers for which its codes must be signed.
 
-    OpenVINO computes these in float where the zero point is not 0, and takes signed codes. What
-    else reads the tensor then reads it in float: signed codes must not reach a Concat.
+    OpenVINO computes transposed convolutions in float where the zero point is not 0, and takes
+    signed codes; a product over another axis than that of a Concat in front of it it does not
+    compile. What else reads the tensor then reads float: signed codes must not reach a Concat.
 
     Returns:
-        None where no transposed convolution reads it, or another INT8 layer does.
+        None where no such layer reads it, or another INT8 layer does.
     """
-    uses = tuple(value.uses())
-    reading = [use.node for use in uses if id(use.node) in int8 and use.idx == 0]
-    if not reading or any(node.op_type != "ConvTranspose" for node in reading):
-        return None
-    return tuple(str(use.node.name) for use in uses if use.node not in reading)
+    signed, others = False, []
+    for use in value.uses():
+        kinds = _layers_behind(use.node, int8)
+        if not kinds:
+            others.append(str(use.node.name))
+        elif use.node.op_type == "ConvTranspose" or (
+            kinds <= frozenset(LINEAR_OPS) and _joins_another_axis(value.producer())
+        ):
+            signed = True
+        else:
+            return None
+    return tuple(others) if signed else None
+
+
+def _layers_behind(node: ir.Node, int8: set[int]) -> frozenset[str]:
+    """The operators of the INT8 layers that read a node's result: its own, or past moves."""
+    if id(node) in int8:
+        return frozenset({node.op_type})
+    if not passes_scale(node):
+        return frozenset()
+    uses = [use for output in node.outputs for use in output.uses() if use.idx == 0]
+    return frozenset().union(*(_layers_behind(use.node, int8) for use in uses))
+
+
+def _joins_another_axis(node: ir.Node | None) -> bool:
+    """Whether it is a Concat along another axis than the last."""
+    if node is None or node.op_type != "Concat":
+        return False
+    return node.attributes["axis"].as_int() not in (-1, rank_of(node.outputs[0]) - 1)
 
 
 def _want(wanted: dict[str, ir.Value], value: ir.Value | None) -> None:

@@ -25,6 +25,7 @@ from edge_scnet.quantize.equalize import equalize
 from edge_scnet.quantize.placement import place
 from edge_scnet.quantize.sites import Placement
 from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantize.strides import stride_outside
 from edge_scnet.quantize.write import write_qdq
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ def prepare(
             "the graph holds Q/DQ already", hint="quantize the float model it was made from"
         )
     model = equalize(model, ranges.factors) if ranges.factors else model
+    if scheme.placement == "openvino":
+        model = stride_outside(model)
     return_freed_memory()
     sites = place(model, ranges, scheme).weights
     layers = quantize_layers(

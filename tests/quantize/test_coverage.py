@@ -53,6 +53,14 @@ def test_what_stays_in_float_and_why() -> None:
     assert reason_of(transposed, TENSORRT) == coverage.TRANSPOSED
     grouped = one_layer("ConvTranspose", (1, 4, 8, 8), (4, 1, 2, 2), strides=[2, 2], group=4)
     assert reason_of(grouped) == coverage.GROUPED
+    cube = (1, 16, 5, 5, 5)
+    for weights, group, reason in (
+        ((16, 4, 3, 3, 3), 4, coverage.GROUPED_3D),
+        ((16, 8, 3, 3, 3), 2, None),
+        ((16, 1, 3, 3, 3), 16, None),
+        ((16, 16, 3, 3, 3), 1, None),
+    ):
+        assert reason_of(one_layer("Conv", cube, weights, group=group)) == reason
     assert reason_of(one_layer("MatMul", (2, 3, 4), (2, 4, 5))) == coverage.STACKED
     assert reason_of(one_layer("Gemm", (4, 7), (4, 5), transA=1)) == coverage.STACKED
     rows = one_layer("MatMul", (1, 25, 64), (64, 10))

@@ -221,3 +221,23 @@ def test_a_branch_that_never_fires_has_a_scale_that_fp16_can_hold(tmp_path: Path
         result = placement.place(ir.load(path), found, scheme)
         site = next(site for site in result.activations if site.tensor == "dead")
         assert 1e-3 < site.params.scale < 1e-2
+
+
+@pytest.mark.parametrize(("axis", "dtype"), [(1, "int8"), (2, "uint8")])
+def test_a_product_over_another_axis_than_a_concat_s_has_signed_codes(
+    axis: int, dtype: str, tmp_path: Path
+) -> None:
+    """OpenVINO does not compile it with another zero point than 0."""
+    nodes = [
+        helper.make_node("Reshape", ["input", "rows"], ["t"], name="t"),
+        helper.make_node("Neg", ["t"], ["n"], name="n"),
+        helper.make_node("Concat", ["t", "n"], ["c"], name="c", axis=axis),
+        helper.make_node("MatMul", ["c", "m"], ["y"], name="y"),
+    ]
+    model = graph_of(nodes, {"m": (16 * axis, 3)})
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 16, 16]), "rows"))
+    path = tmp_path / "m.onnx"
+    onnx.save(onnx.shape_inference.infer_shapes(model), path)
+    images = np.random.default_rng(1).standard_normal((4, 4, 8, 8)).astype(np.float32) + 0.5
+    result = placement.place(ir.load(path), calibrated(path, images), FAST)
+    assert [(site.tensor, site.params.dtype) for site in result.activations] == [("c", dtype)]

@@ -23,7 +23,7 @@ from edge_scnet.quantize.ranges_file import load_ranges
 from edge_scnet.quantize.statistics import Ranges
 
 # Of the multiply-adds that stay in float although nobody asked for it.
-_WORTH_SAYING = 0.001
+_WORTH_SAYING = 0.01
 _NAMES = 5
 
 
