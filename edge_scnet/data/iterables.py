@@ -187,9 +187,12 @@ class Samples:
                     " samples need one shape",
                     hint="resize or crop them alike before they are passed",
                 )
-            if array.dtype.kind == "f" and np.isnan(array).any():
+            # of several inputs one may be a mask, of 0 and minus infinity
+            bad = np.isnan(array) if name else ~np.isfinite(array)
+            if bad.any():
                 raise DataError(
-                    f"{where}{label} holds NaN", hint="samples are finite numbers: leave it out"
+                    f"{where}{label} holds {'NaN' if name else 'NaN or infinite values'}",
+                    hint="samples are finite numbers: leave it out",
                 )
             lengths.add(len(array))
         if len(lengths) > 1 or 0 in lengths:

@@ -15,9 +15,9 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.export.from_torch import example_of
 from edge_scnet.export.torch_call import (
     check_inputs,
+    input_parameters,
     named_outputs_of,
     needed_inputs,
-    parameters_of,
 )
 from edge_scnet.models.library import Preprocessing
 from edge_scnet.models.load import load
@@ -136,7 +136,7 @@ def _inputs(
     given = parse_inputs(options.input or ())
     if not given:
         return None, ()
-    parameters = list(parameters_of(module))
+    parameters = input_parameters(module)
     listed = {item.name for item in given}
     if options.input_shape is not None or options.input_size is not None:
         if parameters and listed >= set(needed_inputs(module)):
@@ -146,7 +146,7 @@ def _inputs(
                 hint="leave --input-shape and --input-size out",
             )
         return None, given
-    if not parameters or parameters[0] not in listed:
+    if parameters and parameters[0] not in listed:
         return None, given
     ordered = sorted(given, key=lambda item: [*parameters, item.name].index(item.name))
     first = next((item for item in ordered if item.dtype == "float32"), None)
@@ -161,7 +161,7 @@ def _inputs(
 def _first_name(module: nn.Module, more: Sequence[TensorSpec]) -> str:
     """The first parameter of `forward` that no other input is."""
     taken = {item.name for item in more}
-    names = [*needed_inputs(module), *parameters_of(module)]
+    names = [*needed_inputs(module), *input_parameters(module)]
     return next((name for name in names if name not in taken), "input")
 
 

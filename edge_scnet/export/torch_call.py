@@ -37,14 +37,20 @@ def parameters_of(model: nn.Module) -> Mapping[str, inspect.Parameter]:
         return {}
 
 
-def needed_inputs(model: nn.Module) -> list[str]:
-    """Returns the parameters of `forward` that have no default."""
+def input_parameters(model: nn.Module) -> list[str]:
+    """Returns the parameters of `forward` that one input each can be fed to."""
     return [
         name
         for name, parameter in parameters_of(model).items()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
+
+
+def needed_inputs(model: nn.Module) -> list[str]:
+    """Returns the parameters of `forward` that have no default."""
+    parameters = parameters_of(model)
+    names = input_parameters(model)
+    return [name for name in names if parameters[name].default is inspect.Parameter.empty]
 
 
 def check_inputs(model: nn.Module, names: Sequence[str]) -> None:

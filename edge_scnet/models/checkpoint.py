@@ -218,6 +218,8 @@ def check_plain(
     """
     torch = require("torch", extra="export")
     for key, tensor in state.items():
+        if not isinstance(tensor, torch.Tensor):
+            continue  # a module may keep other things in its state
         if kind := _not_plain(tensor, like[key] if like else tensor):
             raise ArtifactError(
                 f"{location}: {key!r} is {kind}; plain real numbers are needed",
@@ -234,6 +236,8 @@ def check_plain(
 def _not_plain(tensor: Tensor, own: Tensor) -> str | None:
     """What a tensor is where it holds no plain numbers."""
     torch = require("torch", extra="export")
+    if torch.nn.parameter.is_lazy(tensor):
+        return "without values (lazy: run the module once)"
     if tensor.is_meta:
         return "without values (on the meta device)"
     if tensor.layout != torch.strided:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+# The packages of layers that compute in INT8.
+_QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torchao.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """A module that is ready to be exported, and what was found out about it."""
@@ -84,12 +88,19 @@ def load(source: ModelSource) -> Loaded:
 def _own_copy(module: Any) -> nn.Module:
     """A copy of the caller's module: eval mode and float32 must not reach the caller's own."""
     _check_kind(_unwrapped(module), type(module).__name__)
-    hint = (
-        "its tensors cannot be copied, as with a parametrisation: remove it, or pass a module whose"
-        " weights come from load_state_dict"
-    )
-    with user_code(f"{type(module).__name__} cannot be copied", hint=hint):
-        copied: nn.Module = copy.deepcopy(_unwrapped(module))
+    torch = require("torch", extra="export")
+    inner = _unwrapped(module)
+    # what modules compute and keep, as weight_norm does, cannot be copied with its history
+    computed = [
+        value
+        for part in inner.modules()
+        for value in vars(part).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    ]
+    copies = {id(value): value.detach().clone() for value in computed}
+    hint = "pass a function that makes it: package.module:factory"
+    with user_code(f"{type(inner).__name__} cannot be copied", hint=hint):
+        copied: nn.Module = copy.deepcopy(inner, copies)
     return copied
 
 
@@ -122,12 +133,22 @@ def _check_kind(module: Any, location: str) -> None:
             f"a torch.nn.Module is needed, found an object of type {type(module).__name__}",
             hint="or an ONNX file, a zoo name, or package.module:factory",
         )
+    quantized = [part for part in module.modules() if type(part).__module__.startswith(_QUANTIZED)]
+    if quantized:
+        raise ArtifactError(
+            f"{location} is quantized already: it has {type(quantized[0]).__name__}",
+            hint="pass the float model",
+        )
 
 
 def _other_types(module: nn.Module) -> list[str]:
     """The floating-point types of a module's tensors other than float32."""
     torch = require("torch", extra="export")
-    types = {tensor.dtype for tensor in module.state_dict().values() if tensor.is_floating_point()}
+    types = {
+        tensor.dtype
+        for tensor in module.state_dict().values()
+        if isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
+    }
     return sorted(str(dtype).removeprefix("torch.") for dtype in types - {torch.float32})
 
 
@@ -152,6 +173,9 @@ def state_hash(module: nn.Module) -> str:
     digest = hashlib.sha256(repr(module).encode())
     for key, tensor in module.state_dict().items():
         digest.update(key.encode())
+        if not isinstance(tensor, torch.Tensor):
+            digest.update(repr(tensor).encode())
+            continue
         # as bytes: NumPy has no bfloat16
         digest.update(
             tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()

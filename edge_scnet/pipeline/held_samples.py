@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _NAMES: dict[Role, str] = {"calibration": "samples", "evaluation": "evaluation samples"}
 _PICTURES = (1, 3)  # channels
+_AS_TAKEN = "pass what the network takes: no preprocessing is done"
 # By the number of axes: pictures in a batch have four, a picture three, features in a batch two.
 _USUAL: dict[int, Axes] = {1: "samples", 2: "batches", 3: "samples", 4: "batches", 5: "batches"}
 
@@ -52,6 +53,8 @@ class HeldSets:
         self._sources, self._folders = dict(sources), folders
         self._opened: dict[Role, Samples] = {}
         self._axes: dict[Role, Axes] = {}
+        # what is doubtful about them
+        self.warnings: tuple[str, ...] = ()
 
     def options_for_module(self, module: nn.Module, options: ModelOptions) -> ModelOptions:
         """The options with the shapes of a module's inputs, as the first item has them.
@@ -80,6 +83,11 @@ class HeldSets:
                 options = replace(options, input_shape=first.shape)
             else:
                 options = replace(options, input=tuple(map(spell_input, inputs)))
+        if any(item.dtype == "uint8" for item in inputs):
+            self.warnings += (
+                "samples are bytes, and are fed as numbers from 0 to 255: divide them by 255 where"
+                " the network was trained on 0 to 1",
+            )
         return self._with_plain_pixels(options, first.shape)
 
     def options_for_file(self, path: Path, options: ModelOptions) -> ModelOptions:
@@ -141,7 +149,10 @@ class HeldSets:
         most = limit if role == "calibration" else None
         collected = samples.collect(self._axes[role], limit=None if samples.is_whole else most)
         arrays = {name: _channels_first(array, spec) for name, array in collected.arrays.items()}
-        batch = batch_of(arrays, spec, samples.what)
+        try:
+            batch = batch_of(arrays, spec, samples.what)
+        except DataError as error:
+            raise DataError(error.message, hint=_AS_TAKEN) from error
         labels, classes = collected.labels, spec.num_classes
         if labels is not None and classes and not 0 <= labels.min() <= labels.max() < classes:
             raise DataError(
@@ -175,7 +186,7 @@ def _axes_by_rank(samples: Samples, rank: int) -> Axes:
         raise DataError(
             f"{samples.what}: item 0 is {_words(array.shape)}; the model takes samples of {rank}"
             f" axes, or batches of {rank + 1}",
-            hint="pass what the network takes: no preprocessing is done",
+            hint=_AS_TAKEN,
         )
     return "samples" if array.ndim == rank else "batches"
 
@@ -191,6 +202,12 @@ def _axes_by_trial(samples: Samples, module: nn.Module) -> Axes:
     if len(taken) == 1:
         return taken[0]
     array = next(iter(samples.first.arrays.values()))
+    if not taken and array.ndim in (3, 4) and array.shape[-1] in _PICTURES:
+        raise DataError(
+            f"{samples.what}: item 0 is {_words(array.shape)}, which {type(module).__name__} does"
+            " not take",
+            hint="channels come first in PyTorch: array.transpose(2, 0, 1) of a picture H x W x C",
+        )
     usual = _USUAL.get(array.ndim, "batches")
     is_picture = array.ndim == 3 and array.shape[0] in _PICTURES
     return "batches" if taken and not is_picture else usual
@@ -246,7 +263,7 @@ def _check_fits(
         words = " x ".join("?" if size is None else str(size) for size in declared)
         raise DataError(
             f"{where} is {_words(shape)}, the input of {path} {words}",
-            hint="pass what the network takes: no preprocessing is done",
+            hint=_AS_TAKEN,
         )
 
 

@@ -129,7 +129,7 @@ def _make_job(request: Request, events: Events) -> BuildJob:
     check_floor(floor, what=f"target {target.name}")
     held = HeldSets(request.held, folders=bool(request.calib or request.evaluation))
     source = _source(request, held)
-    for message in source.warnings:
+    for message in (*source.warnings, *held.warnings):
         events.warn(message)
     if request.qdq is not None:
         read_for_target(request.qdq, target, runtime, floor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.spec import TensorSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.export.probe_torch import parse_inputs, probe_torch, spell_input
+from edge_scnet.models.load import state_hash
 from edge_scnet.models.zoo import ModelSource, resolve_module
 
 GREY = {"mean": (0.5,), "std": (0.25,)}
@@ -136,3 +138,38 @@ def test_torchscript_is_refused():
     assert "torch.nn.Module that it was made from" in str(error.value.hint)
     with pytest.raises(ArtifactError, match="needed, found an object of type int"):
         probed(3)  # type: ignore[arg-type]
+
+
+class WithState(Flat):
+    """Keeps something in its state that is no tensor."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"epoch": 3}
+
+    def set_extra_state(self, state: dict[str, int]) -> None: ...
+
+
+def grey(module: nn.Module) -> nn.Module:
+    return nn.Sequential(module, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def test_modules_that_keep_what_they_compute_are_copied():
+    normed = grey(nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 4, 3)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old = grey(nn.utils.weight_norm(nn.Conv2d(1, 4, 3)))
+    for module in (normed, old, WithState()):
+        found = probed(module, channels=1, input_size=12, **GREY)
+        assert found.spec.num_classes == 4
+        assert len(state_hash(found.module)) == 64
+
+
+def test_modules_without_plain_weights():
+    with pytest.raises(ArtifactError, match=r"'0.weight' is without values \(lazy"):
+        probed(grey(nn.LazyConv2d(4, 3)), channels=1, input_size=12, **GREY)
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(144, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantized = torch.ao.quantization.quantize_dynamic(linear)
+    with pytest.raises(ArtifactError, match="is quantized already: it has Linear"):
+        probed(quantized, channels=1, input_size=12, **GREY)

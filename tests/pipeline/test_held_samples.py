@@ -191,6 +191,7 @@ def test_samples_of_a_model_of_the_zoo():
         (classifier(3), GREY, "Sequential does not run on a 1 x 1 x 12 x 12 input"),
         (classifier(3), [RGB[0], RGB[1, :, :6]], "samples: item 1 is 3 x 6 x 12, item 0 3 x 12"),
         (classifier(3), [RGB * np.nan], "samples: item 0 holds NaN"),
+        (classifier(3), list(np.moveaxis(RGB, 1, -1)), "item 0 is 12 x 12 x 3, which Sequential"),
         (Policy(), [RGB], "Policy takes 3 inputs"),
         (Policy(), [{"image": RGB, "state": RGB[:, 0, 0, :3]}], "and step is not fed"),
         (Policy(), [{"img": RGB, "state": RGB, "step": RGB}], "Policy has no input 'img'"),
@@ -200,3 +201,22 @@ def test_samples_that_do_not_fit(module: nn.Module, samples: Any, message: str):
     with pytest.raises(EdgeError) as caught:
         read(module, samples)
     assert message in caught.value.message and caught.value.hint
+
+
+def test_bytes_are_warned_about():
+    held = HeldSets({"calibration": (np.abs(RGB) * 40).astype(np.uint8)}, folders=False)
+    source = resolve_module(classifier(3), ModelOptions())
+    spec = probe_torch(source, held.options_for_module).spec
+    assert "fed as numbers from 0 to 255" in held.warnings[0]
+    assert held.read(spec, limit=9)["calibration"].arrays.max() > 40
+
+
+class Keywords(nn.Module):
+    def forward(self, **inputs: Tensor) -> Tensor:
+        return inputs["image"].mean((2, 3)) + inputs["state"]
+
+
+def test_a_forward_that_takes_any_name():
+    spec, held = read(Keywords(), {"image": RGB, "state": RGB[:, :, 0, 0]})
+    assert (spec.input_name, spec.more_inputs) == ("image", (TensorSpec(name="state", shape=(3,)),))
+    assert len(held) == 5
