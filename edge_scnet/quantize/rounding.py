@@ -85,7 +85,7 @@ def round_weights(
     # inputs that vary most are rounded first, while the others can still make up for them
     order = np.argsort(-np.diag(damped), kind="stable")
     last_first = order[::-1]
-    triangle = np.linalg.cholesky(damped[np.ix_(last_first, last_first)]).T[::-1, ::-1]
+    triangle = _cholesky(damped[np.ix_(last_first, last_first)]).T[::-1, ::-1]
     shares = (triangle / np.diag(triangle)[:, None]).astype(np.float32)
     # in units of codes, inputs x outputs, so that what belongs to one input lies together
     errors = np.ascontiguousarray((weights / scales[:, None]).T[order], dtype=np.float32)
@@ -101,3 +101,19 @@ def round_weights(
     codes = np.empty(weights.shape, np.int8)
     codes[:, order] = chosen.T
     return codes
+
+
+def _cholesky(matrix: np.ndarray) -> np.ndarray:
+    """Returns the factor of a covariance, damped further where rounding left it indefinite.
+
+    The variance of inputs that hardly vary around a large mean is a difference of large numbers.
+    """
+    damping = float(np.abs(np.diag(matrix)).max()) * 1e-3
+    while True:
+        try:
+            factor: np.ndarray = np.linalg.cholesky(matrix)
+        except np.linalg.LinAlgError:
+            matrix = matrix + np.eye(len(matrix)) * damping
+            damping *= 10
+        else:
+            return factor

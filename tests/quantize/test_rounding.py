@@ -48,3 +48,20 @@ def test_compensated_codes_fit_whatever_the_inputs(
     scales = np.maximum(np.abs(filters).max(axis=1) / largest, params.SMALLEST_SCALE)
     codes = rounding.round_weights(filters, scales, np.cov(inputs.T), largest=largest)
     assert codes.dtype == np.int8 and np.abs(codes.astype(int)).max() <= largest
+
+
+def test_a_covariance_that_rounding_left_indefinite_gives_codes() -> None:
+    """Inputs that hardly vary around a large mean."""
+    rng = np.random.default_rng(0)
+    filters, scales = rng.standard_normal((3, 5)), np.full(3, 0.05)
+    vectors = np.linalg.qr(rng.standard_normal((5, 5)))[0]
+    indefinite = vectors @ np.diag([1.0, 0.5, 0.1, -0.2, -3.0]) @ vectors.T
+    codes = rounding.round_weights(filters, scales, indefinite, largest=127)
+    nearest = np.rint(filters / scales[:, None])
+    assert np.abs(codes - nearest).max() <= 20
+    # constant inputs, seen exactly: the variance is what float32 left of it
+    seen = rounding.Moments(4, 1, products=True)
+    for _ in range(8):
+        seen.add((1e4 + 1e-3 * rng.standard_normal((1, 100, 4))).astype(np.float32))
+    found = rounding.round_weights(filters[:, :4], scales, seen.covariance()[0], largest=127)
+    assert np.abs(found - nearest[:, :4]).max() <= 20
