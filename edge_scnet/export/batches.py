@@ -147,7 +147,7 @@ def _check_output(change: _Change, value: ir.Value) -> None:
     if alone is not None and change.place(value) == 0 and alone[0] == change.batches.own:
         return
     if alone is None or together is None:
-        raise refusal(change.batches, f"the size of output {value.name!r} depends on the images")
+        raise refusal(change.batches, f"the size of output {value.name!r} is not known")
     raise refusal(
         change.batches,
         f"the first axis of output {value.name!r} is not the batch: it is {_words(alone)} at batch"

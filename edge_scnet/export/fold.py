@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edge_scnet.core.optional import require
+from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.graph.model import add_initializer, drop_unused
 from edge_scnet.graph.run import ort_session
 
@@ -102,6 +104,25 @@ def _infer_once(model: ir.Model) -> None:
             value.shape = other.shape
         if other.type is not None:
             value.type = other.type
+
+
+def check_consistent(model: ir.Model, path: Path) -> None:
+    """Raises ArtifactError with the node whose inputs contradict each other.
+
+    Only a graph with an output of unknown size is looked at.
+    """
+    if all(value.shape is not None for value in model.graph.outputs):
+        return
+    onnx = require("onnx", extra="export")
+    api = require("onnx_ir.passes.common._c_api_utils", extra="export")
+    try:
+        api.call_onnx_api(
+            lambda proto: onnx.shape_inference.infer_shapes(proto, strict_mode=True), model
+        )
+    except Exception as error:
+        raise ArtifactError(
+            f"{path} contradicts itself: {first_line(error)}", hint="export the model again"
+        ) from error
 
 
 def _like_its_input(node: ir.Node) -> bool:

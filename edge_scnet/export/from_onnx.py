@@ -17,7 +17,7 @@ from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.export.batches import Batches, rebatch
 from edge_scnet.export.convert import convert_opset, inlined, opset_of
 from edge_scnet.export.float32 import follow_float_input, raise_to_float32, rounding_of
-from edge_scnet.export.fold import fold
+from edge_scnet.export.fold import check_consistent, fold
 from edge_scnet.export.inputs import InputPlan, apply_plan, plan_inputs
 from edge_scnet.export.onnx_file import read_onnx
 from edge_scnet.export.outputs import name_apart, part_outputs, put_nodes_behind
@@ -138,6 +138,7 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
     if (batches.own, batches.wanted) != (1, 1):
         alone = _static(proto, plan, batch=batches.own)
     if batches.own != batches.wanted and alone is not None:
+        check_consistent(alone, path)
         rebatch(static, alone, batches)
     rounding = rounding_of(proto)
     proto = ir_module.serde.serialize_model(static)

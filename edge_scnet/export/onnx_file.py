@@ -37,6 +37,7 @@ def read_onnx(path: Path) -> Any:
     try:
         proto = onnx.load(str(path), load_external_data=False)
         external.load_external(proto, path, what=str(path))
+        _state_outputs(proto)
         _check(proto)
     except ArtifactError:
         raise
@@ -59,6 +60,25 @@ def read_onnx(path: Path) -> Any:
         raise ArtifactError(f"{path} has no input", hint="pass a model that is fed with samples")
     refuse(proto, path)
     return proto
+
+
+def _state_outputs(proto: Any) -> None:
+    """Writes the shapes of outputs that have none, which onnx's check wants, in place."""
+    outputs = proto.graph.output
+    if all(value.type.WhichOneof("value") is not None and _is_shaped(value) for value in outputs):
+        return
+    inferred = require("onnx", extra="export").shape_inference.infer_shapes(proto)
+    for value, found in zip(outputs, inferred.graph.output, strict=True):
+        if not _is_shaped(value) and found.type.WhichOneof("value") is not None:
+            value.type.CopyFrom(found.type)
+            # none is known: as an output of one axis of any size, it is read all the same
+            if not _is_shaped(value):
+                value.type.tensor_type.shape.dim.add()
+
+
+def _is_shaped(value: Any) -> bool:
+    kind = value.type.WhichOneof("value")
+    return kind not in (None, "tensor_type") or value.type.tensor_type.HasField("shape")
 
 
 def _check(proto: Any) -> None:

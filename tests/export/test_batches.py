@@ -187,3 +187,13 @@ def test_images_that_influence_each_other_are_noticed_by_value(batch: int | str,
     with pytest.raises(ArtifactError) as caught:
         check_onnx_parity(path, imported(path, batch=4), IMAGES)
     assert "CumSum at sum lets the images of a batch influence each other" in caught.value.message
+
+
+def test_a_file_that_contradicts_itself_is_not_blamed_for_its_batch(tmp_path: Path):
+    path = file(tmp_path, [node("MatMul", "x w", "y")], {"w": real(5, 3)})
+    proto = onnx.load(path)
+    stated = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 4, 3])
+    proto.graph.output[0].CopyFrom(stated)
+    written(tmp_path, proto)
+    with pytest.raises(ArtifactError, match=r"net.onnx contradicts itself: .*MatMul"):
+        imported(path, batch=4)

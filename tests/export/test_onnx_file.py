@@ -83,6 +83,13 @@ def test_external_data_missing_or_cut_short(tmp_path: Path):
     assert "is not a valid ONNX file" in refused(read_onnx, path).message
 
 
+def test_outputs_whose_shape_the_file_does_not_state_are_read(tmp_path: Path):
+    proto = user_model()
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    (output,) = read_onnx(written(tmp_path, proto)).graph.output
+    assert output.type.tensor_type.HasField("shape")
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.99])
 def test_truncated_files(tmp_path: Path, share: float):
     path = written(tmp_path, user_model())
