@@ -95,9 +95,14 @@ class _Conversion:
             if node.domain not in _DEFAULT_DOMAINS:
                 return None
             try:
-                return rule(node)
+                made = rule(node)
             except NotWritable as reason:
                 raise self.refusal(node, str(reason)) from None
+            for new in made or ():
+                if new is not node:
+                    # the module that it belongs to
+                    new.metadata_props.extend(node.metadata_props)
+            return made
 
         rewrite(proto, guarded)
 

@@ -143,3 +143,13 @@ def test_a_type_that_the_older_operator_does_not_take():
     assert error.message.endswith(
         "'Greater0_0' is tensor(bool), which its form there does not take"
     )
+
+
+def test_new_nodes_belong_to_the_module_of_the_old_one():
+    model = one_node(11, "Softmax", axis=1)
+    model.graph.node[0].metadata_props.add(key="scope", value="head")
+    nodes = converted(model, 17).graph.node
+    assert [node.op_type for node in nodes] == ["Flatten", "Softmax", "Reshape"]
+    assert [[(p.key, p.value) for p in node.metadata_props] for node in nodes] == [
+        [("scope", "head")]
+    ] * 3
