@@ -193,8 +193,8 @@ def require_int8(
         f"{len(executed.in_float)} of {len(wanted.names)} {noun}{of_file} that should execute in"
         f" INT8 do not: {listed(executed.in_float)}",
         hint=(
-            f"keep them in {rest} on purpose with quant.keep_float in the target, or leave out"
-            " require_int8 there"
+            f"keep them in {rest} on purpose with quant.keep_float in the target (of a file given"
+            " with --qdq: leave out their Q/DQ), or leave out require_int8 there"
         ),
     )
 
