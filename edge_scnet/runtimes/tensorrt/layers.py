@@ -38,7 +38,7 @@ _ORDERING = frozenset({"signal", "wait", "Signal", "Wait"})
 _COPIES = frozenset({"Reformat", "reformat", "NoOp", "ShapeHostToDevice", "copy"})
 _FIELD = re.compile(r"Datatype: (\w+)")
 # A name may hold brackets itself.
-_NODES = re.compile(r"\[ONNX Layer: (.*?)\](?=\s*(?:\[ONNX Layer: |$))", re.DOTALL)
+_NODES = re.compile(r"\[ONNX Layer: (.*?)\](?=[\s,]*\[ONNX Layer: |[^\]]*$)")
 # TensorRT's words for types. In older versions they are the last word but one of "Thirty-two wide
 # channel vectorized row major Int8 format".
 _TYPES = {

@@ -47,3 +47,30 @@ def test_layers_are_read_from_all_three_texts() -> None:
 def test_an_inspector_that_tells_nothing_is_refused(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         from_inspector(text)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "nodes"),
+    [
+        ("[ONNX Layer: a][ONNX Layer: b]", ("a", "b")),
+        ("[ONNX Layer: a]\u001e[ONNX Layer: b]", ("a", "b")),
+        ("[ONNX Layer: blocks[0]/conv][ONNX Layer: b[1]]", ("blocks[0]/conv", "b[1]")),
+        ("[ONNX Layer: a], [ONNX Layer: b] and more", ("a", "b")),
+        ("", ()),
+    ],
+)
+def test_names_of_nodes_may_hold_brackets(metadata: str, nodes: tuple[str, ...]) -> None:
+    row = {"Name": "x", "LayerType": "conv", "Metadata": metadata}
+    assert from_inspector(json.dumps({"Layers": [row]}))[0].nodes == nodes
+
+
+def test_a_stem_fused_with_its_max_pool_is_a_convolution() -> None:
+    row = {
+        "Name": "conv1.weight + QuantizeLinear_7 + Conv_9 + MaxPool_12",
+        "LayerType": "CaskConvActPool",
+        "ParameterType": "ConvActPool",
+        "Inputs": [{"Name": "a", "Datatype": "Int8"}],
+        "Metadata": "[ONNX Layer: Conv_9]\u001e[ONNX Layer: MaxPool_12]",
+    }
+    (layer,) = executed(from_inspector(json.dumps({"Layers": [row]})))
+    assert layer.kind in CONVOLUTIONS and layer.precision == "int8" and layer.nodes[0] == "Conv_9"
