@@ -118,12 +118,7 @@ def stats_of(
                 " is not images x classes",
                 hint="pass --ignore-labels",
             )
-        return output_stats(
-            len(samples),
-            signal_power=outputs.signal_power,
-            noise_power=outputs.noise_power,
-            hidden_db=outputs.hidden_db,
-        )
+        return _stats_of_maps(outputs, len(samples))
     classes = outputs.logits.shape[1]
     if samples.labels is not None and (
         max(samples.labels) >= classes or len(samples.class_names or range(classes)) != classes
@@ -137,6 +132,21 @@ def stats_of(
             ),
         )
     return accuracy_stats(outputs.logits, reference.logits, samples.labels)
+
+
+def _stats_of_maps(outputs: Outputs, images: int) -> AccuracyStats:
+    """What outputs that are no classes are worth: of whole numbers a ratio to noise says little.
+
+    They count where there is nothing else.
+    """
+    whole = outputs.whole or (False,) * len(outputs.signal_power)
+    taken = [i for i, is_whole in enumerate(whole) if not is_whole] or list(range(len(whole)))
+    return output_stats(
+        images,
+        signal_power=[outputs.signal_power[i] for i in taken],
+        noise_power=[outputs.noise_power[i] for i in taken],
+        hidden_db=outputs.hidden_db,
+    )
 
 
 def row_of_graph(

@@ -38,6 +38,8 @@ class Outputs:
     names: tuple[str, ...] = ()
     # by output: the SQNR of a part of small numbers, where a part of large ones hides it
     hidden_db: tuple[float | None, ...] = ()
+    # by output: whether the reference's are whole numbers or truth values
+    whole: tuple[bool, ...] = ()
 
 
 class OutputsSum:
@@ -58,6 +60,9 @@ class OutputsSum:
         """
         self._names, self._difference_dtype = [tuple(each) for each in names], difference_dtype
         self._reference: Sequence[np.ndarray] = ()
+        self._whole: tuple[bool, ...] = ()
+        # by output, where the reference is infinite on purpose, as behind a mask
+        self._infinite: Sequence[np.ndarray | None] = ()
         self._logits: list[list[np.ndarray]] = [[] for _ in names]
         self._own_power = [[0.0] * len(each) for each in names]
         self._noise_power = [[0.0] * len(each) for each in names]
@@ -71,8 +76,20 @@ class OutputsSum:
             index: of the engine, in the order of its names.
             arrays: by output, the images along the first axis.
         """
+        if index == 0:
+            self._whole = tuple(array.dtype.kind != "f" for array in arrays)
         arrays = [
             array if array.dtype.kind == "f" else array.astype(np.float64) for array in arrays
+        ]
+        if index == 0:
+            logits = arrays[0].ndim == 2
+            self._infinite = [
+                None if logits and number == 0 else _infinities(array)
+                for number, array in enumerate(arrays)
+            ]
+        arrays = [
+            array if infinite is None else _without(array, infinite)
+            for array, infinite in zip(arrays, self._infinite, strict=True)
         ]
         self._finite[index] &= all(bool(np.isfinite(array).all()) for array in arrays)
         _add_powers(self._own_power[index], arrays)
@@ -101,6 +118,7 @@ class OutputsSum:
                 noise_power=tuple(noise_power),
                 finite=finite,
                 names=names,
+                whole=self._whole,
                 hidden_db=tuple(output.hidden_part_db() for output in rows),
             )
             for logits, own_power, noise_power, finite, names, rows in zip(
@@ -146,6 +164,17 @@ def _start_all(children: Sequence[Child], images: np.ndarray | None) -> None:
     if images is not None:
         for child in children:
             child.start("evaluate", images)
+
+
+def _infinities(array: np.ndarray) -> np.ndarray | None:
+    """Returns the infinities of an output, 0 elsewhere; None where there are none."""
+    infinite = np.isinf(array)
+    return np.where(infinite, array, 0) if infinite.any() else None
+
+
+def _without(array: np.ndarray, infinite: np.ndarray) -> np.ndarray:
+    """Returns an output with 0 where it is infinite as the reference is."""
+    return np.where((infinite != 0) & (array == infinite), 0, array)
 
 
 def _add_powers(totals: list[float], arrays: Sequence[np.ndarray]) -> None:

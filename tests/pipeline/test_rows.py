@@ -34,3 +34,22 @@ def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many
     three = replace(outputs, logits=logits[:, :3])
     labelled = rows.stats_of("int8", "m.xml", three, three, samples).labels
     assert labelled is not None and labelled.top1_percent == 100.0
+
+
+def test_whole_numbers_count_where_there_is_nothing_else(tmp_path: Path) -> None:
+    Image = pytest.importorskip("PIL.Image")
+    for number in range(2):
+        Image.fromarray(np.full((28, 28), number, np.uint8)).save(tmp_path / f"{number}.png")
+    samples = open_samples(tmp_path, model=FASHION_MNIST, role="evaluation")
+    outputs = Outputs(
+        logits=None,
+        signal_power=(1000.0, 4.0),
+        noise_power=(1.0, 2.0),
+        finite=True,
+        whole=(False, True),
+    )
+    assert rows.stats_of("int8", "m.xml", outputs, outputs, samples).sqnr_db == pytest.approx(30)
+    alone = replace(outputs, whole=(True, True))
+    assert rows.stats_of("int8", "m.xml", alone, alone, samples).sqnr_db == pytest.approx(
+        3.01, abs=0.01
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from edge_scnet.data.batches import batches, load
 from edge_scnet.data.samples import SampleSet
-from edge_scnet.profiler.outputs import evaluate
+from edge_scnet.profiler.outputs import OutputsSum, evaluate
 from tests.helpers.engines import SPEC, quiet
 
 
@@ -48,6 +48,29 @@ def test_powers_are_by_output_and_over_all_chunks(
         "small",
     )
     assert right.noise_power == (0, 0) and wrong.noise_power == (0, 13 * 4)
+
+
+def test_infinities_of_the_reference_are_no_noise_where_they_are_the_engines_too() -> None:
+    masked = np.array([[[1.0, -np.inf, 2.0]]], np.float32)
+    near = np.array([[[1.5, -np.inf, 2.0]]], np.float32)
+    for array, finite, noise in (
+        (near, True, 0.25),
+        (np.nan_to_num(near, neginf=-3.0), True, 9.25),
+        (np.array([[[np.inf, -np.inf, 2.0]]], np.float32), False, np.inf),
+    ):
+        sums = OutputsSum([["a", "n"]] * 2)
+        sums.add(0, [masked, np.array([3])])
+        sums.add(1, [array, np.array([3])])
+        reference, engine = sums.outputs()
+        assert reference.finite and reference.signal_power == (5.0, 9.0)
+        assert engine.finite is finite and engine.noise_power == (noise, 0.0)
+        assert engine.whole == (False, True)
+
+
+def test_infinite_logits_are_not_finite() -> None:
+    sums = OutputsSum([["logits"]])
+    sums.add(0, [np.array([[1.0, -np.inf]], np.float32)])
+    assert not sums.outputs()[0].finite
 
 
 def test_the_next_images_are_decoded_while_the_children_work(
