@@ -120,7 +120,7 @@ def _beside_signed(value: ir.Value, int8: set[int]) -> tuple[str, ...] | None:
         kinds = _layers_behind(use.node, int8)
         if not kinds:
             others.append(str(use.node.name))
-        elif use.node.op_type == "ConvTranspose" or (
+        elif kinds == {"ConvTranspose"} or (
             kinds <= frozenset(LINEAR_OPS) and _joins_another_axis(value.producer())
         ):
             signed = True

@@ -178,6 +178,12 @@ def test_what_only_transposed_convolutions_read_has_signed_codes(tmp_path: Path)
     # the Concat must not join signed codes
     assert site.float_consumers == ("c",)
     assert lint.lint(write_plain(model, result, weight_bits=7), "openvino") == ()
+    # past what only moves values too
+    pool = helper.make_node("MaxPool", ["a"], ["p"], name="p", kernel_shape=[2, 2])
+    moved = [nodes[0], pool, helper.make_node("ConvTranspose", ["p", "w2"], ["y"], name="y")]
+    onnx.save(graph_of(moved, TWO_WEIGHTS), path)
+    result = placement.place(ir.load(path), calibrated(path, images), FAST)
+    assert [(s.tensor, s.params.dtype) for s in result.activations][1:] == [("a", "int8")]
     # a convolution that reads it too wants unsigned codes
     both = [*nodes[:2], conv("a", "w1", "b"), helper.make_node("Add", ["up", "b"], ["y"], name="s")]
     onnx.save(graph_of(both, TWO_WEIGHTS), path)
