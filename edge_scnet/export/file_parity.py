@@ -168,8 +168,8 @@ def _is_noise(found: Difference, noise: Difference) -> bool:
 def _differs(path: Path, imported: Imported, data: np.ndarray, what: str) -> EdgeError:
     """The error of a graph that does not compute what the file does; names the node if it can."""
     batches = imported.batches
-    if imported.alone is not None:
-        node = first_mixing_node(imported.alone, imported.static, data, batches)
+    if imported.static is not None:
+        node = first_mixing_node(*imported.static, data, batches)
         if node is not None:
             where = f"{node.op_type} at {node.name or node.outputs[0].name}"
             return refusal(

@@ -61,10 +61,9 @@ class Imported:
     # which outputs have other names than in the file, in words
     output_notes: tuple[str, ...] = ()
     batches: Batches
-    # the folded graph in the file's opset, and the same with the file's own batch; the second is
-    # None where both batches are 1
-    static: ir.Model
-    alone: ir.Model | None = None
+    # the folded graph in the file's opset, with the file's own batch and with the wanted one; None
+    # where both are 1
+    static: tuple[ir.Model, ir.Model] | None = None
     # of a file with other real numbers: the file, with its own batch, with float32 in their place
     raised: ir.Model | None = None
     # how far that may lie from the file, as a share of an output's range
@@ -133,11 +132,12 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
     plan = plan_inputs(proto, path, options)
     batches = Batches(own=plan.first.shape[0] or 1, wanted=batch)
     unfolded, is_raised = _fed(proto, plan, batch=batches.own)
-    alone = None
+    raised = ir_module.serde.deserialize_model(unfolded) if is_raised else None
+    del unfolded  # it holds the weights once more
     static = _static(proto, plan, batch=batch)
-    if (batches.own, batches.wanted) != (1, 1):
+    alone = static
+    if batches.own != batches.wanted:
         alone = _static(proto, plan, batch=batches.own)
-    if batches.own != batches.wanted and alone is not None:
         check_consistent(alone, path)
         rebatch(static, alone, batches)
     rounding = rounding_of(proto)
@@ -163,9 +163,8 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
         file=renamed or path,
         output_notes=output_notes,
         batches=batches,
-        static=static,
-        alone=alone,
-        raised=ir_module.serde.deserialize_model(unfolded) if is_raised else None,
+        static=(alone, static) if (batches.own, batches.wanted) != (1, 1) else None,
+        raised=raised,
         rounding=rounding,
     )
 
