@@ -237,7 +237,11 @@ def _is_shifted(value: ir.Value | None, unsigned: set[ir.Node]) -> bool | None:
         return source is not None and codes_type(producer) == "INT8" and read_by(source, unsigned)
     if producer.op_type in AFFINE:
         sources = [value for value in producer.inputs if not is_constant(value)]
-        moved = _is_shifted(sources[0], unsigned) if len(sources) == 1 else None
+        shifts = [_is_shifted(source, unsigned) for source in sources]
+        if len(sources) > 1:
+            # the factor of one moves past a sum, and the other is divided by it
+            return False if producer.op_type == "Add" and shifts != [None, None] else None
+        moved = shifts[0] if shifts else None
         return moved if moved is None else moved or producer.op_type not in SCALING
     return _shift_past(producer, value, unsigned)
 

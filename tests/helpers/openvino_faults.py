@@ -186,6 +186,10 @@ POOLED: dict[str, tuple[str, Pattern]] = {
         "uint8",
         lambda g: g.sigmoid(g.avgpool(added(g, mirrored(g, g.conv(g.q("left")))))),
     ),
+    "behind a constant that is added to the MaxPool of a sum": (
+        "uint8",
+        lambda g: g.sigmoid(g.avgpool(added(g, g.maxpool(g.node("Add", [g.q("left"), "right"]))))),
+    ),
     "behind a constant that is added to a ReLU": (
         "uint8",
         lambda g: g.sigmoid(g.avgpool(added(g, g.relu(g.q("left"))))),
