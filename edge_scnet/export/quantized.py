@@ -1,4 +1,4 @@
-"""The inputs of a quantized file, made those of the prepared float graph."""
+"""A quantized file made to fit its prepared float graph: the inputs, and the opset of a target."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
+from edge_scnet.export.convert import convert_opset, opset_of
 from edge_scnet.export.inputs import apply_plan, plan_inputs
 
 if TYPE_CHECKING:
@@ -38,8 +39,10 @@ def with_fixed_inputs(
     if is_static and not (plan.channels_last or plan.fixed) and plan.first.dtype == "float32":
         return model
     apply_plan(proto, plan, batch=declared or batch)
-    for value in [*proto.graph.output, *proto.graph.value_info]:
-        # symbolic sizes would contradict those that are inferred
+    # symbolic sizes would contradict those that are inferred; entries that have a type and no shape
+    # are not completed
+    del proto.graph.value_info[:]
+    for value in proto.graph.output:
         value.type.tensor_type.ClearField("shape")
     try:
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
@@ -49,3 +52,17 @@ def with_fixed_inputs(
         ) from error
     fixed: ir.Model = ir_module.from_proto(proto)
     return fixed
+
+
+def in_opset(model: ir.Model, path: Path, opset: int) -> ir.Model:
+    """Returns a quantized graph in a target's opset: FP16 scales need 19, TensorRT 8 reads 17.
+
+    Raises:
+        ArtifactError: as `convert_opset`.
+    """
+    ir_module = require("onnx_ir", extra="export")
+    proto = ir_module.to_proto(model)
+    if opset_of(proto) == opset:
+        return model
+    converted: ir.Model = ir_module.from_proto(convert_opset(proto, opset, path))
+    return converted

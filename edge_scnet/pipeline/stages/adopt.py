@@ -14,7 +14,7 @@ from edge_scnet.core.facts import QdqFacts
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX
 from edge_scnet.errors import ArtifactError
-from edge_scnet.export.quantized import with_fixed_inputs
+from edge_scnet.export.quantized import in_opset, with_fixed_inputs
 from edge_scnet.graph.inventory import quantization_of
 from edge_scnet.graph.lint import LintFinding, int8_layers, lint, refuse
 from edge_scnet.graph.model import load, save
@@ -81,6 +81,8 @@ def adopt(job: BuildJob, source: Path, events: Events) -> BuildFolder:
         job.source.options, channels=None, input_size=None, input_shape=job.source.spec.input_shape
     )
     model = with_fixed_inputs(adopted.model, source, options, batch=job.target.batch)
+    if job.target.board is not None:  # its forms have FP16 scales
+        model = in_opset(model, source, job.target.opset)
     _check_same_ends(load(folder.path / FLOAT_ONNX), model, source)
     _warn(adopted, source, job, events)
     # names are how the executed precision of a layer is looked up
