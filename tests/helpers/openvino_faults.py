@@ -37,7 +37,7 @@ def twice(tensor: str, *reads: Callable[[str], str]) -> tuple[str, ...]:
 
 
 def added(graph: Graph, tensor: str) -> str:
-    return graph.node("Add", [tensor, graph.const(np.float32(2.0))])
+    return graph.node("Add", [tensor, graph.const(np.float32(4.0))])
 
 
 def mirrored(graph: Graph, tensor: str) -> str:
