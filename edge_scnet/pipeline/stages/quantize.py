@@ -23,7 +23,7 @@ from edge_scnet.quantize.ranges_file import load_ranges
 from edge_scnet.quantize.statistics import Ranges
 
 # Of the multiply-adds that stay in float although nobody asked for it.
-_WORTH_SAYING = 0.01
+_WORTH_SAYING, _LEAST_SHOWN = 0.01, 0.0005
 _NAMES = 5
 
 
@@ -129,7 +129,8 @@ def _by_reason(coverage: Coverage, layers: Sequence[FloatLayer]) -> str:
     parts = []
     for reason, members in reasons.items():
         share = sum(layer.multiply_adds for layer in members) / coverage.multiply_adds
-        parts.append(f"{share:.1%} {reason}: {_some([layer.node for layer in members])}")
+        if share >= _LEAST_SHOWN:
+            parts.append(f"{share:.1%} {reason}: {_some([layer.node for layer in members])}")
     return "; ".join(parts)
 
 

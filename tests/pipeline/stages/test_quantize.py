@@ -52,9 +52,11 @@ def ranges(**held: tuple[float, float]) -> Ranges:
 
 def test_work_in_float_is_said_by_reason() -> None:
     found = coverage(
-        layer("lstm", RECURRENT, 300),
-        layer("kept", KEPT, 200),
-        *(layer(f"scores{i}", COMPUTED, 20) for i in range(7)),
+        layer("lstm", RECURRENT, 300_000),
+        layer("kept", KEPT, 200_000),
+        *(layer(f"scores{i}", COMPUTED, 20_000) for i in range(7)),
+        layer("fc", SMALL_HEAD, 40),
+        whole=1_000_000,
     )
     assert warnings_of(found, ranges(a=(0, 1)), {}) == [
         "44.0% of the multiply-adds stay in float: 30.0% recurrent: lstm; 14.0% its weights are"
