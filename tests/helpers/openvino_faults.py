@@ -37,7 +37,7 @@ def twice(tensor: str, *reads: Callable[[str], str]) -> tuple[str, ...]:
 
 
 def added(graph: Graph, tensor: str) -> str:
-    return graph.node("Add", [tensor, graph.const(np.float32(4.0))])
+    return graph.node("Add", [tensor, graph.const(np.float32(2.0))])
 
 
 def mirrored(graph: Graph, tensor: str) -> str:
@@ -188,7 +188,7 @@ POOLED: dict[str, tuple[str, Pattern]] = {
     ),
     "behind a constant that is added to the MaxPool of a sum": (
         "uint8",
-        lambda g: g.sigmoid(g.avgpool(added(g, g.maxpool(g.node("Add", [g.q("left"), "right"]))))),
+        lambda g: g.avgpool(added(g, g.maxpool(g.node("Add", [g.q("left"), "right"])))),
     ),
     "behind a constant that is added to a ReLU": (
         "uint8",
