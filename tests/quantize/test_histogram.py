@@ -86,3 +86,10 @@ def test_every_value_is_counted_between_the_extremes(images: list[np.ndarray]) -
     assert occupied[0] == np.floor(stats.minimum / stats.bin_width)
     assert occupied[-1] == np.floor(stats.maximum / stats.bin_width)
     assert stats.counts.size <= histogram.MAX_BINS
+
+
+def test_a_negative_value_too_small_to_be_scaled_is_below_zero() -> None:
+    values = np.array([-1.4e-44, 65520.0], np.float32)
+    together, apart = stats_of(values), stats_of(values[:1], values[1:])
+    assert same(together, apart) and together.first_bin == -1
+    assert (together.counts[0], together.counts[-1]) == (1, 1)
