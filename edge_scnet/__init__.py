@@ -20,9 +20,7 @@ What fails because of its input raises an `EdgeError`, with a message and a hint
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.__about__ import __version__
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from edge_scnet.pipeline.build import build
     from edge_scnet.pipeline.predict import predict
     from edge_scnet.pipeline.profile import profile
-    from edge_scnet.pipeline.quantized import Quantized
+    from edge_scnet.pipeline.quantized import Quantized, quantize
 
 __all__ = ["EdgeError", "Quantized", "__version__", "build", "predict", "profile", "quantize"]
 
@@ -42,6 +40,7 @@ _MODULES = {
     "predict": "edge_scnet.pipeline.predict",
     "profile": "edge_scnet.pipeline.profile",
     "Quantized": "edge_scnet.pipeline.quantized",
+    "quantize": "edge_scnet.pipeline.quantized",
 }
 
 
@@ -52,19 +51,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, "quantize"})
-
-
-class _Package(ModuleType):
-    """This package, whose `quantize` is the function and not the package of that name inside."""
-
-    @property
-    def quantize(self) -> Any:
-        return import_module("edge_scnet.pipeline.quantized").quantize
-
-    @quantize.setter
-    def quantize(self, module: ModuleType) -> None:
-        """Python sets it when `edge_scnet.quantize` is imported; imports find it by themselves."""
-
-
-sys.modules[__name__].__class__ = _Package
+    return sorted({*globals(), *_MODULES})

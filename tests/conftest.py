@@ -30,8 +30,8 @@ from edge_scnet.data.samples import open_samples
 from edge_scnet.gate import baseline
 from edge_scnet.graph.model import save
 from edge_scnet.models import zoo
-from edge_scnet.quantize import ranges_file, recipe
-from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantizer import ranges_file, recipe
+from edge_scnet.quantizer.statistics import Ranges
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
 from tests.helpers.images import idx_folder, published

@@ -18,15 +18,8 @@ def test_every_public_name_is_there() -> None:
     assert edge_scnet.build is build.build
     assert edge_scnet.predict is predict.predict
     assert edge_scnet.profile is profile.profile
-    assert edge_scnet.EdgeError is EdgeError
-
-
-def test_quantize_is_the_function_also_once_the_package_of_that_name_is_imported() -> None:
-    from edge_scnet.quantize import recipe
-
-    assert recipe.__name__ == "edge_scnet.quantize.recipe"
-    assert sys.modules["edge_scnet.quantize"] is not edge_scnet.quantize
     assert edge_scnet.quantize is quantized.quantize
+    assert edge_scnet.EdgeError is EdgeError
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

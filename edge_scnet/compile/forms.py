@@ -14,13 +14,13 @@ from edge_scnet.core.optional import require
 from edge_scnet.graph.lint import lint, refuse
 from edge_scnet.graph.model import add_initializer, drop_unused
 from edge_scnet.graph.pairs import DEQUANTIZE, integer
-from edge_scnet.quantize.equalize import equalize
+from edge_scnet.quantizer.equalize import equalize
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from edge_scnet.config.target import TargetSpec
-    from edge_scnet.quantize.statistics import Ranges
+    from edge_scnet.quantizer.statistics import Ranges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

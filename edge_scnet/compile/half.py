@@ -18,7 +18,7 @@ from edge_scnet.compile.half_schemas import HalfPlaces, half_places
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import add_initializer, drop_unused
 from edge_scnet.graph.pairs import DEQUANTIZE, QUANTIZE
-from edge_scnet.quantize.statistics import TensorStats
+from edge_scnet.quantizer.statistics import TensorStats
 
 if TYPE_CHECKING:
     import onnx_ir as ir

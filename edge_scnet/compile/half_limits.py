@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_scnet.graph.operators import passes_scale
 from edge_scnet.graph.pairs import DEQUANTIZE, QUANTIZE, constant, input_of, integer
-from edge_scnet.quantize.statistics import TensorStats
+from edge_scnet.quantizer.statistics import TensorStats
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -16,8 +16,8 @@ from edge_scnet.errors import DataError, EdgeError
 from edge_scnet.graph.model import load
 from edge_scnet.pipeline.build_folder import target_of
 from edge_scnet.pipeline.samples import evaluation_folder
-from edge_scnet.quantize.equalize import equalize
-from edge_scnet.quantize.ranges_file import load_ranges
+from edge_scnet.quantizer.equalize import equalize
+from edge_scnet.quantizer.ranges_file import load_ranges
 from edge_scnet.report.run_report import RunReport, accuracy_row
 from edge_scnet.sensitivity.bisect import Relief, bisect, nearest
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edge_scnet.compile.executed import wanted_layers
+from edge_scnet.compile.executed import WantedLayers, wanted_layers
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
@@ -156,7 +156,10 @@ def take_board_times(folder: BuildFolder, timed: TimedBoard, target: TargetSpec)
     file = folder.path / REPORT
     earlier = load_report(file) if file.is_file() else None
     simulated = [row for row in earlier.engines if row.simulated] if earlier else []
-    wanted = wanted_layers(folder.facts(QDQ_ONNX, QdqFacts))
+    # plans may lie in a folder without the graph that they were made of
+    wanted = WantedLayers(convolutions=())
+    if QDQ_ONNX in folder.manifest.artifacts:
+        wanted = wanted_layers(folder.facts(QDQ_ONNX, QdqFacts))
     plans = [row_of_plan(precision, timed, target.batch, wanted) for precision in PLAN_STEMS]
     return MeasuredRun(
         rows=(*simulated, *plans),

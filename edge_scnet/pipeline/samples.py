@@ -15,7 +15,7 @@ from edge_scnet.data.checks import check_counts, check_overlap, check_size, shar
 from edge_scnet.data.labels import Role
 from edge_scnet.data.samples import SampleSet, bundled_sets, open_samples
 from edge_scnet.errors import DataError
-from edge_scnet.quantize.ranges_file import load_ranges
+from edge_scnet.quantizer.ranges_file import load_ranges
 
 # The parameters of `edge_scnet.build` that options stand for.
 _IN_PYTHON = {"--calib": "calib", "--eval": "evaluation"}

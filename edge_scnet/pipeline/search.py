@@ -22,8 +22,8 @@ from edge_scnet.machine.isa import provided_isa, weight_bits
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.pipeline.stages.pilot import pilot_images
-from edge_scnet.quantize import recipe
-from edge_scnet.quantize.ranges_file import load_ranges
+from edge_scnet.quantizer import recipe
+from edge_scnet.quantizer.ranges_file import load_ranges
 from edge_scnet.runtimes.base import OpenOptions
 from edge_scnet.sensitivity import search
 from edge_scnet.sensitivity.measurer import Measurer, SearchImages

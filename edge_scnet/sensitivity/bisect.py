@@ -17,7 +17,7 @@ from edge_scnet.graph.model import add_initializer
 from edge_scnet.graph.names import block_of
 from edge_scnet.graph.operators import COMPUTE_OPS
 from edge_scnet.graph.run import run_images
-from edge_scnet.quantize.write import corrected_name
+from edge_scnet.quantizer.write import corrected_name
 from edge_scnet.stats.accuracy import relative_noise
 from edge_scnet.stats.decibels import of_relative_noise
 

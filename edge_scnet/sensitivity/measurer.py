@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.graph.model import save
-from edge_scnet.quantize.recipe import Prepared, assemble
+from edge_scnet.quantizer.recipe import Prepared, assemble
 from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
 from edge_scnet.sensitivity.result import Candidate
 from edge_scnet.stats.accuracy import accuracy_stats, relative_noise

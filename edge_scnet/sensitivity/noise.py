@@ -24,8 +24,8 @@ from edge_scnet.core.optional import require
 from edge_scnet.graph.model import batch_of, extract
 from edge_scnet.graph.run import joined, ort_session
 from edge_scnet.graph.work import multiply_adds
-from edge_scnet.quantize.recipe import Prepared, assemble
-from edge_scnet.quantize.sites import Placement
+from edge_scnet.quantizer.recipe import Prepared, assemble
+from edge_scnet.quantizer.sites import Placement
 from edge_scnet.stats.accuracy import relative_noise
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from edge_scnet.core.files import write_text
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
 from edge_scnet.errors import ArtifactError
-from edge_scnet.quantize.recipe import Prepared
+from edge_scnet.quantizer.recipe import Prepared
 from edge_scnet.sensitivity import noise
 from edge_scnet.sensitivity.noise import Sensitivities
 from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult

@@ -253,6 +253,7 @@ def test_deep_nesting_and_floats_beyond_range(
     assert "a figure in it is 1e400" in invoke("check", path, "--baseline", known).stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_left_does_not_change_the_verdict(
     cli_process: Run, reported: Callable[..., tuple[Path, Path]]
 ) -> None:

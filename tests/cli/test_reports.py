@@ -84,6 +84,7 @@ CLOSED_PIPE = (
 )
 
 
+@pytest.mark.slow
 def test_a_reader_that_left_is_no_error(
     cli_process: Run, saved: Callable[[str, RunReport], Path]
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 from edge_scnet.compile import forms, half
 from edge_scnet.graph import lint
 from edge_scnet.graph.model import save
-from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantizer.statistics import Ranges
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.helpers.tensorrt import one_convolution, outputs
 from tests.helpers.tool import Built

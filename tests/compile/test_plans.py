@@ -15,8 +15,8 @@ from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, INT8_PLAN
 from edge_scnet.errors import ParityError
 from edge_scnet.export import from_torch
 from edge_scnet.graph.model import save
-from edge_scnet.quantize import recipe
-from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantizer import recipe
+from edge_scnet.quantizer.statistics import Ranges
 from edge_scnet.runtimes.tensorrt import backend
 from tests.helpers.statistics import calibrated
 from tests.helpers.tensorrt import JETSON, NO_IMAGES, needs_rtx

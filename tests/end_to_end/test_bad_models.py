@@ -90,7 +90,8 @@ def test_a_pickle_that_would_run_code(
             return os.mkdir, (str(trace),)
 
     path.write_bytes(pickle.dumps(Code()))
-    refused(6, (f"{path} is not a checkpoint of plain weights",), path, *CHECKPOINT, *sets)
+    words = (f"{path} is a pickled module, which is not read: it is code as well as weights",)
+    refused(6, words, path, *CHECKPOINT, *sets)
     assert not trace.exists()
 
 

@@ -23,6 +23,7 @@ def check_step() -> str:
     return textwrap.dedent(text.rpartition("      run: |\n")[2])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("bash") is None, reason="bash is not installed, and the action's step is for it"
 )

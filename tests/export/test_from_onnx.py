@@ -20,7 +20,7 @@ from edge_scnet.export.from_onnx import check_weights, import_onnx, probe_onnx
 from edge_scnet.graph.model import save
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
-from edge_scnet.quantize import equalize
+from edge_scnet.quantizer import equalize
 from tests.helpers.float_graphs import conv, graph_of, ir_graph, named_node
 from tests.helpers.networks import damaged, ops, random_images
 from tests.helpers.onnx_files import refused, user_model, written

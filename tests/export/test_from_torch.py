@@ -193,6 +193,7 @@ def test_parity_of_a_module_of_several_inputs():
         check_parity(module, model, policy_batch(8), opset=18, batches=(2,))
 
 
+@pytest.mark.slow
 def test_modules_that_cannot_be_exported(tiny: nn.Module):
     with pytest.raises(ArtifactError, match="computes shapes at run time: NonZero at") as caught:
         export_torch(Counted(), TINY_SHAPE, opset=18)

@@ -123,6 +123,7 @@ def test_the_caller_s_module_is_left_as_it_is():
     assert source.notes == ("weights are float16, here float32",)
 
 
+@pytest.mark.slow
 def test_wrappers_are_taken_off():
     module = Flat()
     for wrapped in (torch.compile(module), nn.DataParallel(module)):

@@ -37,6 +37,7 @@ def test_a_dynamic_batch_leaves_only_shapes_that_feed_resize(tiny_dynamic: ir.Mo
         check_static(tiny_dynamic, dynamic_batch=False)
 
 
+@pytest.mark.slow
 def test_a_dynamic_batch_runs_and_agrees_at_any_size(tiny: nn.Module, tiny_dynamic: ir.Model):
     images = random_images(TINY_SHAPE)
     for batch in (1, 2, 3):

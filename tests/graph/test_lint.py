@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_scnet.config.target import QuantScheme
 from edge_scnet.graph.lint import LintFinding, int8_layers, lint
 from edge_scnet.graph.pairs import is_quantized
-from edge_scnet.quantize import recipe
+from edge_scnet.quantizer import recipe
 from tests.helpers.graphs import Graph, find
 from tests.helpers.statistics import calibrated
 

@@ -167,6 +167,7 @@ def assert_found_wrong_and_repaired(
     assert worst_db(reference, engine_outputs(built(path))) > RIGHT_DB
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     bool(SIGNED_CONVOLUTIONS),
     reason=f"convolutions take int8 on this CPU: {sorted(SIGNED_CONVOLUTIONS)}",
@@ -181,6 +182,7 @@ def test_int8_codes_are_taken_for_real_values(pattern: str, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", SIGNED_RIGHT)
 def test_int8_codes_are_right_elsewhere(pattern: str, tmp_path: Path) -> None:
     path = signed_graph(SIGNED_RIGHT[pattern], tmp_path)
@@ -195,6 +197,7 @@ def test_uint8_codes_after_relu_are_right(pattern: str, tmp_path: Path) -> None:
     assert agreement_db(path) > RIGHT_DB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", POOLED)
 def test_padding_is_averaged_as_code_0(pattern: str, tmp_path: Path) -> None:
     """The repaired graph adds in another order: a value between two codes may take the other, which
@@ -208,6 +211,7 @@ def test_padding_is_averaged_as_code_0(pattern: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", POOLED_RIGHT)
 def test_other_pools_are_right(pattern: str, tmp_path: Path) -> None:
     path = pooled_graph(*POOLED_RIGHT[pattern], tmp_path)

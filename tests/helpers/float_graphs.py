@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx import helper, numpy_helper
 
 from edge_scnet.config.target import QuantScheme
-from edge_scnet.quantize import correct, equalize, placement, ranges_file, sites, write
+from edge_scnet.quantizer import correct, equalize, placement, ranges_file, sites, write
 from tests.helpers.tool import Built
 
 FAST = QuantScheme(placement="openvino", variant="fast")

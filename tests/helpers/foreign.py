@@ -11,7 +11,7 @@ from edge_scnet.config.target import QuantScheme
 from edge_scnet.data import batches
 from edge_scnet.data.samples import open_samples
 from edge_scnet.models import zoo
-from edge_scnet.quantize import recipe
+from edge_scnet.quantizer import recipe
 from tests.helpers.statistics import calibrated
 from tests.helpers.tool import Built
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_scnet.quantize import histogram, statistics
-from edge_scnet.quantize.calibrate import CalibrationImages, Equalization, calibrate
-from edge_scnet.quantize.summary import summarize
+from edge_scnet.quantizer import histogram, statistics
+from edge_scnet.quantizer.calibrate import CalibrationImages, Equalization, calibrate
+from edge_scnet.quantizer.summary import summarize
 
 
 def stats_of(*chunks: np.ndarray) -> statistics.TensorStats:

@@ -17,7 +17,7 @@ from edge_scnet.data import samples
 from edge_scnet.data.batches import load
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
-from edge_scnet.quantize import ranges_file, recipe
+from edge_scnet.quantizer import ranges_file, recipe
 from edge_scnet.sensitivity import bisect, noise
 from edge_scnet.stats.accuracy import relative_noise
 from tests.helpers.layer_kinds import KINDS, LAYER, kind_graph, kind_images
@@ -85,6 +85,7 @@ def test_what_is_kept_in_float_is_float_and_the_rest_as_before(prepared: recipe.
     assert node.inputs[1] is not None and node.inputs[1].is_initializer()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_layers_of_every_kind_are_measured_and_put_back_into_float(
     name: str, tmp_path: Path

@@ -12,9 +12,9 @@ from edge_scnet.data.batches import batches
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, record, reusable
 from edge_scnet.pipeline.stages.pilot import pilot_images
-from edge_scnet.quantize.calibrate import CalibrationImages, Equalization
-from edge_scnet.quantize.calibrate import calibrate as collect
-from edge_scnet.quantize.ranges_file import save_ranges
+from edge_scnet.quantizer.calibrate import CalibrationImages, Equalization
+from edge_scnet.quantizer.calibrate import calibrate as collect
+from edge_scnet.quantizer.ranges_file import save_ranges
 
 # Of the range, between two halves of the calibration images. 128 images of Fashion-MNIST move by
 # 2 %, 1,024 by 1 %.

@@ -23,7 +23,7 @@ from edge_scnet.core.manifest import (
 from edge_scnet.graph.model import load, save
 from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, record
-from edge_scnet.quantize.ranges_file import load_ranges
+from edge_scnet.quantizer.ranges_file import load_ranges
 
 
 def compile_plans(job: BuildJob, events: Events) -> BuildFolder:

@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_scnet.data.batches import load
 from edge_scnet.pipeline.stages.job import BuildJob
-from edge_scnet.quantize import calibrate, recipe
+from edge_scnet.quantizer import calibrate, recipe
 
 
 def pilot_images(job: BuildJob) -> np.ndarray:

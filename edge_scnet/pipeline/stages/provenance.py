@@ -11,7 +11,7 @@ from edge_scnet.core.provenance import Provenance
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.graph.inventory import graph_hash
 from edge_scnet.graph.model import load
-from edge_scnet.quantize.ranges_file import load_ranges
+from edge_scnet.quantizer.ranges_file import load_ranges
 
 # Of a target: what does not decide the engine.
 _WORDS_AND_GATES = ("gates", "title", "why", "name")

@@ -17,10 +17,10 @@ from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, record
 from edge_scnet.pipeline.stages.pilot import pilot_images
 from edge_scnet.pipeline.stages.provenance import provenance_of
-from edge_scnet.quantize import recipe
-from edge_scnet.quantize.coverage import KEPT, Coverage, coverage_of
-from edge_scnet.quantize.ranges_file import load_ranges
-from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantizer import recipe
+from edge_scnet.quantizer.coverage import KEPT, Coverage, coverage_of
+from edge_scnet.quantizer.ranges_file import load_ranges
+from edge_scnet.quantizer.statistics import Ranges
 
 # Of the multiply-adds that stay in float although nobody asked for it.
 _WORTH_SAYING, _LEAST_SHOWN = 0.01, 0.0005

@@ -74,7 +74,7 @@ def ours(options: dict[str, Any]) -> Work:
 
     from edge_scnet.config.target import QuantScheme
     from edge_scnet.graph import model as graph_model
-    from edge_scnet.quantize import calibrate, recipe
+    from edge_scnet.quantizer import calibrate, recipe
 
     scheme = QuantScheme(
         **{**options["scheme"], "keep_float": tuple(options["scheme"]["keep_float"])}

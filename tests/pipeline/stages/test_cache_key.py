@@ -103,7 +103,7 @@ def copy(tmp_path: Path) -> Path:
         ("export/from_torch.py", {"export", "quantize"}),
         ("models/zoo.py", {"export"}),
         ("compile/build.sh", {"compile"}),
-        ("quantize/write.py", {"calibrate", "quantize", "compile", "sensitivity"}),
+        ("quantizer/write.py", {"calibrate", "quantize", "compile", "sensitivity"}),
         ("sensitivity/search.py", {"sensitivity"}),
         ("graph/model.py", set(MODULES)),
         ("core/facts.py", set(MODULES)),

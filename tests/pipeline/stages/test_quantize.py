@@ -11,8 +11,8 @@ import pytest
 from edge_scnet.core.facts import FloatLayer, QdqFacts
 from edge_scnet.core.provenance import Quantization
 from edge_scnet.pipeline.stages.quantize import summary_of_qdq, warnings_of
-from edge_scnet.quantize.coverage import COMPUTED, KEPT, RECURRENT, SMALL_HEAD, Coverage
-from edge_scnet.quantize.statistics import Ranges, TensorStats
+from edge_scnet.quantizer.coverage import COMPUTED, KEPT, RECURRENT, SMALL_HEAD, Coverage
+from edge_scnet.quantizer.statistics import Ranges, TensorStats
 
 
 def layer(node: str, reason: str, work: int) -> FloatLayer:

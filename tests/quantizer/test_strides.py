@@ -13,8 +13,8 @@ from onnx import helper
 from edge_scnet.config.target import load_target
 from edge_scnet.graph.model import save
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.quantize import recipe
-from edge_scnet.quantize.strides import stride_outside
+from edge_scnet.quantizer import recipe
+from edge_scnet.quantizer.strides import stride_outside
 from edge_scnet.runtimes.base import OpenOptions
 from edge_scnet.runtimes.openvino import OPENVINO
 from tests.helpers.float_graphs import (

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from edge_scnet.config.target import QuantScheme
 from edge_scnet.errors import TargetError
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.quantize import placement
+from edge_scnet.quantizer import placement
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.helpers.float_graphs import (
     FAST,

@@ -9,7 +9,7 @@ import pytest
 from onnx import helper
 
 from edge_scnet.graph.run import Observer
-from edge_scnet.quantize import summary, thresholds
+from edge_scnet.quantizer import summary, thresholds
 from tests.helpers.float_graphs import FIRST_CONV, TWO_WEIGHTS, conv, graph_of
 from tests.helpers.statistics import stats_of
 

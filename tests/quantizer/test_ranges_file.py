@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_scnet.errors import ArtifactError
-from edge_scnet.quantize import ranges_file, statistics
+from edge_scnet.quantizer import ranges_file, statistics
 from tests.helpers.statistics import same, stats_of
 
 

@@ -13,7 +13,7 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.graph import lint
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
-from edge_scnet.quantize import ranges_file, recipe
+from edge_scnet.quantizer import ranges_file, recipe
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.helpers.float_graphs import FAST, NO_IMAGES, TENSORRT
 from tests.helpers.tool import Built

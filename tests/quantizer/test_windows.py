@@ -10,7 +10,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.quantize.windows import rows_read, window_of
+from edge_scnet.quantizer.windows import rows_read, window_of
 
 CONV, UP = "Conv", "ConvTranspose"
 # operator, the image's shape, the weights', the node's attributes

@@ -24,11 +24,11 @@ from edge_scnet.graph.model import load
 from edge_scnet.graph.operators import passes_scale
 from edge_scnet.machine.linux import usable_cores
 from edge_scnet.machine.memory import available_memory_bytes, return_freed_memory
-from edge_scnet.quantize.equalize import equalize, factors
-from edge_scnet.quantize.histogram import CHUNK_ELEMENTS, MAX_BINS, Accumulator
-from edge_scnet.quantize.statistics import Drift, Ranges
-from edge_scnet.quantize.summary import Summarizer
-from edge_scnet.quantize.thresholds import percentile
+from edge_scnet.quantizer.equalize import equalize, factors
+from edge_scnet.quantizer.histogram import CHUNK_ELEMENTS, MAX_BINS, Accumulator
+from edge_scnet.quantizer.statistics import Drift, Ranges
+from edge_scnet.quantizer.summary import Summarizer
+from edge_scnet.quantizer.thresholds import percentile
 
 if TYPE_CHECKING:
     import onnx_ir as ir

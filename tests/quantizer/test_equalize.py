@@ -9,7 +9,7 @@ import pytest
 from onnx import helper
 
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.quantize import calibrate, equalize
+from edge_scnet.quantizer import calibrate, equalize
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.helpers.float_graphs import (
     FOUR_IMAGES,

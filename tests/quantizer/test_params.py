@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_scnet.quantize.params import activation_params, int8_params, uint8_params
+from edge_scnet.quantizer.params import activation_params, int8_params, uint8_params
 from tests.helpers.drawn import DTYPES, QUICK
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_scnet.quantize.params import SMALLEST_SCALE
+from edge_scnet.quantizer.params import SMALLEST_SCALE
 
 # By the bits of a weight.
 LARGEST_CODE = {8: 127, 7: 64}

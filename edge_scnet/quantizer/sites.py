@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from edge_scnet.errors import DataError
 from edge_scnet.graph.operators import COMPUTE_OPS, LINEAR_OPS, output_axis, producer_type
-from edge_scnet.quantize.coverage import float_reason
-from edge_scnet.quantize.params import Codes, QuantParams, activation_params
-from edge_scnet.quantize.statistics import Ranges
-from edge_scnet.quantize.thresholds import thresholds
+from edge_scnet.quantizer.coverage import float_reason
+from edge_scnet.quantizer.params import Codes, QuantParams, activation_params
+from edge_scnet.quantizer.statistics import Ranges
+from edge_scnet.quantizer.thresholds import thresholds
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from edge_scnet.quantize.statistics import TensorStats
-from edge_scnet.quantize.summary import Summary
+from edge_scnet.quantizer.statistics import TensorStats
+from edge_scnet.quantizer.summary import Summary
 
 MAX_BINS = 4096
 # Values of several images are binned together up to this many, so that NumPy's cost per call does

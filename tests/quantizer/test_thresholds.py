@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_scnet.quantize import statistics, thresholds
-from edge_scnet.quantize.params import activation_params
+from edge_scnet.quantizer import statistics, thresholds
+from edge_scnet.quantizer.params import activation_params
 from tests.helpers.drawn import DRAWN_IMAGES, DTYPES, QUICK
 from tests.helpers.statistics import stats_of
 

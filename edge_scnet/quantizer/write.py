@@ -10,8 +10,8 @@ import numpy as np
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import add_initializer, drop_unused, free_name
 from edge_scnet.graph.operators import LINEAR_OPS, rank_of
-from edge_scnet.quantize.correct import QuantizedLayer
-from edge_scnet.quantize.sites import ActivationSite, Placement
+from edge_scnet.quantizer.correct import QuantizedLayer
+from edge_scnet.quantizer.sites import ActivationSite, Placement
 
 if TYPE_CHECKING:
     import onnx_ir as ir

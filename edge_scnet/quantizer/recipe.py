@@ -20,13 +20,13 @@ import numpy as np
 from edge_scnet.errors import ArtifactError
 from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.machine.memory import return_freed_memory
-from edge_scnet.quantize.correct import QuantizedLayer, quantize_layers
-from edge_scnet.quantize.equalize import equalize
-from edge_scnet.quantize.placement import place
-from edge_scnet.quantize.sites import Placement
-from edge_scnet.quantize.statistics import Ranges
-from edge_scnet.quantize.strides import stride_outside
-from edge_scnet.quantize.write import write_qdq
+from edge_scnet.quantizer.correct import QuantizedLayer, quantize_layers
+from edge_scnet.quantizer.equalize import equalize
+from edge_scnet.quantizer.placement import place
+from edge_scnet.quantizer.sites import Placement
+from edge_scnet.quantizer.statistics import Ranges
+from edge_scnet.quantizer.strides import stride_outside
+from edge_scnet.quantizer.write import write_qdq
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -17,10 +17,10 @@ import numpy as np
 
 from edge_scnet.graph.operators import weight_of
 from edge_scnet.graph.run import Observer
-from edge_scnet.quantize.rounding import Moments, round_weights
-from edge_scnet.quantize.sites import WeightSite
-from edge_scnet.quantize.weights import LARGEST_CODE, quantize_weights
-from edge_scnet.quantize.windows import Window, rows_read, window_of
+from edge_scnet.quantizer.rounding import Moments, round_weights
+from edge_scnet.quantizer.sites import WeightSite
+from edge_scnet.quantizer.weights import LARGEST_CODE, quantize_weights
+from edge_scnet.quantizer.windows import Window, rows_read, window_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir

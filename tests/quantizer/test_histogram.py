@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_scnet.quantize import histogram
-from edge_scnet.quantize.summary import summarize
+from edge_scnet.quantizer import histogram
+from edge_scnet.quantizer.summary import summarize
 from tests.helpers.drawn import DRAWN_IMAGES, QUICK
 from tests.helpers.statistics import same, stats_of
 

@@ -11,8 +11,8 @@ import onnx_ir as ir
 import pytest
 from onnx import helper, numpy_helper
 
-from edge_scnet.quantize import coverage
-from edge_scnet.quantize.sites import quantized_nodes
+from edge_scnet.quantizer import coverage
+from edge_scnet.quantizer.sites import quantized_nodes
 from tests.helpers.float_graphs import SCHEME, TENSORRT
 
 

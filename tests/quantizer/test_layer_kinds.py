@@ -12,8 +12,8 @@ import pytest
 
 from edge_scnet.config.target import QuantScheme
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.quantize import correct, placement, recipe
-from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantizer import correct, placement, recipe
+from edge_scnet.quantizer.statistics import Ranges
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.helpers.float_graphs import PLAIN, SCHEME, TENSORRT
 from tests.helpers.layer_kinds import KINDS, LAYER, Kind, kind_graph, kind_images

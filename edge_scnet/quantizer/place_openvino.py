@@ -30,14 +30,14 @@ from edge_scnet.graph.operators import (
     producer_type,
     rank_of,
 )
-from edge_scnet.quantize.sites import (
+from edge_scnet.quantizer.sites import (
     ActivationSite,
     Placement,
     int8_source,
     site_params,
     weight_site,
 )
-from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantizer.statistics import Ranges
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edge_scnet.quantize.params import SMALLEST_SCALE
-from edge_scnet.quantize.weights import LARGEST_CODE, quantize_weights
+from edge_scnet.quantizer.params import SMALLEST_SCALE
+from edge_scnet.quantizer.weights import LARGEST_CODE, quantize_weights
 from tests.helpers.drawn import QUICK
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from edge_scnet.errors import TargetError
 from edge_scnet.graph.operators import COMPUTE_OPS
-from edge_scnet.quantize.coverage import names_of
-from edge_scnet.quantize.place_openvino import place_openvino
-from edge_scnet.quantize.place_tensorrt import place_tensorrt
-from edge_scnet.quantize.sites import Placement, quantized_nodes
-from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantizer.coverage import names_of
+from edge_scnet.quantizer.place_openvino import place_openvino
+from edge_scnet.quantizer.place_tensorrt import place_tensorrt
+from edge_scnet.quantizer.sites import Placement, quantized_nodes
+from edge_scnet.quantizer.statistics import Ranges
 
 if TYPE_CHECKING:
     import onnx_ir as ir

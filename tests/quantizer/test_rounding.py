@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edge_scnet.quantize import params, rounding, weights
+from edge_scnet.quantizer import params, rounding, weights
 from tests.helpers.drawn import QUICK
 
 

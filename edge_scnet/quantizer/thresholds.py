@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edge_scnet.quantize.params import Codes, activation_params
-from edge_scnet.quantize.statistics import TensorStats
+from edge_scnet.quantizer.params import Codes, activation_params
+from edge_scnet.quantizer.statistics import TensorStats
 
 
 def min_max(stats: TensorStats) -> tuple[float, float]:

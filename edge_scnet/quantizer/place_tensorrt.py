@@ -14,14 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edge_scnet.graph.operators import COMPUTE_OPS, is_spatial_mean, passes_scale, producer_type
-from edge_scnet.quantize.sites import (
+from edge_scnet.quantizer.sites import (
     ActivationSite,
     Placement,
     int8_source,
     site_params,
     weight_site,
 )
-from edge_scnet.quantize.statistics import Ranges
+from edge_scnet.quantizer.statistics import Ranges
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -15,7 +15,7 @@ import numpy as np
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.json_records import decode
 from edge_scnet.errors import ArtifactError
-from edge_scnet.quantize.statistics import Drift, Ranges, TensorStats
+from edge_scnet.quantizer.statistics import Drift, Ranges, TensorStats
 
 FORMAT = 3
 

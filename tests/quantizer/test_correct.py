@@ -15,7 +15,7 @@ from edge_scnet.data import samples
 from edge_scnet.data.batches import load
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
-from edge_scnet.quantize import calibrate, correct, equalize, placement, ranges_file, recipe
+from edge_scnet.quantizer import calibrate, correct, equalize, placement, ranges_file, recipe
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.helpers.float_graphs import (
     FOUR_IMAGES,

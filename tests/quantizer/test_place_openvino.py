@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from edge_scnet.config.target import QuantScheme
 from edge_scnet.graph import lint
 from edge_scnet.graph.names import module_of
-from edge_scnet.quantize import placement
+from edge_scnet.quantizer import placement
 from tests.helpers.float_graphs import (
     FAST,
     TWO_WEIGHTS,

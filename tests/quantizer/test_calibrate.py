@@ -15,9 +15,9 @@ from edge_scnet.data.batches import load
 from edge_scnet.data.samples import open_samples
 from edge_scnet.errors import DataError, StorageError
 from edge_scnet.models import zoo
-from edge_scnet.quantize import calibrate, statistics, thresholds
-from edge_scnet.quantize.placement import place
-from edge_scnet.quantize.ranges_file import load_ranges, save_ranges
+from edge_scnet.quantizer import calibrate, statistics, thresholds
+from edge_scnet.quantizer.placement import place
+from edge_scnet.quantizer.ranges_file import load_ranges, save_ranges
 from tests.helpers.float_graphs import (
     FIRST_CONV,
     SCHEME,
