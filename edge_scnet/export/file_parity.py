@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,6 @@ from edge_scnet.export.differences import Difference, by_image, difference, has_
 from edge_scnet.export.from_onnx import Imported
 from edge_scnet.export.inputs import feed_of_file
 from edge_scnet.graph.run import run_onnx
-
-if TYPE_CHECKING:
-    pass
 
 # What a file's own outputs may change when ONNX Runtime computes it in another order is noise, and
 # so is a few times as much.
