@@ -6,11 +6,11 @@ node under a name of its own; files do not always have that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.core.optional import require
 from edge_scnet.export.fold import free_name
+from edge_scnet.export.nodes import all_nodes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -23,7 +23,7 @@ def name_apart(proto: Any) -> bool:
     """
     taken: set[str] = set()
     changed = False
-    for node in _all_nodes(proto.graph.node):
+    for node in all_nodes(proto.graph.node):
         if node.name in taken:
             node.name = _free(taken, node.name)
             changed = True
@@ -39,7 +39,7 @@ def part_outputs(proto: Any) -> tuple[str, ...]:
         What was renamed, in words.
     """
     helper, graph = require("onnx", extra="export").helper, proto.graph
-    taken = {name for node in _all_nodes(graph.node) for name in (*node.input, *node.output)}
+    taken = {name for node in all_nodes(graph.node) for name in (*node.input, *node.output)}
     taken |= {value.name for value in (*graph.input, *graph.output)}
     seen = {value.name for value in graph.input}
     notes = []
@@ -77,12 +77,3 @@ def _free(taken: set[str], name: str) -> str:
     while f"{name}_{number}" in taken:
         number += 1
     return f"{name}_{number}"
-
-
-def _all_nodes(nodes: Any) -> Iterator[Any]:
-    """Nodes and those of the graphs inside them."""
-    for node in nodes:
-        yield node
-        for item in node.attribute:
-            for inner in (*([item.g] if item.HasField("g") else []), *item.graphs):
-                yield from _all_nodes(inner.node)

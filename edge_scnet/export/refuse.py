@@ -11,6 +11,7 @@ import numpy as np
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError
 from edge_scnet.export.fold import RANDOM_OPS
+from edge_scnet.export.nodes import all_nodes
 
 _DOMAINS = ("", "ai.onnx")
 # What operators of other makers are for, and how to do without.
@@ -49,7 +50,7 @@ def _foreign_operators(proto: Any, path: Path) -> None:
     bodies = [proto.graph.node, *(function.node for function in proto.functions)]
     foreign: dict[str, dict[str, str]] = {}
     for nodes in bodies:
-        for node in _all_nodes(nodes):
+        for node in all_nodes(nodes):
             if node.domain not in _DOMAINS and (node.domain, node.op_type) not in own:
                 foreign.setdefault(node.domain, {}).setdefault(node.op_type, _place(node))
     if not foreign:
@@ -138,7 +139,7 @@ def _culprits(makers: Mapping[str, Any], output: str, proto: Any) -> Iterator[tu
         if name in seen or name not in makers:
             continue
         seen.add(name)
-        for node in _all_nodes([makers[name]]):
+        for node in all_nodes([makers[name]]):
             pending += node.input
             if node.op_type in RANDOM_OPS:
                 yield node, "draws random numbers: two runs of the model differ"
@@ -178,15 +179,6 @@ def _truths(graph: Any) -> dict[str, bool]:
         for name, item in stored.items()
         if item.data_type == boolean
     }
-
-
-def _all_nodes(nodes: Any) -> Iterator[Any]:
-    """Nodes and those of the graphs inside them."""
-    for node in nodes:
-        yield node
-        for item in node.attribute:
-            for inner in (*([item.g] if item.HasField("g") else []), *item.graphs):
-                yield from _all_nodes(inner.node)
 
 
 def _place(node: Any) -> str:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
-_QOPERATORS = frozenset(
+# Operators of quantization at run time.
+DYNAMIC = frozenset(
     {
         "ConvInteger",
         "DynamicQuantizeLSTM",
@@ -24,9 +25,9 @@ _QOPERATORS = frozenset(
         "DynamicQuantizeMatMul",
         "MatMulInteger",
         "MatMulIntegerToFloat",
-        "QGemm",
     }
 )
+_QOPERATORS = DYNAMIC | {"QGemm"}
 _MOVING = ("Transpose", "Reshape", "Identity", "Unsqueeze")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from edge_scnet.graph.lint.finding import LintFinding, LintOptions, error
 from edge_scnet.graph.pairs import (
     DEQUANTIZE,
+    DYNAMIC,
     QUANTIZE,
     codes_type,
     constant,
@@ -32,17 +33,6 @@ if TYPE_CHECKING:
 # (ONNX's operator changelog).
 _PER_CHANNEL_OPSET, _HALF_OPSET, _WIDE_OPSET = 13, 19, 21
 _FIRST_OPSET = 10  # of Q/DQ
-# Operators of quantization at run time.
-_DYNAMIC = frozenset(
-    {
-        "ConvInteger",
-        "DynamicQuantizeLSTM",
-        "DynamicQuantizeLinear",
-        "DynamicQuantizeMatMul",
-        "MatMulInteger",
-        "MatMulIntegerToFloat",
-    }
-)
 
 
 def opset(model: ir.Model, options: LintOptions) -> Iterator[LintFinding]:
@@ -90,7 +80,7 @@ def complete_pairs(model: ir.Model, options: LintOptions) -> Iterator[LintFindin
     pairs are written so as the file is read (`graph.qoperator`).
     """
     for node in model.graph:
-        if node.op_type in _DYNAMIC:
+        if node.op_type in DYNAMIC:
             yield error(
                 "qoperator",
                 node,
