@@ -14,7 +14,7 @@ from edge_scnet.graph.model import load
 from edge_scnet.quantizer.ranges_file import load_ranges
 
 # Of a target: what does not decide the engine.
-_WORDS_AND_GATES = ("gates", "title", "why", "name")
+_WORDS_AND_GATES = ("gates", "title", "why", "name", "require_int8")
 
 
 def provenance_of(folder: BuildFolder, *, weight_bits: int, made_elsewhere: bool) -> Provenance:
@@ -34,7 +34,7 @@ def provenance_of(folder: BuildFolder, *, weight_bits: int, made_elsewhere: bool
         # the statistics say themselves what they were collected on: the manifest could be wrong
         calibrated_onnx=load_ranges(folder.path / RANGES).model_sha256,
         preprocessing=_preprocessing_of(manifest.model),
-        settings=_settings_of(manifest.target),
+        settings=settings_of(manifest.target),
         weight_bits=weight_bits,
         made_elsewhere=made_elsewhere,
     )
@@ -58,7 +58,7 @@ def _preprocessing_of(spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _settings_of(target: dict[str, Any]) -> dict[str, Any]:
+def settings_of(target: dict[str, Any]) -> dict[str, Any]:
     """What of a target decides the engine."""
     deciding = {key: value for key, value in target.items() if key not in _WORDS_AND_GATES}
     # through JSON: a tuple and the list that a file gives back are one setting
