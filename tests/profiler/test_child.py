@@ -208,3 +208,30 @@ def test_a_batch_without_output_is_not_passed_over(
     with pytest.raises(BackendError, match=r"1 of 4 batches gave no output"):
         server.evaluate(images)
     server.close()
+
+
+def test_an_output_whose_size_depends_on_the_data_is_refused_in_words() -> None:
+    def compute(images: np.ndarray) -> list[np.ndarray]:
+        return [np.argwhere(images[0] > 0)]
+
+    images = np.zeros((2, 1, 6, 6), np.float32)
+    images[1, 0, 0, 0] = 1.0
+    engine = Engine(compute=compute, input_shape=(1, 1, 6, 6))
+    with in_memory.registered({"engine.mem": engine}):
+        server = child.Server()
+        server.load("in_memory", Path("engine.mem"), OpenOptions(), images)
+        with pytest.raises(BackendError, match=r"another size for every image \(0 x 3 and 1 x 3\)"):
+            server.evaluate(images)
+        server.close()
+
+
+def test_an_output_without_a_batch_axis_counts_as_one_image_s() -> None:
+    images = np.arange(3, dtype=np.float32).reshape(3, 1, 1, 1)
+    engine = Engine(compute=lambda x: [np.full((5, 2), x.item())], input_shape=(1, 1, 1, 1))
+    with in_memory.registered({"engine.mem": engine}):
+        server = child.Server()
+        server.load("in_memory", Path("engine.mem"), OpenOptions(), images)
+        (output,) = server.evaluate(images)
+        server.close()
+    assert output.shape == (3, 5, 2)
+    np.testing.assert_array_equal(output[:, 0, 0], [0, 1, 2])
