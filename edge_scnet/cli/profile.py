@@ -92,20 +92,26 @@ def profile(
                 "--batch, --threads and --report are for the engines of one build: leave"
                 " --interleave out"
             )
+        if cuda_graph or max_drop is not None:
+            raise typer.BadParameter(
+                "engines timed together are not judged: leave --max-drop and --cuda-graph out"
+            )
         _profile_together(
             paths,
             seconds=seconds,
             evaluation=evaluation,
             model_options=model_options,
+            skip_bad=skip_bad,
+            ignore_labels=ignore_labels,
             as_json=as_json,
         )
         return
     path = paths[0]
     if path.name == "results.tar.gz" and len(paths) == 1:
-        if batches or threads or cuda_graph:
+        if batches or threads or cuda_graph or report:
             raise typer.BadParameter(
                 "a board's results are what was timed there: leave --batch, --threads,"
-                " --cuda-graph out"
+                " --cuda-graph and --report out"
             )
         from edge_scnet.pipeline.board import profile_results
 
@@ -118,6 +124,10 @@ def profile(
     foreign = all(map(is_foreign, paths))
     if len(paths) > 1 and not foreign:
         raise typer.BadParameter("several engines are timed together: add --interleave")
+    if foreign and max_drop is not None:
+        raise typer.BadParameter(
+            "engines without a manifest are measured and not judged: leave --max-drop out"
+        )
     if report is not None:
         _check_report(report, foreign=foreign)
     with console.events() as events:
@@ -157,6 +167,8 @@ def _profile_together(
     seconds: float,
     evaluation: Path | None,
     model_options: ModelOptions,
+    skip_bad: bool,
+    ignore_labels: bool,
     as_json: bool,
 ) -> None:
     from edge_scnet.pipeline.together import time_together
@@ -167,6 +179,8 @@ def _profile_together(
             seconds=seconds,
             evaluation=evaluation,
             model_options=model_options,
+            skip_bad=skip_bad,
+            ignore_labels=ignore_labels,
             events=events,
         )
     with printing():

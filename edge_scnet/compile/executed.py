@@ -144,7 +144,7 @@ def executed_in_int8(
         is_int8 = bool(precisions) and precisions <= runtime.int8_precisions
         if not precisions:
             precisions = others.precisions(names)
-            is_int8 = bool(precisions & runtime.int8_precisions)
+            is_int8 = bool(precisions) and precisions <= runtime.int8_precisions
         if is_int8:
             int8.append(name)
         else:

@@ -261,7 +261,7 @@ class _Writer:
 
         In FP32 it has the value that FP16 holds, so that both halves of a pair agree.
         """
-        if (key := (f"{value.name}/{exact.tobytes().hex()[:64]}", wanted)) not in self._constants:
+        if (key := (f"{value.name}/{exact.tobytes().hex()}", wanted)) not in self._constants:
             array = exact.astype(np.float16 if wanted is self._half else np.float32)
             name = f"{value.name}_{wanted.name}"
             taken = self._graph.initializers

@@ -79,8 +79,10 @@ def _parts(
 
 def _differs(quality: OutputQuality) -> bool:
     """Whether an engine's output of a part is not the simulation's."""
-    if quality.differing:
-        return quality.differing > MODULE_DIFFERING_SHARE * quality.elements
+    if quality.resized or quality.differing > MODULE_DIFFERING_SHARE * quality.elements:
+        return True
+    if quality.whole:
+        return False
     if not quality.signal:
         return quality.largest > TINY
     return comparable(quality.db) < MODULE_FIDELITY_DB

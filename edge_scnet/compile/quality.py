@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_scnet.stats.decibels import comparable
+from edge_scnet.stats.parts import RowSums
 
 # The engine may lose this much against the simulation, both measured against float. Distance
 # between engine and simulation alone says nothing: in a deep network rounding flips grow to 13 to
@@ -53,6 +54,8 @@ class OutputQuality:
     infinite: int = 0
     # whole numbers or truth values: `differing` counts their values
     whole: bool = False
+    # it has another size than the float graph's: its size depends on the data
+    resized: bool = False
 
     @property
     def db(self) -> float | None:
@@ -67,7 +70,7 @@ def quality_of(reference: np.ndarray, output: np.ndarray) -> OutputQuality:
     elements = max(reference.size, output.size)
     if reference.size != output.size:
         return OutputQuality(
-            signal=0.0, noise=0.0, largest=0.0, elements=elements, differing=elements, whole=True
+            signal=0.0, noise=0.0, largest=0.0, elements=elements, differing=elements, resized=True
         )
     if reference.dtype.kind not in "fc":
         return OutputQuality(
@@ -107,6 +110,23 @@ def joined(runs: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     ]
 
 
+def hidden_parts_db(
+    reference: Sequence[Sequence[np.ndarray]], runs: Sequence[Sequence[np.ndarray]]
+) -> list[float | None]:
+    """Returns the SQNR of the part of each output that another part hides; None: none, or no noise.
+
+    Args:
+        reference, runs: outputs by batch.
+    """
+    sums = [RowSums() for _ in reference[0]]
+    for wanted, given in zip(reference, runs, strict=True):
+        for rows, want, have in zip(sums, wanted, given, strict=True):
+            comparable_here = want.shape == have.shape and want.dtype.kind == "f"
+            if comparable_here and np.isfinite(want).all() and np.isfinite(have).all():
+                rows.add(want, have.astype(np.float64) - want)
+    return [rows.hidden_part_db() for rows in sums]
+
+
 def margin_db(elements: int) -> float:
     """Returns by how many dB an engine may be below the simulation, of so many elements."""
     if elements >= _FEW_ELEMENTS or not elements:
@@ -131,6 +151,8 @@ def falls_short(engine: OutputQuality, simulation: OutputQuality, least: float) 
     Args:
         least: the SQNR that it must have, in dB.
     """
+    if engine.resized or simulation.resized:
+        return True  # nothing says which elements belong together
     if engine.differing > allowed_to_differ(simulation):
         return True
     if engine.whole:
@@ -148,7 +170,8 @@ def allowed_to_differ(simulation: OutputQuality) -> float:
     """
     if not simulation.whole and not simulation.infinite and not simulation.differing:
         return 0
-    some = max(_DIFFERING, _DIFFERING_SHARE * simulation.elements)
+    places = simulation.elements if simulation.whole else simulation.infinite
+    some = max(_DIFFERING, _DIFFERING_SHARE * places)
     return 2 * simulation.differing + min(some, simulation.elements - 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -86,3 +87,10 @@ class ModelOptions:
     name: Annotated[
         str | None, Meta(description="Name of the build folder. Default: the model's.")
     ] = None
+
+
+def ways_to_split(fix: str) -> Iterator[tuple[str, str]]:
+    """Yields name and value of a `fix` for every "=" in it: both may hold one."""
+    for at, letter in enumerate(fix):
+        if letter == "=":
+            yield fix[:at], fix[at + 1 :]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.config.model_options import ModelOptions, ways_to_split
 from edge_scnet.config.schema import Filled, check_values, read_table, read_toml
 from edge_scnet.config.target import Gates
 from edge_scnet.errors import TargetError
@@ -77,10 +77,15 @@ class Located:
         if options.weights is not None:
             options = replace(options, weights=self._located(options.weights))
         if options.fix is not None:
-            fixes = [fix.rpartition("=") for fix in options.fix]
-            located = (f"{name}={self._located(value)}" for name, _, value in fixes)
-            options = replace(options, fix=tuple(located))
+            options = replace(options, fix=tuple(map(self._located_fix, options.fix)))
         return options
+
+    def _located_fix(self, fix: str) -> str:
+        """A fixed input whose file is taken from the project file's folder."""
+        for name, value in ways_to_split(fix):
+            if (self.root / value).is_file():
+                return f"{name}={self.root / value}"
+        return fix
 
     def _located(self, name: str) -> str:
         """A file's path, taken from the project file's folder; other names as they are."""

@@ -53,6 +53,8 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
                 f"{file}: {LABELS} is {found.shape} for {len(batch)} samples; one number each is"
                 " needed"
             )
+        if found is not None:
+            found = _whole(found, str(file))
         batches.append(batch)
         labels.append(found)
         entries += [f"{file.name}[{i}]" for i in range(len(batch))]
@@ -101,6 +103,21 @@ def batch_of(arrays: Mapping[str, np.ndarray], model: ModelSpec, where: str) -> 
 def content_hashes(batch: np.ndarray) -> tuple[str, ...]:
     """Returns the sha256 of each sample."""
     return tuple(hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest() for row in batch)
+
+
+def _whole(labels: np.ndarray, where: str) -> np.ndarray:
+    """Labels as whole numbers from 0.
+
+    Raises:
+        DataError: some are none.
+    """
+    numbers = labels.dtype.kind in "iu" or (
+        labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels))
+    )
+    if not numbers or (labels < 0).any():
+        raise DataError(f"{where}: {LABELS} must be whole numbers from 0")
+    whole: np.ndarray = labels.astype(np.int64)
+    return whole
 
 
 def _wanted(model: ModelSpec) -> dict[str, TensorSpec]:

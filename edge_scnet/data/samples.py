@@ -282,6 +282,12 @@ def _open_arrays(
     read = arrays.read_arrays(files, model)
     picked = list(_spread(len(read.entries), limit))
     labels = None if ignore_labels or read.labels is None else read.labels
+    _, count = known_classes(model)
+    if labels is not None and count and int(labels.max()) >= count:
+        raise DataError(
+            f"{root} has labels up to {labels.max()}; the model has {count} classes, from 0",
+            hint=NO_LABELS,
+        )
     return SampleSet(
         root=root,
         kind="arrays",

@@ -28,6 +28,11 @@ class FileInput:
     # NumPy's name of the type
     dtype: str
 
+    @property
+    def is_numeric(self) -> bool:
+        """Whether it takes numbers or truth values, and no texts."""
+        return self.dtype.startswith(("float", "bfloat", "int", "uint", "bool"))
+
 
 def declared(value: Any, path: Path) -> FileInput:
     """Returns an input as the file declares it; -1 stands for an open size in some files.

@@ -13,7 +13,7 @@ from edge_scnet.errors import ArtifactError, EdgeError, ParityError, first_line
 from edge_scnet.export.batches import first_mixing_node, refusal
 from edge_scnet.export.differences import Difference, by_image, difference, has_finite
 from edge_scnet.export.from_onnx import Imported
-from edge_scnet.export.inputs import feed_of_file
+from edge_scnet.export.inputs import as_the_file_takes, feed_of_file
 from edge_scnet.graph.run import run_onnx
 
 # What a file's own outputs may change when ONNX Runtime computes it in another order is noise, and
@@ -39,7 +39,9 @@ def check_onnx_parity(path: Path, imported: Imported, images: np.ndarray) -> Par
     own, wanted = imported.batches.own, imported.batches.wanted
     worst, finite, most_noise = 0.0, True, 0.0
     for start in range(0, min(len(images), 8), wanted):
-        data = images[np.arange(start, start + wanted) % len(images)]
+        data = as_the_file_takes(
+            imported.plan, images[np.arange(start, start + wanted) % len(images)]
+        )
         single = [data[[index] * own] for index in range(wanted)]
         truth = imported.file
         feeds: list[Batch] = [feed_of_file(imported.plan, image) for image in single]
@@ -137,7 +139,10 @@ def _noise(
     ONNX Runtime's optimiser computes the same in another order.
     """
     by_run = [
-        [difference(want, have, batch=len(want)) for want, have in zip(*runs, strict=True)]
+        [
+            difference(want, have, batch=len(want) if want.ndim else 0)
+            for want, have in zip(*runs, strict=True)
+        ]
         for runs in zip(plain, optimized, strict=True)
     ]
     return [

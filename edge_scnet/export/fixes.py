@@ -64,6 +64,12 @@ def _value(item: FileInput, text: str) -> np.ndarray:
                 f"--fix {item.name}={text}: the input's sizes are open, {words(item.shape)}",
                 hint=f"--fix {item.name}=FILE.npy, an array of the shape that is meant",
             )
+    if not item.is_numeric or array.dtype.kind not in "fiub":
+        raise ArtifactError(
+            f"--fix {item.name}: {text} is {array.dtype}, the input {item.dtype}; both must be"
+            " numbers",
+            hint=allowed,
+        )
     if array.ndim == 0:
         sizes = [size or 1 for size in item.shape]
         if math.prod(sizes) > MOST_VALUES:

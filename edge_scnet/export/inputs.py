@@ -103,7 +103,7 @@ def plan_inputs(proto: Any, path: Path, options: ModelOptions) -> InputPlan:
         first=first,
         input_shape=input_shape,
         channels_last=channels_last,
-        more=tuple(_other(item, path) for item in others),
+        more=tuple(_other(item, first, path) for item in others),
         more_types={item.name: item.dtype for item in others},
         fixed=fixed,
         batched=frozenset(
@@ -137,6 +137,16 @@ def apply_plan(proto: Any, plan: InputPlan, *, batch: int) -> None:
                     node.input[index] = inner
         turn = helper.make_node("Transpose", [first.name], [inner], name=inner, perm=[0, 2, 3, 1])
         graph.node.insert(0, turn)
+
+
+def as_the_file_takes(plan: InputPlan, batch: np.ndarray) -> np.ndarray:
+    """Returns a batch of the prepared graph with values that the file's own type can hold."""
+    if plan.first.dtype != "uint8":
+        return batch
+    rounded: np.ndarray = batch.copy()
+    first = rounded if batch.dtype.names is None else rounded[plan.first.name]
+    first[...] = np.clip(np.rint(first), 0, 255)
+    return rounded
 
 
 def feed_of_file(plan: InputPlan, batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -209,14 +219,22 @@ def _sample_shape(
     return tuple(int(size) for size in shape if size is not None)
 
 
-def _other(item: FileInput, path: Path) -> TensorSpec:
+def _other(item: FileInput, first: FileInput, path: Path) -> TensorSpec:
     """An input that the data set gives besides the first.
 
     Raises:
-        ArtifactError: it has no batch axis, or sizes that are open.
+        ArtifactError: it has no batch axis, sizes that are open, or is of no numbers.
     """
-    if not item.shape or None in item.shape[1:]:
-        what = "has no batch axis" if not item.shape else f"has open sizes, {words(item.shape)}"
+    what = None
+    if not item.shape:
+        what = "has no batch axis"
+    elif None in item.shape[1:]:
+        what = f"has open sizes, {words(item.shape)}"
+    elif None not in (item.shape[0], first.shape[0]) and item.shape[0] != first.shape[0]:
+        what = f"has no batch axis like {first.name}'s: it is {words(item.shape)}"
+    elif not item.is_numeric:
+        what = f"is {item.dtype}, and samples are numbers"
+    if what is not None:
         raise ArtifactError(
             f"{path}: input {item.name!r} {what}",
             hint=f"fix it: --fix {item.name}=VALUE, or --fix {item.name}=FILE.npy",

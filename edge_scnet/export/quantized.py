@@ -32,7 +32,9 @@ def with_fixed_inputs(
     proto = ir_module.to_proto(model)
     names = {value.name for value in proto.graph.input}
     # a file that was made of a build's model.onnx has them fixed already
-    fixes = tuple(fix for fix in options.fix or () if fix.rpartition("=")[0] in names)
+    fixes = tuple(
+        fix for fix in options.fix or () if any(fix.startswith(f"{name}=") for name in names)
+    )
     plan = plan_inputs(proto, path, replace(options, fix=fixes))
     declared = plan.first.shape[0]
     is_static = None not in plan.first.shape

@@ -32,7 +32,7 @@ class Context:
     # ONNX's number of the type, by tensor
     types: Mapping[str, int]
     # initializers and values of Constant nodes
-    constants: Mapping[str, Any]
+    constants: dict[str, Any]
     # names of tensors and nodes
     taken: set[str]
     # tensors that a node reads or the graph gives
@@ -64,7 +64,9 @@ class Context:
         """Stores a constant for a node and returns its name."""
         name = self.fresh(f"{like.name or like.output[0]}_{suffix}")
         helper = require("onnx", extra="export").numpy_helper
-        self.proto.graph.initializer.append(helper.from_array(array, name))
+        tensor = helper.from_array(array, name)
+        self.proto.graph.initializer.append(tensor)
+        self.constants[name] = tensor
         return name
 
     def fresh(self, wanted: str) -> str:

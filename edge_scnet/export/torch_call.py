@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 INPUT, LOGITS, OUTPUT = "input", "logits", "output"
 _DEEPEST = 3  # tuples and dicts in the output of a module
 
-_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_NAMED = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
 
 
 def parameters_of(model: nn.Module) -> Mapping[str, inspect.Parameter]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import unpack_classes
+from edge_scnet.report.dequantized import not_against_float
 from edge_scnet.report.findings import Figure, Finding, incomparable, judged
 from edge_scnet.report.paired import paired_drop
 from edge_scnet.report.run_report import EngineReport, RunReport, accuracy_row, reference_row
@@ -28,7 +29,8 @@ def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[F
                 "The baseline knows the engine's accuracy, the report does not.",
             )
         return
-    yield judge_accuracy(new.accuracy, limits)
+    finding = judge_accuracy(new.accuracy, limits)
+    yield from not_against_float([finding]) if report.dequantized else [finding]
     if old is None or old.accuracy is None:
         return
     images = new.accuracy.images

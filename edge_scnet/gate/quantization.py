@@ -174,8 +174,12 @@ def _worst(change: _Change, by_name: dict[str, float]) -> Finding:
 
 def _executed(report: RunReport, baseline: RunReport) -> Iterable[Finding]:
     new, old = timed_row(report), timed_row(baseline)
-    if new is None or old is None or not old.convolutions:
-        return  # simulated: nothing was executed
+    if new is None or old is None:
+        return
+    if new.not_int8 or old.not_int8:
+        yield _fallen_back(new.not_int8, old.not_int8)
+    if not old.convolutions:
+        return  # simulated, where nothing was executed, or a network without convolutions
     if not new.convolutions:
         yield incomparable(
             "quantization",
@@ -198,8 +202,6 @@ def _executed(report: RunReport, baseline: RunReport) -> Iterable[Finding]:
         f"{count} convolutions execute in INT8 ({by_precision}), {expected} in the baseline."
         + names,
     )
-    if new.not_int8 or old.not_int8:
-        yield _fallen_back(new.not_int8, old.not_int8)
 
 
 def _fallen_back(new: Sequence[str], old: Sequence[str]) -> Finding:

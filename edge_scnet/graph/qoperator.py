@@ -134,6 +134,8 @@ def _bias(writer: PairWriter, node: ir.Node, index: int, factor: float = 1.0) ->
 
 
 def _convolution(writer: PairWriter, node: ir.Node) -> bool:
+    if integer(node, "channels_last", 0):
+        return False
     inputs = [_floats(writer, node, 0), _floats(writer, node, 3), *_bias(writer, node, 8)]
     writer.replace(node, "Conv", inputs, _meaning(node, 6))
     return True

@@ -68,7 +68,7 @@ def run_images(model: ir.Model, images: np.ndarray) -> list[np.ndarray]:
 
 def joined(runs: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     """Returns the outputs of several runs, one behind the other."""
-    return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+    return [np.concatenate(list(map(np.atleast_1d, parts))) for parts in zip(*runs, strict=True)]
 
 
 class Observer:

@@ -60,11 +60,19 @@ def _content_of_pickle(file: IO[bytes], pickles: int = 1) -> Content:
 
 def _modules_named(file: IO[bytes]) -> Iterator[str]:
     """The Python modules whose objects a pickle makes."""
-    texts: list[str] = []
+    # what was pushed last, and what was kept for later: texts, and None for all else
+    pushed: list[str | None] = []
+    kept: dict[int, str | None] = {}
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name == "GLOBAL":
             yield str(argument).partition(" ")[0]
-        elif opcode.name == "STACK_GLOBAL" and len(texts) > 1:
-            yield texts[-2]
-        elif isinstance(argument, str):
-            texts.append(argument)
+        elif opcode.name == "STACK_GLOBAL" and len(pushed) > 1 and pushed[-2] is not None:
+            yield pushed[-2]
+        if opcode.name == "MEMOIZE":
+            kept[len(kept)] = pushed[-1] if pushed else None
+        elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and isinstance(argument, int):
+            kept[argument] = pushed[-1] if pushed else None
+        elif opcode.name in ("GET", "BINGET", "LONG_BINGET") and isinstance(argument, int):
+            pushed.append(kept.get(argument))
+        else:
+            pushed.append(argument if isinstance(argument, str) else None)

@@ -19,14 +19,14 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine import environment
 from edge_scnet.machine.board import BoardState
 from edge_scnet.machine.load import MachineLoad
-from edge_scnet.pipeline.dequantized import headline, not_against_float
 from edge_scnet.pipeline.rows import canonical_order
 from edge_scnet.profiler.sweep import Sweep
+from edge_scnet.report.dequantized import headline_of_dequantized, not_against_float
 from edge_scnet.report.findings import Finding
 from edge_scnet.report.run_report import SCHEMA, EngineReport, EvaluationSet, Flips, RunReport
 from edge_scnet.report.verdict import verdict
 
-_INTERRUPTED = "interrupted: these are the figures up to then, and no verdict"
+INTERRUPTED = "interrupted: these are the figures up to then, and no verdict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def conclude(
     sweep = measured.sweep
     findings, words = measured.findings, verdict
     if manifest.dequantized:
-        findings, words = not_against_float(findings), headline
+        findings, words = not_against_float(findings), headline_of_dequantized
     return RunReport(
         schema=SCHEMA,
         created_utc=now_utc(),
@@ -84,7 +84,7 @@ def conclude(
         engines=measured.rows,
         evaluation=measured.evaluation,
         findings=findings,
-        verdict=words(findings) if measured.complete else _INTERRUPTED,
+        verdict=words(findings) if measured.complete else INTERRUPTED,
         stage_seconds={**(stage_seconds or {}), **measured.spent},
         environment=measured.environment,
         gates=target.gates,
@@ -98,6 +98,7 @@ def conclude(
         sweep_load=None if sweep is None else sweep.load,
         flips=measured.flips,
         classes=manifest.model.classes,
+        dequantized=manifest.dequantized,
     )
 
 

@@ -6,22 +6,16 @@ proven; that the file is as accurate as its float model is not, so it is never t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from edge_scnet.core.events import Events
 from edge_scnet.core.optional import require
-from edge_scnet.errors import ExitCode
 from edge_scnet.graph.dequantize import dequantized
 from edge_scnet.graph.model import save
 from edge_scnet.graph.quantized_file import is_quantized_proto, read_quantized
-from edge_scnet.report.findings import Finding
-from edge_scnet.report.verdict import verdict
 
 # The file in the build folder, and the name of its engine's row.
 DEQUANTIZED, ROW = "dequantized.onnx", "dequantized"
-_NOT_PROVEN = "not proven against a float model"
 
 
 def is_quantized_file(path: Path) -> bool:
@@ -45,25 +39,3 @@ def write_dequantized(source: Path, path: Path, events: Events) -> None:
         f" itself without the rounding of activations ({DEQUANTIZED}); what its quantization cost"
         " is not known"
     )
-
-
-def not_against_float(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The findings of an engine whose reference is the dequantized graph: none passes accuracy."""
-    return tuple(_unproven(f) if f.kind == "accuracy" else f for f in findings)
-
-
-def headline(findings: Sequence[Finding]) -> str:
-    """The verdict on such findings."""
-    words = verdict(findings)
-    return words.replace("not proven", _NOT_PROVEN, 1) if words.startswith("not proven") else words
-
-
-def _unproven(finding: Finding) -> Finding:
-    message = (
-        "The model was given quantized, and is compared with itself without the rounding of"
-        f" activations. {finding.message}"
-    )
-    if finding.verdict == "fail":
-        return replace(finding, message=message)
-    code = int(ExitCode.INCONCLUSIVE)
-    return replace(finding, verdict="inconclusive", exit_code=code, message=message)

@@ -99,12 +99,15 @@ class HeldSets:
         if not self._sources:
             return options
         inputs = {value.name: value for value in real_inputs(read_onnx(path))}
-        fixed = {fix.partition("=")[0] for fix in options.fix or ()}
+        fixes = options.fix or ()
+        fixed = {name for name in inputs if any(fix.startswith(f"{name}=") for fix in fixes)}
         fed = [name for name in inputs if name not in fixed] or list(inputs)
         self._open(fed if len(fed) > 1 else ())
         shape: tuple[int, ...] = ()
         for role, samples in self._opened.items():
-            key = next(iter(samples.first.arrays))
+            # the file's order, whatever the samples'
+            given = samples.first.arrays
+            key = next((name for name in fed if name in given), next(iter(given)))
             value = inputs[key] if key in inputs else inputs[fed[0]]
             dims = [d.dim_value or None for d in value.type.tensor_type.shape.dim]
             axes = samples.known_axes or _axes_by_rank(samples, len(dims) - 1)
@@ -153,7 +156,9 @@ class HeldSets:
             batch = batch_of(arrays, spec, samples.what)
         except DataError as error:
             raise DataError(error.message, hint=_AS_TAKEN) from error
-        labels, classes = collected.labels, spec.num_classes
+        # calibration takes none: they may be of another task
+        labels = collected.labels if role == "evaluation" else None
+        classes = spec.num_classes
         if labels is not None and classes and not 0 <= labels.min() <= labels.max() < classes:
             raise DataError(
                 f"{samples.what} has labels from {labels.min()} to {labels.max()}; the model has"

@@ -10,10 +10,11 @@ from pathlib import Path
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.clock import now_utc
 from edge_scnet.core.events import Events
+from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.machine.board_watch import watching
-from edge_scnet.pipeline.assemble import evaluation_set, this_machine
+from edge_scnet.pipeline.assemble import INTERRUPTED, evaluation_set, this_machine
 from edge_scnet.pipeline.foreign import ForeignEngine, open_foreign
 from edge_scnet.pipeline.rows import row_of_engine
 from edge_scnet.profiler import sweep
@@ -85,12 +86,13 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
                 progress=events.progress,
                 timed=watch.timed,
             )
+            rows = _rows(engines, measured, samples)
         except ValueError as error:
             raise ArtifactError(
                 f"the outputs of {names} differ in number or shape: {error}",
                 hint="they cannot be compared: leave --eval out to time them together",
             ) from error
-    rows = _rows(engines, measured, samples)
+    samples = with_fitting_labels(samples, measured.engines[0].outputs)
     spent = {"profile": round(time.perf_counter() - started, 2)}
     if measured.complete:
         events.done(f"{len(rows)} engines" if len(rows) > 1 else "1 engine", reused=False)
@@ -109,7 +111,7 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
         engines=rows,
         evaluation=evaluation_set(samples) if samples is not None else None,
         findings=(),
-        verdict=verdict_of(engines, samples),
+        verdict=verdict_of(engines, samples) if measured.complete else INTERRUPTED,
         stage_seconds=spent,
         environment=this_machine(),
         complete=measured.complete and (swept is None or swept.complete),
@@ -207,9 +209,14 @@ def check_same_inputs(engines: Sequence[ForeignEngine]) -> None:
 
 
 def _taken(engine: ForeignEngine) -> tuple[object, ...]:
-    spec = engine.spec
+    return fed_with(engine.spec, engine.batch, engine.spec.dtype)
+
+
+def fed_with(spec: ModelSpec, batch: int, dtype: str = "float32") -> tuple[object, ...]:
+    """What engines must have in common to be fed with the same arrays."""
     # the name matters where samples are given by name
-    return (engine.batch, spec.input_shape, spec.dtype, spec.input_name, spec.more_inputs)
+    name = spec.input_name if spec.more_inputs else None
+    return (batch, spec.input_shape, dtype, name, spec.more_inputs)
 
 
 def _words(engine: ForeignEngine) -> str:

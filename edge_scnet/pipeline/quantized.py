@@ -52,6 +52,8 @@ class Quantized:
         counted = f"{len(self.int8_layers)} layers in INT8"
         if self.int8_share is not None:
             counted += f" ({100 * self.int8_share:.0f} % of the multiply-adds)"
+        if self.executed_in_float:
+            counted += f", {len(self.executed_in_float)} of them executed in float"
         quality = "" if self.sqnr_db is None else f", SQNR {decibels(self.sqnr_db)}"
         return f"{self.engine}: {counted}{quality}"
 

@@ -188,6 +188,11 @@ def _source(request: Request, held: HeldSets) -> zoo.ModelSource:
             f"--input is for PyTorch modules; {request.model} says itself what its inputs are",
             hint="leave it out",
         )
+    if request.options.fix is not None and source.kind != "onnx":
+        raise ArtifactError(
+            f"--fix is for inputs of ONNX files; {request.model} is none",
+            hint="give the module a default for that input, or export it to ONNX",
+        )
     if source.kind == "checkpoint":
         return source
     if source.kind != "onnx":

@@ -8,6 +8,7 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models import zoo
+from edge_scnet.pipeline.dequantized import is_quantized_file
 from edge_scnet.pipeline.request import Request, make_job
 from edge_scnet.pipeline.search import check_provable, search_job
 from edge_scnet.pipeline.stages.run import run_stages
@@ -53,12 +54,12 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
         ignore_labels=False,
         until="quantize",
     )
-    job = make_job(request, events)
-    if job.qdq is not None:
+    if Path(model).suffix.lower() == ".onnx" and is_quantized_file(Path(model)):
         raise ArtifactError(
             f"{model} is quantized already: which modules cost accuracy only its float model tells",
             hint="pass the float model",
         )
+    job = make_job(request, events)
     if limit is not None and job.calibration is not None:
         check_provable(len(job.calibration), limit)
     job, _ = run_stages(job, "quantize", events)

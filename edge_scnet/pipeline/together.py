@@ -14,10 +14,11 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine import environment
-from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build
+from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build, target_of
 from edge_scnet.pipeline.foreign import ForeignEngine, is_foreign, open_foreign
 from edge_scnet.pipeline.profile_foreign import (
     check_same_inputs,
+    fed_with,
     open_for_engine,
     with_fitting_labels,
 )
@@ -71,16 +72,20 @@ class _Taken:
 
     file: EngineFile
     spec: ModelSpec
+    # of samples: `fed_with`
+    taken: tuple[object, ...]
     # of an engine without a manifest
     foreign: ForeignEngine | None = None
 
 
-def time_together(
+def time_together(  # noqa: PLR0913  the command's options, by keyword
     paths: Sequence[Path | str],
     *,
     seconds: float = 3.0,
     evaluation: Path | None = None,
     model_options: ModelOptions | None = None,
+    skip_bad: bool = False,
+    ignore_labels: bool = False,
     events: Events | None = None,
 ) -> TimedTogether:
     """Times engines in alternated blocks.
@@ -91,6 +96,8 @@ def time_together(
         seconds: timed seconds per engine for latency, and again for throughput.
         evaluation: samples on which the others' outputs are compared with the first's.
         model_options: of engines without a manifest: the preprocessing, and sizes that are open.
+        skip_bad: leave out images that cannot be read.
+        ignore_labels: compare without labels.
 
     Raises:
         ArtifactError: fewer than two, no engines, or inputs of different shapes.
@@ -112,7 +119,12 @@ def time_together(
             f"the engines take inputs of different shapes ({listed}): their times cannot be"
             " compared"
         )
-    samples = _samples(taken[0], evaluation, options)
+    if len({item.taken for item in taken}) > 1:
+        raise ArtifactError(
+            "the engines take batches, types or further inputs of different kinds: they cannot be"
+            " fed with the same samples"
+        )
+    samples = _samples(taken[0], evaluation, options, skip_bad, ignore_labels)
     engines, spec = [item.file for item in taken], taken[0].spec
     events.stage("profile", ", ".join(f"{engine.name} {engine.path}" for engine in engines))
     rounds, complete = time_in_rounds(engines, spec, seconds=seconds, events=events)
@@ -138,13 +150,18 @@ def _engine(path: Path, name: str, options: ModelOptions) -> _Taken:
     """The engine of a build folder, or an engine's file, under another name."""
     if is_foreign(path):
         engine = open_foreign(path, options, name=name, role="other")
-        return _Taken(file=engine.file, spec=engine.spec, foreign=engine)
+        taken = fed_with(engine.spec, engine.batch, engine.spec.dtype)
+        return _Taken(file=engine.file, spec=engine.spec, taken=taken, foreign=engine)
     folder, chosen = open_build(path)
     built = engine_of(folder, chosen or first_engine(folder))
-    return _Taken(file=replace(built, name=name), spec=folder.manifest.model)
+    spec = folder.manifest.model
+    taken = fed_with(spec, target_of(folder).batch)
+    return _Taken(file=replace(built, name=name), spec=spec, taken=taken)
 
 
-def _samples(first: _Taken, where: Path | None, options: ModelOptions) -> SampleSet | None:
+def _samples(
+    first: _Taken, where: Path | None, options: ModelOptions, skip_bad: bool, ignore_labels: bool
+) -> SampleSet | None:
     """The samples that outputs are compared on, as the first engine takes them.
 
     Raises:
@@ -153,8 +170,16 @@ def _samples(first: _Taken, where: Path | None, options: ModelOptions) -> Sample
     if where is None:
         return None
     if first.foreign is not None:
-        return open_for_engine(where, first.foreign, options)
-    return open_samples(where, model=first.spec, role="evaluation")
+        return open_for_engine(
+            where, first.foreign, options, skip_bad=skip_bad, ignore_labels=ignore_labels
+        )
+    return open_samples(
+        where,
+        model=first.spec,
+        role="evaluation",
+        skip_bad=skip_bad,
+        ignore_labels=ignore_labels,
+    )
 
 
 def _compared(
@@ -170,19 +195,19 @@ def _compared(
     settings = MeasureSettings(seconds=0.0, by_layer=False, throughput=False)
     try:
         measured = measure(engines, samples, spec, settings, progress=events.progress)
+        outputs = [measurement.outputs for measurement in measured.engines]
+        reference = outputs[0]
+        fitting = with_fitting_labels(samples, reference)
+        assert reference is not None and fitting is not None
+        return [
+            stats_of(engine.name, engine.path.name, own, reference, fitting) if own else None
+            for engine, own in zip(engines, outputs, strict=True)
+        ]
     except ValueError as error:
         raise ArtifactError(
             f"the engines' outputs differ in number or shape: {error}",
             hint="they cannot be compared: leave --eval out",
         ) from error
-    outputs = [measurement.outputs for measurement in measured.engines]
-    reference = outputs[0]
-    fitting = with_fitting_labels(samples, reference)
-    assert reference is not None and fitting is not None
-    return [
-        stats_of(engine.name, engine.path.name, own, reference, fitting) if own else None
-        for engine, own in zip(engines, outputs, strict=True)
-    ]
 
 
 def _timed(

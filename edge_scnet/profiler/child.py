@@ -268,14 +268,14 @@ def _by_image(parts: Sequence[np.ndarray], batch: int) -> np.ndarray:
     Raises:
         BackendError: its size depends on the data.
     """
-    if parts[0].shape[:1] == (batch,):
-        return np.concatenate(parts)
     if len({part.shape for part in parts}) > 1:
         sizes = " and ".join(" x ".join(map(str, part.shape)) for part in parts[:2])
         raise BackendError(
             f"an output has another size for every image ({sizes}): it cannot be compared",
             hint="leave out what makes it, as NonMaxSuppression: export boxes and scores instead",
         )
+    if parts[0].shape[:1] == (batch,):
+        return np.concatenate(parts)
     return np.stack(parts)
 
 

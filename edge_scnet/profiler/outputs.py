@@ -13,6 +13,7 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler.process import Child
+from edge_scnet.stats.accuracy import are_classes
 from edge_scnet.stats.parts import RowSums
 
 _CHUNK_BYTES = 32 << 20
@@ -25,7 +26,7 @@ class Outputs:
     Feature maps are too large to keep: of every output the sums of squares are kept.
     """
 
-    # [images, classes] where the first output is such, else None
+    # [images, classes] where the first output has classes, else None
     logits: np.ndarray | None
     # by output: sum of squares of the reference's
     signal_power: tuple[float, ...]
@@ -61,6 +62,8 @@ class OutputsSum:
         self._names, self._difference_dtype = [tuple(each) for each in names], difference_dtype
         self._reference: Sequence[np.ndarray] = ()
         self._whole: tuple[bool, ...] = ()
+        # of the reference's first output
+        self._has_classes = False
         # by output, where the reference is infinite on purpose, as behind a mask
         self._infinite: Sequence[np.ndarray | None] = ()
         self._logits: list[list[np.ndarray]] = [[] for _ in names]
@@ -75,16 +78,24 @@ class OutputsSum:
         Args:
             index: of the engine, in the order of its names.
             arrays: by output, the images along the first axis.
+
+        Raises:
+            ValueError: they have other shapes than the reference's.
         """
+        if index and [a.shape for a in arrays] != [a.shape for a in self._reference]:
+            raise ValueError(
+                f"{[a.shape for a in arrays]}, the reference's are"
+                f" {[a.shape for a in self._reference]}"
+            )
         if index == 0:
             self._whole = tuple(array.dtype.kind != "f" for array in arrays)
+            self._has_classes = are_classes(arrays[0])
         arrays = [
             array if array.dtype.kind == "f" else array.astype(np.float64) for array in arrays
         ]
         if index == 0:
-            logits = arrays[0].ndim == 2
             self._infinite = [
-                None if logits and number == 0 else _infinities(array)
+                None if self._has_classes and number == 0 else _infinities(array)
                 for number, array in enumerate(arrays)
             ]
         arrays = [
@@ -105,7 +116,7 @@ class OutputsSum:
                 self._rows[index], self._reference, differences, strict=True
             ):
                 rows.add(wanted, difference)
-        if arrays[0].ndim == 2:
+        if self._has_classes:
             self._logits[index].append(arrays[0])
 
     def outputs(self) -> list[Outputs]:

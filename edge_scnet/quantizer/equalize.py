@@ -211,7 +211,9 @@ def _tie(model: ir.Model) -> tuple[dict[str, np.ndarray], _Classes]:
     for value in [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]:
         # what a branch or a loop reads of the graph around it is not among its inputs
         inside = any(use.node.graph is not model.graph for use in value.uses())
-        if value.name in ids and (inside or value.is_graph_output()):
+        # nor is a bias that is computed multiplied back by the layer that reads it
+        aside = any(use.idx > 0 and _has_channels(use.node) for use in value.uses())
+        if value.name in ids and (inside or aside or value.is_graph_output()):
             classes.fix(ids[value.name])
     return ids, classes
 

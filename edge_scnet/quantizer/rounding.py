@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from edge_scnet.errors import DataError
+
 # Share of the mean diagonal added to C: inputs that never fire, or always together, leave it
 # singular.
 _DAMPING = 0.01
@@ -77,7 +79,15 @@ def round_weights(
         scales: one per output.
         covariance: inputs x inputs, of the layer's inputs.
         largest: codes lie in [-largest, largest].
+
+    Raises:
+        DataError: the covariance is not finite.
     """
+    if not np.isfinite(covariance).all():
+        raise DataError(
+            "the inputs of a layer are too large to be multiplied, or not finite",
+            hint='quantize without their products: rounding = "nearest" in the target',
+        )
     inputs = weights.shape[1]
     damped = covariance + np.eye(inputs) * max(
         _DAMPING * float(np.trace(covariance)) / inputs, 1e-12

@@ -222,6 +222,8 @@ class RunReport:
         Flips | None, Meta(description="images whose first class is another than FP32's")
     ] = None
     classes: Annotated[tuple[str, ...], Meta(description="the model's, where they have names")] = ()
+    # the model was given quantized: the reference is its own graph without rounding, no float model
+    dequantized: bool = False
 
 
 def first_of(

@@ -178,7 +178,7 @@ class OpenVino(BaseRuntime):
             model = artifact
             if options.shapes:
                 model = core.read_model(artifact)
-                model.reshape({name: list(shape) for name, shape in options.shapes})
+                model.reshape(_with_batch(options))
             elif options.batch:
                 model = reshaped(core, artifact, options.batch)
             session = _Session(ov, core.compile_model(model, "CPU", settings))
@@ -196,6 +196,15 @@ class OpenVino(BaseRuntime):
             yield session
         finally:
             session.close()
+
+
+def _with_batch(options: OpenOptions) -> dict[str, list[int]]:
+    """The shapes by input, with another batch where it is asked for."""
+    own = options.shapes[0][1][:1]
+    return {
+        name: [options.batch, *shape[1:]] if options.batch and shape[:1] == own else list(shape)
+        for name, shape in options.shapes
+    }
 
 
 def _repaired(source: Path) -> bytes:

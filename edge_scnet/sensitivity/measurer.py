@@ -16,7 +16,7 @@ from edge_scnet.graph.model import save
 from edge_scnet.quantizer.recipe import Prepared, assemble
 from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
 from edge_scnet.sensitivity.result import Candidate
-from edge_scnet.stats.accuracy import accuracy_stats, relative_noise
+from edge_scnet.stats.accuracy import accuracy_stats, are_classes, relative_noise
 from edge_scnet.stats.decibels import of_relative_noise
 from edge_scnet.stats.figures import RatioStats
 from edge_scnet.stats.timing import paired_ratio
@@ -96,7 +96,7 @@ class Measurer:
 
     def _drop(self, outputs: np.ndarray) -> float | None:
         """The highest drop that the images leave possible; None where outputs are no classes."""
-        if outputs.ndim != 2 or outputs.shape[1] < 2:
+        if not are_classes(outputs):
             return None
         reference, labels = self._data.reference, self._data.labels
         if labels is None:

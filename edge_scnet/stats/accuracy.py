@@ -18,6 +18,8 @@ from edge_scnet.stats.intervals import Z_ONE_SIDED_95, Z_TWO_SIDED_95, paired_di
 from edge_scnet.stats.quantiles import binomial_cdf
 
 _ECE_BINS = 15
+# Stands for all ratios that are as low: an output that should be 0 throughout and is not.
+LEAST_DB = -200.0
 
 
 def sqnr_db(reference: npt.ArrayLike, approximation: npt.ArrayLike) -> float | None:
@@ -131,6 +133,14 @@ def _labelled_stats(
     )
 
 
+def are_classes(array: npt.NDArray[Any]) -> bool:
+    """Tells whether an output, images along the first axis, can be scores of classes.
+
+    Of one column the largest is always the same, and whole numbers are classes already.
+    """
+    return array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind == "f"
+
+
 def output_stats(
     images: int,
     *,
@@ -150,19 +160,22 @@ def output_stats(
     """
     if not np.isfinite([*signal_power, *noise_power]).all():
         raise ValueError("the outputs have NaN or infinite values")
-    ratios = [
-        10.0 * math.log10(signal / noise)
-        for signal, noise in zip(signal_power, noise_power, strict=True)
-        if noise > 0 and signal > 0
-    ]
-    ratios += [db for db in hidden_db if db is not None]
+    ratios = [_ratio_db(*powers) for powers in zip(signal_power, noise_power, strict=True)]
+    known = [db for db in (*ratios, *hidden_db) if db is not None]
     return AccuracyStats(
         images=images,
         agreement_percent=None,
         agreeing=None,
-        sqnr_db=min(ratios, default=None),
+        sqnr_db=min(known, default=None),
         labels=None,
     )
+
+
+def _ratio_db(signal: float, noise: float) -> float | None:
+    """The ratio of two powers in dB; None: no noise. Noise where nothing should be is the worst."""
+    if noise == 0:
+        return None
+    return max(10.0 * math.log10(signal / noise), LEAST_DB) if signal > 0 else LEAST_DB
 
 
 def _checked_labels(labels: npt.ArrayLike, images: int, classes: int) -> npt.NDArray[np.int64]:
@@ -209,7 +222,7 @@ def output_rows(
         names, signal_power, own_power, noise_power, hidden, strict=True
     ):
         scale = math.sqrt(signal * own)
-        whole = 10.0 * math.log10(signal / noise) if noise > 0 and signal > 0 else None
+        whole = _ratio_db(signal, noise)
         rows.append(
             OutputStats(
                 name=name,

@@ -72,6 +72,9 @@ def _hidden_rows(squares: np.ndarray) -> np.ndarray:
         return order[:0]
     sizes = np.sqrt(squares[order])
     steps = sizes[1:] / sizes[:-1]
-    count = int(steps.argmax()) + 1
-    enough = max(_LEAST_ROWS, _LEAST_SHARE * len(squares))
-    return order[:count] if steps.max() >= _FAR and count >= enough else order[:0]
+    # a step behind fewer rows is one among the small ones
+    enough = math.ceil(max(_LEAST_ROWS, _LEAST_SHARE * len(squares)))
+    later = steps[enough - 1 :]
+    if not later.size or later.max() < _FAR:
+        return order[:0]
+    return order[: enough + int(later.argmax())]

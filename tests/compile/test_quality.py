@@ -145,3 +145,33 @@ def test_nan_and_infinity_are_found_in_any_output() -> None:
     assert quality.all_finite([fine, fine, np.arange(3), np.array([True])])
     assert not quality.all_finite([fine, fine * np.float32(np.inf)])
     assert not quality.all_finite([fine * np.float32(np.nan), fine])
+
+
+def test_an_output_whose_size_depends_on_the_data_is_never_proven() -> None:
+    ones = np.ones(5, np.float32)
+    resized = quality.quality_of(ones, np.ones(6, np.float32))
+    same = quality.quality_of(ones, ones)
+    assert falls_short(resized, resized) and falls_short(same, resized)
+    assert falls_short(resized, same) and not falls_short(same, same)
+
+
+def test_an_intended_infinity_allows_no_other_value_to_be_none() -> None:
+    wanted = np.ones(1_000_000, np.float32)
+    wanted[0] = -np.inf
+    broken = wanted.copy()
+    broken[1:10_000] = np.nan
+    simulation = quality.quality_of(wanted, wanted)
+    assert not falls_short(quality.quality_of(wanted, wanted), simulation)
+    assert falls_short(quality.quality_of(wanted, broken), simulation)
+
+
+def test_scores_that_are_constant_beside_right_boxes_are_found() -> None:
+    rng = np.random.default_rng(0)
+    boxes, scores = rng.random((4, 4, 300)) * 256, 0.02 + 0.002 * rng.standard_normal((4, 8, 300))
+    head = np.concatenate([boxes, scores], axis=1).astype(np.float32)
+    broken = head.copy()
+    broken[:, 4:] = 0.02
+    runs = [[image[None]] for image in head]
+    assert quality.hidden_parts_db(runs, runs) == [None]
+    (found,) = quality.hidden_parts_db(runs, [[image[None]] for image in broken])
+    assert found == pytest.approx(0, abs=0.2)

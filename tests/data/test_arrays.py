@@ -88,6 +88,9 @@ def test_several_inputs_are_read_by_their_names(tmp_path: Path) -> None:
         ),
         ({"x": np.zeros((3, 2, 16)), "labels": np.zeros(2)}, AUDIO, "labels is (2,) for 3 samples"),
         ({"x": np.array([None])}, AUDIO, "cannot read"),
+        ({"x": np.zeros((2, 2, 16)), "labels": [0, -1]}, AUDIO, "must be whole numbers from 0"),
+        ({"x": np.zeros((2, 2, 16)), "labels": [0, 0.5]}, AUDIO, "must be whole numbers from 0"),
+        ({"x": np.zeros((2, 2, 16)), "labels": ["a", "b"]}, AUDIO, "must be whole numbers from"),
     ],
 )
 def test_arrays_that_do_not_fit(

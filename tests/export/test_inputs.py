@@ -126,6 +126,11 @@ def test_bytes_are_fed_as_whole_numbers(tmp_path: Path):
     imported = import_onnx(path, ModelOptions(), batch=1, opset=17)
     images = RNG.integers(0, 256, (8, 3, 6, 8)).astype(np.float32)
     assert check_onnx_parity(path, imported, images).worst < 1e-6
+    # values between bytes are rounded for both
+    noise = RNG.standard_normal((8, 3, 6, 8)).astype(np.float32) * 100
+    assert check_onnx_parity(path, imported, noise).worst < 1e-6
+    spec = probe_onnx(zoo.resolve(str(path), ModelOptions()), ModelOptions()).spec
+    assert (spec.mean, spec.std) == ((0.0,) * 3, (1 / 255,) * 3)
 
 
 # Several inputs

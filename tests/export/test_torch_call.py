@@ -92,6 +92,11 @@ class Any_(nn.Module):
         return torch.cat(parts)
 
 
+class PositionalOnly(nn.Module):
+    def forward(self, x: Any, /, y: Any) -> Any:
+        return x - y
+
+
 class Skipping(nn.Module):
     def forward(self, a: Tensor, b: Tensor | None = None, c: Tensor | None = None) -> Tensor:
         return a if c is None else a - c
@@ -103,6 +108,7 @@ def test_several_inputs_are_handed_over_by_name():
     assert call_arguments(Skipping(), {"c": 3, "a": 1}) == ((1,), {"c": 3})
     assert call_arguments(Any_(), {"x": 1, "y": 2}) == ((1, 2), {})
     assert call_arguments(Skipping(), {"input": 1}) == ((1,), {})
+    assert call_arguments(PositionalOnly(), {"y": 2, "x": 1}) == ((1, 2), {})
     ones = np.ones((2, 3), np.float32)
     batch = batch_of_arrays({"state": 3 * ones, "image": ones, "mask": 5 * ones})
     np.testing.assert_array_equal(named_outputs_of(Several(), batch)["logits"], 12 * ones)

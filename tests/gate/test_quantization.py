@@ -76,6 +76,10 @@ def test_a_layer_that_falls_back_to_float_is_named():
     held = report(int8={"not_int8": ("fc",)})
     assert not failed(findings(held, held))
     assert findings(report(), held)["layers not in INT8"].verdict == "pass"
+    # a network of linear layers has no convolutions
+    linear = report(int8={"convolutions": {}})
+    fallen = report(int8={"convolutions": {}, "not_int8": ("fc",)})
+    assert failed(findings(fallen, linear)) == ["layers not in INT8"]
 
 
 def test_a_reference_in_another_precision_is_another_reference():

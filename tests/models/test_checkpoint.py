@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from edge_scnet.models.checkpoint import read_checkpoint
+from edge_scnet.models.foreign import content_of
 from edge_scnet.models.load import load_torch
 from edge_scnet.scnet import scnet20, scnet29
 from tests.helpers.checkpoints import State, checkpoint, refused, saved
@@ -268,3 +269,12 @@ def test_text_under_a_checkpoints_name(tmp_path: Path):
     for suffix in (".pth", ".safetensors"):
         (tmp_path / f"a{suffix}").write_text("<html>404</html>")
         assert "is not a checkpoint" in refused(read_checkpoint, tmp_path / f"a{suffix}").message
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_plain_weights_of_any_pickle_protocol_are_weights(
+    tmp_path: Path, state: State, protocol: int
+):
+    path = tmp_path / "a.pth"
+    torch.save(state, path, pickle_protocol=protocol)
+    assert content_of(path) == "weights"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge_scnet.core.manifest import load_manifest
-from edge_scnet.pipeline.dequantized import headline, is_quantized_file, not_against_float
+from edge_scnet.pipeline.dequantized import is_quantized_file
+from edge_scnet.report.dequantized import headline_of_dequantized, not_against_float
 from edge_scnet.report.findings import Figure, Verdict, exit_code, judged
 from tests.helpers.graphs import tiny_onnx
 from tests.helpers.tool import Built, Run
@@ -29,7 +30,8 @@ def test_no_finding_passes_for_accuracy(verdict: Verdict, code: int, words: str)
     )
     findings = not_against_float([accuracy, SPEED])
     assert exit_code(findings) == code
-    assert headline(findings).startswith(words) and "It agrees on 99 %." in headline(findings)
+    found = headline_of_dequantized(findings)
+    assert found.startswith(words) and "It agrees on 99 %." in found
     assert findings[1] is SPEED
 
 

@@ -210,17 +210,23 @@ def test_a_batch_without_output_is_not_passed_over(
     server.close()
 
 
-def test_an_output_whose_size_depends_on_the_data_is_refused_in_words() -> None:
+@pytest.mark.parametrize(("first", "then"), [(0, 1), (1, 5)])
+def test_an_output_whose_size_depends_on_the_data_is_refused_in_words(
+    first: int, then: int
+) -> None:
+    """One row of the first image is no batch axis."""
+
     def compute(images: np.ndarray) -> list[np.ndarray]:
         return [np.argwhere(images[0] > 0)]
 
     images = np.zeros((2, 1, 6, 6), np.float32)
-    images[1, 0, 0, 0] = 1.0
+    images[0, 0, 0, :first] = images[1, 0, 0, :then] = 1.0
     engine = Engine(compute=compute, input_shape=(1, 1, 6, 6))
     with in_memory.registered({"engine.mem": engine}):
         server = child.Server()
         server.load("in_memory", Path("engine.mem"), OpenOptions(), images)
-        with pytest.raises(BackendError, match=r"another size for every image \(0 x 3 and 1 x 3\)"):
+        sizes = rf"another size for every image \({first} x 3 and {then} x 3\)"
+        with pytest.raises(BackendError, match=sizes):
             server.evaluate(images)
         server.close()
 

@@ -105,3 +105,29 @@ def test_the_next_images_are_decoded_while_the_children_work(
     (outputs,) = evaluate(fakes, samples, SPEC, quiet)
     assert outputs is not None and outputs.logits is not None
     np.testing.assert_array_equal(outputs.logits, load(samples, SPEC).reshape(13, -1))
+
+
+@pytest.mark.parametrize(
+    ("output", "classes"),
+    [
+        (np.zeros((3, 2), np.float32), True),
+        (np.zeros((3, 1), np.float32), False),
+        (np.zeros((3, 2), np.int64), False),
+        (np.zeros((3, 2, 2), np.float32), False),
+    ],
+)
+def test_one_column_and_whole_numbers_are_no_scores_of_classes(
+    output: np.ndarray, classes: bool
+) -> None:
+    """The largest of one column is always the same: an agreement of 100 % says nothing."""
+    sums = OutputsSum([("y",), ("y",)])
+    sums.add(0, [output])
+    sums.add(1, [output])
+    assert [found.logits is not None for found in sums.outputs()] == [classes] * 2
+
+
+def test_outputs_of_other_shapes_are_not_stretched_to_the_references() -> None:
+    sums = OutputsSum([("y",), ("y",)])
+    sums.add(0, [np.ones((2, 3, 4), np.float32)])
+    with pytest.raises(ValueError, match=r"\(2, 1, 4\).* the reference's are .*\(2, 3, 4\)"):
+        sums.add(1, [np.ones((2, 1, 4), np.float32)])

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.quantizer import calibrate, equalize
@@ -309,3 +309,32 @@ def test_no_strength_leaves_the_graph_as_it_is(built: Built) -> None:
     images = np.random.default_rng(0).standard_normal((2, 1, 28, 28)).astype(np.float32)
     found = calibrate.channel_peaks(model, calibrate.tensors_to_observe(model), images)
     assert equalize.factors(model, found, strength=0.0) == {}
+
+
+def test_a_bias_that_is_computed_keeps_its_values() -> None:
+    """gemm(z, w2, gemm(x, w1)): nothing multiplies a factor of the inner one back."""
+    rng = np.random.default_rng(0)
+    weights = {
+        name: numpy_helper.from_array(rng.standard_normal((4, 4)).astype(np.float32), name)
+        for name in ("w0", "w1", "w2")
+    }
+    nodes = [
+        helper.make_node("Gemm", ["input", "w0"], ["z"], name="z"),
+        helper.make_node("Gemm", ["z", "w1"], ["c"], name="c"),
+        helper.make_node("Gemm", ["z", "w2", "c"], ["y"], name="y"),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("input", "y")
+    ]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], list(weights.values()))
+    model = ir.from_proto(
+        onnx.shape_inference.infer_shapes(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        )
+    )
+    factor_of = equalize.factors(model, {"c": np.array([1.0, 0.1, 0.1, 0.1])}, strength=1.0)
+    image = rng.standard_normal((1, 4)).astype(np.float32)
+    changed = equalize.equalize(model, factor_of)
+    np.testing.assert_allclose(
+        run_onnx(changed, [image])[0][0], run_onnx(model, [image])[0][0], rtol=1e-5
+    )

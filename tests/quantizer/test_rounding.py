@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from edge_scnet.errors import DataError
 from edge_scnet.quantizer import params, rounding, weights
 from tests.helpers.drawn import QUICK
 
@@ -65,3 +67,9 @@ def test_a_covariance_that_rounding_left_indefinite_gives_codes() -> None:
         seen.add((1e4 + 1e-3 * rng.standard_normal((1, 100, 4))).astype(np.float32))
     found = rounding.round_weights(filters[:, :4], scales, seen.covariance()[0], largest=127)
     assert np.abs(found - nearest[:, :4]).max() <= 20
+
+
+def test_products_that_are_not_finite_are_refused_and_do_not_loop() -> None:
+    covariance = np.full((2, 2), np.inf)
+    with pytest.raises(DataError, match="too large to be multiplied"):
+        rounding.round_weights(np.ones((3, 2)), np.ones(3), covariance, largest=63)

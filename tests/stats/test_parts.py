@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_scnet.stats.accuracy import output_rows, output_stats
+from edge_scnet.stats.accuracy import LEAST_DB, output_rows, output_stats
 from edge_scnet.stats.parts import RowSums
 
 RANDOM = np.random.default_rng(0)
@@ -53,3 +53,18 @@ def test_the_lowest_figure_is_the_outputs() -> None:
     assert output_stats(9, **powers, hidden_db=[-0.8, None]).sqnr_db == -0.8
     rows = output_rows(["a", "b"], [1000.0, 1.0], [1000.0, 1.0], [1.0, 0.001], [-0.8, None])
     assert [row.sqnr_db for row in rows] == [-0.8, pytest.approx(30)]
+
+
+def test_a_row_smaller_still_does_not_hide_the_small_part() -> None:
+    head = HEAD.copy()
+    head[:, 4] *= 1e-8
+    constant = head.copy()
+    constant[:, 5:] = 0.02
+    assert hidden_db(head, constant) == pytest.approx(0, abs=0.1)
+
+
+def test_noise_where_nothing_should_be_is_the_worst_and_no_noise_is_none() -> None:
+    assert output_stats(9, signal_power=[0.0], noise_power=[1.0]).sqnr_db == LEAST_DB
+    assert output_stats(9, signal_power=[0.0], noise_power=[0.0]).sqnr_db is None
+    (row,) = output_rows(["a"], [0.0], [1.0], [1.0])
+    assert row.sqnr_db == LEAST_DB and not row.identical

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edge_scnet.config.model_options import ways_to_split
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import ExportFacts
@@ -91,8 +92,9 @@ def _origin_hashes(source: zoo.ModelSource, module: Any) -> dict[str, str]:
     files = [Path(source.location)]
     if source.kind == "onnx":
         files += external_files(files[0])
-        values = [fix.rpartition("=")[2] for fix in source.options.fix or ()]
-        files += [Path(value) for value in values if value.endswith(".npy")]
+        for fix in source.options.fix or ():
+            paths = [Path(value) for _, value in ways_to_split(fix) if value.endswith(".npy")]
+            files += [path for path in paths if path.is_file()][:1]
     # "source:" keeps a user's own model.onnx apart from the build's file of that name
     return {f"source:{file}": sha256_file(file) for file in files}
 
