@@ -58,7 +58,10 @@ def _tensors(model: ir.Model) -> list[tuple[ir.Value, tuple[int, ...]]]:
     values = [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
     found = []
     for value in values:
-        strides = {_stride(use.node) if use.idx == 0 else None for use in value.uses()}
+        strides = {
+            _stride(use.node) if use.idx == 0 and use.node.graph is model.graph else None
+            for use in value.uses()
+        }
         stride = next(iter(strides)) if len(strides) == 1 else None
         if stride is not None:
             found.append((value, stride))

@@ -70,6 +70,15 @@ def test_without_labels_the_agreement_is_judged():
     assert failed(found) == ["agreement to baseline"]
 
 
+def test_a_report_of_a_quantized_file_alone_passes_for_no_accuracy():
+    """Its reference is its own graph without rounding, and no float model."""
+    passing = findings(report())
+    assert passing["top-1 drop"].verdict == "pass"
+    alone = findings(replace(report(), dequantized=True))
+    assert (alone["top-1 drop"].verdict, alone["top-1 drop"].exit_code) == ("inconclusive", 13)
+    assert alone["top-1 drop"].message.startswith("The model was given quantized")
+
+
 def test_damaged_classes_are_an_error_and_no_verdict():
     with pytest.raises(ValueError, match="packed values are damaged"):
         findings(report(int8={"first_classes": "<u1:????"}))

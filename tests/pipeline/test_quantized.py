@@ -146,3 +146,5 @@ def test_the_summary_says_what_is_known(tmp_path: Path):
     )
     assert made.summary == "model.xml: 2 layers in INT8 (99 % of the multiply-adds), SQNR 38.4 dB"
     assert replace(made, sqnr_db=None, int8_share=None).summary == "model.xml: 2 layers in INT8"
+    fallen = replace(made, sqnr_db=None, executed_in_float={"fc": "f32"})
+    assert fallen.summary.endswith("multiply-adds), 1 of them executed in float")
