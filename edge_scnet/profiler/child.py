@@ -268,8 +268,9 @@ def _by_image(parts: Sequence[np.ndarray], batch: int) -> np.ndarray:
     Raises:
         BackendError: its size depends on the data.
     """
-    if len({part.shape for part in parts}) > 1:
-        sizes = " and ".join(" x ".join(map(str, part.shape)) for part in parts[:2])
+    shapes = list(dict.fromkeys(part.shape for part in parts))
+    if len(shapes) > 1:
+        sizes = " and ".join(" x ".join(map(str, shape)) for shape in shapes[:2])
         raise BackendError(
             f"an output has another size for every image ({sizes}): it cannot be compared",
             hint="leave out what makes it, as NonMaxSuppression: export boxes and scores instead",
