@@ -70,6 +70,24 @@ class ModelOptions:
         tuple[str, ...] | None,
         Meta(description="Class names, one per line.", extra={"metavar": "FILE"}),
     ] = None
+    task: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "What the network is for: classification, binary, multilabel, regression,"
+                " keypoints, embedding, segmentation, detection, features, or"
+                " package.module:evaluator. Default: told from its outputs and the data."
+            ),
+            extra={"metavar": "TASK"},
+        ),
+    ] = None
+    task_args: Annotated[
+        dict[str, Any] | None,
+        Meta(
+            description="Arguments of the task, as JSON: threshold, decode, ...",
+            extra={"metavar": "JSON"},
+        ),
+    ] = None
     factory_args: Annotated[
         dict[str, Any] | None,
         Meta(description="Arguments of a factory, as JSON.", extra={"metavar": "JSON"}),

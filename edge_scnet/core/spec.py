@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,16 @@ class TensorSpec:
     shape: tuple[int, ...]
     # NumPy's name of the type
     dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """What a network is for, which decides the figure that it is judged by."""
+
+    # one of `tasks.registry`, or package.module:evaluator
+    kind: str
+    # of the evaluator: threshold, decode, ...; values that JSON has
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +57,8 @@ class ModelSpec:
     input_name: str | None = None
     # the inputs behind the first
     more_inputs: tuple[TensorSpec, ...] = ()
+    # None: told from the outputs and the data when it is judged
+    task: TaskSpec | None = None
 
     @property
     def takes_pictures(self) -> bool:

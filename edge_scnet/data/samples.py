@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.resources import bundled
+from edge_scnet.core.targets import Targets
 from edge_scnet.data import arrays
 from edge_scnet.data.idx import is_idx_images, labels_path_of, read_idx, read_pair
 from edge_scnet.data.images import opened, to_uint8
@@ -63,11 +64,17 @@ class SampleSet:
     short_sides: tuple[int, ...] = ()
     # what the network is fed with, of a set of arrays: a batch as `core.feeds` has them
     arrays: np.ndarray | None = field(default=None, repr=False, compare=False)
+    # ground truth other than one class a sample
+    targets: Targets | None = field(default=None, repr=False, compare=False)
+    # width and height of a folder's images, upright, in pixels
+    image_sizes: tuple[tuple[int, int], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         labels = None if self.labels is None else list(self.labels)
         digest = hashlib.sha256("\n".join(self.content_hashes).encode())
         digest.update(f"\nlabels {labels}".encode())
+        if self.targets is not None:
+            digest.update(f"\n{self.targets.kind} {self.targets.hash}".encode())
         if not self.name:
             object.__setattr__(self, "name", "/".join(self.root.resolve().parts[-2:]))
         object.__setattr__(self, "hash", digest.hexdigest())
@@ -216,6 +223,8 @@ def subset(samples: SampleSet, count: int) -> SampleSet:
         pixels=None if pixels is None else pixels[list(picked)],
         short_sides=tuple(sides[i] for i in picked) if sides else (),
         arrays=None if samples.arrays is None else samples.arrays[list(picked)],
+        targets=None if samples.targets is None else samples.targets.subset(picked),
+        image_sizes=tuple(samples.image_sizes[i] for i in picked) if samples.image_sizes else (),
     )
 
 

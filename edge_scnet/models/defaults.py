@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_scnet.config.model_options import ModelOptions
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.architectures import check_architecture
 
@@ -67,7 +67,15 @@ def spec_of(arch: str, name: str, options: ModelOptions) -> ModelSpec:
         resize=resize,
         classes=tuple(classes),
         num_classes=options.num_classes or len(classes) or trained_classes,
+        task=task_of(options),
     )
+
+
+def task_of(options: ModelOptions) -> TaskSpec | None:
+    """What a user says that a model is for; None where nothing is said."""
+    if options.task is None:
+        return None
+    return TaskSpec(kind=options.task, arguments=options.task_args or {})
 
 
 def _shape_of(options: ModelOptions, size: int) -> tuple[int, ...]:

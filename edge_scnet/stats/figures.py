@@ -161,6 +161,66 @@ class LabelledStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One figure of a task, of an engine and of its reference on the same samples."""
+
+    name: Annotated[str, Meta(description='"AP", "mIoU", "mean error", "cosine", ...')]
+    unit: Annotated[str, Meta(description='"%", "px", "dB", or "" for the outputs\' own')]
+    value: float
+    reference: Annotated[float | None, Meta(description="None: it is itself a comparison with it")]
+    higher_is_better: bool
+    loss: Annotated[
+        float, Meta(description="how much worse than the reference, in the unit; negative: better")
+    ]
+    loss_low: Annotated[float | None, Meta(description="two-sided 95 % interval of the loss")] = (
+        None
+    )
+    loss_high: float | None = None
+    loss_lower95: Annotated[
+        float | None, Meta(description="one-sided 95 % bounds of the loss, each on its own")
+    ] = None
+    loss_upper95: float | None = None
+    method: Annotated[str, Meta(description="how the interval was made")] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceStats:
+    """A part of an output that is judged by itself, as the boxes or the scores of a head."""
+
+    output: str
+    part: Annotated[str, Meta(description="channels or columns, in words; empty: all of it")]
+    sqnr_db: Annotated[float | None, Meta(description="of what varies; None: no noise")]
+    cosine: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStats:
+    """What an engine is worth at its task, against its reference on the same samples."""
+
+    task: str
+    samples: Annotated[int, Meta(gt=0)]
+    truth: Annotated[
+        str | None, Meta(description="how the ground truth was found; None: FP32 stands in for it")
+    ]
+    metrics: Annotated[
+        tuple[Metric, ...], Meta(min_length=1, description="the first decides the verdict")
+    ]
+    slices: tuple[SliceStats, ...] = ()
+    worst: Annotated[
+        tuple[str, ...], Meta(description="the samples that lost most, worst first")
+    ] = ()
+    per_sample: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "of the first metric where it is a mean over samples: float32, base64, in"
+                " canonical order"
+            )
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyStats:
     """An engine and its reference on the same images."""
 
@@ -179,6 +239,9 @@ class AccuracyStats:
     labels: Annotated[
         LabelledStats | None, Meta(description="figures that need labels; None without them")
     ]
+    task: Annotated[
+        TaskStats | None, Meta(description="of tasks other than classification by one label")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
