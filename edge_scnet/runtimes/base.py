@@ -206,6 +206,10 @@ class Runtime(Protocol):
     def takes_cuda_graph(self) -> bool:
         """Whether an inference can be enqueued as one CUDA graph."""
 
+    @property
+    def rounds_averages(self) -> bool:
+        """Whether it may round averages of codes to codes once more."""
+
     def unavailable(self) -> str | None:
         """Why its package cannot be used here, or None."""
 
@@ -308,6 +312,7 @@ class BaseRuntime:
     compiles: bool = True
     packs_bundle: bool = False
     takes_cuda_graph: bool = False
+    rounds_averages: bool = False
 
     def unavailable(self) -> str | None:
         if any(installed(name) for name in self.modules):

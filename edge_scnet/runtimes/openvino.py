@@ -65,6 +65,7 @@ class OpenVino(BaseRuntime):
     linear_layers: frozenset[str] = frozenset({"FullyConnected", "MatMul"})
     int8_precisions: frozenset[str] = frozenset({"u8", "i8"})
     modules: tuple[str, ...] = ("openvino",)
+    rounds_averages: bool = True
 
     def preload(self) -> None:
         """Imports OpenVINO and loads its CPU plug-in.

@@ -138,6 +138,16 @@ def padded_pool(activation: type, *, relu: bool) -> tuple[Graph, str]:
     return graph, graph.conv(graph.quantize(pooled, low, 6), "block.0.conv", relu=False)
 
 
+def pool_before_float_layer() -> tuple[Graph, str]:
+    graph = Graph(np.uint8)
+    stem = graph.quantize(graph.conv(graph.quantize("input", -4, 4), "stem"), 0, 4)
+    pooled = graph.both("AveragePool", [stem], "pool", kernel_shape=[16, 16])
+    weights = np.random.default_rng(1).standard_normal((8, 512)).astype(np.float32)
+    graph.constants |= {"rows": np.array([1, 8]), "fc_w": weights}
+    rows = graph.both("Reshape", [pooled, "rows"], "flat")
+    return graph, graph.both("MatMul", [rows, "fc_w"], "fc")
+
+
 def images(count: int = 4) -> np.ndarray:
     return np.random.default_rng(1).standard_normal((count, 8, 16, 16)).astype(np.float32)
 
@@ -183,6 +193,22 @@ def test_what_openvino_miscompiles_fails_the_check_and_is_named(
         fidelity(graph, output, tmp_path)
     assert f"first module where they part: {module}" in caught.value.message
     assert caught.value.hint
+
+
+def test_averages_that_openvino_rounds_to_codes_are_no_fault(tmp_path: Path) -> None:
+    """It rounds them for a layer that could be INT8 and is not; without that rounding the simulated
+    graph is 8 dB better.
+    """
+    graph, output = pool_before_float_layer()
+    qdq, plain = graph.save(tmp_path, output)
+    reference, exact = (
+        np.concatenate([run[0] for run in run_onnx(path, list(images()[:, None]))])
+        for path in (plain, qdq)
+    )
+    found = fidelity(graph, output, tmp_path)
+    assert found.engine_db is not None and found.simulation_db is not None
+    assert (sqnr_db(reference, exact) or 99) > found.engine_db + 6
+    assert abs(found.engine_db - found.simulation_db) < 0.5
 
 
 def test_the_fault_is_the_runtime_s_and_not_the_simulation_s(tmp_path: Path) -> None:
