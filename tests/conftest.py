@@ -130,8 +130,8 @@ def built(
         samples = ["--calib", calib_120, "--eval", eval_600]
         limits = ["--seconds", "0.2", "--max-drop", "5"]
         outcome = cli_process("build", *samples, "--out", out, *limits, "--json", code=BUILD_CODE)
-        # 11: on a processor without VNNI the INT8 engine of so small a network may be the slower
-        assert outcome.code in (0, 11), outcome.stderr
+        # 11, 13: on a processor without VNNI so small a network may gain nothing by INT8
+        assert outcome.code in (0, 11, 13), outcome.stderr
         (out / "outcome.json").write_text(json.dumps(asdict(outcome)))
 
     out = made_once(shared / "built", build)

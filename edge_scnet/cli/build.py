@@ -78,8 +78,8 @@ def build(
     """Build, prove and measure the INT8 engine of a model. Default model: scnet20 on Fashion-MNIST,
     bundled with its data.
 
-    Exit code: 0 ship; 10 accuracy beyond --max-drop; 11 accurate, but slower than FP32; 13 too few
-    images; errors 3 to 9.
+    Exit code: 0 ship; 10 accuracy beyond --max-drop; 11 accurate, but slower than another engine in
+    latency and throughput; 13 not proven: too few images, or no gain beyond noise; errors 3 to 9.
     """
     from edge_scnet.models import zoo
     from edge_scnet.pipeline import build as pipeline

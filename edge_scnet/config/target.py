@@ -71,6 +71,16 @@ class Gates:
         Meta(description="of all outputs, for models without classes"),
     ] = None
 
+    # what ships an engine that is not proven faster; None: nothing but speed does
+    min_size_gain_percent: Annotated[
+        Annotated[float, Meta(gt=0, lt=100)] | None,
+        Meta(description="files smaller than those of every other row of the run"),
+    ] = None
+    min_memory_gain_percent: Annotated[
+        Annotated[float, Meta(gt=0, lt=100)] | None,
+        Meta(description="memory below that of every other row, once it is loaded and running"),
+    ] = None
+
     # against a baseline (`edge-scnet check`); the first two are paired on the same images
     max_drop_from_baseline_pp: Annotated[
         float, Meta(ge=0, le=100, description="percentage points of top-1")

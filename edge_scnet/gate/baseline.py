@@ -162,4 +162,5 @@ def of_report(report: RunReport, limits: Gates, *, accepted: Sequence[Acceptance
 def _lean(row: EngineReport) -> EngineReport:
     if row.latency is None:
         return row
-    return replace(row, latency=replace(row.latency, samples_ns=(), blocks=()))
+    latency = replace(row.latency, samples_ns=(), blocks=())
+    return replace(row, latency=latency, throughput_windows=())

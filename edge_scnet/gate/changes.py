@@ -124,9 +124,14 @@ def _figures_of(report: RunReport) -> Iterator[_Figure]:
     if (sized := timed or row) is not None:
         size = sized.size_bytes / 1e6
         yield _Figure(name="size, MB", value=size, noise=0.01 * size, less_is_better=True)
-    if timed is not None and timed.speedup is not None:
-        ratio = timed.speedup.ratio
-        yield _Figure(name="speed, x", value=ratio, noise=0.03 * ratio, of_machine=True)
+    if timed is not None:
+        for name, ratio in (
+            ("speed, x", timed.speedup),
+            ("throughput, x", timed.throughput_ratio),
+        ):
+            if ratio is not None:
+                noise = 0.03 * ratio.ratio
+                yield _Figure(name=name, value=ratio.ratio, noise=noise, of_machine=True)
     if timed is not None and timed.memory is not None:
         for name, size_bytes in (
             ("memory at load, MiB", timed.memory.load_peak_bytes),

@@ -20,6 +20,7 @@ from edge_scnet.report.run_report import (
     same_machine,
     timed_row,
 )
+from edge_scnet.stats.figures import RatioStats
 
 _PINNED_GOVERNORS = frozenset({"performance"})
 
@@ -63,7 +64,8 @@ def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[F
             f"The board's mode is another one ({mode}; the baseline's: {old_mode}).",
         )
         return
-    yield from _ratio(report, new, old, limits.max_slowdown_percent)
+    yield from _speed(report, new, old, limits.max_slowdown_percent)
+    yield from _throughput(report, new, old, limits.max_slowdown_percent)
     if _pinned(baseline):
         yield from _latency(report, new, old, limits.max_slowdown_percent)
     yield from _memory(new, old, limits.max_memory_growth_percent)
@@ -95,14 +97,9 @@ def _size(report: RunReport, baseline: RunReport, limit: float) -> Iterable[Find
     )
 
 
-def _ratio(
+def _speed(
     report: RunReport, new: EngineReport, old: EngineReport, limit: float
 ) -> Iterable[Finding]:
-    """Compares the speeds relative to the reference.
-
-    It is slower where the whole interval says so; an estimate beyond the limit alone asks for
-    another measurement.
-    """
     if old.speedup is None:
         return
     reference = reference_row(report)
@@ -113,29 +110,53 @@ def _ratio(
             "The report lacks the speed relative to a reference, which the baseline knows.",
         )
         return
-    ratio, expected = new.speedup.ratio, old.speedup.ratio
+    yield _ratio("speed", f"{reference.name.upper()}'s speed", new.speedup, old.speedup, limit)
+
+
+def _throughput(
+    report: RunReport, new: EngineReport, old: EngineReport, limit: float
+) -> Iterable[Finding]:
+    """Compares throughputs where the baseline has one with an interval; older ones have none."""
+    if old.throughput_ratio is None:
+        return
+    reference = reference_row(report)
+    if new.throughput_ratio is None or reference is None:
+        yield incomparable(
+            "speed",
+            "throughput",
+            "The report lacks the throughput relative to a reference, which the baseline knows.",
+        )
+        return
+    whose = f"{reference.name.upper()}'s throughput"
+    yield _ratio("throughput", whose, new.throughput_ratio, old.throughput_ratio, limit)
+
+
+def _ratio(metric: str, whose: str, new: RatioStats, old: RatioStats, limit: float) -> Finding:
+    """Compares ratios to the reference.
+
+    It is slower where the whole interval says so; an estimate beyond the limit alone asks for
+    another measurement.
+    """
+    ratio, expected = new.ratio, old.ratio
     # the baseline's own run has an interval too: one made on a busy machine must not fail quiet
     # ones
-    least = (old.speedup.low if old.speedup.low is not None else expected) * (1 - limit / 100)
-    spread = (
-        "" if new.speedup.low is None else f" ({new.speedup.low:.2f} to {new.speedup.high:.2f})"
-    )
+    least = (old.low if old.low is not None else expected) * (1 - limit / 100)
+    spread = "" if new.low is None else f" ({new.low:.2f} to {new.high:.2f})"
     message = (
-        f"{ratio:.2f}x{spread} {reference.name.upper()}'s speed in the same run, was"
-        f" {expected:.2f}x; it may fall by {limit:g} %."
+        f"{ratio:.2f}x{spread} {whose} in the same run, was {expected:.2f}x; it may fall by"
+        f" {limit:g} %."
     )
     figure = Figure(measured=ratio, expected=expected, limit=limit, unit="x")
     if ratio >= least:
-        better = new.speedup.low is not None and new.speedup.low > expected * (1 + limit / 100)
-        yield judged("speed", "speed", figure, "pass", message, improved=better)
-    elif new.speedup.high is not None and new.speedup.high < least:
-        yield judged("speed", "speed", figure, "fail", message)
-    else:
-        message += (
-            " The interval does not exclude that: edge-scnet profile BUILD_FOLDER --seconds 10, and"
-            " check again."
-        )
-        yield judged("speed", "speed", figure, "inconclusive", message)
+        better = new.low is not None and new.low > expected * (1 + limit / 100)
+        return judged("speed", metric, figure, "pass", message, improved=better)
+    if new.high is not None and new.high < least:
+        return judged("speed", metric, figure, "fail", message)
+    message += (
+        " The interval does not exclude that: edge-scnet profile BUILD_FOLDER --seconds 10, and"
+        " check again."
+    )
+    return judged("speed", metric, figure, "inconclusive", message)
 
 
 def _latency(

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import with_max_drop
 from edge_scnet.core.events import Events, Silent
-from edge_scnet.errors import ExitCode
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import search
 from edge_scnet.pipeline.assemble import conclude
@@ -129,11 +128,7 @@ def _build(request: Request, events: Events) -> BuildResult:
     if request.until != "profile":
         return result_of(job.folder, None)
     result = _measure(job, request, spent, events)
-    if (
-        request.search_seconds is None
-        or job.qdq is not None
-        or result.exit_code not in (ExitCode.ACCURACY, ExitCode.INCONCLUSIVE)
-    ):
+    if request.search_seconds is None or job.qdq is not None or not _misses_accuracy(result):
         return result
     searched = search.search_job(job, limit=limit, budget_s=request.search_seconds, events=events)
     if searched.chosen is None or not searched.chosen.keep_float:
@@ -152,6 +147,16 @@ def _build(request: Request, events: Events) -> BuildResult:
     job = replace(job, target=mixed, folder=replace(job.folder, manifest=manifest))
     job, spent = run_stages(job, request.until, events)
     return _measure(job, request, spent, events)
+
+
+def _misses_accuracy(result: BuildResult) -> bool:
+    """Whether accuracy is below its limit, or not proven: speed is another matter."""
+    report = result.report
+    return (
+        report is not None
+        and report.complete
+        and any(finding.kind == "accuracy" and finding.exit_code for finding in report.findings)
+    )
 
 
 def _measure(

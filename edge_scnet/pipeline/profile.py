@@ -244,6 +244,8 @@ def time_again(
             latency=measurement.latency,
             speedup=measurement.ratio,
             throughput_per_second=measurement.throughput_per_second,
+            throughput_ratio=measurement.throughput_ratio,
+            throughput_windows=measurement.windows,
             memory=measurement.memory,
         )
         for engine, measurement in zip(engines, measured.engines, strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from edge_scnet.compile.executed import WantedLayers, executed_in_int8
 from edge_scnet.core.manifest import PLAN_STEMS, Artifact
 from edge_scnet.core.packing import pack_classes
@@ -18,7 +20,7 @@ from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.stats.accuracy import accuracy_stats, output_rows, output_stats
 from edge_scnet.stats.figures import AccuracyStats, EngineRole, OutputStats
-from edge_scnet.stats.timing import latency_stats, paired_ratio
+from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
 
 SIMULATED_NAMES: dict[EngineRole, str] = {"reference": "fp32", "int8": "int8 simulated"}
 
@@ -74,6 +76,8 @@ def row_of_engine(
         latency=measured.latency,
         speedup=measured.ratio,
         throughput_per_second=measured.throughput_per_second,
+        throughput_ratio=measured.throughput_ratio,
+        throughput_windows=measured.windows,
         end_to_end=measured.end_to_end,
         memory=measured.memory,
         accuracy=accuracy,
@@ -186,6 +190,7 @@ def row_of_plan(
     """
     plan = timed.fp16 if precision == "fp16" else timed.int8
     times = plan.times
+    rates = tuple(rate * batch for rate in times.rates_per_second)
     executed = trt_layers.executed(times.layers)
     in_float = (
         executed_in_int8(TENSORRT, executed, wanted).in_float
@@ -214,7 +219,13 @@ def row_of_plan(
             if precision == "fp16"
             else paired_ratio(timed.fp16.times.rounds_ns, times.rounds_ns)
         ),
-        throughput_per_second=times.queries_per_second * batch,
+        throughput_per_second=median(rates),
+        throughput_ratio=(
+            None
+            if precision == "fp16"
+            else rate_ratio(times.rates_per_second, timed.fp16.times.rates_per_second)
+        ),
+        throughput_windows=rates,
         memory=None,
         accuracy=None,
         convolutions=layers.convolutions,

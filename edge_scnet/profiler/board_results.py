@@ -45,8 +45,8 @@ class PlanTimes:
 
     # GPU compute times of single queries, by round
     rounds_ns: tuple[tuple[int, ...], ...]
-    # the median over the rounds
-    queries_per_second: float
+    # queries per second, by round
+    rates_per_second: tuple[float, ...]
     layers: tuple[trt_layers.PlanLayer, ...]
     layer_times_ms: dict[str, float]
     # version, as trtexec says
@@ -169,7 +169,7 @@ def _plan_times(exports: Exports, stem: str) -> PlanTimes:
         profile = parse_profile(texts.get(f"{stem}.profile.json", "[]"))
         return PlanTimes(
             rounds_ns=times,
-            queries_per_second=sorted(rates)[len(rates) // 2],
+            rates_per_second=tuple(rates),
             layers=trt_layers.from_inspector(texts.get(f"{stem}.layers.json", "")),
             layer_times_ms={layer.name: layer.median_ms for layer in profile},
             tensorrt=logs[0].version,

@@ -41,7 +41,8 @@ WARM_UP_LIMIT_S, _STABLE_WITHIN = 3.0, 0.05
 _WARM_BLOCK_S, _WARM_RUNS = 0.1, 5
 # The stages that `Server.end_to_end` times.
 STAGES = ("decode", "preprocess", "infer", "top-k")
-# Untimed before a window of throughput: after a switch caches and requests are empty.
+# Untimed before a window of throughput, at most: after a switch caches and requests are empty. An
+# engine of which no inference fits into it fills them within the first.
 _REFILL_S = 0.03
 
 
@@ -203,28 +204,45 @@ class Server:
             spent.append(tuple(b - a for a, b in itertools.pairwise(marks)))
         return spent[1:]  # the first follows another engine's, and the very first imports Pillow
 
-    def open_throughput(self, warm_up_seconds: float) -> None:
-        """Opens the engine again for `throughput`, and runs it in."""
+    def open_throughput(self, warm_up_seconds: float) -> float:
+        """Opens the engine again for `throughput`, and runs it in.
+
+        Returns:
+            Seconds that an inference took.
+        """
         # the latency session is freed first: two compiled engines would share caches and threads
         del self._session
         self._stack.close()
         options = replace(self._options, mode="throughput", cuda_graph=False)
         self._session = self._stack.enter_context(self._runtime.open(self._path, options))
-        self._session.infer_many(self._until(warm_up_seconds), lambda i, outputs: None)
+        runs, seconds = self._infer_for(warm_up_seconds)
+        self._run_seconds = seconds / runs
+        return self._run_seconds
 
     def throughput(self, seconds: float) -> float:
         """Images per second with the runtime's asynchronous requests, after `open_throughput`."""
+        refill = min(_REFILL_S, seconds / 2)
+        if self._run_seconds <= refill:
+            self._infer_for(refill)
+        with _no_gc():
+            runs, spent = self._infer_for(seconds)
+        return runs * self._session.input_shape[0] / spent
+
+    def _infer_for(self, seconds: float) -> tuple[int, float]:
+        """Infers the timed batches in turn for so long, at least one.
+
+        Returns:
+            The number of inferences, and the seconds until the last was done.
+        """
         done = 0
 
         def count(_: int, __: list[np.ndarray]) -> None:
             nonlocal done
             done += 1
 
-        self._session.infer_many(self._until(_REFILL_S), lambda i, outputs: None)
-        with _no_gc():
-            started = time.perf_counter()
-            self._session.infer_many(self._until(seconds), count)
-            return done * self._session.input_shape[0] / (time.perf_counter() - started)
+        started = time.perf_counter()
+        self._session.infer_many(self._until(seconds), count)
+        return done, time.perf_counter() - started
 
     def _until(self, seconds: float) -> Iterator[np.ndarray]:
         """The timed batches in turn for so long, at least one."""

@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from edge_scnet.core.events import Progress
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet, subset
@@ -31,7 +33,7 @@ from edge_scnet.profiler.turns import (
 from edge_scnet.runtimes.base import ExecutedLayer
 from edge_scnet.stats.figures import EndToEnd, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.stats.steadiness import memory_growth
-from edge_scnet.stats.timing import latency_stats, paired_ratio
+from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
 
 _END_TO_END_IMAGES = 64
 
@@ -75,6 +77,10 @@ class Measurement:
     throughput_per_second: float | None
     # over the evaluation set; None without one
     outputs: Outputs | None
+    # images per second by window of throughput: window i of all engines was taken in one round
+    windows: tuple[float, ...] = ()
+    # of this one's throughput over the first engine's: above 1 is faster than it
+    throughput_ratio: RatioStats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +160,7 @@ class _Run:
         self._blocks = [TimedBlocks() for _ in children]
         self._layer_times: list[dict[str, float]] = [{} for _ in children]
         self._end_to_end: Sequence[EndToEnd | None] = [None] * len(children)
-        self._rates: Sequence[float | None] = [None] * len(children)
+        self._windows: Sequence[tuple[float, ...]] = [()] * len(children)
         self._outputs: Sequence[Outputs | None] = [None] * len(children)
         self.machine_load: MachineLoad | None = None
 
@@ -185,7 +191,7 @@ class _Run:
         if self._settings.by_layer:
             self._layer_times = self._each("layer_times", "layers")
         if self._settings.throughput:
-            self._rates = measure_throughput(children, seconds, progress)
+            self._windows = measure_throughput(children, seconds, progress)
 
     def evaluate(self) -> None:
         """Has the engines run on the evaluation set, where there is one."""
@@ -204,7 +210,7 @@ class _Run:
         first, blocks = (self._blocks[k].times_ns[: self.rounds] for k in (0, i))
         resident = self._blocks[i].resident_bytes[: self.rounds]
         per_run, growth, p = memory_growth(list(itertools.accumulate(map(len, blocks))), resident)
-        loaded = self._loaded[i]
+        loaded, windows = self._loaded[i], self._windows[i]
         return Measurement(
             load_seconds=loaded.seconds,
             warm_up=self._warm_ups[i],
@@ -225,7 +231,9 @@ class _Run:
             settings=self._runtime_settings[i],
             layer_times_ms=self._layer_times[i],
             end_to_end=self._end_to_end[i],
-            throughput_per_second=self._rates[i],
+            throughput_per_second=float(np.median(windows)) if windows else None,
+            windows=windows,
+            throughput_ratio=rate_ratio(windows, self._windows[0]) if i and windows else None,
             outputs=self._outputs[i],
         )
 

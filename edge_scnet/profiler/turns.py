@@ -22,8 +22,13 @@ MIN_RUNS = 100
 _BLOCK_S = 0.15
 _ROUNDS = 12
 _THROUGHPUT_WARM_UP_S = 0.3
-# Of throughput and end to end.
-_WINDOWS = 3
+# Of throughput: six windows are the fewest of which the median has a 95 % interval. There are more
+# where each has room for so long and so many inferences: what a window's beginning and end cost
+# must not count.
+_LEAST_WINDOWS, _MOST_WINDOWS = 6, 12
+_WINDOW_S, _WINDOW_RUNS = 0.1, 20
+# of end to end
+_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +85,10 @@ def time_end_to_end(
         seconds: of each child, all windows together.
     """
     stage_times: list[list[tuple[int, ...]]] = [[] for _ in children]
-    for number in range(_WINDOWS):
+    for number in range(_PASSES):
         for i in turn_order(len(children), number):
-            stage_times[i] += children[i].call("end_to_end", samples, spec, seconds / _WINDOWS)
-        progress("end to end", (number + 1) / _WINDOWS)
+            stage_times[i] += children[i].call("end_to_end", samples, spec, seconds / _PASSES)
+        progress("end to end", (number + 1) / _PASSES)
     return [
         end_to_end(rows, STAGES, images=child.batch)
         for child, rows in zip(children, stage_times, strict=True)
@@ -92,17 +97,29 @@ def time_end_to_end(
 
 def measure_throughput(
     children: Sequence[Child], seconds: float, progress: Progress
-) -> list[float | None]:
-    """Images per second by child: the median of a few windows, alternated as the blocks are.
+) -> list[tuple[float, ...]]:
+    """Images per second by child and window, the windows alternated as the blocks are.
 
     Args:
         seconds: of each child, all windows together.
     """
-    for child in children:
-        child.call("open_throughput", min(seconds, _THROUGHPUT_WARM_UP_S))
+    warm_up_seconds = min(seconds, _THROUGHPUT_WARM_UP_S)
+    slowest = max(child.call("open_throughput", warm_up_seconds) for child in children)
+    windows = window_count(seconds, slowest)
     rates: list[list[float]] = [[] for _ in children]
-    for number in range(_WINDOWS):
+    for number in range(windows):
         for i in turn_order(len(children), number):
-            rates[i].append(children[i].call("throughput", seconds / _WINDOWS))
-        progress("throughput", (number + 1) / _WINDOWS)
-    return [float(np.median(windows)) for windows in rates]
+            rates[i].append(children[i].call("throughput", seconds / windows))
+        progress("throughput", (number + 1) / windows)
+    return [tuple(of_child) for of_child in rates]
+
+
+def window_count(seconds: float, run_seconds: float) -> int:
+    """The number of windows of throughput.
+
+    Args:
+        seconds: of all windows together.
+        run_seconds: of an inference of the slowest engine.
+    """
+    fitting = seconds / max(_WINDOW_S, _WINDOW_RUNS * run_seconds)
+    return min(max(int(fitting), _LEAST_WINDOWS), _MOST_WINDOWS)

@@ -187,9 +187,28 @@ def _times(a: RunReport, b: RunReport, *, across_machines: bool) -> Iterable[Com
             f" {_TOGETHER}{mark}"
         )
     else:
-        better, message = _through(reference, row_a.speedup, row_b.speedup)
+        better, message = _through(f"{reference}'s speed", row_a.speedup, row_b.speedup)
     yield Comparison(
         figure="latency p50", a=times[0], b=times[1], unit="ms", better=better, message=message
+    )
+    yield from _throughputs(row_a, row_b, reference, comparable=not elsewhere)
+
+
+def _throughputs(
+    row_a: EngineReport, row_b: EngineReport, reference: str | None, *, comparable: bool
+) -> Iterable[Comparison]:
+    """Compares throughputs where both are known relative to one engine; else there is no word."""
+    ratio_a, ratio_b = row_a.throughput_ratio, row_b.throughput_ratio
+    if reference is None or ratio_a is None or ratio_b is None or not comparable:
+        return
+    better, message = _through(f"{reference}'s throughput", ratio_a, ratio_b)
+    yield Comparison(
+        figure="throughput",
+        a=row_a.throughput_per_second,
+        b=row_b.throughput_per_second,
+        unit="images/s",
+        better=better,
+        message=message,
     )
 
 
@@ -202,20 +221,18 @@ def _common_reference(a: RunReport, b: RunReport) -> str | None:
     return timed_a.name.upper() if same_file else None
 
 
-def _through(reference: str, speed_a: RatioStats, speed_b: RatioStats) -> tuple[Answer, str]:
-    """Compares speeds relative to one engine, each of its own run.
+def _through(whose: str, speed_a: RatioStats, speed_b: RatioStats) -> tuple[Answer, str]:
+    """Compares speeds relative to one engine's, each of its own run.
 
     The interval of their quotient is made of the ends of both.
     """
     ratio = speed_b.ratio / speed_a.ratio
-    words = (
-        f"{speed_a.ratio:.2f}x and {speed_b.ratio:.2f}x {reference}'s speed, each in its own run"
-    )
+    words = f"{speed_a.ratio:.2f}x and {speed_b.ratio:.2f}x {whose}, each in its own run"
     if speed_a.low is None or speed_a.high is None or speed_b.low is None or speed_b.high is None:
         return "unknown", f"{words}: too few rounds to tell."
     low = speed_b.low / speed_a.high / (1 + _PROCESSES_APART)
     high = speed_b.high / speed_a.low * (1 + _PROCESSES_APART)
-    spread = f"B takes {1 / ratio:.2f}x A's time, {1 / high:.2f} to {1 / low:.2f}"
+    spread = f"B has {ratio:.2f}x A's, {low:.2f} to {high:.2f}"
     if low > 1 + LEAST_DIFFERENCE:
         return "B", f"{words}: B is faster ({spread})."
     if high < 1 - LEAST_DIFFERENCE:

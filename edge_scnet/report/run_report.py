@@ -113,6 +113,19 @@ class EngineReport:
         dict[str, str], Meta(description="how the runtime ran it: threads, streams, hints")
     ] = field(default_factory=dict)
     end_to_end: EndToEnd | None = None
+    throughput_ratio: Annotated[
+        RatioStats | None,
+        Meta(
+            description=(
+                "this row's throughput over the first row's, in the same alternated windows; None"
+                " of the first, and in reports of older versions"
+            )
+        ),
+    ] = None
+    throughput_windows: Annotated[
+        tuple[float, ...],
+        Meta(description="images per second by window; those of one number were taken in turn"),
+    ] = ()
     outputs: Annotated[
         tuple[OutputStats, ...], Meta(description="against the reference's outputs")
     ] = ()

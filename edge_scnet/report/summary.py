@@ -17,6 +17,8 @@ _TITLES = (
     "speed",
     "  95 % interval",
     "throughput, images/s",
+    "throughput, x",
+    "  95 % interval, x",
     "end to end, ms",
     "memory at load, MB",
     "memory steady, MB",
@@ -48,6 +50,10 @@ SWEEP_HEAD = (
 
 def _speed(ratio: RatioStats | None) -> str:
     return "-" if ratio is None else f"{ratio.ratio:.2f}x"
+
+
+def _spread(ratio: RatioStats | None) -> str:
+    return "-" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
 
 
 def table(report: RunReport) -> Table:
@@ -102,18 +108,18 @@ def _times(engine: EngineReport) -> dict[str, str]:
     cells: dict[str, str] = {}
     ratio, latency = engine.speedup, engine.latency
     if latency is not None:
-        spread = (
-            "" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
-        )
         cells = {
             "latency p50, ms": f"{latency.p50_ms:.3f}",
             "p90, ms": f"{latency.p90_ms:.3f}",
             "p99, ms": f"{latency.p99_ms:.3f}",
             "speed": _speed(ratio),
-            "  95 % interval": spread or "-",
+            "  95 % interval": _spread(ratio),
         }
     if engine.throughput_per_second is not None:
         cells["throughput, images/s"] = f"{engine.throughput_per_second:,.0f}"
+    if engine.throughput_ratio is not None:
+        cells["throughput, x"] = _speed(engine.throughput_ratio)
+        cells["  95 % interval, x"] = _spread(engine.throughput_ratio)
     if engine.end_to_end is not None:
         cells["end to end, ms"] = f"{engine.end_to_end.p50_ms:.3f}"
     return cells

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.report.findings import Figure, Finding, judged
 from edge_scnet.report.paired import PairedDrop, advice, three_way
 from edge_scnet.report.run_report import EngineReport, first_of
+from edge_scnet.report.speed import against, judge_speed
 from edge_scnet.stats.decibels import decibels
-from edge_scnet.stats.figures import AccuracyStats, LabelledStats, RatioStats
+from edge_scnet.stats.figures import AccuracyStats, LabelledStats
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, wilson_bounds
 
 _NAMED = 3
@@ -34,12 +35,14 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
         findings.append(judge_accuracy(accurate.accuracy, target.gates))
     int8 = first_of(rows, "int8", timed=True)
     reference = first_of(rows, "reference", timed=True)
-    if int8 is None or reference is None or (speed := _speed_of(int8)) is None:
+    if int8 is None or reference is None:
         return findings
-    others = [_speed_of(row) for row in rows if row is not int8]
+    others = [
+        row for row in rows if row.latency is not None and row is not int8 and row is not reference
+    ]
     finding = judge_speed(
-        speed,
-        [other for other in others if other is not None],
+        [against(int8, row) for row in (reference, *others)],
+        gates=target.gates,
         batch=target.batch,
         reference=_in_words(reference.name),
     )
@@ -167,62 +170,6 @@ def _judge_agreement(stats: AccuracyStats, minimum: float) -> Finding:
     return judged("accuracy", "agreement", figure, verdict, message)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speed:
-    """An engine's time in alternated blocks, and its throughput."""
-
-    name: str
-    speedup: RatioStats | None  # the reference's time over this one's; None: it is the reference
-    throughput_per_second: float
-
-
-def judge_speed(
-    engine: Speed, others: Sequence[Speed], *, batch: int, reference: str = "FP32"
-) -> Finding:
-    """Judges whether there is any use for the engine.
-
-    It fails when another is faster beyond the noise in latency, and in throughput too. In latency:
-    the other's 95 % interval of the speedup lies above this one's. Rounds too few for an interval
-    never fail.
-    """
-    ratio = engine.speedup.ratio if engine.speedup else 1.0
-    best = max(
-        (other.throughput_per_second for other in others), default=engine.throughput_per_second
-    )
-    low, high = (engine.speedup.low, engine.speedup.high) if engine.speedup else (None, None)
-    spread = "" if low is None else f" ({low:.2f} to {high:.2f})"
-    rate = engine.throughput_per_second / best
-    gain = (
-        f"{ratio:.2f}x{spread} {reference}'s speed at batch {batch}, {rate:.2f}x the best other's"
-        " throughput"
-    )
-    figure = Figure(measured=ratio, unit="x")
-    better = next((other for other in others if _beats(other, engine)), None)
-    if better is None:
-        return judged("speed", "speed", figure, "pass", f"{gain}.")
-    message = f"{better.name} is faster in latency and throughput ({gain})."
-    return judged("speed", "speed", figure, "fail", message)
-
-
-def _speed_of(row: EngineReport) -> Speed | None:
-    if row.throughput_per_second is None:
-        return None
-    return Speed(
-        name=row.name, speedup=row.speedup, throughput_per_second=row.throughput_per_second
-    )
-
-
-def _beats(other: Speed, engine: Speed) -> bool:
-    low = other.speedup.low if other.speedup else 1.0
-    high = engine.speedup.high if engine.speedup else 1.0
-    return (
-        low is not None
-        and high is not None
-        and low > high
-        and other.throughput_per_second > engine.throughput_per_second
-    )
-
-
 def explained(
     speed: Finding,
     *,
@@ -272,7 +219,7 @@ def _first_names(modules: Sequence[str]) -> str:
 def verdict(findings: Sequence[Finding]) -> str:
     """Returns one line: ship or not, and why.
 
-    Accuracy decides first; an engine that gains nothing is not worth shipping either.
+    Accuracy decides first; an engine that is not proven to gain anything is not shipped either.
     """
     if not findings:
         return "no INT8 engine was measured"
@@ -291,5 +238,8 @@ def verdict(findings: Sequence[Finding]) -> str:
     if speed.verdict == "fail":
         return f"do not ship: {speed.message} {accuracy.message}"
     if accuracy.verdict == "inconclusive":
-        return f"not proven: {accuracy.message}"
+        unproven = f" INT8 has {speed.message}" if speed.verdict == "inconclusive" else ""
+        return f"not proven: {accuracy.message}{unproven}"
+    if speed.verdict == "inconclusive":
+        return f"not proven to be faster: {speed.message} {accuracy.message}"
     return f"ship INT8: {speed.message} {accuracy.message}"

@@ -115,7 +115,7 @@ class MemoryStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioStats:
-    """The time of one engine over another's, from blocks timed in turn."""
+    """How many times as fast one engine is as another, from blocks or windows taken in turn."""
 
     ratio: Annotated[float, Meta(gt=0, description="median over the rounds")]
     low: Annotated[

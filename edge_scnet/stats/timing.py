@@ -73,6 +73,24 @@ def paired_ratio(
     )
 
 
+def rate_ratio(rates: Sequence[float], reference: Sequence[float]) -> RatioStats:
+    """How many times the reference's rate an engine has, from windows that were taken in turn.
+
+    Window i is rates[i] and reference[i]; as in `paired_ratio` their ratio cancels the drift.
+
+    Args:
+        rates, reference: images per second by window.
+
+    Raises:
+        ValueError: no windows, unequal numbers of windows, or a rate that is not positive.
+    """
+    if not rates or len(rates) != len(reference):
+        raise ValueError(f"windows must come in pairs, got {len(rates)} and {len(reference)}")
+    if min(*rates, *reference) <= 0:
+        raise ValueError("a rate is not positive")
+    return ratio_of([own / other for own, other in zip(rates, reference, strict=True)])
+
+
 def ratio_of(ratios: Sequence[float]) -> RatioStats:
     """The median of ratios, with its intervals from order statistics."""
     low, high = quantile_interval(ratios, 0.5)

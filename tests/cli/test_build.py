@@ -124,7 +124,7 @@ def rebuild(invoke: Run, copied: Built, *options: str) -> Outcome:
 def test_a_second_build_reuses_every_stage_and_prints_the_table(copied: Built, invoke: Run) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in copied.folder.iterdir()}
     outcome = rebuild(invoke, copied, "--max-drop", "5")
-    assert outcome.code in (0, 11), outcome.stderr  # 11: INT8 is slower on this machine
+    assert outcome.code in (0, 11, 13), outcome.stderr  # INT8 may gain nothing here
     assert outcome.stderr.count("unchanged, reused") == 4
     changed = {
         path.name
@@ -154,6 +154,8 @@ def test_a_second_build_reuses_every_stage_and_prints_the_table(copied: Built, i
         "speed",
         "95 % interval",
         "throughput, images/s",
+        "throughput, x",
+        "95 % interval, x",
         "end to end, ms",
         "memory at load, MB",
         "memory steady, MB",
@@ -219,7 +221,7 @@ def test_brackets_in_a_path_are_printed_as_they_are(
     folder = tmp_path / "out[red]" / "x[" / "]"
     shutil.copytree(built.folder, folder)
     outcome = invoke("profile", folder, "--eval", eval_20, "--max-drop", "5")
-    assert outcome.code in (0, 11), outcome.stderr  # 11: INT8 is slower on this machine
+    assert outcome.code in (0, 11, 13), outcome.stderr  # INT8 may gain nothing here
     assert outcome.stdout.rstrip().endswith(f"files: {folder}/")
 
 

@@ -40,6 +40,21 @@ def test_speed_is_the_ratio_within_the_run(
     assert found.improved == (ratio == 2.0)
 
 
+def test_throughput_is_held_as_speed_is_where_the_baseline_has_an_interval() -> None:
+    def with_rate(ratio: float) -> RunReport:
+        stats = RatioStats(ratio=ratio, low=ratio - 0.01, high=ratio + 0.01, rounds=12)
+        return report(int8={"throughput_ratio": stats})
+
+    assert "throughput" not in findings(with_rate(0.5))  # an older baseline has none
+    old = with_rate(1.5)
+    wanted = {1.49: ("pass", 0), 1.0: ("fail", 11), 1.34: ("inconclusive", 13)}
+    for ratio, expected in wanted.items():
+        found = findings(with_rate(ratio), old)["throughput"]
+        assert (found.verdict, found.exit_code) == expected
+    lacking = findings(report(), old)["throughput"]
+    assert lacking.exit_code == 12 and "lacks the throughput" in lacking.message
+
+
 def test_a_baseline_of_a_busy_machine_does_not_fail_a_quiet_one():
     """Seen in the benchmark of false alarms: 1.26 (1.18 to 1.60) was the baseline, 1.12 is the
     truth.

@@ -163,6 +163,8 @@ def full_report() -> RunReport:
         "latency": latency,
         "warm_up_runs": 20,
         "warm_up_stable": True,
+        "throughput_ratio": RatioStats(ratio=1.5, low=1.4, high=1.6, rounds=6),
+        "throughput_windows": (900.0, 1000.0, 1100.0, 1000.0, 1000.0, 1000.0),
         "settings": {"threads": "2", "hint": "LATENCY"},
         "end_to_end": EndToEnd(
             images=10,

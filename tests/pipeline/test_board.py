@@ -144,6 +144,10 @@ def test_a_boards_results_become_a_report_and_a_verdict(
     )
     assert report.engines[1].speedup is not None and report.engines[1].speedup.rounds == 6
     assert report.environment["tensorrt"] == "10.3.0"
+    # the plan is proven faster, and its throughput slower than none: 13 would say it is not
+    (finding,) = report.findings
+    assert finding.verdict == "pass" and report.engines[1].throughput_ratio is not None
+    assert report.engines[1].throughput_ratio.low == 1.0
     # those of another build are refused
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["artifacts"]["engine.onnx"]["sha256"] = "0" * 64
@@ -153,6 +157,33 @@ def test_a_boards_results_become_a_report_and_a_verdict(
     (folder / "results.tar.gz").write_bytes((board / "results.tar.gz").read_bytes()[:200])
     cut = invoke("profile", folder / "results.tar.gz")
     assert cut.code == 6 and "is damaged" in cut.stderr
+
+
+@pytest.mark.parametrize(
+    ("ms", "qps", "code", "words"),
+    [
+        ("1.0", "987.5", 13, "no difference worth the name"),
+        ("2.0", "2000", 13, "it is faster in latency but slower than fp16 in throughput"),
+        ("0.9", "2000", 11, "fp16 is faster in latency and throughput"),
+        ("2.0", "500", 0, "2.00x (2.00 to 2.00) FP16's speed at batch 1, 1.98x (1.98 to 1.98)"),
+    ],
+)
+def test_a_plan_that_is_not_proven_faster_does_not_ship(
+    ms: str,
+    qps: str,
+    code: int,
+    words: str,
+    script: Callable[..., tuple[Outcome, Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    invoke: Callable[..., Outcome],
+) -> None:
+    monkeypatch.setenv("FP16_MS", ms)
+    monkeypatch.setenv("FP16_QPS", qps)
+    outcome, board = script("100300")
+    assert outcome.code == 0, outcome.stderr
+    shown = invoke("profile", board / "results.tar.gz")
+    assert shown.code == code and words in shown.stdout, shown.stdout + shown.stderr
+    assert "ship INT8" not in shown.stdout  # nobody measured its accuracy
 
 
 def test_plans_that_the_script_made_can_be_profiled_where_they_lie(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from edge_scnet.config.target import Gates
 from edge_scnet.pipeline import layers
 from edge_scnet.report import verdict
+from edge_scnet.report.speed import judge_speed
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.base import ExecutedLayer
 
@@ -36,12 +38,7 @@ def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
         ("k1", "CaskConvolution", "int8", ("layer1.0.conv1",), 0.5),
         ("unknown", "?", "?", (), 0.1),
     ]
-    speed = verdict.judge_speed(
-        verdict.Speed(name="int8", speedup=None, throughput_per_second=1),
-        [],
-        batch=1,
-        reference="FP16",
-    )
+    speed = judge_speed([], gates=Gates(), batch=1)
     told = verdict.explained(
         speed, copies=summary.copies, float_convolutions=summary.float_convolutions
     )

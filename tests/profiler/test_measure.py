@@ -42,6 +42,9 @@ def test_measure_two_engines(
     )
     assert measured_together.complete
     one, eight = measured_together.engines
+    assert one.throughput_ratio is None and eight.throughput_ratio is not None
+    assert len(one.windows) == len(eight.windows) == eight.throughput_ratio.rounds == 6
+    assert eight.throughput_ratio.low is not None
     assert len(children) == 2
     assert one.ratio is None and eight.ratio is not None and eight.ratio.ratio > 0
     expected = tiny_logits(load(samples, SPEC))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any
 
 import pytest
@@ -61,30 +63,66 @@ def test_everyone_has_every_place_equally_often(count: int) -> None:
         ]
 
 
-def test_throughput_windows_alternate_and_the_median_counts() -> None:
+def test_throughput_windows_alternate_and_are_kept_in_their_rounds() -> None:
     asked: list[tuple[str, str, float]] = []
 
     class Fake:
-        def __init__(self, name: str, rates: list[float]) -> None:
-            self.name, self.rates = name, iter(rates)
+        def __init__(self, name: str, first_rate: float) -> None:
+            self.name, self.rates = name, itertools.count(first_rate)
 
-        def call(self, method: str, seconds: float) -> float | None:
+        def call(self, method: str, seconds: float) -> float:
             asked.append((self.name, method, seconds))
-            return next(self.rates) if method == "throughput" else None
+            return next(self.rates) if method == "throughput" else 0.001
 
-    fakes: Any = [Fake("a", [10, 90, 20]), Fake("b", [5, 7, 6])]
+    fakes: Any = [Fake("a", 10), Fake("b", 50)]
     shares: list[float] = []
-    assert turns.measure_throughput(
+    windows = turns.measure_throughput(
         fakes, 3.0, lambda what, share, *counted: shares.append(share)
-    ) == [20, 6]
+    )
+    assert windows == [tuple(range(10, 22)), tuple(range(50, 62))]
     assert [(name, method) for name, method, _ in asked[:2]] == [
         ("a", "open_throughput"),
         ("b", "open_throughput"),
     ]
     assert [(name, method, seconds) for name, method, seconds in asked[2:]] == [
-        (name, "throughput", 1.0) for name in "abbaba"
+        (name, "throughput", 0.25) for name in "abbabaab" * 3
     ]
     assert shares == sorted(shares) and shares[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "run_seconds", "windows"),
+    [
+        (3.0, 0.0005, 12),
+        (3.0, 0.0125, 12),
+        (3.0, 0.02, 7),
+        (3.0, 0.2, 6),  # a second each was too short for it before
+        (0.1, 0.0005, 6),
+        (0.85, 0.001, 8),
+        (60.0, 0.001, 12),
+    ],
+)
+def test_there_are_as_many_windows_as_have_room_for_many_inferences(
+    seconds: float, run_seconds: float, windows: int
+) -> None:
+    assert turns.window_count(seconds, run_seconds) == windows
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.25, 0.6, 1.2, 3.0, 10.0])
+@pytest.mark.parametrize("run_seconds", [0.0005, 0.004, 0.0125, 0.025, 0.1, 1.0])
+def test_throughput_takes_at_most_a_third_longer_than_three_windows_did(
+    seconds: float, run_seconds: float
+) -> None:
+    """In a model of the child: windows end with the inference that is running."""
+
+    def spent(windows: int, refill: float) -> float:
+        refilled = math.ceil(refill / run_seconds) * run_seconds
+        return windows * (refilled + math.ceil(seconds / windows / run_seconds) * run_seconds)
+
+    windows = turns.window_count(seconds, run_seconds)
+    refill = min(0.03, seconds / windows / 2)
+    now = spent(windows, refill if run_seconds <= refill else 0.0)
+    assert now <= 4 / 3 * spent(3, 0.03) + 1e-9
 
 
 def test_end_to_end_windows_alternate_and_all_of_them_count(samples: SampleSet) -> None:

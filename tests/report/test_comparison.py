@@ -134,6 +134,19 @@ def test_separate_runs_are_compared_through_their_common_reference() -> None:
     )  # against another FP32 engine
 
 
+def test_throughputs_of_separate_runs_are_compared_the_same_way() -> None:
+    def with_rate(ratio: float) -> RunReport:
+        stats = RatioStats(ratio=ratio, low=ratio - 0.01, high=ratio + 0.01, rounds=12)
+        return speed_report(throughput_ratio=stats)
+
+    def speed_report(**int8: Any) -> RunReport:
+        return report(int8={"speedup": speed(1.5).engines[1].speedup, **int8})
+
+    assert figures(with_rate(1.5), with_rate(1.8))["throughput"].better == "B"
+    assert figures(with_rate(1.5), with_rate(1.52))["throughput"].better == "unknown"
+    assert "throughput" not in figures(with_rate(1.5), speed_report())
+
+
 def test_other_machines_are_refused_or_marked() -> None:
     elsewhere = speed(3.0, environment={**report().environment, "fingerprint": "z" * 64})
     found = figures(report(), elsewhere)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_scnet.config.target import Gates
+from edge_scnet.config.target import Gates, load_target
 from edge_scnet.report.findings import Finding, exit_code
-from edge_scnet.report.verdict import Speed, judge_accuracy, judge_speed
+from edge_scnet.report.run_report import EngineReport
+from edge_scnet.report.verdict import judge, judge_accuracy, verdict
 from edge_scnet.stats.accuracy import accuracy_stats, output_stats
-from edge_scnet.stats.figures import AccuracyStats, RatioStats
+from edge_scnet.stats.figures import AccuracyStats
+from edge_scnet.stats.timing import latency_stats
+from tests.helpers.reports import report
 
 
 def _stats(images: int, *, lost: int = 0, won: int = 0) -> AccuracyStats:
@@ -167,42 +171,8 @@ def test_exit_codes_accuracy_first_inconclusive_last():
     assert exit_code([unsure, latency]) == 11
 
 
-def speed(name: str, low: float | None, high: float | None, rate: float) -> Speed:
-    ratio = (
-        None
-        if name == "fp32"
-        else RatioStats(ratio=((low or 1) + (high or 1)) / 2, low=low, high=high, rounds=12)
-    )
-    return Speed(name=name, speedup=ratio, throughput_per_second=rate)
-
-
-FP32 = speed("fp32", None, None, 100.0)
-
-
-@pytest.mark.parametrize(
-    ("engine", "others", "verdict"),
-    [
-        (speed("int8", 1.1, 1.3, 150), [FP32], "pass"),
-        (speed("int8", 0.8, 0.9, 90), [FP32], "fail"),
-        (speed("int8", 0.8, 0.9, 110), [FP32], "pass"),  # slower alone, but more of it at once
-        (speed("int8", 0.8, 1.1, 90), [FP32], "pass"),  # within the noise
-        (speed("int8", None, None, 90), [FP32], "pass"),  # too few rounds for an interval
-        (speed("int8", 1.1, 1.3, 150), [FP32, speed("default", 1.5, 1.6, 160)], "fail"),
-        (speed("int8", 1.1, 1.3, 150), [FP32, speed("default", 1.2, 1.6, 160)], "pass"),
-    ],
-)
-def test_an_engine_that_another_beats_in_every_way_fails(
-    engine: Speed, others: list[Speed], verdict: str
-) -> None:
-    finding = judge_speed(engine, others, batch=1)
-    assert finding.verdict == verdict and finding.exit_code == (11 if verdict == "fail" else 0)
-    assert "batch 1" in finding.message
-    if verdict == "fail":
-        assert finding.message.startswith(f"{others[-1].name} is faster in latency and throughput")
-
-
 def test_accuracy_goes_before_speed_and_speed_before_doubt() -> None:
-    slow = judge_speed(speed("int8", 0.8, 0.9, 90), [FP32], batch=1)
+    slow = replace(_judge(_stats(10_000)), kind="speed", verdict="fail", exit_code=11)
     assert exit_code([finding_of("fail", 10), slow]) == 10
     assert exit_code([finding_of("inconclusive", 13), slow]) == 11
 
@@ -230,3 +200,44 @@ def test_feature_maps_are_judged_by_sqnr_where_a_limit_is_set() -> None:
         found = judge_accuracy(stats, Gates(min_sqnr_db=limit))
         assert (found.verdict, found.exit_code) == expected
     assert output_stats(1, signal_power=[1.0], noise_power=[0.0]).sqnr_db is None
+
+
+def timed(row: EngineReport, ms: float, rate: float, **changes: Any) -> EngineReport:
+    """A row of twelve rounds without noise."""
+    latency = latency_stats([[round(1e6 * ms)] * 9] * 12)
+    return replace(row, latency=latency, throughput_windows=(rate,) * 12, **changes)
+
+
+@pytest.mark.parametrize(
+    ("int8", "default", "code", "headline"),
+    [
+        ((0.5, 200), (1.0, 100), 0, "ship INT8: 2.00x (2.00 to 2.00) FP32's speed at batch 1"),
+        ((0.5, 200), (0.4, 250), 11, "do not ship: "),
+        # the runtime's own choice counts: in BF16 it is as fast
+        ((0.5, 200), (0.5, 200), 13, "not proven to be faster: 2.00x"),
+        ((1.1, 200), (1.0, 100), 13, "not proven to be faster: 0.91x"),
+        ((0.5, 90), (1.0, 100), 13, "not proven to be faster: 2.00x"),
+    ],
+)
+def test_ship_takes_a_proof_of_speed(
+    int8: tuple[float, float], default: tuple[float, float], code: int, headline: str
+) -> None:
+    reference, engine = report().engines
+    rows = [
+        timed(reference, 1.0, 100),
+        timed(reference, *default, name="default", role="default"),
+        timed(engine, *int8),
+    ]
+    findings = judge(rows, load_target("cpu"))
+    assert [finding.kind for finding in findings] == ["accuracy", "speed"]
+    assert findings[0].verdict == "pass" and exit_code(findings) == code
+    assert verdict(findings).startswith(headline)
+
+
+def test_what_is_proven_neither_accurate_nor_faster_says_both() -> None:
+    reference, engine = report().engines
+    rows = [timed(reference, 1.0, 100), timed(engine, 1.0, 100)]
+    target = load_target("cpu")
+    target = replace(target, gates=replace(target.gates, max_drop_pp=0.0))
+    words = verdict(judge(rows, target))
+    assert words.startswith("not proven: Top-1 ") and "no difference worth the name" in words

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_scnet.stats.figures import LatencyStats
-from edge_scnet.stats.timing import latency_stats, paired_ratio
+from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
 
 
 def test_latency_percentiles_and_order():
@@ -120,3 +120,14 @@ def test_99_percent_intervals_hold_the_95_percent_ones() -> None:
     assert found.low99 <= found.low <= found.ratio <= found.high <= found.high99
     few = paired_ratio(blocks[0][:7], blocks[1][:7])
     assert few.low is not None and few.low99 is None
+
+
+def test_rates_are_paired_by_window() -> None:
+    reference = [100.0, 50.0, 80.0, 100.0, 20.0, 100.0]
+    stats = rate_ratio([2.0 * rate for rate in reference], reference)
+    assert (stats.ratio, stats.low, stats.high, stats.rounds) == (2.0, 2.0, 2.0, 6)
+    few = rate_ratio([3.0, 1.0, 2.0], [1.0, 1.0, 1.0])
+    assert (few.ratio, few.low, few.high) == (2.0, None, None)
+    for own, other in (([], []), ([1.0], [1.0, 2.0]), ([0.0], [1.0]), ([1.0], [0.0])):
+        with pytest.raises(ValueError, match=r"windows|positive"):
+            rate_ratio(own, other)

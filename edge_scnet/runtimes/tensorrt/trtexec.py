@@ -136,6 +136,8 @@ def check_round(log: Log, times_ns: tuple[int, ...]) -> float:
             else "GPU Compute Time: ... median = ..."
         )
         raise ValueError(f"a log of trtexec has no line '{missing}'")
+    if not log.queries_per_second > 0:
+        raise ValueError(f"a throughput of {log.queries_per_second:g} qps")
     median_ms = median(times_ns) / 1e6
     if abs(median_ms - log.gpu_median_ms) > _ROUNDING * log.gpu_median_ms:
         raise ValueError(
