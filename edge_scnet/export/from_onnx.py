@@ -20,6 +20,7 @@ from edge_scnet.export.float32 import follow_float_input, raise_to_float32, roun
 from edge_scnet.export.fold import check_consistent, fold
 from edge_scnet.export.inputs import InputPlan, apply_plan, plan_inputs
 from edge_scnet.export.onnx_file import read_onnx
+from edge_scnet.export.open_outputs import check_open_outputs, may_count
 from edge_scnet.export.outputs import name_apart, part_outputs, put_nodes_behind
 from edge_scnet.export.static import check_static
 from edge_scnet.graph.names import name_nodes
@@ -87,11 +88,15 @@ def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
     The file gives the inputs' shapes and the number of classes.
 
     Raises:
-        ArtifactError: as `read_onnx` and `plan_inputs`; classes that contradict the options.
+        ArtifactError: as `read_onnx` and `plan_inputs`; an output whose size depends on the data;
+            classes that contradict the options.
     """
     path = Path(source.location)
     proto = read_onnx(path)
     plan = plan_inputs(proto, path, options)
+    if may_count(proto):
+        # folding may leave nothing to count: exporters write indices of constants so
+        check_open_outputs(_static(inlined(proto), plan, batch=plan.first.shape[0] or 1), path)
     output = proto.graph.output[0].type.tensor_type.shape.dim
     classes = output[1].dim_value if len(output) == 2 and output[1].dim_value else None
     names = len(options.class_names) if options.class_names else None

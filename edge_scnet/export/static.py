@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 # Their results' sizes depend on values; those of NonMaxSuppression do too, and runtimes know it.
-_COUNTING_OPS = {
+COUNTING_OPS = {
     "NonZero": "its result has as many columns as there are values that are not 0",
     "Unique": "its result has as many values as there are different ones",
     "Compress": "its result has as many values as its condition has that are true",
@@ -73,8 +73,8 @@ def _why_dynamic(node: ir.Node) -> str | None:
     """Why the size of a node's result is not known before it runs; None: it is known."""
     if node.domain not in ("", "ai.onnx"):
         return None
-    if node.op_type in _COUNTING_OPS:
-        return _COUNTING_OPS[node.op_type]
+    if node.op_type in COUNTING_OPS:
+        return COUNTING_OPS[node.op_type]
     if node.op_type in _SHAPE_OPS:
         return "the shape of its input is not known"
     for index in _SIZE_INPUTS.get(node.op_type, ()):
