@@ -103,12 +103,8 @@ InspectTarget = Annotated[
 Built = Annotated[
     Path, typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one.")
 ]
-Calib = Annotated[
-    Path | None, typer.Option("--calib", metavar="DIR", readable=False, help="Calibration images.")
-]
-Eval = Annotated[
-    Path | None, typer.Option("--eval", metavar="DIR", readable=False, help="Evaluation images.")
-]
+Calib = Annotated[str | None, typer.Option("--calib", metavar="DATA", help="Calibration samples.")]
+Eval = Annotated[str | None, typer.Option("--eval", metavar="DATA", help="Evaluation samples.")]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Parent of the build folders. Default: build."),

@@ -165,7 +165,7 @@ def _profile_together(
     paths: list[Path],
     *,
     seconds: float,
-    evaluation: Path | None,
+    evaluation: str | None,
     model_options: ModelOptions,
     skip_bad: bool,
     ignore_labels: bool,

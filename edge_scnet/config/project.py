@@ -14,6 +14,7 @@ from msgspec import Meta
 from edge_scnet.config.model_options import ModelOptions, ways_to_split
 from edge_scnet.config.schema import Filled, check_values, read_table, read_toml
 from edge_scnet.config.target import Gates
+from edge_scnet.core.source import parse_source
 from edge_scnet.errors import TargetError
 
 FILE = "edge-scnet.toml"
@@ -64,6 +65,10 @@ class Located:
     def path(self, name: str) -> Path:
         """A path of the project file, taken from the file's folder."""
         return self.root / name
+
+    def samples(self, name: str) -> str:
+        """A sample set; a path is taken from the file's folder, a function stays as it is."""
+        return parse_source(name).below(self.root).text
 
     @property
     def model(self) -> str:

@@ -1,8 +1,9 @@
-"""Labels of class folders: which of the model's outputs the images of a folder belong to."""
+"""Labels of class folders and of lists: which of the model's outputs a sample belongs to."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 Role = Literal["calibration", "evaluation"]
 
 SORTED_RULE = "folders in sorted order are the classes"
+LISTED_RULE = "labels in sorted order are the classes"
 NO_LABELS = "evaluate without labels: --ignore-labels"
 
 
@@ -49,8 +51,8 @@ def folder_labels(root: Path, folders: list[str], *, model: ModelSpec | None, ro
         DataError: the folders of an evaluation set do not fit the model.
     """
     names, count = known_classes(model)
-    index = {_comparable(name): i for i, name in enumerate(names)}
-    wanted = [_comparable(name) for name in folders]
+    index = {comparable(name): i for i, name in enumerate(names)}
+    wanted = [comparable(name) for name in folders]
     if len(index) == len(names) and len(set(wanted)) == len(wanted) and set(wanted) <= set(index):
         return Labels(
             indices=tuple(index[name] for name in wanted),
@@ -72,18 +74,83 @@ def folder_labels(root: Path, folders: list[str], *, model: ModelSpec | None, ro
     raise _misfit(root, folders, model, count)
 
 
+def listed_labels(
+    where: str, values: Sequence[str], *, model: ModelSpec | None, role: Role
+) -> Labels:
+    """The class index of each label of a list, by the first rule that fits.
+
+    Labels are class names (case and punctuation aside); they are class indices; where the model's
+    classes have no names, as many labels as classes, in sorted order. For calibration labels only
+    tell which classes are covered, and any will do.
+
+    Args:
+        where: the list and its column, for messages.
+        values: by sample.
+
+    Raises:
+        DataError: the labels of an evaluation set do not fit the model.
+    """
+    names, count = known_classes(model)
+    index = {comparable(name): i for i, name in enumerate(names)}
+    distinct = sorted(set(values))
+    if len(index) == len(names) and {comparable(value) for value in distinct} <= set(index):
+        return Labels(
+            indices=tuple(index[comparable(value)] for value in values),
+            rule="labels are class names",
+            names=names,
+        )
+    if all(value.isascii() and value.isdecimal() for value in distinct):
+        numbers = tuple(int(value) for value in values)
+        if not count or max(numbers) < count:
+            return Labels(indices=numbers, rule="labels are class indices", names=names or None)
+        if role == "evaluation":
+            raise _out_of_range(where, numbers, count)
+    order = {value: i for i, value in enumerate(distinct)}
+    in_order = tuple(order[value] for value in values)
+    if not names and (not count or len(distinct) == count):
+        return Labels(indices=in_order, rule=LISTED_RULE, names=tuple(distinct))
+    if role == "calibration":
+        return Labels(indices=in_order, rule="labels", names=tuple(distinct))
+    assert model is not None
+    strange = next((value for value in distinct if comparable(value) not in index), distinct[0])
+    raise DataError(
+        f"{where} has {len(distinct)} different labels and {model.name} has {count} classes; the"
+        f" label {strange!r} is not one of them: {_allowed(names, count)}",
+        hint=(
+            "name the classes in the model's order: --class-names FILE; or is it another column:"
+            f" --columns label=NAME; or {NO_LABELS}"
+        ),
+    )
+
+
+def _out_of_range(where: str, numbers: Sequence[int], count: int) -> DataError:
+    wrong = [i for i, number in enumerate(numbers) if number >= count]
+    from_one = min(numbers) == 1 and max(numbers) == count
+    return DataError(
+        f"{where} has labels from {min(numbers)} to {max(numbers)}; the model has {count} classes,"
+        f" from 0 to {count - 1}: {len(wrong)} of {len(numbers)} are out of range, the first is"
+        f" that of sample {wrong[0] + 1}",
+        hint=(
+            "they count from 1: subtract 1 from each label"
+            if from_one
+            else f"is it --num-classes {max(numbers) + 1}? or {NO_LABELS}"
+        ),
+    )
+
+
+def _allowed(names: Sequence[str], count: int) -> str:
+    if not names:
+        return f"0 to {count - 1}"
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+
+
 def _misfit(root: Path, folders: list[str], model: ModelSpec, count: int) -> DataError:
     names = model.classes
-    index = {_comparable(name) for name in names}
-    strange = next((name for name in folders if _comparable(name) not in index), folders[0])
-    allowed = (
-        ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-        if names
-        else f"0 to {count - 1}"
-    )
+    index = {comparable(name) for name in names}
+    strange = next((name for name in folders if comparable(name) not in index), folders[0])
     return DataError(
         f"{root} has {len(folders)} class folders and {model.name} has {count} classes; the folder"
-        f" {strange!r} is not one of them: {allowed}",
+        f" {strange!r} is not one of them: {_allowed(names, count)}",
         hint=(
             f"name the folders after the classes, or by index from 0 to {count - 1}; or is it"
             f" --num-classes {len(folders)}? or {NO_LABELS}"
@@ -91,5 +158,6 @@ def _misfit(root: Path, folders: list[str], model: ModelSpec, count: int) -> Dat
     )
 
 
-def _comparable(name: str) -> str:
+def comparable(name: str) -> str:
+    """A name without what file systems and people write differently."""
     return re.sub(r"[\W_]+", "_", name.casefold())

@@ -16,8 +16,8 @@ import numpy as np
 
 from edge_scnet.core.feeds import feed_of
 from edge_scnet.core.optional import require
+from edge_scnet.core.user_code import user_code
 from edge_scnet.errors import ArtifactError
-from edge_scnet.models.user_code import user_code
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

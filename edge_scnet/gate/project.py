@@ -58,8 +58,8 @@ def build_project(
         result = build(
             located.model,
             target=str(located.path(target)) if target.endswith(".toml") else target,
-            calib=located.path(project.calib) if project.calib else None,
-            evaluation=located.path(project.eval) if project.eval else None,
+            calib=located.samples(project.calib) if project.calib else None,
+            evaluation=located.samples(project.eval) if project.eval else None,
             out=located.path(project.out),
             model_options=located.options,
             seconds=project.seconds,

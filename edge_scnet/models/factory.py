@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from edge_scnet.core.json_records import loads
 from edge_scnet.core.optional import require
+from edge_scnet.core.user_code import OBJECT, imported, user_code
 from edge_scnet.errors import ArtifactError
-from edge_scnet.models.user_code import user_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import nn
 
-_FACTORY = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)(?:\?(.*))?", re.DOTALL)
 # As Python spells what JSON calls true, false and null.
 _PYTHON_WORDS = {"True": True, "False": False, "None": None}
 _CLASSES = "num_classes"
-_MAIN_GUARD = "put what a script does on its own behind: if __name__ == '__main__':"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +47,7 @@ class Made:
 
 def is_factory(model: str) -> bool:
     """Whether a MODEL argument has the form of a factory."""
-    return _FACTORY.fullmatch(model) is not None
+    return OBJECT.fullmatch(model) is not None
 
 
 def parse_factory(model: str) -> Factory:
@@ -64,7 +58,7 @@ def parse_factory(model: str) -> Factory:
     Raises:
         ArtifactError: an argument without a value, or twice.
     """
-    match = _FACTORY.fullmatch(model)
+    match = OBJECT.fullmatch(model)
     assert match is not None
     return Factory(module=match[1], attribute=match[2], arguments=arguments_of(match[3], model))
 
@@ -127,7 +121,7 @@ def call_factory(
     """
     torch = require("torch", extra="export")
     given = joined(factory.arguments, arguments)
-    found = _imported(factory)
+    found = imported(factory.module, factory.attribute)
     if isinstance(found, torch.nn.Module):
         if given:
             raise ArtifactError(
@@ -150,26 +144,6 @@ def call_factory(
             hint=f"{_how_called(call)}, and returns the model itself",
         )
     return Made(module=cast("nn.Module", module), takes_classes=takes_classes)
-
-
-def _imported(factory: Factory) -> Any:
-    """What a factory's name stands for, the module imported."""
-    # a console script does not have the working directory on sys.path, and that is where the user's
-    # module is
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        with user_code(f"{factory} cannot be called", hint=f"is it on PYTHONPATH? {_MAIN_GUARD}"):
-            found: Any = importlib.import_module(factory.module)
-            for name in factory.attribute.split("."):
-                found = getattr(found, name)
-    except ArtifactError as error:
-        if isinstance(error.__cause__, SystemExit):
-            raise ArtifactError(
-                f"{error.message} when it is imported", hint=_MAIN_GUARD
-            ) from error.__cause__
-        raise
-    return found
 
 
 def _parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

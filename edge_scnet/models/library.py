@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.optional import require
+from edge_scnet.core.user_code import user_code
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
 from edge_scnet.models.checkpoint import load_strictly, read_checkpoint
 from edge_scnet.models.factory import arguments_of, joined
-from edge_scnet.models.user_code import user_code
 
 if TYPE_CHECKING:
     from torch import nn

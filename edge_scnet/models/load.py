@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.optional import require
+from edge_scnet.core.user_code import user_code
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.architectures import create
 from edge_scnet.models.checkpoint import check_plain, load_strictly, read_checkpoint
 from edge_scnet.models.factory import call_factory, parse_factory
 from edge_scnet.models.library import Preprocessing, load_library_model
-from edge_scnet.models.user_code import user_code
 from edge_scnet.models.zoo import WEIGHTS, ModelSource
 
 if TYPE_CHECKING:

@@ -83,8 +83,8 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         model=str(model) if is_named else type(model).__name__,
         module=None if is_named else model,
         target=target,
-        calib=folder_of(calib),
-        evaluation=folder_of(evaluation),
+        calib=named_set(calib),
+        evaluation=named_set(evaluation),
         held=held_sets(calib, evaluation),
         out=Path(out or "build"),
         options=model_options or ModelOptions(),
@@ -101,16 +101,15 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
     return _build(request, events or Silent())
 
 
-def folder_of(samples: Path | str | Iterable[Any] | None) -> Path | None:
-    """The folder of a sample set; None where the caller holds it, or there is none."""
-    is_folder = isinstance(samples, (str, Path)) and str(samples)
-    return Path(str(samples)) if is_folder else None
+def named_set(samples: Path | str | Iterable[Any] | None) -> str | None:
+    """The name of a sample set; None where the caller holds it, or there is none."""
+    return str(samples) or None if isinstance(samples, (str, Path)) else None
 
 
 def held_sets(
     calib: Path | str | Iterable[Any] | None, evaluation: Path | str | Iterable[Any] | None
 ) -> dict[Role, Any]:
-    """The sample sets that are no folders."""
+    """The sample sets that the caller holds."""
     sets: dict[Role, Any] = {"calibration": calib, "evaluation": evaluation}
     return {
         role: samples

@@ -80,7 +80,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
     if all(map(is_foreign, paths)):
         request = ForeignRequest(
             paths=paths,
-            evaluation=Path(evaluation) if evaluation else None,
+            evaluation=str(evaluation) if evaluation else None,
             options=model_options or ModelOptions(),
             seconds=seconds,
             skip_bad=skip_bad,
@@ -112,7 +112,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
     spec = folder.manifest.model
     samples = open_evaluation_set(
         folder,
-        Path(evaluation) if evaluation else None,
+        str(evaluation) if evaluation else None,
         skip_bad=skip_bad,
         ignore_labels=ignore_labels,
         events=events,

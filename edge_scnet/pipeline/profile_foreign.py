@@ -32,7 +32,7 @@ class ForeignRequest:
     """What is to be measured of engines without a manifest."""
 
     paths: tuple[Path, ...]
-    evaluation: Path | None = None
+    evaluation: str | None = None
     options: ModelOptions = field(default_factory=ModelOptions)
     seconds: float = 3.0
     skip_bad: bool = False
@@ -227,7 +227,7 @@ def _words(engine: ForeignEngine) -> str:
 
 
 def open_for_engine(
-    where: Path,
+    where: Path | str,
     engine: ForeignEngine,
     options: ModelOptions,
     *,

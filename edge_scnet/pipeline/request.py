@@ -17,6 +17,7 @@ from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import make_folder, write_atomic
 from edge_scnet.core.manifest import Manifest, load_manifest
+from edge_scnet.core.source import parse_source
 from edge_scnet.data.labels import Role
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.export.from_onnx import probe_onnx
@@ -37,8 +38,9 @@ class Request:
 
     model: str
     target: str
-    calib: Path | None
-    evaluation: Path | None
+    # sample sets, as `data.source` reads them
+    calib: str | None
+    evaluation: str | None
     out: Path
     options: ModelOptions
     batch: int | Literal["dynamic"] | None
@@ -219,7 +221,7 @@ def _initial_folder(
         floor=floor,
         precision_hint="f32",
         rebuild=rebuild_command(request),
-        evaluation=str(request.evaluation.resolve()) if request.evaluation else None,
+        evaluation=parse_source(request.evaluation).resolved().text if request.evaluation else None,
     )
     try:
         earlier = load_manifest(path)

@@ -25,8 +25,9 @@ _IN_PYTHON = {"--calib": "calib", "--eval": "evaluation"}
 class SampleRequest:
     """Which sample sets a build was asked to open."""
 
-    calib: Path | None
-    evaluation: Path | None
+    # as `data.source` reads them
+    calib: str | None
+    evaluation: str | None
     # the stages need calibration images
     calibrates: bool
     # the stages need evaluation images
@@ -99,7 +100,7 @@ def open_sample_sets(
 
 def open_evaluation_set(
     folder: BuildFolder,
-    evaluation: Path | None,
+    evaluation: str | None,
     *,
     skip_bad: bool,
     ignore_labels: bool,
@@ -127,10 +128,10 @@ def open_evaluation_set(
     return samples
 
 
-def evaluation_folder(manifest: Manifest) -> Path | None:
+def evaluation_folder(manifest: Manifest) -> Path | str | None:
     """Where a build's evaluation images are: its own, else its model's bundled ones."""
     if manifest.evaluation:
-        return Path(manifest.evaluation)
+        return manifest.evaluation
     return bundled_sets(manifest.model.dataset)[1] if manifest.model.dataset else None
 
 

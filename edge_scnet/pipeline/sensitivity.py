@@ -45,7 +45,7 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
     request = Request(
         model=model,
         target=target,
-        calib=Path(calib) if calib else None,
+        calib=str(calib) if calib else None,
         evaluation=None,
         out=Path(out or "build"),
         options=model_options or ModelOptions(),

@@ -82,7 +82,7 @@ def time_together(  # noqa: PLR0913  the command's options, by keyword
     paths: Sequence[Path | str],
     *,
     seconds: float = 3.0,
-    evaluation: Path | None = None,
+    evaluation: Path | str | None = None,
     model_options: ModelOptions | None = None,
     skip_bad: bool = False,
     ignore_labels: bool = False,
@@ -160,7 +160,11 @@ def _engine(path: Path, name: str, options: ModelOptions) -> _Taken:
 
 
 def _samples(
-    first: _Taken, where: Path | None, options: ModelOptions, skip_bad: bool, ignore_labels: bool
+    first: _Taken,
+    where: Path | str | None,
+    options: ModelOptions,
+    skip_bad: bool,
+    ignore_labels: bool,
 ) -> SampleSet | None:
     """The samples that outputs are compared on, as the first engine takes them.
 

@@ -156,7 +156,7 @@ def test_linked_folders_are_followed_but_not_for_ever(tmp_path: Path) -> None:
 
 
 def test_missing_and_empty_folders(tmp_path: Path) -> None:
-    for role, option in (("calibration", "--calib DIR"), ("evaluation", "--eval DIR")):
+    for role, option in (("calibration", "--calib DATA"), ("evaluation", "--eval DATA")):
         with pytest.raises(DataError, match=rf"the {role} folder .*nowhere does not exist") as e:
             open_samples(tmp_path / "nowhere", model=RGB, role=role)
         assert option in (e.value.hint or "")

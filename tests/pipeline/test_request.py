@@ -14,7 +14,7 @@ import edge_scnet
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.events import Silent
 from edge_scnet.errors import ArtifactError, DataError
-from edge_scnet.pipeline.build import folder_of, held_sets
+from edge_scnet.pipeline.build import held_sets, named_set
 from edge_scnet.pipeline.request import Request, make_job, rebuild_command
 
 
@@ -59,13 +59,13 @@ def test_what_the_caller_holds_is_built_again_by_a_call():
 
 def test_folders_are_told_from_samples():
     samples = [1, 2]
-    assert (folder_of("a"), folder_of(Path("a")), folder_of(samples), folder_of(None)) == (
-        Path("a"),
-        Path("a"),
+    assert (named_set("a"), named_set(Path("a")), named_set(samples), named_set(None)) == (
+        "a",
+        "a",
         None,
         None,
     )
-    assert folder_of("") is None
+    assert named_set("") is None
     assert held_sets("a", samples) == {"evaluation": samples}
     assert held_sets(None, Path("b")) == {}
 

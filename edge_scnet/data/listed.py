@@ -1,0 +1,50 @@
+"""Sets of the images that a list names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from edge_scnet.core.json_records import show
+from edge_scnet.data.image_list import image_set, refuse_missing
+from edge_scnet.data.reading import Reading
+from edge_scnet.data.sample_set import SampleSet
+from edge_scnet.data.table_truth import truth_of
+from edge_scnet.data.tables import Table, read_table
+from edge_scnet.errors import DataError
+
+# what a column of paths may be called where nobody says it
+PATHS = ("path", "file", "image", "filename", "file_name", "filepath", "image_path", "img")
+
+
+def open_table(reading: Reading) -> SampleSet:
+    """The set of a list.
+
+    Raises:
+        DataError: it cannot be read, has no column of paths or one that is named is missing, files
+            do not exist, or labels or targets do not fit.
+    """
+    table = read_table(reading.path)
+    given = reading.setting("path")
+    column = table.column(given) if given else table.first_of(PATHS)
+    if column is None:
+        raise DataError(
+            f"{reading.path} has no column of paths; its columns are {', '.join(table.columns)}",
+            hint=f"name it: {reading.with_setting('path', table.columns[0])}",
+        )
+    entries = [_path(value, table, i, column) for i, value in enumerate(table.cells[column])]
+    root = reading.folder("images") or reading.path.parent
+    if not reading.skip_bad:
+        refuse_missing(root, entries, where=reading.path)
+    truth = truth_of(table, column, reading)
+    found = image_set(root, entries, truth, skip_bad=reading.skip_bad, limit=reading.limit)
+    return replace(found, name="/".join(reading.path.resolve().parts[-2:]))
+
+
+def _path(value: Any, table: Table, i: int, column: str) -> str:
+    if isinstance(value, str) and value and "\0" not in value:
+        return value
+    raise DataError(
+        f"{table.where}, line {table.lines[i]}: {column} is {show(value)}; a path is needed",
+        hint=f"sed -n {table.lines[i]}p {table.where}",
+    )
