@@ -19,6 +19,7 @@ from edge_scnet.compile.quality import (
     all_finite,
     allowed_to_differ,
     falls_short,
+    fidelity_of,
     hidden_parts_db,
     joined,
     least_db,
@@ -111,7 +112,7 @@ def check_fidelity(
             ),
         )
     _check_hidden_parts(qdq, runs, runs_of_engine)
-    return Fidelity(engine_db=found.engine.db, simulation_db=found.simulation.db, images=count)
+    return fidelity_of(found.engine, found.simulation, images=count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,10 +244,11 @@ def check_plan(
             f" {_plan_compared(qualities[worst], simulation[worst], precision, len(images))}",
             hint=hint,
         )
-    return Fidelity(
-        engine_db=qualities[worst].db,
-        simulation_db=simulation[worst].db if precision == "int8" else None,
+    return fidelity_of(
+        qualities[worst],
+        simulation[worst],
         images=len(images),
+        simulated=precision == "int8",
     )
 
 

@@ -21,6 +21,7 @@ from edge_scnet.compile.executed import (
     summary,
 )
 from edge_scnet.compile.fidelity import check_plan
+from edge_scnet.compile.quality import fidelity_words
 from edge_scnet.compile.reference import Reference
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import PlanFacts
@@ -28,7 +29,6 @@ from edge_scnet.core.manifest import BUNDLE, INT8_FORM, INT8_PLAN, PAIRS
 from edge_scnet.errors import ParityError
 from edge_scnet.machine import environment
 from edge_scnet.runtimes.base import UNKNOWN_PRECISION, Built, Runtime
-from edge_scnet.stats.decibels import decibels
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
@@ -109,12 +109,7 @@ def summary_of_plans(folder: BuildFolder) -> str:
         size_mb = folder.entry(INT8_FORM).size_bytes / 1e6
         return f"{INT8_FORM} {size_mb:.1f} MB; compiled: no, it needs the board; {BUNDLE} is for it"
     facts, size_mb = folder.facts(INT8_PLAN, PlanFacts), folder.entry(INT8_PLAN).size_bytes / 1e6
-    fidelity = facts.fidelity
-    proven = (
-        f"fidelity {decibels(fidelity.engine_db)} (simulated {decibels(fidelity.simulation_db)}); "
-        if fidelity is not None
-        else ""
-    )
+    proven = f"{fidelity_words(facts.fidelity)}; " if facts.fidelity is not None else ""
     took = "" if facts.build_seconds is None else f", {facts.build_seconds:.1f} s"
     return (
         f"{summary(facts, verb='read')}; {proven}{size_mb:.1f} MB, TensorRT {facts.tensorrt}{took}"

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_scnet.stats.decibels import comparable
+from edge_scnet.core.facts import Fidelity
+from edge_scnet.stats.decibels import comparable, decibels
 from edge_scnet.stats.parts import RowSums
 
 # The engine may lose this much against the simulation, both measured against float. Distance
@@ -127,6 +128,33 @@ def hidden_parts_db(
     return [rows.hidden_part_db() for rows in sums]
 
 
+def fidelity_of(
+    engine: OutputQuality, simulation: OutputQuality, *, images: int, simulated: bool = True
+) -> Fidelity:
+    """Returns the record of an output's quality.
+
+    Args:
+        simulated: whether the simulation is the engine's graph.
+    """
+    return Fidelity(
+        engine_db=engine.db,
+        simulation_db=simulation.db if simulated else None,
+        images=images,
+        engine_differing=engine.differing if engine.whole else 0,
+        simulation_differing=simulation.differing if simulated and simulation.whole else 0,
+    )
+
+
+def fidelity_words(fidelity: Fidelity) -> str:
+    """Returns a fidelity as text."""
+    if fidelity.engine_differing or fidelity.simulation_differing:
+        return (
+            f"fidelity: {fidelity.engine_differing:,} whole numbers are others than in float"
+            f" (simulated {fidelity.simulation_differing:,})"
+        )
+    return f"fidelity {decibels(fidelity.engine_db)} (simulated {decibels(fidelity.simulation_db)})"
+
+
 def margin_db(elements: int) -> float:
     """Returns by how many dB an engine may be below the simulation, of so many elements."""
     if elements >= _FEW_ELEMENTS or not elements:
@@ -180,9 +208,9 @@ def worst_output(
 ) -> int:
     """Returns the index of the output that falls short, or is nearest to what it must have."""
 
-    def headroom(index: int) -> tuple[bool, float]:
+    def headroom(index: int) -> tuple[bool, float, int]:
         short = falls_short(engine[index], simulation[index], least[index])
-        return not short, comparable(engine[index].db) - least[index]
+        return not short, comparable(engine[index].db) - least[index], -engine[index].differing
 
     return min(range(len(engine)), key=headroom)
 

@@ -26,12 +26,18 @@ class Parity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fidelity:
-    """SQNR against the float graph's outputs on the same images, in dB; None: identical."""
+    """SQNR against the float graph's outputs on the same images, in dB.
+
+    None: identical, or an output of whole numbers, which has no SQNR.
+    """
 
     engine_db: float | None
     # None also for an FP16 engine, whose graph is not simulated
     simulation_db: float | None = None
     images: int
+    # of an output of whole numbers: how many are others than the float graph's
+    engine_differing: int = 0
+    simulation_differing: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError
+from edge_scnet.models.defaults import MOST_VALUES
 
-# A sample of 1 GB, and the largest batch that an engine is built for.
-MOST_VALUES = 250_000_000
+# The largest batch that an engine is built for.
 _LARGEST_BATCH = 1024
 
 

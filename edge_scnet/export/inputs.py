@@ -197,8 +197,7 @@ def _sample_shape(
             hint=f"give {len(declared)}, all but the batch",
         )
     if not asked:
-        asked = [options.channels, options.input_size, options.input_size]
-        asked = asked if len(declared) == 3 else [None] * len(declared)
+        asked = _picture(first, len(declared), options, path)
     for size, wanted in zip(declared, asked, strict=True):
         if size is not None and wanted is not None and size != wanted:
             given = "--input-shape" if options.input_shape else "--input-size or --channels"
@@ -217,6 +216,26 @@ def _sample_shape(
             f"{path}: the sizes of {first.name} are open: {words(first.shape)}", hint=hint
         )
     return tuple(int(size) for size in shape if size is not None)
+
+
+def _picture(first: FileInput, rank: int, options: ModelOptions, path: Path) -> list[int | None]:
+    """The sizes that --channels and --input-size give a sample of so many axes; None: open.
+
+    Raises:
+        ArtifactError: they are given, and it is no picture.
+    """
+    asked = {"--channels": options.channels, "--input-size": options.input_size}
+    if rank == 3:
+        return [options.channels, options.input_size, options.input_size]
+    given = [option for option, value in asked.items() if value is not None]
+    if given:
+        raise ArtifactError(
+            f"{path}: {first.name} is {words(first.shape)}, and {given[0]} is for pictures,"
+            " N x C x H x W",
+            hint=f"leave {given[0]} out; --input-shape gives the {rank} sizes behind the batch where"
+            " the file leaves one open",
+        )
+    return [None] * rank
 
 
 def _other(item: FileInput, first: FileInput, path: Path) -> TensorSpec:

@@ -19,6 +19,7 @@ from edge_scnet.export.torch_call import (
     named_outputs_of,
     needed_inputs,
 )
+from edge_scnet.models.defaults import check_size
 from edge_scnet.models.library import Preprocessing
 from edge_scnet.models.load import load
 from edge_scnet.models.zoo import ModelSource, resolve, resolve_module
@@ -35,7 +36,8 @@ def parse_inputs(texts: Sequence[str]) -> tuple[TensorSpec, ...]:
     """Returns the inputs that `--input` describes.
 
     Raises:
-        ArtifactError: another form than NAME=8x64:int64, an unknown type, or a name twice.
+        ArtifactError: another form than NAME=8x64:int64, an unknown type, a name twice, or more than
+            1 GB.
     """
     found: dict[str, TensorSpec] = {}
     for text in texts:
@@ -55,6 +57,7 @@ def parse_inputs(texts: Sequence[str]) -> tuple[TensorSpec, ...]:
         if match[1] in found:
             raise ArtifactError(f"--input {match[1]} is given twice", hint="leave one out")
         shape = tuple(map(int, sizes))
+        check_size(f"--input {match[1]}", shape)
         found[match[1]] = TensorSpec(name=match[1], shape=shape, dtype=dtype)
     return tuple(found.values())
 

@@ -6,6 +6,7 @@ option.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from edge_scnet.config.model_options import ModelOptions
@@ -17,6 +18,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 # In place of an architecture's name, for models that are not made from `edge_scnet.scnet`.
 ONNX_FILE, FACTORY = "onnx", "factory"
+# A sample of 1 GB.
+MOST_VALUES = 250_000_000
 _COMPACT = ("scnet20", "scnet29")  # for images of 32 pixels
 
 
@@ -82,12 +85,13 @@ def _shape_of(options: ModelOptions, size: int) -> tuple[int, ...]:
     """The input's shape by the options: a square of `size` where they have none.
 
     Raises:
-        ArtifactError: two options that contradict each other.
+        ArtifactError: two options that contradict each other, or a sample of more than 1 GB.
     """
     shape = options.input_shape
     if shape is None:
         side = options.input_size or size
         return (options.channels or 3, side, side)
+    check_size("--input-shape", shape)
     for option, asked, found in (
         ("--channels", options.channels, shape[:1]),
         ("--input-size", options.input_size, shape[1:]),
@@ -98,6 +102,16 @@ def _shape_of(options: ModelOptions, size: int) -> tuple[int, ...]:
                 hint=f"leave {option} out",
             )
     return shape
+
+
+def check_size(option: str, shape: Sequence[int]) -> None:
+    """Raises ArtifactError for a sample that no machine is to be asked for."""
+    if math.prod(shape) > MOST_VALUES:
+        raise ArtifactError(
+            f"{option} {_words(shape)} is {math.prod(shape) * 4 / 1e9:,.0f} GB a sample; up to"
+            f" {MOST_VALUES * 4 / 1e9:g} GB is supported",
+            hint="give the size of a real input, without the batch",
+        )
 
 
 def _words(shape: Sequence[int]) -> str:

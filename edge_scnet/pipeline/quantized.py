@@ -30,7 +30,7 @@ class Quantized:
     qdq: Path
     float_onnx: Path
     # of the engine's outputs against the float graph's on calibration samples, the worst output's;
-    # None: identical, or the engine is built on a board
+    # None: identical, whole numbers, or the engine is built on a board
     sqnr_db: float | None
     # the same of the Q/DQ graph, simulated
     simulated_sqnr_db: float | None

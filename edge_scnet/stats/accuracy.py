@@ -58,14 +58,15 @@ def relative_noise(
     """Noise power over signal power, in float64 and averaged over the outputs.
 
     Its inverse in dB is an SQNR. An output that is zero throughout in the reference counts as
-    without noise.
+    without noise. Elements that are not finite, as behind a mask, are left out.
     """
     ratios = []
     for signal, other in zip(reference, approximation, strict=True):
-        power = float(np.square(signal, dtype=np.float64).sum())
-        ratios.append(
-            float(np.square(signal.astype(np.float64) - other).sum()) / power if power else 0.0
-        )
+        finite = np.isfinite(signal) & np.isfinite(other)
+        own = np.where(finite, signal, 0).astype(np.float64)
+        power = float(np.square(own).sum())
+        noise = float(np.square(own - np.where(finite, other, 0)).sum())
+        ratios.append(noise / power if power else 0.0)
     return float(np.mean(ratios))
 
 

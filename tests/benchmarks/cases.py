@@ -31,7 +31,7 @@ RAW = ("--mean", "0,0,0", "--std", ",".join(["0.00392156862745098"] * 3))  # pix
 UNIT = ("--mean", "0,0,0", "--std", "1,1,1")  # pixels 0 to 1
 HALF = ("--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5")
 SIDE_64 = ("--resize", "64")
-# Photographs of clothing have no face, person or text: the scores of what finds those are 0.001 and
+# Photographs of clothing have no face or text: the scores of what finds those are 0.001 and
 # less throughout, and their noise says nothing.
 NOTHING_SEEN_DB = 0.0
 _JUDGED = (0, 10, 11, 13)
@@ -97,7 +97,8 @@ CASES = (
         arguments=("--input-size", "320", *HALF),
         least_db=NOTHING_SEEN_DB,
     ),
-    Case(name="A07", file="models/selfie_nhwc.onnx", least_db=NOTHING_SEEN_DB),
+    # a mask: 0.88 of its area is the same
+    Case(name="A07", file="models/selfie_nhwc.onnx", least_db=9.0),
     Case(
         name="A08",
         file="models/sinet.onnx",

@@ -25,6 +25,20 @@ def falls_short(engine: OutputQuality, simulation: OutputQuality) -> bool:
     return quality.falls_short(engine, simulation, quality.least_db(simulation))
 
 
+def test_whole_numbers_that_differ_do_not_read_as_identical() -> None:
+    counted = quality.fidelity_of(whole(3), whole(2), images=8)
+    assert (counted.engine_db, counted.engine_differing, counted.simulation_differing) == (
+        None,
+        3,
+        2,
+    )
+    assert quality.fidelity_words(counted) == (
+        "fidelity: 3 whole numbers are others than in float (simulated 2)"
+    )
+    same = quality.fidelity_of(real(40.0), real(None), images=8)
+    assert quality.fidelity_words(same) == "fidelity 40.0 dB (simulated exact)"
+
+
 @pytest.mark.parametrize(
     ("engine", "simulation", "fails"),
     [
@@ -78,6 +92,7 @@ def test_each_output_is_judged_by_itself() -> None:
         # whole numbers have no ratio, and are wrong all the same
         ((real(20.0), whole(500)), (real(21.0), whole(0)), 1),
         ((whole(1), real(30.0)), (whole(1), real(30.0)), 1),
+        ((real(None), whole(1)), (real(None), whole(1)), 1),
     ],
 )
 def test_the_worst_output_is_the_nearest_to_its_limit(

@@ -90,6 +90,8 @@ def test_the_shape_of_a_sample(
         ([1, 3, 8, 8], {"input_shape": (3, 9, 8)}, "x is 1 x 3 x 8 x 8 in the file, --input-sha"),
         ([1, 3, 8, 8], {"input_shape": (3, 8)}, "x is 1 x 3 x 8 x 8, --input-shape has 2 sizes"),
         ([1, "T"], {}, "the sizes of x are open: 1 x ?"),
+        ([1, "T"], {"input_size": 40}, "x is 1 x ?, and --input-size is for pictures"),
+        ([1, 40], {"channels": 3}, "x is 1 x 40, and --channels is for pictures"),
         ([8], {}, "input 'x' is float32 with 1 axes; samples are fed as float32"),
         ([1, 2, 3, 4, 5, 6], {}, "input 'x' is float32 with 6 axes"),
     ],

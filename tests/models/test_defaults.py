@@ -24,6 +24,10 @@ from tests.helpers.checkpoints import State, checkpoint, refused, saved
             {"class_names": ("a", "b"), "num_classes": 3},
             "--class-names lists 2 names, --num-classes says 3",
         ),
+        (
+            {"input_shape": (3, 100_000, 100_000)},
+            "--input-shape 3x100000x100000 is 120 GB a sample; up to 1 GB is supported",
+        ),
         ({"resize": 16}, "--resize 16 is smaller than the crop, 3x32x32"),
     ],
 )

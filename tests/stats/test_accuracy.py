@@ -84,6 +84,11 @@ def test_noise_is_averaged_over_outputs_and_a_zero_output_has_none():
     assert of_relative_noise(0.01) == pytest.approx(20.0) and of_relative_noise(0.0) is None
 
 
+def test_infinities_of_a_mask_are_no_noise():
+    reference, output = np.array([3.0, 4.0, -np.inf]), np.array([3.0, 3.5, -np.inf])
+    assert relative_noise([reference], [output]) == pytest.approx(0.25 / 25)
+
+
 def test_decibels_as_numbers_and_as_text():
     assert comparable(None) > comparable(1e300) and comparable(3.0) == 3.0
     assert (decibels(None), decibels(12.34)) == ("exact", "12.3 dB")

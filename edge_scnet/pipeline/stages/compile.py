@@ -19,7 +19,7 @@ from edge_scnet.compile.executed import (
     warn_of_float,
 )
 from edge_scnet.compile.fidelity import check_fidelity
-from edge_scnet.compile.quality import FIDELITY_IMAGES
+from edge_scnet.compile.quality import FIDELITY_IMAGES, fidelity_words
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import EngineFacts, Fidelity, QdqFacts
@@ -32,7 +32,6 @@ from edge_scnet.machine.isa import provided_isa
 from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, record
 from edge_scnet.runtimes.base import OpenOptions
-from edge_scnet.stats.decibels import decibels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +96,7 @@ def _is_current(folder: BuildFolder, file: str, origin: Origin) -> bool:
 def _summary(folder: BuildFolder, engine: str) -> str:
     facts = folder.facts(engine, EngineFacts)
     assert facts.fidelity is not None
-    return (
-        f"{summary(facts, verb='execute in')}; fidelity"
-        f" {decibels(facts.fidelity.engine_db)} (simulated"
-        f" {decibels(facts.fidelity.simulation_db)})"
-    )
+    return f"{summary(facts, verb='execute in')}; {fidelity_words(facts.fidelity)}"
 
 
 def _build(
