@@ -232,8 +232,8 @@ def _picture(first: FileInput, rank: int, options: ModelOptions, path: Path) -> 
         raise ArtifactError(
             f"{path}: {first.name} is {words(first.shape)}, and {given[0]} is for pictures,"
             " N x C x H x W",
-            hint=f"leave {given[0]} out; --input-shape gives the {rank} sizes behind the batch where"
-            " the file leaves one open",
+            hint=f"leave {given[0]} out; --input-shape gives the {rank} sizes behind the batch"
+            " where the file leaves one open",
         )
     return [None] * rank
 

@@ -36,8 +36,8 @@ def parse_inputs(texts: Sequence[str]) -> tuple[TensorSpec, ...]:
     """Returns the inputs that `--input` describes.
 
     Raises:
-        ArtifactError: another form than NAME=8x64:int64, an unknown type, a name twice, or more than
-            1 GB.
+        ArtifactError: another form than NAME=8x64:int64, an unknown type, a name twice, or more
+            than 1 GB.
     """
     found: dict[str, TensorSpec] = {}
     for text in texts:
