@@ -214,7 +214,8 @@ def _read(recipe: Recipe, folder: Path) -> _Data:
     spec = zoo.reference_spec(recipe.arch, recipe.dataset)
     images, labels = idx.read_published(recipe.dataset, folder, "train")
     kept, held_out = split_held_out(labels, HELD_OUT)
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (spec.mean, spec.std))
+    rule = spec.preprocessing
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (rule.mean, rule.std))
     return _Data(
         images=torch.from_numpy(images),
         labels=torch.from_numpy(labels.astype(np.int64)),

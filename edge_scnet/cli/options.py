@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
-from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
 from edge_scnet.core.json_records import loads
 from edge_scnet.errors import DataError
 
@@ -45,6 +45,20 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise typer.BadParameter(
             f"{text!r} is not a list of numbers like 0.485,0.456,0.406"
         ) from None
+
+
+def _codes(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.isascii() and part.isdecimal() and int(part) <= 255 for part in parts):
+        raise typer.BadParameter(f"{text!r} is no code from 0 to 255, nor a list like 124,116,104")
+    return tuple(map(int, parts))
+
+
+def _word(text: str, *, words: Sequence[str]) -> str:
+    spelled = {word.lower(): word for word in words}
+    if text.lower() not in spelled:
+        raise typer.BadParameter(f"{text!r} is none of {', '.join(words)}")
+    return spelled[text.lower()]
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -221,7 +235,7 @@ def with_model_options(
 # of an engine that no manifest describes: the sizes it leaves open, how pictures are fed, classes
 with_engine_options = functools.partial(
     with_model_options,
-    only=("input_shape", "resize", "mean", "std", "num_classes", "class_names"),
+    only=("input_shape", *PICTURE_OPTIONS, "num_classes", "class_names"),
 )
 
 
@@ -236,8 +250,13 @@ def _parameter(name: str, hint: Any) -> inspect.Parameter:
     optional, meta = get_args(hint)
     kind = get_args(optional)[0]
     settings: dict[str, Any] = {"help": meta.description, **(meta.extra or {})}
+    spellings = [f"--{name.replace('_', '-')}", *settings.pop("spellings", ())]
     if settings.pop("repeated", False):
         kind = list[str]
+    elif kind is bool:
+        spellings = [f"{spellings[0]}/--no-{spellings[0].removeprefix('--')}"]
+    elif name == "pad_value":
+        kind, settings["parser"] = Any, _codes
     elif name == "input_shape":
         kind, settings["parser"] = Any, _sizes
     elif kind == dict[str, Any]:
@@ -249,7 +268,11 @@ def _parameter(name: str, hint: Any) -> inspect.Parameter:
     elif get_origin(kind) is Annotated:
         kind, bounds = get_args(kind)
         settings |= {"min": bounds.ge, "max": bounds.le}
-    option = typer.Option(f"--{name.replace('_', '-')}", **settings)
+    elif get_origin(kind) is Literal:
+        words = get_args(kind)
+        settings |= {"parser": functools.partial(_word, words=words), "metavar": "|".join(words)}
+        kind = Any
+    option = typer.Option(*spellings, **settings)
     annotation: Any = Annotated[kind if kind is Any else kind | None, option]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation

@@ -8,6 +8,14 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from edge_scnet.core.preprocessing import (
+    Colour,
+    Interpolation,
+    PadAnchor,
+    Resampler,
+    ResizeMode,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOptions:
@@ -54,17 +62,84 @@ class ModelOptions:
             extra={"metavar": "NAME=8x64[:int64]", "repeated": True},
         ),
     ] = None
-    resize: Annotated[
-        Annotated[int, Meta(ge=8, le=8192)] | None,
-        Meta(description="Short side before the crop.", extra={"metavar": "PX"}),
+    preprocess: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "How pictures are prepared, by a ready name: imagenet, pixels, yolo, timm:NAME or"
+                " torchvision:NAME. Single options win over it. Default: imagenet."
+            ),
+            extra={"metavar": "NAME"},
+        ),
+    ] = None
+    colour: Annotated[
+        Colour | None,
+        Meta(description="Order of the input's channels.", extra={"spellings": ("--color",)}),
+    ] = None
+    pixel_max: Annotated[
+        Annotated[float, Meta(ge=1e-6, le=1e6)] | None,
+        Meta(description="What the largest pixel becomes: 1 or 255.", extra={"metavar": "X"}),
     ] = None
     mean: Annotated[
         tuple[float, ...] | None,
-        Meta(description="Mean per channel, of pixels from 0 to 1.", extra={"metavar": "M,M,M"}),
+        Meta(
+            description="Mean per channel, of pixels from 0 to --pixel-max.",
+            extra={"metavar": "M,M,M"},
+        ),
     ] = None
     std: Annotated[
         tuple[float, ...] | None,
-        Meta(description="Standard deviation per channel.", extra={"metavar": "S,S,S"}),
+        Meta(description="Standard deviation per channel, as --mean.", extra={"metavar": "S,S,S"}),
+    ] = None
+    resize_mode: Annotated[
+        ResizeMode | None,
+        Meta(
+            description=(
+                "How pictures come to the input's size: short side and centre crop, stretched,"
+                " padded, or the centre without resizing."
+            )
+        ),
+    ] = None
+    resize: Annotated[
+        Annotated[int, Meta(ge=8, le=8192)] | None,
+        Meta(
+            description=(
+                "Short side before the crop. Default: 256/224 of the input's; the input's own where"
+                " all pictures have its size."
+            ),
+            extra={"metavar": "PX"},
+        ),
+    ] = None
+    crop_fraction: Annotated[
+        Annotated[float, Meta(ge=0.1, le=1)] | None,
+        Meta(
+            description="In place of --resize: the input's short side over it, as timm's crop_pct.",
+            extra={"metavar": "F"},
+        ),
+    ] = None
+    resample: Annotated[
+        Resampler | None,
+        Meta(description="Whose arithmetic resizes, which differ. Default: pillow."),
+    ] = None
+    interpolation: Annotated[
+        Interpolation | None, Meta(description="Filter of the resizing. Default: bilinear.")
+    ] = None
+    antialias: Annotated[
+        bool | None,
+        Meta(description="Whether the filter grows as pictures shrink. Default: as --resample."),
+    ] = None
+    pad_value: Annotated[
+        tuple[Annotated[int, Meta(ge=0, le=255)], ...] | None,
+        Meta(
+            description="Codes around a letterboxed picture, 0 to 255: one, or one per channel.",
+            extra={"metavar": "V"},
+        ),
+    ] = None
+    pad_anchor: Annotated[
+        PadAnchor | None, Meta(description="Where the letterboxed picture is.")
+    ] = None
+    exif: Annotated[
+        bool | None, Meta(description="Turn pictures as their EXIF data says. Default: yes.")
     ] = None
     class_names: Annotated[
         tuple[str, ...] | None,
@@ -112,3 +187,22 @@ def ways_to_split(fix: str) -> Iterator[tuple[str, str]]:
     for at, letter in enumerate(fix):
         if letter == "=":
             yield fix[:at], fix[at + 1 :]
+
+
+# The options that say how pictures are prepared.
+PICTURE_OPTIONS = (
+    "preprocess",
+    "colour",
+    "pixel_max",
+    "mean",
+    "std",
+    "resize_mode",
+    "resize",
+    "crop_fraction",
+    "resample",
+    "interpolation",
+    "antialias",
+    "pad_value",
+    "pad_anchor",
+    "exif",
+)

@@ -45,8 +45,8 @@ BUILD_SCRIPT = "build.sh"
 BOARD = "board.json"  # what build.sh tells of the board and its plans
 REPORT, REPORT_PAGE = "report.json", "report.html"
 PARTIAL_REPORT = "report.partial.json"  # of an interrupted run
-SCHEMA = 2
-_READ = (1, SCHEMA)
+SCHEMA = 3
+_READ = (1, 2, SCHEMA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,9 @@ def load_manifest(folder: Path) -> Manifest:
             hint="build again with this version: edge-scnet build",
         )
     if schema == 1:
-        _upgrade(content)
+        _to_second(content)
+    if schema in (1, 2):
+        _to_third(content)
     try:
         return _from_json(content)
     except RecordError as error:
@@ -160,12 +162,26 @@ def load_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def _upgrade(content: dict[str, Any]) -> None:
+def _to_second(content: dict[str, Any]) -> None:
     """Writes schema 1 as schema 2, in place: inputs were squares with channels in front."""
     model = content.get("model")
     if isinstance(model, dict) and {"channels", "input_size"} <= model.keys():
         side = model.pop("input_size")
         model["input_shape"] = [model.pop("channels"), side, side]
+
+
+def _to_third(content: dict[str, Any]) -> None:
+    """Writes schema 2 as schema 3, in place: pictures had a mean, a std and a short side."""
+    model = content.get("model")
+    if not isinstance(model, dict):
+        return
+    shape = model.get("input_shape")
+    is_grey = isinstance(shape, list) and shape[:1] == [1]
+    names = {"mean": "mean", "std": "std", "resize": "short_side"}
+    model["preprocessing"] = {
+        "colour": "grey" if is_grey else "RGB",
+        **{names[name]: model.pop(name) for name in names if name in model},
+    }
 
 
 def _from_json(content: dict[str, Any]) -> Manifest:

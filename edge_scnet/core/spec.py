@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_scnet.core.preprocessing import Preprocessing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:
@@ -30,22 +32,15 @@ class TaskSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
-    """A model, its inputs and its preprocessing.
-
-    Pixels are divided by 255, then normalised by `mean` and `std` (one value per channel). Arrays
-    that a data set holds are fed as they are.
-    """
+    """A model, its inputs and its preprocessing."""
 
     name: str
     arch: str
     # of one sample of the first input as the prepared graph takes it, without the batch axis;
     # C x H x W for pictures; its type is float32
     input_shape: tuple[int, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    # the short side of what pictures are scaled to cover before the centre crop to H x W, in
-    # pixels; None: they are scaled to cover H x W itself
-    resize: int | None = None
+    # of pictures
+    preprocessing: Preprocessing
     # names; empty: outputs are numbered
     classes: tuple[str, ...] = ()
     num_classes: int | None = None

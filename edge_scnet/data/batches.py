@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.core.feeds import as_taken
+from edge_scnet.core.placement import geometry_of
 from edge_scnet.data.images import decode, normalise, preprocess
 from edge_scnet.data.samples import SKIP_BAD, SampleSet
 from edge_scnet.errors import DataError
@@ -22,7 +23,7 @@ def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
     """The pixels of sample `i`, upright and at its own size.
 
     Returns:
-        uint8 H x W x C with `spec.channels` channels (RGB or grey).
+        uint8 or uint16 H x W x C with `spec.channels` channels (RGB or grey).
 
     Raises:
         DataError: the image cannot be decoded; named, with the way to go on without it. Or the
@@ -57,19 +58,21 @@ def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = No
     if samples.arrays is not None:
         return samples.arrays[list(indices)]
     out = np.empty((len(indices), spec.channels, spec.height, spec.width), np.float32)
-    if (
-        samples.pixels is not None
-        and samples.pixels.shape[1:] == out.shape[2:]
-        and spec.resize in (None, min(spec.height, spec.width))
-    ):
+    if samples.pixels is not None and _is_whole(samples.pixels.shape[1:], spec):
         # nothing to resize or crop: the same arithmetic for many at once, because small images cost
         # more time in Python than in a network
         for start in range(0, len(indices), _AT_ONCE):
             pixels = samples.pixels[list(indices[start : start + _AT_ONCE])]
-            out[start : start + _AT_ONCE] = normalise(
-                np.repeat(pixels[..., None], spec.channels, axis=3), spec
-            )
+            repeated = np.broadcast_to(pixels[..., None], (*pixels.shape, spec.channels))
+            out[start : start + _AT_ONCE] = normalise(repeated, spec)
         return as_taken(out, spec)
     for row, i in enumerate(indices):
         out[row] = preprocess(load_pixels(samples, i, spec), spec)
     return as_taken(out, spec)
+
+
+def _is_whole(size: tuple[int, ...], spec: ModelSpec) -> bool:
+    """Whether images of this height and width are the input as they are."""
+    height, width = size
+    geometry = geometry_of((width, height), spec)
+    return (geometry.width, geometry.height) == (width, height) == (spec.width, spec.height)

@@ -72,7 +72,7 @@ def check_size(samples: SampleSet, spec: ModelSpec, *, role: Role) -> list[str]:
     wanted = f"{spec.width} x {spec.height}"
     if samples.pixels is not None:
         height, width = samples.pixels.shape[1:]
-        if (height, width) != (spec.height, spec.width) and spec.resize is None:
+        if (height, width) != (spec.height, spec.width) and spec.preprocessing.short_side is None:
             return [
                 f"the {role} images are {width} x {height} and the model's input is {wanted}: they"
                 " are resized"

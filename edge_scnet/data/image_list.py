@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_scnet.core.files import sha256_file
-from edge_scnet.data.images import opened, to_uint8
+from edge_scnet.data.images import opened, pixels_of
 from edge_scnet.data.sample_set import SampleSet, spread
 from edge_scnet.data.truth import UNKNOWN, Truth
 from edge_scnet.errors import DataError
@@ -51,7 +51,7 @@ def image_set(
             with opened(path) as image:
                 size = _upright_size(image, path)
                 if skip_bad:
-                    to_uint8(image, 3)
+                    pixels_of(image)
                 hashes.append(sha256_file(path))
             sizes.append(size)
             kept.append(i)

@@ -1,4 +1,4 @@
-"""Image files to uint8 pixels, and pixels to the network's input.
+"""Image files to pixels, and pixels to the network's input.
 
 Calibration, evaluation and `predict` all go through `preprocess`. Pillow is imported only where a
 file is decoded or resized, and only its readers of the formats below are used.
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.core.optional import require
+from edge_scnet.core.placement import Geometry, geometry_of
+from edge_scnet.data.resize import resized
 from edge_scnet.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,60 +28,87 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
 # As RGB that is 300 MB. The ratio keeps "short side to 224" from turning a strip of 1 x 90,000 into
 # 20 million rows.
 _MAX_PIXELS, _MAX_RATIO = 100_000_000, 100
+# The largest code, by the type of pixels.
+_HIGHEST = {"uint8": 255, "uint16": 65535}
 
 
 def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
-    """The network's input of an image: uint8 H x W x C to float32 C x height x width.
+    """The network's input of an image: H x W x C to float32 C x height x width.
 
-    Scaled to cover `spec.resize`, centre crop, / 255, - mean, / std. For squares this is
-    torchvision's evaluation transform (Resize, CenterCrop, ToTensor, Normalize on a PIL image), to
-    the bit: long side int(resize * long / short), antialiased bilinear, crop from
-    round((side - size) / 2). Where the input is no square, the image is scaled to cover a rectangle
-    of the input's proportions whose short side is `spec.resize`. Where that is None, it covers the
-    input itself, which leaves images of that size untouched.
+    Resized, cropped or padded as `core.placement.geometry_of` says, then normalised. Short side,
+    crop and Pillow's bilinear are torchvision's evaluation transform of a PIL image (Resize,
+    CenterCrop, ToTensor, Normalize), to the bit.
+
+    Args:
+        image: uint8 or uint16, grey or RGB.
 
     Raises:
-        DataError: `spec.resize` is smaller than the input's short side.
-        ValueError: not uint8 H x W x `spec.channels`.
+        DataError: the image cannot fill the input so.
+        MissingRuntimeError: the library that resizes is not installed.
+        ValueError: of another type, or without `spec.channels` channels.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != spec.channels:
-        raise ValueError(f"{image.dtype} {image.shape} is not uint8 H x W x {spec.channels}")
-    short = min(spec.height, spec.width)
-    if spec.resize is not None and spec.resize < short:
-        raise DataError(
-            f"{spec.name}: images are resized to {spec.resize} and cannot fill an input of {short}"
+    highest = _HIGHEST.get(image.dtype.name)
+    if highest is None or image.ndim != 3 or image.shape[2] != spec.channels:
+        raise ValueError(
+            f"{image.dtype} {image.shape} is not uint8 or uint16 H x W x {spec.channels}"
         )
-    height, width = image.shape[:2]
-    wanted = _covering(width, height, spec)
-    if wanted != (width, height):
-        require("PIL.Image", extra="cpu")
-        from PIL import Image
-
-        picture = Image.fromarray(image if spec.channels == 3 else image[:, :, 0])
-        image = np.asarray(picture.resize(wanted, Image.Resampling.BILINEAR)).reshape(
-            wanted[1], wanted[0], spec.channels
-        )
-    top, left = (
-        round((have - size) / 2)
-        for have, size in zip(image.shape[:2], (spec.height, spec.width), strict=True)
-    )
-    return normalise(image[top : top + spec.height, left : left + spec.width], spec)
+    geometry = geometry_of((image.shape[1], image.shape[0]), spec)
+    size = (geometry.width, geometry.height)
+    image = resized(image, size, spec.preprocessing, highest=highest)
+    return normalise(_cut_or_padded(image, geometry, spec, highest), spec, highest=highest)
 
 
-def _covering(width: int, height: int, spec: ModelSpec) -> tuple[int, int]:
-    """The width and height that an image is scaled to before the crop, its proportions kept."""
-    scale = 1.0 if spec.resize is None else spec.resize / min(spec.height, spec.width)
-    box_width, box_height = round(spec.width * scale), round(spec.height * scale)
-    if width * box_height <= height * box_width:
-        return box_width, max(int(box_width * height / width), box_height)
-    return max(int(box_height * width / height), box_width), box_height
+def _cut_or_padded(
+    image: np.ndarray, geometry: Geometry, spec: ModelSpec, highest: int
+) -> np.ndarray:
+    """The part of a resized image that is the input, what is not covered filled with the pad."""
+    top, left = geometry.top, geometry.left
+    if geometry.width >= spec.width and geometry.height >= spec.height:
+        return image[top : top + spec.height, left : left + spec.width]
+    pads = spec.preprocessing.pad_value
+    if len(pads) == spec.channels:
+        pads = tuple(pads[channel] for channel in channel_order(spec))
+    canvas = np.empty((spec.height, spec.width, spec.channels), image.dtype)
+    canvas[:] = np.array(pads) * (highest // 255)
+    canvas[-top : -top + geometry.height, -left : -left + geometry.width] = image
+    return canvas
 
 
-def normalise(pixels: np.ndarray, spec: ModelSpec) -> np.ndarray:
-    """Pixels / 255, - mean, / std: uint8 [...] x H x W x C to float32 [...] x C x H x W."""
-    x = pixels.astype(np.float32) / np.float32(255)
-    x = (x - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
-    return np.ascontiguousarray(np.moveaxis(x, -1, -3))
+def channel_order(spec: ModelSpec) -> list[int]:
+    """The channels of an RGB or grey image in the order of the input's."""
+    order = list(range(spec.channels))
+    return order[::-1] if spec.preprocessing.colour == "BGR" else order
+
+
+def normalise(pixels: np.ndarray, spec: ModelSpec, *, highest: int = 255) -> np.ndarray:
+    """Codes as the network takes them: [...] x H x W x C to float32 [...] x C x H x W.
+
+    code / highest * pixel_max - mean, / std, in float32 and in this order.
+
+    Args:
+        highest: the code that becomes `pixel_max`.
+    """
+    rule = spec.preprocessing
+    out = np.empty((*pixels.shape[:-3], spec.channels, *pixels.shape[-3:-1]), np.float32)
+    for channel, source in enumerate(channel_order(spec)):
+        plane = out[..., channel, :, :]
+        # in place, one channel after the other: several times faster than whole images
+        if rule.pixel_max == highest:
+            plane[...] = pixels[..., source]
+        else:
+            np.divide(
+                pixels[..., source],
+                np.float32(highest),
+                out=plane,
+                dtype=np.float32,
+                casting="unsafe",
+            )
+            if rule.pixel_max != 1:
+                plane *= np.float32(rule.pixel_max)
+        if rule.mean:
+            plane -= np.float32(rule.mean[channel])
+            plane /= np.float32(rule.std[channel])
+    return out
 
 
 def read_image(path: Path, spec: ModelSpec) -> np.ndarray:
@@ -142,7 +171,7 @@ def decode(path: Path, spec: ModelSpec, *, hint: str) -> np.ndarray:
         hint: of the error.
 
     Returns:
-        uint8 H x W x C with `spec.channels` channels.
+        uint8, or uint16 of 16-bit grey, H x W x C with `spec.channels` channels: grey or RGB.
 
     Raises:
         DataError: it does not exist or cannot be decoded.
@@ -153,30 +182,57 @@ def decode(path: Path, spec: ModelSpec, *, hint: str) -> np.ndarray:
         )
     try:
         with opened(path) as image:
-            return to_uint8(image, spec.channels)
+            return pixels_of(image, spec)
     except DataError as error:
         raise DataError(error.message, hint=hint) from error
 
 
-def to_uint8(image: Image.Image, channels: int) -> np.ndarray:
-    """The pixels of an image as uint8 H x W x C, rotated as its EXIF data says.
+def pixels_of(image: Image.Image, spec: ModelSpec | None = None) -> np.ndarray:
+    """The pixels of an image as H x W x C, rotated as its EXIF data says where that is wanted.
 
-    16 bits become 8 by v / 257, rounded (65535 / 257 = 255). What is transparent shows white, as on
-    a page: dropping alpha alone would show the colours that an editor left beneath. Grey is ITU-R
-    601 luma (Pillow's "L"), RGB of grey repeats it. Of an animation the first frame is read.
+    Grey of 16 bits stays uint16, everything else is uint8. What is transparent shows white, as on a
+    page: dropping alpha alone would show the colours that an editor left beneath. Grey is ITU-R 601
+    luma (Pillow's "L"), RGB of grey repeats it. Of an animation the first frame is read.
+
+    Args:
+        spec: whose input it is for; None: RGB.
+
+    Raises:
+        ValueError: pixels that cannot be read with all their bits.
     """
     from PIL import Image, ImageOps
 
-    ImageOps.exif_transpose(image, in_place=True)
+    channels = 3 if spec is None else spec.channels
+    turned = spec is None or spec.preprocessing.exif
+    colour = "RGB" if spec is None else spec.preprocessing.colour
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
+    if not image.mode.startswith("I") and _has_16_bits(image):
+        raise ValueError(
+            "it has 16 bits per channel, of which 8 are read in colour: save it with 8 bits, or"
+            " pass arrays (.npy)"
+        )
+    if turned:
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):
         wide = np.asarray(image)
         if wide.min() < 0 or wide.max() > 0xFFFF:
             raise ValueError(f"pixels from {wide.min()} to {wide.max()} are neither 8 nor 16 bits")
-        image = Image.fromarray(((wide.astype(np.uint32) + 128) // 257).astype(np.uint8))
-    elif image.has_transparency_data:
+        return np.repeat(wide.astype(np.uint16)[..., None], channels, axis=2)
+    if image.has_transparency_data:
         upper = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", upper.size, "white"), upper)
-    pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    return pixels.reshape(*pixels.shape[:2], channels)
+    if channels == 1 or colour == "grey":
+        return np.repeat(np.asarray(image.convert("L"))[..., None], channels, axis=2)
+    return np.asarray(image.convert("RGB"))
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    """Whether the file of an image that is not loaded yet has more bits than Pillow reads."""
+    tiles = getattr(image, "tile", None)
+    if not tiles:
+        return False
+    raw = tiles[0].args
+    kind, most = (raw, None) if isinstance(raw, str) else (raw[0], raw[1] if raw[1:] else None)
+    # a PPM says its largest code
+    return ";16" in str(kind) or (image.format == "PPM" and isinstance(most, int) and most > 255)

@@ -103,7 +103,8 @@ def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
     for option, asked in (("--num-classes", options.num_classes), ("--class-names", names)):
         if asked is not None and classes is not None and asked != classes:
             raise ArtifactError(f"{path}: the model has classes {classes}, {option} says {asked}")
-    if plan.first.dtype == "uint8" and len(plan.input_shape) == 3 and options.mean is None:
+    said = (options.mean, options.preprocess, options.pixel_max) != (None, None, None)
+    if plan.first.dtype == "uint8" and len(plan.input_shape) == 3 and not said:
         # bytes are pixels from 0 to 255
         channels = plan.input_shape[0]
         std = options.std or (1 / 255,) * channels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +19,10 @@ from edge_scnet.export.torch_call import (
     named_outputs_of,
     needed_inputs,
 )
-from edge_scnet.models.defaults import check_size
-from edge_scnet.models.library import Preprocessing
+from edge_scnet.models.defaults import check_size, pictures_of
 from edge_scnet.models.load import load
+from edge_scnet.models.pictures import Own
+from edge_scnet.models.ready import Ready
 from edge_scnet.models.zoo import ModelSource, resolve, resolve_module
 
 if TYPE_CHECKING:
@@ -83,13 +84,16 @@ def probe_torch(
             contradict what it gives.
     """
     loaded = load(source)
-    options = _with_defaults(source.options, loaded.preprocessing)
+    options = _with_defaults(source.options, loaded.pictures)
     if completed is not None:
         options = completed(loaded.module, options)
     first, more = _inputs(loaded.module, options)
     shape = first.shape if first is not None else _resolved(source, options).spec.input_shape
     options = replace(options, channels=None, input_size=None, input_shape=shape)
     spec = _resolved(source, options).spec
+    if loaded.pictures is not None:
+        own = Own(name=source.location, pictures=loaded.pictures)
+        spec = replace(spec, preprocessing=pictures_of(options, spec.input_shape, own=own))
     if more:
         name = first.name if first is not None else _first_name(loaded.module, more)
         spec = replace(spec, input_name=name, more_inputs=more)
@@ -101,28 +105,19 @@ def probe_torch(
         spec=spec,
         module=loaded.module,
         notes=loaded.notes,
-        warnings=loaded.preprocessing.differences if loaded.preprocessing else (),
+        warnings=loaded.pictures.differences if loaded.pictures else (),
     )
 
 
-def _with_defaults(options: ModelOptions, found: Preprocessing | None) -> ModelOptions:
-    """Options completed by what a library says of its network."""
+def _with_defaults(options: ModelOptions, found: Ready | None) -> ModelOptions:
+    """Options completed by what a library says of its network's input and classes."""
     if found is None:
         return options
-    given = {item.name: getattr(options, item.name) for item in fields(options)}
-    own_size = options.input_shape is None and options.input_size is None
-    if own_size:
-        given["input_size"] = found.input_size
-    # a crop of another size than the library's is taken from pictures of the usual size
-    if options.resize is None and (own_size or options.input_size == found.input_size):
-        given["resize"] = found.resize
-    channels = options.input_shape[0] if options.input_shape else options.channels or 3
-    for name, values in (("mean", found.mean), ("std", found.std)):
-        if given[name] is None and values is not None and len(values) == channels:
-            given[name] = values
+    if options.input_shape is None and options.input_size is None:
+        options = replace(options, input_size=found.input_size)
     if options.num_classes is None and options.class_names is None:
-        given["class_names"] = found.classes
-    return ModelOptions(**given)
+        options = replace(options, class_names=found.classes)
+    return options
 
 
 def _inputs(

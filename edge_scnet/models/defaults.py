@@ -10,11 +10,12 @@ import math
 from collections.abc import Sequence
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.architectures import check_architecture
+from edge_scnet.models.pictures import Defaults, Own, preprocessing_of
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 # In place of an architecture's name, for models that are not made from `edge_scnet.scnet`.
 ONNX_FILE, FACTORY = "onnx", "factory"
@@ -38,40 +39,54 @@ def spec_of(arch: str, name: str, options: ModelOptions) -> ModelSpec:
         check_architecture(arch)
     compact = arch in _COMPACT
     shape = _shape_of(options, 32 if compact else 224)
-    mean = options.mean or (CIFAR10_MEAN if compact else IMAGENET_MEAN)
-    std = options.std or (CIFAR10_STD if compact else IMAGENET_STD)
     # an ONNX file, or a module's samples and options, say which shape is wanted: `probe_onnx` and
-    # `probe_torch` come back here with it; what is no picture is not normalised
-    complete = arch not in (ONNX_FILE, FACTORY) or options.input_shape is not None
-    is_picture = len(shape) == 3 and shape[0] in (1, 3)
-    if complete and is_picture:
-        _check_length("--mean", mean, shape[0], is_default=not options.mean)
-        _check_length("--std", std, shape[0], is_default=not options.std)
-    _check_values(mean, std)
+    # `probe_torch` come back here with it
+    complete = is_own or options.input_shape is not None
     classes = options.class_names or ()
     if classes and options.num_classes and len(classes) != options.num_classes:
         raise ArtifactError(
             f"--class-names lists {len(classes)} names, --num-classes says {options.num_classes}"
         )
     trained_classes = (10 if compact else 1000) if is_own else None
-    resize = options.resize
-    if is_picture:
-        short = min(shape[1:])
-        if resize is None and not compact and shape[1] == shape[2] >= 64:
-            resize = round(short * 256 / 224)
-        if resize is not None and resize < short and complete:
-            raise ArtifactError(f"--resize {resize} is smaller than the crop, {_words(shape)}")
     return ModelSpec(
         name=name if options.name is None else options.name,
         arch=arch,
         input_shape=shape,
-        mean=mean,
-        std=std,
-        resize=resize,
+        preprocessing=pictures_of(options, shape, compact=compact, complete=complete),
         classes=tuple(classes),
         num_classes=options.num_classes or len(classes) or trained_classes,
         task=task_of(options),
     )
+
+
+def pictures_of(
+    options: ModelOptions,
+    shape: tuple[int, ...],
+    *,
+    compact: bool = False,
+    complete: bool = True,
+    own: Own | None = None,
+) -> Preprocessing:
+    """The preprocessing of pictures for an input; what is no picture is not normalised.
+
+    Args:
+        shape: of the input, without the batch.
+        compact: the network is for images of 32 pixels.
+        complete: the shape is the input's; otherwise it is found out later.
+        own: what the network's library says.
+
+    Raises:
+        ArtifactError: as `preprocessing_of`.
+    """
+    mean, std = (CIFAR10_MEAN, CIFAR10_STD) if compact else (IMAGENET_MEAN, IMAGENET_STD)
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        return Preprocessing(
+            mean=options.mean or mean, std=options.std or std, short_side=options.resize
+        )
+    square = shape[1] == shape[2] >= 64
+    side = round(shape[1] * 256 / 224) if square and not compact else None
+    defaults = Defaults(mean=mean, std=std, short_side=side, own=own, complete=complete)
+    return preprocessing_of(options, shape, defaults)
 
 
 def task_of(options: ModelOptions) -> TaskSpec | None:
@@ -116,26 +131,3 @@ def check_size(option: str, shape: Sequence[int]) -> None:
 
 def _words(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
-
-
-def _check_length(option: str, values: Sequence[float], channels: int, *, is_default: bool) -> None:
-    """Raises ArtifactError where there is not one value for each channel."""
-    if len(values) == channels:
-        return
-    problem = (
-        f"{option} has no default for such images"
-        if is_default
-        else f"{option} has {len(values)} values"
-    )
-    plural = "s" * (channels > 1)
-    raise ArtifactError(
-        f"the input has {channels} channel{plural}, and {problem}",
-        hint=f"pass --mean and --std with {channels} value{plural} each, of pixels from 0 to 1",
-    )
-
-
-def _check_values(mean: Sequence[float], std: Sequence[float]) -> None:
-    if not all(0 < value < float("inf") for value in std):
-        raise ArtifactError(f"--std must be positive and finite, got {', '.join(map(str, std))}")
-    if not all(abs(value) < float("inf") for value in mean):
-        raise ArtifactError(f"--mean must be finite, got {', '.join(map(str, mean))}")

@@ -7,11 +7,9 @@ weights (`--weights default`); a file of weights is read as a checkpoint is.
 from __future__ import annotations
 
 import contextlib
-import difflib
-import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.optional import require
 from edge_scnet.core.user_code import user_code
-from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
+from edge_scnet.errors import ArtifactError
 from edge_scnet.models.checkpoint import load_strictly, read_checkpoint
 from edge_scnet.models.factory import arguments_of, joined
+from edge_scnet.models.ready import Ready, check_known, imported, of_timm, of_torchvision
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,24 +34,11 @@ _FILES = (".pth", ".pt", ".safetensors", ".bin")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preprocessing:
-    """How a library prepares pictures for a network, as far as it says; None: it does not."""
-
-    input_size: int | None = None
-    resize: int | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    classes: tuple[str, ...] | None = None
-    # what is done otherwise here, in words
-    differences: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LibraryModel:
     """A network of a library, with its weights."""
 
     module: nn.Module
-    preprocessing: Preprocessing
+    pictures: Ready
 
 
 def is_library_model(model: str) -> bool:
@@ -98,24 +84,10 @@ def load_library_model(model: str, options: ModelOptions) -> LibraryModel:
                 " its own"
             ),
         )
-    library = _imported(match[1])
+    library = imported(match[1])
     if match[1] == "timm":
         return _of_timm(library, name, options, arguments)
     return _of_torchvision(library, name, options, arguments)
-
-
-def _imported(name: str) -> ModuleType:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return require(name, extra="zoo")
-    except MissingRuntimeError:
-        raise
-    except Exception as error:  # a torchvision of another torch fails in many ways
-        raise MissingRuntimeError(
-            f"{name} is installed and cannot be imported: {first_line(error)}",
-            hint=f"install the {name} that belongs to this torch: pip install 'edge-scnet[zoo]'",
-        ) from error
 
 
 def _of_timm(
@@ -123,7 +95,7 @@ def _of_timm(
 ) -> LibraryModel:
     with user_code(f"timm has no network {name!r}", hint="python -c 'import timm; print(timm)'"):
         names = timm.list_models(include_tags=False)
-    _check_known("timm", name.partition(".")[0], names)
+    check_known("timm", name.partition(".")[0], names)
     if options.channels is not None:
         arguments.setdefault("in_chans", options.channels)
     file = _weights_file(options)
@@ -133,31 +105,14 @@ def _of_timm(
     _load_file(module, file, name)
     require("timm.data", extra="zoo")
     config = timm.data.resolve_model_data_config(module)
-    return LibraryModel(module=module, preprocessing=_preprocessing_of_timm(config))
-
-
-def _preprocessing_of_timm(config: Mapping[str, Any]) -> Preprocessing:
-    """timm's record of how it evaluates a network."""
-    _, height, width = config["input_size"]
-    differences = _other_interpolation("timm", config["interpolation"])
-    mode = config.get("crop_mode", "center")
-    if mode != "center":
-        differences += (f"timm prepares pictures by {mode!r}, here the centre is cut out",)
-    square = height == width
-    return Preprocessing(
-        input_size=height if square else None,
-        resize=math.floor(height / config["crop_pct"]) if square else None,
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
-        differences=differences,
-    )
+    return LibraryModel(module=module, pictures=of_timm(config))
 
 
 def _of_torchvision(
     torchvision: ModuleType, name: str, options: ModelOptions, arguments: dict[str, Any]
 ) -> LibraryModel:
     models = require("torchvision.models", extra="zoo")
-    _check_known("torchvision", name, models.list_models())
+    check_known("torchvision", name, models.list_models())
     if name.startswith("quantized_"):
         raise ArtifactError(
             f"torchvision:{name} is quantized already",
@@ -183,9 +138,7 @@ def _of_torchvision(
             differences = (
                 f"{file.name} is no file of torchvision's: preprocessing of {entry.name} is taken",
             )
-    return LibraryModel(
-        module=module, preprocessing=_preprocessing_of_torchvision(entry, differences)
-    )
+    return LibraryModel(module=module, pictures=of_torchvision(entry, differences))
 
 
 def _entry(own: Any, asked: str | None, file: Path | None) -> Any:
@@ -199,57 +152,6 @@ def _entry(own: Any, asked: str | None, file: Path | None) -> Any:
 
 def _is_file_of(file: Path | None, entry: Any) -> bool:
     return file is not None and str(entry.url).endswith(f"/{file.name}")
-
-
-def _preprocessing_of_torchvision(entry: Any, differences: tuple[str, ...]) -> Preprocessing:
-    """What torchvision's weights say of the pictures that they were evaluated on."""
-    if entry is None:
-        return Preprocessing(differences=differences)
-    transforms = entry.transforms()
-    crop, resize = getattr(transforms, "crop_size", None), getattr(transforms, "resize_size", None)
-    interpolation = getattr(transforms, "interpolation", None)
-    if interpolation is not None:
-        differences += _other_interpolation("torchvision", str(interpolation.value))
-    if crop is None and resize is not None:
-        differences += (
-            f"torchvision scales pictures to {_first(resize)} pixels and cuts nothing off, here"
-            " they are scaled to cover the input",
-        )
-    mean, std = getattr(transforms, "mean", None), getattr(transforms, "std", None)
-    return Preprocessing(
-        input_size=_first(crop),
-        resize=_first(resize) if crop is not None else None,
-        mean=tuple(mean) if mean is not None else None,
-        std=tuple(std) if std is not None else None,
-        classes=tuple(entry.meta.get("categories") or ()) or None,
-        differences=differences,
-    )
-
-
-def _first(sizes: Any) -> int | None:
-    if sizes is None:
-        return None
-    return int(sizes[0] if isinstance(sizes, (list, tuple)) else sizes)
-
-
-def _other_interpolation(library: str, interpolation: str) -> tuple[str, ...]:
-    if interpolation == "bilinear":
-        return ()
-    return (f"{library} resizes pictures {interpolation}, here they are resized bilinear",)
-
-
-def _check_known(library: str, name: str, names: Iterable[str]) -> None:
-    """Raises ArtifactError, with the nearest name, where a library has no such network."""
-    known = list(names)
-    if name in known:
-        return
-    near = difflib.get_close_matches(name, known, n=3)
-    raise ArtifactError(
-        f"{library} has no network {name!r}"
-        + (f"; did you mean {' or '.join(near)}?" if near else ""),
-        hint=f"all of them: python -c 'from {library}"
-        f"{'.models' * (library == 'torchvision')} import list_models; print(list_models())'",
-    )
 
 
 def _weights_file(options: ModelOptions) -> Path | None:

@@ -19,7 +19,8 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.models.architectures import create
 from edge_scnet.models.checkpoint import check_plain, load_strictly, read_checkpoint
 from edge_scnet.models.factory import call_factory, parse_factory
-from edge_scnet.models.library import Preprocessing, load_library_model
+from edge_scnet.models.library import load_library_model
+from edge_scnet.models.ready import Ready
 from edge_scnet.models.zoo import WEIGHTS, ModelSource
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Loaded:
     """A module that is ready to be exported, and what was found out about it."""
 
     module: nn.Module
-    # of a library's network
-    preprocessing: Preprocessing | None = None
+    # of a library's network: how its pictures are prepared
+    pictures: Ready | None = None
     # what was done to it, in words
     notes: tuple[str, ...] = ()
 
@@ -53,7 +54,7 @@ def load(source: ModelSource) -> Loaded:
         ArtifactError: a checkpoint that does not fit, or is no state dict; a factory that cannot be
             called; a module of TorchScript; weights that are no plain, finite numbers.
     """
-    preprocessing: Preprocessing | None = None
+    pictures: Ready | None = None
     notes: tuple[str, ...] = ()
     if source.kind == "factory":
         made = call_factory(
@@ -66,7 +67,7 @@ def load(source: ModelSource) -> Loaded:
             notes = (f"{source.location} takes no num_classes: it is compared with the outputs",)
     elif source.kind == "library":
         model = load_library_model(source.location, source.options)
-        module, preprocessing = model.module, model.preprocessing
+        module, pictures = model.module, model.pictures
     elif source.kind == "module":
         module = _own_copy(source.module)
     else:
@@ -82,7 +83,7 @@ def load(source: ModelSource) -> Loaded:
     if raised := _other_types(module):
         notes += (f"weights are {', '.join(raised)}, here float32",)
         module = module.float()
-    return Loaded(module=module.cpu().eval(), preprocessing=preprocessing, notes=notes)
+    return Loaded(module=module.cpu().eval(), pictures=pictures, notes=notes)
 
 
 def _own_copy(module: Any) -> nn.Module:

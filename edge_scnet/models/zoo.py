@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.architectures import architectures
@@ -19,13 +20,16 @@ from edge_scnet.models.library import is_library_model, library_name
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# What a bundled model says of its pictures, and whose word that is.
+_OWN, _OF_THE_ZOO = ("colour", "mean", "std", "short_side"), "the model's own"
 
 FASHION_MNIST = ModelSpec(
     name="scnet20-fashion-mnist",
     arch="scnet20",
     input_shape=(1, 28, 28),
-    mean=(0.286,),
-    std=(0.353,),
+    preprocessing=Preprocessing(
+        colour="grey", mean=(0.286,), std=(0.353,), origins=dict.fromkeys(_OWN, _OF_THE_ZOO)
+    ),
     classes=(
         "T-shirt/top",
         "Trouser",
@@ -46,8 +50,9 @@ CIFAR10 = ModelSpec(
     name="scnet20-cifar10",
     arch="scnet20",
     input_shape=(3, 32, 32),
-    mean=CIFAR10_MEAN,
-    std=CIFAR10_STD,
+    preprocessing=Preprocessing(
+        mean=CIFAR10_MEAN, std=CIFAR10_STD, origins=dict.fromkeys(_OWN, _OF_THE_ZOO)
+    ),
     num_classes=10,
     weights="scnet20_cifar10.safetensors",
     classes=(

@@ -14,9 +14,11 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import MANIFEST
+from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import EngineSpec, TensorSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.export.onnx_file import external_files
+from edge_scnet.models.pictures import Defaults, preprocessing_of
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.runtimes import RUNTIMES, usable_runtime
 from edge_scnet.runtimes.base import EngineInput, OpenOptions, Runtime
@@ -201,16 +203,11 @@ def _spec(
     """
     batch, *shape = _sizes(first)
     last = _is_channels_last(first.shape)
-    channels = shape[-1 if last else 0] if shape else 1
-    # bytes are pixels; of other types the options must say it
-    deviation = 1 / 255 if first.dtype == "uint8" else 1.0
     return EngineSpec(
         name=re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._") or "engine",
         arch="engine",
         input_shape=tuple(shape),
-        mean=_by_channel("--mean", options.mean, channels, 0.0),
-        std=_by_channel("--std", options.std, channels, deviation),
-        resize=options.resize,
+        preprocessing=_preprocessing_of(shape, options, channels_last=last, dtype=first.dtype),
         classes=options.class_names or (),
         num_classes=options.num_classes or len(options.class_names or ()) or None,
         input_name=first.name if others else None,
@@ -220,20 +217,22 @@ def _spec(
     )
 
 
-def _by_channel(
-    option: str, given: tuple[float, ...] | None, channels: int, default: float
-) -> tuple[float, ...]:
-    """A value for each channel.
+def _preprocessing_of(
+    shape: Sequence[int], options: ModelOptions, *, channels_last: bool, dtype: str
+) -> Preprocessing:
+    """The preprocessing of pictures; of inputs that take none nothing is done.
 
     Raises:
-        ArtifactError: another number of values.
+        ArtifactError: as `preprocessing_of`.
     """
-    values = given or (default,) * channels
-    if len(values) == 1:
-        return values * channels
-    if len(values) != channels:
-        raise ArtifactError(f"{option} has {len(values)} values, the input has {channels} channels")
-    return values
+    if len(shape) != 3:
+        return Preprocessing(mean=(), std=())
+    ordered = (shape[-1], *shape[:-1]) if channels_last else tuple(shape)
+    # bytes are pixels; of other types the options must say it
+    deviation = 1 / 255 if dtype == "uint8" else 1.0
+    channels = ordered[0]
+    defaults = Defaults(mean=(0.0,) * channels, std=(deviation,) * channels, repeats=True)
+    return preprocessing_of(options, ordered, defaults)
 
 
 def _other(item: EngineInput, batch: int, path: Path) -> TensorSpec:

@@ -172,7 +172,8 @@ class HeldSets:
 
     def _with_plain_pixels(self, options: ModelOptions, shape: Sequence[int]) -> ModelOptions:
         """The options with no normalisation where all samples are what the network takes."""
-        if self._folders or options.mean is not None or options.std is not None:
+        said = (options.mean, options.std, options.preprocess, options.pixel_max)
+        if self._folders or any(value is not None for value in said):
             return options
         channels = next((size for size in (*shape[:1], *shape[-1:]) if size in _PICTURES), None)
         if len(shape) != 3 or channels is None:

@@ -12,6 +12,7 @@ from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.files import make_folder
 from edge_scnet.core.manifest import MANIFEST, Artifact, Manifest
+from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.pipeline.assemble import conclude
@@ -139,7 +140,12 @@ def _result_of_foreign(request: ForeignRequest, events: Events) -> BuildResult:
     """The report of engines without a manifest, which is written nowhere."""
     report = profile_engines(request, events)
     unknown = Manifest(
-        model=ModelSpec(name=report.model, arch="", input_shape=(), mean=(), std=()),
+        model=ModelSpec(
+            name=report.model,
+            arch="",
+            input_shape=(),
+            preprocessing=Preprocessing(mean=(), std=()),
+        ),
         target={},
         floor="",
         precision_hint="default",

@@ -246,7 +246,9 @@ def open_for_engine(
         skip_bad=skip_bad,
         ignore_labels=ignore_labels,
     )
-    said = options.mean is not None and options.std is not None
+    said = (options.mean is not None and options.std is not None) or not (
+        options.preprocess is None and options.pixel_max is None
+    )
     if samples.arrays is None and not said and engine.spec.dtype != "uint8":
         raise DataError(
             f"{engine.file.path} has no manifest: how pictures are preprocessed for it is unknown",

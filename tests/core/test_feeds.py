@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge_scnet.core.feeds import as_taken, batch_of_arrays, feed_of, fitted, random_batch
+from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import EngineSpec, TensorSpec
 from edge_scnet.models.zoo import FASHION_MNIST
 
@@ -58,8 +59,7 @@ def engine_spec(shape: tuple[int, ...], dtype: str, *, channels_last: bool = Fal
         name="engine",
         arch="engine",
         input_shape=shape,
-        mean=(),
-        std=(),
+        preprocessing=Preprocessing(mean=(), std=()),
         dtype=dtype,
         channels_last=channels_last,
     )

@@ -223,11 +223,12 @@ def test_a_manifest_as_the_first_version_wrote_it_is_read_and_written_anew(
     manifest = load_manifest(tmp_path)
     assert {name: type(a.facts) for name, a in manifest.artifacts.items()} == kinds
     before, after = json.loads(text), json.loads(to_json(manifest))
-    assert (before.pop("schema"), after.pop("schema")) == (1, 2)
+    assert (before.pop("schema"), after.pop("schema")) == (1, 3)
     assert after.pop("dequantized") is False
     was, now = before.pop("model"), after.pop("model")
     assert now["input_shape"] == [was["channels"], was["input_size"], was["input_size"]]
-    assert now["mean"] == was["mean"] and now["classes"] == was["classes"]
+    assert now["preprocessing"]["mean"] == was["mean"] and now["classes"] == was["classes"]
+    assert now["preprocessing"]["short_side"] == was["resize"]
     for entry in after["artifacts"].values():
         for added in ("notes", "int8_layers", "float_layers"):
             entry["facts"].pop(added, None)

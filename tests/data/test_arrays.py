@@ -13,9 +13,9 @@ from edge_scnet.core.spec import TensorSpec
 from edge_scnet.data.batches import load, load_pixels
 from edge_scnet.data.samples import in_memory, open_samples, subset
 from edge_scnet.errors import DataError
-from tests.helpers.images import RGB, folder
+from tests.helpers.images import RGB, folder, prepared
 
-AUDIO = replace(RGB, name="audio", input_shape=(2, 16), mean=(), std=(), classes=())
+AUDIO = prepared(replace(RGB, name="audio", input_shape=(2, 16), classes=()), mean=(), std=())
 TWO = replace(
     AUDIO,
     input_name="sound",

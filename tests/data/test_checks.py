@@ -15,7 +15,7 @@ from edge_scnet.data.checks import check_counts, check_overlap, shared_with
 from edge_scnet.data.samples import MIN_CALIBRATION, open_samples, subset
 from edge_scnet.errors import DataError
 from edge_scnet.models.zoo import FASHION_MNIST
-from tests.helpers.images import GREY, calibration, evaluation, folder, idx_files
+from tests.helpers.images import GREY, calibration, evaluation, folder, idx_files, prepared
 from tests.helpers.images import idx_folder as idx_of
 
 
@@ -83,7 +83,9 @@ def test_images_of_another_size_than_the_models_input_are_said(tmp_path: Path) -
     assert checks.check_size(idx_set, FASHION_MNIST, role="evaluation") == [
         "the evaluation images are 24 x 20 and the model's input is 28 x 28: they are resized"
     ]
-    assert checks.check_size(idx_set, replace(FASHION_MNIST, resize=32), role="evaluation") == []
+    assert (
+        checks.check_size(idx_set, prepared(FASHION_MNIST, short_side=32), role="evaluation") == []
+    )
     for number, size in enumerate([(28, 40), (20, 40), (60, 27)]):
         Image.new("RGB", size).save(tmp_path / f"{number}.png")
     shutil.rmtree(tmp_path / "idx")

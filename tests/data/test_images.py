@@ -16,7 +16,7 @@ from edge_scnet.data.images import preprocess
 from edge_scnet.data.samples import open_samples
 from edge_scnet.errors import DataError
 from edge_scnet.models.zoo import CIFAR10, FASHION_MNIST
-from tests.helpers.images import GREY, RGB, calibration, picture, pixels, truncated_jpeg
+from tests.helpers.images import GREY, RGB, calibration, picture, pixels, prepared, truncated_jpeg
 from tests.helpers.images import idx_folder as idx_of
 
 
@@ -103,7 +103,8 @@ def test_sixteen_bit_grey(tmp_path: Path) -> None:
     Image.fromarray(wide).save(png)
     with Image.open(png) as image:
         assert image.mode.startswith("I")
-    assert pixels(png, GREY)[..., 0].tolist() == [[0, 0, 1, 1], [128, 254, 255, 255]]
+    np.testing.assert_array_equal(pixels(png, GREY)[..., 0], wide)
+    assert pixels(png, GREY).dtype == np.uint16
     np.testing.assert_array_equal(pixels(png), pixels(png, GREY).repeat(3, 2))
     pgm.write_bytes(b"P5 4 2 65535\n" + wide.astype(">u2").tobytes())
     np.testing.assert_array_equal(pixels(pgm), pixels(png))
@@ -158,7 +159,8 @@ def test_normalisation_is_torch_to_the_bit() -> None:
     import torch
 
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (CIFAR10.mean, CIFAR10.std))
+    rule = CIFAR10.preprocessing
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (rule.mean, rule.std))
     wanted = (torch.from_numpy(image).permute(2, 0, 1).float() / 255 - mean) / std
     got = preprocess(image, CIFAR10)
     assert got.flags.c_contiguous and got.dtype == np.float32
@@ -198,7 +200,7 @@ def test_resize_by_hand() -> None:
 def test_resize_then_crop_is_torchvisions(
     width: int, height: int, resized: tuple[int, int], left: int, top: int
 ) -> None:
-    spec = replace(RGB, resize=256, input_shape=(3, 224, 224))
+    spec = prepared(replace(RGB, input_shape=(3, 224, 224)), short_side=256)
     image = picture(1, width, height)
     wanted = image.resize(resized, Image.Resampling.BILINEAR).crop(
         (left, top, left + 224, top + 224)
@@ -225,7 +227,7 @@ def test_resize_then_crop_is_torchvisions(
 def test_a_rectangular_input_is_covered(
     width: int, height: int, resize: int | None, resized: tuple[int, int], left: int, top: int
 ) -> None:
-    spec = replace(RGB, resize=resize, input_shape=(3, 12, 20))
+    spec = prepared(replace(RGB, input_shape=(3, 12, 20)), short_side=resize)
     image = picture(1, width, height)
     wanted = image.resize(resized, Image.Resampling.BILINEAR).crop((left, top, left + 20, top + 12))
     got = preprocess(np.asarray(image), spec)
@@ -235,12 +237,12 @@ def test_a_rectangular_input_is_covered(
 
 
 def test_preprocess_refuses_what_it_cannot_do() -> None:
-    with pytest.raises(ValueError, match="is not uint8 H x W x 3"):
+    with pytest.raises(ValueError, match="is not uint8 or uint16 H x W x 3"):
         preprocess(np.zeros((4, 4, 1), np.uint8), RGB)
     with pytest.raises(ValueError, match="float32"):
         preprocess(np.zeros((4, 4, 3), np.float32), RGB)
     with pytest.raises(DataError, match="resized to 3 and cannot fill an input of 4"):
-        preprocess(np.zeros((4, 4, 3), np.uint8), replace(RGB, resize=3))
+        preprocess(np.zeros((4, 4, 3), np.uint8), prepared(RGB, short_side=3))
 
 
 def test_many_images_at_once_are_to_the_bit_what_one_by_one_is(tmp_path: Path) -> None:
@@ -253,7 +255,11 @@ def test_many_images_at_once_are_to_the_bit_what_one_by_one_is(tmp_path: Path) -
     )
     for spec in (
         FASHION_MNIST,
-        replace(FASHION_MNIST, input_shape=(3, 28, 28), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.4)),
+        prepared(
+            replace(FASHION_MNIST, input_shape=(3, 28, 28)),
+            mean=(0.4, 0.5, 0.6),
+            std=(0.2, 0.3, 0.4),
+        ),
     ):
         one_by_one = np.stack(
             [images.preprocess(batches.load_pixels(samples, i, spec), spec) for i in range(1003)]

@@ -170,7 +170,13 @@ def test_the_file_says_channels_and_size_before_the_options_are_judged(tmp_path:
     path = written(tmp_path, proto)
     options = {"input_size": 8, "resize": 10, "class_names": tuple("abcd")}
     spec = probed(path, mean=(0.5,), std=(0.5,), **options)
-    assert (spec.channels, spec.mean, spec.height, spec.resize, spec.num_classes) == (
+    assert (
+        spec.channels,
+        spec.preprocessing.mean,
+        spec.height,
+        spec.preprocessing.short_side,
+        spec.num_classes,
+    ) == (
         1,
         (0.5,),
         8,

@@ -132,7 +132,7 @@ def test_bytes_are_fed_as_whole_numbers(tmp_path: Path):
     noise = RNG.standard_normal((8, 3, 6, 8)).astype(np.float32) * 100
     assert check_onnx_parity(path, imported, noise).worst < 1e-6
     spec = probe_onnx(zoo.resolve(str(path), ModelOptions()), ModelOptions()).spec
-    assert (spec.mean, spec.std) == ((0.0,) * 3, (1 / 255,) * 3)
+    assert (spec.preprocessing.mean, spec.preprocessing.std) == ((0.0,) * 3, (1 / 255,) * 3)
 
 
 # Several inputs

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.resources import bundled
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data import idx
@@ -42,10 +43,19 @@ RGB = replace(
     input_shape=(3, 4, 4),
     classes=("cat", "dog", "Ankle boot"),
     num_classes=None,
-    mean=(0.0,) * 3,
-    std=(1.0,) * 3,
+    preprocessing=Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3),
 )
-GREY = replace(FASHION_MNIST, name="grey", input_shape=(1, 4, 4), mean=(0.0,), std=(1.0,))
+GREY = replace(
+    FASHION_MNIST,
+    name="grey",
+    input_shape=(1, 4, 4),
+    preprocessing=Preprocessing(colour="grey", mean=(0.0,), std=(1.0,)),
+)
+
+
+def prepared(spec: ModelSpec, **values: Any) -> ModelSpec:
+    """The spec with other values of its preprocessing."""
+    return replace(spec, preprocessing=replace(spec.preprocessing, **values))
 
 
 def picture(seed: int, width: int = 4, height: int = 4) -> Image.Image:

@@ -42,8 +42,11 @@ def test_options_that_contradict(
 def test_defaults_follow_the_architecture(tmp_path: Path, state: State):
     path = saved(tmp_path / "a.pth", state)
     compact, large = checkpoint(path).spec, checkpoint(path, arch="scnet50").spec
-    assert (compact.height, compact.resize, compact.num_classes) == (32, None, 10)
-    assert (large.height, large.resize, large.num_classes) == (224, 256, 1000)
-    assert (large.mean, large.std) == (defaults.IMAGENET_MEAN, defaults.IMAGENET_STD)
+    assert (compact.height, compact.preprocessing.short_side, compact.num_classes) == (32, None, 10)
+    assert (large.height, large.preprocessing.short_side, large.num_classes) == (224, 256, 1000)
+    assert (large.preprocessing.mean, large.preprocessing.std) == (
+        defaults.IMAGENET_MEAN,
+        defaults.IMAGENET_STD,
+    )
     grey = checkpoint(path, channels=1, mean=(0.3,), std=(0.4,), class_names=("a", "b")).spec
     assert (grey.channels, grey.num_classes, grey.classes) == (1, 2, ("a", "b"))

@@ -148,26 +148,43 @@ def test_timm_s_preprocessing_is_taken(packages: Path):
     found = source("timm:tiny_net", weights=timm_file(packages))
     spec = found.spec
     assert (spec.name, spec.num_classes, spec.input_shape) == ("tiny_net", 5, (3, 24, 24))
-    assert (spec.resize, spec.mean, spec.std) == (27, (0.5, 0.25, 0.125), (0.1, 0.2, 0.3))
+    assert (spec.preprocessing.short_side, spec.preprocessing.mean, spec.preprocessing.std) == (
+        27,
+        (0.5, 0.25, 0.125),
+        (0.1, 0.2, 0.3),
+    )
     assert found.warnings == () and found.module.classifier.bias[0].item() == 1.0
 
 
 def test_an_option_goes_before_timm_s_own(packages: Path):
     file = timm_file(packages)
     spec = source("timm:tiny_net", weights=file, mean=(0.0, 0.0, 0.0), resize=30).spec
-    assert (spec.mean, spec.std, spec.resize) == ((0.0, 0.0, 0.0), (0.1, 0.2, 0.3), 30)
-    # a crop of another size is not cut from pictures that were scaled for timm's
+    assert (spec.preprocessing.mean, spec.preprocessing.std, spec.preprocessing.short_side) == (
+        (0.0, 0.0, 0.0),
+        (0.1, 0.2, 0.3),
+        30,
+    )
+    # a crop of another size is cut from pictures that are as much larger: timm's crop_pct
     spec = source("timm:tiny_net", weights=file, input_size=40).spec
-    assert (spec.input_shape, spec.resize) == ((3, 40, 40), None)
+    assert (spec.input_shape, spec.preprocessing.short_side) == ((3, 40, 40), 45)
+
+
+def test_timm_s_filter_and_its_stretching_are_done(packages: Path):
+    found = source(
+        "timm:tiny_net?mode=squash", weights=timm_file(packages), factory_args={"how": "bicubic"}
+    )
+    rule = found.spec.preprocessing
+    assert (rule.resize, rule.interpolation, rule.short_side) == ("stretch", "bicubic", 27)
+    assert rule.origin("interpolation") == "timm:tiny_net?mode=squash" and found.warnings == ()
 
 
 def test_what_cannot_be_done_as_timm_does_is_said(packages: Path):
     found = source(
-        "timm:tiny_net?mode=squash", weights=timm_file(packages), factory_args={"how": "bicubic"}
+        "timm:tiny_net?mode=border", weights=timm_file(packages), factory_args={"how": "hamming"}
     )
     assert found.warnings == (
-        "timm resizes pictures bicubic, here they are resized bilinear",
-        "timm prepares pictures by 'squash', here the centre is cut out",
+        "timm resizes pictures hamming, here they are resized bilinear",
+        "timm prepares pictures by 'border', here the centre is cut out",
     )
 
 
@@ -210,7 +227,11 @@ def test_names_and_weights_that_are_not_there(
 def test_torchvision_s_preprocessing_is_that_of_the_file(packages: Path):
     found = source("torchvision:tiny", weights=torchvision_file(packages, "tiny-1111.pth"))
     spec = found.spec
-    assert (spec.input_shape, spec.resize, spec.mean) == ((3, 24, 24), 28, (0.5, 0.25, 0.125))
+    assert (spec.input_shape, spec.preprocessing.short_side, spec.preprocessing.mean) == (
+        (3, 24, 24),
+        28,
+        (0.5, 0.25, 0.125),
+    )
     assert spec.classes == tuple("abcde") and found.warnings == ()
     # torchvision sets it with weights of its own
     assert found.module.transform_input is True
@@ -218,7 +239,7 @@ def test_torchvision_s_preprocessing_is_that_of_the_file(packages: Path):
 
 def test_a_file_of_one_s_own_is_prepared_as_for_the_default(packages: Path):
     found = source("torchvision:tiny", weights=torchvision_file(packages, "mine.pth"))
-    assert found.spec.resize == 36
+    assert found.spec.preprocessing.short_side == 36
     assert found.warnings == (
         "mine.pth is no file of torchvision's: preprocessing of IMAGENET1K_V2 is taken",
     )
@@ -251,4 +272,7 @@ def test_the_libraries_themselves(tmp_path: Path, library: str, name: str, size:
     torch.save(made.state_dict(), tmp_path / "mine.pth")
     spec = source(f"{library}:{name}", weights=str(tmp_path / "mine.pth")).spec
     assert (spec.input_shape, spec.num_classes) == ((3, size, size), 1000)
-    assert spec.mean == (0.485, 0.456, 0.406) and spec.resize is not None
+    assert (
+        spec.preprocessing.mean == (0.485, 0.456, 0.406)
+        and spec.preprocessing.short_side is not None
+    )

@@ -24,7 +24,7 @@ def test_models_of_the_zoo_load_and_fit_their_spec(name: str):
     with torch.inference_mode():
         logits = load_torch(source)(torch.zeros(1, *spec.input_shape))
     assert logits.shape == (1, len(spec.classes)) == (1, spec.num_classes)
-    assert len(spec.mean) == len(spec.std) == spec.channels
+    assert len(spec.preprocessing.mean) == len(spec.preprocessing.std) == spec.channels
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -67,7 +67,11 @@ def test_what_an_engine_declares_is_what_it_is_fed_with(
     engine = opened(path, (declared(4, 3, 32, 48),), monkeypatch)
     spec = engine.spec
     assert (engine.batch, spec.input_shape, spec.dtype) == (4, (3, 32, 48), "float32")
-    assert (spec.mean, spec.std, spec.more_inputs) == ((0, 0, 0), (1, 1, 1), ())
+    assert (spec.preprocessing.mean, spec.preprocessing.std, spec.more_inputs) == (
+        (0, 0, 0),
+        (1, 1, 1),
+        (),
+    )
     # it becomes a name of files
     assert spec.name == "some-engine-2-"
     assert not engine.has_open_batch and engine.file.options.shapes == ()
@@ -113,7 +117,7 @@ def test_channels_last_is_recognised(
     assert spec.channels_last and spec.input_shape == (24, 40, 3)
     assert (spec.channels, spec.height, spec.width) == (3, 24, 40)
     # bytes are pixels as they are
-    assert spec.std == (1 / 255,) * 3 and spec.mean == (0.0,) * 3
+    assert spec.preprocessing.std == (1 / 255,) * 3 and spec.preprocessing.mean == (0.0,) * 3
 
 
 def test_several_inputs_and_states_without_a_batch_axis(
@@ -163,8 +167,8 @@ def test_means_are_by_channel(
     inputs = (declared(1, 3, 8, 8),)
     options = replace(OPTIONS, mean=(0.5,), std=(0.1, 0.2, 0.3))
     spec = opened(path, inputs, monkeypatch, options).spec
-    assert (spec.mean, spec.std) == ((0.5, 0.5, 0.5), (0.1, 0.2, 0.3))
-    with pytest.raises(ArtifactError, match="--mean has 2 values, the input has 3 channels"):
+    assert (spec.preprocessing.mean, spec.preprocessing.std) == ((0.5, 0.5, 0.5), (0.1, 0.2, 0.3))
+    with pytest.raises(ArtifactError, match="the input has 3 channels, and --mean has 2 values"):
         opened(path, inputs, monkeypatch, replace(OPTIONS, mean=(0.5, 0.5)))
 
 

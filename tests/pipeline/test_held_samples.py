@@ -103,9 +103,9 @@ def test_the_option_settles_what_an_item_is():
 
 def test_nothing_is_normalised_where_samples_are_what_the_network_takes():
     spec, _ = read(classifier(1), GREY)
-    assert (spec.mean, spec.std) == ((0.0,), (1.0,))
+    assert (spec.preprocessing.mean, spec.preprocessing.std) == ((0.0,), (1.0,))
     spec, _ = read(classifier(1), GREY, mean=(0.5,), std=(0.5,))
-    assert (spec.mean, spec.std) == ((0.5,), (0.5,))
+    assert (spec.preprocessing.mean, spec.preprocessing.std) == ((0.5,), (0.5,))
 
 
 @pytest.mark.parametrize("batched", [False, True])
@@ -131,7 +131,7 @@ def test_items_of_several_inputs(batched: bool):
     tuples = [(parts["step"], parts["image"], parts["state"])]
     of_tuples, held_of_tuples = read(Policy(), tuples)
     assert (of_tuples, held_of_tuples.hash) == (spec, held.hash)
-    assert spec.mean == (0.0, 0.0, 0.0)
+    assert spec.preprocessing.mean == (0.0, 0.0, 0.0)
 
 
 def test_whole_arrays_are_thinned_evenly_and_iterables_cut_off():

@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
+from edge_scnet.core.preprocessing_words import preprocessing_facts
 from edge_scnet.core.provenance import Provenance
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.graph.inventory import graph_hash
@@ -49,13 +50,7 @@ def _preprocessing_of(spec: ModelSpec) -> dict[str, Any]:
         if square
         else {"input_shape": list(spec.input_shape)}
     )
-    return {
-        **shape,
-        "resize": spec.resize,
-        "mean": list(spec.mean),
-        "std": list(spec.std),
-        "classes": list(spec.classes),
-    }
+    return {**shape, **preprocessing_facts(spec), "classes": list(spec.classes)}
 
 
 def settings_of(target: dict[str, Any]) -> dict[str, Any]:
