@@ -140,18 +140,17 @@ def fidelity_of(
         engine_db=engine.db,
         simulation_db=simulation.db if simulated else None,
         images=images,
-        engine_differing=engine.differing if engine.whole else 0,
-        simulation_differing=simulation.differing if simulated and simulation.whole else 0,
+        engine_differing=engine.differing if engine.whole else None,
+        simulation_differing=simulation.differing if simulated and simulation.whole else None,
     )
 
 
 def fidelity_words(fidelity: Fidelity) -> str:
     """Returns a fidelity as text."""
-    if fidelity.engine_differing or fidelity.simulation_differing:
-        return (
-            f"fidelity: {fidelity.engine_differing:,} whole numbers are others than in float"
-            f" (simulated {fidelity.simulation_differing:,})"
-        )
+    engine, simulated = fidelity.engine_differing, fidelity.simulation_differing
+    if engine or simulated:
+        of_simulation = "" if simulated is None else f" (simulated {simulated:,})"
+        return f"fidelity: {engine:,} whole numbers are others than in float{of_simulation}"
     return f"fidelity {decibels(fidelity.engine_db)} (simulated {decibels(fidelity.simulation_db)})"
 
 

@@ -35,9 +35,9 @@ class Fidelity:
     # None also for an FP16 engine, whose graph is not simulated
     simulation_db: float | None = None
     images: int
-    # of an output of whole numbers: how many are others than the float graph's
-    engine_differing: int = 0
-    simulation_differing: int = 0
+    # of an output of whole numbers: how many are others than the float graph's; None: of another
+    engine_differing: int | None = None
+    simulation_differing: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

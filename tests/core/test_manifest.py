@@ -234,8 +234,6 @@ def test_a_manifest_as_the_first_version_wrote_it_is_read_and_written_anew(
             entry["facts"].pop(added, None)
         for added in ("finite", "noise"):
             entry["facts"].get("parity", {}).pop(added, None)
-        for added in ("engine_differing", "simulation_differing"):
-            (entry["facts"].get("fidelity") or {}).pop(added, None)
     assert after == before
 
 
