@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from edge_scnet.cli import console
+from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded, printing
 from edge_scnet.cli.options import (
     AsJson,
@@ -58,6 +59,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @with_model_options
+@with_data_options
 def build(
     model: Model = None,
     target: Target = "cpu",
@@ -109,6 +111,7 @@ def _stage_command(stage: Stage, summary: str) -> Callable[..., None]:
     """The command of a stage: a build that ends after it."""
 
     @with_model_options
+    @with_data_options
     def run(
         model: Model = None,
         target: Target = "cpu",
@@ -160,6 +163,7 @@ def _compile_bundle(path: Path, out: Path | None, *, as_json: bool) -> None:
 
 
 @with_model_options
+@with_data_options
 def sensitivity(
     model: Model = None,
     target: Target = "cpu",

@@ -117,8 +117,15 @@ InspectTarget = Annotated[
 Built = Annotated[
     Path, typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one.")
 ]
-Calib = Annotated[str | None, typer.Option("--calib", metavar="DATA", help="Calibration samples.")]
-Eval = Annotated[str | None, typer.Option("--eval", metavar="DATA", help="Evaluation samples.")]
+_DATA = (
+    "a folder of images or arrays, a list (.csv, .jsonl), a COCO .json, or package.module:samples"
+)
+Calib = Annotated[
+    str | None, typer.Option("--calib", metavar="DATA", help=f"Calibration samples: {_DATA}.")
+]
+Eval = Annotated[
+    str | None, typer.Option("--eval", metavar="DATA", help=f"Evaluation samples: {_DATA}.")
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Parent of the build folders. Default: build."),

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edge_scnet.cli import console
+from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded, printing
 from edge_scnet.cli.options import (
     AsJson,
@@ -37,6 +38,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @with_engine_options
+@with_data_options
 def profile(
     paths: Annotated[
         list[Path],

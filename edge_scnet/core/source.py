@@ -33,6 +33,8 @@ SETTINGS = {
     "read": "package.module:function that reads a file into what the network takes",
     "duplicates": "drop: leave copies out; keep",
 }
+# suffixes of lists
+LISTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 # settings that name one or more columns of a list
 COLUMNS = ("path", "label", "labels", "values", "keypoints", "identity", "mask")
 _ALLOWED = {

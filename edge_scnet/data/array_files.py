@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data import arrays
+from edge_scnet.data.held_truth import targets_of
 from edge_scnet.data.idx import is_idx_images
 from edge_scnet.data.labels import NO_LABELS
 from edge_scnet.data.listing import SUFFIXES
@@ -50,6 +51,10 @@ def open_array_files(reading: Reading, files: Sequence[Path], model: ModelSpec) 
             " 0",
             hint=NO_LABELS,
         )
+    targets = None
+    if reading.wants_targets and read.targets is not None:
+        rows = [read.targets[i] for i in picked]
+        targets = targets_of(rows, reading.task, str(reading.path))
     return SampleSet(
         root=reading.path,
         kind="arrays",
@@ -59,4 +64,5 @@ def open_array_files(reading: Reading, files: Sequence[Path], model: ModelSpec) 
         class_names=None if labels is None else model.classes or None,
         content_hashes=arrays.content_hashes(read.batch[picked]),
         arrays=read.batch[picked],
+        targets=targets,
     )

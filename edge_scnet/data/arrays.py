@@ -1,7 +1,8 @@
 """Sample sets of arrays: `.npy` and `.npz` files, and arrays in memory.
 
 A file holds many samples, along the first axis, as the network takes them: nothing is preprocessed.
-An `.npz` has an array for each input, by name, and may have one called `labels`.
+An `.npz` has an array for each input, by name, and may have one called `labels`, a class index for
+each sample, or one called `targets`: numbers, 0 and 1, points or a mask for each.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from edge_scnet.core.spec import ModelSpec, TensorSpec
 from edge_scnet.errors import DataError
 
 SUFFIXES = (".npy", ".npz")
-LABELS = "labels"
+LABELS, TARGETS = "labels", "targets"
+# what ground truth is called beside the inputs: one class a sample, or anything else
+LABEL_KEYS = (LABELS, "label")
+TARGET_KEYS = (TARGETS, "target")
 # What the first input is called where it has no name of its own in the spec.
 _FIRST = "input"
 
@@ -32,6 +36,8 @@ class Arrays:
     batch: np.ndarray
     # by sample
     labels: np.ndarray | None
+    # ground truth that is no class index, by sample
+    targets: list[np.ndarray] | None
     # where each is from
     entries: tuple[str, ...]
 
@@ -44,10 +50,18 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
             files have labels and some have none.
     """
     batches, labels, entries = [], [], []
+    targets: list[np.ndarray | None] = []
     for file in files:
         arrays = _contents(file, model)
         found = arrays.pop(LABELS, None) if LABELS not in _wanted(model) else None
+        of_file = arrays.pop(TARGETS, None) if TARGETS not in _wanted(model) else None
         batch = batch_of(arrays, model, str(file))
+        if of_file is not None and (not of_file.ndim or len(of_file) != len(batch)):
+            raise DataError(
+                f"{file}: {TARGETS} is {of_file.shape} for {len(batch)} samples; a row each is"
+                " needed"
+            )
+        targets.append(of_file)
         if found is not None and (found.ndim != 1 or len(found) != len(batch)):
             raise DataError(
                 f"{file}: {LABELS} is {found.shape} for {len(batch)} samples; one number each is"
@@ -58,15 +72,18 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
         batches.append(batch)
         labels.append(found)
         entries += [f"{file.name}[{i}]" for i in range(len(batch))]
-    unlabelled = [file.name for file, found in zip(files, labels, strict=True) if found is None]
-    if 0 < len(unlabelled) < len(files):
-        raise DataError(
-            f"{unlabelled[0]} has no array {LABELS!r}, other files have one: label all or none"
-        )
+    for name, given in ((LABELS, labels), (TARGETS, targets)):
+        bare = [file.name for file, found in zip(files, given, strict=True) if found is None]
+        if 0 < len(bare) < len(files):
+            raise DataError(
+                f"{bare[0]} has no array {name!r}, other files have one: label all or none"
+            )
     labelled = [found for found in labels if found is not None]
+    rows = [row for found in targets if found is not None for row in found]
     return Arrays(
         batch=np.concatenate(batches),
         labels=np.concatenate(labelled) if labelled else None,
+        targets=rows or None,
         entries=tuple(entries),
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from edge_scnet.data.labels import SORTED_RULE, Role
+from edge_scnet.data.labels import LISTED_RULE, SORTED_RULE, Role
 from edge_scnet.data.samples import FEW_CALIBRATION, MIN_CALIBRATION, SampleSet
 from edge_scnet.errors import DataError
 
@@ -37,29 +37,32 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
             f"{len(samples)} calibration images: {FEW_CALIBRATION} and more give steadier"
             " thresholds"
         )
-    if role == "calibration":
-        warnings += _check_copies(samples)
-    if role == "evaluation" and samples.label_rule == SORTED_RULE:
+    warnings += _check_copies(samples, role)
+    warnings += _check_ignored(samples, role)
+    if role == "evaluation" and samples.label_rule in (SORTED_RULE, LISTED_RULE):
         warnings.append(
-            f"{SORTED_RULE}, as in torchvision's ImageFolder: if the model's order is another,"
-            " every top-1 here is wrong; --class-names FILE, or folders named by class index, make"
-            " sure"
+            f"{samples.label_rule}, as in torchvision's ImageFolder: if the model's order is"
+            " another, every top-1 here is wrong; --class-names FILE, or folders named by class"
+            " index, make sure"
         )
     if samples.skipped:
         warnings.append(
             f"{samples.skipped} of {samples.skipped + len(samples)} {role} images are unreadable"
             " and were skipped"
         )
-    if samples.labels is not None and samples.class_names is not None:
-        covered = set(samples.labels)
-        missing = [name for i, name in enumerate(samples.class_names) if i not in covered]
-        if missing:
-            shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-            warnings.append(
-                f"{len(missing)} of {len(samples.class_names)} classes have no {role} image:"
-                f" {shown}"
-            )
-    return warnings
+    return warnings + _check_covered(samples, role)
+
+
+def _check_covered(samples: SampleSet, role: Role) -> list[str]:
+    """A warning about classes without samples."""
+    if samples.labels is None or samples.class_names is None:
+        return []
+    covered = set(samples.labels)
+    missing = [name for i, name in enumerate(samples.class_names) if i not in covered]
+    if not missing:
+        return []
+    shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    return [f"{len(missing)} of {len(samples.class_names)} classes have no {role} image: {shown}"]
 
 
 def check_size(samples: SampleSet, spec: ModelSpec, *, role: Role) -> list[str]:
@@ -123,17 +126,43 @@ def shared_with(samples: SampleSet, content_hashes: Collection[str]) -> list[int
     return [i for i, content in enumerate(samples.content_hashes) if content in hashes]
 
 
-def _check_copies(samples: SampleSet) -> list[str]:
-    twice = [content for content, n in Counter(samples.content_hashes).items() if n > 1]
-    if not twice:
-        return []
+def _check_copies(samples: SampleSet, role: Role) -> list[str]:
+    """Warnings about samples that others are copies of, and about those that were left out."""
+    what = "samples" if samples.arrays is not None else "images"
+    warnings = []
+    if samples.copies:
+        warnings.append(f"{samples.copies} {role} {what} are copies of others and were left out")
     copies = len(samples) - len(set(samples.content_hashes))
-    pair = [
-        entry
-        for content, entry in zip(samples.content_hashes, samples.entries, strict=True)
-        if content == twice[0]
-    ]
+    if not copies:
+        return warnings
+    by_content: dict[str, list[int]] = defaultdict(list)
+    for i, content in enumerate(samples.content_hashes):
+        by_content[content].append(i)
+    same = [indices for indices in by_content.values() if len(indices) > 1]
+    first, second = (samples.entries[i] for i in same[0][:2])
+    way = "; --drop-duplicates leaves them out" if samples.root.exists() else ""
+    warnings.append(
+        f"{copies} {role} {what} are copies of others, such as {first} = {second}: they count"
+        f" twice{way}"
+    )
+    labels = samples.labels
+    if labels is not None:
+        differ = [indices for indices in same if len({labels[i] for i in indices}) > 1]
+        if differ:
+            first, second = (samples.entries[i] for i in differ[0][:2])
+            warnings.append(
+                f"{len(differ)} of these have copies of another label, such as {first} and {second}"
+            )
+    return warnings
+
+
+def _check_ignored(samples: SampleSet, role: Role) -> list[str]:
+    """A warning about files whose type is not read."""
+    if not samples.ignored:
+        return []
+    count = sum(number for _, number in samples.ignored)
+    shown = ", ".join(f"{number} {suffix}" for suffix, number in samples.ignored[:5])
     return [
-        f"{copies} calibration images are copies of others, such as {pair[0]} = {pair[1]}: they"
-        " count twice"
+        f"{count} {'file' if count == 1 else 'files'} of other types in the {role} set"
+        f" {'is' if count == 1 else 'are'} not read: {shown}"
     ]

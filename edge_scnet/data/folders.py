@@ -72,7 +72,7 @@ def other_files(files: Iterable[Path]) -> tuple[tuple[str, int], ...]:
         for file in files
         if file.suffix.lower() not in SUFFIXES and file.name.lower() not in _LITTER
     )
-    return tuple(Counter(kinds).most_common())
+    return tuple(sorted(Counter(kinds).items(), key=lambda item: (-item[1], item[0])))
 
 
 def refuse_parts(reading: Reading, folders: Sequence[str]) -> None:

@@ -1,7 +1,8 @@
 """Samples that the caller holds: any iterable of arrays, read into one batch.
 
-An item is an array or a tensor, a dict of arrays by input, or a tuple of these with a label behind:
-one sample, or a batch of them. Samples are what the network takes: nothing is preprocessed.
+An item is an array or a tensor, a dict of arrays by input, or a tuple of these with a label or a
+target behind: one sample, or a batch of them. A dict may have a "label" or a "target" too. Samples
+are what the network takes: nothing is preprocessed.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edge_scnet.data.arrays import LABELS
+from edge_scnet.core.user_code import place
+from edge_scnet.data.arrays import LABEL_KEYS, TARGET_KEYS
 from edge_scnet.errors import DataError, EdgeError, first_line
 
 Axes = Literal["batches", "samples"]
 
 # The name of the array of an item that is no dict.
 ONLY = ""
-_ITEMS = "an array or a tensor, a dict of arrays by input name, or a tuple (input, label)"
+_ITEMS = (
+    "an array or a tensor, a dict of arrays by input name (and label or target), or a tuple (input,"
+    " label)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,8 @@ class Item:
     # by input name, by position in a tuple, or of `ONLY`
     arrays: Mapping[str, np.ndarray]
     label: np.ndarray | None = None
+    # ground truth that is no class index, as it was given
+    target: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,8 @@ class Collected:
 
     arrays: Mapping[str, np.ndarray]
     labels: np.ndarray | None
+    # by sample, as they were given; None: some or all have none
+    targets: list[Any] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -118,7 +127,33 @@ class Samples:
                 f"{self.what} has {len(labels)} labels for {samples} samples",
                 hint="one whole number for each sample",
             )
-        return Collected(arrays=arrays, labels=labels)
+        return Collected(arrays=arrays, labels=labels, targets=self._targets(kept, axes, samples))
+
+    def _targets(self, items: Sequence[Item], axes: Axes, count: int) -> list[Any] | None:
+        """The targets by sample.
+
+        Raises:
+            DataError: a batch has another number of them than of samples.
+        """
+        if any(item.target is None for item in items):
+            return None
+        targets: list[Any] = []
+        for index, item in enumerate(items):
+            size = len(next(iter(item.arrays.values())))
+            if axes == "samples":
+                targets.append(item.target)
+                continue
+            try:
+                rows = _rows(item.target)
+            except TypeError:
+                rows = []
+            if len(rows) != size:
+                raise DataError(
+                    f"{self.what}: item {index} has {len(rows)} targets for {size} samples",
+                    hint="an array with a row for each sample, or a list",
+                )
+            targets += rows
+        return targets[:count]
 
     def _read(self, items: Iterator[Any]) -> Iterator[Item]:
         for index in itertools.count():
@@ -131,7 +166,7 @@ class Samples:
             except Exception as error:
                 raise DataError(
                     f"{self.what}: reading item {index} failed: {type(error).__name__}:"
-                    f" {first_line(error)}",
+                    f" {first_line(error)}{place(error)}",
                     hint=f"list(itertools.islice(samples, {index + 1})) shows the error alone",
                 ) from error
             yield self._item(item, f"{self.what}: item {index}")
@@ -139,14 +174,32 @@ class Samples:
     def _item(self, value: Any, where: str) -> Item:
         """An item as arrays by input."""
         if isinstance(value, Mapping):
-            arrays = {str(name): _array(part, f"{where}, {name!r}") for name, part in value.items()}
-            label = arrays.pop(LABELS, None) if LABELS not in self._inputs else None
-            if not arrays:
-                raise DataError(f"{where} is a dict without arrays", hint=f"an item is {_ITEMS}")
-            return Item(arrays=arrays, label=label)
+            return self._item_of_dict(value, where)
         if isinstance(value, (tuple, list)) and not _is_numbers(value):
             return self._item_of_parts(value, where)
         return Item(arrays={ONLY: _array(value, where)})
+
+    def _item_of_dict(self, value: Mapping[Any, Any], where: str) -> Item:
+        """An item of arrays by input, with a label or a target among them."""
+        parts = {str(name): part for name, part in value.items()}
+        truth = {
+            name: parts.pop(name)
+            for name in (*LABEL_KEYS, *TARGET_KEYS)
+            if name in parts and name not in self._inputs
+        }
+        if not parts:
+            raise DataError(f"{where} is a dict without arrays", hint=f"an item is {_ITEMS}")
+        arrays = {name: _array(part, f"{where}, {name!r}") for name, part in parts.items()}
+        if len(truth) > 1:
+            raise DataError(
+                f"{where} has {' and '.join(truth)}", hint="samples have one kind of ground truth"
+            )
+        for name, given in truth.items():
+            label = _label([given], arrays)
+            if label is not None and (name in LABEL_KEYS or label.dtype.kind in "iu"):
+                return Item(arrays=arrays, label=label)
+            return Item(arrays=arrays, target=given)
+        return Item(arrays=arrays)
 
     def _item_of_parts(self, parts: Sequence[Any], where: str) -> Item:
         """An item of a tuple: the inputs in their order, or inputs and a label."""
@@ -155,15 +208,14 @@ class Samples:
         wanted = len(self._inputs)
         if isinstance(parts[0], (Mapping, tuple, list)) and not _is_numbers(parts[0]):
             inputs = self._item(parts[0], where)
-            return Item(arrays=inputs.arrays, label=_label(parts[1:], inputs.arrays))
+            return _with_truth(inputs.arrays, parts[1:])
         if wanted > 1 and len(parts) >= wanted:
             arrays = {
                 name: _array(part, f"{where}, {name!r}")
                 for name, part in zip(self._inputs, parts, strict=False)
             }
-            return Item(arrays=arrays, label=_label(parts[wanted:], arrays))
-        arrays = {ONLY: _array(parts[0], where)}
-        return Item(arrays=arrays, label=_label(parts[1:], arrays))
+            return _with_truth(arrays, parts[wanted:])
+        return _with_truth({ONLY: _array(parts[0], where)}, parts[1:])
 
     def _check_like_first(self, item: Item, index: int, axes: Axes) -> None:
         """Holds an item to the form of the first, and its values to finite numbers.
@@ -295,7 +347,22 @@ def _as_batch(item: Item) -> Item:
     """One sample as a batch of one."""
     arrays = {name: array[None] for name, array in item.arrays.items()}
     label = None if item.label is None else item.label.reshape(-1)[:1]
-    return Item(arrays=arrays, label=label)
+    return Item(arrays=arrays, label=label, target=item.target)
+
+
+def _with_truth(arrays: Mapping[str, np.ndarray], parts: Sequence[Any]) -> Item:
+    """An item with what stands behind the inputs: a class index, or what else is known."""
+    label = _label(parts, arrays)
+    return Item(arrays=arrays, label=label, target=parts[0] if parts and label is None else None)
+
+
+def _rows(target: Any) -> list[Any]:
+    """The targets of a batch, one by one."""
+    if hasattr(target, "detach"):
+        target = target.detach().cpu()
+    if isinstance(target, Mapping):
+        raise TypeError("a dict is one sample's")
+    return list(target)
 
 
 def _label(parts: Sequence[Any], arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:

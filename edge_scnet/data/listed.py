@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from edge_scnet.core.json_records import show
@@ -11,6 +12,7 @@ from edge_scnet.data.reading import Reading
 from edge_scnet.data.sample_set import SampleSet
 from edge_scnet.data.table_truth import truth_of
 from edge_scnet.data.tables import Table, read_table
+from edge_scnet.data.truth import Truth
 from edge_scnet.errors import DataError
 
 # what a column of paths may be called where nobody says it
@@ -18,11 +20,24 @@ PATHS = ("path", "file", "image", "filename", "file_name", "filepath", "image_pa
 
 
 def open_table(reading: Reading) -> SampleSet:
-    """The set of a list.
+    """The set of the images of a list.
 
     Raises:
-        DataError: it cannot be read, has no column of paths or one that is named is missing, files
-            do not exist, or labels or targets do not fit.
+        DataError: as `listed_entries`; files do not exist or cannot be read.
+    """
+    root, entries, truth = listed_entries(reading)
+    if not reading.skip_bad:
+        refuse_missing(root, entries, where=reading.path)
+    found = image_set(root, entries, truth, skip_bad=reading.skip_bad, limit=reading.limit)
+    return replace(found, name="/".join(reading.path.resolve().parts[-2:]))
+
+
+def listed_entries(reading: Reading) -> tuple[Path, list[str], Truth]:
+    """The folder that a list's paths are in, the paths, and what is known of each.
+
+    Raises:
+        DataError: it cannot be read, has no column of paths or one that is named is missing;
+            labels or targets do not fit.
     """
     table = read_table(reading.path)
     given = reading.setting("path")
@@ -34,11 +49,7 @@ def open_table(reading: Reading) -> SampleSet:
         )
     entries = [_path(value, table, i, column) for i, value in enumerate(table.cells[column])]
     root = reading.folder("images") or reading.path.parent
-    if not reading.skip_bad:
-        refuse_missing(root, entries, where=reading.path)
-    truth = truth_of(table, column, reading)
-    found = image_set(root, entries, truth, skip_bad=reading.skip_bad, limit=reading.limit)
-    return replace(found, name="/".join(reading.path.resolve().parts[-2:]))
+    return root, entries, truth_of(table, column, reading)
 
 
 def _path(value: Any, table: Table, i: int, column: str) -> str:

@@ -69,7 +69,13 @@ class SampleSet:
         return len(self.entries)
 
 
-def in_memory(batch: np.ndarray, name: str, labels: Sequence[int] | None = None) -> SampleSet:
+def in_memory(
+    batch: np.ndarray,
+    name: str,
+    labels: Sequence[int] | None = None,
+    *,
+    targets: Targets | None = None,
+) -> SampleSet:
     """The set of samples that the caller holds.
 
     Args:
@@ -86,6 +92,7 @@ def in_memory(batch: np.ndarray, name: str, labels: Sequence[int] | None = None)
         class_names=None,
         content_hashes=arrays.content_hashes(batch),
         arrays=batch,
+        targets=targets,
     )
 
 
@@ -108,6 +115,11 @@ def chosen(samples: SampleSet, picked: Sequence[int]) -> SampleSet:
 def subset(samples: SampleSet, count: int) -> SampleSet:
     """As many of the samples, evenly spaced, or all of them."""
     return replace(chosen(samples, spread(len(samples), count)), skipped=0)
+
+
+def unlabelled(samples: SampleSet) -> SampleSet:
+    """The samples alone, without what is known of them."""
+    return replace(samples, labels=None, label_rule=None, class_names=None, targets=None)
 
 
 def without_copies(samples: SampleSet) -> SampleSet:

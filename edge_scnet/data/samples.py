@@ -5,21 +5,22 @@ What a name means is decided here; each kind of source has a module of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_scnet.core.resources import bundled
-from edge_scnet.core.source import parse_source
-from edge_scnet.data import coco, listed, mask_folders, tables
+from edge_scnet.core.source import COLUMNS, LISTS, SETTINGS, parse_source
+from edge_scnet.data import coco, listed, mask_folders, yolo
 from edge_scnet.data.array_files import arrays_among, open_array_files
 from edge_scnet.data.folders import open_folder
+from edge_scnet.data.held import open_code
 from edge_scnet.data.idx import is_idx_images
 from edge_scnet.data.idx_set import open_idx
 from edge_scnet.data.image_list import SKIP_BAD
 from edge_scnet.data.labels import Role
 from edge_scnet.data.listing import contents
+from edge_scnet.data.read_by import open_read
 from edge_scnet.data.reading import Reading
 from edge_scnet.data.sample_set import (
     SampleSet,
@@ -27,6 +28,7 @@ from edge_scnet.data.sample_set import (
     in_memory,
     spread,
     subset,
+    unlabelled,
     without_copies,
 )
 from edge_scnet.errors import DataError
@@ -44,15 +46,11 @@ __all__ = [
     "in_memory",
     "open_samples",
     "subset",
+    "unlabelled",
+    "without_copies",
 ]
 
 MIN_CALIBRATION, FEW_CALIBRATION = 100, 300
-
-# the openers of lists, by suffix
-_LISTS: dict[str, Callable[[Reading], SampleSet]] = {
-    **dict.fromkeys(tables.SUFFIXES, listed.open_table),
-    ".json": coco.open_coco,
-}
 
 
 def open_samples(
@@ -67,10 +65,11 @@ def open_samples(
     """Lists the samples of a source.
 
     It is a folder of images (no labels), of class folders of images, of `images` and `masks`, of
-    one pair of idx files, or of .npy or .npz files; a .csv, .jsonl or .txt list; a COCO .json. What
-    `core.source` describes may stand behind its name. Hidden files (macOS writes `._x.jpg`) and
-    other suffixes are no samples; class folders are searched to any depth. Every image's header is
-    read here, its pixels later: `load_pixels` refuses a file that is cut short, by name.
+    `images` and YOLO's `labels`, of one pair of idx files, or of .npy or .npz files; a .csv, .jsonl
+    or .txt list; a COCO .json; or a function package.module:samples. What `core.source` describes
+    may stand behind its name. Hidden files (macOS writes `._x.jpg`) and other suffixes are no
+    samples; class folders are searched to any depth. Every image's header is read here, its pixels
+    later: `load_pixels` refuses a file that is cut short, by name.
 
     Args:
         source: its name.
@@ -107,27 +106,67 @@ def _within(samples: SampleSet, limit: int | None) -> SampleSet:
 
 
 def _open(reading: Reading) -> SampleSet:
-    path = reading.path
+    path, model = reading.path, reading.model
     use = (
         f"{reading.option} DATA: a folder of images, of class folders of images, of one pair of idx"
-        " files, or of .npy or .npz files; a .csv, .jsonl or .txt list; a COCO .json"
+        " files, or of .npy or .npz files; a .csv, .jsonl or .txt list; a COCO .json;"
+        " package.module:samples"
     )
+    if reading.source.is_code:
+        if model is None:
+            raise DataError(f"{reading.source.where}: samples of a function need a model", hint=use)
+        return open_code(reading, model)
     if not path.exists():
         kind = "file" if path.suffix else "folder"
         raise DataError(f"the {reading.role} {kind} {path} does not exist", hint=use)
-    if path.suffix.lower() in _LISTS and path.is_file():
+    if model is not None and reading.setting("read"):
+        _check_settings(reading, *COLUMNS, "read", "images", "masks", "foreground")
+        return open_read(reading, model)
+    if path.suffix.lower() in LISTS and path.is_file():
         _check_takes_pictures(reading)
-        return _LISTS[path.suffix.lower()](reading)
+        _check_settings(reading, *COLUMNS, "images", "masks", "foreground")
+        return listed.open_table(reading)
+    if path.suffix.lower() == ".json" and path.is_file():
+        _check_takes_pictures(reading)
+        _check_settings(reading, "images", "as", "classes")
+        return coco.open_coco(reading)
+    return _open_folder(reading, use)
+
+
+def _open_folder(reading: Reading, use: str) -> SampleSet:
+    """The set of a folder, or of one file of arrays."""
+    path = reading.path
     files, folders = contents(path, reading.role, use)
     if reading.model is not None:
         if of_arrays := arrays_among(path, files, use):
+            _check_settings(reading)
             return open_array_files(reading, of_arrays, reading.model)
         _check_takes_pictures(reading)
     if any(is_idx_images(file) for file in files):
+        _check_settings(reading)
         return open_idx(reading, files)
     if mask_folders.has_masks(reading, folders):
+        _check_settings(reading, "images", "masks", "foreground")
         return mask_folders.open_mask_folders(reading)
+    _check_settings(reading)
+    if (pair := yolo.label_folder(reading)) is not None:
+        return yolo.open_yolo(reading, *pair)
     return open_folder(reading, use)
+
+
+def _check_settings(reading: Reading, *allowed: str) -> None:
+    """Refuses settings that such a source has no use for.
+
+    Raises:
+        DataError: names the first of them.
+    """
+    for name in reading.source.settings:
+        if name not in (*allowed, "duplicates"):
+            kinds = ", ".join((*allowed, "duplicates"))
+            raise DataError(
+                f"{reading.path} has no use for {name} ({SETTINGS[name]})",
+                hint=f"for such a source there is {kinds}: leave {name} out",
+            )
 
 
 def _check_takes_pictures(reading: Reading) -> None:

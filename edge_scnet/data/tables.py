@@ -18,7 +18,6 @@ from edge_scnet.core.json_records import loads, show
 from edge_scnet.data.listing import SUFFIXES as IMAGES
 from edge_scnet.errors import DataError
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 _MOST_BYTES = 1 << 30
 _MOST_ROWS = 5_000_000
 

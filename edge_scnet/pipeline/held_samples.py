@@ -16,10 +16,10 @@ import numpy as np
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.feeds import batch_of_arrays
 from edge_scnet.core.spec import ModelSpec, TensorSpec
-from edge_scnet.data.arrays import batch_of
+from edge_scnet.data.held import AS_TAKEN, axes_by_rank, set_of
 from edge_scnet.data.iterables import ONLY, Axes, Samples
 from edge_scnet.data.labels import Role
-from edge_scnet.data.samples import SampleSet, in_memory, subset
+from edge_scnet.data.samples import SampleSet, subset
 from edge_scnet.errors import DataError, EdgeError
 from edge_scnet.export.onnx_file import read_onnx, real_inputs
 from edge_scnet.export.probe_torch import spell_input
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _NAMES: dict[Role, str] = {"calibration": "samples", "evaluation": "evaluation samples"}
 _PICTURES = (1, 3)  # channels
-_AS_TAKEN = "pass what the network takes: no preprocessing is done"
 # By the number of axes: pictures in a batch have four, a picture three, features in a batch two.
 _USUAL: dict[int, Axes] = {1: "samples", 2: "batches", 3: "samples", 4: "batches", 5: "batches"}
 
@@ -43,13 +42,21 @@ _USUAL: dict[int, Axes] = {1: "samples", 2: "batches", 3: "samples", 4: "batches
 class HeldSets:
     """The calibration and the evaluation samples that the caller holds, those that there are."""
 
-    def __init__(self, sources: Mapping[Role, Any], *, folders: bool) -> None:
+    def __init__(
+        self,
+        sources: Mapping[Role, Any],
+        *,
+        folders: bool,
+        names: Mapping[Role, str] | None = None,
+    ) -> None:
         """Keeps the iterables; nothing is read yet.
 
         Args:
             sources: iterables of samples.
             folders: the other set is a folder of images.
+            names: of sets, for messages and reports, where they have some.
         """
+        self._names = {**_NAMES, **(names or {})}
         self._sources, self._folders = dict(sources), folders
         self._opened: dict[Role, Samples] = {}
         self._axes: dict[Role, Axes] = {}
@@ -68,7 +75,7 @@ class HeldSets:
         self._open(needed if len(needed) > 1 else ())
         shape = options.input_shape
         for role, samples in self._opened.items():
-            known = samples.known_axes or (_axes_by_rank(samples, len(shape)) if shape else None)
+            known = samples.known_axes or (axes_by_rank(samples, len(shape)) if shape else None)
             self._axes[role] = known or _axes_by_trial(samples, module)
         role, samples = next(iter(self._opened.items()))
         names = list(samples.first.arrays)
@@ -110,7 +117,7 @@ class HeldSets:
             key = next((name for name in fed if name in given), next(iter(given)))
             value = inputs[key] if key in inputs else inputs[fed[0]]
             dims = [d.dim_value or None for d in value.type.tensor_type.shape.dim]
-            axes = samples.known_axes or _axes_by_rank(samples, len(dims) - 1)
+            axes = samples.known_axes or axes_by_rank(samples, len(dims) - 1)
             self._axes[role] = axes
             shape = shape or samples.shape_of(key, axes)
             _check_fits(samples.shape_of(key, axes), dims[1:], f"{samples.what}: item 0", path)
@@ -128,7 +135,7 @@ class HeldSets:
         self._open(())
         for role, samples in self._opened.items():
             if role not in self._axes:
-                axes = samples.known_axes or _axes_by_rank(samples, len(spec.input_shape))
+                axes = samples.known_axes or axes_by_rank(samples, len(spec.input_shape))
                 self._axes[role] = axes
 
     def read(self, spec: ModelSpec, *, limit: int) -> dict[Role, SampleSet]:
@@ -145,29 +152,13 @@ class HeldSets:
     def _open(self, inputs: Sequence[str]) -> None:
         for role, source in self._sources.items():
             if role not in self._opened:
-                self._opened[role] = Samples(source, _NAMES[role], inputs=inputs)
+                self._opened[role] = Samples(source, self._names[role], inputs=inputs)
 
     def _read(self, role: Role, spec: ModelSpec, *, limit: int) -> SampleSet:
         samples = self._opened[role]
         most = limit if role == "calibration" else None
         collected = samples.collect(self._axes[role], limit=None if samples.is_whole else most)
-        arrays = {name: _channels_first(array, spec) for name, array in collected.arrays.items()}
-        try:
-            batch = batch_of(arrays, spec, samples.what)
-        except DataError as error:
-            raise DataError(error.message, hint=_AS_TAKEN) from error
-        # calibration takes none: they may be of another task
-        labels = collected.labels if role == "evaluation" else None
-        classes = spec.num_classes
-        if labels is not None and classes and not 0 <= labels.min() <= labels.max() < classes:
-            raise DataError(
-                f"{samples.what} has labels from {labels.min()} to {labels.max()}; the model has"
-                f" {classes} classes, from 0",
-                hint="leave the labels out: yield the inputs alone",
-            )
-        held = in_memory(
-            batch, samples.what, None if labels is None else [int(label) for label in labels]
-        )
+        held = set_of(collected, samples.what, spec, role)
         return held if most is None else subset(held, most)
 
     def _with_plain_pixels(self, options: ModelOptions, shape: Sequence[int]) -> ModelOptions:
@@ -179,22 +170,6 @@ class HeldSets:
         if len(shape) != 3 or channels is None:
             return options
         return replace(options, mean=(0.0,) * channels, std=(1.0,) * channels)
-
-
-def _axes_by_rank(samples: Samples, rank: int) -> Axes:
-    """What an item is, by the number of axes of a sample.
-
-    Raises:
-        DataError: it is neither a sample nor a batch of them.
-    """
-    array = next(iter(samples.first.arrays.values()))
-    if array.ndim not in (rank, rank + 1):
-        raise DataError(
-            f"{samples.what}: item 0 is {_words(array.shape)}; the model takes samples of {rank}"
-            f" axes, or batches of {rank + 1}",
-            hint=_AS_TAKEN,
-        )
-    return "samples" if array.ndim == rank else "batches"
 
 
 def _axes_by_trial(samples: Samples, module: nn.Module) -> Axes:
@@ -269,16 +244,8 @@ def _check_fits(
         words = " x ".join("?" if size is None else str(size) for size in declared)
         raise DataError(
             f"{where} is {_words(shape)}, the input of {path} {words}",
-            hint=_AS_TAKEN,
+            hint=AS_TAKEN,
         )
-
-
-def _channels_first(array: np.ndarray, spec: ModelSpec) -> np.ndarray:
-    """Pictures as the prepared graph takes them: a file may want the channels last."""
-    shape, wanted = array.shape[1:], spec.input_shape
-    if shape != wanted and len(shape) == 3 and (shape[2], *shape[:2]) == wanted:
-        return np.moveaxis(array, -1, 1)
-    return array
 
 
 def _words(shape: Sequence[int]) -> str:

@@ -18,6 +18,7 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.files import make_folder, write_atomic
 from edge_scnet.core.manifest import Manifest, load_manifest
 from edge_scnet.core.source import parse_source
+from edge_scnet.data.held import made_by
 from edge_scnet.data.labels import Role
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.export.from_onnx import probe_onnx
@@ -129,7 +130,7 @@ def _make_job(request: Request, events: Events) -> BuildJob:
     floor = resolve_floor(target.isa)
     # compiled and verified here, so this machine must be able to run it
     check_floor(floor, what=f"target {target.name}")
-    held = HeldSets(request.held, folders=bool(request.calib or request.evaluation))
+    held = held_sets_of(request)
     source = _source(request, held)
     for message in (*source.warnings, *held.warnings):
         events.warn(message)
@@ -162,6 +163,25 @@ def _make_job(request: Request, events: Events) -> BuildJob:
         evaluation=evaluation,
         dynamic_batch=request.batch == "dynamic",
         qdq=request.qdq,
+    )
+
+
+def held_sets_of(request: Request) -> HeldSets:
+    """The sets whose samples are held: the caller's, and those that a function of the user's makes.
+
+    Raises:
+        DataError: such a function cannot be called.
+    """
+    named: dict[Role, str | None] = {
+        "calibration": request.calib,
+        "evaluation": request.evaluation if request.until == "profile" else None,
+    }
+    sources = {role: parse_source(text) for role, text in named.items() if text is not None}
+    code = {role: source for role, source in sources.items() if source.is_code}
+    return HeldSets(
+        {**request.held, **{role: made_by(source) for role, source in code.items()}},
+        folders=len(code) < len(sources),
+        names={role: source.where for role, source in code.items()},
     )
 
 

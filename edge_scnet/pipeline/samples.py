@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,10 +10,17 @@ from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import RANGES, Manifest
+from edge_scnet.core.source import parse_source
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.checks import check_counts, check_overlap, check_size, shared_with
 from edge_scnet.data.labels import Role
-from edge_scnet.data.samples import SampleSet, bundled_sets, open_samples
+from edge_scnet.data.samples import (
+    SampleSet,
+    bundled_sets,
+    open_samples,
+    unlabelled,
+    without_copies,
+)
 from edge_scnet.errors import DataError
 from edge_scnet.quantizer.ranges_file import load_ranges
 
@@ -52,27 +59,14 @@ def open_sample_sets(
     """
     bundled = bundled_sets(spec.dataset) if spec.dataset else (None, None)
     calib, where = request.calib or bundled[0], request.evaluation or bundled[1]
-    calibration, evaluation = request.held.get("calibration"), request.held.get("evaluation")
+    calibration, evaluation = _held(request, "calibration"), _held(request, "evaluation")
     missing = []
     if calib is None and calibration is None and request.calibrates:
         missing.append("--calib")
     if where is None and evaluation is None and request.evaluates:
         missing.append("--eval")
     if missing:
-        words = [_IN_PYTHON[option] if request.in_python else option for option in missing]
-        given = ", ".join(f"{word}=SAMPLES" for word in words)
-        options = " ".join(f"{option} DIR" for option in missing)
-        raise DataError(
-            f"{spec.name} has no bundled images: {' and '.join(words)} needed",
-            hint=(
-                f"pass {given}, or a folder; edge_scnet.quantize(model, samples) needs no more"
-                if request.in_python
-                else f"{request.command} {options}"
-            ),
-        )
-    warnings: list[str] = []
-    for role, held in request.held.items():
-        warnings += _checked(held, spec, role)
+        raise _missing(missing, request, spec)
     if calib is not None and calibration is None:
         calibration = open_samples(
             calib,
@@ -81,7 +75,7 @@ def open_sample_sets(
             skip_bad=request.skip_bad,
             limit=target.quant.samples,
         )
-        warnings += _checked(calibration, spec, "calibration")
+    warnings = [] if calibration is None else _checked(calibration, spec, "calibration")
     if where is not None and evaluation is None and request.evaluates:
         evaluation = open_samples(
             where,
@@ -90,12 +84,43 @@ def open_sample_sets(
             skip_bad=request.skip_bad,
             ignore_labels=request.ignore_labels,
         )
-        warnings += _checked(evaluation, spec, "evaluation")
+    warnings += [] if evaluation is None else _checked(evaluation, spec, "evaluation")
     if calibration is not None and evaluation is not None:
         check_overlap(calibration, evaluation)
     for message in warnings:
         events.warn(message)
     return calibration, evaluation
+
+
+def _missing(options: Sequence[str], request: SampleRequest, spec: ModelSpec) -> DataError:
+    """The error of sets that are needed and not given, by their options."""
+    words = [_IN_PYTHON[option] if request.in_python else option for option in options]
+    given = ", ".join(f"{word}=SAMPLES" for word in words)
+    spelled = " ".join(f"{option} DIR" for option in options)
+    return DataError(
+        f"{spec.name} has no bundled images: {' and '.join(words)} needed",
+        hint=(
+            f"pass {given}, or a folder; edge_scnet.quantize(model, samples) needs no more"
+            if request.in_python
+            else f"{request.command} {spelled}"
+        ),
+    )
+
+
+def _held(request: SampleRequest, role: Role) -> SampleSet | None:
+    """A set that is held, as it is wanted; None: it is not held."""
+    samples = request.held.get(role)
+    if samples is None:
+        return None
+    name = request.calib if role == "calibration" else request.evaluation
+    if role == "evaluation" and request.ignore_labels:
+        samples = unlabelled(samples)
+    return without_copies(samples) if _drops_copies(name) else samples
+
+
+def _drops_copies(name: str | None) -> bool:
+    """Whether a set's name says that copies are left out."""
+    return name is not None and parse_source(name).settings.get("duplicates") == "drop"
 
 
 def open_evaluation_set(

@@ -69,8 +69,22 @@ def test_copies_in_the_calibration_set_are_a_warning(tmp_path: Path) -> None:
         Image.fromarray(np.full((8, 8), i, np.uint8)).save(root / f"{i}.png")
     found = check_counts(calibration(root), role="calibration")
     assert (
-        "1 calibration images are copies of others, such as a.png = c.png: they count twice"
-        in found
+        "1 calibration images are copies of others, such as a.png = c.png: they count twice;"
+        " --drop-duplicates leaves them out" in found
+    )
+
+
+def test_copies_in_the_evaluation_set_are_said_too(tmp_path: Path) -> None:
+    root = folder(tmp_path, ["cat/a.png", "dog/b.png"])
+    (root / "dog" / "c.png").write_bytes((root / "cat" / "a.png").read_bytes())
+    assert check_counts(evaluation(root), role="evaluation")[:2] == [
+        "1 evaluation images are copies of others, such as cat/a.png = dog/c.png: they count twice;"
+        " --drop-duplicates leaves them out",
+        "1 of these have copies of another label, such as cat/a.png and dog/c.png",
+    ]
+    dropped = evaluation(Path(f"{root}?duplicates=drop"))
+    assert check_counts(dropped, role="evaluation")[0] == (
+        "1 evaluation images are copies of others and were left out"
     )
 
 

@@ -20,7 +20,7 @@ from edge_scnet.data.checks import check_counts, check_overlap
 from edge_scnet.data.samples import bundled_sets, open_samples
 from edge_scnet.errors import DataError
 from edge_scnet.models.zoo import FASHION_MNIST
-from tests.helpers.images import RGB, calibration, evaluation, folder, idx_files
+from tests.helpers.images import RGB, calibration, evaluation, folder, idx_files, picture
 
 # lists, labels and hashes
 
@@ -243,3 +243,46 @@ def test_bundled_sets_are_whole_even_disjoint_and_fast_to_open() -> None:
     ) as e:
         bundled_sets("../x")
     assert "--calib DIR" in (e.value.hint or "")
+
+
+# what a folder is not, and what lies in it besides
+
+
+def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
+    root = folder(tmp_path, ["train/cat/a.png", "val/cat/b.png", "test/cat/c.png"])
+    with pytest.raises(DataError, match=r"holds the parts of a data set, test and train and") as e:
+        evaluation(root)
+    assert e.value.hint == f"name the part: --eval {root / 'test'}"
+    with pytest.raises(DataError) as e:
+        calibration(root)
+    assert e.value.hint == f"name the part: --calib {root / 'train'}"
+    assert len(evaluation(root, replace(RGB, classes=("test", "train", "val")))) == 3
+
+
+def test_files_of_other_types_are_counted(tmp_path: Path) -> None:
+    root = folder(tmp_path, ["cat/a.png", "dog/b.png"])
+    for name in ("cat/c.GIF", "dog/d.gif", "dog/e.heic", "dog/Thumbs.db", ".DS_Store"):
+        (root / name).write_bytes(b"x")
+    assert evaluation(root).ignored == ((".gif", 2), (".heic", 1))
+    assert "3 files of other types in the evaluation set are not read: 2 .gif, 1 .heic" in (
+        check_counts(evaluation(root), role="evaluation")
+    )
+    (root / "cat" / "f.avif").write_bytes(b"x")
+    assert evaluation(root / "cat").ignored == ((".avif", 1), (".gif", 1))
+
+
+def test_settings_that_a_source_has_no_use_for(tmp_path: Path) -> None:
+    root = folder(tmp_path, ["cat/a.png", "dog/b.png"])
+    with pytest.raises(DataError, match="has no use for label") as e:
+        evaluation(Path(f"{root}?label=x"))
+    assert "there is duplicates: leave label out" in (e.value.hint or "")
+
+
+def test_sizes_are_those_of_upright_images(tmp_path: Path) -> None:
+    for name, options in (("a.jpg", {}), ("b.png", {}), ("c.png", {"plain": True})):
+        image = picture(1, 6, 4)
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.save(tmp_path / name, **({} if options else {"exif": exif.tobytes()}))
+    assert evaluation(tmp_path).image_sizes == ((4, 6), (4, 6), (6, 4))
+    assert evaluation(tmp_path).short_sides == (4, 4, 4)

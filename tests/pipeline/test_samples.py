@@ -67,7 +67,7 @@ def test_the_evaluation_images_are_the_builds_own_else_the_bundled_ones(
 ) -> None:
     manifest = build.manifest
     assert evaluation_folder(manifest) == bundled_sets("fashion-mnist")[1]
-    assert evaluation_folder(replace(manifest, evaluation="/there")) == Path("/there")
+    assert evaluation_folder(replace(manifest, evaluation="/there")) == "/there"
     assert evaluation_folder(replace(manifest, model=replace(RGB, dataset=None))) is None
 
 

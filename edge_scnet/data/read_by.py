@@ -1,0 +1,157 @@
+"""Files that a function of the user's reads into what the network takes: sound, and any other kind.
+
+`sounds?read=package.module:spectrogram` calls the function with each file's path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.user_code import OBJECT, imported, place, user_code
+from edge_scnet.data.held import set_of
+from edge_scnet.data.image_list import SKIP_BAD, refuse_missing
+from edge_scnet.data.iterables import Collected, Samples
+from edge_scnet.data.labels import folder_labels
+from edge_scnet.data.listed import listed_entries
+from edge_scnet.data.listing import listing
+from edge_scnet.data.reading import Reading
+from edge_scnet.data.sample_set import SampleSet, spread
+from edge_scnet.data.truth import UNKNOWN, Truth
+from edge_scnet.errors import DataError
+
+# of the machine's memory, that samples may take
+_SHARE = 0.5
+_LITTER = ("thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Files:
+    root: Path
+    entries: Sequence[str]
+    truth: Truth
+
+
+def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
+    """The set of files that a function reads, in class folders, in one folder, or in a list.
+
+    Args:
+        reading: whose setting `read` names the function.
+
+    Raises:
+        DataError: no files; the function fails, or what it returns does not fit the model.
+    """
+    function = _function(reading)
+    files = _files(reading)
+    picked = list(spread(len(files.entries), reading.limit))
+    kept, items = [], []
+    for i in picked:
+        path = files.root / files.entries[i]
+        try:
+            item = _read(function, path, reading)
+        except DataError as error:
+            if not reading.skip_bad:
+                raise
+            first_bad = error
+            continue
+        kept.append(i)
+        items.append(item)
+        if len(items) == 1:
+            _check_memory(item, len(picked), reading)
+    if not items:
+        raise DataError(
+            f"none of the {len(picked)} files in {files.root} can be read; the first:"
+            f" {first_bad.message}"
+        )
+    where = reading.source.where
+    collected: Collected = Samples(items, where).collect("samples")
+    found = set_of(replace(collected, labels=None, targets=None), where, model, reading.role)
+    labels, targets = files.truth.labels, files.truth.targets
+    if targets is not None and kept != list(range(targets.count)):
+        targets = targets.subset(kept)
+    return replace(
+        found,
+        name="",
+        root=files.root,
+        entries=tuple(files.entries[i] for i in kept),
+        labels=None if labels is None else tuple(labels.indices[i] for i in kept),
+        label_rule=None if labels is None else labels.rule,
+        class_names=None if labels is None else labels.names,
+        targets=targets,
+        skipped=len(picked) - len(kept),
+    )
+
+
+def _function(reading: Reading) -> Any:
+    name = reading.setting("read") or ""
+    match = OBJECT.fullmatch(name)
+    if match is None or match[3]:
+        raise DataError(
+            f"{reading.path}: read is {name!r}; package.module:function is needed",
+            hint="the function is called with a path, and returns what the network takes",
+        )
+    return imported(match[1], match[2], raises=DataError)
+
+
+def _files(reading: Reading) -> _Files:
+    path = reading.path
+    if path.is_file():
+        root, entries, truth = listed_entries(reading)
+        if not reading.skip_bad:
+            refuse_missing(root, entries, where=path)
+        return _Files(root=root, entries=entries, truth=truth)
+    files, folders = listing(path)
+    files = [file for file in files if file.name.lower() not in _LITTER]
+    if files or not folders:
+        if not files:
+            raise DataError(f"no files in {path}", hint=f"ls {path}")
+        return _Files(root=path, entries=[file.name for file in files], truth=UNKNOWN)
+    classes = {folder.name: listing(folder)[0] for folder in folders}
+    truth = UNKNOWN
+    if not reading.ignore_labels:
+        labels = folder_labels(path, list(classes), model=reading.model, role=reading.role)
+        indices = [
+            index
+            for index, below in zip(labels.indices, classes.values(), strict=True)
+            for _ in below
+        ]
+        truth = Truth(labels=replace(labels, indices=tuple(indices)))
+    entries = [file.relative_to(path).as_posix() for below in classes.values() for file in below]
+    if not entries:
+        raise DataError(f"no files in {path} and its {len(folders)} folders", hint=f"ls {path}/*")
+    return _Files(root=path, entries=entries, truth=truth)
+
+
+def _read(function: Any, path: Path, reading: Reading) -> Mapping[str, Any] | Any:
+    """What the function makes of a file: an array, or a dict of arrays by input."""
+    if not path.is_file():
+        raise DataError(f"cannot read {path}: it is not a regular file", hint=SKIP_BAD)
+    hint = f"{reading.setting('read')} is called with the path, and returns an array; {SKIP_BAD}"
+    try:
+        with user_code(f"cannot read {path}", hint=hint, raises=DataError):
+            return function(path)
+    except DataError as error:
+        cause = error.__cause__
+        raise DataError(f"{error.message}{place(cause) if cause else ''}", hint=hint) from cause
+
+
+def _check_memory(item: Any, count: int, reading: Reading) -> None:
+    """Refuses more samples than fit into memory, by the size of the first."""
+    arrays = item.values() if isinstance(item, Mapping) else [item]
+    size = count * sum(np.asarray(array).nbytes for array in arrays)
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # another system than Linux
+        return
+    if size > _SHARE * memory:
+        raise DataError(
+            f"{reading.path}: {count} samples take {size / 2**30:.1f} GiB; this machine has"
+            f" {memory / 2**30:.1f} GiB",
+            hint="list fewer of them: a .csv with their paths",
+        )
