@@ -70,6 +70,36 @@ class Gates:
         Annotated[float, Meta(ge=0, le=200)] | None,
         Meta(description="of all outputs, for models without classes"),
     ] = None
+    # of tasks other than classification
+    max_error_rise_percent: Annotated[
+        float, Meta(ge=0, le=1000, description="of FP32's own error, with ground truth")
+    ] = 5.0
+    max_error_percent: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description="mean difference from FP32's values, of their spread, without ground truth",
+        ),
+    ] = 5.0
+    min_iou_percent: Annotated[
+        float,
+        Meta(ge=0, le=100, description="mIoU of a map against FP32's, without ground truth"),
+    ] = 95.0
+    min_cosine: Annotated[
+        float, Meta(ge=-1, le=1, description="mean of embeddings to FP32's, without ground truth")
+    ] = 0.99
+    min_slice_sqnr_db: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=200,
+            description=(
+                "of what varies in each part of an output, by itself: at 10 dB the noise is a tenth"
+                " of the signal's variance"
+            ),
+        ),
+    ] = 10.0
 
     # what ships an engine that is not proven faster; None: nothing but speed does
     min_size_gain_percent: Annotated[

@@ -66,6 +66,22 @@ def unpack_scales(text: str, count: int) -> tuple[float, ...]:
     return tuple(2.0 ** (step / _STEPS) for step in struct.unpack(f"<{count}h", raw))
 
 
+def pack_values(values: Sequence[float]) -> str:
+    """Any values as text: float32, compressed by zlib, in base64."""
+    return base64.b64encode(zlib.compress(struct.pack(f"<{len(values)}f", *values), 9)).decode()
+
+
+def unpack_values(text: str, count: int) -> tuple[float, ...]:
+    """The values in a text of `pack_values`.
+
+    Raises:
+        ValueError: it is no such text, or not of `count` values.
+    """
+    if not 0 < count <= MOST_IMAGES:
+        raise ValueError(f"{count} values cannot be")
+    return struct.unpack(f"<{count}f", _unpacked(text, 4 * count))
+
+
 def _unpacked(data: str, expected_bytes: int) -> bytes:
     """The bytes of a text.
 

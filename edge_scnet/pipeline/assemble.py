@@ -44,6 +44,8 @@ class MeasuredRun:
     evaluation: EvaluationSet | None = None
     # images whose first class is another than the reference's
     flips: Flips | None = None
+    # what accuracy is judged by, and where that is known from
+    task: str | None = None
     # of a Jetson, and what else the machine did, while the engines were timed
     board: BoardState | None = None
     load: MachineLoad | None = None
@@ -97,6 +99,7 @@ def conclude(
         sweep=() if sweep is None else sweep.rows,
         sweep_load=None if sweep is None else sweep.load,
         flips=measured.flips,
+        task=measured.task,
         classes=manifest.model.classes,
         dequantized=manifest.dequantized,
     )

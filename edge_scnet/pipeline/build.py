@@ -14,6 +14,7 @@ from edge_scnet.models import zoo
 from edge_scnet.pipeline import search
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import engine_files
+from edge_scnet.pipeline.judging import judging_of
 from edge_scnet.pipeline.measuring import measure_engines, simulate
 from edge_scnet.pipeline.request import Request, make_job
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
@@ -163,18 +164,19 @@ def _measure(
 ) -> BuildResult:
     """Measures what was built, or simulates what a board is to run, and writes the report."""
     target = with_max_drop(job.target, request.max_drop_pp)
+    judging = judging_of(job.folder, job.evaluation, events)
     if target.board is None:
         measured = measure_engines(
             engine_files(job.folder),
-            job.evaluation,
+            judging,
             job.source.spec,
             target,
             seconds=request.seconds,
             events=events,
         )
     else:
-        assert job.evaluation is not None
-        measured = simulate(job.folder, job.evaluation, target, events=events)
+        assert judging is not None
+        measured = simulate(job.folder, judging, target, events=events)
     report = conclude(
         measured, job.folder.manifest, target, command=request.command, stage_seconds=spent
     )

@@ -18,8 +18,10 @@ from edge_scnet.machine.board_watch import watching
 from edge_scnet.pipeline import flips
 from edge_scnet.pipeline.assemble import MeasuredRun, evaluation_set, this_machine
 from edge_scnet.pipeline.dequantized import ROW
+from edge_scnet.pipeline.judging import Judging
 from edge_scnet.pipeline.rows import (
     SIMULATED_NAMES,
+    check_finite,
     row_of_engine,
     row_of_graph,
     row_of_plan,
@@ -40,7 +42,7 @@ _SIMULATED_ROLES: tuple[EngineRole, ...] = ("reference", "int8")
 
 def measure_engines(
     engines: Sequence[EngineFile],
-    samples: SampleSet | None,
+    judging: Judging | None,
     spec: ModelSpec,
     target: TargetSpec,
     *,
@@ -52,7 +54,7 @@ def measure_engines(
     Interrupted after a round of timed blocks, the run holds what was measured up to then.
 
     Args:
-        samples: the evaluation set; None: no accuracy is measured.
+        judging: the evaluation set and what it is judged by; None: no accuracy is measured.
         seconds: timed seconds per engine.
 
     Raises:
@@ -60,6 +62,7 @@ def measure_engines(
         DataError: an image that cannot be read, or labels that do not fit.
     """
     started = time.perf_counter()
+    samples, evaluator = (judging.samples, judging.evaluator) if judging else (None, None)
     names = ", ".join(engine.name for engine in engines)
     labels = f", {samples.label_rule or 'no labels'}" if samples else ""
     events.stage(
@@ -75,13 +78,13 @@ def measure_engines(
             engines,
             samples,
             spec,
-            MeasureSettings(seconds=seconds, keep_partial=True),
+            MeasureSettings(seconds=seconds, evaluator=evaluator, keep_partial=True),
             progress=events.progress,
             timed=watch.timed,
         )
     reference = measured.engines[0]
     rows = tuple(
-        row_of_engine(engine, measurement, reference, samples)
+        row_of_engine(engine, measurement, reference, samples, evaluator)
         for engine, measurement in zip(engines, measured.engines, strict=True)
     )
     findings = tuple(judge(rows, target)) if measured.complete else ()
@@ -103,6 +106,7 @@ def measure_engines(
         seconds=seconds,
         evaluation=evaluation_set(samples) if samples is not None else None,
         flips=flipped,
+        task=judging.told.words if judging else None,
         board=watch.state(),
         load=measured.load,
         complete=measured.complete,
@@ -110,7 +114,7 @@ def measure_engines(
 
 
 def simulate(
-    folder: BuildFolder, samples: SampleSet, target: TargetSpec, *, events: Events
+    folder: BuildFolder, judging: Judging, target: TargetSpec, *, events: Events
 ) -> MeasuredRun:
     """Runs both graphs on the evaluation set in ONNX Runtime: accuracy before there is an engine.
 
@@ -118,6 +122,7 @@ def simulate(
         DataError: an image that cannot be read, labels that do not fit the model.
     """
     started = time.perf_counter()
+    samples = judging.samples
     labels = samples.label_rule or "no labels"
     events.stage(
         "simulate", f"float and Q/DQ graph in ONNX Runtime on {len(samples):,} images, {labels}"
@@ -128,10 +133,12 @@ def simulate(
         samples,
         folder.manifest.model,
         events.progress,
+        judging.evaluator,
     )
     rows = []
     for entry, role, own in zip(entries, _SIMULATED_ROLES, outputs, strict=True):
-        stats = stats_of(SIMULATED_NAMES[role], entry.file, own, outputs[0], samples)
+        check_finite(SIMULATED_NAMES[role], entry.file, own)
+        stats = stats_of(own, outputs[0], samples, judging.evaluator)
         row = row_of_graph(entry, role, stats, own, samples)
         is_stand_in = folder.manifest.dequantized and role == "reference"
         rows.append(replace(row, name=ROW) if is_stand_in else row)
@@ -144,6 +151,7 @@ def simulate(
         spent={"simulate": round(time.perf_counter() - started, 2)},
         evaluation=evaluation_set(samples),
         flips=_flips_of(outputs[1], outputs[0], samples, folder.manifest.model),
+        task=judging.told.words,
     )
 
 
@@ -167,6 +175,7 @@ def take_board_times(folder: BuildFolder, timed: TimedBoard, target: TargetSpec)
         environment=timed.environment,
         evaluation=earlier.evaluation if earlier else None,
         flips=earlier.flips if earlier else None,
+        task=earlier.task if earlier else None,
         board=timed.state,
     )
 

@@ -18,6 +18,7 @@ from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import chosen_engines, engine_files, open_build, target_of
 from edge_scnet.pipeline.foreign import is_foreign, suffixes
+from edge_scnet.pipeline.judging import judging_of
 from edge_scnet.pipeline.measuring import measure_engines, take_board_times
 from edge_scnet.pipeline.profile_foreign import ForeignRequest, profile_engines
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
@@ -123,7 +124,8 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         if batches or threads
         else ()
     )
-    measured = measure_engines(engines, samples, spec, target, seconds=seconds, events=events)
+    judging = judging_of(folder, samples, events)
+    measured = measure_engines(engines, judging, spec, target, seconds=seconds, events=events)
     report = conclude(measured, folder.manifest, target, command=command)
     if chosen is None:
         save_run(report, folder.path)

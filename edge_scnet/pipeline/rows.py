@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 
 from edge_scnet.compile.executed import WantedLayers, executed_in_int8
@@ -21,6 +22,7 @@ from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.stats.accuracy import accuracy_stats, output_rows, output_stats
 from edge_scnet.stats.figures import AccuracyStats, EngineRole, OutputStats
 from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
+from edge_scnet.tasks.base import Evaluator
 
 SIMULATED_NAMES: dict[EngineRole, str] = {"reference": "fp32", "int8": "int8 simulated"}
 
@@ -42,18 +44,24 @@ def packed_first_classes(outputs: Outputs | None, samples: SampleSet | None) -> 
 
 
 def row_of_engine(
-    engine: EngineFile, measured: Measurement, reference: Measurement, samples: SampleSet | None
+    engine: EngineFile,
+    measured: Measurement,
+    reference: Measurement,
+    samples: SampleSet | None,
+    evaluator: Evaluator | None = None,
 ) -> EngineReport:
     """The row of an engine that was measured in a process of its own.
+
+    Args:
+        evaluator: that its outputs were kept by.
 
     Raises:
         BackendError: its outputs are not finite. DataError: the labels do not fit them.
     """
     accuracy = None
     if samples is not None and measured.outputs is not None and reference.outputs is not None:
-        accuracy = stats_of(
-            engine.name, engine.path.name, measured.outputs, reference.outputs, samples
-        )
+        check_finite(engine.name, engine.path.name, measured.outputs)
+        accuracy = stats_of(measured.outputs, reference.outputs, samples, evaluator)
     layers = summary_of_layers(
         measured.layers,
         runtime_named(engine.runtime),
@@ -105,16 +113,46 @@ def rows_of_outputs(outputs: Outputs | None) -> tuple[OutputStats, ...]:
     )
 
 
-def stats_of(
-    name: str, file: str, outputs: Outputs, reference: Outputs, samples: SampleSet
-) -> AccuracyStats:
-    """What outputs are worth against the reference's.
+def check_finite(name: str, file: str, outputs: Outputs) -> None:
+    """Refuses outputs that are not finite.
 
     Raises:
-        BackendError: they are not finite. DataError: the labels do not fit them.
+        BackendError: names the engine.
     """
     if not outputs.finite:
         raise BackendError(f"{name}: {file} gives NaN or infinity on the evaluation images")
+
+
+def stats_of(
+    outputs: Outputs,
+    reference: Outputs,
+    samples: SampleSet,
+    evaluator: Evaluator | None = None,
+) -> AccuracyStats:
+    """What outputs are worth against the reference's.
+
+    Args:
+        evaluator: that they were kept by.
+
+    Raises:
+        DataError: the labels do not fit them.
+    """
+    stats = _stats(outputs, reference, samples, evaluator)
+    if reference.varies:
+        return stats
+    doubt = (
+        f"FP32 gives the same for all {len(samples):,} samples: are the inputs constant, as by a"
+        " mean and std in other units?"
+    )
+    return replace(stats, doubts=(doubt, *stats.doubts))
+
+
+def _stats(
+    outputs: Outputs, reference: Outputs, samples: SampleSet, evaluator: Evaluator | None
+) -> AccuracyStats:
+    if evaluator is not None and outputs.kept is not None and reference.kept is not None:
+        task = evaluator.compare(outputs.kept, reference.kept)
+        return replace(_stats_of_maps(outputs, len(samples)), task=task)
     if outputs.logits is None or reference.logits is None:
         if samples.labels is not None:
             raise DataError(

@@ -22,7 +22,7 @@ from edge_scnet.pipeline.profile_foreign import (
     open_for_engine,
     with_fitting_labels,
 )
-from edge_scnet.pipeline.rows import stats_of
+from edge_scnet.pipeline.rows import check_finite, stats_of
 from edge_scnet.profiler.measure import Measurement, MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.profiler.rounds import ratio_of_rounds, time_in_rounds
@@ -203,10 +203,10 @@ def _compared(
         reference = outputs[0]
         fitting = with_fitting_labels(samples, reference)
         assert reference is not None and fitting is not None
-        return [
-            stats_of(engine.name, engine.path.name, own, reference, fitting) if own else None
-            for engine, own in zip(engines, outputs, strict=True)
-        ]
+        for engine, own in zip(engines, outputs, strict=True):
+            if own is not None:
+                check_finite(engine.name, engine.path.name, own)
+        return [stats_of(own, reference, fitting) if own else None for own in outputs]
     except ValueError as error:
         raise ArtifactError(
             f"the engines' outputs differ in number or shape: {error}",

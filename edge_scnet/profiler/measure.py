@@ -34,6 +34,7 @@ from edge_scnet.runtimes.base import ExecutedLayer
 from edge_scnet.stats.figures import EndToEnd, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.stats.steadiness import memory_growth
 from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
+from edge_scnet.tasks.base import Evaluator
 
 _END_TO_END_IMAGES = 64
 
@@ -48,6 +49,8 @@ class MeasureSettings:
     by_layer: bool = True
     # measure the throughput
     throughput: bool = True
+    # of the task; None: the first output has classes, where it can have
+    evaluator: Evaluator | None = None
     # where it is interrupted after a round of timed blocks, return what there is and do not raise
     keep_partial: bool = False
 
@@ -196,7 +199,13 @@ class _Run:
     def evaluate(self) -> None:
         """Has the engines run on the evaluation set, where there is one."""
         if self._samples is not None:
-            self._outputs = evaluate(self._children, self._samples, self._spec, self._progress)
+            self._outputs = evaluate(
+                self._children,
+                self._samples,
+                self._spec,
+                self._progress,
+                self._settings.evaluator,
+            )
 
     def read_machine_load(self) -> None:
         """Reads what else the machine did since `prepare`, the first time that it can be told."""

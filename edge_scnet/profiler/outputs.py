@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler.process import Child
 from edge_scnet.stats.accuracy import are_classes
 from edge_scnet.stats.parts import RowSums
+from edge_scnet.tasks.base import Evaluator
 
 _CHUNK_BYTES = 32 << 20
 
@@ -41,6 +43,10 @@ class Outputs:
     hidden_db: tuple[float | None, ...] = ()
     # by output: whether the reference's are whole numbers or truth values
     whole: tuple[bool, ...] = ()
+    # by sample, what the task's evaluator keeps; None: there is none
+    kept: tuple[Any, ...] | None = None
+    # whether the reference gives anything else for any sample than for the first
+    varies: bool = True
 
 
 class OutputsSum:
@@ -50,16 +56,28 @@ class OutputsSum:
     """
 
     def __init__(
-        self, names: Sequence[Sequence[str]], *, difference_dtype: type[np.floating] | None = None
+        self,
+        names: Sequence[Sequence[str]],
+        *,
+        evaluator: Evaluator | None = None,
+        difference_dtype: type[np.floating] | None = None,
     ) -> None:
         """Begins with no images.
 
         Args:
             names: the names of the outputs, by engine.
+            evaluator: of the task; None: the first output has classes, where it can have.
             difference_dtype: what an output is converted to before the reference's is subtracted
                 from it; None: it stays what it is.
         """
         self._names, self._difference_dtype = [tuple(each) for each in names], difference_dtype
+        self._evaluator = evaluator
+        # the reference's of this chunk as they are, and what is kept of all chunks by engine
+        self._as_given: Sequence[np.ndarray] = ()
+        self._kept: list[list[Any]] = [[] for _ in names]
+        # the reference's for the first image, until another differs
+        self._first: Sequence[np.ndarray] | None = None
+        self._varies, self._count = False, 0
         self._reference: Sequence[np.ndarray] = ()
         self._whole: tuple[bool, ...] = ()
         # of the reference's first output
@@ -81,6 +99,7 @@ class OutputsSum:
 
         Raises:
             ValueError: they have other shapes than the reference's.
+            DataError: they are not those of the task.
         """
         if index and [a.shape for a in arrays] != [a.shape for a in self._reference]:
             raise ValueError(
@@ -89,7 +108,9 @@ class OutputsSum:
             )
         if index == 0:
             self._whole = tuple(array.dtype.kind != "f" for array in arrays)
-            self._has_classes = are_classes(arrays[0])
+            self._has_classes = self._evaluator is None and are_classes(arrays[0])
+            self._watch(arrays)
+        self._keep(index, arrays)
         arrays = [
             array if array.dtype.kind == "f" else array.astype(np.float64) for array in arrays
         ]
@@ -119,6 +140,28 @@ class OutputsSum:
         if self._has_classes:
             self._logits[index].append(arrays[0])
 
+    def _watch(self, arrays: Sequence[np.ndarray]) -> None:
+        """Looks whether the reference gives anything else than for the first image."""
+        if self._varies:
+            return
+        self._count += len(arrays[0])
+        if self._first is None:
+            self._first = [array[:1].copy() for array in arrays]
+        self._varies = any(
+            bool((array != first).any()) for array, first in zip(arrays, self._first, strict=True)
+        )
+
+    def _keep(self, index: int, arrays: Sequence[np.ndarray]) -> None:
+        """Keeps what the task needs of the next images."""
+        if self._evaluator is None:
+            return
+        if index == 0:
+            self._as_given = arrays
+        done = len(self._kept[index])
+        self._kept[index] += self._evaluator.reduce(
+            arrays, self._as_given, range(done, done + len(arrays[0]))
+        )
+
     def outputs(self) -> list[Outputs]:
         """The sums over all chunks added so far, by engine."""
         return [
@@ -131,9 +174,12 @@ class OutputsSum:
                 names=names,
                 whole=self._whole,
                 hidden_db=tuple(output.hidden_part_db() for output in rows),
+                kept=None if self._evaluator is None else tuple(kept),
+                varies=self._varies or self._count < 2,
             )
-            for logits, own_power, noise_power, finite, names, rows in zip(
+            for logits, kept, own_power, noise_power, finite, names, rows in zip(
                 self._logits,
+                self._kept,
                 self._own_power,
                 self._noise_power,
                 self._finite,
@@ -145,15 +191,25 @@ class OutputsSum:
 
 
 def evaluate(
-    children: Sequence[Child], samples: SampleSet, spec: ModelSpec, progress: Progress
+    children: Sequence[Child],
+    samples: SampleSet,
+    spec: ModelSpec,
+    progress: Progress,
+    evaluator: Evaluator | None = None,
 ) -> list[Outputs]:
     """The outputs of every engine for every image.
 
     Images are decoded once here, in chunks, and given to all children. The next chunk is decoded
     and preprocessed while the children work on this one, so that they do not wait for it.
+
+    Args:
+        evaluator: of the task; None: the first output has classes, where it can have.
+
+    Raises:
+        DataError: an image cannot be read, or outputs are not those of the task.
     """
     chunk = max(1, min(1000, _CHUNK_BYTES // spec.sample_bytes))
-    sums = OutputsSum([child.call("output_names") for child in children])
+    sums = OutputsSum([child.call("output_names") for child in children], evaluator=evaluator)
     done = 0
     with ThreadPoolExecutor(1) as ahead:
         prepared = batches(samples, spec, batch=chunk)

@@ -19,17 +19,25 @@ from edge_scnet.graph.model import load
 from edge_scnet.graph.run import Observer
 from edge_scnet.machine.linux import usable_cores
 from edge_scnet.profiler.outputs import Outputs, OutputsSum
+from edge_scnet.tasks.base import Evaluator
 
 _CHUNK = 64
 
 
 def evaluate_graphs(
-    files: Sequence[Path], samples: SampleSet, spec: ModelSpec, progress: Progress
+    files: Sequence[Path],
+    samples: SampleSet,
+    spec: ModelSpec,
+    progress: Progress,
+    evaluator: Evaluator | None = None,
 ) -> list[Outputs]:
     """The outputs of ONNX graphs for every image; the first graph is the reference.
 
+    Args:
+        evaluator: of the task; None: the first output has classes, where it can have.
+
     Raises:
-        DataError: an image cannot be read.
+        DataError: an image cannot be read, or outputs are not those of the task.
     """
     models = [load(file) for file in files]
     names = [[str(value.name) for value in model.graph.outputs] for model in models]
@@ -38,7 +46,7 @@ def evaluate_graphs(
         for model, wanted in zip(models, names, strict=True)
     ]
     del models
-    sums = OutputsSum(names, difference_dtype=np.float64)
+    sums = OutputsSum(names, evaluator=evaluator, difference_dtype=np.float64)
     for done, rows in enumerate(zip(*runs, strict=True), start=1):
         for index, (row, wanted) in enumerate(zip(rows, names, strict=True)):
             sums.add(index, [row[name][np.newaxis] for name in wanted])

@@ -235,6 +235,9 @@ class RunReport:
         Flips | None, Meta(description="images whose first class is another than FP32's")
     ] = None
     classes: Annotated[tuple[str, ...], Meta(description="the model's, where they have names")] = ()
+    task: Annotated[
+        str | None, Meta(description="what accuracy is judged by, and where that is known from")
+    ] = None
     # the model was given quantized: the reference is its own graph without rounding, no float model
     dequantized: bool = False
 

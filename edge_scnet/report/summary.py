@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_scnet.report.run_report import EngineReport, RunReport, reference_row
-from edge_scnet.stats.figures import AccuracyStats, RatioStats, SweepRow
+from edge_scnet.stats.decibels import comparable
+from edge_scnet.stats.figures import AccuracyStats, RatioStats, SliceStats, SweepRow, TaskStats
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -76,10 +77,14 @@ def summary_rows(report: RunReport) -> tuple[list[str], list[tuple[str, list[str
     """Returns the summary as text: the engines' names, and by figure what each of them has."""
     reference = reference_row(report)
     columns = [_cells(engine, reference=engine is reference) for engine in report.engines]
-    # simulated rows have no times, a board's no accuracy
-    titles = sorted({title for column in columns for title in column}, key=_TITLES.index)
+    # simulated rows have no times, a board's no accuracy; a task's figures stand before the SQNR
+    titles = list(dict.fromkeys(title for column in columns for title in column))
+    before = _TITLES.index("agreement, %") - 0.5
+    places = {title: i for i, title in enumerate(_TITLES)}
+    titles.sort(key=lambda title: places.get(title, before))
+    rows = [(title, [c.get(title, "-") for c in columns]) for title in titles]
     return [engine.name for engine in report.engines], [
-        (title, [c.get(title, "-") for c in columns]) for title in titles
+        (title, cells) for title, cells in rows if any(cell != "-" for cell in cells)
     ]
 
 
@@ -126,6 +131,8 @@ def _times(engine: EngineReport) -> dict[str, str]:
 
 
 def _accuracy(stats: AccuracyStats, *, reference: bool) -> dict[str, str]:
+    if stats.task is not None:
+        return _task(stats, stats.task, reference=reference)
     labels, agreement, sqnr = stats.labels, stats.agreement_percent, stats.sqnr_db
     cells = {
         "top-1, %": "-",
@@ -150,6 +157,38 @@ def _accuracy(stats: AccuracyStats, *, reference: bool) -> dict[str, str]:
             "  95 % interval, pp": f"{labels.drop_low_pp:+.2f} to {labels.drop_high_pp:+.2f}",
         }
     return cells
+
+
+def _task(stats: AccuracyStats, task: TaskStats, *, reference: bool) -> dict[str, str]:
+    """The figures of a task: each metric, with its loss and the interval where FP32 has it too."""
+    sqnr = "exact" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f}"
+    cells: dict[str, str] = {}
+    for metric in task.metrics:
+        if metric.unit == "dB" and metric.name == "SQNR":
+            continue  # the row below has it
+        title = f"{metric.name}{metric.unit and ', ' + metric.unit}"
+        digits = ".2f" if metric.unit == "%" else ".4g"
+        if metric.reference is not None:
+            cells[title] = f"{metric.value:{digits}}"
+            # spaces keep the rows of several metrics apart
+            unit = "pp" if metric.unit == "%" else metric.unit
+            loss = f"  loss of {metric.name}{unit and ', ' + unit}"
+            cells[loss] = "-" if reference else f"{metric.loss:+{digits}}"
+        else:
+            cells[title] = "-" if reference else f"{metric.value:{digits}}"
+        if metric is task.metrics[0]:
+            interval = "-"
+            if not (reference or metric.loss_low is None or metric.loss_high is None):
+                interval = f"{metric.loss_low:+{digits}} to {metric.loss_high:+{digits}}"
+            cells["  95 % interval of the loss"] = interval
+    lowest = min((s for s in task.slices if s.sqnr_db is not None), key=_sqnr_of, default=None)
+    if lowest is not None and not reference:
+        cells["SQNR of the worst part, dB"] = f"{lowest.sqnr_db:.1f}"
+    return {**cells, "SQNR, dB": "-" if reference else sqnr}
+
+
+def _sqnr_of(part: SliceStats) -> float:
+    return comparable(part.sqnr_db)
 
 
 def sweep_cells(row: SweepRow) -> tuple[str, ...]:

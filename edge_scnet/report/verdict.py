@@ -15,6 +15,7 @@ from edge_scnet.report.findings import Figure, Finding, judged
 from edge_scnet.report.paired import PairedDrop, advice, three_way
 from edge_scnet.report.run_report import EngineReport, first_of
 from edge_scnet.report.speed import against, judge_speed
+from edge_scnet.report.task_verdict import doubted, judge_task
 from edge_scnet.stats.decibels import decibels
 from edge_scnet.stats.figures import AccuracyStats, LabelledStats
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, wilson_bounds
@@ -70,9 +71,19 @@ def judge_accuracy(stats: AccuracyStats, gates: Gates) -> Finding:
     and the engine wrong has two different first classes, so whatever the labels are, the drop of
     top-1 is at most this share.
 
+    Of another task: its own figures (`task_verdict`).
+
+    Where FP32's own figures say that the images prove nothing, it does not pass.
+
     Without classes at all (feature maps): the SQNR against `min_sqnr_db`. It has no interval, and
     no limit by default: how much a detector's head bears is for the model's owner to decide.
     """
+    return doubted(_judge_figures(stats, gates), stats.doubts)
+
+
+def _judge_figures(stats: AccuracyStats, gates: Gates) -> Finding:
+    if stats.task is not None:
+        return doubted(judge_task(stats, gates), stats.task.doubts)
     if stats.labels is not None:
         return _judge_drop(stats.images, stats.labels, gates.max_drop_pp)
     if stats.agreement_percent is None:

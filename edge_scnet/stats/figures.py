@@ -206,6 +206,10 @@ class TaskStats:
         tuple[Metric, ...], Meta(min_length=1, description="the first decides the verdict")
     ]
     slices: tuple[SliceStats, ...] = ()
+    doubts: Annotated[
+        tuple[str, ...],
+        Meta(description="why these samples prove nothing, as FP32's own figure at chance"),
+    ] = ()
     worst: Annotated[
         tuple[str, ...], Meta(description="the samples that lost most, worst first")
     ] = ()
@@ -213,7 +217,7 @@ class TaskStats:
         str | None,
         Meta(
             description=(
-                "of the first metric where it is a mean over samples: float32, base64, in"
+                "`pack_values` of the first metric where it is a mean over samples, in"
                 " canonical order"
             )
         ),
@@ -242,6 +246,10 @@ class AccuracyStats:
     task: Annotated[
         TaskStats | None, Meta(description="of tasks other than classification by one label")
     ] = None
+    doubts: Annotated[
+        tuple[str, ...],
+        Meta(description="why these images prove nothing, as FP32's own top-1 at chance"),
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

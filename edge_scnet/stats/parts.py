@@ -54,13 +54,13 @@ class RowSums:
         if self._sums is None:
             return None
         total, squares, noise = self._sums
-        hidden = _hidden_rows(squares)
+        hidden = hidden_rows(squares)
         varying = squares[hidden] - np.square(total[hidden]) / self._count
         varies, differs = float(varying.sum()), float(noise[hidden].sum())
         return 10.0 * math.log10(varies / differs) if varies > 0 and differs > 0 else None
 
 
-def _hidden_rows(squares: np.ndarray) -> np.ndarray:
+def hidden_rows(squares: np.ndarray) -> np.ndarray:
     """Returns the indices of the rows that are far smaller than all others; none: an empty array.
 
     Args:

@@ -29,10 +29,10 @@ def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many
     with pytest.raises(
         DataError, match="the evaluation set has 3 classes, the model has 10"
     ) as caught:
-        rows.stats_of("int8", "m.xml", outputs, outputs, samples)
+        rows.stats_of(outputs, outputs, samples)
     assert "--ignore-labels" in str(caught.value.hint)
     three = replace(outputs, logits=logits[:, :3])
-    labelled = rows.stats_of("int8", "m.xml", three, three, samples).labels
+    labelled = rows.stats_of(three, three, samples).labels
     assert labelled is not None and labelled.top1_percent == 100.0
 
 
@@ -48,8 +48,6 @@ def test_whole_numbers_count_where_there_is_nothing_else(tmp_path: Path) -> None
         finite=True,
         whole=(False, True),
     )
-    assert rows.stats_of("int8", "m.xml", outputs, outputs, samples).sqnr_db == pytest.approx(30)
+    assert rows.stats_of(outputs, outputs, samples).sqnr_db == pytest.approx(30)
     alone = replace(outputs, whole=(True, True))
-    assert rows.stats_of("int8", "m.xml", alone, alone, samples).sqnr_db == pytest.approx(
-        3.01, abs=0.01
-    )
+    assert rows.stats_of(alone, alone, samples).sqnr_db == pytest.approx(3.01, abs=0.01)

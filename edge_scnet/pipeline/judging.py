@@ -1,0 +1,115 @@
+"""What a sample set's outputs are judged by: the task, said or told, and its evaluator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.manifest import FLOAT_ONNX
+from edge_scnet.core.optional import installed
+from edge_scnet.core.outputs import OutputHead
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.samples import SampleSet
+from edge_scnet.errors import DataError
+from edge_scnet.pipeline.rows import canonical_order
+from edge_scnet.tasks.base import Context, Evaluator
+from edge_scnet.tasks.guess import Told, told
+from edge_scnet.tasks.registry import CLASSIFICATION, TASKS, evaluator_for
+
+if TYPE_CHECKING:
+    from edge_scnet.core.events import Events
+
+# Tasks whose truth can be one class a sample.
+_TAKE_LABELS = (CLASSIFICATION, "binary", "embedding")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """The samples that engines are judged on, and how."""
+
+    samples: SampleSet
+    told: Told
+    # None: by the largest column of the first output
+    evaluator: Evaluator | None
+
+
+def judging_of(
+    folder: BuildFolder, samples: SampleSet | None, events: Events | None = None
+) -> Judging | None:
+    """What a build's engines are judged by; None without an evaluation set.
+
+    Args:
+        events: told of the task.
+
+    Raises:
+        DataError: the samples, or the arguments, do not fit the task.
+    """
+    if samples is None:
+        return None
+    return judging_with(folder.manifest.model, samples, heads_in(folder), events)
+
+
+def heads_in(folder: BuildFolder) -> tuple[OutputHead, ...]:
+    """What a build's float graph ends in; nothing where it cannot be looked at."""
+    if FLOAT_ONNX not in folder.manifest.artifacts or not installed("onnx_ir"):
+        return ()
+    path = folder.path / FLOAT_ONNX
+    if not path.is_file():
+        return ()
+    from edge_scnet.graph.heads import heads_of
+    from edge_scnet.graph.model import load
+
+    return heads_of(load(path))
+
+
+def judging_with(
+    spec: ModelSpec,
+    samples: SampleSet,
+    heads: tuple[OutputHead, ...],
+    events: Events | None = None,
+) -> Judging:
+    """What outputs are judged by.
+
+    Raises:
+        DataError: the samples, or the arguments, do not fit the task.
+    """
+    context = context_of(spec, samples, heads)
+    task = told(context)
+    _check_labels(task, samples, heads)
+    if events is not None:
+        events.stage("task", task.words)
+    evaluator = evaluator_for(replace(context, task=task.task))
+    return Judging(samples=samples, told=task, evaluator=evaluator)
+
+
+def context_of(spec: ModelSpec, samples: SampleSet, heads: tuple[OutputHead, ...]) -> Context:
+    """What an evaluator is told of a model and its samples."""
+    return Context(
+        spec=spec,
+        output_names=tuple(head.name for head in heads),
+        count=len(samples),
+        labels=samples.labels,
+        label_rule=samples.label_rule,
+        targets=samples.targets,
+        image_sizes=samples.image_sizes,
+        entries=samples.entries,
+        order=tuple(canonical_order(samples)),
+        heads=heads,
+    )
+
+
+def _check_labels(task: Told, samples: SampleSet, heads: tuple[OutputHead, ...]) -> None:
+    """Refuses labels that say nothing about the task.
+
+    Raises:
+        DataError: says which tasks they are for.
+    """
+    kind = task.task.kind
+    if samples.labels is None or kind in _TAKE_LABELS or kind not in TASKS or not heads:
+        return
+    raise DataError(
+        f"the evaluation set has a class for each sample ({samples.label_rule}), and the task is"
+        f" {task.words}: labels say nothing about that",
+        hint="pass --ignore-labels; or is it --task classification, binary or embedding?",
+    )

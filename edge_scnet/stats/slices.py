@@ -1,0 +1,149 @@
+"""Slices of an output, each against the reference by itself: boxes, objectness, classes; columns.
+
+A slice is measured by what varies, about the mean of each of its rows: scores of rare objects are
+nearly constant, and so are coordinates of aligned faces. Rows are the channels of a map, the kinds
+of values of a head, or the columns of a vector. In slices of many rows the worst one is a slice of
+its own, so that one landmark of 68 is not hidden by the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_scnet.stats.accuracy import LEAST_DB
+from edge_scnet.stats.figures import SliceStats
+from edge_scnet.stats.parts import hidden_rows
+
+# More rows than this are not kept one by one.
+MOST_ROWS = 256
+# A slice of no more rows is judged row by row.
+_FEW_ROWS = 8
+# Of many rows one that varies less than this part of the others' variance counts as varying so
+# much: a class that no sample shows is no cause for alarm.
+_LEAST_SHARE = 0.01
+
+# Of each row, over the places of one sample.
+_SUM, _SQUARES, _NOISE, _OWN = range(4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Sums by row of one output and one sample."""
+
+    # float64 [4, rows]: the sum and the sum of squares of the reference's values, the sum of
+    # squares of the difference, and of the engine's values
+    sums: npt.NDArray[np.float64]
+    # in a row
+    places: int
+
+
+def rows_of(
+    own: npt.NDArray[np.floating], reference: npt.NDArray[np.floating], axis: int
+) -> list[Rows]:
+    """The sums by row of each sample.
+
+    Args:
+        own, reference: an output, samples along the first axis.
+        axis: of the rows; 0: each sample is one row.
+    """
+    kept = []
+    for mine, other in zip(own, reference, strict=True):
+        if axis == 0:
+            values, wanted = mine.reshape(1, -1), other.reshape(1, -1)
+        else:
+            values, wanted = (
+                np.moveaxis(array, axis - 1, 0).reshape(array.shape[axis - 1], -1)
+                for array in (mine, other)
+            )
+        values, wanted = values.astype(np.float64), wanted.astype(np.float64)
+        sums = np.stack(
+            [
+                wanted.sum(axis=1),
+                np.square(wanted).sum(axis=1),
+                np.square(values - wanted).sum(axis=1),
+                np.square(values).sum(axis=1),
+            ]
+        )
+        kept.append(Rows(sums=sums, places=wanted.shape[1]))
+    return kept
+
+
+def slices_of(
+    output: str,
+    kept: Sequence[Rows],
+    *,
+    parts: Sequence[int] = (),
+    row: str = "row",
+    names: Sequence[str] = (),
+) -> tuple[SliceStats, ...]:
+    """The slices of an output over all samples, the whole output not among them.
+
+    Args:
+        parts: how many rows each kind of values has, in order; empty: rows that are far smaller
+            than all others are one kind.
+        row: what a row is called: "channel", "column".
+        names: of the rows; empty: they are numbered.
+    """
+    sums = np.sum([each.sums for each in kept], axis=0)
+    count = sum(each.places for each in kept)
+    varying = np.maximum(sums[_SQUARES] - np.square(sums[_SUM]) / count, 0.0)
+    # below the rounding of the sums themselves nothing varies
+    varying[varying < 1e-12 * sums[_SQUARES]] = 0.0
+    rows = sums.shape[1]
+    slices: list[SliceStats] = []
+    for group in _groups(sums[_SQUARES], parts):
+        if len(group) <= _FEW_ROWS:
+            slices += [
+                _slice(output, _named(row, names, int(i)), sums[:, [i]], float(varying[i]))
+                for i in group
+            ]
+            continue
+        first, last = int(group.min()), int(group.max())
+        words = "" if len(group) == rows else f"{row}s {first} to {last}"
+        slices.append(_slice(output, words, sums[:, group], float(varying[group].sum())))
+        least = _LEAST_SHARE * float(varying[group].mean())
+        floored = np.maximum(varying[group], least)
+        noise = sums[_NOISE, group]
+        if noise.max() > 0:
+            at = int(np.argmax(noise / np.where(floored > 0, floored, np.inf)))
+            i = int(group[at])
+            slices.append(_slice(output, _named(row, names, i), sums[:, [i]], float(floored[at])))
+    return tuple(slices)
+
+
+def _named(row: str, names: Sequence[str], i: int) -> str:
+    return names[i] if i < len(names) else f"{row} {i}"
+
+
+def _groups(
+    squares: npt.NDArray[np.float64], parts: Sequence[int]
+) -> Iterator[npt.NDArray[np.int64]]:
+    """The rows of each kind."""
+    rows = np.arange(len(squares))
+    if parts and sum(parts) == len(rows):
+        ends = np.cumsum(parts)
+        yield from np.split(rows, ends[:-1])
+        return
+    small = hidden_rows(squares)
+    if len(small):
+        yield np.sort(small)
+        yield np.setdiff1d(rows, small)
+    else:
+        yield rows
+
+
+def _slice(output: str, part: str, sums: npt.NDArray[np.float64], varying: float) -> SliceStats:
+    squares, noise, own = (float(sums[row].sum()) for row in (_SQUARES, _NOISE, _OWN))
+    scale = math.sqrt(squares * own)
+    cosine = min(1.0, (own + squares - noise) / (2.0 * scale)) if scale > 0 else None
+    sqnr = None
+    if noise > 0:
+        # of what never varies there is the whole signal
+        signal = varying or squares
+        sqnr = max(10.0 * math.log10(signal / noise), LEAST_DB) if signal > 0 else LEAST_DB
+    return SliceStats(output=output, part=part, sqnr_db=sqnr, cosine=cosine)

@@ -1,0 +1,126 @@
+"""Features: outputs that nobody said the meaning of, by SQNR and cosine, whole and by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_scnet.stats.accuracy import LEAST_DB
+from edge_scnet.stats.bootstrap import Weights
+from edge_scnet.stats.figures import SliceStats, TaskStats
+from edge_scnet.stats.slices import MOST_ROWS, Rows, rows_of, slices_of
+from edge_scnet.tasks.arguments import checked
+from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.maps import layout_of
+from edge_scnet.tasks.metrics import Kind, bootstrapped, worst_of
+
+TASK = "features"
+# Stands for all ratios that are as high: outputs that are equal.
+_EXACT_DB = 200.0
+
+
+def evaluator(context: Context) -> Features:
+    """The evaluator of a sample set.
+
+    Raises:
+        DataError: arguments, of which it takes none.
+    """
+    checked(TASK, context, {})
+    return Features(context=context)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """Adds up signal and noise by row of each output."""
+
+    context: Context
+    task: str = field(default=TASK)
+
+    def reduce(
+        self,
+        outputs: Sequence[np.ndarray],
+        reference: Sequence[np.ndarray],
+        indices: Sequence[int],
+    ) -> list[Any]:
+        """By sample, the rows of each output; None of an output of whole numbers."""
+        by_output: list[list[Rows | None]] = []
+        for number, (own, other) in enumerate(zip(outputs, reference, strict=True)):
+            if other.dtype.kind != "f":
+                by_output.append([None] * len(indices))
+                continue
+            finite = np.isfinite(other)
+            own, other = np.where(finite, own, 0), np.where(finite, other, 0)
+            by_output.append([*rows_of(own, other, self._axis(number, other))])
+        return [tuple(each) for each in zip(*by_output, strict=True)]
+
+    def _axis(self, number: int, array: np.ndarray) -> int:
+        """The axis of an output's rows; 0: there are too many."""
+        head = self.context.head(number)
+        axis = _row_axis(array, self.context, number)
+        if head is not None and head.joined is not None and head.joined[0] < array.ndim:
+            axis = head.joined[0]
+        return axis if axis and array.shape[axis] <= MOST_ROWS else 0
+
+    def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
+        """The SQNR of the worst output, and each slice by itself."""
+        taken = [number for number, rows in enumerate(own[0]) if rows is not None]
+        signal = np.array([[_total(each[i], 1) for i in taken] for each in own])
+        noise = np.array([[_total(each[i], 2) for i in taken] for each in own])
+
+        def worst_db(weights: Weights) -> npt.NDArray[np.float64]:
+            ratios = in_db(weights @ signal, weights @ noise)
+            worst: npt.NDArray[np.float64] = ratios.min(axis=1, initial=_EXACT_DB)
+            return worst
+
+        return TaskStats(
+            task=TASK,
+            samples=len(own),
+            truth=None,
+            metrics=(bootstrapped(Kind(name="SQNR", unit="dB"), worst_db, None, len(own)),),
+            slices=tuple(
+                part for i in taken for part in self._slices(i, [each[i] for each in own])
+            ),
+            worst=worst_of(self.context, -in_db(signal, noise).min(axis=1, initial=_EXACT_DB)),
+        )
+
+    def _slices(self, number: int, kept: Sequence[Rows]) -> tuple[SliceStats, ...]:
+        head = self.context.head(number)
+        parts = head.joined[1] if head is not None and head.joined is not None else ()
+        rank = 0 if head is None else len(head.shape)
+        return slices_of(
+            self.context.output_name(number),
+            kept,
+            parts=parts,
+            row={2: "column", 4: "channel"}.get(rank, "row"),
+        )
+
+
+def in_db(
+    signal: npt.NDArray[np.float64], noise: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Ratios of powers in dB, from `LEAST_DB` to 200: no noise at all."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = 10.0 * np.log10(signal / noise)
+    ratios = np.where(noise == 0, _EXACT_DB, np.where(signal == 0, LEAST_DB, ratios))
+    values: npt.NDArray[np.float64] = np.clip(ratios, LEAST_DB, _EXACT_DB)
+    return values
+
+
+def _total(rows: Rows, kind: int) -> float:
+    return float(rows.sums[kind].sum())
+
+
+def _row_axis(array: np.ndarray, context: Context, number: int) -> int:
+    """The axis of the rows: a vector's columns, a map's channels, a head's kinds of values."""
+    if array.ndim < 2:
+        return 0
+    if array.ndim == 3:
+        return 1 if array.shape[1] <= array.shape[2] else 2
+    if array.ndim == 4:
+        layout = layout_of(array.shape, context.head(number), context.spec.input_shape)
+        return 3 if layout == "NHWC" else 1
+    return 1

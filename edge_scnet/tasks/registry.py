@@ -1,0 +1,62 @@
+"""Tasks by name: a new one is a module with a function `evaluator`, and a line here."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+
+from edge_scnet.errors import DataError
+from edge_scnet.tasks.base import Context, Evaluator
+
+# Judged by the largest column of the first output, which `stats.accuracy` does.
+CLASSIFICATION = "classification"
+FEATURES = "features"
+
+_MODULES = {
+    "binary": "edge_scnet.tasks.binary",
+    "multilabel": "edge_scnet.tasks.multilabel",
+    "regression": "edge_scnet.tasks.regression",
+    "keypoints": "edge_scnet.tasks.keypoints",
+    "embedding": "edge_scnet.tasks.embedding",
+    "segmentation": "edge_scnet.tasks.segmentation",
+    "detection": "edge_scnet.tasks.detection",
+    FEATURES: "edge_scnet.tasks.features",
+}
+TASKS = (CLASSIFICATION, *_MODULES)
+_USER_CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def check_task(kind: str) -> None:
+    """Refuses a task that there is not.
+
+    Raises:
+        DataError: with the nearest name.
+    """
+    if kind in TASKS or _USER_CODE.fullmatch(kind):
+        return
+    close = difflib.get_close_matches(kind, TASKS, n=1)
+    raise DataError(
+        f"there is no task {kind!r}; allowed are {', '.join(TASKS)}, and package.module:evaluator",
+        hint=f"did you mean --task {close[0]}?" if close else f"--task {FEATURES}",
+    )
+
+
+def evaluator_for(context: Context) -> Evaluator | None:
+    """The evaluator of a task; None: classification by one label, which needs none.
+
+    Raises:
+        DataError: no such task, arguments that it does not take, or samples that do not fit it.
+    """
+    task = context.task or context.spec.task
+    kind = FEATURES if task is None else task.kind
+    check_task(kind)
+    if kind == CLASSIFICATION:
+        return None
+    if kind not in _MODULES:
+        from edge_scnet.tasks.user import user_evaluator
+
+        return user_evaluator(kind, context)
+    module = importlib.import_module(_MODULES[kind])
+    made: Evaluator = module.evaluator(context)
+    return made

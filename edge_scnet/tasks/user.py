@@ -1,0 +1,151 @@
+"""A user's own evaluator: "package.module:evaluator", called with the context."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_scnet.errors import DataError, EdgeError
+from edge_scnet.stats.figures import TaskStats
+from edge_scnet.tasks.base import Context
+
+_HINT = "what an evaluator is: edge_scnet/tasks/base.py, Evaluator"
+
+
+@contextlib.contextmanager
+def calling(what: str, *, hint: str = _HINT) -> Iterator[None]:
+    """Turns all that a user's function raises, but Ctrl-C, into one DataError.
+
+    Args:
+        what: the function and the sample, in front of the reason.
+
+    Raises:
+        DataError: with the last line of the traceback, and where that was.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, EdgeError):
+        raise
+    except BaseException as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+        last = traceback.format_exception_only(type(error), error)[-1].strip()
+        raise DataError(f"{what} failed: {last}{where}", hint=hint) from error
+
+
+def imported(name: str) -> Any:
+    """What "package.module:attribute" stands for; the working directory is searched too.
+
+    Raises:
+        DataError: it cannot be imported.
+    """
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    module, _, attribute = name.partition(":")
+    hint = (
+        "is it on PYTHONPATH? put what a script does on its own behind: if __name__ == '__main__':"
+    )
+    with calling(f"the import of {name}", hint=hint):
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    return found
+
+
+def user_evaluator(name: str, context: Context) -> UserEvaluator:
+    """The evaluator that a user's function makes of a context.
+
+    Raises:
+        DataError: it cannot be imported or called, or what it returns is none.
+    """
+    make = imported(name)
+    with calling(f"{name}(context)"):
+        made = make(context)
+    missing = [part for part in ("reduce", "compare") if not callable(getattr(made, part, None))]
+    if missing:
+        raise DataError(
+            f"{name}(context) returned {type(made).__name__}, which has no {missing[0]}()",
+            hint=_HINT,
+        )
+    return UserEvaluator(name, made, context)
+
+
+class UserEvaluator:
+    """Calls a user's evaluator, and holds what it returns to the protocol."""
+
+    def __init__(self, name: str, made: Any, context: Context) -> None:
+        """Keeps the user's object.
+
+        Args:
+            name: of its function.
+        """
+        self._name, self._made, self._context = name, made, context
+        self.task = str(getattr(made, "task", name))
+
+    def reduce(
+        self,
+        outputs: Sequence[np.ndarray],
+        reference: Sequence[np.ndarray],
+        indices: Sequence[int],
+    ) -> list[Any]:
+        """As `Evaluator`.
+
+        Raises:
+            DataError: the user's function fails, or keeps another number of things; names the
+                samples.
+        """
+        try:
+            kept = list(self._made.reduce(outputs, reference, indices))
+        except Exception:
+            self._name_the_sample(outputs, reference, indices)
+            with calling(f"{self._name}: reduce of {len(indices)} samples"):
+                raise
+        if len(kept) != len(indices):
+            raise DataError(
+                f"{self._name}: reduce returned {len(kept)} things for {len(indices)} samples; one"
+                " for each is wanted",
+                hint=_HINT,
+            )
+        return kept
+
+    def _name_the_sample(
+        self,
+        outputs: Sequence[np.ndarray],
+        reference: Sequence[np.ndarray],
+        indices: Sequence[int],
+    ) -> None:
+        """Calls the function for one sample after the other, to find the one that it fails on.
+
+        Raises:
+            DataError: the function fails; names the sample.
+        """
+        for at, index in enumerate(indices):
+            with calling(f"{self._name}: reduce on {self._context.name_of(index)}"):
+                self._made.reduce(
+                    [array[at : at + 1] for array in outputs],
+                    [array[at : at + 1] for array in reference],
+                    [index],
+                )
+
+    def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
+        """As `Evaluator`.
+
+        Raises:
+            DataError: the user's function fails, or returns no TaskStats.
+        """
+        with calling(f"{self._name}: compare"):
+            stats = self._made.compare(own, reference)
+        if not isinstance(stats, TaskStats) or not stats.metrics:
+            raise DataError(
+                f"{self._name}: compare returned {type(stats).__name__}; a TaskStats with a metric"
+                " is wanted (edge_scnet.stats.figures)",
+                hint=_HINT,
+            )
+        return stats
