@@ -32,6 +32,7 @@ from edge_scnet.cli.options import (
     command_line,
     with_model_options,
 )
+from edge_scnet.cli.project_option import ProjectCommand, with_project
 from edge_scnet.cli.show import show_files, show_json, show_result
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ExitCode
@@ -52,13 +53,14 @@ _STAGES: dict[Stage, str] = {
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("build")(guarded(build))
+    app.command("build", cls=ProjectCommand)(guarded(build))
     for stage, summary in _STAGES.items():
-        app.command(stage)(guarded(_stage_command(stage, summary)))
-    app.command("sensitivity")(guarded(sensitivity))
+        app.command(stage, cls=ProjectCommand)(guarded(_stage_command(stage, summary)))
+    app.command("sensitivity", cls=ProjectCommand)(guarded(sensitivity))
 
 
 @with_model_options
+@with_project
 @with_data_options
 def build(
     model: Model = None,
@@ -111,6 +113,7 @@ def _stage_command(stage: Stage, summary: str) -> Callable[..., None]:
     """The command of a stage: a build that ends after it."""
 
     @with_model_options
+    @with_project
     @with_data_options
     def run(
         model: Model = None,
@@ -163,6 +166,7 @@ def _compile_bundle(path: Path, out: Path | None, *, as_json: bool) -> None:
 
 
 @with_model_options
+@with_project
 @with_data_options
 def sensitivity(
     model: Model = None,

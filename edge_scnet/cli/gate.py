@@ -12,6 +12,7 @@ import typer
 from edge_scnet.cli import console
 from edge_scnet.cli.guard import guarded, show_error
 from edge_scnet.cli.options import AsJson, command_line
+from edge_scnet.cli.project_option import ProjectCommand, ProjectFile
 from edge_scnet.cli.show import show_checked, show_json, show_updated
 from edge_scnet.errors import ArtifactError, ExitCode
 
@@ -44,9 +45,6 @@ Limits = Annotated[
         help="A limit of [gates], over the baseline's, such as max_sqnr_fall_db=2.",
     ),
 ]
-ProjectFile = Annotated[
-    Path | None, typer.Option("--project", metavar="FILE", help="Default: edge-scnet.toml here.")
-]
 Build = Annotated[
     bool, typer.Option("--build", help="Build what edge-scnet.toml names, then check it.")
 ]
@@ -60,8 +58,8 @@ _baseline = typer.Typer(
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("check")(guarded(check))
-    _baseline.command("update")(guarded(update))
+    app.command("check", cls=ProjectCommand)(guarded(check))
+    _baseline.command("update", cls=ProjectCommand)(guarded(update))
     app.add_typer(_baseline, name="baseline")
     app.command("verify")(guarded(verify))
 
@@ -155,7 +153,7 @@ def _project(reports: list[Path] | None, baseline: Path | None, project: Path | 
             "--build takes reports and baselines from the project file; leave REPORT and"
             " --baseline out"
         )
-    return projects.load(project or Path(projects.FILE))
+    return projects.load(projects.file_of(project or Path(projects.FILE)))
 
 
 def _required(baseline: Path | None) -> Path:

@@ -240,10 +240,8 @@ def with_model_options(
 
 
 # of an engine that no manifest describes: the sizes it leaves open, how pictures are fed, classes
-with_engine_options = functools.partial(
-    with_model_options,
-    only=("input_shape", *PICTURE_OPTIONS, "num_classes", "class_names"),
-)
+ENGINE_OPTIONS = ("input_shape", *PICTURE_OPTIONS, "num_classes", "class_names")
+with_engine_options = functools.partial(with_model_options, only=ENGINE_OPTIONS)
 
 
 @functools.cache

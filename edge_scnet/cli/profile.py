@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,7 @@ from edge_scnet.cli.options import (
     command_line,
     with_engine_options,
 )
+from edge_scnet.cli.project_option import ProjectCommand, with_project_path
 from edge_scnet.cli.show import show_faults, show_json, show_result, show_together
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ExitCode
@@ -32,12 +34,13 @@ from edge_scnet.errors import ExitCode
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("profile")(guarded(profile))
-    app.command("inspect")(guarded(inspect))
-    app.command("predict")(guarded(predict))
+    app.command("profile", cls=ProjectCommand)(guarded(profile))
+    app.command("inspect", cls=ProjectCommand)(guarded(inspect))
+    app.command("predict", cls=ProjectCommand)(guarded(predict))
 
 
 @with_engine_options
+@functools.partial(with_project_path, path="paths")
 @with_data_options
 def profile(
     paths: Annotated[
@@ -194,6 +197,7 @@ def _profile_together(
         raise typer.Exit(ExitCode.INTERRUPTED)
 
 
+@functools.partial(with_project_path, path="path")
 def inspect(
     path: Annotated[
         Path,
@@ -230,6 +234,7 @@ def inspect(
         raise typer.Exit(ExitCode.ARTIFACT)
 
 
+@functools.partial(with_project_path, path="path", images="images")
 def predict(
     path: Built,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
@@ -239,6 +244,8 @@ def predict(
     """Classify images with an engine, through the preprocessing it was built with."""
     from edge_scnet.pipeline import predict as pipeline
 
+    if not images:
+        raise typer.BadParameter("IMAGE is missing: edge-scnet predict PATH IMAGE...")
     predictions = pipeline.predict(path, images, top=top)
     if as_json:
         rows = [

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from edge_scnet.__about__ import __version__
-from edge_scnet.cli import build, gate, interrupts, machine, profile, reports
+from edge_scnet.cli import build, gate, interrupts, machine, profile, project, reports
 
 app = typer.Typer(
     help=(
@@ -47,6 +47,7 @@ def _root(
 
 build.add_to(app)
 profile.add_to(app)
+project.add_to(app)
 machine.add_to(app)
 gate.add_to(app)
 reports.add_to(app)

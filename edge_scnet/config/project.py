@@ -1,11 +1,13 @@
-"""`edge-scnet.toml`: what `edge-scnet check --build` builds, and which baselines hold it.
+"""`edge-scnet.toml`: one model, its data and its targets, for every command.
 
-It is read as strictly as a target file.
+`edge-scnet check --build` builds what it names; other commands take from it with `--project` what
+their command line does not say. It is read as strictly as a target file.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +20,8 @@ from edge_scnet.core.source import parse_source
 from edge_scnet.errors import TargetError
 
 FILE = "edge-scnet.toml"
+# Keys of the file whose parameters are called otherwise.
+KEYS = {"evaluation": "eval", "target": "targets"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,9 @@ class Project:
     out: str = "build"
     # timed, per engine
     seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 3.0
+    # leave out images that cannot be read; evaluate without labels
+    skip_bad: bool = False
+    ignore_labels: bool = False
     options: ModelOptions = field(default_factory=ModelOptions)
 
     def __post_init__(self) -> None:
@@ -58,9 +65,14 @@ class Project:
 class Located:
     """A project file as read: where it lies, and the limits that go before those of baselines."""
 
-    root: Path
+    file: Path
     project: Project
     limits: dict[str, Any]
+
+    @property
+    def root(self) -> Path:
+        """The folder that its paths are taken from."""
+        return self.file.parent
 
     def path(self, name: str) -> Path:
         """A path of the project file, taken from the file's folder."""
@@ -85,6 +97,26 @@ class Located:
             options = replace(options, fix=tuple(map(self._located_fix, options.fix)))
         return options
 
+    def settings(self, target: str | None) -> dict[str, Any]:
+        """What commands and `pipeline.build.build` are to be called with, by their parameters.
+
+        Args:
+            target: one of the project's; None: of no target.
+        """
+        project = self.project
+        file = target is not None and target.endswith(".toml")
+        return {
+            "model": self.model,
+            "target": str(self.path(target)) if target and file else target,
+            "calib": self.samples(project.calib) if project.calib else None,
+            "evaluation": self.samples(project.eval) if project.eval else None,
+            "out": self.path(project.out),
+            "seconds": project.seconds,
+            "skip_bad": project.skip_bad,
+            "ignore_labels": project.ignore_labels,
+            "model_options": self.options,
+        }
+
     def _located_fix(self, fix: str) -> str:
         """A fixed input whose file is taken from the project file's folder."""
         for name, value in ways_to_split(fix):
@@ -108,8 +140,8 @@ def load(path: Path) -> Located:
         raise TargetError(
             f"no project file at {path}",
             hint=(
-                "write one with model, targets and baselines (README, Continuous integration), or"
-                f" name it: --project {FILE}"
+                "write one: edge-scnet init MODEL --calib DIR --eval DIR; or name it: --project"
+                f" FOLDER/{FILE}"
             ),
         )
     table = read_toml(path)
@@ -123,7 +155,56 @@ def load(path: Path) -> Located:
         raise TargetError(
             f"{path}: {error.message}", hint="its keys: README, Continuous integration"
         ) from None
-    return Located(root=path.parent, project=project, limits=limits)
+    return Located(file=path, project=project, limits=limits)
+
+
+def file_of(path: Path) -> Path:
+    """The project file that a path means: itself, or the one in a folder."""
+    return path / FILE if path.is_dir() else path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What a command is called with where a project file says what the command line does not."""
+
+    # by parameter
+    values: dict[str, Any]
+    # what the file gave, by its keys: "eval", "options.mean"
+    taken: dict[str, Any]
+
+
+def merged(
+    located: Located,
+    values: Mapping[str, Any],
+    *,
+    given: Collection[str],
+    target: str | None,
+    options: Collection[str] | None = None,
+) -> Merged:
+    """Fills a command's values from a project file; the command line wins.
+
+    Args:
+        values: by parameter; what the command does not take is not filled in.
+        given: the parameters that the command line says.
+        target: which of the project's targets is meant; None: none.
+        options: the options of a model that the command takes; None: all.
+    """
+    filled, taken = dict(values), {}
+    for name, value in located.settings(target).items():
+        if name == "model_options" or name not in values or name in given or not value:
+            continue
+        filled[name] = value
+        taken[KEYS.get(name, name)] = value
+    if "model_options" in values:
+        own, theirs = values["model_options"], located.options
+        for item in fields(ModelOptions):
+            value = getattr(theirs, item.name)
+            takes = options is None or item.name in options
+            if takes and value is not None and getattr(own, item.name) is None:
+                own = replace(own, **{item.name: value})
+                taken[f"options.{item.name}"] = value
+        filled["model_options"] = own
+    return Merged(values=filled, taken=taken)
 
 
 def with_limits(gates: Gates, limits: dict[str, Any], *, prefix: str = "") -> Gates:

@@ -55,17 +55,7 @@ def build_project(
     """
     project, reports = located.project, []
     for target in project.targets:
-        result = build(
-            located.model,
-            target=str(located.path(target)) if target.endswith(".toml") else target,
-            calib=located.samples(project.calib) if project.calib else None,
-            evaluation=located.samples(project.eval) if project.eval else None,
-            out=located.path(project.out),
-            model_options=located.options,
-            seconds=project.seconds,
-            events=events,
-            command=command,
-        )
+        result = build(**located.settings(target), events=events, command=command)
         if result.report is not None and not result.report.complete:
             # what was measured is kept in the folder, and a gate has no use for a part
             raise BuildInterrupted(f"the build for {target} was interrupted")

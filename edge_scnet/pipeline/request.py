@@ -98,6 +98,23 @@ def make_job(request: Request, events: Events) -> BuildJob:
         )
 
 
+def find_model(request: Request, events: Events) -> zoo.ModelSource:
+    """The model that a request is for, and what its file or its module says of it.
+
+    Of a quantized file it is the dequantized graph's.
+
+    Raises:
+        ArtifactError: no such model, or one that cannot be used.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        meant = _stand_in(request, Path(scratch), events) or request
+        held = HeldSets(request.held, folders=bool(request.calib or request.evaluation))
+        source = _source(meant, held)
+    for message in source.warnings:
+        events.warn(message)
+    return replace(source, location=request.model) if meant is not request else source
+
+
 def _stand_in(request: Request, scratch: Path, events: Events) -> Request | None:
     """The request of a quantized MODEL with its dequantized graph as MODEL; None for other models.
 

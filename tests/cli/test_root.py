@@ -23,6 +23,8 @@ COMMANDS = (
     "profile",
     "inspect",
     "predict",
+    "init",
+    "show",
     "targets",
     "doctor",
     "check",

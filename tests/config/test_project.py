@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_scnet.config import project
+from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import TargetError
 from tests.helpers.tool import Run
 
@@ -71,6 +72,51 @@ def test_what_it_may_not_hold(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(TargetError) as caught:
         project.load(file)
     assert words in caught.value.message and str(file) in caught.value.message
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    rest = 'calib = "c"\neval = "mine.data:samples"\nseconds = 2\nignore_labels = true\n'
+    file.write_text(GOOD + rest + "[options]\nmean = [0.5]\nstd = [0.25]\n")
+    located = project.load(file)
+    values = {
+        "model": None,
+        "target": "cpu",
+        "calib": "mine",
+        "evaluation": None,
+        "seconds": 3.0,
+        "ignore_labels": False,
+        "as_json": True,
+        "model_options": ModelOptions(std=(1.0,)),
+    }
+    made = project.merged(located, values, given={"calib"}, target="mine.toml")
+    assert made.values == {
+        "model": "net.onnx",
+        "target": str(tmp_path / "mine.toml"),
+        "calib": "mine",
+        "evaluation": "mine.data:samples",
+        "seconds": 2.0,
+        "ignore_labels": True,
+        "as_json": True,
+        "model_options": ModelOptions(mean=(0.5,), std=(1.0,)),
+    }
+    assert set(made.taken) == {
+        "model",
+        "targets",
+        "eval",
+        "seconds",
+        "ignore_labels",
+        "options.mean",
+    }
+    # a command that takes some of the options gets no other
+    few = project.merged(located, values, given=(), target=None, options=("std",))
+    assert few.values["model_options"] == ModelOptions(std=(1.0,))
+    assert few.values["target"] == "cpu" and few.values["calib"] == str(tmp_path / "c")
+
+
+def test_a_folder_means_the_file_in_it(tmp_path: Path) -> None:
+    assert project.file_of(tmp_path) == tmp_path / "edge-scnet.toml"
+    assert project.file_of(tmp_path / "x.toml") == tmp_path / "x.toml"
 
 
 def test_a_missing_file(invoke: Run, tmp_path: Path) -> None:
