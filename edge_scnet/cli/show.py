@@ -233,9 +233,12 @@ def show_together(result: TimedTogether) -> None:
     """Prints engines that were timed together, and how each compares with the first."""
     for engine in result.engines:
         latency, rate = engine.latency, engine.throughput_per_second
+        ratio = engine.throughput_ratio
+        spread = f", {ratio.low:.2f} to {ratio.high:.2f}" if ratio and ratio.low else ""
+        to_first = f" ({ratio.ratio:.2f}x A's{spread})" if ratio else ""
         typer.echo(
             f"{engine.name}  p50 {latency.p50_ms:.3f} ms, p90 {latency.p90_ms:.3f}, p99"
-            f" {latency.p99_ms:.3f}; {'-' if rate is None else f'{rate:,.0f}'} images/s;"
+            f" {latency.p99_ms:.3f}; {'-' if rate is None else f'{rate:,.0f}'} images/s{to_first};"
             f" {engine.memory.steady_bytes / 2**20:,.0f} MB  {engine.path}"
         )
     for engine in result.engines[1:]:

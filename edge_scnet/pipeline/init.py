@@ -363,7 +363,8 @@ def _limits() -> Iterator[Entry]:
 
 def _words_of(samples: SampleSet) -> str:
     """A set in words: how many, and how they are labelled."""
-    labels = f", {samples.label_rule}" if samples.label_rule else ", no labels"
+    targets = f", {samples.targets.kind}" if samples.targets is not None else ", no labels"
+    labels = f", {samples.label_rule}" if samples.label_rule else targets
     classes = f", {len(set(samples.labels)):,} classes" if samples.labels else ""
     return f"{len(samples):,}{labels}{classes}"
 

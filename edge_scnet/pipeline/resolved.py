@@ -103,6 +103,8 @@ def of_model(source: ModelSource, taken: Mapping[str, str]) -> Iterator[Resolved
             origin = "bundled model"
         elif (said := _said(leaf, taken)) is not None:
             origin = said
+        elif value in (None, []):
+            origin = _DEFAULT
         elif leaf in _OWN_FIELDS[source.kind] or unprobed.get(name) != value:
             origin = _own_words(source)
         elif source.kind == "checkpoint":

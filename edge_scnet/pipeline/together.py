@@ -53,6 +53,8 @@ class TimedEngine:
     message: str
     # its outputs against the first's; None without an evaluation set
     accuracy: AccuracyStats | None = None
+    # its throughput over the first's, of one round of processes: no answer follows from it
+    throughput_ratio: RatioStats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,4 +240,5 @@ def _timed(
         memory=measurements[0].memory,
         message=("the first" if ratio is None else comparison.ratio_words(ratio, "A", engine.name)),
         accuracy=accuracy,
+        throughput_ratio=measurements[0].throughput_ratio,
     )

@@ -28,5 +28,6 @@ def test_interleaved_engines(invoke: Run, built: Built, monkeypatch: pytest.Monk
     # of so few rounds the message may also be that it cannot tell
     assert rows[1]["ratio"]["rounds"] == 3 and rows[1]["message"]
     assert rows[1]["latency"]["count"] >= 3 * 100
+    assert rows[1]["throughput_ratio"]["rounds"] >= 6 and rows[1]["throughput_ratio"]["low"]
     assert invoke("profile", built.folder, "--interleave").code == 6
     assert invoke("profile", built.folder, built.folder).code == 2
