@@ -105,6 +105,7 @@ def _resizing(rule: Preprocessing, height: int, width: int) -> Iterator[str]:
         yield f"padded with {pads}"
     elif rule.origin("short_side") == SAME_SIZE:
         yield f"{input_size} as the pictures are"
+        return
     else:
         scale = 1.0 if side is None else side / short
         box = f"{round(width * scale)} x {round(height * scale)}"

@@ -31,6 +31,7 @@ def image_set(
     *,
     skip_bad: bool,
     limit: int | None,
+    turned: bool = True,
 ) -> SampleSet:
     """The set of image files, in the order of the list.
 
@@ -39,6 +40,7 @@ def image_set(
         truth: of each entry.
         skip_bad: decodes every image once, and leaves out and counts those that cannot be.
         limit: takes that many, evenly spaced.
+        turned: pictures are turned as their EXIF data says.
 
     Raises:
         DataError: an image cannot be read.
@@ -49,7 +51,7 @@ def image_set(
         path = root / entries[i]
         try:
             with opened(path) as image:
-                size = _upright_size(image, path)
+                size = _upright_size(image, path) if turned else image.size
                 if skip_bad:
                     pixels_of(image)
                 hashes.append(sha256_file(path))

@@ -28,7 +28,9 @@ def open_table(reading: Reading) -> SampleSet:
     root, entries, truth = listed_entries(reading)
     if not reading.skip_bad:
         refuse_missing(root, entries, where=reading.path)
-    found = image_set(root, entries, truth, skip_bad=reading.skip_bad, limit=reading.limit)
+    found = image_set(
+        root, entries, truth, skip_bad=reading.skip_bad, limit=reading.limit, turned=reading.turned
+    )
     return replace(found, name="/".join(reading.path.resolve().parts[-2:]))
 
 

@@ -43,6 +43,11 @@ class Reading:
         return self.model.task.kind if self.model is not None and self.model.task else None
 
     @property
+    def turned(self) -> bool:
+        """Whether pictures are turned as their EXIF data says."""
+        return self.model is None or self.model.preprocessing.exif
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Of the model, if any."""
         return known_classes(self.model)[0]

@@ -71,7 +71,14 @@ def open_yolo(reading: Reading, images: Path, labels: Path) -> SampleSet:
         targets = held_targets("boxes", boxes, rule=rule, names=reading.class_names)
         truth = Truth(targets=targets)
     entries = relative(images, files)
-    found = image_set(images, entries, truth, skip_bad=reading.skip_bad, limit=reading.limit)
+    found = image_set(
+        images,
+        entries,
+        truth,
+        skip_bad=reading.skip_bad,
+        limit=reading.limit,
+        turned=reading.turned,
+    )
     return replace(found, name="/".join(reading.path.resolve().parts[-2:]))
 
 

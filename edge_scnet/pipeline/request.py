@@ -27,6 +27,7 @@ from edge_scnet.machine.isa import check_floor, resolve_floor
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.dequantized import DEQUANTIZED, is_quantized_file, write_dequantized
 from edge_scnet.pipeline.held_samples import HeldSets
+from edge_scnet.pipeline.input_line import say_input, settled
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 from edge_scnet.pipeline.stages.adopt import read_for_target
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
@@ -170,6 +171,8 @@ def _make_job(request: Request, events: Events) -> BuildJob:
         target,
         events,
     )
+    source = replace(source, spec=settled(source.spec, calibration, evaluation))
+    say_input(source.spec, events, calibration, evaluation)
     return BuildJob(
         source=source,
         target=target,
@@ -296,6 +299,8 @@ def _spelled(option: str, value: Any) -> list[str]:
     """An option as the command line has it."""
     if value is None:
         return []
+    if isinstance(value, bool):
+        return [option if value else f"--no-{option.removeprefix('--')}"]
     if isinstance(value, dict):
         return [option, json.dumps(value)]
     if isinstance(value, tuple) and all(isinstance(part, str) for part in value):

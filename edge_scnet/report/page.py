@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from edge_scnet.core.optional import require
+from edge_scnet.core.preprocessing_words import words_of_facts
 from edge_scnet.machine.board import board_words
 from edge_scnet.report import notes, plots
 from edge_scnet.report.per_class import class_name, per_class
@@ -295,5 +296,5 @@ def _details(report: RunReport) -> Iterator[tuple[str, str]]:
     if (inputs := report.provenance) is not None:
         yield "checkpoint", ", ".join(inputs.weights)
         yield "calibration images", inputs.calibration_images or "-"
-        yield "preprocessing", str(inputs.preprocessing)
+        yield "preprocessing", words_of_facts(inputs.preprocessing)
         yield "settings", str(inputs.settings)

@@ -72,6 +72,30 @@ def test_a_model_is_described_by_one_record(
     )
 
 
+def test_how_pictures_are_prepared(called: SimpleNamespace, invoke: Run) -> None:
+    options = (
+        "--preprocess yolo --colour bgr --pixel-max 255 --resize-mode letterbox --resample opencv"
+        " --interpolation area --no-antialias --pad-value 1,2,3 --pad-anchor top-left"
+        " --crop-fraction 0.875 --no-exif"
+    )
+    invoke("build", "net.onnx", *options.split())
+    assert called.model_options == ModelOptions(
+        preprocess="yolo",
+        colour="BGR",
+        pixel_max=255.0,
+        resize_mode="letterbox",
+        resample="opencv",
+        interpolation="area",
+        antialias=False,
+        pad_value=(1, 2, 3),
+        pad_anchor="top-left",
+        crop_fraction=0.875,
+        exif=False,
+    )
+    invoke("build", "net.onnx", "--color", "RGB", "--antialias", "--exif")
+    assert called.model_options == ModelOptions(colour="RGB", antialias=True, exif=True)
+
+
 def test_what_is_not_said_is_none(called: SimpleNamespace, invoke: Run) -> None:
     invoke("build")
     assert (called.model, called.target) == ("scnet20-fashion-mnist", "cpu")
@@ -87,6 +111,12 @@ def test_what_is_not_said_is_none(called: SimpleNamespace, invoke: Run) -> None:
         ("--input-size", "7"),
         ("--resize", "8193"),
         ("--mean", "0.5;0.5"),
+        ("--colour", "GBR"),
+        ("--pixel-max", "0"),
+        ("--pad-value", "256"),
+        ("--pad-value", "1,-2"),
+        ("--crop-fraction", "1.1"),
+        ("--resize-mode", "squash"),
         ("--factory-args", "{width: 1}"),
         ("--factory-args", "[1]"),
     ],

@@ -26,9 +26,11 @@ from edge_scnet.core.manifest import (
     Artifact,
     Manifest,
     load_manifest,
+    save_manifest,
     to_json,
     without_stale,
 )
+from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.zoo import FASHION_MNIST
 from tests.helpers.tool import Built, Edit, Outcome, Run
@@ -235,6 +237,47 @@ def test_a_manifest_as_the_first_version_wrote_it_is_read_and_written_anew(
         for added in ("finite", "noise"):
             entry["facts"].get("parity", {}).pop(added, None)
     assert after == before
+
+
+def test_a_manifest_of_the_second_version_is_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "data" / "manifests" / "cpu.json").read_text()
+    content = json.loads(text)
+    model = content["model"]
+    del model["channels"], model["input_size"]
+    model |= {"input_shape": [3, 240, 320], "resize": 256, "mean": [0.1, 0.2, 0.3]}
+    (tmp_path / MANIFEST).write_text(json.dumps({**content, "schema": 2}))
+    spec = load_manifest(tmp_path).model
+    assert spec.preprocessing == Preprocessing(
+        mean=(0.1, 0.2, 0.3), std=(0.353,), short_side=256, colour="RGB"
+    )
+    assert spec.input_shape == (3, 240, 320)
+    del model["mean"]
+    (tmp_path / MANIFEST).write_text(json.dumps({**content, "schema": 2}))
+    with pytest.raises(ArtifactError, match=r"model\.preprocessing\.mean is missing"):
+        load_manifest(tmp_path)
+
+
+def test_a_preprocessing_is_kept_as_it_is(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "data" / "manifests" / "cpu.json").read_text()
+    (tmp_path / MANIFEST).write_text(text)
+    manifest = load_manifest(tmp_path)
+    rule = Preprocessing(
+        colour="BGR",
+        pixel_max=255.0,
+        mean=(1.0,),
+        std=(2.0,),
+        resize="letterbox",
+        interpolation="area",
+        antialias=False,
+        library="opencv",
+        pad_value=(1, 2, 3),
+        pad_anchor="top-left",
+        exif=False,
+        origins={"colour": "--colour"},
+    )
+    save_manifest(tmp_path, replace(manifest, model=replace(manifest.model, preprocessing=rule)))
+    kept = load_manifest(tmp_path).model.preprocessing
+    assert kept == rule and kept.origins == rule.origins
 
 
 @pytest.mark.parametrize(

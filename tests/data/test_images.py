@@ -35,6 +35,23 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
+def png_of_16_bits(kind: int) -> bytes:
+    """A PNG of 2 x 1 pixels, of the colour type `kind`."""
+    channels = {2: 3, 4: 2, 6: 4}[kind]
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, kind, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b"\0" + bytes(range(1, 1 + 4 * channels))))
+        + chunk(b"IEND", b"")
+    )
+
+
 @pytest.mark.parametrize(
     ("size", "reason"),
     [
@@ -88,6 +105,18 @@ def test_exif_rotation(tmp_path: Path) -> None:
     assert upright[:14].min() > 240 and upright[18:].max() < 15
 
 
+def test_exif_rotation_is_left_alone_where_that_is_wanted(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(1, 32, 16).save(tmp_path / "a.png", exif=exif)
+    as_stored = prepared(RGB, exif=False)
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "a.png", as_stored), np.asarray(picture(1, 32, 16))
+    )
+    assert calibration(tmp_path, as_stored).image_sizes == ((32, 16),)
+    assert calibration(tmp_path, RGB).image_sizes == ((16, 32),)
+
+
 def test_cmyk_jpeg(tmp_path: Path) -> None:
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
     red = pixels(tmp_path / "a.jpg")
@@ -108,6 +137,41 @@ def test_sixteen_bit_grey(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(png), pixels(png, GREY).repeat(3, 2))
     pgm.write_bytes(b"P5 4 2 65535\n" + wide.astype(">u2").tobytes())
     np.testing.assert_array_equal(pixels(pgm), pixels(png))
+
+
+def test_a_depth_map_keeps_all_its_levels(tmp_path: Path) -> None:
+    millimetres = (500 + np.arange(64 * 64, dtype=np.uint16)).reshape(64, 64)
+    Image.fromarray(millimetres).save(tmp_path / "a.png")
+    spec = prepared(replace(GREY, input_shape=(1, 64, 64)), pixel_max=65.535)
+    metres = batches.load(calibration(tmp_path, spec), spec)[0, 0]
+    np.testing.assert_allclose(metres, millimetres / 1000, rtol=1e-6)
+    assert len(np.unique(metres)) == 64 * 64
+    # the largest code becomes 1, as of 8 bits
+    unit = prepared(spec, pixel_max=1.0)
+    np.testing.assert_allclose(
+        batches.load(calibration(tmp_path, unit), unit)[0, 0], millimetres / 65535, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.ppm", b"P6 2 1 65535\n" + bytes(12)),
+        ("a.ppm", b"P6 2 1 1023\n" + bytes(12)),
+        ("a.png", png_of_16_bits(2)),  # RGB
+        ("a.png", png_of_16_bits(6)),  # RGBA
+        ("a.png", png_of_16_bits(4)),  # grey and alpha
+    ],
+)
+def test_colour_of_16_bits_is_not_cut_silently(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match="it has 16 bits per channel, of which 8 are read"):
+        pixels(tmp_path / name)
+
+
+def test_colour_of_8_bits_in_a_ppm_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.ppm").write_bytes(b"P6 2 1 255\n" + bytes([1, 2, 3, 4, 5, 6]))
+    assert pixels(tmp_path / "a.ppm").tolist() == [[[1, 2, 3], [4, 5, 6]]]
 
 
 def test_float_and_32_bit_pixels_have_no_known_range(tmp_path: Path) -> None:
@@ -234,6 +298,25 @@ def test_a_rectangular_input_is_covered(
     np.testing.assert_array_equal(
         got, np.asarray(wanted).transpose(2, 0, 1).astype(np.float32) / np.float32(255)
     )
+
+
+def test_colour_and_range() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    planes = image.transpose(2, 0, 1).astype(np.float32)
+    codes = preprocess(image, prepared(RGB, pixel_max=255.0))
+    np.testing.assert_array_equal(codes, planes)
+    bgr = prepared(RGB, colour="BGR", pixel_max=255.0, mean=(104.0, 117.0, 123.0), std=(1.0,) * 3)
+    wanted = planes[::-1] - np.array([104, 117, 123], np.float32)[:, None, None]
+    np.testing.assert_array_equal(preprocess(image, bgr), wanted)
+    half = preprocess(image, prepared(RGB, pixel_max=2.0))
+    np.testing.assert_allclose(half, planes / 127.5, rtol=1e-6)
+    # nothing is subtracted or divided where there is no mean
+    np.testing.assert_array_equal(preprocess(image, prepared(RGB, mean=(), std=())), planes / 255)
+
+
+def test_grey_in_three_channels(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4), (255, 0, 0)).save(tmp_path / "a.png")
+    assert np.unique(pixels(tmp_path / "a.png", prepared(RGB, colour="grey"))).tolist() == [76]
 
 
 def test_preprocess_refuses_what_it_cannot_do() -> None:

@@ -41,12 +41,16 @@ def test_the_command_that_builds_again_spells_every_option():
         input=("state=16", "mask=8:int64"),
         factory_args={"width": 0.5, "name": "x y"},
         weights="w.pth",
+        antialias=False,
+        exif=True,
+        pad_value=(1, 2, 3),
     )
     words = shlex.split(rebuild_command(request("pkg:net?a=1", options=options, calib=Path("c"))))
     assert words == [
         *("edge-scnet", "build", "pkg:net?a=1", "--target", "cpu", "--input-shape", "3,8,8"),
         *("--fix", "a=1", "--fix", "b c=2", "--input", "state=16", "--input", "mask=8:int64"),
-        *("--mean", "0.5,0.25", "--factory-args", '{"width": 0.5, "name": "x y"}'),
+        *("--mean", "0.5,0.25", "--no-antialias", "--pad-value", "1,2,3", "--exif"),
+        *("--factory-args", '{"width": 0.5, "name": "x y"}'),
         *("--weights", "w.pth", "--calib", "c"),
     ]
 

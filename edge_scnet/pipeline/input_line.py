@@ -1,0 +1,50 @@
+"""The last word on how pictures are prepared, which their sizes have, and the line that says it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edge_scnet.core.events import Events
+from edge_scnet.core.preprocessing import BY_DEFAULT
+from edge_scnet.core.preprocessing_words import SAME_SIZE, input_words
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.samples import SampleSet
+
+
+def settled(spec: ModelSpec, *sets: SampleSet | None) -> ModelSpec:
+    """The spec with the short side that the pictures of all sets call for.
+
+    Where nobody said how they are resized and all have the input's size, they are not: to enlarge
+    them and cut off what is over would show the network other pictures than it was trained on.
+
+    Args:
+        sets: those that there are; of arrays nothing is resized.
+    """
+    rule = spec.preprocessing
+    is_open = rule.short_side is None or rule.origin("short_side") == BY_DEFAULT
+    sizes = {size for samples in sets if samples is not None for size in _sizes(samples)}
+    if not spec.takes_pictures or rule.resize != "crop" or not is_open:
+        return spec
+    if sizes != {(spec.width, spec.height)}:
+        return spec
+    origins = {**rule.origins, "short_side": SAME_SIZE}
+    return replace(spec, preprocessing=replace(rule, short_side=None, origins=origins))
+
+
+def _sizes(samples: SampleSet) -> set[tuple[int, int]]:
+    """Width and height of the pictures of a set."""
+    if samples.pixels is not None:
+        height, width = samples.pixels.shape[1:3]
+        return {(width, height)}
+    return set(samples.image_sizes)
+
+
+def say_input(spec: ModelSpec, events: Events, *sets: SampleSet | None) -> None:
+    """Says what the network gets of a picture, or that it gets arrays as they are."""
+    given = [samples for samples in sets if samples is not None]
+    if given and all(samples.arrays is not None for samples in given):
+        shape = " x ".join(map(str, spec.input_shape))
+        more = f" and {len(spec.more_inputs)} more inputs" if spec.more_inputs else ""
+        events.stage("input", f"{shape}{more}, arrays as they are")
+    elif spec.takes_pictures:
+        events.stage("input", input_words(spec))

@@ -1,0 +1,96 @@
+"""Whether pictures are resized where nobody said so, and the line that says it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.events import Silent
+from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.samples import SampleSet, in_memory
+from edge_scnet.models.defaults import pictures_of
+from edge_scnet.models.zoo import FASHION_MNIST
+from edge_scnet.pipeline.input_line import say_input, settled
+from tests.helpers.images import RGB, calibration, idx_files
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    def stage(self, name: str, detail: str) -> None:
+        self.lines.append((name, detail))
+
+
+def spec_of(**options: object) -> ModelSpec:
+    rule = pictures_of(ModelOptions(**options), (3, 96, 96))
+    return replace(RGB, input_shape=(3, 96, 96), classes=(), preprocessing=rule)
+
+
+def pictures(root: Path, *sizes: tuple[int, int]) -> SampleSet:
+    root.mkdir()
+    for number, size in enumerate(sizes):
+        Image.new("RGB", size, (number, 0, 0)).save(root / f"{number}.png")
+    return calibration(root)
+
+
+def test_pictures_of_the_inputs_size_are_not_enlarged_and_cropped(tmp_path: Path) -> None:
+    spec = spec_of()
+    assert spec.preprocessing.short_side == 110
+    same = pictures(tmp_path / "same", (96, 96), (96, 96))
+    found = settled(spec, same, None)
+    assert found.preprocessing.short_side is None
+    heard = Heard()
+    say_input(found, heard, same, None)
+    assert heard.lines == [
+        (
+            "input",
+            "RGB, 96 x 96 as the pictures are, 0 to 1, mean 0.485 0.456 0.406"
+            " (ImageNet's, by default), std 0.229 0.224 0.225",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        # one picture of another size, in either set; what the user says; another way to resize
+        ({}, (96, 97)),
+        ({"resize": 110}, (96, 96)),
+        ({"crop_fraction": 0.9}, (96, 96)),
+        ({"resize_mode": "letterbox"}, (96, 96)),
+    ],
+)
+def test_otherwise_nothing_changes(
+    tmp_path: Path, options: dict[str, object], other: tuple[int, int]
+) -> None:
+    same, mixed = (
+        pictures(tmp_path / "same", (96, 96)),
+        pictures(tmp_path / "other", (96, 96), other),
+    )
+    spec = spec_of(**options)
+    for sets in ((same, mixed), (mixed, same), (mixed, None)):
+        assert settled(spec, *sets) is spec
+    assert settled(spec, None, None) is spec
+
+
+def test_of_a_bundled_model_only_the_words_change(tmp_path: Path) -> None:
+    spec = replace(FASHION_MNIST, input_shape=(1, 4, 4))
+    found = settled(spec, calibration(idx_files(tmp_path / "idx"), spec))
+    assert found.preprocessing == spec.preprocessing
+    heard = Heard()
+    say_input(found, heard)
+    assert heard.lines[0][1].startswith("grey, 4 x 4 as the pictures are")
+
+
+def test_arrays_are_fed_as_they_are() -> None:
+    heard = Heard()
+    spec = replace(RGB, input_shape=(2, 16))
+    say_input(spec, heard, in_memory(np.zeros((3, 2, 16), np.float32), "samples"), None)
+    say_input(spec, heard)
+    assert heard.lines == [("input", "2 x 16, arrays as they are")]
