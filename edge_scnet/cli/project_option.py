@@ -90,6 +90,8 @@ def with_project(command: Callable[..., None]) -> Callable[..., None]:
             return
         located = projects.load(projects.file_of(file))
         targets = (None,) if "target" in given else located.project.targets
+        if "target" not in signature.parameters:  # the same for all of them
+            targets = targets[:1]
         runs = [projects.merged(located, values, given=given, target=target) for target in targets]
         runs = [
             replace(run, values={**run.values, **_told(signature, given, located, run.taken)})

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from edge_scnet.__about__ import __version__
-from edge_scnet.cli import build, gate, interrupts, machine, profile, project, reports
+from edge_scnet.cli import build, data, gate, interrupts, machine, profile, project, reports
 
 app = typer.Typer(
     help=(
@@ -50,6 +50,7 @@ profile.add_to(app)
 project.add_to(app)
 machine.add_to(app)
 gate.add_to(app)
+data.add_to(app)
 reports.add_to(app)
 
 

@@ -85,9 +85,7 @@ def open_coco(reading: Reading) -> SampleSet:
     if not reading.skip_bad:
         refuse_missing(root, entries, where=path)
     truth = _truth(content, reading) if isinstance(content, Coco) else UNKNOWN
-    found = image_set(
-        root, entries, truth, skip_bad=reading.skip_bad, limit=reading.limit, turned=reading.turned
-    )
+    found = image_set(root, entries, reading, truth)
     _check_sizes(found, content.images, path)
     return replace(found, name="/".join(path.resolve().parts[-2:]))
 

@@ -54,14 +54,7 @@ def open_folder(reading: Reading, use: str) -> SampleSet:
         ]
         truth = Truth(labels=replace(by_folder, indices=tuple(indices)))
     images = flat or [image for below in classes.values() for image in below]
-    found = image_set(
-        root,
-        relative(root, images),
-        truth,
-        skip_bad=reading.skip_bad,
-        limit=reading.limit,
-        turned=reading.turned,
-    )
+    found = image_set(root, relative(root, images), reading, truth)
     return replace(found, ignored=other_files(files if flat else _files_below(root, set())))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edge_scnet.core.files import sha256_file
 from edge_scnet.data.images import opened, pixels_of
+from edge_scnet.data.reading import Reading
 from edge_scnet.data.sample_set import SampleSet, spread
 from edge_scnet.data.truth import UNKNOWN, Truth
 from edge_scnet.errors import DataError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SKIP_BAD = "leave unreadable images out, and count them: --skip-bad"
-_MOST_NAMED = 20
+MOST_NAMED = 20
 _ORIENTATION = 0x0112
 # values of the EXIF tag that swap width and height
 _TURNED = (5, 6, 7, 8)
@@ -27,44 +28,38 @@ _PNG_MARKS = (b"eXIf", b"Raw profile type", b"tiff:Orientation")
 def image_set(
     root: Path,
     entries: Sequence[str],
+    reading: Reading,
     truth: Truth = UNKNOWN,
-    *,
-    skip_bad: bool,
-    limit: int | None,
-    turned: bool = True,
 ) -> SampleSet:
     """The set of image files, in the order of the list.
 
     Args:
         root: that the entries are relative to.
+        reading: says how many are taken, and whether those that cannot be decoded are left out.
         truth: of each entry.
-        skip_bad: decodes every image once, and leaves out and counts those that cannot be.
-        limit: takes that many, evenly spaced.
-        turned: pictures are turned as their EXIF data says.
 
     Raises:
         DataError: an image cannot be read.
     """
-    picked = spread(len(entries), limit)
-    kept, hashes, sizes, first_bad = [], [], [], None
+    picked = spread(len(entries), reading.limit)
+    kept, hashes, sizes, bad = [], [], [], []
     for i in picked:
         path = root / entries[i]
         try:
             with opened(path) as image:
-                size = _upright_size(image, path) if turned else image.size
-                if skip_bad:
-                    pixels_of(image)
+                size = _size(image, path, turned=reading.turned)
+                if reading.skip_bad:
+                    pixels_of(image, reading.model)
                 hashes.append(sha256_file(path))
             sizes.append(size)
             kept.append(i)
         except DataError as error:
-            if not skip_bad:
+            if not reading.skip_bad:
                 raise DataError(error.message, hint=SKIP_BAD) from error
-            first_bad = first_bad or error
-    if first_bad is not None and not kept:
+            bad.append(error.message)
+    if bad and not kept:
         raise DataError(
-            f"none of the {len(picked)} images in {root} can be read; the first:"
-            f" {first_bad.message}"
+            f"none of the {len(picked)} images in {root} can be read; the first: {bad[0]}"
         )
     labels, targets = truth.labels, truth.targets
     if targets is not None and kept != list(range(targets.count)):
@@ -77,7 +72,8 @@ def image_set(
         label_rule=None if labels is None else labels.rule,
         class_names=None if labels is None else labels.names,
         content_hashes=tuple(hashes),
-        skipped=len(picked) - len(kept),
+        skipped=len(bad),
+        unreadable=tuple(bad[:MOST_NAMED]),
         short_sides=tuple(map(min, sizes)),
         targets=targets,
         image_sizes=tuple(sizes),
@@ -97,8 +93,8 @@ def refuse_missing(root: Path, entries: Sequence[str], *, where: Path) -> None:
     missing = [entry for entry in entries if not _is_there(root / entry)]
     if not missing:
         return
-    shown = "".join(f"\n  {name}" for name in missing[:_MOST_NAMED])
-    more = f"\n  and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+    shown = "".join(f"\n  {name}" for name in missing[:MOST_NAMED])
+    more = f"\n  and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
     far = "; paths are files, nothing is downloaded" if "://" in missing[0] else ""
     raise DataError(
         f"{where}: {len(missing)} of {len(entries)} files do not exist below"
@@ -107,19 +103,21 @@ def refuse_missing(root: Path, entries: Sequence[str], *, where: Path) -> None:
     )
 
 
-def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image file when turned as its EXIF data says, in pixels.
+def size_of(path: Path, reading: Reading) -> tuple[int, int]:
+    """Width and height of an image file as it is read, in pixels.
 
     Raises:
         DataError: it cannot be read.
     """
     with opened(path) as image:
-        return _upright_size(image, path)
+        return _size(image, path, turned=reading.turned)
 
 
-def _upright_size(image: Image.Image, path: Path) -> tuple[int, int]:
+def _size(image: Image.Image, path: Path, *, turned: bool) -> tuple[int, int]:
     from PIL import Image
 
+    if not turned:
+        return image.size
     if image.format != "PNG" or any(mark in path.read_bytes() for mark in _PNG_MARKS):
         exif = image.getexif()
     else:

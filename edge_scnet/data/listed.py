@@ -28,9 +28,7 @@ def open_table(reading: Reading) -> SampleSet:
     root, entries, truth = listed_entries(reading)
     if not reading.skip_bad:
         refuse_missing(root, entries, where=reading.path)
-    found = image_set(
-        root, entries, truth, skip_bad=reading.skip_bad, limit=reading.limit, turned=reading.turned
-    )
+    found = image_set(root, entries, reading, truth)
     return replace(found, name="/".join(reading.path.resolve().parts[-2:]))
 
 

@@ -45,9 +45,7 @@ def open_mask_folders(reading: Reading) -> SampleSet:
         paired = _paired(entries, masks, reading)
         rule = f"masks of {masks.name}, by name"
         truth = Truth(targets=mask_targets(masks, paired, rule, reading, images=images))
-    found = image_set(
-        inner, entries, truth, skip_bad=reading.skip_bad, limit=reading.limit, turned=reading.turned
-    )
+    found = image_set(inner, entries, reading, truth)
     name = "/".join(root.resolve().parts[-2:])
     return replace(found, name=name, ignored=other_files(listing(inner)[0]))
 

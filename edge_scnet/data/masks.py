@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.targets import Targets
-from edge_scnet.data.image_list import refuse_missing, upright_size
+from edge_scnet.data.image_list import refuse_missing, size_of
 from edge_scnet.data.images import opened
 from edge_scnet.data.labels import NO_LABELS
 from edge_scnet.data.reading import Reading
@@ -77,7 +77,7 @@ def mask_targets(
         _check_range(file, found, reading)
         values.update(found.tolist())
         digest.update(sha256_file(file).encode())
-    _check_sizes(images, sizes, reading.path)
+    _check_sizes(images, sizes, reading)
     if values <= {NOT_JUDGED}:
         raise DataError(f"{reading.path}: no mask has a pixel that is judged", hint=NO_LABELS)
     if values <= {0, NOT_JUDGED} and NOT_JUDGED in values:
@@ -95,7 +95,9 @@ def mask_targets(
     )
 
 
-def _check_sizes(images: Sequence[Path], sizes: Sequence[tuple[int, int]], where: Path) -> None:
+def _check_sizes(
+    images: Sequence[Path], sizes: Sequence[tuple[int, int]], reading: Reading
+) -> None:
     """Holds masks, of these widths and heights, to the sizes of their images.
 
     Raises:
@@ -104,7 +106,7 @@ def _check_sizes(images: Sequence[Path], sizes: Sequence[tuple[int, int]], where
     other = []
     for image, mask in zip(images, sizes, strict=True):
         try:
-            size = upright_size(image)
+            size = size_of(image, reading)
         except DataError:  # told, or left out, where the images are listed
             continue
         if size != mask:
@@ -112,7 +114,7 @@ def _check_sizes(images: Sequence[Path], sizes: Sequence[tuple[int, int]], where
     if other:
         shown = "".join(f"\n  {line}" for line in other[:20])
         raise DataError(
-            f"{where}: {len(other)} of {len(images)} masks have another size than their"
+            f"{reading.path}: {len(other)} of {len(images)} masks have another size than their"
             f" image:{shown}",
             hint="save them anew in the image's size, with nearest neighbours",
         )

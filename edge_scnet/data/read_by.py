@@ -16,7 +16,7 @@ import numpy as np
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.core.user_code import OBJECT, imported, place, user_code
 from edge_scnet.data.held import set_of
-from edge_scnet.data.image_list import SKIP_BAD, refuse_missing
+from edge_scnet.data.image_list import MOST_NAMED, SKIP_BAD, refuse_missing
 from edge_scnet.data.iterables import Collected, Samples
 from edge_scnet.data.labels import folder_labels
 from edge_scnet.data.listed import listed_entries
@@ -50,7 +50,7 @@ def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
     function = _function(reading)
     files = _files(reading)
     picked = list(spread(len(files.entries), reading.limit))
-    kept, items = [], []
+    kept, items, bad = [], [], []
     for i in picked:
         path = files.root / files.entries[i]
         try:
@@ -58,7 +58,7 @@ def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
         except DataError as error:
             if not reading.skip_bad:
                 raise
-            first_bad = error
+            bad.append(error.message)
             continue
         kept.append(i)
         items.append(item)
@@ -66,8 +66,7 @@ def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
             _check_memory(item, len(picked), reading)
     if not items:
         raise DataError(
-            f"none of the {len(picked)} files in {files.root} can be read; the first:"
-            f" {first_bad.message}"
+            f"none of the {len(picked)} files in {files.root} can be read; the first: {bad[0]}"
         )
     where = reading.source.where
     collected: Collected = Samples(items, where).collect("samples")
@@ -84,7 +83,8 @@ def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
         label_rule=None if labels is None else labels.rule,
         class_names=None if labels is None else labels.names,
         targets=targets,
-        skipped=len(picked) - len(kept),
+        skipped=len(bad),
+        unreadable=tuple(bad[:MOST_NAMED]),
     )
 
 

@@ -40,6 +40,8 @@ class SampleSet:
     hash: str = field(init=False)
     # unreadable images that were left out
     skipped: int = 0
+    # why the first of them cannot be read, by name
+    unreadable: tuple[str, ...] = field(default=(), repr=False)
     # copies of others that were left out
     copies: int = 0
     # files of types that are not read, by suffix

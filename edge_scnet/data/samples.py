@@ -45,6 +45,7 @@ __all__ = [
     "chosen",
     "in_memory",
     "open_samples",
+    "spread",
     "subset",
     "unlabelled",
     "without_copies",

@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_scnet.core.targets import Boxes
 from edge_scnet.data.folders import relative
-from edge_scnet.data.image_list import image_set, upright_size
+from edge_scnet.data.image_list import image_set, size_of
 from edge_scnet.data.labels import NO_LABELS
 from edge_scnet.data.listing import SUFFIXES, images_below, listing
 from edge_scnet.data.reading import Reading
@@ -71,14 +71,7 @@ def open_yolo(reading: Reading, images: Path, labels: Path) -> SampleSet:
         targets = held_targets("boxes", boxes, rule=rule, names=reading.class_names)
         truth = Truth(targets=targets)
     entries = relative(images, files)
-    found = image_set(
-        images,
-        entries,
-        truth,
-        skip_bad=reading.skip_bad,
-        limit=reading.limit,
-        turned=reading.turned,
-    )
+    found = image_set(images, entries, reading, truth)
     return replace(found, name="/".join(reading.path.resolve().parts[-2:]))
 
 
@@ -98,7 +91,7 @@ def _boxes(image: Path, file: Path, reading: Reading) -> Boxes:
     if not rows:
         return boxes_of([], [])
     try:
-        width, height = upright_size(image)
+        width, height = size_of(image, reading)
     except DataError:  # told, or left out, where the images are listed
         return boxes_of([], [])
     classes = [int(row[0]) for row in rows]

@@ -109,8 +109,7 @@ def find_model(request: Request, events: Events) -> zoo.ModelSource:
     """
     with tempfile.TemporaryDirectory() as scratch:
         meant = _stand_in(request, Path(scratch), events) or request
-        held = HeldSets(request.held, folders=bool(request.calib or request.evaluation))
-        source = _source(meant, held)
+        source = _source(meant, held_sets_of(request))
     for message in source.warnings:
         events.warn(message)
     return replace(source, location=request.model) if meant is not request else source
@@ -220,7 +219,11 @@ def _target(request: Request) -> TargetSpec:
 
 
 def _source(request: Request, held: HeldSets) -> zoo.ModelSource:
-    """The model, what its own ONNX file or its module says of it included."""
+    """The model, what its own ONNX file or its module says of it included.
+
+    Raises:
+        ArtifactError: no such model, options that are not for it, or one that cannot be used.
+    """
     if request.module is not None:
         source = zoo.resolve_module(request.module, request.options)
         return probe_torch(source, held.options_for_module)

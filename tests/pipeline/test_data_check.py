@@ -1,0 +1,109 @@
+"""data check: counts, unreadable files, copies, shared samples, and what the network gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.errors import DataError, ExitCode
+from edge_scnet.pipeline.data_check import check_data
+from tests.helpers.images import picture, truncated_jpeg
+from tests.helpers.tool import MODEL, Run
+
+NAMES = ("T-shirt_top", "Trouser")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """120 calibration and 6 evaluation pictures of two classes."""
+    for part, count in (("calib", 120), ("eval", 6)):
+        for i in range(count):
+            folder = tmp_path / part / NAMES[i % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            picture(1000 * (part == "eval") + i, 20 + i, 30).save(folder / f"{i:03}.png")
+    return tmp_path
+
+
+def checked(root: Path, **options: Any) -> Any:
+    sets = {"calib": str(root / "calib"), "evaluation": str(root / "eval")}
+    return check_data(MODEL, **{**sets, **options})
+
+
+def test_sets_that_are_well(pictures: Path):
+    found = checked(pictures)
+    calib, evaluation = found.sets
+    assert (calib.count, calib.classes, calib.rarest, calib.most) == (120, 2, 60, 60)
+    assert (evaluation.count, evaluation.truth) == (6, "folder names are class names")
+    assert calib.sizes is not None and calib.sizes.smaller_than_input == 8
+    assert calib.sizes.smallest == (20, 30) and calib.sizes.largest == (139, 30)
+    assert (found.shared, found.problems, found.exit_code) == (0, (), ExitCode.OK)
+    assert len(found.channels) == 1 and found.channels[0].lowest < found.channels[0].highest
+    assert [line for line in found.warnings if "120 calibration samples: 300" in line]
+    assert found.norm.name == "bn1"
+
+
+def test_unreadable_copies_and_shared_samples(pictures: Path):
+    calib, evaluation = pictures / "calib" / NAMES[0], pictures / "eval" / NAMES[0]
+    truncated_jpeg(calib / "cut.jpg")
+    (calib / "copy.png").write_bytes((calib / "000.png").read_bytes())
+    (evaluation / "seen.png").write_bytes((calib / "002.png").read_bytes())
+    (evaluation / "moving.gif").write_bytes(b"GIF89a")
+    found = checked(pictures)
+    facts, of_evaluation = found.sets
+    assert facts.unreadable == 1 and "cut.jpg" in facts.why[0]
+    assert (facts.copies, facts.example) == (1, ("T-shirt_top/000.png", "T-shirt_top/copy.png"))
+    assert of_evaluation.ignored == {".gif": 1}
+    assert (found.shared, found.shared_example) == (
+        1,
+        ("T-shirt_top/002.png", "T-shirt_top/seen.png"),
+    )
+    assert len(found.problems) == 2 and found.exit_code == ExitCode.DATA
+    dropped = checked(pictures, calib=f"{pictures / 'calib'}?duplicates=drop")
+    assert (dropped.sets[0].copies, dropped.sets[0].copies_left_out) == (0, 1)
+
+
+def test_too_few_and_none(pictures: Path):
+    few = check_data(MODEL, calib=str(pictures / "eval"), evaluation=None)
+    assert few.problems == (
+        "6 calibration samples: at least 100 are needed, 300 and more are better",
+    )
+    assert few.shared is None
+
+
+def test_inputs_that_are_all_alike(tmp_path: Path):
+    np.savez(tmp_path / "x.npz", np.zeros((120, 1, 28, 28), np.float32))
+    found = check_data(MODEL, calib=str(tmp_path / "x.npz"), evaluation=None)
+    assert "channel 0 of the input is 0 everywhere: it tells nothing" in found.warnings
+    assert found.input == "1 x 28 x 28, arrays as they are"
+
+
+def test_a_model_without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.py").write_text(
+        "from torch import nn\ndef net(): return nn.Sequential(nn.Conv2d(3, 4, 3))\n"
+    )
+    with pytest.raises(DataError, match="has no bundled images: which are to be checked"):
+        check_data(
+            "plain:net", calib=None, evaluation=None, model_options=ModelOptions(input_size=16)
+        )
+
+
+def test_the_command(pictures: Path, invoke: Run):
+    arguments = ("data", "check", MODEL, "--calib", pictures / "calib", "--eval", pictures / "eval")
+    outcome = invoke(*arguments)
+    assert outcome.code == 0, outcome.stderr
+    lines = outcome.stdout.splitlines()
+    assert lines[0].startswith(f"model         {MODEL}, grey")
+    assert "120 images of" in lines[1] and "2 classes (60 each), folder names are" in lines[1]
+    assert any(line.startswith("BatchNorm     bn1, distance from training") for line in lines)
+    (pictures / "calib" / NAMES[0] / "x.png").write_bytes(b"")
+    outcome = invoke(*arguments, "--json")
+    assert outcome.code == ExitCode.DATA
+    content = json.loads(outcome.stdout)
+    assert content["exit_code"] == 4 and content["sets"][0]["unreadable"] == 1
+    assert content["norm"]["name"] == "bn1"
