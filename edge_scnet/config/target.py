@@ -84,7 +84,11 @@ class Gates:
     ] = 5.0
     min_iou_percent: Annotated[
         float,
-        Meta(ge=0, le=100, description="mIoU of a map against FP32's, without ground truth"),
+        Meta(
+            ge=0,
+            le=100,
+            description="mIoU of maps, or F1 of labels, to FP32's, without ground truth",
+        ),
     ] = 95.0
     min_cosine: Annotated[
         float, Meta(ge=-1, le=1, description="mean of embeddings to FP32's, without ground truth")

@@ -18,6 +18,10 @@ from edge_scnet.stats.decibels import decibels
 from edge_scnet.stats.figures import AccuracyStats, Metric, SliceStats, TaskStats
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95
 
+# Overlaps of what two engines say, which one of a rare kind moves.
+_OVERLAPS = ("mIoU to FP32", "F1 to FP32")
+# Told, not judged: of samples that are alike the nearest is chance.
+NEIGHBOURS = "nearest neighbour, same"
 _RANK: dict[Verdict, int] = {"fail": 0, "inconclusive": 1, "pass": 2, "skipped": 3}
 
 
@@ -152,7 +156,7 @@ def _advice(task: TaskStats, metric: Metric, limit: float) -> str:
 
 def _limit_of_loss(metric: Metric, gates: Gates) -> _Limit | None:
     """The highest loss against FP32's own figure; None: that is 0, and the limit in percent."""
-    if metric.unit == "%":
+    if metric.unit == "%" and metric.higher_is_better:
         drop = gates.max_drop_pp
         return _Limit(loss=drop, words=f"{drop:g} pp", limit=drop, unit="pp", base=0.0, scale=1.0)
     if not metric.reference:
@@ -172,12 +176,14 @@ def _limit_to_reference(metric: Metric, gates: Gates) -> _Limit | None:
     if metric.unit == "%" and not metric.higher_is_better:
         most = gates.max_error_percent
         return _Limit(loss=most, words=f"{most:g} %", limit=most, unit="%", base=0.0, scale=1.0)
-    if metric.unit == "%":
-        least = gates.min_iou_percent if "IoU" in metric.name else gates.min_agreement_percent
-        return None if least is None else _least(least, 100.0, "%")
+    if metric.name in _OVERLAPS:
+        return _least(gates.min_iou_percent, 100.0, "%")
     if metric.name == "cosine":
         return _least(gates.min_cosine, 1.0, "", digits=4)
-    return None
+    least = gates.min_agreement_percent
+    if metric.unit != "%" or metric.name == NEIGHBOURS or least is None:
+        return None
+    return _least(least, 100.0, "%")
 
 
 def _least(least: float, perfect: float, unit: str, *, digits: int = 2) -> _Limit:

@@ -113,5 +113,7 @@ def verdict(
 def noisy(array: np.ndarray, seed: int, scale: float = 1e-3) -> np.ndarray:
     """An engine that is next to equal."""
     rng = np.random.default_rng(seed)
-    spread = scale * float(array.std())
+    # columns and channels may have units of their own
+    others = tuple(axis for axis in range(array.ndim) if axis != 1)
+    spread = scale * array.std(axis=others, keepdims=True)
     return (array + rng.normal(0, spread, array.shape)).astype(array.dtype)

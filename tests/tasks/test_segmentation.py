@@ -62,6 +62,7 @@ def test_the_reference_itself_loses_nothing_and_is_proven() -> None:
         assert verdict(given, logits) == "pass"
 
 
+@pytest.mark.slow
 def test_next_to_equal_engines_pass_20_of_20() -> None:
     for seed in range(20):
         logits, masks = _scene(60, seed)

@@ -1,0 +1,89 @@
+"""Whether predictions know anything of the labels: FP32's own accuracy is questioned too."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_scnet.stats.intervals import Z_ONE_SIDED_95
+from edge_scnet.stats.quantiles import binomial_cdf
+
+# A shift of the labels is named where it is right so much more often, in standard deviations.
+_SURE_Z = 4.0
+
+
+def class_doubts(predicted: npt.ArrayLike, labels: npt.ArrayLike, classes: int) -> tuple[str, ...]:
+    """Why labelled images prove nothing of a classifier; nothing where it is above chance.
+
+    By chance predictions that do not know the labels are right with the probability sum(p_c q_c),
+    for the shares p of the predictions and q of the labels: a network that says one class
+    throughout is right as often as there are such labels.
+
+    Args:
+        predicted: [images], the reference's classes.
+        labels: [images].
+        classes: of the network.
+    """
+    said, truth = np.asarray(predicted), np.asarray(labels)
+    count = len(truth)
+    right = int((said == truth).sum())
+    shifted = _shifted(said, truth, classes)
+    if shifted is not None:
+        return (shifted,)
+    shares = np.bincount(said, minlength=classes) @ np.bincount(truth, minlength=classes)
+    chance = float(shares) / count**2
+    if len(np.unique(truth)) < 2 or above_chance(right, count, chance):
+        return ()
+    return (
+        f"FP32 itself is right on {100 * right / count:.1f} % of {count:,} images, which is not"
+        f" above chance ({100 * chance:.1f} %): are the preprocessing and the order of the classes"
+        " the network's?",
+    )
+
+
+def above_chance(right: int, count: int, chance: float) -> bool:
+    """Whether so many are right with a probability of less than 5 %, one-sided, by chance.
+
+    P(X >= right) for X binomial(count, chance); of few images 5 % may be out of reach, and no
+    image can then speak against the network.
+    """
+    if chance >= 1.0:
+        return True
+    if chance <= 0.0:
+        return right > 0
+    if right == 0:
+        return False
+    below = float(binomial_cdf(count, right - 1, chance)[-1])
+    return 1.0 - below < 0.05
+
+
+def _shifted(said: npt.NDArray[np.int64], truth: npt.NDArray[np.int64], classes: int) -> str | None:
+    """Says that labels are one off, where the predictions fit them so much better; else None."""
+    count, right = len(truth), int((said == truth).sum())
+    for step in (1, -1):
+        moved = int((said == truth + step).sum())
+        spread = math.sqrt(max(moved + right, 1))
+        if moved > 2 * right and moved - right > _SURE_Z * spread:
+            return (
+                f"FP32 itself is right on {100 * right / count:.1f} % of {count:,} images, and on"
+                f" {100 * moved / count:.1f} % where every label is {step:+d}: do classes count"
+                f" from {'1' if step > 0 else '0'}?"
+            )
+    return None
+
+
+def ranks_above_chance(same: npt.ArrayLike, different: npt.ArrayLike) -> bool:
+    """Whether scores of pairs of one identity lie above those of others, by Mann and Whitney.
+
+    Args:
+        same, different: the scores of each kind of pair.
+    """
+    first, second = np.asarray(same, np.float64), np.asarray(different, np.float64)
+    m, n = len(first), len(second)
+    ordered = np.sort(second)
+    below = np.searchsorted(ordered, first, side="left")
+    upto = np.searchsorted(ordered, first, side="right")
+    share = float((below + upto).sum()) / 2 / (m * n)
+    return share - 0.5 > Z_ONE_SIDED_95 * math.sqrt((m + n + 1) / (12.0 * m * n))

@@ -1,0 +1,144 @@
+"""Binary classification: one score and a threshold, or two columns of which the larger counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_scnet.errors import DataError
+from edge_scnet.stats.accuracy import probabilities
+from edge_scnet.stats.chance import class_doubts
+from edge_scnet.stats.figures import Metric, TaskStats
+from edge_scnet.tasks import vectors
+from edge_scnet.tasks.arguments import OUTPUT, checked, number, output_of
+from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.metrics import (
+    Kind,
+    agreement,
+    mean_over_samples,
+    packed,
+    paired_share,
+    worst_of,
+)
+
+TASK = "binary"
+_ARGUMENTS = {
+    "output": OUTPUT,
+    "threshold": "of the score; above it is class 1. Of two columns: of class 1's probability",
+}
+
+
+def evaluator(context: Context) -> Binary:
+    """The evaluator of a sample set.
+
+    Raises:
+        DataError: arguments that are none, or labels of more than two classes.
+    """
+    given = checked(TASK, context, _ARGUMENTS)
+    return Binary(
+        context=context,
+        output=output_of(TASK, context),
+        threshold=number(TASK, given, "threshold"),
+        truth=_truth(context),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binary:
+    """Keeps each sample's score, and whether it is class 1."""
+
+    context: Context
+    output: int
+    threshold: float | None
+    # [samples]; None: unlabelled
+    truth: npt.NDArray[np.int64] | None
+    task: str = TASK
+
+    def reduce(
+        self,
+        outputs: Sequence[np.ndarray],
+        reference: Sequence[np.ndarray],
+        indices: Sequence[int],
+    ) -> list[Any]:
+        """By sample, the score and 1 where it is class 1.
+
+        Raises:
+            DataError: the output has more than two columns.
+        """
+        own, other = (vectors.rows(each[self.output]) for each in (outputs, reference))
+        if own.shape[1] > 2:
+            raise DataError(
+                f"binary: {self.context.output_name(self.output)} has {own.shape[1]} columns; one"
+                " score or two are wanted",
+                hint="--task classification or multilabel",
+            )
+        if own.shape[1] == 1:
+            scores = own[:, 0]
+            limit = vectors.cut_at(self.context, self.output, self.threshold, other.astype(float))
+        elif self.threshold is None:
+            scores, limit = own[:, 1] - own[:, 0], 0.0
+        else:
+            scores, limit = probabilities(own)[:, 1].astype(np.float32), self.threshold
+        return [(float(score), bool(score > limit)) for score in scores]
+
+    def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
+        """Accuracy at the threshold where there are labels, agreement, and the scores' error."""
+        scores, other_scores = (np.array([kept[0] for kept in each]) for each in (own, reference))
+        said, other = (np.array([kept[1] for kept in each]) for each in (own, reference))
+        error = vectors.per_cent_of_spread(scores[:, None], other_scores[:, None])
+        metrics: list[Metric] = []
+        losses, values = error, None
+        doubts: tuple[str, ...] = ()
+        if self.truth is not None:
+            right, was = said == self.truth, other == self.truth
+            metrics.append(paired_share("accuracy", right, was))
+            losses, values = was.astype(float) - right, 100.0 * right
+            doubts = class_doubts(other.astype(int), self.truth, 2)
+        metrics.append(agreement("agreement", said == other))
+        kind = Kind(name="score error to FP32", unit="%", higher_is_better=False)
+        if not np.isnan(error).all():
+            metrics.append(mean_over_samples(kind, error, None))
+        return TaskStats(
+            task=TASK,
+            samples=len(own),
+            truth=_rule(self.context) if self.truth is not None else None,
+            metrics=tuple(metrics),
+            slices=vectors.column_slices(
+                self.context, self.output, scores[:, None], other_scores[:, None], ("score",)
+            ),
+            doubts=doubts,
+            worst=worst_of(self.context, losses),
+            per_sample=None if values is None else packed(self.context, values),
+        )
+
+
+def _truth(context: Context) -> npt.NDArray[np.int64] | None:
+    """The classes of the samples, 0 or 1.
+
+    Raises:
+        DataError: there are others.
+    """
+    found: Sequence[Any] | None = context.labels
+    if found is None:
+        listed = vectors.truths(context, TASK, ("labels", "values"))
+        if listed is None:
+            return None
+        found = [np.asarray(each).ravel()[-1] for each in listed]
+    classes = np.array([float(each) for each in found])
+    strange = classes[(classes != 0) & (classes != 1)]
+    if strange.size:
+        raise DataError(
+            f"binary: a sample has the label {strange[0]:g}; 0 and 1 are allowed",
+            hint="--task regression for values, classification for more classes",
+        )
+    return classes.astype(np.int64)
+
+
+def _rule(context: Context) -> str:
+    if context.targets is not None and context.labels is None:
+        return context.targets.rule
+    return context.label_rule or "labels"

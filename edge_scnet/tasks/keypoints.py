@@ -1,0 +1,276 @@
+"""Keypoints: the normalised mean error, or the distance from FP32's points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from edge_scnet.core.placement import placement_of
+from edge_scnet.errors import DataError
+from edge_scnet.stats.figures import Metric, TaskStats
+from edge_scnet.tasks import vectors
+from edge_scnet.tasks.arguments import OUTPUT, checked, one_of, output_of
+from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.metrics import Kind, mean_over_samples, packed, worst_of
+from edge_scnet.tasks.vectors import Values
+
+TASK = "keypoints"
+_LAYOUTS = ("xyxy", "xxyy", "points", "heatmaps")
+_ARGUMENTS = {
+    "output": OUTPUT,
+    "layout": (
+        "xyxy (x and y in turn), xxyy (all x, then all y), points (N x points x 2 or 3) or heatmaps"
+    ),
+    "units": "unit (0 to 1 of the input) or pixels of the input",
+    "normalise_by": (
+        "what an error is relative to: size (of the box around the points), image, or two points'"
+        " numbers, as [36, 45] for the eyes"
+    ),
+}
+
+
+def evaluator(context: Context) -> Keypoints:
+    """The evaluator of a sample set.
+
+    Raises:
+        DataError: arguments that are none, or targets that are no keypoints.
+    """
+    given = checked(TASK, context, _ARGUMENTS)
+    vectors.truths(replace(context, count=0), TASK, ("keypoints",))
+    normalise_by = given.get("normalise_by", "size")
+    is_pair = (
+        isinstance(normalise_by, (list, tuple))
+        and len(normalise_by) == 2
+        and all(isinstance(each, int) for each in normalise_by)
+    )
+    if not is_pair and normalise_by not in ("size", "image"):
+        raise DataError(
+            f"keypoints: normalise_by is {normalise_by!r}; it is {_ARGUMENTS['normalise_by']}",
+            hint='--task-args \'{"normalise_by": "size"}\'',
+        )
+    return Keypoints(
+        context=context,
+        output=output_of(TASK, context),
+        layout=one_of(TASK, given, "layout", _LAYOUTS),
+        units=one_of(TASK, given, "units", ("unit", "pixels")),
+        normalise_by=tuple(normalise_by) if is_pair else normalise_by,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keypoints:
+    """Keeps each sample's points."""
+
+    context: Context
+    output: int
+    layout: str | None
+    units: str | None
+    normalise_by: str | tuple[int, ...]
+    task: str = TASK
+
+    def reduce(
+        self,
+        outputs: Sequence[np.ndarray],
+        reference: Sequence[np.ndarray],
+        indices: Sequence[int],
+    ) -> list[Any]:
+        """By sample, its points [points, 2] in pixels of the input.
+
+        Raises:
+            DataError: the output holds no points.
+        """
+        own, other = outputs[self.output], reference[self.output]
+        size = np.array([self.context.spec.width, self.context.spec.height], np.float64)
+        layout = self.layout or _layout_of(other)
+        if layout == "heatmaps":
+            return list(_peaks(own, size))
+        points, others = (self._points(array, layout) for array in (own, other))
+        if self._in_unit(others):
+            points = points * size
+        return list(points)
+
+    def _in_unit(self, reference: Values) -> bool:
+        """Whether points are from 0 to 1 of the input: as said, or as the reference's are."""
+        if self.units is not None:
+            return self.units == "unit"
+        head = self.context.head(self.output)
+        if head is not None and head.ending == "sigmoid":
+            return True
+        return bool(np.abs(reference).max(initial=0.0) <= 2.0)
+
+    def _points(self, array: np.ndarray, layout: str) -> Values:
+        name = self.context.output_name(self.output)
+        if layout == "points":
+            if array.ndim != 3 or array.shape[2] < 2:
+                raise DataError(
+                    f"keypoints: {name} has the shape {' x '.join(map(str, array.shape))}; wanted"
+                    " is samples x points x 2 or 3",
+                    hint='--task-args \'{"layout": "xyxy"}\'',
+                )
+            return array[:, :, :2].astype(np.float64)
+        flat = array.reshape(len(array), -1).astype(np.float64)
+        if flat.shape[1] % 2:
+            raise DataError(
+                f"keypoints: {name} has {flat.shape[1]} values a sample, which are no x and y in"
+                " pairs",
+                hint='--task-args \'{"layout": "points"}\', or --task regression',
+            )
+        if layout == "xxyy":
+            half = flat.shape[1] // 2
+            return np.stack([flat[:, :half], flat[:, half:]], axis=2)
+        return flat.reshape(len(flat), -1, 2)
+
+    def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
+        """The normalised mean error where points are known; the distance from FP32.
+
+        Raises:
+            DataError: the truth has another number of points, or none is visible.
+        """
+        points, others = (np.array(each, np.float64) for each in (own, reference))
+        count = points.shape[1]
+        distance = np.linalg.norm(points - others, axis=2)
+        metrics, doubts = _to_reference(distance, others)
+        losses, errors = distance.mean(axis=1), None
+        truth = self._truth(count)
+        if truth is not None:
+            mine, theirs = (self._errors(each, truth) for each in (points, others))
+            metrics = [*_against_truth(mine, theirs), *metrics]
+            errors = mine[0]
+            losses = mine[0] - theirs[0]
+            doubts = (*doubts, *_doubts(theirs[0]))
+        names = self.context.targets.names if self.context.targets else ()
+        named = [
+            f"{axis} of {names[i] if i < len(names) else f'point {i}'}"
+            for i in range(count)
+            for axis in "xy"
+        ]
+        flat, other_flat = (each.reshape(len(each), -1) for each in (points, others))
+        return TaskStats(
+            task=TASK,
+            samples=len(own),
+            truth=self.context.targets.rule if self.context.targets else None,
+            metrics=tuple(metrics),
+            slices=vectors.column_slices(self.context, self.output, flat, other_flat, named),
+            doubts=doubts,
+            worst=worst_of(self.context, losses),
+            per_sample=None if errors is None else packed(self.context, errors),
+        )
+
+    def _truth(self, count: int) -> list[Values] | None:
+        found = vectors.truths(self.context, TASK, ("keypoints",))
+        if found is None:
+            return None
+        truth = [np.asarray(each, np.float64).reshape(-1, 3) for each in found]
+        for index, each in enumerate(truth):
+            if len(each) != count:
+                raise DataError(
+                    f"{self.context.name_of(index)} has {len(each)} keypoints, the output {count}",
+                    hint="--task-args '{\"layout\": ...}'; or give the network's points, in order",
+                )
+        if not any((each[:, 2] > 0).any() for each in truth):
+            raise DataError("the ground truth is empty: no keypoint of any sample is visible")
+        return truth
+
+    def _errors(self, points: Values, truth: list[Values]) -> tuple[Values, Values]:
+        """By sample, the normalised error in % and the error in pixels of the image."""
+        normalised, absolute = np.full(len(points), np.nan), np.full(len(points), np.nan)
+        for index, (each, known) in enumerate(zip(points, truth, strict=True)):
+            visible = known[:, 2] > 0
+            if not visible.any():
+                continue
+            in_image = each
+            if self.context.image_sizes:
+                placement = placement_of(self.context.image_sizes[index], self.context.spec)
+                in_image = placement.to_image(each)
+            error = np.linalg.norm(in_image - known[:, :2], axis=1)[visible].mean()
+            absolute[index] = error
+            normalised[index] = 100.0 * error / self._scale(known, visible, index)
+        return normalised, absolute
+
+    def _scale(self, known: Values, visible: np.ndarray, index: int) -> float:
+        """What an error is relative to, in pixels."""
+        if isinstance(self.normalise_by, tuple):
+            a, b = self.normalise_by
+            if max(a, b) >= len(known):
+                raise DataError(
+                    f"keypoints: normalise_by names the point {max(a, b)}; there are {len(known)},"
+                    " from 0"
+                )
+            length = float(np.linalg.norm(known[a, :2] - known[b, :2]))
+        elif self.normalise_by == "image":
+            sizes = self.context.image_sizes
+            spec = self.context.spec
+            length = float(np.hypot(*(sizes[index] if sizes else (spec.width, spec.height))))
+        else:
+            extent = np.ptp(known[visible, :2], axis=0)
+            length = float(np.sqrt(extent[0] * extent[1]))
+        return length if length > 0 else np.nan
+
+
+def _layout_of(array: np.ndarray) -> str:
+    if array.ndim == 4:
+        return "heatmaps"
+    if array.ndim == 3 and array.shape[2] in (2, 3):
+        return "points"
+    return "xyxy"
+
+
+def _peaks(maps: np.ndarray, size: Values) -> Values:
+    """The highest place of each map, in pixels of the input, a quarter towards its neighbour.
+
+    As in B. Xiao, H. Wu, Y. Wei, Simple Baselines for Human Pose Estimation, ECCV 2018.
+
+    Args:
+        maps: [samples, points, height, width].
+    """
+    count, points, height, width = maps.shape
+    flat = maps.reshape(count * points, height, width).astype(np.float64)
+    y, x = np.unravel_index(flat.reshape(len(flat), -1).argmax(axis=1), (height, width))
+    each = np.arange(len(flat))
+    padded = np.pad(flat, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    right = np.sign(padded[each, y + 1, x + 2] - padded[each, y + 1, x])
+    below = np.sign(padded[each, y + 2, x + 1] - padded[each, y, x + 1])
+    found = np.stack([x + 0.5 + 0.25 * right, y + 0.5 + 0.25 * below], axis=1)
+    scaled: Values = (found * size / (width, height)).reshape(count, points, 2)
+    return scaled
+
+
+def _to_reference(distance: Values, reference: Values) -> tuple[list[Metric], tuple[str, ...]]:
+    """The distance from FP32's points, relative to how far these are spread over the samples."""
+    centre = reference.mean(axis=0, keepdims=True)
+    spread = np.sqrt(np.square(reference - centre).sum(axis=2).mean(axis=0))
+    known = spread > 1e-7 * np.abs(reference).max(initial=0.0)
+    pixels = Kind(name="distance from FP32", unit="px", higher_is_better=False)
+    absolute = mean_over_samples(pixels, distance.mean(axis=1), None)
+    if not known.any():
+        return [absolute], ("FP32 gives the same points for every sample",)
+    relative = 100.0 * (distance[:, known] / spread[known]).mean(axis=1)
+    kind = Kind(name="error to FP32", unit="%", higher_is_better=False)
+    return [mean_over_samples(kind, relative, None), absolute], ()
+
+
+def _against_truth(own: tuple[Values, Values], reference: tuple[Values, Values]) -> list[Metric]:
+    return [
+        mean_over_samples(
+            Kind(name="normalised mean error", unit="%", higher_is_better=False),
+            own[0],
+            reference[0],
+        ),
+        mean_over_samples(
+            Kind(name="mean error", unit="px", higher_is_better=False), own[1], reference[1]
+        ),
+    ]
+
+
+def _doubts(errors: Values) -> tuple[str, ...]:
+    """Why the samples prove nothing: FP32's own points are as far off as the object is large."""
+    mean = float(np.nanmean(errors))
+    if mean < 50.0:
+        return ()
+    return (
+        f"FP32's own normalised error is {mean:.0f} %: are the preprocessing, the layout and the"
+        " units of the points the network's?",
+    )

@@ -1,0 +1,222 @@
+"""Several labels a sample: mean average precision where they are known, and agreement by label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_scnet.errors import DataError
+from edge_scnet.stats.bootstrap import Weights
+from edge_scnet.stats.figures import Metric, TaskStats
+from edge_scnet.stats.intervals import Z_ONE_SIDED_95, Z_TWO_SIDED_95, wilson_bounds
+from edge_scnet.tasks import vectors
+from edge_scnet.tasks.arguments import OUTPUT, checked, number, output_of
+from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.metrics import Kind, bootstrapped, mean_over_samples, worst_of
+from edge_scnet.tasks.vectors import Values
+
+TASK = "multilabel"
+_ARGUMENTS = {"output": OUTPUT, "threshold": "of the scores; above it a label applies"}
+
+
+def evaluator(context: Context) -> MultiLabel:
+    """The evaluator of a sample set.
+
+    Raises:
+        DataError: arguments that are none, or targets that are no labels.
+    """
+    given = checked(TASK, context, _ARGUMENTS)
+    vectors.truths(replace(context, count=0), TASK, ("labels",))
+    return MultiLabel(
+        context=context,
+        output=output_of(TASK, context),
+        threshold=number(TASK, given, "threshold"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultiLabel:
+    """Keeps each sample's scores, and which labels apply."""
+
+    context: Context
+    output: int
+    threshold: float | None
+    task: str = TASK
+
+    def reduce(
+        self,
+        outputs: Sequence[np.ndarray],
+        reference: Sequence[np.ndarray],
+        indices: Sequence[int],
+    ) -> list[Any]:
+        """By sample, the scores [labels] and whether each applies."""
+        own, other = (vectors.rows(each[self.output]) for each in (outputs, reference))
+        limit = vectors.cut_at(self.context, self.output, self.threshold, other.astype(float))
+        return list(zip(own, own > limit, strict=True))
+
+    def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
+        """mAP and F1 where labels are known; agreement by label, F1 against FP32's labels.
+
+        Raises:
+            DataError: the labels do not fit the output, or none applies to any sample.
+        """
+        scores, other_scores = (
+            np.array([kept[0] for kept in each], np.float64) for each in (own, reference)
+        )
+        said, other = (np.array([kept[1] for kept in each], bool) for each in (own, reference))
+        differing = (said != other).mean(axis=1)
+        metrics, losses = [_agreement(differing, said.shape[1])], differing
+        if other.any():
+            kind = Kind(name="F1 to FP32", unit="%", perfect=100.0)
+            metrics.append(bootstrapped(kind, _f1_of(said, other), None, len(own)))
+        truth = vectors.truth_rows(self.context, TASK, "labels", said.shape[1])
+        doubts: tuple[str, ...] = ()
+        if truth is not None:
+            applies = truth > 0
+            if not applies.any():
+                raise DataError("the ground truth is empty: no label applies to any sample")
+            metrics = [*_against_truth((scores, said), (other_scores, other), applies), *metrics]
+            losses = ((said != applies).mean(axis=1) - (other != applies).mean(axis=1)).clip(0)
+            doubts = _doubts(metrics[0], applies)
+        names = self.context.targets.names if self.context.targets else self.context.spec.classes
+        return TaskStats(
+            task=TASK,
+            samples=len(own),
+            truth=self.context.targets.rule if self.context.targets else None,
+            metrics=tuple(metrics),
+            slices=vectors.column_slices(
+                self.context, self.output, scores, other_scores, tuple(names)
+            ),
+            doubts=doubts,
+            worst=worst_of(self.context, losses),
+        )
+
+
+def _agreement(differing: Values, labels: int) -> Metric:
+    """The share of the labels of all samples on which both agree.
+
+    Its interval is the bootstrap's, and no narrower than Wilson's of the samples in which any label
+    differs: where none does, resamples say nothing.
+
+    Args:
+        differing: by sample, the share of the labels that differ.
+    """
+    kind = Kind(name="label agreement", unit="%", perfect=100.0)
+    metric = mean_over_samples(kind, 100.0 * (1.0 - differing), None)
+    some = differing[differing > 0]
+    share = float(some.mean()) if len(some) else 1.0 / labels
+    high = 100.0 * share * wilson_bounds(len(some), len(differing), z=Z_TWO_SIDED_95)[1]
+    upper = 100.0 * share * wilson_bounds(len(some), len(differing), z=Z_ONE_SIDED_95)[1]
+    if metric.loss_high is None or metric.loss_upper95 is None:
+        return metric
+    return replace(
+        metric,
+        loss_high=max(metric.loss_high, high),
+        loss_upper95=max(metric.loss_upper95, upper),
+        method=f"{metric.method}, and Wilson's score interval",
+    )
+
+
+def _against_truth(
+    own: tuple[Values, npt.NDArray[np.bool_]],
+    reference: tuple[Values, npt.NDArray[np.bool_]],
+    applies: npt.NDArray[np.bool_],
+) -> list[Metric]:
+    """mAP and F1.
+
+    Args:
+        own, reference: scores, and which labels are said to apply.
+    """
+    count = len(applies)
+    return [
+        bootstrapped(
+            Kind(name="mAP", unit="%"),
+            mean_average_precision(own[0], applies),
+            mean_average_precision(reference[0], applies),
+            count,
+        ),
+        bootstrapped(
+            Kind(name="F1", unit="%"), _f1_of(own[1], applies), _f1_of(reference[1], applies), count
+        ),
+    ]
+
+
+def _f1_of(said: npt.NDArray[np.bool_], applies: npt.NDArray[np.bool_]) -> Any:
+    """F1 over all labels and samples together, in %, as a figure of resamples."""
+    both = (said & applies).sum(axis=1).astype(np.float64)
+    each = (said.sum(axis=1) + applies.sum(axis=1)).astype(np.float64)
+
+    def figure(weights: Weights) -> Values:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values: Values = 200.0 * (weights @ both) / (weights @ each)
+        return values
+
+    return figure
+
+
+def mean_average_precision(scores: Values, applies: npt.NDArray[np.bool_]) -> Any:
+    """The mean of the labels' average precision in %, as a figure of resamples.
+
+    Precision at each sample to which the label applies, among those with the same score or a higher
+    one; labels that apply to no sample of a resample are left out.
+
+    Args:
+        scores: [samples, labels].
+        applies: the truth.
+    """
+    labels = [label for label in range(scores.shape[1]) if applies[:, label].any()]
+    parts = [_sorted(scores[:, label], applies[:, label]) for label in labels]
+
+    def figure(weights: Weights) -> Values:
+        found = np.stack([_average_precision(weights, *part) for part in parts])
+        known = ~np.isnan(found)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values: Values = 100.0 * np.where(known, found, 0.0).sum(axis=0) / known.sum(axis=0)
+        return values
+
+    return figure
+
+
+def _sorted(
+    scores: Values, applies: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The order of scores; where each positive's group of equal scores ends; the positives."""
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    ends = np.searchsorted(-ordered, -ordered, side="right") - 1
+    positives = np.flatnonzero(applies[order])
+    return order, ends[positives], positives
+
+
+def _average_precision(
+    weights: Weights,
+    order: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    positives: npt.NDArray[np.int64],
+) -> Values:
+    drawn = weights[:, order]
+    all_so_far = np.cumsum(drawn, axis=1)[:, ends]
+    right = np.zeros_like(drawn)
+    right[:, positives] = drawn[:, positives]
+    right_so_far = np.cumsum(right, axis=1)[:, ends]
+    of_positives = drawn[:, positives]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = np.where(all_so_far > 0, right_so_far / all_so_far, 0.0)
+        values: Values = (precision * of_positives).sum(axis=1) / of_positives.sum(axis=1)
+    return values
+
+
+def _doubts(mean_ap: Metric, applies: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    """Why the samples prove nothing: FP32's ranking is no better than any."""
+    shares = applies.mean(axis=0)
+    chance = 100.0 * float(shares[shares > 0].mean())
+    if mean_ap.reference is None or mean_ap.reference > 1.1 * chance:
+        return ()
+    return (
+        f"FP32's own mAP is {mean_ap.reference:.1f} %, scores by chance have {chance:.1f} %: are"
+        " the preprocessing and the order of the labels the network's?",
+    )
