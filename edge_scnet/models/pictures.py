@@ -22,8 +22,6 @@ _ONLY_WITH = {
     "resize": ("crop", "stretch"),
     "crop_fraction": ("crop", "stretch"),
 }
-# Mean and std of an input from 0 to so much and more that are 1 at most are of 0 to 1.
-_WIDE_RANGE = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +60,7 @@ def preprocessing_of(
         shape: C x H x W.
 
     Raises:
-        ArtifactError: options that contradict each other or the input, or are in other units.
+        ArtifactError: options that contradict each other or the input.
     """
     channels, short, complete = shape[0], min(shape[1:]), defaults.complete
     given = _given(options)
@@ -89,7 +87,6 @@ def preprocessing_of(
         _by_channel(key, values.get(key), getattr(usual, key), channels, defaults)
         for key in ("mean", "std")
     )
-    _check_units(mean, std, pixel_max)
     side = _short_side(values, short, mode, defaults)
     if side is not None and side < short and complete:
         raise ArtifactError(
@@ -196,38 +193,6 @@ def _by_channel(
     if not all(lowest < value < math.inf for value in values):
         raise ArtifactError(f"{option} must be {words}, got {', '.join(map(str, values))}")
     return values
-
-
-def _check_units(mean: Sequence[float], std: Sequence[float], pixel_max: float) -> None:
-    """Refuses a mean and a std in other units than the pixels'.
-
-    Raises:
-        ArtifactError: with the values in these units.
-    """
-    largest_mean, largest_std = max(map(abs, mean), default=0), max(std, default=1)
-    if largest_mean > pixel_max or largest_std > pixel_max:
-        option, values = ("--mean", mean) if largest_mean > pixel_max else ("--std", std)
-        in_codes = pixel_max <= 1 and max(largest_mean, largest_std) <= 255
-        scaled = (
-            f"--mean {_listed([v / 255 for v in mean])} --std {_listed([v / 255 for v in std])}, or"
-            " --pixel-max 255 where they are of pixels from 0 to 255"
-        )
-        raise ArtifactError(
-            f"{option} {_listed(values)} is larger than any pixel: pixels are 0 to {pixel_max:g}",
-            hint=scaled if in_codes else f"{option} in the units of the pixels, or --pixel-max",
-        )
-    if pixel_max >= _WIDE_RANGE and 0 < largest_mean <= 1 and largest_std <= 1:
-        raise ArtifactError(
-            f"--mean {_listed(mean)} and --std {_listed(std)} are of pixels from 0 to 1: pixels are"
-            f" 0 to {pixel_max:g}",
-            hint="leave --pixel-max out, or multiply them by it:"
-            f" --mean {_listed([v * pixel_max for v in mean])}"
-            f" --std {_listed([v * pixel_max for v in std])}",
-        )
-
-
-def _listed(values: Sequence[float]) -> str:
-    return ",".join(f"{value:.4g}" for value in values)
 
 
 def _check_mode(given: Mapping[str, Any], mode: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from edge_scnet.core.events import Events
 from edge_scnet.core.preprocessing import BY_DEFAULT
+from edge_scnet.core.preprocessing_units import unit_doubt
 from edge_scnet.core.preprocessing_words import SAME_SIZE, input_words
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
@@ -48,3 +49,5 @@ def say_input(spec: ModelSpec, events: Events, *sets: SampleSet | None) -> None:
         events.stage("input", f"{shape}{more}, arrays as they are")
     elif spec.takes_pictures:
         events.stage("input", input_words(spec))
+        if (doubt := unit_doubt(spec.preprocessing)) is not None:
+            events.warn(doubt)

@@ -16,6 +16,7 @@ from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.machine.board_watch import watching
 from edge_scnet.pipeline.assemble import INTERRUPTED, evaluation_set, this_machine
 from edge_scnet.pipeline.foreign import ForeignEngine, open_foreign
+from edge_scnet.pipeline.input_line import say_input
 from edge_scnet.pipeline.rows import row_of_engine
 from edge_scnet.profiler import sweep
 from edge_scnet.profiler.measure import Measured, MeasureSettings, measure
@@ -59,6 +60,8 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
     engines = _open(request)
     spec = engines[0].spec
     samples = _samples(request, engines[0], events)
+    if samples is not None:
+        say_input(spec, events, samples)
     files = [engine.file for engine in engines]
     sweeps = bool(request.threads) or (bool(request.batches) and not engines[0].has_open_batch)
     cells = (

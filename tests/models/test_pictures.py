@@ -76,19 +76,6 @@ def test_crop_fraction() -> None:
 @pytest.mark.parametrize(
     ("options", "words", "hint"),
     [
-        (
-            {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)},
-            "--mean 123.7,116.3,103.5 is larger than any pixel: pixels are 0 to 1",
-            "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225, or --pixel-max 255",
-        ),
-        ({"std": (58.395, 57.12, 57.375)}, "--std 58.4,57.12,57.38 is larger", "--pixel-max 255"),
-        ({"mean": (-104.0, -117.0, -123.0)}, "--mean -104,-117,-123 is larger", "--pixel-max"),
-        (
-            {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "pixel_max": 255.0},
-            "are of pixels from 0 to 1: pixels are 0 to 255",
-            "leave --pixel-max out, or multiply them by it: --mean 123.7,116.3,103.5",
-        ),
-        ({"mean": (300.0,) * 3, "pixel_max": 255.0}, "larger than any pixel", "--pixel-max"),
         ({"pad_value": (114,)}, "--pad-value is for --resize-mode letterbox", "leave --pad-value"),
         (
             {"resize": 256, "resize_mode": "letterbox"},

@@ -11,6 +11,7 @@ from PIL import Image
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.events import Silent
+from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet, in_memory
 from edge_scnet.models.defaults import pictures_of
@@ -22,9 +23,13 @@ from tests.helpers.images import RGB, calibration, idx_files
 class Heard(Silent):
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
+        self.warnings: list[str] = []
 
     def stage(self, name: str, detail: str) -> None:
         self.lines.append((name, detail))
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
 
 
 def spec_of(**options: object) -> ModelSpec:
@@ -94,3 +99,10 @@ def test_arrays_are_fed_as_they_are() -> None:
     say_input(spec, heard, in_memory(np.zeros((3, 2, 16), np.float32), "samples"), None)
     say_input(spec, heard)
     assert heard.lines == [("input", "2 x 16, arrays as they are")]
+
+
+def test_values_of_another_range_are_a_warning() -> None:
+    heard = Heard()
+    say_input(replace(RGB, preprocessing=Preprocessing(mean=(123.0,) * 3, std=(58.0,) * 3)), heard)
+    assert heard.lines[0][1].startswith("RGB")
+    assert len(heard.warnings) == 1 and "--pixel-max 255" in heard.warnings[0]
