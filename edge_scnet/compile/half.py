@@ -137,6 +137,8 @@ class _Writer:
 
     def _wanted(self, node: ir.Node, index: int) -> ir.DataType:
         """The type in which a node reads an input of real numbers."""
+        if node.graph is not self._graph:
+            return self._full  # graphs inside nodes stay as they are
         places = self._places.get(id(node))
         if places is None:  # a Q reads what it is given
             return self._full if str(node.name) in self.kept else self._half

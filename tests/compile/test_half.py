@@ -165,6 +165,27 @@ _BODIES = {
         >
         """,
     ),
+    "a graph inside that reads codes and weights": (
+        "float[2,4,6,6] y, float[2,4,6,6] z",
+        """
+        scale = Constant<value = float {0.03}>()
+        zero = Constant<value = int8 {0}>()
+        q = QuantizeLinear(x, scale, zero)
+        d = DequantizeLinear(q, scale, zero)
+        factor = Constant<value = float[1] {0.5}>()
+        z = Mul(d, factor)
+        times = Constant<value = int64 {2}>()
+        on = Constant<value = int64 {1}>()
+        c = Cast<to = 9>(on)
+        y = Loop (times, c, z) <
+            body = step (int64 i, bool go, float[2,4,6,6] b) => (bool more, float[2,4,6,6] n) {
+                more = Identity(go)
+                half = Mul(b, factor)
+                n = Add(half, d)
+            }
+        >
+        """,
+    ),
     "codes that an output and another pair read": (
         "float[2,4,6,6] y, float[2,4,6,6] d",
         """
