@@ -168,7 +168,7 @@ _BODIES = {
     "a graph inside that reads codes and weights": (
         "float[2,4,6,6] y, float[2,4,6,6] z",
         """
-        scale = Constant<value = float {0.03}>()
+        scale = Constant<value = float {0.03125}>()
         zero = Constant<value = int8 {0}>()
         q = QuantizeLinear(x, scale, zero)
         d = DequantizeLinear(q, scale, zero)
