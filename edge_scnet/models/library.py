@@ -96,8 +96,8 @@ def _of_timm(
     with user_code(f"timm has no network {name!r}", hint="python -c 'import timm; print(timm)'"):
         names = timm.list_models(include_tags=False)
     check_known("timm", name.partition(".")[0], names)
-    if options.channels is not None:
-        arguments.setdefault("in_chans", options.channels)
+    if (channels := _channels(options)[1]) is not None:
+        arguments.setdefault("in_chans", channels)
     file = _weights_file(options)
     _check_own_weights("timm", name, options, ())
     with _making("timm", name, downloads=file is None):
@@ -118,10 +118,11 @@ def _of_torchvision(
             f"torchvision:{name} is quantized already",
             hint=f"pass the float network: torchvision:{name.removeprefix('quantized_')}",
         )
-    if options.channels not in (None, 3):
+    option, channels = _channels(options)
+    if channels not in (None, 3):
         raise ArtifactError(
-            f"torchvision:{name} takes 3 channels, --channels says {options.channels}",
-            hint="leave --channels out, or use a factory: package.module:factory",
+            f"torchvision:{name} takes 3 channels, {option} says {channels}",
+            hint=f"let {option} say 3 or leave it out, or use a factory: package.module:factory",
         )
     file, own = _weights_file(options), list(models.get_model_weights(name))
     asked = _check_own_weights("torchvision", name, options, [entry.name for entry in own])
@@ -139,6 +140,13 @@ def _of_torchvision(
                 f"{file.name} is no file of torchvision's: preprocessing of {entry.name} is taken",
             )
     return LibraryModel(module=module, pictures=of_torchvision(entry, differences))
+
+
+def _channels(options: ModelOptions) -> tuple[str, int | None]:
+    """The number of channels that an option asks for, and the option; None: none does."""
+    if options.input_shape is not None and len(options.input_shape) == 3:
+        return "--input-shape", options.input_shape[0]
+    return "--channels", options.channels
 
 
 def _entry(own: Any, asked: str | None, file: Path | None) -> Any:

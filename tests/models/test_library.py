@@ -276,3 +276,26 @@ def test_the_libraries_themselves(tmp_path: Path, library: str, name: str, size:
         spec.preprocessing.mean == (0.485, 0.456, 0.406)
         and spec.preprocessing.short_side is not None
     )
+
+
+def test_a_shape_that_is_no_square_and_has_other_channels(packages: Path):
+    file = saved(
+        packages / "grey.pth",
+        conv_stem__weight=(4, 1, 3, 3),
+        conv_stem__bias=(4,),
+        classifier__weight=(5, 4),
+        classifier__bias=(5,),
+    )
+    grey: dict[str, Any] = {"weights": file, "mean": (0.5,), "std": (0.25,)}
+    spec = source("timm:tiny_net", input_shape=(1, 30, 24), **grey).spec
+    assert (spec.input_shape, spec.preprocessing.mean) == ((1, 30, 24), (0.5,))
+    wide = source("timm:tiny_net", weights=timm_file(packages), input_shape=(3, 30, 24)).spec
+    assert (wide.input_shape, wide.preprocessing.mean) == ((3, 30, 24), (0.5, 0.25, 0.125))
+    error = refused(
+        "torchvision:tiny",
+        weights=torchvision_file(packages, "tiny-1111.pth"),
+        input_shape=(1, 30, 24),
+        mean=(0.5,),
+        std=(0.25,),
+    )
+    assert "takes 3 channels, --input-shape says 1" in error.message
