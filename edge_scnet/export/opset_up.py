@@ -38,15 +38,17 @@ def _batch_norm_9(node: Any, _context: Context) -> None:
     drop(node, "spatial")
 
 
-def _one_output(node: Any, context: Context) -> None:
-    """Takes away outputs of training, which old exporters list and nothing reads."""
-    if any(name in context.used for name in node.output[1:]):
-        raise NotWritable("its statistics of training are used")
+def _batch_norm_14(node: Any, _context: Context) -> None:
+    """Takes away outputs without a name; one with a name means training."""
+    if any(node.output[1:]):
+        raise NotWritable("it is in training mode: it normalises by the images of the batch")
     del node.output[1:]
 
 
 def _dropout_12(node: Any, context: Context) -> None:
-    _one_output(node, context)
+    if any(name in context.used for name in node.output[1:]):
+        raise NotWritable("its mask is used")
+    del node.output[1:]
     drop(node, "ratio")
 
 
@@ -143,7 +145,7 @@ _REDUCTIONS = (
 UP: dict[tuple[str, int], Rule] = {
     **UPSAMPLING,
     ("BatchNormalization", 9): _batch_norm_9,
-    ("BatchNormalization", 14): _one_output,
+    ("BatchNormalization", 14): _batch_norm_14,
     ("Clip", 11): _clip_11,
     ("DFT", 20): _dft_20,
     ("Dropout", 12): _dropout_12,

@@ -151,8 +151,9 @@ def _make_job(request: Request, events: Events) -> BuildJob:
     source = _source(request, held)
     for message in (*source.warnings, *held.warnings):
         events.warn(message)
+    adopted = None
     if request.qdq is not None:
-        read_for_target(request.qdq, target, runtime, floor)
+        adopted = read_for_target(request.qdq, target, runtime, floor)
     held.look_at_spec(source.spec)
     calibration, evaluation = open_sample_sets(
         SampleRequest(
@@ -182,6 +183,7 @@ def _make_job(request: Request, events: Events) -> BuildJob:
         evaluation=evaluation,
         dynamic_batch=request.batch == "dynamic",
         qdq=request.qdq,
+        adopted=adopted,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from edge_scnet.graph.model import load, save
 from edge_scnet.graph.quantized_file import read_quantized
 from edge_scnet.machine.isa import weight_bits
 from edge_scnet.pipeline.stages.cache_key import origin_of
-from edge_scnet.pipeline.stages.job import BuildJob, record
+from edge_scnet.pipeline.stages.job import Adopted, BuildJob, record
 from edge_scnet.pipeline.stages.provenance import provenance_of
 from edge_scnet.pipeline.stages.quantize import summary_of_qdq
 
@@ -30,19 +30,6 @@ if TYPE_CHECKING:
 
     from edge_scnet.config.target import TargetSpec
     from edge_scnet.runtimes.base import Runtime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopted:
-    """Another quantizer's graph that a target can take."""
-
-    model: ir.Model
-    # what was done to the file's own graph, in words
-    notes: tuple[str, ...]
-    # what the target's runtime would get wrong and writes in another form
-    rewritten: tuple[LintFinding, ...]
-    # places that lose speed or accuracy
-    warnings: tuple[LintFinding, ...]
 
 
 def read_for_target(source: Path, target: TargetSpec, runtime: Runtime, floor: str) -> Adopted:
@@ -68,15 +55,17 @@ def read_for_target(source: Path, target: TargetSpec, runtime: Runtime, floor: s
     )
 
 
-def adopt(job: BuildJob, source: Path, events: Events) -> BuildFolder:
+def adopt(job: BuildJob, source: Path, adopted: Adopted, events: Events) -> BuildFolder:
     """Takes the Q/DQ graph that another quantizer made of this model.
 
+    Args:
+        source: the file that it was read from.
+
     Raises:
-        ArtifactError: as `read_for_target`; or inputs or outputs that are not the float model's.
+        ArtifactError: its inputs or outputs are not the float model's, or no layer is quantized.
     """
     folder, bits = job.folder, weight_bits(job.floor)
     events.stage("quantize", f"{source}, made elsewhere")
-    adopted = read_for_target(source, job.target, job.runtime, job.floor)
     options = replace(
         job.source.options, channels=None, input_size=None, input_shape=job.source.spec.input_shape
     )

@@ -15,15 +15,31 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.pipeline.stages.cache_key import Origin, library_versions
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     # that the job names them makes no stage depend on their code
     from edge_scnet.config.target import TargetSpec
     from edge_scnet.data.samples import SampleSet
+    from edge_scnet.graph.lint import LintFinding
     from edge_scnet.models import zoo
     from edge_scnet.runtimes.base import Runtime
 
 Stage = Literal["export", "calibrate", "quantize", "compile", "profile"]
 
 STAGES: tuple[Stage, ...] = ("export", "calibrate", "quantize", "compile", "profile")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """Another quantizer's graph that a target can take."""
+
+    model: ir.Model
+    # what was done to the file's own graph, in words
+    notes: tuple[str, ...]
+    # what the target's runtime would get wrong and writes in another form
+    rewritten: tuple[LintFinding, ...]
+    # places that lose speed or accuracy
+    warnings: tuple[LintFinding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +54,9 @@ class BuildJob:
     calibration: SampleSet | None
     evaluation: SampleSet | None
     dynamic_batch: bool
-    qdq: Path | None = None  # a Q/DQ graph made by another quantizer, taken instead of ours
+    # a Q/DQ file made by another quantizer, taken instead of ours, and its graph as it was read
+    qdq: Path | None = None
+    adopted: Adopted | None = None
 
 
 def record(

@@ -22,7 +22,10 @@ from edge_scnet.pipeline.stages.quantize import quantize
 
 def _quantize(job: BuildJob, events: Events) -> BuildFolder:
     """By the project's own quantizer, or the graph of another one."""
-    return quantize(job, events) if job.qdq is None else adopt(job, job.qdq, events)
+    if job.qdq is None:
+        return quantize(job, events)
+    assert job.adopted is not None
+    return adopt(job, job.qdq, job.adopted, events)
 
 
 def _compile(job: BuildJob, events: Events) -> BuildFolder:
