@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.errors import ArtifactError
-from edge_scnet.export.fold import free_name, infer, is_constant, sizes_of
-from edge_scnet.graph.model import add_initializer, expose
+from edge_scnet.export.fold import infer, is_constant, sizes_of
+from edge_scnet.graph.model import add_initializer, expose, free_name
 from edge_scnet.graph.run import run_onnx
 
 if TYPE_CHECKING:

@@ -29,15 +29,11 @@ from edge_scnet.export.rewriting import (
     rewrite,
 )
 from edge_scnet.export.tidy import tidy
+from edge_scnet.graph.model import opset_of
 
 # ONNX Runtime, which the original is compared in, reads no older ones.
 OLDEST_READ = 7
 _DEFAULT_DOMAINS = ("", "ai.onnx")
-
-
-def opset_of(proto: Any) -> int:
-    """Returns the opset of the standard operators; 0 where the file names none."""
-    return next((o.version for o in proto.opset_import if o.domain in _DEFAULT_DOMAINS), 0)
 
 
 def convert_opset(proto: Any, opset: int, path: Path) -> Any:

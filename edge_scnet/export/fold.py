@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
-from edge_scnet.graph.model import add_initializer, drop_unused
+from edge_scnet.graph.model import add_initializer, drop_unused, free_name
 from edge_scnet.graph.run import ort_session
 
 if TYPE_CHECKING:
@@ -273,14 +273,6 @@ def _replace(graph: ir.Graph, node: ir.Node, results: Sequence[np.ndarray | None
             constant.name, constant.shape, constant.type = name, stored.shape, stored.type
         ir_module.convenience.replace_all_uses_with(value, constant, replace_graph_outputs=True)
     graph.remove(node, safe=True)
-
-
-def free_name(graph: ir.Graph, wanted: str) -> str:
-    """Returns the wanted name of a tensor, with "_" behind it until no other has it."""
-    taken = set(require("onnx_ir", extra="export").convenience.create_value_mapping(graph))
-    while wanted in taken:
-        wanted += "_"
-    return wanted
 
 
 def _inline_branches(model: ir.Model) -> bool:

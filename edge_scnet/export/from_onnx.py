@@ -15,7 +15,7 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.export.batches import Batches, rebatch
-from edge_scnet.export.convert import convert_opset, inlined, opset_of
+from edge_scnet.export.convert import convert_opset, inlined
 from edge_scnet.export.float32 import follow_float_input, raise_to_float32, rounding_of
 from edge_scnet.export.fold import check_consistent, fold
 from edge_scnet.export.inputs import InputPlan, apply_plan, plan_inputs
@@ -23,6 +23,7 @@ from edge_scnet.export.onnx_file import read_onnx
 from edge_scnet.export.open_outputs import check_open_outputs, may_count
 from edge_scnet.export.outputs import name_apart, part_outputs, put_nodes_behind
 from edge_scnet.export.static import check_static
+from edge_scnet.graph.model import opset_of
 from edge_scnet.graph.names import name_nodes
 from edge_scnet.models.zoo import ModelSource, resolve
 

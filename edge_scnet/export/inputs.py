@@ -21,6 +21,7 @@ from edge_scnet.core.spec import TensorSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.export.declared import FileInput, check_size, declared, listed, words
 from edge_scnet.export.fixes import fixed_values
+from edge_scnet.export.nodes import free_among
 from edge_scnet.export.onnx_file import real_inputs
 
 # Types of the first input that become float32, and what rounds float32 back to them.
@@ -130,7 +131,9 @@ def apply_plan(proto: Any, plan: InputPlan, *, batch: int) -> None:
         helper.make_tensor_value_info(name, kind, shape) for name, shape, kind in taken
     )
     if plan.channels_last:
-        inner = _free_name(graph, f"{first.name}_nhwc")
+        taken_names = {name for node in graph.node for name in (*node.input, *node.output)}
+        inner = f"{first.name}_nhwc"
+        inner = free_among(taken_names, inner) if inner in taken_names else inner
         for node in graph.node:
             for index, name in enumerate(node.input):
                 if name == first.name:
@@ -264,10 +267,3 @@ def _other(item: FileInput, first: FileInput, path: Path) -> TensorSpec:
         # the prepared graph has no other real numbers
         dtype="float32" if np.dtype(item.dtype).kind == "f" else item.dtype,
     )
-
-
-def _free_name(graph: Any, wanted: str) -> str:
-    taken = {name for node in graph.node for name in (*node.input, *node.output)}
-    while wanted in taken:
-        wanted += "_"
-    return wanted

@@ -9,6 +9,7 @@ from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.export.refuse import refuse
 from edge_scnet.graph import external
+from edge_scnet.graph.model import opset_of
 
 _QUANTIZED_OPS = frozenset(
     {
@@ -88,7 +89,7 @@ def _check(proto: Any) -> None:
     and ONNX Runtime still runs it.
     """
     onnx = require("onnx", extra="export")
-    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0)
+    opset = opset_of(proto)
     aside = [
         (node, node.domain)
         for node in proto.graph.node

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.core.optional import require
-from edge_scnet.export.fold import free_name
-from edge_scnet.export.nodes import all_nodes
+from edge_scnet.export.nodes import all_nodes, free_among
+from edge_scnet.graph.model import free_name
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -25,7 +25,7 @@ def name_apart(proto: Any) -> bool:
     changed = False
     for node in all_nodes(proto.graph.node):
         if node.name in taken:
-            node.name = _free(taken, node.name)
+            node.name = free_among(taken, node.name)
             changed = True
         if node.name:
             taken.add(node.name)
@@ -45,7 +45,7 @@ def part_outputs(proto: Any) -> tuple[str, ...]:
     notes = []
     for value in graph.output:
         if value.name in seen:
-            name = _free(taken, value.name)
+            name = free_among(taken, value.name)
             taken.add(name)
             graph.node.append(helper.make_node("Identity", [value.name], [name], name=name))
             notes.append(f"another output or input is called {value.name}: here this one is {name}")
@@ -70,10 +70,3 @@ def put_nodes_behind(graph: ir.Graph) -> None:
         output.name, output.shape, output.type = name, value.shape, value.type
         graph.append(identity)
         graph.outputs[index] = output
-
-
-def _free(taken: set[str], name: str) -> str:
-    number = 2
-    while f"{name}_{number}" in taken:
-        number += 1
-    return f"{name}_{number}"

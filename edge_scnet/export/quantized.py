@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
-from edge_scnet.export.convert import convert_opset, opset_of
+from edge_scnet.export.convert import convert_opset
 from edge_scnet.export.inputs import apply_plan, plan_inputs
+from edge_scnet.graph.model import opset_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -12,6 +12,7 @@ from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError
 from edge_scnet.export.fold import RANDOM_OPS
 from edge_scnet.export.nodes import all_nodes
+from edge_scnet.graph.model import opset_of
 
 _DOMAINS = ("", "ai.onnx")
 # What operators of other makers are for, and how to do without.
@@ -133,7 +134,7 @@ def _culprits(makers: Mapping[str, Any], output: str, proto: Any) -> Iterator[tu
     seen: set[str] = set()
     pending = [output]
     constants = _truths(proto.graph)
-    opset = next((item.version for item in proto.opset_import if item.domain in _DOMAINS), 1)
+    opset = opset_of(proto)
     while pending:
         name = pending.pop()
         if name in seen or name not in makers:

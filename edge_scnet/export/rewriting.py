@@ -1,7 +1,8 @@
 """What rules that rewrite the nodes of an ONNX file may ask and use.
 
-A file is rewritten as it was read, before its graph is folded: shapes and constants are known as
-far as ONNX's shape inference finds them.
+A file is rewritten as it was read, before its graph is folded: shapes are known as far as ONNX's
+inference finds them, and of computed values the few that rules ask for, where they follow from
+constants and known sizes alone.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Context:
     shapes: Mapping[str, Shape]
     # ONNX's number of the type, by tensor
     types: Mapping[str, int]
-    # initializers and values of Constant nodes
+    # initializers, values of Constant nodes, and computed ones that rules ask for
     constants: dict[str, Any]
     # names of tensors and nodes
     taken: set[str]
@@ -39,7 +40,7 @@ class Context:
     used: frozenset[str]
 
     def constant(self, name: str) -> np.ndarray | None:
-        """Returns the value of a tensor; None where it is computed."""
+        """Returns the value of a tensor; None where it is not known."""
         tensor = self.constants.get(name)
         if tensor is None:
             return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +30,15 @@ def save(model: ir.Model, path: Path) -> None:
     ir_module = require("onnx_ir", extra="export")
     with write_atomic(path) as temporary:
         ir_module.save(model, temporary)
+
+
+def opset_of(proto: Any) -> int:
+    """Returns the opset of a file's standard operators; 0 where it names none.
+
+    Args:
+        proto: the file as a protobuf.
+    """
+    return next((item.version for item in proto.opset_import if item.domain in ("", "ai.onnx")), 0)
 
 
 def batch_of(model: ir.Model, *, dynamic: int = 1) -> int:
@@ -77,16 +86,12 @@ def add_initializer(graph: ir.Graph, name: str, array: np.ndarray | np.generic) 
 
 
 def free_name(graph: ir.Graph, wanted: str) -> str:
-    """Returns the wanted name of a tensor, with underscores behind it where it is taken."""
+    """Returns the wanted name of a tensor, with underscores behind it while another has it.
 
-    def taken(name: str) -> bool:
-        return (
-            name in graph.initializers
-            or any(value.name == name for value in graph.inputs)
-            or any(value.name == name for node in graph for value in node.outputs)
-        )
-
-    while taken(wanted):
+    Names inside the graphs of nodes count too.
+    """
+    taken = require("onnx_ir", extra="quantize").convenience.create_value_mapping(graph)
+    while wanted in taken:
         wanted += "_"
     return wanted
 

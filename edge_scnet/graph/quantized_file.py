@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.graph.external import load_external
-from edge_scnet.graph.model import add_initializer
+from edge_scnet.graph.model import add_initializer, opset_of
 from edge_scnet.graph.pairs import (
     DEQUANTIZE,
     QUANTIZE,
@@ -102,7 +102,7 @@ def _lifted(proto: Any, what: str) -> tuple[Any, list[str]]:
     del proto.graph.input[:]
     proto.graph.input.extend(fed)
     proto.ir_version = max(proto.ir_version, _IR_VERSION)
-    opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0)
+    opset = opset_of(proto)
     if opset >= _PER_CHANNEL_OPSET:
         return proto, []
     wrong = [node for node in proto.graph.node if opset < _LIFTED_WRONGLY.get(node.op_type, 0)]
