@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from edge_scnet.core.placement import geometry_of
 from edge_scnet.data.images import decode, normalise, preprocess
 from edge_scnet.data.samples import SKIP_BAD, SampleSet
 from edge_scnet.errors import DataError
+from edge_scnet.machine.linux import usable_cores
 
 if TYPE_CHECKING:
     from edge_scnet.core.spec import ModelSpec
@@ -36,20 +38,32 @@ def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
     return decode(samples.root / samples.entries[i], spec, hint=SKIP_BAD)
 
 
-def batches(samples: SampleSet, spec: ModelSpec, *, batch: int) -> Iterator[np.ndarray]:
+def batches(
+    samples: SampleSet, spec: ModelSpec, *, batch: int, threads: int | None = None
+) -> Iterator[np.ndarray]:
     """Yields batches in list order, as `load` has them; the last may be shorter.
 
     Raises:
         DataError: as `load_pixels`.
     """
     for start in range(0, len(samples), batch):
-        yield load(samples, spec, range(start, min(start + batch, len(samples))))
+        indices = range(start, min(start + batch, len(samples)))
+        yield load(samples, spec, indices, threads=threads)
 
 
-def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = None) -> np.ndarray:
+def load(
+    samples: SampleSet,
+    spec: ModelSpec,
+    indices: Sequence[int] | None = None,
+    *,
+    threads: int | None = None,
+) -> np.ndarray:
     """The samples at `indices`, or all, as one batch: of pictures float32 N x C x H x W.
 
     Of arrays it is what the data set holds, a field for each input where there are several.
+
+    Args:
+        threads: that decode and preprocess pictures; None: one for each core.
 
     Raises:
         DataError: as `load_pixels`.
@@ -66,9 +80,27 @@ def load(samples: SampleSet, spec: ModelSpec, indices: Sequence[int] | None = No
             repeated = np.broadcast_to(pixels[..., None], (*pixels.shape, spec.channels))
             out[start : start + _AT_ONCE] = normalise(repeated, spec)
         return as_taken(out, spec)
-    for row, i in enumerate(indices):
-        out[row] = preprocess(load_pixels(samples, i, spec), spec)
+
+    def fill(rows: range) -> None:
+        for row in rows:
+            out[row] = preprocess(load_pixels(samples, indices[row], spec), spec)
+
+    # decoding and resizing hold no lock of Python's; whole parts, because a task for each small
+    # image would cost more than the image
+    parts = _parts(len(indices), threads or usable_cores())
+    if len(parts) < 2:
+        fill(range(len(indices)))
+    else:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            for _ in pool.map(fill, parts):
+                pass
     return as_taken(out, spec)
+
+
+def _parts(count: int, most: int) -> list[range]:
+    """The numbers below `count` in so many parts of equal length, in their order."""
+    length = max(-(-count // most), 1)
+    return [range(start, min(start + length, count)) for start in range(0, count, length)]
 
 
 def _is_whole(size: tuple[int, ...], spec: ModelSpec) -> bool:

@@ -7,6 +7,7 @@ file is decoded or resized, and only its readers of the formats below are used.
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,38 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")
 _MAX_PIXELS, _MAX_RATIO = 100_000_000, 100
 # The largest code, by the type of pixels.
 _HIGHEST = {"uint8": 255, "uint16": 65535}
+
+
+class _NoWarnings:
+    """Keeps warnings off while any thread reads an image.
+
+    `warnings.catch_warnings` belongs to the whole process: of threads that enter and leave it in
+    turn, the last to leave would restore what another had set.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._readers = threading.Lock(), 0
+        self._kept = warnings.catch_warnings()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """No warnings are shown until all that hold this are done."""
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._kept = warnings.catch_warnings()
+                self._kept.__enter__()
+                warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._readers -= 1
+                if not self._readers:
+                    self._kept.__exit__(None, None, None)
+
+
+_NO_WARNINGS = _NoWarnings()
 
 
 def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
@@ -134,23 +167,21 @@ def opened(path: Path) -> Iterator[Image.Image]:
     try:
         if not path.is_file():
             raise ValueError("it is not a regular file" if path.exists() else "no such file")
-        with warnings.catch_warnings():
-            # Pillow warns of odd EXIF, palettes and sizes that it reads all the same; what it
-            # cannot read, it raises
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as image:
-                width, height = image.size
-                if width * height > _MAX_PIXELS:
-                    raise ValueError(
-                        f"{width} x {height} pixels; at most {_MAX_PIXELS // 1_000_000} million are"
-                        " decoded"
-                    )
-                if max(width, height) > _MAX_RATIO * min(width, height):
-                    raise ValueError(
-                        f"{width} x {height} pixels; the long side may be {_MAX_RATIO} times the"
-                        " short one"
-                    )
-                yield image
+        # Pillow warns of odd EXIF, palettes and sizes that it reads all the same; what it cannot
+        # read, it raises
+        with _NO_WARNINGS.held(), Image.open(path, formats=_FORMATS) as image:
+            width, height = image.size
+            if width * height > _MAX_PIXELS:
+                raise ValueError(
+                    f"{width} x {height} pixels; at most {_MAX_PIXELS // 1_000_000} million are"
+                    " decoded"
+                )
+            if max(width, height) > _MAX_RATIO * min(width, height):
+                raise ValueError(
+                    f"{width} x {height} pixels; the long side may be {_MAX_RATIO} times the short"
+                    " one"
+                )
+            yield image
     except (DataError, MemoryError):
         raise
     except Exception as error:

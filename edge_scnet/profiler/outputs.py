@@ -13,6 +13,7 @@ from edge_scnet.core.events import Progress
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
+from edge_scnet.machine.linux import usable_cores
 from edge_scnet.profiler.process import Child
 from edge_scnet.stats.accuracy import are_classes
 from edge_scnet.stats.parts import RowSums
@@ -212,7 +213,8 @@ def evaluate(
     sums = OutputsSum([child.call("output_names") for child in children], evaluator=evaluator)
     done = 0
     with ThreadPoolExecutor(1) as ahead:
-        prepared = batches(samples, spec, batch=chunk)
+        # the engines have the other cores
+        prepared = batches(samples, spec, batch=chunk, threads=max(usable_cores() // 2, 1))
         images = next(prepared, None)
         _start_all(children, images)
         while images is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,29 @@ def test_a_subset_is_evenly_spaced_and_loads_the_same(tmp_path: Path) -> None:
         batches.load(few, FASHION_MNIST), batches.load(samples, FASHION_MNIST, [0, 2, 5, 7])
     )
     assert len(subset(samples, 99)) == 10
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    samples = evaluation(folder(tmp_path, [f"{i:02}.png" for i in range(23)]))
+    wanted = batches.load(samples, RGB, threads=1)
+    for threads in (2, 5, 40, None):
+        np.testing.assert_array_equal(batches.load(samples, RGB, threads=threads), wanted)
+    np.testing.assert_array_equal(
+        np.concatenate(list(batches.batches(samples, RGB, batch=10, threads=3))), wanted
+    )
+
+
+def test_of_several_threads_the_first_bad_image_is_named(tmp_path: Path) -> None:
+    samples = evaluation(folder(tmp_path, [f"{i:02}.png" for i in range(20)]))
+    for name in ("03.png", "17.png"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:60])
+    with pytest.raises(DataError, match=r"03\.png"):
+        batches.load(samples, RGB, threads=4)
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    samples = evaluation(folder(tmp_path, [f"{i:02}.png" for i in range(40)]))
+    before = list(warnings.filters)
+    for _ in range(5):
+        batches.load(samples, RGB, threads=8)
+    assert list(warnings.filters) == before
