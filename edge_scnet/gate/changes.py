@@ -130,7 +130,9 @@ def _figures_of(report: RunReport) -> Iterator[_Figure]:
             ("throughput, x", timed.throughput_ratio),
         ):
             if ratio is not None:
-                noise = 0.03 * ratio.ratio
+                # windows of throughput spread more than blocks of single inferences
+                spread = ratio.ratio - ratio.low if ratio.low is not None else 0.0
+                noise = max(0.03 * ratio.ratio, spread)
                 yield _Figure(name=name, value=ratio.ratio, noise=noise, of_machine=True)
     if timed is not None and timed.memory is not None:
         for name, size_bytes in (

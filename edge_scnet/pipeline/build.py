@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import with_max_drop
 from edge_scnet.core.events import Events, Silent
+from edge_scnet.errors import ExitCode
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import search
 from edge_scnet.pipeline.assemble import conclude
@@ -150,11 +151,11 @@ def _build(request: Request, events: Events) -> BuildResult:
 
 
 def _misses_accuracy(result: BuildResult) -> bool:
-    """Whether accuracy is below its limit, or not proven: speed is another matter."""
+    """Whether accuracy is below its limit, or not proven, of an engine that no other beats."""
     report = result.report
     return (
         report is not None
-        and report.complete
+        and result.exit_code in (ExitCode.ACCURACY, ExitCode.INCONCLUSIVE)
         and any(finding.kind == "accuracy" and finding.exit_code for finding in report.findings)
     )
 

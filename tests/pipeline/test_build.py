@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from edge_scnet.core.manifest import load_manifest
 from edge_scnet.export import parity
+from edge_scnet.pipeline import build
 from tests.helpers.tool import Built, Run
 
 GREY = ("--mean", "0.286", "--std", "0.353")
@@ -96,3 +99,21 @@ def test_a_factory_is_exported_every_time(
             tmp_path,
         )
         assert outcome.code == 0 and "reused" not in outcome.stderr, outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("codes", "misses"),
+    [
+        ({"accuracy": 10, "speed": 0}, True),
+        ({"accuracy": 13, "speed": 13}, True),
+        ({"accuracy": 10, "speed": 11}, True),
+        ({"accuracy": 13, "speed": 11}, False),  # another engine is faster in everything
+        ({"accuracy": 0, "speed": 13}, False),  # no search makes it faster
+        ({"accuracy": 0, "speed": 0}, False),
+    ],
+)
+def test_a_search_is_for_accuracy_alone(codes: dict[str, int], misses: bool) -> None:
+    findings = tuple(SimpleNamespace(kind=kind, exit_code=code) for kind, code in codes.items())
+    code = min((code for code in codes.values() if code), default=0)
+    result: Any = SimpleNamespace(report=SimpleNamespace(findings=findings), exit_code=code)
+    assert build._misses_accuracy(result) == misses
