@@ -1,4 +1,4 @@
-"""The commands on what was built: `profile`, `inspect` and `predict`."""
+"""The commands that measure and check what was built: `profile` and `inspect`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from edge_scnet.cli.guard import guarded, printing
 from edge_scnet.cli.options import (
     AsJson,
     Batches,
-    Built,
     Eval,
     IgnoreLabels,
     InspectTarget,
@@ -36,7 +35,6 @@ def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
     app.command("profile", cls=ProjectCommand)(guarded(profile))
     app.command("inspect", cls=ProjectCommand)(guarded(inspect))
-    app.command("predict", cls=ProjectCommand)(guarded(predict))
 
 
 @with_engine_options
@@ -232,34 +230,3 @@ def inspect(
             )
     if errors:
         raise typer.Exit(ExitCode.ARTIFACT)
-
-
-@functools.partial(with_project_path, path="path", images="images")
-def predict(
-    path: Built,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
-    as_json: AsJson = False,
-) -> None:
-    """Classify images with an engine, through the preprocessing it was built with."""
-    from edge_scnet.pipeline import predict as pipeline
-
-    if not images:
-        raise typer.BadParameter("IMAGE is missing: edge-scnet predict PATH IMAGE...")
-    predictions = pipeline.predict(path, images, top=top)
-    if as_json:
-        rows = [
-            {
-                "image": str(prediction.image),
-                "top": [
-                    {"class": name, "probability": round(share, 6)}
-                    for name, share in prediction.top
-                ],
-            }
-            for prediction in predictions
-        ]
-        show_json(rows)
-        return
-    for prediction in predictions:
-        classes = ", ".join(f"{name} {100 * share:.1f} %" for name, share in prediction.top)
-        typer.echo(f"{prediction.image}: {classes}")

@@ -14,7 +14,17 @@ from typing import Annotated
 import typer
 
 from edge_scnet.__about__ import __version__
-from edge_scnet.cli import build, data, gate, interrupts, machine, profile, project, reports
+from edge_scnet.cli import (
+    build,
+    data,
+    gate,
+    interrupts,
+    machine,
+    predict,
+    profile,
+    project,
+    reports,
+)
 
 app = typer.Typer(
     help=(
@@ -47,6 +57,7 @@ def _root(
 
 build.add_to(app)
 profile.add_to(app)
+predict.add_to(app)
 project.add_to(app)
 machine.add_to(app)
 gate.add_to(app)

@@ -10,6 +10,7 @@ import contextlib
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,14 +145,24 @@ def normalise(pixels: np.ndarray, spec: ModelSpec, *, highest: int = 255) -> np.
     return out
 
 
-def read_image(path: Path, spec: ModelSpec) -> np.ndarray:
-    """The network's input of an image file: float32 C x H x W.
+def hint_for(path: Path) -> str:
+    """What helps where an image file cannot be read."""
+    return "save it anew as PNG or JPEG" if path.exists() else f"ls {path.parent}"
+
+
+def colours_of(path: Path, spec: ModelSpec) -> np.ndarray:
+    """The pixels of an image file to look at: uint8 H x W x 3, RGB, turned as the network sees it.
 
     Raises:
         DataError: it does not exist or cannot be decoded.
     """
-    hint = "save it anew as PNG or JPEG" if path.exists() else f"ls {path.parent}"
-    return preprocess(decode(path, spec, hint=hint), spec)
+    shown = replace(
+        spec,
+        input_shape=(3, *spec.input_shape[1:]),
+        preprocessing=replace(spec.preprocessing, colour="RGB"),
+    )
+    pixels = decode(path, shown, hint=hint_for(path))
+    return pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from edge_scnet.tasks.metrics import (
     paired_share,
     worst_of,
 )
+from edge_scnet.tasks.readout import Classes, Readout
 
 TASK = "binary"
 _ARGUMENTS = {
@@ -70,6 +71,17 @@ class Binary:
             DataError: the output has more than two columns.
         """
         own, other = (vectors.rows(each[self.output]) for each in (outputs, reference))
+        scores, limit = self._scores(own, other)
+        return [(float(score), bool(score > limit)) for score in scores]
+
+    def _scores(
+        self, own: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], float]:
+        """The score of each sample, and above which it is class 1.
+
+        Raises:
+            DataError: the output has more than two columns.
+        """
         if own.shape[1] > 2:
             raise DataError(
                 f"binary: {self.context.output_name(self.output)} has {own.shape[1]} columns; one"
@@ -77,13 +89,33 @@ class Binary:
                 hint="--task classification or multilabel",
             )
         if own.shape[1] == 1:
-            scores = own[:, 0]
-            limit = vectors.cut_at(self.context, self.output, self.threshold, other.astype(float))
-        elif self.threshold is None:
-            scores, limit = own[:, 1] - own[:, 0], 0.0
-        else:
-            scores, limit = probabilities(own)[:, 1].astype(np.float32), self.threshold
-        return [(float(score), bool(score > limit)) for score in scores]
+            known = reference.astype(float)
+            return own[:, 0], vectors.cut_at(self.context, self.output, self.threshold, known)
+        if self.threshold is None:
+            return own[:, 1] - own[:, 0], 0.0
+        return probabilities(own)[:, 1].astype(np.float32), self.threshold
+
+    def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
+        """The class that is said first, and how probable each is.
+
+        Raises:
+            DataError: the output has more than two columns.
+        """
+        own = vectors.rows(outputs[self.output][:1])
+        scores, limit = self._scores(own, own)
+        share = float(vectors.as_probabilities(scores, limit)[0])
+        if own.shape[1] == 2:
+            share = float(probabilities(own)[0, 1])
+        both = ((1, share), (0, 1.0 - share))
+        said = both if scores[0] > limit else both[::-1]
+        names = self.context.spec.classes
+        return Readout(
+            task=TASK,
+            form=Classes(
+                indices=tuple(each for each, _ in said), shares=tuple(each for _, each in said)
+            ),
+            names=(f"not {names[0]}", names[0]) if len(names) == 1 else names,
+        )
 
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
         """Accuracy at the threshold where there are labels, agreement, and the scores' error."""

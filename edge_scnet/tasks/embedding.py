@@ -17,6 +17,7 @@ from edge_scnet.tasks import vectors
 from edge_scnet.tasks.arguments import OUTPUT, checked, number, output_of
 from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.metrics import Kind, bootstrapped, mean_over_samples, worst_of
+from edge_scnet.tasks.readout import Readout, Vector
 from edge_scnet.tasks.vectors import Values
 
 TASK = "embedding"
@@ -75,6 +76,10 @@ class Embedding:
     ) -> list[Any]:
         """By sample, the vector."""
         return list(vectors.rows(outputs[self.output]))
+
+    def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
+        """The vector."""
+        return Readout(task=TASK, form=Vector(values=vectors.rows(outputs[self.output][:1])[0]))
 
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
         """Verification accuracy where identities are known; cosine and neighbours."""

@@ -17,6 +17,7 @@ from edge_scnet.tasks.arguments import checked
 from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.maps import layout_of
 from edge_scnet.tasks.metrics import Kind, bootstrapped, worst_of
+from edge_scnet.tasks.readout import Readout, read_outputs
 
 TASK = "features"
 # Stands for all ratios that are as high: outputs that are equal.
@@ -64,6 +65,10 @@ class Features:
         if head is not None and head.joined is not None and head.joined[0] < array.ndim:
             axis = head.joined[0]
         return axis if axis and array.shape[axis] <= MOST_ROWS else 0
+
+    def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
+        """The shapes and ranges of all outputs."""
+        return read_outputs(TASK, self.context, outputs)
 
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
         """The SQNR of the worst output, and each slice by itself."""

@@ -15,6 +15,7 @@ from edge_scnet.tasks import vectors
 from edge_scnet.tasks.arguments import OUTPUT, checked, one_of, output_of
 from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.metrics import Kind, mean_over_samples, packed, worst_of
+from edge_scnet.tasks.readout import Points, Readout
 from edge_scnet.tasks.vectors import Values
 
 TASK = "keypoints"
@@ -91,6 +92,24 @@ class Keypoints:
         if self._in_unit(others):
             points = points * size
         return list(points)
+
+    def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
+        """The points in pixels of the image.
+
+        Raises:
+            DataError: the output holds no points.
+        """
+        of_one = [array[:1] for array in outputs]
+        targets, (points,) = self.context.targets, self.reduce(of_one, of_one, [index])
+        if self.context.image_sizes:
+            points = placement_of(self.context.image_sizes[index], self.context.spec).to_image(
+                points
+            )
+        return Readout(
+            task=TASK,
+            form=Points(positions=points, visible=np.ones(len(points), bool)),
+            names=() if targets is None else targets.names,
+        )
 
     def _in_unit(self, reference: Values) -> bool:
         """Whether points are from 0 to 1 of the input: as said, or as the reference's are."""

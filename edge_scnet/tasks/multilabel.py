@@ -17,6 +17,7 @@ from edge_scnet.tasks import vectors
 from edge_scnet.tasks.arguments import OUTPUT, checked, number, output_of
 from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.metrics import Kind, bootstrapped, mean_over_samples, worst_of
+from edge_scnet.tasks.readout import Labels, Readout
 from edge_scnet.tasks.vectors import Values
 
 TASK = "multilabel"
@@ -57,6 +58,18 @@ class MultiLabel:
         own, other = (vectors.rows(each[self.output]) for each in (outputs, reference))
         limit = vectors.cut_at(self.context, self.output, self.threshold, other.astype(float))
         return list(zip(own, own > limit, strict=True))
+
+    def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
+        """The labels that apply, and how probable each is."""
+        own = vectors.rows(outputs[self.output][:1])
+        limit = vectors.cut_at(self.context, self.output, self.threshold, own.astype(float))
+        scores = vectors.as_probabilities(own, limit)
+        targets = self.context.targets
+        return Readout(
+            task=TASK,
+            form=Labels(applies=own[0] > limit, scores=scores[0]),
+            names=self.context.spec.classes if targets is None else targets.names,
+        )
 
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
         """mAP and F1 where labels are known; agreement by label, F1 against FP32's labels.

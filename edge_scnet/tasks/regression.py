@@ -14,6 +14,7 @@ from edge_scnet.tasks import vectors
 from edge_scnet.tasks.arguments import OUTPUT, checked, output_of
 from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.metrics import Kind, mean_over_samples, packed, worst_of
+from edge_scnet.tasks.readout import Numbers, Readout, read_outputs
 from edge_scnet.tasks.vectors import Values
 
 TASK = "regression"
@@ -54,6 +55,15 @@ class Regression:
             return list(own)
         distance = np.abs(own.astype(np.float64) - other).mean(axis=1)
         return list(zip(distance, rows_of(own, other, 0), strict=True))
+
+    def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
+        """The values; of a map its range."""
+        own = vectors.rows(outputs[self.output][:1])[0]
+        if len(own) > _MOST_COLUMNS:
+            return read_outputs(TASK, self.context, outputs)
+        targets = self.context.targets
+        names = () if targets is None else targets.names
+        return Readout(task=TASK, form=Numbers(values=own), names=names)
 
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
         """The mean absolute and relative error, or the distance from FP32 relative to its spread.

@@ -22,6 +22,7 @@ from edge_scnet.tasks import maps
 from edge_scnet.tasks.arguments import OUTPUT, checked, number, one_of, output_of
 from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.metrics import Kind, bootstrapped, worst_of
+from edge_scnet.tasks.readout import Mask, Readout, placement_in_map
 
 TASK = "segmentation"
 # Fewer pixels of a class in all samples say nothing about it.
@@ -170,6 +171,21 @@ class Segmentation:
         if self.at_image:
             return maps.at_image(self.context, index, own, mask, ignore=self.ignore)
         return maps.at_network(self.context, index, own, mask, ignore=self.ignore), own
+
+    def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
+        """The class of each pixel of the map.
+
+        Raises:
+            DataError: the output is no map.
+        """
+        array = outputs[self.output][:1]
+        (own, *_), _ = self._maps(array, array)
+        names = self.context.spec.classes
+        return Readout(
+            task=TASK,
+            form=Mask(classes=own, placement=placement_in_map(self.context, index, own.shape)),
+            names=("background", *names) if len(names) == 1 else names,
+        )
 
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
         """mIoU and pixel agreement against the reference's map; with masks mIoU against these.

@@ -15,6 +15,7 @@ import numpy as np
 from edge_scnet.errors import DataError, EdgeError
 from edge_scnet.stats.figures import TaskStats
 from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.readout import Readout, Words, read_outputs
 
 _HINT = "what an evaluator is: edge_scnet/tasks/base.py, Evaluator"
 
@@ -149,3 +150,25 @@ class UserEvaluator:
                 hint=_HINT,
             )
         return stats
+
+    def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
+        """What the user's `read(outputs, index)` says: a Readout, a sentence, or several; without
+        one the ranges of the outputs.
+
+        Raises:
+            DataError: the user's function fails, or returns something else.
+        """
+        if not callable(getattr(self._made, "read", None)):
+            return read_outputs(self.task, self._context, outputs)
+        with calling(f"{self._name}: read of {self._context.name_of(index)}"):
+            said = self._made.read(outputs, index)
+        if isinstance(said, Readout):
+            return said
+        lines = (said,) if isinstance(said, str) else said
+        if isinstance(lines, (list, tuple)) and all(isinstance(line, str) for line in lines):
+            return Readout(task=self.task, form=Words(lines=tuple(lines)))
+        raise DataError(
+            f"{self._name}: read returned {type(said).__name__}; a sentence, a list of sentences or"
+            " a Readout is wanted (edge_scnet.tasks.readout)",
+            hint=_HINT,
+        )

@@ -49,6 +49,19 @@ def cut_at(context: Context, output: int, given: float | None, reference: Values
     return threshold_of(context.head(output), reference)
 
 
+def as_probabilities(scores: np.ndarray, limit: float) -> Values:
+    """Scores from 0 to 1, for people: those that are no probabilities are logits.
+
+    Args:
+        limit: above which a label applies: 0 of logits.
+    """
+    values = scores.astype(np.float64)
+    if limit > 0 and values.min(initial=0.0) >= 0 and values.max(initial=0.0) <= 1:
+        return values
+    found: Values = 0.5 + 0.5 * np.tanh(0.5 * values)
+    return found
+
+
 def truths(context: Context, task: str, kinds: Sequence[str]) -> list[Any] | None:
     """The truth of every sample; None where there is none.
 

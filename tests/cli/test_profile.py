@@ -1,14 +1,12 @@
-"""`profile` and `predict` on the files of a build."""
+"""`profile` on the files of a build."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from edge_scnet.core.files import sha256_file
@@ -116,43 +114,6 @@ def test_profile_of_the_fp32_engine_on_a_folder_with_a_bad_image(
     assert (report["evaluation"]["images"], report["evaluation"]["skipped"]) == (10, 1)
     assert [engine["name"] for engine in report["engines"]] == ["fp32", "default"]
     assert [engine["file"] for engine in report["engines"]] == ["model-fp32.xml"] * 2
-
-
-@pytest.mark.parametrize(
-    "file", ["", "model.xml", "model-fp32.xml", "model.onnx", "model.qdq.onnx"]
-)
-def test_predict_names_the_class(built: Built, bag: Path, invoke: Run, file: str) -> None:
-    outcome = invoke("predict", built.folder / file, bag, bag, "--top", "3")
-    assert (outcome.code, outcome.stderr) == (0, "")
-    first, second = outcome.stdout.splitlines()
-    assert first == second
-    assert re.fullmatch(rf"{re.escape(str(bag))}: Bag \d+\.\d %(, [\w /-]+ \d+\.\d %){{2}}", first)
-
-
-def test_predict_json(built: Built, bag: Path, invoke: Run) -> None:
-    (row,) = json.loads(invoke("predict", built.folder, bag, "--json", "--top", "99").stdout)
-    assert row["image"] == str(bag) and row["top"][0]["class"] == "Bag"
-    shares = [entry["probability"] for entry in row["top"]]
-    assert (
-        len(shares) == 10
-        and shares == sorted(shares, reverse=True)
-        and sum(shares) == pytest.approx(1, abs=1e-4)
-    )
-
-
-def test_predict_refuses_an_unreadable_image_by_name(
-    built: Built, bag: Path, tmp_path: Path, invoke: Run
-) -> None:
-    cut = tmp_path / "cut.png"
-    cut.write_bytes(bag.read_bytes()[:-40])
-    for path, words in ((cut, "cannot read image"), (tmp_path / "absent.png", "no such file")):
-        outcome = invoke("predict", built.folder, bag, path)
-        assert outcome.code == 4 and outcome.stdout == ""
-        assert (
-            outcome.stderr.startswith(f"error: cannot read image {path}: ")
-            and words in outcome.stderr
-            and outcome.hint
-        )
 
 
 def test_a_cuda_graph_of_a_cpu_engine_is_refused(

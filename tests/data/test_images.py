@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data import batches, images
 from edge_scnet.data.images import preprocess
 from edge_scnet.data.samples import open_samples
@@ -52,6 +53,11 @@ def png_of_16_bits(kind: int) -> bytes:
     )
 
 
+def read_image(path: Path, spec: ModelSpec) -> np.ndarray:
+    """The network's input of an image file, as `predict` reads it."""
+    return images.preprocess(images.decode(path, spec, hint=images.hint_for(path)), spec)
+
+
 @pytest.mark.parametrize(
     ("size", "reason"),
     [
@@ -71,7 +77,7 @@ def test_decompression_bombs_are_refused_before_decoding(
     else:
         for call in (
             lambda: calibration(tmp_path),
-            lambda: images.read_image(tmp_path / "bomb.png", RGB),
+            lambda: read_image(tmp_path / "bomb.png", RGB),
         ):
             with pytest.raises(DataError, match=rf"bomb\.png: {reason}"):
                 call()
@@ -80,18 +86,18 @@ def test_decompression_bombs_are_refused_before_decoding(
 
 def test_read_image_is_the_path_that_sets_take(tmp_path: Path) -> None:
     picture(5, 7, 9).save(tmp_path / "a.png")
-    one = images.read_image(tmp_path / "a.png", RGB)
+    one = read_image(tmp_path / "a.png", RGB)
     assert one.dtype == np.float32
     np.testing.assert_array_equal(one, batches.load(calibration(tmp_path), RGB)[0])
     with pytest.raises(DataError, match=r"nope\.png: no such file") as e:
-        images.read_image(tmp_path / "nope.png", RGB)
+        read_image(tmp_path / "nope.png", RGB)
     assert e.value.hint and "--skip-bad" not in e.value.hint
     with pytest.raises(DataError, match="not a regular file"):
-        images.read_image(tmp_path, RGB)
+        read_image(tmp_path, RGB)
     with pytest.raises(DataError, match="rgb wants 4 channels"):
-        images.read_image(tmp_path / "a.png", replace(RGB, input_shape=(4, 4, 4)))
+        read_image(tmp_path / "a.png", replace(RGB, input_shape=(4, 4, 4)))
     with pytest.raises(DataError, match="truncated"):
-        images.read_image(truncated_jpeg(tmp_path / "cut.jpg"), RGB)
+        read_image(truncated_jpeg(tmp_path / "cut.jpg"), RGB)
 
 
 def test_exif_rotation(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""The command `predict`: what an engine says of images, printed and drawn."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edge_scnet.cli.guard import guarded
+from edge_scnet.cli.options import AsJson, Built, with_model_options
+from edge_scnet.cli.project_option import ProjectCommand, with_project_path
+from edge_scnet.cli.show import show_json
+from edge_scnet.config.model_options import ModelOptions
+
+if TYPE_CHECKING:
+    from edge_scnet.pipeline.predict import Prediction
+
+# how outputs are read; all else is the manifest's
+_with_reading_options = functools.partial(with_model_options, only=("task", "task_args"))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Registers the command."""
+    app.command("predict", cls=ProjectCommand)(guarded(predict))
+
+
+@functools.partial(with_project_path, path="path", images="images")
+@_with_reading_options
+def predict(
+    path: Built,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or .npy or .npz files.")
+    ],
+    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            "--draw",
+            metavar="OUT",
+            help="Draw the results onto the images, into this folder; a .png or .jpg of one image.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    *,
+    model_options: ModelOptions,
+) -> None:
+    """Run images through an engine, prepared as it was built for: classes, boxes, masks, points or
+    values, printed and drawn.
+
+    What the network is for is what its build says, unless --task says otherwise.
+    """
+    from edge_scnet.pipeline import predict as pipeline
+
+    if not images:
+        raise typer.BadParameter("IMAGE is missing: edge-scnet predict PATH IMAGE...")
+    predictions = pipeline.predict(path, images, top=top, draw=draw, model_options=model_options)
+    if as_json:
+        show_json([_as_json(prediction) for prediction in predictions])
+        return
+    told = predictions[0].told
+    if not told.said and told.task.kind == "features":
+        typer.echo(f"note: read as {told.words}", err=True)
+    for prediction in predictions:
+        _show(prediction)
+
+
+def _as_json(prediction: Prediction) -> dict[str, Any]:
+    from edge_scnet.tasks.readout_words import as_json
+
+    drawn = {} if prediction.drawn is None else {"drawn": str(prediction.drawn)}
+    return {
+        "image": prediction.name,
+        **as_json(prediction.readout, prediction.size),
+        **drawn,
+    }
+
+
+def _show(prediction: Prediction) -> None:
+    from edge_scnet.tasks.readout_words import details, headline
+
+    typer.echo(f"{prediction.name}: {headline(prediction.readout, prediction.size)}")
+    for line in details(prediction.readout):
+        typer.echo(f"  {line}")
+    if prediction.drawn is not None:
+        typer.echo(f"  drawn: {prediction.drawn}")

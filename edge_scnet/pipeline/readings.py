@@ -1,0 +1,92 @@
+"""How an engine's outputs for single samples are read: the task, and one inference."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.manifest import REPORT
+from edge_scnet.core.outputs import OutputHead
+from edge_scnet.core.spec import ModelSpec, TaskSpec
+from edge_scnet.errors import ArtifactError
+from edge_scnet.models.defaults import task_of
+from edge_scnet.report.run_report import reference_row
+from edge_scnet.report.store import load_report
+from edge_scnet.runtimes.base import Session
+from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.guess import Told, told
+from edge_scnet.tasks.registry import CLASSIFICATION, TASKS, check_task
+
+
+def outputs_for(session: Session, sample: np.ndarray) -> list[np.ndarray]:
+    """The outputs of one sample, each a batch of one; arrays of their own.
+
+    Args:
+        sample: a batch of one, as `core.feeds` has them; an engine of a larger batch gets it as
+            many times.
+    """
+    batch = session.input_shape[0]
+    return [_first(np.array(a), batch) for a in session.infer(np.repeat(sample, batch, axis=0))]
+
+
+def _first(array: np.ndarray, batch: int) -> np.ndarray:
+    """The part of an output that is the first sample's; one without samples stays whole."""
+    if batch == 1 or not array.ndim or len(array) % batch:
+        return array
+    return array[: len(array) // batch]
+
+
+def heads_of_outputs(names: Sequence[str], outputs: Sequence[np.ndarray]) -> tuple[OutputHead, ...]:
+    """What outputs themselves show of a network, where there is no graph to look at."""
+    return tuple(
+        OutputHead(name=name, shape=tuple(array.shape), dtype=str(array.dtype))
+        for name, array in zip(names, outputs, strict=True)
+    )
+
+
+def told_of_build(
+    folder: BuildFolder, context: Context, options: ModelOptions | None = None
+) -> Told:
+    """What a build's network is for: what is said now or was said when it was built, what its last
+    report judged it by, else what its outputs show.
+
+    Args:
+        context: with the heads of the outputs.
+        options: `task` and `task_args` are said now.
+
+    Raises:
+        DataError: no such task.
+    """
+    given = options or ModelOptions()
+    said = task_of(given) or context.spec.task
+    if said is not None:
+        check_task(said.kind)
+        arguments = said.arguments if given.task_args is None else given.task_args
+        return Told(task=replace(said, arguments=arguments), reason="the option", said=True)
+    arguments = given.task_args or {}
+    kind = _judged_as(folder)
+    if kind is not None:
+        return Told(task=TaskSpec(kind=kind, arguments=arguments), reason="the last report")
+    found = told(context)
+    return replace(found, task=replace(found.task, arguments=arguments))
+
+
+def _judged_as(folder: BuildFolder) -> str | None:
+    """The task of a build's last report; None: there is none that can be read."""
+    with contextlib.suppress(ArtifactError):
+        row = reference_row(load_report(folder.path / REPORT))
+        if row is not None and (accuracy := row.accuracy) is not None:
+            if accuracy.task is None:
+                return None if accuracy.agreement_percent is None else CLASSIFICATION
+            return accuracy.task.task if accuracy.task.task in TASKS else None
+    return None
+
+
+def context_of_one(spec: ModelSpec, heads: tuple[OutputHead, ...], names: Sequence[str]) -> Context:
+    """The context of single samples, of which nothing but the outputs is known."""
+    return Context(spec=spec, output_names=tuple(names), count=1, heads=heads)

@@ -1,0 +1,163 @@
+"""`predict`: what is printed for each task, and what is drawn."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_scnet.core.spec import TaskSpec
+from tests.helpers.folders import SPEC, constant, float_build, identity
+from tests.helpers.tool import Built, Run
+
+
+@pytest.fixture
+def halves(tmp_path: Path) -> Path:
+    """An image of 200 x 100 pixels, red on the left and green on the right."""
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    pixels[:, :100, 0], pixels[:, 100:, 1] = 255, 255
+    Image.fromarray(pixels).save(tmp_path / "halves.png")
+    return tmp_path / "halves.png"
+
+
+@pytest.mark.parametrize(
+    "file", ["", "model.xml", "model-fp32.xml", "model.onnx", "model.qdq.onnx"]
+)
+def test_predict_names_the_class(built: Built, bag: Path, invoke: Run, file: str) -> None:
+    outcome = invoke("predict", built.folder / file, bag, bag, "--top", "3")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    first, second = outcome.stdout.splitlines()
+    assert first == second
+    assert re.fullmatch(rf"{re.escape(str(bag))}: Bag \d+\.\d %(, [\w /-]+ \d+\.\d %){{2}}", first)
+
+
+def test_predict_json(built: Built, bag: Path, invoke: Run) -> None:
+    (row,) = json.loads(invoke("predict", built.folder, bag, "--json", "--top", "99").stdout)
+    assert row["image"] == str(bag) and row["top"][0]["class"] == "Bag"
+    assert row.keys() == {"image", "top"}
+    shares = [entry["probability"] for entry in row["top"]]
+    assert (
+        len(shares) == 10
+        and shares == sorted(shares, reverse=True)
+        and sum(shares) == pytest.approx(1, abs=1e-4)
+    )
+
+
+def test_predict_refuses_an_unreadable_image_by_name(
+    built: Built, bag: Path, tmp_path: Path, invoke: Run
+) -> None:
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(bag.read_bytes()[:-40])
+    for path, words in ((cut, "cannot read image"), (tmp_path / "absent.png", "no such file")):
+        outcome = invoke("predict", built.folder, bag, path)
+        assert outcome.code == 4 and outcome.stdout == ""
+        assert (
+            outcome.stderr.startswith(f"error: cannot read image {path}: ")
+            and words in outcome.stderr
+            and outcome.hint
+        )
+
+
+def test_a_map_is_printed_by_shares_and_drawn(tmp_path: Path, halves: Path, invoke: Run) -> None:
+    build = float_build(tmp_path / "b", identity(), classes=("red", "green", "blue"))
+    outcome = invoke("predict", build, halves, "--draw", tmp_path / "drawn")
+    assert outcome.code == 0, outcome.stderr
+    drawn = tmp_path / "drawn" / "halves.png"
+    assert outcome.stdout == f"{halves}: red 50.0 %, green 50.0 %\n  drawn: {drawn}\n"
+    with Image.open(drawn) as picture:
+        assert picture.size == (200, 100)
+    # an earlier drawing is renewed, in another format too
+    assert invoke("predict", build, halves, "--draw", tmp_path / "drawn").code == 0
+    (row,) = json.loads(invoke("predict", build, halves, "--json").stdout)
+    assert row == {
+        "image": str(halves),
+        "task": "segmentation",
+        "shares": [{"class": "red", "percent": 50.0}, {"class": "green", "percent": 50.0}],
+    }
+
+
+def test_a_network_of_no_known_use_is_read_as_features(
+    tmp_path: Path, halves: Path, invoke: Run
+) -> None:
+    model = constant({"a": np.full((1, 7), 0.25), "b": np.arange(6.0).reshape(1, 2, 3)})
+    outcome = invoke("predict", float_build(tmp_path / "b", model), halves)
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.stdout.splitlines() == [
+        f"{halves}: 2 outputs",
+        "  a  7 float32, 0.25 to 0.25, mean 0.25",
+        "  b  2 x 3 float32, 0 to 5, mean 2.5",
+    ]
+    assert outcome.stderr.startswith("note: read as features, told from") and (
+        "--task" in outcome.stderr
+    )
+
+
+def test_the_task_is_what_the_caller_says(tmp_path: Path, halves: Path, invoke: Run) -> None:
+    model = constant({"out": np.array([[0.5, 0.25, 0.75, 0.5]])})
+    build = float_build(tmp_path / "b", model)
+    points = invoke("predict", build, halves, "--task", "keypoints").stdout.splitlines()
+    assert points == [
+        f"{halves}: 2 points",
+        "  point 0  100.0, 25.0",
+        "  point 1  150.0, 50.0",
+    ]
+    values = invoke("predict", build, halves, "--task", "regression").stdout
+    assert values == f"{halves}: value 0 0.5, value 1 0.25, value 2 0.75, value 3 0.5\n"
+    vector = json.loads(invoke("predict", build, halves, "--task", "embedding", "--json").stdout)
+    assert vector[0]["vector"] == [0.5, 0.25, 0.75, 0.5]
+    labels = ("--task", "multilabel", "--task-args", '{"threshold": 0.6}')
+    assert invoke("predict", build, halves, *labels).stdout == f"{halves}: label 2 75.0 %\n"
+    wrong = invoke("predict", build, halves, "--task", "keypoint")
+    assert wrong.code == 4 and "did you mean --task keypoints?" in wrong.hint
+
+
+def test_the_task_of_the_build_holds(tmp_path: Path, halves: Path, invoke: Run) -> None:
+    model = constant({"out": np.array([[2.0]])})
+    build = float_build(
+        tmp_path / "b", model, task=TaskSpec(kind="binary", arguments={}), classes=("cat",)
+    )
+    outcome = invoke("predict", build, halves)
+    assert (outcome.stdout, outcome.stderr) == (f"{halves}: cat 88.1 %, not cat 11.9 %\n", "")
+
+
+def test_arrays_are_predicted_row_by_row(tmp_path: Path, invoke: Run) -> None:
+    build = float_build(tmp_path / "b", constant({"out": np.array([[3.5]])}))
+    np.save(tmp_path / "x.npy", np.zeros((2, *SPEC.input_shape), np.float32))
+    outcome = invoke("predict", build, tmp_path / "x.npy")
+    assert outcome.stdout == "".join(f"{tmp_path}/x.npy[{i}]: 3.5\n" for i in (0, 1))
+    drawn = invoke("predict", build, tmp_path / "x.npy", "--draw", tmp_path / "out")
+    assert drawn.code == 4 and "holds arrays" in drawn.stderr and not (tmp_path / "out").exists()
+
+
+def test_a_picture_cannot_fill_an_input_that_is_none(
+    tmp_path: Path, halves: Path, invoke: Run
+) -> None:
+    build = float_build(tmp_path / "b", identity(), input_shape=(3, 64))
+    outcome = invoke("predict", build, halves)
+    assert outcome.code == 4 and "takes 3 x 64, which a picture cannot fill" in outcome.stderr
+
+
+def test_an_output_that_is_no_classifier_s_is_refused(
+    tmp_path: Path, halves: Path, invoke: Run
+) -> None:
+    build = float_build(tmp_path / "b", identity())
+    outcome = invoke("predict", build, halves, "--task", "classification")
+    assert outcome.code == 6 and "is not a classifier" in outcome.stderr
+
+
+def test_nothing_is_overwritten_but_drawings(tmp_path: Path, halves: Path, invoke: Run) -> None:
+    build = float_build(tmp_path / "b", identity(), classes=("red", "green", "blue"))
+    before = halves.read_bytes()
+    for out in (halves, tmp_path):
+        outcome = invoke("predict", build, halves, "--draw", out)
+        assert outcome.code == 4 and "would overwrite the image" in outcome.stderr
+    assert halves.read_bytes() == before
+    other = tmp_path / "other.jpg"
+    Image.new("RGB", (4, 4)).save(other)
+    outcome = invoke("predict", build, halves, "--draw", other)
+    assert outcome.code == 4 and "is no drawing of edge-scnet's" in outcome.stderr
+    assert outcome.stdout == ""
