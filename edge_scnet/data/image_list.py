@@ -42,7 +42,7 @@ def image_set(
         DataError: an image cannot be read.
     """
     picked = spread(len(entries), reading.limit)
-    kept, hashes, sizes, bad = [], [], [], []
+    kept, hashes, sizes, bad, transparent = [], [], [], [], 0
     for i in picked:
         path = root / entries[i]
         try:
@@ -51,6 +51,7 @@ def image_set(
                 if reading.skip_bad:
                     pixels_of(image, reading.model)
                 hashes.append(sha256_file(path))
+                transparent += image.has_transparency_data
             sizes.append(size)
             kept.append(i)
         except DataError as error:
@@ -77,6 +78,7 @@ def image_set(
         short_sides=tuple(map(min, sizes)),
         targets=targets,
         image_sizes=tuple(sizes),
+        transparent=transparent,
     )
 
 

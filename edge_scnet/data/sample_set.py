@@ -50,6 +50,8 @@ class SampleSet:
     pixels: np.ndarray | None = field(default=None, repr=False, compare=False)
     # of a folder's images, in pixels
     short_sides: tuple[int, ...] = ()
+    # images that have an alpha channel or a transparent colour
+    transparent: int = 0
     # what the network is fed with, of a set of arrays: a batch as `core.feeds` has them
     arrays: np.ndarray | None = field(default=None, repr=False, compare=False)
     # ground truth other than one class a sample

@@ -78,14 +78,18 @@ def _with_thumbnail(flip: Flip, samples: SampleSet, index: int, spec: ModelSpec)
 
 
 def _thumbnail(pixels: np.ndarray) -> str | None:
-    """A data: URL of uint8 H x W x C, at most 96 px wide and high.
+    """A data: URL of uint8 or uint16 H x W x C, at most 96 px wide and high.
 
+    Of 16 bits the lowest code is drawn black, the highest white: most use a part of the range.
     None without Pillow, or for other channels than 1 and 3.
     """
     if not installed("PIL") or pixels.shape[2] not in (1, 3):
         return None
     from PIL import Image
 
+    if pixels.dtype != np.uint8:
+        low, high = int(pixels.min()), int(pixels.max())
+        pixels = ((pixels - low) / max(high - low, 1) * 255).astype(np.uint8)
     picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0])
     picture.thumbnail((_SIDE_PX, _SIDE_PX))
     kind = "png" if max(picture.size) <= _PNG_SIDE_PX else "jpeg"

@@ -48,6 +48,8 @@ def say_input(spec: ModelSpec, events: Events, *sets: SampleSet | None) -> None:
         more = f" and {len(spec.more_inputs)} more inputs" if spec.more_inputs else ""
         events.stage("input", f"{shape}{more}, arrays as they are")
     elif spec.takes_pictures:
-        events.stage("input", input_words(spec))
+        transparent = sum(samples.transparent for samples in given)
+        alpha = f"; {transparent} have transparency, which shows white" if transparent else ""
+        events.stage("input", input_words(spec) + alpha)
         if (doubt := unit_doubt(spec.preprocessing)) is not None:
             events.warn(doubt)

@@ -255,7 +255,8 @@ def open_for_engine(
     if samples.arrays is None and not said and engine.spec.dtype != "uint8":
         raise DataError(
             f"{engine.file.path} has no manifest: how pictures are preprocessed for it is unknown",
-            hint="pass --mean and --std, of pixels from 0 to 1 (--mean 0 --std 1 leaves them so)",
+            hint="pass --mean and --std, of pixels from 0 to 1 (--mean 0 --std 1 leaves them so),"
+            " or --preprocess imagenet, pixels, yolo, ...",
         )
     return samples
 

@@ -115,7 +115,11 @@ CASES = (
         refused="RandomNormal|Multinomial|random",
     ),
     Case(name="A11", file="models/pfld.onnx", arguments=(*UNIT, "--resize", "112"), least_db=30),
-    Case(name="A13", file="models/minifasnet_v2.onnx", arguments=("--resize", "80", *RAW)),
+    Case(
+        name="A13",
+        file="models/minifasnet_v2.onnx",
+        arguments=("--resize", "80", "--colour", "BGR", "--pixel-max", "255"),
+    ),
     Case(
         name="A16",
         file="models/superres_inner.onnx",

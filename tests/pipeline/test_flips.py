@@ -58,3 +58,13 @@ def test_a_photograph_is_made_small(tmp_path: Path) -> None:
     drawn = flips._thumbnail(noise)
     assert drawn is not None and drawn.startswith("data:image/jpeg;base64,") and len(drawn) < 12_000
     assert flips._thumbnail(np.zeros((5, 5, 4), np.uint8)) is None
+
+
+def test_a_depth_map_is_drawn_over_its_own_range() -> None:
+    depth = np.array([[500, 1500], [3000, 5500]], np.uint16)[..., None]
+    drawn = flips._thumbnail(depth)
+    assert drawn is not None
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(base64.b64decode(drawn.partition(";base64,")[2])))
+    assert np.asarray(picture).tolist() == [[0, 51], [127, 255]]

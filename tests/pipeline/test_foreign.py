@@ -196,6 +196,9 @@ def test_pictures_are_not_fed_without_their_preprocessing(
     assert "--mean" in error.value.hint
     said = replace(OPTIONS, mean=(0.0,), std=(1.0,))
     assert len(open_for_engine(built.calib, engine, said, ignore_labels=True)) > 0
+    for word in ({"preprocess": "pixels"}, {"pixel_max": 255.0}):
+        said = replace(OPTIONS, **word)
+        assert len(open_for_engine(built.calib, engine, said, ignore_labels=True)) > 0
     # bytes need no word on it
     engine = opened(path, (replace(grey, dtype="uint8"),), monkeypatch)
     assert len(open_for_engine(built.calib, engine, OPTIONS, ignore_labels=True)) > 0
@@ -203,6 +206,21 @@ def test_pictures_are_not_fed_without_their_preprocessing(
     np.save(path.parent / "x.npy", np.zeros((2, 1, 28, 28), np.float32))
     samples = open_for_engine(path.parent / "x.npy", engine, OPTIONS)
     assert len(samples) == 2 and samples.arrays.dtype == np.uint8
+
+
+def test_every_way_to_prepare_pictures_is_an_engines_too(
+    runtime: in_memory.InMemory, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channels_last = declared(1, 48, 64, 3)
+    options = replace(OPTIONS, preprocess="yolo", colour="BGR")
+    spec = opened(path, (channels_last,), monkeypatch, options).spec
+    rule = spec.preprocessing
+    assert (rule.resize, rule.colour, rule.pad_value) == ("letterbox", "BGR", (114,))
+    assert (spec.height, spec.width, rule.mean) == (48, 64, (0.0,) * 3)
+    # bytes are codes, whatever the word for it
+    raw = replace(channels_last, dtype="uint8")
+    spec = opened(path, (raw,), monkeypatch, replace(OPTIONS, preprocess="pixels")).spec
+    assert (spec.preprocessing.pixel_max, spec.preprocessing.std) == (255.0, (1.0,) * 3)
 
 
 def test_the_headline_says_what_is_not_known(

@@ -93,6 +93,15 @@ def test_of_a_bundled_model_only_the_words_change(tmp_path: Path) -> None:
     assert heard.lines[0][1].startswith("grey, 4 x 4 as the pictures are")
 
 
+def test_that_transparency_shows_white_is_said(tmp_path: Path) -> None:
+    (tmp_path / "calib").mkdir()
+    for number, mode in enumerate(("RGB", "RGBA", "LA", "P")):
+        Image.new(mode, (96, 96), number).save(tmp_path / "calib" / f"{number}.png")
+    heard = Heard()
+    say_input(spec_of(), heard, calibration(tmp_path / "calib"))
+    assert heard.lines[0][1].endswith("; 2 have transparency, which shows white")
+
+
 def test_arrays_are_fed_as_they_are() -> None:
     heard = Heard()
     spec = replace(RGB, input_shape=(2, 16))
