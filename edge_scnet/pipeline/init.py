@@ -26,6 +26,7 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError, StorageError, TargetError
 from edge_scnet.models.zoo import ModelSource
+from edge_scnet.pipeline.judging import guess_of
 from edge_scnet.pipeline.request import Request, find_model
 from edge_scnet.pipeline.resolved import ResolvedValue, of_model
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
@@ -250,8 +251,8 @@ def _options(source: ModelSource, given: ModelOptions, evaluation: SampleSet | N
             spec = source.spec
             side = spec.channels if name == "channels" else spec.height
             entry = replace(entry, value=side, origin="input_shape says it")
-        elif name == "task":
-            entry = replace(entry, origin="not given: told from the outputs and the data")
+        elif name == "task" and (guess := guess_of(source, evaluation)) is not None:
+            entry = replace(entry, value=guess.task.kind, origin=f"told from {guess.reason}")
         entries.append(entry)
     return entries
 

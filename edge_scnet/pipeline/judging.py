@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_scnet.core.build_folder import BuildFolder
@@ -12,6 +13,7 @@ from edge_scnet.core.outputs import OutputHead
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import DataError
+from edge_scnet.models.zoo import ModelSource
 from edge_scnet.pipeline.rows import canonical_order
 from edge_scnet.tasks.base import Context, Evaluator
 from edge_scnet.tasks.guess import Told, told
@@ -97,6 +99,26 @@ def context_of(spec: ModelSpec, samples: SampleSet, heads: tuple[OutputHead, ...
         order=tuple(canonical_order(samples)),
         heads=heads,
     )
+
+
+def guess_of(source: ModelSource, samples: SampleSet | None) -> Told | None:
+    """What a model that is not built yet is for; None where nothing tells.
+
+    Of the outputs those of an ONNX file are known before it is exported.
+    """
+    heads: tuple[OutputHead, ...] = ()
+    if source.kind == "onnx" and installed("onnx_ir"):
+        from edge_scnet.graph.heads import heads_of
+        from edge_scnet.graph.model import load
+
+        heads = heads_of(load(Path(source.location)))
+    if samples is not None:
+        context = context_of(source.spec, samples, heads)
+    else:
+        names = tuple(head.name for head in heads)
+        context = Context(spec=source.spec, count=0, heads=heads, output_names=names)
+    knows = bool(heads) or context.labels is not None or context.targets is not None
+    return told(context) if knows or source.spec.task is not None else None
 
 
 def _check_labels(task: Told, samples: SampleSet, heads: tuple[OutputHead, ...]) -> None:

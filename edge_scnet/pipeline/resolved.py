@@ -18,6 +18,7 @@ from edge_scnet.core.spec import ModelSpec, TensorSpec
 from edge_scnet.data.samples import bundled_sets
 from edge_scnet.models import zoo
 from edge_scnet.models.zoo import ModelSource
+from edge_scnet.pipeline.judging import guess_of
 from edge_scnet.pipeline.request import Request, find_model
 
 Section = Literal["model", "preprocessing", "data", "task", "target"]
@@ -98,7 +99,10 @@ def of_model(source: ModelSource, taken: Mapping[str, str]) -> Iterator[Resolved
     for name, value in _leaves(source.spec):
         leaf = name.rpartition(".")[2]
         if name == "task" and value is None:
-            origin = "told from the outputs and the data when it is judged"
+            guess = guess_of(source, None)
+            value = guess.task.kind if guess else None
+            origin = f"told from {guess.reason}" if guess else "told when it is judged"
+            origin += "; the data may say another"
         elif is_bundled:
             origin = "bundled model"
         elif (said := _said(leaf, taken)) is not None:

@@ -50,6 +50,8 @@ def test_init_writes_a_file_that_is_read(invoke: Run, here: Path) -> None:
     assert "trained with)\n# mean = [0.485, 0.456, 0.406]" in text
     assert '# class_names = ["a", "b", "c", "d"]' in text and "# max_drop_pp = 0.5" in text
     assert "(read from the file)\ninput_shape = [3, 8, 8]" in text
+    told = " ".join(text.replace("\n#", "").split())
+    assert "told from the labels (folders in sorted order are the classes)) task =" in told
     assert invoke("verify", "edge-scnet.toml").code == 0
     shown = invoke("show", "--project", "--json")
     rows = {(row["section"], row["name"]): row for row in json.loads(shown.stdout)}
