@@ -119,7 +119,7 @@ def _set_words(found: SetFacts) -> str:
         words.append(f"{found.classes:,} classes ({each})")
     if found.boxes is not None:
         words.append(f"{found.boxes:,} boxes")
-    words.append(found.truth or "no labels")
+    words.append((found.truth or "no labels").removeprefix("boxes, "))
     if found.ignored:
         counts = ", ".join(f"{number} {suffix}" for suffix, number in found.ignored.items())
         words.append(f"other files, which are not read: {counts}")

@@ -21,6 +21,8 @@ _PARTS = {
     "evaluation": ("val", "valid", "validation", "test", "testing", "eval"),
 }
 _ALL_PARTS = frozenset(part for parts in _PARTS.values() for part in parts)
+# folders of images beside their annotations
+_PICTURES = frozenset(("images", "jpegimages", "imgs"))
 # what systems leave in folders
 _LITTER = ("thumbs.db", "desktop.ini")
 
@@ -36,7 +38,7 @@ def open_folder(reading: Reading, use: str) -> SampleSet:
     files, folders = listing(root)
     flat = [file for file in files if file.suffix.lower() in SUFFIXES]
     classes = {folder.name: images_below(folder, set()) for folder in folders}
-    refuse_parts(reading, list(classes))
+    _refuse_parts(reading, [name for name, images in classes.items() if images])
     if not flat and not any(classes.values()):
         raise no_images(root, reading.role, files, folders, use)
     if flat and any(classes.values()):
@@ -73,15 +75,25 @@ def other_files(files: Iterable[Path]) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(Counter(kinds).items(), key=lambda item: (-item[1], item[0])))
 
 
-def refuse_parts(reading: Reading, folders: Sequence[str]) -> None:
+def _refuse_parts(reading: Reading, folders: Sequence[str]) -> None:
     """Refuses a folder whose sub-folders are parts of a data set, and not classes.
 
+    Args:
+        folders: those that have images.
+
     Raises:
-        DataError: the hint names the part that is meant.
+        DataError: the hint names the part that is meant, or a file that lists the images.
     """
     lower = {folder.lower() for folder in folders}
     if not lower or lower <= {name.lower() for name in reading.class_names}:
         return
+    if lower <= _PICTURES:
+        found = sorted((*reading.path.glob("*.json"), *reading.path.glob("annotations/*.json")))
+        named = found or [reading.path / folders[0]]
+        raise DataError(
+            f"{reading.path} has images in {' and '.join(folders)}, which is no class",
+            hint=f"name the images or the file that lists them: {reading.option} {named[0]}",
+        )
     if not lower <= _ALL_PARTS:
         return
     wanted = [name for name in folders if name.lower() in _PARTS[reading.role]] or list(folders)

@@ -257,6 +257,21 @@ def test_parts_of_a_data_set_are_no_classes(tmp_path: Path) -> None:
         calibration(root)
     assert e.value.hint == f"name the part: --calib {root / 'train'}"
     assert len(evaluation(root, replace(RGB, classes=("test", "train", "val")))) == 3
+    (root / "annotations").mkdir()
+    with pytest.raises(DataError, match="holds the parts of a data set"):
+        evaluation(root)
+
+
+def test_images_beside_their_annotations_are_no_class(tmp_path: Path) -> None:
+    root = folder(tmp_path, ["images/a.png", "images/b.png"])
+    with pytest.raises(DataError, match="has images in images, which is no class") as e:
+        evaluation(root)
+    assert (e.value.hint or "").endswith(f"--eval {root / 'images'}")
+    (root / "annotations").mkdir()
+    (root / "annotations" / "val.json").write_text("{}")
+    with pytest.raises(DataError) as e:
+        evaluation(root)
+    assert (e.value.hint or "").endswith(f"--eval {root / 'annotations' / 'val.json'}")
 
 
 def test_files_of_other_types_are_counted(tmp_path: Path) -> None:
