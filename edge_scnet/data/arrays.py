@@ -7,6 +7,7 @@ each sample, or one called `targets`: numbers, 0 and 1, points or a mask for eac
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -18,12 +19,15 @@ import numpy as np
 from edge_scnet.core.feeds import batch_of_arrays, first_type
 from edge_scnet.core.spec import ModelSpec, TensorSpec
 from edge_scnet.errors import DataError
+from edge_scnet.machine.memory import total_memory_bytes
 
 SUFFIXES = (".npy", ".npz")
 LABELS, TARGETS = "labels", "targets"
 # what ground truth is called beside the inputs: one class a sample, or anything else
 LABEL_KEYS = (LABELS, "label")
 TARGET_KEYS = (TARGETS, "target")
+# of the machine's memory, that samples may take
+_SHARE = 0.5
 # What the first input is called where it has no name of its own in the spec.
 _FIRST = "input"
 
@@ -115,6 +119,30 @@ def batch_of(arrays: Mapping[str, np.ndarray], model: ModelSpec, where: str) -> 
         return batch_of_arrays(taken)
     except ValueError as error:
         raise DataError(f"{where}: {error}") from error
+
+
+def check_memory(size: int, what: str, *, hint: str) -> None:
+    """Refuses samples that take more than half of this machine's memory.
+
+    Args:
+        size: of the samples, in bytes.
+        what: the samples, for the message.
+
+    Raises:
+        DataError: says both sizes.
+    """
+    memory = _memory_bytes()
+    if memory is not None and size > memory * _SHARE:
+        raise DataError(
+            f"{what} take {size / 2**30:.1f} GiB and more; this machine has"
+            f" {memory / 2**30:.1f} GiB, half of which they may take",
+            hint=hint,
+        )
+
+
+@functools.cache
+def _memory_bytes() -> int | None:
+    return total_memory_bytes()
 
 
 def content_hashes(batch: np.ndarray) -> tuple[str, ...]:

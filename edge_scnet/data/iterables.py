@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edge_scnet.core.user_code import place
-from edge_scnet.data.arrays import LABEL_KEYS, TARGET_KEYS
+from edge_scnet.data.arrays import LABEL_KEYS, TARGET_KEYS, check_memory
 from edge_scnet.errors import DataError, EdgeError, first_line
 
 Axes = Literal["batches", "samples"]
@@ -101,11 +101,17 @@ class Samples:
                 labels for some samples only.
         """
         kept: list[Item] = []
-        count = 0
+        count = size = 0
         for index, item in enumerate(itertools.chain([self.first], self._items)):
             whole = item if axes == "batches" else _as_batch(item)
             self._check_like_first(whole, index, axes)
             kept.append(whole)
+            size += sum(array.nbytes for array in whole.arrays.values())
+            check_memory(
+                size,
+                f"{self.what}: {count} samples",
+                hint="does it end? A generator must; or yield fewer samples",
+            )
             count += len(next(iter(whole.arrays.values())))
             if limit is not None and count >= limit:
                 break

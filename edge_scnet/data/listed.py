@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge_scnet.core.json_records import show
 from edge_scnet.data.image_list import image_set, refuse_missing
+from edge_scnet.data.listing import SUFFIXES
 from edge_scnet.data.reading import Reading
 from edge_scnet.data.sample_set import SampleSet
 from edge_scnet.data.table_truth import truth_of
@@ -48,8 +50,25 @@ def listed_entries(reading: Reading) -> tuple[Path, list[str], Truth]:
             hint=f"name it: {reading.with_setting('path', table.columns[0])}",
         )
     entries = [_path(value, table, i, column) for i, value in enumerate(table.cells[column])]
+    if reading.path.suffix.lower() == ".txt" and not reading.setting("read"):
+        _check_lists_images(entries, reading)
     root = reading.folder("images") or reading.path.parent
     return root, entries, truth_of(table, column, reading)
+
+
+def _check_lists_images(entries: Sequence[str], reading: Reading) -> None:
+    """Refuses a text that is no list: any text has lines.
+
+    Raises:
+        DataError: no line names an image.
+    """
+    if any(Path(entry).suffix.lower() in SUFFIXES for entry in entries):
+        return
+    raise DataError(
+        f"{reading.path} is a file, not a folder, and lists no images: its first line is"
+        f" {entries[0][:60]!r}",
+        hint="a path of an image a line, maybe with a class index behind it; or name a folder",
+    )
 
 
 def _path(value: Any, table: Table, i: int, column: str) -> str:

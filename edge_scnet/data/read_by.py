@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.core.user_code import OBJECT, imported, place, user_code
+from edge_scnet.data.arrays import check_memory
 from edge_scnet.data.held import set_of
 from edge_scnet.data.image_list import MOST_NAMED, SKIP_BAD, refuse_missing
 from edge_scnet.data.iterables import Collected, Samples
@@ -26,8 +26,6 @@ from edge_scnet.data.sample_set import SampleSet, spread
 from edge_scnet.data.truth import UNKNOWN, Truth
 from edge_scnet.errors import DataError
 
-# of the machine's memory, that samples may take
-_SHARE = 0.5
 _LITTER = ("thumbs.db", "desktop.ini")
 
 
@@ -145,13 +143,6 @@ def _check_memory(item: Any, count: int, reading: Reading) -> None:
     """Refuses more samples than fit into memory, by the size of the first."""
     arrays = item.values() if isinstance(item, Mapping) else [item]
     size = count * sum(np.asarray(array).nbytes for array in arrays)
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # another system than Linux
-        return
-    if size > _SHARE * memory:
-        raise DataError(
-            f"{reading.path}: {count} samples take {size / 2**30:.1f} GiB; this machine has"
-            f" {memory / 2**30:.1f} GiB",
-            hint="list fewer of them: a .csv with their paths",
-        )
+    check_memory(
+        size, f"{reading.path}: {count} samples", hint="list fewer: a .csv with their paths"
+    )

@@ -183,7 +183,10 @@ def _check_takes_pictures(reading: Reading) -> None:
     raise DataError(
         f"{model.name} takes {' x '.join(map(str, model.input_shape))}{more}, which pictures in"
         f" {reading.path} cannot fill",
-        hint=f"{reading.option} DIR with .npy or .npz files: samples along the first axis",
+        hint=(
+            f"{reading.option} DIR with .npy or .npz files: samples along the first axis; or a"
+            f" function that reads files: {reading.with_setting('read', 'module:function')}"
+        ),
     )
 
 

@@ -23,7 +23,7 @@ from edge_scnet.data.truth import UNKNOWN, Truth, boxes_of, held_targets
 from edge_scnet.errors import DataError
 
 _IMAGES, _LABELS = "images", "labels"
-_MOST_BYTES = 10_000_000
+_MOST_BYTES, _MOST_CLASSES = 10_000_000, 1_000_000
 
 
 def label_folder(reading: Reading) -> tuple[Path, Path] | None:
@@ -135,9 +135,9 @@ def _rows(file: Path) -> list[list[float]]:
             row = [float(part) for part in line.split()]
         except ValueError:
             row = []
-        is_box = len(row) >= 5 and row[0] == int(row[0]) >= 0
+        is_box = len(row) >= 5 and bool(np.isfinite(row).all()) and row[0] == int(row[0]) >= 0
         # annotators round, and boxes may end a little outside
-        if not is_box or not np.isfinite(row).all() or min(row[1:5]) < -0.1 or max(row[1:5]) > 1.1:
+        if not is_box or min(row[1:5]) < -0.1 or max(row[1:5]) > 1.1 or row[0] > _MOST_CLASSES:
             raise DataError(
                 f"{file}, line {number} is {line.strip()[:60]!r}; class cx cy w h are needed, a"
                 " whole number and shares of the image from 0 to 1",

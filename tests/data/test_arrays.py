@@ -113,7 +113,10 @@ def test_pictures_for_a_model_that_takes_none_and_arrays_beside_pictures(tmp_pat
     pictures = folder(tmp_path / "p", ["a.png", "b.png"])
     with pytest.raises(DataError, match="audio takes 2 x 16, which pictures in") as caught:
         open_samples(pictures, model=AUDIO, role="calibration")
-    assert caught.value.hint == "--calib DIR with .npy or .npz files: samples along the first axis"
+    assert caught.value.hint == (
+        "--calib DIR with .npy or .npz files: samples along the first axis; or a function that"
+        f" reads files: --calib '{pictures}?read=module:function'"
+    )
     np.save(pictures / "c.npy", sounds(1))
     with pytest.raises(DataError, match=r"has arrays \(c.npy\) beside images \(a.png\)"):
         open_samples(pictures, model=RGB, role="calibration")

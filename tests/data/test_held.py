@@ -227,3 +227,12 @@ def test_files_that_the_function_cannot_read(tmp_path: Path, module: Any):
         opened(f"{root}?read={name}:broken", skip_bad=True)
     with pytest.raises(DataError, match=r"read is 'sound'; package\.module:function is needed"):
         opened(f"{root}?read=sound")
+
+
+def test_functions_that_never_end(module: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("edge_scnet.data.arrays._memory_bytes", lambda: 40_000)
+    name = module("def samples():\n    while True:\n        yield {'x': np.zeros(4, 'f4')}\n")
+    with pytest.raises(DataError, match=r"samples take 0\.0 GiB and more; this machine has") as e:
+        opened(f"{name}:samples")
+    assert "does it end?" in (e.value.hint or "")
+    assert len(open_samples(f"{name}:samples", model=FLAT, role="calibration", limit=9)) == 9

@@ -63,6 +63,7 @@ def test_images_whose_labels_are_elsewhere_have_none(tmp_path: Path):
         ("0 0.5 0.5 1\n", "0.txt, line 1 is '0 0.5 0.5 1'; class cx cy w h are needed"),
         ("\n0 5 5 10 10\n", "0.txt, line 2 is '0 5 5 10 10'; class cx cy w h are needed"),
         ("0.5 0.5 0.5 1 1\n", "line 1 is '0.5 0.5 0.5 1 1'"),
+        ("1e999 0.5 0.5 1 1\n", "line 1 is '1e999 0.5 0.5 1 1'"),
         ("0 nan 0.5 1 1\n", "line 1 is '0 nan 0.5 1 1'"),
         ("cat 0.5 0.5 1 1\n", "line 1 is 'cat 0.5 0.5 1 1'"),
         ("\n", "has no object in any image"),
