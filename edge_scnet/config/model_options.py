@@ -163,6 +163,17 @@ class ModelOptions:
             extra={"metavar": "JSON"},
         ),
     ] = None
+    decode: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "What makes boxes of a detector's outputs: yolox, yolov5, yolov8, end2end, ssd,"
+                " fcos, nanodet, nanodet-plus, fastestdet, yunet, or package.module:function."
+                " Default: told from the outputs, where only one fits."
+            ),
+            extra={"metavar": "NAME"},
+        ),
+    ] = None
     factory_args: Annotated[
         dict[str, Any] | None,
         Meta(description="Arguments of a factory, as JSON.", extra={"metavar": "JSON"}),

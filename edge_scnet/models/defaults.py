@@ -21,6 +21,7 @@ CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 ONNX_FILE, FACTORY = "onnx", "factory"
 # A sample of 1 GB.
 MOST_VALUES = 250_000_000
+_DETECTION = "detection"
 _COMPACT = ("scnet20", "scnet29")  # for images of 32 pixels
 
 
@@ -90,10 +91,30 @@ def pictures_of(
 
 
 def task_of(options: ModelOptions) -> TaskSpec | None:
-    """What a user says that a model is for; None where nothing is said."""
-    if options.task is None:
-        return None
-    return TaskSpec(kind=options.task, arguments=options.task_args or {})
+    """What a user says that a model is for; None where nothing is said.
+
+    Raises:
+        ArtifactError: a decoder for another task or given twice, or arguments without a task.
+    """
+    arguments = dict(options.task_args or {})
+    task = options.task
+    if options.decode is not None:
+        if (
+            task not in (None, _DETECTION)
+            or arguments.get("decode", options.decode) != options.decode
+        ):
+            found = f"task {task}" if task not in (None, _DETECTION) else "another in --task-args"
+            raise ArtifactError(
+                f"--decode {options.decode} is for the task {_DETECTION}, and there is {found}",
+                hint=f"--task {_DETECTION} --decode {options.decode}",
+            )
+        task, arguments["decode"] = _DETECTION, options.decode
+    if task is None and arguments:
+        raise ArtifactError(
+            f"--task-args has {', '.join(arguments)}, and no task is said that takes them",
+            hint="say it: --task TASK",
+        )
+    return None if task is None else TaskSpec(kind=task, arguments=arguments)
 
 
 def _shape_of(options: ModelOptions, size: int) -> tuple[int, ...]:

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.spec import TaskSpec
+from edge_scnet.errors import ArtifactError
 from edge_scnet.models import defaults
 from tests.helpers.checkpoints import State, checkpoint, refused, saved
 
@@ -50,3 +53,24 @@ def test_defaults_follow_the_architecture(tmp_path: Path, state: State):
     )
     grey = checkpoint(path, channels=1, mean=(0.3,), std=(0.4,), class_names=("a", "b")).spec
     assert (grey.channels, grey.num_classes, grey.classes) == (1, 2, ("a", "b"))
+
+
+def test_a_decoder_makes_a_detection():
+    task = defaults.task_of(ModelOptions(decode="yolox", task_args={"threshold": 0.4}))
+    assert task == TaskSpec(kind="detection", arguments={"threshold": 0.4, "decode": "yolox"})
+    assert defaults.task_of(ModelOptions(decode="yolox", task="detection")) == TaskSpec(
+        kind="detection", arguments={"decode": "yolox"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (ModelOptions(decode="yolox", task="segmentation"), "and there is task segmentation"),
+        (ModelOptions(decode="yolox", task_args={"decode": "ssd"}), "another in --task-args"),
+        (ModelOptions(task_args={"threshold": 0.4}), "no task is said that takes them"),
+    ],
+)
+def test_arguments_of_no_task_or_of_another(options: ModelOptions, words: str):
+    with pytest.raises(ArtifactError, match=words):
+        defaults.task_of(options)

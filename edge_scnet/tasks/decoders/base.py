@@ -19,6 +19,8 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 _MOST_CANDIDATES = 1000
 # The exponent of a side in strides: what a broken engine gives stays finite.
 _LARGEST_EXPONENT = 12.0
+# What FP32's probabilities may lie beyond 0 and 1.
+_NEARLY = 1e-3
 _STRIDES = (4, 8, 16, 32, 64, 128)
 
 
@@ -60,6 +62,8 @@ class ImageInfo:
     image_size: tuple[int, int] | None = None
     # its name, for messages
     entry: str = ""
+    # the outputs are FP32's own, whose scores show what they are
+    is_reference: bool = False
     options: DecodeOptions = field(default_factory=DecodeOptions)
 
 
@@ -126,9 +130,25 @@ def probabilities(scores: np.ndarray, info: ImageInfo, *, logits: bool = False) 
 
     Args:
         logits: whether they are by default.
+
+    Raises:
+        DataError: FP32's own are no probabilities.
     """
     if logits if info.options.sigmoid is None else info.options.sigmoid:
         return sigmoid(scores)
+    if (
+        info.is_reference
+        and scores.size
+        and not -_NEARLY <= scores.min() <= scores.max() <= 1 + _NEARLY
+    ):
+        raise DataError(
+            f"scores from {scores.min():.4g} to {scores.max():.4g} at {info.entry}; they are from 0"
+            " to 1",
+            hint=(
+                "where they are logits: --task-args '{\"sigmoid\": true}'; of another head:"
+                " --decode NAME"
+            ),
+        )
     cut: np.ndarray = np.clip(scores, 0.0, 1.0)
     return cut
 

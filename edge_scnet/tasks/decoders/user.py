@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_scnet.errors import DataError, EdgeError, first_line
+from edge_scnet.errors import DataError
+from edge_scnet.tasks import user
 from edge_scnet.tasks.decoders.base import Detections, ImageInfo, Outputs, words
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
@@ -32,21 +30,7 @@ def imported(name: str) -> Callable[[Outputs, ImageInfo], Any]:
     Raises:
         DataError: it cannot be imported, or is no function.
     """
-    module, _, attribute = name.partition(":")
-    # a console script does not have the working directory on sys.path, and that is where the user's
-    # module is
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (KeyboardInterrupt, EdgeError):
-        raise
-    except BaseException as error:
-        raise DataError(
-            f"decode {name} cannot be imported: {_why(error)}", hint="is it on PYTHONPATH?"
-        ) from error
+    found = user.imported(name)
     if not callable(found):
         raise DataError(f"decode {name} is a {type(found).__name__}, no function", hint=HINT)
     function: Callable[[Outputs, ImageInfo], Any] = found
@@ -61,12 +45,8 @@ def called(
     Raises:
         DataError: it raises something, or returns something else; names the image.
     """
-    try:
+    with user.calling(f"decode {name} at {info.entry}", hint=HINT):
         result = function(outputs, info)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise DataError(f"decode {name} fails at {info.entry}: {_why(error)}", hint=HINT) from error
     if isinstance(result, Detections):
         result = (result.corners, result.scores, result.classes)
     if not isinstance(result, tuple | list) or len(result) != 3:
@@ -103,10 +83,3 @@ def _check(corners: np.ndarray, scores: np.ndarray, classes: np.ndarray, returns
     if count and (classes.min() < 0 or (classes != np.rint(classes)).any()):
         wrong = classes[(classes < 0) | (classes != np.rint(classes))][0]
         raise DataError(f"{returns} the class {wrong}; wanted are indices from 0", hint=HINT)
-
-
-def _why(error: BaseException) -> str:
-    """The last line of a traceback."""
-    if isinstance(error, SystemExit):
-        return f"it ends the process (SystemExit: {error.code})"
-    return f"{type(error).__name__}: {first_line(error)}"

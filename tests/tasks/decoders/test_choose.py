@@ -91,8 +91,8 @@ def test_an_own_function_may_find_nothing(module: str, name: str):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("raises", "KeyError: 'cat.png'"),
-        ("leaves", "SystemExit: 3"),
+        ("raises", "at cat.png failed: KeyError: 'cat.png' (decode_functions_of_a_user.py, line"),
+        ("leaves", "at cat.png failed: SystemExit: 3"),
         ("none", "returns a NoneType at cat.png; three arrays are wanted"),
         ("two", "returns a tuple of 2 at cat.png; three arrays are wanted"),
         ("wide", "returns at cat.png corners 2 x 5; wanted 2 x 4"),
@@ -149,3 +149,11 @@ def test_where_none_fits_all_are_named_with_their_outputs():
     for name in DECODERS:
         assert f"{name}: {decoder(name).TITLE}" in caught.value.message
     assert "heat 21 x 24 x 24" in caught.value.message
+
+
+def test_the_option_lists_the_decoders():
+    from edge_scnet.config.model_options import ModelOptions
+    from edge_scnet.core.json_records import field_types
+
+    words = str(field_types(ModelOptions)["decode"])
+    assert f": {', '.join(DECODERS)}, or package.module:function" in words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -263,6 +264,16 @@ def test_a_wrong_number_of_rows_names_the_strides(name: str):
     with pytest.raises(DataError, match=r"101 rows, the places .* 96 x 64 are 126") as caught:
         decoder(name).decode({"output": rows}, info(classes=None))
     assert "strides" in caught.value.hint
+
+
+def test_logits_in_place_of_probabilities_are_refused_where_they_are_fp32s_own():
+    raw = np.zeros((4 + CLASSES, count(8, 16)), np.float32)
+    raw[4] = -6.5
+    told = replace(info(), entry="cat.png", is_reference=True)
+    with pytest.raises(DataError, match=r"scores from -6.5 to 0 at cat.png") as caught:
+        decoder("yolov8").decode({"o": raw}, told)
+    assert "sigmoid" in caught.value.hint
+    assert len(decoder("yolov8").decode({"o": raw}, replace(told, is_reference=False)).scores)
 
 
 def test_exponents_of_a_broken_engine_stay_finite():
