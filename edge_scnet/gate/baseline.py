@@ -141,6 +141,7 @@ def of_report(report: RunReport, limits: Gates, *, accepted: Sequence[Acceptance
         findings=(),
         stage_seconds={},
         flips=None,
+        worst=(),
         sweep=(),
         sweep_load=None,
         load=None,

@@ -23,7 +23,14 @@ from edge_scnet.pipeline.rows import canonical_order
 from edge_scnet.profiler.sweep import Sweep
 from edge_scnet.report.dequantized import headline_of_dequantized, not_against_float
 from edge_scnet.report.findings import Finding
-from edge_scnet.report.run_report import SCHEMA, EngineReport, EvaluationSet, Flips, RunReport
+from edge_scnet.report.run_report import (
+    SCHEMA,
+    EngineReport,
+    EvaluationSet,
+    Flips,
+    RunReport,
+    WorstSample,
+)
 from edge_scnet.report.verdict import verdict
 
 INTERRUPTED = "interrupted: these are the figures up to then, and no verdict"
@@ -44,6 +51,8 @@ class MeasuredRun:
     evaluation: EvaluationSet | None = None
     # images whose first class is another than the reference's
     flips: Flips | None = None
+    # samples that INT8 lost most on, of tasks other than classification
+    worst: tuple[WorstSample, ...] = ()
     # what accuracy is judged by, and where that is known from
     task: str | None = None
     # of a Jetson, and what else the machine did, while the engines were timed
@@ -99,6 +108,7 @@ def conclude(
         sweep=() if sweep is None else sweep.rows,
         sweep_load=None if sweep is None else sweep.load,
         flips=measured.flips,
+        worst=measured.worst,
         task=measured.task,
         classes=manifest.model.classes,
         dequantized=manifest.dequantized,

@@ -41,9 +41,9 @@ _DARK, _LIGHT = (16, 16, 20), (255, 255, 255)
 _HUE_STEP = 0.618033988749895
 _MASK_OPACITY = 0.5
 # Captions are not legible on a smaller picture, which is enlarged first, in whole pixels.
-_LEAST_SIDE, _LEGIBLE_SIDE = 96, 192
+_LEAST_SIDE, _LEGIBLE_SIDE = 128, 192
 # Names of a class that is drawn as nothing.
-_GROUNDS = ("background", "_background_", "bg", "ground", "none", "__background__")
+_GROUNDS = ("background", "_background_", "bg", "__background__")
 _MOST_CAPTIONS, _MOST_LETTERS = 12, 120
 # Pillow's own font has Latin letters alone.
 _FIRST_UNKNOWN = 0x250
@@ -64,7 +64,9 @@ def colour_of(index: int) -> tuple[int, int, int]:
 
 
 def draw(picture: np.ndarray, readout: Readout) -> Image.Image:
-    """The picture with what is said of it, at its own size; one of less than 96 pixels is enlarged.
+    """The picture with what is said of it, at its own size.
+
+    One whose sides are all shorter than 128 pixels is enlarged.
 
     Args:
         picture: uint8 height x width x 3, RGB: the image that the readout's positions are of.
@@ -75,7 +77,7 @@ def draw(picture: np.ndarray, readout: Readout) -> Image.Image:
     require("PIL.ImageDraw", extra="cpu")
     from PIL import Image
 
-    side = min(picture.shape[:2])
+    side = max(picture.shape[:2])
     if side < _LEAST_SIDE:
         times = -(-_LEGIBLE_SIDE // side)
         picture = picture.repeat(times, axis=0).repeat(times, axis=1)

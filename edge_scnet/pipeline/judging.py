@@ -34,6 +34,8 @@ class Judging:
     told: Told
     # None: by the largest column of the first output
     evaluator: Evaluator | None
+    # what the evaluator was told
+    context: Context
 
 
 def judging_of(
@@ -81,8 +83,8 @@ def judging_with(
     _check_labels(task, samples, heads)
     if events is not None:
         events.stage("task", task.words)
-    evaluator = evaluator_for(replace(context, task=task.task))
-    return Judging(samples=samples, told=task, evaluator=evaluator)
+    context = replace(context, task=task.task)
+    return Judging(samples=samples, told=task, evaluator=evaluator_for(context), context=context)
 
 
 def context_of(spec: ModelSpec, samples: SampleSet, heads: tuple[OutputHead, ...]) -> Context:

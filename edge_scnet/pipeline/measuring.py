@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from edge_scnet.compile.executed import WantedLayers, wanted_layers
 from edge_scnet.config.target import TargetSpec
@@ -27,12 +28,13 @@ from edge_scnet.pipeline.rows import (
     row_of_plan,
     stats_of,
 )
+from edge_scnet.pipeline.worst import engine_source, graph_source, worst_samples
 from edge_scnet.profiler.board_results import TimedBoard
 from edge_scnet.profiler.measure import MeasureSettings, measure
 from edge_scnet.profiler.outputs import Outputs
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.profiler.simulated import evaluate_graphs
-from edge_scnet.report.run_report import Flips
+from edge_scnet.report.run_report import EngineReport, Flips, WorstSample
 from edge_scnet.report.store import load_report
 from edge_scnet.report.verdict import judge
 from edge_scnet.stats.figures import EngineRole
@@ -93,10 +95,12 @@ def measure_engines(
         environment["timing"] = "host to host, one CUDA graph an inference"
     spent = {"profile": round(time.perf_counter() - started, 2)}
     flipped = None
+    worst: tuple[WorstSample, ...] = ()
     if measured.complete:
         for engine, measurement in zip(engines, measured.engines, strict=True):
             if engine.role == "int8":
                 flipped = _flips_of(measurement.outputs, reference.outputs, samples, spec)
+        worst = _worst_of_engines(rows, engines, judging, spec, events)
         events.done(f"{len(rows)} engines", reused=False)
     return MeasuredRun(
         rows=rows,
@@ -106,6 +110,7 @@ def measure_engines(
         seconds=seconds,
         evaluation=evaluation_set(samples) if samples is not None else None,
         flips=flipped,
+        worst=worst,
         task=judging.told.words if judging else None,
         board=watch.state(),
         load=measured.load,
@@ -128,8 +133,9 @@ def simulate(
         "simulate", f"float and Q/DQ graph in ONNX Runtime on {len(samples):,} images, {labels}"
     )
     entries = [folder.entry(FLOAT_ONNX), folder.entry(QDQ_ONNX)]
+    files = [folder.verified_entry(entry) for entry in entries]
     outputs = evaluate_graphs(
-        [folder.verified_entry(entry) for entry in entries],
+        files,
         samples,
         folder.manifest.model,
         events.progress,
@@ -143,6 +149,7 @@ def simulate(
         is_stand_in = folder.manifest.dequantized and role == "reference"
         rows.append(replace(row, name=ROW) if is_stand_in else row)
     findings = tuple(judge(rows, target))
+    worst = _worst_of_graphs(rows, files, judging, folder.manifest.model, events)
     events.done("simulated, not executed", reused=False)
     return MeasuredRun(
         rows=tuple(rows),
@@ -151,6 +158,7 @@ def simulate(
         spent={"simulate": round(time.perf_counter() - started, 2)},
         evaluation=evaluation_set(samples),
         flips=_flips_of(outputs[1], outputs[0], samples, folder.manifest.model),
+        worst=worst,
         task=judging.told.words,
     )
 
@@ -175,9 +183,37 @@ def take_board_times(folder: BuildFolder, timed: TimedBoard, target: TargetSpec)
         environment=timed.environment,
         evaluation=earlier.evaluation if earlier else None,
         flips=earlier.flips if earlier else None,
+        worst=earlier.worst if earlier else (),
         task=earlier.task if earlier else None,
         board=timed.state,
     )
+
+
+def _worst_of_engines(
+    rows: Sequence[EngineReport],
+    engines: Sequence[EngineFile],
+    judging: Judging | None,
+    spec: ModelSpec,
+    events: Events,
+) -> tuple[WorstSample, ...]:
+    if judging is None:
+        return ()
+    sources = [engine_source(engine, judging.samples, spec) for engine in engines]
+    return worst_samples(rows, sources, judging, spec, events)
+
+
+def _worst_of_graphs(
+    rows: Sequence[EngineReport],
+    files: Sequence[Path],
+    judging: Judging,
+    spec: ModelSpec,
+    events: Events,
+) -> tuple[WorstSample, ...]:
+    sources = [
+        graph_source(row.name, file, judging.samples, spec)
+        for row, file in zip(rows, files, strict=True)
+    ]
+    return worst_samples(rows, sources, judging, spec, events)
 
 
 def _flips_of(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from edge_scnet.report import notes
-from edge_scnet.report.run_report import RunReport
+from edge_scnet.report.run_report import RunReport, WorstSample
 from edge_scnet.report.summary import SWEEP_HEAD, summary_rows, sweep_cells
 
+_MOST_WORST = 6
 # What XML 1.0 cannot hold, not even escaped.
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -30,8 +31,20 @@ def markdown(report: RunReport) -> str:
     if report.sweep:
         lines += ["", _row(SWEEP_HEAD), "|" + "---|" * len(SWEEP_HEAD)]
         lines += [_row(sweep_cells(row)) for row in report.sweep]
+    if report.worst:
+        lines += ["", *_worst(report.worst[:_MOST_WORST])]
     lines += ["", f"{escaped(notes.machine_words(report))}; {escaped(report.command)}"]
     return "\n".join(lines) + "\n"
+
+
+def _worst(samples: Sequence[WorstSample]) -> Iterator[str]:
+    """Yields a table of what is said of the samples that INT8 lost most on."""
+    columns = list(dict.fromkeys(said.by for sample in samples for said in sample.said))
+    yield _row(["INT8 lost most on", *columns])
+    yield "|---|" + "---|" * len(columns)
+    for sample in samples:
+        said = {each.by: each.lines[0] if each.lines else "" for each in sample.said}
+        yield _row([sample.sample, *(said.get(column, "") for column in columns)])
 
 
 def _row(cells: Iterable[str]) -> str:

@@ -18,14 +18,20 @@ from edge_scnet.core.preprocessing_words import words_of_facts
 from edge_scnet.machine.board import board_words
 from edge_scnet.report import notes, plots
 from edge_scnet.report.per_class import class_name, per_class
-from edge_scnet.report.run_report import EngineReport, Flip, RunReport, reference_row
+from edge_scnet.report.run_report import (
+    EngineReport,
+    Flip,
+    RunReport,
+    WorstSample,
+    reference_row,
+)
 from edge_scnet.report.summary import SWEEP_HEAD, summary_rows, sweep_cells
 
 NEEDS = ("matplotlib", "jinja2")
 
 _DATA_URL = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
 _FLIP_CSS = {"lost": "fail", "won": "pass", "changed": "skipped"}
-_MOST_CLASSES = 20
+_MOST_CLASSES, _MOST_WORST = 20, 6
 _VERDICTS = {"ship": "good", "accurate": "good", "do not ship": "bad", "not accurate": "bad"}
 
 
@@ -61,6 +67,24 @@ class _Card:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    """What an engine says of a sample, or its ground truth."""
+
+    by: str
+    lines: tuple[str, ...]
+    picture: str | None  # a data: URL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sample:
+    """One of the samples that INT8 lost most on."""
+
+    name: str
+    picture: str | None  # a data: URL
+    results: tuple[_Result, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
     """What the template shows beside the report's own fields."""
 
@@ -75,6 +99,7 @@ class _Page:
     sweep: _Table
     sweep_plot: _Plot | None
     cards: tuple[_Card, ...]
+    worst: tuple[_Sample, ...]
     classes: _Table
     more_classes: _Table
     outputs: _Table
@@ -119,6 +144,7 @@ def _page(report: RunReport) -> _Page:
         sweep=_table(SWEEP_HEAD, map(sweep_cells, report.sweep)),
         sweep_plot=_sweep_plot(report),
         cards=_cards(report),
+        worst=tuple(map(_sample, report.worst[:_MOST_WORST])),
         classes=_table(classes.head, classes.rows[:_MOST_CLASSES]),
         more_classes=_table(classes.head, classes.rows[_MOST_CLASSES:]),
         outputs=_outputs(report, reference),
@@ -225,18 +251,40 @@ def _cards(report: RunReport) -> tuple[_Card, ...]:
 
 
 def _card(flip: Flip, classes: Sequence[str]) -> _Card:
-    # only what pipeline/flips.py writes: a page must not load what a report names
-    drawn = flip.thumbnail is not None and _DATA_URL.fullmatch(flip.thumbnail) is not None
     return _Card(
         kind=flip.kind,
         css=_FLIP_CSS.get(flip.kind, ""),
-        # an idx file's images have numbers
-        image=f"image {flip.image}" if flip.image.isdecimal() else flip.image,
+        image=_sample_name(flip.image),
         truth=None if flip.truth is None else class_name(classes, flip.truth),
         was=f"{class_name(classes, flip.was)} {flip.was_percent:.0f} %",
         now=f"{class_name(classes, flip.now)} {flip.now_percent:.0f} %",
-        picture=flip.thumbnail if drawn else None,
+        picture=_own_picture(flip.thumbnail),
     )
+
+
+def _sample(sample: WorstSample) -> _Sample:
+    return _Sample(
+        name=_sample_name(sample.sample),
+        picture=_own_picture(sample.picture),
+        results=tuple(
+            _Result(
+                by=said.by if said.by == "truth" else said.by.upper(),
+                lines=said.lines,
+                picture=_own_picture(said.picture),
+            )
+            for said in sample.said
+        ),
+    )
+
+
+def _sample_name(entry: str) -> str:
+    """A sample's name; an idx file's images have numbers."""
+    return f"image {entry}" if entry.isdecimal() else entry
+
+
+def _own_picture(url: str | None) -> str | None:
+    """A picture that this package wrote; a page must not load what else a report names."""
+    return url if url is not None and _DATA_URL.fullmatch(url) is not None else None
 
 
 def _classes(report: RunReport, reference: str) -> _Table:

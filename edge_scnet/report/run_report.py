@@ -190,6 +190,32 @@ class Flips:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What an engine says of a sample, or its ground truth."""
+
+    by: Annotated[str, Meta(description="the engine's row, or truth")]
+    lines: Annotated[tuple[str, ...], Meta(description="in words")]
+    picture: Annotated[str | None, Meta(description="the sample with it drawn on: a data: URL")] = (
+        None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorstSample:
+    """One of the samples that INT8 lost most on, with the results side by side."""
+
+    sample: str
+    said: Annotated[
+        tuple[Said, ...],
+        Meta(description="the reference first, then INT8, then the truth where it is known"),
+    ]
+    picture: Annotated[
+        str | None,
+        Meta(description="the sample where nothing can be drawn on it: a data: URL"),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """A run: which engines of which model for which target, on which images.
 
@@ -234,6 +260,10 @@ class RunReport:
     flips: Annotated[
         Flips | None, Meta(description="images whose first class is another than FP32's")
     ] = None
+    worst: Annotated[
+        tuple[WorstSample, ...],
+        Meta(description="the samples that INT8 lost most on at the task, worst first"),
+    ] = ()
     classes: Annotated[tuple[str, ...], Meta(description="the model's, where they have names")] = ()
     task: Annotated[
         str | None, Meta(description="what accuracy is judged by, and where that is known from")

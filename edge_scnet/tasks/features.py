@@ -89,7 +89,11 @@ class Features:
             slices=tuple(
                 part for i in taken for part in self._slices(i, [each[i] for each in own])
             ),
-            worst=worst_of(self.context, -in_db(signal, noise).min(axis=1, initial=_EXACT_DB)),
+            worst=worst_of(
+                # samples without noise are none of the worst
+                self.context,
+                _EXACT_DB - in_db(signal, noise).min(axis=1, initial=_EXACT_DB),
+            ),
         )
 
     def _slices(self, number: int, kept: Sequence[Rows]) -> tuple[SliceStats, ...]:

@@ -13,7 +13,7 @@ from edge_scnet.core.packing import pack_classes
 from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report import markdown, page
 from edge_scnet.report.page import render
-from edge_scnet.report.run_report import Flip, Flips, LayerTime
+from edge_scnet.report.run_report import Flip, Flips, LayerTime, Said, WorstSample
 from edge_scnet.report.store import save_report
 from tests.helpers.page import Page, finding
 from tests.helpers.reports import full_report, report
@@ -85,6 +85,32 @@ def test_names_and_messages_are_text_and_never_markup() -> None:
         "<script>" not in table
         and len({row.count("|") for row in table.splitlines() if row.startswith("| ")}) == 1
     )
+
+
+def test_the_worst_samples_are_shown_side_by_side() -> None:
+    said = tuple(
+        Said(by=by, lines=("1 object", NASTY), picture=picture)
+        for by, picture in (
+            ("fp32", PIXEL),
+            ("int8", "http://example.org/x.png"),
+            ("truth", 'x" onerror="alert(1)'),
+        )
+    )
+    samples = tuple(
+        WorstSample(sample=f"{i}.png", said=said, picture="javascript:alert(1)") for i in range(9)
+    )
+    made = report(worst=samples)
+    text = render(made)
+    page = Page(text)
+    # at most six samples; only pictures that this package wrote
+    assert not page.open and "script" not in page.tags and page.fetched == [PIXEL] * 6
+    assert "lost most on" in page.text and "5.png" in page.text and "6.png" not in page.text
+    for words in ("FP32 1 object", "INT8 1 object", "truth 1 object", NASTY):
+        assert words in page.text
+    table = markdown.markdown(made)
+    assert "| INT8 lost most on | fp32 | int8 | truth |" in table
+    assert "| 0.png | 1 object | 1 object | 1 object |" in table and "6.png" not in table
+    assert "lost most on" not in markdown.markdown(report()) + render(report())
 
 
 @pytest.mark.parametrize(
