@@ -155,7 +155,7 @@ def _joined(value: ir.Value, rank: int) -> tuple[int, tuple[int, ...]] | None:
     """
     for _ in range(_MOST_STEPS):
         node = value.producer()
-        if node is None or node.inputs[0] is None:
+        if node is None or not node.inputs or node.inputs[0] is None:
             return None
         if node.op_type == "Concat":
             found = _parts(node, rank)

@@ -99,3 +99,9 @@ def test_an_output_without_a_batch_axis() -> None:
     nodes = [_node("Reshape", "x", "to", out="y")]
     (head,) = _heads(nodes, ("y", (4, 2)), to=np.array([4, 2]))
     assert not head.by_sample
+
+
+def test_a_number_that_is_stored_or_follows_from_shapes() -> None:
+    stored = numpy_helper.from_array(np.array(7, np.int64))
+    (head,) = _heads([helper.make_node("Constant", [], ["y"], value=stored)], ("y", None))
+    assert (head.ending, head.joined) == ("other", None)
