@@ -283,6 +283,9 @@ class Runtime(Protocol):
             TargetError: the engine cannot have `options.batch`.
         """
 
+    def check_graph(self, graph: Path) -> None:
+        """Raises ArtifactError for a float graph with what the runtime does not know."""
+
     def inputs_of(self, artifact: Path) -> tuple[EngineInput, ...]:
         """The inputs that an engine declares, in its order; it is not made ready to run.
 
@@ -341,6 +344,9 @@ class BaseRuntime:
 
     def check_built(self, facts: Facts, rebuild: str) -> None:
         """Accepts every engine: its files are good for any machine with this runtime."""
+
+    def check_graph(self, graph: Path) -> None:
+        """Accepts every graph: what is unknown is found when an engine is built."""
 
     def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
         return ()

@@ -16,7 +16,7 @@ import numpy as np
 from edge_scnet.core.feeds import feed_of, fitted
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.optional import require
-from edge_scnet.errors import BackendError, TargetError
+from edge_scnet.errors import ArtifactError, BackendError, TargetError
 from edge_scnet.graph.lint import LintFinding, lint
 from edge_scnet.graph.model import load
 from edge_scnet.graph.openvino_repair import repair
@@ -143,6 +143,17 @@ class OpenVino(BaseRuntime):
             finally:
                 temporary_weights.unlink(missing_ok=True)
         return self._built((out, weights), started)
+
+    def check_graph(self, graph: Path) -> None:
+        ov = require("openvino", extra=self.extra)
+        try:
+            ov.Core().read_model(graph)
+        except RuntimeError as error:
+            raise ArtifactError(
+                f"OpenVINO does not know all of the graph: {first_lines(error)}",
+                hint="export the model without that operator or form of it, or pass the part in"
+                " front of it: onnx.utils.extract_model",
+            ) from error
 
     def inputs_of(self, artifact: Path) -> tuple[EngineInput, ...]:
         ov = require("openvino", extra=self.extra)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper
 
+from edge_scnet.errors import ArtifactError
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.base import OpenOptions
 from tests.helpers.graphs import tiny_onnx
@@ -53,3 +55,22 @@ def test_an_output_whose_size_depends_on_the_data_is_that_of_the_last_inference(
         shapes: dict[int, tuple[int, ...]] = {}
         session.infer_many(data, lambda i, outputs: shapes.update({i: outputs[0].shape}))
     assert shapes == {0: (4, 0), 1: (4, 4), 2: (4, 1)}
+
+
+def test_what_openvino_does_not_know_is_named_before_anything_is_built(tmp_path: Path) -> None:
+    graph = onnx.parser.parse_graph(
+        """
+        g (float[1, 3, 8, 8] x) => (float[1, 3, 4, 4] y)
+        <float[8] part = {0, 0, 0.1, 0.1, 1, 1, 0.9, 0.9}, int64[4] sizes = {1, 3, 4, 4}>
+        {
+            y = Resize <mode = "linear", coordinate_transformation_mode = "tf_crop_and_resize">
+                (x, part, , sizes)
+        }
+        """
+    )
+    graph.node[0].name = "crop"
+    path = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), path)
+    with pytest.raises(ArtifactError, match=r"OpenVINO does not know.*crop.*tf_crop_and_resize"):
+        runtime_named("openvino").check_graph(path)
+    runtime_named("openvino").check_graph(tiny_onnx(tmp_path / "m.onnx"))

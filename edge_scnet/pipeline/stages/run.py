@@ -36,10 +36,12 @@ def _compile(job: BuildJob, events: Events) -> BuildFolder:
 
 
 def _export(job: BuildJob, events: Events) -> BuildFolder:
-    """As a graph, whose operators a target of TensorRT must know."""
+    """As a graph, whose operators the target must know."""
     folder = export(job, events)
     if job.target.board is not None:
         check_operators(load(folder.path / FLOAT_ONNX), job.target)
+    else:
+        job.runtime.check_graph(folder.path / FLOAT_ONNX)
     return folder
 
 
