@@ -14,7 +14,7 @@ from edge_scnet.core.user_code import OBJECT, imported, place, user_code
 from edge_scnet.data.arrays import batch_of
 from edge_scnet.data.held_truth import targets_of
 from edge_scnet.data.iterables import Axes, Collected, Samples
-from edge_scnet.data.labels import Role
+from edge_scnet.data.labels import Role, known_classes
 from edge_scnet.data.reading import Reading
 from edge_scnet.data.sample_set import SampleSet, in_memory, subset, unlabelled
 from edge_scnet.errors import DataError
@@ -45,7 +45,7 @@ def set_of(collected: Collected, what: str, model: ModelSpec, role: Role) -> Sam
     if collected.labels is not None and task in ("regression", "embedding"):
         labels, given = None, list(collected.labels)
     targets = None if given is None else targets_of(given, task, what)
-    count = model.num_classes or len(model.classes)
+    count = known_classes(model)[1]
     if labels is not None and count and not 0 <= labels.min() <= labels.max() < count:
         raise DataError(
             f"{what} has labels from {labels.min()} to {labels.max()}; the model has {count}"

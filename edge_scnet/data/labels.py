@@ -17,6 +17,8 @@ Role = Literal["calibration", "evaluation"]
 
 SORTED_RULE = "folders in sorted order are the classes"
 LISTED_RULE = "labels in sorted order are the classes"
+# tasks whose outputs are no classes
+_NO_CLASSES = ("embedding", "regression", "keypoints", "features")
 NO_LABELS = "evaluate without labels: --ignore-labels"
 
 
@@ -32,10 +34,16 @@ class Labels:
 
 
 def known_classes(model: ModelSpec | None) -> tuple[tuple[str, ...], int]:
-    """The names of a model's classes, if any, and their number, 0 where it is not known."""
+    """The names of a model's classes, if any, and their number, 0 where it is not known.
+
+    An output of one column has two classes. The columns of embeddings, values and points are none.
+    """
     if model is None:
         return (), 0
-    return model.classes, len(model.classes) or model.num_classes or 0
+    if model.task is not None and model.task.kind in _NO_CLASSES:
+        return model.classes, len(model.classes)
+    count = len(model.classes) or model.num_classes or 0
+    return model.classes, 2 if count == 1 else count
 
 
 def folder_labels(root: Path, folders: list[str], *, model: ModelSpec | None, role: Role) -> Labels:

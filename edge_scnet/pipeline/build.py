@@ -59,9 +59,11 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
             "package.module:factory?width=0.5", "timm:NAME" or "torchvision:NAME" (with
             `model_options.weights`), or a torch.nn.Module, of which a copy is used.
         target: a bundled target's name or a .toml file.
-        calib, evaluation: folders of images, or samples in memory as `quantize` takes them;
+        calib, evaluation: what `--calib` and `--eval` name: folders, lists ("val.csv?label=breed"),
+            COCO files, "package.module:samples"; or samples in memory as `quantize` takes them;
             default: the bundled sets, for bundled models only. Of evaluation samples a whole number
-            behind the input, as a DataLoader yields it, is the class.
+            behind the input, as a DataLoader yields it, or "label" in a dict, is the class; what
+            else is behind it, or "target" in a dict, is the ground truth of other tasks.
         out: parent of the build folders, default "build"; the files go to out/<model>/<target>/.
         batch: the engine's batch, default the target's; "dynamic" ends at export.
         max_drop_pp: highest loss of top-1 in percentage points, default the target's gate.

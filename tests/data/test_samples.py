@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 
 from edge_scnet.core.resources import bundled
+from edge_scnet.core.spec import TaskSpec
 from edge_scnet.data import batches
 from edge_scnet.data.checks import check_counts, check_overlap
 from edge_scnet.data.samples import bundled_sets, open_samples
 from edge_scnet.errors import DataError
 from edge_scnet.models.zoo import FASHION_MNIST
 from tests.helpers.images import RGB, calibration, evaluation, folder, idx_files, picture
+
+BINARY = replace(RGB, classes=(), num_classes=1)
 
 # lists, labels and hashes
 
@@ -301,3 +304,18 @@ def test_sizes_are_those_of_upright_images(tmp_path: Path) -> None:
         image.save(tmp_path / name, **({} if options else {"exif": exif.tobytes()}))
     assert evaluation(tmp_path).image_sizes == ((4, 6), (4, 6), (6, 4))
     assert evaluation(tmp_path).short_sides == (4, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns", "folders"),
+    [("binary", 1, 2), (None, 1, 2), ("embedding", 128, 3), ("classification", 3, 3)],
+)
+def test_classes_of_a_task_that_are_no_columns(
+    tmp_path: Path, kind: str | None, columns: int, folders: int
+) -> None:
+    root = folder(tmp_path, [f"{name}/a.png" for name in "abc"[:folders]])
+    task = None if kind is None else TaskSpec(kind=kind)
+    model = replace(RGB, classes=(), num_classes=columns, task=task)
+    assert evaluation(root, model).labels == tuple(range(folders))
+    with pytest.raises(DataError, match="has 3 class folders and rgb has 2 classes"):
+        evaluation(folder(tmp_path / "more", ["a/a.png", "b/a.png", "c/a.png"]), BINARY)

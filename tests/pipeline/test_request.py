@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from torch import nn
 
 import edge_scnet
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.config.target import load_target
 from edge_scnet.core.events import Silent
 from edge_scnet.errors import ArtifactError, DataError
+from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline.build import held_sets, named_set
-from edge_scnet.pipeline.request import Request, make_job, rebuild_command
+from edge_scnet.pipeline.request import Request, held_sets_of, make_job, rebuild_command
+from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 
 
 def request(model: str = "net.onnx", **settings: Any) -> Request:
@@ -118,3 +122,43 @@ def test_inputs_of_modules_only(tmp_path: Path, model: str, monkeypatch: pytest.
     message = "cannot be changed" if model.startswith("scnet") else "--input is for PyTorch modules"
     with pytest.raises(ArtifactError, match=message):
         make_job(request(model, options=ModelOptions(input=("a=1",))), Silent())
+
+
+def test_functions_that_make_samples_are_held_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_samples.py").write_text(
+        "import numpy as np\n"
+        "def samples(n=4):\n"
+        "    return [{'x': np.full((3, 8, 8), i % 3, 'f4'), 'label': i % 2} for i in range(n)]\n"
+    )
+    asked = request(
+        "Net",
+        calib="own_samples:samples?n=9",
+        evaluation="own_samples:samples?duplicates=drop",
+        until="profile",
+    )
+    assert "--calib 'own_samples:samples?n=9'" in rebuild_command(asked)
+    held = held_sets_of(asked)
+    spec = replace(FASHION_MNIST, input_shape=(3, 8, 8), classes=(), num_classes=2)
+    held.look_at_spec(spec)
+    sets = held.read(spec, limit=5)
+    assert {role: (len(s), s.name) for role, s in sets.items()} == {
+        "calibration": (5, "own_samples:samples"),
+        "evaluation": (4, "own_samples:samples"),
+    }
+    asked_for = SampleRequest(
+        calib=None,
+        evaluation=asked.evaluation,
+        calibrates=False,
+        evaluates=True,
+        skip_bad=False,
+        ignore_labels=True,
+        command="",
+        held={"evaluation": sets["evaluation"]},
+    )
+    plain = replace(spec, dataset=None)
+    with pytest.warns(UserWarning, match="1 evaluation samples are copies of others"):
+        _, evaluation = open_sample_sets(asked_for, plain, load_target("cpu"), Silent())
+    assert evaluation is not None
+    assert (len(evaluation), evaluation.copies, evaluation.labels) == (3, 1, None)
