@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
 from edge_scnet.core.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.errors import ArtifactError
@@ -81,6 +81,8 @@ def pictures_of(
     """
     mean, std = (CIFAR10_MEAN, CIFAR10_STD) if compact else (IMAGENET_MEAN, IMAGENET_STD)
     if len(shape) != 3 or shape[0] not in (1, 3):
+        if complete:
+            _check_no_picture(options, shape)
         return Preprocessing(
             mean=options.mean or mean, std=options.std or std, short_side=options.resize
         )
@@ -88,6 +90,23 @@ def pictures_of(
     side = round(shape[1] * 256 / 224) if square and not compact else None
     defaults = Defaults(mean=mean, std=std, short_side=side, own=own, complete=complete)
     return preprocessing_of(options, shape, defaults)
+
+
+def _check_no_picture(options: ModelOptions, shape: Sequence[int]) -> None:
+    """Refuses options about pictures for an input that is fed with arrays alone.
+
+    Raises:
+        ArtifactError: names the first; a mean, a std and a short side say nothing, as ever.
+    """
+    old = ("mean", "std", "resize")
+    given = [key for key in PICTURE_OPTIONS if key not in old and getattr(options, key) is not None]
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
+        raise ArtifactError(
+            f"the input is {_words(shape)}, no picture of 1 or 3 channels, and {option} is for"
+            " pictures",
+            hint=f"leave {option} out: such an input is fed with arrays as they are",
+        )
 
 
 def task_of(options: ModelOptions) -> TaskSpec | None:

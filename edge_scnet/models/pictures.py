@@ -15,6 +15,8 @@ from edge_scnet.models.ready import Ready, ready
 # The options whose names are not those of the record's fields.
 _FIELDS = {"resize_mode": "resize", "resample": "library"}
 _ALL_FIELDS = tuple(item.name for item in fields(Preprocessing) if item.name != "origins")
+# Options of a user who knows what a library does otherwise.
+_SETTLE = {"resize_mode", "resize", "interpolation"}
 # Options that have no meaning but with some ways to resize, and these.
 _ONLY_WITH = {
     "pad_value": ("letterbox",),
@@ -62,25 +64,9 @@ def preprocessing_of(
     Raises:
         ArtifactError: options that contradict each other or the input.
     """
-    channels, short, complete = shape[0], min(shape[1:]), defaults.complete
-    given = _given(options)
-    name, found = _found(options, defaults)
-    named = _values_of(found, channels, short)
-    origins = {**dict.fromkeys(named, name), **{key: _spelled(key) for key in given}}
-    if "resize" in given or "crop_fraction" in given:
-        # each is the other in other words: the user's is the one that counts
-        for key in {"resize", "crop_fraction"} & named.keys() - given.keys():
-            del named[key], origins[key]
-    values = {**named, **given}
-    mode = values.get("resize_mode", "crop")
-    _check_mode(given, mode)
-    if complete:
-        _check_channels(given, channels)
-    for key in [key for key, modes in _ONLY_WITH.items() if mode not in modes]:
-        # a ready name's, which a single option made meaningless
-        values.pop(key, None)
-        origins.pop(key, None)
-    pixel_max = values.get("pixel_max", 1.0)
+    channels, short = shape[0], min(shape[1:])
+    values, origins = _said(options, shape, defaults)
+    mode, pixel_max = values.get("resize_mode", "crop"), values.get("pixel_max", 1.0)
     # of an own range: what belongs to 0 to 1 does not hold
     usual = defaults if pixel_max == 1 else Defaults(mean=(0.0,) * channels, std=(1.0,) * channels)
     mean, std = (
@@ -88,14 +74,12 @@ def preprocessing_of(
         for key in ("mean", "std")
     )
     side = _short_side(values, short, mode, defaults)
-    if side is not None and side < short and complete:
+    if side is not None and side < short and defaults.complete:
         raise ArtifactError(
             f"--resize {side} is smaller than the crop, {'x'.join(map(str, shape))}"
         )
-    library, interpolation = (
-        values.get("resample", "pillow"),
-        values.get("interpolation", "bilinear"),
-    )
+    library = values.get("resample", "pillow")
+    interpolation = values.get("interpolation", "bilinear")
     return Preprocessing(
         colour="grey" if channels == 1 else values.get("colour", "RGB"),
         pixel_max=pixel_max,
@@ -111,6 +95,36 @@ def preprocessing_of(
         exif=values.get("exif", True),
         origins={**dict.fromkeys(_ALL_FIELDS, BY_DEFAULT), **_by_field(origins)},
     )
+
+
+def _said(
+    options: ModelOptions, shape: Sequence[int], defaults: Defaults
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values that are not defaults, and where they come from, by option.
+
+    Raises:
+        ArtifactError: options that contradict each other or the input's channels; a ready name that
+            cannot be done as its library does it.
+    """
+    given = _given(options)
+    name, found = _found(options, defaults)
+    if options.preprocess is not None and found.differences and not _SETTLE & given.keys():
+        raise ArtifactError(
+            f"{name}: {found.differences[0]}",
+            hint="say how it is to be with --resize-mode and --interpolation, which win over it",
+        )
+    named = _values_of(found, shape[0], min(shape[1:]))
+    if "resize" in given or "crop_fraction" in given:
+        # each is the other in other words: the user's is the one that counts
+        named = {k: v for k, v in named.items() if k not in ("resize", "crop_fraction")}
+    mode = {**named, **given}.get("resize_mode", "crop")
+    _check_mode(given, mode)
+    if defaults.complete:
+        _check_channels(given, shape[0])
+    # what a single option made meaningless of a ready name
+    named = {k: v for k, v in named.items() if mode in _ONLY_WITH.get(k, (mode,))}
+    origins = {**dict.fromkeys(named, name), **{key: _spelled(key) for key in given}}
+    return {**named, **given}, origins
 
 
 def _found(options: ModelOptions, defaults: Defaults) -> tuple[str, Ready]:

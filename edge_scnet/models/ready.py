@@ -137,7 +137,12 @@ def _named_by_torchvision(name: str) -> Ready:
             ) from error
     check_known("torchvision", name, models.list_models())
     weights = models.get_model_weights(name)
-    return of_torchvision(weights.DEFAULT if list(weights) else None)
+    if not list(weights):
+        raise ArtifactError(
+            f"torchvision has no weights of {name}, and so says nothing of its pictures",
+            hint=f"say it with --mean, --std, --resize, ...; ready names: {', '.join(READY)}",
+        )
+    return of_torchvision(weights.DEFAULT)
 
 
 def of_timm(config: Mapping[str, Any]) -> Ready:
@@ -178,9 +183,14 @@ def of_torchvision(entry: Any, differences: tuple[str, ...] = ()) -> Ready:
             f"torchvision scales pictures to {_first(resize)} pixels and cuts nothing off, here"
             " they are scaled to cover the input",
         )
-    for name in ("mean", "std"):
-        if (values := getattr(transforms, name, None)) is not None:
-            options[name] = tuple(values)
+    if crop is None and resize is None:
+        differences += (
+            "torchvision does not resize pictures, here they are scaled to cover the input",
+        )
+    # without them pixels stay 0 to 1
+    for name, plain in (("mean", 0.0), ("std", 1.0)):
+        values = getattr(transforms, name, None)
+        options[name] = (plain,) * 3 if values is None else tuple(values)
     return Ready(
         input_size=_first(crop),
         short_side=_first(resize) if crop is not None else None,

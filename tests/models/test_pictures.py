@@ -12,7 +12,6 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from edge_scnet.errors import ArtifactError, MissingRuntimeError
 from edge_scnet.models.defaults import pictures_of
-from edge_scnet.models.ready import ready
 
 RGB, GREY = (3, 224, 224), (1, 64, 64)
 
@@ -118,6 +117,16 @@ def test_a_grey_input_has_no_order_of_colours() -> None:
     assert rule(colour="grey").colour == "grey"
 
 
+def test_what_is_no_picture_takes_no_words_about_pictures() -> None:
+    assert refused((2, 16), preprocess="yolo").message == (
+        "the input is 2x16, no picture of 1 or 3 channels, and --preprocess is for pictures"
+    )
+    error = refused((4, 8, 8), exif=False)
+    assert error.hint == "leave --exif out: such an input is fed with arrays as they are"
+    # as ever
+    assert rule((2, 16), mean=(0.5,)).mean == (0.5,)
+
+
 def test_pixels_of_raw_codes_by_a_std_as_before() -> None:
     assert rule(mean=(0.0,) * 3, std=(1 / 255,) * 3).std == (1 / 255,) * 3
 
@@ -183,7 +192,16 @@ def test_torchvision_by_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         "no weights 'Tiny_Weights.V3'" in refused(preprocess="torchvision:Tiny_Weights.V3").message
     )
     assert "did you mean tiny?" in refused(preprocess="torchvision:tinny").message
-    assert ready("torchvision:tiny").options == {}
+    assert "no weights of tiny, and so says" in refused(preprocess="torchvision:tiny").message
+    # as of detectors: pictures are neither resized nor normalised
+    entry.transforms = lambda: SimpleNamespace()
+    error = refused(preprocess="torchvision:Tiny_Weights.V2")
+    assert error.message == (
+        "--preprocess torchvision:Tiny_Weights.V2: torchvision does not resize pictures, here they"
+        " are scaled to cover the input"
+    )
+    found = rule(preprocess="torchvision:Tiny_Weights.V2", resize_mode="stretch")
+    assert (found.resize, found.mean, found.std) == ("stretch", (0.0,) * 3, (1.0,) * 3)
 
 
 def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
