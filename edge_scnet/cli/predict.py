@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edge_scnet.pipeline.predict import Prediction
 
 # how outputs are read; all else is the manifest's
-_with_reading_options = functools.partial(with_model_options, only=("task", "task_args"))
+_with_reading_options = functools.partial(with_model_options, only=("task", "task_args", "decode"))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -81,7 +81,8 @@ def predict(
         image_files: .npy and .npz files of arrays too, all their samples.
         top: of classifiers, how many classes.
         draw: a folder for images with the result drawn on them, or one file for one image.
-        model_options: `task` and `task_args`, to read the outputs another way than the build does.
+        model_options: `task`, `task_args` and `decode`, to read the outputs another way than the
+            build does.
 
     Raises:
         ArtifactError, TargetError: as `profile`. DataError: an image that cannot be read, named;

@@ -57,18 +57,22 @@ def told_of_build(
 
     Args:
         context: with the heads of the outputs.
-        options: `task` and `task_args` are said now.
+        options: `task`, `task_args` and `decode` are said now; arguments that are not said stay
+            those of the build.
 
     Raises:
-        DataError: no such task.
+        DataError: no such task. ArtifactError: options that contradict each other.
     """
-    given = options or ModelOptions()
-    said = task_of(given) or context.spec.task
+    given, built = options or ModelOptions(), context.spec.task
+    said = None if given.task is given.decode is None else task_of(given)
+    arguments = given.task_args or {}
+    if said is None and built is not None:
+        said = replace(built, arguments={**built.arguments, **arguments})
+    elif said is not None and built is not None and built.kind == said.kind:
+        said = replace(said, arguments={**built.arguments, **said.arguments})
     if said is not None:
         check_task(said.kind)
-        arguments = said.arguments if given.task_args is None else given.task_args
-        return Told(task=replace(said, arguments=arguments), reason="the option", said=True)
-    arguments = given.task_args or {}
+        return Told(task=said, reason="the option", said=True)
     kind = _judged_as(folder)
     if kind is not None:
         return Told(task=TaskSpec(kind=kind, arguments=arguments), reason="the last report")

@@ -28,6 +28,7 @@ from edge_scnet.tasks.detection_ap import Matches, average_precision, match
 from edge_scnet.tasks.detection_images import boxes_of, mean_overlap, overlaps_with, quality
 from edge_scnet.tasks.features import Features
 from edge_scnet.tasks.metrics import Kind, bootstrapped, worst_of
+from edge_scnet.tasks.readout import Objects, Readout
 
 TASK = "detection"
 _ARGUMENTS = {
@@ -116,23 +117,56 @@ class Detection:
             DataError: outputs that the decoder does not take, several decoders that they fit, or a
                 user's function that fails.
         """
-        names = [self.context.output_name(number) for number in range(len(outputs))]
         arrays = [_by_sample(array, len(indices)) for array in outputs]
-        shapes = {name: array.shape[1:] for name, array in zip(names, arrays, strict=True)}
-        decode = self.decode or named(told(shapes, self._info(indices[0])))
         rows: Sequence[Any] = [None] * len(indices)
         if self.truth is None:
             rows = Features(context=self.context).reduce(
                 arrays, [_by_sample(array, len(indices)) for array in reference], indices
             )
-        kept = []
-        for at, index in enumerate(indices):
-            found = decode(
-                {name: array[at] for name, array in zip(names, arrays, strict=True)},
-                self._info(index, is_reference=outputs is reference),
+        found = self._found(arrays, indices, is_reference=outputs is reference)
+        return [_Kept(found=each, rows=of) for each, of in zip(found, rows, strict=True)]
+
+    def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
+        """The boxes that score as high as the threshold or higher, in pixels of the image.
+
+        Raises:
+            DataError: as `reduce`.
+        """
+        arrays = [_by_sample(array, 1) for array in outputs]
+        (found,) = self._found(arrays, [index], is_reference=False)
+        targets = self.context.targets
+        return Readout(
+            task=TASK,
+            form=Objects(
+                corners=found.corners,
+                classes=found.classes,
+                scores=found.scores,
+                threshold=self.options.threshold,
+            ),
+            names=self.context.spec.classes or (() if targets is None else targets.names),
+        )
+
+    def _found(
+        self, arrays: Sequence[np.ndarray], indices: Sequence[int], *, is_reference: bool
+    ) -> list[Detections]:
+        """What is found in each sample, in pixels of its image.
+
+        Args:
+            arrays: by output, samples along the first axis.
+        """
+        names = [self.context.output_name(number) for number in range(len(arrays))]
+        shapes = {name: array.shape[1:] for name, array in zip(names, arrays, strict=True)}
+        decode = self.decode or named(told(shapes, self._info(indices[0])))
+        return [
+            self._placed(
+                decode(
+                    {name: array[at] for name, array in zip(names, arrays, strict=True)},
+                    self._info(index, is_reference=is_reference),
+                ),
+                index,
             )
-            kept.append(_Kept(found=self._placed(found, index), rows=rows[at]))
-        return kept
+            for at, index in enumerate(indices)
+        ]
 
     def _info(self, index: int, *, is_reference: bool = False) -> ImageInfo:
         spec, sizes = self.context.spec, self.context.image_sizes

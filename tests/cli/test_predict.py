@@ -115,6 +115,33 @@ def test_the_task_is_what_the_caller_says(tmp_path: Path, halves: Path, invoke: 
     assert wrong.code == 4 and "did you mean --task keypoints?" in wrong.hint
 
 
+def test_boxes_are_printed_and_drawn(tmp_path: Path, halves: Path, invoke: Run) -> None:
+    rows = np.float32([[[1, 1, 4, 7, 0.9, 1], [4, 2, 8, 8, 0.4, 0]]])
+    build = float_build(
+        tmp_path / "b",
+        constant({"out": rows}),
+        task=TaskSpec(kind="detection", arguments={"threshold": 0.5, "decode": "end2end"}),
+        classes=("cat", "dog"),
+    )
+    shown = [
+        f"{halves}: 1 object that scores 50 % or more",
+        "  dog 90.0 %  25.0, 12.5, 100.0, 87.5",
+    ]
+    assert invoke("predict", build, halves).stdout.splitlines() == shown
+    # what is said now is added to what the build says
+    lower = ("--task-args", '{"threshold": 0.3}')
+    both = invoke("predict", build, halves, *lower, "--json", "--draw", tmp_path / "d.png")
+    (row,) = json.loads(both.stdout)
+    assert [each["class"] for each in row["objects"]] == ["dog", "cat"]
+    assert row["objects"][1]["score"] == pytest.approx(0.4)
+    with Image.open(row["drawn"]) as picture:
+        near = np.asarray(picture)[40:60, 22:30].reshape(-1, 3)
+    assert (64, 180, 255) in set(map(tuple, near.tolist()))
+    assert invoke("predict", build, halves, "--decode", "end2end").stdout.splitlines() == shown
+    other = invoke("predict", build, halves, "--decode", "ssd", *lower)
+    assert other.code == 4 and "decode ssd" in other.stderr and other.stdout == ""
+
+
 def test_the_task_of_the_build_holds(tmp_path: Path, halves: Path, invoke: Run) -> None:
     model = constant({"out": np.array([[2.0]])})
     build = float_build(

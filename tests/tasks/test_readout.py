@@ -60,6 +60,16 @@ def test_each_task_says_what_its_outputs_mean() -> None:
     assert isinstance(ranges, Outputs) and (ranges.outputs[0].low, ranges.outputs[0].high) == (1, 5)
 
 
+def test_boxes_are_in_pixels_of_the_image() -> None:
+    # end2end's rows: corners in the input's pixels, score, class
+    rows = np.float32([[[2, 4, 8, 8, 0.9, 1], [0, 0, 4, 4, 0.2, 0]]])
+    rule = replace(prepared(spec(3, 16, 16), resize="stretch"), classes=("cat", "dog"))
+    options = {"image_sizes": ((32, 16),), "spec": rule, "arguments": {"decode": "end2end"}}
+    readout = said("detection", rows, **options)
+    assert details(readout) == ("dog 90.0 %  4.0, 4.0, 16.0, 8.0",)
+    assert headline(readout, (32, 16)) == "1 object that scores 25 % or more"
+
+
 def test_points_are_in_pixels_of_the_image() -> None:
     # an image of 32 x 32 in an input of 16 x 16
     options = {"image_sizes": ((32, 32),), "spec": prepared(spec(3, 16, 16), resize="stretch")}
