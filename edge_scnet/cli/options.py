@@ -167,6 +167,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 Seconds = Annotated[
     float, typer.Option("--seconds", min=0.1, max=3600, help="Timed seconds per engine.")
 ]
+Expect = Annotated[
+    float | None,
+    typer.Option(
+        "--expect",
+        metavar="FIGURE",
+        help="FP32's own top-1, mIoU, ... as you measured it; another one is an error.",
+    ),
+]
 MaxDrop = Annotated[
     float | None,
     typer.Option(
@@ -240,7 +248,15 @@ def with_model_options(
 
 
 # of an engine that no manifest describes: the sizes it leaves open, how pictures are fed, classes
-ENGINE_OPTIONS = ("input_shape", *PICTURE_OPTIONS, "num_classes", "class_names")
+ENGINE_OPTIONS = (
+    "input_shape",
+    *PICTURE_OPTIONS,
+    "num_classes",
+    "class_names",
+    "task",
+    "task_args",
+    "decode",
+)
 with_engine_options = functools.partial(with_model_options, only=ENGINE_OPTIONS)
 
 

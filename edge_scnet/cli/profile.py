@@ -16,6 +16,7 @@ from edge_scnet.cli.options import (
     AsJson,
     Batches,
     Eval,
+    Expect,
     IgnoreLabels,
     InspectTarget,
     MaxDrop,
@@ -54,6 +55,7 @@ def profile(
     evaluation: Eval = None,
     seconds: Seconds = 3.0,
     max_drop: MaxDrop = None,
+    expect: Expect = None,
     skip_bad: SkipBad = False,
     ignore_labels: IgnoreLabels = False,
     batches: Batches = None,
@@ -95,9 +97,10 @@ def profile(
                 "--batch, --threads and --report are for the engines of one build: leave"
                 " --interleave out"
             )
-        if cuda_graph or max_drop is not None:
+        if cuda_graph or max_drop is not None or expect is not None:
             raise typer.BadParameter(
-                "engines timed together are not judged: leave --max-drop and --cuda-graph out"
+                "engines timed together are not judged: leave --max-drop, --expect and"
+                " --cuda-graph out"
             )
         _profile_together(
             paths,
@@ -127,9 +130,10 @@ def profile(
     foreign = all(map(is_foreign, paths))
     if len(paths) > 1 and not foreign:
         raise typer.BadParameter("several engines are timed together: add --interleave")
-    if foreign and max_drop is not None:
+    if foreign and (max_drop is not None or expect is not None):
         raise typer.BadParameter(
-            "engines without a manifest are measured and not judged: leave --max-drop out"
+            "engines without a manifest are measured and not judged: leave --max-drop and --expect"
+            " out"
         )
     if report is not None:
         _check_report(report, foreign=foreign)
@@ -140,6 +144,7 @@ def profile(
             evaluation=evaluation,
             seconds=seconds,
             max_drop_pp=max_drop,
+            expect=expect,
             skip_bad=skip_bad,
             ignore_labels=ignore_labels,
             cuda_graph=cuda_graph,

@@ -44,6 +44,8 @@ class ModelSpec:
     # names; empty: outputs are numbered
     classes: tuple[str, ...] = ()
     num_classes: int | None = None
+    # num_classes is how many columns the first output has: nobody said that these are classes
+    classes_counted: bool = False
     # the bundled data that the model belongs to
     dataset: str | None = None
     # the file of bundled weights

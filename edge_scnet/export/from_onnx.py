@@ -118,6 +118,8 @@ def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
         num_classes=options.num_classes or classes,
     )
     resolved = resolve(source.location, completed)
+    if classes is not None and options.num_classes is None and names is None:
+        resolved = replace(resolved, spec=replace(resolved.spec, classes_counted=True))
     if not plan.more:
         return resolved
     spec = replace(resolved.spec, input_name=plan.first.name, more_inputs=plan.more)

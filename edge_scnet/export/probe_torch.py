@@ -99,7 +99,8 @@ def probe_torch(
         spec = replace(spec, input_name=name, more_inputs=more)
     check_inputs(loaded.module, _names(spec))
     outputs = named_outputs_of(loaded.module, example_of(spec, 1))
-    spec = _with_classes(spec, source, next(iter(outputs.values())))
+    has_head = source.kind == "library" and getattr(loaded.module, "num_classes", None) != 0
+    spec = _with_classes(spec, source, next(iter(outputs.values())), has_head=has_head)
     return replace(
         source,
         spec=spec,
@@ -173,8 +174,13 @@ def _resolved(source: ModelSource, options: ModelOptions) -> ModelSource:
     return resolve(source.location, options)
 
 
-def _with_classes(spec: ModelSpec, source: ModelSource, output: np.ndarray) -> ModelSpec:
+def _with_classes(
+    spec: ModelSpec, source: ModelSource, output: np.ndarray, *, has_head: bool
+) -> ModelSpec:
     """The spec with the number of classes that the first output has.
+
+    Args:
+        has_head: the network is known to be a classifier.
 
     Raises:
         ArtifactError: an option says another number.
@@ -192,4 +198,7 @@ def _with_classes(spec: ModelSpec, source: ModelSource, output: np.ndarray) -> M
             )
     if classes is None or classes == spec.num_classes:
         return spec
-    return replace(spec, num_classes=classes, classes=spec.classes if names else ())
+    # a library's networks are classifiers, but for those that were asked for without their head
+    counted = source.options.num_classes is None and not names and not has_head
+    classes_of = spec.classes if names else ()
+    return replace(spec, num_classes=classes, classes=classes_of, classes_counted=counted)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import unpack_classes
+from edge_scnet.gate.task import compare_tasks
 from edge_scnet.report.dequantized import not_against_float
 from edge_scnet.report.findings import Figure, Finding, incomparable, judged
 from edge_scnet.report.paired import paired_drop
@@ -16,6 +17,8 @@ from edge_scnet.report.verdict import judge_accuracy
 
 def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[Finding]:
     """Judges top-1 against FP32 and against the baseline's engine, agreement and SQNR.
+
+    Of other tasks their first figure, and the SQNR.
 
     Raises:
         ValueError: packed classes that are damaged.
@@ -33,6 +36,7 @@ def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[F
     yield from not_against_float([finding]) if report.dequantized else [finding]
     if old is None or old.accuracy is None:
         return
+    yield from compare_tasks(new.accuracy.task, old.accuracy.task, limits)
     images = new.accuracy.images
     ours, theirs = _classes_of(report, new, images), _classes_of(baseline, old, images)
     reference, old_reference = reference_row(report), reference_row(baseline)

@@ -10,6 +10,7 @@ from edge_scnet.config.target import Gates
 from edge_scnet.gate import regression
 from edge_scnet.gate.baseline import Baseline
 from edge_scnet.report.run_report import RunReport, accuracy_row, same_machine, timed_row
+from edge_scnet.stats.figures import AccuracyStats
 
 # Lower end of the speed's interval over its estimate; 0.98 to 0.99 on a quiet machine.
 _STEADY = 0.95
@@ -111,16 +112,26 @@ def _figure_changes(old: RunReport, new: RunReport) -> Iterator[Change]:
             yield _change(figure.name, *words, is_loss=worse > figure.noise)
 
 
+def _accuracy_figures(stats: AccuracyStats) -> Iterator[_Figure]:
+    sqnr_db = math.inf if stats.sqnr_db is None else stats.sqnr_db
+    if stats.labels is not None:
+        yield _Figure(name="top-1, %", value=stats.labels.top1_percent, noise=0.05)
+    if stats.agreement_percent is not None:
+        yield _Figure(name="agreement, %", value=stats.agreement_percent, noise=0.05)
+    if stats.task is not None and (metric := stats.task.metrics[0]).unit != "dB":
+        yield _Figure(
+            name=f"{metric.name}{metric.unit and ', ' + metric.unit}",
+            value=metric.value,
+            noise=0.05 if metric.unit == "%" else 0.005 * abs(metric.value),
+            less_is_better=not metric.higher_is_better,
+        )
+    yield _Figure(name="SQNR, dB", value=sqnr_db, noise=0.1)
+
+
 def _figures_of(report: RunReport) -> Iterator[_Figure]:
     row, timed = accuracy_row(report), timed_row(report)
     if row is not None and row.accuracy is not None:
-        stats = row.accuracy
-        sqnr_db = math.inf if stats.sqnr_db is None else stats.sqnr_db
-        if stats.labels is not None:
-            yield _Figure(name="top-1, %", value=stats.labels.top1_percent, noise=0.05)
-        if stats.agreement_percent is not None:
-            yield _Figure(name="agreement, %", value=stats.agreement_percent, noise=0.05)
-        yield _Figure(name="SQNR, dB", value=sqnr_db, noise=0.1)
+        yield from _accuracy_figures(row.accuracy)
     if (sized := timed or row) is not None:
         size = sized.size_bytes / 1e6
         yield _Figure(name="size, MB", value=size, noise=0.01 * size, less_is_better=True)

@@ -15,6 +15,7 @@ from edge_scnet.models import zoo
 from edge_scnet.pipeline import search
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import engine_files
+from edge_scnet.pipeline.expected import check_expected
 from edge_scnet.pipeline.judging import judging_of
 from edge_scnet.pipeline.measuring import measure_engines, simulate
 from edge_scnet.pipeline.request import Request, make_job
@@ -41,6 +42,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
     model_options: ModelOptions | None = None,
     batch: int | Literal["dynamic"] | None = None,
     max_drop_pp: float | None = None,
+    expect: float | None = None,
     seconds: float = 3.0,
     search_seconds: float | None = None,
     qdq: Path | str | None = None,
@@ -67,6 +69,8 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         out: parent of the build folders, default "build"; the files go to out/<model>/<target>/.
         batch: the engine's batch, default the target's; "dynamic" ends at export.
         max_drop_pp: highest loss of top-1 in percentage points, default the target's gate.
+        expect: FP32's own first figure (top-1 in %, mIoU, ...) as its owner measured it: another
+            one, beyond the interval of the samples, is an error.
         seconds: timed seconds per engine.
         search_seconds: where INT8 misses the limit, search so long for the fastest mix with float
             that keeps it on the calibration images, and build and judge that.
@@ -94,6 +98,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         options=model_options or ModelOptions(),
         batch=batch,
         max_drop_pp=max_drop_pp,
+        expect=expect,
         seconds=seconds,
         search_seconds=search_seconds,
         qdq=Path(qdq) if qdq else None,
@@ -180,6 +185,7 @@ def _measure(
     else:
         assert judging is not None
         measured = simulate(job.folder, judging, target, events=events)
+    check_expected(measured.rows, request.expect if measured.complete else None)
     report = conclude(
         measured, job.folder.manifest, target, command=request.command, stage_seconds=spent
     )

@@ -18,6 +18,7 @@ from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import EngineSpec, TensorSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.export.onnx_file import external_files
+from edge_scnet.models.defaults import task_of
 from edge_scnet.models.pictures import Defaults, preprocessing_of
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.runtimes import RUNTIMES, usable_runtime
@@ -210,6 +211,7 @@ def _spec(
         preprocessing=_preprocessing_of(shape, options, channels_last=last, dtype=first.dtype),
         classes=options.class_names or (),
         num_classes=options.num_classes or len(options.class_names or ()) or None,
+        task=task_of(options),
         input_name=first.name if others else None,
         more_inputs=tuple(_other(item, batch, path) for item in others),
         channels_last=last,

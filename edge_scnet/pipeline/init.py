@@ -247,6 +247,10 @@ def _options(source: ModelSource, given: ModelOptions, evaluation: SampleSet | N
             )
         elif name in known and known[name].value not in (None, []):
             entry = _told(entry, known[name], source, given)
+            labelled = evaluation is not None and evaluation.labels is not None
+            if name == "num_classes" and source.spec.classes_counted and not labelled:
+                origin = "the output's columns: set it where these are classes"
+                entry = replace(entry, origin=origin, is_set=False)
         elif name in _SHAPE_PARTS and source.spec.takes_pictures:
             spec = source.spec
             side = spec.channels if name == "channels" else spec.height
@@ -312,7 +316,9 @@ def _means_the_same(
         written = find_model(replace(request, options=ModelOptions(**set_options)), events).spec
     except ArtifactError:
         return False
-    return replace(written, classes=()) == replace(spec, classes=())
+    # what is written down is said
+    aside: dict[str, Any] = {"classes": (), "num_classes": None, "classes_counted": False}
+    return replace(written, **aside) == replace(spec, **aside)
 
 
 def _located(entry: Entry, root: Path) -> Entry:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.manifest import FLOAT_ONNX
 from edge_scnet.core.optional import installed
@@ -13,6 +14,7 @@ from edge_scnet.core.outputs import OutputHead
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import DataError
+from edge_scnet.models.defaults import task_of
 from edge_scnet.models.zoo import ModelSource
 from edge_scnet.pipeline.rows import canonical_order
 from edge_scnet.tasks.base import Context, Evaluator
@@ -39,27 +41,41 @@ class Judging:
 
 
 def judging_of(
-    folder: BuildFolder, samples: SampleSet | None, events: Events | None = None
+    folder: BuildFolder,
+    samples: SampleSet | None,
+    events: Events | None = None,
+    *,
+    said: ModelOptions | None = None,
 ) -> Judging | None:
     """What a build's engines are judged by; None without an evaluation set.
 
     Args:
         events: told of the task.
+        said: options that name another task, or other arguments, than those of the build.
 
     Raises:
         DataError: the samples, or the arguments, do not fit the task.
     """
     if samples is None:
         return None
-    return judging_with(folder.manifest.model, samples, heads_in(folder), events)
+    spec = folder.manifest.model
+    if said is not None and said.task_args is not None and said.task is None and spec.task:
+        said = replace(said, task=spec.task.kind)
+    if said is not None and (task := task_of(said)) is not None:
+        spec = replace(spec, task=task)
+    return judging_with(spec, samples, heads_in(folder), events)
 
 
 def heads_in(folder: BuildFolder) -> tuple[OutputHead, ...]:
     """What a build's float graph ends in; nothing where it cannot be looked at."""
-    if FLOAT_ONNX not in folder.manifest.artifacts or not installed("onnx_ir"):
+    if FLOAT_ONNX not in folder.manifest.artifacts:
         return ()
-    path = folder.path / FLOAT_ONNX
-    if not path.is_file():
+    return heads_of_file(folder.path / FLOAT_ONNX)
+
+
+def heads_of_file(path: Path) -> tuple[OutputHead, ...]:
+    """What an ONNX file's outputs end in; nothing of another file, or where it cannot be read."""
+    if path.suffix != ".onnx" or not path.is_file() or not installed("onnx_ir"):
         return ()
     from edge_scnet.graph.heads import heads_of
     from edge_scnet.graph.model import load

@@ -17,6 +17,7 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import chosen_engines, engine_files, open_build, target_of
+from edge_scnet.pipeline.expected import check_expected
 from edge_scnet.pipeline.foreign import is_foreign, suffixes
 from edge_scnet.pipeline.judging import judging_of
 from edge_scnet.pipeline.measuring import measure_engines, take_board_times
@@ -38,6 +39,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
     evaluation: Path | str | None = None,
     seconds: float = 3.0,
     max_drop_pp: float | None = None,
+    expect: float | None = None,
     skip_bad: bool = False,
     ignore_labels: bool = False,
     cuda_graph: bool = False,
@@ -60,6 +62,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         evaluation: a folder of images; default: the build's.
         seconds: timed seconds per engine.
         max_drop_pp: highest loss of top-1 in percentage points, default the target's gate.
+        expect: of a build: FP32's own first figure, as `build`.
         skip_bad: leave out images that cannot be read.
         ignore_labels: judge by the reference's classes alone.
         cuda_graph: plans enqueue an inference as one CUDA graph, as trtexec does.
@@ -69,7 +72,8 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         command: the command line that called this, for the report.
         beside: engines without a manifest to measure beside one: ratios and outputs are to the
             first.
-        model_options: of engines without a manifest: the preprocessing, and sizes that are open.
+        model_options: the task; of engines without a manifest also the preprocessing, and sizes
+            that are open.
 
     Raises:
         ArtifactError: a folder without a manifest, or a file that is not what was built.
@@ -93,7 +97,8 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             command=command,
         )
         return _result_of_foreign(request, events)
-    _refuse_of_builds(paths, model_options)
+    options = model_options or ModelOptions()
+    _refuse_of_builds(paths, replace(options, task=None, task_args=None, decode=None))
     folder, chosen = open_build(Path(path))
     target = with_max_drop(target_of(folder), max_drop_pp)
     if (program := trtexec.program_for(folder.manifest)) is not None:
@@ -124,8 +129,9 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         if batches or threads
         else ()
     )
-    judging = judging_of(folder, samples, events)
+    judging = judging_of(folder, samples, events, said=options)
     measured = measure_engines(engines, judging, spec, target, seconds=seconds, events=events)
+    check_expected(measured.rows, expect if measured.complete else None)
     report = conclude(measured, folder.manifest, target, command=command)
     if chosen is None:
         save_run(report, folder.path)
@@ -156,7 +162,7 @@ def _result_of_foreign(request: ForeignRequest, events: Events) -> BuildResult:
     return result_of(BuildFolder(path=request.paths[0].parent, manifest=unknown), report)
 
 
-def _refuse_of_builds(paths: Sequence[Path], options: ModelOptions | None) -> None:
+def _refuse_of_builds(paths: Sequence[Path], options: ModelOptions) -> None:
     """Refuses what is for engines without a manifest, where one has it.
 
     Raises:
@@ -174,7 +180,7 @@ def _refuse_of_builds(paths: Sequence[Path], options: ModelOptions | None) -> No
             f"{known} has a manifest: it is not measured beside other engines' files",
             hint="time them together: add --interleave",
         )
-    if options is not None and options != ModelOptions():
+    if options != ModelOptions():
         given = [f"--{name.replace('_', '-')}" for name, value in asdict(options).items() if value]
         raise ArtifactError(
             f"{known}: its manifest says how it is fed; {', '.join(given)} cannot change that",

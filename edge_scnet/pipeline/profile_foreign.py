@@ -17,6 +17,7 @@ from edge_scnet.machine.board_watch import watching
 from edge_scnet.pipeline.assemble import INTERRUPTED, evaluation_set, this_machine
 from edge_scnet.pipeline.foreign import ForeignEngine, open_foreign
 from edge_scnet.pipeline.input_line import say_input
+from edge_scnet.pipeline.judging import Judging, heads_of_file, judging_with
 from edge_scnet.pipeline.rows import row_of_engine
 from edge_scnet.profiler import sweep
 from edge_scnet.profiler.measure import Measured, MeasureSettings, measure
@@ -75,6 +76,7 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
         if sweeps
         else ()
     )
+    judging = _judging(engines[0], samples)
     names = ", ".join(file.name for file in files)
     where = f"on {len(samples):,} samples of {samples.name}" if samples else "on random inputs"
     events.stage("profile", f"{names} {where}, no manifest")
@@ -85,11 +87,15 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
                 files,
                 samples,
                 spec,
-                MeasureSettings(seconds=request.seconds, keep_partial=True),
+                MeasureSettings(
+                    seconds=request.seconds,
+                    evaluator=judging.evaluator if judging else None,
+                    keep_partial=True,
+                ),
                 progress=events.progress,
                 timed=watch.timed,
             )
-            rows = _rows(engines, measured, samples)
+            rows = _rows(engines, measured, samples, judging)
         except ValueError as error:
             raise ArtifactError(
                 f"the outputs of {names} differ in number or shape: {error}",
@@ -121,6 +127,7 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
         board=watch.state(),
         seconds=request.seconds,
         load=measured.load,
+        task=judging.told.words if judging else None,
         sweep=() if swept is None else swept.rows,
         sweep_load=None if swept is None else swept.load,
         classes=spec.classes,
@@ -282,17 +289,35 @@ def _samples(request: ForeignRequest, engine: ForeignEngine, events: Events) -> 
     return samples
 
 
+def _judging(engine: ForeignEngine, samples: SampleSet | None) -> Judging | None:
+    """What outputs are compared by, where the options name a task or the samples have targets.
+
+    Else the first output has classes where it can have them: nothing is known of the network.
+
+    Raises:
+        DataError: the samples do not fit the task.
+    """
+    if samples is None or (engine.spec.task is None and samples.targets is None):
+        return None
+    return judging_with(engine.spec, samples, heads_of_file(engine.file.path))
+
+
 def _rows(
-    engines: Sequence[ForeignEngine], measured: Measured, samples: SampleSet | None
+    engines: Sequence[ForeignEngine],
+    measured: Measured,
+    samples: SampleSet | None,
+    judging: Judging | None,
 ) -> tuple[EngineReport, ...]:
-    """The rows; the first has an accuracy only where labels tell it."""
+    """The rows; the first has an accuracy only where ground truth tells it."""
     reference = measured.engines[0]
     samples = with_fitting_labels(samples, reference.outputs)
     rows = [
-        row_of_engine(engine.file, measurement, reference, samples)
+        row_of_engine(
+            engine.file, measurement, reference, samples, judging.evaluator if judging else None
+        )
         for engine, measurement in zip(engines, measured.engines, strict=True)
     ]
-    if samples is None or samples.labels is None:
+    if samples is None or (samples.labels is None and samples.targets is None):
         rows[0] = replace(rows[0], accuracy=None)
     return tuple(rows)
 
@@ -300,5 +325,7 @@ def _rows(
 def with_fitting_labels(samples: SampleSet | None, outputs: Outputs | None) -> SampleSet | None:
     """The evaluation set, without its labels where the outputs are no classes."""
     if samples is None or outputs is None or outputs.logits is not None:
+        return samples
+    if outputs.kept is not None:  # the task's evaluator takes them
         return samples
     return replace(samples, labels=None, label_rule=None, class_names=None)

@@ -51,6 +51,8 @@ class Request:
     until: Stage
     qdq: Path | None = None
     max_drop_pp: float | None = None
+    # FP32's own first figure
+    expect: float | None = None
     # timed, of each engine
     seconds: float = 3.0
     # None: no search where INT8 misses the limit

@@ -25,7 +25,7 @@ Section = Literal["model", "preprocessing", "data", "task", "target"]
 
 SECTIONS: tuple[Section, ...] = ("model", "preprocessing", "data", "task", "target")
 _DEFAULT = "default"
-_NOT_SHOWN = frozenset({"why", "title", "preprocessing"})
+_NOT_SHOWN = frozenset({"why", "title", "preprocessing", "classes_counted"})
 # Fields of a model, and the options that they may come from where these are called otherwise.
 _OPTIONS_OF = {
     "input_shape": ("input_shape", "input_size", "channels"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_scnet.core.packing import unpack_classes
+from edge_scnet.report.metric_change import change_of
 from edge_scnet.report.paired import lost_and_won
 from edge_scnet.report.run_report import (
     EngineReport,
@@ -22,7 +23,7 @@ from edge_scnet.report.run_report import (
     same_machine,
     timed_row,
 )
-from edge_scnet.stats.figures import AccuracyStats, RatioStats
+from edge_scnet.stats.figures import AccuracyStats, RatioStats, TaskStats
 from edge_scnet.stats.intervals import Z_TWO_SIDED_95, paired_difference_interval
 
 # Of a time: less is nobody's reason to choose an engine.
@@ -122,12 +123,41 @@ def _accuracy(a: RunReport, b: RunReport) -> Iterable[Comparison]:
     truth = a.evaluation.truth if a.evaluation else None
     if truth is not None and row_a.first_classes and row_b.first_classes:
         yield _paired(row_a, row_b, unpack_classes(truth, stats_a.images))
+    if stats_a.task is not None and stats_b.task is not None:
+        yield from _of_tasks(stats_a.task, stats_b.task)
     if stats_a.agreement_percent is not None and stats_b.agreement_percent is not None:
         agreement = _Figure(name="agreement with FP32", unit="%", least=0.05, more_is_better=True)
         yield agreement.compared(stats_a.agreement_percent, stats_b.agreement_percent)
     if stats_a.sqnr_db is not None and stats_b.sqnr_db is not None:
         sqnr = _Figure(name="SQNR", unit="dB", least=0.1, more_is_better=True)
         yield sqnr.compared(stats_a.sqnr_db, stats_b.sqnr_db)
+
+
+def _of_tasks(a: TaskStats, b: TaskStats) -> Iterable[Comparison]:
+    """The first figure of a task, where both are judged by the same."""
+    first, second = a.metrics[0], b.metrics[0]
+    if a.task != b.task or first.name != second.name or first.unit == "dB":
+        return
+    change = change_of(a, b)
+    better: Answer = "unknown"
+    spread = ""
+    unit = "pp" if first.unit == "%" else first.unit
+    in_words = f" {unit}" if unit else ""
+    if change.low is not None and change.high is not None:
+        better = "A" if change.low > 0 else "B" if change.high < 0 else "same"
+        # as a change of the figure, which may be better when it is lower
+        ends = (change.low, change.high)
+        low, high = sorted((-end if first.higher_is_better else end) for end in ends)
+        spread = f" ({low:+.3g} to {high:+.3g}{in_words} with 95 % confidence; {change.method})"
+    moved = second.value - first.value
+    yield Comparison(
+        figure=first.name,
+        a=first.value,
+        b=second.value,
+        unit=first.unit,
+        better=better,
+        message=f"B's {first.name} to A's: {moved:+.3g}{in_words}{spread}.",
+    )
 
 
 def _top1(stats: AccuracyStats) -> float | None:

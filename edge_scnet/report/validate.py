@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from edge_scnet.core.packing import unpack_classes
+from edge_scnet.core.packing import unpack_classes, unpack_values
 from edge_scnet.report.run_report import EngineReport, RunReport
 from edge_scnet.stats.figures import AccuracyStats, Steadiness
 
@@ -73,6 +73,8 @@ def _check_accuracy(name: str, stats: AccuracyStats, images: int | None) -> None
         raise ValueError(
             f"{name}.accuracy.images is {stats.images}, the evaluation set has {images}"
         )
+    if stats.task is not None:
+        _check_task(name, stats)
     if stats.labels is not None and stats.labels.lost + stats.labels.won > stats.images:
         raise ValueError(
             f"{name}.accuracy: {stats.labels.lost} lost and {stats.labels.won} won of"
@@ -82,3 +84,19 @@ def _check_accuracy(name: str, stats: AccuracyStats, images: int | None) -> None
         stats.agreement_percent is None
     ):
         raise ValueError(f"{name}.accuracy.agreeing is {stats.agreeing} of {stats.images}")
+
+
+def _check_task(name: str, stats: AccuracyStats) -> None:
+    assert stats.task is not None
+    task = stats.task
+    if task.samples != stats.images:
+        raise ValueError(
+            f"{name}.accuracy.task is of {task.samples} samples, the evaluation set has"
+            f" {stats.images}"
+        )
+    if task.per_sample is not None:
+        unpack_values(task.per_sample, task.samples)
+    for metric in task.metrics:
+        ends = (metric.loss_low, metric.loss_high, metric.loss_lower95, metric.loss_upper95)
+        if None in ends and any(end is not None for end in ends):
+            raise ValueError(f"{name}.accuracy.task: the {metric.name} has half an interval")

@@ -181,6 +181,10 @@ class Metric:
     ] = None
     loss_upper95: float | None = None
     method: Annotated[str, Meta(description="how the interval was made")] = ""
+    value_low: Annotated[
+        float | None, Meta(description="two-sided 95 % interval of the reference's own value")
+    ] = None
+    value_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

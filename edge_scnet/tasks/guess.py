@@ -86,7 +86,7 @@ def _guesses(context: Context) -> Iterator[tuple[str, str]]:
 def _of_vector(head: OutputHead, context: Context) -> Iterator[tuple[str, str]]:
     """Of an output with one row of values a sample."""
     spec, columns = context.spec, head.shape[1]
-    known, labels = len(spec.classes) or spec.num_classes, context.labels
+    known, labels = _known_classes(spec), context.labels
     if columns == 1:
         yield from _of_column(head, labels)
         return
@@ -112,6 +112,11 @@ def _by_name(head: OutputHead) -> str | None:
     return None
 
 
+def _known_classes(spec: ModelSpec) -> int | None:
+    """How many classes the network is known to tell apart."""
+    return len(spec.classes) or (None if spec.classes_counted else spec.num_classes)
+
+
 def _of_column(head: OutputHead, labels: tuple[int, ...] | None) -> Iterator[tuple[str, str]]:
     """Of an output with one value a sample, which is no class."""
     if head.ending == "sigmoid":
@@ -129,7 +134,7 @@ def _of_map(head: OutputHead, spec: ModelSpec) -> Iterator[tuple[str, str]]:
         yield "segmentation", f"a map of whole numbers ({head.name}, {size})"
     if len(head.shape) != 4 or head.dtype[0] != "f" or not _is_plane(head, spec):
         return
-    known = len(spec.classes) or spec.num_classes
+    known = _known_classes(spec)
     channels = {head.shape[1], head.shape[3]}
     if head.ending in ("softmax", "log_softmax") and head.axis in (1, 3):
         yield "segmentation", f"a Softmax over a map's channels ({head.name}, {size})"

@@ -33,6 +33,7 @@ def paired_share(name: str, own: npt.ArrayLike, reference: npt.ArrayLike) -> Met
     lost, won, count = int((was & ~right).sum()), int((right & ~was).sum()), len(right)
     low, high = paired_difference_interval(lost, won, count, z=Z_TWO_SIDED_95)
     lower95, upper95 = paired_difference_interval(lost, won, count, z=Z_ONE_SIDED_95)
+    value_low, value_high = wilson_bounds(int(right.sum()), count, z=Z_TWO_SIDED_95)
     return Metric(
         name=name,
         unit="%",
@@ -45,6 +46,8 @@ def paired_share(name: str, own: npt.ArrayLike, reference: npt.ArrayLike) -> Met
         loss_lower95=100.0 * lower95,
         loss_upper95=100.0 * upper95,
         method="Tango's score interval",
+        value_low=100.0 * value_low,
+        value_high=100.0 * value_high,
     )
 
 
@@ -116,7 +119,12 @@ def bootstrapped(
         higher_is_better=kind.higher_is_better,
         loss=float(loss(ones)[0]),
     )
-    return with_interval(metric, paired_bootstrap(samples, loss))
+    metric = with_interval(metric, paired_bootstrap(samples, loss))
+    is_reference = reference is not None and metric.loss == metric.loss_low == metric.loss_high
+    own_interval = paired_bootstrap(samples, own) if is_reference and metric.loss == 0 else None
+    if own_interval is None:
+        return metric
+    return replace(metric, value_low=own_interval.low, value_high=own_interval.high)
 
 
 def mean_over_samples(kind: Kind, own: npt.ArrayLike, reference: npt.ArrayLike | None) -> Metric:

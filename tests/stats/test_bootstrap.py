@@ -9,11 +9,11 @@ from scipy import stats as scipy_stats
 from edge_scnet.stats.bootstrap import (
     LEAST_SAMPLES,
     Weights,
-    _t_quantile,
     draws,
     paired_bootstrap,
     weighted_mean,
 )
+from edge_scnet.stats.intervals import t_quantile
 
 
 def _mean_of(values: np.ndarray):
@@ -66,7 +66,7 @@ def test_samples_without_a_value_are_left_out() -> None:
 def test_quantiles_of_t(freedom: int) -> None:
     for share in (0.95, 0.975):
         z = scipy_stats.norm.ppf(share)
-        assert _t_quantile(z, freedom) == pytest.approx(scipy_stats.t.ppf(share, freedom), abs=2e-4)
+        assert t_quantile(z, freedom) == pytest.approx(scipy_stats.t.ppf(share, freedom), abs=2e-4)
 
 
 def test_a_true_loss_lies_below_the_upper_bound_95_times_in_100() -> None:

@@ -1,0 +1,96 @@
+"""The figure of an engine's task held to a baseline's, on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edge_scnet.config.target import Gates
+from edge_scnet.report.findings import Figure, Finding, Verdict, incomparable, judged
+from edge_scnet.report.metric_change import change_of
+from edge_scnet.report.paired import three_way
+from edge_scnet.stats.figures import Metric, TaskStats
+
+
+def compare_tasks(
+    now: TaskStats | None, before: TaskStats | None, limits: Gates
+) -> Iterator[Finding]:
+    """Judges the first figure against the baseline's; nothing where neither report has a task.
+
+    Raises:
+        ValueError: packed values that are damaged.
+    """
+    if now is None and before is None:
+        return
+    if now is None or before is None or now.task != before.task:
+        yield incomparable(
+            "accuracy",
+            "task",
+            f"The report is judged by {_name(now)}, the baseline by {_name(before)}.",
+        )
+        return
+    new, old = now.metrics[0], before.metrics[0]
+    if new.name != old.name:
+        yield incomparable(
+            "accuracy",
+            "task",
+            f"The report is judged by its {new.name}, the baseline by its {old.name}: one has"
+            " ground truth that the other has not.",
+        )
+        return
+    limit = _limit(new, old, limits)
+    if limit is not None:
+        yield _judged(now, before, limit)
+
+
+def _judged(now: TaskStats, before: TaskStats, limit: float) -> Finding:
+    new, old = now.metrics[0], before.metrics[0]
+    change = change_of(before, now)
+    unit = "pp" if new.unit == "%" else new.unit
+    in_words = f" {unit}" if unit else ""
+    moved = (
+        "is equal"
+        if not change.worse
+        else (
+            f"is worse by {change.worse:.3g}{in_words}"
+            if change.worse > 0
+            else f"is better by {-change.worse:.3g}{in_words}"
+        )
+    )
+    seen = (
+        f"The {new.name} {moved} against the baseline on the same {now.samples:,} samples"
+        f" ({old.value:.4g} to {new.value:.4g}; {change.method})"
+    )
+    verdict: Verdict = "inconclusive"
+    if change.lower95 is not None and change.upper95 is not None:
+        verdict = three_way(change.lower95, change.upper95, limit)
+    if verdict == "pass":
+        message = f"{seen}, within the limit of {limit:.3g}{in_words}."
+    elif verdict == "fail":
+        message = (
+            f"{seen}; at least {change.lower95:.3g}{in_words} with 95 % confidence, beyond the"
+            f" limit of {limit:.3g}{in_words}."
+        )
+    else:
+        message = (
+            f"{seen}; these samples cannot tell whether that is within the limit of"
+            f" {limit:.3g}{in_words}: use more."
+        )
+    figure = Figure(measured=new.value, expected=old.value, limit=limit, unit=new.unit)
+    improved = change.upper95 is not None and change.upper95 < 0
+    return judged(
+        "accuracy", f"{new.name} to baseline", figure, verdict, message, improved=improved
+    )
+
+
+def _limit(new: Metric, old: Metric, limits: Gates) -> float | None:
+    """By how much the figure may be worse, in its unit; None: the SQNR's limit says it."""
+    if new.unit == "%" and new.higher_is_better:
+        is_share = new.reference is not None
+        return limits.max_drop_from_baseline_pp if is_share else limits.max_agreement_fall_pp
+    if new.reference is None:
+        return limits.max_agreement_fall_pp if new.unit == "%" else None
+    return abs(old.value) * limits.max_error_rise_percent / 100.0
+
+
+def _name(stats: TaskStats | None) -> str:
+    return "classes" if stats is None else stats.task
