@@ -34,6 +34,18 @@ _OPENCV = {
 }
 
 
+def check_resampler(preprocessing: Preprocessing) -> None:
+    """Refuses a library that is not installed, before the first picture is read.
+
+    Raises:
+        MissingRuntimeError: with the extra that brings it.
+    """
+    if preprocessing.library == "opencv":
+        require("cv2", extra="opencv")
+    else:
+        require("PIL.Image", extra="cpu")
+
+
 def resized(
     image: np.ndarray, size: tuple[int, int], preprocessing: Preprocessing, *, highest: int
 ) -> np.ndarray:

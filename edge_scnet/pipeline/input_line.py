@@ -9,6 +9,7 @@ from edge_scnet.core.preprocessing import BY_DEFAULT
 from edge_scnet.core.preprocessing_units import unit_doubt
 from edge_scnet.core.preprocessing_words import SAME_SIZE, input_words
 from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.resize import check_resampler
 from edge_scnet.data.samples import SampleSet
 
 
@@ -41,7 +42,11 @@ def _sizes(samples: SampleSet) -> set[tuple[int, int]]:
 
 
 def say_input(spec: ModelSpec, events: Events, *sets: SampleSet | None) -> None:
-    """Says what the network gets of a picture, or that it gets arrays as they are."""
+    """Says what the network gets of a picture, or that it gets arrays as they are.
+
+    Raises:
+        MissingRuntimeError: the library that is to resize pictures is not installed.
+    """
     given = [samples for samples in sets if samples is not None]
     if given and all(samples.arrays is not None for samples in given):
         shape = " x ".join(map(str, spec.input_shape))
@@ -51,5 +56,7 @@ def say_input(spec: ModelSpec, events: Events, *sets: SampleSet | None) -> None:
         transparent = sum(samples.transparent for samples in given)
         alpha = f"; {transparent} have transparency, which shows white" if transparent else ""
         events.stage("input", input_words(spec) + alpha)
+        if any(samples.kind == "folder" for samples in given):
+            check_resampler(spec.preprocessing)
         if (doubt := unit_doubt(spec.preprocessing)) is not None:
             events.warn(doubt)

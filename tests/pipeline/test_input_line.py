@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from edge_scnet.core.events import Silent
 from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet, in_memory
+from edge_scnet.errors import MissingRuntimeError
 from edge_scnet.models.defaults import pictures_of
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline.input_line import say_input, settled
@@ -100,6 +102,14 @@ def test_that_transparency_shows_white_is_said(tmp_path: Path) -> None:
     heard = Heard()
     say_input(spec_of(), heard, calibration(tmp_path / "calib"))
     assert heard.lines[0][1].endswith("; 2 have transparency, which shows white")
+
+
+def test_a_library_that_is_missing_is_said_before_the_first_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingRuntimeError, match="'cv2' is not installed"):
+        say_input(spec_of(preprocess="yolo"), Heard(), pictures(tmp_path / "a", (96, 96)))
 
 
 def test_arrays_are_fed_as_they_are() -> None:
