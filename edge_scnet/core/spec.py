@@ -8,6 +8,9 @@ from typing import Any
 
 from edge_scnet.core.preprocessing import Preprocessing
 
+# A sample of 1 GB.
+MOST_VALUES = 250_000_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorSpec:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from edge_scnet.core.optional import require
+from edge_scnet.core.spec import MOST_VALUES
 from edge_scnet.errors import ArtifactError
-from edge_scnet.models.defaults import MOST_VALUES
 
 # The largest batch that an engine is built for.
 _LARGEST_BATCH = 1024

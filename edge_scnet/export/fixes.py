@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_scnet.core.spec import MOST_VALUES
 from edge_scnet.errors import ArtifactError
 from edge_scnet.export.declared import FileInput, listed, words
-from edge_scnet.models.defaults import MOST_VALUES
 
 
 def fixed_values(

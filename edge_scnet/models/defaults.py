@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
 from edge_scnet.core.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-from edge_scnet.core.spec import ModelSpec, TaskSpec
+from edge_scnet.core.spec import MOST_VALUES, ModelSpec, TaskSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.architectures import check_architecture
 from edge_scnet.models.pictures import Defaults, Own, preprocessing_of
@@ -19,8 +19,6 @@ from edge_scnet.models.pictures import Defaults, Own, preprocessing_of
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 # In place of an architecture's name, for models that are not made from `edge_scnet.scnet`.
 ONNX_FILE, FACTORY = "onnx", "factory"
-# A sample of 1 GB.
-MOST_VALUES = 250_000_000
 _DETECTION = "detection"
 _COMPACT = ("scnet20", "scnet29")  # for images of 32 pixels
 
