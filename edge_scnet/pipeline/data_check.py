@@ -360,10 +360,11 @@ def _warnings(
             " see --preprocess, --colour, --mean and --std"
         )
     elif norm.fits[0].distance > FAR:
+        nearest = min(norm.fits, key=lambda fit: fit.distance)
         yield (
             f"the inputs are unlike those that the first BatchNorm ({norm.name}) was trained on:"
-            f" distance {norm.fits[0].distance:.3g}, and no usual order or range of pixels is"
-            " nearer"
+            f" distance {norm.fits[0].distance:.3g}, and no usual order or range of pixels fits"
+            f" (nearest: {nearest.inputs}, {nearest.distance:.3g})"
         )
 
 

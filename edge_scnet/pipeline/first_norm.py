@@ -36,8 +36,9 @@ _AT_ONCE = 16
 _LEAST_VARIANCE = 1e-6
 # other inputs are named where they fit so much better
 _BETTER, _WORSE = 0.5, 0.05
-# nats, from which the inputs are unlike those of training
-FAR = 1.0
+# nats, from which the inputs are unlike those of training, and from which none of the usual
+# inputs explains the statistics
+FAR, _UNEXPLAINED = 1.0, 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +63,9 @@ class FirstNorm:
 
     @property
     def better(self) -> Fit | None:
-        """Other inputs, where they fit clearly better than those as given."""
+        """Other inputs, where they fit, and clearly better than those as given."""
         given, *others = self.fits
-        if not others or others[0].distance > given.distance * _BETTER:
+        if not others or others[0].distance > min(given.distance * _BETTER, _UNEXPLAINED):
             return None
         return others[0] if given.distance - others[0].distance > _WORSE else None
 
@@ -239,6 +240,13 @@ def _of_onnx(source: ModelSource) -> _Norm | str:
     proto = read_onnx(Path(source.location))
     node = next((n for n in proto.graph.node if n.op_type == "BatchNormalization"), None)
     weights = {tensor.name: tensor for tensor in proto.graph.initializer}
+    weights |= {
+        constant.output[0]: attribute.t
+        for constant in proto.graph.node
+        if constant.op_type == "Constant"
+        for attribute in constant.attribute
+        if attribute.name == "value"
+    }
     if node is None:
         return "the file has no BatchNorm any more: exporters fold it into the convolutions"
     if any(name not in weights for name in node.input[3:5]):
