@@ -127,12 +127,22 @@ def evaluation_set(samples: SampleSet) -> EvaluationSet:
     rows = [samples.content_hashes[i] for i in order] + (
         [] if labels is None else [str(label) for label in labels.tolist()]
     )
+    if samples.targets is not None:
+        # in the set's own order: other names of the same files are another truth, which is told
+        rows.append(f"{samples.targets.kind} {samples.targets.hash}")
     return EvaluationSet(
         name=samples.name,
         sha256=samples.hash,
         images=len(samples),
         skipped=samples.skipped,
-        labels=samples.label_rule,
+        labels=truth_words(samples),
         images_sha256=sha256_bytes("\n".join(rows).encode()),
         truth=None if labels is None else pack_classes(labels.tolist()),
     )
+
+
+def truth_words(samples: SampleSet) -> str | None:
+    """How the ground truth was found; None: there is none."""
+    if samples.targets is not None:
+        return f"{samples.targets.kind}: {samples.targets.rule}"
+    return samples.label_rule

@@ -130,7 +130,9 @@ def held_sets(
 def _build(request: Request, events: Events) -> BuildResult:
     job = make_job(request, events)
     limit = Limit(max_drop_pp=with_max_drop(job.target, request.max_drop_pp).gates.max_drop_pp)
-    if request.search_seconds is not None and job.calibration is not None:
+    is_searched = request.search_seconds is not None and job.calibration is not None
+    if is_searched and search.may_tell_classes(job.source.spec):
+        assert job.calibration is not None
         search.check_provable(len(job.calibration), limit)
     job, spent = run_stages(job, request.until, events)
     if request.until != "profile":

@@ -17,7 +17,12 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine.board_watch import watching
 from edge_scnet.pipeline import flips
-from edge_scnet.pipeline.assemble import MeasuredRun, evaluation_set, this_machine
+from edge_scnet.pipeline.assemble import (
+    MeasuredRun,
+    evaluation_set,
+    this_machine,
+    truth_words,
+)
 from edge_scnet.pipeline.dequantized import ROW
 from edge_scnet.pipeline.judging import Judging
 from edge_scnet.pipeline.rows import (
@@ -66,7 +71,7 @@ def measure_engines(
     started = time.perf_counter()
     samples, evaluator = (judging.samples, judging.evaluator) if judging else (None, None)
     names = ", ".join(engine.name for engine in engines)
-    labels = f", {samples.label_rule or 'no labels'}" if samples else ""
+    labels = f", {truth_words(samples) or 'no labels'}" if samples else ""
     events.stage(
         "profile",
         (
@@ -128,7 +133,7 @@ def simulate(
     """
     started = time.perf_counter()
     samples = judging.samples
-    labels = samples.label_rule or "no labels"
+    labels = truth_words(samples) or "no labels"
     events.stage(
         "simulate", f"float and Q/DQ graph in ONNX Runtime on {len(samples):,} images, {labels}"
     )

@@ -6,6 +6,7 @@ import glob
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +14,15 @@ from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.core.optional import installed
+from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.data.batches import load as load_images
+from edge_scnet.data.samples import MIN_CALIBRATION
 from edge_scnet.errors import DataError
 from edge_scnet.graph.model import load
 from edge_scnet.graph.run import joined, run_onnx
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import provided_isa, weight_bits
+from edge_scnet.pipeline.judging import context_of, heads_in
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.pipeline.stages.pilot import pilot_images
@@ -26,17 +30,22 @@ from edge_scnet.quantizer import recipe
 from edge_scnet.quantizer.ranges_file import load_ranges
 from edge_scnet.runtimes.base import OpenOptions
 from edge_scnet.sensitivity import search
-from edge_scnet.sensitivity.measurer import Measurer, SearchImages
+from edge_scnet.sensitivity.measurer import Measurer, SearchImages, SearchTask
 from edge_scnet.sensitivity.noise import Sensitivities
 from edge_scnet.sensitivity.result import Limit, SearchResult
 from edge_scnet.sensitivity.show import draw
 from edge_scnet.sensitivity.state import State, sensitivities_of
 from edge_scnet.stats.decibels import decibels
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval
+from edge_scnet.tasks.base import Evaluator
+from edge_scnet.tasks.guess import told
+from edge_scnet.tasks.registry import CLASSIFICATION, evaluator_for
 
 STATE, PICTURE = "sensitivity.json", "pareto.png"
 # For the parts in the noise; the limit is judged on all images.
 _NOISE_IMAGES = 64
+# What the float graph's outputs for the images of a search may take.
+_MOST_OUTPUT_BYTES = 1 << 30
 
 
 def search_job(
@@ -70,7 +79,7 @@ def search_job(
         "search",
         f"engines measured on {len(images):,} calibration images, for at most {budget_s:.0f} s",
     )
-    with _measurer(job, prepared, images) as measurer:
+    with _measurer(job, prepared, images, limit) as measurer:
         result = search.search(
             measurer,
             sensitivities,
@@ -98,10 +107,17 @@ def _state(job: BuildJob) -> State:
         weight_bits=weight_bits(job.floor),
         threads=job.target.threads,
         samples=job.calibration.hash,
+        **_limits_of(job),
         machine=environment.collect().fingerprint,
         limit=provided_isa(),
     )
     return State(job.folder.path / STATE, origin.key)
+
+
+def _limits_of(job: BuildJob) -> dict[str, Any]:
+    """What decides whether an engine is within its limits; of classes the search looks at that."""
+    task = _task_of(job)
+    return {} if task is None else {"task": asdict(task), "gates": asdict(job.target.gates)}
 
 
 def _sensitivities(
@@ -118,24 +134,84 @@ def _sensitivities(
     return sensitivities
 
 
-def _measurer(job: BuildJob, prepared: recipe.Prepared, images: np.ndarray) -> Measurer:
-    """Measures engines on whole batches of the calibration images."""
+def _measurer(
+    job: BuildJob, prepared: recipe.Prepared, images: np.ndarray, limit: Limit
+) -> Measurer:
+    """Measures engines on whole batches of the calibration images.
+
+    Raises:
+        DataError: the images cannot show that the limit is kept.
+    """
     assert job.calibration is not None
-    batch, labels = job.target.batch, job.calibration.labels
+    batch, labels, float_onnx = job.target.batch, job.calibration.labels, FLOAT_ONNX
+    kind = _task_of(job)
+    if kind is None:
+        check_provable(len(images), limit)
+    else:
+        first = run_onnx(job.folder.path / float_onnx, [images[:batch]])
+        most = _MOST_OUTPUT_BYTES // max(sum(output.nbytes for output in first[0]) // batch, 1)
+        images = images[: max(most, MIN_CALIBRATION)]
     images = images[: max(len(images) // batch, 1) * batch]
     batches = [images[i : i + batch] for i in range(0, len(images), batch)]
+    task = None
+    if kind is not None:
+        gates = job.target.gates
+        if limit.max_drop_pp is not None:
+            gates = replace(gates, max_drop_pp=limit.max_drop_pp)
+        task = SearchTask(evaluator=_evaluator(job, kind, len(images)), gates=gates)
     return Measurer(
         prepared,
         SearchImages(
             images=images,
             labels=None if labels is None else np.array(labels)[: len(images)],
-            reference=joined(run_onnx(job.folder.path / FLOAT_ONNX, batches))[0],
+            reference=joined(run_onnx(job.folder.path / float_onnx, batches)),
+            task=task,
         ),
         runtime=job.runtime,
         target=job.target,
         # what is not INT8 runs in FP32, as in the engine that `build` judges
         options=OpenOptions(precision="f32", threads=job.target.threads),
     )
+
+
+def _task_of(job: BuildJob) -> TaskSpec | None:
+    """What the network is for; None: it tells classes apart."""
+    samples = job.evaluation or job.calibration
+    assert samples is not None
+    found = told(context_of(job.source.spec, samples, heads_in(job.folder)))
+    return None if found.task.kind == CLASSIFICATION else found.task
+
+
+def _evaluator(job: BuildJob, task: TaskSpec, count: int) -> Evaluator:
+    """The evaluator of the first calibration images; their folders tell no truth.
+
+    Raises:
+        DataError: the images' targets are of another task.
+    """
+    assert job.calibration is not None
+    context = context_of(job.source.spec, job.calibration, heads_in(job.folder))
+    targets = None if context.targets is None else context.targets.subset(range(count))
+    context = replace(
+        context,
+        task=task,
+        count=count,
+        labels=None,
+        label_rule=None,
+        targets=targets,
+        image_sizes=context.image_sizes[:count],
+        entries=context.entries[:count],
+        order=(),
+    )
+    evaluator = evaluator_for(context)
+    assert evaluator is not None
+    return evaluator
+
+
+def may_tell_classes(spec: ModelSpec) -> bool:
+    """Whether a network is known to tell classes apart before its outputs are looked at."""
+    if spec.task is not None:
+        return spec.task.kind == CLASSIFICATION
+    return bool(spec.classes or spec.num_classes) and not spec.classes_counted
 
 
 def check_provable(images: int, limit: Limit) -> None:

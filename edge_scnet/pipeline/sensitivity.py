@@ -10,7 +10,7 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.dequantized import is_quantized_file
 from edge_scnet.pipeline.request import Request, make_job
-from edge_scnet.pipeline.search import check_provable, search_job
+from edge_scnet.pipeline.search import check_provable, may_tell_classes, search_job
 from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.sensitivity.result import Limit, SearchResult
 
@@ -60,7 +60,9 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
             hint="pass the float model",
         )
     job = make_job(request, events)
-    if limit is not None and job.calibration is not None:
+    is_searched = limit is not None and job.calibration is not None
+    if is_searched and may_tell_classes(job.source.spec):
+        assert limit is not None and job.calibration is not None
         check_provable(len(job.calibration), limit)
     job, _ = run_stages(job, "quantize", events)
     return search_job(job, limit=limit, budget_s=budget_seconds, events=events)

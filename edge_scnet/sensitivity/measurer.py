@@ -5,24 +5,35 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from edge_scnet.config.target import TargetSpec
+from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.graph.model import save
 from edge_scnet.quantizer.recipe import Prepared, assemble
+from edge_scnet.report.task_verdict import judge_task
 from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
 from edge_scnet.sensitivity.result import Candidate
 from edge_scnet.stats.accuracy import accuracy_stats, are_classes, relative_noise
 from edge_scnet.stats.decibels import of_relative_noise
-from edge_scnet.stats.figures import RatioStats
+from edge_scnet.stats.figures import AccuracyStats, RatioStats
 from edge_scnet.stats.timing import paired_ratio
+from edge_scnet.tasks.base import Evaluator
 
 _ROUNDS = 15
 _BLOCK_S = 0.03
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTask:
+    """What the engines of a search are judged by, where that is not the class of each image."""
+
+    evaluator: Evaluator
+    gates: Gates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +44,10 @@ class SearchImages:
     images: np.ndarray
     # [N]
     labels: np.ndarray | None
-    # the float graph's first output for the images
-    reference: np.ndarray
+    # the float graph's outputs for the images
+    reference: Sequence[np.ndarray]
+    # None: the first output has classes, where it can have
+    task: SearchTask | None = None
 
 
 class Measurer:
@@ -84,11 +97,19 @@ class Measurer:
     def _candidate(
         self, names: tuple[str, ...], session: Session, ratio: RatioStats | None
     ) -> Candidate:
-        outputs = self._outputs(session)
+        reference = self._data.reference[0]
+        if self._data.task is None:
+            outputs = self._outputs(session)
+            noise, within = relative_noise([reference], [outputs]), None
+            drop = self._drop(outputs)
+        else:
+            noise, within = self._judged(session, self._data.task)
+            drop = None
         return Candidate(
             keep_float=names,
-            sqnr_db=of_relative_noise(relative_noise([self._data.reference], [outputs])),
-            drop_upper95_pp=self._drop(outputs),
+            sqnr_db=of_relative_noise(noise),
+            drop_upper95_pp=drop,
+            within=within,
             time_ratio=ratio.ratio if ratio else 1.0,
             time_low=ratio.low if ratio else None,
             time_high=ratio.high if ratio else None,
@@ -98,12 +119,39 @@ class Measurer:
         """The highest drop that the images leave possible; None where outputs are no classes."""
         if not are_classes(outputs):
             return None
-        reference, labels = self._data.reference, self._data.labels
+        reference, labels = self._data.reference[0], self._data.labels
         if labels is None:
             # FP32's own classes stand in: every image that changes class counts as lost
             labels = reference.argmax(axis=1)
         labelled = accuracy_stats(outputs, reference, labels).labels
         return None if labelled is None else labelled.drop_upper95_pp
+
+    def _judged(self, session: Session, task: SearchTask) -> tuple[float, bool]:
+        """The relative noise over all outputs, and whether the task's limits are kept.
+
+        Batch by batch: maps of all images are more than memory may hold.
+        """
+        data, batch, evaluator = self._data, session.input_shape[0], task.evaluator
+        noise, count = 0.0, len(data.images)
+        own: list[Any] = []
+        kept: list[Any] = []
+        for start in range(0, count, batch):
+            rows = slice(start, start + batch)
+            wanted = [output[rows] for output in data.reference]
+            outputs = [np.array(output) for output in session.infer(data.images[rows])]
+            noise += relative_noise(wanted, outputs) * len(wanted[0]) / count
+            indices = range(start, start + len(wanted[0]))
+            kept += evaluator.reduce(wanted, wanted, indices)
+            own += evaluator.reduce(outputs, wanted, indices)
+        stats = AccuracyStats(
+            images=count,
+            agreement_percent=None,
+            agreeing=None,
+            sqnr_db=of_relative_noise(noise),
+            labels=None,
+            task=evaluator.compare(own, kept),
+        )
+        return noise, judge_task(stats, task.gates).verdict == "pass"
 
     def _time_ratio(self, session: Session) -> RatioStats:
         """The engine's time over that of the all-INT8 one, in blocks taken in turn."""

@@ -32,6 +32,8 @@ class Candidate:
     # 95 % interval of the ratio; None: not timed against another
     time_low: float | None
     time_high: float | None
+    # whether it keeps the limits of its task, where that is not the class of each image
+    within: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,4 +180,6 @@ def _keeps(candidate: Candidate, base: Candidate, limit: Limit) -> bool:
         return False
     if limit.max_drop_pp is None:
         return True
+    if candidate.within is not None:
+        return candidate.within
     return candidate.drop_upper95_pp is not None and candidate.drop_upper95_pp <= limit.max_drop_pp

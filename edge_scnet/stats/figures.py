@@ -195,6 +195,10 @@ class SliceStats:
     part: Annotated[str, Meta(description="channels or columns, in words; empty: all of it")]
     sqnr_db: Annotated[float | None, Meta(description="of what varies; None: no noise")]
     cosine: float | None
+    highest: Annotated[
+        float | None,
+        Meta(description="of probabilities, the reference's highest; None: they are none"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,9 @@ class Rows:
     sums: npt.NDArray[np.float64]
     # in a row
     places: int
+    # float64 [rows]: of the reference's values
+    lowest: npt.NDArray[np.float64]
+    highest: npt.NDArray[np.float64]
 
 
 def rows_of(
@@ -69,7 +72,14 @@ def rows_of(
                 np.square(values).sum(axis=1),
             ]
         )
-        kept.append(Rows(sums=sums, places=wanted.shape[1]))
+        kept.append(
+            Rows(
+                sums=sums,
+                places=wanted.shape[1],
+                lowest=wanted.min(axis=1),
+                highest=wanted.max(axis=1),
+            )
+        )
     return kept
 
 
@@ -95,25 +105,47 @@ def slices_of(
     # below the rounding of the sums themselves nothing varies
     varying[varying < 1e-12 * sums[_SQUARES]] = 0.0
     rows = sums.shape[1]
+    ends = _Ends(
+        lowest=np.min([each.lowest for each in kept], axis=0),
+        highest=np.max([each.highest for each in kept], axis=0),
+    )
     slices: list[SliceStats] = []
     for group in _groups(sums[_SQUARES], parts):
         if len(group) <= _FEW_ROWS:
             slices += [
-                _slice(output, _named(row, names, int(i)), sums[:, [i]], float(varying[i]))
-                for i in group
+                replace(
+                    _slice(output, _named(row, names, int(i)), sums[:, [i]], float(varying[i])),
+                    highest=ends.of_probabilities(group[[at]]),
+                )
+                for at, i in enumerate(group)
             ]
             continue
         first, last = int(group.min()), int(group.max())
         words = "" if len(group) == rows else f"{row}s {first} to {last}"
-        slices.append(_slice(output, words, sums[:, group], float(varying[group].sum())))
+        whole = _slice(output, words, sums[:, group], float(varying[group].sum()))
+        slices.append(replace(whole, highest=ends.of_probabilities(group)))
         least = _LEAST_SHARE * float(varying[group].mean())
         floored = np.maximum(varying[group], least)
         noise = sums[_NOISE, group]
         if noise.max() > 0:
             at = int(np.argmax(noise / np.where(floored > 0, floored, np.inf)))
             i = int(group[at])
-            slices.append(_slice(output, _named(row, names, i), sums[:, [i]], float(floored[at])))
+            worst = _slice(output, _named(row, names, i), sums[:, [i]], float(floored[at]))
+            slices.append(replace(worst, highest=ends.of_probabilities(group)))
     return tuple(slices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ends:
+    """The lowest and the highest value of the reference in each row."""
+
+    lowest: npt.NDArray[np.float64]
+    highest: npt.NDArray[np.float64]
+
+    def of_probabilities(self, rows: npt.NDArray[np.int64]) -> float | None:
+        """The highest value of rows, all of which lie from 0 to 1; None: they do not."""
+        low, high = float(self.lowest[rows].min()), float(self.highest[rows].max())
+        return high if low >= 0.0 and 0.0 < high <= 1.0 else None
 
 
 def _named(row: str, names: Sequence[str], i: int) -> str:
