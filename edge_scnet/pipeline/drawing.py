@@ -122,7 +122,7 @@ class _Canvas:
             image=image,
             pen=ImageDraw.Draw(image),
             font=ImageFont.load_default(size=min(max(side / 34, 9.0), 72.0)),
-            line=max(1, round(side / 320)),
+            line=max(2, round(side / 320)),
         )
 
     @property
