@@ -18,14 +18,8 @@ from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build
 from edge_scnet.pipeline.drawing import draw as drawing_of
 from edge_scnet.pipeline.drawn_files import places_for, save
 from edge_scnet.pipeline.judging import heads_in
-from edge_scnet.pipeline.readings import (
-    context_of_one,
-    heads_of_outputs,
-    outputs_for,
-    told_of_build,
-)
+from edge_scnet.pipeline.readings import heads_of_outputs, outputs_for, told_of_build
 from edge_scnet.runtimes import usable_runtime
-from edge_scnet.runtimes.base import Session
 from edge_scnet.tasks.base import Context, Evaluator
 from edge_scnet.tasks.guess import Told
 from edge_scnet.tasks.readout import Classes, Readout, read, read_classes
@@ -52,10 +46,14 @@ class Prediction:
     @property
     def name(self) -> str:
         """The file, with the number of the sample in a file of arrays."""
-        return str(self.image) if self.row is None else f"{self.image}[{self.row}]"
+        return _name_of(self.image, self.row)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _name_of(image: Path, row: int | None) -> str:
+    return str(image) if row is None else f"{image}[{row}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Sample:
     """One sample that is to be predicted."""
 
@@ -64,6 +62,14 @@ class _Sample:
     batch: np.ndarray
     row: int | None = None
     size: tuple[int, int] | None = None
+
+    @property
+    def is_picture(self) -> bool:
+        return self.size is not None
+
+    @property
+    def name(self) -> str:
+        return _name_of(self.image, self.row)
 
 
 def predict(
@@ -98,77 +104,99 @@ def predict(
     if draw is not None:
         _check_pictures(samples)
         places = places_for([sample.image for sample in samples], Path(draw))
-    predictions: list[Prediction] = []
+    readings: dict[bool, _Reading] = {}
+    predictions = []
     with usable_runtime(engine.runtime).open(engine.path, engine.options) as session:
-        reading: _Reading | None = None
         for sample, place in zip(samples, places, strict=True):
             outputs = outputs_for(session, sample.batch)
-            if reading is None:
-                reading = _Reading.of(folder, session, outputs, model_options)
-                if reading.evaluator is None and outputs[0].ndim != 2:
-                    raise ArtifactError(
-                        f"{engine.path.name} is not a classifier: its first output has"
-                        f" {outputs[0].ndim} dimensions, 2 are needed",
-                        hint="--task features, or what the network is for",
-                    )
-            prediction = reading.prediction(sample, outputs, top=top)
+            if sample.is_picture not in readings:
+                alike = [each for each in samples if each.is_picture == sample.is_picture]
+                readings[sample.is_picture] = _reading_of(
+                    folder, session.output_names, outputs, alike, model_options
+                )
+            reading = readings[sample.is_picture]
+            if reading.evaluator is None and outputs[0].ndim != 2:
+                raise ArtifactError(
+                    f"{engine.path.name} is not a classifier: its first output has"
+                    f" {outputs[0].ndim} dimensions, 2 are needed",
+                    hint="say what the network is for: --task features",
+                )
+            said = reading.read(sample, outputs, top=top)
             if place is not None:
-                pixels = images.colours_of(sample.image, spec)
-                save(drawing_of(pixels, prediction.readout), place)
-            predictions.append(replace(prediction, drawn=place))
+                save(drawing_of(images.colours_of(sample.image, spec), said), place)
+            predictions.append(_prediction(sample, said, reading.told, place))
     return predictions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
-    """How the outputs are read."""
+    """How the outputs for samples of one kind are read."""
 
     context: Context
     told: Told
+    # None: by the largest column of the first output
+    evaluator: Evaluator | None
+    # of the samples in the context
+    indices: dict[_Sample, int]
 
-    @staticmethod
-    def of(
-        folder: BuildFolder,
-        session: Session,
-        outputs: Sequence[np.ndarray],
-        options: ModelOptions | None,
-    ) -> _Reading:
-        names = session.output_names
-        heads = heads_in(folder)
-        if len(heads) != len(outputs):
-            heads = heads_of_outputs(names, outputs)
-        context = context_of_one(folder.manifest.model, heads, [head.name for head in heads])
-        told = told_of_build(folder, context, options)
-        return _Reading(context=replace(context, task=told.task), told=told)
+    def read(self, sample: _Sample, outputs: Sequence[np.ndarray], *, top: int) -> Readout:
+        """What the outputs for a sample mean."""
+        if self.evaluator is None:
+            return read_classes(outputs[0], self.context.spec.classes, top=top)
+        return read(self.evaluator, self.context, outputs, self.indices[sample])
 
-    @property
-    def evaluator(self) -> Evaluator | None:
-        return evaluator_for(self.context)
 
-    def prediction(self, sample: _Sample, outputs: Sequence[np.ndarray], *, top: int) -> Prediction:
-        context = replace(
-            self.context,
-            image_sizes=() if sample.size is None else (sample.size,),
-            entries=(str(sample.image) if sample.row is None else f"{sample.image}[{sample.row}]",),
-        )
-        evaluator = evaluator_for(context)
-        if evaluator is None:
-            said = read_classes(outputs[0], context.spec.classes, top=top)
-        else:
-            said = read(evaluator, context, outputs, 0)
-        form = said.form
-        pairs: tuple[tuple[str, float], ...] = ()
-        if isinstance(form, Classes):
-            names = map(said.name_of, form.indices)
-            pairs = tuple(zip(names, form.shares, strict=True))
-        return Prediction(
-            image=sample.image,
-            top=pairs,
-            readout=said,
-            told=self.told,
-            row=sample.row,
-            size=sample.size,
-        )
+def _reading_of(
+    folder: BuildFolder,
+    names: Sequence[str],
+    outputs: Sequence[np.ndarray],
+    samples: Sequence[_Sample],
+    options: ModelOptions | None,
+) -> _Reading:
+    """How outputs are read.
+
+    Args:
+        names, outputs: of the first sample.
+        samples: all images, or all arrays.
+
+    Raises:
+        DataError, ArtifactError: as `told_of_build`, or arguments that the task does not take.
+    """
+    heads = heads_in(folder)
+    if len(heads) != len(outputs):
+        heads = heads_of_outputs(names, outputs)
+    context = Context(
+        spec=folder.manifest.model,
+        output_names=tuple(head.name for head in heads),
+        count=len(samples),
+        image_sizes=tuple(sample.size for sample in samples if sample.size is not None),
+        entries=tuple(sample.name for sample in samples),
+        heads=heads,
+    )
+    told = told_of_build(folder, context, options)
+    context = replace(context, task=told.task)
+    return _Reading(
+        context=context,
+        told=told,
+        evaluator=evaluator_for(context),
+        indices={sample: index for index, sample in enumerate(samples)},
+    )
+
+
+def _prediction(sample: _Sample, said: Readout, told: Told, drawn: Path | None) -> Prediction:
+    top: tuple[tuple[str, float], ...] = ()
+    if isinstance(said.form, Classes):
+        names = map(said.name_of, said.form.indices)
+        top = tuple(zip(names, said.form.shares, strict=True))
+    return Prediction(
+        image=sample.image,
+        top=top,
+        readout=said,
+        told=told,
+        row=sample.row,
+        size=sample.size,
+        drawn=drawn,
+    )
 
 
 def _samples_of(file: Path, spec: ModelSpec) -> Iterator[_Sample]:
@@ -204,7 +232,7 @@ def _check_pictures(samples: Sequence[_Sample]) -> None:
         DataError: names the first.
     """
     for sample in samples:
-        if sample.size is None:
+        if not sample.is_picture:
             raise DataError(
                 f"{sample.image} holds arrays, which nothing can be drawn on",
                 hint="leave --draw out",

@@ -12,7 +12,7 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.manifest import REPORT
 from edge_scnet.core.outputs import OutputHead
-from edge_scnet.core.spec import ModelSpec, TaskSpec
+from edge_scnet.core.spec import TaskSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.defaults import task_of
 from edge_scnet.report.run_report import reference_row
@@ -89,8 +89,3 @@ def _judged_as(folder: BuildFolder) -> str | None:
                 return None if accuracy.agreement_percent is None else CLASSIFICATION
             return accuracy.task.task if accuracy.task.task in TASKS else None
     return None
-
-
-def context_of_one(spec: ModelSpec, heads: tuple[OutputHead, ...], names: Sequence[str]) -> Context:
-    """The context of single samples, of which nothing but the outputs is known."""
-    return Context(spec=spec, output_names=tuple(names), count=1, heads=heads)

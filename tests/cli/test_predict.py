@@ -151,11 +151,15 @@ def test_the_task_of_the_build_holds(tmp_path: Path, halves: Path, invoke: Run) 
     assert (outcome.stdout, outcome.stderr) == (f"{halves}: cat 88.1 %, not cat 11.9 %\n", "")
 
 
-def test_arrays_are_predicted_row_by_row(tmp_path: Path, invoke: Run) -> None:
+def test_arrays_are_predicted_row_by_row(tmp_path: Path, halves: Path, invoke: Run) -> None:
     build = float_build(tmp_path / "b", constant({"out": np.array([[3.5]])}))
     np.save(tmp_path / "x.npy", np.zeros((2, *SPEC.input_shape), np.float32))
     outcome = invoke("predict", build, tmp_path / "x.npy")
     assert outcome.stdout == "".join(f"{tmp_path}/x.npy[{i}]: 3.5\n" for i in (0, 1))
+    # beside images too, each placed by its own size
+    mixed = invoke("predict", build, halves, tmp_path / "x.npy", halves, "--task", "features")
+    names = [line.partition(": ")[0] for line in mixed.stdout.splitlines() if ": 1 output" in line]
+    assert names == [str(halves), *(f"{tmp_path}/x.npy[{i}]" for i in (0, 1)), str(halves)]
     drawn = invoke("predict", build, tmp_path / "x.npy", "--draw", tmp_path / "out")
     assert drawn.code == 4 and "holds arrays" in drawn.stderr and not (tmp_path / "out").exists()
 
