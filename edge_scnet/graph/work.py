@@ -19,15 +19,38 @@ def multiply_adds(model: ir.Model) -> dict[str, int]:
     """Returns the multiply-adds of every layer for one image, by node.
 
     Counted are convolutions, transposed ones, products of matrices, stored or computed, and
-    recurrent layers. Open sizes count as 1.
+    recurrent layers; those of graphs inside a node count as the node's. Open sizes count as 1.
     """
     kinds = (*COMPUTE_OPS, *RECURRENT_OPS)
     if any(not _has_shapes(node) for node in model.graph if node.op_type in kinds):
         model = _with_shapes(model)
     batch = batch_of(model) or 1
-    return {
+    work = {
         str(node.name): round(_work(node) / batch) for node in model.graph if node.op_type in kinds
     }
+    inside = {str(node.name): round(_work_inside(node) / batch) for node in model.graph}
+    return work | {name: count for name, count in inside.items() if count}
+
+
+def _work_inside(node: ir.Node) -> int:
+    """The multiply-adds of the graphs inside a node, with the rounds of a Loop that are known.
+
+    Of several branches the largest counts.
+    """
+    graphs = [
+        attribute.as_graph()
+        for attribute in node.attributes.values()
+        if attribute.type.name == "GRAPH"
+    ]
+    if not graphs:
+        return 0
+    kinds = (*COMPUTE_OPS, *RECURRENT_OPS)
+    work = max(
+        sum(_work(inner) if inner.op_type in kinds else _work_inside(inner) for inner in graph)
+        for graph in graphs
+    )
+    rounds = node.inputs[0].const_value if node.op_type == "Loop" and node.inputs[0] else None
+    return work * (1 if rounds is None else int(rounds.numpy()))
 
 
 def _has_shapes(node: ir.Node) -> bool:

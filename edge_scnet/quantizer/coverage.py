@@ -29,6 +29,7 @@ RECURRENT = "recurrent"
 KEPT = "kept by keep_float"
 SMALL_HEAD = "small head"
 STACKED = "its weights are no plain matrix on the right"
+INSIDE = "in a graph of its own inside the node"
 OTHER_TYPE = "it does not read float32"
 TRANSPOSED = "the runtime computes a transposed convolution in float"
 GROUPED_3D = "the runtime computes a padded 3-D convolution of few channels a group wrongly"
@@ -78,6 +79,8 @@ def float_reason(node: ir.Node, model: ir.Model, scheme: QuantScheme) -> str | N
     """
     if node.op_type in RECURRENT_OPS:
         return RECURRENT
+    if any(attribute.type.name == "GRAPH" for attribute in node.attributes.values()):
+        return INSIDE
     weights = weight_of(node)
     if weights is None:
         stored = [

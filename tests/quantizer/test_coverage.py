@@ -115,3 +115,27 @@ def test_the_share_of_the_work_and_the_greatest_of_the_rest_first(recurrent: boo
         (layer.node, layer.operator, layer.reason, layer.multiply_adds)
         for layer in found.float_layers
     ] == expected
+
+
+def test_the_work_of_a_loop_is_counted_and_stays_in_float() -> None:
+    ones = ", ".join(["1.0"] * 64)
+    text = """<ir_version: 10, opset_import: ["": 20]>
+        g (float[1, 8] x) => (float[1, 8] y)
+        <int64 times = {3}, bool on = {1}, float[8, 8] w = {ONES}>
+        {
+            m = MatMul (x, w)
+            y = Loop (times, on, m) <
+                body = step (int64 i, bool go, float[1, 8] b) => (bool more, float[1, 8] n) {
+                    more = Identity (go)
+                    n = MatMul (b, w)
+                }
+            >
+        }"""
+    proto = onnx.parser.parse_model(text.replace("ONES", ones))
+    for number, node in enumerate(proto.graph.node):
+        node.name = f"layer{number}"
+    model = ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(proto))
+    found = coverage.coverage_of(model, ["layer0"], SCHEME)
+    assert (found.multiply_adds, found.int8_multiply_adds) == (4 * 64, 64)
+    (layer,) = found.float_layers
+    assert (layer.operator, layer.reason) == ("Loop", coverage.INSIDE)
