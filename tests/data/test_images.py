@@ -354,3 +354,17 @@ def test_many_images_at_once_are_to_the_bit_what_one_by_one_is(tmp_path: Path) -
             [images.preprocess(batches.load_pixels(samples, i, spec), spec) for i in range(1003)]
         )
         np.testing.assert_array_equal(batches.load(samples, spec), one_by_one)
+
+
+def test_what_is_looked_at_has_colours_and_stands_as_the_network_sees_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    picture(1, 6, 4).save(tmp_path / "a.png", exif=exif)
+    for spec in (RGB, GREY, prepared(RGB, colour="BGR"), prepared(RGB, colour="grey")):
+        seen = images.colours_of(tmp_path / "a.png", spec)
+        assert seen.shape == (6, 4, 3)
+        assert (seen == np.rot90(np.asarray(picture(1, 6, 4)), -1)).all()
+    lying = images.colours_of(tmp_path / "a.png", prepared(RGB, exif=False))
+    assert (lying == np.asarray(picture(1, 6, 4))).all()
+    Image.fromarray(np.full((2, 2), 0x80FF, np.uint16)).save(tmp_path / "wide.png")
+    assert images.colours_of(tmp_path / "wide.png", GREY).tolist() == [[[0x80] * 3] * 2] * 2
