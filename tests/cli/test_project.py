@@ -168,5 +168,6 @@ def test_options_that_are_given_are_written(invoke: Run, here: Path) -> None:
         task_args={"threshold": 0.5},
         name="net",
     )
-    bad = invoke("init", "net.onnx", "--force", "--task-args", '{"threshold": null}')
+    null = ["--task", "binary", "--task-args", '{"threshold": null}']
+    bad = invoke("init", "net.onnx", "--force", *null)
     assert bad.code == 3 and "null cannot be written" in bad.stderr

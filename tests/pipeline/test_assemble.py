@@ -12,7 +12,7 @@ from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline.assemble import MeasuredRun, conclude
 from edge_scnet.pipeline.result import result_of, save_run
 from edge_scnet.profiler.sweep import Sweep
-from edge_scnet.report.verdict import judge
+from edge_scnet.report.verdict import judge, verdict
 from tests.helpers.reports import report
 
 TARGET = load_target("cpu")
@@ -34,7 +34,7 @@ def test_a_report_is_built_whole_of_what_was_measured() -> None:
     assert (made.model, made.target, made.command) == (FASHION_MNIST.name, "cpu", "c")
     assert made.engines == ROWS and made.gates == TARGET.gates
     assert made.stage_seconds == {"export": 1.0, "profile": 2.0} and made.seconds == 3.0
-    assert made.complete and made.verdict.startswith("ship INT8")
+    assert made.complete and made.verdict == verdict(MEASURED.findings)
 
 
 def test_an_interrupted_run_has_no_verdict_and_leaves_the_whole_report_as_it_is(
@@ -52,4 +52,4 @@ def test_an_interrupted_run_has_no_verdict_and_leaves_the_whole_report_as_it_is(
 def test_an_interrupted_sweep_leaves_the_verdict_on_the_engines() -> None:
     measured = replace(MEASURED, sweep=Sweep(rows=(), load=None, complete=False))
     made = conclude(measured, MANIFEST, TARGET, command="")
-    assert not made.complete and made.verdict.startswith("ship INT8")
+    assert not made.complete and made.verdict == verdict(MEASURED.findings)
