@@ -19,7 +19,7 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine import environment
 from edge_scnet.machine.board import BoardState
 from edge_scnet.machine.load import MachineLoad
-from edge_scnet.pipeline.rows import canonical_order
+from edge_scnet.pipeline.context import canonical_order
 from edge_scnet.profiler.sweep import Sweep
 from edge_scnet.report.dequantized import headline_of_dequantized, not_against_float
 from edge_scnet.report.findings import Finding

@@ -16,7 +16,7 @@ from edge_scnet.pipeline import search
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import engine_files
 from edge_scnet.pipeline.expected import check_expected
-from edge_scnet.pipeline.judging import judging_of
+from edge_scnet.pipeline.judging import judging_of, keeps_limits
 from edge_scnet.pipeline.measuring import measure_engines, simulate
 from edge_scnet.pipeline.request import Request, make_job
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
@@ -140,7 +140,9 @@ def _build(request: Request, events: Events) -> BuildResult:
     result = _measure(job, request, spent, events)
     if request.search_seconds is None or job.qdq is not None or not _misses_accuracy(result):
         return result
-    searched = search.search_job(job, limit=limit, budget_s=request.search_seconds, events=events)
+    searched = search.search_job(
+        job, limit=limit, budget_s=request.search_seconds, events=events, keeps=keeps_limits
+    )
     if searched.chosen is None or not searched.chosen.keep_float:
         events.warn(
             f"the search measured {len(searched.candidates)} engines on the calibration images in"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.config.target import Gates
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.manifest import FLOAT_ONNX
 from edge_scnet.core.optional import installed
 from edge_scnet.core.outputs import OutputHead
 from edge_scnet.core.spec import ModelSpec
@@ -16,7 +16,9 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import DataError
 from edge_scnet.models.defaults import task_of
 from edge_scnet.models.zoo import ModelSource
-from edge_scnet.pipeline.rows import canonical_order
+from edge_scnet.pipeline.context import context_of, heads_in
+from edge_scnet.report.task_verdict import judge_task
+from edge_scnet.stats.figures import AccuracyStats
 from edge_scnet.tasks.base import Context, Evaluator
 from edge_scnet.tasks.guess import Told, told
 from edge_scnet.tasks.registry import CLASSIFICATION, TASKS, evaluator_for
@@ -66,23 +68,6 @@ def judging_of(
     return judging_with(spec, samples, heads_in(folder), events)
 
 
-def heads_in(folder: BuildFolder) -> tuple[OutputHead, ...]:
-    """What a build's float graph ends in; nothing where it cannot be looked at."""
-    if FLOAT_ONNX not in folder.manifest.artifacts:
-        return ()
-    return heads_of_file(folder.path / FLOAT_ONNX)
-
-
-def heads_of_file(path: Path) -> tuple[OutputHead, ...]:
-    """What an ONNX file's outputs end in; nothing of another file, or where it cannot be read."""
-    if path.suffix != ".onnx" or not path.is_file() or not installed("onnx_ir"):
-        return ()
-    from edge_scnet.graph.heads import heads_of
-    from edge_scnet.graph.model import load
-
-    return heads_of(load(path))
-
-
 def judging_with(
     spec: ModelSpec,
     samples: SampleSet,
@@ -101,22 +86,6 @@ def judging_with(
         events.stage("task", task.words)
     context = replace(context, task=task.task)
     return Judging(samples=samples, told=task, evaluator=evaluator_for(context), context=context)
-
-
-def context_of(spec: ModelSpec, samples: SampleSet, heads: tuple[OutputHead, ...]) -> Context:
-    """What an evaluator is told of a model and its samples."""
-    return Context(
-        spec=spec,
-        output_names=tuple(head.name for head in heads),
-        count=len(samples),
-        labels=samples.labels,
-        label_rule=samples.label_rule,
-        targets=samples.targets,
-        image_sizes=samples.image_sizes,
-        entries=samples.entries,
-        order=tuple(canonical_order(samples)),
-        heads=heads,
-    )
 
 
 def guess_of(source: ModelSource, samples: SampleSet | None) -> Told | None:
@@ -153,3 +122,8 @@ def _check_labels(task: Told, samples: SampleSet, heads: tuple[OutputHead, ...])
         f" {task.words}: labels say nothing about that",
         hint="pass --ignore-labels; or is it --task classification, binary or embedding?",
     )
+
+
+def keeps_limits(gates: Gates, stats: AccuracyStats) -> bool:
+    """Whether figures of a task are within the limits, beyond doubt."""
+    return judge_task(stats, gates).verdict == "pass"

@@ -15,9 +15,9 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data import arrays, images
 from edge_scnet.errors import ArtifactError, DataError
 from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build
+from edge_scnet.pipeline.context import heads_in
 from edge_scnet.pipeline.drawing import draw as drawing_of
 from edge_scnet.pipeline.drawn_files import places_for, save
-from edge_scnet.pipeline.judging import heads_in
 from edge_scnet.pipeline.readings import heads_of_outputs, outputs_for, told_of_build
 from edge_scnet.runtimes import usable_runtime
 from edge_scnet.tasks.base import Context, Evaluator

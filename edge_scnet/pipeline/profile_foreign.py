@@ -15,9 +15,10 @@ from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.machine.board_watch import watching
 from edge_scnet.pipeline.assemble import INTERRUPTED, evaluation_set, this_machine
+from edge_scnet.pipeline.context import heads_of_file
 from edge_scnet.pipeline.foreign import ForeignEngine, open_foreign
 from edge_scnet.pipeline.input_line import say_input
-from edge_scnet.pipeline.judging import Judging, heads_of_file, judging_with
+from edge_scnet.pipeline.judging import Judging, judging_with
 from edge_scnet.pipeline.rows import row_of_engine
 from edge_scnet.profiler import sweep
 from edge_scnet.profiler.measure import Measured, MeasureSettings, measure

@@ -10,6 +10,7 @@ from edge_scnet.core.manifest import PLAN_STEMS, Artifact
 from edge_scnet.core.packing import pack_classes
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError, DataError
+from edge_scnet.pipeline.context import canonical_order
 from edge_scnet.pipeline.layers import summary_of_layers
 from edge_scnet.profiler.board_results import TimedBoard
 from edge_scnet.profiler.measure import Measurement
@@ -25,15 +26,6 @@ from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
 from edge_scnet.tasks.base import Evaluator
 
 SIMULATED_NAMES: dict[EngineRole, str] = {"reference": "fp32", "int8": "int8 simulated"}
-
-
-def canonical_order(samples: SampleSet) -> list[int]:
-    """Indices that sort images by content, then label.
-
-    They are the same images in the same order under any names.
-    """
-    labels = samples.labels or (0,) * len(samples)
-    return sorted(range(len(samples)), key=lambda i: (samples.content_hashes[i], labels[i]))
 
 
 def packed_first_classes(outputs: Outputs | None, samples: SampleSet | None) -> str | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from edge_scnet.config.target import TargetSpec
+from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.core.optional import installed
@@ -22,7 +23,7 @@ from edge_scnet.graph.model import load
 from edge_scnet.graph.run import joined, run_onnx
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import provided_isa, weight_bits
-from edge_scnet.pipeline.judging import context_of, heads_in
+from edge_scnet.pipeline.context import context_of, heads_in
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.pipeline.stages.pilot import pilot_images
@@ -36,6 +37,7 @@ from edge_scnet.sensitivity.result import Limit, SearchResult
 from edge_scnet.sensitivity.show import draw
 from edge_scnet.sensitivity.state import State, sensitivities_of
 from edge_scnet.stats.decibels import decibels
+from edge_scnet.stats.figures import AccuracyStats
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval
 from edge_scnet.tasks.base import Evaluator
 from edge_scnet.tasks.guess import told
@@ -49,7 +51,12 @@ _MOST_OUTPUT_BYTES = 1 << 30
 
 
 def search_job(
-    job: BuildJob, *, limit: Limit | None, budget_s: float, events: Events
+    job: BuildJob,
+    *,
+    limit: Limit | None,
+    budget_s: float,
+    events: Events,
+    keeps: Callable[[Gates, AccuracyStats], bool],
 ) -> SearchResult:
     """Measures the modules' parts in the noise of a quantized job, and with a limit searches.
 
@@ -58,6 +65,7 @@ def search_job(
     Args:
         limit: what to keep; None: no search.
         budget_s: seconds for the search.
+        keeps: whether figures of a task are within limits.
     """
     assert job.calibration is not None
     events.stage("modules", f"the noise of each module of {job.source.spec.name} alone")
@@ -79,7 +87,7 @@ def search_job(
         "search",
         f"engines measured on {len(images):,} calibration images, for at most {budget_s:.0f} s",
     )
-    with _measurer(job, prepared, images, limit) as measurer:
+    with _measurer(job, prepared, images, limit, keeps) as measurer:
         result = search.search(
             measurer,
             sensitivities,
@@ -135,7 +143,11 @@ def _sensitivities(
 
 
 def _measurer(
-    job: BuildJob, prepared: recipe.Prepared, images: np.ndarray, limit: Limit
+    job: BuildJob,
+    prepared: recipe.Prepared,
+    images: np.ndarray,
+    limit: Limit,
+    keeps: Callable[[Gates, AccuracyStats], bool],
 ) -> Measurer:
     """Measures engines on whole batches of the calibration images.
 
@@ -155,10 +167,9 @@ def _measurer(
     batches = [images[i : i + batch] for i in range(0, len(images), batch)]
     task = None
     if kind is not None:
-        gates = job.target.gates
-        if limit.max_drop_pp is not None:
-            gates = replace(gates, max_drop_pp=limit.max_drop_pp)
-        task = SearchTask(evaluator=_evaluator(job, kind, len(images)), gates=gates)
+        task = SearchTask(
+            evaluator=_evaluator(job, kind, len(images)), keeps=partial(keeps, _gates(job, limit))
+        )
     return Measurer(
         prepared,
         SearchImages(
@@ -172,6 +183,14 @@ def _measurer(
         # what is not INT8 runs in FP32, as in the engine that `build` judges
         options=OpenOptions(precision="f32", threads=job.target.threads),
     )
+
+
+def _gates(job: BuildJob, limit: Limit) -> Gates:
+    """The target's limits, with that of the search for the drop."""
+    gates = job.target.gates
+    if limit.max_drop_pp is None:
+        return gates
+    return replace(gates, max_drop_pp=limit.max_drop_pp)
 
 
 def _task_of(job: BuildJob) -> TaskSpec | None:

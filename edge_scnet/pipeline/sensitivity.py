@@ -9,6 +9,7 @@ from edge_scnet.core.events import Events, Silent
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.dequantized import is_quantized_file
+from edge_scnet.pipeline.judging import keeps_limits
 from edge_scnet.pipeline.request import Request, make_job
 from edge_scnet.pipeline.search import check_provable, may_tell_classes, search_job
 from edge_scnet.pipeline.stages.run import run_stages
@@ -65,4 +66,4 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
         assert limit is not None and job.calibration is not None
         check_provable(len(job.calibration), limit)
     job, _ = run_stages(job, "quantize", events)
-    return search_job(job, limit=limit, budget_s=budget_seconds, events=events)
+    return search_job(job, limit=limit, budget_s=budget_seconds, events=events, keeps=keeps_limits)

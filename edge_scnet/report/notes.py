@@ -116,6 +116,8 @@ def facts(report: RunReport) -> tuple[str, ...]:
             settings = ", ".join(f"{name} {value}" for name, value in row.settings.items())
             engines.setdefault(settings, []).append(row.name)
     lines = [f"{', '.join(names)}: {settings}" for settings, names in engines.items()]
+    if report.task is not None:
+        lines.insert(0, f"judged by: {report.task}")
     for row in report.engines:
         if row.end_to_end is not None and row.role == "int8":
             lines.append(f"{row.name} end to end: {end_to_end_words(row.end_to_end)}")

@@ -26,6 +26,7 @@ from edge_scnet.report.run_report import (
     reference_row,
 )
 from edge_scnet.report.summary import SWEEP_HEAD, summary_rows, sweep_cells
+from edge_scnet.stats.decibels import decibels
 
 NEEDS = ("matplotlib", "jinja2")
 
@@ -314,6 +315,11 @@ def _outputs(report: RunReport, reference: EngineReport | None) -> _Table:
             sqnr = "-" if output.sqnr_db is None else f"{output.sqnr_db:.1f}"
             cosine = "-" if output.cosine is None else f"{output.cosine:.6f}"
             rows.append((engine.name, output.name, "exact" if output.identical else sqnr, cosine))
+        task = None if engine.accuracy is None else engine.accuracy.task
+        for part in task.slices if task is not None else ():
+            name = f"{part.output}, {part.part}" if part.part else f"{part.output}, what varies"
+            cosine = "-" if part.cosine is None else f"{part.cosine:.6f}"
+            rows.append((engine.name, name, decibels(part.sqnr_db, unit=""), cosine))
     return _table(("engine", "output", "SQNR, dB", "cosine"), rows)
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_scnet.config.target import Gates, TargetSpec
+from edge_scnet.config.target import TargetSpec
 from edge_scnet.graph.model import save
 from edge_scnet.quantizer.recipe import Prepared, assemble
-from edge_scnet.report.task_verdict import judge_task
 from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
 from edge_scnet.sensitivity.result import Candidate
 from edge_scnet.stats.accuracy import accuracy_stats, are_classes, relative_noise
@@ -33,7 +32,8 @@ class SearchTask:
     """What the engines of a search are judged by, where that is not the class of each image."""
 
     evaluator: Evaluator
-    gates: Gates
+    # whether an engine is within the limits
+    keeps: Callable[[AccuracyStats], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ class Measurer:
             labels=None,
             task=evaluator.compare(own, kept),
         )
-        return noise, judge_task(stats, task.gates).verdict == "pass"
+        return noise, task.keeps(stats)
 
     def _time_ratio(self, session: Session) -> RatioStats:
         """The engine's time over that of the all-INT8 one, in blocks taken in turn."""

@@ -12,6 +12,8 @@ from edge_scnet.stats.quantiles import binomial_cdf
 
 # A shift of the labels is named where it is right so much more often, in standard deviations.
 _SURE_Z = 4.0
+# Fewer images may well be of one class.
+_LEAST_IMAGES = 20
 
 
 def class_doubts(predicted: npt.ArrayLike, labels: npt.ArrayLike, classes: int) -> tuple[str, ...]:
@@ -40,6 +42,21 @@ def class_doubts(predicted: npt.ArrayLike, labels: npt.ArrayLike, classes: int) 
         f"FP32 itself is right on {100 * right / count:.1f} % of {count:,} images, which is not"
         f" above chance ({100 * chance:.1f} %): are the preprocessing and the order of the classes"
         " the network's?",
+    )
+
+
+def one_class_doubts(predicted: npt.ArrayLike) -> tuple[str, ...]:
+    """Why unlabelled images prove nothing of a classifier: the reference says one class for all.
+
+    Args:
+        predicted: [images], the reference's classes.
+    """
+    said = np.asarray(predicted)
+    if len(said) < _LEAST_IMAGES or (said != said[0]).any():
+        return ()
+    return (
+        f"FP32 says class {int(said[0])} for all {len(said):,} unlabelled images: they show nothing"
+        " of the other classes, or the inputs are not what the network was trained on",
     )
 
 

@@ -131,3 +131,46 @@ def test_outputs_of_other_shapes_are_not_stretched_to_the_references() -> None:
     sums.add(0, [np.ones((2, 3, 4), np.float32)])
     with pytest.raises(ValueError, match=r"\(2, 1, 4\).* the reference's are .*\(2, 3, 4\)"):
         sums.add(1, [np.ones((2, 1, 4), np.float32)])
+
+
+def test_a_tasks_evaluator_is_fed_chunk_by_chunk_with_the_references_chunk() -> None:
+    """It sees what engines give as they give it, whole numbers too, and the samples' indices."""
+    seen: list[tuple[list[int], str, bool]] = []
+
+    class Keeper:
+        task = "kept"
+
+        def reduce(self, outputs: Any, reference: Any, indices: Any) -> list[Any]:
+            same = all((own == other).all() for own, other in zip(outputs, reference, strict=True))
+            seen.append((list(indices), outputs[1].dtype.kind, same))
+            return [float(row[0]) for row in outputs[0]]
+
+        def compare(self, own: Any, reference: Any) -> Any:
+            raise NotImplementedError
+
+    sums = OutputsSum([("a", "b")] * 2, evaluator=Keeper())
+    for start in (0, 3):
+        logits = np.arange(start, start + 3, dtype=np.float32)[:, None] * np.ones(4, np.float32)
+        classes = np.arange(3, dtype=np.int64)
+        sums.add(0, [logits, classes])
+        sums.add(1, [logits + 1, classes])
+    reference, own = sums.outputs()
+    assert reference.kept == (0, 1, 2, 3, 4, 5) and own.kept == (1, 2, 3, 4, 5, 6)
+    assert seen == [
+        ([0, 1, 2], "i", True),
+        ([0, 1, 2], "i", False),
+        ([3, 4, 5], "i", True),
+        ([3, 4, 5], "i", False),
+    ]
+    assert reference.logits is None  # a task is not judged by the largest column
+    assert reference.varies
+
+
+def test_a_reference_that_gives_the_same_for_all_images_is_noticed() -> None:
+    for array, varies in ((np.ones((4, 3), np.float32), False), (np.eye(4, 3), True)):
+        sums = OutputsSum([("a",)])
+        sums.add(0, [array.astype(np.float32)])
+        assert sums.outputs()[0].varies is varies
+    alone = OutputsSum([("a",)])
+    alone.add(0, [np.ones((1, 3), np.float32)])
+    assert alone.outputs()[0].varies

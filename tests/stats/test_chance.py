@@ -46,6 +46,15 @@ def test_accuracy_stats_bring_the_doubts() -> None:
     assert not accuracy_stats(logits, logits).doubts
 
 
+def test_one_class_for_all_unlabelled_images_proves_nothing() -> None:
+    logits = np.random.default_rng(3).normal(size=(30, 4))
+    assert not accuracy_stats(logits, logits).doubts
+    logits[:, 2] += 20
+    (doubt,) = accuracy_stats(logits, logits).doubts
+    assert "class 2 for all 30" in doubt
+    assert not accuracy_stats(logits[:10], logits[:10]).doubts
+
+
 def test_the_binomial_test() -> None:
     assert not above_chance(10, 100, 0.1) and above_chance(16, 100, 0.1)
     assert above_chance(1, 100, 0.0) and not above_chance(0, 100, 0.1)

@@ -76,6 +76,8 @@ CODE: dict[Keyed, tuple[str, ...]] = {
         "runtimes",
         "sensitivity",
         "stats",
+        "tasks",
+        "pipeline/context",
         "pipeline/search",
         "pipeline/stages/pilot",
     ),
