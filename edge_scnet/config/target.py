@@ -87,7 +87,7 @@ class Gates:
         Meta(
             ge=0,
             le=100,
-            description="mIoU of maps, or F1 of labels, to FP32's, without ground truth",
+            description="mIoU of maps, F1 of labels, or IoU of boxes, to FP32's, without truth",
         ),
     ] = 95.0
     min_cosine: Annotated[

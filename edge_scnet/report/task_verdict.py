@@ -19,7 +19,7 @@ from edge_scnet.stats.figures import AccuracyStats, Metric, SliceStats, TaskStat
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95
 
 # Overlaps of what two engines say, which one of a rare kind moves.
-_OVERLAPS = ("mIoU to FP32", "F1 to FP32")
+_OVERLAPS = ("mIoU to FP32", "F1 to FP32", "box IoU to FP32")
 # Told, not judged: of samples that are alike the nearest is chance.
 NEIGHBOURS = "nearest neighbour, same"
 # Below this no score is taken for anything; detectors are cut at 0.25 and more.

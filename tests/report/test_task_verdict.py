@@ -79,6 +79,7 @@ def test_errors_are_held_to_their_rise_in_percent_of_fp32s() -> None:
     [
         ({"name": "mIoU to FP32", "value": 97.0, "loss": 3.0}, "pass"),
         ({"name": "mIoU to FP32", "value": 93.0, "loss": 7.0}, "fail"),
+        ({"name": "box IoU to FP32", "value": 96.6, "loss": 3.4}, "pass"),
         ({"name": "pixel agreement", "value": 98.5, "loss": 1.5}, "fail"),
         ({"name": "cosine", "unit": "", "value": 0.999, "loss": 0.001}, "pass"),
         ({"name": "cosine", "unit": "", "value": 0.97, "loss": 0.03}, "fail"),
