@@ -98,7 +98,7 @@ class Samples:
 
         Raises:
             DataError: an item that cannot be read, or has another form or shape than the first;
-                labels for some samples only.
+                labels or targets for some samples only.
         """
         kept: list[Item] = []
         count = size = 0
@@ -115,12 +115,8 @@ class Samples:
             count += len(next(iter(whole.arrays.values())))
             if limit is not None and count >= limit:
                 break
-        unlabelled = [index for index, item in enumerate(kept) if item.label is None]
-        if 0 < len(unlabelled) < len(kept):
-            raise DataError(
-                f"{self.what}: item {unlabelled[0]} has no label, others have one",
-                hint="label all samples or none",
-            )
+        self._check_all_or_none("label", [item.label is None for item in kept])
+        self._check_all_or_none("target", [item.target is None for item in kept])
         arrays = {
             name: np.concatenate([item.arrays[name] for item in kept])[:limit]
             for name in kept[0].arrays
@@ -134,6 +130,13 @@ class Samples:
                 hint="one whole number for each sample",
             )
         return Collected(arrays=arrays, labels=labels, targets=self._targets(kept, axes, samples))
+
+    def _check_all_or_none(self, kind: str, lacking: Sequence[bool]) -> None:
+        if any(lacking) and not all(lacking):
+            raise DataError(
+                f"{self.what}: item {lacking.index(True)} has no {kind}, others have one",
+                hint="label all samples or none",
+            )
 
     def _targets(self, items: Sequence[Item], axes: Axes, count: int) -> list[Any] | None:
         """The targets by sample.
@@ -350,10 +353,11 @@ def _converted(value: Any, where: str) -> np.ndarray:
 
 
 def _as_batch(item: Item) -> Item:
-    """One sample as a batch of one."""
+    """One sample as a batch of one; one class index is a label, several are a target."""
     arrays = {name: array[None] for name, array in item.arrays.items()}
-    label = None if item.label is None else item.label.reshape(-1)[:1]
-    return Item(arrays=arrays, label=label, target=item.target)
+    if item.label is not None and item.label.size != 1:
+        return Item(arrays=arrays, target=item.label)
+    return Item(arrays=arrays, label=item.label, target=item.target)
 
 
 def _with_truth(arrays: Mapping[str, np.ndarray], parts: Sequence[Any]) -> Item:

@@ -20,6 +20,9 @@ LISTED_RULE = "labels in sorted order are the classes"
 # tasks whose outputs are no classes
 _NO_CLASSES = ("embedding", "regression", "keypoints", "features")
 NO_LABELS = "evaluate without labels: --ignore-labels"
+# pandas writes whole numbers as 1.0 where a column has gaps
+_INDEX = re.compile(r"(\d{1,18})(\.0*)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +90,9 @@ def listed_labels(
 ) -> Labels:
     """The class index of each label of a list, by the first rule that fits.
 
-    Labels are class names (case and punctuation aside); they are class indices; where the model's
-    classes have no names, as many labels as classes, in sorted order. For calibration labels only
-    tell which classes are covered, and any will do.
+    Labels are class names (case and punctuation aside); they are class indices, `1.0` being 1;
+    where the model's classes have no names, as many labels as classes, in sorted order, numbers
+    aside. For calibration labels only tell which classes are covered, and any will do.
 
     Args:
         where: the list and its column, for messages.
@@ -107,12 +110,15 @@ def listed_labels(
             rule="labels are class names",
             names=names,
         )
-    if all(value.isascii() and value.isdecimal() for value in distinct):
-        numbers = tuple(int(value) for value in values)
+    whole = [_INDEX.fullmatch(value) for value in values]
+    if all(whole):
+        numbers = tuple(int(match[1]) for match in whole if match)
         if not count or max(numbers) < count:
             return Labels(indices=numbers, rule="labels are class indices", names=names or None)
         if role == "evaluation":
             raise _out_of_range(where, numbers, count)
+    elif role == "evaluation" and all(map(_NUMBER.fullmatch, distinct)):
+        raise _no_index(where, values)
     order = {value: i for i, value in enumerate(distinct)}
     in_order = tuple(order[value] for value in values)
     if not names and (not count or len(distinct) == count):
@@ -128,6 +134,15 @@ def listed_labels(
             "name the classes in the model's order: --class-names FILE; or is it another column:"
             f" --columns label=NAME; or {NO_LABELS}"
         ),
+    )
+
+
+def _no_index(where: str, values: Sequence[str]) -> DataError:
+    i = next(i for i, value in enumerate(values) if not _INDEX.fullmatch(value))
+    return DataError(
+        f"{where} has numbers that are no class index: {values[i]} of sample {i + 1}; whole numbers"
+        " from 0, or names, are needed",
+        hint=f"are they values to predict? --columns values=NAME; or {NO_LABELS}",
     )
 
 

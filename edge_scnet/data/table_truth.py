@@ -275,7 +275,7 @@ def _text(table: Table, column: str, i: int) -> str:
         DataError: it is empty, or no text and no whole number.
     """
     value = table.cells[column][i]
-    if isinstance(value, str | int) and not isinstance(value, bool) and str(value):
+    if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value):
         return str(value)
     raise DataError(
         f"{table.where}, line {table.lines[i]}: {column} is {show(value)}; a name or an index is"

@@ -112,6 +112,17 @@ def test_items_of_several_inputs(item: Any):
     assert (found.labels is not None) == has_label
 
 
+@pytest.mark.parametrize("name", ["label", "target", ""])
+def test_as_many_numbers_as_channels_are_no_class_index(name: str):
+    truth = np.array([1, 0, 1])
+    items = [{"x": p, name: truth} if name else (p, truth) for p in PICTURES]
+    found = collected(items, "samples")
+    assert found.labels is None and found.targets is not None
+    np.testing.assert_array_equal(found.targets[6], truth)
+    one = collected([(p, np.array([2])) for p in PICTURES], "samples")
+    assert one.labels is not None and one.labels.tolist() == [2] * 7
+
+
 def test_no_more_is_read_than_is_needed():
     read = []
 
@@ -155,6 +166,11 @@ def broken() -> Iterator[np.ndarray]:
         (bad(1, {"x": PICTURES[1]}), "samples: item 1 has arrays x, item 0"),
         (bad(1, {}), "samples: item 1 is a dict without arrays"),
         (bad(1, (PICTURES[1], 3)), "samples: item 0 has no label, others have one"),
+        (
+            [{"x": p, "target": [0.5]} for p in PICTURES[:2]] + [{"x": PICTURES[2]}],
+            "item 2 has no t",
+        ),
+        (bad(2, (PICTURES[2], [0.5])), "samples: item 0 has no target, others have one"),
         (broken(), "samples: reading item 1 failed: OSError: the disk is gone"),
         ([torch.zeros(2, device="meta")], "samples: item 0 is a Tensor that is no array"),
         ({"x": PICTURES, "y": PICTURES[:2]}, "different or no length along the first axis: x 7, y"),

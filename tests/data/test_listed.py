@@ -67,6 +67,19 @@ def test_labels_are_indices_in_any_form_of_list(tmp_path: Path):
     assert len({samples.hash for samples in sets}) == 1
 
 
+def test_whole_numbers_with_a_point_are_indices_and_other_numbers_are_none(tmp_path: Path):
+    eleven = replace(UNNAMED, num_classes=11)
+    rows = "".join(f"p/{i % 4}.png,{i}.0\n" for i in range(11))
+    samples = evaluation(listed(tmp_path, f"path,label\n{rows}"), eleven)
+    assert samples.labels == tuple(range(11))
+    lines = '{"path": "p/0.png", "label": 2.0}\n{"path": "p/1.png", "label": 10.0}\n'
+    assert evaluation(listed(tmp_path, lines, "l.jsonl"), eleven).labels == (2, 10)
+    for text in ("path,label\np/0.png,0.5\np/1.png,1\n", "path,label\np/0.png,1\np/1.png,-1\n"):
+        with pytest.raises(DataError, match="numbers that are no class index") as e:
+            evaluation(listed(tmp_path, text), replace(UNNAMED, num_classes=2))
+        assert "values=NAME" in (e.value.hint or "")
+
+
 def test_a_column_is_named_and_the_images_are_elsewhere(tmp_path: Path):
     path = listed(tmp_path / "lists", "img_id,breed,sex\n0.png,dog,f\n1.png,cat,m\n")
     images(tmp_path)
