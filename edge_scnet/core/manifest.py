@@ -93,6 +93,8 @@ class Manifest:
     rebuild: str
     # where the evaluation images were
     evaluation: str | None = None
+    # what the sets were that it was calibrated and evaluated with; None: not known
+    fed_with: Literal["pictures", "arrays"] | None = None
     # the float graph is the model's own quantized one without its rounding
     dequantized: bool = False
     # by file name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from edge_scnet.data.samples import (
 from edge_scnet.errors import DataError, ExitCode, first_line
 from edge_scnet.models.zoo import ModelSource
 from edge_scnet.pipeline.first_norm import FAR, FirstNorm, first_norm
+from edge_scnet.pipeline.input_line import settled
 from edge_scnet.pipeline.request import Request, find_model
 
 # samples whose values are looked at
@@ -143,6 +144,7 @@ def check_data(
     """
     asked = _request(model, calib, evaluation, model_options)
     source, stored = _source(asked, events or Silent())
+    is_build = (Path(model) / MANIFEST).is_file()
     spec = source.spec
     bundled = bundled_sets(spec.dataset) if spec.dataset else (None, None)
     named: dict[Role, str | Path | None] = {
@@ -165,6 +167,9 @@ def check_data(
             f"{spec.name} has no bundled images: which are to be checked?",
             hint=f"edge-scnet data check {model} --calib DATA --eval DATA",
         )
+    if not is_build:  # which keeps what it was built with
+        spec = settled(spec, *sets.values())
+        source = replace(source, spec=spec)
     looked_at = sets.get("calibration") or sets["evaluation"]
     facts = tuple(_facts(samples, role, str(named[role]), spec) for role, samples in sets.items())
     channels = _channels(looked_at, spec)

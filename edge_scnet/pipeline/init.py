@@ -21,11 +21,13 @@ from edge_scnet.config.target import Gates, load_target
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import write_text
 from edge_scnet.core.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from edge_scnet.core.preprocessing_words import SAME_SIZE
 from edge_scnet.core.source import parse_source
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError, StorageError, TargetError
 from edge_scnet.models.zoo import ModelSource
+from edge_scnet.pipeline.input_line import settled
 from edge_scnet.pipeline.judging import guess_of
 from edge_scnet.pipeline.request import Request, find_model
 from edge_scnet.pipeline.resolved import ResolvedValue, of_model
@@ -151,7 +153,8 @@ def init(model: str, options: ModelOptions, asked: Asked, *, events: Events) -> 
         events,
     )
     sets = {"calib": calibration, "eval": evaluation}
-    found = _options(source, options, evaluation)
+    prepared = replace(source, spec=settled(source.spec, calibration, evaluation))
+    found = _options(prepared, options, evaluation)
     if not _means_the_same(request, found, source.spec, events):
         # as values of a library that are another's in other words
         found = [entry if entry.origin == "given" else _unset(entry) for entry in found]
@@ -255,6 +258,10 @@ def _options(source: ModelSource, given: ModelOptions, evaluation: SampleSet | N
             spec = source.spec
             side = spec.channels if name == "channels" else spec.height
             entry = replace(entry, value=side, origin="input_shape says it")
+        elif name == "resize" and source.spec.preprocessing.origin("short_side") == SAME_SIZE:
+            # set, it would hold for pictures of other sizes too
+            side = min(source.spec.height, source.spec.width)
+            entry = replace(entry, value=side, origin=f"not resized: {SAME_SIZE}")
         elif name == "task" and (guess := guess_of(source, evaluation)) is not None:
             entry = replace(entry, value=guess.task.kind, origin=f"told from {guess.reason}")
         entries.append(entry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 from edge_scnet.core.events import Events
 from edge_scnet.core.preprocessing import BY_DEFAULT
@@ -11,6 +12,8 @@ from edge_scnet.core.preprocessing_words import SAME_SIZE, input_words
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.resize import check_resampler
 from edge_scnet.data.samples import SampleSet
+
+FedWith = Literal["pictures", "arrays"]
 
 
 def settled(spec: ModelSpec, *sets: SampleSet | None) -> ModelSpec:
@@ -33,6 +36,14 @@ def settled(spec: ModelSpec, *sets: SampleSet | None) -> ModelSpec:
     return replace(spec, preprocessing=replace(rule, short_side=None, origins=origins))
 
 
+def fed_with(*sets: SampleSet | None) -> FedWith | None:
+    """What the network is fed with; pictures where any set has them; None: there is no set."""
+    are_arrays = [samples.arrays is not None for samples in sets if samples is not None]
+    if not are_arrays:
+        return None
+    return "arrays" if all(are_arrays) else "pictures"
+
+
 def _sizes(samples: SampleSet) -> set[tuple[int, int]]:
     """Width and height of the pictures of a set."""
     if samples.pixels is not None:
@@ -41,21 +52,36 @@ def _sizes(samples: SampleSet) -> set[tuple[int, int]]:
     return set(samples.image_sizes)
 
 
-def say_input(spec: ModelSpec, events: Events, *sets: SampleSet | None) -> None:
+def say_input(
+    spec: ModelSpec,
+    events: Events,
+    calibration: SampleSet | None = None,
+    evaluation: SampleSet | None = None,
+) -> None:
     """Says what the network gets of a picture, or that it gets arrays as they are.
 
     Raises:
         MissingRuntimeError: the library that is to resize pictures is not installed.
     """
-    given = [samples for samples in sets if samples is not None]
-    if given and all(samples.arrays is not None for samples in given):
+    sets = {"calibration": calibration, "evaluation": evaluation}
+    of_arrays = [role for role, s in sets.items() if s is not None and s.arrays is not None]
+    given = [samples for samples in sets.values() if samples is not None]
+    if given and len(of_arrays) == len(given):
         shape = " x ".join(map(str, spec.input_shape))
         more = f" and {len(spec.more_inputs)} more inputs" if spec.more_inputs else ""
         events.stage("input", f"{shape}{more}, arrays as they are")
     elif spec.takes_pictures:
         transparent = sum(samples.transparent for samples in given)
         alpha = f"; {transparent} have transparency, which shows white" if transparent else ""
-        events.stage("input", input_words(spec) + alpha)
+        but = f"; {of_arrays[0]} arrays as they are" if of_arrays else ""
+        events.stage("input", input_words(spec) + alpha + but)
+        if of_arrays:
+            (pictured,) = sets.keys() - set(of_arrays)
+            events.warn(
+                f"{of_arrays[0]} samples are arrays, fed as they are, and {pictured} samples are"
+                " pictures, which are prepared: unless the arrays were prepared in the same way,"
+                " INT8's thresholds are of other values than those that it is evaluated on"
+            )
         if any(samples.kind == "folder" for samples in given):
             check_resampler(spec.preprocessing)
         if (doubt := unit_doubt(spec.preprocessing)) is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.feeds import as_taken
+from edge_scnet.core.preprocessing import BY_DEFAULT
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data import arrays, images
 from edge_scnet.errors import ArtifactError, DataError
@@ -99,6 +100,8 @@ def predict(
     files = [Path(image) for image in image_files]
     engine = engine_of(folder, chosen or first_engine(folder))
     spec = folder.manifest.model
+    if folder.manifest.fed_with == "arrays":
+        _check_arrays(files, spec)
     samples = [sample for file in files for sample in _samples_of(file, spec)]
     places: Sequence[Path | None] = [None] * len(samples)
     if draw is not None:
@@ -223,6 +226,26 @@ def _samples_of(file: Path, spec: ModelSpec) -> Iterator[_Sample]:
         batch=as_taken(images.preprocess(pixels, spec)[None], spec),
         size=(pixels.shape[1], pixels.shape[0]),
     )
+
+
+def _check_arrays(files: Sequence[Path], spec: ModelSpec) -> None:
+    """Refuses pictures for a build of arrays, where nobody said how pictures are prepared.
+
+    Raises:
+        DataError: names the first.
+    """
+    rule = spec.preprocessing
+    if BY_DEFAULT not in (rule.origin("mean"), rule.origin("std")):
+        return
+    for file in files:
+        if file.suffix.lower() not in arrays.SUFFIXES:
+            raise DataError(
+                f"{file}: {spec.name} was built with arrays, and nobody said how it wants pictures",
+                hint=(
+                    "give .npy or .npz files, prepared as those were; or build with --preprocess"
+                    " NAME, or --mean and --std"
+                ),
+            )
 
 
 def _check_pictures(samples: Sequence[_Sample]) -> None:

@@ -27,7 +27,7 @@ from edge_scnet.machine.isa import check_floor, resolve_floor
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.dequantized import DEQUANTIZED, is_quantized_file, write_dequantized
 from edge_scnet.pipeline.held_samples import HeldSets
-from edge_scnet.pipeline.input_line import say_input, settled
+from edge_scnet.pipeline.input_line import FedWith, fed_with, say_input, settled
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 from edge_scnet.pipeline.stages.adopt import read_for_target
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
@@ -180,7 +180,9 @@ def _make_job(request: Request, events: Events) -> BuildJob:
         target=target,
         floor=floor,
         runtime=runtime,
-        folder=_initial_folder(request, source, target, floor),
+        folder=_initial_folder(
+            request, source, target, floor, fed_with=fed_with(calibration, evaluation)
+        ),
         calibration=calibration,
         evaluation=evaluation,
         dynamic_batch=request.batch == "dynamic",
@@ -257,7 +259,12 @@ def _source(request: Request, held: HeldSets) -> zoo.ModelSource:
 
 
 def _initial_folder(
-    request: Request, source: zoo.ModelSource, target: TargetSpec, floor: str
+    request: Request,
+    source: zoo.ModelSource,
+    target: TargetSpec,
+    floor: str,
+    *,
+    fed_with: FedWith | None,
 ) -> BuildFolder:
     """The build's folder, created: this request's model and target, the files of earlier runs."""
     path = request.out / source.spec.name / target.name
@@ -269,6 +276,7 @@ def _initial_folder(
         precision_hint="f32",
         rebuild=rebuild_command(request),
         evaluation=parse_source(request.evaluation).resolved().text if request.evaluation else None,
+        fed_with=fed_with,
     )
     try:
         earlier = load_manifest(path)
@@ -276,7 +284,9 @@ def _initial_folder(
         return BuildFolder(path=path, manifest=manifest)
     if request.until != "profile":
         # a single stage is told of no evaluation images
-        manifest = replace(manifest, evaluation=earlier.evaluation)
+        manifest = replace(
+            manifest, evaluation=earlier.evaluation, fed_with=fed_with or earlier.fed_with
+        )
     return BuildFolder(path=path, manifest=replace(manifest, artifacts=earlier.artifacts))
 
 

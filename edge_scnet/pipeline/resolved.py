@@ -7,13 +7,14 @@ through as they are: one that is added to them is shown with no further edit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from edge_scnet.config.target import TargetSpec, load_target
 from edge_scnet.core.events import Events
 from edge_scnet.core.json_records import field_types, record_type
-from edge_scnet.core.preprocessing_words import origins_of
+from edge_scnet.core.preprocessing import BY_DEFAULT
+from edge_scnet.core.preprocessing_words import SAME_SIZE, origins_of
 from edge_scnet.core.spec import ModelSpec, TensorSpec
 from edge_scnet.data.samples import bundled_sets
 from edge_scnet.models import zoo
@@ -25,6 +26,7 @@ Section = Literal["model", "preprocessing", "data", "task", "target"]
 
 SECTIONS: tuple[Section, ...] = ("model", "preprocessing", "data", "task", "target")
 _DEFAULT = "default"
+_OPEN_SIDE = f"256/224 by default; none where {SAME_SIZE}"
 _NOT_SHOWN = frozenset({"why", "title", "preprocessing", "classes_counted"})
 # Fields of a model, and the options that they may come from where these are called otherwise.
 _OPTIONS_OF = {
@@ -76,7 +78,7 @@ def resolve(
             value=request.model,
             origin=taken.get("model", f"{_DEFAULT}: the bundled model"),
         ),
-        *of_model(source, taken),
+        *_with_open_side(of_model(source, taken), source.spec),
         *_of_data(request, source.spec, taken),
         *_of_target(load_target(request.target), request, taken),
     )
@@ -123,14 +125,24 @@ def of_model(source: ModelSource, taken: Mapping[str, str]) -> Iterator[Resolved
             section="preprocessing",
             name=name,
             value=_plain(getattr(rule, name)),
-            origin=_option_words(name, origin, taken),
+            origin=_option_words(name, origin, taken, is_bundled=is_bundled),
         )
 
 
-def _option_words(name: str, origin: str, taken: Mapping[str, str]) -> str:
+def _with_open_side(values: Iterator[ResolvedValue], spec: ModelSpec) -> Iterator[ResolvedValue]:
+    """The values; of the short side, which the data may change, how: no data is opened here."""
+    for value in values:
+        is_side = value.section == "preprocessing" and value.name == "short_side"
+        if is_side and spec.preprocessing.resize == "crop" and value.origin == BY_DEFAULT:
+            yield replace(value, origin=_OPEN_SIDE)
+        else:
+            yield value
+
+
+def _option_words(name: str, origin: str, taken: Mapping[str, str], *, is_bundled: bool) -> str:
     """Where a value of the preprocessing comes from: of an option, where that was given."""
     if not origin.startswith("--"):
-        return origin or "not known"
+        return "bundled model" if is_bundled else origin or "not known"
     option, _, value = origin.removeprefix("--").partition(" ")
     key = option.replace("-", "_")
     said = taken.get(f"options.{key}")

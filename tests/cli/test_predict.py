@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from edge_scnet.core.manifest import load_manifest, save_manifest
 from edge_scnet.core.spec import TaskSpec
 from tests.helpers.folders import SPEC, constant, float_build, identity
 from tests.helpers.tool import Built, Run
@@ -192,3 +194,23 @@ def test_nothing_is_overwritten_but_drawings(tmp_path: Path, halves: Path, invok
     outcome = invoke("predict", build, halves, "--draw", other)
     assert outcome.code == 4 and "is no drawing of edge-scnet's" in outcome.stderr
     assert outcome.stdout == ""
+
+
+def test_a_build_of_arrays_takes_no_pictures(halves: Path, tmp_path: Path, invoke: Run) -> None:
+    def built(name: str, fed: str | None, mean_from: str) -> Path:
+        rule = replace(SPEC.preprocessing, origins={"mean": mean_from, "std": mean_from})
+        folder = float_build(tmp_path / name, identity(), preprocessing=rule)
+        save_manifest(folder, replace(load_manifest(folder), fed_with=fed))
+        return folder
+
+    task = ("--task", "features")
+    outcome = invoke("predict", built("a", "arrays", "default"), halves, *task)
+    assert outcome.code == 4 and "was built with arrays" in outcome.stderr
+    assert ".npy or .npz" in outcome.hint
+    # an earlier manifest; pictures; somebody said how
+    for name, fed, origin in (
+        ("b", None, "default"),
+        ("c", "pictures", "default"),
+        ("d", "arrays", "--mean"),
+    ):
+        assert invoke("predict", built(name, fed, origin), halves, *task).code == 0

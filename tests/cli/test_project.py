@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from edge_scnet.config import project as projects
 from edge_scnet.config.model_options import ModelOptions
 from tests.helpers.images import folder
 from tests.helpers.onnx_files import user_model, written
-from tests.helpers.tool import Run
+from tests.helpers.tool import MODEL, Run
 
 
 @pytest.fixture
@@ -171,3 +172,29 @@ def test_options_that_are_given_are_written(invoke: Run, here: Path) -> None:
     null = ["--task", "binary", "--task-args", '{"threshold": null}']
     bad = invoke("init", "net.onnx", "--force", *null)
     assert bad.code == 3 and "null cannot be written" in bad.stderr
+
+
+def test_show_says_that_the_short_side_hangs_on_the_data_and_init_looks(
+    invoke: Run, here: Path
+) -> None:
+    def origin(*arguments: str) -> str:
+        rows = json.loads(invoke("show", *arguments, "--json").stdout)
+        (found,) = (row["origin"] for row in rows if row["name"] == "short_side")
+        return found
+
+    words = "256/224 by default; none where all pictures have the input's size"
+    assert origin("net.onnx") == words
+    assert origin("net.onnx", "--resize", "9") != words
+    small = here / "small"
+    folder(small, [f"{i}.png" for i in range(100)], seed=1)
+    for file in small.iterdir():
+        Image.open(file).resize((8, 8)).save(file)
+    assert invoke("init", "net.onnx", "--calib", "small").code == 0
+    text = (here / "edge-scnet.toml").read_text().replace("\n#", "")
+    assert "(not resized: all pictures have the input's size) resize = 8" in " ".join(text.split())
+
+
+def test_the_preprocessing_of_a_bundled_model_is_its_own(invoke: Run) -> None:
+    rows = json.loads(invoke("show", MODEL, "--json").stdout)
+    origins = {row["origin"] for row in rows if row["section"] == "preprocessing"}
+    assert origins == {"bundled model"}

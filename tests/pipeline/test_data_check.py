@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import DataError, ExitCode
 from edge_scnet.pipeline.data_check import check_data
 from tests.helpers.images import picture, truncated_jpeg
+from tests.helpers.onnx_files import user_model, written
 from tests.helpers.tool import MODEL, Run
 
 NAMES = ("T-shirt_top", "Trouser")
@@ -107,3 +109,25 @@ def test_the_command(pictures: Path, invoke: Run):
     content = json.loads(outcome.stdout)
     assert content["exit_code"] == 4 and content["sets"][0]["unreadable"] == 1
     assert content["norm"]["name"] == "bn1"
+
+
+def test_pictures_of_the_inputs_size_are_looked_at_as_a_build_takes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    user = user_model()
+    written(tmp_path, user)
+    for i in range(2):
+        image = np.zeros((8, 8, 3), np.uint8)
+        image[0, 0] = 255
+        (tmp_path / "calib").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "calib" / f"{i}.png")
+    found = check_data(
+        "net.onnx",
+        calib="calib",
+        evaluation=None,
+        model_options=ModelOptions(preprocess="imagenet", mean=(0.0,) * 3, std=(1.0,) * 3),
+    )
+    assert "8 x 8 as the pictures are" in found.input
+    # resized, the corner would be blurred and cut off
+    assert found.channels[0].highest == 1.0 and found.channels[0].mean == pytest.approx(1 / 64)

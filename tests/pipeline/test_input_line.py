@@ -18,7 +18,7 @@ from edge_scnet.data.samples import SampleSet, in_memory
 from edge_scnet.errors import MissingRuntimeError
 from edge_scnet.models.defaults import pictures_of
 from edge_scnet.models.zoo import FASHION_MNIST
-from edge_scnet.pipeline.input_line import say_input, settled
+from edge_scnet.pipeline.input_line import fed_with, say_input, settled
 from tests.helpers.images import RGB, calibration, idx_files
 
 
@@ -125,3 +125,17 @@ def test_values_of_another_range_are_a_warning() -> None:
     say_input(replace(RGB, preprocessing=Preprocessing(mean=(123.0,) * 3, std=(58.0,) * 3)), heard)
     assert heard.lines[0][1].startswith("RGB")
     assert len(heard.warnings) == 1 and "--pixel-max 255" in heard.warnings[0]
+
+
+def test_arrays_in_one_set_and_pictures_in_the_other_are_both_said(tmp_path: Path) -> None:
+    held = in_memory(np.zeros((3, 3, 96, 96), np.float32), "samples")
+    pictured = pictures(tmp_path / "a", (96, 96))
+    for sets, role in (((held, pictured), "calibration"), ((pictured, held), "evaluation")):
+        heard = Heard()
+        say_input(spec_of(), heard, *sets)
+        assert heard.lines[0][1].endswith(f"; {role} arrays as they are")
+        assert len(heard.warnings) == 1
+        assert f"{role} samples are arrays, fed as they are" in heard.warnings[0]
+        assert fed_with(*sets) == "pictures"
+    assert fed_with(held, None) == "arrays"
+    assert fed_with(None, None) is None
