@@ -71,6 +71,17 @@ class Gates:
         Meta(description="of all outputs, for models without classes"),
     ] = None
     # of tasks other than classification
+    max_f1_drop_pp: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=100,
+            description=(
+                "percentage points of F1 at the threshold, of boxes and of labels, with ground"
+                " truth"
+            ),
+        ),
+    ] = 2.0
     max_error_rise_percent: Annotated[
         float, Meta(ge=0, le=1000, description="of FP32's own error, with ground truth")
     ] = 5.0
@@ -87,7 +98,7 @@ class Gates:
         Meta(
             ge=0,
             le=100,
-            description="mIoU of maps, F1 of labels, or IoU of boxes, to FP32's, without truth",
+            description="mIoU of maps, F1 of labels, or boxes to FP32's, without ground truth",
         ),
     ] = 95.0
     min_cosine: Annotated[

@@ -1,7 +1,8 @@
-"""The verdict on an engine's task: its first figure's loss, or how far it is from FP32's outputs.
+"""The verdict on an engine's task: its figures' losses, or how far it is from FP32's outputs.
 
-With ground truth the first figure decides: shares in % by `max_drop_pp`, others by
-`max_error_rise_percent` of FP32's own. Without it every figure that has a limit is held to it, and
+With ground truth the first figure decides, and so does each that says so (`Metric.decides`): F1 by
+`max_f1_drop_pp`, other shares in % by `max_drop_pp`, the rest by `max_error_rise_percent` of FP32's
+own. Without it every figure that has a limit is held to it, and
 so is each part of an output by itself: a large one hides no small one.
 """
 
@@ -19,7 +20,7 @@ from edge_scnet.stats.figures import AccuracyStats, Metric, SliceStats, TaskStat
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95
 
 # Overlaps of what two engines say, which one of a rare kind moves.
-_OVERLAPS = ("mIoU to FP32", "F1 to FP32", "box IoU to FP32")
+_OVERLAPS = ("mIoU to FP32", "F1 to FP32", "box IoU to FP32", "AP50 to FP32")
 # Told, not judged: of samples that are alike the nearest is chance.
 NEIGHBOURS = "nearest neighbour, same"
 # Below this no score is taken for anything; detectors are cut at 0.25 and more.
@@ -73,7 +74,9 @@ class _Limit:
 
 def _findings(task: TaskStats, gates: Gates) -> Iterator[Finding]:
     if task.truth is not None:
-        yield _judged_loss(task, task.metrics[0], gates)
+        for number, metric in enumerate(task.metrics):
+            if number == 0 or metric.decides:
+                yield _judged_loss(task, metric, gates)
     else:
         limits = [(metric, _limit_to_reference(metric, gates)) for metric in task.metrics]
         known = [(metric, limit) for metric, limit in limits if limit is not None]
@@ -161,7 +164,8 @@ def _advice(task: TaskStats, metric: Metric, limit: float) -> str:
 def _limit_of_loss(metric: Metric, gates: Gates) -> _Limit | None:
     """The highest loss against FP32's own figure; None: that is 0, and the limit in percent."""
     if metric.unit == "%" and metric.higher_is_better:
-        drop = gates.max_drop_pp
+        # one box or label at the threshold moves F1 more than the order of all of them
+        drop = gates.max_f1_drop_pp if metric.name.startswith("F1") else gates.max_drop_pp
         return _Limit(loss=drop, words=f"{drop:g} pp", limit=drop, unit="pp", base=0.0, scale=1.0)
     if not metric.reference:
         return None

@@ -185,6 +185,9 @@ class Metric:
         float | None, Meta(description="two-sided 95 % interval of the reference's own value")
     ] = None
     value_high: float | None = None
+    decides: Annotated[
+        bool, Meta(description="with ground truth, whether it decides beside the first")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +214,11 @@ class TaskStats:
         str | None, Meta(description="how the ground truth was found; None: FP32 stands in for it")
     ]
     metrics: Annotated[
-        tuple[Metric, ...], Meta(min_length=1, description="the first decides the verdict")
+        tuple[Metric, ...],
+        Meta(
+            min_length=1,
+            description="the first decides the verdict, and so does each that says so",
+        ),
     ]
     slices: tuple[SliceStats, ...] = ()
     doubts: Annotated[

@@ -7,7 +7,7 @@ is judged by itself as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,7 +25,14 @@ from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.decoders.base import DecodeOptions, Detections, ImageInfo, Share
 from edge_scnet.tasks.decoders.choose import Decode, named, told
 from edge_scnet.tasks.detection_ap import Matches, average_precision, match
-from edge_scnet.tasks.detection_images import boxes_of, mean_overlap, overlaps_with, quality
+from edge_scnet.tasks.detection_images import (
+    boxes_of,
+    f1_of,
+    mean_overlap,
+    overlaps_with,
+    quality,
+    right_of,
+)
 from edge_scnet.tasks.features import Features
 from edge_scnet.tasks.metrics import Kind, bootstrapped, worst_of
 from edge_scnet.tasks.readout import Objects, Readout
@@ -192,7 +199,10 @@ class Detection:
         )
 
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
-        """AP and AP50 against the ground truth, or against FP32's own boxes.
+        """AP, AP50 and F1 against the ground truth, or the boxes against FP32's own.
+
+        AP asks for the order of the scores alone, and for nothing of classes without an object: F1
+        of the boxes that score as high as the threshold decides beside it.
 
         Raises:
             DataError: there is no ground truth, and FP32 finds nothing.
@@ -200,7 +210,7 @@ class Detection:
         if self.truth is None:
             return self._against_reference(own, reference)
         found, others = ([each.found for each in kept] for kept in (own, reference))
-        most = self.options.most
+        most, threshold = self.options.most, self.options.threshold
         matches, before = (match(self.truth, boxes, most=most) for boxes in (found, others))
         metrics = tuple(
             bootstrapped(
@@ -209,19 +219,38 @@ class Detection:
             for name, of in (("AP", _ap), ("AP50", _ap50))
         )
         losses = [
-            quality(boxes, b.found, self.options.threshold)
-            - quality(boxes, a.found, self.options.threshold)
-            for boxes, a, b in zip(self.truth, own, reference, strict=True)
+            quality(boxes, before, threshold) - quality(boxes, now, threshold)
+            for boxes, now, before in zip(self.truth, found, others, strict=True)
         ]
+        f1 = self._f1(found, others)
         assert self.context.targets is not None
         return TaskStats(
             task=TASK,
             samples=len(own),
             truth=self.context.targets.rule,
-            metrics=metrics,
-            doubts=_doubts(metrics[0]),
+            metrics=(*metrics, f1),
+            doubts=(*_doubts(metrics[0]), *_silent(f1, threshold)),
             worst=worst_of(self.context, losses),
         )
+
+    def _f1(self, found: Sequence[Detections], reference: Sequence[Detections]) -> Metric:
+        """F1 of the boxes of all classes that score as high as the threshold, at an IoU of 0.5."""
+        assert self.truth is not None
+        threshold = self.options.threshold
+        own, before = (
+            np.array(
+                [right_of(a, b, threshold) for a, b in zip(self.truth, boxes, strict=True)],
+                np.float64,
+            )
+            for boxes in (found, reference)
+        )
+        metric = bootstrapped(
+            Kind(name=f"F1 of scores from {threshold:g} on", unit="%"),
+            partial(f1_of, own),
+            partial(f1_of, before),
+            len(own),
+        )
+        return replace(metric, decides=True)
 
     def _against_reference(self, own: Sequence[_Kept], reference: Sequence[_Kept]) -> TaskStats:
         threshold = self.options.threshold
@@ -287,6 +316,16 @@ def _doubts(ap: Metric) -> tuple[str, ...]:
     return (
         f"FP32's own AP is {ap.reference:.2f} %: are the decoder, the preprocessing and the order"
         " of the classes the network's?",
+    )
+
+
+def _silent(f1: Metric, threshold: float) -> tuple[str, ...]:
+    """Why F1 proves nothing: FP32 itself has no box right at the threshold."""
+    if f1.reference:
+        return ()
+    return (
+        f"FP32 itself has no box right that scores {threshold:g} or more: what scores are taken for"
+        " objects where it is used (--task-args '{\"threshold\": 0.1}')?",
     )
 
 

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_scnet.config.target import Gates
 from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.core.targets import Boxes, Targets
 from edge_scnet.errors import DataError
-from edge_scnet.stats.figures import TaskStats
+from edge_scnet.report.findings import Finding
+from edge_scnet.report.verdict import judge_accuracy
+from edge_scnet.stats.figures import AccuracyStats, TaskStats
 from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.detection import evaluator
 
@@ -113,7 +116,8 @@ def test_equal_engines_lose_nothing():
     truth = truth_of(40)
     head = head_of(truth, noise=0.5)
     stats = judged(context_of(truth, 40), head, head)
-    ap, ap50 = stats.metrics
+    ap, ap50, f1 = stats.metrics
+    assert (f1.value, f1.reference, f1.decides) == (pytest.approx(100), pytest.approx(100), True)
     assert (ap.name, ap.unit, ap50.name) == ("AP", "%", "AP50")
     assert 60 < ap.value < 100 and ap50.value == pytest.approx(100)
     assert ap.value == ap.reference
@@ -162,6 +166,63 @@ def test_a_detector_that_finds_nothing_of_this_is_doubted():
     stats = judged(context_of(truth, 30), away, away)
     assert stats.metrics[0].loss == 0
     assert "FP32's own AP is 0.00 %" in stats.doubts[0]
+
+
+def verdict_of(stats: TaskStats) -> Finding:
+    return judge_accuracy(
+        AccuracyStats(
+            images=stats.samples,
+            agreement_percent=None,
+            agreeing=None,
+            sqnr_db=20.0,
+            labels=None,
+            task=stats,
+        ),
+        Gates(),
+    )
+
+
+def test_scores_that_all_fall_below_the_threshold_fail_though_ap_stays():
+    truth = truth_of(40)
+    head = head_of(truth)
+    faint = head.copy()
+    faint[:, 4:] *= 0.03
+    stats = judged(context_of(truth, 40), head, faint)
+    assert stats.metrics[0].loss == pytest.approx(0, abs=0.01)
+    assert (stats.metrics[2].value, stats.metrics[2].reference) == (0, pytest.approx(100))
+    assert verdict_of(stats).verdict == "fail"
+    assert "no box right" in judged(context_of(truth, 40), faint, faint).doubts[0]
+
+
+def test_boxes_of_a_class_that_the_ground_truth_lacks_count_as_wrong():
+    truth = [boxes_of(each.corners, each.classes * 0) for each in truth_of(40)]
+    head = head_of(truth)
+    more = head.copy()
+    more[:, :4, 9] = [48, 80, 20, 20]
+    more[:, 4 + 2, 9] = 0.9
+    stats = judged(context_of(truth, 40), head, more)
+    objects = sum(len(each.classes) for each in truth)
+    assert stats.metrics[0].loss == pytest.approx(0)
+    assert stats.metrics[2].value == pytest.approx(200 * objects / (2 * objects + 40))
+    assert verdict_of(stats).verdict == "fail"
+    # in a crowd of its class a box is neither right nor wrong
+    crowded = [
+        Boxes(
+            corners=np.concatenate([each.corners, np.float32([[0, 60, 96, 96]])]),
+            classes=np.append(each.classes, 2),
+            crowd=np.append(each.crowd, True),
+            areas=np.append(each.areas, np.float32(36 * 96)),
+        )
+        for each in truth
+    ]
+    assert judged(context_of(crowded, 40), head, more).metrics[2].loss == pytest.approx(0)
+
+
+def test_noise_of_a_tenth_of_a_pixel_passes_without_ground_truth():
+    truth = truth_of(60)
+    stats = judged(context_of(None, 60), head_of(truth), head_of(truth, noise=0.1))
+    assert 98 < stats.metrics[1].value < 99
+    assert verdict_of(stats).verdict == "pass"
 
 
 def test_without_ground_truth_fp32s_own_boxes_stand_in_for_it():
