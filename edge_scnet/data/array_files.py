@@ -54,7 +54,7 @@ def open_array_files(reading: Reading, files: Sequence[Path], model: ModelSpec) 
     targets = None
     if reading.wants_targets and read.targets is not None:
         rows = [read.targets[i] for i in picked]
-        targets = targets_of(rows, reading.task, str(reading.path))
+        targets = targets_of(rows, model, str(reading.path))
     return SampleSet(
         root=reading.path,
         kind="arrays",

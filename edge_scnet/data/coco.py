@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_scnet.core.json_records import RecordError, decode
 from edge_scnet.core.targets import Boxes, Targets
+from edge_scnet.data.box_checks import check_boxes
 from edge_scnet.data.coco_classes import Category, Mapped, mapped
 from edge_scnet.data.coco_masks import Region, Rle, bounds, rendered
 from edge_scnet.data.image_list import image_set, refuse_missing
@@ -87,6 +88,7 @@ def open_coco(reading: Reading) -> SampleSet:
     truth = _truth(content, reading) if isinstance(content, Coco) else UNKNOWN
     found = image_set(root, entries, reading, truth)
     _check_sizes(found, content.images, path)
+    check_boxes(found, path)
     return replace(found, name="/".join(path.resolve().parts[-2:]))
 
 

@@ -104,6 +104,40 @@ def _refuse_parts(reading: Reading, folders: Sequence[str]) -> None:
     )
 
 
+def sibling(root: Path, name: str) -> Path | None:
+    """The folder whose path has `name` where that of a folder has `images`; None: there is none."""
+    parts = list(root.resolve().parts)
+    if "images" not in parts:
+        return None
+    parts[len(parts) - 1 - parts[::-1].index("images")] = name
+    found = Path(*parts)
+    return found if found.is_dir() else None
+
+
+def refuse_parts_of_images(reading: Reading, images: Path, truth: Path) -> None:
+    """Refuses a folder `images` of the parts of a data set: they would be judged as one set.
+
+    Args:
+        images: the folder of the images.
+        truth: the folder of their labels or masks.
+
+    Raises:
+        DataError: the hint names the part that is meant.
+    """
+    folders = [folder.name for folder in listing(images)[1] if images_below(folder, set())]
+    parts = [name for name in folders if name.lower().rstrip("0123456789_-") in _ALL_PARTS]
+    if len(parts) < 2:
+        return
+    wanted = [n for n in parts if n.lower().rstrip("0123456789_-") in _PARTS[reading.role]] or parts
+    command = f"{reading.option} {images / wanted[0]}"
+    if reading.setting("images") or reading.setting("masks"):
+        command += f"?masks={(truth / wanted[0]).resolve()}"
+    raise DataError(
+        f"{images} holds the parts of a data set, {' and '.join(parts)}: they are no one set",
+        hint=f"name the part: {command}",
+    )
+
+
 def _files_below(folder: Path, seen: set[Path]) -> list[Path]:
     real = folder.resolve()
     if real in seen:

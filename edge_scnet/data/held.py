@@ -44,7 +44,7 @@ def set_of(collected: Collected, what: str, model: ModelSpec, role: Role) -> Sam
     labels, given = collected.labels, collected.targets
     if collected.labels is not None and task in ("regression", "embedding"):
         labels, given = None, list(collected.labels)
-    targets = None if given is None else targets_of(given, task, what)
+    targets = None if given is None else targets_of(given, model, what)
     count = known_classes(model)[1]
     if labels is not None and count and not 0 <= labels.min() <= labels.max() < count:
         raise DataError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_scnet.core.json_records import show
+from edge_scnet.data.box_checks import check_boxes
 from edge_scnet.data.image_list import image_set, refuse_missing
 from edge_scnet.data.listing import SUFFIXES
 from edge_scnet.data.reading import Reading
@@ -31,6 +32,7 @@ def open_table(reading: Reading) -> SampleSet:
     if not reading.skip_bad:
         refuse_missing(root, entries, where=reading.path)
     found = image_set(root, entries, reading, truth)
+    check_boxes(found, reading.path)
     return replace(found, name="/".join(reading.path.resolve().parts[-2:]))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edge_scnet.data.folders import other_files, relative
+from edge_scnet.data.folders import other_files, refuse_parts_of_images, relative, sibling
 from edge_scnet.data.image_list import image_set
 from edge_scnet.data.listing import SUFFIXES, images_below, listing
 from edge_scnet.data.masks import mask_targets
@@ -19,9 +19,19 @@ _IMAGES, _MASKS = "images", "masks"
 
 
 def has_masks(reading: Reading, folders: Sequence[Path]) -> bool:
-    """Whether masks lie beside the images: in a folder `masks`, or in one that was named."""
+    """Whether masks lie beside the images: in a folder `masks`, or in one that was named.
+
+    Of `images/val` it is `masks/val`.
+    """
     names = {folder.name.lower() for folder in folders}
-    return reading.setting("masks") is not None or {_IMAGES, _MASKS} <= names
+    if reading.setting("masks") is not None or {_IMAGES, _MASKS} <= names:
+        return True
+    beside = sibling(reading.path, _MASKS)
+    if beside is None or reading.task == "detection":
+        return False
+    images = relative(reading.path, images_below(reading.path, set()))
+    stems = {_stem(entry) for entry in _masks_below(beside)}
+    return any(stem in stems or f"{stem}_mask" in stems for stem in map(_stem, images))
 
 
 def open_mask_folders(reading: Reading) -> SampleSet:
@@ -33,7 +43,8 @@ def open_mask_folders(reading: Reading) -> SampleSet:
     root = reading.path
     folders = {folder.name.lower(): folder for folder in listing(root)[1]}
     inner = reading.folder("images") or folders.get(_IMAGES, root)
-    masks = reading.folder("masks") or folders.get(_MASKS, root)
+    masks = reading.folder("masks") or folders.get(_MASKS) or sibling(root, _MASKS) or root
+    refuse_parts_of_images(reading, inner, masks)
     images = images_below(inner, set())
     if not images:
         raise DataError(
@@ -56,8 +67,8 @@ def _paired(entries: Sequence[str], masks: Path, reading: Reading) -> list[str]:
     Raises:
         DataError: images without one; all are named up to 20.
     """
-    by_stem = {Path(entry).with_suffix("").as_posix(): entry for entry in _masks_below(masks)}
-    stems = [Path(entry).with_suffix("").as_posix() for entry in entries]
+    by_stem = {_stem(entry): entry for entry in _masks_below(masks)}
+    stems = [_stem(entry) for entry in entries]
     found = [by_stem.get(stem) or by_stem.get(f"{stem}_mask") for stem in stems]
     bare = [entry for entry, mask in zip(entries, found, strict=True) if mask is None]
     if bare:
@@ -67,6 +78,10 @@ def _paired(entries: Sequence[str], masks: Path, reading: Reading) -> list[str]:
             hint="evaluate without masks: --ignore-labels; or name them after their images",
         )
     return [mask for mask in found if mask is not None]
+
+
+def _stem(entry: str) -> str:
+    return Path(entry).with_suffix("").as_posix()
 
 
 def _masks_below(masks: Path) -> list[str]:

@@ -46,6 +46,8 @@ class SampleSet:
     copies: int = 0
     # files of types that are not read, by suffix
     ignored: tuple[tuple[str, int], ...] = ()
+    # what a user should know of the set, as sentences
+    notes: tuple[str, ...] = ()
     # uint8 N x H x W of an idx set
     pixels: np.ndarray | None = field(default=None, repr=False, compare=False)
     # of a folder's images, in pixels

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_scnet.core.json_records import show
 from edge_scnet.core.targets import TargetKind, Targets
+from edge_scnet.data.box_checks import check_corners
 from edge_scnet.data.labels import NO_LABELS, comparable, listed_labels
 from edge_scnet.data.masks import mask_targets
 from edge_scnet.data.reading import Reading
@@ -247,6 +248,7 @@ def _boxes(table: Table, columns: tuple[str, ...], reading: Reading) -> Targets:
                 " of one length of boxes and classes",
                 hint='as {"boxes": [[x1, y1, x2, y2]], "classes": ["cat"]}, in pixels',
             )
+        check_corners(boxes, f"{table.where}, line {table.lines[i]}")
         texts += map(str, classes)
     if not texts:
         raise DataError(f"{table.where} has no box at all", hint=NO_LABELS)

@@ -272,3 +272,8 @@ def test_masks_of_annotations_that_have_none(tmp_path: Path):
     path = coco(tmp_path, content(*TWO))
     with pytest.raises(DataError, match="no annotation has a segmentation"):
         evaluation(Path(f"{path}?as=mask"), UNKNOWN)
+
+
+def test_boxes_outside_of_their_image(tmp_path: Path):
+    with pytest.raises(DataError, match=r"image 0\.png: the box 50, 2, 53, 4 .* is outside"):
+        evaluation(coco(tmp_path, content(box(0, 7, 50, 2, 3, 2))))

@@ -155,6 +155,23 @@ def test_boxes_as_torchvision_has_them():
         of_items([{"x": X[0], "target": {"boxes": [[1, 2, 3, 5]], "labels": [2, 3]}}])
 
 
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"boxes": [[3, 1, 2, 2]], "labels": [0]}, "sample 0: the box 3, 1, 2, 2 is none"),
+        ({"boxes": [[9, 9, 12, 12]], "labels": [0]}, "sample 0: the box 9, 9, 12, 12 .* outside"),
+        ({"boxes": [[0, 0, 2, 2]], "labels": [9]}, "sample 0: a box has the class 9"),
+        (np.full((4, 4), 7), "sample 0: the mask has the value 7; the model has 3 classes"),
+        (np.full((4, 2), 1), "sample 0: the mask is 2 x 4 pixels, the input 4 x 4"),
+    ],
+)
+def test_boxes_and_masks_that_do_not_fit_the_input(target: Any, message: str):
+    item = {"x": np.zeros((3, 4, 4), np.float32), "target": target}
+    with pytest.raises(DataError, match=message) as e:
+        set_of(Samples([item], "s").collect("samples"), "s", RGB, "evaluation")
+    assert e.value.hint
+
+
 def test_targets_of_batches_and_of_labels():
     samples = of_items(
         [(X[:2], np.float32([[1], [2]])), (X[2:], np.float32([[3]]))], axes="batches"

@@ -248,6 +248,18 @@ def test_lists_that_cannot_be_used(
         ('{"path": 3}\n', "line 1: path is 3; a path is needed"),
         ('{"path": "p/0.png", "values": [1]}\n{"path": "p/1.png", "values": [1, 2]}\n', "line 2 h"),
         ('{"path": "p/0.png", "boxes": [[1, 2]], "classes": [0]}\n', "no lists of one length"),
+        (
+            '{"path": "p/0.png", "boxes": [[3, 1, 2, 2]], "classes": ["cat"]}\n',
+            "line 1: the box 3, 1, 2, 2 is none",
+        ),
+        (
+            '{"path": "p/0.png", "boxes": [["nan", 1, 2, 2]], "classes": ["cat"]}\n',
+            "line 1: the box nan, 1, 2, 2 is none",
+        ),
+        (
+            '{"path": "p/0.png", "boxes": [[30, 1, 40, 2]], "classes": ["cat"]}\n',
+            "image p/0.png: the box 30, 1, 40, 2 (x1, y1, x2, y2) is outside of the image of 6 x 5",
+        ),
         ('{"path": "p/0.png", "boxes": [], "classes": []}\n', "has no box at all"),
         ('{"path": "p/0.png", "labels": ["cow"]}\n', "the label 'cow' is no class of the model"),
     ],

@@ -78,6 +78,19 @@ def test_masks_in_another_folder(tmp_path: Path):
     np.testing.assert_array_equal(at(samples, 0), MASK)
 
 
+def test_masks_of_a_part_and_parts_are_no_one_set(tmp_path: Path):
+    for part in ("train", "val"):
+        root = masked(tmp_path / part, MASK)
+        for kind in ("images", "masks"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            (root / kind).rename(tmp_path / kind / part)
+        root.rmdir()
+    np.testing.assert_array_equal(at(evaluation(tmp_path / "images" / "val", TWO), 0), MASK)
+    with pytest.raises(DataError, match="holds the parts of a data set, train and val") as e:
+        evaluation(tmp_path, TWO)
+    assert e.value.hint == f"name the part: --eval {tmp_path}/images/val"
+
+
 def test_masks_of_a_list(tmp_path: Path):
     masked(tmp_path, MASK)
     (tmp_path / "l.csv").write_text("image,mask\nimages/0.jpg,masks/0.png\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_scnet.data.checks import check_counts
 from edge_scnet.errors import DataError
 from tests.helpers.images import RGB, calibration, evaluation, picture
 
@@ -28,7 +29,9 @@ def labelled(root: Path, *texts: str | None, part: str = "") -> Path:
 def test_boxes_in_pixels(tmp_path: Path):
     samples = evaluation(labelled(tmp_path, "1 0.5 0.5 0.5 0.4\n0 .1 .1 .2 .2\n", None, ""), TWO)
     assert samples.targets is not None and samples.targets.kind == "boxes"
-    assert samples.targets.rule == f"YOLO's labels in {tmp_path.name}/labels"
+    assert samples.targets.rule == (
+        f"YOLO's labels in {tmp_path.name}/labels; 1 of 3 images have no label file"
+    )
     boxes = samples.targets.at(0)
     np.testing.assert_allclose(boxes.corners, [[5, 3, 15, 7], [0, 0, 4, 2]], atol=1e-5)
     assert boxes.classes.tolist() == [1, 0]
@@ -48,6 +51,37 @@ def test_outlines_give_their_boxes(tmp_path: Path):
     samples = evaluation(labelled(tmp_path, "0 0.1 0.2 0.5 0.1 0.3 0.9\n"), TWO)
     assert samples.targets is not None
     np.testing.assert_allclose(samples.targets.at(0).corners, [[2, 1, 10, 9]], atol=1e-5)
+
+
+POSE = "0 0.5 0.5 0.4 0.4 0.4 0.4 2 0.6 0.6 0\n"
+
+
+def test_poses_give_their_boxes_and_lines_that_may_be_either_are_refused(tmp_path: Path):
+    samples = evaluation(labelled(tmp_path / "a", POSE, POSE), TWO)
+    assert samples.targets is not None
+    np.testing.assert_allclose(samples.targets.at(1).corners, [[6, 3, 14, 7]], atol=1e-5)
+    flat = "0 0.5 0.5 0.4 0.4 0.4 0.4 0.6 0.6\n"
+    with pytest.raises(DataError, match="an outline of 4 points, or a box and 2 points of") as e:
+        evaluation(labelled(tmp_path / "b", flat, flat), TWO)
+    assert "cut -d' ' -f1-5" in (e.value.hint or "")
+    varied = labelled(tmp_path / "c", flat, "0 0.2 0.2 0.4 0.2 0.3 0.4\n")
+    outlines = evaluation(varied, TWO).targets
+    assert outlines is not None
+    np.testing.assert_allclose(outlines.at(0).corners, [[8, 4, 12, 6]], atol=1e-5)
+
+
+def test_most_images_without_a_label_file_are_told(tmp_path: Path):
+    samples = evaluation(labelled(tmp_path, "0 0.5 0.5 1 1\n", *[None] * 4), TWO)
+    assert samples.targets is not None and "4 of 5 images have no label" in samples.targets.rule
+    assert "4 of 5 images have no label file" in check_counts(samples, role="evaluation")[0]
+
+
+def test_parts_are_no_one_set(tmp_path: Path):
+    labelled(tmp_path, "0 0.5 0.5 1 1\n", part="val")
+    labelled(tmp_path, "0 0.5 0.5 1 1\n", part="train")
+    with pytest.raises(DataError, match="holds the parts of a data set, train and val") as e:
+        evaluation(tmp_path, TWO)
+    assert e.value.hint == f"name the part: --eval {tmp_path}/images/val"
 
 
 def test_images_whose_labels_are_elsewhere_have_none(tmp_path: Path):
