@@ -8,6 +8,7 @@ so is each part of an output by itself: a large one hides no small one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from edge_scnet.config.target import Gates
 from edge_scnet.errors import ExitCode
 from edge_scnet.report.findings import Figure, Finding, Verdict, judged
 from edge_scnet.report.paired import advice, three_way
+from edge_scnet.stats.bootstrap import RARE_LOSSES
 from edge_scnet.stats.decibels import decibels
 from edge_scnet.stats.figures import AccuracyStats, Metric, SliceStats, TaskStats
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95
@@ -93,7 +95,9 @@ def _judged_loss(task: TaskStats, metric: Metric, gates: Gates) -> Finding:
     """The finding on a figure that FP32 has too."""
     limit = _limit_of_loss(metric, gates)
     if limit is None:
-        verdict: Verdict = "pass" if metric.loss <= 0 else "inconclusive"
+        # without an interval the samples are too few to say so
+        is_none = metric.loss <= 0 and metric.loss_upper95 is not None
+        verdict: Verdict = "pass" if is_none else "inconclusive"
         message = (
             f"{_capital(metric.name)} is {_value(metric, metric.value)} on {task.samples:,}"
             f" samples, FP32's own is {_value(metric, metric.reference or 0.0)}: no change in"
@@ -150,8 +154,16 @@ def _three_way(task: TaskStats, metric: Metric, limit: _Limit, seen: str, it_is:
 
 
 def _advice(task: TaskStats, metric: Metric, limit: float) -> str:
-    """How many samples would decide: an interval shrinks with the square root of their number."""
+    """How many samples would decide: an interval shrinks with the square root of their number.
+
+    A bound of losses that no sample shows shrinks with their number itself.
+    """
     assert metric.loss_upper95 is not None and metric.loss_lower95 is not None
+    if RARE_LOSSES in metric.method and metric.loss < limit:
+        share = (metric.loss_upper95 - metric.loss) / (limit - metric.loss)
+        z_squared = Z_ONE_SIDED_95**2
+        needed = (task.samples + z_squared) * share - z_squared
+        return advice(task.samples, Z_ONE_SIDED_95 * math.sqrt(task.samples / needed))
     side = (
         metric.loss_upper95 - metric.loss
         if metric.loss < limit

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ from edge_scnet.stats.intervals import Z_ONE_SIDED_95, Z_TWO_SIDED_95, t_quantil
 RESAMPLES = 2000
 # Below this the spread of the samples says too little of that of all others.
 LEAST_SAMPLES = 20
+# In a method: the upper bound is that of losses that no sample shows, and falls as 1 / n.
+RARE_LOSSES = "at least the rule of three"
 _SEED = 20_240_229
 _BLOCK_VALUES = 1 << 22
 
@@ -44,6 +46,7 @@ def paired_bootstrap(
     samples: int,
     loss: Callable[[Weights], npt.NDArray[np.float64]],
     *,
+    informative: int | None = None,
     resamples: int = RESAMPLES,
     seed: int = _SEED,
 ) -> LossInterval | None:
@@ -59,19 +62,21 @@ def paired_bootstrap(
         loss: the loss of each resample, [resamples], from how often each sample was drawn
             [resamples, n]. All ones are the samples as they are. A resample for which there is none
             (no object was drawn) is NaN, and left out.
+        informative: how many samples say anything of the loss, as those with an object; None: all.
         resamples: at least 1,000.
 
     Returns:
-        None with fewer than `LEAST_SAMPLES`, or where most resamples have no loss.
+        None with fewer than `LEAST_SAMPLES` informative ones, or where most resamples have no loss.
     """
-    if samples < LEAST_SAMPLES:
+    informative = samples if informative is None else informative
+    if informative < LEAST_SAMPLES:
         return None
     seen = float(loss(np.ones((1, samples)))[0])
     drawn = np.concatenate([loss(weights) for weights in draws(samples, resamples, seed)])
     drawn = drawn[~np.isnan(drawn)]
     if math.isnan(seen) or len(drawn) < resamples / 2:
         return None
-    one, two = (_expanded(z, samples) for z in (Z_ONE_SIDED_95, Z_TWO_SIDED_95))
+    one, two = (_expanded(z, informative) for z in (Z_ONE_SIDED_95, Z_TWO_SIDED_95))
     low, lower95, upper95, high = np.quantile(drawn, [two, one, 1 - one, 1 - two])
     # a percentile interval need not hold the loss itself, where that is biased
     return LossInterval(
@@ -82,6 +87,46 @@ def paired_bootstrap(
         upper95=max(float(upper95), seen),
         method=f"paired bootstrap, {resamples:,} resamples",
     )
+
+
+def widened(
+    interval: LossInterval, informative: int, cost: float, *, most: float = math.inf
+) -> LossInterval:
+    """The interval with upper bounds that hold for losses so rare that no sample shows them.
+
+    Resamples of samples that lose nothing lose nothing, however few they are. Of further samples a
+    share of z² / (n + z²) may lose what one can: that is the bound of Tango's and of Wilson's score
+    intervals where nothing is seen, and close to the rule of three.
+
+    Args:
+        informative: n.
+        cost: what one sample can lose by itself, in the loss's unit.
+        most: what the loss can be at most.
+    """
+    one, two = (
+        min(interval.loss + cost * z * z / (informative + z * z), max(most, interval.loss))
+        for z in (Z_ONE_SIDED_95, Z_TWO_SIDED_95)
+    )
+    ruled = one > interval.upper95
+    return replace(
+        interval,
+        high=max(interval.high, two),
+        upper95=max(interval.upper95, one),
+        method=f"{interval.method}, {RARE_LOSSES}" if ruled else interval.method,
+    )
+
+
+def of_each_sample(
+    samples: int, figure: Callable[[Weights], npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    """The figure of each sample by itself, [samples]; NaN: it has none."""
+    block = max(1, _BLOCK_VALUES // samples)
+    parts = []
+    for start in range(0, samples, block):
+        rows = min(block, samples - start)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            parts.append(figure(np.eye(rows, samples, start)))
+    return np.concatenate(parts)
 
 
 def draws(samples: int, resamples: int, seed: int = _SEED) -> Iterator[Weights]:

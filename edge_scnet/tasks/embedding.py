@@ -93,6 +93,7 @@ class Embedding:
                 lambda weights: _low_quantile(cosines, weights),
                 None,
                 len(own),
+                (cosines, None),
             ),
         ]
         if 2 < len(own) <= _MOST_NEIGHBOURS:
@@ -206,11 +207,15 @@ def _verification(own: Values, reference: Values, pairs: Pairs, threshold: float
         values: Values = 50.0 * (shares[0] + shares[1])
         return values
 
+    # one sample is no pair: those that are in any say something
+    paired = np.full(len(own), np.nan)
+    paired[np.unique(np.concatenate([pairs.same, pairs.different]))] = 0.0
     return bootstrapped(
         Kind(name="verification accuracy", unit="%"),
         lambda weights: figure(own, weights),
         lambda weights: figure(reference, weights),
         len(own),
+        (paired, paired),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_scnet.core.packing import pack_values
-from edge_scnet.stats.bootstrap import LossInterval, Weights, paired_bootstrap, weighted_mean
+from edge_scnet.stats.bootstrap import (
+    LossInterval,
+    Weights,
+    of_each_sample,
+    paired_bootstrap,
+    weighted_mean,
+    widened,
+)
 from edge_scnet.stats.figures import Metric
 from edge_scnet.stats.intervals import (
     Z_ONE_SIDED_95,
@@ -95,19 +103,32 @@ class Kind:
 OfResamples = Callable[[Weights], npt.NDArray[np.float64]]
 
 
+# A figure of each sample by itself, [samples], of the engine and of the reference, if it has one;
+# NaN: the sample says nothing.
+OfEach = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]
+
+
 def bootstrapped(
-    kind: Kind, own: OfResamples, reference: OfResamples | None, samples: int
+    kind: Kind,
+    own: OfResamples,
+    reference: OfResamples | None,
+    samples: int,
+    each: OfEach | None = None,
 ) -> Metric:
     """A figure of all samples together, with the interval of a paired bootstrap.
 
+    Its upper bounds are no less than those of losses that are too rare for these samples to show.
+
     Args:
         reference: None: the figure is itself a comparison.
+        each: None: the figure of each sample, made of its own.
     """
     sign = 1.0 if kind.higher_is_better else -1.0
 
     def loss(weights: Weights) -> npt.NDArray[np.float64]:
-        other = kind.perfect if reference is None else reference(weights)
-        difference: npt.NDArray[np.float64] = sign * (other - own(weights))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            other = kind.perfect if reference is None else reference(weights)
+            difference: npt.NDArray[np.float64] = sign * (other - own(weights))
         return difference
 
     ones = np.ones((1, samples))
@@ -119,12 +140,41 @@ def bootstrapped(
         higher_is_better=kind.higher_is_better,
         loss=float(loss(ones)[0]),
     )
-    metric = with_interval(metric, paired_bootstrap(samples, loss))
-    is_reference = reference is not None and metric.loss == metric.loss_low == metric.loss_high
-    own_interval = paired_bootstrap(samples, own) if is_reference and metric.loss == 0 else None
-    if own_interval is None:
+    if each is None:
+        of_reference = None if reference is None else of_each_sample(samples, reference)
+        each = of_each_sample(samples, own), of_reference
+    losses = sign * ((kind.perfect if each[1] is None else each[1]) - each[0])
+    informative = int((~np.isnan(losses)).sum())
+    interval = paired_bootstrap(samples, loss, informative=informative)
+    if interval is None:
         return metric
-    return replace(metric, value_low=own_interval.low, value_high=own_interval.high)
+    cost, most = _cost(kind, metric, losses, each[1])
+    metric = with_interval(metric, widened(interval, informative, cost, most=most))
+    if reference is None or not interval.low == interval.loss == interval.high == 0:
+        return metric
+    value = paired_bootstrap(samples, own, informative=informative)
+    return metric if value is None else replace(metric, value_low=value.low, value_high=value.high)
+
+
+def _cost(
+    kind: Kind,
+    metric: Metric,
+    losses: npt.NDArray[np.float64],
+    reference: npt.NDArray[np.float64] | None,
+) -> tuple[float, float]:
+    """What one sample can lose by itself, and all of them together.
+
+    A share can be lost whole. What an error can become is not known: as much more as any sample's
+    has, and no less than FP32's own largest.
+    """
+    if kind.unit == "%" and kind.higher_is_better:
+        return 100.0, kind.perfect if metric.reference is None else metric.reference
+    worst = float(np.nanmax(losses))
+    if kind.unit == "dB":
+        # of a ratio the loss itself is no distance
+        return worst - metric.loss, math.inf
+    largest = 0.0 if reference is None else float(np.nanmax(np.abs(reference)))
+    return max(worst, largest, 0.0), math.inf
 
 
 def mean_over_samples(kind: Kind, own: npt.ArrayLike, reference: npt.ArrayLike | None) -> Metric:
@@ -141,6 +191,7 @@ def mean_over_samples(kind: Kind, own: npt.ArrayLike, reference: npt.ArrayLike |
         partial(weighted_mean, values),
         None if others is None else partial(weighted_mean, others),
         len(values),
+        (values, others),
     )
 
 
