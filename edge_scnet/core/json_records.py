@@ -250,4 +250,6 @@ def _rule(kind: Any, *, wrong_type: bool) -> str:
             return f"allowed: {meta.ge:g} to {meta.le:g}"
         if meta.le is not None and meta.gt is not None:
             return f"allowed: above {meta.gt:g}, at most {meta.le:g}"
+    if not metas and get_origin(plain) is tuple:
+        return f"it must be an array of {len(get_args(plain))}"
     return f"it must meet {', '.join(map(repr, metas))}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,8 +73,8 @@ class Source:
         return f"{self.where}?{'&'.join(parts)}"
 
     def columns(self, name: str) -> tuple[str, ...]:
-        """The columns that a setting names."""
-        return tuple(part for part in self.settings.get(name, "").split(",") if part)
+        """The columns that a setting names, with "," or ";" between them."""
+        return tuple(part for part in re.split("[,;]", self.settings.get(name, "")) if part)
 
     def below(self, folder: Path) -> Source:
         """The source with its path taken from a folder; a function stays as it is."""

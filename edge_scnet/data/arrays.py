@@ -1,15 +1,18 @@
 """Sample sets of arrays: `.npy` and `.npz` files, and arrays in memory.
 
 A file holds many samples, along the first axis, as the network takes them: nothing is preprocessed.
-An `.npz` has an array for each input, by name, and may have one called `labels`, a class index for
-each sample, or one called `targets`: numbers, 0 and 1, points or a mask for each.
+An `.npz` has an array for each input, by name, and may have one called `labels` or `label`, a class
+index for each sample, or one called `targets` or `target`: numbers, 0 and 1, points or a mask for
+each.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +21,8 @@ import numpy as np
 
 from edge_scnet.core.feeds import batch_of_arrays, first_type
 from edge_scnet.core.spec import ModelSpec, TensorSpec
-from edge_scnet.errors import DataError
+from edge_scnet.data.array_headers import claimed_bytes
+from edge_scnet.errors import DataError, first_line
 from edge_scnet.machine.memory import total_memory_bytes
 
 SUFFIXES = (".npy", ".npz")
@@ -55,10 +59,13 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
     """
     batches, labels, entries = [], [], []
     targets: list[np.ndarray | None] = []
+    size = 0
     for file in files:
-        arrays = _contents(file, model)
-        found = arrays.pop(LABELS, None) if LABELS not in _wanted(model) else None
-        of_file = arrays.pop(TARGETS, None) if TARGETS not in _wanted(model) else None
+        size += _claimed(file)
+        check_memory(size, f"{file} and the files before it", hint="pass fewer samples")
+        arrays = _contents(file)
+        found = _popped(arrays, LABEL_KEYS, model, file)
+        of_file = _popped(arrays, TARGET_KEYS, model, file)
         batch = batch_of(arrays, model, str(file))
         if of_file is not None and (not of_file.ndim or len(of_file) != len(batch)):
             raise DataError(
@@ -69,7 +76,11 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
         if found is not None and (found.ndim != 1 or len(found) != len(batch)):
             raise DataError(
                 f"{file}: {LABELS} is {found.shape} for {len(batch)} samples; one number each is"
-                " needed"
+                " needed",
+                hint=(
+                    f"several labels or numbers for each sample are called {TARGETS}:"
+                    f" numpy.savez(FILE, NAME=ARRAY, {TARGETS}=ARRAY)"
+                ),
             )
         if found is not None:
             found = _whole(found, str(file))
@@ -104,7 +115,10 @@ def batch_of(arrays: Mapping[str, np.ndarray], model: ModelSpec, where: str) -> 
         DataError: an input is missing, or an array does not fit it.
     """
     wanted = _wanted(model)
+    # what the user calls an input, which may have no name in the spec
+    called = {name: name for name in wanted}
     if len(wanted) == 1 and len(arrays) == 1:
+        called = {name: own or name for name, own in zip(wanted, arrays, strict=True)}
         arrays = dict(zip(wanted, arrays.values(), strict=True))
     if wanted.keys() - arrays.keys():
         raise DataError(
@@ -112,7 +126,17 @@ def batch_of(arrays: Mapping[str, np.ndarray], model: ModelSpec, where: str) -> 
             f" {', '.join(wanted)}",
             hint="save one array for each input, under its name: numpy.savez(FILE, NAME=ARRAY)",
         )
-    taken = {name: _taken(arrays[name], spec, where) for name, spec in wanted.items()}
+    # of several inputs one may be a mask, of 0 and minus infinity
+    finite = len(wanted) == 1
+    taken = {
+        name: _taken(
+            _channels_first(arrays[name], model),
+            spec,
+            f"{where}: {called[name]}",
+            finite=finite,
+        )
+        for name, spec in wanted.items()
+    }
     if not model.more_inputs:
         return next(iter(taken.values()))
     try:
@@ -172,41 +196,104 @@ def _wanted(model: ModelSpec) -> dict[str, TensorSpec]:
     return {item.name: item for item in (first, *model.more_inputs)}
 
 
-def _contents(file: Path, model: ModelSpec) -> dict[str, np.ndarray]:
+def _popped(
+    arrays: dict[str, np.ndarray], keys: Sequence[str], model: ModelSpec, file: Path
+) -> np.ndarray | None:
+    """Takes the ground truth out of a file's arrays, where no input is called so.
+
+    Raises:
+        DataError: it is there under both names.
+    """
+    found = [name for name in keys if name in arrays and name not in _wanted(model)]
+    if len(found) > 1:
+        raise DataError(
+            f"{file} has {' and '.join(found)}", hint="samples have one kind of ground truth"
+        )
+    return arrays.pop(found[0]) if found else None
+
+
+def _channels_first(array: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """Pictures as the prepared graph takes them: a file may want the channels last."""
+    shape, wanted = array.shape[1:], spec.input_shape
+    if shape != wanted and len(shape) == 3 and (shape[2], *shape[:2]) == wanted:
+        return np.moveaxis(array, -1, 1)
+    return array
+
+
+def _claimed(file: Path) -> int:
     try:
         if not file.is_file():
             raise ValueError("it is not a regular file")
+        return claimed_bytes(file)
+    except _UNREADABLE as error:
+        raise _unreadable(file, error) from error
+
+
+def _contents(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file by name; of an `.npy` one without a name."""
+    try:
         with file.open("rb") as opened:
             content = np.load(opened, allow_pickle=False)
             if isinstance(content, np.ndarray):
-                return {next(iter(_wanted(model))): content}
-            return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"cannot read {file}: {error}",
-            hint="save arrays without objects: numpy.save(FILE, ARRAY) or numpy.savez",
-        ) from error
+                return {"": content}
+            read = {name: content[name] for name in content.files}
+            return {name: array for name, array in read.items() if isinstance(array, np.ndarray)}
+    except _UNREADABLE as error:
+        raise _unreadable(file, error) from error
 
 
-def _taken(array: np.ndarray, spec: TensorSpec, where: str) -> np.ndarray:
+# of damaged archives, of ones with a password or packed in a way that Python cannot read, and of
+# arrays that do not fit
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+)
+
+
+def _unreadable(file: Path, error: BaseException) -> DataError:
+    return DataError(
+        f"cannot read {file}: {first_line(error)}",
+        hint="save arrays without objects: numpy.save(FILE, ARRAY) or numpy.savez",
+    )
+
+
+def _taken(array: np.ndarray, spec: TensorSpec, where: str, *, finite: bool) -> np.ndarray:
     """An array in the type that an input takes.
 
+    Args:
+        where: the array and what it is from, for messages.
+        finite: infinite values are refused.
+
     Raises:
-        DataError: another shape, values that the type cannot hold, or NaN.
+        DataError: another shape, values that the type cannot hold, NaN or infinite values.
     """
     if array.shape[1:] != spec.shape or array.ndim == 0 or not len(array):
         shape = " x ".join(map(str, array.shape))
         raise DataError(
-            f"{where}: {spec.name} is {shape or 'a single number'}; samples x"
+            f"{where} is {shape or 'a single number'}; samples x"
             f" {' x '.join(map(str, spec.shape))} is needed"
         )
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{where}: {spec.name} is {array.dtype}; numbers are needed")
+        raise DataError(f"{where} is {array.dtype}; numbers are needed")
     with np.errstate(over="ignore", invalid="ignore"):
         converted: np.ndarray = np.ascontiguousarray(array.astype(spec.dtype))
     if array.dtype.kind == "f" and np.isnan(array).any():
-        raise DataError(f"{where}: {spec.name} holds NaN")
+        raise DataError(f"{where} holds NaN", hint="leave those samples out")
+    if finite and converted.dtype.kind == "f" and not np.isfinite(converted).all():
+        raise DataError(
+            f"{where} holds infinite values, or ones that {spec.dtype} cannot hold",
+            hint="leave those samples out",
+        )
     is_exact = np.dtype(spec.dtype).kind == "f" or np.array_equal(converted, array)
     if not is_exact:
-        raise DataError(f"{where}: {spec.name} holds values that {spec.dtype} cannot")
+        raise DataError(f"{where} holds values that {spec.dtype} cannot")
     return converted

@@ -190,8 +190,8 @@ def _boxes(objects: Sequence[Annotation], classes: Mapped, path: Path) -> Boxes:
     corners, areas = [], []
     for item in objects:
         box = item.bbox
-        if box is None and item.segmentation is not None:
-            box = bounds(item.segmentation)
+        if box is None and item.segmentation:
+            box = bounds(item.segmentation, path)
         if box is None or not np.isfinite(box).all() or min(box[2:]) < 0:
             raise DataError(
                 f"{path}: an annotation of image {item.image_id} has the bbox {box}; x, y, width"
@@ -211,7 +211,7 @@ def _boxes(objects: Sequence[Annotation], classes: Mapped, path: Path) -> Boxes:
 def _masks(
     objects: Sequence[Sequence[Annotation]], content: Coco, classes: Mapped, reading: Reading
 ) -> Targets:
-    if all(item.segmentation is None for item in content.annotations):
+    if not any(item.segmentation for item in content.annotations):
         raise DataError(
             f"{reading.path}: no annotation has a segmentation",
             hint=f"its boxes are read with {reading.with_setting('as', 'boxes')}",
@@ -233,7 +233,7 @@ def _masks(
                 crowd=bool(item.iscrowd),
             )
             for item in found
-            if item.segmentation is not None
+            if item.segmentation
         ]
         for found in objects
     ]

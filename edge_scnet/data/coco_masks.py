@@ -80,8 +80,13 @@ def rendered(
     )
 
 
-def bounds(shape: Shape) -> tuple[float, float, float, float]:
-    """x, y, width and height of the pixels of a segmentation."""
+def bounds(shape: Shape, where: Path) -> tuple[float, float, float, float]:
+    """x, y, width and height of the pixels of a segmentation, which has some.
+
+    Raises:
+        DataError: it is no mask.
+    """
+    _check(shape, (shape.size[1], shape.size[0]) if isinstance(shape, Rle) else (0, 0), where)
     if isinstance(shape, Rle):
         rows, columns = np.nonzero(drawn(shape, (shape.size[1], shape.size[0])))
         if not len(rows):

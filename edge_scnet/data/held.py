@@ -32,9 +32,8 @@ def set_of(collected: Collected, what: str, model: ModelSpec, role: Role) -> Sam
     Raises:
         DataError: samples, labels or targets that do not fit the model.
     """
-    arrays = {name: _channels_first(array, model) for name, array in collected.arrays.items()}
     try:
-        batch = batch_of(arrays, model, what)
+        batch = batch_of(collected.arrays, model, what)
     except DataError as error:
         raise DataError(error.message, hint=AS_TAKEN) from error
     # calibration takes none: they may be of another task
@@ -119,14 +118,6 @@ def axes_by_rank(samples: Samples, rank: int) -> Axes:
             hint=AS_TAKEN,
         )
     return "samples" if array.ndim == rank else "batches"
-
-
-def _channels_first(array: np.ndarray, spec: ModelSpec) -> np.ndarray:
-    """Pictures as the prepared graph takes them: a file may want the channels last."""
-    shape, wanted = array.shape[1:], spec.input_shape
-    if shape != wanted and len(shape) == 3 and (shape[2], *shape[:2]) == wanted:
-        return np.moveaxis(array, -1, 1)
-    return array
 
 
 def _value(text: str) -> Any:

@@ -21,6 +21,7 @@ def test_settings_stand_behind_the_path_and_come_back_as_text():
     source = parse_source(text)
     assert source.path == Path("lists/faces.csv")
     assert source.columns("values") == ("x1", "y 1")
+    assert Source(where="a.csv", settings={"values": "x;y,z"}).columns("values") == ("x", "y", "z")
     assert (source.text, parse_source(source.text)) == (text, source)
     assert source.with_setting("label", "a&b").text == f"{text}&label=a%26b"
     assert parse_source(f"{text}&label=a%26b").settings["label"] == "a&b"

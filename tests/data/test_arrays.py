@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,10 +68,13 @@ def test_several_inputs_are_read_by_their_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "model", "words"),
     [
-        ({"x": np.zeros((3, 16, 2))}, AUDIO, "input is 3 x 16 x 2; samples x 2 x 16 is needed"),
-        ({"x": np.full((3, 2, 16), np.nan)}, AUDIO, "input holds NaN"),
+        ({"x": np.zeros((3, 16, 2))}, AUDIO, "x is 3 x 16 x 2; samples x 2 x 16 is needed"),
+        ({"x": np.full((3, 2, 16), np.nan)}, AUDIO, "x holds NaN"),
+        ({"x": np.full((3, 2, 16), -np.inf)}, AUDIO, "x holds infinite values"),
+        ({"x": np.full((3, 2, 16), 1e300)}, AUDIO, "or ones that float32 cannot hold"),
+        ({"x": np.zeros((1, 2, 16)), "label": [0], "labels": [0]}, AUDIO, "has labels and label"),
         ({"x": np.full((3, 2, 16), "a")}, AUDIO, "numbers are needed"),
-        ({"x": np.zeros((0, 2, 16))}, AUDIO, "input is 0 x 2 x 16"),
+        ({"x": np.zeros((0, 2, 16))}, AUDIO, "x is 0 x 2 x 16"),
         (
             {"sound": np.zeros((3, 2, 16))},
             TWO,
@@ -100,6 +104,53 @@ def test_arrays_that_do_not_fit(
     with pytest.raises(DataError) as caught:
         open_samples(tmp_path, model=model, role="calibration")
     assert words in caught.value.message and "a.npz" in caught.value.message
+
+
+def claiming(shape: str) -> bytes:
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape})}}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode() + bytes(1000)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_damaged_files_and_headers_that_claim_more_than_there_is(
+    tmp_path: Path, packed: bool
+) -> None:
+    file = tmp_path / ("a.npz" if packed else "a.npy")
+    content = claiming("3000000000, 3, 512, 512")
+    if packed:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("x.npy", content)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot read .*claims 3000000000 x 3 x 512 x 512") as e:
+        open_samples(file, model=AUDIO, role="calibration")
+    assert e.value.hint
+    np.savez_compressed(tmp_path / "b.npz", x=sounds(50))
+    damaged = bytearray((tmp_path / "b.npz").read_bytes())
+    damaged[200:400] = bytes(200)
+    (tmp_path / "b.npz").write_bytes(damaged)
+    with pytest.raises(DataError, match=r"cannot read .*b\.npz"):
+        open_samples(tmp_path / "b.npz", model=AUDIO, role="calibration")
+
+
+def test_ground_truth_is_called_as_in_dicts_and_pictures_may_have_channels_last(
+    tmp_path: Path,
+) -> None:
+    pictures = np.random.default_rng(0).random((4, 3, 4, 4), np.float32)
+    last = np.moveaxis(pictures, 1, -1)
+    np.save(tmp_path / "a.npy", last)
+    np.savez(tmp_path / "b.npz", x=last, label=[1, 0, 2, 1])
+    np.savez(tmp_path / "c.npz", x=last, target=np.float32([[1], [2], [3], [4]]))
+    for name in ("a.npy", "b.npz", "c.npz"):
+        found = open_samples(tmp_path / name, model=RGB, role="evaluation")
+        assert found.arrays is not None
+        np.testing.assert_array_equal(found.arrays, pictures)
+        assert found.labels == ((1, 0, 2, 1) if name == "b.npz" else None)
+        assert (found.targets is not None) == (name == "c.npz")
+    np.savez(tmp_path / "d.npz", x=last, labels=np.eye(4, 3, dtype=int))
+    with pytest.raises(DataError, match=r"labels is \(4, 3\) for 4 samples") as e:
+        open_samples(tmp_path / "d.npz", model=RGB, role="evaluation")
+    assert "called targets" in (e.value.hint or "")
 
 
 def test_labels_in_one_file_and_none_in_another(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ def content(*annotations: Mapping[str, Any], count: int = 3) -> dict[str, Any]:
     }
 
 
+def bare(segmentation: Any) -> dict[str, Any]:
+    return {"image_id": 0, "category_id": 3, "segmentation": segmentation}
+
+
 TWO = (box(0, 7, 1, 2, 3, 2), box(0, 3, 0, 0, 8, 6, area=40.5, iscrowd=1), box(2, 3, 4, 1, 2, 5))
 
 
@@ -171,7 +175,7 @@ def test_boxes_of_segmentations(tmp_path: Path):
     samples = evaluation(coco(tmp_path, content(annotation)))
     assert at(samples, 0).corners.tolist() == [[1, 1, 4, 5]]
     rle = Rle(size=(6, 8), counts=[7, 4, 2, 4, 31])
-    assert bounds(rle) == (1.0, 1.0, 2.0, 4.0)
+    assert bounds(rle, Path("a.json")) == (1.0, 1.0, 2.0, 4.0)
 
 
 def test_categories_in_each_image(tmp_path: Path):
@@ -236,6 +240,11 @@ def test_a_pixel_is_in_a_polygon_where_its_centre_is():
         ),
         (content(box(0, 3, 0, 0, -1, 1)), "the bbox (0.0, 0.0, -1.0, 1.0); x, y, width", "corner"),
         (content({**TWO[0], "bbox": [1, 2]}), "annotations[0].bbox", '"images"'),
+        (content({**TWO[0], "bbox": [1, 2, 3]}), "it must be an array of 4", '"images"'),
+        (content(bare([])), "has the bbox None; x, y, width", "corner"),
+        (content(bare([[1, 2, 3, 4, 5, 6, 7]])), "a polygon has 7 numbers", "leave"),
+        (content(bare({"size": [6, 8], "counts": "P"})), "it ends within a number", "size"),
+        (content(bare({"size": [6, 8], "counts": [1, 2]})), "it has 3 pixels", "size"),
     ],
 )
 def test_files_that_cannot_be_used(tmp_path: Path, what: Any, message: str, hint: str):

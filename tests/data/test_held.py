@@ -91,7 +91,7 @@ def test_a_functions_targets_are_part_of_the_hash(module: Any):
         ("yield {'x': np.zeros(4)}; raise KeyError('b')", "reading item 1 failed: KeyError: 'b'"),
         ("yield {'x': np.zeros(4)}; yield {'z': np.zeros(4)}", "item 1 has arrays z, item 0 x"),
         ("yield {'x': np.zeros(4)}; yield {'x': np.zeros(5)}", "item 1 x is 5, item 0 4"),
-        ("yield {'x': np.zeros(5)}", "input is 1 x 5; samples x 4 is needed"),
+        ("yield {'x': np.zeros(5)}", "x is 1 x 5; samples x 4 is needed"),
         ("yield {'x': np.full(4, np.nan)}", "holds NaN"),
         ("yield {'x': np.zeros((2, 2, 4))}", "item 0 is 2 x 2 x 4; the model takes samples of 1"),
         ("yield {'x': np.zeros(4), 'label': 1}; yield {'x': np.zeros(4)}", "item 1 has no label"),
