@@ -87,7 +87,7 @@ def open_coco(reading: Reading) -> SampleSet:
         refuse_missing(root, entries, where=path)
     truth = _truth(content, reading) if isinstance(content, Coco) else UNKNOWN
     found = image_set(root, entries, reading, truth)
-    _check_sizes(found, content.images, path)
+    _check_sizes(found, content.images, reading)
     check_boxes(found, path)
     return replace(found, name="/".join(path.resolve().parts[-2:]))
 
@@ -286,7 +286,7 @@ def _point_names(categories: Sequence[Category]) -> tuple[str, ...]:
     return next((tuple(item.keypoints) for item in categories if item.keypoints), ())
 
 
-def _check_sizes(samples: SampleSet, images: Sequence[CocoImage], path: Path) -> None:
+def _check_sizes(samples: SampleSet, images: Sequence[CocoImage], reading: Reading) -> None:
     """Holds the images to the sizes that the file says: its boxes are in those pixels.
 
     Raises:
@@ -296,14 +296,22 @@ def _check_sizes(samples: SampleSet, images: Sequence[CocoImage], path: Path) ->
         image.file_name: (image.width, image.height) for image in images if image.width
     }
     other = [
-        f"{entry} {size[0]} x {size[1]}, in the file {said[entry][0]} x {said[entry][1]}"
+        (entry, size)
         for entry, size in zip(samples.entries, samples.image_sizes, strict=True)
         if said.get(entry, size) != size
     ]
     if other:
-        shown = "".join(f"\n  {line}" for line in other[:20])
+        shown = "".join(
+            f"\n  {entry} {size[0]} x {size[1]}, in the file {said[entry][0]} x {said[entry][1]}"
+            for entry, size in other[:20]
+        )
+        turned = " (turned upright as their EXIF data says)" if reading.turned else ""
+        hint = "are they resized, or is it another folder? --images DIR"
+        if all(said[entry] == size[::-1] for entry, size in other):
+            way = "--no-exif" if reading.turned else "leave --no-exif out"
+            hint = f"are its boxes in the pixels of the other way round? {way}; or {hint}"
         raise DataError(
-            f"{path}: {len(other)} of {len(samples)} images have another size than it says (turned"
-            f" upright as their EXIF data says):{shown}",
-            hint="are they resized, or is it another folder? --images DIR",
+            f"{reading.path}: {len(other)} of {len(samples)} images have another size than it"
+            f" says{turned}:{shown}",
+            hint=hint,
         )

@@ -97,12 +97,22 @@ def _misfit(strange: Sequence[str], categories: Sequence[Category], reading: Rea
         else f"0 to {count - 1}"
     )
     shown = ", ".join(map(repr, strange[:5])) + (", ..." if len(strange) > 5 else "")
-    way = "order" if len(categories) == count else "ids"
+    said = reading.setting("classes")
+    ways = [
+        way
+        for way, fits in (
+            ("order", len(categories) == count),
+            ("ids", all(0 <= item.id < count for item in categories)),
+        )
+        if fits and way != said
+    ]
+    other = (
+        f"or say how categories are classes: {reading.with_setting('classes', ways[0])}; "
+        if ways
+        else ""
+    )
     return DataError(
         f"{reading.path} has {len(categories)} categories and {model} has {count} classes;"
         f" {shown} {'is' if len(strange) == 1 else 'are'} none of them: {allowed}",
-        hint=(
-            f"name the classes in the model's order: --class-names FILE; or say how categories are"
-            f" classes: {reading.with_setting('classes', way)}; or {NO_LABELS}"
-        ),
+        hint=(f"name the classes in the model's order: --class-names FILE; {other}or {NO_LABELS}"),
     )

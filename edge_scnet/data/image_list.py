@@ -82,12 +82,15 @@ def image_set(
     )
 
 
-def refuse_missing(root: Path, entries: Sequence[str], *, where: Path) -> None:
+def refuse_missing(
+    root: Path, entries: Sequence[str], *, where: Path, hint: str | None = None
+) -> None:
     """Refuses a list that names files that do not exist.
 
     Args:
         root: that the entries are relative to.
         where: the list, for the message.
+        hint: None: of files that are samples.
 
     Raises:
         DataError: names up to 20 of them.
@@ -101,7 +104,7 @@ def refuse_missing(root: Path, entries: Sequence[str], *, where: Path) -> None:
     raise DataError(
         f"{where}: {len(missing)} of {len(entries)} files do not exist below"
         f" {root}{far}:{shown}{more}",
-        hint=f"is it another folder? {where.name}?images=DIR (--images DIR); or {SKIP_BAD}",
+        hint=hint or f"is it another folder? {where.name}?images=DIR (--images DIR); or {SKIP_BAD}",
     )
 
 

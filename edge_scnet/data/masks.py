@@ -66,7 +66,8 @@ def mask_targets(
         DataError: files are missing, cannot be read, or have another size than their image; values
             that are no classes of the model; all masks hold 0 and 255 alone.
     """
-    refuse_missing(root, entries, where=reading.path)
+    hint = f"is it another folder? {reading.with_setting('masks', 'DIR')}; or {NO_LABELS}"
+    refuse_missing(root, entries, where=reading.path, hint=hint)
     foreground = _foreground(reading)
     files = tuple(root / entry for entry in entries)
     digest, values, sizes = hashlib.sha256(f"{foreground}".encode()), set(), []

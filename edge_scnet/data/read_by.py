@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.core.user_code import OBJECT, imported, place, user_code
@@ -18,7 +16,7 @@ from edge_scnet.data.arrays import check_memory
 from edge_scnet.data.held import set_of
 from edge_scnet.data.image_list import MOST_NAMED, SKIP_BAD, refuse_missing
 from edge_scnet.data.iterables import Collected, Samples
-from edge_scnet.data.labels import folder_labels
+from edge_scnet.data.labels import NO_LABELS, folder_labels
 from edge_scnet.data.listed import listed_entries
 from edge_scnet.data.listing import listing
 from edge_scnet.data.reading import Reading
@@ -42,12 +40,16 @@ def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
     Args:
         reading: whose setting `read` names the function.
 
+    A label or a target that it returns is the file's, where folders or the list say none.
+
     Raises:
         DataError: no files; the function fails, or what it returns does not fit the model.
     """
     function = _function(reading)
     files = _files(reading)
     picked = list(spread(len(files.entries), reading.limit))
+    names = (model.input_name or "", *(item.name for item in model.more_inputs))
+    inputs = names if len(names) > 1 else ()
     kept, items, bad = [], [], []
     for i in picked:
         path = files.root / files.entries[i]
@@ -61,28 +63,57 @@ def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
         kept.append(i)
         items.append(item)
         if len(items) == 1:
-            _check_memory(item, len(picked), reading)
+            _check_memory(item, inputs, len(picked), reading)
     if not items:
         raise DataError(
             f"none of the {len(picked)} files in {files.root} can be read; the first: {bad[0]}"
         )
     where = reading.source.where
-    collected: Collected = Samples(items, where).collect("samples")
-    found = set_of(replace(collected, labels=None, targets=None), where, model, reading.role)
-    labels, targets = files.truth.labels, files.truth.targets
-    if targets is not None and kept != list(range(targets.count)):
-        targets = targets.subset(kept)
+    collected: Collected = Samples(items, where, inputs=inputs).collect("samples")
+    if reading.ignore_labels:
+        collected = replace(collected, labels=None, targets=None)
+    if collected.labels is None and collected.targets is None:
+        found = _with_truth(set_of(collected, where, model, reading.role), files.truth, kept)
+    else:
+        _check_one_truth(files.truth, reading)
+        found = set_of(collected, where, model, reading.role)
     return replace(
         found,
         name="",
         root=files.root,
         entries=tuple(files.entries[i] for i in kept),
+        skipped=len(bad),
+        unreadable=tuple(bad[:MOST_NAMED]),
+    )
+
+
+def _with_truth(samples: SampleSet, truth: Truth, kept: Sequence[int]) -> SampleSet:
+    """The samples with what the folders or the list say of them."""
+    labels, targets = truth.labels, truth.targets
+    if targets is not None and kept != list(range(targets.count)):
+        targets = targets.subset(kept)
+    return replace(
+        samples,
         labels=None if labels is None else tuple(labels.indices[i] for i in kept),
         label_rule=None if labels is None else labels.rule,
         class_names=None if labels is None else labels.names,
         targets=targets,
-        skipped=len(bad),
-        unreadable=tuple(bad[:MOST_NAMED]),
+    )
+
+
+def _check_one_truth(truth: Truth, reading: Reading) -> None:
+    """Refuses labels or targets of the function where folders or a list say them too.
+
+    Raises:
+        DataError: says where the others are from.
+    """
+    if truth == UNKNOWN or reading.role == "calibration":
+        return
+    rule = truth.labels.rule if truth.labels is not None else "targets of the list"
+    raise DataError(
+        f"{reading.path}: {reading.setting('read')} returns a label or a target, and the source has"
+        f" some too ({rule}); samples have one kind of ground truth",
+        hint=f"let the function return the input alone; or {NO_LABELS}",
     )
 
 
@@ -126,8 +157,8 @@ def _files(reading: Reading) -> _Files:
     return _Files(root=path, entries=entries, truth=truth)
 
 
-def _read(function: Any, path: Path, reading: Reading) -> Mapping[str, Any] | Any:
-    """What the function makes of a file: an array, or a dict of arrays by input."""
+def _read(function: Any, path: Path, reading: Reading) -> Any:
+    """What the function makes of a file: an item as `iterables` has them."""
     if not path.is_file():
         raise DataError(f"cannot read {path}: it is not a regular file", hint=SKIP_BAD)
     hint = f"{reading.setting('read')} is called with the path, and returns an array; {SKIP_BAD}"
@@ -139,10 +170,10 @@ def _read(function: Any, path: Path, reading: Reading) -> Mapping[str, Any] | An
         raise DataError(f"{error.message}{place(cause) if cause else ''}", hint=hint) from cause
 
 
-def _check_memory(item: Any, count: int, reading: Reading) -> None:
+def _check_memory(item: Any, inputs: Sequence[str], count: int, reading: Reading) -> None:
     """Refuses more samples than fit into memory, by the size of the first."""
-    arrays = item.values() if isinstance(item, Mapping) else [item]
-    size = count * sum(np.asarray(array).nbytes for array in arrays)
+    arrays = Samples([item], reading.source.where, inputs=inputs).first.arrays
+    size = count * sum(array.nbytes for array in arrays.values())
     check_memory(
         size, f"{reading.path}: {count} samples", hint="list fewer: a .csv with their paths"
     )

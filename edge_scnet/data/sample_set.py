@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from edge_scnet.core.targets import Targets
+from edge_scnet.core.targets import Boxes, Targets
 from edge_scnet.data import arrays
 
 
@@ -129,10 +129,38 @@ def unlabelled(samples: SampleSet) -> SampleSet:
 
 
 def without_copies(samples: SampleSet) -> SampleSet:
-    """The first sample of each content; the others are left out, and counted."""
+    """The first sample of each content; the others are left out, and counted.
+
+    How many of them have other labels or targets than the first is noted; masks are not compared.
+    """
     first = {content: i for i, content in reversed(list(enumerate(samples.content_hashes)))}
-    kept = chosen(samples, sorted(first.values()))
-    return replace(kept, copies=samples.copies + len(samples) - len(kept))
+    pairs = [(first[content], i) for i, content in enumerate(samples.content_hashes)]
+    copies = [(kept, i) for kept, i in pairs if kept != i]
+    differ = [(kept, i) for kept, i in copies if _truth_differs(samples, kept, i)]
+    notes = samples.notes
+    if differ:
+        kept_name, other = (samples.entries[i] for i in differ[0])
+        notes += (
+            f"{len(differ)} of the {len(copies)} copies that were left out have another label or"
+            f" target than the one that is kept, such as {other} and {kept_name}",
+        )
+    left = chosen(samples, sorted(first.values()))
+    return replace(left, copies=samples.copies + len(copies), notes=notes)
+
+
+def _truth_differs(samples: SampleSet, a: int, b: int) -> bool:
+    if samples.labels is not None and samples.labels[a] != samples.labels[b]:
+        return True
+    targets = samples.targets
+    if targets is None or targets.kind == "mask":
+        return False
+    one, other = targets.at(a), targets.at(b)
+    if isinstance(one, Boxes):
+        return not (
+            np.array_equal(one.corners, other.corners)
+            and np.array_equal(one.classes, other.classes)
+        )
+    return not np.array_equal(one, other)
 
 
 def spread(count: int, limit: int | None) -> Sequence[int]:

@@ -286,3 +286,14 @@ def test_masks_of_annotations_that_have_none(tmp_path: Path):
 def test_boxes_outside_of_their_image(tmp_path: Path):
     with pytest.raises(DataError, match=r"image 0\.png: the box 50, 2, 53, 4 .* is outside"):
         evaluation(coco(tmp_path, content(box(0, 7, 50, 2, 3, 2))))
+
+
+def test_hints_name_what_can_help(tmp_path: Path):
+    what = content(*TWO)
+    what["images"][1].update(width=6, height=8)
+    with pytest.raises(DataError, match=r"1\.png 8 x 6, in the file 6 x 8") as e:
+        evaluation(coco(tmp_path, what))
+    assert "--no-exif" in (e.value.hint or "")
+    with pytest.raises(DataError, match="3 categories and rgb has 2 classes") as e:
+        evaluation(coco(tmp_path, content(*TWO)), replace(UNKNOWN, num_classes=2))
+    assert "classes=" not in (e.value.hint or "")

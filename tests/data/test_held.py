@@ -200,6 +200,10 @@ def sound(path):
     with wave.open(str(path)) as file:
         frames = np.frombuffer(file.readframes(4), np.int16)
     return (frames / 32768).astype('f4')
+def labelled(path):
+    return {'x': sound(path), 'label': 2}
+def valued(path):
+    return sound(path), [0.5]
 def broken(path):
     raise RuntimeError('no codec')
 """
@@ -227,6 +231,12 @@ def test_a_function_reads_each_file(tmp_path: Path, module: Any):
     (tmp_path / "l.csv").write_text("path,target\nwav/1/c.wav,0.5\nwav/0/a.wav,1.5\n")
     listed = opened(f"{tmp_path / 'l.csv'}?read={name}:sound")
     assert truth(listed) == [[0.5], [1.5]] and listed.content_hashes[0] == samples.content_hashes[2]
+    assert opened(f"{root / '1'}?read={name}:labelled").labels == (2, 2)
+    assert truth(opened(f"{root / '1'}?read={name}:valued")) == [[0.5], [0.5]]
+    with pytest.raises(DataError, match=r"labelled returns a label .*folder names are") as e:
+        opened(f"{root}?read={name}:labelled")
+    assert "--ignore-labels" in (e.value.hint or "")
+    assert opened(f"{root}?read={name}:labelled", ignore_labels=True).labels is None
     flat = opened(f"{root / '1'}?read={name}:sound")
     assert flat.labels is None and len(flat) == 2
 
@@ -240,7 +250,7 @@ def test_files_that_the_function_cannot_read(tmp_path: Path, module: Any):
     assert "--skip-bad" in (e.value.hint or "")
     samples = opened(f"{root}?read={name}:sound", skip_bad=True)
     assert (samples.entries, samples.skipped) == (("b.wav",), 1)
-    with pytest.raises(DataError, match=r"none of the 2 files .* no codec \(own_0_.*\.py:9\)"):
+    with pytest.raises(DataError, match=r"none of the 2 files .* no codec \(own_0_.*\.py:13\)"):
         opened(f"{root}?read={name}:broken", skip_bad=True)
     with pytest.raises(DataError, match=r"read is 'sound'; package\.module:function is needed"):
         opened(f"{root}?read=sound")

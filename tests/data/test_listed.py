@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge_scnet.core.spec import TaskSpec
+from edge_scnet.data.checks import check_counts
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import DataError
 from tests.helpers.images import RGB, calibration, evaluation, picture
@@ -181,6 +182,16 @@ def test_copies_are_left_out_on_request(tmp_path: Path):
     assert targets_of(samples).tolist() == [[0.5], [1.5]]
     limited = evaluation(Path(f"{path}?duplicates=drop"), UNNAMED, limit=1)
     assert (len(limited), limited.copies) == (1, 1)
+
+
+def test_copies_of_another_label_are_told(tmp_path: Path):
+    path = listed(tmp_path, "path,label\np/0.png,0\np/1.png,1\np/0.png,2\np/1.png,1\n")
+    samples = evaluation(Path(f"{path}?duplicates=drop"), UNNAMED)
+    assert (samples.labels, samples.copies) == ((0, 1), 2)
+    warnings = " ".join(check_counts(samples, role="evaluation"))
+    assert "1 of the 2 copies that were left out have another label or target" in warnings
+    values = listed(tmp_path, "path,target\np/0.png,0.5\np/0.png,1.5\n", "v.csv")
+    assert evaluation(Path(f"{values}?duplicates=drop"), UNNAMED).notes
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,11 @@ def test_masks_of_a_list(tmp_path: Path):
     masked(tmp_path, MASK)
     (tmp_path / "l.csv").write_text("image,mask\nimages/0.jpg,masks/0.png\n")
     np.testing.assert_array_equal(at(evaluation(tmp_path / "l.csv", TWO), 0), MASK)
+    (tmp_path / "m.csv").write_text("image,mask\nimages/0.jpg,gone/0.png\n")
+    with pytest.raises(DataError, match="1 of 1 files do not exist") as e:
+        evaluation(tmp_path / "m.csv", TWO)
+    assert e.value.hint is not None and "m.csv?masks=DIR'" in e.value.hint
+    assert "--ignore-labels" in e.value.hint and "skip-bad" not in e.value.hint
 
 
 @pytest.mark.parametrize(
