@@ -65,14 +65,14 @@ class Binary:
         reference: Sequence[np.ndarray],
         indices: Sequence[int],
     ) -> list[Any]:
-        """By sample, the score and 1 where it is class 1.
+        """By sample, its one or two columns: all samples together tell what they are.
 
         Raises:
             DataError: the output has more than two columns.
         """
-        own, other = (vectors.rows(each[self.output]) for each in (outputs, reference))
-        scores, limit = self._scores(own, other)
-        return [(float(score), bool(score > limit)) for score in scores]
+        own = vectors.rows(outputs[self.output])
+        self._check(own)
+        return list(own)
 
     def _scores(
         self, own: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]
@@ -82,18 +82,21 @@ class Binary:
         Raises:
             DataError: the output has more than two columns.
         """
-        if own.shape[1] > 2:
-            raise DataError(
-                f"binary: {self.context.output_name(self.output)} has {own.shape[1]} columns; one"
-                " score or two are wanted",
-                hint="--task classification or multilabel",
-            )
+        self._check(own)
         if own.shape[1] == 1:
             known = reference.astype(float)
             return own[:, 0], vectors.cut_at(self.context, self.output, self.threshold, known)
         if self.threshold is None:
             return own[:, 1] - own[:, 0], 0.0
         return probabilities(own)[:, 1].astype(np.float32), self.threshold
+
+    def _check(self, own: npt.NDArray[np.float32]) -> None:
+        if own.shape[1] > 2:
+            raise DataError(
+                f"binary: {self.context.output_name(self.output)} has {own.shape[1]} columns; one"
+                " score or two are wanted",
+                hint="--task classification or multilabel",
+            )
 
     def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
         """The class that is said first, and how probable each is.
@@ -119,8 +122,10 @@ class Binary:
 
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
         """Accuracy at the threshold where there are labels, agreement, and the scores' error."""
-        scores, other_scores = (np.array([kept[0] for kept in each]) for each in (own, reference))
-        said, other = (np.array([kept[1] for kept in each]) for each in (own, reference))
+        mine, theirs = np.array(own, np.float32), np.array(reference, np.float32)
+        scores, limit = self._scores(mine, theirs)
+        other_scores, _ = self._scores(theirs, theirs)
+        said, other = scores > limit, other_scores > limit
         error = vectors.per_cent_of_spread(scores[:, None], other_scores[:, None])
         metrics: list[Metric] = []
         losses, values = error, None

@@ -53,8 +53,11 @@ class Features:
             if other.dtype.kind != "f":
                 by_output.append([None] * len(indices))
                 continue
-            finite = np.isfinite(other)
-            own, other = np.where(finite, own, 0), np.where(finite, other, 0)
+            if not other.size:
+                by_output.append([None] * len(indices))
+                continue
+            # infinite on purpose, as behind a mask, is no noise where both are
+            own, other = _finite(own, other)
             by_output.append([*rows_of(own, other, self._axis(number, other))])
         return [tuple(each) for each in zip(*by_output, strict=True)]
 
@@ -117,6 +120,18 @@ def in_db(
     ratios = np.where(noise == 0, _EXACT_DB, np.where(signal == 0, LEAST_DB, ratios))
     values: npt.NDArray[np.float64] = np.clip(ratios, LEAST_DB, _EXACT_DB)
     return values
+
+
+def _finite(own: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both with 0 where they are infinite alike; where one alone is, the difference is noise."""
+    known = np.isfinite(own) & np.isfinite(reference)
+    if known.all():
+        return own, reference
+    alike = ~known & ((own == reference) | (np.isnan(own) & np.isnan(reference)))
+    kept = np.where(np.isfinite(reference), reference, 0).astype(np.float64)
+    # large beside all that there is, and finite
+    noise = 1e3 * max(1.0, float(np.abs(kept).max()), float(np.abs(own[known]).max(initial=0.0)))
+    return np.where(known, own, np.where(alike, 0.0, kept + noise)), kept
 
 
 def _total(rows: Rows, kind: int) -> float:

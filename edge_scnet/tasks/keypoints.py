@@ -14,6 +14,7 @@ from edge_scnet.stats.figures import Metric, TaskStats
 from edge_scnet.tasks import vectors
 from edge_scnet.tasks.arguments import OUTPUT, checked, one_of, output_of
 from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.maps import layout_of
 from edge_scnet.tasks.metrics import Kind, mean_over_samples, packed, worst_of
 from edge_scnet.tasks.readout import Points, Readout
 from edge_scnet.tasks.vectors import Values
@@ -45,7 +46,8 @@ def evaluator(context: Context) -> Keypoints:
     is_pair = (
         isinstance(normalise_by, (list, tuple))
         and len(normalise_by) == 2
-        and all(isinstance(each, int) for each in normalise_by)
+        and all(type(each) is int and each >= 0 for each in normalise_by)
+        and normalise_by[0] != normalise_by[1]
     )
     if not is_pair and normalise_by not in ("size", "image"):
         raise DataError(
@@ -59,6 +61,13 @@ def evaluator(context: Context) -> Keypoints:
         units=one_of(TASK, given, "units", ("unit", "pixels")),
         normalise_by=tuple(normalise_by) if is_pair else normalise_by,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _InPixels:
+    """Points whose units are known."""
+
+    points: Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +87,54 @@ class Keypoints:
         reference: Sequence[np.ndarray],
         indices: Sequence[int],
     ) -> list[Any]:
-        """By sample, its points [points, 2] in pixels of the input.
+        """By sample, its points [points, 2] in the output's units; of heatmaps in pixels.
+
+        All samples together tell the units, in `compare`.
 
         Raises:
             DataError: the output holds no points.
         """
-        own, other = outputs[self.output], reference[self.output]
-        size = np.array([self.context.spec.width, self.context.spec.height], np.float64)
-        layout = self.layout or _layout_of(other)
+        own = outputs[self.output]
+        layout = self.layout or _layout_of(own)
         if layout == "heatmaps":
-            return list(_peaks(own, size))
-        points, others = (self._points(array, layout) for array in (own, other))
-        if self._in_unit(others):
-            points = points * size
-        return list(points)
+            return [_InPixels(each) for each in _peaks(self._heatmaps(own), self._size())]
+        return list(self._points(own, layout))
+
+    def _size(self) -> Values:
+        return np.array([self.context.spec.width, self.context.spec.height], np.float64)
+
+    def _heatmaps(self, array: np.ndarray) -> np.ndarray:
+        """Heatmaps as [samples, points, height, width].
+
+        Raises:
+            DataError: they are none, or their shape does not tell which axis is which.
+        """
+        name, shape = self.context.output_name(self.output), " x ".join(map(str, array.shape))
+        if array.ndim != 4:
+            raise DataError(
+                f"keypoints: {name} has the shape {shape}; heatmaps are samples x points x height"
+                " x width",
+                hint='--task-args \'{"layout": "xyxy"}\'',
+            )
+        if self.layout is None and array.shape[1] == array.shape[3]:
+            raise DataError(
+                f"keypoints: {name} has the shape {shape}, which does not tell the points' axis",
+                hint='--task-args \'{"layout": "heatmaps"}\' for samples x points x height x width',
+            )
+        head, seen = self.context.head(self.output), self.context.spec.input_shape
+        is_last = layout_of(array.shape, head, seen) == "NHWC"
+        return np.moveaxis(array, -1, 1) if is_last else array
+
+    def in_pixels(self, kept: Sequence[Any], reference: Sequence[Any]) -> Values:
+        """The points that were kept, [samples, points, 2], in pixels of the input.
+
+        Args:
+            reference: the reference's of the same samples, which tell the units.
+        """
+        if kept and isinstance(kept[0], _InPixels):
+            return np.array([each.points for each in kept])
+        points, others = (np.array(each, np.float64) for each in (kept, reference))
+        return points * self._size() if self._in_unit(others) else points
 
     def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
         """The points in pixels of the image.
@@ -100,7 +143,8 @@ class Keypoints:
             DataError: the output holds no points.
         """
         of_one = [array[:1] for array in outputs]
-        targets, (points,) = self.context.targets, self.reduce(of_one, of_one, [index])
+        targets, kept = self.context.targets, self.reduce(of_one, of_one, [index])
+        (points,) = self.in_pixels(kept, kept)
         if self.context.image_sizes:
             points = placement_of(self.context.image_sizes[index], self.context.spec).to_image(
                 points
@@ -146,9 +190,10 @@ class Keypoints:
         """The normalised mean error where points are known; the distance from FP32.
 
         Raises:
-            DataError: the truth has another number of points, or none is visible.
+            DataError: the truth has another number of points, none is visible, or there is no
+                length that errors are relative to.
         """
-        points, others = (np.array(each, np.float64) for each in (own, reference))
+        points, others = (self.in_pixels(each, reference) for each in (own, reference))
         count = points.shape[1]
         distance = np.linalg.norm(points - others, axis=2)
         metrics, doubts = _to_reference(distance, others)
@@ -207,6 +252,12 @@ class Keypoints:
             error = np.linalg.norm(in_image - known[:, :2], axis=1)[visible].mean()
             absolute[index] = error
             normalised[index] = 100.0 * error / self._scale(known, visible, index)
+        if np.isnan(normalised).all():
+            raise DataError(
+                f"keypoints: normalise_by is {self.normalise_by!r}, and no sample has such a length"
+                " between visible points: nothing is there that errors are relative to",
+                hint='--task-args \'{"normalise_by": "image"}\'',
+            )
         return normalised, absolute
 
     def _scale(self, known: Values, visible: np.ndarray, index: int) -> float:
@@ -216,8 +267,11 @@ class Keypoints:
             if max(a, b) >= len(known):
                 raise DataError(
                     f"keypoints: normalise_by names the point {max(a, b)}; there are {len(known)},"
-                    " from 0"
+                    " from 0",
+                    hint='--task-args \'{"normalise_by": "image"}\'',
                 )
+            if not (visible[a] and visible[b]):
+                return np.nan
             length = float(np.linalg.norm(known[a, :2] - known[b, :2]))
         elif self.normalise_by == "image":
             sizes = self.context.image_sizes

@@ -75,17 +75,12 @@ def as_planes(array: np.ndarray, task: str, output: str) -> np.ndarray:
     return array
 
 
-def threshold_of(head: OutputHead | None, reference: np.ndarray) -> float:
-    """Above which value a map of one channel is class 1: 0.5 of probabilities, 0 of logits.
+def threshold_of(head: OutputHead | None) -> float:
+    """Above which value a map of one channel is class 1: 0.5 of probabilities, 0 of all others.
 
-    Args:
-        reference: of the network's own output, where nothing is known of how it ends.
+    Values do not decide: those of one sample may look like probabilities, and all of them not.
     """
-    if head is not None and head.ending in ("sigmoid", "softmax"):
-        return 0.5
-    if head is not None and head.ending == "linear":
-        return 0.0
-    return 0.5 if reference.size and reference.min() >= 0 and reference.max() <= 1 else 0.0
+    return 0.5 if head is not None and head.ending in ("sigmoid", "softmax") else 0.0
 
 
 def at_network(

@@ -54,10 +54,8 @@ class MultiLabel:
         reference: Sequence[np.ndarray],
         indices: Sequence[int],
     ) -> list[Any]:
-        """By sample, the scores [labels] and whether each applies."""
-        own, other = (vectors.rows(each[self.output]) for each in (outputs, reference))
-        limit = vectors.cut_at(self.context, self.output, self.threshold, other.astype(float))
-        return list(zip(own, own > limit, strict=True))
+        """By sample, the scores [labels]: all samples together tell what they are."""
+        return list(vectors.rows(outputs[self.output]))
 
     def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
         """The labels that apply, and how probable each is."""
@@ -78,9 +76,10 @@ class MultiLabel:
             DataError: the labels do not fit the output, or none applies to any sample.
         """
         scores, other_scores = (
-            np.array([kept[0] for kept in each], np.float64) for each in (own, reference)
+            np.array(each, np.float32).astype(np.float64) for each in (own, reference)
         )
-        said, other = (np.array([kept[1] for kept in each], bool) for each in (own, reference))
+        limit = vectors.cut_at(self.context, self.output, self.threshold, other_scores)
+        said, other = scores > limit, other_scores > limit
         differing = (said != other).mean(axis=1)
         metrics, losses = [_agreement(differing, said.shape[1])], differing
         if other.any():

@@ -89,18 +89,14 @@ class Segmentation:
         Raises:
             DataError: the output is no map, or a mask does not fit it.
         """
-        own_maps, classes = self._maps(outputs[self.output], reference[self.output])
-        reference_maps = (
-            own_maps
-            if outputs is reference
-            else self._maps(reference[self.output], reference[self.output])[0]
-        )
+        own_maps, classes = self._maps(outputs[self.output])
+        reference_maps = own_maps if outputs is reference else self._maps(reference[self.output])[0]
         return [
             self._counts(own, other, classes, index)
             for own, other, index in zip(own_maps, reference_maps, indices, strict=True)
         ]
 
-    def _maps(self, array: np.ndarray, reference: np.ndarray) -> tuple[npt.NDArray[np.int64], int]:
+    def _maps(self, array: np.ndarray) -> tuple[npt.NDArray[np.int64], int]:
         """The class of each pixel [samples, height, width], and the number of classes."""
         known = len(self.context.spec.classes) or self.context.spec.num_classes
         if array.dtype.kind != "f":
@@ -113,18 +109,19 @@ class Segmentation:
             return channels.argmax(axis=1), channels.shape[1]
         limit = self.threshold
         if limit is None:
-            limit = maps.threshold_of(self.context.head(self.output), reference)
+            limit = maps.threshold_of(self.context.head(self.output))
         return (channels[:, 0] > limit).astype(np.int64), 2
 
     def _counts(
         self, own: npt.NDArray[np.int64], other: npt.NDArray[np.int64], classes: int, index: int
     ) -> npt.NDArray[np.int64]:
-        count = partial(np.bincount, minlength=classes)
-        same, all_own, all_other = (
-            count(own[own == other]),
-            count(own.ravel()),
-            count(other.ravel()),
-        )
+        def count(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+            # a map of whole numbers may say -1: no class
+            return np.bincount(values[values >= 0], minlength=classes)
+
+        # what FP32 gives no class is not judged
+        said = other >= 0
+        same, all_own, all_other = count(own[own == other]), count(own[said]), count(other[said])
         kept = np.zeros((6, max(classes, len(all_own), len(all_other))), np.int64)
         for row, values in ((_SAME, same), (_ALL, all_own), (_REFERENCE, all_other)):
             kept[row, : len(values)] = values
@@ -179,7 +176,7 @@ class Segmentation:
             DataError: the output is no map.
         """
         array = outputs[self.output][:1]
-        (own, *_), _ = self._maps(array, array)
+        (own, *_), _ = self._maps(array)
         names = self.context.spec.classes
         return Readout(
             task=TASK,

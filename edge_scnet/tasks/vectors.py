@@ -43,10 +43,17 @@ def spread_of(reference: Values) -> Values:
 
 
 def cut_at(context: Context, output: int, given: float | None, reference: Values) -> float:
-    """Above which score a label applies: as given, 0.5 of probabilities, 0 of logits."""
+    """Above which score a label applies: as given, 0.5 of probabilities, 0 of logits.
+
+    Args:
+        reference: of all samples: where nothing is known of how the output ends they decide.
+    """
     if given is not None:
         return given
-    return threshold_of(context.head(output), reference)
+    head = context.head(output)
+    if head is not None and head.ending in ("sigmoid", "softmax", "linear"):
+        return threshold_of(head)
+    return 0.5 if reference.size and reference.min() >= 0 and reference.max() <= 1 else 0.0
 
 
 def as_probabilities(scores: np.ndarray, limit: float) -> Values:

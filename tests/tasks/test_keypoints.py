@@ -21,7 +21,10 @@ def _evaluator(arguments: dict[str, Any] | None = None, **changes: Any) -> Any:
 
 def _kept(output: np.ndarray, arguments: dict[str, Any]) -> np.ndarray:
     array = output.astype(np.float32)
-    return np.array(_evaluator(arguments).reduce([array], [array], range(30)))
+    made = _evaluator(arguments)
+    kept = made.reduce([array], [array], range(30))
+    found: np.ndarray = made.in_pixels(kept, kept)
+    return found
 
 
 def test_layouts_and_units_are_of_the_same_points() -> None:
@@ -42,6 +45,10 @@ def test_peaks_of_heatmaps_lie_within_half_a_pixel_of_the_map() -> None:
     distance = distance + (y - _POINTS[..., 1, None, None] / 2) ** 2
     found = _kept(np.exp(-distance / 8), {})
     assert np.abs(found - _POINTS).max() <= 1.0
+    last = np.moveaxis(np.exp(-distance / 8), 1, -1)
+    assert np.array_equal(_kept(last, {}), found)
+    with pytest.raises(DataError, match="does not tell the points' axis"):
+        _kept(np.zeros((30, 5, 5, 5)), {})
 
 
 def _truth(visible: float = 1.0) -> list[np.ndarray]:
@@ -62,6 +69,32 @@ def test_the_normalised_mean_error(normalise_by: Any, scale: np.ndarray) -> None
     first, second = compared(made, output, output).metrics[:2]
     assert first.value == pytest.approx(100 * (5.0 / scale).mean(), rel=1e-4)
     assert (second.name, second.unit, second.value) == ("mean error", "px", pytest.approx(5.0))
+
+
+def test_two_points_of_which_one_is_hidden_are_no_length() -> None:
+    known = _truth()
+    for each in known[3:]:
+        each[1, :2], each[1, 2] = 0.0, 0.0
+    made = _evaluator({"normalise_by": [0, 1]}, targets=targets("keypoints", known))
+    output = (_POINTS + np.array([3.0, 4.0])).reshape(30, 10).astype(np.float32)
+    scale = np.linalg.norm(_POINTS[:3, 0] - _POINTS[:3, 1], axis=1)
+    first = compared(made, output, output).metrics[0]
+    assert first.value == pytest.approx(100 * (5.0 / scale).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("normalise_by", [[-1, 2], [True, False], [1, 1], [0, 1, 2]])
+def test_points_that_are_no_two_numbers_are_refused(normalise_by: Any) -> None:
+    with pytest.raises(DataError, match="normalise_by is"):
+        _evaluator({"normalise_by": normalise_by})
+
+
+def test_points_in_one_place_have_no_size() -> None:
+    known = [np.tile(each[:1], (5, 1)) for each in _truth()]
+    made = _evaluator(targets=targets("keypoints", known))
+    output = _POINTS.reshape(30, 10).astype(np.float32)
+    with pytest.raises(DataError, match="normalise_by is 'size'") as raised:
+        compared(made, output, output)
+    assert '{"normalise_by": "image"}' in raised.value.hint
 
 
 def test_points_are_held_to_the_truth_in_the_image() -> None:

@@ -134,6 +134,18 @@ def test_masks_of_a_finer_grid_are_read_at_the_maps_pixels() -> None:
         )
 
 
+def test_whole_numbers_below_nought_are_no_class() -> None:
+    logits, masks = _scene(30)
+    classes = logits.argmax(axis=1).astype(np.int32)
+    classes[:, :2] = -1
+    head = OutputHead(name="out", shape=(1, _SIZE, _SIZE), dtype="int32")
+    for truth in (None, targets("mask", masks)):
+        made = evaluator_for(context("segmentation", 30, targets=truth, heads=(head,)))
+        assert made is not None
+        stats = compared(made, classes, classes)
+        assert stats.metrics[-1].value == 100.0
+
+
 def test_pixels_of_255_are_not_judged() -> None:
     logits, masks = _scene(30)
     hidden = [np.where(mask == 2, 255, mask).astype(np.uint8) for mask in masks]
