@@ -24,6 +24,7 @@ from edge_scnet.stats.accuracy import accuracy_stats, output_rows, output_stats
 from edge_scnet.stats.figures import AccuracyStats, EngineRole, OutputStats
 from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
 from edge_scnet.tasks.base import Evaluator
+from edge_scnet.tasks.metrics import refuse_unfinite
 
 SIMULATED_NAMES: dict[EngineRole, str] = {"reference": "fp32", "int8": "int8 simulated"}
 
@@ -144,6 +145,7 @@ def _stats(
 ) -> AccuracyStats:
     if evaluator is not None and outputs.kept is not None and reference.kept is not None:
         task = evaluator.compare(outputs.kept, reference.kept)
+        refuse_unfinite(task)
         return replace(_stats_of_maps(outputs, len(samples)), task=task)
     if outputs.logits is None or reference.logits is None:
         if samples.labels is not None:

@@ -123,9 +123,10 @@ class Binary:
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
         """Accuracy at the threshold where there are labels, agreement, and the scores' error."""
         mine, theirs = np.array(own, np.float32), np.array(reference, np.float32)
-        scores, limit = self._scores(mine, theirs)
-        other_scores, _ = self._scores(theirs, theirs)
-        said, other = scores > limit, other_scores > limit
+        found, limit = self._scores(mine, theirs)
+        other_found, _ = self._scores(theirs, theirs)
+        said, other = found > limit, other_found > limit
+        scores, other_scores = found.astype(np.float64), other_found.astype(np.float64)
         error = vectors.per_cent_of_spread(scores[:, None], other_scores[:, None])
         metrics: list[Metric] = []
         losses, values = error, None

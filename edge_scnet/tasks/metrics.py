@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_scnet.core.packing import pack_values
+from edge_scnet.errors import DataError
 from edge_scnet.stats.bootstrap import (
     LossInterval,
     Weights,
@@ -19,7 +20,7 @@ from edge_scnet.stats.bootstrap import (
     weighted_mean,
     widened,
 )
-from edge_scnet.stats.figures import Metric
+from edge_scnet.stats.figures import Metric, SliceStats, TaskStats
 from edge_scnet.stats.intervals import (
     Z_ONE_SIDED_95,
     Z_TWO_SIDED_95,
@@ -207,6 +208,27 @@ def with_interval(metric: Metric, interval: LossInterval | None) -> Metric:
         loss_upper95=interval.upper95,
         method=interval.method,
     )
+
+
+def refuse_unfinite(stats: TaskStats) -> None:
+    """Refuses figures that are NaN or infinite: they say nothing, and no report can hold them.
+
+    Raises:
+        DataError: names the figure.
+    """
+    figures: tuple[Metric | SliceStats, ...] = (*stats.metrics, *stats.slices)
+    for each in figures:
+        for key in (field.name for field in fields(each)):
+            value = getattr(each, key)
+            if isinstance(value, (float, np.floating)) and not math.isfinite(value):
+                name = each.name if isinstance(each, Metric) else f"the part {each.part or 'all'}"
+                raise DataError(
+                    f"{stats.task}: {key} of {name} is {value} over {stats.samples:,} samples",
+                    hint=(
+                        "is the ground truth that of these samples, and finite? else --task"
+                        " features"
+                    ),
+                )
 
 
 def worst_of(context: Context, losses: npt.ArrayLike) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 from edge_scnet.errors import DataError, EdgeError
 from edge_scnet.stats.figures import TaskStats
 from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.metrics import refuse_unfinite
 from edge_scnet.tasks.readout import Readout, Words, read_outputs
 
 _HINT = "what an evaluator is: edge_scnet/tasks/base.py, Evaluator"
@@ -139,7 +140,7 @@ class UserEvaluator:
         """As `Evaluator`.
 
         Raises:
-            DataError: the user's function fails, or returns no TaskStats.
+            DataError: the user's function fails, returns no TaskStats, or figures that are none.
         """
         with calling(f"{self._name}: compare"):
             stats = self._made.compare(own, reference)
@@ -149,7 +150,36 @@ class UserEvaluator:
                 " is wanted (edge_scnet.stats.figures)",
                 hint=_HINT,
             )
+        self._check(stats, len(own))
         return stats
+
+    def _check(self, stats: TaskStats, samples: int) -> None:
+        """Holds figures to what a report says of them.
+
+        Raises:
+            DataError: a figure is NaN or infinite, a loss is not the difference that it stands for,
+                or they are of another number of samples.
+        """
+        if stats.samples != samples:
+            raise DataError(
+                f"{self._name}: compare returned figures of {stats.samples} samples; the set has"
+                f" {samples}",
+                hint=f"TaskStats(samples={samples}, ...), that is len(own)",
+            )
+        refuse_unfinite(stats)
+        for metric in stats.metrics:
+            if metric.reference is None:
+                continue
+            sign = 1.0 if metric.higher_is_better else -1.0
+            wanted = sign * (metric.reference - metric.value)
+            scale = max(abs(metric.reference), abs(metric.value))
+            if abs(metric.loss - wanted) > 1e-6 * scale + 1e-12:
+                words = "reference - value" if metric.higher_is_better else "value - reference"
+                raise DataError(
+                    f"{self._name}: the loss of {metric.name} is {metric.loss:g}; {words} is"
+                    f" {wanted:g}",
+                    hint=f"Metric(loss={words}, ...)",
+                )
 
     def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
         """What the user's `read(outputs, index)` says: a Readout, a sentence, or several; without

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,3 +66,32 @@ class _Forgetful(Largest):
 
 def forgets(context: Context) -> Largest:
     return _Forgetful(context)
+
+
+class _Wrong(Largest):
+    """Figures that are none."""
+
+    def __init__(self, context: Context, of_stats: Any, of_metric: Any) -> None:
+        super().__init__(context)
+        self.of_stats, self.of_metric = of_stats, of_metric
+
+    def compare(self, own: Sequence[float], reference: Sequence[float]) -> TaskStats:
+        stats = super().compare(own, reference)
+        metric = replace(stats.metrics[0], **self.of_metric)
+        return replace(stats, metrics=(metric,), **self.of_stats)
+
+
+def is_nan(context: Context) -> Largest:
+    return _Wrong(context, {}, {"value": float("nan")})
+
+
+def has_no_bound(context: Context) -> Largest:
+    return _Wrong(context, {}, {"loss_upper95": float("inf")})
+
+
+def flatters(context: Context) -> Largest:
+    return _Wrong(context, {}, {"value": 3.0, "reference": 1.0, "loss": -2.0})
+
+
+def counts_wrong(context: Context) -> Largest:
+    return _Wrong(context, {"samples": 999}, {})

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_scnet.errors import DataError
 from edge_scnet.stats.bootstrap import weighted_mean
 from edge_scnet.stats.figures import Metric, TaskStats
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95
-from edge_scnet.tasks.metrics import Kind, bootstrapped, mean_over_samples
+from edge_scnet.tasks.metrics import Kind, bootstrapped, mean_over_samples, refuse_unfinite
 from tests.tasks.cases import judged
 
 _SHARE = Kind(name="AP", unit="%")
@@ -79,3 +80,9 @@ def test_no_error_of_three_samples_proves_nothing() -> None:
     for samples, found in ((3, "inconclusive"), (20, "pass")):
         nought = np.zeros(samples)
         assert _verdict(mean_over_samples(_ERROR, nought, nought), samples).verdict == found
+
+
+def test_figures_that_no_report_can_hold_are_refused() -> None:
+    metric = mean_over_samples(_SHARE, np.full(30, np.nan), np.full(30, np.nan))
+    with pytest.raises(DataError, match="t: value of AP is nan over 30 samples"):
+        refuse_unfinite(TaskStats(task="t", samples=30, truth="boxes", metrics=(metric,)))

@@ -35,6 +35,10 @@ def test_it_is_fed_and_its_figures_are_taken() -> None:
         ("is_none", r"returned object, which has no reduce\(\)"),
         ("raises", r"lossy:raises\(context\) failed: RuntimeError: no weights"),
         ("missing", "the import of tests.tasks.lossy:missing failed: AttributeError"),
+        ("is_nan", "value of distance is nan over 12 samples"),
+        ("has_no_bound", "loss_upper95 of distance is inf"),
+        ("flatters", "the loss of distance is -2; value - reference is 2"),
+        ("counts_wrong", "figures of 999 samples; the set has 12"),
         ("forgets", "reduce returned 1 things for 4 samples"),
     ],
 )
