@@ -37,8 +37,8 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
             f"{len(samples)} calibration images: {FEW_CALIBRATION} and more give steadier"
             " thresholds"
         )
-    warnings += samples.notes
     warnings += _check_copies(samples, role)
+    warnings += samples.notes
     warnings += _check_ignored(samples, role)
     if role == "evaluation" and samples.label_rule in (SORTED_RULE, LISTED_RULE):
         warnings.append(
