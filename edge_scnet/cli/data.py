@@ -11,7 +11,15 @@ import typer
 from edge_scnet.cli import console
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded, printing
-from edge_scnet.cli.options import AsJson, Calib, Eval, IgnoreLabels, Model, with_model_options
+from edge_scnet.cli.options import (
+    AsJson,
+    Calib,
+    Eval,
+    IgnoreLabels,
+    Model,
+    SkipBad,
+    with_model_options,
+)
 from edge_scnet.cli.project_option import ProjectCommand, with_project
 from edge_scnet.cli.show import show_json
 from edge_scnet.config.model_options import ModelOptions
@@ -45,6 +53,7 @@ def check(
     model: Model = None,
     calib: Calib = None,
     evaluation: Eval = None,
+    skip_bad: SkipBad = False,
     ignore_labels: IgnoreLabels = False,
     as_json: AsJson = False,
     *,
@@ -66,6 +75,7 @@ def check(
             calib=calib,
             evaluation=evaluation,
             model_options=model_options,
+            skip_bad=skip_bad,
             ignore_labels=ignore_labels,
             events=events,
         )

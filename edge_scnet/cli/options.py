@@ -158,10 +158,17 @@ Threads = Annotated[
     ),
 ]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and count them.")
+    bool,
+    typer.Option(
+        "--skip-bad/--no-skip-bad", help="Leave out images that cannot be read, and count them."
+    ),
 ]
 IgnoreLabels = Annotated[
-    bool, typer.Option("--ignore-labels", help="Evaluate without labels: agreement and SQNR only.")
+    bool,
+    typer.Option(
+        "--ignore-labels/--no-ignore-labels",
+        help="Evaluate without labels: agreement and SQNR only.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Seconds = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -200,6 +200,13 @@ def ways_to_split(fix: str) -> Iterator[tuple[str, str]]:
             yield fix[:at], fix[at + 1 :]
 
 
+# Options that have no meaning but with some ways to resize, and these.
+ONLY_WITH: Mapping[str, tuple[ResizeMode, ...]] = {
+    "pad_value": ("letterbox",),
+    "pad_anchor": ("letterbox",),
+    "resize": ("crop", "stretch"),
+    "crop_fraction": ("crop", "stretch"),
+}
 # The options that say how pictures are prepared.
 PICTURE_OPTIONS = (
     "preprocess",

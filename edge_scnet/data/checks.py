@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
 
 def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
-    """Warnings about too few calibration images, skipped ones, copies, and classes without any.
+    """The warnings of `count_warnings`.
 
     Raises:
         DataError: fewer than 100 calibration images: thresholds would hang on a few of them.
     """
-    warnings = []
     if role == "calibration" and len(samples) < MIN_CALIBRATION:
         left_out = f" ({samples.skipped} unreadable ones left out)" if samples.skipped else ""
         raise DataError(
@@ -32,7 +31,13 @@ def check_counts(samples: SampleSet, *, role: Role) -> list[str]:
                 else "pass more samples of the training data"
             ),
         )
-    if role == "calibration" and len(samples) < FEW_CALIBRATION:
+    return count_warnings(samples, role=role)
+
+
+def count_warnings(samples: SampleSet, *, role: Role) -> list[str]:
+    """Warnings about too few calibration images, skipped ones, copies, and classes without any."""
+    warnings = []
+    if role == "calibration" and MIN_CALIBRATION <= len(samples) < FEW_CALIBRATION:
         warnings.append(
             f"{len(samples)} calibration images: {FEW_CALIBRATION} and more give steadier"
             " thresholds"

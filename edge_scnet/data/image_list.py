@@ -95,7 +95,7 @@ def refuse_missing(
     Raises:
         DataError: names up to 20 of them.
     """
-    missing = [entry for entry in entries if not _is_there(root / entry)]
+    missing = [entry for entry in entries if not is_there(root / entry)]
     if not missing:
         return
     shown = "".join(f"\n  {name}" for name in missing[:MOST_NAMED])
@@ -132,7 +132,8 @@ def _size(image: Image.Image, path: Path, *, turned: bool) -> tuple[int, int]:
     return (height, width) if exif.get(_ORIENTATION) in _TURNED else (width, height)
 
 
-def _is_there(path: Path) -> bool:
+def is_there(path: Path) -> bool:
+    """Whether a path is a file's; what can be no path is none."""
     try:
         return path.exists()
     except (OSError, ValueError):  # too long for a path, or with a NUL

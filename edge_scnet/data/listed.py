@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_scnet.core.json_records import show
 from edge_scnet.data.box_checks import check_boxes
-from edge_scnet.data.image_list import image_set, refuse_missing
+from edge_scnet.data.image_list import image_set, is_there, refuse_missing
 from edge_scnet.data.listing import SUFFIXES
 from edge_scnet.data.reading import Reading
 from edge_scnet.data.sample_set import SampleSet
@@ -29,8 +29,9 @@ def open_table(reading: Reading) -> SampleSet:
         DataError: as `listed_entries`; files do not exist or cannot be read.
     """
     root, entries, truth = listed_entries(reading)
-    if not reading.skip_bad:
-        refuse_missing(root, entries, where=reading.path)
+    if not reading.skip_bad or not any(map(is_there, (root / entry for entry in entries))):
+        other = f"is it another folder? {reading.path.name}?images=DIR (--images DIR)"
+        refuse_missing(root, entries, where=reading.path, hint=other if reading.skip_bad else None)
     found = image_set(root, entries, reading, truth)
     check_boxes(found, reading.path)
     return replace(found, name="/".join(reading.path.resolve().parts[-2:]))

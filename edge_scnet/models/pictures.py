@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
+from edge_scnet.config.model_options import ONLY_WITH, PICTURE_OPTIONS, ModelOptions
 from edge_scnet.core.preprocessing import BY_DEFAULT, Preprocessing
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.ready import Ready, ready
@@ -17,13 +17,6 @@ _FIELDS = {"resize_mode": "resize", "resample": "library"}
 _ALL_FIELDS = tuple(item.name for item in fields(Preprocessing) if item.name != "origins")
 # Options of a user who knows what a library does otherwise.
 _SETTLE = {"resize_mode", "resize", "interpolation"}
-# Options that have no meaning but with some ways to resize, and these.
-_ONLY_WITH = {
-    "pad_value": ("letterbox",),
-    "pad_anchor": ("letterbox",),
-    "resize": ("crop", "stretch"),
-    "crop_fraction": ("crop", "stretch"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +115,7 @@ def _said(
     if defaults.complete:
         _check_channels(given, shape[0])
     # what a single option made meaningless of a ready name
-    named = {k: v for k, v in named.items() if mode in _ONLY_WITH.get(k, (mode,))}
+    named = {k: v for k, v in named.items() if mode in ONLY_WITH.get(k, (mode,))}
     origins = {**dict.fromkeys(named, name), **{key: _spelled(key) for key in given}}
     return {**named, **given}, origins
 
@@ -215,7 +208,7 @@ def _check_mode(given: Mapping[str, Any], mode: str) -> None:
     Raises:
         ArtifactError: names them.
     """
-    for key, modes in _ONLY_WITH.items():
+    for key, modes in ONLY_WITH.items():
         if key in given and mode not in modes:
             raise ArtifactError(
                 f"{_spelled(key)} is for --resize-mode {' and '.join(modes)}, here it is {mode}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.manifest import FLOAT_ONNX, MANIFEST
+from edge_scnet.core.preprocessing_units import unit_doubt
 from edge_scnet.core.preprocessing_words import input_words
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import load
-from edge_scnet.data.checks import shared_with
+from edge_scnet.data.checks import count_warnings, shared_with
 from edge_scnet.data.labels import Role
 from edge_scnet.data.samples import (
     FEW_CALIBRATION,
@@ -119,12 +120,13 @@ class DataCheck:
         return ExitCode.DATA if self.problems else ExitCode.OK
 
 
-def check_data(
+def check_data(  # noqa: PLR0913  the command's options, by keyword
     model: str,
     *,
     calib: str | None,
     evaluation: str | None,
     model_options: ModelOptions | None = None,
+    skip_bad: bool = False,
     ignore_labels: bool = False,
     events: Events | None = None,
 ) -> DataCheck:
@@ -135,6 +137,7 @@ def check_data(
             given.
         calib, evaluation: sets as `build` takes them; for bundled models the bundled ones.
         model_options: as `build`'s.
+        skip_bad: what cannot be read is left out, and no problem.
         ignore_labels: of the evaluation set.
         events: told of what is doubtful about the model.
 
@@ -183,8 +186,11 @@ def check_data(
         shared_example=shared[0] if shared else None,
         channels=channels,
         norm=norm,
-        problems=tuple(_problems(facts, shared)),
-        warnings=tuple(_warnings(facts, channels, norm)),
+        problems=tuple(_problems(facts, shared, skip_bad=skip_bad)),
+        warnings=(
+            *_warnings_of_sets(sets, spec, skip_bad=skip_bad),
+            *_warnings(channels, norm),
+        ),
     )
 
 
@@ -315,9 +321,11 @@ def _norm(source: ModelSource, samples: SampleSet) -> FirstNorm | str:
         return f"not compared: {first_line(error)}"
 
 
-def _problems(sets: Sequence[SetFacts], shared: Sequence[tuple[str, str]] | None) -> Iterator[str]:
+def _problems(
+    sets: Sequence[SetFacts], shared: Sequence[tuple[str, str]] | None, *, skip_bad: bool
+) -> Iterator[str]:
     for found in sets:
-        if found.unreadable:
+        if found.unreadable and not skip_bad:
             yield (
                 f"{found.unreadable} of {found.count + found.unreadable} {found.role} samples"
                 " cannot be read: replace them, or leave them out with --skip-bad"
@@ -334,20 +342,19 @@ def _problems(sets: Sequence[SetFacts], shared: Sequence[tuple[str, str]] | None
         )
 
 
-def _warnings(
-    sets: Sequence[SetFacts], channels: Sequence[ChannelFacts], norm: FirstNorm | str
+def _warnings_of_sets(
+    sets: Mapping[Role, SampleSet], spec: ModelSpec, *, skip_bad: bool
 ) -> Iterator[str]:
-    for found in sets:
-        if found.copies:
-            yield (
-                f"{found.copies} {found.role} samples are copies of others: they count twice;"
-                " --drop-duplicates leaves them out"
-            )
-        if found.role == "calibration" and MIN_CALIBRATION <= found.count < FEW_CALIBRATION:
-            yield (
-                f"{found.count} calibration samples: {FEW_CALIBRATION} and more give steadier"
-                " thresholds"
-            )
+    """What a build would warn of."""
+    for role, samples in sets.items():
+        # unless they are to be left out, those that cannot be read are a problem
+        yield from count_warnings(samples if skip_bad else replace(samples, skipped=0), role=role)
+    has_pictures = any(samples.arrays is None for samples in sets.values())
+    if has_pictures and (doubt := unit_doubt(spec.preprocessing)) is not None:
+        yield doubt
+
+
+def _warnings(channels: Sequence[ChannelFacts], norm: FirstNorm | str) -> Iterator[str]:
     for i, channel in enumerate(channels):
         if channel.highest == channel.lowest:
             yield f"channel {i} of the input is {channel.mean:.4g} everywhere: it tells nothing"

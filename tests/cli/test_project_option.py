@@ -234,3 +234,14 @@ def test_a_folder_with_a_project_file_names_it(
     missing = invoke("export", "--project", "nowhere.toml")
     assert missing.code == 3 and "no project file at nowhere.toml" in missing.stderr
     assert "edge-scnet init" in missing.hint
+
+
+def test_what_a_file_leaves_out_can_be_put_back(
+    called: SimpleNamespace, invoke: Run, project: Path
+) -> None:
+    file = project if project.suffix == ".toml" else project / "edge-scnet.toml"
+    file.write_text(TEXT.replace("[options]", "skip_bad = true\nignore_labels = true\n[options]"))
+    invoke("build", "--project", file)
+    assert (called.skip_bad, called.ignore_labels) == (True, True)
+    invoke("build", "--project", file, "--no-skip-bad", "--no-ignore-labels")
+    assert (called.skip_bad, called.ignore_labels) == (False, False)

@@ -122,3 +122,27 @@ def test_a_folder_means_the_file_in_it(tmp_path: Path) -> None:
 def test_a_missing_file(invoke: Run, tmp_path: Path) -> None:
     outcome = invoke("check", "--build", "--project", tmp_path / "edge-scnet.toml")
     assert outcome.code == 3 and "no project file" in outcome.stderr and outcome.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({"preprocess": "imagenet"}, {"name": "n"}),
+        ({"resize_mode": "crop"}, {"name": "n", "mean": (0.5,), "crop_fraction": 0.9}),
+        ({"resize": 240}, {"name": "n", "mean": (0.5,), "pad_value": (9,)}),
+        (
+            {"resize_mode": "letterbox"},
+            {"name": "n", "mean": (0.5,), "pad_value": (9,)},
+        ),
+    ],
+)
+def test_a_name_or_a_mode_of_the_command_line_drops_what_it_replaces(
+    tmp_path: Path, said: dict[str, object], kept: dict[str, object]
+) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    keys = 'name = "n"\nmean = [0.5]\npad_value = [9]\ncrop_fraction = 0.9\n'
+    file.write_text(f"{GOOD}[options]\n{keys}")
+    values = {"model_options": ModelOptions(**said)}
+    made = project.merged(project.load(file), values, given=(), target=None)
+    assert made.values["model_options"] == ModelOptions(**said, **kept)
+    assert set(made.taken) == {f"options.{key}" for key in kept}

@@ -45,7 +45,7 @@ def test_sets_that_are_well(pictures: Path):
     assert calib.sizes.smallest == (20, 30) and calib.sizes.largest == (139, 30)
     assert (found.shared, found.problems, found.exit_code) == (0, (), ExitCode.OK)
     assert len(found.channels) == 1 and found.channels[0].lowest < found.channels[0].highest
-    assert [line for line in found.warnings if "120 calibration samples: 300" in line]
+    assert [line for line in found.warnings if "120 calibration images: 300" in line]
     assert found.norm.name == "bn1"
 
 
@@ -131,3 +131,43 @@ def test_pictures_of_the_inputs_size_are_looked_at_as_a_build_takes_them(
     assert "8 x 8 as the pictures are" in found.input
     # resized, the corner would be blurred and cut off
     assert found.channels[0].highest == 1.0 and found.channels[0].mean == pytest.approx(1 / 64)
+
+
+def test_it_warns_as_a_build_does(pictures: Path, invoke: Run):
+    calib, evaluation = pictures / "calib", pictures / "eval"
+    truncated_jpeg(calib / NAMES[0] / "cut.jpg")
+    copy = (evaluation / NAMES[0] / "000.png").read_bytes()
+    (evaluation / NAMES[1] / "copy.png").write_bytes(copy)
+    found = checked(pictures, skip_bad=True)
+    assert (found.problems, found.exit_code) == ((), ExitCode.OK)
+    text = " | ".join(found.warnings)
+    assert "1 of 121 calibration images are unreadable and were skipped" in text
+    assert "1 of these have copies of another label" in text
+    assert "8 of 10 classes have no evaluation image" in text
+    arguments = ("data", "check", MODEL, "--calib", calib, "--eval", evaluation)
+    assert invoke(*arguments, "--skip-bad").code == 0
+    assert invoke(*arguments).code == ExitCode.DATA
+
+
+def test_orders_and_units_that_are_guesses_are_said(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(pictures)
+    written(pictures, user_model())
+    for i in range(4):
+        (pictures / "sorted" / "abcd"[i]).mkdir(parents=True)
+        picture(i, 9, 9).save(pictures / "sorted" / "abcd"[i] / "x.png")
+    options = ModelOptions(mean=(123.0,) * 3, std=(58.0,) * 3)
+    found = check_data("net.onnx", calib=None, evaluation="sorted", model_options=options)
+    text = " | ".join(found.warnings)
+    assert "as in torchvision's ImageFolder" in text and "--pixel-max 255" in text
+
+
+def test_a_list_whose_files_are_all_missing_names_20(pictures: Path):
+    names = "\n".join(f"{i:02}.png" for i in range(30))
+    (pictures / "list.csv").write_text(f"path\n{names}\n")
+    with pytest.raises(DataError, match="30 of 30 files do not exist") as caught:
+        check_data(MODEL, calib=str(pictures / "list.csv"), evaluation=None)
+    assert "19.png" in caught.value.message and "and 10 more" in caught.value.message
+    assert "--images DIR" in (caught.value.hint or "")
+    assert "--skip-bad" not in (caught.value.hint or "")
