@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from edge_scnet.core.source import COLUMNS, LISTS, Source, parse_source
+from edge_scnet.errors import DataError
 
 
 def _columns(text: str) -> dict[str, str]:
@@ -63,7 +64,11 @@ def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(**values: Any) -> None:
         options = {name: values.pop(name) for name in _ADDED}
         given = {name: values[name] for name in sets if values[name] is not None}
-        command(**{**values, **_with_settings(given, options)})
+        try:
+            command(**{**values, **_with_settings(given, options)})
+        except DataError as error:
+            error.hint = _for_one_set(error, given, options) or error.hint
+            raise
 
     own = list(signature.parameters.values())
     position = next(
@@ -72,6 +77,33 @@ def with_data_options(command: Callable[..., None]) -> Callable[..., None]:
     parameters = [*own[:position], *added, *own[position:]]
     wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return wrapped
+
+
+def _for_one_set(
+    error: DataError, sets: Mapping[str, str], options: Mapping[str, Any]
+) -> str | None:
+    """How an option that both sets took is said of one alone; None where the error is not of it."""
+    sources = {name: parse_source(text) for name, text in sets.items()}
+    words = {"columns": "has no column", "images": "files do not exist"}
+    for option, takes in (("columns", _is_list), ("images", _has_images)):
+        given = options[option]
+        if not given or words[option] not in error.message or len(sources) < 2:
+            continue
+        lacking = [name for name, source in sources.items() if str(source.path) in error.message]
+        if len(lacking) != 1 or not all(map(takes, sources.values())):
+            continue
+        (other,) = (name for name in sources if name not in lacking)
+        source = sources[other]
+        for name, value in given.items() if option == "columns" else [("images", given.resolve())]:
+            source = source.with_setting(name, str(value))
+        return (
+            f"--{option} is for both sets; settings behind a name are for one: in place of it"
+            f" {_OPTIONS[other]} '{source.text}'"
+        )
+    return None
+
+
+_OPTIONS = {"calib": "--calib", "evaluation": "--eval"}
 
 
 def _with_settings(sets: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, str]:

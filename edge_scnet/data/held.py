@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,12 @@ def made_by(source: Source) -> Iterable[Any]:
             raise DataError(
                 f"{source.where} is a {type(found).__name__}, and takes no arguments",
                 hint="name the function that makes the samples",
+            )
+        if isinstance(found, Iterator):
+            raise DataError(
+                f"{source.where} is a {type(found).__name__}, which can be read once; samples are"
+                " read more than once",
+                hint="name a function that returns it, or make it a list",
             )
         return found  # type: ignore[no-any-return]
     call = ", ".join(f"{name}={value!r}" for name, value in arguments.items())

@@ -6,7 +6,6 @@ model is resolved once more by what was written, so that the file means what was
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,20 +14,20 @@ from typing import Any, get_type_hints
 from msgspec import Meta
 
 from edge_scnet.config import project as projects
-from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions, ways_to_split
+from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
 from edge_scnet.config.project_file import Entry, text_of
 from edge_scnet.config.target import Gates, load_target
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import write_text
 from edge_scnet.core.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from edge_scnet.core.preprocessing_words import SAME_SIZE
-from edge_scnet.core.source import parse_source
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError, StorageError, TargetError
 from edge_scnet.models.zoo import ModelSource
 from edge_scnet.pipeline.input_line import settled
 from edge_scnet.pipeline.judging import guess_of
+from edge_scnet.pipeline.project_paths import located, relative, relative_samples
 from edge_scnet.pipeline.request import Request, find_model
 from edge_scnet.pipeline.resolved import ResolvedValue, of_model
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
@@ -158,8 +157,8 @@ def init(model: str, options: ModelOptions, asked: Asked, *, events: Events) -> 
     if not _means_the_same(request, found, source.spec, events):
         # as values of a library that are another's in other words
         found = [entry if entry.origin == "given" else _unset(entry) for entry in found]
-    located = [_located(entry, asked.file.parent) for entry in found]
-    entries = (*_own_keys(model, asked, sets), *located, *_limits())
+    placed = [located(entry, asked.file.parent) for entry in found]
+    entries = (*_own_keys(model, asked, sets), *placed, *_limits())
     write_text(asked.file, text_of(_HEADING, entries))
     projects.load(asked.file)
     return Initialized(file=asked.file, entries=entries, found=_found_words(source.spec, sets))
@@ -174,14 +173,14 @@ def _own_keys(model: str, asked: Asked, sets: Mapping[str, SampleSet | None]) ->
 
     yield entry(
         "model",
-        _relative(model, root),
+        relative(model, root),
         "What is built: a zoo name, a checkpoint, an .onnx, package.module:factory, timm:NAME or"
         " torchvision:NAME.",
         "given",
     )
     yield entry(
         "targets",
-        tuple(_relative(name, root) for name in asked.targets),
+        tuple(relative(name, root) for name in asked.targets),
         "For what: names (edge-scnet targets lists them) or .toml files; one engine each.",
         "default" if asked.targets == ("cpu",) else "given",
     )
@@ -199,7 +198,7 @@ def _own_keys(model: str, asked: Asked, sets: Mapping[str, SampleSet | None]) ->
         told = f": {_words_of(samples)}" if samples is not None and where is not None else ""
         yield entry(
             key,
-            f"data/{key}" if where is None else _relative_samples(where, root),
+            f"data/{key}" if where is None else relative_samples(where, root),
             f"{what} samples{told}.",
             "not given" if where is None else "given",
             is_set=where is not None,
@@ -265,7 +264,8 @@ def _options(source: ModelSource, given: ModelOptions, evaluation: SampleSet | N
         elif name == "task" and (guess := guess_of(source, evaluation)) is not None:
             entry = replace(entry, value=guess.task.kind, origin=f"told from {guess.reason}")
         entries.append(entry)
-    return entries
+    # an empty example shows nothing
+    return [entry for entry in entries if entry.is_set or entry.value != ""]
 
 
 def _told(entry: Entry, value: ResolvedValue, source: ModelSource, given: ModelOptions) -> Entry:
@@ -326,37 +326,6 @@ def _means_the_same(
     # what is written down is said
     aside: dict[str, Any] = {"classes": (), "num_classes": None, "classes_counted": False}
     return replace(written, **aside) == replace(spec, **aside)
-
-
-def _located(entry: Entry, root: Path) -> Entry:
-    """An option whose files are named from the project file's folder."""
-    if entry.origin != "given":
-        return entry
-    if entry.key == "weights":
-        return replace(entry, value=_relative(str(entry.value), root))
-    if entry.key == "fix":
-        return replace(entry, value=tuple(_relative_fix(fix, root) for fix in entry.value))
-    return entry
-
-
-def _relative_fix(fix: str, root: Path) -> str:
-    for name, value in ways_to_split(fix):
-        if Path(value).is_file():
-            return f"{name}={_relative(value, root)}"
-    return fix
-
-
-def _relative_samples(name: str, root: Path) -> str:
-    source = parse_source(name)
-    return name if source.is_code else replace(source, where=_relative(source.where, root)).text
-
-
-def _relative(name: str, root: Path) -> str:
-    """A path from the project file's folder; what is no path stays as it is."""
-    if not Path(name).exists():
-        return name
-    path, folder = Path(name).resolve(), root.resolve()
-    return os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path)
 
 
 def _limits() -> Iterator[Entry]:

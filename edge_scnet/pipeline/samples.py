@@ -164,9 +164,33 @@ def _checked(samples: SampleSet, spec: ModelSpec, role: Role) -> list[str]:
     """The warnings about a set.
 
     Raises:
-        DataError: too few calibration images.
+        DataError: too few calibration images, or some that cannot fill the input.
     """
+    _check_fills(samples, spec, role)
     return [*check_counts(samples, role=role), *check_size(samples, spec, role=role)]
+
+
+def _check_fills(samples: SampleSet, spec: ModelSpec, role: Role) -> None:
+    """Refuses images that are too small for an input that they are not resized to.
+
+    Raises:
+        DataError: says how many, and names the first.
+    """
+    if not spec.takes_pictures or spec.preprocessing.resize != "none":
+        return
+    sizes = list(samples.image_sizes)
+    if samples.pixels is not None:
+        height, width = samples.pixels.shape[1:3]
+        sizes = [(width, height)] * len(samples)
+    small = [i for i, (wide, high) in enumerate(sizes) if wide < spec.width or high < spec.height]
+    if small:
+        wide, high = sizes[small[0]]
+        raise DataError(
+            f"{len(small)} of {len(samples)} {role} images cannot fill an input of"
+            f" {spec.width} x {spec.height} without being resized, as --resize-mode none says:"
+            f" {samples.root / samples.entries[small[0]]} is {wide} x {high}",
+            hint="--resize-mode crop, stretch or letterbox",
+        )
 
 
 def _check_not_calibrated(samples: SampleSet, calibrated: Collection[str]) -> None:

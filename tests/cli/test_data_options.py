@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.options import Calib, Eval
+from edge_scnet.errors import DataError
 
 CALLS: list[dict[str, Any]] = []
 
@@ -63,3 +64,21 @@ def test_options_go_to_the_sets_that_they_are_for():
 def test_options_that_are_for_no_set(arguments: tuple[str, ...], message: str):
     code, output, _ = called(*arguments)
     assert code == 2 and message in output.replace("\n", " ")
+
+
+def test_columns_that_one_set_lacks_are_said_for_the_other():
+    message = "cal.csv has no column 'x1'"
+
+    def fails(calib: Calib = None, evaluation: Eval = None) -> None:
+        raise DataError(message, hint="its columns are path")
+
+    given = {"calib": "cal.csv", "evaluation": "ev.csv", "images": None, "drop_duplicates": False}
+    with pytest.raises(DataError) as caught:
+        with_data_options(fails)(**given, columns={"values": "x1,y1"})
+    assert caught.value.hint == (
+        "--columns is for both sets; settings behind a name are for one: in place of it --eval"
+        " 'ev.csv?values=x1,y1'"
+    )
+    with pytest.raises(DataError) as caught:
+        with_data_options(fails)(**given, columns=None)
+    assert caught.value.hint == "its columns are path"

@@ -198,3 +198,15 @@ def test_the_preprocessing_of_a_bundled_model_is_its_own(invoke: Run) -> None:
     rows = json.loads(invoke("show", MODEL, "--json").stdout)
     origins = {row["origin"] for row in rows if row["section"] == "preprocessing"}
     assert origins == {"bundled model"}
+
+
+def test_init_writes_folders_of_images_from_where_they_are_read(invoke: Run, here: Path) -> None:
+    (here / "lists").mkdir()
+    rows = "".join(f"{i}.png,0\n" for i in range(5))
+    (here / "lists" / "e.csv").write_text(f"path,label\n{rows}")
+    outcome = invoke("init", "net.onnx", "--eval", "lists/e.csv", "--images", "eval/a")
+    assert outcome.code == 0, outcome.stderr
+    text = (here / "edge-scnet.toml").read_text()
+    assert 'eval = "lists/e.csv?images=../eval/a"' in text
+    assert '= ""' not in text
+    assert invoke("data", "check", "--project").code == 0

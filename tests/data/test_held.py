@@ -263,3 +263,11 @@ def test_functions_that_never_end(module: Any, monkeypatch: pytest.MonkeyPatch):
         opened(f"{name}:samples")
     assert "does it end?" in (e.value.hint or "")
     assert len(open_samples(f"{name}:samples", model=FLAT, role="calibration", limit=9)) == 9
+
+
+def test_an_iterator_is_refused_where_a_function_is_wanted(module: Any):
+    name = module("def f():\n    yield np.zeros(4, 'f4')\ngen = f()\nheld = list(f())\n")
+    with pytest.raises(DataError, match="gen is a generator, which can be read once") as caught:
+        opened(f"{name}:gen")
+    assert "a function that returns it" in (caught.value.hint or "")
+    assert len(opened(f"{name}:f")) == len(opened(f"{name}:held")) == 1

@@ -20,7 +20,7 @@ from edge_scnet.pipeline.samples import (
     open_evaluation_set,
     open_sample_sets,
 )
-from tests.helpers.images import RGB, idx_files
+from tests.helpers.images import RGB, idx_files, picture
 
 REQUEST = SampleRequest(
     calib=None,
@@ -90,3 +90,15 @@ def test_an_evaluation_set_is_opened_and_warned_about(build: BuildFolder, tmp_pa
         open_evaluation_set(without, None, skip_bad=False, ignore_labels=False, events=Warned())
         is None
     )
+
+
+def test_images_that_cannot_fill_the_input_are_refused_by_name(tmp_path: Path) -> None:
+    for number, side in enumerate((8, 7, 6)):
+        (tmp_path / "eval").mkdir(exist_ok=True)
+        picture(number, side, 9).save(tmp_path / "eval" / f"{number}.png")
+    rule = replace(RGB.preprocessing, resize="none")
+    spec = replace(RGB, dataset=None, input_shape=(3, 8, 8), preprocessing=rule)
+    request = replace(REQUEST, calibrates=False, evaluation=str(tmp_path / "eval"))
+    with pytest.raises(DataError, match=r"2 of 3 evaluation images .*1\.png is 7 x 9") as caught:
+        open_sample_sets(request, spec, load_target("cpu"), Warned())
+    assert "--resize-mode crop" in (caught.value.hint or "")
