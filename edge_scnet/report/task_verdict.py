@@ -77,18 +77,28 @@ class _Limit:
 def _findings(task: TaskStats, gates: Gates) -> Iterator[Finding]:
     if task.truth is not None:
         for number, metric in enumerate(task.metrics):
-            if number == 0 or metric.decides:
+            if metric.reference is None and metric.decides:
+                yield from _judged_beside(task, metric, gates)
+            elif number == 0 or metric.decides:
                 yield _judged_loss(task, metric, gates)
     else:
         limits = [(metric, _limit_to_reference(metric, gates)) for metric in task.metrics]
         known = [(metric, limit) for metric, limit in limits if limit is not None]
         for metric, limit in known:
             yield _judged_distance(task, metric, limit)
-        if not known:
+        # an SQNR without a limit is not made up for by what is beside it
+        if not known or (task.metrics[0].unit == "dB" and limits[0][1] is None):
             yield _unlimited(task, task.metrics[0])
     for part in task.slices:
         if part.sqnr_db is not None and part.sqnr_db < gates.min_slice_sqnr_db:
             yield _hidden(part, gates.min_slice_sqnr_db)
+
+
+def _judged_beside(task: TaskStats, metric: Metric, gates: Gates) -> Iterator[Finding]:
+    """The finding on a figure that compares with FP32 though there is ground truth."""
+    limit = _limit_to_reference(metric, gates)
+    if limit is not None:
+        yield _judged_distance(task, metric, limit)
 
 
 def _judged_loss(task: TaskStats, metric: Metric, gates: Gates) -> Finding:
@@ -119,7 +129,8 @@ def _judged_loss(task: TaskStats, metric: Metric, gates: Gates) -> Finding:
 def _judged_distance(task: TaskStats, metric: Metric, limit: _Limit) -> Finding:
     """The finding on a figure that compares the engine with FP32."""
     what = metric.name if "FP32" in metric.name else f"{metric.name} to FP32"
-    seen = f"The {what} is {_value(metric, metric.value)} on {task.samples:,} unlabelled samples"
+    samples = f"{task.samples:,} {'unlabelled ' if task.truth is None else ''}samples"
+    seen = f"The {what} is {_value(metric, metric.value)} on {samples}"
     return _three_way(task, metric, limit, seen, "it is")
 
 

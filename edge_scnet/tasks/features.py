@@ -1,4 +1,7 @@
-"""Features: outputs that nobody said the meaning of, by SQNR and cosine, whole and by slice."""
+"""Features: outputs that nobody said the meaning of, by SQNR, whole and by slice.
+
+Whole numbers have no noise: they are equal to the reference's or not.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ import numpy.typing as npt
 
 from edge_scnet.stats.accuracy import LEAST_DB
 from edge_scnet.stats.bootstrap import Weights
-from edge_scnet.stats.figures import SliceStats, TaskStats
+from edge_scnet.stats.figures import Metric, SliceStats, TaskStats
 from edge_scnet.stats.slices import MOST_ROWS, Rows, rows_of, slices_of
 from edge_scnet.tasks.arguments import checked
 from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.equal import equal_share
 from edge_scnet.tasks.maps import layout_of
 from edge_scnet.tasks.metrics import Kind, bootstrapped, worst_of
 from edge_scnet.tasks.readout import Readout, read_outputs
@@ -39,6 +43,8 @@ class Features:
     """Adds up signal and noise by row of each output."""
 
     context: Context
+    # outputs that are left out
+    skipped: tuple[int, ...] = ()
     task: str = field(default=TASK)
 
     def reduce(
@@ -47,14 +53,14 @@ class Features:
         reference: Sequence[np.ndarray],
         indices: Sequence[int],
     ) -> list[Any]:
-        """By sample, the rows of each output; None of an output of whole numbers."""
-        by_output: list[list[Rows | None]] = []
+        """By sample, the rows of each output; of whole numbers the shares that differ."""
+        by_output: list[list[Rows | _Whole | None]] = []
         for number, (own, other) in enumerate(zip(outputs, reference, strict=True)):
-            if other.dtype.kind != "f":
+            if number in self.skipped or not other.size:
                 by_output.append([None] * len(indices))
                 continue
-            if not other.size:
-                by_output.append([None] * len(indices))
+            if other.dtype.kind != "f":
+                by_output.append([_whole(a, b) for a, b in zip(own, other, strict=True)])
                 continue
             # infinite on purpose, as behind a mask, is no noise where both are
             own, other = _finite(own, other)
@@ -74,8 +80,12 @@ class Features:
         return read_outputs(TASK, self.context, outputs)
 
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
-        """The SQNR of the worst output, and each slice by itself."""
-        taken = [number for number, rows in enumerate(own[0]) if rows is not None]
+        """The SQNR of the worst output, each slice by itself, and the share of equal whole numbers.
+
+        Without an output of floats there is no SQNR.
+        """
+        taken = [number for number, rows in enumerate(own[0]) if isinstance(rows, Rows)]
+        whole = self._whole_metrics(own)
         signal = np.array([[_total(each[i], 1) for i in taken] for each in own])
         noise = np.array([[_total(each[i], 2) for i in taken] for each in own])
 
@@ -88,15 +98,36 @@ class Features:
             task=TASK,
             samples=len(own),
             truth=None,
-            metrics=(bootstrapped(Kind(name="SQNR", unit="dB"), worst_db, None, len(own)),),
+            metrics=(
+                bootstrapped(Kind(name="SQNR", unit="dB"), worst_db, None, len(own)),
+                *whole,
+            )
+            if taken or not whole
+            else whole,
             slices=tuple(
                 part for i in taken for part in self._slices(i, [each[i] for each in own])
             ),
             worst=worst_of(
                 # samples without noise are none of the worst
                 self.context,
-                _EXACT_DB - in_db(signal, noise).min(axis=1, initial=_EXACT_DB),
+                _EXACT_DB - in_db(signal, noise).min(axis=1, initial=_EXACT_DB)
+                if taken
+                else np.sum(
+                    [[rows.differing for rows in each if rows is not None] for each in own], axis=1
+                ),
             ),
+        )
+
+    def _whole_metrics(self, own: Sequence[Any]) -> tuple[Metric, ...]:
+        """The share of the values that are equal, of each output of whole numbers."""
+        return tuple(
+            equal_share(
+                f"equal values of {self.context.output_name(number)}",
+                np.array([each[number].differing for each in own]),
+                rows.values,
+            )
+            for number, rows in enumerate(own[0])
+            if isinstance(rows, _Whole)
         )
 
     def _slices(self, number: int, kept: Sequence[Rows]) -> tuple[SliceStats, ...]:
@@ -109,6 +140,21 @@ class Features:
             parts=parts,
             row={2: "column", 4: "channel"}.get(rank, "row"),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Whole:
+    """Of an output of whole numbers or truth values, and one sample."""
+
+    # the share of the values that are not the reference's
+    differing: float
+    values: int
+
+
+def _whole(own: np.ndarray, reference: np.ndarray) -> _Whole:
+    values = np.asarray(reference).size
+    differing = float(np.mean(np.asarray(own != reference))) if values else 0.0
+    return _Whole(differing=differing, values=max(values, 1))
 
 
 def in_db(

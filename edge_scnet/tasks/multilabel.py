@@ -12,11 +12,11 @@ import numpy.typing as npt
 from edge_scnet.errors import DataError
 from edge_scnet.stats.bootstrap import Weights
 from edge_scnet.stats.figures import Metric, TaskStats
-from edge_scnet.stats.intervals import Z_ONE_SIDED_95, Z_TWO_SIDED_95, wilson_bounds
 from edge_scnet.tasks import vectors
 from edge_scnet.tasks.arguments import OUTPUT, checked, number, output_of
 from edge_scnet.tasks.base import Context
-from edge_scnet.tasks.metrics import Kind, bootstrapped, mean_over_samples, worst_of
+from edge_scnet.tasks.equal import equal_share
+from edge_scnet.tasks.metrics import Kind, bootstrapped, worst_of
 from edge_scnet.tasks.readout import Labels, Readout
 from edge_scnet.tasks.vectors import Values
 
@@ -81,7 +81,7 @@ class MultiLabel:
         limit = vectors.cut_at(self.context, self.output, self.threshold, other_scores)
         said, other = scores > limit, other_scores > limit
         differing = (said != other).mean(axis=1)
-        metrics, losses = [_agreement(differing, said.shape[1])], differing
+        metrics, losses = [equal_share("label agreement", differing, said.shape[1])], differing
         if other.any():
             kind = Kind(name="F1 to FP32", unit="%", perfect=100.0)
             metrics.append(bootstrapped(kind, _f1_of(said, other), None, len(own)))
@@ -106,31 +106,6 @@ class MultiLabel:
             doubts=doubts,
             worst=worst_of(self.context, losses),
         )
-
-
-def _agreement(differing: Values, labels: int) -> Metric:
-    """The share of the labels of all samples on which both agree.
-
-    Its interval is the bootstrap's, and no narrower than Wilson's of the samples in which any label
-    differs: where none does, resamples say nothing.
-
-    Args:
-        differing: by sample, the share of the labels that differ.
-    """
-    kind = Kind(name="label agreement", unit="%", perfect=100.0)
-    metric = mean_over_samples(kind, 100.0 * (1.0 - differing), None)
-    some = differing[differing > 0]
-    share = float(some.mean()) if len(some) else 1.0 / labels
-    high = 100.0 * share * wilson_bounds(len(some), len(differing), z=Z_TWO_SIDED_95)[1]
-    upper = 100.0 * share * wilson_bounds(len(some), len(differing), z=Z_ONE_SIDED_95)[1]
-    if metric.loss_high is None or metric.loss_upper95 is None:
-        return metric
-    return replace(
-        metric,
-        loss_high=max(metric.loss_high, high),
-        loss_upper95=max(metric.loss_upper95, upper),
-        method=f"{metric.method}, and Wilson's score interval",
-    )
 
 
 def _against_truth(

@@ -59,4 +59,9 @@ def evaluator_for(context: Context) -> Evaluator | None:
         return user_evaluator(kind, context)
     module = importlib.import_module(_MODULES[kind])
     made: Evaluator = module.evaluator(context)
-    return made
+    output = getattr(made, "output", None)
+    if output is None or len(context.output_names) == 1:
+        return made
+    from edge_scnet.tasks.others import WithOthers
+
+    return WithOthers(made=made, context=context, output=output, task=made.task)

@@ -1,0 +1,79 @@
+"""The outputs that a task does not read: judged as features are, so that none goes unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from edge_scnet.stats.figures import TaskStats
+from edge_scnet.tasks.base import Context, Evaluator
+from edge_scnet.tasks.features import Features
+from edge_scnet.tasks.readout import Readout, read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithOthers:
+    """An evaluator of one output, and `Features` of all others.
+
+    Their parts are slices, which `min_slice_sqnr_db` limits; outputs of whole numbers are figures
+    that decide, by `min_agreement_percent`.
+    """
+
+    made: Evaluator
+    context: Context
+    # what `made` reads
+    output: int
+    task: str = field(default="")
+
+    def reduce(
+        self,
+        outputs: Sequence[np.ndarray],
+        reference: Sequence[np.ndarray],
+        indices: Sequence[int],
+    ) -> list[Any]:
+        """By sample, what the evaluator keeps, and the rows of the other outputs.
+
+        Raises:
+            DataError: as the evaluator.
+        """
+        kept = self.made.reduce(outputs, reference, indices)
+        if len(outputs) < 2:
+            return [(each, None) for each in kept]
+        # an output without a batch axis cannot be told apart by sample
+        skipped = [
+            number
+            for number, array in enumerate(reference)
+            if number == self.output or len(array) != len(indices)
+        ]
+        rows = Features(context=self.context, skipped=tuple(skipped)).reduce(
+            outputs, reference, indices
+        )
+        return list(zip(kept, rows, strict=True))
+
+    def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
+        """As the evaluator.
+
+        Raises:
+            DataError: as the evaluator.
+        """
+        return read(self.made, self.context, outputs, index)
+
+    def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
+        """The evaluator's figures, and the parts of the other outputs.
+
+        Raises:
+            DataError: as the evaluator.
+        """
+        stats = self.made.compare([each[0] for each in own], [each[0] for each in reference])
+        if own[0][1] is None or all(rows is None for rows in own[0][1]):
+            return stats
+        others = Features(context=self.context).compare(
+            [each[1] for each in own], [each[1] for each in reference]
+        )
+        whole = tuple(replace(each, decides=True) for each in others.metrics if each.unit == "%")
+        return replace(
+            stats, metrics=(*stats.metrics, *whole), slices=(*stats.slices, *others.slices)
+        )
