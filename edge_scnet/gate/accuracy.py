@@ -13,6 +13,7 @@ from edge_scnet.report.findings import Figure, Finding, incomparable, judged
 from edge_scnet.report.paired import paired_drop
 from edge_scnet.report.run_report import EngineReport, RunReport, accuracy_row, reference_row
 from edge_scnet.report.verdict import judge_accuracy
+from edge_scnet.stats.figures import AccuracyStats
 
 
 def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[Finding]:
@@ -36,7 +37,8 @@ def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[F
     yield from not_against_float([finding]) if report.dequantized else [finding]
     if old is None or old.accuracy is None:
         return
-    yield from compare_tasks(new.accuracy.task, old.accuracy.task, limits)
+    if not _are_old_features(new.accuracy, old.accuracy):
+        yield from compare_tasks(new.accuracy.task, old.accuracy.task, limits)
     images = new.accuracy.images
     ours, theirs = _classes_of(report, new, images), _classes_of(baseline, old, images)
     reference, old_reference = reference_row(report), reference_row(baseline)
@@ -58,6 +60,12 @@ def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[F
     truth = report.evaluation.truth if report.evaluation else None
     yield from _paired(ours, theirs, truth, limits)
     yield _sqnr(new, old, limits.max_sqnr_fall_db)
+
+
+def _are_old_features(new: AccuracyStats, old: AccuracyStats) -> bool:
+    """Whether an older report of outputs that are no classes names no task: the SQNR says it."""
+    is_old = old.task is None and old.agreement_percent is None
+    return is_old and new.task is not None and new.task.task == "features"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,9 @@ from edge_scnet.report.metric_change import change_of
 from edge_scnet.report.paired import three_way
 from edge_scnet.stats.figures import Metric, TaskStats
 
+# By how much a mean cosine to FP32 may fall.
+_COSINE_FALL = 0.01
+
 
 def compare_tasks(
     now: TaskStats | None, before: TaskStats | None, limits: Gates
@@ -87,6 +90,8 @@ def _limit(new: Metric, old: Metric, limits: Gates) -> float | None:
     if new.unit == "%" and new.higher_is_better:
         is_share = new.reference is not None
         return limits.max_drop_from_baseline_pp if is_share else limits.max_agreement_fall_pp
+    if new.name.startswith("cosine"):
+        return _COSINE_FALL
     if new.reference is None:
         return limits.max_agreement_fall_pp if new.unit == "%" else None
     return abs(old.value) * limits.max_error_rise_percent / 100.0

@@ -89,6 +89,8 @@ class OutputsSum:
         self._own_power = [[0.0] * len(each) for each in names]
         self._noise_power = [[0.0] * len(each) for each in names]
         self._finite = [True] * len(names)
+        # by engine, whether it gave no NaN where the reference gives none
+        self._numbers = [True] * len(names)
         self._rows = [[RowSums() for _ in each] for each in names]
 
     def add(self, index: int, arrays: Sequence[np.ndarray]) -> None:
@@ -158,6 +160,10 @@ class OutputsSum:
             return
         if index == 0:
             self._as_given = arrays
+        if not self._numbers[index] or _new_nan(arrays, self._as_given):
+            # nothing is to be read from these, and the engine is refused (`finite`)
+            self._numbers[index] = False
+            return
         done = len(self._kept[index])
         self._kept[index] += self._evaluator.reduce(
             arrays, self._as_given, range(done, done + len(arrays[0]))
@@ -175,7 +181,7 @@ class OutputsSum:
                 names=names,
                 whole=self._whole,
                 hidden_db=tuple(output.hidden_part_db() for output in rows),
-                kept=None if self._evaluator is None else tuple(kept),
+                kept=None if self._evaluator is None or not finite else tuple(kept),
                 varies=self._varies or self._count < 2,
             )
             for logits, kept, own_power, noise_power, finite, names, rows in zip(
@@ -233,6 +239,15 @@ def _start_all(children: Sequence[Child], images: np.ndarray | None) -> None:
     if images is not None:
         for child in children:
             child.start("evaluate", images)
+
+
+def _new_nan(arrays: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> bool:
+    """Whether an output is NaN, or infinite where the reference's is not."""
+    return any(
+        array.dtype.kind == "f"
+        and bool((~np.isfinite(array) & ~(np.isinf(array) & (array == wanted))).any())
+        for array, wanted in zip(arrays, reference, strict=True)
+    )
 
 
 def _infinities(array: np.ndarray) -> np.ndarray | None:

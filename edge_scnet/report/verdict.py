@@ -28,13 +28,16 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
 
     Returns:
         The finding on accuracy where that was measured, executed or simulated, then on speed where
-        the engine was timed; none where there is no INT8 engine.
+        the engine was timed; none where there is no INT8 engine. A simulation proves nothing of a
+        plan that was timed: it does not pass there.
     """
     findings = []
     accurate = first_of(rows, "int8", judged=True)
     if accurate is not None and accurate.accuracy is not None:
         findings.append(judge_accuracy(accurate.accuracy, target.gates))
     int8 = first_of(rows, "int8", timed=True)
+    if findings and int8 is not None and accurate is not None and accurate.simulated:
+        findings = [_only_simulated(finding) for finding in findings]
     reference = first_of(rows, "reference", timed=True)
     if int8 is None or reference is None:
         return findings
@@ -79,6 +82,12 @@ def judge_accuracy(stats: AccuracyStats, gates: Gates) -> Finding:
     no limit by default: how much a detector's head bears is for the model's owner to decide.
     """
     return doubted(_judge_figures(stats, gates), stats.doubts)
+
+
+def _only_simulated(finding: Finding) -> Finding:
+    """The finding on the accuracy of a plan that was timed, and whose outputs nobody saw."""
+    words = "The accuracy was simulated, not measured on the board"
+    return doubted(finding, (words,))
 
 
 def _judge_figures(stats: AccuracyStats, gates: Gates) -> Finding:

@@ -12,6 +12,8 @@ from edge_scnet.stats.quantiles import binomial_cdf
 
 # A shift of the labels is named where it is right so much more often, in standard deviations.
 _SURE_Z = 4.0
+# The same of figures in %.
+_SHIFT_PP = 10.0
 # Fewer images may well be of one class.
 _LEAST_IMAGES = 20
 
@@ -36,12 +38,36 @@ def class_doubts(predicted: npt.ArrayLike, labels: npt.ArrayLike, classes: int) 
         return (shifted,)
     shares = np.bincount(said, minlength=classes) @ np.bincount(truth, minlength=classes)
     chance = float(shares) / count**2
-    if len(np.unique(truth)) < 2 or above_chance(right, count, chance):
+    if len(np.unique(truth)) < 2:
+        if count < _LEAST_IMAGES:
+            return ()
+        return (
+            f"all {count:,} images have the label {int(truth[0])}: they show nothing of the other"
+            " classes",
+        )
+    if above_chance(right, count, chance):
         return ()
     return (
         f"FP32 itself is right on {100 * right / count:.1f} % of {count:,} images, which is not"
         f" above chance ({100 * chance:.1f} %): are the preprocessing and the order of the classes"
         " the network's?",
+    )
+
+
+def shift_doubt(figure: str, own: float, moved: dict[int, float]) -> tuple[str, ...]:
+    """Says that classes of the ground truth are one off, where FP32 fits them so much better.
+
+    Args:
+        figure: its name.
+        own: FP32's own figure, in %.
+        moved: the same by how far each class of the ground truth is moved.
+    """
+    step = max(moved, key=lambda each: moved[each])
+    if not moved[step] >= own + _SHIFT_PP:
+        return ()
+    return (
+        f"FP32's own {figure} is {own:.1f} %, and {moved[step]:.1f} % where every class of the"
+        f" ground truth is {step:+d}: do classes count from {'1' if step > 0 else '0'}?",
     )
 
 

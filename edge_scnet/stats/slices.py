@@ -27,6 +27,10 @@ _FEW_ROWS = 8
 # much: a class that no sample shows is no cause for alarm.
 _LEAST_SHARE = 0.01
 
+# A row whose standard deviation is less than this part of its size counts as varying so much: what
+# it varies by is below what 8 bits can say, and an engine is not to be measured by that.
+_LEAST_DEVIATION = 0.01
+
 # Of each row, over the places of one sample.
 _SUM, _SQUARES, _NOISE, _OWN = range(4)
 
@@ -103,7 +107,9 @@ def slices_of(
     count = sum(each.places for each in kept)
     varying = np.maximum(sums[_SQUARES] - np.square(sums[_SUM]) / count, 0.0)
     # below the rounding of the sums themselves nothing varies
-    varying[varying < 1e-12 * sums[_SQUARES]] = 0.0
+    constant = varying < 1e-12 * sums[_SQUARES]
+    least_varying = _LEAST_DEVIATION**2 * sums[_SQUARES]
+    varying = np.where(constant, 0.0, np.maximum(varying, least_varying))
     rows = sums.shape[1]
     ends = _Ends(
         lowest=np.min([each.lowest for each in kept], axis=0),

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edge_scnet.errors import DataError
 from edge_scnet.stats.accuracy import probabilities
-from edge_scnet.stats.chance import class_doubts
+from edge_scnet.stats.chance import class_doubts, one_class_doubts
 from edge_scnet.stats.figures import Metric, TaskStats
 from edge_scnet.tasks import vectors
 from edge_scnet.tasks.arguments import OUTPUT, checked, number, output_of
@@ -136,6 +136,8 @@ class Binary:
             metrics.append(paired_share("accuracy", right, was))
             losses, values = was.astype(float) - right, 100.0 * right
             doubts = class_doubts(other.astype(int), self.truth, 2)
+        else:
+            doubts = one_class_doubts(other.astype(int))
         metrics.append(agreement("agreement", said == other))
         kind = Kind(name="score error to FP32", unit="%", higher_is_better=False)
         if not np.isnan(error).all():

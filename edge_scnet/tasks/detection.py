@@ -19,6 +19,7 @@ from edge_scnet.core.placement import placement_of
 from edge_scnet.core.targets import Boxes
 from edge_scnet.errors import DataError
 from edge_scnet.stats.bootstrap import Weights
+from edge_scnet.stats.chance import shift_doubt
 from edge_scnet.stats.figures import Metric, TaskStats
 from edge_scnet.tasks.arguments import checked
 from edge_scnet.tasks.base import Context
@@ -229,7 +230,7 @@ class Detection:
             samples=len(own),
             truth=self.context.targets.rule,
             metrics=(*metrics, f1),
-            doubts=(*_doubts(metrics[0]), *_silent(f1, threshold)),
+            doubts=(*_doubts(metrics[0]), *(self._shifted(f1, others) or _silent(f1, threshold))),
             worst=worst_of(self.context, losses),
         )
 
@@ -251,6 +252,21 @@ class Detection:
             len(own),
         )
         return replace(metric, decides=True)
+
+    def _shifted(self, f1: Metric, reference: Sequence[Detections]) -> tuple[str, ...]:
+        """Says that classes are one off, where FP32's boxes fit the truth so much better."""
+        if f1.reference is None or self.truth is None:
+            return ()
+        once = np.ones((1, len(reference)))
+        moved = {}
+        for step in (1, -1):
+            truth = [replace(boxes, classes=boxes.classes + step) for boxes in self.truth]
+            tallies = [
+                right_of(a, b, self.options.threshold)
+                for a, b in zip(truth, reference, strict=True)
+            ]
+            moved[step] = float(f1_of(np.array(tallies, np.float64), once)[0])
+        return shift_doubt("F1", f1.reference, moved)
 
     def _against_reference(self, own: Sequence[_Kept], reference: Sequence[_Kept]) -> TaskStats:
         threshold = self.options.threshold

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from edge_scnet.errors import DataError
 from edge_scnet.stats.bootstrap import Weights
+from edge_scnet.stats.chance import shift_doubt
 from edge_scnet.stats.figures import Metric, TaskStats
 from edge_scnet.tasks import vectors
 from edge_scnet.tasks.arguments import OUTPUT, checked, number, output_of
@@ -93,7 +94,7 @@ class MultiLabel:
                 raise DataError("the ground truth is empty: no label applies to any sample")
             metrics = [*_against_truth((scores, said), (other_scores, other), applies), *metrics]
             losses = ((said != applies).mean(axis=1) - (other != applies).mean(axis=1)).clip(0)
-            doubts = _doubts(metrics[0], applies)
+            doubts = (*_doubts(metrics[0], applies), *_shifted(metrics[0], other_scores, applies))
         names = self.context.targets.names if self.context.targets else self.context.spec.classes
         return TaskStats(
             task=TASK,
@@ -202,6 +203,18 @@ def _average_precision(
         precision = np.where(all_so_far > 0, right_so_far / all_so_far, 0.0)
         values: Values = (precision * of_positives).sum(axis=1) / of_positives.sum(axis=1)
     return values
+
+
+def _shifted(mean_ap: Metric, scores: Values, applies: npt.NDArray[np.bool_]) -> tuple[str, ...]:
+    """Says that labels are one column off, where FP32's scores fit them so much better."""
+    if mean_ap.reference is None or scores.shape[1] < 2:
+        return ()
+    once = np.ones((1, len(scores)))
+    moved = {
+        step: float(mean_average_precision(scores, np.roll(applies, step, axis=1))(once)[0])
+        for step in (1, -1)
+    }
+    return shift_doubt("mAP", mean_ap.reference, moved)
 
 
 def _doubts(mean_ap: Metric, applies: npt.NDArray[np.bool_]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+from typing import cast
 
 from edge_scnet.errors import DataError
 from edge_scnet.tasks.base import Context, Evaluator
@@ -64,4 +65,4 @@ def evaluator_for(context: Context) -> Evaluator | None:
         return made
     from edge_scnet.tasks.others import WithOthers
 
-    return WithOthers(made=made, context=context, output=output, task=made.task)
+    return cast(Evaluator, WithOthers(made=made, context=context, output=output, task=made.task))

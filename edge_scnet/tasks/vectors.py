@@ -14,6 +14,9 @@ from edge_scnet.stats.slices import rows_of, slices_of
 from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.maps import threshold_of
 
+# Of a column, relative to its size.
+_LEAST_DEVIATION = 0.01
+
 Values = npt.NDArray[np.float64]
 
 
@@ -35,10 +38,14 @@ def column_slices(
 
 
 def spread_of(reference: Values) -> Values:
-    """The standard deviation of each column over the samples; NaN where it does not vary."""
+    """The standard deviation of each column over the samples; NaN where it does not vary.
+
+    It is at least 1 % of the column's size: what varies by less, 8 bits cannot say.
+    """
     deviation = reference.std(axis=0)
     floor = 1e-7 * np.abs(reference).max(axis=0, initial=0.0)
-    spread: Values = np.where(deviation > floor, deviation, np.nan)
+    least = _LEAST_DEVIATION * np.sqrt(np.square(reference).mean(axis=0))
+    spread: Values = np.where(deviation > floor, np.maximum(deviation, least), np.nan)
     return spread
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from edge_scnet.core.packing import pack_classes
-from edge_scnet.report.run_report import RunReport
+from edge_scnet.gate.accuracy import _are_old_features
+from edge_scnet.report.run_report import RunReport, accuracy_row
+from edge_scnet.stats.figures import Metric, TaskStats
 from tests.helpers.reports import IMAGES, engine, failed, findings, logits, report
 
 
@@ -84,3 +86,18 @@ def test_damaged_classes_are_an_error_and_no_verdict():
         findings(report(int8={"first_classes": "<u1:????"}))
     with pytest.raises(ValueError, match=f"not of {IMAGES} bytes"):
         findings(report(int8={"first_classes": pack_classes([1, 2, 3])}))
+
+
+def test_an_older_report_of_outputs_without_a_meaning_is_held_to_its_sqnr() -> None:
+    unclassed = replace(
+        accuracy_row(report()).accuracy, agreement_percent=None, agreeing=None, labels=None
+    )
+    metric = Metric(
+        name="SQNR", unit="dB", value=30.0, reference=None, higher_is_better=True, loss=-30.0
+    )
+    task = TaskStats(task="features", samples=2000, truth=None, metrics=(metric,))
+    assert _are_old_features(replace(unclassed, task=task), unclassed)
+    assert not _are_old_features(
+        replace(unclassed, task=replace(task, task="regression")), unclassed
+    )
+    assert not _are_old_features(replace(unclassed, task=task), accuracy_row(report()).accuracy)

@@ -89,3 +89,13 @@ def test_other_tasks_and_other_truth_are_not_compared() -> None:
 def test_the_sqnr_has_its_own_limit() -> None:
     stats = _stats(_metric(40.0, name="SQNR", unit="dB", reference=None), truth=None)
     assert not list(compare_tasks(stats, stats, Gates()))
+
+
+def test_a_cosine_may_fall_by_a_hundredth() -> None:
+    def of(value: float) -> TaskStats:
+        figures = {"name": "cosine", "unit": "", "reference": None, "loss": 1 - value}
+        ends = ("loss_low", "loss_high", "loss_lower95", "loss_upper95")
+        return _stats(_metric(value, **figures, **dict.fromkeys(ends, 1 - value)), truth=None)
+
+    assert _verdicts(of(0.995), of(0.999)) == ["pass"]
+    assert _verdicts(of(0.90), of(0.999)) == ["fail"]

@@ -174,3 +174,25 @@ def test_a_reference_that_gives_the_same_for_all_images_is_noticed() -> None:
     alone = OutputsSum([("a",)])
     alone.add(0, [np.ones((1, 3), np.float32)])
     assert alone.outputs()[0].varies
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_an_evaluator_gets_no_numbers_that_are_none(wrong: float) -> None:
+    class Strict:
+        task = "t"
+
+        def reduce(self, outputs: Any, reference: Any, indices: Any) -> list[Any]:
+            assert np.isfinite(outputs[0]).all()
+            return list(indices)
+
+        def compare(self, own: Any, reference: Any) -> Any:
+            raise AssertionError
+
+    sums = OutputsSum([("out",), ("out",)], evaluator=Strict())
+    good = np.ones((2, 3), np.float32)
+    for own in (good, good * wrong, good):
+        sums.add(0, [good])
+        sums.add(1, [own])
+    right, engine = sums.outputs()
+    assert right.kept == (0, 1, 2, 3, 4, 5) and right.finite
+    assert engine.kept is None and not engine.finite

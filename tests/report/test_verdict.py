@@ -21,9 +21,10 @@ from tests.helpers.reports import report
 
 def _stats(images: int, *, lost: int = 0, won: int = 0) -> AccuracyStats:
     """An engine and a reference with exactly these discordant images, out of two classes."""
-    labels = np.zeros(images, dtype=np.int64)
-    mine, reference = np.tile([1.0, 0.0], (images, 1)), np.tile([1.0, 0.0], (images, 1))
-    mine[:lost] = reference[lost : lost + won] = (0.0, 1.0)
+    labels = np.arange(images) % 2  # of one class alone they would prove nothing
+    mine, reference = np.eye(2)[labels], np.eye(2)[labels]
+    mine[:lost] = 1.0 - mine[:lost]
+    reference[lost : lost + won] = 1.0 - reference[lost : lost + won]
     return accuracy_stats(mine, reference, labels)
 
 
@@ -242,3 +243,15 @@ def test_what_is_proven_neither_accurate_nor_faster_says_both() -> None:
     target = replace(target, gates=replace(target.gates, max_drop_pp=0.0))
     words = verdict(judge(rows, target))
     assert words.startswith("not proven: Top-1 ") and "no difference worth the name" in words
+
+
+def test_accuracy_that_was_only_simulated_ships_no_plan() -> None:
+    rows = report().engines
+    simulated = [replace(row, latency=None) for row in rows]
+    timed = [replace(row, accuracy=None) for row in rows]
+    target = load_target("jetson")
+    (alone,) = judge(simulated, target)
+    assert alone.verdict == "pass" and verdict([alone]).startswith("accurate in simulation")
+    findings = judge([*simulated, *timed], target)
+    assert findings[0].verdict == "inconclusive" and exit_code(findings) == 13
+    assert verdict(findings).startswith("not proven: The accuracy was simulated, not measured on")

@@ -33,8 +33,10 @@ def test_labels_off_by_one_are_named() -> None:
         assert words in doubt and "100.0 % where every label is" in doubt
 
 
-def test_labels_of_one_class_say_nothing_of_chance() -> None:
-    assert class_doubts(np.zeros(20, int), np.zeros(20, int), 10) == ()
+def test_labels_of_one_class_prove_nothing() -> None:
+    (doubt,) = class_doubts(np.zeros(20, int), np.zeros(20, int), 10)
+    assert "all 20 images have the label 0" in doubt
+    assert class_doubts(np.zeros(19, int), np.zeros(19, int), 10) == ()
 
 
 def test_accuracy_stats_bring_the_doubts() -> None:

@@ -220,6 +220,15 @@ def test_boxes_of_a_class_that_the_ground_truth_lacks_count_as_wrong():
     assert judged(context_of(crowded, 40), head, more).metrics[2].loss == pytest.approx(0)
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_classes_one_off_are_named(step: int):
+    truth = truth_of(60)
+    shifted = [boxes_of(each.corners, (each.classes + step) % CLASSES) for each in truth]
+    head = head_of(truth)
+    doubts = judged(context_of(shifted, 60), head, head).doubts
+    assert f"where every class of the ground truth is {-step:+d}" in doubts[-1]
+
+
 def test_noise_of_a_tenth_of_a_pixel_passes_without_ground_truth():
     # of 60 a loss of 5 pp is not excluded
     truth = truth_of(160)

@@ -70,3 +70,40 @@ def test_features_of_whole_numbers_are_judged_by_the_share_that_is_equal() -> No
     assert judged(stats, min_sqnr_db=20.0).verdict == "pass"
     wrong = compared(both, [floats, output + 1], [floats, output])
     assert judged(wrong, min_sqnr_db=20.0).verdict == "fail"
+
+
+def test_a_column_that_varies_by_next_to_nothing_is_measured_by_its_size() -> None:
+    rng = np.random.default_rng(3)
+    reference = rng.normal((1, 0, 5), (1e-4, 1, 2), (100, 3))
+    own = reference + rng.normal(0, (1e-3, 0.01, 0.02), reference.shape)
+    made = evaluator_for(context("regression", 100))
+    assert made is not None
+    stats = compared(made, own.astype(np.float32), reference.astype(np.float32))
+    assert stats.metrics[0].value < 5
+    assert judged(stats).verdict == "pass"
+
+
+def test_one_class_for_all_unlabelled_samples_of_a_binary_network_proves_nothing() -> None:
+    scores = np.random.default_rng(4).uniform(0.6, 0.9, (600, 1)).astype(np.float32)
+    head = OutputHead(name="out", shape=(1, 1), ending="sigmoid")
+    made = evaluator_for(context("binary", 600, heads=[head]))
+    assert made is not None
+    stats = compared(made, scores, scores)
+    assert "class 1 for all 600" in stats.doubts[0]
+    assert judged(stats).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("step", [0, 1, -1])
+def test_labels_one_column_off_are_named(step: int) -> None:
+    rng = np.random.default_rng(5)
+    labels = (rng.random((300, 8)) < 0.3).astype(np.uint8)
+    # labels that go together, as an object and its parts do, are ranked above chance all the same
+    labels[:, 1:] |= labels[:, :-1] & (rng.random((300, 7)) < 0.8)
+    scores = (labels * 4.0 + rng.normal(0, 1, labels.shape)).astype(np.float32)
+    kept = targets("labels", list(np.roll(labels, step, axis=1)))
+    made = evaluator_for(context("multilabel", 300, targets=kept))
+    assert made is not None
+    doubts = compared(made, scores, scores).doubts
+    assert bool(doubts) == bool(step)
+    if step:
+        assert f"where every class of the ground truth is {-step:+d}" in doubts[-1]
