@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from edge_scnet.report.verdict import judge_accuracy
 from edge_scnet.stats.figures import AccuracyStats, TaskStats
 from edge_scnet.tasks.base import Context, Evaluator
 from edge_scnet.tasks.registry import evaluator_for
+
+# Of tests that an unchanged engine always passes. `SEEDS=20 pytest tests/tasks -m slow` by hand.
+SEEDS = int(os.environ.get("SEEDS", "2"))
 
 
 @dataclass(frozen=True)
