@@ -16,10 +16,9 @@ from edge_scnet.config.target import Gates
 from edge_scnet.errors import ExitCode
 from edge_scnet.report.findings import Figure, Finding, Verdict, judged
 from edge_scnet.report.paired import advice, three_way
-from edge_scnet.stats.bootstrap import RARE_LOSSES
 from edge_scnet.stats.decibels import decibels
 from edge_scnet.stats.figures import AccuracyStats, Metric, SliceStats, TaskStats
-from edge_scnet.stats.intervals import Z_ONE_SIDED_95
+from edge_scnet.stats.intervals import RARE_LOSSES, Z_ONE_SIDED_95
 
 # Overlaps of what two engines say, which one of a rare kind moves.
 _OVERLAPS = ("mIoU to FP32", "F1 to FP32", "box IoU to FP32", "AP50 to FP32")

@@ -14,13 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from edge_scnet.stats.intervals import Z_ONE_SIDED_95, Z_TWO_SIDED_95, t_quantile
+from edge_scnet.stats.intervals import RARE_LOSSES, Z_ONE_SIDED_95, Z_TWO_SIDED_95, t_quantile
 
 RESAMPLES = 2000
 # Below this the spread of the samples says too little of that of all others.
 LEAST_SAMPLES = 20
-# In a method: the upper bound is that of losses that no sample shows, and falls as 1 / n.
-RARE_LOSSES = "at least the rule of three"
 _SEED = 20_240_229
 _BLOCK_VALUES = 1 << 22
 

@@ -6,6 +6,8 @@ import math
 
 Z_TWO_SIDED_95 = 1.959963984540054
 Z_ONE_SIDED_95 = 1.6448536269514722
+# In a method: the upper bound is that of losses that no sample shows, and falls as 1 / n.
+RARE_LOSSES = "at least the rule of three"
 
 
 def paired_difference_score(lost: float, won: float, images: float, difference: float) -> float:

@@ -30,7 +30,7 @@ def test_json_alone_is_on_stdout_and_progress_on_stderr(built: Built) -> None:
         for line in lines
         if not line.startswith(" ") and not line.startswith("warning:")
     ]
-    assert stages == ["export", "calibrate", "quantize", "compile", "profile"]
+    assert stages == ["input", "export", "calibrate", "quantize", "compile", "task", "profile"]
     assert [line for line in lines if line.startswith("warning:")] == [
         "warning: 120 calibration images: 300 and more give steadier thresholds"
     ]
@@ -139,6 +139,9 @@ def test_a_second_build_reuses_every_stage_and_prints_the_table(copied: Built, i
     facts = next(
         i for i, line in enumerate(printed) if line.startswith("fp32, default, int8: threads ")
     )
+    # the line between the table and the facts says what the engine was judged by
+    assert printed.pop(facts - 1).startswith("judged by: classification, told from the labels")
+    facts -= 1
     assert printed[facts + 1].startswith("int8 end to end: decode ")
     # what disturbed the build that the figures are of is said between them and the verdict
     assert all(line.startswith("note: ") for line in printed[facts + 2 : -2])
