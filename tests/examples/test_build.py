@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,14 @@ def drawn(shared: Path) -> Path:
 @pytest.fixture(scope="module")
 def built(drawn: Path, shared: Path, invoke: Callable[..., Outcome]) -> tuple[Path, Outcome]:
     """The folder of the example's build, and what it said."""
-    out = shared / "shapes-build"
-    return out, invoke("build", MODEL, *options(drawn), "--out", out)
+
+    def build(out: Path) -> None:
+        outcome = invoke("build", MODEL, *options(drawn), "--out", out)
+        (out / "outcome.json").write_text(json.dumps(asdict(outcome)))
+
+    # the tests of this file may run in two processes
+    out = made_once(shared / "shapes-build", build)
+    return out, Outcome(**json.loads((out / "outcome.json").read_text()))
 
 
 def accuracy_of(folder: Path) -> dict[str, object]:
