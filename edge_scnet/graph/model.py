@@ -6,7 +6,7 @@ constants.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,10 +90,24 @@ def free_name(graph: ir.Graph, wanted: str) -> str:
 
     Names inside the graphs of nodes count too.
     """
-    taken = require("onnx_ir", extra="quantize").convenience.create_value_mapping(graph)
+    taken = set(_names_given_in(graph))
     while wanted in taken:
         wanted += "_"
     return wanted
+
+
+def _names_given_in(graph: ir.Graph) -> Iterator[str | None]:
+    """The names of what a graph and the graphs of its nodes hold; not of what they only read."""
+    yield from graph.initializers
+    yield from (value.name for value in graph.inputs)
+    for node in graph:
+        yield from (value.name for value in node.outputs)
+        for attribute in node.attributes.values():
+            if attribute.type.name == "GRAPH":
+                yield from _names_given_in(attribute.as_graph())
+            elif attribute.type.name == "GRAPHS":
+                for inner in attribute.as_graphs():
+                    yield from _names_given_in(inner)
 
 
 def drop_unused(graph: ir.Graph) -> None:

