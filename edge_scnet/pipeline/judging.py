@@ -21,7 +21,7 @@ from edge_scnet.report.task_verdict import judge_task
 from edge_scnet.stats.figures import AccuracyStats
 from edge_scnet.tasks.base import Context, Evaluator
 from edge_scnet.tasks.guess import Told, told
-from edge_scnet.tasks.registry import CLASSIFICATION, TASKS, evaluator_for
+from edge_scnet.tasks.registry import CLASSIFICATION, TASKS, check_task, evaluator_for
 
 if TYPE_CHECKING:
     from edge_scnet.core.events import Events
@@ -86,6 +86,25 @@ def judging_with(
         events.stage("task", task.words)
     context = replace(context, task=task.task)
     return Judging(samples=samples, told=task, evaluator=evaluator_for(context), context=context)
+
+
+def check_said(spec: ModelSpec, samples: SampleSet | None) -> None:
+    """Refuses a task that was said before any stage has run for it.
+
+    Outputs are not known yet: the argument that names one is not looked at, and a user's evaluator,
+    which is told of them, is not made.
+
+    Raises:
+        DataError: there is no such task, or its arguments or the samples do not fit it.
+    """
+    if spec.task is None:
+        return
+    check_task(spec.task.kind)
+    if spec.task.kind in TASKS:
+        arguments = {key: value for key, value in spec.task.arguments.items() if key != "output"}
+        spec = replace(spec, task=replace(spec.task, arguments=arguments))
+        empty = Context(spec=spec, count=0)
+        evaluator_for(empty if samples is None else context_of(spec, samples, ()))
 
 
 def guess_of(source: ModelSource, samples: SampleSet | None) -> Told | None:

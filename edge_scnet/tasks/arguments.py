@@ -26,14 +26,13 @@ def checked(task: str, context: Context, allowed: Mapping[str, str]) -> dict[str
         if name not in allowed:
             close = difflib.get_close_matches(name, allowed, n=1)
             listed = "; ".join(f"{key}: {words}" for key, words in allowed.items())
+            mended = {key: value for key, value in given.items() if key in allowed}
+            if close:
+                mended = {close[0]: given[name], **mended}
+            advice = f"did you mean {close[0]}?" if close else f"leave {name} out:"
             raise DataError(
                 f"{task} takes no argument {name!r}; allowed are {listed or 'none'}",
-                hint=(
-                    f"did you mean {close[0]}? " if close else f"leave {name} out of --task-args: "
-                )
-                + "--task-args '"
-                + json.dumps({**{k: v for k, v in given.items() if k in allowed}})
-                + "'",
+                hint=f"{advice} --task-args '{json.dumps(mended)}'",
             )
     return given
 

@@ -15,9 +15,11 @@ import edge_scnet
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import load_target
 from edge_scnet.core.events import Silent
+from edge_scnet.core.spec import TaskSpec
 from edge_scnet.errors import ArtifactError, DataError
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline.build import held_sets, named_set
+from edge_scnet.pipeline.judging import check_said
 from edge_scnet.pipeline.request import Request, held_sets_of, make_job, rebuild_command
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 
@@ -162,3 +164,34 @@ def test_functions_that_make_samples_are_held_sets(tmp_path: Path, monkeypatch: 
         _, evaluation = open_sample_sets(asked_for, plain, load_target("cpu"), Silent())
     assert evaluation is not None
     assert (len(evaluation), evaluation.copies, evaluation.labels) == (3, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"task": "detecton"}, "there is no task 'detecton'"),
+        ({"task": "detection", "task_args": {"treshold": 0.5}}, "no argument 'treshold'"),
+        ({"decode": "yolo9"}, "there is no decoder 'yolo9'"),
+        ({"task": "binary", "task_args": {"threshold": "high"}}, "threshold is 'high'"),
+    ],
+)
+def test_a_task_that_cannot_be_judged_is_refused_before_the_first_stage(
+    tmp_path: Path, options: dict[str, Any], words: str
+):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    samples = torch.rand(330, 3, 8, 8).numpy()
+    with pytest.raises(DataError, match=words):
+        edge_scnet.build(
+            net,
+            calib=samples[:300],
+            evaluation=samples[300:],
+            out=tmp_path / "out",
+            model_options=ModelOptions(**options),
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_is_named_is_not_refused_before_outputs_are_known():
+    for kind in ("binary", "segmentation", "regression", "keypoints", "embedding", "multilabel"):
+        spec = replace(FASHION_MNIST, task=TaskSpec(kind=kind, arguments={"output": "second"}))
+        check_said(spec, None)
