@@ -144,5 +144,6 @@ def evaluation_set(samples: SampleSet) -> EvaluationSet:
 def truth_words(samples: SampleSet) -> str | None:
     """How the ground truth was found; None: there is none."""
     if samples.targets is not None:
-        return f"{samples.targets.kind}: {samples.targets.rule}"
+        kind, rule = samples.targets.kind, samples.targets.rule
+        return rule if rule.startswith(kind) else f"{kind}: {rule}"
     return samples.label_rule
