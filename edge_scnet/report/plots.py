@@ -18,6 +18,9 @@ Draw = Callable[[Any], None]
 # Okabe and Ito's colours, apart also for those who see fewer; readable on white and on dark grey.
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
+# Inches: of a plot, and of a bar with its label.
+_HEIGHT, _BAR_HEIGHT = 3.2, 0.19
+
 _MADE_BY_RUNTIME = re.compile(r"[A-Z][A-Za-z]*_\d+")
 
 
@@ -37,7 +40,7 @@ def svg_of(title: str, draw: Draw) -> str:
     with matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 10, "text.parse_math": False}
     ):
-        figure = figure_module.Figure(figsize=(5, 3.2), layout="constrained")
+        figure = figure_module.Figure(figsize=(5, _HEIGHT), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
@@ -125,6 +128,8 @@ def blocks_figure(axes: Any, row: EngineReport) -> None:
         block = block_of(named[0]) if named else f"({layer.kind})"
         sums[block] = sums.get(block, 0.0) + layer.median_ms
     most = sorted(sums.items(), key=lambda item: item[1])[-20:]
+    # twenty labels need more height than other plots have
+    axes.figure.set_figheight(max(_HEIGHT, _BAR_HEIGHT * len(most) + 0.7))
     axes.barh([name for name, _ in most], [ms for _, ms in most], color=_COLORS[0])
     axes.set(xlabel="ms")
 
