@@ -39,7 +39,9 @@ Columns = Annotated[
 ]
 Images = Annotated[
     Path | None,
-    typer.Option("--images", metavar="DIR", help="Folder of a list's or a COCO file's images."),
+    typer.Option(
+        "--images", metavar="DIR", help="Folder of a list's, a COCO file's or a data.yaml's images."
+    ),
 ]
 DropDuplicates = Annotated[
     bool, typer.Option("--drop-duplicates", help="Leave out copies of samples, and count them.")
@@ -143,7 +145,7 @@ def _with_setting(
 
 _FOR = {
     "--columns": f"lists ({' '.join(LISTS)})",
-    "--images": f"lists ({' '.join(LISTS)}) and COCO files (.json)",
+    "--images": f"lists ({' '.join(LISTS)}), COCO files (.json) and data.yaml",
     "--drop-duplicates": "sets that are named",
 }
 
@@ -153,4 +155,5 @@ def _is_list(source: Source) -> bool:
 
 
 def _has_images(source: Source) -> bool:
-    return _is_list(source) or (not source.is_code and source.path.suffix.lower() == ".json")
+    suffixes = (".json", ".yaml", ".yml")
+    return _is_list(source) or (not source.is_code and source.path.suffix.lower() in suffixes)

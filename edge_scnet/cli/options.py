@@ -118,7 +118,8 @@ Built = Annotated[
     Path, typer.Argument(metavar="PATH", help="A build folder, or an engine or ONNX file in one.")
 ]
 _DATA = (
-    "a folder of images or arrays, a list (.csv, .jsonl), a COCO .json, or package.module:samples"
+    "a folder of images or arrays, a list (.csv, .jsonl), a COCO .json, a YOLO data.yaml, or"
+    " package.module:samples"
 )
 Calib = Annotated[
     str | None, typer.Option("--calib", metavar="DATA", help=f"Calibration samples: {_DATA}.")
@@ -308,11 +309,15 @@ def _parameter(name: str, hint: Any) -> inspect.Parameter:
 
 
 def _lines(class_names: Path) -> tuple[str, ...]:
+    if class_names.suffix.lower() in (".yaml", ".yml"):
+        from edge_scnet.data.data_yaml import class_names as names_of_yaml
+
+        return names_of_yaml(class_names)
     try:
         lines = class_names.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             f"--class-names {class_names} cannot be read: {error}",
-            hint="a text file, one name per line",
+            hint="a text file, one name per line, or a data.yaml with names",
         ) from error
     return tuple(line.strip() for line in lines if line.strip())

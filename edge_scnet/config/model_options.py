@@ -143,7 +143,10 @@ class ModelOptions:
     ] = None
     class_names: Annotated[
         tuple[str, ...] | None,
-        Meta(description="Class names, one per line.", extra={"metavar": "FILE"}),
+        Meta(
+            description="Class names: a text, one per line, or a data.yaml.",
+            extra={"metavar": "FILE"},
+        ),
     ] = None
     task: Annotated[
         str | None,

@@ -28,20 +28,25 @@ SETTINGS = {
     "mask": "the column of paths of masks",
     "images": "the folder that the paths of a list are in",
     "masks": "the folder of the images' masks",
-    "as": "what is read of a COCO file: boxes, mask or keypoints",
+    "as": "what is read of a COCO file or YOLO's labels: boxes, mask or keypoints",
     "classes": "how categories are the network's classes: names, order or ids",
+    "split": "the part of a data.yaml: train, val or test",
+    "lines": "what YOLO's lines hold behind the class: box, outline, or a box and points, as 17x3",
     "foreground": "the value of a mask's foreground, where it holds 0 and another",
     "read": "package.module:function that reads a file into what the network takes",
     "duplicates": "drop: leave copies out; keep",
 }
 # suffixes of lists
 LISTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
+# of a data.yaml
+PARTS = ("train", "val", "test")
 # settings that name one or more columns of a list
 COLUMNS = ("path", "label", "labels", "values", "keypoints", "identity", "mask")
 _ALLOWED = {
     "as": ("boxes", "mask", "keypoints"),
     "classes": ("names", "order", "ids"),
     "duplicates": ("drop", "keep"),
+    "split": PARTS,
 }
 
 

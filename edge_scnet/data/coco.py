@@ -20,6 +20,7 @@ from edge_scnet.data.box_checks import check_boxes
 from edge_scnet.data.coco_classes import Category, Mapped, mapped
 from edge_scnet.data.coco_masks import Region, Rle, bounds, rendered
 from edge_scnet.data.image_list import image_set, refuse_missing
+from edge_scnet.data.keypoint_checks import refuse_other_than_one
 from edge_scnet.data.labels import NO_LABELS
 from edge_scnet.data.reading import Reading
 from edge_scnet.data.sample_set import SampleSet
@@ -254,18 +255,10 @@ def _labels(objects: Sequence[Sequence[Annotation]], classes: Mapped, reading: R
 def _keypoints(objects: Sequence[Sequence[Annotation]], content: Coco, reading: Reading) -> Targets:
     """The points of the one object in each image that has some."""
     labelled = [[item for item in found if any(item.keypoints or ())] for found in objects]
-    other = [
-        f"{image.file_name}: {len(found)}"
-        for image, found in zip(content.images, labelled, strict=True)
-        if len(found) != 1
-    ]
-    if other:
-        shown = "".join(f"\n  {line}" for line in other[:20])
-        raise DataError(
-            f"{reading.path}: {len(other)} of {len(objects)} images do not have keypoints of one"
-            f" object each:{shown}",
-            hint="cut each object out, an image for each, with its keypoints",
-        )
+    counts = {
+        image.file_name: len(found) for image, found in zip(content.images, labelled, strict=True)
+    }
+    refuse_other_than_one(counts, reading.path)
     points: list[np.ndarray] = []
     for found in labelled:
         flat = np.asarray(found[0].keypoints, np.float32)

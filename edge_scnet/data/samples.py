@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge_scnet.core.resources import bundled
 from edge_scnet.core.source import COLUMNS, LISTS, SETTINGS, parse_source
-from edge_scnet.data import coco, listed, mask_folders, yolo
+from edge_scnet.data import coco, data_yaml, listed, mask_folders, yolo
 from edge_scnet.data.array_files import arrays_among, open_array_files
 from edge_scnet.data.folders import open_folder
 from edge_scnet.data.held import open_code
@@ -67,10 +67,10 @@ def open_samples(
 
     It is a folder of images (no labels), of class folders of images, of `images` and `masks`, of
     `images` and YOLO's `labels`, of one pair of idx files, or of .npy or .npz files; a .csv, .jsonl
-    or .txt list; a COCO .json; or a function package.module:samples. What `core.source` describes
-    may stand behind its name. Hidden files (macOS writes `._x.jpg`) and other suffixes are no
-    samples; class folders are searched to any depth. Every image's header is read here, its pixels
-    later: `load_pixels` refuses a file that is cut short, by name.
+    or .txt list; a COCO .json; a data.yaml; or a function package.module:samples. What
+    `core.source` describes may stand behind its name. Hidden files (macOS writes `._x.jpg`) and
+    other suffixes are no samples; class folders are searched to any depth. Every image's header is
+    read here, its pixels later: `load_pixels` refuses a file that is cut short, by name.
 
     Args:
         source: its name.
@@ -110,7 +110,7 @@ def _open(reading: Reading) -> SampleSet:
     path, model = reading.path, reading.model
     use = (
         f"{reading.option} DATA: a folder of images, of class folders of images, of one pair of idx"
-        " files, or of .npy or .npz files; a .csv, .jsonl or .txt list; a COCO .json;"
+        " files, or of .npy or .npz files; a .csv, .jsonl or .txt list; a COCO .json; a YOLO .yaml;"
         " package.module:samples"
     )
     if reading.source.is_code:
@@ -131,6 +131,10 @@ def _open(reading: Reading) -> SampleSet:
         _check_takes_pictures(reading)
         _check_settings(reading, "images", "as", "classes")
         return coco.open_coco(reading)
+    if path.suffix.lower() in data_yaml.SUFFIXES and path.is_file():
+        _check_takes_pictures(reading)
+        _check_settings(reading, "split", "images", "as", "classes", "lines")
+        return yolo.open_data_yaml(reading)
     return _open_folder(reading, use)
 
 
@@ -149,9 +153,10 @@ def _open_folder(reading: Reading, use: str) -> SampleSet:
     if mask_folders.has_masks(reading, folders):
         _check_settings(reading, "images", "masks", "foreground")
         return mask_folders.open_mask_folders(reading)
-    _check_settings(reading)
     if (pair := yolo.label_folder(reading)) is not None:
+        _check_settings(reading, "as", "classes", "lines")
         return yolo.open_yolo(reading, *pair)
+    _check_settings(reading)
     return open_folder(reading, use)
 
 

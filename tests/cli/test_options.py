@@ -137,7 +137,14 @@ def test_class_names_that_cannot_be_read(
     outcome = invoke("build", "--class-names", path)
     assert outcome.code == 4
     assert outcome.stderr.startswith(f"error: --class-names {path} cannot be read: ")
-    assert outcome.hint == "a text file, one name per line"
+    assert outcome.hint == "a text file, one name per line, or a data.yaml with names"
+
+
+def test_class_names_of_a_data_yaml(called: SimpleNamespace, invoke: Run, tmp_path: Path) -> None:
+    pytest.importorskip("yaml", reason="PyYAML is in the extra detection")
+    (tmp_path / "data.yaml").write_text("val: images\nnames: {0: cat, 1: no}\n")
+    invoke("build", "--class-names", tmp_path / "data.yaml")
+    assert called.model_options.class_names == ("cat", "no")
 
 
 def test_a_report_names_the_command_line(
