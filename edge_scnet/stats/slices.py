@@ -31,6 +31,9 @@ _LEAST_SHARE = 0.01
 # it varies by is below what 8 bits can say, and an engine is not to be measured by that.
 _LEAST_DEVIATION = 0.01
 
+# So many values are added up at a time.
+_BLOCK_VALUES = 1 << 16
+
 # Of each row, over the places of one sample.
 _SUM, _SQUARES, _NOISE, _OWN = range(4)
 
@@ -58,33 +61,38 @@ def rows_of(
         own, reference: an output, samples along the first axis.
         axis: of the rows; 0: each sample is one row.
     """
-    kept = []
-    for mine, other in zip(own, reference, strict=True):
-        if axis == 0:
-            values, wanted = mine.reshape(1, -1), other.reshape(1, -1)
-        else:
-            values, wanted = (
-                np.moveaxis(array, axis - 1, 0).reshape(array.shape[axis - 1], -1)
-                for array in (mine, other)
-            )
-        values, wanted = values.astype(np.float64), wanted.astype(np.float64)
+    if len(own) != len(reference):
+        raise ValueError(f"{len(own)} samples of the engine, {len(reference)} of the reference")
+    kept: list[Rows] = []
+    # vectors many at a time, maps one by one
+    block = max(1, _BLOCK_VALUES // max(1, math.prod(reference.shape[1:])))
+    for start in range(0, len(own), block):
+        values, wanted = (
+            _by_row(array[start : start + block], axis).astype(np.float64)
+            for array in (own, reference)
+        )
         sums = np.stack(
             [
-                wanted.sum(axis=1),
-                np.square(wanted).sum(axis=1),
-                np.square(values - wanted).sum(axis=1),
-                np.square(values).sum(axis=1),
-            ]
+                wanted.sum(axis=2),
+                np.square(wanted).sum(axis=2),
+                np.square(values - wanted).sum(axis=2),
+                np.square(values).sum(axis=2),
+            ],
+            axis=1,
         )
-        kept.append(
-            Rows(
-                sums=sums,
-                places=wanted.shape[1],
-                lowest=wanted.min(axis=1),
-                highest=wanted.max(axis=1),
-            )
-        )
+        places = wanted.shape[2]
+        kept += [
+            Rows(sums=each, places=places, lowest=low, highest=high)
+            for each, low, high in zip(sums, wanted.min(axis=2), wanted.max(axis=2), strict=True)
+        ]
     return kept
+
+
+def _by_row(array: npt.NDArray[np.floating], axis: int) -> npt.NDArray[np.floating]:
+    """An output as [samples, rows, places]."""
+    if axis == 0:
+        return array.reshape(len(array), 1, -1)
+    return np.moveaxis(array, axis, 1).reshape(len(array), array.shape[axis], -1)
 
 
 def slices_of(

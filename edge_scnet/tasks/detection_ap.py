@@ -111,7 +111,7 @@ def _of_resamples(matches: Matches, counts: np.ndarray, limits: Sequence[int]) -
     for start in range(0, len(counts), step):
         some = counts[start : start + step]
         objects = (some @ matches.objects).astype(np.float64)
-        weights = some[:, matches.images].astype(np.float64)
+        weights = np.take(some, matches.images, axis=1).astype(np.float64)
         nothing_ignored = not matches.ignored.any()
         seen = np.cumsum(weights, axis=1) if nothing_ignored else None
         for column, limit in enumerate(limits):
@@ -119,7 +119,9 @@ def _of_resamples(matches: Matches, counts: np.ndarray, limits: Sequence[int]) -
             hits = np.flatnonzero(matches.hits[limit] & counted)
             all_seen = np.cumsum(weights * counted, axis=1) if seen is None else seen
             out[start : start + step, column] = _interpolated(
-                np.cumsum(weights[:, hits], axis=1), all_seen[:, hits], objects
+                np.cumsum(np.take(weights, hits, axis=1), axis=1),
+                np.take(all_seen, hits, axis=1),
+                objects,
             )
     return out
 

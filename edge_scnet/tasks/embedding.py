@@ -169,7 +169,7 @@ def _unit(values: Values) -> Values:
 def _low_quantile(cosines: Values, weights: Weights) -> Values:
     """The value below which 1 % of the draws lie, of each resample."""
     order = np.argsort(cosines)
-    shares = np.cumsum(weights[:, order], axis=1) / weights.sum(axis=1, keepdims=True)
+    shares = np.cumsum(np.take(weights, order, axis=1), axis=1) / weights.sum(axis=1, keepdims=True)
     found: Values = cosines[order][(shares >= 0.01).argmax(axis=1)]
     return found
 
@@ -201,7 +201,8 @@ def _verification(own: Values, reference: Values, pairs: Pairs, threshold: float
         wrong = _of_pairs(unit, pairs.different) >= threshold
         shares = []
         for each, truth in ((pairs.same, right), (pairs.different, ~wrong)):
-            drawn = weights[:, each[:, 0]] * weights[:, each[:, 1]]
+            # `take` is several times faster than an index along the second axis
+            drawn = np.take(weights, each[:, 0], axis=1) * np.take(weights, each[:, 1], axis=1)
             with np.errstate(invalid="ignore", divide="ignore"):
                 shares.append(drawn @ truth.astype(np.float64) / drawn.sum(axis=1))
         values: Values = 50.0 * (shares[0] + shares[1])

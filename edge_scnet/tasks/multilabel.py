@@ -193,12 +193,12 @@ def _average_precision(
     ends: npt.NDArray[np.int64],
     positives: npt.NDArray[np.int64],
 ) -> Values:
-    drawn = weights[:, order]
-    all_so_far = np.cumsum(drawn, axis=1)[:, ends]
-    right = np.zeros_like(drawn)
-    right[:, positives] = drawn[:, positives]
-    right_so_far = np.cumsum(right, axis=1)[:, ends]
-    of_positives = drawn[:, positives]
+    drawn = np.take(weights, order, axis=1)
+    all_so_far = np.take(np.cumsum(drawn, axis=1), ends, axis=1)
+    of_positives = np.take(drawn, positives, axis=1)
+    # how many positives there are up to the end of each one's group
+    last = np.searchsorted(positives, ends, side="right") - 1
+    right_so_far = np.take(np.cumsum(of_positives, axis=1), last, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = np.where(all_so_far > 0, right_so_far / all_so_far, 0.0)
         values: Values = (precision * of_positives).sum(axis=1) / of_positives.sum(axis=1)
