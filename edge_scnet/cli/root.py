@@ -25,6 +25,7 @@ from edge_scnet.cli import (
     project,
     reports,
 )
+from edge_scnet.core import telemetry
 
 app = typer.Typer(
     help=(
@@ -68,6 +69,7 @@ reports.add_to(app)
 def main() -> None:
     """Runs the command line."""
     interrupts.heed()
+    telemetry.switch_off()
     _read_options_of(sys.argv[1:])
     app(prog_name="edge-scnet")
 

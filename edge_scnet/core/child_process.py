@@ -27,8 +27,9 @@ def start_python(
     # not -m: that puts the working directory first on sys.path, where a user's random.py would
     # break the child and not the parent
     code = (
-        f"import sys; sys.path[:] = {sys.path!a}; from {module} import {function};"
-        f" {function}({', '.join(map(repr, arguments))})"
+        f"import sys; sys.path[:] = {sys.path!a};"
+        " from edge_scnet.core.telemetry import switch_off; switch_off();"
+        f" from {module} import {function}; {function}({', '.join(map(repr, arguments))})"
     )
     # its own session: Ctrl-C reaches the parent alone, which then ends its children in order
     return subprocess.Popen(

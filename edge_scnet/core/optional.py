@@ -6,17 +6,19 @@ import importlib
 import importlib.util
 from types import ModuleType
 
+from edge_scnet.core.telemetry import switched_off
 from edge_scnet.errors import MissingRuntimeError
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """Imports an optional package.
+    """Imports an optional package, without telemetry.
 
     Raises:
         MissingRuntimeError: it is not installed; the hint names the extra that brings it.
     """
     try:
-        return importlib.import_module(module)
+        with switched_off():
+            return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 
@@ -16,3 +17,10 @@ def report(fd: int, number: int) -> None:
     """Writes the number, its process group and this file's path to an open file."""
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(f"{number} {os.getpgid(0)} {Path(__file__).absolute()}")
+
+
+def telemetry(fd: int) -> None:
+    """Writes whether the runtimes' telemetry is off."""
+    hidden = sys.modules.get("openvino_telemetry", sys) is None
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(f"{os.environ.get('ORT_DISABLE_TELEMETRY')} {'hidden' if hidden else 'there'}")
