@@ -7,13 +7,14 @@ their command line does not say. It is read as strictly as a target file.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta
 
-from edge_scnet.config.model_options import ONLY_WITH, PICTURE_OPTIONS, ModelOptions, ways_to_split
+from edge_scnet.config.merging import merged_options
+from edge_scnet.config.model_options import ModelOptions, ways_to_split
 from edge_scnet.config.schema import Filled, check_values, read_table, read_toml
 from edge_scnet.config.target import Gates
 from edge_scnet.core.source import parse_source
@@ -196,32 +197,10 @@ def merged(
         filled[name] = value
         taken[KEYS.get(name, name)] = value
     if "model_options" in values:
-        own, theirs = values["model_options"], located.options
-        replaced = _replaced(own)
-        for item in fields(ModelOptions):
-            value = getattr(theirs, item.name)
-            takes = item.name not in replaced and (options is None or item.name in options)
-            if takes and value is not None and getattr(own, item.name) is None:
-                own = replace(own, **{item.name: value})
-                taken[f"options.{item.name}"] = value
+        own, given_options = merged_options(values["model_options"], located.options, only=options)
         filled["model_options"] = own
+        taken |= {f"options.{name}": value for name, value in given_options.items()}
     return Merged(values=filled, taken=taken)
-
-
-def _replaced(options: ModelOptions) -> frozenset[str]:
-    """The options of a file that those of a command line stand in place of, under other names."""
-    if options.preprocess is not None:
-        return frozenset(PICTURE_OPTIONS)
-    replaced = set()
-    if options.resize_mode is not None:
-        replaced = {key for key, modes in ONLY_WITH.items() if options.resize_mode not in modes}
-    if options.resize is not None:
-        replaced.add("crop_fraction")
-    if options.crop_fraction is not None:
-        replaced.add("resize")
-    if options.input_shape is not None:
-        replaced |= {"input_size", "channels"}
-    return frozenset(replaced)
 
 
 def with_limits(gates: Gates, limits: dict[str, Any], *, prefix: str = "") -> Gates:

@@ -59,3 +59,14 @@ class Preprocessing:
     def origin(self, name: str) -> str:
         """Where a field's value comes from; empty where nobody knows."""
         return self.origins.get(name, "")
+
+
+def antialiases(library: Resampler, interpolation: Interpolation) -> bool:
+    """Whether a library's filter grows as a picture shrinks, where nothing is said."""
+    return interpolation == "area" or (library == "pillow" and interpolation != "nearest")
+
+
+def antialias_fits(asked: bool, library: Resampler, interpolation: Interpolation) -> bool:
+    """Whether a library can do so: Pillow's filters can be kept from growing, two of them."""
+    plain = library == "pillow" and interpolation in ("bilinear", "bicubic")
+    return asked == antialiases(library, interpolation) or (not asked and plain)

@@ -8,7 +8,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from edge_scnet.config.model_options import ONLY_WITH, PICTURE_OPTIONS, ModelOptions
-from edge_scnet.core.preprocessing import BY_DEFAULT, Preprocessing
+from edge_scnet.core.preprocessing import (
+    BY_DEFAULT,
+    Interpolation,
+    Preprocessing,
+    Resampler,
+    antialias_fits,
+    antialiases,
+)
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.ready import Ready, ready
 
@@ -239,17 +246,16 @@ def _check_channels(given: Mapping[str, Any], channels: int) -> None:
         )
 
 
-def _antialias(asked: bool | None, library: str, interpolation: str) -> bool:
+def _antialias(asked: bool | None, library: Resampler, interpolation: Interpolation) -> bool:
     """Whether the filter grows as a picture shrinks.
 
     Raises:
         ArtifactError: the library cannot do so.
     """
-    usual = interpolation == "area" or (library == "pillow" and interpolation != "nearest")
-    if asked is None or asked == usual:
-        return usual
-    if not asked and library == "pillow" and interpolation in ("bilinear", "bicubic"):
-        return False
+    if asked is None:
+        return antialiases(library, interpolation)
+    if antialias_fits(asked, library, interpolation):
+        return asked
     words = "--antialias" if asked else "--no-antialias"
     other = "opencv" if library == "pillow" else "pillow"
     raise ArtifactError(

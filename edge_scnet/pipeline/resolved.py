@@ -35,8 +35,11 @@ _OPTIONS_OF = {
     "num_classes": ("num_classes", "class_names"),
     "more_inputs": ("input", "fix"),
     "input_name": ("input", "fix"),
-    "kind": ("task",),
+    "kind": ("task", "decode"),
+    "arguments": ("task_args", "decode"),
 }
+# Fields that several options tell together; of others the first that is given tells all.
+_TOLD_TOGETHER = frozenset({"input_shape", "more_inputs", "arguments"})
 # What a model's own file, module or library tells, by the kind of source.
 _OWN_FIELDS: Mapping[str, frozenset[str]] = {
     "onnx": frozenset({"name", "arch", "input_shape", "num_classes", "input_name", "more_inputs"}),
@@ -173,10 +176,17 @@ def _plain(value: Any) -> Any:
 
 def _said(leaf: str, taken: Mapping[str, str]) -> str | None:
     """Where the option that a field comes from was given; None: nowhere."""
+    options: dict[str, list[str]] = {}
     for option in _OPTIONS_OF.get(leaf, (leaf,)):
         if (origin := taken.get(f"options.{option}")) is not None:
-            return origin if option == leaf else f"{origin} ({option})"
-    return None
+            options.setdefault(origin, []).append(option)
+            if leaf not in _TOLD_TOGETHER:
+                break
+    words = [
+        origin if names == [leaf] else f"{origin} ({', '.join(names)})"
+        for origin, names in options.items()
+    ]
+    return "; ".join(words) or None
 
 
 def _own_words(source: ModelSource) -> str:
