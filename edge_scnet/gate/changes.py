@@ -10,6 +10,7 @@ from edge_scnet.config.target import Gates
 from edge_scnet.gate import regression
 from edge_scnet.gate.baseline import Baseline
 from edge_scnet.report.run_report import RunReport, accuracy_row, same_machine, timed_row
+from edge_scnet.report.task_verdict import NEIGHBOURS
 from edge_scnet.stats.figures import AccuracyStats
 
 # Lower end of the speed's interval over its estimate; 0.98 to 0.99 on a quiet machine.
@@ -118,7 +119,9 @@ def _accuracy_figures(stats: AccuracyStats) -> Iterator[_Figure]:
         yield _Figure(name="top-1, %", value=stats.labels.top1_percent, noise=0.05)
     if stats.agreement_percent is not None:
         yield _Figure(name="agreement, %", value=stats.agreement_percent, noise=0.05)
-    if stats.task is not None and (metric := stats.task.metrics[0]).unit != "dB":
+    for metric in () if stats.task is None else stats.task.metrics:
+        if metric.unit == "dB" or metric.name == NEIGHBOURS:
+            continue
         yield _Figure(
             name=f"{metric.name}{metric.unit and ', ' + metric.unit}",
             value=metric.value,

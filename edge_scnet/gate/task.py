@@ -1,13 +1,14 @@
-"""The figure of an engine's task held to a baseline's, on the same samples."""
+"""The figures of an engine's task held to a baseline's, on the same samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from edge_scnet.config.target import Gates
-from edge_scnet.report.findings import Figure, Finding, Verdict, incomparable, judged
-from edge_scnet.report.metric_change import change_of
+from edge_scnet.report.findings import Figure, Finding, Verdict, incomparable, judged, skipped
+from edge_scnet.report.metric_change import change_of, pairs_of
 from edge_scnet.report.paired import three_way
+from edge_scnet.report.task_verdict import NEIGHBOURS, decides
 from edge_scnet.stats.figures import Metric, TaskStats
 
 # By how much a mean cosine to FP32 may fall.
@@ -17,7 +18,12 @@ _COSINE_FALL = 0.01
 def compare_tasks(
     now: TaskStats | None, before: TaskStats | None, limits: Gates
 ) -> Iterator[Finding]:
-    """Judges the first figure against the baseline's; nothing where neither report has a task.
+    """Judges figures against the baseline's; nothing where neither report has a task.
+
+    The first figure, and each other one whose interval the baseline knows: an engine may keep the
+    first and lose another, as scores that keep their order and fall below the threshold lose F1.
+    Of those that have no part in the verdict a loss fails where it is proven, and nothing is asked
+    of samples that cannot tell.
 
     Raises:
         ValueError: packed values that are damaged.
@@ -40,14 +46,26 @@ def compare_tasks(
             " ground truth that the other has not.",
         )
         return
-    limit = _limit(new, old, limits)
-    if limit is not None:
-        yield _judged(now, before, limit)
+    for number, known, metric in pairs_of(before, now):
+        limit = _limit(known, limits)
+        if limit is None or (number and known.loss_lower95 is None):
+            continue
+        if metric is None:
+            yield incomparable(
+                "accuracy",
+                f"{known.name} to baseline",
+                f"The baseline knows the engine's {known.name}, the report does not.",
+            )
+        else:
+            finding = _judged(now, before, metric, known, limit)
+            is_beside = number and not decides(before, number, limits)
+            if is_beside and finding.verdict == "inconclusive":
+                finding = skipped("accuracy", finding.metric, finding.message)
+            yield finding
 
 
-def _judged(now: TaskStats, before: TaskStats, limit: float) -> Finding:
-    new, old = now.metrics[0], before.metrics[0]
-    change = change_of(before, now)
+def _judged(now: TaskStats, before: TaskStats, new: Metric, old: Metric, limit: float) -> Finding:
+    change = change_of(before, now, old.name)
     unit = "pp" if new.unit == "%" else new.unit
     in_words = f" {unit}" if unit else ""
     moved = (
@@ -85,15 +103,23 @@ def _judged(now: TaskStats, before: TaskStats, limit: float) -> Finding:
     )
 
 
-def _limit(new: Metric, old: Metric, limits: Gates) -> float | None:
-    """By how much the figure may be worse, in its unit; None: the SQNR's limit says it."""
-    if new.unit == "%" and new.higher_is_better:
-        is_share = new.reference is not None
-        return limits.max_drop_from_baseline_pp if is_share else limits.max_agreement_fall_pp
-    if new.name.startswith("cosine"):
+def _limit(old: Metric, limits: Gates) -> float | None:
+    """By how much the figure may be worse, in its unit.
+
+    None: it is told and not judged, or it is the SQNR, which has a limit of its own.
+    """
+    if old.name == NEIGHBOURS:
+        return None
+    if old.unit == "%" and old.higher_is_better:
+        if old.reference is None:
+            return limits.max_agreement_fall_pp
+        # as against FP32: one box or label at the threshold moves F1 more than the order of all
+        is_f1 = old.name.startswith("F1")
+        return limits.max_f1_drop_pp if is_f1 else limits.max_drop_from_baseline_pp
+    if old.name.startswith("cosine"):
         return _COSINE_FALL
-    if new.reference is None:
-        return limits.max_agreement_fall_pp if new.unit == "%" else None
+    if old.reference is None:
+        return limits.max_agreement_fall_pp if old.unit == "%" else None
     return abs(old.value) * limits.max_error_rise_percent / 100.0
 
 

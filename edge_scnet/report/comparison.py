@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edge_scnet.core.packing import unpack_classes
-from edge_scnet.report.metric_change import change_of
+from edge_scnet.report.metric_change import MetricChange, change_of, pairs_of
 from edge_scnet.report.paired import lost_and_won
 from edge_scnet.report.run_report import (
     EngineReport,
@@ -23,7 +23,7 @@ from edge_scnet.report.run_report import (
     same_machine,
     timed_row,
 )
-from edge_scnet.stats.figures import AccuracyStats, RatioStats, TaskStats
+from edge_scnet.stats.figures import AccuracyStats, Metric, RatioStats, TaskStats
 from edge_scnet.stats.intervals import Z_TWO_SIDED_95, paired_difference_interval
 
 # Of a time: less is nobody's reason to choose an engine.
@@ -120,6 +120,17 @@ def _accuracy(a: RunReport, b: RunReport) -> Iterable[Comparison]:
             message="Accuracy is not compared: the evaluation images are not the same.",
         )
         return
+    kinds = [_kind_of(stats) for stats in (stats_a, stats_b)]
+    if kinds[0] != kinds[1]:
+        yield Comparison(
+            figure="task",
+            a=None,
+            b=None,
+            unit="",
+            better="skipped",
+            message=f"Accuracy is not compared: A is judged as {kinds[0]}, B as {kinds[1]}.",
+        )
+        return
     truth = a.evaluation.truth if a.evaluation else None
     if truth is not None and row_a.first_classes and row_b.first_classes:
         yield _paired(row_a, row_b, unpack_classes(truth, stats_a.images))
@@ -134,11 +145,13 @@ def _accuracy(a: RunReport, b: RunReport) -> Iterable[Comparison]:
 
 
 def _of_tasks(a: TaskStats, b: TaskStats) -> Iterable[Comparison]:
-    """The first figure of a task, where both are judged by the same."""
-    first, second = a.metrics[0], b.metrics[0]
-    if a.task != b.task or first.name != second.name or first.unit == "dB":
-        return
-    change = change_of(a, b)
+    """The figures that two engines judged by the same task have in common."""
+    for _, first, second in pairs_of(a, b):
+        if second is not None and first.unit != "dB":
+            yield _metric_compared(first, second, change_of(a, b, first.name))
+
+
+def _metric_compared(first: Metric, second: Metric, change: MetricChange) -> Comparison:
     better: Answer = "unknown"
     spread = ""
     unit = "pp" if first.unit == "%" else first.unit
@@ -150,7 +163,7 @@ def _of_tasks(a: TaskStats, b: TaskStats) -> Iterable[Comparison]:
         low, high = sorted((-end if first.higher_is_better else end) for end in ends)
         spread = f" ({low:+.3g} to {high:+.3g}{in_words} with 95 % confidence; {change.method})"
     moved = second.value - first.value
-    yield Comparison(
+    return Comparison(
         figure=first.name,
         a=first.value,
         b=second.value,
@@ -158,6 +171,13 @@ def _of_tasks(a: TaskStats, b: TaskStats) -> Iterable[Comparison]:
         better=better,
         message=f"B's {first.name} to A's: {moved:+.3g}{in_words}{spread}.",
     )
+
+
+def _kind_of(stats: AccuracyStats) -> str:
+    """The task that an engine is judged by; older reports name none."""
+    if stats.task is not None:
+        return stats.task.task
+    return "features" if stats.agreement_percent is None else "classification"
 
 
 def _top1(stats: AccuracyStats) -> float | None:

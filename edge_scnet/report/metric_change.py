@@ -6,6 +6,7 @@ Plain Python: a gate reads reports without NumPy.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
@@ -31,19 +32,34 @@ class MetricChange:
     method: str
 
 
-def change_of(before: TaskStats, now: TaskStats) -> MetricChange:
-    """The change of the first metric.
+def pairs_of(before: TaskStats, now: TaskStats) -> Iterator[tuple[int, Metric, Metric | None]]:
+    """The metrics of an earlier report by number, each beside that of the same name now.
+
+    None: there is none now.
+    """
+    by_name = {metric.name: metric for metric in now.metrics}
+    for number, old in enumerate(before.metrics):
+        yield number, old, by_name.get(old.name)
+
+
+def change_of(before: TaskStats, now: TaskStats, name: str | None = None) -> MetricChange:
+    """The change of a metric.
 
     Sample by sample where both reports have its values; else from both intervals of the loss to
     FP32, as if these were independent: on the same samples they are not, and the change is known
-    better than that.
+    better than that. Reports hold the values of single samples of the first metric alone.
+
+    Args:
+        name: of a metric that both have; None: the first one's.
 
     Raises:
         ValueError: packed values that are damaged.
     """
-    old, new = before.metrics[0], now.metrics[0]
+    name = before.metrics[0].name if name is None else name
+    old, new = (_named(stats, name) for stats in (before, now))
     sign = 1.0 if new.higher_is_better else -1.0
-    if before.per_sample is not None and now.per_sample is not None:
+    is_first = old is before.metrics[0] and new is now.metrics[0]
+    if is_first and before.per_sample is not None and now.per_sample is not None:
         pairs = zip(
             unpack_values(before.per_sample, before.samples),
             unpack_values(now.per_sample, now.samples),
@@ -57,6 +73,10 @@ def change_of(before: TaskStats, now: TaskStats) -> MetricChange:
             worse=0.0, low=0.0, high=0.0, lower95=0.0, upper95=0.0, method="equal figures"
         )
     return _of_intervals(worse, old, new)
+
+
+def _named(stats: TaskStats, name: str) -> Metric:
+    return next(metric for metric in stats.metrics if metric.name == name)
 
 
 def _paired(losses: list[float]) -> MetricChange:

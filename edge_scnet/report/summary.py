@@ -176,11 +176,13 @@ def _task(stats: AccuracyStats, task: TaskStats, *, reference: bool) -> dict[str
             cells[loss] = "-" if reference else f"{metric.loss:+{digits}}"
         else:
             cells[title] = "-" if reference else f"{metric.value:{digits}}"
-        if metric is task.metrics[0]:
-            interval = "-"
-            if not (reference or metric.loss_low is None or metric.loss_high is None):
-                interval = f"{metric.loss_low:+{digits}} to {metric.loss_high:+{digits}}"
-            cells["  95 % interval of the loss"] = interval
+        interval = "-"
+        if not (reference or metric.loss_low is None or metric.loss_high is None):
+            interval = f"{metric.loss_low:+{digits}} to {metric.loss_high:+{digits}}"
+        # rows are told apart by their titles
+        is_first = metric is task.metrics[0]
+        row = "  95 % interval of the loss" if is_first else f"  loss of {metric.name}, 95 %"
+        cells[row] = interval
     lowest = min((s for s in task.slices if s.sqnr_db is not None), key=_sqnr_of, default=None)
     if lowest is not None and not reference:
         cells["SQNR of the worst part, dB"] = f"{lowest.sqnr_db:.1f}"

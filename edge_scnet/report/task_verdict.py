@@ -42,6 +42,14 @@ def judge_task(stats: AccuracyStats, gates: Gates) -> Finding:
     return min(_findings(stats.task, gates), key=lambda finding: _RANK[finding.verdict])
 
 
+def decides(task: TaskStats, number: int, gates: Gates) -> bool:
+    """Whether a figure has a part in the verdict; the others are told beside those that do."""
+    metric = task.metrics[number]
+    if task.truth is not None:
+        return number == 0 or metric.decides
+    return _limit_to_reference(metric, gates) is not None
+
+
 def doubted(finding: Finding, doubts: tuple[str, ...]) -> Finding:
     """The finding where FP32's own figures say that the samples prove nothing: it does not pass."""
     if not doubts:

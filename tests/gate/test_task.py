@@ -99,3 +99,43 @@ def test_a_cosine_may_fall_by_a_hundredth() -> None:
 
     assert _verdicts(of(0.995), of(0.999)) == ["pass"]
     assert _verdicts(of(0.90), of(0.999)) == ["fail"]
+
+
+def _scores_kept(f1: float, *, decides: bool = True, half: float = 0.3) -> TaskStats:
+    """mAP is what it was, and F1 is another."""
+    metrics = (_metric(79.8, 0.2), _metric(f1, half, name="F1", decides=decides))
+    return replace(_stats(metrics[0]), task="multilabel", metrics=metrics)
+
+
+def test_every_figure_with_an_interval_is_held_to_the_baseline() -> None:
+    """Scores that all fall below the threshold keep mAP, and lose F1."""
+    before = _scores_kept(79.5)
+    assert _verdicts(before, before) == ["pass", "pass"]
+    assert _verdicts(_scores_kept(78.9), before) == ["pass", "pass"]
+    found = list(compare_tasks(_scores_kept(70.0), before, Gates()))
+    assert [finding.verdict for finding in found] == ["pass", "fail"]
+    assert found[1].metric == "F1 to baseline" and found[1].exit_code == 10
+    assert "worse by 9.5 pp" in found[1].message and found[1].limit == 2.0
+    assert _verdicts(_scores_kept(77.4), before) == ["pass", "inconclusive"]
+
+
+def test_a_figure_told_beside_fails_where_its_loss_is_proven_and_asks_for_nothing() -> None:
+    before = _scores_kept(79.5, decides=False)
+    assert _verdicts(_scores_kept(77.4, decides=False), before) == ["pass", "skipped"]
+    assert _verdicts(_scores_kept(70.0, decides=False), before) == ["pass", "fail"]
+
+
+def test_a_figure_that_the_report_lacks_is_no_pass() -> None:
+    (first, other) = compare_tasks(
+        _stats(_metric(79.8), task="multilabel"), _scores_kept(79.5), Gates()
+    )
+    assert first.verdict == "pass"
+    assert (other.metric, other.exit_code) == ("F1 to baseline", 12)
+
+
+def test_chance_neighbours_and_figures_without_an_interval_are_not_held() -> None:
+    neighbours = _metric(60.0, name="nearest neighbour, same", reference=None)
+    ends = ("loss_low", "loss_high", "loss_lower95", "loss_upper95")
+    bare = _metric(60.0, name="F1", **dict.fromkeys(ends))
+    before = _stats(_metric(79.8), metrics=(_metric(79.8), neighbours, bare))
+    assert len(_verdicts(before, before)) == 1

@@ -15,7 +15,7 @@ from edge_scnet.report import comparison
 from edge_scnet.report.comparison import Comparison
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
-from edge_scnet.stats.figures import RatioStats
+from edge_scnet.stats.figures import AccuracyStats, Metric, RatioStats, TaskStats
 from edge_scnet.stats.timing import paired_ratio
 from tests.helpers.reports import engine, logits, report
 from tests.helpers.tool import Run
@@ -109,6 +109,40 @@ def test_accuracy_is_paired() -> None:
 def test_a_labelled_and_an_unlabelled_report_are_compared_as_far_as_it_goes() -> None:
     assert regression.changes(report(), report(labelled=False)) == []
     assert "SQNR" in figures(report(), report(labelled=False))
+
+
+def of_task(f1: float, *, task: str = "multilabel") -> RunReport:
+    """INT8 keeps mAP, and has another F1."""
+    figures = {"unit": "%", "reference": 90.0, "higher_is_better": True}
+    metrics = tuple(
+        Metric(
+            name=name,
+            value=value,
+            loss=90.0 - value,
+            loss_low=89.8 - value,
+            loss_high=90.2 - value,
+            **figures,
+        )
+        for name, value in (("mAP", 89.9), ("F1", f1))
+    )
+    stats = TaskStats(task=task, samples=2000, truth="a table", metrics=metrics)
+    accuracy = AccuracyStats(
+        images=2000, agreement_percent=None, agreeing=None, sqnr_db=30.0, labels=None, task=stats
+    )
+    return report(int8={"accuracy": accuracy, "first_classes": None})
+
+
+def test_each_figure_of_a_task_is_compared() -> None:
+    found = figures(of_task(89.5), of_task(80.0))
+    assert found["mAP"].better == "same" and found["F1"].better == "A"
+    assert "-9.5 pp (-9.78 to -9.22 pp" in found["F1"].message
+
+
+def test_engines_judged_by_different_tasks_are_not_compared() -> None:
+    found = figures(of_task(89.5), of_task(89.5, task="detection"))
+    assert "mAP" not in found and found["task"].better == "skipped"
+    assert "A is judged as multilabel, B as detection" in found["task"].message
+    assert "B as classification" in figures(of_task(89.5), report())["task"].message
 
 
 def speed(value: float, *, spread: float = 0.01, **changes: Any) -> RunReport:

@@ -57,3 +57,28 @@ def test_the_table_shows_a_plans_memory_where_it_is_known() -> None:
     rows = [line.split() for line in shown.get().splitlines()]
     assert ["activations", "on", "the", "GPU,", "MB", "-", "1.5"] in rows
     assert ["RAM", "of", "the", "machine,", "MB", "-", "+70"] in rows
+
+
+def test_each_figure_of_a_task_has_a_row_for_its_interval() -> None:
+    """F1 decides beside mAP: how sure it is stands below it, as below mAP."""
+    from edge_scnet.report.summary import summary_rows
+    from edge_scnet.stats.figures import AccuracyStats, Metric, TaskStats
+    from tests.helpers.reports import report
+
+    figures = {"unit": "%", "reference": 80.0, "higher_is_better": True}
+    mean_ap = Metric(name="mAP", value=79.9, loss=0.1, loss_low=-0.2, loss_high=0.4, **figures)
+    f1 = Metric(name="F1", value=78.0, loss=2.0, loss_low=1.25, loss_high=2.75, **figures)
+    stats = TaskStats(task="multilabel", samples=500, truth="a table", metrics=(mean_ap, f1))
+    accuracy = AccuracyStats(
+        images=500, agreement_percent=None, agreeing=None, sqnr_db=30.0, labels=None, task=stats
+    )
+    made = report()
+    rows = dict(
+        summary_rows(
+            replace(made, engines=tuple(replace(e, accuracy=accuracy) for e in made.engines))
+        )[1]
+    )
+    assert rows["  95 % interval of the loss"] == ["-", "-0.20 to +0.40"]
+    assert rows["  loss of F1, 95 %"] == ["-", "+1.25 to +2.75"]
+    titles = list(rows)
+    assert titles.index("  loss of F1, 95 %") == titles.index("  loss of F1, pp") + 1
