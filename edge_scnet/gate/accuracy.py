@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import unpack_classes
 from edge_scnet.gate.task import compare_tasks
 from edge_scnet.report.dequantized import not_against_float
-from edge_scnet.report.findings import Figure, Finding, incomparable, judged
+from edge_scnet.report.findings import Figure, Finding, incomparable, judged, skipped
 from edge_scnet.report.paired import paired_drop
-from edge_scnet.report.run_report import EngineReport, RunReport, accuracy_row, reference_row
-from edge_scnet.report.verdict import judge_accuracy
+from edge_scnet.report.run_report import (
+    EngineReport,
+    RunReport,
+    accuracy_row,
+    reference_row,
+    timed_row,
+)
+from edge_scnet.report.verdict import judge_accuracy, only_simulated
 from edge_scnet.stats.figures import AccuracyStats
+
+_NOT_EXECUTED = (
+    "Not measured: the accuracy is that of the graph in ONNX Runtime, no engine was executed. What"
+    " measures it, on the board: edge-scnet compile bundle.tar.gz, then edge-scnet profile"
+    " BUILD_FOLDER; check that report."
+)
 
 
 def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[Finding]:
     """Judges top-1 against FP32 and against the baseline's engine, agreement and SQNR.
 
-    Of other tasks their first figure, and the SQNR.
+    Of other tasks their figures, and the SQNR. Simulated figures are held to a simulated engine's,
+    which finds regressions and proves no accuracy of what was not executed. Where a plan was
+    executed, or the baseline's was, they do not pass.
 
     Raises:
         ValueError: packed classes that are damaged.
     """
+    new, old = accuracy_row(report), accuracy_row(baseline)
+    findings = _compared(report, baseline, limits)
+    if new is None or not new.simulated:
+        return findings
+    in_words = [replace(f, message=f"Simulated: {f.message}") for f in findings]
+    if timed_row(report) is None and (old is None or old.simulated):
+        return [*in_words, skipped("accuracy", "accuracy on the board", _NOT_EXECUTED)]
+    return [only_simulated(in_words[0]), *in_words[1:]]
+
+
+def _compared(report: RunReport, baseline: RunReport, limits: Gates) -> Iterator[Finding]:
+    """The findings, of whatever the outputs are; the first is the one against FP32."""
     new, old = accuracy_row(report), accuracy_row(baseline)
     if new is None or new.accuracy is None:
         if old is not None:

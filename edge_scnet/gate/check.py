@@ -20,7 +20,7 @@ from edge_scnet.gate.baseline import Baseline
 from edge_scnet.machine import environment
 from edge_scnet.report import findings as report_findings
 from edge_scnet.report.findings import Finding, Kind
-from edge_scnet.report.run_report import RunReport
+from edge_scnet.report.run_report import RunReport, accuracy_row
 from edge_scnet.report.store import load_report
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ class Checked:
     @property
     def headline(self) -> str:
         words = _HEADLINES[ExitCode(self.exit_code)]
+        accurate = accuracy_row(self.report)
+        if not self.exit_code and accurate is not None and accurate.simulated:
+            return f"{words} in simulation, accuracy not measured"
         count = sum(finding.exit_code != 0 for finding in self.findings)
         return f"{words} ({count} of {len(self.findings)} findings)" if count else words
 

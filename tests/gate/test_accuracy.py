@@ -9,6 +9,7 @@ import pytest
 
 from edge_scnet.core.packing import pack_classes
 from edge_scnet.gate.accuracy import _are_old_features
+from edge_scnet.report.findings import exit_code
 from edge_scnet.report.run_report import RunReport, accuracy_row
 from edge_scnet.stats.figures import Metric, TaskStats
 from tests.helpers.reports import IMAGES, engine, failed, findings, logits, report
@@ -101,3 +102,40 @@ def test_an_older_report_of_outputs_without_a_meaning_is_held_to_its_sqnr() -> N
         replace(unclassed, task=replace(task, task="regression")), unclassed
     )
     assert not _are_old_features(replace(unclassed, task=task), accuracy_row(report()).accuracy)
+
+
+def simulated(made: RunReport) -> RunReport:
+    """The report of a workstation, on which the plan cannot be executed."""
+    nothing = {"latency": None, "speedup": None, "memory": None, "throughput_per_second": None}
+    return replace(made, engines=tuple(replace(row, **nothing) for row in made.engines))
+
+
+def timed_on_the_board(made: RunReport) -> RunReport:
+    """A simulated report with the plan's times through trtexec, which sees no outputs."""
+    plan = replace(made.engines[1], name="int8 plan", accuracy=None, first_classes=None)
+    return replace(made, engines=(*simulated(made).engines, plan))
+
+
+def test_simulated_accuracy_is_held_to_a_simulated_baseline_and_said_to_be() -> None:
+    known = simulated(report())
+    found = findings(known, known)
+    assert exit_code(tuple(found.values())) == 0
+    assert found["top-1 drop"].message.startswith("Simulated: ")
+    assert found["top-1 to baseline"].message.startswith("Simulated: ")
+    told = found["accuracy on the board"]
+    assert told.verdict == "skipped" and "edge-scnet compile bundle.tar.gz" in told.message
+    worse = findings(simulated(with_lost(40)), known, max_drop_pp=100)
+    assert "top-1 to baseline" in failed(worse)
+    assert "accuracy on the board" not in findings(report())
+
+
+@pytest.mark.parametrize("how", ["timed plan", "measured baseline"])
+def test_simulated_accuracy_does_not_pass_for_what_was_or_could_be_measured(how: str) -> None:
+    """Of a plan that was timed nobody saw the outputs; or the baseline's were measured."""
+    known = timed_on_the_board(report()) if how == "timed plan" else report()
+    new = known if how == "timed plan" else simulated(known)
+    found = findings(new, known)
+    first = found["top-1 drop"]
+    assert (first.verdict, first.exit_code) == ("inconclusive", 13)
+    assert "simulated, not measured on the board: edge-scnet profile" in first.message
+    assert exit_code(tuple(found.values())) == 13

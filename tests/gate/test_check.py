@@ -51,6 +51,19 @@ def test_limits_are_not_spent_anew_with_every_update(
     assert words in caught.value.message
 
 
+def test_the_headline_says_what_was_simulated(
+    reported: Callable[..., tuple[Path, Path]],
+) -> None:
+    made = report()
+    nothing = {"latency": None, "speedup": None, "memory": None}
+    new = replace(made, engines=tuple(replace(row, **nothing) for row in made.engines))
+    path, known = reported(new)
+    baseline.save(baseline.of_report(new, Gates()), known)
+    (checked,) = check.check([path], against=known)
+    assert checked.exit_code == 0
+    assert checked.headline == "no regression in simulation, accuracy not measured"
+
+
 def steady(made: RunReport) -> RunReport:
     """The report with a speed that no noise of this machine is in."""
     even = RatioStats(ratio=1.0, low=0.99, high=1.01, rounds=12)
