@@ -12,28 +12,38 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
-from edge_scnet.core.json_records import loads
+from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, read_text, reason
+from edge_scnet.core.json_records import MOST_DIGITS, loads
 from edge_scnet.errors import DataError
 
 
 def _batch(text: str) -> int | Literal["dynamic"]:
     if text == "dynamic":
         return "dynamic"
-    if text.isdecimal() and int(text) > 0:
+    if _is_count(text):
         return int(text)
     raise typer.BadParameter(f"{text!r} is neither a whole number from 1 nor 'dynamic'")
 
 
+def _is_whole(text: str) -> bool:
+    """Whether a text is a whole number in ASCII digits, of a length that arithmetic takes."""
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
+
+
+def _is_count(text: str) -> bool:
+    return _is_whole(text) and int(text) > 0
+
+
 def _counts(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+    if not all(map(_is_count, parts)):
         raise typer.BadParameter(f"{text!r} is no list of whole numbers from 1, like 1,2,4,8")
     return tuple(map(int, parts))
 
 
 def _sizes(text: str) -> tuple[int, ...]:
     parts = text.lower().replace(",", "x").split("x")
-    if not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
+    if not all(map(_is_count, parts)):
         raise typer.BadParameter(f"{text!r} is no shape like 3x240x320: whole numbers from 1")
     return tuple(map(int, parts))
 
@@ -49,7 +59,7 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 def _codes(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if not all(part.isascii() and part.isdecimal() and int(part) <= 255 for part in parts):
+    if not all(_is_whole(part) and int(part) <= 255 for part in parts):
         raise typer.BadParameter(f"{text!r} is no code from 0 to 255, nor a list like 124,116,104")
     return tuple(map(int, parts))
 
@@ -314,10 +324,16 @@ def _lines(class_names: Path) -> tuple[str, ...]:
 
         return names_of_yaml(class_names)
     try:
-        lines = class_names.read_text(encoding="utf-8").splitlines()
+        text = read_text(class_names, most_bytes=MOST_SETTINGS_BYTES, encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"--class-names {class_names} cannot be read: {error}",
+            f"--class-names {class_names} cannot be read: {reason(error)}",
             hint="a text file, one name per line, or a data.yaml with names",
         ) from error
-    return tuple(line.strip() for line in lines if line.strip())
+    names = tuple(line.strip() for line in text.split("\n") if line.strip())
+    if not names:
+        raise DataError(
+            f"--class-names {class_names} holds no names",
+            hint="one name per line; without names leave the option out",
+        )
+    return names

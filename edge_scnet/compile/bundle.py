@@ -7,12 +7,12 @@ board: `compile`; without Python: its build.sh.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
 import re
 import shlex
-import shutil
 import tarfile
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
@@ -22,19 +22,21 @@ from edge_scnet.__about__ import __version__
 from edge_scnet.compile.reference import Reference, to_npz
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core import manifest as artifact
-from edge_scnet.core.archive import DAMAGED, archive_files
+from edge_scnet.core.archive import DAMAGED, Limits, archive_files
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import sha256_bytes, sha256_file, write_atomic
+from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, read_bytes, reason
 from edge_scnet.core.json_records import decode
 from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE, FP16_FORM, INT8_FORM, QDQ_ONNX, Manifest
 from edge_scnet.data.samples import SampleSet
-from edge_scnet.errors import ArtifactError
+from edge_scnet.errors import ArtifactError, StorageError
 
 SCHEMA = 1
 REFERENCE = "reference.npz"
 _HEADER, _SUMS, _EVALUATION = "bundle.json", "SHA256SUMS", "evaluation.json"
 _FILES = (artifact.MANIFEST, INT8_FORM, FP16_FORM, REFERENCE, _EVALUATION, BUILD_SCRIPT, _SUMS)
-_MAX_FILE_BYTES = 2 << 30
+_AGAIN = "copy it again, or build it again on the workstation: edge-scnet build --target TARGET"
+_LIMITS = Limits(file_bytes=2 << 30, all_bytes=5 << 30, hint=_AGAIN)
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -154,7 +156,7 @@ def unpack(path: Path, into: Path) -> Path:
     Raises:
         ArtifactError: it is no such archive, damaged, or holds what no bundle holds.
     """
-    again = "copy it again, or build it again on the workstation: edge-scnet build --target TARGET"
+    again = _AGAIN
     try:
         extracted = _extract(path, into)
     except FileNotFoundError as error:
@@ -163,14 +165,18 @@ def unpack(path: Path, into: Path) -> Path:
         ) from error
     except DAMAGED as error:
         raise ArtifactError(
-            f"{path} is not a bundle, or is damaged: {error}", hint=again
+            f"{path} is not a bundle, or is damaged: {reason(error)}", hint=again
         ) from error
     if _HEADER not in extracted:
         raise ArtifactError(f"{path} holds no {_HEADER}", hint=again)
     try:
-        header = decode(BundleHeader, extracted[_HEADER].read_bytes())
-    except ValueError as error:
-        raise ArtifactError(f"{path}: {_HEADER} cannot be read: {error}", hint=again) from error
+        header = decode(
+            BundleHeader, read_bytes(extracted[_HEADER], most_bytes=MOST_SETTINGS_BYTES)
+        )
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            f"{path}: {_HEADER} cannot be read: {reason(error)}", hint=again
+        ) from error
     if header.schema != SCHEMA:
         writer = header.edge_scnet
         raise ArtifactError(
@@ -201,10 +207,19 @@ def _extract(path: Path, into: Path) -> dict[str, Path]:
     for name, source in archive_files(
         path,
         _name_in_bundle,
-        most_bytes=_MAX_FILE_BYTES,
+        limits=_LIMITS,
         refusal="which no bundle of ours holds: nothing was unpacked",
     ):
-        with (into / name).open("wb") as file:
-            shutil.copyfileobj(source, file)
+        try:
+            with (into / name).open("wb") as file:
+                while block := source.read(1 << 16):
+                    file.write(block)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise  # of the archive
+            raise StorageError(
+                f"cannot unpack {path} to {into}: {error.strerror}",
+                hint=f"another folder for temporary files: TMPDIR=DIR; df -h {into.parent}",
+            ) from error
         extracted[name] = into / name
     return extracted

@@ -7,8 +7,7 @@ the reference is made: a board may lack it.
 from __future__ import annotations
 
 import io
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,9 @@ from edge_scnet.compile.quality import (
     qualities_of,
     quality_of,
 )
+from edge_scnet.core.json_records import convert
 from edge_scnet.data import batches as data_batches
+from edge_scnet.data.array_headers import read_npz
 from edge_scnet.errors import ArtifactError
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.stats.decibels import comparable
@@ -95,28 +96,48 @@ def load(path: Path) -> Reference:
         ArtifactError: it is no such file.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-            count = sum(name.startswith("output_") for name in arrays.files)
-            outputs = tuple(arrays[f"output_{i}"] for i in range(count))
-            return Reference(
-                images=arrays["input"],
-                outputs=outputs,
-                simulation=_simulation(arrays, outputs),
-            )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_npz(path)
+        count = sum(name.startswith("output_") for name in arrays)
+        outputs = tuple(arrays[f"output_{i}"] for i in range(count))
+        _check(arrays["input"], outputs)
+        return Reference(
+            images=arrays["input"],
+            outputs=outputs,
+            simulation=_simulation(arrays, outputs),
+        )
+    except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"{path} holds no reference outputs: {error}",
             hint="build the bundle again: edge-scnet build",
         ) from error
 
 
-def _simulation(arrays: Any, outputs: Sequence[np.ndarray]) -> tuple[OutputQuality, ...]:
+def _check(images: np.ndarray, outputs: Sequence[np.ndarray]) -> None:
+    """Holds what `make` would have written to its shapes and types.
+
+    Raises:
+        ValueError: an array is none of ours.
+    """
+    # of several inputs a record each (`core.feeds`)
+    known = images.dtype == np.float32 or images.dtype.fields is not None
+    if not known or not images.ndim or not len(images):
+        raise ValueError(f"input is {images.dtype} {images.shape}; float32 images are needed")
+    if not outputs:
+        raise ValueError("there is no output_0")
+    for i, output in enumerate(outputs):
+        if output.dtype.kind not in "fiubc" or not output.ndim:
+            raise ValueError(f"output_{i} is {output.dtype} {output.shape}; numbers are needed")
+
+
+def _simulation(
+    arrays: Mapping[str, np.ndarray], outputs: Sequence[np.ndarray]
+) -> tuple[OutputQuality, ...]:
     """Returns what a file says of the simulation; of earlier versions' files its SQNR alone."""
     names = [field.name for field in fields(OutputQuality)]
-    if f"simulation_{names[0]}" in arrays.files:
+    if f"simulation_{names[0]}" in arrays:
         columns = [arrays[f"simulation_{name}"].tolist() for name in names]
         return tuple(
-            OutputQuality(**dict(zip(names, values, strict=True)))
+            convert(OutputQuality, dict(zip(names, values, strict=True)))
             for values in zip(*columns, strict=True)
         )
     exact = [quality_of(output.reshape(-1), output.reshape(-1)) for output in outputs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import PlanFacts
+from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, read_bytes, reason
 from edge_scnet.core.json_records import decode
 from edge_scnet.core.manifest import (
     BOARD,
@@ -31,9 +32,9 @@ def with_script_plans(folder: BuildFolder) -> BuildFolder:
     again = f"run {BUILD_SCRIPT} again"
     form = artifacts.get(INT8_FORM)
     try:
-        board = decode(BoardJson, path.read_bytes())
+        board = decode(BoardJson, read_bytes(path, most_bytes=MOST_SETTINGS_BYTES))
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}", hint=again) from error
+        raise ArtifactError(f"{path} cannot be read: {reason(error)}", hint=again) from error
     if form is None or board.engine_sha256 != form.sha256:
         raise ArtifactError(
             f"{path} was built from another {INT8_FORM} than the manifest's", hint=again

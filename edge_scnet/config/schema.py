@@ -6,6 +6,8 @@ The annotations of a record are its schema: the type, what `msgspec.Meta` allows
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -13,10 +15,22 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from edge_scnet.core.json_records import RecordError, convert, field_types, record_type
-from edge_scnet.errors import TargetError
+from edge_scnet.core.foreign import read_text, reason
+from edge_scnet.core.json_records import (
+    MOST_DIGITS,
+    RecordError,
+    check_nesting,
+    convert,
+    field_types,
+    record_type,
+)
+from edge_scnet.errors import TargetError, first_line
 
 T = TypeVar("T")
+
+_MOST_BYTES = 1 << 20
+# all of C0 and C1 but tab and line ends: no name and no path of a target or a project has them
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 Filled = Annotated[str, Meta(pattern=r"\S", extra={"rule": "it must not be empty"})]
 VersionText = Annotated[
@@ -32,14 +46,53 @@ def read_toml(path: Path) -> dict[str, Any]:
         TargetError: the file cannot be read, or is not TOML.
     """
     try:
-        table: dict[str, Any] = msgspec.toml.decode(path.read_text(encoding="utf-8"))
+        # with or without a byte-order mark, which editors on Windows write
+        text = read_text(path, most_bytes=_MOST_BYTES, encoding="utf-8-sig")
+        table: dict[str, Any] = msgspec.toml.decode(text)
+        check_nesting(table)
     except OSError as error:
-        raise TargetError(f"cannot read {path}: {error.strerror or error}") from error
+        raise TargetError(f"cannot read {path}: {reason(error)}", hint=f"ls -l {path}") from error
     except UnicodeDecodeError as error:
-        raise TargetError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except msgspec.DecodeError as error:
-        raise TargetError(f"{path}: not valid TOML: {error}") from error
+        raise TargetError(
+            f"{path}: not UTF-8 text (byte {error.start})",
+            hint=f"iconv -f latin1 -t utf-8 {path}",
+        ) from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise TargetError(f"{path}: not valid TOML: {first_line(error)}") from error
+    except RecursionError as error:
+        raise TargetError(f"{path}: not valid TOML: it is nested too deeply") from error
+    _check_plain(table, "", path)
     return table
+
+
+def _check_plain(value: Any, key: str, path: Path) -> None:
+    """Refuses what TOML has and no key of ours takes.
+
+    Raises:
+        TargetError: names the key.
+    """
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_plain(name, f"a key under {key}" if key else "a key", path)
+            _check_plain(inner, f"{key}.{name}" if key else str(name), path)
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            _check_plain(inner, f"{key}[{i}]", path)
+    elif problem := _problem(value):
+        raise TargetError(f"{path}: {key} {problem}")
+
+
+def _problem(value: Any) -> str | None:
+    """What no key of ours takes in a single value; None: nothing."""
+    if isinstance(value, str):
+        strange = _CONTROL.search(value)
+        return f"holds the control character U+{ord(strange[0]):04X}" if strange else None
+    if isinstance(value, int):
+        is_short = abs(value) < 10**MOST_DIGITS
+        return None if is_short else f"has more than {MOST_DIGITS} digits"
+    if not isinstance(value, float):
+        return f"is a {type(value).__name__}, which no key takes"
+    return None if math.isfinite(value) else f"is {value}; a number is needed"
 
 
 def read_table(kind: type[T], table: dict[str, Any], *, prefix: str = "") -> T:

@@ -8,13 +8,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_scnet.core.foreign import open_regular
 from edge_scnet.errors import StorageError
 
 
 def sha256_file(path: Path) -> str:
-    """The hex sha256 of a file's bytes."""
+    """The hex sha256 of a regular file's bytes.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -29,10 +29,13 @@ from typing import (
 import msgspec
 from msgspec import Meta
 
+from edge_scnet.core.foreign import read_bytes
+
 T = TypeVar("T")
 
-_MOST_DIGITS = 18  # of a whole number in JSON: more pass no 64-bit arithmetic
+MOST_DIGITS = 18  # of a whole number in JSON: more pass no 64-bit arithmetic
 _MOST_SHOWN = 200  # characters of a wrong value
+_MOST_NESTED = 64  # containers in each other: Python's own limit is some 1,000 calls
 _PLACE = re.compile(r" - at `\$(.*)`$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _MISSING = re.compile(r"Object missing required field `(.*?)`")
@@ -100,9 +103,10 @@ def read_json(path: Path) -> Any:
     """A file's JSON, as `loads`.
 
     Raises:
-        OSError: it cannot be read. ValueError: as `loads`.
+        OSError: it cannot be read, is no regular file, or larger than 1 GiB. ValueError: as
+            `loads`.
     """
-    return loads(path.read_text(encoding="utf-8"))
+    return loads(read_bytes(path).decode("utf-8"))
 
 
 def loads(data: bytes | str) -> Any:
@@ -121,14 +125,39 @@ def loads(data: bytes | str) -> Any:
         return value
 
     def whole(text: str) -> int:
-        if len(text) > _MOST_DIGITS:
+        if len(text) > MOST_DIGITS:
             raise ValueError(f"a figure in it has {len(text)} digits")
         return int(text)
 
     try:
-        return json.loads(data, parse_constant=number, parse_float=number, parse_int=whole)
+        value = json.loads(data, parse_constant=number, parse_float=number, parse_int=whole)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError(_TOO_DEEP) from error
+    check_nesting(value)
+    return value
+
+
+_TOO_DEEP = f"it is nested too deeply; {_MOST_NESTED} levels are allowed"
+
+
+def check_nesting(value: Any) -> None:
+    """Holds JSON's or TOML's values to a depth that every function can follow.
+
+    Raises:
+        ValueError: they are nested too deeply.
+    """
+    level = [value]
+    for _ in range(_MOST_NESTED):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
 
 
 def show(value: object) -> str:

@@ -24,7 +24,8 @@ from edge_scnet.core.facts import (
     facts_to_json,
 )
 from edge_scnet.core.files import write_text
-from edge_scnet.core.json_records import RecordError, convert
+from edge_scnet.core.foreign import reason
+from edge_scnet.core.json_records import RecordError, convert, read_json
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError
 
@@ -136,7 +137,7 @@ def load_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError as error:
         raise ArtifactError(
             f"{path} is missing: without it an engine's preprocessing and target are unknown",
@@ -144,7 +145,7 @@ def load_manifest(folder: Path) -> Manifest:
         ) from error
     except (OSError, ValueError) as error:
         raise ArtifactError(
-            f"{path} cannot be read: {error}", hint="build again: edge-scnet build"
+            f"{path} cannot be read: {reason(error)}", hint="build again: edge-scnet build"
         ) from error
     schema = content.pop("schema", None) if isinstance(content, dict) else None
     if schema not in _READ:

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from edge_scnet.core.feeds import batch_of_arrays, first_type
+from edge_scnet.core.foreign import open_regular
 from edge_scnet.core.spec import ModelSpec, TensorSpec
-from edge_scnet.data.array_headers import claimed_bytes
-from edge_scnet.errors import DataError, first_line
+from edge_scnet.data.array_headers import UNREADABLE, claimed_bytes, why
+from edge_scnet.errors import DataError
 from edge_scnet.machine.memory import total_memory_bytes
 
 SUFFIXES = (".npy", ".npz")
@@ -222,46 +220,27 @@ def _channels_first(array: np.ndarray, spec: ModelSpec) -> np.ndarray:
 
 def _claimed(file: Path) -> int:
     try:
-        if not file.is_file():
-            raise ValueError("it is not a regular file")
         return claimed_bytes(file)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _unreadable(file, error) from error
 
 
 def _contents(file: Path) -> dict[str, np.ndarray]:
     """The arrays of a file by name; of an `.npy` one without a name."""
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             content = np.load(opened, allow_pickle=False)
             if isinstance(content, np.ndarray):
                 return {"": content}
             read = {name: content[name] for name in content.files}
             return {name: array for name, array in read.items() if isinstance(array, np.ndarray)}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _unreadable(file, error) from error
-
-
-# of damaged archives, of ones with a password or packed in a way that Python cannot read, and of
-# arrays that do not fit
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    zipfile.BadZipFile,
-    zlib.error,
-    NotImplementedError,
-    RuntimeError,
-    MemoryError,
-    SyntaxError,
-    tokenize.TokenError,
-)
 
 
 def _unreadable(file: Path, error: BaseException) -> DataError:
     return DataError(
-        f"cannot read {file}: {first_line(error)}",
+        f"cannot read {file}: {why(error)}",
         hint="save arrays without objects: numpy.save(FILE, ARRAY) or numpy.savez",
     )
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import gzip
-import zipfile
+import os
 import zlib
 from pathlib import Path
+from typing import IO, BinaryIO, cast
 
 import numpy as np
 
+from edge_scnet.core.foreign import open_regular
+from edge_scnet.data.array_headers import read_npz
 from edge_scnet.errors import DataError
 
 # Deflate's best ratio: a header that promises more than this is wrong, and nothing is allocated for
 # it.
 _GZIP_RATIO = 1032
+# NumPy has no more
+_MOST_AXES = 32
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -25,19 +30,23 @@ def read_idx(path: Path) -> np.ndarray:
         DataError: missing, not idx, cut short, or longer than its header says.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with open_regular(path) as held, _content(held, path) as file:
             head = file.read(4)
             if len(head) < 4 or head[:3] != b"\0\0\x08" or not head[3]:
                 raise DataError(
                     f"{path} is not an idx file of bytes: it begins {head.hex(' ') or 'nowhere'},"
                     " not 00 00 08"
                 )
+            if head[3] > _MOST_AXES:
+                raise DataError(f"{path} has {head[3]} dimensions; at most {_MOST_AXES} are read")
             sides = file.read(4 * head[3])
             shape = tuple(int.from_bytes(sides[i : i + 4], "big") for i in range(0, len(sides), 4))
             count = 1
             for side in shape:
                 count *= side
-            possible = path.stat().st_size * (_GZIP_RATIO if path.suffix == ".gz" else 1)
+            possible = os.fstat(held.fileno()).st_size * (
+                _GZIP_RATIO if path.suffix == ".gz" else 1
+            )
             raw = file.read(count + 1) if count <= possible else b""
     except (EOFError, zlib.error) as error:
         raise DataError(
@@ -54,6 +63,10 @@ def read_idx(path: Path) -> np.ndarray:
             hint="copy the file again: it is not whole",
         )
     return np.frombuffer(raw, np.uint8).reshape(shape)
+
+
+def _content(held: BinaryIO, path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.GzipFile(fileobj=held)) if path.suffix == ".gz" else held
 
 
 def read_published(name: str, folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -80,12 +93,11 @@ def read_published(name: str, folder: Path, split: str) -> tuple[np.ndarray, np.
     if name == "cifar10":
         path = folder / f"cifar10_{split}.npz"
         try:
-            with path.open("rb") as file, np.load(file) as arrays:
-                images, labels = np.asarray(arrays["x"]), np.asarray(arrays["y"])
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else error
+            arrays = read_npz(path)
+            images, labels = arrays["x"], arrays["y"]
+        except (KeyError, ValueError) as error:
             raise DataError(
-                f"cannot read {path}: {reason}",
+                f"cannot read {path}: {error}",
                 hint="it is to hold x, uint8 N x 32 x 32 x 3, and y, N",
             ) from error
         if images.dtype != np.uint8 or images.shape != (len(labels), 32, 32, 3):

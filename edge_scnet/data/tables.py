@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import difflib
+import errno
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_scnet.core import foreign
 from edge_scnet.core.json_records import loads, show
 from edge_scnet.data.listing import SUFFIXES as IMAGES
 from edge_scnet.errors import DataError
@@ -90,21 +92,21 @@ def read_text(path: Path) -> str:
         DataError: it is no regular file, too large, or not UTF-8.
     """
     try:
-        if not path.is_file():
-            raise DataError(f"cannot read {path}: it is not a regular file", hint=f"ls -l {path}")
-        if (size := path.stat().st_size) > _MOST_BYTES:
-            raise DataError(
-                f"{path} has {size / 2**30:.1f} GiB; at most 1 GiB is read",
-                hint="leave out what is not needed, such as masks",
-            )
-        return path.read_text(encoding="utf-8-sig")
+        return foreign.read_text(path, most_bytes=_MOST_BYTES, encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: not UTF-8 text (byte {error.start})",
             hint=f"iconv -f latin1 -t utf-8 {path.name} > {path.stem}-utf8{path.suffix}",
         ) from error
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        raise DataError(
+            f"cannot read {path}: {foreign.reason(error)}",
+            hint=(
+                "leave out what is not needed, such as masks"
+                if error.errno == errno.EFBIG
+                else f"ls -l {path}"
+            ),
+        ) from error
 
 
 def _separated(path: Path, text: str) -> Table:

@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from edge_scnet.core.foreign import read_text, reason
 from edge_scnet.data.labels import NO_LABELS
 from edge_scnet.data.reading import Reading
 from edge_scnet.errors import DataError
@@ -246,11 +247,9 @@ def read_lines(file: Path) -> list[Line]:
         DataError: a line is no class and finite numbers, the first four from 0 to 1.
     """
     try:
-        if not file.is_file() or file.stat().st_size > _MOST_BYTES:
-            raise OSError("it is not a regular file of at most 10 MB")
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_text(file, most_bytes=_MOST_BYTES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {file}: {error}", hint=NO_LABELS) from error
+        raise DataError(f"cannot read {file}: {reason(error)}", hint=NO_LABELS) from error
     found = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_scnet.core.spec import MOST_VALUES
+from edge_scnet.data.array_headers import read_npy
 from edge_scnet.errors import ArtifactError
 from edge_scnet.export.declared import FileInput, listed, words
 
@@ -48,8 +49,8 @@ def _value(item: FileInput, text: str) -> np.ndarray:
     allowed = "a number, or an .npy file of the input's shape"
     if text.endswith(".npy"):
         try:
-            array = np.load(text, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            array = read_npy(Path(text))
+        except ValueError as error:
             raise ArtifactError(
                 f"--fix {item.name}: {text} cannot be read: {error}", hint=allowed
             ) from error

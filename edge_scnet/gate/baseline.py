@@ -19,6 +19,7 @@ import msgspec
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.files import write_text
+from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.gate import regression
@@ -89,7 +90,7 @@ def load(path: Path) -> Baseline:
             hint=f"write one: edge-scnet baseline update REPORT --baseline {path}",
         ) from error
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} is not a baseline: {error}", hint=update) from error
+        raise ArtifactError(f"{path} is not a baseline: {reason(error)}", hint=update) from error
     if not isinstance(content, dict) or "schema" not in content or "limits" not in content:
         raise ArtifactError(f"{path} is not a baseline: it lacks schema or limits", hint=update)
     if content["schema"] not in _READS:

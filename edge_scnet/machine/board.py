@@ -25,15 +25,20 @@ _FALLEN = 0.95
 _FALLEN_SHARE = 0.1
 _BUSY_PERCENT = 90
 
-_RAM = re.compile(r"\bRAM (\d+)/(\d+)MB")
+# of characters
+_MOST_IN_LINE = 4096
+# figures have no more digits than a board can mean
+_RAM = re.compile(r"\bRAM (\d{1,9})/(\d{1,9})MB")
 # "10%@1300", "12%@[1300,1300]", "@[1000,1000,1000]", "45%"
-_GPU = re.compile(r"\bGR3D_FREQ (?:(\d+)%)?(?:@\[?([\d,]+)\]?)?")
-_TEMPERATURE = re.compile(r"\b([A-Za-z][\w-]*)@(-?\d+(?:\.\d+)?)C\b")
+_GPU = re.compile(r"\bGR3D_FREQ (?:(\d{1,9})%)?(?:@\[?(\d{1,9}(?:,\d{1,9}){0,63})\]?)?")
+_TEMPERATURE = re.compile(r"\b([A-Za-z][\w-]{0,63})@(-?\d{1,4}(?:\.\d{1,6})?)C\b")
 # The value of the moment, before the mean since the start; old boards have no unit. "RAM 1/2MB" and
 # "SWAP 0/1MB" end otherwise.
-_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW|/\d+)(?![\w.])")
+_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]{1,63}) (\d{1,9})(?:mW|/\d{1,9})(?![\w.])")
 _MODE = re.compile(r"NV Power Mode: *(\S.*?) *$", re.MULTILINE)
-_CLOCKS = re.compile(r"^ *gpu\S*:? .*?MinFreq=(\d+) MaxFreq=(\d+)", re.MULTILINE | re.IGNORECASE)
+_CLOCKS = re.compile(
+    r"^ *gpu\S*:? .*?MinFreq=(\d{1,12}) MaxFreq=(\d{1,12})", re.MULTILINE | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +95,12 @@ class BoardState:
 
 def parse_tegrastats(text: str) -> tuple[Sample, ...]:
     """The readings in the output of tegrastats; other lines are left out."""
-    return tuple(_sample(line) for line in text.splitlines() if _RAM.search(line))
+    return tuple(_sample(line) for line in _lines(text) if _RAM.search(line))
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text from anywhere, cut where they are longer than any board's."""
+    return [line[:_MOST_IN_LINE] for line in text.splitlines()]
 
 
 def _sample(line: str) -> Sample:
@@ -111,7 +121,7 @@ def _sample(line: str) -> Sample:
 
 def parse_nvpmodel(text: str) -> str | None:
     """The name of the power mode in the output of `nvpmodel -q`."""
-    match = _MODE.search(text)
+    match = _MODE.search("\n".join(_lines(text)))
     return match[1] if match else None
 
 
@@ -120,7 +130,7 @@ def parse_jetson_clocks(text: str) -> tuple[tuple[int, int], ...]:
 
     Empty where it was refused (not root).
     """
-    return tuple((int(low), int(high)) for low, high in _CLOCKS.findall(text))
+    return tuple((int(low), int(high)) for low, high in _CLOCKS.findall("\n".join(_lines(text))))
 
 
 def board_state(

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_scnet.core.archive import DAMAGED, archive_files
+from edge_scnet.core.archive import DAMAGED, Limits, archive_files, content
 from edge_scnet.core.files import sha256_bytes
+from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import decode
 from edge_scnet.core.manifest import BOARD, INT8_FORM, PLAN_STEMS, Manifest
 from edge_scnet.errors import ArtifactError
@@ -23,8 +24,10 @@ from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.board_json import BoardJson
 from edge_scnet.runtimes.tensorrt.trtexec import check_round, parse_log, parse_profile, parse_times
 
-_MAX_BYTES = 64 << 20
 _RUN_AGAIN = "run build.sh again: it packs all or nothing"
+# an engine of 0.1 ms has 20 times longer lists of times than one of 2 ms: 6 MB each, of 12
+_LIMITS = Limits(file_bytes=24 << 20, all_bytes=96 << 20, hint=_RUN_AGAIN)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.(json|log|txt)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +100,16 @@ def read_results(path: Path, manifest: Manifest) -> TimedBoard:
         jetson_clocks=exports.texts.get("jetson_clocks.txt", ""),
     )
     int8 = timed_plan(exports, "int8", *board.plan_file("int8"))
+    fp16 = timed_plan(exports, "fp16", *board.plan_file("fp16"))
+    rounds = len(int8.times.rounds_ns), len(fp16.times.rounds_ns)
+    if rounds[0] != rounds[1]:
+        raise ArtifactError(
+            f"{path} has {rounds[0]} rounds of the INT8 plan and {rounds[1]} of the FP16 plan; each"
+            " round times both",
+            hint=_RUN_AGAIN,
+        )
     return TimedBoard(
-        fp16=timed_plan(exports, "fp16", *board.plan_file("fp16")),
+        fp16=fp16,
         int8=int8,
         environment={
             **asdict(board),
@@ -127,23 +138,24 @@ def _read_archive(path: Path) -> dict[str, str]:
     """The texts in a results.tar.gz, by file name."""
     try:
         return {
-            name: source.read().decode("utf-8", errors="replace")
+            name: content(source).decode("utf-8", errors="replace")
             for name, source in archive_files(
                 path,
                 _name_in_results,
-                most_bytes=_MAX_BYTES,
+                limits=_LIMITS,
                 refusal="which no results of build.sh hold",
             )
         }
     except DAMAGED as error:
         raise ArtifactError(
-            f"{path} is not an archive of results, or is damaged: {error}", hint="copy it again"
+            f"{path} is not an archive of results, or is damaged: {reason(error)}",
+            hint="copy it again",
         ) from error
 
 
 def _name_in_results(member: str) -> str | None:
     name = member.removeprefix("./")
-    return None if "/" in name else name
+    return name if _NAME.fullmatch(name) else None
 
 
 def _read_board(exports: Exports) -> BoardJson:

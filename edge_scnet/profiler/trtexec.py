@@ -13,6 +13,7 @@ from pathlib import Path
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import make_folder
+from edge_scnet.core.foreign import read_bytes
 from edge_scnet.core.manifest import PLAN_STEMS, Artifact, Manifest
 from edge_scnet.errors import ArtifactError, BackendError
 from edge_scnet.machine import environment
@@ -164,4 +165,4 @@ def _run(program: Path, arguments: list[str], log: Path) -> None:
 
 
 def _texts(paths: Iterable[Path]) -> dict[str, str]:
-    return {path.name: path.read_text(encoding="utf-8", errors="replace") for path in paths}
+    return {path.name: read_bytes(path).decode("utf-8", errors="replace") for path in paths}

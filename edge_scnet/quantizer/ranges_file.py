@@ -6,7 +6,6 @@ An .npz of arrays and one JSON header; it holds no pickles.
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.json_records import decode
+from edge_scnet.data.array_headers import read_npz
 from edge_scnet.errors import ArtifactError
 from edge_scnet.quantizer.statistics import Drift, Ranges, TensorStats
 
@@ -94,27 +94,27 @@ def load_ranges(path: Path) -> Ranges:
         ArtifactError: not such a file, or of another format.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            content = arrays["header"].tobytes()
-            if (written := decode(_Format, content).format) != FORMAT:
-                raise ArtifactError(
-                    f"{path} has format {written}, this version reads {FORMAT}",
-                    hint="calibrate again",
-                )
-            header = decode(_Header, content)
-            tensors = {
-                tensor.name: TensorStats(
-                    minimum=tensor.minimum,
-                    maximum=tensor.maximum,
-                    elements=tensor.elements,
-                    exponent=tensor.exponent,
-                    first_bin=tensor.first_bin,
-                    counts=arrays[f"counts_{i}"],
-                )
-                for i, tensor in enumerate(header.tensors)
-            }
-            factors = {name: arrays[f"factors_{i}"] for i, name in enumerate(header.factors)}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        arrays = read_npz(path)
+        content = arrays["header"].tobytes()
+        if (written := decode(_Format, content).format) != FORMAT:
+            raise ArtifactError(
+                f"{path} has format {written}, this version reads {FORMAT}",
+                hint="calibrate again",
+            )
+        header = decode(_Header, content)
+        tensors = {
+            tensor.name: TensorStats(
+                minimum=tensor.minimum,
+                maximum=tensor.maximum,
+                elements=tensor.elements,
+                exponent=tensor.exponent,
+                first_bin=tensor.first_bin,
+                counts=arrays[f"counts_{i}"],
+            )
+            for i, tensor in enumerate(header.tensors)
+        }
+        factors = {name: arrays[f"factors_{i}"] for i, name in enumerate(header.factors)}
+    except (ValueError, KeyError) as error:
         raise ArtifactError(
             f"{path} is not a file of calibration statistics: {error}", hint="calibrate again"
         ) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_scnet.core.files import write_text
+from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.report.run_report import SCHEMA, RunReport
@@ -73,7 +74,8 @@ def load_report(path: Path) -> RunReport:
         ) from error
     except (OSError, ValueError, KeyError, TypeError, TargetError) as error:
         raise ArtifactError(
-            f"{path} is not a report: {error}", hint="make one: edge-scnet profile BUILD_FOLDER"
+            f"{path} is not a report: {reason(error)}",
+            hint="make one: edge-scnet profile BUILD_FOLDER",
         ) from error
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_scnet.core.files import write_text
+from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
 from edge_scnet.errors import ArtifactError
 from edge_scnet.quantizer.recipe import Prepared
@@ -130,7 +131,7 @@ class State:
             measured = convert(_Measured, body)
         except (OSError, ValueError) as error:
             raise ArtifactError(
-                f"{self._path} cannot be read: {error}", hint=f"rm {self._path}"
+                f"{self._path} cannot be read: {reason(error)}", hint=f"rm {self._path}"
             ) from error
         self.sensitivities, self.candidates = measured.sensitivities, list(measured.candidates)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,3 +154,20 @@ def test_samples_of_several_inputs_travel_and_are_fed_by_name(tmp_path: Path) ->
 
 def test_the_noise_of_these_tests_is_what_it_says() -> None:
     assert sqnr_db(LOGITS, noisy(30)) == pytest.approx(30, abs=0.01)
+
+
+def test_arrays_that_claim_more_than_the_file_has_take_no_memory(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    form = {"descr": "<f4", "fortran_order": False, "shape": (10**11,)}
+    np.lib.format.write_array_header_1_0(header, form)
+    with zipfile.ZipFile(tmp_path / "reference.npz", "w") as archive:
+        archive.writestr("input.npy", header.getvalue())
+    with pytest.raises(ArtifactError, match="claims 100000000000 of float32"):
+        reference.load(tmp_path / "reference.npz")
+
+
+def test_pickled_objects_are_refused_without_advice_to_load_them(tmp_path: Path) -> None:
+    np.savez(tmp_path / "reference.npz", input=np.array([{}], object))
+    with pytest.raises(ArtifactError, match="it holds Python objects") as caught:
+        reference.load(tmp_path / "reference.npz")
+    assert "allow_pickle" not in caught.value.message

@@ -84,7 +84,7 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
         with pytest.raises(TargetError) as caught:
             read_toml(path)
         assert words in caught.value.message and str(path) in caught.value.message
-    with pytest.raises(TargetError, match=r"cannot read .*: No such file"):
+    with pytest.raises(TargetError, match=r"cannot read .*: no such file"):
         read_toml(tmp_path / "b.toml")
 
 
@@ -152,3 +152,32 @@ def test_boards_without_int8_are_refused_by_name(name: str) -> None:
     with pytest.raises(TargetError, match="that GPU computes no INT8") as caught:
         load_target(name)
     assert "--fp16" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a=" + "[" * 20_000 + "]" * 20_000, "nested too deeply"),
+        ("a=" + "[" * 100 + "]" * 100, "nested too deeply"),
+        ("opset = " + "9" * 5000, "digit"),
+        ("opset = 0x" + "f" * 5000, "opset has more than 18 digits"),
+        ('[quant]\nout = "b\\u0000"', "quant.out holds the control character U+0000"),
+        ('out = ["a", "b\\u001b"]', "out[1] holds the control character U+001B"),
+        ('"\\u0007" = 1', "a key holds the control character U+0007"),
+        ("day = 2026-01-01", "day is a date, which no key takes"),
+        ("figure = inf", "figure is inf; a number is needed"),
+        ('a = "\xff"', "not UTF-8"),
+    ],
+)
+def test_toml_that_no_key_takes(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(text.encode("latin1"))
+    with pytest.raises(TargetError) as caught:
+        read_toml(path)
+    assert caught.value.message.startswith(f"{path}: ") and words in caught.value.message
+
+
+def test_a_byte_order_mark_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(b"\xef\xbb\xbfopset = 17\r\n")
+    assert read_toml(path) == {"opset": 17}

@@ -141,7 +141,7 @@ def test_every_value_is_read(tmp_path: Path):
             "quant.percentile is 0; allowed: above 0, at most 100",
         ),
         ("[quant]", "[quant]\npercentile = 100.1", "quant.percentile is 100.1; allowed"),
-        ("[quant]", "[quant]\npercentile = nan", "quant.percentile is nan; allowed"),
+        ("[quant]", "[quant]\npercentile = nan", "quant.percentile is nan; a number"),
         ("[quant]", "[quant]\npercentile = true", "quant.percentile is true; it must be a number"),
         ("[quant]", '[quant]\nkeep_float = "fc"', 'quant.keep_float is "fc"; it must be an array'),
         (

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from edge_scnet.core.archive import DAMAGED, archive_files
+from edge_scnet.core.archive import DAMAGED, Limits, archive_files
 from edge_scnet.errors import ArtifactError
+
+LIMITS = Limits(file_bytes=10, all_bytes=15, hint="pack less")
 
 
 def pack(path: Path, *members: tarfile.TarInfo | tuple[str, bytes]) -> Path:
@@ -37,7 +40,7 @@ def name_of(path: str) -> str | None:
 def read(path: Path) -> dict[str, bytes]:
     return {
         name: source.read()
-        for name, source in archive_files(path, name_of, most_bytes=10, refusal="which is odd")
+        for name, source in archive_files(path, name_of, limits=LIMITS, refusal="which is odd")
     }
 
 
@@ -77,3 +80,28 @@ def test_a_damaged_archive_raises_what_its_reader_expects(tmp_path: Path) -> Non
         (tmp_path / "b").write_bytes(damaged)
         with pytest.raises(DAMAGED):
             read(tmp_path / "b")
+
+
+def test_all_files_together_have_a_limit(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="all that it holds has 18 bytes, 15 are allowed") as e:
+        read(pack(tmp_path / "a", ("a", b"x" * 9), ("b", b"x" * 9)))
+    assert e.value.hint == "pack less"
+
+
+def test_a_header_may_not_claim_memory(tmp_path: Path) -> None:
+    """gzip packs zeros 1,000 to 1, and tarfile reads a PAX header at once."""
+    huge = tarfile.TarInfo("x")
+    huge.type, huge.size = tarfile.XHDTYPE, 1 << 30
+    with gzip.open(tmp_path / "a", "wb") as packed:
+        packed.write(huge.tobuf(tarfile.USTAR_FORMAT) + b"\0" * (8 << 20))
+    with pytest.raises(DAMAGED, match="claims 1,073,741,824 bytes"):
+        read(tmp_path / "a")
+
+
+def test_a_sparse_map_of_damaged_numbers_is_damage(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("a")
+    info.pax_headers = {"GNU.sparse.map": "0,x", "GNU.sparse.size": "10"}
+    with gzip.open(tmp_path / "a", "wb") as packed:
+        packed.write(info.tobuf(tarfile.PAX_FORMAT) + b"\0" * 1024)
+    with pytest.raises(DAMAGED):
+        read(tmp_path / "a")

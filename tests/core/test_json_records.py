@@ -16,6 +16,7 @@ from edge_scnet.core.json_records import (
     convert,
     decode,
     encode_pretty,
+    loads,
     read_json,
     record_type,
     show,
@@ -153,3 +154,16 @@ def test_values_are_shown_as_a_file_spells_them_and_cut():
 def test_the_record_in_an_annotation():
     assert record_type(Inner | None) is record_type(Annotated[Inner, Meta(title="x")]) is Inner
     assert record_type(int | None) is None and record_type(tuple[Inner, ...]) is None
+
+
+@pytest.mark.parametrize("depth", [65, 500, 100_000])
+def test_nesting_has_an_end_before_pythons(depth: int) -> None:
+    assert loads("[" * 60 + "]" * 60)
+    for text in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+        with pytest.raises(ValueError, match="nested too deeply"):
+            loads(text)
+
+
+def test_a_number_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(ValueError, match="5000 digits"):
+        loads("9" * 5000)

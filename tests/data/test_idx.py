@@ -136,3 +136,9 @@ def test_read_published_cifar10(tmp_path: Path) -> None:
             (tmp_path / "cifar10_train.npz").write_bytes(content)
         with pytest.raises(DataError, match=r"cannot read .*cifar10_train\.npz"):
             idx.read_published("cifar10", tmp_path, "train")
+
+
+def test_no_array_has_255_dimensions(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\0\0\x08\xff" + b"\0\0\0\x01" * 255 + b"\0")
+    with pytest.raises(DataError, match="has 255 dimensions; at most 32"):
+        idx.read_idx(tmp_path / "a")

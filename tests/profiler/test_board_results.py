@@ -15,6 +15,7 @@ from edge_scnet.core.manifest import INT8_FORM, Artifact, Manifest
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.zoo import DEFAULT_MODEL, MODELS
 from edge_scnet.profiler.board_results import Exports, read_results, timed_plan
+from tests.helpers.limits import no_longer_than
 
 FORM = "f" * 64
 MANIFEST = Manifest(
@@ -66,6 +67,13 @@ def texts(**changed: str | None) -> dict[str, str]:
     return {name: text for name, text in {**files, **names}.items() if text is not None}
 
 
+def board_with(**changed: Any) -> dict[str, str]:
+    return {"board_json": json.dumps({**BOARD, **changed})}
+
+
+TIMES = json.dumps([{"computeMs": 1.0}] * 3)
+
+
 def archive(path: Path, files: dict[str, str]) -> Path:
     with tarfile.open(path, "w:gz") as packed:
         for name, text in files.items():
@@ -90,10 +98,39 @@ def test_both_plans_and_the_board_are_read(tmp_path: Path) -> None:
         ({"board_json": None}, "lacks board.json"),
         ({"board_json": "{"}, "board.json: "),
         ({"board_json": json.dumps({**BOARD, "int8_bytes": "many"})}, "board.json: int8_bytes"),
-        ({"board_json": json.dumps({**BOARD, "engine_sha256": "0"})}, "is not of the engine.onnx"),
+        (
+            {"board_json": json.dumps({**BOARD, "engine_sha256": "0" * 64})},
+            "is not of the engine.onnx",
+        ),
         ({"engine_1_times_json": None}, "lacks engine.1.times.json"),
         ({"engine_1_times_json": "[]"}, "the figures of engine: no queries were timed"),
         ({"engine_1_log": log(5.0)}, "the figures of engine: the exported times have a median"),
+        *((board_with(int8_bytes=x), "board.json: int8_bytes") for x in (None, [1], -1, 1 << 50)),
+        (board_with(board={}), "board.json: board"),
+        (board_with(tensorrt="9" * 5000), "board.json: tensorrt"),
+        ({"board_json": json.dumps(BOARD).replace("1000", "1e999")}, "board.json: "),
+        ({"board_json": json.dumps(BOARD).replace("1000", "NaN")}, "board.json: "),
+        ({"board_json": "[" * 100_000}, "nested too deeply"),
+        ({"engine_1_times_json": '[{"computeMs": 1e999}]'}, "a figure in it is 1e999"),
+        ({"engine_1_times_json": '[{"computeMs": -1}]'}, "times[0].computeMs is -1"),
+        ({"engine_1_times_json": "[" * 100_000}, "nested too deeply"),
+        ({"engine_1_times_json": None, "engine_2_times_json": "[]"}, "figures of engine: "),
+        ({"engine_2_times_json": TIMES, "engine_2_log": log(1.0)}, "2 rounds of the INT8 plan"),
+        (
+            {"engine_1_log": log(1.0).replace("987.5", "1.2.3")},
+            "has no line 'Throughput: ... qps'",
+        ),
+        (
+            {"engine_1_log": log(1.0).replace("987.5", "9" * 5000)},
+            "has no line 'Throughput: ... qps'",
+        ),
+        ({"engine_profile_json": '[{"name": "a", "medianMs": NaN}]'}, "a figure in it is NaN"),
+        ({"engine_profile_json": '[{"name": "a", "medianMs": -1}]'}, "medianMs is -1"),
+        ({"engine_profile_json": '[{"name": "a"}]'}, "the profile has no medianMs of 'a'"),
+        ({"engine_layers_json": '{"Layers": null}'}, "Layers is null"),
+        ({"engine_layers_json": '{"Layers": 3}'}, "Layers is 3"),
+        ({"engine_layers_json": '{"Layers": [{}, 1]}'}, "an entry is wrong: it must be a table"),
+        ({"engine_layers_json": '{"Layers": [{"Inputs": 1}]}'}, "Layers[0].Inputs is 1"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(
@@ -111,3 +148,19 @@ def test_a_message_names_where_the_figures_are_from(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"exports lacks engine-fp16\.1\.times\.json") as error:
         timed_plan(exports, "fp16", 1, "a" * 64)
     assert error.value.hint == "run it again"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RAM 1/2MB gpu@" + "9" * 5000 + "C",
+        "RAM " + "9" * 5000 + "/2MB",
+        "RAM 1/2MB " + "a-" * 500_000,
+        "RAM 1/2MB GR3D_FREQ " + "9" * 5000 + "%@[" + "1," * 5000 + "]",
+    ],
+)
+def test_readings_of_no_board_are_passed_over_at_once(line: str, tmp_path: Path) -> None:
+    files = texts(tegrastats_log=line, nvpmodel_txt="NV Power Mode: a" + " " * 200_000 + "b")
+    with no_longer_than(5):
+        timed = read_results(archive(tmp_path / "results.tar.gz", files), MANIFEST)
+    assert timed.state is not None and timed.state.temperature_peak_celsius is None

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+_Size = Annotated[int, Meta(ge=1, le=1 << 40)]
+_Sha256 = Annotated[
+    str, Meta(pattern="^[0-9a-f]{64}$", extra={"rule": "it must be 64 hexadecimal digits"})
+]
+_Line = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,500}$",
+        extra={"rule": "it must be one line of at most 500 characters"},
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardJson:
     """The fields of board.json."""
 
-    # version
-    tensorrt: str
+    tensorrt: Annotated[
+        str,
+        Meta(
+            pattern=r"^\d{1,4}(\.\d{1,9}){0,3}$", extra={"rule": 'it must be a version like "10.3"'}
+        ),
+    ]
     # as the device tree names it, or the architecture where there is none
-    board: str
+    board: _Line
     # trtexec's options
-    timing: str
+    timing: _Line
     # of the form that the INT8 plan was built of
-    engine_sha256: str
-    int8_bytes: int
-    int8_sha256: str
-    fp16_bytes: int
-    fp16_sha256: str
+    engine_sha256: _Sha256
+    int8_bytes: _Size
+    int8_sha256: _Sha256
+    fp16_bytes: _Size
+    fp16_sha256: _Sha256
 
     def plan_file(self, precision: str) -> tuple[int, str]:
         """The size in bytes and the sha256 of a plan: "fp16" or "int8"."""

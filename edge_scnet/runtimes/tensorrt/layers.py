@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from edge_scnet.core.json_records import convert, decode
 from edge_scnet.runtimes.base import UNKNOWN_PRECISION, ExecutedLayer
 
 # Kinds of a convolution's kernel: TensorRT 8 and 10 (Cask*), Myelin's own in 10, 11 and
@@ -37,8 +37,7 @@ LINEAR_LAYERS = frozenset(
 _ORDERING = frozenset({"signal", "wait", "Signal", "Wait"})
 _COPIES = frozenset({"Reformat", "reformat", "NoOp", "ShapeHostToDevice", "copy"})
 _FIELD = re.compile(r"Datatype: (\w+)")
-# A name may hold brackets itself.
-_NODES = re.compile(r"\[ONNX Layer: (.*?)\](?=[\s,]*\[ONNX Layer: |[^\]]*$)")
+_NODE = "[ONNX Layer: "
 # TensorRT's words for types. In older versions they are the last word but one of "Thirty-two wide
 # channel vectorized row major Int8 format".
 _TYPES = {
@@ -70,6 +69,25 @@ class PlanLayer:
         return self.kind in _COPIES
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Inspected:
+    """The inspector's JSON, by TensorRT's names."""
+
+    Layers: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layer:
+    """A layer in the inspector's JSON, by TensorRT's names."""
+
+    Name: str = ""
+    ParameterType: str | None = None
+    LayerType: str = ""
+    Inputs: tuple[dict[str, Any], ...] = ()
+    Outputs: tuple[dict[str, Any], ...] = ()
+    Metadata: str | None = None
+
+
 def from_log(lines: Iterable[str]) -> tuple[PlanLayer, ...]:
     """Reads the layers that a builder with detailed verbosity lists in its log.
 
@@ -94,7 +112,7 @@ def from_log(lines: Iterable[str]) -> tuple[PlanLayer, ...]:
                     kind=kind,
                     reads=_types(_FIELD.findall(inputs)),
                     writes=_types(_FIELD.findall(outputs)),
-                    nodes=tuple(_NODES.findall(rest.partition("Metadata:")[2])),
+                    nodes=_nodes(rest.partition("Metadata:")[2]),
                 )
             )
     return tuple(layer for layer in layers if layer.kind not in _ORDERING)
@@ -110,24 +128,31 @@ def from_inspector(text: str) -> tuple[PlanLayer, ...]:
             verbosity).
     """
     try:
-        rows = json.loads(text)["Layers"]
-    except (KeyError, TypeError, ValueError) as error:
+        told = decode(_Inspected, text)
+        if told.Layers and isinstance(told.Layers[0], str):
+            raise ValueError(
+                "it lists the layers' names only: build with --profilingVerbosity=detailed"
+            )
+        rows = convert(tuple[_Layer, ...], told.Layers, path="Layers")
+    except ValueError as error:
         raise ValueError(f"no layer information: {error}") from error
-    if rows and not isinstance(rows[0], dict):
-        raise ValueError(
-            "it lists the layers' names only: build with --profilingVerbosity=detailed"
-        )
     layers = [
         PlanLayer(
-            name=str(row.get("Name", "")),
-            kind=str(row.get("ParameterType") or row.get("LayerType", "")),
-            reads=_types(map(_type_of, row.get("Inputs", ()))),
-            writes=_types(map(_type_of, row.get("Outputs", ()))),
-            nodes=tuple(_NODES.findall(str(row.get("Metadata", "")))),
+            name=row.Name,
+            kind=row.ParameterType or row.LayerType,
+            reads=_types(map(_type_of, row.Inputs)),
+            writes=_types(map(_type_of, row.Outputs)),
+            nodes=_nodes(row.Metadata or ""),
         )
         for row in rows
     ]
     return tuple(layer for layer in layers if layer.kind not in _ORDERING)
+
+
+def _nodes(metadata: str) -> tuple[str, ...]:
+    """The ONNX nodes that a layer's metadata name; a name may hold brackets itself."""
+    parts = metadata.split(_NODE)[1:]
+    return tuple(name for name, end, _ in (part.rpartition("]") for part in parts) if end)
 
 
 def _type_of(tensor: dict[str, Any]) -> str:

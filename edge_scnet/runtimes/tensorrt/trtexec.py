@@ -5,17 +5,18 @@ Formats differ by version: everything is read by its field names, and what is mi
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated
 
+from msgspec import Meta
 from packaging.version import Version
 
+from edge_scnet.core.json_records import convert, loads
 from edge_scnet.core.manifest import PLAN_STEMS
 
 # The fewest rounds that give their median an interval.
@@ -29,16 +30,35 @@ LAYER_OPTIONS = (
     "--profilingVerbosity=detailed",
 )
 _JETPACK = Path("/usr/src/tensorrt/bin/trtexec")
-_BANNER = re.compile(r"\[TensorRT v(\d+)\]")
+_BANNER = re.compile(r"\[TensorRT v(\d{4,7})\]")
 _OUTCOME = re.compile(r"^&&&& (PASSED|FAILED) TensorRT\.trtexec", re.MULTILINE)
-_THROUGHPUT = re.compile(r"\bThroughput: ([0-9.]+) qps")
+_FIGURE = r"(\d{1,12}(?:\.\d{1,12})?(?:e[+-]?\d\d)?)"
+_THROUGHPUT = re.compile(rf"\bThroughput: {_FIGURE} qps")
 _GPU_TIMES = re.compile(
-    r"\bGPU Compute Time: min = ([\d.]+) ms, max = ([\d.]+) ms, mean = ([\d.]+) ms, median ="
-    r" ([\d.]+) ms"
+    rf"\bGPU Compute Time: min = {_FIGURE} ms, max = {_FIGURE} ms, mean = {_FIGURE} ms, median ="
+    rf" {_FIGURE} ms"
 )
 _ERROR = re.compile(r"\[E\]|\bError\b")
 # How far the median of the exported times may be from the printed one, which has six digits.
 _ROUNDING = 0.01
+_MOST_SHOWN = 300  # characters of a line of its log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Query:
+    """One query of --exportTimes, by trtexec's names."""
+
+    computeMs: Annotated[float, Meta(gt=0, le=1e7)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ProfileRow:
+    """A row of --exportProfile, by trtexec's names: the first counts the queries."""
+
+    name: str | None = None
+    # 8.4 and newer tell the median; before it there is the mean only
+    medianMs: Annotated[float, Meta(ge=0, le=1e7)] | None = None
+    averageMs: Annotated[float, Meta(ge=0, le=1e7)] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +135,7 @@ def parse_log(text: str) -> Log:
     return Log(
         version=version_of(banner[1]) if banner else None,
         passed=bool(outcomes) and outcomes[-1] == "PASSED",
-        first_error=error.strip() if error else None,
+        first_error=error.strip()[:_MOST_SHOWN] if error else None,
         queries_per_second=float(rate[1]) if rate else None,
         gpu_median_ms=float(times[4]) if times else None,
     )
@@ -153,13 +173,10 @@ def parse_times(text: str) -> tuple[int, ...]:
     Raises:
         ValueError: no such JSON, or no times in it.
     """
-    try:
-        times = tuple(round(float(row["computeMs"]) * 1e6) for row in json.loads(text))
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no computeMs: {error}") from error
-    if not times:
+    queries = convert(tuple[_Query, ...], loads(text), path="times")
+    if not queries:
         raise ValueError("no queries were timed")
-    return times
+    return tuple(round(query.computeMs * 1e6) for query in queries)
 
 
 def parse_profile(text: str) -> tuple[LayerProfile, ...]:
@@ -170,16 +187,12 @@ def parse_profile(text: str) -> tuple[LayerProfile, ...]:
     Raises:
         ValueError: no such JSON.
     """
-    rows: Any = json.loads(text)
-    try:
-        layers = [row for row in rows if "name" in row]
-        # 8.4 and newer tell the median; before it there is the mean only
-        return tuple(
-            LayerProfile(
-                name=str(row["name"]),
-                median_ms=float(row["medianMs" if "medianMs" in row else "averageMs"]),
-            )
-            for row in layers
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no profile of layers: {error}") from error
+    layers = []
+    for row in convert(tuple[_ProfileRow, ...], loads(text), path="profile"):
+        if row.name is None:
+            continue
+        time_ms = row.averageMs if row.medianMs is None else row.medianMs
+        if time_ms is None:
+            raise ValueError(f"the profile has no medianMs of {row.name[:_MOST_SHOWN]!r}")
+        layers.append(LayerProfile(name=row.name, median_ms=time_ms))
+    return tuple(layers)
