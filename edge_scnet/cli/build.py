@@ -30,6 +30,7 @@ from edge_scnet.cli.options import (
     Seconds,
     SkipBad,
     Target,
+    Wait,
     command_line,
     with_model_options,
 )
@@ -77,6 +78,7 @@ def build(
     seconds: Seconds = 3.0,
     skip_bad: SkipBad = False,
     ignore_labels: IgnoreLabels = False,
+    wait: Wait = False,
     as_json: AsJson = False,
     *,
     model_options: ModelOptions,
@@ -106,6 +108,7 @@ def build(
             qdq=qdq,
             skip_bad=skip_bad,
             ignore_labels=ignore_labels,
+            wait=wait,
             events=events,
             command=command_line(),
         )
@@ -125,6 +128,7 @@ def _stage_command(stage: Stage, summary: str) -> Callable[..., None]:
         out: Out = None,
         batch: Batch = None,
         skip_bad: SkipBad = False,
+        wait: Wait = False,
         as_json: AsJson = False,
         *,
         model_options: ModelOptions,
@@ -133,7 +137,7 @@ def _stage_command(stage: Stage, summary: str) -> Callable[..., None]:
         from edge_scnet.pipeline import build as pipeline
 
         if stage == "compile" and model is not None and model.endswith((".tar.gz", ".tgz")):
-            _compile_bundle(Path(model), out, as_json=as_json)
+            _compile_bundle(Path(model), out, wait=wait, as_json=as_json)
             return
         with console.events() as events:
             result = pipeline.build(
@@ -145,7 +149,9 @@ def _stage_command(stage: Stage, summary: str) -> Callable[..., None]:
                 batch=batch,
                 skip_bad=skip_bad,
                 until=stage,
+                wait=wait,
                 events=events,
+                command=command_line(),
             )
         made = [entry for entry in result.manifest.artifacts.values() if entry.stage == stage]
         show_files(result.folder, made, as_json=as_json)
@@ -154,12 +160,14 @@ def _stage_command(stage: Stage, summary: str) -> Callable[..., None]:
     return run
 
 
-def _compile_bundle(path: Path, out: Path | None, *, as_json: bool) -> None:
+def _compile_bundle(path: Path, out: Path | None, *, wait: bool, as_json: bool) -> None:
     from edge_scnet.core.manifest import INT8_PLAN
     from edge_scnet.pipeline.board import compile_bundle
 
     with console.events() as events:
-        folder = compile_bundle(path, out or Path("build"), events=events)
+        folder = compile_bundle(
+            path, out or Path("build"), wait=wait, events=events, command=command_line()
+        )
     if as_json:
         plans = [entry for entry in folder.manifest.artifacts.values() if entry.stage == "compile"]
         show_files(folder.path, plans, as_json=True)
@@ -181,6 +189,7 @@ def sensitivity(
     max_drop: MaxDrop = None,
     budget: Budget = 300.0,
     skip_bad: SkipBad = False,
+    wait: Wait = False,
     as_json: AsJson = False,
     *,
     model_options: ModelOptions,
@@ -208,7 +217,9 @@ def sensitivity(
             limit=limit if searched else None,
             budget_seconds=budget,
             skip_bad=skip_bad,
+            wait=wait,
             events=events,
+            command=command_line(),
         )
     with printing():
         if as_json:

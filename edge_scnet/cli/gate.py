@@ -11,7 +11,7 @@ import typer
 
 from edge_scnet.cli import console
 from edge_scnet.cli.guard import guarded, show_error
-from edge_scnet.cli.options import AsJson, command_line
+from edge_scnet.cli.options import AsJson, Wait, command_line
 from edge_scnet.cli.project_option import ProjectCommand, ProjectFile
 from edge_scnet.cli.show import show_checked, show_json, show_updated
 from edge_scnet.errors import ArtifactError, ExitCode
@@ -87,6 +87,7 @@ def check(
         Path | None,
         typer.Option("--gitlab", metavar="FILE", help="Write GitLab's code quality JSON."),
     ] = None,
+    wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold reports to their baselines: accuracy, what was quantized, size, and on the same machine
@@ -96,7 +97,7 @@ def check(
     become annotations and a job summary. Exit code: 0 no regression; 10 accuracy; 11 speed, size or
     memory; 12 not comparable; 13 cannot tell.
     """
-    from edge_scnet.core.files import write_text
+    from edge_scnet.core.output_file import write_output
     from edge_scnet.gate import check as checking
     from edge_scnet.gate import publish
 
@@ -110,6 +111,7 @@ def check(
             results = check_project(
                 _project(reports, baseline, project),
                 limits=limits,
+                wait=wait,
                 events=events,
                 command=command_line(),
             )
@@ -129,7 +131,7 @@ def check(
         (gitlab, publish.gitlab),
     ):
         if file is not None:
-            write_text(file, text(results))
+            write_output(file, text(results))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         _tell_github(results)
     if code := min((result.exit_code for result in results if result.exit_code), default=0):
@@ -215,6 +217,7 @@ def update(
     limit: Limits = None,
     build: Build = False,
     project: ProjectFile = None,
+    wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Write the baselines of reports, or renew them: shows what changes, and asks for a reason
@@ -228,7 +231,7 @@ def update(
 
         located = _project(reports, baseline, project)
         with console.events() as events:
-            files = list(build_project(located, events=events, command=command_line()))
+            files = list(build_project(located, wait=wait, events=events, command=command_line()))
         baselines = located.path(located.project.baselines)
         limits = {**located.limits, **limits}
     else:

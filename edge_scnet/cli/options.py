@@ -181,6 +181,12 @@ IgnoreLabels = Annotated[
         help="Evaluate without labels: agreement and SQNR only.",
     ),
 ]
+Wait = Annotated[
+    bool,
+    typer.Option(
+        "--wait", help="Where another run is in the build folder, wait until it has ended."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Seconds = Annotated[
     float, typer.Option("--seconds", min=0.1, max=3600, help="Timed seconds per engine.")

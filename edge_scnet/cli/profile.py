@@ -23,6 +23,7 @@ from edge_scnet.cli.options import (
     Seconds,
     SkipBad,
     Threads,
+    Wait,
     command_line,
     with_engine_options,
 )
@@ -79,6 +80,7 @@ def profile(
             "--report", metavar="FILE", help="Write the report of engines without a manifest here."
         ),
     ] = None,
+    wait: Wait = False,
     as_json: AsJson = False,
     *,
     model_options: ModelOptions,
@@ -121,7 +123,10 @@ def profile(
             )
         from edge_scnet.pipeline.board import profile_results
 
-        result = profile_results(path, max_drop_pp=max_drop, command=command_line())
+        with console.events() as events:
+            result = profile_results(
+                path, max_drop_pp=max_drop, wait=wait, events=events, command=command_line()
+            )
         show_result(result, as_json=as_json, saved=True)
         return
     from edge_scnet.pipeline import profile as pipeline
@@ -150,14 +155,16 @@ def profile(
             cuda_graph=cuda_graph,
             batches=batches or (),
             threads=threads or (),
+            wait=wait,
             events=events,
             command=command_line(),
             model_options=model_options,
         )
     if report is not None and result.report is not None:
-        from edge_scnet.report.store import save_report
+        from edge_scnet.core.output_file import write_output
+        from edge_scnet.report.store import to_json
 
-        save_report(result.report, report)
+        write_output(report, to_json(result.report))
     show_result(result, as_json=as_json, saved=path.is_dir())
 
 

@@ -79,7 +79,7 @@ def report(
     """Show a report again, or write it as HTML or Markdown: needs neither the engine nor a
     runtime.
     """
-    from edge_scnet.core.files import write_text
+    from edge_scnet.core.output_file import write_output
     from edge_scnet.gate import check as checking
     from edge_scnet.report import markdown as report_markdown
     from edge_scnet.report import page as html_report
@@ -99,9 +99,9 @@ def report(
         )
     loaded = load_report(checking.report_file(path))
     if html is not None:
-        write_text(html, html_report.render(loaded))
+        write_output(html, html_report.render(loaded))
     if markdown is not None:
-        write_text(markdown, report_markdown.markdown(loaded))
+        write_output(markdown, report_markdown.markdown(loaded))
     if as_json:
         typer.echo(to_json(loaded), nl=False)
     elif html is None and markdown is None:

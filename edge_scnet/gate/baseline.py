@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 
 from edge_scnet.config.target import Gates
-from edge_scnet.core.files import write_text
 from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
+from edge_scnet.core.output_file import write_output
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.gate import regression
 from edge_scnet.report.run_report import (
@@ -69,7 +69,7 @@ def save(baseline: Baseline, path: Path) -> None:
     """
     content = {"schema": SCHEMA, **msgspec.to_builtins(baseline)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, encode_pretty({"sha256": _seal(content), **content}))
+    write_output(path, encode_pretty({"sha256": _seal(content), **content}))
 
 
 def load(path: Path) -> Baseline:

@@ -18,6 +18,7 @@ def check_project(
     located: Located,
     *,
     limits: dict[str, Any] | None = None,
+    wait: bool = False,
     events: Events | None = None,
     command: str | None = None,
 ) -> tuple[Checked, ...]:
@@ -25,13 +26,14 @@ def check_project(
 
     Args:
         limits: limits set over the project's, by name.
+        wait: for another run in a build folder to end, as `build`.
         command: the command line that called this, for the reports.
 
     Raises:
         BuildInterrupted: a build was interrupted.
         EdgeError: see errors.py; the first target that cannot be built ends it.
     """
-    reports = build_project(located, events=events, command=command)
+    reports = build_project(located, wait=wait, events=events, command=command)
     return check(
         reports,
         against=located.path(located.project.baselines),
@@ -42,9 +44,16 @@ def check_project(
 
 
 def build_project(
-    located: Located, *, events: Events | None = None, command: str | None = None
+    located: Located,
+    *,
+    wait: bool = False,
+    events: Events | None = None,
+    command: str | None = None,
 ) -> tuple[Path, ...]:
     """Builds every target of a project.
+
+    Args:
+        wait: for another run in a build folder to end, as `build`.
 
     Returns:
         The files of the reports.
@@ -55,7 +64,7 @@ def build_project(
     """
     project, reports = located.project, []
     for target in project.targets:
-        result = build(**located.settings(target), events=events, command=command)
+        result = build(**located.settings(target), wait=wait, events=events, command=command)
         if result.report is not None and not result.report.complete:
             # what was measured is kept in the folder, and a gate has no use for a part
             raise BuildInterrupted(f"the build for {target} was interrupted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -11,11 +12,12 @@ from edge_scnet.compile.bundle import PLAIN_NAME, REFERENCE, unpack
 from edge_scnet.compile.executed import wanted_layers, warn_of_float
 from edge_scnet.compile.plans import PlanSource, build_pair, summary_of_plans
 from edge_scnet.compile.reference import load
-from edge_scnet.config.target import from_dict, with_max_drop
+from edge_scnet.config.target import TargetSpec, from_dict, with_max_drop
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.facts import QdqFacts
-from edge_scnet.core.files import make_folder, sha256_file
+from edge_scnet.core.files import sha256_file, write_atomic
+from edge_scnet.core.folder_lock import locked
 from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, QDQ_ONNX, Artifact, load_manifest
 from edge_scnet.errors import ArtifactError
 from edge_scnet.pipeline.assemble import conclude
@@ -26,19 +28,32 @@ from edge_scnet.profiler.board_results import read_results
 from edge_scnet.runtimes import runtime_named
 
 
-def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> BuildFolder:
+def compile_bundle(
+    path: Path,
+    out: Path,
+    *,
+    wait: bool = False,
+    events: Events | None = None,
+    command: str | None = None,
+) -> BuildFolder:
     """Unpacks a bundle into its build folder under `out`, and builds both plans there.
+
+    Args:
+        wait: for another run in that folder to end; otherwise it is an error.
+        events: told of the progress.
+        command: the command line that called this, for other runs that want the folder.
 
     Raises:
         ArtifactError: no bundle, damaged, or of another schema.
         TargetError: this is not the board or the TensorRT that it is for.
-        MissingRuntimeError: no TensorRT. StorageError: too little memory. BackendError: the builder
-            refused a file.
+        MissingRuntimeError: no TensorRT. StorageError: too little memory, or another run is in the
+            folder. BackendError: the builder refused a file.
         ParityError: a plan does not compute the reference outputs; or a layer is not INT8 and the
             target requires it.
     """
     events = events or Silent()
-    with tempfile.TemporaryDirectory() as temporary:
+    with contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(tempfile.TemporaryDirectory())
         unpacked = unpack(path, Path(temporary))
         manifest = load_manifest(unpacked)
         target = from_dict(manifest.target)
@@ -50,10 +65,16 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> Bu
                     hint="build the bundle again",
                 )
         path_of_build = out / manifest.model.name / target.name
-        make_folder(path_of_build)
+        command = command or "edge_scnet.pipeline.board.compile_bundle(...)"
+        stack.enter_context(locked(path_of_build, command=command, wait=wait, events=events))
         for file in sorted(unpacked.iterdir()):
-            shutil.copyfile(file, path_of_build / file.name)
-    folder = BuildFolder(path=path_of_build, manifest=manifest)
+            with write_atomic(path_of_build / file.name) as copy:
+                shutil.copyfile(file, copy)
+        return _compile(BuildFolder(path=path_of_build, manifest=manifest), target, events)
+
+
+def _compile(folder: BuildFolder, target: TargetSpec, events: Events) -> BuildFolder:
+    """Builds both plans in the folder of an unpacked bundle."""
     runtime = runtime_named(target.runtime)
     events.stage("compile", f"{runtime.title}, INT8 and its FP16 twin")
     source = PlanSource(
@@ -84,7 +105,12 @@ def compile_bundle(path: Path, out: Path, *, events: Events | None = None) -> Bu
 
 
 def profile_results(
-    path: Path, *, max_drop_pp: float | None = None, command: str | None = None
+    path: Path,
+    *,
+    max_drop_pp: float | None = None,
+    wait: bool = False,
+    events: Events | None = None,
+    command: str | None = None,
 ) -> BuildResult:
     """Judges the INT8 plan by a board's figures.
 
@@ -92,16 +118,19 @@ def profile_results(
 
     Args:
         path: the results.tar.gz of a board.
+        wait: for another run in the folder to end; otherwise it is an error.
+        events: told what is waited for.
         command: the command line that called this, for the report.
 
     Raises:
         ArtifactError: no results of this build, damaged, or a figure is missing.
     """
-    folder = BuildFolder.open(path.parent)
-    target = with_max_drop(target_of(folder), max_drop_pp)
-    measured = take_board_times(folder, read_results(path, folder.manifest), target)
-    report = conclude(
-        measured, folder.manifest, target, command=command or "edge_scnet.profile_results(...)"
-    )
-    save_run(report, folder.path)
-    return result_of(folder, report)
+    command = command or "edge_scnet.profile_results(...)"
+    BuildFolder.open(path.parent)  # it is one, before anything is written there
+    with locked(path.parent, command=command, wait=wait, events=events or Silent()):
+        folder = BuildFolder.open(path.parent)
+        target = with_max_drop(target_of(folder), max_drop_pp)
+        measured = take_board_times(folder, read_results(path, folder.manifest), target)
+        report = conclude(measured, folder.manifest, target, command=command)
+        save_run(report, folder.path)
+        return result_of(folder, report)

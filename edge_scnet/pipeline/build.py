@@ -14,7 +14,7 @@ from edge_scnet.errors import ExitCode
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import search
 from edge_scnet.pipeline.assemble import conclude
-from edge_scnet.pipeline.build_folder import engine_files
+from edge_scnet.pipeline.build_folder import check_unchanged, engine_files
 from edge_scnet.pipeline.expected import check_expected
 from edge_scnet.pipeline.judging import judging_of, keeps_limits
 from edge_scnet.pipeline.measuring import measure_engines, simulate
@@ -49,6 +49,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
     skip_bad: bool = False,
     ignore_labels: bool = False,
     until: Stage = "profile",
+    wait: bool = False,
     events: Events | None = None,
     command: str | None = None,
 ) -> BuildResult:
@@ -79,6 +80,8 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         skip_bad: leave out images that cannot be read.
         ignore_labels: judge by the float model's classes alone.
         until: the last stage to run.
+        wait: where another run writes into the build folder, until it has ended; otherwise that is
+            an error.
         events: told of the progress.
         command: the command line that called this, for the report.
 
@@ -105,9 +108,12 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         skip_bad=skip_bad,
         ignore_labels=ignore_labels,
         until=until,
+        wait=wait,
         command=command or _COMMAND,
     )
-    return _build(request, events or Silent())
+    events = events or Silent()
+    with make_job(request, events) as job:
+        return _build(job, request, events)
 
 
 def named_set(samples: Path | str | Iterable[Any] | None) -> str | None:
@@ -127,8 +133,7 @@ def held_sets(
     }
 
 
-def _build(request: Request, events: Events) -> BuildResult:
-    job = make_job(request, events)
+def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
     limit = Limit(max_drop_pp=with_max_drop(job.target, request.max_drop_pp).gates.max_drop_pp)
     is_searched = request.search_seconds is not None and job.calibration is not None
     if is_searched and search.may_tell_classes(job.source.spec):
@@ -193,5 +198,6 @@ def _measure(
     report = conclude(
         measured, job.folder.manifest, target, command=request.command, stage_seconds=spent
     )
+    check_unchanged(job.folder, report)
     save_run(report, job.folder.path)
     return result_of(job.folder, report)

@@ -15,6 +15,7 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.isa import check_floor
 from edge_scnet.pipeline.dequantized import ROW
 from edge_scnet.profiler.process import EngineFile
+from edge_scnet.report.run_report import RunReport
 from edge_scnet.runtimes import RUNTIMES, artifact_kinds, runtime_of_kind
 from edge_scnet.runtimes.base import OpenOptions
 
@@ -82,6 +83,28 @@ def engine_files(folder: BuildFolder) -> list[EngineFile]:
         options=replace(reference.options, precision="default"),
     )
     return [reference, default, engine_of(folder, engines["int8"])]
+
+
+def check_unchanged(folder: BuildFolder, report: RunReport) -> None:
+    """Looks at the files of a report's rows once more, before it is saved or shown.
+
+    Raises:
+        ArtifactError: one is no more what was measured.
+    """
+    artifacts = folder.manifest.artifacts
+    for row in report.engines:
+        entry = artifacts.get(row.file)
+        if entry is None or entry.sha256 != row.sha256:
+            continue  # a row of an earlier report
+        for file in (entry, *_companions_listed(folder, entry)):
+            try:
+                folder.verified_entry(file)
+            except ArtifactError as error:
+                raise ArtifactError(
+                    f"{folder.path / file.file} was replaced while it was measured: the figures are"
+                    " of an engine that is no more, and are not saved",
+                    hint=f"measure what is there now: edge-scnet profile {folder.path}",
+                ) from error
 
 
 def chosen_engines(
@@ -152,6 +175,14 @@ def _compiled(folder: BuildFolder) -> list[Artifact]:
 
 def _companions(folder: BuildFolder, entry: Artifact) -> list[Artifact]:
     """The files that an engine is opened with, verified."""
+    companions = _companions_listed(folder, entry)
+    for companion in companions:
+        folder.verified_entry(companion)
+    return companions
+
+
+def _companions_listed(folder: BuildFolder, entry: Artifact) -> list[Artifact]:
+    """The entries of the files that an engine is opened with."""
     artifacts, companions = folder.manifest.artifacts, []
     for name in entry.facts.companions if isinstance(entry.facts, EngineFacts) else ():
         if name not in artifacts:
@@ -159,7 +190,6 @@ def _companions(folder: BuildFolder, entry: Artifact) -> list[Artifact]:
                 f"{folder.path / MANIFEST} does not list {name!r} of {entry.file}",
                 hint=folder.manifest.rebuild,
             )
-        folder.verified_entry(artifacts[name])
         companions.append(artifacts[name])
     return companions
 

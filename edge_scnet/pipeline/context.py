@@ -23,10 +23,14 @@ def canonical_order(samples: SampleSet) -> list[int]:
 
 
 def heads_in(folder: BuildFolder) -> tuple[OutputHead, ...]:
-    """What a build's float graph ends in; nothing where it cannot be looked at."""
-    if FLOAT_ONNX not in folder.manifest.artifacts:
+    """What a build's float graph ends in; nothing where it cannot be looked at.
+
+    Raises:
+        ArtifactError: it is not what was built.
+    """
+    if FLOAT_ONNX not in folder.manifest.artifacts or not (folder.path / FLOAT_ONNX).is_file():
         return ()
-    return heads_of_file(folder.path / FLOAT_ONNX)
+    return heads_of_file(folder.verified(FLOAT_ONNX))
 
 
 def heads_of_file(path: Path) -> tuple[OutputHead, ...]:

@@ -18,7 +18,7 @@ from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
 from edge_scnet.config.project_file import Entry, text_of
 from edge_scnet.config.target import Gates, load_target
 from edge_scnet.core.events import Events
-from edge_scnet.core.files import write_text
+from edge_scnet.core.output_file import write_output
 from edge_scnet.core.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from edge_scnet.core.preprocessing_words import SAME_SIZE
 from edge_scnet.core.spec import ModelSpec
@@ -159,7 +159,7 @@ def init(model: str, options: ModelOptions, asked: Asked, *, events: Events) -> 
         found = [entry if entry.origin == "given" else _unset(entry) for entry in found]
     placed = [located(entry, asked.file.parent) for entry in found]
     entries = (*_own_keys(model, asked, sets), *placed, *_limits())
-    write_text(asked.file, text_of(_HEADING, entries))
+    write_output(asked.file, text_of(_HEADING, entries))
     projects.load(asked.file)
     return Initialized(file=asked.file, entries=entries, found=_found_words(source.spec, sets))
 

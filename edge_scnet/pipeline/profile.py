@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,13 +11,19 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import TargetSpec, with_max_drop
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events, Silent
-from edge_scnet.core.files import make_folder
+from edge_scnet.core.folder_lock import locked
 from edge_scnet.core.manifest import MANIFEST, Artifact, Manifest
 from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.pipeline.assemble import conclude
-from edge_scnet.pipeline.build_folder import chosen_engines, engine_files, open_build, target_of
+from edge_scnet.pipeline.build_folder import (
+    check_unchanged,
+    chosen_engines,
+    engine_files,
+    open_build,
+    target_of,
+)
 from edge_scnet.pipeline.expected import check_expected
 from edge_scnet.pipeline.foreign import is_foreign, suffixes
 from edge_scnet.pipeline.judging import judging_of
@@ -45,6 +52,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
     cuda_graph: bool = False,
     batches: Sequence[int] = (),
     threads: Sequence[int] = (),
+    wait: bool = False,
     events: Events | None = None,
     command: str | None = None,
     beside: Sequence[Path | str] = (),
@@ -68,6 +76,8 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         cuda_graph: plans enqueue an inference as one CUDA graph, as trtexec does.
         batches, threads: time the engines also at each of these batches and numbers of threads, all
             in turn.
+        wait: where another run writes into the build folder, until it has ended; otherwise that is
+            an error.
         events: told of the progress.
         command: the command line that called this, for the report.
         beside: engines without a manifest to measure beside one: ratios and outputs are to the
@@ -76,7 +86,9 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             that are open.
 
     Raises:
-        ArtifactError: a folder without a manifest, or a file that is not what was built.
+        ArtifactError: a folder without a manifest, or a file that is not what was built, or was
+            replaced while it was measured.
+        StorageError: another run writes into the folder, or it cannot be written.
         TargetError: the engine was built for a higher instruction set than this machine has; a CUDA
             graph of what is no plan.
     """
@@ -100,48 +112,56 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
     options = model_options or ModelOptions()
     _refuse_of_builds(paths, replace(options, task=None, task_args=None, decode=None))
     folder, chosen = open_build(Path(path))
-    target = with_max_drop(target_of(folder), max_drop_pp)
-    if (program := trtexec.program_for(folder.manifest)) is not None:
-        _refuse_for_trtexec({"--batch": batches, "--threads": threads, "--cuda-graph": cuda_graph})
-        if evaluation is not None:
-            events.warn(
-                "--eval is not used: trtexec measures no accuracy, TensorRT's Python package would"
-            )
-        timed = trtexec.profile_plans(program, folder, seconds=seconds, events=events)
-        measured = take_board_times(folder, timed, target)
+    program = trtexec.program_for(folder.manifest)
+    with contextlib.ExitStack() as lock:
+        if chosen is None or program is not None:  # of one file, timed here, nothing is written
+            lock.enter_context(locked(folder.path, command=command, wait=wait, events=events))
+            folder, chosen = open_build(Path(path))
+        target = with_max_drop(target_of(folder), max_drop_pp)
+        if program is not None:
+            asked = {"--batch": batches, "--threads": threads, "--cuda-graph": cuda_graph}
+            _refuse_for_trtexec(asked)
+            if evaluation is not None:
+                events.warn(
+                    "--eval is not used: trtexec measures no accuracy, TensorRT's Python package"
+                    " would"
+                )
+            timed = trtexec.profile_plans(program, folder, seconds=seconds, events=events)
+            measured = take_board_times(folder, timed, target)
+            report = conclude(measured, folder.manifest, target, command=command)
+            check_unchanged(folder, report)
+            if chosen is None:
+                save_run(report, folder.path)
+            return result_of(folder, report)
+        engines = _engines(folder, chosen, target, cuda_graph=cuda_graph)
+        spec = folder.manifest.model
+        samples = open_evaluation_set(
+            folder,
+            str(evaluation) if evaluation else None,
+            skip_bad=skip_bad,
+            ignore_labels=ignore_labels,
+            events=events,
+        )
+        cells = (
+            sweep.plan(engines, batches=batches, threads=threads, built=target.batch, spec=spec)
+            if batches or threads
+            else ()
+        )
+        judging = judging_of(folder, samples, events, said=options)
+        measured = measure_engines(engines, judging, spec, target, seconds=seconds, events=events)
+        check_expected(measured.rows, expect if measured.complete else None)
         report = conclude(measured, folder.manifest, target, command=command)
+        check_unchanged(folder, report)
         if chosen is None:
             save_run(report, folder.path)
+        if cells and report.complete:
+            swept = sweep.run(cells, spec, seconds=seconds, events=events)
+            measured = replace(measured, sweep=swept)
+            report = conclude(measured, folder.manifest, target, command=command)
+            check_unchanged(folder, report)
+            if chosen is None:
+                save_run(report, folder.path)
         return result_of(folder, report)
-    if chosen is None:
-        make_folder(folder.path)  # the report goes there: better refused now than after measuring
-    engines = _engines(folder, chosen, target, cuda_graph=cuda_graph)
-    spec = folder.manifest.model
-    samples = open_evaluation_set(
-        folder,
-        str(evaluation) if evaluation else None,
-        skip_bad=skip_bad,
-        ignore_labels=ignore_labels,
-        events=events,
-    )
-    cells = (
-        sweep.plan(engines, batches=batches, threads=threads, built=target.batch, spec=spec)
-        if batches or threads
-        else ()
-    )
-    judging = judging_of(folder, samples, events, said=options)
-    measured = measure_engines(engines, judging, spec, target, seconds=seconds, events=events)
-    check_expected(measured.rows, expect if measured.complete else None)
-    report = conclude(measured, folder.manifest, target, command=command)
-    if chosen is None:
-        save_run(report, folder.path)
-    if cells and report.complete:
-        swept = sweep.run(cells, spec, seconds=seconds, events=events)
-        measured = replace(measured, sweep=swept)
-        report = conclude(measured, folder.manifest, target, command=command)
-        if chosen is None:
-            save_run(report, folder.path)
-    return result_of(folder, report)
 
 
 def _result_of_foreign(request: ForeignRequest, events: Events) -> BuildResult:

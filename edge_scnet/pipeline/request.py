@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,8 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import TargetSpec, load_target
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
-from edge_scnet.core.files import make_folder, write_atomic
+from edge_scnet.core.files import write_atomic
+from edge_scnet.core.folder_lock import check_free, locked
 from edge_scnet.core.manifest import Manifest, load_manifest
 from edge_scnet.core.source import parse_source
 from edge_scnet.data.held import made_by
@@ -58,8 +60,10 @@ class Request:
     seconds: float = 3.0
     # None: no search where INT8 misses the limit
     search_seconds: float | None = None
-    # the command line or the call, for the report
+    # the command line or the call, for the report and for other runs that want the folder
     command: str = ""
+    # for another run in the build folder to end
+    wait: bool = False
     # what was asked for, where another file stands in for the model
     given: Request | None = field(default=None, repr=False)
     # the caller's torch.nn.Module, whose class `model` then names
@@ -68,10 +72,12 @@ class Request:
     held: Mapping[Role, Any] = field(default_factory=dict, repr=False)
 
 
-def make_job(request: Request, events: Events) -> BuildJob:
+@contextlib.contextmanager
+def make_job(request: Request, events: Events) -> Iterator[BuildJob]:
     """Decides all that can be decided, and refused, before the first stage; creates the folder.
 
-    A quantized MODEL is its own Q/DQ file, and its dequantized graph stands in for the float model.
+    No other run writes into the folder until the end of the block. A quantized MODEL is its own
+    Q/DQ file, and its dequantized graph stands in for the float model.
 
     Raises:
         TargetError: the target cannot be built, here or at all.
@@ -79,14 +85,19 @@ def make_job(request: Request, events: Events) -> BuildJob:
         ArtifactError: no such model, or one that cannot be used.
             Or a Q/DQ file that the target cannot take.
         DataError: sample sets are missing or cannot be used.
-        StorageError: the folder cannot be written.
+        StorageError: the folder cannot be written, or another run writes into it.
     """
+    with contextlib.ExitStack() as held:
+        yield _job_of(request, events, held)
+
+
+def _job_of(request: Request, events: Events, held: contextlib.ExitStack) -> BuildJob:
     with tempfile.TemporaryDirectory() as scratch:
         stand_in = _stand_in(request, Path(scratch), events)
         if stand_in is None:
-            return _make_job(request, events)
+            return _make_job(request, events, held)
         try:
-            job = _make_job(stand_in, events)
+            job = _make_job(stand_in, events, held)
         except ArtifactError as error:
             # the user knows the own file alone
             message = error.message.replace(stand_in.model, request.model)
@@ -141,7 +152,8 @@ def _stand_in(request: Request, scratch: Path, events: Events) -> Request | None
     )
 
 
-def _make_job(request: Request, events: Events) -> BuildJob:
+def _make_job(request: Request, events: Events, lock: contextlib.ExitStack) -> BuildJob:
+    """As `make_job`; the folder's lock is entered into `lock`."""
     target = _target(request)
     runtime = runtime_named(target.runtime)
     if not runtime.packs_bundle:  # without TensorRT a build ends in a bundle for the board
@@ -154,6 +166,9 @@ def _make_job(request: Request, events: Events) -> BuildJob:
     source = _source(request, held)
     for message in (*source.warnings, *held.warnings):
         events.warn(message)
+    path = request.out / source.spec.name / target.name
+    if not request.wait:
+        check_free(path)
     adopted = None
     if request.qdq is not None:
         adopted = read_for_target(request.qdq, target, runtime, floor)
@@ -177,13 +192,14 @@ def _make_job(request: Request, events: Events) -> BuildJob:
     source = replace(source, spec=settled(source.spec, calibration, evaluation))
     check_said(source.spec, evaluation)
     say_input(source.spec, events, calibration, evaluation)
+    lock.enter_context(locked(path, command=request.command, wait=request.wait, events=events))
     return BuildJob(
         source=source,
         target=target,
         floor=floor,
         runtime=runtime,
         folder=_initial_folder(
-            request, source, target, floor, fed_with=fed_with(calibration, evaluation)
+            path, request, source, target, floor, fed_with=fed_with(calibration, evaluation)
         ),
         calibration=calibration,
         evaluation=evaluation,
@@ -261,6 +277,7 @@ def _source(request: Request, held: HeldSets) -> zoo.ModelSource:
 
 
 def _initial_folder(
+    path: Path,
     request: Request,
     source: zoo.ModelSource,
     target: TargetSpec,
@@ -268,9 +285,7 @@ def _initial_folder(
     *,
     fed_with: FedWith | None,
 ) -> BuildFolder:
-    """The build's folder, created: this request's model and target, the files of earlier runs."""
-    path = request.out / source.spec.name / target.name
-    make_folder(path)
+    """The build's folder: this request's model and target, the files of earlier runs."""
     manifest = Manifest(
         model=source.spec,
         target=asdict(target),

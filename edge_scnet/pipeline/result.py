@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.files import write_text
+from edge_scnet.core.files import write_together
 from edge_scnet.core.manifest import PARTIAL_REPORT, REPORT, REPORT_PAGE, Manifest
 from edge_scnet.core.optional import installed
 from edge_scnet.errors import ExitCode
 from edge_scnet.report.findings import exit_code
 from edge_scnet.report.page import NEEDS, render
 from edge_scnet.report.run_report import RunReport
-from edge_scnet.report.store import save_report
+from edge_scnet.report.store import save_report, to_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,8 @@ def result_of(folder: BuildFolder, report: RunReport | None) -> BuildResult:
 def save_run(report: RunReport, folder: Path) -> None:
     """Writes report.json, and report.html where its packages are installed (a board need not).
 
+    Both are of one run: an interrupt leaves those of the run before, or makes those of this one.
+
     Of an interrupted run report.partial.json alone is written: what an earlier, whole run measured
     stays as it is.
 
@@ -47,10 +49,10 @@ def save_run(report: RunReport, folder: Path) -> None:
     if not report.complete:
         save_report(report, folder / PARTIAL_REPORT)
         return
-    save_report(report, folder / REPORT)
-    (folder / PARTIAL_REPORT).unlink(missing_ok=True)  # superseded
-    page = folder / REPORT_PAGE
-    if all(map(installed, NEEDS)):
-        write_text(page, render(report))
-    else:
-        page.unlink(missing_ok=True)  # an older run's would stand beside this one's figures
+    # what takes long and may fail or be interrupted comes first
+    texts: dict[Path, str | None] = {
+        folder / REPORT: to_json(report),
+        folder / REPORT_PAGE: render(report) if all(map(installed, NEEDS)) else None,
+        folder / PARTIAL_REPORT: None,  # superseded
+    }
+    write_together(texts)

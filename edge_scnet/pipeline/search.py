@@ -72,8 +72,8 @@ def search_job(
     state = _state(job)
     images = load_images(job.calibration, job.source.spec, range(len(job.calibration)))
     prepared = recipe.prepare(
-        load(job.folder.path / FLOAT_ONNX),
-        load_ranges(job.folder.path / RANGES),
+        load(job.folder.verified(FLOAT_ONNX)),
+        load_ranges(job.folder.verified(RANGES)),
         job.target.quant,
         weight_bits=weight_bits(job.floor),
         images=pilot_images(job),
@@ -155,12 +155,13 @@ def _measurer(
         DataError: the images cannot show that the limit is kept.
     """
     assert job.calibration is not None
-    batch, labels, float_onnx = job.target.batch, job.calibration.labels, FLOAT_ONNX
+    batch, labels = job.target.batch, job.calibration.labels
+    float_onnx = job.folder.verified(FLOAT_ONNX)
     kind = _task_of(job)
     if kind is None:
         check_provable(len(images), limit)
     else:
-        first = run_onnx(job.folder.path / float_onnx, [images[:batch]])
+        first = run_onnx(float_onnx, [images[:batch]])
         most = _MOST_OUTPUT_BYTES // max(sum(output.nbytes for output in first[0]) // batch, 1)
         images = images[: max(most, MIN_CALIBRATION)]
     images = images[: max(len(images) // batch, 1) * batch]
@@ -175,7 +176,7 @@ def _measurer(
         SearchImages(
             images=images,
             labels=None if labels is None else np.array(labels)[: len(images)],
-            reference=joined(run_onnx(job.folder.path / float_onnx, batches)),
+            reference=joined(run_onnx(float_onnx, batches)),
             task=task,
         ),
         runtime=job.runtime,

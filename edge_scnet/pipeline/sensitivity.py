@@ -15,6 +15,8 @@ from edge_scnet.pipeline.search import check_provable, may_tell_classes, search_
 from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.sensitivity.result import Limit, SearchResult
 
+_COMMAND = "edge_scnet.pipeline.sensitivity.sensitivity(...)"
+
 
 def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
     model: str = zoo.DEFAULT_MODEL,
@@ -26,7 +28,9 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
     limit: Limit | None = None,
     budget_seconds: float = 300.0,
     skip_bad: bool = False,
+    wait: bool = False,
     events: Events | None = None,
+    command: str | None = None,
 ) -> SearchResult:
     """Measures which modules cost accuracy; with a limit searches the fastest mix that keeps it.
 
@@ -37,7 +41,9 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
         budget_seconds: time for the search; what was measured is kept, and a later call goes on
             from there.
         skip_bad: leave out images that cannot be read.
+        wait: for another run in the build folder to end, as `build`.
         events: told of the progress.
+        command: the command line that called this, for other runs that want the folder.
 
     Raises:
         EdgeError: see errors.py.
@@ -54,16 +60,20 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
         skip_bad=skip_bad,
         ignore_labels=False,
         until="quantize",
+        wait=wait,
+        command=command or _COMMAND,
     )
     if Path(model).suffix.lower() == ".onnx" and is_quantized_file(Path(model)):
         raise ArtifactError(
             f"{model} is quantized already: which modules cost accuracy only its float model tells",
             hint="pass the float model",
         )
-    job = make_job(request, events)
-    is_searched = limit is not None and job.calibration is not None
-    if is_searched and may_tell_classes(job.source.spec):
-        assert limit is not None and job.calibration is not None
-        check_provable(len(job.calibration), limit)
-    job, _ = run_stages(job, "quantize", events)
-    return search_job(job, limit=limit, budget_s=budget_seconds, events=events, keeps=keeps_limits)
+    with make_job(request, events) as job:
+        is_searched = limit is not None and job.calibration is not None
+        if is_searched and may_tell_classes(job.source.spec):
+            assert limit is not None and job.calibration is not None
+            check_provable(len(job.calibration), limit)
+        job, _ = run_stages(job, "quantize", events)
+        return search_job(
+            job, limit=limit, budget_s=budget_seconds, events=events, keeps=keeps_limits
+        )

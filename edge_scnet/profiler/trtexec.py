@@ -7,16 +7,17 @@ of the build, by build.sh's names; `board_results.py` reads it.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
-from edge_scnet.core.files import make_folder
+from edge_scnet.core.files import check_folder, replace_folder, scratch_folder
 from edge_scnet.core.foreign import read_bytes
 from edge_scnet.core.manifest import PLAN_STEMS, Artifact, Manifest
 from edge_scnet.errors import ArtifactError, BackendError
 from edge_scnet.machine import environment
+from edge_scnet.machine.board import BoardState
 from edge_scnet.machine.board_watch import watching
 from edge_scnet.profiler.board_results import Exports, TimedBoard, timed_plan
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
@@ -29,6 +30,14 @@ from edge_scnet.runtimes.tensorrt.trtexec import (
 )
 
 EXPORTS = "trtexec-exports"
+
+
+class _TrtexecFailed(Exception):
+    """trtexec failed; its words, and its log's name."""
+
+    def __init__(self, words: str, log: str) -> None:
+        super().__init__(words)
+        self.words, self.log = words, log
 
 
 def program_for(manifest: Manifest) -> Path | None:
@@ -59,31 +68,21 @@ def profile_plans(
     version = _version(program)
     plans = {precision: _plan(folder, stem, version) for precision, stem in PLAN_STEMS.items()}
     out = folder.path / EXPORTS
-    make_folder(out)
-    for stale in out.iterdir():
-        stale.unlink()
+    check_folder(out)
     events.stage(
         "profile",
         f"fp16, int8 through {program}, TensorRT {version}; no accuracy: trtexec measures none",
     )
     options = timing_options(version, seconds=max(1, round(seconds / ROUNDS)))
 
-    def load(stem: str, arguments: Iterable[str], log: str) -> None:
-        _run(program, [f"--loadEngine={folder.path / stem}.plan", *arguments], out / log)
-
-    with watching() as watch:
-        with watch.timed():
-            for number in range(1, ROUNDS + 1):
-                for stem in round_order(number):
-                    times = out / f"{stem}.{number}.times.json"
-                    load(stem, [*options, f"--exportTimes={times}"], f"{stem}.{number}.log")
-                events.progress("latency", number / ROUNDS)
-        for stem in PLAN_STEMS.values():
-            layer_files = [
-                f"--exportProfile={out / stem}.profile.json",
-                f"--exportLayerInfo={out / stem}.layers.json",
-            ]
-            load(stem, [*LAYER_OPTIONS, *layer_files], f"{stem}.layers.log")
+    with scratch_folder(folder.path, EXPORTS) as made:
+        try:
+            state = _time(program, folder.path, made, options, events)
+        except _TrtexecFailed as error:
+            hint = f"the whole log: {out / error.log}"
+            raise BackendError(f"trtexec: {error.words}", hint=hint) from error
+        finally:
+            replace_folder(made, out)  # where trtexec fails, its logs say more than its first error
     events.done(f"2 plans, {ROUNDS} rounds", reused=False)
     exports = Exports(
         texts=_texts(out.iterdir()),
@@ -104,8 +103,32 @@ def profile_plans(
             **{f"{precision}_bytes": plan.size_bytes for precision, plan in plans.items()},
             **{f"{precision}_sha256": plan.sha256 for precision, plan in plans.items()},
         },
-        state=watch.state(),
+        state=state,
     )
+
+
+def _time(
+    program: Path, folder: Path, out: Path, options: Sequence[str], events: Events
+) -> BoardState | None:
+    """Times both plans and their layers into the folder `out`; what the board did meanwhile."""
+
+    def load(stem: str, arguments: Iterable[str], log: str) -> None:
+        _run(program, [f"--loadEngine={folder / stem}.plan", *arguments], out / log)
+
+    with watching() as watch:
+        with watch.timed():
+            for number in range(1, ROUNDS + 1):
+                for stem in round_order(number):
+                    times = out / f"{stem}.{number}.times.json"
+                    load(stem, [*options, f"--exportTimes={times}"], f"{stem}.{number}.log")
+                events.progress("latency", number / ROUNDS)
+        for stem in PLAN_STEMS.values():
+            layer_files = [
+                f"--exportProfile={out / stem}.profile.json",
+                f"--exportLayerInfo={out / stem}.layers.json",
+            ]
+            load(stem, [*LAYER_OPTIONS, *layer_files], f"{stem}.layers.log")
+    return watch.state()
 
 
 def _plan(folder: BuildFolder, stem: str, version: str) -> Artifact:
@@ -161,7 +184,7 @@ def _run(program: Path, arguments: list[str], log: Path) -> None:
         words = parse_log(text).first_error or next(
             reversed(text.split("\n")[:-1]), f"exit code {done.returncode}"
         )
-        raise BackendError(f"trtexec: {words}", hint=f"the whole log: {log}")
+        raise _TrtexecFailed(words, log.name)
 
 
 def _texts(paths: Iterable[Path]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_scnet.core.feeds import feed_of, fitted
-from edge_scnet.core.files import write_atomic
+from edge_scnet.core.files import replace_file, write_atomic
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, BackendError, TargetError
 from edge_scnet.graph.lint import LintFinding, lint
@@ -137,7 +137,7 @@ class OpenVino(BaseRuntime):
             temporary_weights = temporary.with_suffix(".bin")
             try:
                 ov.save_model(model, temporary, compress_to_fp16=False)
-                temporary_weights.replace(weights)
+                replace_file(temporary_weights, weights)
             except RuntimeError as error:
                 raise OSError(None, first_lines(error)) from error
             finally:

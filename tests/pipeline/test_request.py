@@ -16,7 +16,7 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import load_target
 from edge_scnet.core.events import Silent
 from edge_scnet.core.spec import TaskSpec
-from edge_scnet.errors import ArtifactError, DataError
+from edge_scnet.errors import ArtifactError, DataError, StorageError
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline.build import held_sets, named_set
 from edge_scnet.pipeline.judging import check_said
@@ -35,6 +35,7 @@ def request(model: str = "net.onnx", **settings: Any) -> Request:
         "skip_bad": False,
         "ignore_labels": False,
         "until": "compile",
+        "command": "a test",
     }
     return Request(model=model, **{**given, **settings})
 
@@ -86,10 +87,11 @@ def module() -> nn.Module:
 
 def test_a_job_of_a_module_and_of_samples_in_memory(tmp_path: Path):
     samples = torch.rand(320, 3, 8, 8)
-    job = make_job(
-        request("Sequential", module=module(), held={"calibration": samples}, out=tmp_path),
-        Silent(),
-    )
+    asked = request("Sequential", module=module(), held={"calibration": samples}, out=tmp_path)
+    in_use = pytest.raises(StorageError, match="Sequential/cpu is in use by a test")
+    with make_job(asked, Silent()) as job, in_use:
+        make_job(asked, Silent()).__enter__()
+    assert not list(job.folder.path.iterdir())
     assert job.source.kind == "module" and job.source.spec.input_shape == (3, 8, 8)
     assert job.calibration is not None and len(job.calibration) == 320
     assert job.folder.path == tmp_path / "Sequential" / "cpu"
@@ -123,7 +125,7 @@ def test_inputs_of_modules_only(tmp_path: Path, model: str, monkeypatch: pytest.
     Path("net.onnx").touch()
     message = "cannot be changed" if model.startswith("scnet") else "--input is for PyTorch modules"
     with pytest.raises(ArtifactError, match=message):
-        make_job(request(model, options=ModelOptions(input=("a=1",))), Silent())
+        make_job(request(model, options=ModelOptions(input=("a=1",))), Silent()).__enter__()
 
 
 def test_functions_that_make_samples_are_held_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

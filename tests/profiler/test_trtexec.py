@@ -176,3 +176,28 @@ def test_with_the_python_package_there_trtexec_is_not_used(
     assert program_for(manifest) == Path(os.environ["TRTEXEC"])
     with_tensorrt(monkeypatch, "10.3.0")
     assert program_for(manifest) is None
+
+
+def test_exports_are_not_written_through_a_link(
+    board: Callable[..., Path], invoke: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    folder, victim = board(), tmp_path / "victim"
+    victim.mkdir()
+    (victim / "thesis.tex").touch()
+    (folder / "trtexec-exports").symlink_to(victim)
+    shown = invoke("profile", folder)
+    assert shown.code == 9 and "trtexec-exports is a link" in shown.stderr
+    assert [path.name for path in victim.iterdir()] == ["thesis.tex"]
+    assert not (folder / "report.json").exists()
+
+
+def test_exports_of_the_run_before_are_replaced(
+    board: Callable[..., Path], invoke: Callable[..., Outcome]
+) -> None:
+    folder = board()
+    (folder / "trtexec-exports").mkdir()
+    (folder / "trtexec-exports" / "engine.9.log").write_text("old")
+    assert invoke("profile", folder).code == 0
+    exports = {path.name for path in (folder / "trtexec-exports").iterdir()}
+    assert "engine.9.log" not in exports and "engine.1.log" in exports
+    assert not list(folder.glob(".*"))

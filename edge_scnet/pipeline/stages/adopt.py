@@ -72,7 +72,7 @@ def adopt(job: BuildJob, source: Path, adopted: Adopted, events: Events) -> Buil
     model = with_fixed_inputs(adopted.model, source, options, batch=job.target.batch)
     if job.target.board is not None:  # its forms have FP16 scales
         model = in_opset(model, source, job.target.opset)
-    _check_same_ends(load(folder.path / FLOAT_ONNX), model, source)
+    _check_same_ends(load(folder.verified(FLOAT_ONNX)), model, source)
     _warn(adopted, source, job, events)
     # names are how the executed precision of a layer is looked up
     for node in model.graph:

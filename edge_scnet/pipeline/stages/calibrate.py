@@ -25,6 +25,7 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
     """Collects what the quantizer needs to know of every tensor.
 
     Raises:
+        ArtifactError: the float graph is not what was exported.
         DataError: an image that cannot be read.
     """
     spec, samples, scheme = job.source.spec, job.calibration, job.target.quant
@@ -42,7 +43,7 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
         events.done(_summary(folder), reused=True)
         return folder
     ranges = collect(
-        job.folder.path / FLOAT_ONNX,
+        job.folder.verified(FLOAT_ONNX),
         CalibrationImages(
             batches=batches(samples, spec, batch=16),
             count=len(samples),

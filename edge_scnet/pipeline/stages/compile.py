@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from edge_scnet.compile.quality import FIDELITY_IMAGES, fidelity_words
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import EngineFacts, Fidelity, QdqFacts
+from edge_scnet.core.files import replace_file, scratch_folder
 from edge_scnet.core.manifest import ENGINE, FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX
 from edge_scnet.data.batches import load
 from edge_scnet.errors import StorageError
@@ -102,26 +102,24 @@ def _summary(folder: BuildFolder, engine: str) -> str:
 def _build(
     job: BuildJob, source: str, file: str, precision: str, events: Events
 ) -> tuple[list[str], _Proof | None]:
-    """Builds one engine under a trial name, proves it, and only then gives it its own.
+    """Builds one engine in a folder for trials, proves it, and only then gives it its place.
 
     Returns:
         The names of the files, the one to open first, and the proof.
     """
-    folder, prefix = job.folder.path, f".trial-{os.getpid()}-"
-    try:
-        built = job.runtime.build(folder / source, job.target, folder / f"{prefix}{file}")
+    folder = job.folder.path
+    graph = job.folder.verified(source)
+    with scratch_folder(folder, "trial") as trial:
+        built = job.runtime.build(graph, job.target, trial / file)
         proof = _prove(job, built.engine, events) if precision == "int8" else None
-        names = [path.name.removeprefix(prefix) for path in built.files]
-        for path, name in reversed([*zip(built.files, names, strict=True)]):
-            path.replace(folder / name)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {folder / file}: {error.strerror or error}", hint=f"df -h {folder}"
-        ) from error
-    finally:
-        for leftover in folder.glob(f"{prefix}*"):
-            leftover.unlink()
-    return names, proof
+        try:
+            for path in reversed(built.files):
+                replace_file(path, folder / path.name)
+        except OSError as error:
+            raise StorageError(
+                f"cannot write {folder / file}: {error.strerror or error}", hint=f"df -h {folder}"
+            ) from error
+    return [path.name for path in built.files], proof
 
 
 def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:
@@ -129,7 +127,7 @@ def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:
     assert job.calibration is not None
     options = OpenOptions(precision="f32", threads=job.target.threads)
     facts = job.folder.facts(QDQ_ONNX, QdqFacts)
-    wanted = wanted_layers(facts, load_graph(job.folder.path / QDQ_ONNX))
+    wanted = wanted_layers(facts, load_graph(job.folder.verified(QDQ_ONNX)))
     with job.runtime.open(engine, options) as session:
         executed = executed_in_int8(job.runtime, session.executed_precisions(), wanted)
     if job.target.require_int8:
@@ -140,8 +138,8 @@ def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:
     fidelity = check_fidelity(
         job.runtime,
         engine,
-        float_model=job.folder.path / FLOAT_ONNX,
-        qdq_model=job.folder.path / QDQ_ONNX,
+        float_model=job.folder.verified(FLOAT_ONNX),
+        qdq_model=job.folder.verified(QDQ_ONNX),
         images=load(job.calibration, job.source.spec, chosen),
         options=options,
     )

@@ -73,9 +73,9 @@ def _write_forms(job: BuildJob, origin: Origin, events: Events) -> BuildFolder:
     """The folder with both graphs as the target's TensorRT reads them."""
     folder = job.folder
     made = forms_of(
-        load(folder.path / FLOAT_ONNX),
-        load(folder.path / QDQ_ONNX),
-        load_ranges(folder.path / RANGES),
+        load(folder.verified(FLOAT_ONNX)),
+        load(folder.verified(QDQ_ONNX)),
+        load_ranges(folder.verified(RANGES)),
         job.target,
     )
     if made.kept_fp32:
@@ -95,6 +95,8 @@ def _write_forms(job: BuildJob, origin: Origin, events: Events) -> BuildFolder:
 def _build_plans(job: BuildJob, folder: BuildFolder, origin: Origin, events: Events) -> BuildFolder:
     """The folder with both plans, built and proven."""
     runtime = job.runtime
+    for form in (FP16_FORM, INT8_FORM):
+        folder.verified(form)
     source = PlanSource(
         folder=folder.path,
         wanted=wanted_layers(folder.facts(QDQ_ONNX, QdqFacts)),
@@ -113,10 +115,9 @@ def _build_plans(job: BuildJob, folder: BuildFolder, origin: Origin, events: Eve
 def _reference(job: BuildJob) -> Reference:
     """Calibration images with what the float graph gives for them."""
     assert job.calibration is not None
-    folder = job.folder.path
     return make(
-        folder / FLOAT_ONNX,
-        folder / QDQ_ONNX,
+        job.folder.verified(FLOAT_ONNX),
+        job.folder.verified(QDQ_ONNX),
         job.calibration,
         job.source.spec,
         batch=job.target.batch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,12 +88,15 @@ def reusable(folder: BuildFolder, file: str, key: str) -> Artifact | None:
     for path in sorted(folder.path.parent.iterdir()):
         if path == folder.path or not (path / MANIFEST).is_file():
             continue
-        try:
+        # another version's, or damaged: not ours to judge; or replaced by a run in that folder
+        with contextlib.suppress(ArtifactError):
             other = BuildFolder.open(path)
-        except ArtifactError:
-            continue  # another version's, or damaged: not ours to judge
-        if other.is_current(file, key):
-            with write_atomic(folder.path / file) as temporary:
-                shutil.copyfile(path / file, temporary)
-            return other.entry(file)
+            if not other.is_current(file, key):
+                continue
+            entry = other.entry(file)
+            with write_atomic(folder.path / file) as copy:
+                shutil.copyfile(path / file, copy)
+                if sha256_file(copy) != entry.sha256:
+                    raise ArtifactError(f"{path / file} was replaced while it was copied")
+            return entry
     return None

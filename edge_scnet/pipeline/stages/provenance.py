@@ -29,11 +29,11 @@ def provenance_of(folder: BuildFolder, *, weight_bits: int, made_elsewhere: bool
     source, statistics = folder.entry(FLOAT_ONNX), manifest.artifacts.get(RANGES)
     return Provenance(
         weights=tuple(sorted(source.parents.values())),
-        graph=graph_hash(load(folder.path / FLOAT_ONNX)),
+        graph=graph_hash(load(folder.verified(FLOAT_ONNX))),
         float_onnx=source.sha256,
         calibration_images=statistics.parents.get("samples") if statistics else None,
         # the statistics say themselves what they were collected on: the manifest could be wrong
-        calibrated_onnx=load_ranges(folder.path / RANGES).model_sha256,
+        calibrated_onnx=load_ranges(folder.verified(RANGES)).model_sha256,
         preprocessing=_preprocessing_of(manifest.model),
         settings=settings_of(manifest.target),
         weight_bits=weight_bits,

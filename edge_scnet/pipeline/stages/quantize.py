@@ -31,7 +31,8 @@ def quantize(job: BuildJob, events: Events) -> BuildFolder:
     """Writes the Q/DQ graph.
 
     Raises:
-        ArtifactError: the graph holds nothing to quantize, or `keep_float` leaves nothing.
+        ArtifactError: the graph holds nothing to quantize, or `keep_float` leaves nothing; or a
+            file that it is made of is not what was built.
     """
     scheme, bits, folder = job.target.quant, weight_bits(job.floor), job.folder
     events.stage(
@@ -47,9 +48,9 @@ def quantize(job: BuildJob, events: Events) -> BuildFolder:
     if folder.is_current(QDQ_ONNX, origin.key):
         events.done(summary_of_qdq(folder), reused=True)
         return folder
-    ranges = load_ranges(folder.path / RANGES)
+    ranges = load_ranges(folder.verified(RANGES))
     prepared = recipe.prepare(
-        load(folder.path / FLOAT_ONNX),
+        load(folder.verified(FLOAT_ONNX)),
         ranges,
         scheme,
         weight_bits=bits,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from edge_scnet.compile.forms import check_operators
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
+from edge_scnet.core.files import remove_files
 from edge_scnet.core.manifest import FLOAT_ONNX, PARTIAL_REPORT, REPORT, REPORT_PAGE
 from edge_scnet.graph.model import load
 from edge_scnet.pipeline.stages.adopt import adopt
@@ -39,9 +40,9 @@ def _export(job: BuildJob, events: Events) -> BuildFolder:
     """As a graph, whose operators the target must know."""
     folder = export(job, events)
     if job.target.board is not None:
-        check_operators(load(folder.path / FLOAT_ONNX), job.target)
+        check_operators(load(folder.verified(FLOAT_ONNX)), job.target)
     else:
-        job.runtime.check_graph(folder.path / FLOAT_ONNX)
+        job.runtime.check_graph(folder.verified(FLOAT_ONNX))
     return folder
 
 
@@ -69,8 +70,7 @@ def run_stages(job: BuildJob, until: Stage, events: Events) -> tuple[BuildJob, d
         folder = STAGE_FUNCTIONS[name](job, events).without_stale()
         if _engines(folder) != _engines(job.folder):
             # the report is of engines that were replaced
-            for file in (REPORT, REPORT_PAGE, PARTIAL_REPORT):
-                (folder.path / file).unlink(missing_ok=True)
+            remove_files(folder.path / file for file in (REPORT, REPORT_PAGE, PARTIAL_REPORT))
         folder.save()
         job = replace(job, folder=folder)
         seconds[name] = round(time.perf_counter() - started, 2)

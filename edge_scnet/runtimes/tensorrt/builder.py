@@ -18,6 +18,7 @@ from typing import Any
 
 from packaging.version import Version
 
+from edge_scnet.core.files import write_atomic
 from edge_scnet.core.json_records import decode, encode_pretty
 from edge_scnet.runtimes.tensorrt.job import BuilderOutput, PlanAnswer, PlanJob
 
@@ -90,9 +91,8 @@ def build(job: PlanJob) -> BuilderOutput:
         raise _Failed(_errors_in(messages))
     Path(job.out).write_bytes(memoryview(serialized))
     if job.timing_cache and (cache := config.get_timing_cache()) is not None:
-        temporary = f"{job.timing_cache}.{os.getpid()}.part"
-        Path(temporary).write_bytes(memoryview(cache.serialize()))
-        Path(temporary).replace(job.timing_cache)
+        with write_atomic(Path(job.timing_cache)) as temporary:
+            temporary.write_bytes(memoryview(cache.serialize()))
     layers = [
         text for severity, text in messages if severity == "VERBOSE" and "LayerType: " in text
     ]
