@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from edge_scnet.graph.lint import LintFinding
     from edge_scnet.machine.environment import Environment
     from edge_scnet.pipeline.result import BuildResult
-    from edge_scnet.pipeline.together import TimedTogether
+    from edge_scnet.pipeline.together import TimedEngine, TimedTogether
     from edge_scnet.report.run_report import RunReport
-    from edge_scnet.stats.figures import AccuracyStats
 
 _WIDTH_IN_A_PIPE = 120
 _SHOWN_FAULTS = 3
@@ -244,20 +243,28 @@ def show_together(result: TimedTogether) -> None:
     for engine in result.engines[1:]:
         typer.echo(engine.message)
         if engine.accuracy is not None:
-            typer.echo(f"{engine.name}: {_outputs_in_words(engine.accuracy)}")
+            _show_accuracy(engine)
     if not result.complete:
         typer.echo("interrupted: the figures are of the part that was timed")
 
 
-def _outputs_in_words(stats: AccuracyStats) -> str:
-    """How an engine's outputs compare with the first one's."""
+def _show_accuracy(engine: TimedEngine) -> None:
+    """Prints an engine's figures at the task against the first one's, and what they are worth."""
+    stats = engine.accuracy
+    assert stats is not None
+    task = stats.task
+    for figure in engine.figures:
+        typer.echo(figure.message)
     sqnr = "equal to A's" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f} dB against A's"
-    words = [f"outputs {sqnr} on {stats.images:,} samples"]
-    if stats.agreement_percent is not None:
-        words.append(f"the first class is A's on {stats.agreement_percent:.2f} %")
-    if stats.labels is not None:
-        words.append(f"top-1 {stats.labels.top1_percent:.2f} %")
-    return ", ".join(words)
+    words = f"{engine.name}: outputs {sqnr} on {stats.images:,} samples"
+    parts = [] if task is None else [part for part in task.slices if part.sqnr_db is not None]
+    if parts:
+        worst = min(parts, key=lambda part: part.sqnr_db or 0.0)
+        of_which = f"{worst.part} of {worst.output}" if worst.part else worst.output
+        words += f", the worst part {worst.sqnr_db:.1f} dB ({of_which})"
+    typer.echo(words)
+    for doubt in (*stats.doubts, *(() if task is None else task.doubts)):
+        typer.echo(f"note: {doubt.replace('FP32', 'A')}")
 
 
 def show_faults(findings: Sequence[LintFinding]) -> None:

@@ -10,7 +10,7 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.gate import regression
 from edge_scnet.gate.check import report_file
 from edge_scnet.report import comparison
-from edge_scnet.report.comparison import Comparison
+from edge_scnet.report.metric_comparison import Comparison
 from edge_scnet.report.store import load_report
 
 

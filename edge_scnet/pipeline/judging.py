@@ -60,12 +60,18 @@ def judging_of(
     """
     if samples is None:
         return None
-    spec = folder.manifest.model
-    if said is not None and said.task_args is not None and said.task is None and spec.task:
-        said = replace(said, task=spec.task.kind)
-    if said is not None and (task := task_of(said)) is not None:
-        spec = replace(spec, task=task)
+    spec = with_said(folder.manifest.model, said)
     return judging_with(spec, samples, heads_in(folder), events)
+
+
+def with_said(spec: ModelSpec, said: ModelOptions | None) -> ModelSpec:
+    """A model with the task that options name, or with other arguments of its own one."""
+    if said is None:
+        return spec
+    if said.task_args is not None and said.task is None and spec.task:
+        said = replace(said, task=spec.task.kind)
+    task = task_of(said)
+    return spec if task is None else replace(spec, task=task)
 
 
 def judging_with(

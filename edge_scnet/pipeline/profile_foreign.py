@@ -291,14 +291,14 @@ def _samples(request: ForeignRequest, engine: ForeignEngine, events: Events) -> 
 
 
 def _judging(engine: ForeignEngine, samples: SampleSet | None) -> Judging | None:
-    """What outputs are compared by, where the options name a task or the samples have targets.
+    """What outputs are compared by: what the options, the samples or the engine's graph say.
 
-    Else the first output has classes where it can have them: nothing is known of the network.
+    Where nothing says it, outputs are features: two columns and more may be anything.
 
     Raises:
         DataError: the samples do not fit the task.
     """
-    if samples is None or (engine.spec.task is None and samples.targets is None):
+    if samples is None:
         return None
     return judging_with(engine.spec, samples, heads_of_file(engine.file.path))
 

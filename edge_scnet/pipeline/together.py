@@ -10,12 +10,16 @@ from typing import Any
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.clock import now_utc
 from edge_scnet.core.events import Events, Silent
+from edge_scnet.core.outputs import OutputHead
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine import environment
 from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build, target_of
+from edge_scnet.pipeline.context import heads_in, heads_of_file
 from edge_scnet.pipeline.foreign import ForeignEngine, is_foreign, open_foreign
+from edge_scnet.pipeline.judging import Judging, with_said
+from edge_scnet.pipeline.judging_together import JudgedEngine, judging_of_all
 from edge_scnet.pipeline.profile_foreign import (
     check_same_inputs,
     fed_with,
@@ -27,7 +31,7 @@ from edge_scnet.profiler.measure import Measurement, MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.profiler.rounds import ratio_of_rounds, time_in_rounds
 from edge_scnet.report import comparison
-from edge_scnet.report.comparison import Answer
+from edge_scnet.report.metric_comparison import Answer, Comparison, to_first
 from edge_scnet.stats.figures import AccuracyStats, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.stats.timing import latency_stats
 
@@ -51,8 +55,11 @@ class TimedEngine:
     memory: MemoryStats
     # one sentence for people
     message: str
-    # its outputs against the first's; None without an evaluation set
+    # its outputs against the first's, which stands where reports have FP32; None without an
+    # evaluation set
     accuracy: AccuracyStats | None = None
+    # the figures of it, and what they say
+    figures: tuple[Comparison, ...] = ()
     # its throughput over the first's, of one round of processes: no answer follows from it
     throughput_ratio: RatioStats | None = None
 
@@ -76,8 +83,21 @@ class _Taken:
     spec: ModelSpec
     # of samples: `fed_with`
     taken: tuple[object, ...]
+    # what is known of the outputs
+    heads: tuple[OutputHead, ...]
     # of an engine without a manifest
     foreign: ForeignEngine | None = None
+
+    @property
+    def judged(self) -> JudgedEngine:
+        """What is known of its task."""
+        return JudgedEngine(
+            name=self.file.name,
+            path=self.file.path,
+            spec=self.spec,
+            heads=self.heads,
+            is_built=self.foreign is None,
+        )
 
 
 def time_together(  # noqa: PLR0913  the command's options, by keyword
@@ -96,13 +116,16 @@ def time_together(  # noqa: PLR0913  the command's options, by keyword
         paths: build folders (their INT8 engine is taken), engine files in them, or engines without
             a manifest; of the same input shape.
         seconds: timed seconds per engine for latency, and again for throughput.
-        evaluation: samples on which the others' outputs are compared with the first's.
-        model_options: of engines without a manifest: the preprocessing, and sizes that are open.
+        evaluation: samples on which the others' outputs are compared with the first's, by the
+            task of the builds.
+        model_options: the task; of engines without a manifest also the preprocessing, and sizes
+            that are open.
         skip_bad: leave out images that cannot be read.
         ignore_labels: compare without labels.
 
     Raises:
-        ArtifactError: fewer than two, no engines, or inputs of different shapes.
+        ArtifactError: fewer than two, no engines, inputs of different shapes, or of different
+            tasks where outputs are compared.
         DataError: samples that cannot be used.
         TargetError: an engine is of another device. BackendError: an engine fails.
     """
@@ -127,11 +150,14 @@ def time_together(  # noqa: PLR0913  the command's options, by keyword
             " fed with the same samples"
         )
     samples = _samples(taken[0], evaluation, options, skip_bad, ignore_labels)
+    judging = None
+    if samples is not None:
+        judging = judging_of_all([item.judged for item in taken], samples, events)
     engines, spec = [item.file for item in taken], taken[0].spec
     events.stage("profile", ", ".join(f"{engine.name} {engine.path}" for engine in engines))
     rounds, complete = time_in_rounds(engines, spec, seconds=seconds, events=events)
     events.done(f"{len(engines)} engines, {len(rounds)} rounds of new processes", reused=False)
-    compared = _compared(engines, samples, spec, events) if complete else [None] * len(engines)
+    compared = _compared(engines, judging, spec, events) if complete else [None] * len(engines)
     return TimedTogether(
         created_utc=now_utc(),
         engines=tuple(
@@ -153,12 +179,18 @@ def _engine(path: Path, name: str, options: ModelOptions) -> _Taken:
     if is_foreign(path):
         engine = open_foreign(path, options, name=name, role="other")
         taken = fed_with(engine.spec, engine.batch, engine.spec.dtype)
-        return _Taken(file=engine.file, spec=engine.spec, taken=taken, foreign=engine)
+        return _Taken(
+            file=engine.file,
+            spec=engine.spec,
+            taken=taken,
+            heads=heads_of_file(path),
+            foreign=engine,
+        )
     folder, chosen = open_build(path)
     built = engine_of(folder, chosen or first_engine(folder))
-    spec = folder.manifest.model
+    spec = with_said(folder.manifest.model, options)
     taken = fed_with(spec, target_of(folder).batch)
-    return _Taken(file=replace(built, name=name), spec=spec, taken=taken)
+    return _Taken(file=replace(built, name=name), spec=spec, taken=taken, heads=heads_in(folder))
 
 
 def _samples(
@@ -189,16 +221,17 @@ def _samples(
 
 
 def _compared(
-    engines: Sequence[EngineFile], samples: SampleSet | None, spec: ModelSpec, events: Events
+    engines: Sequence[EngineFile], judging: Judging | None, spec: ModelSpec, events: Events
 ) -> list[AccuracyStats | None]:
-    """What the others' outputs are worth against the first's.
+    """What the others' outputs are worth against the first's, at the task.
 
     Raises:
-        ArtifactError: their outputs cannot be compared.
+        ArtifactError: their outputs cannot be compared. DataError: they do not fit the task.
     """
-    if samples is None:
+    if judging is None:
         return [None] * len(engines)
-    settings = MeasureSettings(seconds=0.0, by_layer=False, throughput=False)
+    samples, evaluator = judging.samples, judging.evaluator
+    settings = MeasureSettings(seconds=0.0, by_layer=False, throughput=False, evaluator=evaluator)
     try:
         measured = measure(engines, samples, spec, settings, progress=events.progress)
         outputs = [measurement.outputs for measurement in measured.engines]
@@ -208,7 +241,7 @@ def _compared(
         for engine, own in zip(engines, outputs, strict=True):
             if own is not None:
                 check_finite(engine.name, engine.path.name, own)
-        return [stats_of(own, reference, fitting) if own else None for own in outputs]
+        return [stats_of(own, reference, fitting, evaluator) if own else None for own in outputs]
     except ValueError as error:
         raise ArtifactError(
             f"the engines' outputs differ in number or shape: {error}",
@@ -240,5 +273,6 @@ def _timed(
         memory=measurements[0].memory,
         message=("the first" if ratio is None else comparison.ratio_words(ratio, "A", engine.name)),
         accuracy=accuracy,
+        figures=(() if accuracy is None or ratio is None else to_first(accuracy, engine.name)),
         throughput_ratio=measurements[0].throughput_ratio,
     )

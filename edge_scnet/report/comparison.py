@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from edge_scnet.core.packing import unpack_classes
-from edge_scnet.report.metric_change import MetricChange, change_of, pairs_of
+from edge_scnet.report.metric_change import change_of, pairs_of
+from edge_scnet.report.metric_comparison import Answer, Comparison, metric_compared
 from edge_scnet.report.paired import lost_and_won
 from edge_scnet.report.run_report import (
     EngineReport,
@@ -23,7 +23,7 @@ from edge_scnet.report.run_report import (
     same_machine,
     timed_row,
 )
-from edge_scnet.stats.figures import AccuracyStats, Metric, RatioStats, TaskStats
+from edge_scnet.stats.figures import AccuracyStats, RatioStats, TaskStats
 from edge_scnet.stats.intervals import Z_TWO_SIDED_95, paired_difference_interval
 
 # Of a time: less is nobody's reason to choose an engine.
@@ -37,19 +37,6 @@ _PROCESSES_APART = 0.044
 SAME_WITHIN = 0.03
 
 _TOGETHER = "Time them together: edge-scnet profile A B --interleave."
-Answer = Literal["A", "B", "same", "unknown", "skipped"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """One figure of A and B."""
-
-    figure: str
-    a: float | None
-    b: float | None
-    unit: str
-    better: Answer
-    message: str  # one sentence for people
 
 
 def faster(ratio: RatioStats) -> Answer:
@@ -148,29 +135,7 @@ def _of_tasks(a: TaskStats, b: TaskStats) -> Iterable[Comparison]:
     """The figures that two engines judged by the same task have in common."""
     for _, first, second in pairs_of(a, b):
         if second is not None and first.unit != "dB":
-            yield _metric_compared(first, second, change_of(a, b, first.name))
-
-
-def _metric_compared(first: Metric, second: Metric, change: MetricChange) -> Comparison:
-    better: Answer = "unknown"
-    spread = ""
-    unit = "pp" if first.unit == "%" else first.unit
-    in_words = f" {unit}" if unit else ""
-    if change.low is not None and change.high is not None:
-        better = "A" if change.low > 0 else "B" if change.high < 0 else "same"
-        # as a change of the figure, which may be better when it is lower
-        ends = (change.low, change.high)
-        low, high = sorted((-end if first.higher_is_better else end) for end in ends)
-        spread = f" ({low:+.3g} to {high:+.3g}{in_words} with 95 % confidence; {change.method})"
-    moved = second.value - first.value
-    return Comparison(
-        figure=first.name,
-        a=first.value,
-        b=second.value,
-        unit=first.unit,
-        better=better,
-        message=f"B's {first.name} to A's: {moved:+.3g}{in_words}{spread}.",
-    )
+            yield metric_compared(first, second, change_of(a, b, first.name))
 
 
 def _kind_of(stats: AccuracyStats) -> str:

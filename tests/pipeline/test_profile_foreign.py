@@ -93,6 +93,33 @@ def test_interleaved_engines_have_a_ratio_and_are_compared(
     assert outcome.code == 6 and "cannot be fed with the same samples" in outcome.stderr
 
 
+def test_interleaved_engines_are_judged_by_the_task(
+    tmp_path: Path, invoke: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Points that are all others, while the largest column of each sample is the same."""
+    monkeypatch.setattr(rounds, "ROUNDS", 2)
+    source = tiny_onnx(tmp_path / "tiny.onnx")
+    model = onnx.load(source)
+    weight = onnx.numpy_helper.to_array(model.graph.initializer[0])
+    tenfold = onnx.numpy_helper.from_array(10 * weight, model.graph.initializer[0].name)
+    model.graph.initializer[0].CopyFrom(tenfold)
+    onnx.save(model, tmp_path / "tenfold.onnx")
+    np.savez(
+        tmp_path / "data.npz",
+        x=np.random.default_rng(0).standard_normal((40, 1, 6, 6)).astype(np.float32),
+    )
+    command = ("profile", source, tmp_path / "tenfold.onnx", "--interleave", *FAST)
+    outcome = invoke(*command, "--eval", tmp_path / "data.npz", "--task", "keypoints", "--json")
+    assert outcome.code == 0, outcome.stderr
+    _, second = json.loads(outcome.stdout)["engines"]
+    assert second["accuracy"]["task"]["task"] == "keypoints"
+    assert second["accuracy"]["agreement_percent"] is None
+    figure = second["figures"][0]
+    assert figure["figure"] == "error to A" and figure["b"] > 100
+    outcome = invoke(*command, "--eval", tmp_path / "data.npz", "--task", "keypoints")
+    assert "B's error to A: " in outcome.stdout and "with 95 % confidence" in outcome.stdout
+
+
 def test_several_inputs_of_any_kind_are_fed_at_random(tmp_path: Path, invoke: Run) -> None:
     """A picture in bytes, a state without a batch axis and a number."""
     shapes = {

@@ -12,7 +12,7 @@ import pytest
 
 from edge_scnet.gate import regression
 from edge_scnet.report import comparison
-from edge_scnet.report.comparison import Comparison
+from edge_scnet.report.metric_comparison import Comparison
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
 from edge_scnet.stats.figures import AccuracyStats, Metric, RatioStats, TaskStats
