@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx_ir as ir
@@ -33,7 +34,7 @@ from edge_scnet.models import zoo
 from edge_scnet.quantizer import ranges_file, recipe
 from edge_scnet.quantizer.statistics import Ranges
 from edge_scnet.report.run_report import RunReport
-from edge_scnet.report.store import save_report
+from edge_scnet.report.store import load_report, save_report
 from tests.helpers.images import idx_folder, published
 from tests.helpers.reports import qdq_facts, report
 from tests.helpers.sharing import made_once
@@ -102,7 +103,13 @@ def eval_20(shared: Path) -> Path:
 
 
 # The build that many tests share takes 20 s, and what measures its engines takes seconds each.
-_SLOW_FIXTURES = {"built", "copied"}
+_BUILD = {"built", "copied"}
+# A process's first export by torch takes seconds as well.
+_SLOW_FIXTURES = {*_BUILD, "tiny_exported", "tiny_dynamic", "named_exported"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="run the tests that are marked soak too")
 
 
 def pytest_collection_finish() -> None:
@@ -114,10 +121,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    by_hand = pytest.mark.skip(reason="a soak, run by hand: pytest --soak -m soak")
     for item in items:
         if _SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("soak") and not config.getoption("--soak"):
+            item.add_marker(by_hand)
+    # of two processes one makes the build and the other has tests that need none: it must not wait
+    items.sort(key=lambda item: bool(_BUILD & set(getattr(item, "fixturenames", ()))))
 
 
 @pytest.fixture(scope="session")
@@ -148,6 +160,22 @@ def copied(built: Built, tmp_path: Path) -> Built:
     shutil.copytree(built.folder, folder)
     return Built(
         folder=folder, calib=built.calib, evaluation=built.evaluation, outcome=built.outcome
+    )
+
+
+@pytest.fixture
+def not_measured(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of measuring again, the figures of the first build."""
+    # of other images, perhaps: no classes image by image
+    rows = {
+        row.name: replace(row, first_classes=None)
+        for row in load_report(built.folder / "report.json").engines
+    }
+    nothing = [SimpleNamespace(outputs=None) for _ in rows]
+    measured = SimpleNamespace(engines=nothing, complete=True, load=None)
+    monkeypatch.setattr("edge_scnet.pipeline.measuring.measure", lambda *args, **kwargs: measured)
+    monkeypatch.setattr(
+        "edge_scnet.pipeline.measuring.row_of_engine", lambda engine, *args: rows[engine.name]
     )
 
 

@@ -6,9 +6,7 @@ import json
 import re
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -95,22 +93,6 @@ def test_the_report_loads_back_equal_and_carries_its_evidence(built: Built) -> N
     )
     assert [(f.metric, f.limit) for f in report.findings] == [("top-1 drop", 5.0), ("speed", None)]
     assert report.findings[0].verdict == "pass"
-
-
-@pytest.fixture
-def not_measured(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Instead of measuring again, the figures of the first build."""
-    # of other images, perhaps: no classes image by image
-    rows = {
-        row.name: replace(row, first_classes=None)
-        for row in load_report(built.folder / "report.json").engines
-    }
-    nothing = [SimpleNamespace(outputs=None) for _ in rows]
-    measured = SimpleNamespace(engines=nothing, complete=True, load=None)
-    monkeypatch.setattr("edge_scnet.pipeline.measuring.measure", lambda *args, **kwargs: measured)
-    monkeypatch.setattr(
-        "edge_scnet.pipeline.measuring.row_of_engine", lambda engine, *args: rows[engine.name]
-    )
 
 
 def rebuild(invoke: Run, copied: Built, *options: str) -> Outcome:

@@ -52,6 +52,7 @@ def test_the_parser_and_builder_take_every_convolution_in_int8(
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @needs_rtx
 def test_all_117_convolutions_of_scnet50_are_taken_in_int8(tmp_path: Path) -> None:
     import torch

@@ -11,7 +11,14 @@ from tests.helpers.random_graphs import random_model
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [range(i, 30, 6) for i in range(6)], ids=lambda r: str(r.start))
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        range(6),
+        *(pytest.param(range(6 * i, 6 * i + 6), marks=pytest.mark.soak) for i in (1, 2, 3, 4)),
+    ],
+    ids=lambda seeds: str(seeds.start),
+)
 def test_a_random_network_is_built_or_refused_and_never_a_bug(tmp_path: Path, seeds: range) -> None:
     answers = {}
     for seed in seeds:

@@ -103,7 +103,7 @@ def test_ctrl_c_during_profiling_ends_the_children_and_keeps_what_was_measured(
     def measuring(stderr: str, pid: int) -> bool:
         # by processor time: on a busy machine engines take longer until they are timed
         children = children_of(pid)
-        return len(children) == 3 and min(map(processor_seconds, children)) > 6
+        return len(children) == 3 and min(map(processor_seconds, children)) > 4
 
     outcome, children = interrupt(command, tmp_path / "log", measuring)
     assert outcome.code == 130, outcome.stderr

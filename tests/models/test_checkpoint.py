@@ -33,9 +33,15 @@ def test_the_official_layout_loads_unchanged(tmp_path: Path, state: State):
 
 
 @pytest.mark.parametrize(
-    "wrapper", ["state_dict", "model", "model_state_dict", "ema", "state_dict_ema"]
+    ("wrapper", "prefix"),
+    [
+        ("state_dict", ""),
+        ("model", "module."),
+        ("model_state_dict", "_orig_mod."),
+        ("ema", "module._orig_mod."),
+        ("state_dict_ema", "module."),
+    ],
 )
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 def test_wrapped_checkpoints(tmp_path: Path, state: State, wrapper: str, prefix: str):
     content = {
         "epoch": 3,

@@ -38,6 +38,12 @@ def test_the_reference_of_a_board_is_called_by_its_name() -> None:
     assert "FP16 name 1 60 %" in text and "<th>FP16, %</th>" in text and "FP32" not in text
 
 
+@pytest.fixture
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """matplotlib takes most of a page's time."""
+    monkeypatch.setattr("edge_scnet.report.plots.svg_of", lambda title, draw: "<svg></svg>")
+
+
 NASTY = '"><script>alert(1)</script>&$x$'
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
@@ -87,6 +93,7 @@ def test_names_and_messages_are_text_and_never_markup() -> None:
     )
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_the_worst_samples_are_shown_side_by_side() -> None:
     said = tuple(
         Said(by=by, lines=("1 object", NASTY), picture=picture)
@@ -113,6 +120,7 @@ def test_the_worst_samples_are_shown_side_by_side() -> None:
     assert "lost most on" not in markdown.markdown(report()) + render(report())
 
 
+@pytest.mark.usefixtures("no_plots")
 @pytest.mark.parametrize(
     ("verdict", "css"),
     [
@@ -191,6 +199,7 @@ def test_flips_classes_sweeps_and_doubts_are_on_the_page_and_escaped() -> None:
     )
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_many_classes_are_folded_away() -> None:
     made = report()
     assert made.evaluation is not None

@@ -7,8 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import special as scipy_special
-from scipy import stats as scipy_stats
+import scipy
 
 from edge_scnet.stats.accuracy import (
     accuracy_stats,
@@ -144,13 +143,13 @@ def test_mcnemar_equals_the_sum_of_binomials():
 
 @pytest.mark.parametrize(("lost", "won"), [(5, 0), (10, 2), (31, 17), (400, 333), (6000, 5400)])
 def test_mcnemar_is_scipys_binomial_test(lost: int, won: int):
-    expected = scipy_stats.binomtest(lost, lost + won).pvalue
+    expected = scipy.stats.binomtest(lost, lost + won).pvalue
     assert mcnemar_p(lost, won) == pytest.approx(expected, rel=1e-8)
 
 
 def test_the_softmax_is_scipys():
     logits = np.random.default_rng(0).normal(0, 20, (50, 10))
-    np.testing.assert_allclose(probabilities(logits), scipy_special.softmax(logits, axis=1))
+    np.testing.assert_allclose(probabilities(logits), scipy.special.softmax(logits, axis=1))
 
 
 def _scores(first: list[int], classes: int) -> np.ndarray:

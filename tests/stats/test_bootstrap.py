@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats as scipy_stats
+import scipy
 
 from edge_scnet.stats.bootstrap import (
     LEAST_SAMPLES,
@@ -39,7 +39,7 @@ def test_the_interval_of_a_mean_is_that_of_student() -> None:
     values = np.random.default_rng(3).normal(1.0, 2.0, 200)
     found = paired_bootstrap(200, _mean_of(values))
     assert found is not None
-    wanted = scipy_stats.t.interval(0.95, 199, values.mean(), values.std(ddof=1) / 200**0.5)
+    wanted = scipy.stats.t.interval(0.95, 199, values.mean(), values.std(ddof=1) / 200**0.5)
     assert (found.low, found.high) == pytest.approx(wanted, abs=0.03)
     assert found.low < found.lower95 < found.loss < found.upper95 < found.high
 
@@ -65,8 +65,8 @@ def test_samples_without_a_value_are_left_out() -> None:
 @pytest.mark.parametrize("freedom", [19, 50, 1000])
 def test_quantiles_of_t(freedom: int) -> None:
     for share in (0.95, 0.975):
-        z = scipy_stats.norm.ppf(share)
-        assert t_quantile(z, freedom) == pytest.approx(scipy_stats.t.ppf(share, freedom), abs=2e-4)
+        z = scipy.stats.norm.ppf(share)
+        assert t_quantile(z, freedom) == pytest.approx(scipy.stats.t.ppf(share, freedom), abs=2e-4)
 
 
 def test_a_true_loss_lies_below_the_upper_bound_95_times_in_100() -> None:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats as scipy_stats
+import scipy
 
 from edge_scnet.stats.intervals import (
     Z_ONE_SIDED_95,
@@ -115,14 +115,14 @@ def test_wilson_by_hand():
 
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
 def test_wilsons_bounds_are_scipys(level: float) -> None:
-    z = float(scipy_stats.norm.isf((1 - level) / 2))
+    z = float(scipy.stats.norm.isf((1 - level) / 2))
     for count, total in ((0, 7), (1, 29), (81, 263), (9_999, 10_000), (13, 13)):
-        expected = scipy_stats.binomtest(count, total).proportion_ci(level, method="wilson")
+        expected = scipy.stats.binomtest(count, total).proportion_ci(level, method="wilson")
         assert wilson_bounds(count, total, z=z) == pytest.approx(
             (expected.low, expected.high), abs=1e-12
         )
 
 
 def test_the_quantiles_of_the_normal_distribution_are_scipys() -> None:
-    assert pytest.approx(scipy_stats.norm.isf(0.025), rel=1e-14) == Z_TWO_SIDED_95
-    assert pytest.approx(scipy_stats.norm.isf(0.05), rel=1e-14) == Z_ONE_SIDED_95
+    assert pytest.approx(scipy.stats.norm.isf(0.025), rel=1e-14) == Z_TWO_SIDED_95
+    assert pytest.approx(scipy.stats.norm.isf(0.05), rel=1e-14) == Z_ONE_SIDED_95

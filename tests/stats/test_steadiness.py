@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats as scipy_stats
+import scipy
 
 from edge_scnet.stats.steadiness import kernel_density, memory_growth, modes, steadiness, trend
 
@@ -117,13 +117,13 @@ def test_slope_and_p_are_scipys(levels: int):
         x = np.cumsum(rng.integers(1, 9, count)).tolist()
         y = (np.floor(levels * rng.random(count)) + 0.2 * levels / count * np.arange(count)).round()
         slope, p = trend(x, y.tolist())
-        assert slope == pytest.approx(scipy_stats.theilslopes(y, x).slope)
-        kendall = scipy_stats.kendalltau(x, y, method="asymptotic")
+        assert slope == pytest.approx(scipy.stats.theilslopes(y, x).slope)
+        kendall = scipy.stats.kendalltau(x, y, method="asymptotic")
         pairs = count * (count - 1) / 2
         tied = sum(n * (n - 1) / 2 for n in np.unique(y, return_counts=True)[1])
         score = abs(kendall.statistic) * math.sqrt(pairs * (pairs - tied))
-        deviation = score / scipy_stats.norm.isf(kendall.pvalue / 2)
-        assert p == pytest.approx(2 * scipy_stats.norm.sf((score - 1) / deviation), rel=1e-6)
+        deviation = score / scipy.stats.norm.isf(kendall.pvalue / 2)
+        assert p == pytest.approx(2 * scipy.stats.norm.sf((score - 1) / deviation), rel=1e-6)
 
 
 @pytest.mark.parametrize("width", [0.02, 0.1, 0.5])
@@ -131,7 +131,7 @@ def test_the_density_is_scipys(width: float):
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(0, 0.3, 700), rng.normal(2, 0.5, 300)])
     places, density = kernel_density(values, width)
-    kernel = scipy_stats.gaussian_kde(values, bw_method=width / values.std(ddof=1))
+    kernel = scipy.stats.gaussian_kde(values, bw_method=width / values.std(ddof=1))
     expected = kernel(places) * len(values) * width / 4
     # the bins are a quarter of the width, and the tails of the kernel are cut off
     np.testing.assert_allclose(density, expected, atol=0.03 * expected.max())

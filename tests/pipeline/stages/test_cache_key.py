@@ -81,11 +81,18 @@ def test_a_stage_hashes_what_it_imports_and_nothing_else(stage: Keyed) -> None:
     assert set(CODE[stage]) == imported
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    """A copy of the package, to edit."""
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package; a test that edits it undoes that."""
     ignored = shutil.ignore_patterns("*.safetensors", "__pycache__")
-    return Path(shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=ignored))
+    place = tmp_path_factory.mktemp("copy") / PACKAGE.name
+    return Path(shutil.copytree(PACKAGE, place, ignore=ignored))
+
+
+@pytest.fixture(scope="module")
+def before(copy: Path) -> dict[Keyed, str]:
+    """The hash of each stage's code, unchanged."""
+    return {stage: code_hash(stage, copy) for stage in MODULES}
 
 
 @pytest.mark.parametrize(
@@ -111,13 +118,16 @@ def copy(tmp_path: Path) -> Path:
     ],
 )
 def test_a_change_reruns_the_stages_that_it_can_change(
-    copy: Path, file: str, changed: set[Keyed]
+    copy: Path, before: dict[Keyed, str], file: str, changed: set[Keyed]
 ) -> None:
-    before = {stage: code_hash(stage, copy) for stage in MODULES}
-    with (copy / file).open("a", encoding="utf-8") as text:
-        text.write("\n# another word\n")
+    content = (copy / file).read_bytes()
+    (copy / file).write_bytes(content + b"\n# another word\n")
     code_hash.cache_clear()
-    after = {stage: code_hash(stage, copy) for stage in MODULES}
+    try:
+        after = {stage: code_hash(stage, copy) for stage in MODULES}
+    finally:
+        (copy / file).write_bytes(content)
+        code_hash.cache_clear()
     assert {stage for stage in MODULES if before[stage] != after[stage]} == changed
 
 
