@@ -62,7 +62,9 @@ class Context:
 class Evaluator(Protocol):
     """Judges what engines give for the same samples; the first engine is the reference.
 
-    It keeps no state of its own: what is kept of a chunk is handed back to `compare`.
+    It keeps no state of its own: what is kept of a chunk is handed back to `compare`. It gets all
+    outputs. Where it judges some of them alone, an attribute `outputs` (their names, or numbers)
+    says which, and the others are judged as features are; without one it is taken as judging all.
     """
 
     # the task's name, for reports

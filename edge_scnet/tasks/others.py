@@ -16,7 +16,7 @@ from edge_scnet.tasks.readout import Readout, read
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithOthers:
-    """An evaluator of one output, and `Features` of all others.
+    """An evaluator of some outputs, and `Features` of all others.
 
     Their parts are slices, which `min_slice_sqnr_db` limits; outputs of whole numbers are figures
     that decide, by `min_agreement_percent`.
@@ -25,7 +25,7 @@ class WithOthers:
     made: Evaluator
     context: Context
     # what `made` reads
-    output: int
+    judged: tuple[int, ...]
     task: str = field(default="")
 
     def reduce(
@@ -46,7 +46,7 @@ class WithOthers:
         skipped = [
             number
             for number, array in enumerate(reference)
-            if number == self.output or len(array) != len(indices)
+            if number in self.judged or len(array) != len(indices)
         ]
         rows = Features(context=self.context, skipped=tuple(skipped)).reduce(
             outputs, reference, indices

@@ -57,12 +57,22 @@ def evaluator_for(context: Context) -> Evaluator | None:
     if kind not in _MODULES:
         from edge_scnet.tasks.user import user_evaluator
 
-        return user_evaluator(kind, context)
+        own = user_evaluator(kind, context)
+        return _with_others(own, context, own.judged)
     module = importlib.import_module(_MODULES[kind])
     made: Evaluator = module.evaluator(context)
     output = getattr(made, "output", None)
-    if output is None or len(context.output_names) == 1:
+    return _with_others(made, context, None if output is None else (output,))
+
+
+def _with_others(made: Evaluator, context: Context, judged: tuple[int, ...] | None) -> Evaluator:
+    """An evaluator, and features of the outputs that it does not read.
+
+    Args:
+        judged: those that it reads; None: all.
+    """
+    if judged is None or len(context.output_names) == 1:
         return made
     from edge_scnet.tasks.others import WithOthers
 
-    return cast(Evaluator, WithOthers(made=made, context=context, output=output, task=made.task))
+    return cast(Evaluator, WithOthers(made=made, context=context, judged=judged, task=made.task))

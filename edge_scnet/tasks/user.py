@@ -18,6 +18,7 @@ from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.metrics import refuse_unfinite
 from edge_scnet.tasks.readout import Readout, Words, read_outputs
 
+_OUTPUTS_HINT = "without `outputs` the evaluator is taken as judging all of them"
 _HINT = "what an evaluator is: edge_scnet/tasks/base.py, Evaluator"
 
 
@@ -90,6 +91,32 @@ class UserEvaluator:
         """
         self._name, self._made, self._context = name, made, context
         self.task = str(getattr(made, "task", name))
+        self.judged = self._judged()
+
+    def _judged(self) -> tuple[int, ...] | None:
+        """The outputs that the evaluator says it judges, its `outputs`; None: all.
+
+        Raises:
+            DataError: what it says are no names or numbers of outputs.
+        """
+        declared = getattr(self._made, "outputs", None)
+        if declared is None:
+            return None
+        names = self._context.output_names
+        listed = ", ".join(names) or "numbers only: names are not known before it runs"
+        wanted = f"names or numbers of outputs are wanted, the network has {listed}"
+        if isinstance(declared, str) or not isinstance(declared, Sequence) or not declared:
+            raise DataError(f"{self._name}: outputs is {declared!r}; {wanted}", hint=_OUTPUTS_HINT)
+        found = []
+        for each in declared:
+            is_number = isinstance(each, int) and not isinstance(each, bool)
+            if each in names:
+                found.append(names.index(each))
+            elif is_number and 0 <= each < (len(names) or each + 1):
+                found.append(each)
+            else:
+                raise DataError(f"{self._name}: outputs has {each!r}; {wanted}", hint=_OUTPUTS_HINT)
+        return tuple(found)
 
     def reduce(
         self,

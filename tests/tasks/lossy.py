@@ -44,6 +44,32 @@ def right(context: Context) -> Largest:
     return Largest(context)
 
 
+class _Declaring(Largest):
+    def __init__(self, context: Context, outputs: Any) -> None:
+        super().__init__(context)
+        self.outputs = outputs
+
+
+def judges_the_first(context: Context) -> Largest:
+    return _Declaring(context, ["out"])
+
+
+def judges_by_number(context: Context) -> Largest:
+    return _Declaring(context, (0,))
+
+
+def judges_both(context: Context) -> Largest:
+    return _Declaring(context, ("out", "second"))
+
+
+def judges_another(context: Context) -> Largest:
+    return _Declaring(context, ("depth",))
+
+
+def judges_a_word(context: Context) -> Largest:
+    return _Declaring(context, "out")
+
+
 def fails_on_the_fifth(context: Context) -> Largest:
     return Largest(context, fail_at=5)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_scnet.core.outputs import OutputHead
 from edge_scnet.errors import DataError
 from edge_scnet.tasks.registry import check_task, evaluator_for
 from tests.tasks.cases import compared, context, judged
@@ -45,6 +46,45 @@ def test_it_is_fed_and_its_figures_are_taken() -> None:
 def test_what_goes_wrong_is_named(name: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
         compared(_evaluator(name), _OUTPUT, _OUTPUT)
+
+
+_HEADS = [
+    OutputHead(name="out", shape=(1, 4), ending="linear"),
+    OutputHead(name="second", shape=(1, 3), ending="linear"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_seen"),
+    [
+        ("judges_the_first", True),
+        ("judges_by_number", True),
+        ("judges_both", False),
+        ("right", False),
+    ],
+)
+def test_outputs_that_it_says_it_does_not_judge_are_judged_as_features(
+    name: str, is_seen: bool
+) -> None:
+    second = np.random.default_rng(1).normal(size=(12, 3)).astype(np.float32)
+    made = evaluator_for(context(f"tests.tasks.lossy:{name}", 12, heads=_HEADS))
+    assert made is not None and made.task == "largest"
+    stats = compared(made, [_OUTPUT, -second], [_OUTPUT, second])
+    assert ("second" in {part.output for part in stats.slices}) == is_seen
+    finding = judged(stats)
+    assert (finding.verdict == "fail" and "of second" in finding.message) == is_seen
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("judges_another", "outputs has 'depth'; .* the network has out, second"),
+        ("judges_a_word", "outputs is 'out'; names or numbers of outputs are wanted"),
+    ],
+)
+def test_outputs_that_there_are_not_are_refused(name: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        evaluator_for(context(f"tests.tasks.lossy:{name}", 12, heads=_HEADS))
 
 
 def test_what_compare_returns_is_looked_at() -> None:
