@@ -6,17 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import Gates
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.optional import installed
 from edge_scnet.core.outputs import OutputHead
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import DataError
 from edge_scnet.models.defaults import task_of
 from edge_scnet.models.zoo import ModelSource
-from edge_scnet.pipeline.context import context_of, heads_in
+from edge_scnet.pipeline.context import context_of, heads_in, heads_of_file
 from edge_scnet.report.task_verdict import judge_task
 from edge_scnet.stats.figures import AccuracyStats
 from edge_scnet.tasks.base import Context, Evaluator
@@ -94,23 +95,54 @@ def judging_with(
     return Judging(samples=samples, told=task, evaluator=evaluator_for(context), context=context)
 
 
-def check_said(spec: ModelSpec, samples: SampleSet | None) -> None:
-    """Refuses a task that was said before any stage has run for it.
+def check_early(source: ModelSource, samples: SampleSet | None) -> None:
+    """Refuses ground truth, and a task that was said, before any stage has run for them.
 
-    Outputs are not known yet: the argument that names one is not looked at, and a user's evaluator,
-    which is told of them, is not made.
+    Of an ONNX file the outputs are known. Of other models they are not: the argument that names one
+    is not looked at. A user's evaluator, which is told of them, is not made.
 
     Raises:
-        DataError: there is no such task, or its arguments or the samples do not fit it.
+        DataError: there is no such task, or its arguments, the samples or the outputs do not fit.
     """
-    if spec.task is None:
+    spec = source.spec
+    if spec.task is not None:
+        check_task(spec.task.kind)
+    has_truth = samples is not None and samples.targets is not None
+    if spec.task is None and not has_truth:
         return
-    check_task(spec.task.kind)
-    if spec.task.kind in TASKS:
-        arguments = {key: value for key, value in spec.task.arguments.items() if key != "output"}
-        spec = replace(spec, task=replace(spec.task, arguments=arguments))
-        empty = Context(spec=spec, count=0)
-        evaluator_for(empty if samples is None else context_of(spec, samples, ()))
+    heads = _heads_of(source) if has_truth else ()
+    context = Context(spec=spec, count=0)
+    if samples is not None:
+        context = context_of(spec, samples, heads)
+    task = told(context).task
+    if task.kind not in TASKS:
+        return
+    if task.arguments.get("output") not in context.output_names:
+        # a number, or a name that export gives
+        given = {key: value for key, value in task.arguments.items() if key != "output"}
+        heads = heads if len(given) == len(task.arguments) else ()
+        task = replace(task, arguments=given)
+    evaluator = evaluator_for(replace(context, task=task))
+    if heads and evaluator is not None:
+        _check_truth(getattr(evaluator, "made", evaluator), heads)
+
+
+def _check_truth(evaluator: Evaluator, heads: tuple[OutputHead, ...]) -> None:
+    """Holds the truth to outputs of which the shapes are known: those of one sample, all zero.
+
+    Raises:
+        DataError: they do not fit.
+    """
+    check = getattr(evaluator, "check_truth", None)
+    if check is None:
+        return
+    outputs = []
+    for head in heads:
+        sizes = [size for size in head.shape[1:] if size is not None]
+        if len(sizes) < len(head.shape) - 1 or not head.by_sample:
+            return
+        outputs.append(np.zeros((1, *sizes), head.dtype))
+    check(evaluator.reduce(outputs, outputs, [0])[0])
 
 
 def guess_of(source: ModelSource, samples: SampleSet | None) -> Told | None:
@@ -118,12 +150,7 @@ def guess_of(source: ModelSource, samples: SampleSet | None) -> Told | None:
 
     Of the outputs those of an ONNX file are known before it is exported.
     """
-    heads: tuple[OutputHead, ...] = ()
-    if source.kind == "onnx" and installed("onnx_ir"):
-        from edge_scnet.graph.heads import heads_of
-        from edge_scnet.graph.model import load
-
-        heads = heads_of(load(Path(source.location)))
+    heads = _heads_of(source)
     if samples is not None:
         context = context_of(source.spec, samples, heads)
     else:
@@ -131,6 +158,11 @@ def guess_of(source: ModelSource, samples: SampleSet | None) -> Told | None:
         context = Context(spec=source.spec, count=0, heads=heads, output_names=names)
     knows = bool(heads) or context.labels is not None or context.targets is not None
     return told(context) if knows or source.spec.task is not None else None
+
+
+def _heads_of(source: ModelSource) -> tuple[OutputHead, ...]:
+    """What an ONNX file that is not exported yet ends in; nothing of other models."""
+    return heads_of_file(Path(source.location)) if source.kind == "onnx" else ()
 
 
 def _check_labels(task: Told, samples: SampleSet, heads: tuple[OutputHead, ...]) -> None:

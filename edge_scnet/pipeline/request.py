@@ -30,7 +30,7 @@ from edge_scnet.models import zoo
 from edge_scnet.pipeline.dequantized import DEQUANTIZED, is_quantized_file, write_dequantized
 from edge_scnet.pipeline.held_samples import HeldSets
 from edge_scnet.pipeline.input_line import FedWith, fed_with, say_input, settled
-from edge_scnet.pipeline.judging import check_said
+from edge_scnet.pipeline.judging import check_early
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 from edge_scnet.pipeline.stages.adopt import read_for_target
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
@@ -190,7 +190,7 @@ def _make_job(request: Request, events: Events, lock: contextlib.ExitStack) -> B
         events,
     )
     source = replace(source, spec=settled(source.spec, calibration, evaluation))
-    check_said(source.spec, evaluation)
+    check_early(source, evaluation)
     say_input(source.spec, events, calibration, evaluation)
     lock.enter_context(locked(path, command=request.command, wait=request.wait, events=events))
     return BuildJob(

@@ -223,6 +223,14 @@ class Keypoints:
             per_sample=None if errors is None else packed(self.context, errors),
         )
 
+    def check_truth(self, kept: Any) -> None:
+        """Holds the truth to the points that were kept of a sample, before all samples run.
+
+        Raises:
+            DataError: it has another number of points, or none is visible.
+        """
+        self._truth(len(kept.points if isinstance(kept, _InPixels) else kept))
+
     def _truth(self, count: int) -> list[Values] | None:
         found = vectors.truths(self.context, TASK, ("keypoints",))
         if found is None:

@@ -58,6 +58,14 @@ class MultiLabel:
         """By sample, the scores [labels]: all samples together tell what they are."""
         return list(vectors.rows(outputs[self.output]))
 
+    def check_truth(self, kept: Any) -> None:
+        """Holds the truth to the columns that were kept of a sample, before all samples run.
+
+        Raises:
+            DataError: it has another number of labels.
+        """
+        vectors.truth_rows(self.context, TASK, "labels", len(kept))
+
     def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
         """The labels that apply, and how probable each is."""
         own = vectors.rows(outputs[self.output][:1])

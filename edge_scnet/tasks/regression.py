@@ -56,6 +56,15 @@ class Regression:
         distance = np.abs(own.astype(np.float64) - other).mean(axis=1)
         return list(zip(distance, rows_of(own, other, 0), strict=True))
 
+    def check_truth(self, kept: Any) -> None:
+        """Holds the truth to the columns that were kept of a sample, before all samples run.
+
+        Raises:
+            DataError: it has another number of values.
+        """
+        if not isinstance(kept, tuple):  # of maps
+            vectors.truth_rows(self.context, TASK, "values", len(kept))
+
     def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
         """The values; of a map its range."""
         own = vectors.rows(outputs[self.output][:1])[0]

@@ -28,6 +28,8 @@ TASK = "segmentation"
 # Fewer pixels of a class in all samples say nothing about it.
 _LEAST_PIXELS = 100
 _UNTOLD_CLASSES = 256
+# So many are read in seconds.
+_CHECKED_MASKS = 500
 _ARGUMENTS = {
     "output": OUTPUT,
     "threshold": "of a map with one channel: above it is class 1",
@@ -145,6 +147,27 @@ class Segmentation:
             DataError: the mask has another size than the image, or classes that the network has
                 not.
         """
+        mask = self._mask(classes, index)
+        if self.at_image:
+            return maps.at_image(self.context, index, own, mask, ignore=self.ignore)
+        return maps.at_network(self.context, index, own, mask, ignore=self.ignore), own
+
+    def check_truth(self, kept: npt.NDArray[np.int64]) -> None:
+        """Holds the first masks' values to what was kept of a sample, before all samples run.
+
+        Raises:
+            DataError: a mask has classes that the network has not.
+        """
+        if self.context.targets is not None:
+            for index in range(min(self.context.targets.count, _CHECKED_MASKS)):
+                self._mask(kept.shape[1], index)
+
+    def _mask(self, classes: int, index: int) -> npt.NDArray[np.int64]:
+        """The class of each pixel of a mask.
+
+        Raises:
+            DataError: it has classes that the network has not.
+        """
         assert self.context.targets is not None
         mask = np.asarray(self.context.targets.at(index))
         if mask.ndim != 2 or mask.dtype.kind not in "iub":
@@ -165,9 +188,7 @@ class Segmentation:
                     f" '{{\"foreground\": {strange.max()}}}' where it is class 1 of two"
                 ),
             )
-        if self.at_image:
-            return maps.at_image(self.context, index, own, mask, ignore=self.ignore)
-        return maps.at_network(self.context, index, own, mask, ignore=self.ignore), own
+        return mask
 
     def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
         """The class of each pixel of the map.

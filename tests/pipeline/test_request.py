@@ -17,9 +17,9 @@ from edge_scnet.config.target import load_target
 from edge_scnet.core.events import Silent
 from edge_scnet.core.spec import TaskSpec
 from edge_scnet.errors import ArtifactError, DataError, StorageError
-from edge_scnet.models.zoo import FASHION_MNIST
+from edge_scnet.models.zoo import FASHION_MNIST, ModelSource
 from edge_scnet.pipeline.build import held_sets, named_set
-from edge_scnet.pipeline.judging import check_said
+from edge_scnet.pipeline.judging import check_early
 from edge_scnet.pipeline.request import Request, held_sets_of, make_job, rebuild_command
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 
@@ -196,4 +196,4 @@ def test_a_task_that_cannot_be_judged_is_refused_before_the_first_stage(
 def test_an_output_that_is_named_is_not_refused_before_outputs_are_known():
     for kind in ("binary", "segmentation", "regression", "keypoints", "embedding", "multilabel"):
         spec = replace(FASHION_MNIST, task=TaskSpec(kind=kind, arguments={"output": "second"}))
-        check_said(spec, None)
+        check_early(ModelSource(spec=spec, kind="factory", location="a:b"), None)
