@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+
+import numpy as np
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
@@ -15,6 +18,7 @@ from edge_scnet.pipeline.stages.pilot import pilot_images
 from edge_scnet.quantizer.calibrate import CalibrationImages, Equalization
 from edge_scnet.quantizer.calibrate import calibrate as collect
 from edge_scnet.quantizer.ranges_file import save_ranges
+from edge_scnet.quantizer.statistics import Ranges
 
 # Of the range, between two halves of the calibration images. 128 images of Fashion-MNIST move by
 # 2 %, 1,024 by 1 %.
@@ -42,10 +46,11 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
         folder = job.folder.with_artifact(reused)
         events.done(_summary(folder), reused=True)
         return folder
+    inputs = Watched(batches(samples, spec, batch=16))
     ranges = collect(
         job.folder.verified(FLOAT_ONNX),
         CalibrationImages(
-            batches=batches(samples, spec, batch=16),
+            batches=inputs,
             count=len(samples),
             samples_hash=samples.hash,
             content_hashes=samples.content_hashes,
@@ -59,13 +64,9 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
         progress=lambda done: events.progress("images", done / len(samples), done, "images"),
     )
     save_ranges(ranges, job.folder.path / RANGES)
+    for message in _doubts(inputs, ranges):
+        events.warn(message)
     drift = ranges.drift
-    if drift is not None and drift.median_percent > _UNSTEADY_PERCENT:
-        events.warn(
-            f"thresholds move by {drift.median_percent:.0f} % between two halves of the"
-            f" {len(samples)} calibration images (most, {drift.worst_percent:.0f} %, in"
-            f" {drift.worst_tensor}): use more, or more varied ones"
-        )
     facts = RangesFacts(
         images=ranges.images,
         skipped=samples.skipped,
@@ -78,6 +79,46 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
     folder = job.folder.with_artifact(entry)
     events.done(_summary(folder), reused=False)
     return folder
+
+
+class Watched:
+    """Batches passed on, and whether any sample differs from the first."""
+
+    def __init__(self, batches: Iterable[np.ndarray]) -> None:
+        """Begins with no samples.
+
+        Args:
+            batches: as `core.feeds` has them.
+        """
+        self._batches = batches
+        self._first: np.ndarray | None = None
+        self.count, self.vary = 0, False
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yields the batches as they are."""
+        for batch in self._batches:
+            if self._first is None:
+                self._first = batch[:1].copy()
+            self.count += len(batch)
+            self.vary = self.vary or bool((batch != self._first).any())
+            yield batch
+
+
+def _doubts(inputs: Watched, ranges: Ranges) -> Iterator[str]:
+    """Yields why the ranges may not be those of other samples."""
+    if inputs.count > 1 and not inputs.vary:
+        yield (
+            f"the network gets the same for all {inputs.count:,} calibration samples: the ranges"
+            " are those of a single one, and tell nothing of others. Is the set one image many"
+            " times, or are mean and std in other units?"
+        )
+    drift = ranges.drift
+    if drift is not None and drift.median_percent > _UNSTEADY_PERCENT:
+        yield (
+            f"thresholds move by {drift.median_percent:.0f} % between two halves of the"
+            f" {inputs.count} calibration images (most, {drift.worst_percent:.0f} %, in"
+            f" {drift.worst_tensor}): use more, or more varied ones"
+        )
 
 
 def _summary(folder: BuildFolder) -> str:
