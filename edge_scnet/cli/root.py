@@ -6,6 +6,7 @@ once.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -69,9 +70,19 @@ reports.add_to(app)
 def main() -> None:
     """Runs the command line."""
     interrupts.heed()
+    _print_all_names()
     telemetry.switch_off()
     _read_options_of(sys.argv[1:])
     app(prog_name="edge-scnet")
+
+
+def _print_all_names() -> None:
+    """Has stdout show what is not of its encoding, as file names may be, with escapes.
+
+    stderr does so by itself.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # None: it is closed
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _read_options_of(arguments: Sequence[str]) -> None:

@@ -36,6 +36,8 @@ T = TypeVar("T")
 MOST_DIGITS = 18  # of a whole number in JSON: more pass no 64-bit arithmetic
 _MOST_SHOWN = 200  # characters of a wrong value
 _MOST_NESTED = 64  # containers in each other: Python's own limit is some 1,000 calls
+# A byte of a file name as Python has it; some characters' second halves look the same.
+_NOT_UTF8 = re.compile(r"\\udc[89a-f]")
 _PLACE = re.compile(r" - at `\$(.*)`$", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _MISSING = re.compile(r"Object missing required field `(.*?)`")
@@ -93,10 +95,25 @@ def decode(kind: type[T], data: bytes | str) -> T:
 def encode_pretty(record: Any) -> str:
     """A record as JSON with an indent of 1 and a newline at its end.
 
+    File names that are not UTF-8, which other programs would not read, are written with escapes.
+
     Raises:
         ValueError: a figure is NaN or infinite.
     """
-    return json.dumps(msgspec.to_builtins(record), indent=1, allow_nan=False) + "\n"
+    content = msgspec.to_builtins(record)
+    text = json.dumps(content, indent=1, allow_nan=False)
+    if _NOT_UTF8.search(text):
+        text = json.dumps(_escaped(content), indent=1, allow_nan=False)
+    return text + "\n"
+
+
+def _escaped(value: Any) -> Any:
+    """JSON's values, in whose texts bytes that are not UTF-8 are escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+    return [_escaped(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def read_json(path: Path) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_scnet.core.feeds import Batch, feed_of
+from edge_scnet.core.native_path import utf8_path
 from edge_scnet.core.optional import require
 from edge_scnet.errors import StorageError
 from edge_scnet.graph.model import batch_of, expose
@@ -180,7 +181,8 @@ def ort_session(
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     providers = ["CPUExecutionProvider"]
     if isinstance(model, Path):
-        return ort.InferenceSession(str(model), options, providers=providers)
+        with utf8_path(model) as name:
+            return ort.InferenceSession(name, options, providers=providers)
     ir_module = require("onnx_ir", extra="quantize")
     weights = sum(
         v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None

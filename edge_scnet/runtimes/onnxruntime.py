@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_scnet.core.feeds import feed_of, fitted
+from edge_scnet.core.native_path import utf8_path
 from edge_scnet.core.optional import require
 from edge_scnet.errors import BackendError, TargetError, first_line
 from edge_scnet.runtimes.base import (
@@ -67,9 +68,8 @@ class OnnxRuntime(BaseRuntime):
         settings.log_severity_level = 3
         settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            session = ort.InferenceSession(
-                str(artifact), settings, providers=["CPUExecutionProvider"]
-            )
+            with utf8_path(artifact) as name:
+                session = ort.InferenceSession(name, settings, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise BackendError(
                 f"ONNX Runtime cannot load {artifact}: {first_line(error)}",
@@ -99,10 +99,9 @@ class OnnxRuntime(BaseRuntime):
         settings.log_severity_level = 3
         settings.intra_op_num_threads = options.threads
         try:
-            session = _Session(
-                ort.InferenceSession(str(artifact), settings, providers=["CPUExecutionProvider"]),
-                dict(options.shapes),
-            )
+            with utf8_path(artifact) as name:
+                loaded = ort.InferenceSession(name, settings, providers=["CPUExecutionProvider"])
+            session = _Session(loaded, dict(options.shapes))
         except Exception as error:
             raise BackendError(
                 f"ONNX Runtime cannot load {artifact.name}: {first_line(error)}",

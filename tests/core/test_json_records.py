@@ -167,3 +167,13 @@ def test_nesting_has_an_end_before_pythons(depth: int) -> None:
 def test_a_number_of_thousands_of_digits_is_refused() -> None:
     with pytest.raises(ValueError, match="5000 digits"):
         loads("9" * 5000)
+
+
+def test_names_that_are_not_utf_8_are_written_with_escapes() -> None:
+    """Other programs refuse or change what is no character; characters stay as they are."""
+    content = {"bild\udce9.png": ["\udcff", "ä", "\U0001f480", 1.5], "a": "\\udce9"}
+    written = json.loads(encode_pretty(content))
+    assert written == {
+        "bild\\udce9.png": ["\\udcff", "ä", "\U0001f480", 1.5],
+        "a": "\\udce9",
+    }
