@@ -31,6 +31,7 @@ from edge_scnet.compile.reference import Reference
 from edge_scnet.core.facts import Fidelity
 from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.graph.averages import with_rounded_averages
+from edge_scnet.graph.counting import are_counted, without
 from edge_scnet.graph.model import batch_of, load
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
@@ -70,11 +71,12 @@ def check_fidelity(
     qdq_model: Path,
     images: np.ndarray,
     options: OpenOptions,
-) -> Fidelity:
+) -> Fidelity | None:
     """Compares an engine with the simulated Q/DQ graph, both against the float graph.
 
-    The graphs run in ONNX Runtime with its optimisations off. Where a runtime may round averages of
-    codes, the simulation that rounds all of them counts too.
+    Outputs whose size depends on the data are left out; None: there are no others. The graphs run
+    in ONNX Runtime with its optimisations off. Where a runtime may round averages of codes, the
+    simulation that rounds all of them counts too.
 
     Args:
         images: preprocessed real images, N x C x H x W float32.
@@ -84,23 +86,29 @@ def check_fidelity(
             few elements may vary by (`margin_db`); names the first module where they part.
     """
     qdq = load(qdq_model)
+    counted = are_counted(qdq.graph)
+    if all(counted):
+        return None
     batch = batch_of(qdq)
     count = max(len(images) // batch, 1) * batch
     batches = [images[np.arange(i, i + batch) % len(images)] for i in range(0, count, batch)]
-    runs = run_onnx(float_model, batches), run_onnx(qdq_model, batches)
+    runs = (
+        _sized(counted, run_onnx(float_model, batches)),
+        _sized(counted, run_onnx(qdq_model, batches)),
+    )
     with runtime.open(engine, options) as session:
-        runs_of_engine = _runs(session, batches)
+        runs_of_engine = _sized(counted, _runs(session, batches))
     _check_finite(joined(runs[0]), joined(runs_of_engine), "the compiled engine")
     _check_finite(joined(runs[0]), joined(runs[1]), qdq_model.name)
     found = _compare(runs, runs_of_engine)
     if found.falls_short and runtime.rounds_averages:
         rounded = with_rounded_averages(qdq)
         if rounded is not None:
-            runs = runs[0], run_onnx(rounded, batches)
+            runs = runs[0], _sized(counted, run_onnx(rounded, batches))
             found = _compare(runs, runs_of_engine)
     if found.falls_short:
         module = first_parting_module(runtime, qdq, batches[: max(1, 8 // batch)], options)
-        outputs = qdq.graph.outputs
+        outputs = without(counted, qdq.graph.outputs)
         of_output = f"output {outputs[found.index].name}: " if len(outputs) > 1 else ""
         raise ParityError(
             f"the compiled engine does not compute what {qdq_model.name} says:"
@@ -154,7 +162,8 @@ def _check_hidden_parts(
         ParityError: names the output.
     """
     hidden = hidden_parts_db(*runs), hidden_parts_db(runs[0], runs_of_engine)
-    for value, simulated, computed in zip(qdq.graph.outputs, *hidden, strict=True):
+    outputs = without(are_counted(qdq.graph), qdq.graph.outputs)
+    for value, simulated, computed in zip(outputs, *hidden, strict=True):
         if comparable(computed) < comparable(simulated) - _HIDDEN_MARGIN_DB:
             raise ParityError(
                 f"the compiled engine does not compute what the Q/DQ graph says: the small numbers"
@@ -206,11 +215,12 @@ def _check_finite(
 
 def check_plan(
     runtime: Runtime, plan: Path, reference: Reference, *, precision: Literal["int8", "fp16"]
-) -> Fidelity:
+) -> Fidelity | None:
     """Compares a plan with the reference outputs that travel with its bundle.
 
     Returns:
-        The worst output's SQNR; the simulation's for INT8 alone.
+        The worst output's SQNR; the simulation's for INT8 alone. None: the size of each output
+        depends on the data.
 
     Raises:
         ParityError: an output is not finite, INT8's is more than 2 dB below the simulation's, or
@@ -226,8 +236,10 @@ def check_plan(
                 hint="build it again",
             )
         batches = np.split(images, len(images) // batch)
-        computed = _outputs(session, batches)
+        computed = joined([reference.of(outputs) for outputs in _runs(session, batches)])
     outputs = [output.reshape(-1) for output in reference.outputs]
+    if not outputs:
+        return None
     try:
         _check_finite(outputs, computed, plan.name)
     except ParityError as error:
@@ -272,6 +284,6 @@ def _runs(session: Session, batches: Sequence[np.ndarray]) -> list[list[np.ndarr
     return [[np.array(output) for output in session.infer(batch)] for batch in batches]
 
 
-def _outputs(session: Session, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Runs an engine: one flat array for each output."""
-    return joined(_runs(session, batches))
+def _sized(counted: Sequence[bool], runs: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]]:
+    """Runs without the outputs whose size depends on the data."""
+    return [without(counted, outputs) for outputs in runs]

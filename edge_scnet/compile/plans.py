@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,11 @@ from edge_scnet.runtimes.base import UNKNOWN_PRECISION, Built, Runtime
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
+
+_UNPROVEN = (
+    "the plan's fidelity is not proven: the size of each of its outputs depends on the data; what a"
+    " decoder makes of them is judged"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,8 @@ def build_pair(
                     require_int8(executed, source.wanted, file=plan, rest="FP16")
             if source.reference is not None and runtime.unavailable_to_run() is None:
                 fidelity = check_plan(runtime, built.engine, source.reference, precision=precision)
+                if fidelity is None:
+                    built = replace(built, warnings=(_UNPROVEN, *built.warnings))
         except ParityError:
             built.engine.unlink()
             raise

@@ -25,6 +25,8 @@ from edge_scnet.core.json_records import convert
 from edge_scnet.data import batches as data_batches
 from edge_scnet.data.array_headers import read_npz
 from edge_scnet.errors import ArtifactError
+from edge_scnet.graph.counting import are_counted, without
+from edge_scnet.graph.model import load as load_graph
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.stats.decibels import comparable
 
@@ -43,10 +45,16 @@ class Reference:
 
     # Preprocessed, N x C x H x W float32.
     images: np.ndarray
-    # By output of the graph.
+    # By output of the graph, but those whose size depends on the data.
     outputs: tuple[np.ndarray, ...]
     # How the simulated Q/DQ graph compares with them, by output.
     simulation: tuple[OutputQuality, ...]
+    # Which outputs of the graph they are, by index; None: all.
+    sized: tuple[int, ...] | None = None
+
+    def of(self, outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Those of an engine's outputs that are compared."""
+        return list(outputs) if self.sized is None else [outputs[i] for i in self.sized]
 
 
 def make(
@@ -54,19 +62,22 @@ def make(
 ) -> Reference:
     """Runs the float graph and the Q/DQ graph on images of a sample set.
 
-    Both run in ONNX Runtime with its optimisations off.
+    Both run in ONNX Runtime with its optimisations off. Outputs whose size depends on the data are
+    left out.
     """
+    counted = are_counted(load_graph(float_model).graph)
     count = max(1, min(FIDELITY_IMAGES, len(samples), _MAX_BYTES // spec.sample_bytes))
     count = -(-count // batch) * batch
     chosen = np.linspace(0, len(samples) - 1, count).astype(int).tolist()
     images = data_batches.load(samples, spec, chosen)
     batches = np.split(images, count // batch)
-    runs = run_onnx(float_model, batches)
-    simulated = run_onnx(qdq_model, batches)
+    runs = [without(counted, outputs) for outputs in run_onnx(float_model, batches)]
+    simulated = [without(counted, outputs) for outputs in run_onnx(qdq_model, batches)]
     return Reference(
         images=images,
         outputs=_stacked(runs),
         simulation=qualities_of(joined(runs), joined(simulated)),
+        sized=tuple(without(counted, range(len(counted)))) if any(counted) else None,
     )
 
 
@@ -74,7 +85,7 @@ def to_npz(reference: Reference) -> bytes:
     """Returns the file `reference.npz`.
 
     It holds `input`, and by output `simulation_db`, `simulation_...` for each field of an
-    `OutputQuality`, and `output_0` ...
+    `OutputQuality`, and `output_0` ...; `sized` where they are not all outputs of the graph.
     """
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {
@@ -85,6 +96,8 @@ def to_npz(reference: Reference) -> bytes:
         values = [getattr(quality, field.name) for quality in reference.simulation]
         arrays[f"simulation_{field.name}"] = np.array(values)
     arrays |= {f"output_{i}": array for i, array in enumerate(reference.outputs)}
+    if reference.sized is not None:
+        arrays["sized"] = np.array(reference.sized, np.int64)
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
@@ -99,17 +112,38 @@ def load(path: Path) -> Reference:
         arrays = read_npz(path)
         count = sum(name.startswith("output_") for name in arrays)
         outputs = tuple(arrays[f"output_{i}"] for i in range(count))
+        sized = _sized(arrays, outputs)
         _check(arrays["input"], outputs)
         return Reference(
             images=arrays["input"],
             outputs=outputs,
             simulation=_simulation(arrays, outputs),
+            sized=sized,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"{path} holds no reference outputs: {error}",
             hint="build the bundle again: edge-scnet build",
         ) from error
+
+
+def _sized(
+    arrays: Mapping[str, np.ndarray], outputs: Sequence[np.ndarray]
+) -> tuple[int, ...] | None:
+    """Which outputs of the graph they are; None: all.
+
+    Raises:
+        ValueError: there are none, or indices that are none of ours.
+    """
+    if "sized" not in arrays:
+        if not outputs:
+            raise ValueError("there is no output_0")
+        return None
+    indices = arrays["sized"]
+    rising = indices.dtype == np.int64 and indices.ndim == 1 and bool((np.diff(indices) > 0).all())
+    if not rising or len(indices) != len(outputs) or bool((indices < 0).any()):
+        raise ValueError(f"sized is {indices.dtype} {indices.shape}; it numbers the outputs")
+    return tuple(indices.tolist())
 
 
 def _check(images: np.ndarray, outputs: Sequence[np.ndarray]) -> None:
@@ -122,8 +156,6 @@ def _check(images: np.ndarray, outputs: Sequence[np.ndarray]) -> None:
     known = images.dtype == np.float32 or images.dtype.fields is not None
     if not known or not images.ndim or not len(images):
         raise ValueError(f"input is {images.dtype} {images.shape}; float32 images are needed")
-    if not outputs:
-        raise ValueError("there is no output_0")
     for i, output in enumerate(outputs):
         if output.dtype.kind not in "fiubc" or not output.ndim:
             raise ValueError(f"output_{i} is {output.dtype} {output.shape}; numbers are needed")

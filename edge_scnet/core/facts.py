@@ -133,6 +133,8 @@ class EngineFacts(Facts):
     int8_others: int | None = None
     in_float: dict[str, str] | None = None
     fidelity: Fidelity | None = None
+    # of an engine of what is in front of outputs whose size depends on the data; None: none does
+    front: Fidelity | None = None
     precision: str
     runtime: str
     # names of the files that it is opened with

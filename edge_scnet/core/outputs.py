@@ -10,6 +10,16 @@ Ending = Literal["softmax", "log_softmax", "sigmoid", "l2", "linear", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """Why an output's size depends on the data."""
+
+    # the node that counts, in words
+    origin: str
+    # the call of onnx that cuts out the part in front of it
+    cut: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutputHead:
     """One output of a network."""
 
@@ -25,3 +35,5 @@ class OutputHead:
     by_sample: bool = True
     # behind a join of parts along an axis, which boxes and scores are: (axis, the parts' sizes)
     joined: tuple[int, tuple[int, ...]] | None = None
+    # its size depends on the data; None: it has one size
+    counted: Counted | None = None

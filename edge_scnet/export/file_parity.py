@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,12 @@ from edge_scnet.export.batches import first_mixing_node, refusal
 from edge_scnet.export.differences import Difference, by_image, difference, has_finite
 from edge_scnet.export.from_onnx import Imported
 from edge_scnet.export.inputs import as_the_file_takes, feed_of_file
+from edge_scnet.graph.counting import are_counted, fronts_of, without
+from edge_scnet.graph.model import expose, load
 from edge_scnet.graph.run import run_onnx
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 # What a file's own outputs may change when ONNX Runtime computes it in another order is noise, and
 # so is a few times as much.
@@ -38,6 +44,7 @@ def check_onnx_parity(path: Path, imported: Imported, images: np.ndarray) -> Par
     """
     own, wanted = imported.batches.own, imported.batches.wanted
     worst, finite, most_noise = 0.0, True, 0.0
+    fronts = _Fronts(imported)
     for start in range(0, min(len(images), 8), wanted):
         data = as_the_file_takes(
             imported.plan, images[np.arange(start, start + wanted) % len(images)]
@@ -55,12 +62,13 @@ def check_onnx_parity(path: Path, imported: Imported, images: np.ndarray) -> Par
             by_image([run[index] for run in alone], output, own=own, wanted=wanted)
             for index, output in enumerate(outputs)
         ]
+        compared = fronts.instead(feeds, data, compared)
         worst = max([worst, *(found.share for found in compared)])
         finite &= all(has_finite(array) for run in alone for array in run)
         if not all(found.holds for found in compared):
-            noise = _noise(alone, run_onnx(truth, feeds, optimize=True))
+            noise = fronts.noise(feeds, _noise(alone, run_onnx(truth, feeds, optimize=True)))
             most_noise = max([most_noise, *(found.share for found in noise)])
-            for name, found, own_noise in zip(_names(imported), compared, noise, strict=True):
+            for name, found, own_noise in zip(fronts.names, compared, noise, strict=True):
                 if not (found.holds or _is_noise(found, own_noise)):
                     raise _differs(path, imported, data, f"output {name!r} differs by {found}")
     return Parity(
@@ -112,10 +120,10 @@ def _raised_outputs(
         ParityError: it lies farther from the file.
     """
     assert imported.raised is not None
-    runs = run_onnx(imported.raised, batches)
+    runs, counted = run_onnx(imported.raised, batches), are_counted(imported.model.graph)
     for run, run_of_file in zip(runs, rounded or (), strict=rounded is not None):
-        for want, output in zip(run_of_file, run, strict=True):
-            if imported.rounding and want.dtype.kind != "f":
+        for want, output, is_counted in zip(run_of_file, run, counted, strict=True):
+            if imported.rounding and (is_counted or want.dtype.kind != "f"):
                 # choices between near values: rounding turns them round
                 continue
             found = difference(want, output, batch=len(want) if want.ndim else 0)
@@ -179,5 +187,67 @@ def _differs(path: Path, imported: Imported, data: np.ndarray, what: str) -> Edg
     return ParityError(f"folding changed {path.name}: {what}")
 
 
-def _names(imported: Imported) -> list[str]:
-    return [str(value.name) for value in imported.model.graph.outputs]
+class _Fronts:
+    """What is compared in the place of outputs whose size depends on the data.
+
+    Rounding turns the order of near boxes round, and that is no fault: where the tensors that they
+    are computed from are found in the file, those are compared.
+    """
+
+    def __init__(self, imported: Imported) -> None:
+        graph = imported.model.graph
+        self._imported, self._counted = imported, are_counted(graph)
+        outputs = [str(value.name) for value in graph.outputs]
+        self._fronts, self._in_file = list(fronts_of(graph)), list[str]()
+        self._file: ir.Model | None = None
+        if any(self._counted):
+            truth = imported.raised or imported.file
+            file = load(truth) if isinstance(truth, Path) else truth
+            # nodes without a name gave their tensors others
+            self._in_file = list(fronts_of(file.graph))
+            if _operators(graph, self._fronts) == _operators(file.graph, self._in_file):
+                self._file = file
+        self.names = [
+            *(outputs if self._file is None else without(self._counted, outputs)),
+            *([] if self._file is None else self._fronts),
+        ]
+
+    def instead(
+        self,
+        feeds: Sequence[Batch],
+        data: np.ndarray,
+        compared: list[Difference],
+    ) -> list[Difference]:
+        """The differences with the fronts' in the place of the counted outputs'.
+
+        Args:
+            feeds: of the file, by image. data: of the graph, one batch.
+        """
+        if self._file is None:
+            return compared
+        batches, found = self._imported.batches, []
+        if self._fronts:
+            alone = run_onnx(expose(self._file, self._in_file), feeds, self._in_file)
+            graph = expose(self._imported.model, self._fronts)
+            found = [
+                by_image([run[i] for run in alone], array, own=batches.own, wanted=batches.wanted)
+                for i, array in enumerate(run_onnx(graph, [data], self._fronts)[0])
+            ]
+        return [*without(self._counted, compared), *found]
+
+    def noise(self, feeds: Sequence[Batch], noise: list[Difference]) -> list[Difference]:
+        """The noise of what is compared, from that of the outputs."""
+        if self._file is None:
+            return noise
+        found = []
+        if self._fronts:
+            file = expose(self._file, self._in_file)
+            plain = run_onnx(file, feeds, self._in_file)
+            found = _noise(plain, run_onnx(file, feeds, self._in_file, optimize=True))
+        return [*without(self._counted, noise), *found]
+
+
+def _operators(graph: ir.Graph, names: Sequence[str]) -> list[str]:
+    """What computes these tensors."""
+    made = {str(value.name): node.op_type for node in graph for value in node.outputs}
+    return [made[name] for name in names]

@@ -23,6 +23,7 @@ from edge_scnet.export.onnx_file import read_onnx
 from edge_scnet.export.open_outputs import check_open_outputs, may_count
 from edge_scnet.export.outputs import name_apart, part_outputs, put_nodes_behind
 from edge_scnet.export.static import check_static
+from edge_scnet.graph.counting import counted_outputs
 from edge_scnet.graph.model import opset_of
 from edge_scnet.graph.names import name_nodes
 from edge_scnet.models.zoo import ModelSource, resolve
@@ -60,7 +61,7 @@ class Imported:
     plan: InputPlan
     # what the graph is compared with: the file, or the same with nodes named apart
     file: Path | ir.Model
-    # which outputs have other names than in the file, in words
+    # which outputs have other names than in the file, or no fixed size, in words
     output_notes: tuple[str, ...] = ()
     batches: Batches
     # the folded graph in the file's opset, with the file's own batch and with the wanted one; None
@@ -89,17 +90,12 @@ def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
     The file gives the inputs' shapes and the number of classes.
 
     Raises:
-        ArtifactError: as `read_onnx` and `plan_inputs`; an output whose size depends on the data;
-            classes that contradict the options.
+        ArtifactError: as `read_onnx` and `plan_inputs`; classes that contradict the options.
     """
     path = Path(source.location)
     proto = read_onnx(path)
     plan = plan_inputs(proto, path, options)
-    if may_count(proto):
-        # folding may leave nothing to count: exporters write indices of constants so
-        check_open_outputs(_static(inlined(proto), plan, batch=plan.first.shape[0] or 1), path)
-    output = proto.graph.output[0].type.tensor_type.shape.dim
-    classes = output[1].dim_value if len(output) == 2 and output[1].dim_value else None
+    classes = _classes_of(proto, plan)
     names = len(options.class_names) if options.class_names else None
     for option, asked in (("--num-classes", options.num_classes), ("--class-names", names)):
         if asked is not None and classes is not None and asked != classes:
@@ -126,6 +122,21 @@ def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
     return replace(resolved, spec=spec)
 
 
+def _classes_of(proto: Any, plan: InputPlan) -> int | None:
+    """How many classes the first output can hold; None: it holds none."""
+    output = proto.graph.output[0]
+    sizes = output.type.tensor_type.shape.dim
+    if len(sizes) != 2 or not sizes[1].dim_value:
+        return None
+    if may_count(proto):
+        # folding may leave nothing to count: exporters write indices of constants so
+        static = _static(inlined(proto), plan, batch=plan.first.shape[0] or 1)
+        if output.name in counted_outputs(static.graph):
+            return None
+    classes: int = sizes[1].dim_value
+    return classes
+
+
 def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) -> Imported:
     """Returns a user's ONNX file as a static graph, constants and BatchNorm folded.
 
@@ -135,7 +146,7 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
 
     Raises:
         ArtifactError: as `read_onnx` and `plan_inputs`; sizes that cannot be made static; an opset
-            that cannot be reached.
+            that cannot be reached; as `check_open_outputs`.
     """
     onnx = require("onnx", extra="export")
     ir_module = require("onnx_ir", extra="export")
@@ -170,7 +181,8 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
     if (reached := model.graph.opset_imports.get("", 0)) != opset:
         raise ArtifactError(f"{path}: converting gave opset {reached}, the target wants {opset}")
     name_nodes(model)
-    check_static(model, dynamic_batch=False)
+    output_notes += check_open_outputs(model, path, batch=batch, named_as_in_file=static)
+    check_static(model, dynamic_batch=False, may_count=True)
     return Imported(
         model=model,
         plan=plan,

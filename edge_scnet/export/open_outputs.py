@@ -1,80 +1,78 @@
-"""Refuses outputs whose size depends on the data: nothing can be compared with them.
-
-The engine and the float graph give other numbers of boxes for the same picture, and no accuracy can
-be told. What is in front of the node that counts has a size, and can be built.
-"""
+"""Outputs whose size depends on the data: what such a file must be like to be built."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.errors import ArtifactError
-from edge_scnet.export.fold import sizes_of
 from edge_scnet.export.nodes import all_nodes
-from edge_scnet.export.static import COUNTING_OPS
+from edge_scnet.graph.counting import (
+    COUNTING_OPS,
+    command_for_front,
+    compared_tensors,
+    counted_outputs,
+    origins_of,
+    words_of,
+)
 from edge_scnet.graph.names import module_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import onnx_ir as ir
 
-_OPERATORS = {
-    **COUNTING_OPS,
-    "NonMaxSuppression": "it keeps another number of boxes for every picture",
-}
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # More are no help in a message.
 _MOST_NAMES = 8
 
 
 def may_count(proto: Any) -> bool:
     """Whether a file has an operator whose result's size depends on the data."""
-    return any(node.op_type in _OPERATORS for node in all_nodes(proto.graph.node))
+    return any(node.op_type in COUNTING_OPS for node in all_nodes(proto.graph.node))
 
 
-def check_open_outputs(model: ir.Model, path: Path) -> None:
-    """Raises ArtifactError for the first output whose size depends on the data.
+def check_open_outputs(
+    model: ir.Model, path: Path, *, batch: int, named_as_in_file: ir.Model
+) -> tuple[str, ...]:
+    """Looks at the outputs whose size depends on the data.
 
     Args:
-        model: the file's graph, static and folded, under the file's own names.
+        model: the prepared graph.
+        batch: that it is to be built at.
+        named_as_in_file: the same graph before nodes and tensors got names.
+
+    Returns:
+        What is to be known of them, in words.
+
+    Raises:
+        ArtifactError: they cannot be told apart by image, or a layer with weights is behind the
+            node that counts.
     """
-    counted = _counted(model.graph)
-    for output in model.graph.outputs:
-        origin = counted.get(id(output))
-        if sizes_of(output) is not None or origin is None:
-            continue
-        inputs = [str(value.name) for value in model.graph.inputs]
+    counted = counted_outputs(model.graph)
+    if not counted:
+        return ()
+    name, origin = next(iter(counted.items()))
+    if batch != 1:
         raise ArtifactError(
-            f"{path}: the size of output {str(output.name)!r} depends on the data:"
-            f" {origin.op_type} at {module_of(origin)!r}: {_OPERATORS[origin.op_type]}, so that no"
-            " accuracy can be told",
-            hint=(
-                "build the part in front of it, and run the rest behind the engine:"
-                f" onnx.utils.extract_model({str(path)!r}, 'part.onnx', {inputs},"
-                f" {_cut(model.graph, counted)})"
-            ),
+            f"{path}: the size of output {name!r} depends on the data ({words_of(origin)}): of"
+            f" {batch} images at once nobody can tell which part of it is whose",
+            hint=f"--batch 1; or, at batch {batch}, {_part(named_as_in_file, path)}",
         )
+    origins = origins_of(model.graph)
+    for node in model.graph:
+        if node.op_type in _WEIGHTED and any(id(value) in origins for value in node.inputs):
+            behind = next(origins[id(value)] for value in node.inputs if id(value) in origins)
+            raise ArtifactError(
+                f"{path}: {node.op_type} at {module_of(node)!r} has weights, and how often it runs"
+                f" depends on the data: it is behind {words_of(behind)}",
+                hint=_part(named_as_in_file, path),
+            )
+    names = ", ".join(repr(each) for each in counted)
+    return (f"the size of {names} depends on the data ({words_of(origin)})",)
 
 
-def _counted(graph: ir.Graph) -> dict[int, ir.Node]:
-    """The counting node that each tensor comes from, by the tensor's identity."""
-    origins: dict[int, ir.Node] = {}
-    for node in graph:
-        known = [origins[id(value)] for value in node.inputs if id(value) in origins]
-        origin = known[0] if known else node if node.op_type in _OPERATORS else None
-        if origin is not None:
-            origins |= {id(value): origin for value in node.outputs}
-    return origins
-
-
-def _cut(graph: ir.Graph, counted: dict[int, ir.Node]) -> list[str]:
-    """The tensors that the part in front of all counting nodes gives."""
-    outputs = [value for value in graph.outputs if id(value) not in counted]
-    for node in graph:
-        if node.outputs and id(node.outputs[0]) in counted:
-            outputs += [
-                value
-                for value in node.inputs
-                if value is not None and value.producer() is not None and id(value) not in counted
-            ]
-    names = list(dict.fromkeys(str(value.name) for value in outputs))
-    return names[:_MOST_NAMES] + ["..."] * (len(names) > _MOST_NAMES)
+def _part(model: ir.Model, path: Path) -> str:
+    """What to do instead."""
+    inputs = [str(value.name) for value in model.graph.inputs]
+    command = command_for_front(str(path), inputs, compared_tensors(model.graph), most=_MOST_NAMES)
+    return f"build the part in front of it, and run the rest behind the engine: {command}"

@@ -6,17 +6,12 @@ from typing import TYPE_CHECKING
 
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError
+from edge_scnet.graph.counting import COUNTING_OPS, origins_of
 from edge_scnet.graph.names import module_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-# Their results' sizes depend on values; those of NonMaxSuppression do too, and runtimes know it.
-COUNTING_OPS = {
-    "NonZero": "its result has as many columns as there are values that are not 0",
-    "Unique": "its result has as many values as there are different ones",
-    "Compress": "its result has as many values as its condition has that are true",
-}
 # Shape arithmetic, which is folded wherever the tensor's shape is known.
 _SHAPE_OPS = frozenset({"Shape", "Size"})
 # The inputs that decide the sizes of the result, by operator.
@@ -43,18 +38,22 @@ _DYNAMIC_BATCH_OPS = frozenset({"Shape", "Resize"})
 _SIZES = 3  # Resize's input
 
 
-def check_static(model: ir.Model, *, dynamic_batch: bool) -> None:
+def check_static(model: ir.Model, *, dynamic_batch: bool, may_count: bool = False) -> None:
     """Raises ArtifactError with the first node whose result's size depends on values.
 
     OpenVINO engines with dynamic shapes are 1.5 to 2 times slower, TensorRT's fail later.
 
     Args:
         dynamic_batch: the graph may compute its batch.
+        may_count: nodes that count may be on the way to an output, with what is behind them.
     """
     ir_module = require("onnx_ir", extra="export")
+    counted = origins_of(model.graph) if may_count else {}
     for node in ir_module.traversal.RecursiveGraphIterator(model.graph):
         why = _why_dynamic(node)
         if why is None:
+            continue
+        if node.op_type != "If" and any(id(value) in counted for value in node.outputs):
             continue
         if dynamic_batch and node.op_type in _DYNAMIC_BATCH_OPS and _only_computes_batch(node):
             continue
@@ -73,8 +72,8 @@ def _why_dynamic(node: ir.Node) -> str | None:
     """Why the size of a node's result is not known before it runs; None: it is known."""
     if node.domain not in ("", "ai.onnx"):
         return None
-    if node.op_type in COUNTING_OPS:
-        return COUNTING_OPS[node.op_type]
+    if node.op_type in COUNTING_OPS and node.op_type != "NonMaxSuppression":
+        return COUNTING_OPS[node.op_type]  # runtimes know what NonMaxSuppression gives
     if node.op_type in _SHAPE_OPS:
         return "the shape of its input is not known"
     for index in _SIZE_INPUTS.get(node.op_type, ()):

@@ -8,7 +8,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from edge_scnet.core.outputs import Ending, OutputHead
+from edge_scnet.core.manifest import FLOAT_ONNX
+from edge_scnet.core.outputs import Counted, Ending, OutputHead
+from edge_scnet.graph.counting import (
+    command_for_front,
+    compared_tensors,
+    counted_outputs,
+    words_of,
+)
 from edge_scnet.graph.model import batch_of
 
 if TYPE_CHECKING:
@@ -29,15 +36,25 @@ _ENDINGS: dict[str, Ending] = {
 }
 _OF_NORMS = _RESHAPING | {"Expand", "Clip", "Max", "Add", "Sqrt", "ReduceSum", "Identity"}
 _MOST_STEPS = 64
+# Of tensors, in a command.
+_MOST_NAMES = 8
 
 
 def heads_of(model: ir.Model) -> tuple[OutputHead, ...]:
     """The outputs of a graph, in order."""
-    batch = batch_of(model)
-    return tuple(_head(value, batch) for value in model.graph.outputs)
+    batch, counted = batch_of(model), _counted(model.graph)
+    return tuple(_head(value, batch, counted.get(str(value.name))) for value in model.graph.outputs)
 
 
-def _head(value: ir.Value, batch: int) -> OutputHead:
+def _counted(graph: ir.Graph) -> dict[str, Counted]:
+    """The outputs whose size depends on the data."""
+    counted = counted_outputs(graph)
+    inputs = [str(value.name) for value in graph.inputs]
+    cut = command_for_front(FLOAT_ONNX, inputs, compared_tensors(graph), most=_MOST_NAMES)
+    return {name: Counted(origin=words_of(node), cut=cut) for name, node in counted.items()}
+
+
+def _head(value: ir.Value, batch: int, counted: Counted | None) -> OutputHead:
     shape = _shape(value)
     end, moved = _behind_shaping(value)
     ending, axis = _ending(end)
@@ -50,7 +67,8 @@ def _head(value: ir.Value, batch: int) -> OutputHead:
         ending=ending,
         axis=axis,
         joined=_joined(value, len(shape)),
-        by_sample=bool(shape) and shape[0] in (None, batch),
+        by_sample=counted is None and bool(shape) and shape[0] in (None, batch),
+        counted=counted,
     )
 
 

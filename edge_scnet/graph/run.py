@@ -18,6 +18,7 @@ from edge_scnet.core.feeds import Batch, feed_of
 from edge_scnet.core.native_path import utf8_path
 from edge_scnet.core.optional import require
 from edge_scnet.errors import StorageError
+from edge_scnet.graph.counting import counted_outputs
 from edge_scnet.graph.model import batch_of, expose
 from edge_scnet.machine.linux import usable_cores
 
@@ -93,6 +94,8 @@ class Observer:
         self._inputs, self._names = [str(v.name) for v in model.graph.inputs], tuple(names)
         self._input, self._batch = self._inputs[0], batch_of(model)
         self._fetched = [name for name in dict.fromkeys(names) if name not in self._inputs]
+        # one image alone: all of it is the image's
+        self._counted = frozenset(counted_outputs(model.graph))
         observed = expose(model, self._fetched)
         self._at_once = at_once
         self._session = ort_session(
@@ -137,7 +140,7 @@ class Observer:
         values = future.result()
         for i in range(len(group)):
             rows = {
-                n: v[i] if v.shape[:1] == (self._batch,) else v
+                n: v[i] if v.shape[:1] == (self._batch,) and n not in self._counted else v
                 for n, v in zip(self._fetched, values, strict=True)
             }
             row = feed_of(group[i : i + 1], self._input)

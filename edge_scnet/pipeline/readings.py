@@ -12,6 +12,7 @@ from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.manifest import REPORT
 from edge_scnet.core.outputs import OutputHead
+from edge_scnet.core.ragged import ragged
 from edge_scnet.core.spec import TaskSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.defaults import task_of
@@ -24,14 +25,19 @@ from edge_scnet.tasks.registry import CLASSIFICATION, TASKS, check_task
 
 
 def outputs_for(session: Session, sample: np.ndarray) -> list[np.ndarray]:
-    """The outputs of one sample, each a batch of one; arrays of their own.
+    """The outputs of one sample, each a batch of one, ragged where its size depends on the data;
+    arrays of their own.
 
     Args:
         sample: a batch of one, as `core.feeds` has them; an engine of a larger batch gets it as
             many times.
     """
     batch = session.input_shape[0]
-    return [_first(np.array(a), batch) for a in session.infer(np.repeat(sample, batch, axis=0))]
+    outputs = map(np.array, session.infer(np.repeat(sample, batch, axis=0)))
+    return [
+        ragged([array]) if is_open and batch == 1 else _first(array, batch)
+        for array, is_open in zip(outputs, session.open_outputs, strict=True)
+    ]
 
 
 def _first(array: np.ndarray, batch: int) -> np.ndarray:

@@ -97,13 +97,14 @@ def rows_of_outputs(outputs: Outputs | None) -> tuple[OutputStats, ...]:
     """What each output is worth against the reference's; nothing where they are not finite."""
     if outputs is None or not outputs.finite:
         return ()
-    return output_rows(
+    rows = output_rows(
         outputs.names,
         outputs.signal_power,
         outputs.own_power,
         outputs.noise_power,
         outputs.hidden_db,
     )
+    return tuple(rows[i] for i in outputs.sized)
 
 
 def check_finite(name: str, file: str, outputs: Outputs) -> None:
@@ -131,6 +132,8 @@ def stats_of(
         DataError: the labels do not fit them.
     """
     stats = _stats(outputs, reference, samples, evaluator)
+    if evaluator is None:
+        stats = replace(stats, doubts=(*stats.doubts, *_unjudged(reference)))
     if reference.varies:
         return stats
     doubt = (
@@ -170,19 +173,30 @@ def _stats(
     return accuracy_stats(outputs.logits, reference.logits, samples.labels)
 
 
+def _unjudged(outputs: Outputs) -> tuple[str, ...]:
+    """Says that outputs whose size depends on the data are not classes."""
+    return tuple(
+        f"output {name!r} is judged by nothing: its size depends on the data: --task detection"
+        " --decode package.module:function judges it"
+        for name, is_counted in zip(outputs.names, outputs.counted, strict=True)
+        if is_counted
+    )
+
+
 def _stats_of_maps(outputs: Outputs, images: int) -> AccuracyStats:
     """What outputs that are no classes are worth: of whole numbers a ratio to noise says little.
 
     They count where there is nothing else.
     """
-    whole = outputs.whole or (False,) * len(outputs.signal_power)
-    taken = [i for i, is_whole in enumerate(whole) if not is_whole] or list(range(len(whole)))
-    return output_stats(
+    sized, whole = outputs.sized, outputs.whole
+    taken = [i for i in sized if not (whole and whole[i])] or sized
+    stats = output_stats(
         images,
         signal_power=[outputs.signal_power[i] for i in taken],
         noise_power=[outputs.noise_power[i] for i in taken],
         hidden_db=outputs.hidden_db,
     )
+    return replace(stats, has_sqnr=bool(taken))
 
 
 def row_of_graph(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.core.optional import installed
+from edge_scnet.core.ragged import ragged
 from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.data.batches import load as load_images
 from edge_scnet.data.samples import MIN_CALIBRATION
 from edge_scnet.errors import DataError
+from edge_scnet.graph.counting import are_counted, without
 from edge_scnet.graph.model import load
 from edge_scnet.graph.run import joined, run_onnx
 from edge_scnet.machine import environment
@@ -176,7 +179,7 @@ def _measurer(
         SearchImages(
             images=images,
             labels=None if labels is None else np.array(labels)[: len(images)],
-            reference=joined(run_onnx(float_onnx, batches)),
+            reference=_reference(float_onnx, batches),
             task=task,
         ),
         runtime=job.runtime,
@@ -184,6 +187,17 @@ def _measurer(
         # what is not INT8 runs in FP32, as in the engine that `build` judges
         options=OpenOptions(precision="f32", threads=job.target.threads),
     )
+
+
+def _reference(float_onnx: Path, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The float graph's outputs for all images; ragged where their size depends on the data."""
+    runs = run_onnx(float_onnx, batches)
+    counted = are_counted(load(float_onnx).graph)
+    sized = iter(joined([without(counted, outputs) for outputs in runs]))
+    return [
+        ragged([outputs[i] for outputs in runs]) if is_counted else next(sized)
+        for i, is_counted in enumerate(counted)
+    ]
 
 
 def _gates(job: BuildJob, limit: Limit) -> Gates:

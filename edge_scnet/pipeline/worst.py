@@ -18,6 +18,7 @@ import numpy as np
 from edge_scnet.core.events import Events
 from edge_scnet.core.feeds import feed_of
 from edge_scnet.core.optional import installed
+from edge_scnet.core.ragged import batch_of_one
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import load
 from edge_scnet.data.images import colours_of
@@ -70,12 +71,16 @@ def graph_source(name: str, file: Path, samples: SampleSet, spec: ModelSpec) -> 
 
     def outputs_of(indices: Sequence[int]) -> Results:
         from edge_scnet.graph import model as graphs
+        from edge_scnet.graph.counting import counted_outputs
         from edge_scnet.graph.run import Observer
 
         model = graphs.load(file)
         names = [str(value.name) for value in model.graph.outputs]
+        counted = counted_outputs(model.graph)
         rows = Observer(model, names).run(load(samples, spec, [i]) for i in indices)
-        return [[row[each][np.newaxis] for each in names] for row in rows]
+        return [
+            [batch_of_one(row[each], counted=each in counted) for each in names] for row in rows
+        ]
 
     return Source(name=name, outputs_of=outputs_of)
 

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from edge_scnet.core.feeds import as_taken
+from edge_scnet.core.ragged import ragged
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import load_pixels
 from edge_scnet.data.images import preprocess
@@ -277,21 +278,31 @@ class Server:
                 f"{self._path.name}: {len(results) - len(complete)} of {len(results)} batches gave"
                 " no output"
             )
-        return [_by_image(parts, batch)[: len(images)] for parts in zip(*complete, strict=True)]
+        outputs = zip(*complete, strict=True)
+        return [
+            _by_image(parts, batch, is_open=is_open)[: len(images)]
+            for parts, is_open in zip(outputs, self._session.open_outputs, strict=True)
+        ]
 
 
-def _by_image(parts: Sequence[np.ndarray], batch: int) -> np.ndarray:
+def _by_image(parts: Sequence[np.ndarray], batch: int, *, is_open: bool) -> np.ndarray:
     """What an engine gave for batch after batch of an output, the images along the first axis.
 
+    Args:
+        is_open: its size depends on the data: the result is ragged, even where all have one size.
+
     Raises:
-        BackendError: its size depends on the data.
+        BackendError: its size depends on the data, and a batch has several images.
     """
     shapes = list(dict.fromkeys(part.shape for part in parts))
-    if len(shapes) > 1:
+    if batch == 1 and (is_open or len(shapes) > 1):
+        return ragged(parts)
+    if is_open or len(shapes) > 1:
         sizes = " and ".join(" x ".join(map(str, shape)) for shape in shapes[:2])
         raise BackendError(
-            f"an output has another size for every image ({sizes}): it cannot be compared",
-            hint="leave out what makes it, as NonMaxSuppression: export boxes and scores instead",
+            f"the size of an output depends on the data ({sizes}): of {batch} images at once nobody"
+            " can tell which part of it is whose",
+            hint="build it at batch 1; or export boxes and scores without NonMaxSuppression",
         )
     if parts[0].shape[:1] == (batch,):
         return np.concatenate(parts)

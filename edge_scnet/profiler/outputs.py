@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edge_scnet.core.events import Progress
+from edge_scnet.core.ragged import is_ragged, parts_of
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
@@ -48,6 +49,14 @@ class Outputs:
     kept: tuple[Any, ...] | None = None
     # whether the reference gives anything else for any sample than for the first
     varies: bool = True
+    # by output, whether its size depends on the data: its sums are 0; empty: none does
+    counted: tuple[bool, ...] = ()
+
+    @property
+    def sized(self) -> list[int]:
+        """The outputs that have one size, by index."""
+        counted = self.counted or (False,) * len(self.signal_power)
+        return [index for index, is_counted in enumerate(counted) if not is_counted]
 
 
 class OutputsSum:
@@ -92,28 +101,35 @@ class OutputsSum:
         # by engine, whether it gave no NaN where the reference gives none
         self._numbers = [True] * len(names)
         self._rows = [[RowSums() for _ in each] for each in names]
+        # by output, whether its size depends on the data
+        self._counted = [False] * len(self._names[0])
 
     def add(self, index: int, arrays: Sequence[np.ndarray]) -> None:
         """Adds what an engine gave for the next images.
 
+        Of outputs whose size depends on the data nothing is summed: the evaluator gets them.
+
         Args:
             index: of the engine, in the order of its names.
-            arrays: by output, the images along the first axis.
+            arrays: by output, the images along the first axis; ragged ones too (`core.ragged`).
 
         Raises:
             ValueError: they have other shapes than the reference's.
             DataError: they are not those of the task.
         """
+        given, arrays = arrays, self._sized(arrays)
         if index and [a.shape for a in arrays] != [a.shape for a in self._reference]:
             raise ValueError(
                 f"{[a.shape for a in arrays]}, the reference's are"
                 f" {[a.shape for a in self._reference]}"
             )
         if index == 0:
+            self._as_given = given
             self._whole = tuple(array.dtype.kind != "f" for array in arrays)
             self._has_classes = self._evaluator is None and are_classes(arrays[0])
-            self._watch(arrays)
-        self._keep(index, arrays)
+            self._watch(given)
+        self._finite[index] &= _ragged_are_finite(given, self._as_given)
+        self._keep(index, given)
         arrays = [
             array if array.dtype.kind == "f" else array.astype(np.float64) for array in arrays
         ]
@@ -143,6 +159,26 @@ class OutputsSum:
         if self._has_classes:
             self._logits[index].append(arrays[0])
 
+    def _sized(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The outputs with nothing in the place of those whose size depends on the data."""
+        for number, array in enumerate(arrays):
+            if is_ragged(array) and not self._counted[number]:
+                self._counted[number] = True
+                # images of one size may have come before
+                for powers in (*self._own_power, *self._noise_power):
+                    powers[number] = 0.0
+                self._reference = [
+                    _nothing(each) if at == number else each
+                    for at, each in enumerate(self._reference)
+                ]
+                self._infinite = [
+                    None if at == number else each for at, each in enumerate(self._infinite)
+                ]
+        return [
+            _nothing(array) if is_counted else array
+            for array, is_counted in zip(arrays, self._counted, strict=True)
+        ]
+
     def _watch(self, arrays: Sequence[np.ndarray]) -> None:
         """Looks whether the reference gives anything else than for the first image."""
         if self._varies:
@@ -151,15 +187,13 @@ class OutputsSum:
         if self._first is None:
             self._first = [array[:1].copy() for array in arrays]
         self._varies = any(
-            bool((array != first).any()) for array, first in zip(arrays, self._first, strict=True)
+            _differs(array, first) for array, first in zip(arrays, self._first, strict=True)
         )
 
     def _keep(self, index: int, arrays: Sequence[np.ndarray]) -> None:
         """Keeps what the task needs of the next images."""
         if self._evaluator is None:
             return
-        if index == 0:
-            self._as_given = arrays
         if not self._numbers[index] or _new_nan(arrays, self._as_given):
             # nothing is to be read from these, and the engine is refused (`finite`)
             self._numbers[index] = False
@@ -183,6 +217,7 @@ class OutputsSum:
                 hidden_db=tuple(output.hidden_part_db() for output in rows),
                 kept=None if self._evaluator is None or not finite else tuple(kept),
                 varies=self._varies or self._count < 2,
+                counted=tuple(self._counted),
             )
             for logits, kept, own_power, noise_power, finite, names, rows in zip(
                 self._logits,
@@ -243,11 +278,35 @@ def _start_all(children: Sequence[Child], images: np.ndarray | None) -> None:
 
 def _new_nan(arrays: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> bool:
     """Whether an output is NaN, or infinite where the reference's is not."""
-    return any(
+    return not _ragged_are_finite(arrays, reference) or any(
         array.dtype.kind == "f"
         and bool((~np.isfinite(array) & ~(np.isinf(array) & (array == wanted))).any())
         for array, wanted in zip(arrays, reference, strict=True)
     )
+
+
+def _ragged_are_finite(arrays: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> bool:
+    """Whether ragged outputs hold no NaN, and infinities only where the reference's hold some."""
+    for array, wanted in zip(arrays, reference, strict=True):
+        parts = [part for part in parts_of(array) if part.dtype.kind == "f"]
+        if not is_ragged(array) or all(np.isfinite(part).all() for part in parts):
+            continue
+        meant = any(np.isinf(part).any() for part in parts_of(wanted) if part.dtype.kind == "f")
+        if not meant or any(np.isnan(part).any() for part in parts):
+            return False
+    return True
+
+
+def _nothing(array: np.ndarray) -> np.ndarray:
+    """An output of as many images that has no values."""
+    return np.zeros((len(array), 0), np.float32)
+
+
+def _differs(array: np.ndarray, first: np.ndarray) -> bool:
+    """Whether any image's part of an output is another than the first image's."""
+    if is_ragged(array) or is_ragged(first):
+        return any(not np.array_equal(part, first[0]) for part in array)
+    return bool((array != first).any())
 
 
 def _infinities(array: np.ndarray) -> np.ndarray | None:

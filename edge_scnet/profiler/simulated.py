@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from edge_scnet.core.events import Progress
+from edge_scnet.core.ragged import batch_of_one
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
+from edge_scnet.graph.counting import counted_outputs
 from edge_scnet.graph.model import load
 from edge_scnet.graph.run import Observer
 from edge_scnet.machine.linux import usable_cores
@@ -41,6 +43,7 @@ def evaluate_graphs(
     """
     models = [load(file) for file in files]
     names = [[str(value.name) for value in model.graph.outputs] for model in models]
+    counted = {name for model in models for name in counted_outputs(model.graph)}
     runs = [
         Observer(model, wanted, at_once=usable_cores()).run(batches(samples, spec, batch=_CHUNK))
         for model, wanted in zip(models, names, strict=True)
@@ -49,7 +52,7 @@ def evaluate_graphs(
     sums = OutputsSum(names, evaluator=evaluator, difference_dtype=np.float64)
     for done, rows in enumerate(zip(*runs, strict=True), start=1):
         for index, (row, wanted) in enumerate(zip(rows, names, strict=True)):
-            sums.add(index, [row[name][np.newaxis] for name in wanted])
+            sums.add(index, [batch_of_one(row[name], counted=name in counted) for name in wanted])
         if done % _CHUNK == 0 or done == len(samples):
             progress("accuracy", done / len(samples), done, "images")
     return sums.outputs()

@@ -133,14 +133,14 @@ def _times(engine: EngineReport) -> dict[str, str]:
 def _accuracy(stats: AccuracyStats, *, reference: bool) -> dict[str, str]:
     if stats.task is not None:
         return _task(stats, stats.task, reference=reference)
-    labels, agreement, sqnr = stats.labels, stats.agreement_percent, stats.sqnr_db
+    labels, agreement = stats.labels, stats.agreement_percent
     cells = {
         "top-1, %": "-",
         "lost, won": "-",
         "drop, pp": "-",
         "  95 % interval, pp": "-",
         "agreement, %": "-" if reference or agreement is None else f"{agreement:.2f}",
-        "SQNR, dB": "-" if reference else "exact" if sqnr is None else f"{sqnr:.1f}",
+        "SQNR, dB": "-" if reference else _sqnr(stats),
         "calibration error, pp": "-",
     }
     if labels is None:
@@ -161,7 +161,6 @@ def _accuracy(stats: AccuracyStats, *, reference: bool) -> dict[str, str]:
 
 def _task(stats: AccuracyStats, task: TaskStats, *, reference: bool) -> dict[str, str]:
     """The figures of a task: each metric, with its loss and the interval where FP32 has it too."""
-    sqnr = "exact" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f}"
     cells: dict[str, str] = {}
     for metric in task.metrics:
         if metric.unit == "dB" and metric.name == "SQNR":
@@ -186,7 +185,14 @@ def _task(stats: AccuracyStats, task: TaskStats, *, reference: bool) -> dict[str
     lowest = min((s for s in task.slices if s.sqnr_db is not None), key=_sqnr_of, default=None)
     if lowest is not None and not reference:
         cells["SQNR of the worst part, dB"] = f"{lowest.sqnr_db:.1f}"
-    return {**cells, "SQNR, dB": "-" if reference else sqnr}
+    return {**cells, "SQNR, dB": "-" if reference else _sqnr(stats)}
+
+
+def _sqnr(stats: AccuracyStats) -> str:
+    """The SQNR of the worst output; a dash where none can be compared."""
+    if not stats.has_sqnr:
+        return "-"
+    return "exact" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f}"
 
 
 def _sqnr_of(part: SliceStats) -> float:

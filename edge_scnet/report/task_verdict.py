@@ -17,7 +17,7 @@ from edge_scnet.errors import ExitCode
 from edge_scnet.report.findings import Figure, Finding, Verdict, judged
 from edge_scnet.report.paired import advice, three_way
 from edge_scnet.stats.decibels import decibels
-from edge_scnet.stats.figures import AccuracyStats, Metric, SliceStats, TaskStats
+from edge_scnet.stats.figures import SAME_SIZE, AccuracyStats, Metric, SliceStats, TaskStats
 from edge_scnet.stats.intervals import RARE_LOSSES, Z_ONE_SIDED_95
 
 # Overlaps of what two engines say, which one of a rare kind moves.
@@ -219,7 +219,8 @@ def _limit_to_reference(metric: Metric, gates: Gates) -> _Limit | None:
     if metric.name == "cosine":
         return _least(gates.min_cosine, 1.0, "", digits=4)
     least = gates.min_agreement_percent
-    if metric.unit != "%" or metric.name == NEIGHBOURS or least is None:
+    is_told = metric.name == NEIGHBOURS or metric.name.startswith(SAME_SIZE)
+    if metric.unit != "%" or is_told or least is None:
         return None
     return _least(least, 100.0, "%")
 
@@ -238,10 +239,11 @@ def _least(least: float, perfect: float, unit: str, *, digits: int = 2) -> _Limi
 
 def _unlimited(task: TaskStats, metric: Metric) -> Finding:
     key = "min_sqnr_db" if metric.unit == "dB" else "min_agreement_percent"
-    message = (
-        f"The outputs' {metric.name} is {_value(metric, metric.value)} on {task.samples:,} samples,"
-        f" and no lower limit is set (gates.{key} of the target)."
-    )
+    seen = f"{metric.name} is {_value(metric, metric.value)} on {task.samples:,} samples"
+    if metric.name.startswith(SAME_SIZE):
+        message = f"{_capital(seen)}, which proves nothing of what is in it."
+    else:
+        message = f"The outputs' {seen}, and no lower limit is set (gates.{key} of the target)."
     figure = Figure(measured=metric.value, unit=metric.unit)
     return judged("accuracy", metric.name, figure, "inconclusive", message)
 

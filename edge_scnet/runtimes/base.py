@@ -105,6 +105,8 @@ class Session(Protocol):
 
     input_shape: tuple[int, ...]
     output_names: tuple[str, ...]
+    # By output, whether its size depends on the data; such an engine has a batch of 1.
+    open_outputs: tuple[bool, ...]
 
     def infer(self, batch: np.ndarray) -> list[np.ndarray]:
         """Runs one synchronous inference, host to host.

@@ -59,6 +59,8 @@ class Engine:
     # The inputs behind the first.
     more_inputs: tuple[EngineInput, ...] = ()
     output_names: tuple[str, ...] = ("output",)
+    # Those whose size depends on the data, by name.
+    counted_outputs: tuple[str, ...] = ()
     # Slept in every inference.
     seconds: float = 0.0
     # It can be opened with another batch than its own.
@@ -191,6 +193,7 @@ class InMemorySession:
         self._inferences = 0
         self.input_shape = input_shape
         self.output_names = engine.output_names
+        self.open_outputs = tuple(name in engine.counted_outputs for name in engine.output_names)
 
     def close(self) -> None:
         self._engine = None

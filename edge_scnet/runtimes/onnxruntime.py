@@ -133,6 +133,12 @@ class _Session(BaseSession):
         inputs = session.get_inputs()
         self._name = inputs[0].name
         self.output_names = tuple(output.name for output in session.get_outputs())
+        # where inputs have no sizes, those of outputs may follow from them
+        fixed = all(isinstance(d, int) for item in inputs for d in item.shape)
+        self.open_outputs = tuple(
+            fixed and any(not isinstance(d, int) for d in output.shape)
+            for output in session.get_outputs()
+        )
         self._shapes = {
             item.name: shapes.get(
                 item.name, tuple(d if isinstance(d, int) else 1 for d in item.shape)

@@ -288,6 +288,7 @@ class _Session(BaseSession):
         self.counting: Callable[[], Any] | None = None
         self.input_shape = tuple(int(d) for d in compiled.input(0).shape)
         self.output_names = tuple(str(output.any_name) for output in compiled.outputs)
+        self.open_outputs = tuple(port.partial_shape.is_dynamic for port in compiled.outputs)
 
     def close(self) -> None:
         self._pool, self._request, self._compiled, self.counting = [], None, None, None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.graph import pairs
+from edge_scnet.graph.counting import fronts_of, in_front
 from edge_scnet.graph.model import add_initializer
 from edge_scnet.graph.names import block_of
 from edge_scnet.graph.operators import COMPUTE_OPS
@@ -64,6 +65,9 @@ def bisect(
             graph is of that.
         images: N x C x H x W float32; N a multiple of the graph's batch.
     """
+    fronts = fronts_of(reference.graph)
+    reference = in_front(reference, fronts) or reference
+    quantized = in_front(quantized, fronts) or quantized
     expected = run_images(reference, images)
     noise = relative_noise(expected, run_images(quantized, images))
     if not noise:

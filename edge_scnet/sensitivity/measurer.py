@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_scnet.config.target import TargetSpec
+from edge_scnet.core.ragged import ragged
 from edge_scnet.graph.model import save
 from edge_scnet.quantizer.recipe import Prepared, assemble
 from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
@@ -44,7 +45,7 @@ class SearchImages:
     images: np.ndarray
     # [N]
     labels: np.ndarray | None
-    # the float graph's outputs for the images
+    # the float graph's outputs for the images; ragged where their size depends on the data
     reference: Sequence[np.ndarray]
     # None: the first output has classes, where it can have
     task: SearchTask | None = None
@@ -138,7 +139,14 @@ class Measurer:
         for start in range(0, count, batch):
             rows = slice(start, start + batch)
             wanted = [output[rows] for output in data.reference]
-            outputs = [np.array(output) for output in session.infer(data.images[rows])]
+            outputs = [
+                ragged([array]) if is_open else array
+                for array, is_open in zip(
+                    map(np.array, session.infer(data.images[rows])),
+                    session.open_outputs,
+                    strict=True,
+                )
+            ]
             noise += relative_noise(wanted, outputs) * len(wanted[0]) / count
             indices = range(start, start + len(wanted[0]))
             kept += evaluator.reduce(wanted, wanted, indices)

@@ -21,6 +21,7 @@ import numpy as np
 
 from edge_scnet.core.feeds import feed_of
 from edge_scnet.core.optional import require
+from edge_scnet.graph.counting import compared_tensors
 from edge_scnet.graph.model import batch_of, extract
 from edge_scnet.graph.run import joined, ort_session
 from edge_scnet.graph.work import multiply_adds
@@ -71,15 +72,15 @@ def measure(
     """
     model, base = prepared.model, assemble(prepared)
     batches = _batches(model, images)
-    reference = _outputs(model, batches)
-    noise = relative_noise(reference, _outputs(base.model, batches))
+    names = compared_tensors(model.graph)
+    reference = _outputs(model, names, batches)
+    noise = relative_noise(reference, _outputs(base.model, names, batches))
     nodes, work = base.placement.int8_nodes, multiply_adds(model)
     variants = []
     for name in nodes:
         variant = assemble(prepared, [node for node in nodes if node != name])
         variants.append((_first_change(model, variant.placement), name, variant.model))
     variants.sort(key=lambda entry: entry[0])
-    names = [str(value.name) for value in model.graph.outputs]
     # the last tensor that the images were taken to, and its values
     tensor, values = str(model.graph.inputs[0].name), batches
     cuts = _single_tensors(model)
@@ -108,8 +109,9 @@ def _batches(model: ir.Model, images: np.ndarray) -> list[np.ndarray]:
     return [padded[i : i + batch] for i in range(0, count, batch)]
 
 
-def _outputs(model: ir.Model, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-    names = [str(value.name) for value in model.graph.outputs]
+def _outputs(
+    model: ir.Model, names: Sequence[str], batches: Sequence[np.ndarray]
+) -> list[np.ndarray]:
     return joined(_run_between(model, str(model.graph.inputs[0].name), names, batches))
 
 

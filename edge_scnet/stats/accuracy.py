@@ -59,16 +59,19 @@ def relative_noise(
     """Noise power over signal power, in float64 and averaged over the outputs.
 
     Its inverse in dB is an SQNR. An output that is zero throughout in the reference counts as
-    without noise. Elements that are not finite, as behind a mask, are left out.
+    without noise. Elements that are not finite, as behind a mask, are left out, and so are arrays
+    of arrays.
     """
     ratios = []
     for signal, other in zip(reference, approximation, strict=True):
+        if object in (signal.dtype, other.dtype):
+            continue
         finite = np.isfinite(signal) & np.isfinite(other)
         own = np.where(finite, signal, 0).astype(np.float64)
         power = float(np.square(own).sum())
         noise = float(np.square(own - np.where(finite, other, 0)).sum())
         ratios.append(noise / power if power else 0.0)
-    return float(np.mean(ratios))
+    return float(np.mean(ratios)) if ratios else 0.0
 
 
 def accuracy_stats(

@@ -160,6 +160,10 @@ class LabelledStats:
     reference_ece_percent: float | None = None
 
 
+# In front of an output's name: a figure that is told, and not judged.
+SAME_SIZE = "same size of "
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """One figure of a task, of an engine and of its reference on the same samples."""
@@ -265,6 +269,9 @@ class AccuracyStats:
         tuple[str, ...],
         Meta(description="why these images prove nothing, as FP32's own top-1 at chance"),
     ] = ()
+    has_sqnr: Annotated[
+        bool, Meta(description="False: the size of each output depends on the data")
+    ] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,19 +75,44 @@ def output_of(task: str, context: Context, *, default: int = 0) -> int:
     """The index of the output that is judged: the argument `output`, a name or a number.
 
     Raises:
-        DataError: there is no such output.
+        DataError: there is no such output, or its size depends on the data.
     """
     value = context.arguments.get("output", default)
     names = context.output_names
     if isinstance(value, str) and value in names:
-        return names.index(value)
+        return _sized(task, context, names.index(value))
     is_number = isinstance(value, int) and not isinstance(value, bool)
     if is_number and 0 <= value < (len(names) or value + 1):
-        return int(value)
+        return _sized(task, context, int(value))
     raise DataError(
         f"{task}: the network has no output {value!r}; it has {', '.join(names) or 'numbers only'}",
         hint='--task-args \'{"output": ' + (f'"{names[0]}"' if names else "0") + "}'",
     )
+
+
+def counts(task: str, context: Context, output: int) -> DataError:
+    """The error of an output whose size depends on the data, which the task cannot read."""
+    others = [head.name for head in context.heads if head.counted is None]
+    another = (
+        f"""; or another output: --task-args '{{"output": "{others[0]}"}}'""" if others else ""
+    )
+    return DataError(
+        f"{task}: the size of output {context.output_name(output)!r} depends on the data, which"
+        " this task does not read",
+        hint=f"--task detection --decode package.module:function{another}",
+    )
+
+
+def _sized(task: str, context: Context, output: int) -> int:
+    """The same output.
+
+    Raises:
+        DataError: its size depends on the data.
+    """
+    head = context.head(output)
+    if head is not None and head.counted is not None:
+        raise counts(task, context, output)
+    return output
 
 
 OUTPUT = "name or number of the output that is judged"

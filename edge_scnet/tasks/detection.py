@@ -23,6 +23,7 @@ from edge_scnet.stats.chance import shift_doubt
 from edge_scnet.stats.figures import Metric, TaskStats
 from edge_scnet.tasks.arguments import checked
 from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.counted import WatchedOutputs, is_counted, unjudged
 from edge_scnet.tasks.decoders.base import DecodeOptions, Detections, ImageInfo, Share
 from edge_scnet.tasks.decoders.choose import Decode, named, told
 from edge_scnet.tasks.detection_ap import Matches, average_precision, match
@@ -72,6 +73,8 @@ class _Kept:
     found: Detections
     # of `Features`, where there is no ground truth
     rows: Any
+    # outputs whose size depends on the data, and that the decoder did not look at
+    unread: tuple[int, ...] = ()
 
 
 def evaluator(context: Context) -> Detection:
@@ -132,7 +135,10 @@ class Detection:
                 arrays, [_by_sample(array, len(indices)) for array in reference], indices
             )
         found = self._found(arrays, indices, is_reference=outputs is reference)
-        return [_Kept(found=each, rows=of) for each, of in zip(found, rows, strict=True)]
+        return [
+            _Kept(found=each.found, rows=of, unread=each.unread)
+            for each, of in zip(found, rows, strict=True)
+        ]
 
     def read(self, outputs: Sequence[np.ndarray], index: int) -> Readout:
         """The boxes that score as high as the threshold or higher, in pixels of the image.
@@ -141,7 +147,7 @@ class Detection:
             DataError: as `reduce`.
         """
         arrays = [_by_sample(array, 1) for array in outputs]
-        (found,) = self._found(arrays, [index], is_reference=False)
+        found = self._found(arrays, [index], is_reference=False)[0].found
         targets = self.context.targets
         return Readout(
             task=TASK,
@@ -156,25 +162,25 @@ class Detection:
 
     def _found(
         self, arrays: Sequence[np.ndarray], indices: Sequence[int], *, is_reference: bool
-    ) -> list[Detections]:
-        """What is found in each sample, in pixels of its image.
+    ) -> list[_Kept]:
+        """What is found in each sample, in pixels of its image, and what was not looked at.
 
         Args:
             arrays: by output, samples along the first axis.
         """
         names = [self.context.output_name(number) for number in range(len(arrays))]
-        shapes = {name: array.shape[1:] for name, array in zip(names, arrays, strict=True)}
+        shapes = {name: np.shape(array[0]) for name, array in zip(names, arrays, strict=True)}
         decode = self.decode or named(told(shapes, self._info(indices[0])))
-        return [
-            self._placed(
-                decode(
-                    {name: array[at] for name, array in zip(names, arrays, strict=True)},
-                    self._info(index, is_reference=is_reference),
-                ),
-                index,
-            )
-            for at, index in enumerate(indices)
+        counted = [
+            number for number, array in enumerate(arrays) if is_counted(self.context, number, array)
         ]
+        found = []
+        for at, index in enumerate(indices):
+            given = WatchedOutputs(zip(names, (array[at] for array in arrays), strict=True))
+            boxes = decode(given, self._info(index, is_reference=is_reference))
+            unread = tuple(number for number in counted if names[number] not in given.read)
+            found.append(_Kept(found=self._placed(boxes, index), rows=None, unread=unread))
+        return found
 
     def _info(self, index: int, *, is_reference: bool = False) -> ImageInfo:
         spec, sizes = self.context.spec, self.context.image_sizes
@@ -230,9 +236,18 @@ class Detection:
             samples=len(own),
             truth=self.context.targets.rule,
             metrics=(*metrics, f1),
-            doubts=(*_doubts(metrics[0]), *(self._shifted(f1, others) or _silent(f1, threshold))),
+            doubts=(
+                *_doubts(metrics[0]),
+                *(self._shifted(f1, others) or _silent(f1, threshold)),
+                *self._unjudged(own),
+            ),
             worst=worst_of(self.context, losses),
         )
+
+    def _unjudged(self, own: Sequence[_Kept]) -> tuple[str, ...]:
+        """Names the outputs that the decoder looked at in no sample, and nothing else compares."""
+        unread = set(own[0].unread).intersection(*(each.unread for each in own))
+        return tuple(unjudged(self.context, number) for number in sorted(unread))
 
     def _f1(self, found: Sequence[Detections], reference: Sequence[Detections]) -> Metric:
         """F1 of the boxes of all classes that score as high as the threshold, at an IoU of 0.5."""
@@ -310,6 +325,7 @@ class Detection:
                 ),
             ),
             slices=features.slices,
+            doubts=self._unjudged(own),
             worst=worst_of(self.context, [(1.0 - each).sum() for each in overlaps]),
         )
 

@@ -18,6 +18,7 @@ from edge_scnet.stats.figures import Metric, SliceStats, TaskStats
 from edge_scnet.stats.slices import MOST_ROWS, Rows, rows_of, slices_of
 from edge_scnet.tasks.arguments import checked
 from edge_scnet.tasks.base import Context
+from edge_scnet.tasks.counted import is_counted, same_size, unjudged
 from edge_scnet.tasks.equal import equal_share
 from edge_scnet.tasks.maps import layout_of
 from edge_scnet.tasks.metrics import Kind, bootstrapped, worst_of
@@ -53,11 +54,17 @@ class Features:
         reference: Sequence[np.ndarray],
         indices: Sequence[int],
     ) -> list[Any]:
-        """By sample, the rows of each output; of whole numbers the shares that differ."""
-        by_output: list[list[Rows | _Whole | None]] = []
+        """By sample, the rows of each output; of whole numbers the shares that differ; of outputs
+        whose size depends on the data whether it is the same."""
+        by_output: list[list[Rows | _Whole | _Size | None]] = []
         for number, (own, other) in enumerate(zip(outputs, reference, strict=True)):
             if number in self.skipped or not other.size:
                 by_output.append([None] * len(indices))
+                continue
+            if is_counted(self.context, number, own, other):
+                by_output.append(
+                    [_Size(same=_alike(a, b)) for a, b in zip(own, other, strict=True)]
+                )
                 continue
             if other.dtype.kind != "f":
                 by_output.append([_whole(a, b) for a, b in zip(own, other, strict=True)])
@@ -82,10 +89,15 @@ class Features:
     def compare(self, own: Sequence[Any], reference: Sequence[Any]) -> TaskStats:
         """The SQNR of the worst output, each slice by itself, and the share of equal whole numbers.
 
-        Without an output of floats there is no SQNR.
+        Without an output of floats there is no SQNR. Outputs whose size depends on the data are
+        doubts.
         """
+        counted = [number for number, rows in enumerate(own[0]) if isinstance(rows, _Size)]
+        sizes = tuple(
+            same_size(self.context.output_name(i), [each[i].same for each in own]) for i in counted
+        )
         taken = [number for number, rows in enumerate(own[0]) if isinstance(rows, Rows)]
-        whole = self._whole_metrics(own)
+        whole = (*self._whole_metrics(own), *sizes)
         signal = np.array([[_total(each[i], 1) for i in taken] for each in own])
         noise = np.array([[_total(each[i], 2) for i in taken] for each in own])
 
@@ -113,9 +125,11 @@ class Features:
                 _EXACT_DB - in_db(signal, noise).min(axis=1, initial=_EXACT_DB)
                 if taken
                 else np.sum(
-                    [[rows.differing for rows in each if rows is not None] for each in own], axis=1
+                    [[rows.differing for rows in each if isinstance(rows, _Whole)] for each in own],
+                    axis=1,
                 ),
             ),
+            doubts=tuple(unjudged(self.context, i) for i in counted),
         )
 
     def _whole_metrics(self, own: Sequence[Any]) -> tuple[Metric, ...]:
@@ -140,6 +154,17 @@ class Features:
             parts=parts,
             row={2: "column", 4: "channel"}.get(rank, "row"),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Size:
+    """Of an output whose size depends on the data, and one sample."""
+
+    same: bool
+
+
+def _alike(own: np.ndarray, reference: np.ndarray) -> bool:
+    return np.shape(own) == np.shape(reference)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,7 @@ def _guesses(context: Context) -> Iterator[tuple[str, str]]:
             yield CLASSIFICATION, f"the labels ({context.label_rule or 'given'})"
         return
     head = context.heads[0]
+    # of an output whose size depends on the data `by_sample` is false
     if len(head.shape) == 2 and head.dtype[:5] == "float" and head.by_sample:
         yield from _of_vector(head, context)
     for each in context.heads:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_scnet.stats.figures import TaskStats
+from edge_scnet.core.ragged import is_ragged
+from edge_scnet.stats.figures import SAME_SIZE, TaskStats
+from edge_scnet.tasks.arguments import counts
 from edge_scnet.tasks.base import Context, Evaluator
 from edge_scnet.tasks.features import Features
 from edge_scnet.tasks.readout import Readout, read
@@ -19,7 +21,7 @@ class WithOthers:
     """An evaluator of some outputs, and `Features` of all others.
 
     Their parts are slices, which `min_slice_sqnr_db` limits; outputs of whole numbers are figures
-    that decide, by `min_agreement_percent`.
+    that decide, by `min_agreement_percent`; those whose size depends on the data are doubts.
     """
 
     made: Evaluator
@@ -39,6 +41,8 @@ class WithOthers:
         Raises:
             DataError: as the evaluator.
         """
+        if is_ragged(reference[self.output]):
+            raise counts(self.task, self.context, self.output)
         kept = self.made.reduce(outputs, reference, indices)
         if len(outputs) < 2:
             return [(each, None) for each in kept]
@@ -73,7 +77,14 @@ class WithOthers:
         others = Features(context=self.context).compare(
             [each[1] for each in own], [each[1] for each in reference]
         )
-        whole = tuple(replace(each, decides=True) for each in others.metrics if each.unit == "%")
+        whole = tuple(
+            replace(each, decides=not each.name.startswith(SAME_SIZE))
+            for each in others.metrics
+            if each.unit == "%"
+        )
         return replace(
-            stats, metrics=(*stats.metrics, *whole), slices=(*stats.slices, *others.slices)
+            stats,
+            metrics=(*stats.metrics, *whole),
+            slices=(*stats.slices, *others.slices),
+            doubts=(*stats.doubts, *others.doubts),
         )

@@ -30,6 +30,7 @@ class Engine:
 
     input_shape = (4, 2)
     output_names = ("a",)
+    open_outputs = (False,)
 
     def __init__(self, compute: Callable[[np.ndarray], np.ndarray]) -> None:
         self.compute = compute

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_scnet.core.ragged import is_ragged
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError
 from edge_scnet.profiler import child
@@ -210,23 +211,40 @@ def test_a_batch_without_output_is_not_passed_over(
     server.close()
 
 
-@pytest.mark.parametrize(("first", "then"), [(0, 1), (1, 5)])
-def test_an_output_whose_size_depends_on_the_data_is_refused_in_words(
-    first: int, then: int
+@pytest.mark.parametrize(("first", "then"), [(0, 1), (1, 5), (1, 1)])
+@pytest.mark.parametrize("told", [True, False])
+def test_an_output_whose_size_depends_on_the_data_is_an_array_for_each_image(
+    first: int, then: int, told: bool
 ) -> None:
-    """One row of the first image is no batch axis."""
+    """One row of the first image is no batch axis, and sizes that are alike are no rule."""
+    if first == then and not told:
+        pytest.skip("nothing tells it from an output of one size")
 
     def compute(images: np.ndarray) -> list[np.ndarray]:
         return [np.argwhere(images[0] > 0)]
 
     images = np.zeros((2, 1, 6, 6), np.float32)
     images[0, 0, 0, :first] = images[1, 0, 0, :then] = 1.0
-    engine = Engine(compute=compute, input_shape=(1, 1, 6, 6))
+    engine = Engine(
+        compute=compute, input_shape=(1, 1, 6, 6), counted_outputs=("output",) if told else ()
+    )
     with in_memory.registered({"engine.mem": engine}):
         server = child.Server()
         server.load("in_memory", Path("engine.mem"), OpenOptions(), images)
-        sizes = rf"another size for every image \({first} x 3 and {then} x 3\)"
-        with pytest.raises(BackendError, match=sizes):
+        (output,) = server.evaluate(images)
+        server.close()
+    assert is_ragged(output) and [part.shape for part in output] == [(first, 3), (then, 3)]
+
+
+def test_of_several_images_at_once_no_one_can_tell_whose_part_of_it_is_whose() -> None:
+    images = np.zeros((4, 1), np.float32)
+    engine = Engine(
+        compute=lambda x: [np.argwhere(x > 0)], input_shape=(2, 1), counted_outputs=("output",)
+    )
+    with in_memory.registered({"engine.mem": engine}):
+        server = child.Server()
+        server.load("in_memory", Path("engine.mem"), OpenOptions(), images)
+        with pytest.raises(BackendError, match="of 2 images at once nobody can tell"):
             server.evaluate(images)
         server.close()
 

@@ -18,6 +18,7 @@ from edge_scnet.compile.executed import (
     warn_of_float,
 )
 from edge_scnet.compile.fidelity import check_fidelity
+from edge_scnet.compile.front import check_front
 from edge_scnet.compile.quality import FIDELITY_IMAGES, fidelity_words
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
@@ -40,7 +41,11 @@ class _Proof:
 
     wanted: WantedLayers
     executed: Executed
-    fidelity: Fidelity
+    # None: the size of each output depends on the data
+    fidelity: Fidelity | None
+    # of what is in front of outputs whose size depends on the data; None: nothing is, or it
+    # cannot be cut off there
+    front: Fidelity | None
 
 
 def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
@@ -74,7 +79,12 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
             precision=precision, runtime=target.runtime, companions=tuple(written[1:])
         )
         if proof is not None:
-            facts = replace(facts, fidelity=proof.fidelity, **counts(proof.executed, proof.wanted))
+            facts = replace(
+                facts,
+                fidelity=proof.fidelity,
+                front=proof.front,
+                **counts(proof.executed, proof.wanted),
+            )
         entry = record(folder.path, file, origin, kind=runtime.artifact_kind, facts=facts)
         folder = folder.with_artifact(entry)
         for name in written[1:]:
@@ -95,8 +105,14 @@ def _is_current(folder: BuildFolder, file: str, origin: Origin) -> bool:
 
 def _summary(folder: BuildFolder, engine: str) -> str:
     facts = folder.facts(engine, EngineFacts)
-    assert facts.fidelity is not None
-    return f"{summary(facts, verb='execute in')}; {fidelity_words(facts.fidelity)}"
+    parts = [summary(facts, verb="execute in")]
+    if facts.fidelity is not None:
+        parts.append(fidelity_words(facts.fidelity))
+    if facts.front is not None:
+        parts.append(f"in front of what counts: {fidelity_words(facts.front)}")
+    if facts.fidelity is facts.front is None:
+        parts.append("fidelity not proven: the size of each output depends on the data")
+    return "; ".join(parts)
 
 
 def _build(
@@ -135,12 +151,14 @@ def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:
     events.progress("engines", 0.6)
     total = len(job.calibration)
     chosen = np.linspace(0, total - 1, min(FIDELITY_IMAGES, total)).astype(int).tolist()
+    images = load(job.calibration, job.source.spec, chosen)
     fidelity = check_fidelity(
         job.runtime,
         engine,
         float_model=job.folder.verified(FLOAT_ONNX),
         qdq_model=job.folder.verified(QDQ_ONNX),
-        images=load(job.calibration, job.source.spec, chosen),
+        images=images,
         options=options,
     )
-    return _Proof(wanted=wanted, executed=executed, fidelity=fidelity)
+    front = check_front(job.runtime, job.target, job.folder.path, images, options)
+    return _Proof(wanted=wanted, executed=executed, fidelity=fidelity, front=front)

@@ -19,6 +19,7 @@ from edge_scnet.errors import BackendError
 from edge_scnet.runtimes.base import BaseSession, EngineInput, ExecutedLayer
 from edge_scnet.runtimes.tensorrt import cuda
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
+from edge_scnet.runtimes.tensorrt.open_output import OpenOutput
 
 _PROFILED_RUNS = 30
 
@@ -76,17 +77,23 @@ class PlanSession(BaseSession):
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         self._inputs, self._outputs = inputs, [name for name in names if name not in inputs]
+        self._open: dict[str, OpenOutput] = {}
         self._host: dict[str, np.ndarray] = {}
         self._address: dict[str, int] = {}
         for name in names:
             shape = tuple(int(d) for d in engine.get_tensor_shape(name))
-            if min(shape, default=1) < 0:
-                raise BackendError(
-                    f"{name} of the plan has open sizes ({' x '.join(map(str, shape))}), which are"
-                    " not supported",
-                    hint="build it for fixed shapes",
-                )
             dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
+            if min(shape, default=1) < 0:
+                if name in inputs:
+                    raise BackendError(
+                        f"{name} of the plan has open sizes ({' x '.join(map(str, shape))}), which"
+                        " are not supported",
+                        hint="build it for fixed shapes",
+                    )
+                # inputs have their sizes: it depends on the data
+                self._open[name] = OpenOutput(trt, self._stream, dtype)
+                context.set_output_allocator(name, self._open[name].allocator)
+                continue
             self._host[name] = self._stream.pinned(shape, dtype)
             self._address[name] = self._stream.allocate(self._host[name].nbytes)
             context.set_tensor_address(name, self._address[name])
@@ -97,6 +104,7 @@ class PlanSession(BaseSession):
             if name in inputs
         )
         self.output_names = tuple(self._outputs)
+        self.open_outputs = tuple(name in self._open for name in self._outputs)
 
     def close(self) -> None:
         self._context = self._engine = self._runtime = self._profiler = self._replay = None
@@ -115,7 +123,10 @@ class PlanSession(BaseSession):
             np.copyto(self._host[name], fitted(array, self._host[name].shape))
         (self._replay or self._enqueue)()
         self._stream.wait()
-        return [self._host[name] for name in self._outputs]
+        return [
+            self._open[name].array if name in self._open else self._host[name]
+            for name in self._outputs
+        ]
 
     def _enqueue(self) -> None:
         for name in self._inputs:
@@ -123,7 +134,10 @@ class PlanSession(BaseSession):
         if not self._context.execute_async_v3(self._stream.handle):
             raise BackendError("TensorRT could not enqueue the inference")
         for name in self._outputs:
-            self._stream.download(self._host[name], self._address[name])
+            if name in self._open:
+                self._open[name].download()
+            else:
+                self._stream.download(self._host[name], self._address[name])
 
     def use_graph(self) -> None:
         """Makes every further inference one CUDA graph, copies included.
@@ -133,6 +147,12 @@ class PlanSession(BaseSession):
         Raises:
             BackendError: it cannot be recorded.
         """
+        if self._open:
+            raise BackendError(
+                f"the size of {next(iter(self._open))} depends on the data, and a CUDA graph copies"
+                " the same sizes each time",
+                hint="leave --cuda-graph out",
+            )
         # TensorRT updates its own state in the first enqueue after a change of shapes: that one
         # must not be recorded
         self._enqueue()

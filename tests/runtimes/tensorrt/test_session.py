@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
+import pytest
 
 
 def test_layer_times_of_a_session_are_medians_by_layer() -> None:
     """Without TensorRT: a context that reports as IProfiler's caller does, one call a layer and
     run.
     """
-    from types import SimpleNamespace
-
-    import numpy as np
-
     from edge_scnet.runtimes.tensorrt.session import PlanSession
 
     class IProfiler:
@@ -36,10 +36,6 @@ def test_layer_times_of_a_session_are_medians_by_layer() -> None:
 
 def test_a_cuda_graph_is_recorded_after_one_plain_inference_and_replayed() -> None:
     """Without a GPU: a stream that keeps what is enqueued, and a graph that is the list of it."""
-    from types import SimpleNamespace
-
-    import numpy as np
-
     from edge_scnet.runtimes.tensorrt.session import PlanSession
 
     log: list[str] = []
@@ -66,6 +62,7 @@ def test_a_cuda_graph_is_recorded_after_one_plain_inference_and_replayed() -> No
     session._stream, session._replay = Stream(), None
     session._inputs, session._outputs, session._address = ["x"], ["y"], {"x": 10, "y": 20}
     session._host = {"x": np.zeros(2, np.float32), "y": np.ones(3, np.float32)}
+    session._open = {}
     session._context = SimpleNamespace(
         execute_async_v3=lambda handle: log.append("execute") or True
     )
@@ -79,3 +76,91 @@ def test_a_cuda_graph_is_recorded_after_one_plain_inference_and_replayed() -> No
     outputs = session.infer(np.full(2, 3.0, np.float32))
     assert log == ["launch", "wait"] and session._host["x"].tolist() == [3.0, 3.0]
     assert outputs[0] is session._host["y"]
+
+
+class _Allocator:
+    def __init__(self) -> None: ...
+
+
+class _Device:
+    handle = 1
+
+    def __init__(self) -> None:
+        self.memory: dict[int, bytearray] = {}
+
+    def allocate(self, size: int) -> int:
+        self.memory[len(self.memory) + 1] = bytearray(size)
+        return len(self.memory)
+
+    def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return np.empty(shape, dtype)
+
+    def upload(self, address: int, array: Any) -> None: ...
+
+    def download(self, array: Any, address: int) -> None:
+        array[:] = np.frombuffer(self.memory[address], array.dtype)[: array.size]
+
+    def wait(self) -> None: ...
+
+
+class _Context:
+    """Asks for memory and tells the shape as it enqueues, as TensorRT does."""
+
+    rows = 0
+
+    def __init__(self, stream: _Device) -> None:
+        self.stream = stream
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        assert name == "x"
+
+    def set_output_allocator(self, name: str, allocator: Any) -> None:
+        self.name, self.allocator = name, allocator
+
+    def execute_async_v3(self, handle: int) -> bool:
+        values = np.arange(self.rows * 3, dtype=np.int64)
+        given = self.allocator.reallocate_output_async(self.name, 0, values.nbytes, 256, handle)
+        assert given > 0  # for no bytes too
+        self.stream.memory[given][: values.nbytes] = values.tobytes()
+        self.allocator.notify_shape(self.name, [self.rows, 3])
+        return True
+
+
+def test_an_output_whose_size_depends_on_the_data_gets_memory_as_tensorrt_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a GPU: a context that asks for memory and tells the shape as it enqueues, and a
+    stream whose device memory is a list of arrays.
+    """
+    from edge_scnet.errors import BackendError
+    from edge_scnet.runtimes.tensorrt import cuda
+    from edge_scnet.runtimes.tensorrt.session import PlanSession
+
+    stream = _Device()
+    context = _Context(stream)
+    monkeypatch.setattr(cuda, "open_stream", lambda: stream)
+    modes = SimpleNamespace(INPUT=0, OUTPUT=1)
+    trt = SimpleNamespace(
+        IOutputAllocator=_Allocator, TensorIOMode=modes, nptype=lambda dtype: dtype
+    )
+    shapes, types = {"x": (1, 2), "kept": (-1, 3)}, {"x": np.float32, "kept": np.int64}
+    engine = SimpleNamespace(
+        num_io_tensors=2,
+        get_tensor_name=["x", "kept"].__getitem__,
+        get_tensor_mode={"x": 0, "kept": 1}.__getitem__,
+        get_tensor_shape=shapes.__getitem__,
+        get_tensor_dtype=types.__getitem__,
+    )
+    session = PlanSession(trt, None, engine, context)
+    assert session.open_outputs == (True,) and session.output_names == ("kept",)
+    for rows in (2, 0, 5, 1):
+        context.rows = rows
+        (output,) = session.infer(np.ones((1, 2), np.float32))
+        assert output.tolist() == np.arange(rows * 3).reshape(rows, 3).tolist()
+    # memory that is large enough is kept
+    assert [len(memory) for memory in list(stream.memory.values())[1:]] == [48, 120]
+    with pytest.raises(BackendError, match="kept depends on the data"):
+        session.use_graph()
+    shapes["x"] = (-1, 2)
+    with pytest.raises(BackendError, match="x of the plan has open sizes"):
+        PlanSession(trt, None, engine, context)
