@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_scnet.config.target import Gates
 from edge_scnet.data.samples import open_samples
 from edge_scnet.errors import DataError
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline import rows
 from edge_scnet.profiler.outputs import Outputs
+from edge_scnet.report.verdict import judge_accuracy
 
 
 def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many(
@@ -51,3 +53,32 @@ def test_whole_numbers_count_where_there_is_nothing_else(tmp_path: Path) -> None
     assert rows.stats_of(outputs, outputs, samples).sqnr_db == pytest.approx(30)
     alone = replace(outputs, whole=(True, True))
     assert rows.stats_of(alone, alone, samples).sqnr_db == pytest.approx(3.01, abs=0.01)
+
+
+def test_a_classifier_with_an_output_whose_size_depends_on_the_data_is_not_proven(
+    tmp_path: Path,
+) -> None:
+    Image = pytest.importorskip("PIL.Image")
+    for number in range(40):
+        Image.fromarray(np.full((28, 28), number, np.uint8)).save(tmp_path / f"{number}.png")
+    samples = open_samples(tmp_path, model=FASHION_MNIST, role="evaluation")
+    logits = np.eye(10, dtype=np.float32)[np.arange(40) % 10]
+    outputs = Outputs(
+        logits=logits,
+        signal_power=(1.0, 0.0),
+        noise_power=(0.0, 0.0),
+        own_power=(1.0, 0.0),
+        finite=True,
+        names=("logits", "kept"),
+        counted=(False, True),
+    )
+    stats = rows.stats_of(outputs, outputs, samples)
+    assert stats.doubts == (
+        "output 'kept' is judged by nothing: its size depends on the data: --task detection"
+        " --decode package.module:function judges it",
+    )
+    finding = judge_accuracy(stats, Gates(min_agreement_percent=50.0))
+    assert finding.verdict == "inconclusive"
+    assert [row.name for row in rows.rows_of_outputs(outputs)] == ["logits"]
+    alone = replace(outputs, logits=None, counted=(True, True))
+    assert not rows.stats_of(alone, alone, samples).has_sqnr

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_scnet.core.ragged import ragged
 from edge_scnet.data.batches import batches, load
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler.outputs import OutputsSum, evaluate
@@ -196,3 +197,47 @@ def test_an_evaluator_gets_no_numbers_that_are_none(wrong: float) -> None:
     right, engine = sums.outputs()
     assert right.kept == (0, 1, 2, 3, 4, 5) and right.finite
     assert engine.kept is None and not engine.finite
+
+
+def test_of_an_output_whose_size_depends_on_the_data_nothing_is_summed() -> None:
+    """The evaluator gets the images' arrays; a chunk in which all have one size is no other."""
+    seen: list[Any] = []
+
+    class Evaluator:
+        task = "own"
+
+        def reduce(self, outputs: Any, reference: Any, indices: Any) -> list[Any]:
+            seen.append([part.shape for part in outputs[1]])
+            return list(indices)
+
+        def compare(self, own: Any, reference: Any) -> Any: ...
+
+    sums = OutputsSum([["a", "kept"]] * 2, evaluator=Evaluator())
+    first = np.ones((2, 3), np.float32)
+    for sizes in ((1, 1), (0, 4)):
+        for index, shift in ((0, 0), (1, 1)):
+            kept = ragged([np.ones((n + shift, 4), np.float32) for n in sizes])
+            sums.add(index, [first * (1 + index), kept])
+    reference, other = sums.outputs()
+    assert other.counted == (False, True) and other.sized == [0]
+    assert other.noise_power == (12, 0) and other.signal_power == (12, 0)
+    assert reference.finite and other.finite and reference.varies
+    assert seen[1] == [(2, 4), (2, 4)] and seen[2] == [(0, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(("value", "finite"), [(np.nan, False), (np.inf, False), (1.0, True)])
+def test_an_engine_with_nan_in_such_an_output_is_refused(value: float, finite: bool) -> None:
+    sums = OutputsSum([["kept"]] * 2)
+    for index, given in ((0, 1.0), (1, value)):
+        sums.add(index, [ragged([np.full((n, 2), given, np.float32) for n in (0, 2)])])
+    assert [each.finite for each in sums.outputs()] == [True, finite]
+
+
+def test_sizes_that_differ_from_a_later_chunk_on_count_from_the_start() -> None:
+    """Where an engine's inputs are open nothing tells before."""
+    sums = OutputsSum([["kept"]] * 2)
+    for index in range(2):
+        sums.add(index, [np.full((2, 3), 1.0 + index, np.float32)])
+    for index in range(2):
+        sums.add(index, [ragged([np.ones((n, 3), np.float32) for n in (1, 2)])])
+    assert sums.outputs()[1].noise_power == (0,) and sums.outputs()[1].counted == (True,)
