@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from edge_scnet.core.printable import printable
+
 if TYPE_CHECKING:
     from edge_scnet.core.events import Events
     from edge_scnet.gate.check import Checked
@@ -72,7 +74,8 @@ class EdgeScnet:
             ]
             lines += [f"changed since the baseline: {wrong[0].cause}"] if wrong[0].cause else []
             lines += ["if that is meant: pytest --update-baselines --accept-regression REASON"]
-            pytest.fail(f"{checked.title}: {checked.headline}\n" + "\n".join(lines), pytrace=False)
+            lines.insert(0, f"{checked.title}: {checked.headline}")
+            pytest.fail("\n".join(map(printable, lines)), pytrace=False)
 
     def _write(self, report: Path, baseline: Path, limits: dict[str, Any]) -> None:
         from edge_scnet.gate.changes import change_words
@@ -108,9 +111,9 @@ def pytest_terminal_summary(
     if gate is not None and gate.written:
         terminalreporter.section("edge-scnet baselines written")
         for path, changes in gate.written:
-            terminalreporter.write_line(str(path))
+            terminalreporter.write_line(printable(str(path)))
             for line in changes:
-                terminalreporter.write_line(f"  {line}")
+                terminalreporter.write_line(printable(f"  {line}"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from edge_scnet.cli import console
 from edge_scnet.cli.data_options import with_data_options
-from edge_scnet.cli.guard import guarded, printing
+from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
     AsJson,
     Batch,
@@ -34,8 +34,9 @@ from edge_scnet.cli.options import (
     command_line,
     with_model_options,
 )
+from edge_scnet.cli.printer import say, show_json
 from edge_scnet.cli.project_option import ProjectCommand, with_project
-from edge_scnet.cli.show import show_files, show_json, show_result
+from edge_scnet.cli.show import show_files, show_result
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ExitCode
 
@@ -173,7 +174,7 @@ def _compile_bundle(path: Path, out: Path | None, *, wait: bool, as_json: bool) 
         show_files(folder.path, plans, as_json=True)
     else:
         plan = folder.path / INT8_PLAN
-        typer.echo(f"{plan}\nnext: edge-scnet profile {plan}")
+        say(str(plan), f"next: edge-scnet profile {plan}")
 
 
 @with_model_options
@@ -221,10 +222,9 @@ def sensitivity(
             events=events,
             command=command_line(),
         )
-    with printing():
-        if as_json:
-            show_json({**asdict(result), "pareto": [asdict(engine) for engine in result.pareto]})
-        else:
-            typer.echo(search_table(result))
+    if as_json:
+        show_json({**asdict(result), "pareto": [asdict(engine) for engine in result.pareto]})
+    else:
+        say(*search_table(result))
     if searched and result.chosen is None:
         raise typer.Exit(ExitCode.ACCURACY)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edge_scnet.cli import interrupts
+from edge_scnet.cli.printer import progress_console, tell
+from edge_scnet.core.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,7 +67,7 @@ class Lines:
         """Prints that a stage begins."""
         interrupts.raise_swallowed()
         self._stage_began = time.perf_counter()
-        print(f"{name:<{_NAME_WIDTH}} {detail}", file=sys.stderr, flush=True)
+        tell(f"{name:<{_NAME_WIDTH}} {printable(detail)}")
 
     def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
         """Prints a line now and then, so that a log shows that long work goes on."""
@@ -78,21 +80,17 @@ class Lines:
         self._printed = now
         spent = now - self._began
         left = f", {spent * (1 - share) / share:.0f} s left" if share > 0 else ""
-        print(
-            f"{'':<{_NAME_WIDTH}} {what} {100 * share:.0f} %{_rate(count, unit, spent)}{left}",
-            file=sys.stderr,
-            flush=True,
-        )
+        tell(f"{'':<{_NAME_WIDTH}} {what} {100 * share:.0f} %{_rate(count, unit, spent)}{left}")
 
     def done(self, result: str, *, reused: bool) -> None:
         """Prints what a stage made, and how long it took."""
         seconds = time.perf_counter() - self._stage_began
         took = "unchanged, reused" if reused else f"{seconds:.1f} s"
-        print(f"{'':<{_NAME_WIDTH}} {result} ({took})", file=sys.stderr, flush=True)
+        tell(f"{'':<{_NAME_WIDTH}} {printable(result)} ({took})")
 
     def warn(self, message: str) -> None:
         """Prints a warning."""
-        print(f"warning: {message}", file=sys.stderr, flush=True)
+        tell(f"warning: {printable(message)}")
 
     def close(self) -> None:
         """Does nothing: lines need no end."""
@@ -106,9 +104,7 @@ class Bars:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        from rich.console import Console
-
-        self._console = console or Console(stderr=True, highlight=False)
+        self._console = console or progress_console()
         self._lines = Lines()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -145,7 +141,7 @@ class Bars:
         self.close()
         # no thread that draws by itself: it would run beside the engines that are timed
         self._bar = Progress(
-            TextColumn(f"{'':<{_NAME_WIDTH}} {{task.description}}"),
+            TextColumn(f"{'':<{_NAME_WIDTH}} {{task.description}}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
@@ -156,7 +152,7 @@ class Bars:
         )
         self._bar.start()
         self._what, self._began = what, time.perf_counter()
-        self._task = self._bar.add_task(what, total=1.0, rate="")
+        self._task = self._bar.add_task(printable(what), total=1.0, rate="")
 
     def done(self, result: str, *, reused: bool) -> None:
         """Prints what a stage made, and how long it took."""
@@ -167,8 +163,9 @@ class Bars:
         """Prints a warning above the bar."""
         from rich.text import Text
 
-        # messages quote file names, and brackets in them are markup to rich
-        self._console.print(Text("warning:", style="yellow"), Text(message), soft_wrap=True)
+        # the message is a Text too: of strings rich would make markup
+        words = Text(printable(message))
+        self._console.print(Text("warning:", style="yellow"), words, soft_wrap=True)
 
     def close(self) -> None:
         """Takes the bar away."""

@@ -10,7 +10,7 @@ import typer
 
 from edge_scnet.cli import console
 from edge_scnet.cli.data_options import with_data_options
-from edge_scnet.cli.guard import guarded, printing
+from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
     AsJson,
     Calib,
@@ -20,8 +20,8 @@ from edge_scnet.cli.options import (
     SkipBad,
     with_model_options,
 )
+from edge_scnet.cli.printer import say, show_json
 from edge_scnet.cli.project_option import ProjectCommand, with_project
-from edge_scnet.cli.show import show_json
 from edge_scnet.config.model_options import ModelOptions
 
 if TYPE_CHECKING:
@@ -79,12 +79,10 @@ def check(
             ignore_labels=ignore_labels,
             events=events,
         )
-    with printing():
-        if as_json:
-            show_json({**asdict(result), "exit_code": int(result.exit_code)}, allow_nan=False)
-        else:
-            for line in _lines(result):
-                typer.echo(line)
+    if as_json:
+        show_json({**asdict(result), "exit_code": int(result.exit_code)}, allow_nan=False)
+    else:
+        say(*_lines(result))
     raise typer.Exit(result.exit_code)
 
 

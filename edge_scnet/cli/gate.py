@@ -12,8 +12,9 @@ import typer
 from edge_scnet.cli import console
 from edge_scnet.cli.guard import guarded, show_error
 from edge_scnet.cli.options import AsJson, Wait, command_line
+from edge_scnet.cli.printer import say, show_json, tell_commands
 from edge_scnet.cli.project_option import ProjectCommand, ProjectFile
-from edge_scnet.cli.show import show_checked, show_json, show_updated
+from edge_scnet.cli.show import show_checked, show_updated
 from edge_scnet.errors import ArtifactError, ExitCode
 
 if TYPE_CHECKING:
@@ -198,8 +199,7 @@ def _tell_github(results: tuple[Checked, ...]) -> None:
     """
     from edge_scnet.gate import publish
 
-    for line in publish.github(results):
-        typer.echo(line, err=True)
+    tell_commands(publish.github(results))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(publish.markdown(results))
@@ -273,4 +273,4 @@ def verify(
         show_error(other)
     if faults:
         raise faults[0]
-    typer.echo(f"verified: {len(files)} {'file' if len(files) == 1 else 'files'}, no faults")
+    say(f"verified: {len(files)} {'file' if len(files) == 1 else 'files'}, no faults")

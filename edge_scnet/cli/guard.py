@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import io
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn, ParamSpec
+from typing import Any, NoReturn, ParamSpec
 
 import typer
 
 from edge_scnet.__about__ import __version__
+from edge_scnet.cli.printer import printing, tell
 from edge_scnet.errors import BuildInterrupted, EdgeError, ExitCode, StorageError
 
 P = ParamSpec("P")
+# of click or, in newer versions, of Typer's own copy of it
+_COMMAND_LINE_ERROR: Any = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 
 def guarded(function: Callable[P, None]) -> Callable[P, None]:
@@ -27,12 +32,8 @@ def guarded(function: Callable[P, None]) -> Callable[P, None]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
-            sys.stdout.flush()
         except (typer.Exit, typer.BadParameter):
             raise
-        except BrokenPipeError:
-            _leave_pipe()
-            raise typer.Exit(ExitCode.OK) from None
         except (Exception, KeyboardInterrupt) as error:
             _fail(error)
 
@@ -44,29 +45,66 @@ def guarded(function: Callable[P, None]) -> Callable[P, None]:
 
 
 @contextlib.contextmanager
-def printing() -> Iterator[None]:
-    """Keeps a reader that left (head, less) from changing the exit code.
+def ending(arguments: Sequence[str]) -> Iterator[None]:
+    """Ends the process where a command line cannot be read, at Ctrl-C, and where stdout is full.
 
-    For what rich prints, and for output that a verdict's exit code follows.
+    Args:
+        arguments: the command line.
+    """
+    try:
+        with _help_printing():
+            yield
+    except _COMMAND_LINE_ERROR as error:
+        text = io.StringIO()
+        error.show(text)
+        for line in text.getvalue().rstrip().splitlines():
+            if line.startswith("Error: "):
+                found = _found(error, arguments)
+                line = f"error: {line.removeprefix('Error: ')}{found}"
+            tell(line)
+        sys.exit(error.exit_code)
+    except (EdgeError, KeyboardInterrupt) as error:
+        try:
+            _fail(error)
+        except typer.Exit as ended:
+            sys.exit(ended.exit_code)
+
+
+@contextlib.contextmanager
+def _help_printing() -> Iterator[None]:
+    """Ends the process as `printing` does where Typer itself cannot print: help, for instance.
+
+    No error of a command is an OSError any more here. Of a pipe that is closed Typer makes an exit
+    with code 1.
     """
     try:
         yield
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # rich makes a broken pipe an exit with code 1
-        _leave_pipe()
+    except OSError as error:
+        with printing():
+            raise error
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        with printing():
+            raise
 
 
-def _leave_pipe() -> None:
-    """Lets the rest of stdout go nowhere: its reader is gone, which Python would report at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _found(error: Any, arguments: Sequence[str]) -> str:
+    """What a command line gives for an option, where Typer's message lacks it; else nothing."""
+    names = getattr(getattr(error, "param", None), "opts", ())
+    for given, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, own = given.partition("=")
+        if name in names:
+            found = own if equals else value
+            return "" if found in str(error.message) else f", found {found!r}"
+    return ""
 
 
 def _fail(error: BaseException) -> NoReturn:
     """Prints an error with its hint, and ends the process with its exit code."""
     if _interrupted(error):
-        typer.echo(
-            "\ninterrupted: finished stages are kept, the next run goes on from there", err=True
-        )
+        tell("")
+        tell("interrupted: finished stages are kept, the next run goes on from there")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
@@ -77,21 +115,14 @@ def _fail(error: BaseException) -> NoReturn:
         _report_bug(error)
     show_error(error)
     if error.hint:
-        typer.echo(f"\nhint: {_no_commands(error.hint)}", err=True)
+        tell("")
+        tell(f"hint: {error.hint}")
     raise typer.Exit(error.exit_code)
 
 
 def show_error(error: EdgeError) -> None:
     """Prints an error on stderr, without its hint."""
-    typer.echo(f"error: {_no_commands(error.message)}", err=True)
-
-
-def _no_commands(text: str) -> str:
-    """Takes what a CI's log or a terminal would obey out of a text.
-
-    Messages quote files that anybody may have written.
-    """
-    return re.sub(r"(?m)^::", " ::", re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+", " ", text))
+    tell(f"error: {error.message}")
 
 
 def _interrupted(error: BaseException | None) -> bool:
@@ -116,16 +147,15 @@ def _report_bug(error: BaseException) -> NoReturn:
         f"{name} {version}" for name, version in environment.package_versions(packages)
     )
     if os.environ.get("EDGE_SCNET_TRACEBACK"):
-        traceback.print_exception(error)
-    typer.echo(
-        f"error: this is a bug: {type(error).__name__}: {_no_commands(str(error))}"
-        f" ({Path(where.filename).name}:{where.lineno})",
-        err=True,
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            tell(line)
+    tell(
+        f"error: this is a bug: {type(error).__name__}: {error}"
+        f" ({Path(where.filename).name}:{where.lineno})"
     )
-    typer.echo(f"edge-scnet {__version__}, Python {sys.version.split()[0]}, {versions}", err=True)
-    typer.echo(
-        "\nhint: run it again with EDGE_SCNET_TRACEBACK=1 and report what it prints with the"
-        " command",
-        err=True,
+    tell(f"edge-scnet {__version__}, Python {sys.version.split()[0]}, {versions}")
+    tell("")
+    tell(
+        "hint: run it again with EDGE_SCNET_TRACEBACK=1 and report what it prints with the command"
     )
     raise typer.Exit(ExitCode.BUG)

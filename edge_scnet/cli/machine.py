@@ -9,7 +9,8 @@ import typer
 
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson
-from edge_scnet.cli.show import show_json, show_machine, show_target
+from edge_scnet.cli.printer import say, show_json
+from edge_scnet.cli.show import show_machine, show_target
 from edge_scnet.errors import EdgeError, ExitCode
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def doctor(as_json: AsJson = False) -> None:
     else:
         show_machine(facts)
         for name, reason in {**runtimes, "export": export}.items():
-            typer.echo(f"{name:<12} {reason or 'ok'}")
+            say(f"{name:<12} {reason or 'ok'}")
         for name, reason in unusable.items():
-            typer.echo(f"target       {name}: {reason or _usable_words(runtime_of[name])}")
+            say(f"target       {name}: {reason or _usable_words(runtime_of[name])}")
     if all(unusable[name] for name, runtime in runtime_of.items() if not runtime.packs_bundle):
         raise typer.Exit(ExitCode.RUNTIME)
 

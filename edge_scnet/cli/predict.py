@@ -10,8 +10,8 @@ import typer
 
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson, Built, with_model_options
+from edge_scnet.cli.printer import say, show_json, tell
 from edge_scnet.cli.project_option import ProjectCommand, with_project_path
-from edge_scnet.cli.show import show_json
 from edge_scnet.config.model_options import ModelOptions
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def predict(
         return
     told = predictions[0].told
     if not told.said and told.task.kind == "features":
-        typer.echo(f"note: read as {told.words}", err=True)
+        tell(f"note: read as {told.words}")
     for prediction in predictions:
         _show(prediction)
 
@@ -80,8 +80,8 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
 def _show(prediction: Prediction) -> None:
     from edge_scnet.tasks.readout_words import details, headline
 
-    typer.echo(f"{prediction.name}: {headline(prediction.readout, prediction.size)}")
+    say(f"{prediction.name}: {headline(prediction.readout, prediction.size)}")
     for line in details(prediction.readout):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
     if prediction.drawn is not None:
-        typer.echo(f"  drawn: {prediction.drawn}")
+        say(f"  drawn: {prediction.drawn}")

@@ -11,7 +11,7 @@ import typer
 
 from edge_scnet.cli import console
 from edge_scnet.cli.data_options import with_data_options
-from edge_scnet.cli.guard import guarded, printing
+from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
     AsJson,
     Batches,
@@ -27,8 +27,9 @@ from edge_scnet.cli.options import (
     command_line,
     with_engine_options,
 )
+from edge_scnet.cli.printer import say, show_json
 from edge_scnet.cli.project_option import ProjectCommand, with_project_path
-from edge_scnet.cli.show import show_faults, show_json, show_result, show_together
+from edge_scnet.cli.show import show_faults, show_result, show_together
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ExitCode
 
@@ -198,11 +199,10 @@ def _profile_together(
             ignore_labels=ignore_labels,
             events=events,
         )
-    with printing():
-        if as_json:
-            show_json(asdict(result), allow_nan=False)
-        else:
-            show_together(result)
+    if as_json:
+        show_json(asdict(result), allow_nan=False)
+    else:
+        show_together(result)
     if not result.complete:
         raise typer.Exit(ExitCode.INTERRUPTED)
 
@@ -229,16 +229,11 @@ def inspect(
     inspected = pipeline.inspect(path, target)
     errors = sum(finding.severity == "error" for finding in inspected.findings)
     warnings = len(inspected.findings) - errors
-    with printing():
-        if as_json:
-            show_json([asdict(finding) for finding in inspected.findings])
-        else:
-            show_faults(inspected.findings)
-            for note in inspected.notes:
-                typer.echo(f"note: {note}")
-            typer.echo(
-                f"{inspected.file}: {errors} errors, {warnings} warnings for target"
-                f" {inspected.target}"
-            )
+    if as_json:
+        show_json([asdict(finding) for finding in inspected.findings])
+    else:
+        show_faults(inspected.findings)
+        say(*(f"note: {note}" for note in inspected.notes))
+        say(f"{inspected.file}: {errors} errors, {warnings} warnings for target {inspected.target}")
     if errors:
         raise typer.Exit(ExitCode.ARTIFACT)

@@ -10,7 +10,7 @@ import typer
 
 from edge_scnet.cli import console
 from edge_scnet.cli.data_options import with_data_options
-from edge_scnet.cli.guard import guarded, printing
+from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
     AsJson,
     Calib,
@@ -21,8 +21,8 @@ from edge_scnet.cli.options import (
     Target,
     with_model_options,
 )
+from edge_scnet.cli.printer import say, show_json
 from edge_scnet.cli.project_option import ProjectCommand, with_project
-from edge_scnet.cli.show import show_json
 from edge_scnet.config.model_options import ModelOptions
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def init(
         show_json({"file": str(made.file), "entries": [asdict(entry) for entry in made.entries]})
         return
     where = f" {file}" if str(file) != projects.FILE else ""
-    typer.echo(
-        f"{file}: written, {made.found}\n"
-        f"next: edge-scnet show --project{where}\n"
-        f"      edge-scnet baseline update --build --project{where}"
+    say(
+        f"{file}: written, {made.found}",
+        f"next: edge-scnet show --project{where}",
+        f"      edge-scnet baseline update --build --project{where}",
     )
 
 
@@ -129,11 +129,10 @@ def show(
     )
     with console.events() as events:
         values = resolved.resolve(request, taken=taken, events=events)
-    with printing():
-        if as_json:
-            show_json([asdict(value) for value in values])
-        else:
-            _show_values(values)
+    if as_json:
+        show_json([asdict(value) for value in values])
+    else:
+        _show_values(values)
 
 
 def _show_values(values: tuple[ResolvedValue, ...]) -> None:
@@ -141,9 +140,9 @@ def _show_values(values: tuple[ResolvedValue, ...]) -> None:
     for value in values:
         if value.section != section:
             section = value.section
-            typer.echo(section)
+            say(section)
         text = _words(value.value)
-        typer.echo(f"  {value.name:<{_NAME_WIDTH}} {text:<{_VALUE_WIDTH}} {value.origin}")
+        say(f"  {value.name:<{_NAME_WIDTH}} {text:<{_VALUE_WIDTH}} {value.origin}")
 
 
 def _words(value: Any) -> str:

@@ -18,6 +18,7 @@ import typer
 from typer.core import TyperCommand
 
 from edge_scnet.cli.options import ENGINE_OPTIONS
+from edge_scnet.cli.printer import say
 from edge_scnet.config import project as projects
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.project import Located, Merged
@@ -268,7 +269,7 @@ def _run_all(command: Callable[..., None], runs: Sequence[Merged], located: Loca
     codes = []
     for run in runs:
         if len(runs) > 1:
-            typer.echo(f"{'' if run is runs[0] else chr(10)}{_title(run)}:")
+            say(*([] if run is runs[0] else [""]), f"{_title(run)}:")
         try:
             command(**run.values)
         except EdgeError as error:

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from edge_scnet.cli.guard import guarded, printing
+from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson
-from edge_scnet.cli.show import show_compared, show_json, show_report
+from edge_scnet.cli.printer import say_json, show_json
+from edge_scnet.cli.show import show_compared, show_report
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,9 +55,8 @@ def compare(
             ]
         )
     else:
-        with printing():
-            for result in results:
-                show_compared(result)
+        for result in results:
+            show_compared(result)
 
 
 def report(
@@ -87,11 +87,8 @@ def report(
     from edge_scnet.report.store import load_report, to_json
 
     if schema:
-        typer.echo(
-            (Path(report_schema.__file__).parent / report_schema.FILE)
-            .read_text(encoding="utf-8")
-            .rstrip()
-        )
+        file = Path(report_schema.__file__).parent / report_schema.FILE
+        say_json(file.read_text(encoding="utf-8"))
         return
     if path is None:
         raise typer.BadParameter(
@@ -103,7 +100,6 @@ def report(
     if markdown is not None:
         write_output(markdown, report_markdown.markdown(loaded))
     if as_json:
-        typer.echo(to_json(loaded), nl=False)
+        say_json(to_json(loaded))
     elif html is None and markdown is None:
-        with printing():
-            show_report(loaded)
+        show_report(loaded)

@@ -10,9 +10,10 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.cli import (
@@ -22,13 +23,35 @@ from edge_scnet.cli import (
     interrupts,
     machine,
     predict,
+    printer,
     profile,
     project,
     reports,
 )
+from edge_scnet.cli.guard import ending
+from edge_scnet.cli.printer import printing, say
 from edge_scnet.core import telemetry
+from edge_scnet.errors import ExitCode
+
+
+class _Tool(TyperGroup):
+    """Ends as the commands do where an error is the command line's, and where nobody reads."""
+
+    def main(  # type: ignore[override]  # by their names are the others passed on
+        self, args: Sequence[str] | None = None, standalone_mode: bool = True, **settings: Any
+    ) -> Any:
+        if not standalone_mode:
+            return super().main(args, standalone_mode=False, **settings)
+        code = None
+        with ending(list(sys.argv[1:] if args is None else args)):
+            code = super().main(args, standalone_mode=False, **settings)
+            with printing():
+                pass
+        sys.exit(code if isinstance(code, int) else ExitCode.OK)
+
 
 app = typer.Typer(
+    cls=_Tool,
     help=(
         "Trained SCNet (or your own CNN) in, INT8 engines out, with the proof that they are fast"
         " and still accurate."
@@ -42,7 +65,7 @@ app = typer.Typer(
 
 def _print_version(value: bool) -> None:
     if value:
-        typer.echo(f"edge-scnet {__version__}")
+        say(f"edge-scnet {__version__}")
         raise typer.Exit
 
 
@@ -72,6 +95,7 @@ def main() -> None:
     interrupts.heed()
     _print_all_names()
     telemetry.switch_off()
+    printer.open_streams()
     _read_options_of(sys.argv[1:])
     app(prog_name="edge-scnet")
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from edge_scnet.cli.guard import printing
+from edge_scnet.cli.printer import say, say_in_color, say_json, show_json, show_table, tell
 from edge_scnet.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from rich.console import Console
 
     from edge_scnet.config.target import TargetSpec
     from edge_scnet.core.manifest import Artifact
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
     from edge_scnet.pipeline.together import TimedEngine, TimedTogether
     from edge_scnet.report.run_report import RunReport
 
-_WIDTH_IN_A_PIPE = 120
 _SHOWN_FAULTS = 3
 # a comparison's answers: their colors and words
 _ANSWERS = {
@@ -42,25 +37,9 @@ _ANSWERS = {
 _COLORS: dict[int, str] = {ExitCode.OK: "green", ExitCode.ACCURACY: "red", ExitCode.SPEED: "red"}
 
 
-def results_console() -> Console:
-    """A console on stdout, 120 columns wide where that is no terminal.
-
-    What is printed may quote names and paths with brackets in them, which are markup to rich: pass
-    `markup=False`.
-    """
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_IN_A_PIPE)
-
-
 def color_of(exit_code: int) -> str:
     """The color of a verdict."""
     return _COLORS.get(exit_code, "yellow")
-
-
-def show_json(value: Any, *, allow_nan: bool = True) -> None:
-    """Prints a result as indented JSON."""
-    typer.echo(json.dumps(value, indent=1, allow_nan=allow_nan))
 
 
 def show_files(folder: Path, artifacts: Iterable[Artifact], *, as_json: bool) -> None:
@@ -69,7 +48,7 @@ def show_files(folder: Path, artifacts: Iterable[Artifact], *, as_json: bool) ->
         show_json({"folder": str(folder), "artifacts": [entry.to_json() for entry in artifacts]})
     else:
         for entry in artifacts:
-            typer.echo(str(folder / entry.file))
+            say(str(folder / entry.file))
 
 
 def show_result(result: BuildResult, *, as_json: bool, saved: bool) -> None:
@@ -80,13 +59,12 @@ def show_result(result: BuildResult, *, as_json: bool, saved: bool) -> None:
     """
     report = result.report
     assert report is not None
-    with printing():
-        if as_json:
-            from edge_scnet.report.store import to_json
+    if as_json:
+        from edge_scnet.report.store import to_json
 
-            typer.echo(to_json(report), nl=False)
-        else:
-            _show_tables_and_verdict(result, report, saved=saved)
+        say_json(to_json(report))
+    else:
+        _show_tables_and_verdict(result, report, saved=saved)
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
@@ -95,49 +73,44 @@ def _show_tables_and_verdict(result: BuildResult, report: RunReport, *, saved: b
     from edge_scnet.core.manifest import BUNDLE, PARTIAL_REPORT
     from edge_scnet.machine.board import board_words
 
-    console = results_console()
-    show_tables(report, console)
-    for line in board_words(report.board) if report.board else ():
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(report.verdict, style=color_of(result.exit_code), markup=False, soft_wrap=True)
+    show_tables(report)
+    say(*(board_words(report.board) if report.board else ()))
+    say_in_color(report.verdict, color_of(result.exit_code))
     if saved:
         written = f"{result.folder}/" if report.complete else str(result.folder / PARTIAL_REPORT)
-        console.print(f"files: {written}", markup=False, soft_wrap=True)
+        say(f"files: {written}")
     bundle = result.manifest.artifacts.get(BUNDLE)
     if bundle is not None and all(engine.latency is None for engine in report.engines):
         archive = f"{result.folder / bundle.file} ({bundle.size_bytes / 1e6:.1f} MB)"
-        typer.echo(
-            "compiled: no, a plan is built on its board\n"
-            f"next: copy {archive} there, then: edge-scnet compile {bundle.file}\n"
-            f"      or without Python: tar xzf {bundle.file}, and sh build.sh in its folder"
+        say(
+            "compiled: no, a plan is built on its board",
+            f"next: copy {archive} there, then: edge-scnet compile {bundle.file}",
+            f"      or without Python: tar xzf {bundle.file}, and sh build.sh in its folder",
         )
 
 
 def show_report(report: RunReport) -> None:
     """Prints a report that was read, and its verdict."""
-    console = results_console()
-    show_tables(report, console)
-    console.print(report.verdict, markup=False, soft_wrap=True)
+    show_tables(report)
+    say(report.verdict)
 
 
-def show_tables(report: RunReport, console: Console) -> None:
+def show_tables(report: RunReport) -> None:
     """Prints the engines, the sweep, how the engines ran and what the figures are worth."""
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
 
     from edge_scnet.report import notes, summary
 
-    console.print(summary.table(report))
+    show_table(summary.table(report))
     if report.sweep:
         cells = Table(box=SIMPLE_HEAD, pad_edge=False)
         for name in summary.SWEEP_HEAD:
             cells.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
         for row in report.sweep:
-            cells.add_row(*map(escape, summary.sweep_cells(row)))
-        console.print(cells)
-    for line in (*notes.facts(report), *(f"note: {doubt}" for doubt in notes.doubts(report))):
-        console.print(line, markup=False, soft_wrap=True)
+            cells.add_row(*summary.sweep_cells(row))
+        show_table(cells)
+    say(*notes.facts(report), *(f"note: {doubt}" for doubt in notes.doubts(report)))
 
 
 def show_checked(
@@ -148,11 +121,10 @@ def show_checked(
     Args:
         explained: for each result the sentences that explain it, or empty where none was asked for.
     """
-    with printing():
-        if as_json:
-            _show_checked_json(results, explained)
-        else:
-            _show_checked_tables(results, explained)
+    if as_json:
+        _show_checked_json(results, explained)
+    else:
+        _show_checked_tables(results, explained)
 
 
 def _show_checked_json(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
@@ -176,16 +148,12 @@ def _show_checked_json(results: tuple[Checked, ...], explained: list[list[str]])
 def _show_checked_tables(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
     from edge_scnet.gate import publish
 
-    console = results_console()
     for index, result in enumerate(results):
         if index:
-            console.print()
-        console.print(publish.table(result))
-        color = color_of(result.exit_code)
-        console.print(result.headline, style=color, markup=False, soft_wrap=True)
-        sentences = map(publish.one_line, explained[index] if explained else ())
-        for line in (*publish.lines(result), *sentences):
-            console.print(line, markup=False, soft_wrap=True)
+            say("")
+        show_table(publish.table(result))
+        say_in_color(result.headline, color_of(result.exit_code))
+        say(*publish.lines(result), *(explained[index] if explained else ()))
 
 
 def show_updated(updated: Updated, *, quiet: bool) -> None:
@@ -197,35 +165,33 @@ def show_updated(updated: Updated, *, quiet: bool) -> None:
     from edge_scnet.gate.changes import change_words
 
     if updated.doubt:
-        typer.echo(f"warning: {updated.file}: {updated.doubt}", err=True)
+        tell(f"warning: {updated.file}: {updated.doubt}")
     if quiet:
         return
     renewed = "renewed" if updated.changes else "renewed, no figure changed"
-    typer.echo(f"{updated.file}: {'written' if updated.is_new else renewed}")
+    say(f"{updated.file}: {'written' if updated.is_new else renewed}")
     for change in updated.changes:
-        typer.echo(f"  {'lower' if change.loss else '     '} {change_words(change)}")
+        say(f"  {'lower' if change.loss else '     '} {change_words(change)}")
 
 
 def show_compared(compared: Compared) -> None:
     """Prints two reports side by side, a sentence on each figure, and what differs besides."""
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    console = results_console()
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("", "A", "B", "better"):
         table.add_column(name, justify="left" if name in ("", "better") else "right", no_wrap=True)
     for row in compared.figures:
         cells = ["-" if value is None else f"{value:.4g} {row.unit}" for value in (row.a, row.b)]
         color, answer = _ANSWERS[row.better]
-        table.add_row(escape(row.figure), *cells, f"[{color}]{answer}[/]")
-    console.print(f"A {compared.a}\nB {compared.b}", markup=False, soft_wrap=True)
-    console.print(table)
-    for row in compared.figures:
-        console.print(row.message, markup=False, soft_wrap=True)
+        table.add_row(row.figure, *cells, Text(answer, style=color))
+    say(f"A {compared.a}", f"B {compared.b}")
+    show_table(table)
+    say(*(row.message for row in compared.figures))
     if compared.changed:
-        console.print(f"what differs: {'; '.join(compared.changed)}", markup=False, soft_wrap=True)
+        say(f"what differs: {'; '.join(compared.changed)}")
 
 
 def show_together(result: TimedTogether) -> None:
@@ -235,17 +201,17 @@ def show_together(result: TimedTogether) -> None:
         ratio = engine.throughput_ratio
         spread = f", {ratio.low:.2f} to {ratio.high:.2f}" if ratio and ratio.low else ""
         to_first = f" ({ratio.ratio:.2f}x A's{spread})" if ratio else ""
-        typer.echo(
+        say(
             f"{engine.name}  p50 {latency.p50_ms:.3f} ms, p90 {latency.p90_ms:.3f}, p99"
             f" {latency.p99_ms:.3f}; {'-' if rate is None else f'{rate:,.0f}'} images/s{to_first};"
             f" {engine.memory.steady_bytes / 2**20:,.0f} MB  {engine.path}"
         )
     for engine in result.engines[1:]:
-        typer.echo(engine.message)
+        say(engine.message)
         if engine.accuracy is not None:
             _show_accuracy(engine)
     if not result.complete:
-        typer.echo("interrupted: the figures are of the part that was timed")
+        say("interrupted: the figures are of the part that was timed")
 
 
 def _show_accuracy(engine: TimedEngine) -> None:
@@ -254,7 +220,7 @@ def _show_accuracy(engine: TimedEngine) -> None:
     assert stats is not None
     task = stats.task
     for figure in engine.figures:
-        typer.echo(figure.message)
+        say(figure.message)
     sqnr = "equal to A's" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f} dB against A's"
     words = f"{engine.name}: outputs {sqnr} on {stats.images:,} samples"
     parts = [] if task is None else [part for part in task.slices if part.sqnr_db is not None]
@@ -262,9 +228,9 @@ def _show_accuracy(engine: TimedEngine) -> None:
         worst = min(parts, key=lambda part: part.sqnr_db or 0.0)
         of_which = f"{worst.part} of {worst.output}" if worst.part else worst.output
         words += f", the worst part {worst.sqnr_db:.1f} dB ({of_which})"
-    typer.echo(words)
+    say(words)
     for doubt in (*stats.doubts, *(() if task is None else task.doubts)):
-        typer.echo(f"note: {doubt.replace('FP32', 'A')}")
+        say(f"note: {doubt.replace('FP32', 'A')}")
 
 
 def show_faults(findings: Sequence[LintFinding]) -> None:
@@ -273,7 +239,7 @@ def show_faults(findings: Sequence[LintFinding]) -> None:
     for finding in findings:
         alike.setdefault((finding.severity, finding.rule, finding.fix), []).append(finding)
     for (severity, _, fix), found in alike.items():
-        typer.echo(f"{severity}: {_faults_in_words(found)}\n    {fix}")
+        say(f"{severity}: {_faults_in_words(found)}", f"    {fix}")
 
 
 def _faults_in_words(found: Sequence[LintFinding]) -> str:
@@ -300,9 +266,9 @@ def show_target(target: TargetSpec, *, here: str) -> None:
             f"{jetpack}TensorRT {board.tensorrt} up to, but not with, {board.below}, compute"
             f" capability {board.compute_capability}, {board.memory_gib:g} GB and more"
         )
-    typer.echo(f"{target.name:<16} {target.title}")
+    say(f"{target.name:<16} {target.title}")
     for line in (*lines, target.why, f"here: {here}"):
-        typer.echo(f"{'':<16} {line}")
+        say(f"{'':<16} {line}")
 
 
 def show_machine(facts: Environment) -> None:
@@ -311,11 +277,9 @@ def show_machine(facts: Environment) -> None:
 
     memory = "unknown" if facts.memory_bytes is None else f"{facts.memory_bytes / 2**30:.1f} GiB"
     provided = provided_isa()
-    typer.echo(f"machine      {facts.cpu_model}, {facts.cores} cores, {memory}")
-    typer.echo(f"instructions {', '.join(provided) or 'no floor of the CPU targets'}")
+    say(f"machine      {facts.cpu_model}, {facts.cores} cores, {memory}")
+    say(f"instructions {', '.join(provided) or 'no floor of the CPU targets'}")
     if provided == ("avx2",):
-        typer.echo(
-            f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less than it does with VNNI"
-        )
+        say(f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less than it does with VNNI")
     packages = ", ".join(f"{name} {version}" for name, version in facts.packages)
-    typer.echo(f"packages     {packages}")
+    say(f"packages     {packages}")

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from edge_scnet.core.printable import printable, printable_lines
 from edge_scnet.errors import ExitCode
 from edge_scnet.report.markdown import NOT_XML, escaped
 
@@ -77,7 +77,7 @@ def _add_suite(root: ElementTree.Element, check: Checked) -> None:
 
 
 def _xml(text: str) -> str:
-    return NOT_XML.sub("\ufffd", text)
+    return NOT_XML.sub("\ufffd", printable_lines(text))
 
 
 def _details(finding: Finding) -> str:
@@ -143,7 +143,7 @@ def _annotation(check: Checked, finding: Finding) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:
@@ -171,18 +171,18 @@ def gitlab(checks: Sequence[Checked]) -> str:
 
 
 def table(check: Checked) -> Table:
-    """Returns what a terminal shows: a row for a finding.
+    """Returns what a terminal shows: a row for a finding; its strings are no markup.
 
     Whole sentences for what is not well go below it (`lines`).
     """
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     view = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
-        title=escape(one_line(check.title)),
+        title=check.title,
         title_justify="left",
         title_style="bold",
     )
@@ -197,8 +197,8 @@ def table(check: Checked) -> Table:
             finding.verdict
         ]
         view.add_row(
-            f"[{color}]{_MARKS[finding.verdict]}[/]",
-            escape(one_line(finding.metric)),
+            Text(_MARKS[finding.verdict], style=color),
+            finding.metric,
             _value(finding, finding.measured),
             _value(finding, finding.expected),
             "" if finding.limit is None else f"{finding.limit:g}",
@@ -207,17 +207,9 @@ def table(check: Checked) -> Table:
 
 
 def lines(check: Checked) -> list[str]:
-    """Returns what is not well, the causes, and what to do; each sentence on one line."""
+    """Returns what is not well, the causes, and what to do, in sentences."""
     sentences = [finding.message for finding in check.findings if finding.verdict != "pass"]
     cause = next((finding.cause for finding in check.findings if finding.cause), None)
     if cause:
         sentences.append(f"changed since the baseline: {cause}")
-    return [one_line(text) for text in (*sentences, *check.advice)]
-
-
-def one_line(text: str) -> str:
-    """Returns a text without control characters.
-
-    In a log of GitHub's a line that begins with "::" is a command.
-    """
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", text)
+    return [*sentences, *check.advice]

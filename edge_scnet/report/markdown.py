@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from edge_scnet.core.printable import printable
 from edge_scnet.report import notes
 from edge_scnet.report.run_report import RunReport, WorstSample
 from edge_scnet.report.summary import SWEEP_HEAD, summary_rows, sweep_cells
@@ -53,5 +54,5 @@ def _row(cells: Iterable[str]) -> str:
 
 def escaped(text: str) -> str:
     """Returns text as Markdown that stays text, on one line."""
-    flat = re.sub(r"\s+", " ", NOT_XML.sub("\ufffd", text)).strip()
+    flat = re.sub(r"\s+", " ", NOT_XML.sub("\ufffd", printable(text))).strip()
     return re.sub(r"([\\`*_{}\[\]|#~])", r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;"))

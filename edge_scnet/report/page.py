@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge_scnet.core.optional import require
 from edge_scnet.core.preprocessing_words import words_of_facts
+from edge_scnet.core.printable import printable_lines
 from edge_scnet.machine.board import board_words
 from edge_scnet.report import notes, plots
 from edge_scnet.report.per_class import class_name, per_class
@@ -109,6 +110,11 @@ class _Page:
     details: tuple[tuple[str, str], ...]
 
 
+def _shown(value: object) -> object:
+    """What the template shows of a value: of text that is no markup what is fit to be shown."""
+    return printable_lines(value) if type(value) is str else value
+
+
 def render(report: RunReport) -> str:
     """Returns the page.
 
@@ -120,6 +126,7 @@ def render(report: RunReport) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
         keep_trailing_newline=True,
     )
     text: str = environment.get_template("page.html.j2").render(report=report, page=_page(report))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from edge_scnet.core.optional import require
+from edge_scnet.core.printable import printable
 from edge_scnet.graph.names import block_of
 from edge_scnet.report.run_report import EngineReport
 from edge_scnet.stats.figures import SweepRow
@@ -18,10 +19,18 @@ Draw = Callable[[Any], None]
 # Okabe and Ito's colours, apart also for those who see fewer; readable on white and on dark grey.
 _COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
+# Characters of a label.
+_LONGEST = 48
 # Inches: of a plot, and of a bar with its label.
 _HEIGHT, _BAR_HEIGHT = 3.2, 0.19
 
 _MADE_BY_RUNTIME = re.compile(r"[A-Z][A-Za-z]*_\d+")
+
+
+def _label(name: str) -> str:
+    """A name beside a line or a bar; of a long one the beginning, for the plot needs room too."""
+    shown = printable(name)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
 
 
 def svg_of(title: str, draw: Draw) -> str:
@@ -59,7 +68,7 @@ def batch_figure(axes: Any, rows: Iterable[SweepRow]) -> None:
     """Draws throughput by batch, a line for each engine and number of threads."""
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in rows:
-        name = row.engine + (
+        name = _label(row.engine) + (
             f", {row.threads} thread{'s' * (row.threads > 1)}" if row.threads else ""
         )
         if row.throughput_per_second is not None:
@@ -78,7 +87,7 @@ def latency_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
         times = sorted(ns / 1e6 for ns in row.latency.samples_ns)
         if times:
             shares = [100 * (i + 1) / len(times) for i in range(len(times))]
-            axes.step(times, shares, where="post", label=row.name, color=color)
+            axes.step(times, shares, where="post", label=_label(row.name), color=color)
     # a handful of outliers would press everything else into a corner
     axes.set_xlim(right=1.15 * max(row.latency.p99_ms for row in rows if row.latency))
     axes.set(xlabel="ms", ylabel="% of runs")
@@ -93,7 +102,7 @@ def trade_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
             continue
         top1 = row.accuracy.labels.top1_percent
         values.append(top1)
-        axes.plot(row.latency.p50_ms, top1, "o", color=color, label=row.name)
+        axes.plot(row.latency.p50_ms, top1, "o", color=color, label=_label(row.name))
     axes.margins(x=0.25)
     # two points at least: a narrower axis makes cliffs of hundredths
     axes.set_ylim(min(values) - 1, max(values) + 1)
@@ -103,7 +112,7 @@ def trade_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
 
 def memory_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
     """Draws the memory of each engine's process, while it is loaded and after."""
-    names = [row.name for row in rows]
+    names = [_label(row.name) for row in rows]
     load = [row.memory.load_peak_bytes / 2**20 for row in rows if row.memory]
     steady = [row.memory.steady_bytes / 2**20 for row in rows if row.memory]
     places = range(len(names))
@@ -130,7 +139,7 @@ def blocks_figure(axes: Any, row: EngineReport) -> None:
     most = sorted(sums.items(), key=lambda item: item[1])[-20:]
     # twenty labels need more height than other plots have
     axes.figure.set_figheight(max(_HEIGHT, _BAR_HEIGHT * len(most) + 0.7))
-    axes.barh([name for name, _ in most], [ms for _, ms in most], color=_COLORS[0])
+    axes.barh([_label(name) for name, _ in most], [ms for _, ms in most], color=_COLORS[0])
     axes.set(xlabel="ms")
 
 

@@ -58,18 +58,17 @@ def _spread(ratio: RatioStats | None) -> str:
 
 
 def table(report: RunReport) -> Table:
-    """Returns the summary, which fits a terminal of 80 columns."""
+    """Returns the summary, which fits a terminal of 80 columns; its strings are no markup."""
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table
 
     summary = Table(box=SIMPLE_HEAD, pad_edge=False)
     head, rows = summary_rows(report)
     summary.add_column("")
     for name in head:
-        summary.add_column(escape(name), justify="right", no_wrap=True)
+        summary.add_column(name, justify="right", no_wrap=True)
     for title, cells in rows:
-        summary.add_row(title, *map(escape, cells))
+        summary.add_row(title, *cells)
     return summary
 
 

@@ -11,8 +11,8 @@ from edge_scnet.sensitivity.result import SearchResult
 from edge_scnet.stats.decibels import decibels
 
 
-def search_table(result: SearchResult, *, modules: int = 20) -> str:
-    """The result as text.
+def search_table(result: SearchResult, *, modules: int = 20) -> list[str]:
+    """The result as lines of text.
 
     It has the modules that cost most, the engines that none beats, and the lines of a target file
     for the chosen one.
@@ -31,7 +31,7 @@ def search_table(result: SearchResult, *, modules: int = 20) -> str:
     if len(all_modules) > modules:
         lines.append(f"and {len(all_modules) - modules} more: --json")
     if not result.candidates:
-        return "\n".join(lines)
+        return lines
     lines += ["", f"{'time of all INT8':>16} {'SQNR, dB':>9} {'drop at most, pp':>17}  in float"]
     for candidate in result.pareto:
         mark = "*" if candidate == result.chosen else " "
@@ -50,7 +50,7 @@ def search_table(result: SearchResult, *, modules: int = 20) -> str:
             "[quant]",
             f"keep_float = {json.dumps(list(result.chosen.keep_float))}",
         ]
-    return "\n".join(lines)
+    return lines
 
 
 def draw(result: SearchResult, path: Path) -> None:

@@ -184,7 +184,7 @@ def test_a_failure_says_which_values_are_of_the_file(
     called.error = error(project.parent)
     outcome = invoke("build", "--project", project)
     assert outcome.code == called.error.exit_code
-    assert outcome.hint.endswith(f"\n({hint}: from {project})")
+    assert outcome.hint.endswith(f"\n  ({hint}: from {project})")
 
 
 def test_the_commands_on_a_build_find_it(

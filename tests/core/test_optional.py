@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,3 +28,13 @@ def test_what_an_installed_package_lacks_is_an_error_of_its_own(
     with pytest.raises(ModuleNotFoundError, match="no_such_package"):
         require("broken_package", extra="cpu")
     sys.modules.pop("broken_package", None)
+
+
+def test_a_backend_that_matplotlib_lacks_is_no_matter() -> None:
+    code = (
+        "import os; os.environ['MPLBACKEND'] = 'nope'; from edge_scnet.core.optional import"
+        " require; require('matplotlib.figure', extra='report').Figure();"
+        " print(os.environ['MPLBACKEND'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "nope\n"), done.stderr
