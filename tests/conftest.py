@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -171,9 +171,12 @@ def not_measured(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
         row.name: replace(row, first_classes=None)
         for row in load_report(built.folder / "report.json").engines
     }
-    nothing = [SimpleNamespace(outputs=None) for _ in rows]
-    measured = SimpleNamespace(engines=nothing, complete=True, load=None)
-    monkeypatch.setattr("edge_scnet.pipeline.measuring.measure", lambda *args, **kwargs: measured)
+
+    def measure(engines: Sequence[object], *_: object, **__: object) -> SimpleNamespace:
+        nothing = [SimpleNamespace(outputs=None) for _ in engines]
+        return SimpleNamespace(engines=nothing, complete=True, load=None)
+
+    monkeypatch.setattr("edge_scnet.pipeline.measuring.measure", measure)
     monkeypatch.setattr(
         "edge_scnet.pipeline.measuring.row_of_engine", lambda engine, *args: rows[engine.name]
     )

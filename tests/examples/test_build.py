@@ -72,7 +72,9 @@ def test_the_int8_engine_is_as_good_as_fp32(built: tuple[Path, Outcome]):
     assert ap["loss_high"] - ap["loss_low"] < 1.5
 
 
-@pytest.mark.parametrize("fault", ["constant classes", "shifted boxes"])
+@pytest.mark.parametrize(
+    "fault", ["constant classes", pytest.param("shifted boxes", marks=pytest.mark.soak)]
+)
 def test_planted_faults_do_not_ship(
     built: tuple[Path, Outcome],
     drawn: Path,

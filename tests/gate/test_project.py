@@ -10,7 +10,7 @@ import pytest
 
 from edge_scnet.gate import project
 from tests.helpers.reports import report
-from tests.helpers.tool import BUILD_CODE, MODEL, Built, Run
+from tests.helpers.tool import MODEL, Built, Run
 
 
 def test_an_interrupted_build_ends_the_check_as_an_interrupt(
@@ -34,8 +34,11 @@ def test_an_interrupted_build_ends_the_check_as_an_interrupt(
     assert built == ["cpu", "cpu"], "what follows is not built"
 
 
-def test_check_build_builds_and_checks(cli_process: Run, copied: Built, tmp_path: Path) -> None:
-    """In the folder of the shared build, whose stages are up to date but for the profile."""
+@pytest.mark.usefixtures("not_measured")
+def test_check_build_builds_and_checks(invoke: Run, copied: Built, tmp_path: Path) -> None:
+    """In the folder of the shared build, whose stages are up to date. The project's own gate, in
+    `.ci/run`, measures.
+    """
     file = tmp_path / "edge-scnet.toml"
     file.write_text(
         f'model = "{MODEL}"\ntargets = ["cpu"]\nbaselines = "b"\nout = "out"\nseconds = 0.2\ncalib'
@@ -43,9 +46,9 @@ def test_check_build_builds_and_checks(cli_process: Run, copied: Built, tmp_path
         " 5\nmax_drop_from_baseline_pp = 5\nmax_agreement_fall_pp = 5\nmax_slowdown_percent ="
         " 80\nmax_memory_growth_percent = 100\n"
     )
-    first = cli_process("baseline", "update", "--build", "--project", file, code=BUILD_CODE)
+    first = invoke("baseline", "update", "--build", "--project", file)
     assert first.code == 0 and f"{MODEL}-cpu.json: written" in first.stdout, first.stderr
-    second = cli_process("check", "--build", "--project", file, "--json", code=BUILD_CODE)
+    second = invoke("check", "--build", "--project", file, "--json")
     assert second.code == 0, second.stderr
     assert second.stderr.count("unchanged, reused") == 4
     assert json.loads(second.stdout)[0]["headline"] == "no regression"

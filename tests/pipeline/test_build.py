@@ -12,6 +12,7 @@ import pytest
 from edge_scnet.core.manifest import load_manifest
 from edge_scnet.export import parity
 from edge_scnet.pipeline import build
+from tests.helpers.images import idx_folder, published
 from tests.helpers.tool import Built, Run
 
 GREY = ("--mean", "0.286", "--std", "0.353")
@@ -53,10 +54,12 @@ def test_calibration_images_are_no_evaluation_set(built: Built, invoke: Run) -> 
     )
 
 
-def test_a_report_does_not_outlive_its_engines(copied: Built, invoke: Run) -> None:
+def test_a_report_does_not_outlive_its_engines(copied: Built, invoke: Run, tmp_path: Path) -> None:
     out = copied.folder.parents[1]
     # other calibration images: the graph is the same, the engines are not
-    outcome = invoke("calibrate", "--out", out)
+    images, labels = published("calib")
+    others = idx_folder(tmp_path / "others", images[200:300], labels[200:300])
+    outcome = invoke("calibrate", "--calib", others, "--out", out)
     assert outcome.code == 0 and outcome.stderr.count("unchanged, reused") == 1, outcome.stderr
     assert not (copied.folder / "report.json").exists()
     left = load_manifest(copied.folder).artifacts

@@ -11,12 +11,10 @@ from edge_scnet.gate import baseline, check
 from edge_scnet.pipeline.explain import explain
 from edge_scnet.report.store import load_report
 from tests.helpers.graphs import TENSOR, scaled
-from tests.helpers.tool import BUILD_CODE, MODEL, Built, Run
+from tests.helpers.tool import MODEL, Built, Run
 
 
-def test_check_explain_names_modules_and_causes(
-    cli_process: Run, copied: Built, tmp_path: Path
-) -> None:
+def test_check_explain_names_modules_and_causes(invoke: Run, copied: Built, tmp_path: Path) -> None:
     known = tmp_path / "b.json"
     made = load_report(copied.folder / "report.json")
     gates = replace(
@@ -27,7 +25,7 @@ def test_check_explain_names_modules_and_causes(
     )
     baseline.save(baseline.of_report(made, gates), known)
     wrong = scaled(copied.folder / "model.qdq.onnx", tmp_path / "wrong.onnx", TENSOR, 0.25)
-    again = cli_process(
+    again = invoke(
         "build",
         "--calib",
         copied.calib,
@@ -36,15 +34,14 @@ def test_check_explain_names_modules_and_causes(
         "--out",
         copied.folder.parents[1],
         "--seconds",
-        "0.2",
+        "0.1",
         "--max-drop",
         "50",
         "--qdq",
         wrong,
-        code=BUILD_CODE,
     )
     assert again.code in (0, 11, 13), again.stderr
-    outcome = cli_process("check", copied.folder, "--baseline", known, "--explain", "--json")
+    outcome = invoke("check", copied.folder, "--baseline", known, "--explain", "--json")
     row = json.loads(outcome.stdout)[0]
     assert outcome.code == 10 and row["model"] == MODEL
     failing = {finding["metric"] for finding in row["findings"] if finding["verdict"] == "fail"}
