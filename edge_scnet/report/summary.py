@@ -171,12 +171,13 @@ def _task(stats: AccuracyStats, task: TaskStats, *, reference: bool) -> dict[str
             # spaces keep the rows of several metrics apart
             unit = "pp" if metric.unit == "%" else metric.unit
             loss = f"  loss of {metric.name}{unit and ', ' + unit}"
-            cells[loss] = "-" if reference else f"{metric.loss:+{digits}}"
+            cells[loss] = "-" if reference else _signed(metric.loss, digits)
         else:
             cells[title] = "-" if reference else f"{metric.value:{digits}}"
         interval = "-"
         if not (reference or metric.loss_low is None or metric.loss_high is None):
-            interval = f"{metric.loss_low:+{digits}} to {metric.loss_high:+{digits}}"
+            ends = (_signed(end, digits) for end in (metric.loss_low, metric.loss_high))
+            interval = " to ".join(ends)
         # rows are told apart by their titles
         is_first = metric is task.metrics[0]
         row = "  95 % interval of the loss" if is_first else f"  loss of {metric.name}, 95 %"
@@ -192,6 +193,11 @@ def _sqnr(stats: AccuracyStats) -> str:
     if not stats.has_sqnr:
         return "-"
     return "exact" if stats.sqnr_db is None else f"{stats.sqnr_db:.1f}"
+
+
+def _signed(loss: float, digits: str) -> str:
+    # -0.0, the loss of an equal engine, becomes 0
+    return f"{loss + 0.0:+{digits}}"
 
 
 def _sqnr_of(part: SliceStats) -> float:

@@ -66,9 +66,19 @@ def test_each_figure_of_a_task_has_a_row_for_its_interval() -> None:
     from tests.helpers.reports import report
 
     figures = {"unit": "%", "reference": 80.0, "higher_is_better": True}
+    # the loss of an engine that is equal, by a figure that is better when it is lower
+    zero = {"loss": -0.0, "loss_low": -0.0, "loss_high": -0.0}
+    error = Metric(
+        name="error",
+        unit="px",
+        value=2.0,
+        reference=2.0,
+        higher_is_better=False,
+        **zero,
+    )
     mean_ap = Metric(name="mAP", value=79.9, loss=0.1, loss_low=-0.2, loss_high=0.4, **figures)
     f1 = Metric(name="F1", value=78.0, loss=2.0, loss_low=1.25, loss_high=2.75, **figures)
-    stats = TaskStats(task="multilabel", samples=500, truth="a table", metrics=(mean_ap, f1))
+    stats = TaskStats(task="multilabel", samples=500, truth="a table", metrics=(mean_ap, f1, error))
     accuracy = AccuracyStats(
         images=500, agreement_percent=None, agreeing=None, sqnr_db=30.0, labels=None, task=stats
     )
@@ -80,5 +90,6 @@ def test_each_figure_of_a_task_has_a_row_for_its_interval() -> None:
     )
     assert rows["  95 % interval of the loss"] == ["-", "-0.20 to +0.40"]
     assert rows["  loss of F1, 95 %"] == ["-", "+1.25 to +2.75"]
+    assert rows["  loss of error, 95 %"] == ["-", "+0 to +0"]
     titles = list(rows)
     assert titles.index("  loss of F1, 95 %") == titles.index("  loss of F1, pp") + 1
