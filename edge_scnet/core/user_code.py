@@ -6,6 +6,7 @@ Whatever it does, one clear error comes of it.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import re
 import sys
@@ -18,6 +19,7 @@ from edge_scnet.errors import ArtifactError, EdgeError, first_line
 
 # package.module:object?argument=value&...
 OBJECT = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)(?:\?(.*))?", re.DOTALL)
+_PACKAGE = Path(__file__).parent.parent
 _MAIN_GUARD = "put what a script does on its own behind: if __name__ == '__main__':"
 
 
@@ -54,7 +56,9 @@ def why(error: BaseException) -> str:
 def place(error: BaseException) -> str:
     """File and line where an exception was raised, in brackets behind a blank; empty: unknown."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    if not frames or Path(frames[-1].filename).is_relative_to(_PACKAGE):
+        return ""  # raised by the call itself
+    return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
 
 
 def imported(module: str, attribute: str, *, raises: type[EdgeError] = ArtifactError) -> Any:
@@ -79,5 +83,10 @@ def imported(module: str, attribute: str, *, raises: type[EdgeError] = ArtifactE
     except EdgeError as error:
         if isinstance(error.__cause__, SystemExit):
             raise raises(f"{error.message} when it is imported", hint=_MAIN_GUARD) from error
+        if isinstance(error.__cause__, AttributeError) and module in sys.modules:
+            names = [name for name in vars(sys.modules[module]) if not name.startswith("_")]
+            close = difflib.get_close_matches(attribute, names, n=1)
+            meant = f"did you mean {module}:{close[0]}? " if close else ""
+            error.hint = f"{meant}python -c 'import {module}; print(dir({module}))'"
         raise
     return found

@@ -140,7 +140,9 @@ def batch_of(arrays: Mapping[str, np.ndarray], model: ModelSpec, where: str) -> 
     try:
         return batch_of_arrays(taken)
     except ValueError as error:
-        raise DataError(f"{where}: {error}") from error
+        raise DataError(
+            f"{where}: {error}", hint="one row for each sample in every array: cut the longer ones"
+        ) from error
 
 
 def check_memory(size: int, what: str, *, hint: str) -> None:
@@ -255,24 +257,47 @@ def _taken(array: np.ndarray, spec: TensorSpec, where: str, *, finite: bool) -> 
     Raises:
         DataError: another shape, values that the type cannot hold, NaN or infinite values.
     """
+    wanted = f"samples x {' x '.join(map(str, spec.shape))}"
     if array.shape[1:] != spec.shape or array.ndim == 0 or not len(array):
         shape = " x ".join(map(str, array.shape))
         raise DataError(
-            f"{where} is {shape or 'a single number'}; samples x"
-            f" {' x '.join(map(str, spec.shape))} is needed"
+            f"{where} is {shape or 'a single number'}; {wanted} is needed",
+            hint=(
+                "there is no sample in it: save some"
+                if array.ndim and array.shape[1:] == spec.shape
+                else f"samples are along the first axis: ARRAY.shape is ({_axes(spec.shape)})"
+            ),
         )
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{where} is {array.dtype}; numbers are needed")
+        raise DataError(
+            f"{where} is {array.dtype}; numbers are needed",
+            hint=f"ARRAY.astype({spec.dtype!r}) before it is saved",
+        )
     with np.errstate(over="ignore", invalid="ignore"):
         converted: np.ndarray = np.ascontiguousarray(array.astype(spec.dtype))
     if array.dtype.kind == "f" and np.isnan(array).any():
-        raise DataError(f"{where} holds NaN", hint="leave those samples out")
+        raise DataError(
+            f"{where} holds NaN{_places(np.isnan(array))}", hint="leave those samples out"
+        )
     if finite and converted.dtype.kind == "f" and not np.isfinite(converted).all():
         raise DataError(
-            f"{where} holds infinite values, or ones that {spec.dtype} cannot hold",
+            f"{where} holds infinite values, or ones that {spec.dtype} cannot hold"
+            f"{_places(~np.isfinite(converted))}",
             hint="leave those samples out",
         )
     is_exact = np.dtype(spec.dtype).kind == "f" or np.array_equal(converted, array)
     if not is_exact:
         raise DataError(f"{where} holds values that {spec.dtype} cannot")
     return converted
+
+
+def _axes(shape: Sequence[int]) -> str:
+    return ", ".join(("N", *map(str, shape)))
+
+
+def _places(wrong: np.ndarray) -> str:
+    """In which of the samples values are wrong, in words."""
+    of_sample = wrong.reshape(len(wrong), -1).any(axis=1)
+    found = np.flatnonzero(of_sample)
+    shown = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
+    return f" in {len(found)} of {len(wrong)} samples, from 0: {shown}"

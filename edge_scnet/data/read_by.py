@@ -50,7 +50,9 @@ def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
     picked = list(spread(len(files.entries), reading.limit))
     names = (model.input_name or "", *(item.name for item in model.more_inputs))
     inputs = names if len(names) > 1 else ()
-    kept, items, bad = [], [], []
+    kept: list[int] = []
+    items: list[Any] = []
+    bad: list[DataError] = []
     for i in picked:
         path = files.root / files.entries[i]
         try:
@@ -58,7 +60,7 @@ def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
         except DataError as error:
             if not reading.skip_bad:
                 raise
-            bad.append(error.message)
+            bad.append(error)
             continue
         kept.append(i)
         items.append(item)
@@ -66,7 +68,9 @@ def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
             _check_memory(item, inputs, len(picked), reading)
     if not items:
         raise DataError(
-            f"none of the {len(picked)} files in {files.root} can be read; the first: {bad[0]}"
+            f"none of the {len(picked)} files in {files.root} can be read; the first:"
+            f" {bad[0].message}",
+            hint=bad[0].hint,
         )
     where = reading.source.where
     collected: Collected = Samples(items, where, inputs=inputs).collect("samples")
@@ -83,7 +87,7 @@ def open_read(reading: Reading, model: ModelSpec) -> SampleSet:
         root=files.root,
         entries=tuple(files.entries[i] for i in kept),
         skipped=len(bad),
-        unreadable=tuple(bad[:MOST_NAMED]),
+        unreadable=tuple(error.message for error in bad[:MOST_NAMED]),
     )
 
 

@@ -99,7 +99,14 @@ def probe_onnx(source: ModelSource, options: ModelOptions) -> ModelSource:
     names = len(options.class_names) if options.class_names else None
     for option, asked in (("--num-classes", options.num_classes), ("--class-names", names)):
         if asked is not None and classes is not None and asked != classes:
-            raise ArtifactError(f"{path}: the model has classes {classes}, {option} says {asked}")
+            raise ArtifactError(
+                f"{path}: the model has {classes} classes, {option} says {asked}",
+                hint=(
+                    "leave it out: the file says it"
+                    if option == "--num-classes"
+                    else f"name all {classes}, in the order of the output's columns"
+                ),
+            )
     said = (options.mean, options.preprocess, options.pixel_max) != (None, None, None)
     if plan.first.dtype == "uint8" and len(plan.input_shape) == 3 and not said:
         # bytes are pixels from 0 to 255

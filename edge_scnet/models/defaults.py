@@ -44,7 +44,8 @@ def spec_of(arch: str, name: str, options: ModelOptions) -> ModelSpec:
     classes = options.class_names or ()
     if classes and options.num_classes and len(classes) != options.num_classes:
         raise ArtifactError(
-            f"--class-names lists {len(classes)} names, --num-classes says {options.num_classes}"
+            f"--class-names lists {len(classes)} names, --num-classes says {options.num_classes}",
+            hint="leave --num-classes out: the names say it",
         )
     trained_classes = (10 if compact else 1000) if is_own else None
     return ModelSpec(

@@ -31,6 +31,7 @@ from edge_scnet.errors import DataError, ExitCode, first_line
 from edge_scnet.models.zoo import ModelSource
 from edge_scnet.pipeline.first_norm import FAR, FirstNorm, first_norm
 from edge_scnet.pipeline.input_line import settled
+from edge_scnet.pipeline.judging import check_early
 from edge_scnet.pipeline.request import Request, find_model
 
 # samples whose values are looked at
@@ -142,7 +143,8 @@ def check_data(  # noqa: PLR0913  the command's options, by keyword
         events: told of what is doubtful about the model.
 
     Raises:
-        DataError: no set at all, or one that cannot be read as a whole.
+        DataError: no set at all, one that cannot be read as a whole, or ground truth and a task
+            that do not fit the model.
         ArtifactError: no such model.
     """
     asked = _request(model, calib, evaluation, model_options)
@@ -173,6 +175,7 @@ def check_data(  # noqa: PLR0913  the command's options, by keyword
     if not is_build:  # which keeps what it was built with
         spec = settled(spec, *sets.values())
         source = replace(source, spec=spec)
+        check_early(source, sets.get("evaluation"))
     looked_at = sets.get("calibration") or sets["evaluation"]
     facts = tuple(_facts(samples, role, str(named[role]), spec) for role, samples in sets.items())
     channels = _channels(looked_at, spec)
@@ -189,7 +192,7 @@ def check_data(  # noqa: PLR0913  the command's options, by keyword
         problems=tuple(_problems(facts, shared, skip_bad=skip_bad)),
         warnings=(
             *_warnings_of_sets(sets, spec, skip_bad=skip_bad),
-            *_warnings(channels, norm),
+            *_warnings(channels, norm, has_doubt=_unit_doubt(sets, spec) is not None),
         ),
     )
 
@@ -349,16 +352,28 @@ def _warnings_of_sets(
     for role, samples in sets.items():
         # unless they are to be left out, those that cannot be read are a problem
         yield from count_warnings(samples if skip_bad else replace(samples, skipped=0), role=role)
-    has_pictures = any(samples.arrays is None for samples in sets.values())
-    if has_pictures and (doubt := unit_doubt(spec.preprocessing)) is not None:
+    if (doubt := _unit_doubt(sets, spec)) is not None:
         yield doubt
 
 
-def _warnings(channels: Sequence[ChannelFacts], norm: FirstNorm | str) -> Iterator[str]:
+def _unit_doubt(sets: Mapping[Role, SampleSet], spec: ModelSpec) -> str | None:
+    """Whether mean and std are in other units than pixels; of arrays they are not used."""
+    has_pictures = any(samples.arrays is None for samples in sets.values())
+    return unit_doubt(spec.preprocessing) if has_pictures else None
+
+
+def _warnings(
+    channels: Sequence[ChannelFacts], norm: FirstNorm | str, *, has_doubt: bool
+) -> Iterator[str]:
+    """What is doubtful about the input.
+
+    Args:
+        has_doubt: the units of mean and std are doubted already.
+    """
     for i, channel in enumerate(channels):
         if channel.highest == channel.lowest:
             yield f"channel {i} of the input is {channel.mean:.4g} everywhere: it tells nothing"
-        elif abs(channel.mean) > _LARGEST or channel.std < _SMALLEST_STD:
+        elif not has_doubt and (abs(channel.mean) > _LARGEST or channel.std < _SMALLEST_STD):
             yield (
                 f"channel {i} of the input has mean {channel.mean:.4g} and std {channel.std:.4g}:"
                 " are mean and std in the units of the pixels' range?"

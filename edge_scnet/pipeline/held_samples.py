@@ -47,6 +47,7 @@ class HeldSets:
         sources: Mapping[Role, Any],
         *,
         folders: bool,
+        files: bool = False,
         names: Mapping[Role, str] | None = None,
     ) -> None:
         """Keeps the iterables; nothing is read yet.
@@ -54,14 +55,23 @@ class HeldSets:
         Args:
             sources: iterables of samples.
             folders: the other set is a folder of images.
+            files: the other set is of files that hold, or are read into, what the network takes.
             names: of sets, for messages and reports, where they have some.
         """
         self._names = {**_NAMES, **(names or {})}
-        self._sources, self._folders = dict(sources), folders
+        self._sources, self._folders, self._files = dict(sources), folders, files
         self._opened: dict[Role, Samples] = {}
         self._axes: dict[Role, Axes] = {}
         # what is doubtful about them
         self.warnings: tuple[str, ...] = ()
+
+    def options_for_arrays(self, options: ModelOptions) -> ModelOptions:
+        """The options with no normalisation of an input of one channel, where files are arrays.
+
+        Such pictures have no default, and nobody is to be asked for what is not used.
+        """
+        shape = options.input_shape or ((options.channels, 1, 1) if options.channels else ())
+        return self._plain_of_files(options, shape)
 
     def options_for_module(self, module: nn.Module, options: ModelOptions) -> ModelOptions:
         """The options with the shapes of a module's inputs, as the first item has them.
@@ -103,9 +113,12 @@ class HeldSets:
         Raises:
             DataError: as `Samples`, or samples that do not fit the file's input.
         """
-        if not self._sources:
+        if not self._sources and not self._files:
             return options
         inputs = {value.name: value for value in real_inputs(read_onnx(path))}
+        if not self._sources:
+            first = next(iter(inputs.values())).type.tensor_type.shape.dim
+            return self._plain_of_files(options, [d.dim_value for d in first[1:]])
         fixes = options.fix or ()
         fixed = {name for name in inputs if any(fix.startswith(f"{name}=") for fix in fixes)}
         fed = [name for name in inputs if name not in fixed] or list(inputs)
@@ -160,6 +173,11 @@ class HeldSets:
         collected = samples.collect(self._axes[role], limit=None if samples.is_whole else most)
         held = set_of(collected, samples.what, spec, role)
         return held if most is None else subset(held, most)
+
+    def _plain_of_files(self, options: ModelOptions, shape: Sequence[int]) -> ModelOptions:
+        if not self._files or len(shape) != 3 or shape[0] != 1:
+            return options
+        return self._with_plain_pixels(options, shape)
 
     def _with_plain_pixels(self, options: ModelOptions, shape: Sequence[int]) -> ModelOptions:
         """The options with no normalisation where all samples are what the network takes."""

@@ -19,7 +19,8 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.folder_lock import check_free, locked
 from edge_scnet.core.manifest import Manifest, load_manifest
-from edge_scnet.core.source import parse_source
+from edge_scnet.core.source import Source, parse_source
+from edge_scnet.data.arrays import SUFFIXES as ARRAY_SUFFIXES
 from edge_scnet.data.held import made_by
 from edge_scnet.data.labels import Role
 from edge_scnet.errors import ArtifactError, TargetError
@@ -221,11 +222,22 @@ def held_sets_of(request: Request) -> HeldSets:
     }
     sources = {role: parse_source(text) for role, text in named.items() if text is not None}
     code = {role: source for role, source in sources.items() if source.is_code}
+    arrays = [role for role, source in sources.items() if role not in code and _is_arrays(source)]
     return HeldSets(
         {**request.held, **{role: made_by(source) for role, source in code.items()}},
-        folders=len(code) < len(sources),
+        folders=len(code) + len(arrays) < len(sources),
+        files=bool(arrays),
         names={role: source.where for role, source in code.items()},
     )
+
+
+def _is_arrays(source: Source) -> bool:
+    """Whether a source's files hold, or are read into, what a network takes."""
+    if "read" in source.settings:
+        return True
+    if not source.path.is_dir():
+        return source.path.suffix in ARRAY_SUFFIXES
+    return any(file.suffix in ARRAY_SUFFIXES for file in source.path.iterdir())
 
 
 def _target(request: Request) -> TargetSpec:
@@ -251,7 +263,7 @@ def _source(request: Request, held: HeldSets) -> zoo.ModelSource:
     if request.module is not None:
         source = zoo.resolve_module(request.module, request.options)
         return probe_torch(source, held.options_for_module)
-    source = zoo.resolve(request.model, request.options)
+    source = zoo.resolve(request.model, held.options_for_arrays(request.options))
     if request.options.input is not None and source.kind in ("checkpoint", "onnx"):
         raise ArtifactError(
             f"--input is for PyTorch modules; {request.model} says itself what its inputs are",
@@ -266,7 +278,7 @@ def _source(request: Request, held: HeldSets) -> zoo.ModelSource:
         return source
     if source.kind != "onnx":
         return probe_torch(source, held.options_for_module)
-    options = held.options_for_file(Path(source.location), request.options)
+    options = held.options_for_file(Path(source.location), source.options)
     source = probe_onnx(replace(source, options=options), options)
     if request.batch == "dynamic":
         raise ArtifactError(

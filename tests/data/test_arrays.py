@@ -69,7 +69,11 @@ def test_several_inputs_are_read_by_their_names(tmp_path: Path) -> None:
     ("arrays", "model", "words"),
     [
         ({"x": np.zeros((3, 16, 2))}, AUDIO, "x is 3 x 16 x 2; samples x 2 x 16 is needed"),
-        ({"x": np.full((3, 2, 16), np.nan)}, AUDIO, "x holds NaN"),
+        (
+            {"x": np.full((3, 2, 16), np.nan)},
+            AUDIO,
+            "x holds NaN in 3 of 3 samples, from 0: 0, 1, 2",
+        ),
         ({"x": np.full((3, 2, 16), -np.inf)}, AUDIO, "x holds infinite values"),
         ({"x": np.full((3, 2, 16), 1e300)}, AUDIO, "or ones that float32 cannot hold"),
         ({"x": np.zeros((1, 2, 16)), "label": [0], "labels": [0]}, AUDIO, "has labels and label"),
@@ -177,3 +181,26 @@ def test_arrays_in_memory() -> None:
     found = in_memory(sounds(3), "samples", labels=[2, 0, 1])
     assert (len(found), found.labels, found.name) == (3, (2, 0, 1), "samples")
     np.testing.assert_array_equal(load(found, AUDIO, [1]), sounds(3)[1:2])
+
+
+@pytest.mark.parametrize(
+    ("array", "hint"),
+    [
+        (np.zeros((3, 16, 2)), "samples are along the first axis: ARRAY.shape is (N, 2, 16)"),
+        (np.zeros((0, 2, 16)), "there is no sample in it: save some"),
+        (np.full((3, 2, 16), "a"), "ARRAY.astype('float32') before it is saved"),
+    ],
+)
+def test_hints_say_what_an_array_is_to_be(tmp_path: Path, array: np.ndarray, hint: str):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(DataError) as e:
+        open_samples(tmp_path / "x.npy", model=AUDIO, role="calibration")
+    assert e.value.hint == hint
+
+
+def test_samples_that_hold_nan_are_named(tmp_path: Path):
+    array = np.zeros((30, 2, 16))
+    array[3:10, 1, 5] = np.nan
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(DataError, match=r"NaN in 7 of 30 samples, from 0: 3, 4, 5, 6, 7, \.\.\."):
+        open_samples(tmp_path / "x.npy", model=AUDIO, role="calibration")

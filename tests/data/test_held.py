@@ -250,8 +250,11 @@ def test_files_that_the_function_cannot_read(tmp_path: Path, module: Any):
     assert "--skip-bad" in (e.value.hint or "")
     samples = opened(f"{root}?read={name}:sound", skip_bad=True)
     assert (samples.entries, samples.skipped) == (("b.wav",), 1)
-    with pytest.raises(DataError, match=r"none of the 2 files .* no codec \(own_0_.*\.py:13\)"):
+    with pytest.raises(
+        DataError, match=r"none of the 2 files .* no codec \(own_0_.*\.py:13\)"
+    ) as e:
         opened(f"{root}?read={name}:broken", skip_bad=True)
+    assert "broken is called with the path, and returns an array" in (e.value.hint or "")
     with pytest.raises(DataError, match=r"read is 'sound'; package\.module:function is needed"):
         opened(f"{root}?read=sound")
 

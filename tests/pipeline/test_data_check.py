@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 from edge_scnet.config.model_options import ModelOptions
-from edge_scnet.errors import DataError, ExitCode
+from edge_scnet.errors import ArtifactError, DataError, ExitCode
 from edge_scnet.pipeline.data_check import check_data
 from tests.helpers.images import picture, truncated_jpeg
 from tests.helpers.onnx_files import user_model, written
@@ -171,3 +173,90 @@ def test_a_list_whose_files_are_all_missing_names_20(pictures: Path):
     assert "19.png" in caught.value.message and "and 10 more" in caught.value.message
     assert "--images DIR" in (caught.value.hint or "")
     assert "--skip-bad" not in (caught.value.hint or "")
+
+
+def test_mean_and_std_in_wrong_units_are_said_once(pictures: Path):
+    written(pictures, user_model())
+    options = ModelOptions(mean=(123.0,) * 3, std=(58.0,) * 3)
+    found = check_data(
+        str(pictures / "net.onnx"),
+        calib=str(pictures / "calib"),
+        evaluation=None,
+        model_options=options,
+    )
+    doubts = [line for line in found.warnings if "mean" in line and "BatchNorm" not in line]
+    assert len(doubts) == 1 and "--pixel-max 255" in doubts[0]
+
+
+def grey_network(path: Path, columns: int = 1) -> str:
+    """A file with an input of 1 x 6 x 6 and an output of some columns."""
+    text = (
+        '<ir_version: 8, opset_import: ["" : 17]> g (float[N, 1, 6, 6] x) => '
+        f"(float[N, {columns}] y) <float[36, {columns}] w> {{\n"
+        "a = Relu(x)\nb = Flatten(a)\ny = MatMul(b, w)\n}"
+    )
+    model = onnx.parser.parse_model(text)
+    weights = np.ones((36, columns), np.float32)
+    del model.graph.initializer[:]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    onnx.save(model, path)
+    return str(path)
+
+
+def test_arrays_of_one_channel_need_no_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    name = grey_network(tmp_path / "grey.onnx", 3)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((9, 1, 6, 6), np.float32))
+    found = check_data(name, calib=None, evaluation=str(tmp_path / "x.npy"))
+    assert (found.input, found.problems) == ("1 x 6 x 6, arrays as they are", ())
+    (tmp_path / "arrays").mkdir()
+    (tmp_path / "x.npy").rename(tmp_path / "arrays" / "x.npy")
+    assert not check_data(name, calib=None, evaluation=str(tmp_path / "arrays")).problems
+    (tmp_path / "reads_1x6x6.py").write_text(
+        "import numpy as np\ndef read(path): return np.load(path)[0]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    read = f"{tmp_path / 'arrays'}?read=reads_1x6x6:read"
+    assert not check_data(name, calib=None, evaluation=read).problems
+    # pictures have no default still
+    picture(0, 6, 6).save(tmp_path / "a.png")
+    (tmp_path / "arrays" / "x.npy").unlink()
+    (tmp_path / "a.png").rename(tmp_path / "arrays" / "a.png")
+    with pytest.raises(ArtifactError, match="--mean has no default for such images"):
+        check_data(name, calib=None, evaluation=str(tmp_path / "arrays"))
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "truth", "words"),
+    [
+        ("regression", 2, "values", "3"),
+        ("regression", 3, "values", ""),
+        ("keypoints", 4, "keypoints", r"0\.png has 3 keypoints, the output 2"),
+        ("keypoints", 6, "keypoints", ""),
+    ],
+)
+def test_targets_of_another_number_than_the_output_has_are_refused_as_by_a_build(
+    tmp_path: Path, task: str, columns: int, truth: str, words: str
+):
+    name = grey_network(tmp_path / "grey.onnx", columns)
+    values = [1, 2, 3] if truth == "values" else [[1, 2], [3, 4], [5, 6]]
+    lines = []
+    for i in range(3):
+        picture(i, 6, 6).save(tmp_path / f"{i}.png")
+        lines.append(json.dumps({"path": f"{i}.png", truth: values}))
+    (tmp_path / "list.jsonl").write_text("\n".join(lines))
+    options = ModelOptions(task=task, preprocess="pixels")
+    expected = pytest.raises(DataError, match=words) if words else contextlib.nullcontext()
+    with expected:
+        check_data(name, calib=None, evaluation=str(tmp_path / "list.jsonl"), model_options=options)
+
+
+def test_a_task_that_cannot_be_judged_is_refused(pictures: Path):
+    written(pictures, user_model())
+    options = ModelOptions(task="regression", task_args={"threshold": 0.4})
+    with pytest.raises(DataError, match="regression takes no argument 'threshold'"):
+        check_data(
+            str(pictures / "net.onnx"),
+            calib=str(pictures / "calib"),
+            evaluation=None,
+            model_options=options,
+        )
