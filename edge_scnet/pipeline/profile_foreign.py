@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.clock import now_utc
 from edge_scnet.core.events import Events
+from edge_scnet.core.files import sha256_file
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import ArtifactError, DataError, TargetError
@@ -111,6 +112,11 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
         if cells and measured.complete
         else None
     )
+    for file in files:
+        if sha256_file(file.path) != file.sha256:
+            raise ArtifactError(
+                f"{file.path} was replaced while it was measured", hint="measure it again"
+            )
     return RunReport(
         schema=SCHEMA,
         created_utc=now_utc(),

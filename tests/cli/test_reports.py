@@ -92,3 +92,32 @@ def test_a_reader_that_left_is_no_error(
     for command in (("report", path), ("compare", path, path)):
         outcome = cli_process(*command, code=CLOSED_PIPE)
         assert (outcome.code, outcome.stderr) == (0, "")
+
+
+def test_output_goes_through_links_and_into_devices_and_never_replaces_them(
+    invoke: Run, saved: Callable[[str, RunReport], Path], tmp_path: Path
+) -> None:
+    path = saved("r", report())
+    real, link, device = tmp_path / "real", tmp_path / "link", tmp_path / "device"
+    real.write_text("old")
+    link.symlink_to(real)
+    device.symlink_to("/dev/null")
+    for place in (link, device):
+        assert invoke("report", path, "--markdown", place).code == 0
+        assert place.is_symlink()
+    assert real.read_text().startswith("|") or "| latency p50, ms |" in real.read_text()
+    full = invoke("report", path, "--markdown", "/dev/full")
+    assert full.code == 9 and "cannot write /dev/full" in full.stderr
+
+
+def test_in_a_build_folder_output_through_a_link_is_refused(
+    invoke: Run, saved: Callable[[str, RunReport], Path], tmp_path: Path
+) -> None:
+    path, victim, build = saved("r", report()), tmp_path / "victim", tmp_path / "build"
+    victim.write_text("mine")
+    build.mkdir()
+    (build / "manifest.json").write_text("{}")
+    (build / "page.md").symlink_to(victim)
+    refused = invoke("report", path, "--markdown", build / "page.md")
+    assert refused.code == 9 and "page.md is a link" in refused.stderr and refused.hint
+    assert victim.read_text() == "mine"

@@ -5,9 +5,8 @@ and the next build in the folder ends as one that was never killed.
 
 Builds of two calibration sets take turns in one folder, so that every one has files of the other's
 to replace; every fifth begins in an empty folder. `--work` keeps the references for a further call.
-Prints one line of JSON, and ends with exit code 1 where `faults` is not empty. Temporary files that
-a killed build leaves are counted and not removed: they may be another machine's, in a shared
-folder.
+Prints one line of JSON, and ends with exit code 1 where `faults` is not empty. What a killed build
+leaves of temporary files, and its lock, is counted; the next one removes it, which is looked at.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Counts:
     manifests: Counter[str] = field(default_factory=Counter)
     # files that were replaced under an entry of the manifest of before: they are refused
     refused_files: int = 0
-    # temporary files that stayed, by the end of their name
+    # temporary files and locks that the killed builds left, by the end of their name
     leftovers: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
@@ -93,7 +92,6 @@ class KillTest:
         self._evaluation = work / "eval"
         self._out = work / "out"
         self.folder = self._out / name / "cpu"
-        self._leftovers: set[Path] = set()
         if not self._evaluation.exists():
             self._write_images()
 
@@ -179,6 +177,8 @@ class KillTest:
         try:
             if engine_hashes(self.folder) != reference.engines:
                 self._fault(f"{self._last()}: the build has other engines than one never killed")
+            if left := [path.name for path in self.folder.glob(".*")]:
+                self._fault(f"{self._last()}: the build that ended leaves {left}")
             self._look_at_report(self._last(), self._manifest())
         except (EdgeError, OSError) as error:
             self._fault(f"{self._last()}: {error}")
@@ -224,8 +224,7 @@ class KillTest:
             self.counts.manifests["none"] += 1
             return
         for path in self.folder.iterdir():
-            if ".part" in path.name and path not in self._leftovers:
-                self._leftovers.add(path)
+            if path.name.startswith("."):
                 self.counts.leftovers[path.suffix] += 1
         try:
             now = self._manifest()

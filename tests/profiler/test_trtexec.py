@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 
 from edge_scnet.config.target import load_target
 from edge_scnet.core import files
+from edge_scnet.core.events import Silent
 from edge_scnet.core.facts import PlanFacts
+from edge_scnet.core.folder_lock import locked
 from edge_scnet.core.manifest import Artifact, Manifest, load_manifest, save_manifest
 from edge_scnet.errors import BackendError
 from edge_scnet.models.zoo import MODELS
+from edge_scnet.pipeline.profile import profile
 from edge_scnet.profiler.trtexec import _version, program_for
 from edge_scnet.report.store import load_report
 from tests.helpers.tensorrt import ORIN, fake_trtexec, on_board, with_tensorrt
@@ -201,3 +205,55 @@ def test_exports_of_the_run_before_are_replaced(
     exports = {path.name for path in (folder / "trtexec-exports").iterdir()}
     assert "engine.9.log" not in exports and "engine.1.log" in exports
     assert not list(folder.glob(".*"))
+
+
+def test_a_folder_in_use_is_refused_or_waited_for(
+    board: Callable[..., Path], invoke: Callable[..., Outcome]
+) -> None:
+    folder = board()
+    with locked(folder, command="edge-scnet build net", wait=False, events=Silent()):
+        refused = invoke("profile", folder)
+        assert refused.code == 9 and "--wait" in refused.hint, refused.stderr
+        assert (
+            f"{folder} is in use by edge-scnet build net (process {os.getpid()}" in refused.stderr
+        )
+        assert not (folder / "report.json").exists()
+    taken = threading.Event()
+
+    class Told(Silent):
+        """Has the other run end as this one says that it waits."""
+
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+            self.ends = threading.Event()
+
+        def stage(self, name: str, detail: str) -> None:
+            if name == "wait":
+                self.lines.append(detail)
+                self.ends.set()
+
+    told = Told()
+
+    def other() -> None:
+        with locked(folder, command="edge-scnet build net", wait=False, events=Silent()):
+            taken.set()
+            told.ends.wait(60)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    taken.wait()
+    assert profile(folder, wait=True, events=told).exit_code == 0
+    thread.join()
+    assert len(told.lines) == 1 and "is in use by edge-scnet build net" in told.lines[0]
+    assert invoke("profile", folder, "--wait").code == 0
+
+
+def test_plans_that_are_replaced_while_they_are_timed_make_no_report(
+    board: Callable[..., Path], invoke: Callable[..., Outcome]
+) -> None:
+    """As by a run on another machine, on a file system without locks."""
+    plan = '"$(dirname "$0")/built/engine.plan"'
+    folder = board(fail=f"case $* in *engine-fp16.plan*.3.times*) echo new > {plan} ;; esac")
+    shown = invoke("profile", folder)
+    assert shown.code == 6 and "engine.plan was replaced while it was measured" in shown.stderr
+    assert not (folder / "report.json").exists()
