@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
-from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, read_text, reason
+from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, control_character, read_text, reason
 from edge_scnet.core.json_records import MOST_DIGITS, loads
 from edge_scnet.errors import DataError
 
@@ -337,6 +337,11 @@ def _lines(class_names: Path) -> tuple[str, ...]:
             hint="a text file, one name per line, or a data.yaml with names",
         ) from error
     names = tuple(line.strip() for line in text.split("\n") if line.strip())
+    if strange := next(filter(None, map(control_character, names)), None):
+        raise DataError(
+            f"--class-names {class_names} holds the control character {strange}",
+            hint="a text file, one name per line",
+        )
     if not names:
         raise DataError(
             f"--class-names {class_names} holds no names",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from edge_scnet.core.foreign import read_text, reason
+from edge_scnet.core.foreign import control_character, read_text, reason
 from edge_scnet.core.json_records import (
     MOST_DIGITS,
     RecordError,
@@ -29,8 +28,6 @@ from edge_scnet.errors import TargetError, first_line
 T = TypeVar("T")
 
 _MOST_BYTES = 1 << 20
-# all of C0 and C1 but tab and line ends: no name and no path of a target or a project has them
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 Filled = Annotated[str, Meta(pattern=r"\S", extra={"rule": "it must not be empty"})]
 VersionText = Annotated[
@@ -85,8 +82,8 @@ def _check_plain(value: Any, key: str, path: Path) -> None:
 def _problem(value: Any) -> str | None:
     """What no key of ours takes in a single value; None: nothing."""
     if isinstance(value, str):
-        strange = _CONTROL.search(value)
-        return f"holds the control character U+{ord(strange[0]):04X}" if strange else None
+        strange = control_character(value)
+        return f"holds the control character {strange}" if strange else None
     if isinstance(value, int):
         is_short = abs(value) < 10**MOST_DIGITS
         return None if is_short else f"has more than {MOST_DIGITS} digits"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,8 @@ from typing import BinaryIO
 MOST_TEXT_BYTES = 1 << 30
 # of settings: targets, projects, class names, label files
 MOST_SETTINGS_BYTES = 10 << 20
+# all of C0 and C1 but tab and line ends
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def open_regular(path: Path | str) -> BinaryIO:
@@ -62,6 +65,12 @@ def read_text(path: Path, *, most_bytes: int = MOST_TEXT_BYTES, encoding: str = 
     """
     text = read_bytes(path, most_bytes=most_bytes).decode(encoding)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def control_character(text: str) -> str | None:
+    """The first control character in a text, as in "U+001B"; tabs and line ends are none."""
+    found = _CONTROL.search(text)
+    return f"U+{ord(found[0]):04X}" if found else None
 
 
 def reason(error: Exception) -> str:

@@ -40,6 +40,7 @@ def read_onnx(path: Path) -> Any:
         external.load_external(proto, path, what=str(path))
         _state_outputs(proto)
         _check(proto)
+        external.check_tensors(proto, what=str(path))
     except ArtifactError:
         raise
     except FileNotFoundError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_scnet.core.optional import require
-from edge_scnet.errors import ArtifactError
+from edge_scnet.errors import ArtifactError, first_line
 
 _SAVE_AGAIN = (
     "save the model with its data beside it: onnx.save(model, path, save_as_external_data=True)"
@@ -55,16 +55,46 @@ def external_files(proto: Any, path: Path, *, what: str) -> list[Path]:
     )
 
 
+def check_tensors(proto: Any, *, what: str) -> None:
+    """Holds every weight that a model holds itself to the size that it says.
+
+    A library may read a weight only when it is used, and not say then which it was.
+
+    Args:
+        what: the file in the words of an error.
+
+    Raises:
+        ArtifactError: names the first that is of another size or type than its values.
+    """
+    onnx = require("onnx", extra="export")
+    for tensor in _tensors(proto.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            continue
+        try:
+            onnx.numpy_helper.to_array(tensor)
+        except Exception as error:
+            raise ArtifactError(
+                f"{what}: the weight {tensor.name!r} cannot be read: {first_line(error)}",
+                hint="the file may be damaged: export or copy it again",
+            ) from error
+
+
 def _external_tensors(graph: Any) -> Iterator[Any]:
     """The tensors of a graph and of those inside its nodes whose data lie in another file."""
     external = require("onnx", extra="export").TensorProto.EXTERNAL
-    tensors = list(graph.initializer)
+    return (tensor for tensor in _tensors(graph) if tensor.data_location == external)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """The tensors of a graph and of those inside its nodes."""
+    yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
-            tensors += [attribute.t, *attribute.tensors]
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
             for inner in (attribute.g, *attribute.graphs):
-                yield from _external_tensors(inner)
-    yield from (tensor for tensor in tensors if tensor.data_location == external)
+                yield from _tensors(inner)
 
 
 def _checked(tensor: Any, folder: Path, what: str) -> Path:
@@ -74,6 +104,11 @@ def _checked(tensor: Any, folder: Path, what: str) -> Path:
         ArtifactError: it is missing, a link, or outside the folder.
     """
     location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+    if "\0" in location:
+        raise ArtifactError(
+            f"{what}: {tensor.name!r} has its data in {location!r}, which is no file's name",
+            hint=_SAVE_AGAIN,
+        )
     target = folder / location
     if not target.resolve().is_relative_to(folder) or target.is_symlink():
         where = "a link" if target.is_symlink() else "outside the model's folder"

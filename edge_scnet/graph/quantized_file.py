@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
-from edge_scnet.graph.external import load_external
+from edge_scnet.graph.external import check_tensors, load_external
 from edge_scnet.graph.model import add_initializer, opset_of
 from edge_scnet.graph.pairs import (
     DEQUANTIZE,
@@ -75,6 +75,7 @@ def read_quantized(path: Path, *, what: str | None = None) -> QuantizedFile:
             hint=f"a float model is quantized here: edge-scnet build {path}",
         )
     load_external(proto, path, what=what)
+    check_tensors(proto, what=what)
     proto, notes = _lifted(proto, what)
     try:
         model: ir.Model = ir_module.from_proto(proto)

@@ -95,7 +95,9 @@ def advice(images: int, score: float) -> str:
 
     At equal shares a score grows with the square root of the images, and must reach z.
     """
-    needed = images * (Z_ONE_SIDED_95 / score) ** 2 if score else math.inf
+    # a product, which is infinite where a power would raise OverflowError
+    times = Z_ONE_SIDED_95 / score if score else math.inf
+    needed = images * times * times
     if needed > 1e7:
         return (
             "the estimate lies at the limit itself; some thousands of images will move it, if it is"

@@ -162,3 +162,43 @@ def test_what_a_factory_and_its_module_are_given(called: SimpleNamespace, invoke
     assert called.model_options == ModelOptions(
         input=("state=16", "mask=8:int64"), weights="w.pth", factory_args={"depth": [1, 2]}
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "holds no names"),
+        (b"\n \n", "holds no names"),
+        (b"a\nb\x00", "control character U+00"),
+    ],
+)
+def test_class_names_that_are_none(
+    called: SimpleNamespace, invoke: Run, tmp_path: Path, content: bytes, words: str
+) -> None:
+    (tmp_path / "names.txt").write_bytes(content)
+    outcome = invoke("export", "net.onnx", "--class-names", tmp_path / "names.txt")
+    assert outcome.code == 4 and words in outcome.stderr and outcome.hint
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(
+    called: SimpleNamespace, invoke: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "names.txt").write_bytes("\ufeffcat\r\ndog".encode())
+    invoke("export", "net.onnx", "--class-names", tmp_path / "names.txt")
+    assert called.model_options.class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--batch", "１"),
+        ("--input-shape", "3x２x4"),
+        ("--pad-value", "１"),
+        ("--batch", "9" * 5000),
+    ],
+)
+def test_whole_numbers_have_ascii_digits(
+    called: SimpleNamespace, invoke: Run, option: str, text: str
+) -> None:
+    outcome = invoke("export", "net.onnx", option, text)
+    assert outcome.code == 2 and option in outcome.stderr

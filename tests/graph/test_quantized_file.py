@@ -140,3 +140,32 @@ def test_external_data_that_is_too_short(tmp_path: Path) -> None:
     (tmp_path / "w.data").write_bytes(b"")
     with pytest.raises(ArtifactError, match=r"w\.data does not hold all of "):
         read_quantized(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"raw_data": b"\0"}, "the weight 'w' cannot be read"),
+        ({"data_type": 99}, "the weight 'w' cannot be read"),
+    ],
+)
+def test_a_weight_of_another_size_than_it_says_is_named(
+    tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    model = conv_model()
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "w")
+    for name, value in change.items():
+        setattr(weight, name, value)
+    (tmp_path / "q.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ArtifactError, match=words):
+        read_quantized(tmp_path / "q.onnx")
+
+
+def test_a_place_of_weights_with_a_nul_is_no_file(tmp_path: Path) -> None:
+    model = conv_model()
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "w")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="a\0b")
+    (tmp_path / "q.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ArtifactError, match="which is no file's name"):
+        read_quantized(tmp_path / "q.onnx")

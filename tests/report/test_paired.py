@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_scnet.report.findings import Verdict
-from edge_scnet.report.paired import PairedDrop, lost_and_won, paired_drop, three_way
+from edge_scnet.report.paired import PairedDrop, advice, lost_and_won, paired_drop, three_way
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval
 
 
@@ -41,3 +41,8 @@ def test_a_drop_in_words(lost: int, won: int, movement: str, question: str) -> N
     drop = PairedDrop(images=images, lost=lost, won=won, low_pp=-0.25, high_pp=1.5)
     assert drop.movement == movement and drop.undecided(0.5) == question
     assert drop.counts == f"{lost} lost, {won} won" and drop.range == "-0.25 to 1.50 pp"
+
+
+def test_a_score_next_to_nothing_has_its_words() -> None:
+    """As of a limit of 1e-320 pp."""
+    assert "lies at the limit itself" in advice(1000, 1e-320)
