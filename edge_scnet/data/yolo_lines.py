@@ -73,16 +73,28 @@ def form_of(
     """
     said = _said(reading) or (Form(kind="pose", points=points) if points else None)
     if said is not None:
+        if said.kind != "box" and not any(_longer(rows).values()):
+            raise DataError(
+                f"{labels}: all lines are boxes, class cx cy w h, and {said.words} is said of them",
+                hint=(
+                    f"leave lines={said.words} out"
+                    if reading.setting("lines")
+                    else f"leave kpt_shape out of it; or {reading.with_setting('lines', 'box')}"
+                ),
+            )
         _check_form(rows, said, reading)
         return said
-    longer = {
-        file: [line for line in lines if len(line.numbers) > 4] for file, lines in rows.items()
-    }
+    longer = _longer(rows)
     if not any(longer.values()):
         return Form(kind="box")
     found = _by_numbers(longer, labels, reading, is_told=is_told)
     _check_form(longer, found, reading)
     return found
+
+
+def _longer(rows: Rows) -> dict[Path, list[Line]]:
+    """The lines of more than a box."""
+    return {file: [line for line in lines if len(line.numbers) > 4] for file, lines in rows.items()}
 
 
 def _said(reading: Reading) -> Form | None:

@@ -188,6 +188,7 @@ def test_links_are_kept(tmp_path: Path):
         ("val: https://x.org/a.zip\nnames: [a, b]\n", "nothing is downloaded; tried", "images=DIR"),
         ("val: images/no\nnames: [a, b]\n", "val is images/no, which does not exist", "images="),
         ("val: data.yaml\nnames: [a, b]\n", "data.yaml is a file; a folder, or a list", "ls -l"),
+        ("val: images/val\nnames: [a, b]\nkpt_shape: [5, 3]\n", "all lines are boxes", "kpt_shape"),
         ("val: images/val\nnames: [a]\n", "val0.txt has class 1; ", "add its name"),
         ("val: images/val\nnames: [a, b, c]\n", "names 3 classes, and rgb has 2", "classes=ids"),
     ],

@@ -155,6 +155,7 @@ def test_points_of_two_numbers_are_not_labelled_below_0(tmp_path: Path):
         ("?lines=outline", POINTS, "13 numbers behind the class; an outline has x and y", "=3x3"),
         ("", POINTS * 2, "1 of 1 images do not have keypoints of one object each", "cut each"),
         ("", "0 0.5 0.5 0.4 0.4\n", "lines hold a box and no points", "lines=17x3"),
+        ("?lines=2x3", "0 .5 .5 .4 .4\n", "all lines are boxes, class cx cy w h, and 2x3", "leave"),
         ("?lines=1x3", "0 .5 .5 .4 .4 9 .1 2\n", "line 1 has a point at 9; shares", "sed -n 1p"),
     ],
 )
