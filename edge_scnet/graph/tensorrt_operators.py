@@ -36,8 +36,9 @@ _RTX = (
     "Attention BlackmanWindow HammingWindow HannWindow RMSNormalization RotaryEmbedding STFT"
     " Swish TensorScatter"
 )
-# Known to the parser of TensorRT-RTX; its builder "has no runners that implement it".
-_RTX_WITHOUT_KERNEL = frozenset({"NonMaxSuppression"})
+# Known to the parser of TensorRT-RTX: its builder "has no runners that implement" the first, and of
+# the second "NonZero plugin creator version 1 was not found in plugin registry".
+_RTX_WITHOUT_KERNEL = frozenset({"NonMaxSuppression", "NonZero"})
 _TENSORRT_8 = frozenset(_SINCE_8_5.split())
 _TENSORRT_10 = _TENSORRT_8 | frozenset(_SINCE_10.split())
 _TENSORRT_RTX = (_TENSORRT_10 | frozenset(_RTX.split())) - {

@@ -36,6 +36,7 @@ def _model(nodes: str) -> ir.Model:
         ("y = LayerNormalization(x, x)", {"8"}),
         ("y = DeformConv(x, x, x)", {"8", "rtx"}),
         ("y = NonMaxSuppression(x, x)", {"rtx"}),
+        ("y = NonZero(x)", {"rtx"}),
         ("y = com.example.Relu(x)", {"8", "10", "rtx"}),
     ],
 )
