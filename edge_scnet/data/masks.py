@@ -144,7 +144,7 @@ def _check_range(file: Path, values: np.ndarray, reading: Reading) -> None:
     count = max(reading.class_count, 2) if reading.class_count else 0
     wrong = [int(value) for value in values if value != NOT_JUDGED and count and value >= count]
     if wrong:
-        binary = set(values.tolist()) <= {0, wrong[0], NOT_JUDGED}
+        binary = count == 2 and set(values.tolist()) <= {0, wrong[0], NOT_JUDGED}
         raise DataError(
             f"{file} has the value {wrong[0]}; the model has {reading.class_count} classes, from 0,"
             " and 255 is not judged",

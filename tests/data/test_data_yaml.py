@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from edge_scnet.core.spec import TaskSpec
 from edge_scnet.data.data_yaml import class_names
-from edge_scnet.errors import DataError
+from edge_scnet.errors import DataError, MissingRuntimeError
 from tests.helpers.images import RGB, calibration, evaluation, picture
 
 pytest.importorskip("yaml", reason="PyYAML is in the extra detection")
@@ -206,6 +207,13 @@ def test_a_part_without_labels_is_told_with_the_files_that_were_looked_for(tmp_p
         evaluation(file, TWO)
     assert "--ignore-labels" in (e.value.hint or "")
     assert evaluation(file, TWO, ignore_labels=True).targets is None
+
+
+def test_without_pyyaml_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(MissingRuntimeError) as e:
+        evaluation(write(tmp_path), TWO)
+    assert e.value.hint == "pip install 'edge-scnet[detection]'"
 
 
 @pytest.mark.parametrize("setting", ["split=training", "foreground=1", "label=x"])

@@ -137,3 +137,10 @@ def test_a_damaged_mask(tmp_path: Path):
     bad = Path(f"{root}?foreground=x")
     with pytest.raises(DataError, match="foreground is 'x'; a pixel's value is needed"):
         evaluation(bad, TWO)
+
+
+def test_a_foreground_is_of_networks_of_two_classes(tmp_path: Path):
+    three = replace(TWO, classes=(), num_classes=3)
+    with pytest.raises(DataError, match="has the value 7; the model has 3 classes") as e:
+        evaluation(masked(tmp_path, np.full((2, 3), 7, np.uint8)), three)
+    assert (e.value.hint or "").startswith("is it --num-classes 8?")
