@@ -20,7 +20,7 @@ from edge_scnet.export.float32 import follow_float_input, raise_to_float32, roun
 from edge_scnet.export.fold import check_consistent, fold
 from edge_scnet.export.inputs import InputPlan, apply_plan, plan_inputs
 from edge_scnet.export.onnx_file import read_onnx
-from edge_scnet.export.open_outputs import check_open_outputs, may_count
+from edge_scnet.export.open_outputs import check_batch, check_open_outputs, may_count
 from edge_scnet.export.outputs import name_apart, part_outputs, put_nodes_behind
 from edge_scnet.export.static import check_static
 from edge_scnet.graph.counting import counted_outputs
@@ -153,7 +153,7 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
 
     Raises:
         ArtifactError: as `read_onnx` and `plan_inputs`; sizes that cannot be made static; an opset
-            that cannot be reached; as `check_open_outputs`.
+            that cannot be reached; as `check_batch` and `check_open_outputs`.
     """
     onnx = require("onnx", extra="export")
     ir_module = require("onnx_ir", extra="export")
@@ -171,6 +171,8 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
     if batches.own != batches.wanted:
         alone = _static(proto, plan, batch=batches.own)
         check_consistent(alone, path)
+    check_batch(alone, path, batch=batch)
+    if batches.own != batches.wanted:
         rebatch(static, alone, batches)
     rounding = rounding_of(proto)
     proto = ir_module.serde.serialize_model(static)
@@ -188,7 +190,7 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
     if (reached := model.graph.opset_imports.get("", 0)) != opset:
         raise ArtifactError(f"{path}: converting gave opset {reached}, the target wants {opset}")
     name_nodes(model)
-    output_notes += check_open_outputs(model, path, batch=batch, named_as_in_file=static)
+    output_notes += check_open_outputs(model, path, named_as_in_file=static)
     check_static(model, dynamic_batch=False, may_count=True)
     return Imported(
         model=model,

@@ -31,33 +31,46 @@ def may_count(proto: Any) -> bool:
     return any(node.op_type in COUNTING_OPS for node in all_nodes(proto.graph.node))
 
 
+def check_batch(model: ir.Model, path: Path, *, batch: int) -> None:
+    """Refuses several images at once where nobody could tell whose part of an output is which.
+
+    Args:
+        model: the file's graph with its own batch, static and folded.
+        batch: that it is to be built at.
+
+    Raises:
+        ArtifactError: the size of an output depends on the data, and the batch is not 1.
+    """
+    counted = counted_outputs(model.graph)
+    if batch == 1 or not counted:
+        return
+    name, origin = next(iter(counted.items()))
+    raise ArtifactError(
+        f"{path}: the size of output {name!r} depends on the data ({words_of(origin)}): of"
+        f" {batch} images at once nobody can tell which part of it is whose",
+        hint=f"--batch 1; or, at batch {batch}, {_part(model, path)}",
+    )
+
+
 def check_open_outputs(
-    model: ir.Model, path: Path, *, batch: int, named_as_in_file: ir.Model
+    model: ir.Model, path: Path, *, named_as_in_file: ir.Model
 ) -> tuple[str, ...]:
     """Looks at the outputs whose size depends on the data.
 
     Args:
         model: the prepared graph.
-        batch: that it is to be built at.
         named_as_in_file: the same graph before nodes and tensors got names.
 
     Returns:
         What is to be known of them, in words.
 
     Raises:
-        ArtifactError: they cannot be told apart by image, or a layer with weights is behind the
-            node that counts.
+        ArtifactError: a layer with weights is behind the node that counts.
     """
     counted = counted_outputs(model.graph)
     if not counted:
         return ()
-    name, origin = next(iter(counted.items()))
-    if batch != 1:
-        raise ArtifactError(
-            f"{path}: the size of output {name!r} depends on the data ({words_of(origin)}): of"
-            f" {batch} images at once nobody can tell which part of it is whose",
-            hint=f"--batch 1; or, at batch {batch}, {_part(named_as_in_file, path)}",
-        )
+    origin = next(iter(counted.values()))
     origins = origins_of(model.graph)
     for node in model.graph:
         if node.op_type in _WEIGHTED and any(id(value) in origins for value in node.inputs):

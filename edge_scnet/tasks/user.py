@@ -14,11 +14,13 @@ import numpy as np
 
 from edge_scnet.errors import DataError, EdgeError
 from edge_scnet.stats.figures import TaskStats
+from edge_scnet.tasks import counted
 from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.metrics import refuse_unfinite
 from edge_scnet.tasks.readout import Readout, Words, read_outputs
 
 _OUTPUTS_HINT = "without `outputs` the evaluator is taken as judging all of them"
+_OUTPUTS = counted.__file__
 _HINT = "what an evaluator is: edge_scnet/tasks/base.py, Evaluator"
 
 
@@ -37,7 +39,8 @@ def calling(what: str, *, hint: str = _HINT) -> Iterator[None]:
     except (KeyboardInterrupt, EdgeError):
         raise
     except BaseException as error:
-        frames = traceback.extract_tb(error.__traceback__)
+        # a name that no output has is asked for in the function
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != _OUTPUTS]
         where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
         last = traceback.format_exception_only(type(error), error)[-1].strip()
         raise DataError(f"{what} failed: {last}{where}", hint=hint) from error

@@ -131,3 +131,13 @@ def test_what_is_looked_at_is_remembered(look: Any, read: set[str]) -> None:
     outputs = WatchedOutputs([("a", 1), ("b", 2)])
     look(outputs)
     assert outputs.read == read
+
+
+def test_a_name_that_no_output_has_is_reported_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("pycocotools", reason="pycocotools is not installed")
+    made = detection(lambda outputs, info: outputs["nowhere"], monkeypatch)
+    empty = [ragged([np.zeros((0, 4), np.float32)]), ragged([np.zeros(0, np.float32)])]
+    with pytest.raises(DataError, match=r"KeyError: 'nowhere' \(test_counted.py, line"):
+        made.reduce(empty, empty, [0])
