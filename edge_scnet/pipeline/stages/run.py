@@ -69,8 +69,8 @@ def run_stages(job: BuildJob, until: Stage, events: Events) -> tuple[BuildJob, d
         # what an earlier run made of files that have changed since is not part of this build
         folder = STAGE_FUNCTIONS[name](job, events).without_stale()
         if _engines(folder) != _engines(job.folder):
-            # the report is of engines that were replaced
-            remove_files(folder.path / file for file in (REPORT, REPORT_PAGE, PARTIAL_REPORT))
+            # the report is of engines that were replaced; a page does not stay without its report
+            remove_files(folder.path / file for file in (REPORT_PAGE, PARTIAL_REPORT, REPORT))
         folder.save()
         job = replace(job, folder=folder)
         seconds[name] = round(time.perf_counter() - started, 2)
