@@ -1,6 +1,6 @@
 """`python -m edge_scnet` is `edge-scnet`, for where scripts are not on PATH."""
 
-from edge_scnet.cli.root import main
+from edge_scnet.cli import main
 
 if __name__ == "__main__":
     main()

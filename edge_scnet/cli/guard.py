@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import inspect
 import io
@@ -15,8 +16,8 @@ from typing import Any, NoReturn, ParamSpec
 import typer
 
 from edge_scnet.__about__ import __version__
-from edge_scnet.cli.printer import printing, tell
-from edge_scnet.errors import BuildInterrupted, EdgeError, ExitCode, StorageError
+from edge_scnet.cli.printer import printing, show_json, tell
+from edge_scnet.errors import ArtifactError, BuildInterrupted, EdgeError, ExitCode, StorageError
 
 P = ParamSpec("P")
 # of click or, in newer versions, of Typer's own copy of it
@@ -35,7 +36,7 @@ def guarded(function: Callable[P, None]) -> Callable[P, None]:
         except (typer.Exit, typer.BadParameter):
             raise
         except (Exception, KeyboardInterrupt) as error:
-            _fail(error)
+            _fail(error, as_json=bool(kwargs.get("as_json")))
 
     # Typer asks three times for each command's signature and type hints: evaluating annotations
     # that are left as text took a third of the time of `edge-scnet --help`
@@ -51,8 +52,10 @@ def ending(arguments: Sequence[str]) -> Iterator[None]:
     Args:
         arguments: the command line.
     """
+    as_json = "--json" in arguments
     try:
         with _help_printing():
+            _refuse_empty(arguments)
             yield
     except _COMMAND_LINE_ERROR as error:
         text = io.StringIO()
@@ -62,10 +65,12 @@ def ending(arguments: Sequence[str]) -> Iterator[None]:
                 found = _found(error, arguments)
                 line = f"error: {line.removeprefix('Error: ')}{found}"
             tell(line)
+        if as_json:
+            _show_failure(error.message, "edge-scnet --help", error.exit_code)
         sys.exit(error.exit_code)
     except (EdgeError, KeyboardInterrupt) as error:
         try:
-            _fail(error)
+            _fail(error, as_json=as_json)
         except typer.Exit as ended:
             sys.exit(ended.exit_code)
 
@@ -96,27 +101,57 @@ def _found(error: Any, arguments: Sequence[str]) -> str:
         name, equals, own = given.partition("=")
         if name in names:
             found = own if equals else value
-            return "" if found in str(error.message) else f", found {found!r}"
+            return "" if repr(found) in str(error.message) else f", found {found!r}"
     return ""
 
 
-def _fail(error: BaseException) -> NoReturn:
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuses an empty argument, which to a path would be the working directory.
+
+    Raises:
+        typer.BadParameter: an argument, or the value behind an option's "=", is empty.
+    """
+    for before, given in zip(["", *arguments[:-1]], arguments, strict=True):
+        name, equals, value = given.partition("=")
+        if given == "" or (name.startswith("--") and equals and not value):
+            option = name if given else before
+            where = f" of {option}" if option.startswith("-") else ""
+            raise typer.BadParameter(f"an argument{where} is empty: is a shell variable not set?")
+
+
+def _show_failure(message: str, hint: str | None, exit_code: int) -> None:
+    """Prints a failure for whoever asked for JSON."""
+    with contextlib.suppress(EdgeError):  # of a stdout that is full
+        show_json({"schema": 1, "error": message, "hint": hint, "exit_code": int(exit_code)})
+
+
+def _fail(error: BaseException, *, as_json: bool) -> NoReturn:
     """Prints an error with its hint, and ends the process with its exit code."""
     if _interrupted(error):
+        if as_json:
+            _show_failure("interrupted", None, ExitCode.INTERRUPTED)
         tell("")
         tell("interrupted: finished stages are kept, the next run goes on from there")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = Path(os.fsdecode(error.filename or "")).name
+        error = ArtifactError(
+            f"no such file or folder: a name of {len(name)} characters is longer than there can be",
+            hint="names have 255 bytes at most, paths 4,096: ls -l shows what is there",
+        )
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         error = StorageError(
             f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l"
         )
     if not isinstance(error, EdgeError):
-        _report_bug(error)
+        _report_bug(error, as_json=as_json)
     show_error(error)
     if error.hint:
         tell("")
         tell(f"hint: {error.hint}")
+    if as_json:
+        _show_failure(error.message, error.hint, error.exit_code)
     raise typer.Exit(error.exit_code)
 
 
@@ -136,7 +171,7 @@ def _interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _report_bug(error: BaseException) -> NoReturn:
+def _report_bug(error: BaseException, *, as_json: bool) -> NoReturn:
     import traceback
 
     from edge_scnet.machine import environment
@@ -158,4 +193,6 @@ def _report_bug(error: BaseException) -> NoReturn:
     tell(
         "hint: run it again with EDGE_SCNET_TRACEBACK=1 and report what it prints with the command"
     )
+    if as_json:
+        _show_failure(f"this is a bug: {type(error).__name__}: {error}", None, ExitCode.BUG)
     raise typer.Exit(ExitCode.BUG)

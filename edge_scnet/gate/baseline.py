@@ -56,9 +56,9 @@ class Baseline:
     accepted: tuple[Acceptance, ...] = ()
 
 
-def file_of(path: Path, report: RunReport) -> Path:
+def file_of(path: Path, model: str, target: str) -> Path:
     """Returns a baseline's file: `path` itself, or `<model>-<target>.json` where it is a folder."""
-    return path if path.suffix == ".json" else path / f"{report.model}-{report.target}.json"
+    return path if path.suffix == ".json" else path / f"{model}-{target}.json"
 
 
 def save(baseline: Baseline, path: Path) -> None:

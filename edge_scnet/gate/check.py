@@ -154,7 +154,7 @@ class _Case:
 
 def _opened(report_file: Path, against: Path, limits: dict[str, Any]) -> _Case:
     report = load_report(report_file)
-    baseline_file = baseline.file_of(against, report)
+    baseline_file = baseline.file_of(against, report.model, report.target)
     loaded = baseline.load(baseline_file)
     return _Case(
         report_file=report_file,

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from edge_scnet.config.project import Located
+from edge_scnet.config.target import load_target
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import REPORT
-from edge_scnet.errors import BuildInterrupted
+from edge_scnet.errors import ArtifactError, BuildInterrupted
+from edge_scnet.gate import baseline
 from edge_scnet.gate.check import Checked, check
+from edge_scnet.models.zoo import resolve
 from edge_scnet.pipeline.build import build
 from edge_scnet.pipeline.profile import time_again
 
@@ -33,14 +36,30 @@ def check_project(
         BuildInterrupted: a build was interrupted.
         EdgeError: see errors.py; the first target that cannot be built ends it.
     """
+    baselines = located.path(located.project.baselines)
+    for target in located.project.targets:
+        _check_baseline(located, baselines, target)
     reports = build_project(located, wait=wait, events=events, command=command)
     return check(
         reports,
-        against=located.path(located.project.baselines),
+        against=baselines,
         limits={**located.limits, **(limits or {})},
         time_again=time_again,
         events=events,
     )
+
+
+def _check_baseline(located: Located, baselines: Path, target: str) -> None:
+    """Refuses a baseline that is missing or damaged before its engine is built."""
+    settings = located.settings(target)
+    model = resolve(settings["model"], settings["model_options"]).spec.name
+    file = baseline.file_of(baselines, model, load_target(settings["target"]).name)
+    if not file.exists():
+        raise ArtifactError(
+            f"no baseline at {file}: nothing can be held to it",
+            hint=f"edge-scnet baseline update --build --project {located.file}; then commit it",
+        )
+    baseline.load(file)
 
 
 def build_project(

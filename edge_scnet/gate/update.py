@@ -84,7 +84,7 @@ def update_from(
         TargetError: no such limit.
     """
     loaded = load_report(report_file(report))
-    file = baseline.file_of(baselines, loaded)
+    file = baseline.file_of(baselines, loaded.model, loaded.target)
     is_new = not file.exists()
     gates = project.with_limits(loaded.gates or Gates(), limits or {})
     differences = update(file, loaded, gates, accept=accept)

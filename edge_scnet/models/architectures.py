@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+# those of `edge_scnet.scnet.ARCHITECTURES`: a name is refused at once, and torch takes seconds
+_NAMES = ("scnet50", "scnet50_v1d", "scnet101", "scnet101_v1d", "scnet20", "scnet29")
+
 
 def _networks() -> Mapping[str, Callable[[int, int], nn.Module]]:
     """The networks, by name: functions of the number of classes and of input channels.
@@ -29,8 +32,8 @@ def _networks() -> Mapping[str, Callable[[int, int], nn.Module]]:
 
 
 def architectures() -> list[str]:
-    """Returns the names of the architectures that `--arch` takes."""
-    return list(_networks())
+    """Returns the names of the architectures that `--arch` takes, without torch."""
+    return list(_NAMES)
 
 
 def check_architecture(arch: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -98,3 +99,74 @@ def test_an_interrupt_that_a_native_import_wraps_is_an_interrupt(doctor: Doctor)
         outcome.stderr
         == "\ninterrupted: finished stages are kept, the next run goes on from there\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("build", "", "--json"), "an argument is empty: is a shell variable not set?"),
+        (("build", "--out", "", "--json"), "an argument of --out is empty"),
+        (("build", "--eval=", "--json"), "an argument of --eval is empty"),
+        (("build", "--qdq", "", "--json"), "an argument of --qdq is empty"),
+    ],
+)
+def test_an_empty_argument_is_refused(invoke: Run, command: tuple[str, ...], words: str) -> None:
+    outcome = invoke(*command)
+    assert outcome.code == 2 and words in outcome.stderr
+    shown = json.loads(outcome.stdout)
+    assert words in shown["error"] and shown["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("0", "found '0'"), ("nan", "found 'nan'"), ("3601", "found '3601'"), ("x", "'x'")],
+)
+def test_a_value_out_of_range_is_told(invoke: Run, value: str, words: str) -> None:
+    for given in ((f"--seconds={value}",), ("--seconds", value)):
+        outcome = invoke("build", *given)
+        assert outcome.code == 2 and "--seconds" in outcome.stderr and words in outcome.stderr
+
+
+def test_a_failure_is_json_where_json_was_asked_for(invoke: Run, doctor: Doctor) -> None:
+    outcome = invoke("report", "none.json", "--json")
+    assert outcome.code == 6 and "error: no report at none.json" in outcome.stderr
+    assert json.loads(outcome.stdout) == {
+        "schema": 1,
+        "error": "no report at none.json",
+        "hint": outcome.hint,
+        "exit_code": 6,
+    }
+    assert json.loads(invoke("build", "--batc", "3", "--json").stdout)["exit_code"] == 2
+    assert invoke("report", "none.json").stdout == ""
+
+
+def test_a_name_that_is_too_long_is_no_matter_of_the_disk(invoke: Run) -> None:
+    outcome = invoke("report", "a" * 300)
+    assert outcome.code == 6 and "a name of 300 characters" in outcome.stderr
+    assert "df -h" not in outcome.hint
+
+
+def test_an_unknown_model_is_refused_without_torch(cli_process: Run) -> None:
+    code = "import sys; sys.modules['torch'] = None; from edge_scnet.cli.root import main; main()"
+    outcome = cli_process("build", "nope", code=code)
+    assert outcome.code == 6 and "unknown model 'nope'" in outcome.stderr
+
+
+EARLY = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from edge_scnet.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "edge_scnet.cli.root", "edge_scnet.report.store"])
+def test_ctrl_c_while_modules_are_imported(cli_process: Run, module: str) -> None:
+    outcome = cli_process("report", "none.json", code=EARLY.format(module=module))
+    assert outcome.code == 130 and "Traceback" not in outcome.stderr
+    assert "interrupted" in outcome.stderr

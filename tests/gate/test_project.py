@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge_scnet.gate import project
+from edge_scnet.config.target import Gates
+from edge_scnet.gate import baseline, project
 from tests.helpers.reports import report
 from tests.helpers.tool import MODEL, Built, Run
 
@@ -18,6 +19,9 @@ def test_an_interrupted_build_ends_the_check_as_an_interrupt(
 ) -> None:
     file = tmp_path / "edge-scnet.toml"
     file.write_text(f'model = "{MODEL}"\ntargets = ["cpu", "jetson"]\nbaselines = "b"\n')
+    for name in ("cpu", "jetson"):
+        known = tmp_path / "b" / f"{MODEL}-{name}.json"
+        baseline.save(baseline.of_report(report(), Gates()), known)
     built = []
 
     def build(model: str, **options: object) -> SimpleNamespace:
@@ -32,6 +36,26 @@ def test_an_interrupted_build_ends_the_check_as_an_interrupt(
             "\ninterrupted: finished stages are kept, the next run goes on from there\n"
         )
     assert built == ["cpu", "cpu"], "what follows is not built"
+
+
+def test_a_baseline_that_is_missing_or_damaged_is_seen_before_the_build(
+    invoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    file.write_text(f'model = "{MODEL}"\ntargets = ["cpu", "jetson"]\nbaselines = "b"\n')
+    known = tmp_path / "b" / f"{MODEL}-cpu.json"
+    monkeypatch.setattr(project, "build", None)  # it would be a bug to call it
+    outcome = invoke("check", "--build", "--project", file)
+    assert outcome.code == 6 and f"no baseline at {known}" in outcome.stderr
+    assert outcome.hint.startswith(f"edge-scnet baseline update --build --project {file}")
+    baseline.save(baseline.of_report(report(), Gates()), known)
+    assert (
+        f"no baseline at {tmp_path}/b/{MODEL}-jetson.json"
+        in invoke("check", "--build", "--project", file).stderr
+    )
+    known.write_text("{}")
+    outcome = invoke("check", "--build", "--project", file)
+    assert outcome.code == 6 and str(known) in outcome.stderr
 
 
 @pytest.mark.usefixtures("not_measured")

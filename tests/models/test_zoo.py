@@ -10,6 +10,7 @@ import pytest
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models import zoo
+from edge_scnet.models.architectures import architectures
 from edge_scnet.models.zoo import resolve
 from tests.helpers.checkpoints import State, checkpoint, needs_bundled, refused, saved
 
@@ -87,3 +88,9 @@ def test_a_files_own_name_is_checked_too(tmp_path: Path, state: State):
 def test_a_model_of_the_zoo_takes_no_options(options: dict[str, Any], option: str):
     error = refused(resolve, zoo.DEFAULT_MODEL, ModelOptions(**options))
     assert error.message.startswith(f"{option} cannot be changed: {zoo.DEFAULT_MODEL!r}")
+
+
+def test_the_names_of_architectures_are_the_networks() -> None:
+    from edge_scnet.scnet import ARCHITECTURES
+
+    assert architectures() == list(ARCHITECTURES)
