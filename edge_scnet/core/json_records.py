@@ -81,6 +81,10 @@ def convert(kind: Any, value: Any, *, path: str = "") -> Any:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise _explained(str(error), kind, value, path) from None
+    except UnicodeEncodeError as error:
+        # msgspec looks keys up by their UTF-8
+        problem = f"holds the key {ascii(error.object)[:_MOST_SHOWN]}, which is no Unicode"
+        raise RecordError(path, problem, missing=False, is_record=False) from None
 
 
 def decode(kind: type[T], data: bytes | str) -> T:

@@ -177,3 +177,8 @@ def test_names_that_are_not_utf_8_are_written_with_escapes() -> None:
         "bild\\udce9.png": ["\\udcff", "ä", "\U0001f480", 1.5],
         "a": "\\udce9",
     }
+
+
+def test_a_key_that_is_no_unicode_is_told() -> None:
+    with pytest.raises(RecordError, match=r"holds the key '\\ud800x', which is no Unicode"):
+        decode(Outer, '{"count": 1, "\\ud800x": 2}')

@@ -113,6 +113,7 @@ class Result:
     codes: collections.Counter[int] = field(default_factory=collections.Counter)
     broken: list[Broken] = field(default_factory=list)
     slowest_seconds: float = 0.0
+    slowest: tuple[str, ...] = ()
 
 
 class Good:
@@ -808,7 +809,8 @@ def fuzz(
             rule = _rule(command, done, seconds)
             result.cases[kind] += 1
             result.codes[done.code] += 1
-            result.slowest_seconds = max(result.slowest_seconds, seconds)
+            if seconds > result.slowest_seconds:
+                result.slowest_seconds, result.slowest = seconds, command
             kept = {path: entry for path, entry in _listed(root).items() if "/case-" not in path}
             if kept != before:
                 rule = f"files outside its folder: {set(kept.items()) ^ set(before.items())}"
@@ -851,8 +853,9 @@ def main() -> None:
     codes = {int(code): count for code, count in sorted(result.codes.items())}
     print(f"by kind {dict(result.cases)}; exit codes {codes}")
     print(
-        f"{sum(result.cases.values()):,} cases, {len(result.broken)} broke a rule; the slowest took"
-        f" {result.slowest_seconds:.1f} s, all {time.perf_counter() - began:.0f} s"
+        f"{sum(result.cases.values()):,} cases, {len(result.broken)} broke a rule; all took"
+        f" {time.perf_counter() - began:.0f} s, the slowest {result.slowest_seconds:.1f} s:"
+        f" {' '.join(result.slowest)[:200]!a}"
     )
     raise SystemExit(bool(result.broken))
 
