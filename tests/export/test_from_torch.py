@@ -25,10 +25,11 @@ from edge_scnet.graph.run import run_onnx
 from tests.helpers.networks import SHAPE_ARITHMETIC, TINY_SHAPE, ops, random_images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fixture", "opset", "classes"),
     [
-        pytest.param("exported", 18, 10, marks=pytest.mark.slow),
+        ("exported", 18, 10),
         ("tiny_exported", 18, 5),
         ("named_exported", 20, 5),
     ],
@@ -163,7 +164,8 @@ def policy_batch(batch: int) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("dynamic", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamic", [False, True])
 def test_inputs_and_outputs_keep_their_names(dynamic: bool, tmp_path: Path):
     torch.manual_seed(0)
     module = Policy().eval()
