@@ -64,16 +64,30 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def cpu_quota_cores() -> float | None:
+def cpu_quota_cores(root: Path = ROOT) -> float | None:
     """The processor time that the control group grants, in cores; None: no limit."""
-    if text := read_text("/sys/fs/cgroup/cpu.max"):  # "200000 100000" or "max 100000"
+    group = root / "sys/fs/cgroup"
+    if text := read_text(str(group / "cpu.max")):  # "200000 100000" or "max 100000"
         quota, _, period = text.partition(" ")
     else:
-        quota = read_text("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") or ""
-        period = read_text("/sys/fs/cgroup/cpu/cpu.cfs_period_us") or ""
+        quota = read_text(str(group / "cpu/cpu.cfs_quota_us")) or ""
+        period = read_text(str(group / "cpu/cpu.cfs_period_us")) or ""
     if not (quota.isdecimal() and period.isdecimal() and int(period) > 0):
         return None
     return int(quota) / int(period)
+
+
+def quota_threads(cores: int, root: Path = ROOT) -> int:
+    """The threads of an engine where the control group grants less time than its cores have.
+
+    A runtime counts cores: with more threads than that the kernel stops all of them for the rest of
+    each period.
+
+    Returns:
+        As many as the quota has whole cores, at least 1; 0 where there is no such quota.
+    """
+    quota = cpu_quota_cores(root)
+    return 0 if quota is None or quota >= cores else max(1, int(quota))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

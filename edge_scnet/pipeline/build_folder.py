@@ -13,6 +13,7 @@ from edge_scnet.core.facts import EngineFacts
 from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, MANIFEST, Artifact
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.isa import check_floor
+from edge_scnet.machine.linux import quota_threads, usable_cores
 from edge_scnet.pipeline.dequantized import ROW
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.report.run_report import RunReport
@@ -145,7 +146,7 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
         path=path,
         options=OpenOptions(
             precision="f32" if folder.manifest.precision_hint == "f32" else "default",
-            threads=target_of(folder).threads,
+            threads=target_of(folder).threads or quota_threads(usable_cores()),
         ),
         size_bytes=entry.size_bytes + sum(companion.size_bytes for companion in companions),
         sha256=entry.sha256,

@@ -18,6 +18,7 @@ from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import EngineSpec, TensorSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.export.onnx_file import external_files
+from edge_scnet.machine.linux import quota_threads, usable_cores
 from edge_scnet.models.defaults import task_of
 from edge_scnet.models.pictures import Defaults, preprocessing_of
 from edge_scnet.profiler.process import EngineFile
@@ -96,7 +97,9 @@ def open_foreign(
             role=role,
             runtime=runtime.name,
             path=path,
-            options=OpenOptions(precision="default", shapes=shapes),
+            options=OpenOptions(
+                precision="default", shapes=shapes, threads=quota_threads(usable_cores())
+            ),
             size_bytes=sum(file.stat().st_size for file in _files(path)),
             sha256=sha256_file(path),
         ),

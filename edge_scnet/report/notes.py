@@ -28,6 +28,7 @@ def doubts(report: RunReport) -> tuple[str, ...]:
 
 
 def _doubts(report: RunReport) -> Iterator[str]:
+    yield from _of_quota(report)
     yield from _of_load(report.load, "while engines were timed")
     for row in report.engines:
         yield from _of_engine(row, report.seconds)
@@ -40,6 +41,16 @@ def _doubts(report: RunReport) -> Iterator[str]:
         yield (
             f"in {len(restless)} of {len(report.sweep)} rows of the sweep times form heaps or"
             f" drift: {first}"
+        )
+
+
+def _of_quota(report: RunReport) -> Iterator[str]:
+    quota, cores = (report.environment.get(name) for name in ("cpu_quota_cores", "cores"))
+    if isinstance(quota, int | float) and isinstance(cores, int) and quota < cores:
+        yield (
+            f"the control group grants the time of {quota:g} of {cores} cores: engines run with"
+            f" {max(1, int(quota))} threads, unless the target says another number; beyond it they"
+            " are throttled"
         )
 
 

@@ -57,3 +57,27 @@ def test_a_kernel_that_counts_less(tmp_path: Path) -> None:
     (tmp_path / "proc/stat").write_text("cpu0 1 2 3\n")
     with pytest.raises(ValueError, match="values to unpack"):
         linux.core_times(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "quota", "threads"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5, 1),
+        ({"cpu.max": "50000 100000\n"}, 0.5, 1),
+        ({"cpu.max": "300000 100000\n"}, 3.0, 3),
+        ({"cpu.max": "400000 100000\n"}, 4.0, 0),
+        ({"cpu.max": "max 100000\n"}, None, 0),
+        ({"cpu/cpu.cfs_quota_us": "250000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.5, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None, 0),
+        ({}, None, 0),
+    ],
+)
+def test_engines_take_no_more_threads_than_a_quota_has_cores(
+    tmp_path: Path, files: dict[str, str], quota: float | None, threads: int
+) -> None:
+    for name, text in files.items():
+        file = tmp_path / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    assert linux.cpu_quota_cores(tmp_path) == quota
+    assert linux.quota_threads(4, tmp_path) == threads

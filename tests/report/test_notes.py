@@ -100,3 +100,14 @@ def test_a_busy_machine_is_said() -> None:
         "a hypervisor gave 4 % of the cores' time to other machines during the sweep",
         "in 1 of 1 rows of the sweep times form heaps or drift: int8 at batch 8, 2 threads",
     )
+
+
+def test_a_quota_below_the_cores_is_said() -> None:
+    made = report()
+    for quota, cores, threads in ((1.5, 4, 1), (0.5, 1, 1), (3, 4, 3)):
+        facts = {**made.environment, "cpu_quota_cores": quota, "cores": cores}
+        (doubt,) = notes.doubts(replace(made, environment=facts))
+        assert f"{quota:g} of {cores} cores: engines run with {threads} threads" in doubt
+    for quota in (None, 4.0):
+        facts = {**made.environment, "cpu_quota_cores": quota, "cores": 4}
+        assert notes.doubts(replace(made, environment=facts)) == ()
