@@ -17,4 +17,4 @@ def test_damaged_and_hostile_files_break_no_rule(part: int, tmp_path: Path) -> N
     assert not result.broken
     assert set(result.cases) == set(KINDS) and result.cases.total() == 500
     # files that are whole enough are read: not everything is refused
-    assert result.codes[0] > 20
+    assert result.codes[0] > 10
