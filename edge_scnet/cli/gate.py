@@ -170,11 +170,13 @@ def _required(baseline: Path | None) -> Path:
 def _parsed_limits(texts: list[str] | None) -> dict[str, float]:
     limits = {}
     for text in texts or ():
-        key, _, value = text.partition("=")
+        key, _, value = (part.strip() for part in text.partition("="))
         try:
-            limits[key.strip()] = float(value)
+            limits[key] = float(value)
         except ValueError:
-            raise typer.BadParameter(f"--limit {text!r} is not KEY=NUMBER") from None
+            key = ""
+        if not key:
+            raise typer.BadParameter(f"--limit {text!r} is not KEY=NUMBER, such as max_drop_pp=0.5")
     return limits
 
 

@@ -77,6 +77,7 @@ def test_a_limit_on_the_command_line_goes_over_the_baselines(
     outcome = invoke("check", path, "--baseline", known, "--limit", "max_sqnr_fal_db=20")
     assert outcome.code == 3 and "did you mean max_sqnr_fall_db?" in outcome.stderr
     assert invoke("check", path, "--baseline", known, "--limit", "max_sqnr_fall_db").code == 2
+    assert "KEY=NUMBER" in invoke("check", path, "--baseline", known, "--limit", "=1").stderr
 
 
 def test_usage(invoke: Run, reported: Callable[..., tuple[Path, Path]]) -> None:

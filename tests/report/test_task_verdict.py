@@ -135,6 +135,8 @@ def test_few_samples_and_doubts_never_ship() -> None:
     doubted = _finding(_metric(0.0), doubts=("FP32 is at chance",))
     assert doubted.verdict == "inconclusive" and doubted.exit_code == 13
     assert doubted.message.startswith("FP32 is at chance. ")
+    asked = _finding(_metric(0.0), doubts=("are the classes the network's?",))
+    assert asked.message.startswith("are the classes the network's? ") and "?." not in asked.message
     assert not verdict([doubted]).startswith("accurate")
     failed = _finding(_metric(9.0), doubts=("FP32 is at chance",))
     assert failed.verdict == "fail"
