@@ -7,6 +7,7 @@ import errno
 import functools
 import inspect
 import io
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -97,7 +98,7 @@ def _help_printing() -> Iterator[None]:
 def _found(error: Any, arguments: Sequence[str]) -> str:
     """What a command line gives for an option, where Typer's message lacks it; else nothing."""
     names = getattr(getattr(error, "param", None), "opts", ())
-    for given, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for given, value in itertools.pairwise([*arguments, ""]):
         name, equals, own = given.partition("=")
         if name in names:
             found = own if equals else value
@@ -111,7 +112,7 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
     Raises:
         typer.BadParameter: an argument, or the value behind an option's "=", is empty.
     """
-    for before, given in zip(["", *arguments[:-1]], arguments, strict=True):
+    for before, given in itertools.pairwise(["", *arguments]):
         name, equals, value = given.partition("=")
         if given == "" or (name.startswith("--") and equals and not value):
             option = name if given else before

@@ -104,10 +104,9 @@ def test_profile_of_the_fp32_engine_on_a_folder_with_a_bad_image(
         tmp_path,
         "--seconds",
         "0.1",
-        "--json",
     )
     refused(invoke(*command), 4, str(bad), "cannot read image")
-    outcome = invoke(*command, "--skip-bad")
+    outcome = invoke(*command, "--skip-bad", "--json")
     assert outcome.code == 0, outcome.stderr
     assert "warning: 1 of 11 evaluation images are unreadable and were skipped" in outcome.stderr
     report = json.loads(outcome.stdout)

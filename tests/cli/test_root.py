@@ -115,6 +115,12 @@ def test_usage_errors_exit_with_2(invoke: Run, arguments: tuple[str, ...], words
     assert words in outcome.stderr and "Traceback" not in outcome.stderr
 
 
+def test_no_arguments_at_all_show_the_help(invoke: Run) -> None:
+    outcome = invoke()
+    assert outcome.code == 2 and "sensitivity" in outcome.stdout + outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
 @pytest.mark.slow
 def test_completion_of_targets_models_and_commands() -> None:
     tool = Path(sysconfig.get_path("scripts"), "edge-scnet")

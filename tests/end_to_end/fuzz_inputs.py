@@ -582,6 +582,9 @@ def checkpoint(good: Good, folder: Path, rng: random.Random) -> list[Any]:
 
     state = {"conv1.weight": torch.zeros(16, 1, 3, 3), "fc.weight": torch.zeros(10, 64)}
     state["fc.bias"] = torch.zeros(10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such tensors are deprecated
+        codes = torch.quantize_per_tensor(torch.zeros(16, 1, 3, 3), 1.0, 0, torch.quint8)
     odd: tuple[Any, ...] = (
         torch.tensor(1.0),
         torch.zeros(3, 3).to_sparse(),
@@ -590,7 +593,7 @@ def checkpoint(good: Good, folder: Path, rng: random.Random) -> list[Any]:
         torch.zeros(16, 1, 3, 3, dtype=torch.int32),
         torch.full((16, 1, 3, 3), float("nan")),
         torch.zeros(0),
-        torch.quantize_per_tensor(torch.zeros(16, 1, 3, 3), 1.0, 0, torch.quint8),
+        codes,
     )
     way = rng.randrange(5)
     path = folder / rng.choice(("net.pth", "net.pt", "net.safetensors"))
