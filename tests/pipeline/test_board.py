@@ -206,7 +206,7 @@ def test_plans_that_the_script_made_can_be_profiled_where_they_lie(
     assert changed.code == 6 and "engine.plan is not the file that was built" in changed.stderr
     board = json.loads((folder / "board.json").read_text())
     for content, words in (
-        (json.dumps({**board, "engine_sha256": "0"}), "another engine.onnx"),
+        (json.dumps({**board, "engine_sha256": "0" * 64}), "another engine.onnx"),
         ("{", "cannot be read"),
     ):
         (folder / "board.json").write_text(content)
