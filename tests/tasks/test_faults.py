@@ -34,11 +34,12 @@ def _binary(seed: int, *, truth: bool) -> Made:
 
 def _multilabel(seed: int, *, truth: bool) -> Made:
     rng = np.random.default_rng(seed)
-    labels = (rng.random((_COUNT, 4)) < 0.25).astype(np.uint8)
+    # two thirds of the samples have a label: the others say nothing of a loss
+    labels = (rng.random((1000, 4)) < 0.25).astype(np.uint8)
     logits = rng.normal(0, 1, labels.shape) + 5.0 * labels - 2.5
     scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
     kept = targets("labels", list(labels)) if truth else None
-    return context("multilabel", _COUNT, heads=[_head("sigmoid", 4)], targets=kept), scores
+    return context("multilabel", len(labels), heads=[_head("sigmoid", 4)], targets=kept), scores
 
 
 def _regression(seed: int, *, truth: bool) -> Made:
