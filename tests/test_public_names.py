@@ -24,7 +24,7 @@ def test_every_public_name_is_there() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'biuld'"):
-        edge_scnet.biuld  # noqa: B018
+        edge_scnet.biuld  # noqa: B018  the access is what raises
 
 
 def test_the_package_imports_neither_the_pipeline_nor_numpy() -> None:

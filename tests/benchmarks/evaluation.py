@@ -57,7 +57,7 @@ def evaluation(
     spec: ModelSpec,
     rounds: int,
     seconds: float,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Images a second of the evaluation over the engine's throughput just before it.
 
     Args:
@@ -124,7 +124,7 @@ def main() -> None:
         }
     machine = environment.collect().to_dict()
     print(json.dumps({"engine": engine.path.name, "ways": found, "environment": machine}, indent=1))
-    sys.exit(any(way["ratio"] < LEAST_EVALUATION for way in found.values()))  # type: ignore[operator]
+    sys.exit(any(way["ratio"] < LEAST_EVALUATION for way in found.values()))
 
 
 if __name__ == "__main__":

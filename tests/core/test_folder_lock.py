@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,7 +52,9 @@ class Told(Silent):
         self.stages.append((name, detail))
 
 
-def hold(folder: Path, *, wait: bool = False, events: Silent | None = None):  # type: ignore[no-untyped-def]
+def hold(
+    folder: Path, *, wait: bool = False, events: Silent | None = None
+) -> AbstractContextManager[None]:
     return locked(folder, command="mine", wait=wait, events=events or Silent())
 
 

@@ -84,7 +84,7 @@ class CrashTest:
         for name, start in (("empty folder", None), ("another's build", others)):
             self._clean(start)
             count = self._work / "count"
-            if _forked(lambda: self._build(0, tell=count)) not in _JUDGED:  # noqa: B023
+            if _forked(lambda: self._build(0, tell=count)) not in _JUDGED:  # noqa: B023  it runs at once
                 raise SystemExit("a build that nobody stopped fails")
             operations = int(count.read_text())
             self.counts.operations[name] = operations

@@ -7,7 +7,7 @@ the paused one notices.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -73,7 +73,7 @@ def run(tmp_path: Path) -> Callable[..., BuildResult]:
 
 
 @contextlib.contextmanager
-def _unlocked(path: Path, **_: object):  # type: ignore[no-untyped-def]
+def _unlocked(path: Path, **_: object) -> Iterator[None]:
     path.mkdir(parents=True, exist_ok=True)
     yield
 
