@@ -41,7 +41,7 @@ def content_of(path: Path) -> Content:
                 if name.endswith("data.pkl") and archive.getinfo(name).file_size < _MOST_BYTES:
                     with archive.open(name) as file:
                         return _content_of_pickle(file)
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # zipfile too: of damaged names, sizes, flags and packed bytes
         pass
     return "weights"
 

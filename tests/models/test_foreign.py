@@ -56,6 +56,23 @@ def test_what_cannot_be_read_is_left_to_the_reader(tmp_path: Path, content: byte
     assert content_of(tmp_path / "a.pt") == "weights"
 
 
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    # of an entry of the archive's directory: flags, way of packing, the name's first letter
+    [(8, b"\x01\x00"), (10, b"\x63\x00"), (46, b"\xb0")],
+)
+def test_a_damaged_directory_of_the_archive(tmp_path: Path, offset: int, value: bytes):
+    path = tmp_path / "a.pt"
+    torch.save(WEIGHTS, path)
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\x01\x02") + offset
+    data[entry : entry + len(value)] = value
+    if offset == 46:
+        data[entry - 46 + 9] |= 0x08  # the name is UTF-8
+    path.write_bytes(data)
+    assert content_of(path) == "weights"
+
+
 @pytest.mark.parametrize("arch", [None, "scnet20"])
 def test_the_way_out_is_a_factory(tmp_path: Path, arch: str | None):
     path = tmp_path / "a.pt"
