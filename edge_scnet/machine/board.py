@@ -14,10 +14,20 @@ from typing import Annotated
 
 from msgspec import Meta
 
-# A rail that feeds the whole module: Orin Nano and NX and the TX boards; Nano; Thor.
-_MODULE_RAILS = ("VDD_IN", "POM_5V_IN", "VIN")
-# AGX Orin has no such rail: these three together are what the module draws.
-_MODULE_PARTS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
+# A rail that feeds the whole module: Orin Nano and NX, Xavier NX and the TX boards; Nano.
+_MODULE_RAILS = ("VDD_IN", "POM_5V_IN")
+# Other modules have no such rail: these together are what the module draws.
+_MODULE_PARTS = (
+    ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),  # AGX Orin
+    ("VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"),  # Thor
+    ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),  # AGX Xavier
+)
+# The input of Thor's developer kit, with the carrier board and what is plugged in.
+_KIT_RAIL = "VIN"
+# A channel of the power monitor that is not connected.
+_NO_RAIL = "NC"
+# A sensor that tells a fixed number instead of a temperature: 100 C, or 50 C in newer releases.
+_NO_SENSOR = "PMIC"
 # Below this share of the clock that it held under load, the clock fell: governors step by 5 to 10 %
 # of the highest one.
 _FALLEN = 0.95
@@ -25,19 +35,25 @@ _FALLEN = 0.95
 _FALLEN_SHARE = 0.1
 _BUSY_PERCENT = 90
 
+# What stands in front of the clocks of devfreq at a line's end.
+DEVFREQ = "DEVFREQ"
 # of characters
 _MOST_IN_LINE = 4096
 # figures have no more digits than a board can mean
-_RAM = re.compile(r"\bRAM (\d{1,9})/(\d{1,9})MB")
-# "10%@1300", "12%@[1300,1300]", "@[1000,1000,1000]", "45%"
-_GPU = re.compile(r"\bGR3D_FREQ (?:(\d{1,9})%)?(?:@\[?(\d{1,9}(?:,\d{1,9}){0,63})\]?)?")
+_RAM = re.compile(r"\bRAM {1,9}(\d{1,9})/(\d{1,9})MB")
+# "10%@1300", "12%@[1300,1300]", "@[1000,1000,1000]", "45%"; a cluster can be "off"
+_CLUSTERS = r"(?:\d{1,9}|off)(?:,(?:\d{1,9}|off)){0,63}"
+_GPU = re.compile(rf"\bGR3D_FREQ {{1,9}}(?:(\d{{1,9}})%)?(?:@\[?({_CLUSTERS})\]?)?")
+# What board_watch and build.sh add to a line: the clock of each cluster in Hz.
+_DEVFREQ = re.compile(rf"\b{DEVFREQ} (\d{{1,12}}(?:,\d{{1,12}}){{0,63}})")
 _TEMPERATURE = re.compile(r"\b([A-Za-z][\w-]{0,63})@(-?\d{1,4}(?:\.\d{1,6})?)C\b")
-# The value of the moment, before the mean since the start; old boards have no unit. "RAM 1/2MB" and
-# "SWAP 0/1MB" end otherwise.
-_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]{1,63}) (\d{1,9})(?:mW|/\d{1,9})(?![\w.])")
+# The value of the moment, before the mean since the start; old boards have no unit, and an idle
+# rail can be below zero. "RAM 1/2MB" and "SWAP 0/1MB" end otherwise.
+_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]{1,63}) {1,9}(-?\d{1,9})(?:mW|/-?\d{1,9})(?![\w.])")
 _MODE = re.compile(r"NV Power Mode: *(\S.*?) *$", re.MULTILINE)
+# Thor lists its video engines' clock as gpu-nvd-0.
 _CLOCKS = re.compile(
-    r"^ *gpu\S*:? .*?MinFreq=(\d{1,12}) MaxFreq=(\d{1,12})", re.MULTILINE | re.IGNORECASE
+    r"^ *gpu(?!-nvd)\S*:? .*?MinFreq=(\d{1,12}) MaxFreq=(\d{1,12})", re.MULTILINE | re.IGNORECASE
 )
 
 
@@ -94,7 +110,11 @@ class BoardState:
 
 
 def parse_tegrastats(text: str) -> tuple[Sample, ...]:
-    """The readings in the output of tegrastats; other lines are left out."""
+    """The readings in the output of tegrastats; other lines are left out.
+
+    Where a line tells no clock of the GPU, as those of a user without root, the one is taken that
+    its end has from devfreq.
+    """
     return tuple(_sample(line) for line in _lines(text) if _RAM.search(line))
 
 
@@ -105,18 +125,33 @@ def _lines(text: str) -> list[str]:
 
 def _sample(line: str) -> Sample:
     ram, gpu = _RAM.search(line), _GPU.search(line)
-    clocks = tuple(int(mhz) for mhz in (gpu[2] or "").split(",") if mhz) if gpu else ()
     return Sample(
         ram_used_bytes=int(ram[1]) << 20 if ram else None,
         gpu_percent=int(gpu[1]) if gpu and gpu[1] else None,
-        # JetPack 6 and older print one clock, in MHz; a sleeping GPU prints 0
-        gpu_clocks_mhz=tuple(mhz for mhz in clocks if mhz),
+        gpu_clocks_mhz=_gpu_clocks_mhz(line, gpu[2] if gpu else None),
         # a sensor that is switched off says -256
         temperatures_celsius={
-            name: float(value) for name, value in _TEMPERATURE.findall(line) if float(value) > -100
+            name: float(value)
+            for name, value in _TEMPERATURE.findall(line)
+            if float(value) > -100 and is_sensor(name)
         },
-        power_mw={name: int(now) for name, now in _RAIL.findall(line)},
+        power_mw={name: int(now) for name, now in _RAIL.findall(line) if name != _NO_RAIL},
     )
+
+
+def _gpu_clocks_mhz(line: str, clusters: str | None) -> tuple[int, ...]:
+    """The clocks of a line, `clusters` as it lists them; a sleeping GPU prints 0."""
+    if clusters is not None:
+        numbers = [int(mhz) for mhz in clusters.split(",") if mhz != "off"]
+    else:
+        devfreq = _DEVFREQ.search(line)
+        numbers = [int(hz) // 1_000_000 for hz in devfreq[1].split(",")] if devfreq else []
+    return tuple(mhz for mhz in numbers if mhz)
+
+
+def is_sensor(name: str) -> bool:
+    """Whether a sensor of this name tells a temperature."""
+    return not name.startswith(_NO_SENSOR)
 
 
 def parse_nvpmodel(text: str) -> str | None:
@@ -221,15 +256,15 @@ def _rail(name: str, values: Sequence[int]) -> RailPower:
 
 def _module(samples: Sequence[Sample]) -> RailPower | None:
     """What the module draws: by the rail that feeds all of it, or summed over its parts."""
-    for name in _MODULE_RAILS:
-        if values := [s.power_mw[name] for s in samples if name in s.power_mw]:
-            return _rail(name, values)
-    sums = [
-        sum(s.power_mw[n] for n in _MODULE_PARTS)
-        for s in samples
-        if set(_MODULE_PARTS) <= s.power_mw.keys()
-    ]
-    return _rail(" + ".join(_MODULE_PARTS), sums) if sums else None
+    for parts in (*((name,) for name in _MODULE_RAILS), *_MODULE_PARTS):
+        sums = [
+            sum(sample.power_mw[name] for name in parts)
+            for sample in samples
+            if set(parts) <= sample.power_mw.keys()
+        ]
+        if sums:
+            return _rail(" + ".join(parts), sums)
+    return None
 
 
 def board_words(state: BoardState) -> list[str]:
@@ -240,15 +275,19 @@ def board_words(state: BoardState) -> list[str]:
         None: "clocks: not told",
     }
     lines = [f"board: power mode {state.power_mode or 'not told'}, {pinned[state.clocks_pinned]}"]
-    figures = []
-    if state.module is not None:
-        figures.append(
-            f"{state.module.mean_mw / 1000:.1f} W (peak {state.module.peak_mw / 1000:.1f}) for the"
-            " module"
+    figures = [
+        f"{power.mean_mw / 1000:.1f} W (peak {power.peak_mw / 1000:.1f}) for the {what}"
+        for power, what in (
+            (state.module, "module"),
+            (next((r for r in state.rails if r.rail == _KIT_RAIL), None), "developer kit"),
         )
+        if power is not None
+    ]
     if state.gpu_clock_low_mhz is not None:
         fell = {True: ", throttled", False: "", None: ""}[state.throttled]
         figures.append(f"GPU at {state.gpu_clock_low_mhz} to {state.gpu_clock_high_mhz} MHz{fell}")
+    elif state.samples:
+        figures.append("GPU clock not told (sudo tells it)")
     if state.gpu_percent is not None:
         figures.append(f"{state.gpu_percent:.0f} % busy")
     if state.temperature_peak_celsius is not None:

@@ -10,13 +10,15 @@ import contextlib
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edge_scnet.machine.board import (
+    DEVFREQ,
     BoardState,
     Sample,
     board_state,
+    is_sensor,
     parse_jetson_clocks,
     parse_tegrastats,
 )
@@ -63,8 +65,10 @@ class Watch:
 
     def _follow(self) -> None:
         assert self._process is not None and self._process.stdout is not None
+        folders = gpu_folders(self._root)
         for line in self._process.stdout:
-            self._add(parse_tegrastats(line))
+            # tegrastats tells the GPU's clock to root alone, sysfs to anyone
+            self._add(parse_tegrastats(f"{line.rstrip()}{devfreq_words(folders)}"))
 
     def _poll(self) -> None:
         while not self._stopped.wait(_INTERVAL_MS / 1000):
@@ -144,14 +148,22 @@ def _output_of(program: str, *arguments: str) -> str:
 def gpu_folders(root: Path) -> list[Path]:
     """The devfreq folders of a Jetson's GPU.
 
-    They are named after the GPU ("17000000.gpu", "gpu-gpc-0") or after its chip.
+    They are named after the GPU ("17000000.gpu", "gpu-gpc-0") or after its chip. gpu-nvd-0 of Thor
+    is the clock of its video engines.
     """
     chips = (".gpu", ".ga10b", ".gv11b", ".gp10b", ".gm20b")
     return sorted(
         path
         for path in root.glob("sys/class/devfreq/*")
-        if path.name.endswith(chips) or path.name.startswith("gpu-")
+        if path.name.endswith(chips) or path.name.startswith("gpu-gpc-")
     )
+
+
+def devfreq_words(folders: Sequence[Path]) -> str:
+    """The GPU's clocks as the end of a line of tegrastats; empty where none can be read."""
+    clocks = [read_number(f"{folder}/cur_freq") for folder in folders]
+    told = ",".join(str(hertz) for hertz in clocks if hertz is not None)
+    return f" {DEVFREQ} {told}" if told else ""
 
 
 def read_sysfs(root: Path) -> Sample:
@@ -168,8 +180,13 @@ def read_sysfs(root: Path) -> Sample:
     temperatures = {}
     for zone in root.glob("sys/class/thermal/thermal_zone*"):
         # a sensor that is switched off says -256 C
-        if (milli := read_number(f"{zone}/temp")) is not None and milli > -100_000:
-            temperatures[read_text(f"{zone}/type") or zone.name] = milli / 1000
+        name = read_text(f"{zone}/type") or zone.name
+        if (
+            (milli := read_number(f"{zone}/temp")) is not None
+            and milli > -100_000
+            and is_sensor(name)
+        ):
+            temperatures[name] = milli / 1000
     return Sample(
         ram_used_bytes=used_memory_bytes(root),
         gpu_percent=max(loads, default=None),

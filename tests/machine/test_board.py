@@ -20,7 +20,8 @@ AGX_ORIN = (
 )
 THOR = (
     "07-25-2026 09:08:28 RAM 9000/125000MB (lfb 9x4MB) GR3D_FREQ @[1000,1000,1000] gpu@40.5C"
-    " VDD_GPU 9000mW/8000mW VIN 30000mW/29000mW"
+    " VDD_GPU 9000mW/8000mW VDD_CPU_SOC_MSS 8000mW/7000mW VIN_SYS_5V0 6000mW/5900mW VIN"
+    " 30000mW/29000mW"
 )
 NANO = (
     "RAM 613/3964MB (lfb 634x4MB) IRAM 0/252kB(lfb 252kB) CPU [2%@102] EMC_FREQ 0% GR3D_FREQ 0%"
@@ -65,7 +66,7 @@ def test_the_line_of_an_old_board_has_no_units() -> None:
     [
         (ORIN_NANO, "VDD_IN", 5336),
         (AGX_ORIN, "VDD_GPU_SOC + VDD_CPU_CV + VIN_SYS_5V0", 11539),
-        (THOR, "VIN", 30000),
+        (THOR, "VDD_GPU + VDD_CPU_SOC_MSS + VIN_SYS_5V0", 23000),
         (NANO, "POM_5V_IN", 2500),
         ("RAM 1/2MB VDD_GPU 300mW/300mW", None, None),
     ],
@@ -100,7 +101,7 @@ NV Power Mode: MAXN_SUPER
         (CLOCKS.format(low=306000000), False),
         (
             (
-                "gpu-gpc-0: MinFreq=5000000 MaxFreq=5000000\ngpu-nvd-0: MinFreq=1000000"
+                "gpu-gpc-0: MinFreq=5000000 MaxFreq=5000000\ngpu-gpc-1: MinFreq=1000000"
                 " MaxFreq=5000000\n"
             ),
             False,

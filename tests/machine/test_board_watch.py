@@ -52,6 +52,22 @@ def test_tegrastats_is_followed_from_before_the_window_to_its_end(
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+def test_the_clock_that_tegrastats_does_not_tell_a_user_is_read_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"17000000.gpu": "624750000", "gpu-nvd-0": "1590000000", "15340000.vic": "115200000"}
+    sysfs(tmp_path, {f"sys/class/devfreq/{name}/cur_freq": hz for name, hz in files.items()})
+    line = ORIN_NANO.replace(" EMC_FREQ 2%@1866", "").replace("10%@1300", "99%")
+    program(tmp_path, "tegrastats", f"while :; do echo '{line}'; sleep 0.01; done")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with board_watch.watching(tmp_path) as watch, watch.timed():
+        time.sleep(0.1)
+    state = watch.state()
+    assert state is not None and state.samples
+    assert (state.gpu_clock_low_mhz, state.gpu_clock_high_mhz) == (624, 624)
+    assert (state.gpu_percent, state.throttled) == (99.0, False)
+
+
 def sysfs(root: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +88,8 @@ def test_sysfs_tells_what_it_can_where_tegrastats_is_missing(
             "sys/class/devfreq/15340000.vic/cur_freq": "1",
             "sys/class/thermal/thermal_zone0/type": "gpu-thermal",
             "sys/class/thermal/thermal_zone0/temp": "46750",
+            "sys/class/thermal/thermal_zone2/type": "PMIC-Die",
+            "sys/class/thermal/thermal_zone2/temp": "100000",
             "sys/class/thermal/thermal_zone1/type": "cv0-thermal",
             "sys/class/thermal/thermal_zone1/temp": "-256000",
             "proc/meminfo": "MemTotal: 8000 kB\nMemFree: 1 kB\nMemAvailable: 5000 kB",
