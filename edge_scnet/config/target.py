@@ -10,6 +10,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -181,8 +182,6 @@ class Board:
     workspace_mib: Annotated[int, Meta(ge=16, le=1_000_000)]
     # parts of /proc/device-tree/model, any case; none: any board
     models: tuple[Filled, ...] = ()
-    # the deep learning accelerator instead of the GPU
-    dla_core: Annotated[int, Meta(ge=0, le=1)] | None = None
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -269,12 +268,20 @@ def from_dict(table: dict[str, Any]) -> TargetSpec:
         TargetError: keys or values this version does not know.
     """
     try:
-        return read_table(TargetSpec, table)
+        return read_table(TargetSpec, _without_unset_dla(table))
     except TargetError as error:
         raise TargetError(
             f"it was built by another version of edge-scnet: its target: {error.message}",
             hint="build it again: edge-scnet build",
         ) from error
+
+
+def _without_unset_dla(table: dict[str, Any]) -> dict[str, Any]:
+    """The record of a target without `board.dla_core`, which earlier versions wrote as null."""
+    board = table.get("board")
+    if not isinstance(board, dict) or board.get("dla_core", 0) is not None:
+        return table
+    return {**table, "board": {key: board[key] for key in board if key != "dla_core"}}
 
 
 def _bundled_names() -> dict[str, Path]:
@@ -317,6 +324,12 @@ def read_target(path: Path) -> TargetSpec:
     if "name" in table:
         raise TargetError(
             f"{path}: name: not a key; the file's name without .toml is the target's name"
+        )
+    if isinstance(table.get("board"), dict) and "dla_core" in table["board"]:
+        raise TargetError(
+            f"{path}: board.dla_core: no key any more: the accelerator takes no Q/DQ, which is how"
+            " INT8 is written here, and TensorRT 10.8 to 11.3 lack it",
+            hint=f"the GPU runs everything: sed -i '/^ *dla_core/d' {shlex.quote(str(path))}",
         )
     try:
         return read_table(TargetSpec, {"name": path.stem, **table})

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.provenance import Provenance
@@ -158,10 +158,22 @@ def _input_pairs(new: Provenance, old: Provenance) -> tuple[_Input, ...]:
         _Input("the checkpoint", new.weights, old.weights),
         _Input("the preprocessing", new.preprocessing, old.preprocessing),
         _Input("the calibration images", new.calibration_images, old.calibration_images),
-        _Input("the target's settings", new.settings, old.settings),
+        _Input("the target's settings", _without_unset(new.settings), _without_unset(old.settings)),
         _Input("the bits of the weights", new.weight_bits, old.weight_bits),
         _Input("the quantizer (ours, or another's file)", new.made_elsewhere, old.made_elsewhere),
     )
+
+
+def _without_unset(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that are None: a key that is not set is as one that a version lacks.
+
+    `board.dla_core` was such a key.
+    """
+    return {
+        key: _without_unset(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if value is not None
+    }
 
 
 def _inputs(report: RunReport, baseline: RunReport) -> Iterable[Finding]:

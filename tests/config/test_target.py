@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 
-from edge_scnet.config.target import Gates, QuantScheme, TargetSpec, list_targets, load_target
+from edge_scnet.config.target import (
+    Gates,
+    QuantScheme,
+    TargetSpec,
+    from_dict,
+    list_targets,
+    load_target,
+)
 from edge_scnet.core.resources import bundled
 from edge_scnet.errors import TargetError
 from edge_scnet.machine.isa import FLOORS, NO_FLOOR
@@ -201,6 +208,20 @@ def test_unknown_targets(name: str, expected: str):
     assert expected in str(caught.value)
     assert "targets: cpu, cpu-avx2" in str(caught.value)
     assert (caught.value.hint, caught.value.exit_code) == ("edge-scnet targets", 3)
+
+
+def test_the_accelerator_is_no_choice_and_earlier_records_are_read(tmp_path: Path) -> None:
+    text = (bundled("targets") / "jetson.toml").read_text()
+    path = _write(tmp_path, text.replace("[quant]", "dla_core = 0\n\n[quant]"))
+    with pytest.raises(TargetError, match=r"board\.dla_core: no key any more.*Q/DQ") as caught:
+        load_target(path)
+    assert "sed -i" in str(caught.value.hint)
+    record = asdict(load_target("jetson"))
+    assert from_dict({**record, "board": {**record["board"], "dla_core": None}}) == load_target(
+        "jetson"
+    )
+    with pytest.raises(TargetError, match=r"unknown key board\.dla_core"):
+        from_dict({**record, "board": {**record["board"], "dla_core": 0}})
 
 
 def test_files_that_are_no_text_or_badly_named(tmp_path: Path):

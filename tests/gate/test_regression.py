@@ -52,6 +52,12 @@ def test_another_input_is_said_and_is_not_comparable(changed: dict[str, Any], me
     assert found[metric].exit_code == 12
 
 
+def test_a_key_that_is_not_set_is_as_one_that_a_version_lacks() -> None:
+    settings = {"quant": {"percentile": 99.999, "no_key_any_more": None}, "board": None}
+    new = report(provenance=provenance(settings=settings))
+    assert not failed(findings(new))
+
+
 def test_another_exporters_graph_alone_is_no_fault():
     assert not failed(
         findings(

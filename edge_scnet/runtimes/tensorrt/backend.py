@@ -168,7 +168,6 @@ class TensorRt(BaseRuntime):
                 workspace_bytes=target.board.workspace_mib << 20,
                 strongly_typed=target.board.strongly_typed,
                 precisions=() if target.board.strongly_typed else ("int8", "fp16"),
-                dla_core=target.board.dla_core,
                 timing_cache=str(timing_cache) if timing_cache else None,
             )
             made = _in_child(job, self.title, progress)

@@ -151,9 +151,6 @@ def _configure(trt: Any, config: Any, job: PlanJob) -> None:
     for name in job.precisions:
         if (flag := getattr(trt.BuilderFlag, name.upper(), None)) is not None:
             config.set_flag(flag)
-    if job.dla_core is not None:
-        config.default_device_type, config.DLA_core = trt.DeviceType.DLA, job.dla_core
-        config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
     if job.timing_cache:
         earlier = Path(job.timing_cache)
         cache = config.create_timing_cache(earlier.read_bytes() if earlier.is_file() else b"")

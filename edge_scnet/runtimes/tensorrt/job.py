@@ -19,7 +19,6 @@ class PlanJob:
     strongly_typed: bool
     # Flags of a weakly typed network: "int8", "fp16".
     precisions: tuple[str, ...]
-    dla_core: int | None
     # Read where it is there, written after the build.
     timing_cache: str | None
 
