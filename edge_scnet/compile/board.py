@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_scnet.config.target import WITHOUT_INT8, TargetSpec
 from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE, FP16_FORM, FP16_PLAN
 from edge_scnet.errors import MissingRuntimeError, StorageError, TargetError
-from edge_scnet.machine import environment
+from edge_scnet.machine import environment, jetson
 from edge_scnet.machine.memory import available_memory_bytes
 from edge_scnet.runtimes import runtime_named
 
@@ -26,7 +26,7 @@ def check_board(target: TargetSpec) -> None:
             hint=f"edge-scnet build --target {target.name}",
         )
     model = environment.collect().jetson_model
-    if model is not None and any(name in model.lower() for name in WITHOUT_INT8):
+    if model is not None and any(name in jetson.words(model) for name in WITHOUT_INT8):
         raise TargetError(
             f"{model} computes no INT8: its GPU is older than compute capability 7.2",
             hint=(
@@ -47,7 +47,9 @@ def check_board(target: TargetSpec) -> None:
             f" {board.compute_capability}: a plan built here runs on no board",
             hint=f"copy {BUNDLE} to the board and run edge-scnet compile {BUNDLE} there",
         )
-    if board.models and not any(name in model.lower() for name in board.models):
+    # a container may not tell the model: the plan's own compute capability is left to TensorRT
+    known = model != jetson.UNKNOWN_MODEL or jetson.family() is not None
+    if known and board.models and not any(name in jetson.words(model) for name in board.models):
         raise TargetError(
             f"this board is {model}; target {target.name} is for {', '.join(board.models)}",
             hint="edge-scnet targets",

@@ -17,6 +17,9 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.runtimes.tensorrt.board_json import BoardJson
 
+# What build.sh calls a board whose model it cannot read, as in a container.
+_ARCHITECTURES = ("aarch64", "x86_64")
+
 
 def with_script_plans(folder: BuildFolder) -> BuildFolder:
     """Returns the folder with the plans of build.sh.
@@ -46,7 +49,6 @@ def with_script_plans(folder: BuildFolder) -> BuildFolder:
 
 def _entry(plan: str, precision: str, board: BoardJson) -> Artifact:
     """The entry of a plan, as far as build.sh tells it."""
-    is_jetson = "jetson" in board.board.lower()
     size_bytes, sha256 = board.plan_file(precision)
     return Artifact(
         file=plan,
@@ -60,6 +62,6 @@ def _entry(plan: str, precision: str, board: BoardJson) -> Artifact:
             precision=precision,
             runtime=TENSORRT.name,
             tensorrt=board.tensorrt,
-            machine={"jetson_model": board.board if is_jetson else None},
+            machine={"jetson_model": None if board.board in _ARCHITECTURES else board.board},
         ),
     )

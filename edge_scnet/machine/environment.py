@@ -11,7 +11,7 @@ import platform
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_scnet.machine import linux
+from edge_scnet.machine import jetson, linux
 from edge_scnet.machine.isa import limit_name
 from edge_scnet.machine.linux import (
     cpu_quota_cores,
@@ -90,6 +90,7 @@ class Environment:
     # of the first core; None where the kernel does not say
     governor: str | None
     frequency_driver: str | None
+    # as the device tree names it; None: this machine is no Jetson
     jetson_model: str | None
     # as in "36.4.3"
     jetson_l4t: str | None
@@ -147,8 +148,8 @@ def collect() -> Environment:
         packages=package_versions(),
         governor=linux.read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         frequency_driver=linux.read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"),
-        jetson_model=_jetson_model(),
-        jetson_l4t=_jetson_l4t(),
+        jetson_model=jetson.model(),
+        jetson_l4t=jetson.l4t(),
         onednn_max_cpu_isa=limit_name(),
     )
 
@@ -178,17 +179,3 @@ def _cpu_model(info: dict[str, str]) -> str:
     if "CPU part" in info:
         return f"Arm implementer {info.get('CPU implementer', '?')} part {info['CPU part']}"
     return platform.processor() or platform.machine() or "unknown"
-
-
-def _jetson_model() -> str | None:
-    model = linux.read_text("/proc/device-tree/model")
-    return model if model and "jetson" in model.lower() else None
-
-
-def _jetson_l4t() -> str | None:
-    """The release in `# R36 (release), REVISION: 4.3, ...`, as 36.4.3."""
-    head, _, rest = (linux.read_text("/etc/nv_tegra_release") or "").partition(
-        "(release), REVISION:"
-    )
-    revision = rest.partition(",")[0].strip()
-    return f"{head.strip('# ').removeprefix('R').strip()}.{revision}" if revision else None

@@ -15,10 +15,14 @@ def read_text(path: str) -> str | None:
     """A small text file of the system, without the NUL that device trees end with.
 
     Returns:
-        None where it is empty, is not there, or cannot be read (a device that is asleep).
+        None where it is empty, is not there, or cannot be read (a device that is asleep; a pipe,
+        which keeps its reader waiting).
     """
+    file = Path(path)
     try:
-        return Path(path).read_text(encoding="utf-8", errors="replace").rstrip("\0\n") or None
+        if not file.is_file():
+            return None
+        return file.read_text(encoding="utf-8", errors="replace").rstrip("\0\n") or None
     except OSError:
         return None
 

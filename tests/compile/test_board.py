@@ -7,6 +7,7 @@ import pytest
 from edge_scnet.compile.board import check_board
 from edge_scnet.config.target import load_target
 from edge_scnet.errors import MissingRuntimeError, StorageError, TargetError
+from edge_scnet.machine.jetson import UNKNOWN_MODEL
 from tests.helpers.tensorrt import JETSON, ORIN, on_board
 
 
@@ -58,6 +59,25 @@ def test_another_board_is_refused(
     with pytest.raises(error, match=words) as caught:
         check_board(load_target(target))
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "target"),
+    [
+        (UNKNOWN_MODEL, "jetson"),  # a container; TensorRT itself refuses another GPU's kernels
+        ("NVIDIA IGX Orin Developer Kit", "jetson"),
+        ("NVIDIA IGX Orin Developer Kit", None),
+    ],
+)
+def test_a_board_without_the_word_is_taken(
+    model: str, target: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_board(monkeypatch, model, "10.3.0")
+    if target is not None:
+        check_board(load_target(target))
+    else:
+        with pytest.raises(TargetError, match="is for orin nx"):
+            check_board(load_target("jetson-orin-nx"))
 
 
 def test_its_own_board_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

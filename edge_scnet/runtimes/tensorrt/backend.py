@@ -24,6 +24,7 @@ from edge_scnet.core.json_records import decode, encode_pretty
 from edge_scnet.core.optional import installed
 from edge_scnet.errors import BackendError, MissingRuntimeError, TargetError
 from edge_scnet.machine import environment
+from edge_scnet.machine.jetson import UNKNOWN_MODEL
 from edge_scnet.runtimes.base import (
     BaseRuntime,
     Built,
@@ -135,7 +136,7 @@ class TensorRt(BaseRuntime):
             )
         board = facts.board if isinstance(facts, PlanFacts) else None
         machine = environment.collect().jetson_model
-        if board is not None and board != machine:
+        if board is not None and board != machine and UNKNOWN_MODEL not in (board, machine):
             raise TargetError(
                 f"the plan was built on {board}, this machine is {machine or 'no Jetson'}",
                 hint=rebuild,
