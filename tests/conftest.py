@@ -17,9 +17,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from edge_scnet.cli.root import app
 from edge_scnet.compile import bundle, forms, reference
 from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.core import files
@@ -39,7 +37,7 @@ from tests.helpers.images import idx_folder, published
 from tests.helpers.reports import qdq_facts, report
 from tests.helpers.sharing import made_once
 from tests.helpers.tensorrt import JETSON, NO_IMAGES, TEGRASTATS, fake_trtexec
-from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome
+from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome, run_app
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +63,7 @@ def invoke() -> Callable[..., Outcome]:
     """Runs `edge-scnet ARGS` in this process."""
 
     def run(*args: object) -> Outcome:
-        result = CliRunner().invoke(app, [str(arg) for arg in args], prog_name="edge-scnet")
+        result = run_app(args, prog_name="edge-scnet")
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return run

@@ -12,7 +12,6 @@ import pytest
 import torch
 from click.testing import Result
 from safetensors.torch import load_file
-from typer.testing import CliRunner
 
 from edge_scnet import training
 from edge_scnet.core.files import sha256_file
@@ -21,6 +20,7 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.models import zoo
 from edge_scnet.models.architectures import create
 from edge_scnet.training import HELD_OUT, Recipe, augment, split_held_out, train
+from tests.helpers.tool import run_app
 
 RECIPE = Recipe(
     dataset="fashion-mnist", arch="scnet20", epochs=2, batch=16, peak_lr=0.1, small_epochs=1
@@ -185,7 +185,7 @@ def test_cards_beside_the_committed_weights_match_them():
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(training.app, list(arguments))
+    return run_app(arguments, of=training.app)
 
 
 def test_the_command_has_the_options_of_the_recipe():

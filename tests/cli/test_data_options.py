@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.options import Calib, Eval
 from edge_scnet.errors import DataError
+from tests.helpers.tool import run_app
 
 CALLS: list[dict[str, Any]] = []
 
@@ -25,7 +25,7 @@ def called(*arguments: str) -> tuple[int, str, dict[str, Any]]:
     app = typer.Typer()
     app.command()(command)
     CALLS.clear()
-    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", "TERM": "dumb"})
+    result = run_app(arguments, of=app, env={"COLUMNS": "200", "TERM": "dumb"})
     return result.exit_code, result.output, CALLS[0] if CALLS else {}
 
 

@@ -9,12 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from edge_scnet.cli import root
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.pipeline import build, sensitivity
-from tests.helpers.tool import Run
+from tests.helpers.tool import Run, command_of
 
 COMMANDS = ("build", "export", "calibrate", "quantize", "compile", "sensitivity")
 
@@ -39,7 +38,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_field_of_the_record_is_an_option(command: str) -> None:
-    parameters = {parameter.name for parameter in get_command(root.app).commands[command].params}
+    parameters = {parameter.name for parameter in command_of(root.app).commands[command].params}
     assert {item.name for item in fields(ModelOptions)} <= parameters
     assert "model_options" not in parameters
 

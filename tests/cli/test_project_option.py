@@ -8,14 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 from edge_scnet.cli import project_option, root
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ArtifactError, DataError
 from edge_scnet.pipeline import build, inspect, predict, profile, sensitivity
 from tests.helpers.onnx_files import user_model, written
-from tests.helpers.tool import Run
+from tests.helpers.tool import Run, command_of
 
 COMMANDS = (
     "build",
@@ -84,7 +83,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_takes_it(command: str) -> None:
-    (option,) = [p for p in get_command(root.app).commands[command].params if p.name == "project"]
+    (option,) = [p for p in command_of(root.app).commands[command].params if p.name == "project"]
     assert option.opts == ["--project"] and "[FILE]" in str(option.metavar)
 
 

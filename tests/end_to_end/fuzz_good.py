@@ -14,9 +14,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from typer.testing import CliRunner
 
-from edge_scnet.cli.root import app
 from edge_scnet.compile import bundle
 from edge_scnet.config.target import Gates, load_target
 from edge_scnet.core.build_folder import BuildFolder
@@ -30,6 +28,7 @@ from tests.helpers.graphs import tiny_onnx
 from tests.helpers.images import idx_folder, published
 from tests.helpers.reports import full_report, qdq_facts
 from tests.helpers.reports import report as small_report
+from tests.helpers.tool import run_app
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ def run_command(arguments: Sequence[str]) -> Done:
     """Runs a command in this process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        done = CliRunner().invoke(app, list(arguments), prog_name="edge-scnet")
+        done = run_app(arguments, prog_name="edge-scnet")
     trace = ""
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         trace = "".join(traceback.format_exception(done.exception))

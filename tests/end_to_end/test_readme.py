@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from typer.main import get_command
 
 from edge_scnet.cli import root
 from edge_scnet.config.target import list_targets
 from edge_scnet.machine import isa
+from tests.helpers.tool import command_of
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,7 +46,7 @@ def test_every_command_is_in_the_table_and_the_other_way_round() -> None:
             "\n".join(re.findall(r"^\| (.*?) \|", section("Commands"), re.MULTILINE)),
         )
     )
-    assert set(get_command(root.app).commands) == mentioned
+    assert set(command_of(root.app).commands) == mentioned
 
 
 def packages() -> set[str]:
