@@ -135,8 +135,10 @@ def executed_in_int8(
     """
     told = [layer for layer in layers if layer.precision != UNKNOWN_PRECISION and not layer.is_copy]
     products = runtime.convolutions | runtime.linear_layers
-    computing = _Layers([layer for layer in told if layer.kind in products])
-    others = _Layers([layer for layer in told if layer.kind not in products])
+    by_kind: dict[bool, list[ExecutedLayer]] = {True: [], False: []}
+    for layer in told:
+        by_kind[layer.is_convolution or layer.kind in products].append(layer)
+    computing, others = _Layers(by_kind[True]), _Layers(by_kind[False])
     int8, in_float = [], {}
     for name in wanted.names:
         names = (name, *wanted.aliases.get(name, ()))

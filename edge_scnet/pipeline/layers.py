@@ -37,8 +37,10 @@ def summary_of_layers(
         times_ms: median time by layer name, where it was measured.
     """
     executed = [layer for layer in layers if layer.precision != UNKNOWN_PRECISION]
-    convolutions = [layer for layer in executed if layer.kind in runtime.convolutions]
-    others = [layer for layer in executed if layer.kind not in runtime.convolutions]
+    convolutions, others = [], []
+    for layer in executed:
+        found = layer.is_convolution or layer.kind in runtime.convolutions
+        (convolutions if found else others).append(layer)
     in_float = [layer for layer in convolutions if layer.precision not in runtime.int8_precisions]
     copies = [layer for layer in layers if layer.is_copy]
     return LayersSummary(

@@ -63,6 +63,8 @@ class ExecutedLayer:
     name: str = ""
     # It changes type or layout, and nothing else.
     is_copy: bool = False
+    # It computes a convolution, though its kind may be none of `Runtime.convolutions`.
+    is_convolution: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from edge_scnet.core.json_records import convert, decode
 from edge_scnet.runtimes.base import UNKNOWN_PRECISION, ExecutedLayer
 
 # Kinds of a convolution's kernel: TensorRT 8 and 10 (Cask*), Myelin's own in 10, 11 and
-# TensorRT-RTX.
+# TensorRT-RTX. New versions bring others, which `PlanLayer.is_convolution` tells.
 CONVOLUTIONS = frozenset(
     {
         "CaskConvolution",
@@ -33,11 +33,24 @@ CONVOLUTIONS = frozenset(
 LINEAR_LAYERS = frozenset(
     {"CaskGemmMatrixMultiply", "FullyConnected", "MatrixMultiply", "gemm", "Gemm"}
 )
+# "convert" changes a type.
+_CONVOLUTION = re.compile(r"conv(?!ert)|correlation", re.IGNORECASE)
 # Kinds that order streams and do no work.
 _ORDERING = frozenset({"signal", "wait", "Signal", "Wait"})
-_COPIES = frozenset({"Reformat", "reformat", "NoOp", "ShapeHostToDevice", "copy"})
-_FIELD = re.compile(r"Datatype: (\w+)")
+# Kinds that take no time: a concatenation in place, a reshape.
+_IDLE = frozenset({"NoOp", "ShapeHostToDevice"})
+_COPIES = frozenset({"Reformat", "reformat", "copy"})
+# The origin of a reformatting layer that is a QuantizeLinear or DequantizeLinear of the graph.
+_QUANTIZES = "QDQ"
+_FIELD = re.compile(r"Datatype: ([^,}\]]*)")
+_PARAMETER_TYPE = re.compile(r", ParameterType: (\w+)")
+_ORIGIN = re.compile(r", Origin: (\w+)")
+_WEIGHTS = re.compile(r", (?:Conv)?Weights: \{")
 _NODE = "[ONNX Layer: "
+_COPY_NODE = "Reformatting CopyNode"
+# Parts of a layer's name that are no nodes.
+_TENSOR = re.compile(r"(?:^|[./])(?:weight|bias)$|_quantize_scale_node$|^onnx::|^\(Unnamed Layer")
+_QUANTIZER = re.compile(r"(?:^|/)(?:Q|DQ|(?:Quantize|Dequantize)Linear\w*)$")
 # TensorRT's words for types. In older versions they are the last word but one of "Thirty-two wide
 # channel vectorized row major Int8 format".
 _TYPES = {
@@ -48,6 +61,10 @@ _TYPES = {
     "FP32": "fp32",
     "BFloat16": "bf16",
     "FP8": "fp8",
+    "Int32": "int32",
+    "Int64": "int64",
+    "Bool": "bool",
+    "UInt8": "uint8",
 }
 
 
@@ -60,13 +77,31 @@ class PlanLayer:
     # Types of its inputs and outputs.
     reads: tuple[str, ...]
     writes: tuple[str, ...]
-    # The ONNX nodes that it came from.
+    # The ONNX nodes that it came from, those that quantize last; of a copy those that it is for.
     nodes: tuple[str, ...]
+    # What a reformatting layer was made of: "QDQ", "REFORMAT".
+    origin: str = ""
+    has_weights: bool = False
 
     @property
     def is_copy(self) -> bool:
-        """Whether it changes type or layout and does nothing else."""
-        return self.kind in _COPIES
+        """Whether it changes type or layout and does nothing else.
+
+        A stand-alone Q or DQ of the graph is no copy: it was asked for.
+        """
+        return self.kind in _COPIES and self.origin != _QUANTIZES
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it stands for no work."""
+        return self.kind in _IDLE
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether it computes a convolution, also where its kind is none that is listed here."""
+        if self.kind in LINEAR_LAYERS or self.kind in _COPIES or self.kind in _IDLE:
+            return False
+        return self.has_weights or _CONVOLUTION.search(self.kind) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +121,9 @@ class _Layer:
     Inputs: tuple[dict[str, Any], ...] = ()
     Outputs: tuple[dict[str, Any], ...] = ()
     Metadata: str | None = None
+    Origin: Any = None
+    Weights: Any = None
+    ConvWeights: Any = None
 
 
 def from_log(lines: Iterable[str]) -> tuple[PlanLayer, ...]:
@@ -99,20 +137,23 @@ def from_log(lines: Iterable[str]) -> tuple[PlanLayer, ...]:
             if not row.startswith("Name: ") or ", LayerType: " not in row:
                 continue
             name, _, rest = row.removeprefix("Name: ").partition(", LayerType: ")
-            kind = rest.partition(",")[0]
             inputs = (
                 rest.partition("Inputs: [")[2]
                 .partition("], Constants:")[0]
                 .partition("], Outputs:")[0]
             )
-            outputs = rest.partition("Outputs: [")[2].partition("], TacticName")[0]
+            behind = rest.partition("Outputs: [")[2]
+            outputs = behind.partition("], ParameterType")[0].partition("], TacticName")[0]
+            parameter_type, origin = _PARAMETER_TYPE.search(behind), _ORIGIN.search(behind)
             layers.append(
                 PlanLayer(
                     name=name,
-                    kind=kind,
-                    reads=_types(_FIELD.findall(inputs)),
-                    writes=_types(_FIELD.findall(outputs)),
+                    kind=parameter_type[1] if parameter_type else rest.partition(",")[0],
+                    reads=_types(map(_type_in, _FIELD.findall(inputs))),
+                    writes=_types(map(_type_in, _FIELD.findall(outputs))),
                     nodes=_nodes(rest.partition("Metadata:")[2]),
+                    origin=origin[1] if origin else "",
+                    has_weights=_WEIGHTS.search(behind) is not None,
                 )
             )
     return tuple(layer for layer in layers if layer.kind not in _ORDERING)
@@ -122,6 +163,7 @@ def from_inspector(text: str) -> tuple[PlanLayer, ...]:
     """Reads the layers of the engine inspector's JSON, or of trtexec's --exportLayerInfo.
 
     TensorRT 8.4 to 11 write the same fields, but not all of them: what is missing is left empty.
+    8.5 and older write no metadata: the nodes are then taken from the layers' names.
 
     Raises:
         ValueError: it is no such JSON, or it lists names only (a plan built without detailed
@@ -136,13 +178,18 @@ def from_inspector(text: str) -> tuple[PlanLayer, ...]:
         rows = convert(tuple[_Layer, ...], told.Layers, path="Layers")
     except ValueError as error:
         raise ValueError(f"no layer information: {error}") from error
+    has_metadata = any(row.Metadata for row in rows)
     layers = [
         PlanLayer(
             name=row.Name,
             kind=row.ParameterType or row.LayerType,
             reads=_types(map(_type_of, row.Inputs)),
             writes=_types(map(_type_of, row.Outputs)),
-            nodes=_nodes(row.Metadata or ""),
+            nodes=_nodes(row.Metadata or "")
+            if has_metadata and not row.Name.startswith(_COPY_NODE)
+            else _nodes_in_name(row.Name),
+            origin=row.Origin if isinstance(row.Origin, str) else "",
+            has_weights=bool(row.Weights or row.ConvWeights),
         )
         for row in rows
     ]
@@ -152,15 +199,54 @@ def from_inspector(text: str) -> tuple[PlanLayer, ...]:
 def _nodes(metadata: str) -> tuple[str, ...]:
     """The ONNX nodes that a layer's metadata name; a name may hold brackets itself."""
     parts = metadata.split(_NODE)[1:]
-    return tuple(name for name, end, _ in (part.rpartition("]") for part in parts) if end)
+    return _computing_first(
+        name for name, end, _ in (part.rpartition("]") for part in parts) if end
+    )
+
+
+def _nodes_in_name(name: str) -> tuple[str, ...]:
+    """The ONNX nodes in a layer's name, which lists them beside tensors.
+
+    "conv1.weight + QuantizeLinear_7_quantize_scale_node + Conv_9 + PWN(Relu_10)", "Conv_1 ||
+    Conv_2", "Reformatting CopyNode for Input Tensor 0 to Conv_9", "{ForeignNode[Add_1...Mul_9]}".
+    """
+    if name.startswith(_COPY_NODE):
+        name = name.rpartition(" to ")[2]
+    name = name.removeprefix("{ForeignNode[").removesuffix("]}").replace("...", " + ")
+    parts = [
+        inner
+        for part in re.split(r" \+ | \|\| ", name)
+        for inner in (part.split(", ") if "PWN(" in part else [part])
+    ]
+    return _computing_first(
+        part for part in map(_without_brackets, parts) if part and not _TENSOR.search(part)
+    )
+
+
+def _without_brackets(part: str) -> str:
+    """A part of a name without what "PWN(...)", a fusion of pointwise nodes, adds."""
+    while part.startswith("PWN("):
+        part = part.removeprefix("PWN(")
+    while part.endswith(")") and part.count(")") > part.count("("):
+        part = part.removesuffix(")")
+    return part
+
+
+def _computing_first(nodes: Iterable[str]) -> tuple[str, ...]:
+    """Nodes in their order, those that quantize behind the others: the first names a layer."""
+    return tuple(sorted(nodes, key=lambda node: _QUANTIZER.search(node) is not None))
 
 
 def _type_of(tensor: dict[str, Any]) -> str:
     """The type of an input or output in the inspector's JSON, in TensorRT's words."""
-    if "Datatype" in tensor:
-        return str(tensor["Datatype"])
-    words = str(tensor.get("Format/Datatype", "")).split()
-    return next((word for word in words if word in _TYPES), UNKNOWN_PRECISION)
+    return _type_in(str(tensor.get("Datatype") or tensor.get("Format/Datatype") or ""))
+
+
+def _type_in(text: str) -> str:
+    """The type in the words for it and the layout; a single word is the type."""
+    words = text.rstrip(" .").split()
+    known = next((word for word in words if word in _TYPES), UNKNOWN_PRECISION)
+    return words[0] if len(words) == 1 else known
 
 
 def _types(names: Iterable[str]) -> tuple[str, ...]:
@@ -168,14 +254,18 @@ def _types(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def executed(layers: Iterable[PlanLayer]) -> tuple[ExecutedLayer, ...]:
-    """Returns the layers as other runtimes tell theirs, with their first input's precision."""
+    """Returns the layers as other runtimes tell theirs, with their first input's precision.
+
+    A layer that stands for no work has none: it proves nothing, and is not counted.
+    """
     return tuple(
         ExecutedLayer(
             kind=layer.kind,
-            precision=layer.reads[0] if layer.reads else UNKNOWN_PRECISION,
+            precision=layer.reads[0] if layer.reads and not layer.is_idle else UNKNOWN_PRECISION,
             nodes=layer.nodes,
             name=layer.name,
             is_copy=layer.is_copy,
+            is_convolution=layer.is_convolution,
         )
         for layer in layers
     )
