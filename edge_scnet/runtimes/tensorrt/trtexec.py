@@ -30,7 +30,8 @@ LAYER_OPTIONS = (
     "--profilingVerbosity=detailed",
 )
 _JETPACK = Path("/usr/src/tensorrt/bin/trtexec")
-_BANNER = re.compile(r"\[TensorRT v(\d{4,7})\]")
+# "v8502", "v100300"; some builds write "v11.1.0.106"
+_BANNER = re.compile(r"\[TensorRT v(\d{4,7}|\d{1,2}(?:\.\d{1,9}){1,3})\]")
 _OUTCOME = re.compile(r"^&&&& (PASSED|FAILED) TensorRT\.trtexec", re.MULTILINE)
 _FIGURE = r"(\d{1,12}(?:\.\d{1,12})?(?:e[+-]?\d\d)?)"
 _THROUGHPUT = re.compile(rf"\bThroughput: {_FIGURE} qps")
@@ -39,6 +40,13 @@ _GPU_TIMES = re.compile(
     rf" {_FIGURE} ms"
 )
 _ERROR = re.compile(r"\[E\]|\bError\b")
+# The parser's first line names a node; the cause stands behind the node's whole text, on lines
+# without a tag: "... ERROR: onnxOpImporters.cpp:123 In function importTile:", "[6] Invalid Node -
+# /Tile", "...".
+_AT_NODE = re.compile(r"While parsing node number")
+_CAUSE = re.compile(r"\bIn function \w{1,100}:")
+_TAGGED = re.compile(r"^(?:\[\d\d/\d\d/\d{4}-|&&&& )")
+_LINES_OF_CAUSE = 3
 # How far the median of the exported times may be from the printed one, which has six digits.
 _ROUNDING = 0.01
 _MOST_SHOWN = 300  # characters of a line of its log
@@ -120,7 +128,12 @@ def round_order(number: int) -> tuple[str, str]:
 
 
 def version_of(number: str) -> str:
-    """Returns the version that a banner's number means: "8502" is 8.5.2, "100300" is 10.3.0."""
+    """Returns the version that a banner's number means: "8502" is 8.5.2, "100300" is 10.3.0.
+
+    With dots it is the version itself, and the build's number behind it.
+    """
+    if "." in number:
+        return ".".join(number.split(".")[:3])
     value = int(number)
     if value >= 100_000:
         return f"{value // 10_000}.{value // 100 % 100}.{value % 100}"
@@ -131,14 +144,30 @@ def parse_log(text: str) -> Log:
     """Reads what a run printed, whatever of it is there."""
     banner, rate, times = _BANNER.search(text), _THROUGHPUT.search(text), _GPU_TIMES.search(text)
     outcomes = _OUTCOME.findall(text)
-    error = next((line for line in text.splitlines() if _ERROR.search(line)), None)
     return Log(
         version=version_of(banner[1]) if banner else None,
         passed=bool(outcomes) and outcomes[-1] == "PASSED",
-        first_error=error.strip()[:_MOST_SHOWN] if error else None,
+        first_error=_first_error(text.splitlines()),
         queries_per_second=float(rate[1]) if rate else None,
         gpu_median_ms=float(times[4]) if times else None,
     )
+
+
+def _first_error(lines: list[str]) -> str | None:
+    """The first error, with its cause where the parser has that further down."""
+    start = next((i for i, line in enumerate(lines) if _ERROR.search(line)), None)
+    if start is None:
+        return None
+    first = lines[start].strip()[:_MOST_SHOWN]
+    if not _AT_NODE.search(first):
+        return first
+    told = next((i for i in range(start, len(lines)) if _CAUSE.search(lines[i])), start)
+    cause = _CAUSE.split(lines[told])[1:]
+    for line in lines[told + 1 : told + 1 + _LINES_OF_CAUSE]:
+        if _TAGGED.search(line):
+            break
+        cause.append(line.strip())
+    return " ".join([first, *filter(None, cause)])[: 2 * _MOST_SHOWN]
 
 
 def check_round(log: Log, times_ns: tuple[int, ...]) -> float:
