@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from edge_scnet.__about__ import __version__
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson
 from edge_scnet.cli.printer import say, show_json
-from edge_scnet.cli.show import show_machine, show_target
+from edge_scnet.cli.show import show_board, show_machine, show_target
 from edge_scnet.errors import EdgeError, ExitCode
 
 if TYPE_CHECKING:
@@ -37,12 +38,13 @@ def targets(as_json: AsJson = False) -> None:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Show what this machine can do: instruction set, packages, runtimes, targets, each with the
-    fix where it cannot.
+    """Show what this machine can do: instruction set, packages, runtimes, targets, on a Jetson its
+    releases, power mode and clocks, each with the fix where it cannot. For reports of faults too.
     """
     from edge_scnet.config.target import list_targets
     from edge_scnet.machine import environment
     from edge_scnet.runtimes import RUNTIMES
+    from edge_scnet.runtimes.tensorrt.board_rows import board_rows
 
     facts = environment.collect()
     runtimes = {name: runtime.unavailable() for name, runtime in RUNTIMES.items()}
@@ -50,11 +52,13 @@ def doctor(as_json: AsJson = False) -> None:
     unusable = {
         target.name: _unusable(runtime_of[target.name], target.isa) for target in list_targets()
     }
-    export = _unusable_export()
+    export, board = _unusable_export(), board_rows()
     if as_json:
         show_json(
             {
+                "edge_scnet": __version__,
                 "environment": facts.to_dict(),
+                "board": [asdict(row) for row in board],
                 "runtimes": runtimes,
                 "export": export,
                 "targets": unusable,
@@ -62,6 +66,7 @@ def doctor(as_json: AsJson = False) -> None:
         )
     else:
         show_machine(facts)
+        show_board(board)
         for name, reason in {**runtimes, "export": export}.items():
             say(f"{name:<12} {reason or 'ok'}")
         for name, reason in unusable.items():

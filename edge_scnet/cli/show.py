@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from edge_scnet.__about__ import __version__
 from edge_scnet.cli.printer import say, say_in_color, say_json, show_json, show_table, tell
 from edge_scnet.errors import ExitCode
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from edge_scnet.pipeline.result import BuildResult
     from edge_scnet.pipeline.together import TimedEngine, TimedTogether
     from edge_scnet.report.run_report import RunReport
+    from edge_scnet.runtimes.tensorrt.board_rows import BoardRow
 
 _SHOWN_FAULTS = 3
 # a comparison's answers: their colors and words
@@ -277,9 +279,18 @@ def show_machine(facts: Environment) -> None:
 
     memory = "unknown" if facts.memory_bytes is None else f"{facts.memory_bytes / 2**30:.1f} GiB"
     provided = provided_isa()
+    say(f"edge-scnet   {__version__}, Python {facts.python}, {facts.system} {facts.kernel}")
     say(f"machine      {facts.cpu_model}, {facts.cores} cores, {memory}")
     say(f"instructions {', '.join(provided) or 'no floor of the CPU targets'}")
     if provided == ("avx2",):
         say(f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less than it does with VNNI")
     packages = ", ".join(f"{name} {version}" for name, version in facts.packages)
     say(f"packages     {packages}")
+
+
+def show_board(rows: Iterable[BoardRow]) -> None:
+    """Prints what a board tells of itself, and what to do where it is not as it should be."""
+    for row in rows:
+        say(f"{row.name:<12} {row.told}")
+        if row.advice is not None:
+            say(f"{'':<12} {row.advice}")

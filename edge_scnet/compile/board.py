@@ -9,9 +9,6 @@ from edge_scnet.machine import environment, jetson
 from edge_scnet.machine.memory import available_memory_bytes
 from edge_scnet.runtimes import runtime_named
 
-# Of memory beside the builder's workspace: TensorRT itself, the graph and the plan.
-_BESIDE_WORKSPACE_MIB = 512
-
 
 def check_board(target: TargetSpec) -> None:
     """Refuses a machine on which the target's plans cannot be built, or would not run.
@@ -61,7 +58,7 @@ def check_board(target: TargetSpec) -> None:
             f" to, but not with, {board.below}",
             hint="build for another target on the workstation: edge-scnet targets",
         )
-    free, needed = available_memory_bytes(), (board.workspace_mib + _BESIDE_WORKSPACE_MIB) << 20
+    free, needed = available_memory_bytes(), board.build_memory_mib << 20
     if free is not None and free < needed:
         raise StorageError(
             f"{free >> 20:,} MiB of memory are free, the build may take {needed >> 20:,}",

@@ -186,6 +186,11 @@ class Board:
     def __post_init__(self) -> None:
         check_values(self)
 
+    @property
+    def build_memory_mib(self) -> int:
+        """What a build may take: the workspace, and TensorRT itself, the graph and the plan."""
+        return self.workspace_mib + 512
+
     def takes(self, version: str) -> bool:
         """Whether a TensorRT version lies in the range; one that is no version does not."""
         try:

@@ -22,12 +22,11 @@ from edge_scnet.machine.board import (
     parse_jetson_clocks,
     parse_tegrastats,
 )
-from edge_scnet.machine.linux import ROOT, read_number, read_text
+from edge_scnet.machine.linux import ROOT, output_of, read_number, read_text
 from edge_scnet.machine.memory import used_memory_bytes
 
 _INTERVAL_MS = 100
 _FIRST_READING_S = 1.0
-_ASK_S = 10
 
 
 class Watch:
@@ -107,11 +106,11 @@ class Watch:
     def state(self) -> BoardState | None:
         """The readings, summed up; None off a board."""
         first, end = self._window
-        clocks = _output_of("jetson_clocks", "--show")
+        clocks = output_of("jetson_clocks", "--show")
         return board_state(
             self._samples[first:end],
             before=self._samples[:first],
-            nvpmodel=_output_of("nvpmodel", "-q"),
+            nvpmodel=output_of("nvpmodel", "-q"),
             # it wants root on most releases; sysfs tells the GPU's line to anyone
             jetson_clocks=clocks if parse_jetson_clocks(clocks) else sysfs_clocks(self._root),
         )
@@ -126,23 +125,6 @@ def watching(root: Path = ROOT) -> Iterator[Watch]:
         yield watch
     finally:
         watch.stop()
-
-
-def _output_of(program: str, *arguments: str) -> str:
-    """What an optional program prints; empty where it is not there or fails."""
-    if (path := shutil.which(program)) is None:
-        return ""
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(
-            [path, *arguments],
-            text=True,
-            errors="replace",
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=_ASK_S,
-        )
-        return done.stdout
-    return ""
 
 
 def gpu_folders(root: Path) -> list[Path]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 ROOT = Path("/")
+_ASK_S = 10
 
 
 def read_text(path: str) -> str | None:
@@ -49,6 +53,23 @@ def read_bytes_table(path: str) -> dict[str, int]:
         for name, value in read_table(path).items()
         if value.endswith(" kB")
     }
+
+
+def output_of(program: str, *arguments: str) -> str:
+    """What an optional program prints on stdout; empty where it is not there or fails."""
+    if (path := shutil.which(program)) is None:
+        return ""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(
+            [path, *arguments],
+            text=True,
+            errors="replace",
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_ASK_S,
+        )
+        return done.stdout
+    return ""
 
 
 @cache

@@ -37,7 +37,8 @@ def summary_of_layers(
         times_ms: median time by layer name, where it was measured.
     """
     executed = [layer for layer in layers if layer.precision != UNKNOWN_PRECISION]
-    convolutions, others = [], []
+    convolutions: list[ExecutedLayer] = []
+    others: list[ExecutedLayer] = []
     for layer in executed:
         found = layer.is_convolution or layer.kind in runtime.convolutions
         (convolutions if found else others).append(layer)

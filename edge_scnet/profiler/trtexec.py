@@ -27,6 +27,7 @@ from edge_scnet.runtimes.tensorrt.trtexec import (
     parse_log,
     round_order,
     timing_options,
+    version_told_by,
 )
 
 EXPORTS = "trtexec-exports"
@@ -155,18 +156,11 @@ def _version(program: Path) -> str:
         BackendError: it does not tell: a plan must not meet another version.
     """
     try:
-        done = subprocess.run(
-            [program, "--help"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.DEVNULL,
-        )
+        version = version_told_by(program)
     except OSError as error:
         raise BackendError(
             f"{program} cannot be run: {error.strerror or error}", hint="name it: TRTEXEC=PATH"
         ) from error
-    version = parse_log(done.stdout + done.stderr).version
     if version is None:
         raise BackendError(
             f"{program} --help does not tell its version", hint="name TensorRT's own: TRTEXEC=PATH"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from edge_scnet.config.target import list_targets
-from tests.helpers.tensorrt import with_tensorrt
+from tests.helpers.machines import act
+from tests.helpers.tensorrt import ORIN, fake_trtexec, with_tensorrt
 from tests.helpers.tool import Run
 
 
@@ -41,7 +43,50 @@ def test_doctor(invoke: Run) -> None:
     text, facts = invoke("doctor"), invoke("doctor", "--json")
     assert (text.code, facts.code, text.stderr, facts.stderr) == (0, 0, "", "")
     content = json.loads(facts.stdout)
-    assert set(content) == {"environment", "runtimes", "export", "targets"}
+    assert set(content) == {
+        "edge_scnet",
+        "environment",
+        "board",
+        "runtimes",
+        "export",
+        "targets",
+    }
     assert len(content["environment"]["fingerprint"]) == 64
+    assert content["board"] == [] and content["edge_scnet"] in text.stdout.splitlines()[0]
     for name in (*content["runtimes"], *content["targets"]):
         assert name in text.stdout
+
+
+def test_doctor_on_a_board(invoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    act(
+        monkeypatch,
+        {
+            "/proc/device-tree/model": ORIN,
+            "/etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 1",
+        },
+    )
+    with_tensorrt(monkeypatch, "10.3.0")
+    monkeypatch.setenv("TRTEXEC", str(fake_trtexec(tmp_path / "trtexec", "100300")))
+    monkeypatch.chdir(tmp_path)
+    text = invoke("doctor").stdout
+    assert f"board        {ORIN} (jetson, jetson-orin-nano)\n" in text
+    assert "release      L4T 36.4.3, JetPack 6.2\n" in text
+    assert f"trtexec      {tmp_path}/trtexec, 10.3.0\n" in text
+    assert "power mode   not told\n             sudo nvpmodel -q" in text
+    rows = {row["name"]: row for row in json.loads(invoke("doctor", "--json").stdout)["board"]}
+    assert rows["release"] == {
+        "name": "release",
+        "told": "L4T 36.4.3, JetPack 6.2",
+        "advice": None,
+    }
+    assert list(rows) == [
+        "board",
+        "release",
+        "TensorRT",
+        "trtexec",
+        "CUDA",
+        "power mode",
+        "clocks",
+        "memory",
+        "disk",
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -49,6 +50,7 @@ _TAGGED = re.compile(r"^(?:\[\d\d/\d\d/\d{4}-|&&&& )")
 _LINES_OF_CAUSE = 3
 # How far the median of the exported times may be from the printed one, which has six digits.
 _ROUNDING = 0.01
+_HELP_S = 60
 _MOST_SHOWN = 300  # characters of a line of its log
 
 
@@ -99,6 +101,26 @@ def find_trtexec() -> Path | None:
     if on_path := shutil.which("trtexec"):
         return Path(on_path)
     return _JETPACK if os.access(_JETPACK, os.X_OK) else None
+
+
+def version_told_by(program: Path) -> str | None:
+    """Returns the version of TensorRT that a trtexec belongs to; None where it does not tell.
+
+    Raises:
+        OSError: it cannot be run.
+    """
+    try:
+        done = subprocess.run(
+            [program, "--help"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=_HELP_S,
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    return parse_log(done.stdout + done.stderr).version
 
 
 def timing_options(version: str, *, seconds: int) -> list[str]:
