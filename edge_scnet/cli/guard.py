@@ -18,6 +18,7 @@ import typer
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.cli.printer import printing, show_json, tell
+from edge_scnet.core.foreign import LONGEST_NAME
 from edge_scnet.errors import ArtifactError, BuildInterrupted, EdgeError, ExitCode, StorageError
 
 P = ParamSpec("P")
@@ -25,6 +26,7 @@ P = ParamSpec("P")
 _COMMAND_LINE_ERROR: Any = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
+_LONG_ENOUGH = 80
 
 
 def guarded(function: Callable[P, None]) -> Callable[P, None]:
@@ -69,7 +71,7 @@ def ending(arguments: Sequence[str]) -> Iterator[None]:
         if as_json:
             _show_failure(error.message, "edge-scnet --help", error.exit_code)
         sys.exit(error.exit_code)
-    except (EdgeError, KeyboardInterrupt) as error:
+    except (EdgeError, OSError, KeyboardInterrupt) as error:
         try:
             _fail(error, as_json=as_json)
         except typer.Exit as ended:
@@ -80,12 +82,14 @@ def ending(arguments: Sequence[str]) -> Iterator[None]:
 def _help_printing() -> Iterator[None]:
     """Ends the process as `printing` does where Typer itself cannot print: help, for instance.
 
-    No error of a command is an OSError any more here. Of a pipe that is closed Typer makes an exit
-    with code 1.
+    An OSError that names a file is not of stdout. Of a pipe that is closed Typer makes an exit with
+    code 1.
     """
     try:
         yield
     except OSError as error:
+        if error.filename is not None:
+            raise
         with printing():
             raise error
     except SystemExit as error:
@@ -135,15 +139,16 @@ def _fail(error: BaseException, *, as_json: bool) -> NoReturn:
         tell("interrupted: finished stages are kept, the next run goes on from there")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        name = Path(os.fsdecode(error.filename or "")).name
+        name = os.fsdecode(error.filename or "")
         error = ArtifactError(
-            f"no such file or folder: a name of {len(name)} characters is longer than there can be",
-            hint="names have 255 bytes at most, paths 4,096: ls -l shows what is there",
+            f"no such file or folder ({LONGEST_NAME}): {name[:_LONG_ENOUGH]}...", hint="ls"
         )
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         error = StorageError(
-            f"input or output failed{where}: {error.strerror or error}", hint="df -h; ls -l"
+            f"input or output failed{where}: {error.strerror or error}",
+            hint="df -h" if is_full else f"ls -ld{where or ' .'}",
         )
     if not isinstance(error, EdgeError):
         _report_bug(error, as_json=as_json)

@@ -22,6 +22,7 @@ from edge_scnet.cli.printer import say
 from edge_scnet.config import project as projects
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.project import Located, Merged
+from edge_scnet.core.foreign import exists
 from edge_scnet.errors import ArtifactError, EdgeError, ExitCode
 
 ProjectFile = Annotated[
@@ -73,7 +74,7 @@ def _with_file(args: Sequence[str]) -> list[str]:
 
 
 def _is_project(word: str) -> bool:
-    return word.endswith(".toml") or (Path(word) / projects.FILE).is_file()
+    return word.endswith(".toml") or exists(Path(word) / projects.FILE)
 
 
 def with_project(command: Callable[..., None]) -> Callable[..., None]:

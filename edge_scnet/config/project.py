@@ -17,6 +17,7 @@ from edge_scnet.config.merging import merged_options
 from edge_scnet.config.model_options import ModelOptions, ways_to_split
 from edge_scnet.config.schema import Filled, check_values, read_table, read_toml
 from edge_scnet.config.target import Gates
+from edge_scnet.core.foreign import exists
 from edge_scnet.core.source import parse_source
 from edge_scnet.errors import TargetError
 
@@ -137,7 +138,7 @@ def load(path: Path) -> Located:
     Raises:
         TargetError: it is missing, or has a key or value that is not allowed; names both.
     """
-    if not path.exists():
+    if not exists(path):
         raise TargetError(
             f"no project file at {path}",
             hint=(
@@ -161,7 +162,7 @@ def load(path: Path) -> Located:
 
 def file_of(path: Path) -> Path:
     """The project file that a path means: itself, or the one in a folder."""
-    return path / FILE if path.is_dir() else path
+    return path / FILE if exists(path) and path.is_dir() else path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,9 +55,15 @@ def read_toml(path: Path) -> dict[str, Any]:
             hint=f"iconv -f latin1 -t utf-8 {path}",
         ) from error
     except (msgspec.DecodeError, ValueError) as error:
-        raise TargetError(f"{path}: not valid TOML: {first_line(error)}") from error
+        raise TargetError(
+            f"{path}: not valid TOML: {first_line(error).partition('; use sys.')[0]}",
+            hint=f"mend that line, then: edge-scnet verify {path}",
+        ) from error
     except RecursionError as error:
-        raise TargetError(f"{path}: not valid TOML: it is nested too deeply") from error
+        raise TargetError(
+            f"{path}: not valid TOML: it is nested too deeply",
+            hint=f"mend it, then: edge-scnet verify {path}",
+        ) from error
     _check_plain(table, "", path)
     return table
 
@@ -76,7 +82,9 @@ def _check_plain(value: Any, key: str, path: Path) -> None:
         for i, inner in enumerate(value):
             _check_plain(inner, f"{key}[{i}]", path)
     elif problem := _problem(value):
-        raise TargetError(f"{path}: {key} {problem}")
+        raise TargetError(
+            f"{path}: {key} {problem}", hint=f"mend that key, then: edge-scnet verify {path}"
+        )
 
 
 def _problem(value: Any) -> str | None:

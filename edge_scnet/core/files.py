@@ -20,7 +20,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from edge_scnet.core.foreign import open_regular
+from edge_scnet.core.foreign import LONGEST_NAME, open_regular
 from edge_scnet.errors import StorageError
 
 # Of temporary names: what is drawn by lot, so that nobody can have put a link there.
@@ -271,6 +271,8 @@ def _storage_errors(path: Path) -> Iterator[None]:
 def _hint(error: OSError, path: Path) -> str:
     if error.errno in _FULL or error.errno is None:
         return f"free space or choose another folder: df -h {path.parent}"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"choose a shorter one: {LONGEST_NAME}"
     if error.errno == errno.ENOENT and not path.parent.exists():
         return f"make the folder: mkdir -p {path.parent}"
     return f"choose another folder, or look at this one: ls -ld {path.parent}"

@@ -17,6 +17,7 @@ from typing import BinaryIO
 MOST_TEXT_BYTES = 1 << 30
 # of settings: targets, projects, class names, label files
 MOST_SETTINGS_BYTES = 10 << 20
+LONGEST_NAME = "a name has 255 bytes at most, a path 4,096"
 # all of C0 and C1 but tab and line ends
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -67,6 +68,20 @@ def read_text(path: Path, *, most_bytes: int = MOST_TEXT_BYTES, encoding: str = 
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def exists(path: Path | str) -> bool:
+    """Whether there is anything at a path; of a name that no path can have, nothing is."""
+    return os.path.exists(path)  # noqa: PTH110  Path.exists raises where a name is too long
+
+
+def file_fault(path: Path) -> str | None:
+    """Why there is no regular file at a path, as in "no such file"; None: there is one."""
+    try:
+        _check_regular(path.stat(), path)
+    except (OSError, ValueError) as error:
+        return reason(error)
+    return None
+
+
 def control_character(text: str) -> str | None:
     """The first control character in a text, as in "U+001B"; tabs and line ends are none."""
     found = _CONTROL.search(text)
@@ -77,6 +92,8 @@ def reason(error: Exception) -> str:
     """Why a file cannot be read, without its path."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"no such file ({LONGEST_NAME})"
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, UnicodeDecodeError):

@@ -126,7 +126,8 @@ def _box(spec: ModelSpec) -> tuple[int, int]:
     side, short = spec.preprocessing.short_side, min(spec.height, spec.width)
     if side is not None and side < short:
         raise DataError(
-            f"{spec.name}: images are resized to {side} and cannot fill an input of {short}"
+            f"{spec.name}: images are resized to {side} and cannot fill an input of {short}",
+            hint=f"--resize {short} or more",
         )
     scale = 1.0 if side is None else side / short
     return round(spec.width * scale), round(spec.height * scale)

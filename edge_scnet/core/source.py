@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from edge_scnet.core.foreign import exists
 from edge_scnet.core.user_code import OBJECT
 from edge_scnet.errors import DataError
 
@@ -105,7 +106,7 @@ def parse_source(text: str | Path) -> Source:
             not allowed.
     """
     text = os.fspath(text)
-    if "?" not in text or _exists(text):
+    if "?" not in text or exists(text):
         return Source(where=text)
     where, _, query = text.partition("?")
     settings: dict[str, str] = {}
@@ -140,11 +141,4 @@ def _check_settings(text: str, settings: Mapping[str, str]) -> None:
 
 
 def _is_code(where: str) -> bool:
-    return OBJECT.fullmatch(where) is not None and not _exists(where)
-
-
-def _exists(text: str) -> bool:
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):  # too long for a path, or with a NUL
-        return False
+    return OBJECT.fullmatch(where) is not None and not exists(where)

@@ -68,7 +68,8 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
         if of_file is not None and (not of_file.ndim or len(of_file) != len(batch)):
             raise DataError(
                 f"{file}: {TARGETS} is {of_file.shape} for {len(batch)} samples; a row each is"
-                " needed"
+                " needed",
+                hint=f"a row each: numpy.savez(FILE, NAME=ARRAY, {TARGETS}=ROWS)",
             )
         targets.append(of_file)
         if found is not None and (found.ndim != 1 or len(found) != len(batch)):
@@ -89,7 +90,8 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
         bare = [file.name for file, found in zip(files, given, strict=True) if found is None]
         if 0 < len(bare) < len(files):
             raise DataError(
-                f"{bare[0]} has no array {name!r}, other files have one: label all or none"
+                f"{bare[0]} has no array {name!r}, other files have one: label all or none",
+                hint=f"add {name} to it, or leave {name} out of the others",
             )
     labelled = [found for found in labels if found is not None]
     rows = [row for found in targets if found is not None for row in found]
@@ -184,7 +186,10 @@ def _whole(labels: np.ndarray, where: str) -> np.ndarray:
         labels.dtype.kind == "f" and np.array_equal(labels, np.rint(labels))
     )
     if not numbers or (labels < 0).any():
-        raise DataError(f"{where}: {LABELS} must be whole numbers from 0")
+        raise DataError(
+            f"{where}: {LABELS} must be whole numbers from 0",
+            hint=f"numpy.savez(FILE, NAME=ARRAY, {LABELS}=LABELS.astype(int))",
+        )
     whole: np.ndarray = labels.astype(np.int64)
     return whole
 
@@ -287,7 +292,10 @@ def _taken(array: np.ndarray, spec: TensorSpec, where: str, *, finite: bool) -> 
         )
     is_exact = np.dtype(spec.dtype).kind == "f" or np.array_equal(converted, array)
     if not is_exact:
-        raise DataError(f"{where} holds values that {spec.dtype} cannot")
+        raise DataError(
+            f"{where} holds values that {spec.dtype} cannot",
+            hint=f"save what the network takes: ARRAY.astype('{spec.dtype}')",
+        )
     return converted
 
 

@@ -60,7 +60,8 @@ def image_set(
             bad.append(error.message)
     if bad and not kept:
         raise DataError(
-            f"none of the {len(picked)} images in {root} can be read; the first: {bad[0]}"
+            f"none of the {len(picked)} images in {root} can be read; the first: {bad[0]}",
+            hint=f"look at what they are: file {root}/*",
         )
     labels, targets = truth.labels, truth.targets
     if targets is not None and kept != list(range(targets.count)):

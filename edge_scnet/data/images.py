@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge_scnet.core.foreign import exists, file_fault
 from edge_scnet.core.optional import require
 from edge_scnet.core.placement import Geometry, geometry_of
 from edge_scnet.data.resize import resized
@@ -147,7 +148,7 @@ def normalise(pixels: np.ndarray, spec: ModelSpec, *, highest: int = 255) -> np.
 
 def hint_for(path: Path) -> str:
     """What helps where an image file cannot be read."""
-    return "save it anew as PNG or JPEG" if path.exists() else f"ls {path.parent}"
+    return "save it anew as PNG or JPEG" if exists(path) else f"ls {path.parent}"
 
 
 def colours_of(path: Path, spec: ModelSpec) -> np.ndarray:
@@ -176,8 +177,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        if not path.is_file():
-            raise ValueError("it is not a regular file" if path.exists() else "no such file")
+        if fault := file_fault(path):
+            raise ValueError(fault)
         # Pillow warns of odd EXIF, palettes and sizes that it reads all the same; what it cannot
         # read, it raises
         with _NO_WARNINGS.held(), Image.open(path, formats=_FORMATS) as image:
@@ -220,7 +221,8 @@ def decode(path: Path, spec: ModelSpec, *, hint: str) -> np.ndarray:
     """
     if spec.channels not in (1, 3):
         raise DataError(
-            f"{spec.name} wants {spec.channels} channels; an image has 1 (grey) or 3 (RGB)"
+            f"{spec.name} wants {spec.channels} channels; an image has 1 (grey) or 3 (RGB)",
+            hint="samples of other channels are arrays: name a folder of .npy or .npz files",
         )
     try:
         with opened(path) as image:

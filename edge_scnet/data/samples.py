@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_scnet.core.foreign import exists
 from edge_scnet.core.resources import bundled
 from edge_scnet.core.source import COLUMNS, LISTS, SETTINGS, parse_source
 from edge_scnet.data import coco, data_yaml, listed, mask_folders, yolo
@@ -86,7 +87,10 @@ def open_samples(
             unreadable image or file.
     """
     if limit is not None and limit < 1:
-        raise DataError(f"a limit of {limit} leaves no sample; at least 1")
+        raise DataError(
+            f"a limit of {limit} leaves no sample; at least 1",
+            hint="leave it out to take all samples",
+        )
     reading = Reading(
         source=parse_source(source),
         role=role,
@@ -117,7 +121,7 @@ def _open(reading: Reading) -> SampleSet:
         if model is None:
             raise DataError(f"{reading.source.where}: samples of a function need a model", hint=use)
         return open_code(reading, model)
-    if not path.exists():
+    if not exists(path):
         kind = "file" if path.suffix else "folder"
         raise DataError(f"the {reading.role} {kind} {path} does not exist", hint=use)
     if model is not None and reading.setting("read"):

@@ -98,7 +98,11 @@ def _runs_of_file(
             return None
         raise ArtifactError(
             f"{path} cannot be run by ONNX Runtime, in which the graph is compared with it:"
-            f" {first_line(error)}"
+            f" {first_line(error)}",
+            hint=(
+                "what it says of the file: python -c 'import onnxruntime as o;"
+                f' o.InferenceSession("{path}")\''
+            ),
         ) from error
 
 

@@ -182,13 +182,17 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:
         raise ArtifactError(
-            f"{path} cannot be converted to opset {opset} at batch {batch}: {first_line(error)}"
+            f"{path} cannot be converted to opset {opset} at batch {batch}: {first_line(error)}",
+            hint=f"export it again in opset {opset}: torch.onnx.export(..., opset_version={opset})",
         ) from error
     model = _folded(proto, written_out=is_newer)
     put_nodes_behind(model.graph)
     model.graph.sort()
     if (reached := model.graph.opset_imports.get("", 0)) != opset:
-        raise ArtifactError(f"{path}: converting gave opset {reached}, the target wants {opset}")
+        raise ArtifactError(
+            f"{path}: converting gave opset {reached}, the target wants {opset}",
+            hint=f"export it again in opset {opset}: torch.onnx.export(..., opset_version={opset})",
+        )
     name_nodes(model)
     output_notes += check_open_outputs(model, path, named_as_in_file=static)
     check_static(model, dynamic_batch=False, may_count=True)

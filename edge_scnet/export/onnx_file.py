@@ -44,7 +44,9 @@ def read_onnx(path: Path) -> Any:
     except ArtifactError:
         raise
     except FileNotFoundError as error:
-        raise ArtifactError(f"{path}: {error}") from error
+        raise ArtifactError(
+            f"{path}: {error}", hint=f"copy it beside the model: ls {path.parent}"
+        ) from error
     except Exception as error:
         size = f"{path.stat().st_size:,} bytes"
         hint = f"the file may be truncated ({size}): export or copy it again"

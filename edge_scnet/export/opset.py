@@ -52,7 +52,8 @@ def lower(model: ir.Model, opset: int) -> ir.Model:
         node.name = node.name or node.outputs[0].name
     if (fault := _fault(converted)) is not None:
         raise ArtifactError(
-            f"the graph cannot be written in opset {opset}, which the target needs: {fault}"
+            f"the graph cannot be written in opset {opset}, which the target needs: {fault}",
+            hint="export to ONNX yourself, with that operator written out, and pass the .onnx file",
         )
     return converted
 

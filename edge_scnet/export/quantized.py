@@ -51,7 +51,8 @@ def with_fixed_inputs(
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
     except Exception as error:
         raise ArtifactError(
-            f"{path} cannot take {' x '.join(map(str, plan.input_shape))}: {first_line(error)}"
+            f"{path} cannot take {' x '.join(map(str, plan.input_shape))}: {first_line(error)}",
+            hint="inputs that it can take: --input-shape C,H,W, or --fix NAME=SIZES",
         ) from error
     fixed: ir.Model = ir_module.from_proto(proto)
     return fixed

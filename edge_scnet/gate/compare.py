@@ -53,7 +53,10 @@ def compare_reports(
                 f"{file}: {error}", hint="edge-scnet profile BUILD_FOLDER"
             ) from error
         if not figures:
-            raise ArtifactError(f"{files[0]} and {file} have no INT8 engine with figures in common")
+            raise ArtifactError(
+                f"{files[0]} and {file} have no INT8 engine with figures in common",
+                hint="measure both again: edge-scnet profile BUILD_FOLDER",
+            )
         changed = regression.changes(report, reports[0])
         compared.append(Compared(a=files[0], b=file, figures=figures, changed=changed))
     return tuple(compared)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_scnet.core.foreign import file_fault
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, first_line
 from edge_scnet.graph.external import check_tensors, load_external
@@ -59,15 +60,16 @@ def read_quantized(path: Path, *, what: str | None = None) -> QuantizedFile:
             missing or outside its folder, or an opset that cannot be lifted.
     """
     what = what or str(path)
-    if not path.is_file():
-        raise ArtifactError(f"{what}: no such file")
+    if fault := file_fault(path):
+        raise ArtifactError(f"{what}: {fault}", hint=f"ls -l {path.parent}")
     ir_module = require("onnx_ir", extra="quantize")
     onnx = require("onnx", extra="export")
     try:
         proto = onnx.load(str(path), load_external_data=False)
     except Exception as error:
         raise ArtifactError(
-            f"{what} is no ONNX file that can be read: {first_line(error)}"
+            f"{what} is no ONNX file that can be read: {first_line(error)}",
+            hint="copy it again, or export it again",
         ) from error
     if not is_quantized_proto(proto):
         raise ArtifactError(
@@ -80,7 +82,9 @@ def read_quantized(path: Path, *, what: str | None = None) -> QuantizedFile:
     try:
         model: ir.Model = ir_module.from_proto(proto)
     except Exception as error:
-        raise ArtifactError(f"{what} cannot be read: {first_line(error)}") from error
+        raise ArtifactError(
+            f"{what} cannot be read: {first_line(error)}", hint="copy it again, or export it again"
+        ) from error
     if renamed := _to_own_domain(model):
         notes.append(f"{renamed} Q/DQ of com.microsoft are ONNX's own here")
     if rewritten := to_pairs(model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -136,7 +137,9 @@ def call_factory(
             hint="leave one out",
         )
     call = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    with user_code(f"{factory} cannot be called", hint=_how_called(call)):
+    code = f"import {factory.module} as m; m.{factory.attribute}({call})"
+    attempt = f"python -c {shlex.quote(code)}"
+    with user_code(f"{factory} cannot be called", hint=f"{_how_called(call)}; try it: {attempt}"):
         module = found(**given)
     if not isinstance(module, torch.nn.Module):
         raise ArtifactError(

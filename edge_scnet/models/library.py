@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.foreign import file_fault
 from edge_scnet.core.optional import require
 from edge_scnet.core.user_code import user_code
 from edge_scnet.errors import ArtifactError
@@ -170,11 +171,10 @@ def _weights_file(options: ModelOptions) -> Path | None:
     """
     path = Path(str(options.weights))
     looks_like_file = path.suffix.lower() in _FILES or len(path.parts) > 1
-    if path.is_file():
-        return path
-    if looks_like_file:
-        raise ArtifactError(f"no such file: --weights {path}", hint=f"ls {path.parent}")
-    return None
+    fault = file_fault(path)
+    if fault and looks_like_file:
+        raise ArtifactError(f"{fault}: --weights {path}", hint=f"ls {path.parent}")
+    return None if fault else path
 
 
 def _check_own_weights(

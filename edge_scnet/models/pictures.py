@@ -76,7 +76,8 @@ def preprocessing_of(
     side = _short_side(values, short, mode, defaults)
     if side is not None and side < short and defaults.complete:
         raise ArtifactError(
-            f"--resize {side} is smaller than the crop, {'x'.join(map(str, shape))}"
+            f"--resize {side} is smaller than the crop, {'x'.join(map(str, shape))}",
+            hint=f"--resize {short} or more, or leave it out",
         )
     library = values.get("resample", "pillow")
     interpolation = values.get("interpolation", "bilinear")
@@ -205,7 +206,10 @@ def _by_channel(
         )
     lowest, words = (0, "positive and finite") if key == "std" else (-math.inf, "finite")
     if not all(lowest < value < math.inf for value in values):
-        raise ArtifactError(f"{option} must be {words}, got {', '.join(map(str, values))}")
+        raise ArtifactError(
+            f"{option} must be {words}, got {', '.join(map(str, values))}",
+            hint=f"of pixels from 0 to 1, for instance: {option} {','.join(['0.5'] * channels)}",
+        )
     return values
 
 

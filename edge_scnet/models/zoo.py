@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.foreign import file_fault
 from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError
@@ -203,8 +204,8 @@ def _bundled(spec: ModelSpec, options: ModelOptions) -> ModelSource:
 
 def _file(model: str, options: ModelOptions) -> ModelSource:
     path = Path(model)
-    if not path.is_file():
-        raise ArtifactError(f"no such file: {model}", hint=f"ls {path.parent}")
+    if fault := file_fault(path):
+        raise ArtifactError(f"{fault}: {model}", hint=f"ls {path.parent}")
     if path.suffix.lower() == ".onnx":
         spec = spec_of(ONNX_FILE, path.stem, options)
         return ModelSource(

@@ -114,6 +114,9 @@ def _is_ours(place: Path) -> bool:
             mark = image.info.get("Software", image.info.get("comment"))
             return mark in (_MARK, _MARK.encode())
     except PermissionError as error:
-        raise StorageError(f"cannot read {place}: {error.strerror}") from error
+        raise StorageError(
+            f"cannot read {place}: {error.strerror}",
+            hint=f"choose another place: --draw DIR; this one: ls -l {place}",
+        ) from error
     except Exception:  # a damaged file makes Pillow's readers raise nearly anything
         return False

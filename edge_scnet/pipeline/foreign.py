@@ -159,7 +159,10 @@ def _fixed(
         ) from None
     if not item.shape:
         if first:
-            raise ArtifactError(f"{path}: the first input, {item.name!r}, is a single number")
+            raise ArtifactError(
+                f"{path}: the first input, {item.name!r}, is a single number",
+                hint="pass an engine whose first input holds samples along its first axis",
+            )
         return item
     sizes = [batch if item.shape[0] is None else item.shape[0], *item.shape[1:]]
     if first and options.input_shape is not None:

@@ -221,7 +221,8 @@ def check_same_inputs(engines: Sequence[ForeignEngine]) -> None:
         if _taken(engine) != _taken(first):
             raise ArtifactError(
                 f"{engine.file.path} takes {_words(engine)}, {first.file.path} takes"
-                f" {_words(first)}: they cannot be fed with the same samples"
+                f" {_words(first)}: they cannot be fed with the same samples",
+                hint="profile them one by one: edge-scnet profile ENGINE",
             )
 
 

@@ -235,9 +235,10 @@ def _is_arrays(source: Source) -> bool:
     """Whether a source's files hold, or are read into, what a network takes."""
     if "read" in source.settings:
         return True
-    if not source.path.is_dir():
+    try:
+        return any(file.suffix in ARRAY_SUFFIXES for file in source.path.iterdir())
+    except (OSError, ValueError):  # no folder; what else is wrong, its opener says
         return source.path.suffix in ARRAY_SUFFIXES
-    return any(file.suffix in ARRAY_SUFFIXES for file in source.path.iterdir())
 
 
 def _target(request: Request) -> TargetSpec:
@@ -250,7 +251,11 @@ def _target(request: Request) -> TargetSpec:
             hint=f"edge-scnet build {request.model} --target {target.name} --batch 8",
         )
     if isinstance(request.batch, int):
-        target = replace(target, batch=request.batch)
+        try:
+            target = replace(target, batch=request.batch)
+        except TargetError as error:
+            hint = f"edge-scnet build {request.model} --target {target.name} --batch 8"
+            raise TargetError(error.message, hint=hint) from None
     return target
 
 

@@ -142,12 +142,14 @@ def time_together(  # noqa: PLR0913  the command's options, by keyword
         listed = ", ".join(" x ".join(map(str, shape)) for shape in sorted(shapes))
         raise ArtifactError(
             f"the engines take inputs of different shapes ({listed}): their times cannot be"
-            " compared"
+            " compared",
+            hint="profile them one by one: edge-scnet profile PATH",
         )
     if len({item.taken for item in taken}) > 1:
         raise ArtifactError(
             "the engines take batches, types or further inputs of different kinds: they cannot be"
-            " fed with the same samples"
+            " fed with the same samples",
+            hint="profile them one by one: edge-scnet profile PATH",
         )
     samples = _samples(taken[0], evaluation, options, skip_bad, ignore_labels)
     judging = None

@@ -243,7 +243,10 @@ class Keypoints:
                     hint="--task-args '{\"layout\": ...}'; or give the network's points, in order",
                 )
         if not any((each[:, 2] > 0).any() for each in truth):
-            raise DataError("the ground truth is empty: no keypoint of any sample is visible")
+            raise DataError(
+                "the ground truth is empty: no keypoint of any sample is visible",
+                hint="look at what is read: edge-scnet data check MODEL --eval DATA",
+            )
         return truth
 
     def _errors(self, points: Values, truth: list[Values]) -> tuple[Values, Values]:

@@ -99,7 +99,10 @@ class MultiLabel:
         if truth is not None:
             applies = truth > 0
             if not applies.any():
-                raise DataError("the ground truth is empty: no label applies to any sample")
+                raise DataError(
+                    "the ground truth is empty: no label applies to any sample",
+                    hint="look at what is read: edge-scnet data check MODEL --eval DATA",
+                )
             metrics = [*_against_truth((scores, said), (other_scores, other), applies), *metrics]
             losses = ((said != applies).mean(axis=1) - (other != applies).mean(axis=1)).clip(0)
             doubts = (*_doubts(metrics[0], applies), *_shifted(metrics[0], other_scores, applies))

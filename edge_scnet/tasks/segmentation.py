@@ -173,7 +173,8 @@ class Segmentation:
         if mask.ndim != 2 or mask.dtype.kind not in "iub":
             raise DataError(
                 f"the mask of {self.context.name_of(index)} is {mask.dtype} of shape {mask.shape};"
-                " wanted are whole numbers, height x width"
+                " wanted are whole numbers, height x width",
+                hint="save masks as grey PNG, one class number a pixel",
             )
         mask = mask.astype(np.int64)
         if self.foreground is not None:

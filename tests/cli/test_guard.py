@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from edge_scnet import __version__, errors
 from edge_scnet.errors import EdgeError, ExitCode
+from tests.helpers import folders
+from tests.helpers.graphs import tiny_onnx
 from tests.helpers.tool import Outcome, Run
 
 Doctor = Callable[[Callable[[], None]], Outcome]
@@ -142,8 +146,33 @@ def test_a_failure_is_json_where_json_was_asked_for(invoke: Run, doctor: Doctor)
 
 def test_a_name_that_is_too_long_is_no_matter_of_the_disk(invoke: Run) -> None:
     outcome = invoke("report", "a" * 300)
-    assert outcome.code == 6 and "a name of 300 characters" in outcome.stderr
+    assert outcome.code == 6 and "a name has 255 bytes at most" in outcome.stderr
     assert "df -h" not in outcome.hint
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "/".join(["a" * 200] * 25)], ids=["name", "path"])
+def test_a_place_whose_name_is_too_long_is_none(invoke: Run, name: str, tmp_path: Path) -> None:
+    net, prepared = tiny_onnx(tmp_path / "net.onnx"), ("--mean", "0", "--std", "1")
+    for code, command in (
+        (4, ("data", "check", net, *prepared, "--calib", name)),
+        (4, ("data", "check", net, *prepared, "--eval", f"{name}?read=a:b")),
+        (4, ("predict", folders.float_build(tmp_path / "build", folders.identity()), name)),
+        (3, ("show", "--project", name)),
+        (3, ("show", f"--project={name}")),
+        (3, ("show", net, *prepared, "--target", f"{name}.toml")),
+        (6, ("build", f"{name}.onnx", *prepared)),
+    ):
+        outcome = invoke(*command)
+        assert outcome.code == code, outcome.stderr
+        assert outcome.hint and "df -h" not in outcome.hint
+
+
+def test_a_model_that_is_no_file_is_told_as_what_it_is(invoke: Run, tmp_path: Path) -> None:
+    (tmp_path / "folder.onnx").mkdir()
+    os.mkfifo(tmp_path / "pipe.onnx")
+    assert "it is a folder" in invoke("show", tmp_path / "folder.onnx").stderr
+    for command in ("show", "inspect"):
+        assert "not a regular file" in invoke(command, tmp_path / "pipe.onnx").stderr
 
 
 def test_an_unknown_model_is_refused_without_torch(cli_process: Run) -> None:

@@ -92,7 +92,7 @@ def test_read_image_is_the_path_that_sets_take(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nope\.png: no such file") as e:
         read_image(tmp_path / "nope.png", RGB)
     assert e.value.hint and "--skip-bad" not in e.value.hint
-    with pytest.raises(DataError, match="not a regular file"):
+    with pytest.raises(DataError, match="it is a folder"):
         read_image(tmp_path, RGB)
     with pytest.raises(DataError, match="rgb wants 4 channels"):
         read_image(tmp_path / "a.png", replace(RGB, input_shape=(4, 4, 4)))

@@ -81,7 +81,10 @@ def adopt(job: BuildJob, source: Path, adopted: Adopted, events: Events) -> Buil
     convolutions = [str(node.name) for node in model.graph if node.op_type == "Conv"]
     layers = int8_layers(model, job.target.quant.placement)
     if not layers:
-        raise ArtifactError(f"--qdq {source}: no layer has Q/DQ on both its input and its weights")
+        raise ArtifactError(
+            f"--qdq {source}: no layer has Q/DQ on both its input and its weights",
+            hint=f"what it has: edge-scnet inspect {source}",
+        )
     origin = origin_of(
         "quantize",
         {**folder.hashes([FLOAT_ONNX]), f"source:{source}": sha256_file(source)},

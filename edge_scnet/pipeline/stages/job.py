@@ -97,6 +97,8 @@ def reusable(folder: BuildFolder, file: str, key: str) -> Artifact | None:
             with write_atomic(folder.path / file) as copy:
                 shutil.copyfile(path / file, copy)
                 if sha256_file(copy) != entry.sha256:
-                    raise ArtifactError(f"{path / file} was replaced while it was copied")
+                    raise ArtifactError(
+                        f"{path / file} was replaced while it was copied", hint="run it again"
+                    )
             return entry
     return None
