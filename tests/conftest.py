@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -19,7 +20,7 @@ import pytest
 from PIL import Image
 
 from edge_scnet.compile import bundle, forms, reference
-from edge_scnet.config.target import Gates, TargetSpec
+from edge_scnet.config.target import Gates
 from edge_scnet.core import files
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import FormFacts
@@ -36,7 +37,7 @@ from edge_scnet.report.store import load_report, save_report
 from tests.helpers.images import idx_folder, published
 from tests.helpers.reports import qdq_facts, report
 from tests.helpers.sharing import made_once
-from tests.helpers.tensorrt import JETSON, NO_IMAGES, TEGRASTATS, fake_trtexec
+from tests.helpers.tensorrt import JETSON, NO_IMAGES, TEGRASTATS, run_script
 from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome, run_app
 
 
@@ -280,25 +281,8 @@ def script(packed: Path, tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
     """Runs the bundle's build.sh with a trtexec of the test's."""
     bundle.unpack(packed, tmp_path)
 
-    def run(number: str, fail: str = "", target: TargetSpec = JETSON) -> tuple[Outcome, Path]:
-        manifest = load_manifest(tmp_path)
-        # the build machine's own memory must not decide
-        text = bundle.build_script(
-            manifest, replace(target, board=replace(target.board, workspace_mib=16))
-        )
-        (tmp_path / "build.sh").write_text(text)
-        sums = (tmp_path / "SHA256SUMS").read_text().splitlines()
-        kept = [line for line in sums if not line.endswith("build.sh")]
-        (tmp_path / "SHA256SUMS").write_text("\n".join(kept) + "\n")
-        fake = fake_trtexec(tmp_path / "trtexec", number, fail)
-        done = subprocess.run(
-            ["sh", "build.sh"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "TRTEXEC": str(fake)},
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr), tmp_path
+    def run(number: str, fail: str = "", **options: Any) -> tuple[Outcome, Path]:
+        return run_script(tmp_path, number, fail, **options), tmp_path
 
     return run
 

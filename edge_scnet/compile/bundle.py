@@ -132,16 +132,16 @@ def build_script(manifest: Manifest, target: TargetSpec) -> str:
     board = target.board
     assert board is not None
     text = (files("edge_scnet.compile") / BUILD_SCRIPT).read_text(encoding="utf-8")
-    for key, value in {
+    values = {
         "MODEL": manifest.model.name,
         "TARGET": target.name,
         "OLDEST": board.tensorrt,
         "BELOW": board.below,
         "WORKSPACE": str(board.workspace_mib),
         "STRONGLY_TYPED": str(int(board.strongly_typed)),
-    }.items():
-        text = text.replace(f"@{key}@", shlex.quote(value))
-    return text
+    }
+    # in one pass: a value may look like another's place
+    return re.sub(r"@([A-Z_]+)@", lambda place: shlex.quote(values[place[1]]), text)
 
 
 def unpack(path: Path, into: Path) -> Path:

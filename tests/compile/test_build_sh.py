@@ -5,10 +5,15 @@ It prints and exports what the real one does, in its words and with numbers made
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,30 +22,42 @@ from edge_scnet.config.target import load_target
 from edge_scnet.core.manifest import load_manifest
 from edge_scnet.report.store import load_report
 from edge_scnet.runtimes.tensorrt import trtexec
-from tests.helpers.tensorrt import JETSON, gone
+from tests.helpers.tensorrt import JETSON, gone, run_script, unpacked_bundle
 from tests.helpers.tool import Outcome
 
 
+def needs(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
+SHELLS = [
+    pytest.param(("dash",), marks=needs("dash")),
+    pytest.param(("busybox", "sh"), marks=needs("busybox")),
+]
+OLD = ["--int8 --fp16", "--useCudaGraph --useSpinWait --noDataTransfers"]
+NEW = ["--skipInference", "--memPoolSize=workspace:16"]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
+    """Runs the build.sh of a bundle whose graphs nobody reads."""
+    folder = unpacked_bundle(tmp_path / "bundle")
+
+    def run(number: str, fail: str = "", **options: Any) -> tuple[Outcome, Path]:
+        return run_script(folder, number, fail, **options), folder
+
+    return run
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("number", "target", "has", "has_not"),
     [
-        (
-            "100300",
-            "jetson",
-            [
-                "--stronglyTyped",
-                "--useCudaGraph --useSpinWait --noDataTransfers",
-                "--skipInference",
-            ],
-            ["--int8"],
-        ),
-        ("110401", "jetson", ["--skipInference"], ["--stronglyTyped", "--useCudaGraph", "--int8"]),
-        (
-            "8502",
-            "jetson-xavier",
-            ["--int8 --fp16", "--buildOnly", "--useCudaGraph"],
-            ["--stronglyTyped", "--skipInference"],
-        ),
+        ("8502", "jetson-xavier", [*OLD, "--buildOnly", "workspace:16"], ["--stronglyTyped"]),
+        ("8602", "jetson-xavier", [*OLD, *NEW], ["--stronglyTyped", "--buildOnly"]),
+        ("100300", "jetson", [OLD[1], "--stronglyTyped", *NEW], ["--int8"]),
+        ("101602", "jetson", [OLD[1], "--stronglyTyped", *NEW], ["--fp16"]),
+        ("110401", "jetson", NEW, ["--stronglyTyped", "--useCudaGraph", "--int8"]),
     ],
 )
 def test_the_script_speaks_the_language_of_the_version(
@@ -48,15 +65,105 @@ def test_the_script_speaks_the_language_of_the_version(
     target: str,
     has: list[str],
     has_not: list[str],
+    shell: tuple[str, ...],
     script: Callable[..., tuple[Outcome, Path]],
 ) -> None:
-    outcome, folder = script(number, target=load_target(target))
-    assert outcome.code == 0, outcome.stderr
+    command = (*shell, "build.sh")
+    outcome, folder = script(number, target=load_target(target), command=command)
+    assert (outcome.code, outcome.stderr) == (0, "")
     calls = (folder / "calls").read_text()
     assert all(words in calls for words in has) and not any(words in calls for words in has_not)
     assert (folder / "engine.plan").is_file() and (folder / "engine-fp16.plan").is_file()
     with tarfile.open(folder / "results.tar.gz") as archive:
         assert "./engine.1.times.json" in archive.getnames()
+    board = json.loads((folder / "board.json").read_text())
+    assert board["tensorrt"] == trtexec.version_of(number) and board["int8_bytes"] == 5
+
+
+def test_the_stand_in_refuses_what_a_version_does_not_know(
+    script: Callable[..., tuple[Outcome, Path]],
+) -> None:
+    xavier = load_target("jetson-xavier")
+    assert xavier.board is not None
+    any_version = replace(xavier, board=replace(xavier.board, below="12"))
+    outcome, _ = script("110401", target=any_version)
+    assert outcome.code == 8 and "Unknown option: --fp16" in outcome.stderr
+
+
+def test_the_version_can_be_told_where_trtexec_does_not(
+    script: Callable[..., tuple[Outcome, Path]],
+) -> None:
+    outcome, _ = script("100300", banner=False)
+    assert outcome.code == 5 and "TRT_VERSION=10.3.0 sh build.sh" in outcome.hint
+    for wrong in ("10.3/../x", "10..3", "new"):
+        outcome, _ = script("100300", banner=False, TRT_VERSION=wrong)
+        assert outcome.code == 5 and f"TRT_VERSION={wrong} is no version" in outcome.stderr
+    outcome, folder = script("100300", banner=False, TRT_VERSION="10.3.0")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert "--stronglyTyped" in (folder / "calls").read_text()
+
+
+@pytest.mark.parametrize("named", ["trtexec", "./bundle/trtexec"])
+def test_trtexec_is_named_by_its_name_or_from_where_the_script_is_called(
+    named: str, script: Callable[..., tuple[Outcome, Path]], tmp_path: Path
+) -> None:
+    outcome, _ = script(
+        "100300",
+        where=tmp_path,
+        command=("sh", "bundle/build.sh"),
+        TRTEXEC=named,
+        PATH=f"{tmp_path / 'bundle'}:{os.environ['PATH']}",
+    )
+    assert (outcome.code, outcome.stderr) == (0, "")
+
+
+def test_no_trtexec_is_said(script: Callable[..., tuple[Outcome, Path]], tmp_path: Path) -> None:
+    for named in (str(tmp_path), str(tmp_path / "none"), "no-such-program"):
+        outcome, _ = script("100300", TRTEXEC=named)
+        assert outcome.code == 5 and f"no trtexec at {named}" in outcome.stderr
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_user_without_root_builds_in_a_folder_with_a_hostile_name(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    # pytest's folders are closed to others
+    with tempfile.TemporaryDirectory() as outside:
+        folder = unpacked_bundle(Path(outside, "-rf a'b\"$(touch evil)`x`\\n*\n;"))
+        user = 65534 if os.getuid() == 0 else None
+        for path in (Path(outside), folder, *folder.iterdir()):
+            path.chmod(0o777)
+        command = (*shell, "--", f"{folder.name}/build.sh")
+        outcome = run_script(
+            folder, "100300", command=command, where=Path(outside), user=user, HOME=outside
+        )
+        assert (outcome.code, outcome.stderr) == (0, "")
+        assert (folder / "results.tar.gz").is_file() and not list(Path(outside).rglob("evil"))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="another user is needed, which root can be")
+def test_a_folder_that_cannot_be_written_is_said_first() -> None:
+    with tempfile.TemporaryDirectory() as outside:
+        folder = unpacked_bundle(Path(outside, "bundle"))
+        for path in (Path(outside), folder):
+            path.chmod(0o755)
+        outcome = run_script(folder, "100300", user=65534)
+        assert outcome.code == 9 and "cannot be written" in outcome.stderr and outcome.hint
+
+
+def test_the_clock_of_the_gpu_is_written_beside_each_line(
+    programs: None, script: Callable[..., tuple[Outcome, Path]], tmp_path: Path
+) -> None:
+    for name, hertz in {"gpu-gpc-0": 1020, "gpu-gpc-1": 612, "gpu-nvd-0": 1692}.items():
+        folder = tmp_path / "sys" / "class" / "devfreq" / name
+        folder.mkdir(parents=True)
+        for file in ("cur_freq", "min_freq", "max_freq"):
+            (folder / file).write_text(f"{hertz}000000\n")
+    outcome, board = script("100300", sysfs=str(tmp_path / "sys"))
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert gone(int((board / "pid").read_text())) and not (board / "tegrastats.fifo").exists()
+    first = (board / "tegrastats.log").read_text().splitlines()[0]
+    assert first.startswith("RAM ") and first.endswith(" DEVFREQ 1020000000,612000000")
 
 
 @pytest.mark.parametrize("number", ["8602", "120000"])
@@ -135,13 +242,14 @@ def test_the_script_shows_trtexecs_first_error_and_leaves_no_half_plan(
 def test_the_script_refuses_a_file_that_changed(
     script: Callable[..., tuple[Outcome, Path]], tmp_path: Path
 ) -> None:
-    (tmp_path / "engine.onnx").write_bytes(b"other")
+    (tmp_path / "bundle" / "engine.onnx").write_bytes(b"other")
     outcome, _ = script("100300")
-    assert outcome.code == 6 and "not what was packed" in outcome.stderr
+    assert outcome.code == 6 and "what was packed: engine.onnx: FAILED" in outcome.stderr
 
 
-def test_names_are_quoted_in_the_script(packed: Path, tmp_path: Path) -> None:
-    bundle.unpack(packed, tmp_path)
-    manifest = load_manifest(tmp_path)
+def test_names_are_quoted_in_the_script(tmp_path: Path) -> None:
+    manifest = load_manifest(unpacked_bundle(tmp_path / "bundle"))
     evil = replace(manifest, model=replace(manifest.model, name="a'; touch evil; '"))
     assert """model='a'"'"'; touch evil; '"'"''""" in bundle.build_script(evil, JETSON)
+    like_a_place = replace(manifest, model=replace(manifest.model, name="@TARGET@"))
+    assert "model=@TARGET@\ntarget=jetson\n" in bundle.build_script(like_a_place, JETSON)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import stat
+import subprocess
 import sys
 import tarfile
 from dataclasses import replace
@@ -16,14 +16,18 @@ import onnx
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from packaging.version import Version
 
-from edge_scnet.compile import board
-from edge_scnet.config.target import load_target
+from edge_scnet.compile import board, bundle
+from edge_scnet.config.target import TargetSpec, load_target
 from edge_scnet.core.events import Silent
+from edge_scnet.core.files import sha256_file
+from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, MANIFEST, load_manifest
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.machine import environment
-from edge_scnet.runtimes.tensorrt import backend
+from edge_scnet.runtimes.tensorrt import backend, trtexec
 from tests.helpers.data import DATA
+from tests.helpers.tool import Outcome
 
 JETSON = load_target("jetson")
 NO_IMAGES = np.zeros((0, 1, 28, 28), np.float32)
@@ -142,12 +146,38 @@ PROFILE = [
 ]
 
 
-def fake_trtexec(path: Path, number: str, fail: str = "") -> Path:
-    text = FAKE_TRTEXEC.replace("@NUMBER@", number).replace("@FAIL@", fail)
-    path.write_text(
-        text.replace("@LAYERS@", json.dumps(INSPECTOR_10)).replace("@PROFILE@", json.dumps(PROFILE))
+# What each version takes, by samples/common/sampleOptions.cpp of NVIDIA/TensorRT at its tag; that
+# of 11.4 is not public, 11.1's stands for it.
+TRTEXEC_OPTIONS = {
+    version: options
+    for version, _, options in (
+        line.partition(" ") for line in (DATA / "trtexec_options.txt").read_text().splitlines()
     )
-    path.chmod(path.stat().st_mode | stat.S_IEXEC)
+}
+# Before 8.5 the exported times begin with those of the warm-up.
+_WARM_UP = r"{\"startComputeMs\": 2.0, \"computeMs\": 9.0}, "
+
+
+def options_of(number: str) -> str:
+    """The options of the newest version known that is no newer than a banner's number."""
+    known = [v for v in TRTEXEC_OPTIONS if Version(v) <= Version(trtexec.version_of(number))]
+    return TRTEXEC_OPTIONS[known[-1]]
+
+
+def fake_trtexec(path: Path, number: str, fail: str = "", *, banner: bool = True) -> Path:
+    """Writes a program that takes and refuses options as trtexec of this version does."""
+    text = FAKE_TRTEXEC
+    for key, value in {
+        "BANNER": f" [TensorRT v{number}]" if banner else "",
+        "FAIL": fail,
+        "OPTIONS": options_of(number),
+        "WARM_UP": _WARM_UP if int(number) < 8500 else "",
+        "LAYERS": json.dumps(INSPECTOR_10),
+        "PROFILE": json.dumps(PROFILE),
+    }.items():
+        text = text.replace(f"@{key}@", value)
+    path.write_text(text)
+    path.chmod(0o755)
     return path
 
 
@@ -160,3 +190,61 @@ def gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def unpacked_bundle(folder: Path) -> Path:
+    """Writes what build.sh needs of a bundle into a folder; its graphs are bytes of no meaning."""
+    folder.mkdir(exist_ok=True)
+    manifest = json.loads((DATA / "manifests" / "jetson.json").read_text())
+    names = (INT8_FORM, FP16_FORM)
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+        manifest["artifacts"][name]["sha256"] = sha256_file(folder / name)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    sums = [f"{sha256_file(folder / name)}  {name}\n" for name in (*names, MANIFEST)]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+    return folder
+
+
+def run_script(
+    folder: Path,
+    number: str,
+    fail: str = "",
+    *,
+    target: TargetSpec = JETSON,
+    command: tuple[str, ...] = ("sh", "build.sh"),
+    where: Path | None = None,
+    sysfs: str = "/nowhere",
+    banner: bool = True,
+    user: int | None = None,
+    **environment: str,
+) -> Outcome:
+    """Runs build.sh in the folder of an unpacked bundle, with a trtexec of the test's.
+
+    Args:
+        number: of trtexec's banner.
+        fail: shell lines that trtexec runs before it says how it went.
+        where: the folder that it is called from; None: the bundle's.
+        sysfs: in the place of /sys.
+        banner: whether trtexec tells its version.
+        user: to run as.
+        environment: beside this process's.
+    """
+    assert target.board is not None
+    # the build machine's own memory must not decide
+    small = replace(target, board=replace(target.board, workspace_mib=16))
+    text = bundle.build_script(load_manifest(folder), small)
+    (folder / "build.sh").write_text(text.replace("/sys/class/", f"{sysfs}/class/"))
+    sums = (folder / "SHA256SUMS").read_text().splitlines()
+    kept = [line for line in sums if not line.endswith("build.sh")]
+    (folder / "SHA256SUMS").write_text("\n".join(kept) + "\n")
+    fake = fake_trtexec(folder / "trtexec", number, fail, banner=banner)
+    done = subprocess.run(
+        command,
+        cwd=where or folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TRTEXEC": str(fake), **environment},
+        user=user,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)

@@ -59,6 +59,8 @@ class _Query:
     """One query of --exportTimes, by trtexec's names."""
 
     computeMs: Annotated[float, Meta(gt=0, le=1e7)]
+    # since the first query of the warm-up
+    startComputeMs: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,12 +221,19 @@ def check_round(log: Log, times_ns: tuple[int, ...]) -> float:
 
 
 def parse_times(text: str) -> tuple[int, ...]:
-    """Reads GPU compute times in ns from --exportTimes, which leaves warm-up queries out.
+    """Reads GPU compute times in ns from --exportTimes, those of the warm-up left out.
+
+    Before 8.5 trtexec exports them too; a query is of the warm-up by its rule, the start of its
+    computation (sampleReporting.cpp, `isNotWarmup`).
 
     Raises:
         ValueError: no such JSON, or no times in it.
     """
-    queries = convert(tuple[_Query, ...], loads(text), path="times")
+    queries = [
+        query
+        for query in convert(tuple[_Query, ...], loads(text), path="times")
+        if query.startComputeMs is None or query.startComputeMs >= WARM_UP_MS
+    ]
     if not queries:
         raise ValueError("no queries were timed")
     return tuple(round(query.computeMs * 1e6) for query in queries)

@@ -19,6 +19,14 @@ def test_times_that_tell_nothing_are_refused(text: str) -> None:
         trtexec.parse_times(text)
 
 
+def test_times_of_the_warm_up_which_old_versions_export_are_left_out() -> None:
+    exported = [(3.0, 9.0), (499.0, 8.0), (500.0, 2.0), (503.0, 4.0)]
+    queries = [{"startComputeMs": start, "computeMs": ms} for start, ms in exported]
+    assert trtexec.parse_times(json.dumps(queries)) == (2_000_000, 4_000_000)
+    with pytest.raises(ValueError, match="no queries"):
+        trtexec.parse_times(json.dumps(queries[:2]))
+
+
 LOG_8_5 = (DATA / "trtexec-8.5.log").read_text()
 LOG_10_3 = (DATA / "trtexec-10.3.log").read_text()
 LOG_11 = (DATA / "trtexec-11.log").read_text()
