@@ -41,7 +41,7 @@ class BoardFacts:
     free_memory_bytes: int | None
     memory_bytes: int | None
     # where the process works
-    free_disk_bytes: int
+    free_disk_bytes: int | None
 
     @property
     def clocks_pinned(self) -> bool | None:
@@ -65,7 +65,7 @@ def board_facts(model: str, root: Path = ROOT) -> BoardFacts:
         gpu_high_mhz=min((high // 1_000_000 for _, high in clocks), default=None),
         free_memory_bytes=available_memory_bytes(),
         memory_bytes=total_memory_bytes(),
-        free_disk_bytes=shutil.disk_usage(Path.cwd()).free,
+        free_disk_bytes=_free_disk_bytes(),
     )
 
 
@@ -73,6 +73,13 @@ def _jetpack(release: str | None) -> str | None:
     package = output_of("dpkg-query", "-W", "-f=${Version}", "nvidia-jetpack")
     told = _first(_PACKAGE, package)
     return told or (jetson.jetpack(release) if release else None)
+
+
+def _free_disk_bytes() -> int | None:
+    try:
+        return shutil.disk_usage(Path.cwd()).free
+    except OSError:  # the folder is gone
+        return None
 
 
 def _first(pattern: re.Pattern[str], text: str | None) -> str | None:

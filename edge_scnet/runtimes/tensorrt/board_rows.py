@@ -194,9 +194,11 @@ def _memory(facts: BoardFacts, targets: list[TargetSpec]) -> BoardRow:
 
 def _disk(facts: BoardFacts) -> BoardRow:
     free = facts.free_disk_bytes
+    if free is None:
+        return BoardRow(name="disk", told="not told", advice="the working folder is gone: cd")
     return BoardRow(
         name="disk",
-        told=f"{free / 2**30:.1f} GiB free in {Path.cwd()}",
+        told=f"{free / 2**30:.1f} GiB free in the working folder",
         advice=None
         if free >= _LEAST_DISK_BYTES
         else "plans, caches and reports may take 1 GiB: work in a folder on another disk",

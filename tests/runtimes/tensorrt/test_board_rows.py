@@ -63,7 +63,7 @@ def test_a_board_that_is_ready(board: Board) -> None:
     assert rows["CUDA"][0] == "driver 541.2.0, toolkit 12.6.11, runtime ok"
     assert rows["clocks"][0] == "GPU pinned at 1020 MHz"
     assert rows["memory"][0] == "6,144 of 8,192 MiB free"
-    assert rows["disk"][0].startswith("9.0 GiB free in ")
+    assert rows["disk"][0].startswith("9.0 GiB free")
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,7 @@ def test_a_board_that_is_ready(board: Board) -> None:
         ({"gpu_low_mhz": None, "gpu_high_mhz": None}, "clocks", "not told", "jetson_clocks --show"),
         ({"free_memory_bytes": 300 << 20}, "memory", "300 of 8,192", "close programs"),
         ({"free_disk_bytes": 3 << 20}, "disk", "0.0 GiB free", "another disk"),
+        ({"free_disk_bytes": None}, "disk", "not told", "is gone"),
     ],
 )
 def test_what_is_not_as_it_should_be_has_advice(
