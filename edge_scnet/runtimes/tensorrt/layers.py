@@ -50,6 +50,7 @@ _NODE = "[ONNX Layer: "
 _COPY_NODE = "Reformatting CopyNode"
 # Parts of a layer's name that are no nodes.
 _TENSOR = re.compile(r"(?:^|[./])(?:weight|bias)$|_quantize_scale_node$|^onnx::|^\(Unnamed Layer")
+_POINTWISE = re.compile(r"^(?:PWN\()+")
 _QUANTIZER = re.compile(r"(?:^|/)(?:Q|DQ|(?:Quantize|Dequantize)Linear\w*)$")
 # TensorRT's words for types. In older versions they are the last word but one of "Thirty-two wide
 # channel vectorized row major Int8 format".
@@ -225,11 +226,10 @@ def _nodes_in_name(name: str) -> tuple[str, ...]:
 
 def _without_brackets(part: str) -> str:
     """A part of a name without what "PWN(...)", a fusion of pointwise nodes, adds."""
-    while part.startswith("PWN("):
-        part = part.removeprefix("PWN(")
-    while part.endswith(")") and part.count(")") > part.count("("):
-        part = part.removesuffix(")")
-    return part
+    part = _POINTWISE.sub("", part)
+    too_many = max(0, part.count(")") - part.count("("))
+    closing = len(part) - len(part.rstrip(")"))
+    return part[: len(part) - min(too_many, closing)]
 
 
 def _computing_first(nodes: Iterable[str]) -> tuple[str, ...]:

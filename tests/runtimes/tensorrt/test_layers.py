@@ -217,6 +217,11 @@ def test_without_metadata_the_name_tells_the_nodes(name: str, nodes: tuple[str, 
     assert layer.nodes == nodes
 
 
+def test_a_hostile_name_takes_no_longer_than_its_length() -> None:
+    for name in ("PWN(" * 200_000, "a" + ")" * 800_000, "a + " * 20_000):
+        from_inspector(_rows({"Name": name, "LayerType": "CaskConvolution"}))
+
+
 def test_the_first_node_is_none_that_quantizes() -> None:
     metadata = "[ONNX Layer: conv1/weight/Q]\u001e[ONNX Layer: conv1/weight/DQ][ONNX Layer: conv1]"
     (layer,) = from_inspector(_rows({"LayerType": "CaskConvolution", "Metadata": metadata}))
