@@ -32,6 +32,7 @@ from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import MANIFEST, Artifact, load_manifest
 from edge_scnet.errors import EdgeError
 from edge_scnet.report.store import load_report
+from tests.helpers.graphs import tiny_onnx
 from tests.helpers.images import idx_folder, published
 from tests.helpers.tool import BUILD_CODE, MODEL
 
@@ -290,6 +291,13 @@ class KillTest:
         idx_folder(self._evaluation, images[:_EVALUATION_IMAGES], labels[:_EVALUATION_IMAGES])
 
 
+def small_test(work: Path, seed: int) -> KillTest:
+    """The test with builds of a network of one convolution, which take seconds."""
+    model = tiny_onnx(work / "tiny.onnx", classes=10, size=28)
+    normalised = ["--mean", "0.286", "--std", "0.353"]
+    return KillTest(work, seed, model=[model, *normalised], name="tiny")
+
+
 def engine_hashes(folder: Path) -> dict[str, str]:
     """The sha256 of a build's engines and their companions, of the files themselves."""
     artifacts = load_manifest(folder).artifacts.values()
@@ -315,13 +323,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, help="kept; default: a temporary folder")
+    parser.add_argument("--small", action="store_true", help="a network that takes seconds")
     arguments = parser.parse_args()
     # a build in its own process group must not outlive this script
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as stack:
         work = arguments.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         work.mkdir(parents=True, exist_ok=True)
-        test = KillTest(work, arguments.seed)
+        test = (
+            small_test(work, arguments.seed) if arguments.small else KillTest(work, arguments.seed)
+        )
         try:
             test.run(arguments.kills)
         finally:  # stopped early, what was counted counts
