@@ -11,12 +11,14 @@ point, so it must cost nothing where it is not used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from edge_scnet.core.printable import printable
+from edge_scnet.core.printable import printable, printable_lines
+from edge_scnet.errors import EdgeError
 
 if TYPE_CHECKING:
     from edge_scnet.core.events import Events
@@ -33,46 +35,77 @@ class EdgeScnet:
         self._accept: str | None = config.getoption("accept_regression")
         self.written: list[tuple[Path, list[str]]] = []  # baselines, and what changed in them
 
-    def check(self, report: str | Path, *, baseline: str | Path, **limits: float) -> Checked:
+    def check(
+        self,
+        report: str | Path,
+        *,
+        baseline: str | Path,
+        allow: Sequence[str] = (),
+        **limits: float,
+    ) -> Checked:
         """The findings, without an assertion.
 
         Args:
             baseline: a baseline's file, or a folder of them named `<model>-<target>.json`.
+            allow: what may differ from it, as `edge-scnet check --allow`: "checkpoint", "images".
             limits: of `[gates]`, over the baseline's, such as `max_sqnr_fall_db=2.0`.
 
         Raises:
             EdgeError: no such files, damaged, or limits that contradict the baseline.
         """
+        from edge_scnet.config.project import allowed_kinds
         from edge_scnet.gate import check as checking
 
         return checking.check(
             [self._root / report],
             against=self._root / baseline,
             limits=dict(limits),
+            allowed=allowed_kinds(allow, "allow of the test"),
             time_again=_time_again,
         )[0]
 
     def assert_no_regression(
-        self, report: str | Path, *, baseline: str | Path, **limits: float
+        self,
+        report: str | Path,
+        *,
+        baseline: str | Path,
+        allow: Sequence[str] = (),
+        **limits: float,
     ) -> None:
         """Fails the test with every finding that does not pass; with --update-baselines writes the
         baseline instead.
 
+        It fails with the error, and no traceback, where there are no such files, a baseline would
+        be lowered without a reason, or limits contradict it.
+
         Raises:
             AssertionError: a regression, or too few images to exclude one.
-            EdgeError: as `check`.
         """
         __tracebackhide__ = True
-        if self._update:
-            self._write(self._root / report, self._root / baseline, dict(limits))
-            return
-        checked = self.check(report, baseline=baseline, **limits)
+        checked, refused = None, None
+        try:
+            if self._update:
+                self._write(self._root / report, self._root / baseline, dict(limits))
+            else:
+                checked = self.check(report, baseline=baseline, allow=allow, **limits)
+        except EdgeError as error:
+            refused = error
+        if refused is not None:
+            pytest.fail(printable_lines(f"{refused.message}\nhint: {refused.hint}"), pytrace=False)
+        if checked is not None:
+            self._hold(checked)
+
+    def _hold(self, checked: Checked) -> None:
+        __tracebackhide__ = True
         wrong = [finding for finding in checked.findings if finding.exit_code]
         if wrong:
             lines = [
                 f"{finding.metric} ({finding.verdict}): {finding.message}" for finding in wrong
             ]
             lines += [f"changed since the baseline: {wrong[0].cause}"] if wrong[0].cause else []
+            if checked.allowable:
+                names = ", ".join(f'"{kind}"' for kind in checked.allowable)
+                lines.append(f"if the model was trained anew, or its data renewed: allow=[{names}]")
             lines += ["if that is meant: pytest --update-baselines --accept-regression REASON"]
             lines.insert(0, f"{checked.title}: {checked.headline}")
             pytest.fail("\n".join(map(printable, lines)), pytrace=False)

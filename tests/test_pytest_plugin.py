@@ -10,7 +10,7 @@ import pytest
 from edge_scnet.config.target import Gates
 from edge_scnet.gate import baseline
 from edge_scnet.report.store import save_report
-from tests.helpers.reports import report
+from tests.helpers.reports import provenance, report
 
 pytest_plugins = ["pytester"]
 PROJECT = """
@@ -56,7 +56,12 @@ def test_update_baselines_writes_and_asks_for_a_reason(project: pytest.Pytester)
     project.runpytest_inprocess("--update-baselines").assert_outcomes(passed=2)
     assert (known.parent / "net-gpu.json").is_file()  # by target
     save_report(report(noise=0.07), project.path / "net" / "report.json")
-    project.runpytest_inprocess("--update-baselines").assert_outcomes(passed=1, failed=1)
+    result = project.runpytest_inprocess("--update-baselines")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*would be lowered:*", "*hint: *--accept*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*ArtifactError*")
+    result.stdout.no_fnmatch_line("*During handling*")
     assert known.read_text() == before
     result = project.runpytest_inprocess("--update-baselines", "--accept-regression", "why not")
     result.assert_outcomes(passed=2)
@@ -78,3 +83,21 @@ def test_limits_and_findings_by_hand(project: pytest.Pytester) -> None:
             assert checked.exit_code == 10 and len(checked.findings) == 13
         """)
     project.runpytest_inprocess().assert_outcomes(passed=2)
+
+
+def test_a_model_that_was_trained_anew(project: pytest.Pytester) -> None:
+    made = report(provenance=provenance(weights=("x" * 64,)))
+    save_report(made, project.path / "net" / "report.json")
+    result = project.runpytest_inprocess()
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(['*trained anew*: allow=[[]"checkpoint"[]]'])
+    for allow, outcome in (("checkpoint", {"passed": 1}), ("weights", {"failed": 1})):
+        project.makepyfile(f"""
+            def test_int8(edge_scnet):
+                edge_scnet.assert_no_regression(
+                    "net/report.json", baseline="baselines", allow=["{allow}"]
+                )
+            """)
+        result = project.runpytest_inprocess()
+        result.assert_outcomes(**outcome)
+    result.stdout.fnmatch_lines(["allow of the test weights: *", "*allowed: checkpoint, images,*"])

@@ -20,7 +20,7 @@ from edge_scnet.errors import ArtifactError, ExitCode
 if TYPE_CHECKING:
     from edge_scnet.config.project import Located
     from edge_scnet.core.events import Events
-    from edge_scnet.gate.check import Checked
+    from edge_scnet.gate.check import Result
     from edge_scnet.report.run_report import RunReport
 
 Reports = Annotated[
@@ -46,6 +46,18 @@ Limits = Annotated[
         help="A limit of [gates], over the baseline's, such as max_sqnr_fall_db=2.",
     ),
 ]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="KIND",
+        help=(
+            "What may differ from the baseline, as after training anew: checkpoint, images (of the"
+            " evaluation), calibration, preprocessing or settings. The limits hold. Again for"
+            " others."
+        ),
+    ),
+]
 Build = Annotated[
     bool, typer.Option("--build", help="Build what edge-scnet.toml names, then check it.")
 ]
@@ -69,6 +81,7 @@ def check(
     reports: Reports = None,
     baseline: Baseline = None,
     limit: Limits = None,
+    allow: Allow = None,
     build: Build = False,
     project: ProjectFile = None,
     explain: Annotated[
@@ -96,15 +109,19 @@ def check(
 
     With --build the engines are built first, as edge-scnet.toml says. In a GitHub workflow findings
     become annotations and a job summary. Exit code: 0 no regression; 10 accuracy; 11 speed, size or
-    memory; 12 not comparable; 13 cannot tell.
+    memory; 12 not comparable; 13 cannot tell; of several reports the lowest that is not 0, and an
+    error's is lower than all of these.
     """
+    from edge_scnet.config.project import allowed_kinds, with_limits
+    from edge_scnet.config.target import Gates
     from edge_scnet.core.output_file import write_output
     from edge_scnet.gate import check as checking
     from edge_scnet.gate import publish
 
     if project is not None and not build:
         raise typer.BadParameter("--project is for --build, which is missing")
-    limits = _parsed_limits(limit)
+    limits, allowed = _parsed_limits(limit), allowed_kinds(allow or (), checking.ALLOW)
+    with_limits(Gates(), limits)
     with console.events() as events:
         if build:
             from edge_scnet.gate.project import check_project
@@ -112,20 +129,26 @@ def check(
             results = check_project(
                 _project(reports, baseline, project),
                 limits=limits,
+                allowed=allowed,
                 wait=wait,
                 events=events,
                 command=command_line(),
             )
         else:
-            results = checking.check(
-                reports or (),
-                against=_required(baseline),
-                limits=limits,
+            known = _required(baseline)
+            results = checking.check_each(
+                [
+                    checking.Asked(report=path, against=known, limits=limits, allowed=allowed)
+                    for path in reports or ()
+                ],
                 time_again=_time_again,
                 events=events,
             )
         explained = [_explained(result, events) for result in results] if explain else []
-    show_checked(results, explained, as_json=as_json)
+    errors = [result.error for result in results if isinstance(result, checking.Unchecked)]
+    is_error = len(results) == 1 and bool(errors)
+    if not is_error:
+        show_checked(results, explained, as_json=as_json)
     for file, text in (
         (junit, publish.junit),
         (markdown, publish.markdown),
@@ -135,7 +158,11 @@ def check(
             write_output(file, text(results))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         _tell_github(results)
-    if code := min((result.exit_code for result in results if result.exit_code), default=0):
+    if is_error:
+        raise errors[0]
+    for error in errors:
+        show_error(error, with_hint=True)
+    if code := checking.exit_code_of(results):
         raise typer.Exit(code)
 
 
@@ -180,11 +207,14 @@ def _parsed_limits(texts: list[str] | None) -> dict[str, float]:
     return limits
 
 
-def _explained(result: Checked, events: Events) -> list[str]:
+def _explained(result: Result, events: Events) -> list[str]:
     """Which modules accuracy fails for, in sentences; nothing where it does not fail."""
     from edge_scnet.errors import EdgeError
+    from edge_scnet.gate.check import Unchecked
     from edge_scnet.pipeline import explain
 
+    if isinstance(result, Unchecked):
+        return []
     if not any(finding.exit_code == ExitCode.ACCURACY for finding in result.findings):
         return []
     try:
@@ -194,7 +224,7 @@ def _explained(result: Checked, events: Events) -> list[str]:
         return [f"not explained: {error.message}"]
 
 
-def _tell_github(results: tuple[Checked, ...]) -> None:
+def _tell_github(results: tuple[Result, ...]) -> None:
     """Annotates the run of a workflow and adds to its summary.
 
     Annotations go to stderr: a runner reads both streams, and stdout may be JSON.

@@ -152,18 +152,18 @@ def _fail(error: BaseException, *, as_json: bool) -> NoReturn:
         )
     if not isinstance(error, EdgeError):
         _report_bug(error, as_json=as_json)
-    show_error(error)
-    if error.hint:
-        tell("")
-        tell(f"hint: {error.hint}")
+    show_error(error, with_hint=True)
     if as_json:
         _show_failure(error.message, error.hint, error.exit_code)
     raise typer.Exit(error.exit_code)
 
 
-def show_error(error: EdgeError) -> None:
-    """Prints an error on stderr, without its hint."""
+def show_error(error: EdgeError, *, with_hint: bool = False) -> None:
+    """Prints an error on stderr."""
     tell(f"error: {error.message}")
+    if with_hint and error.hint:
+        tell("")
+        tell(f"hint: {error.hint}")
 
 
 def _interrupted(error: BaseException | None) -> bool:

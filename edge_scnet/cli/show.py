@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from edge_scnet.config.target import TargetSpec
     from edge_scnet.core.manifest import Artifact
-    from edge_scnet.gate.check import Checked
+    from edge_scnet.gate.check import Result
     from edge_scnet.gate.compare import Compared
     from edge_scnet.gate.update import Updated
     from edge_scnet.graph.lint import LintFinding
@@ -115,9 +115,7 @@ def show_tables(report: RunReport) -> None:
     say(*notes.facts(report), *(f"note: {doubt}" for doubt in notes.doubts(report)))
 
 
-def show_checked(
-    results: tuple[Checked, ...], explained: list[list[str]], *, as_json: bool
-) -> None:
+def show_checked(results: tuple[Result, ...], explained: list[list[str]], *, as_json: bool) -> None:
     """Prints what the gate found.
 
     Args:
@@ -129,30 +127,58 @@ def show_checked(
         _show_checked_tables(results, explained)
 
 
-def _show_checked_json(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
+def _show_checked_json(results: tuple[Result, ...], explained: list[list[str]]) -> None:
     rows = [
-        {
-            "report": str(result.report_file),
-            "baseline": str(result.baseline_file),
-            "model": result.report.model,
-            "target": result.report.target,
-            "exit_code": result.exit_code,
-            "headline": result.headline,
-            "findings": [asdict(finding) for finding in result.findings],
-            "advice": list(result.advice),
-            "explanation": explained[index] if explained else None,
-        }
+        {**_checked_row(result), "explanation": explained[index] if explained else None}
         for index, result in enumerate(results)
     ]
     show_json(rows, allow_nan=False)
 
 
-def _show_checked_tables(results: tuple[Checked, ...], explained: list[list[str]]) -> None:
+def _checked_row(result: Result) -> dict[str, Any]:
+    """One report's part of the JSON; of one that could not be judged, why."""
+    from edge_scnet.gate.check import Unchecked
+
+    if isinstance(result, Unchecked):
+        return {
+            "report": str(result.report_file) if result.report_file is not None else None,
+            "baseline": str(result.asked.against),
+            "model": None,
+            "target": None,
+            "exit_code": result.exit_code,
+            "headline": result.headline,
+            "error": result.error.message,
+            "hint": result.error.hint,
+            "allowed": [],
+            "findings": [],
+            "advice": [],
+        }
+    return {
+        "report": str(result.report_file),
+        "baseline": str(result.baseline_file),
+        "model": result.report.model,
+        "target": result.report.target,
+        "exit_code": result.exit_code,
+        "headline": result.headline,
+        "error": None,
+        "hint": None,
+        "allowed": [asdict(difference) for difference in result.allowed],
+        "findings": [asdict(finding) for finding in result.findings],
+        "advice": list(result.advice),
+    }
+
+
+def _show_checked_tables(results: tuple[Result, ...], explained: list[list[str]]) -> None:
     from edge_scnet.gate import publish
+    from edge_scnet.gate.check import Unchecked
 
     for index, result in enumerate(results):
         if index:
             say("")
+        if isinstance(result, Unchecked):
+            say_in_color(f"{result.title}: {result.headline}", "red")
+            say(result.error.message)
+            continue
         show_table(publish.table(result))
         say_in_color(result.headline, color_of(result.exit_code))
         say(*publish.lines(result), *(explained[index] if explained else ()))

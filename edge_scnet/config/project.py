@@ -6,10 +6,11 @@ their command line does not say. It is read as strictly as a target file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import difflib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
@@ -24,6 +25,23 @@ from edge_scnet.errors import TargetError
 FILE = "edge-scnet.toml"
 # Keys of the file whose parameters are called otherwise.
 KEYS = {"evaluation": "eval", "target": "targets"}
+
+# What of a report may differ from its baseline where somebody allows it: the weights; the
+# evaluation images; the calibration images; how pictures become inputs; the target's settings.
+AllowedKind = Literal["checkpoint", "images", "calibration", "preprocessing", "settings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSettings:
+    """What `edge-scnet check` takes from a project file."""
+
+    allow: Annotated[
+        tuple[AllowedKind, ...],
+        Meta(description="what may differ from the baseline, as after training anew"),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        check_values(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +67,7 @@ class Project:
     skip_bad: bool = False
     ignore_labels: bool = False
     options: ModelOptions = field(default_factory=ModelOptions)
+    check: CheckSettings = field(default_factory=CheckSettings)
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -83,6 +102,11 @@ class Located:
     def samples(self, name: str) -> str:
         """A sample set; a path is taken from the file's folder, a function stays as it is."""
         return parse_source(name).below(self.root).text
+
+    @property
+    def allowed(self) -> dict[AllowedKind, str]:
+        """What may differ from the baselines, and that this file says so."""
+        return dict.fromkeys(self.project.check.allow, f"[check] allow of {self.file}")
 
     @property
     def model(self) -> str:
@@ -202,6 +226,32 @@ def merged(
         filled["model_options"] = own
         taken |= {f"options.{name}": value for name, value in given_options.items()}
     return Merged(values=filled, taken=taken)
+
+
+def allowed_kinds(names: Iterable[str], by: str) -> dict[AllowedKind, str]:
+    """What may differ from a baseline, and who says so.
+
+    Args:
+        names: kinds as a user writes them.
+        by: who allows them, in words: "--allow".
+
+    Raises:
+        TargetError: there is no such kind; names those that there are.
+    """
+    kinds: tuple[AllowedKind, ...] = get_args(AllowedKind)
+    allowed: dict[AllowedKind, str] = {}
+    for name in names:
+        kind = next((kind for kind in kinds if kind == name), None)
+        if kind is None:
+            close = difflib.get_close_matches(name.lower(), kinds, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            raise TargetError(
+                f"{by} {name}: nothing of this name may differ from a baseline{meant}\nallowed:"
+                f" {', '.join(kinds)}",
+                hint="what each of them means: docs/ci.md, Retrained models",
+            )
+        allowed[kind] = by
+    return allowed
 
 
 def with_limits(gates: Gates, limits: dict[str, Any], *, prefix: str = "") -> Gates:

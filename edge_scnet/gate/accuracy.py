@@ -7,9 +7,17 @@ from dataclasses import dataclass, replace
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import unpack_classes
+from edge_scnet.gate.inputs import Scope, only_proven
 from edge_scnet.gate.task import compare_tasks
 from edge_scnet.report.dequantized import not_against_float
-from edge_scnet.report.findings import Figure, Finding, incomparable, judged, skipped
+from edge_scnet.report.findings import (
+    Figure,
+    Finding,
+    at_most,
+    incomparable,
+    judged,
+    skipped,
+)
 from edge_scnet.report.paired import paired_drop
 from edge_scnet.report.run_report import (
     EngineReport,
@@ -19,6 +27,7 @@ from edge_scnet.report.run_report import (
     timed_row,
 )
 from edge_scnet.report.verdict import judge_accuracy, only_simulated
+from edge_scnet.stats.decibels import decibels
 from edge_scnet.stats.figures import AccuracyStats
 
 _NOT_EXECUTED = (
@@ -28,7 +37,9 @@ _NOT_EXECUTED = (
 )
 
 
-def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[Finding]:
+def compare(
+    report: RunReport, baseline: RunReport, limits: Gates, scope: Scope
+) -> Iterable[Finding]:
     """Judges top-1 against FP32 and against the baseline's engine, agreement and SQNR.
 
     Of other tasks their figures, and the SQNR. Simulated figures are held to a simulated engine's,
@@ -39,7 +50,7 @@ def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[F
         ValueError: packed classes that are damaged.
     """
     new, old = accuracy_row(report), accuracy_row(baseline)
-    findings = _compared(report, baseline, limits)
+    findings = _compared(report, baseline, limits, scope)
     if new is None or not new.simulated:
         return findings
     in_words = [replace(f, message=f"Simulated: {f.message}") for f in findings]
@@ -48,7 +59,9 @@ def compare(report: RunReport, baseline: RunReport, limits: Gates) -> Iterable[F
     return [only_simulated(in_words[0]), *in_words[1:]]
 
 
-def _compared(report: RunReport, baseline: RunReport, limits: Gates) -> Iterator[Finding]:
+def _compared(
+    report: RunReport, baseline: RunReport, limits: Gates, scope: Scope
+) -> Iterator[Finding]:
     """The findings, of whatever the outputs are; the first is the one against FP32."""
     new, old = accuracy_row(report), accuracy_row(baseline)
     if new is None or new.accuracy is None:
@@ -64,11 +77,9 @@ def _compared(report: RunReport, baseline: RunReport, limits: Gates) -> Iterator
     if old is None or old.accuracy is None:
         return
     if not _are_old_features(new.accuracy, old.accuracy):
-        yield from compare_tasks(new.accuracy.task, old.accuracy.task, limits)
-    images = new.accuracy.images
-    ours, theirs = _classes_of(report, new, images), _classes_of(baseline, old, images)
+        yield from compare_tasks(new.accuracy.task, old.accuracy.task, limits, scope)
     reference, old_reference = reference_row(report), reference_row(baseline)
-    if reference is None or (theirs.engine is not None and ours.engine is None):
+    if reference is None or (old.first_classes is not None and new.first_classes is None):
         missing = "FP32 reference" if reference is None else "class of every image"
         yield incomparable(
             "accuracy",
@@ -83,9 +94,11 @@ def _compared(report: RunReport, baseline: RunReport, limits: Gates) -> Iterator
             f"The reference executes its convolutions in {_precisions(reference)}; in the baseline:"
             f" {_precisions(old_reference)}.",
         )
-    truth = report.evaluation.truth if report.evaluation else None
-    yield from _paired(ours, theirs, truth, limits)
-    yield _sqnr(new, old, limits.max_sqnr_fall_db)
+    if scope.same_images:
+        yield from _paired(report, baseline, limits, scope)
+    else:
+        yield from _beside(new.accuracy, old.accuracy, scope)
+    yield _sqnr(new, old, limits.max_sqnr_fall_db, scope)
 
 
 def _are_old_features(new: AccuracyStats, old: AccuracyStats) -> bool:
@@ -118,20 +131,50 @@ def _precisions(row: EngineReport) -> str:
     return ", ".join(row.convolutions) or "not told"
 
 
+def _beside(new: AccuracyStats, old: AccuracyStats, scope: Scope) -> Iterator[Finding]:
+    """Puts figures beside the baseline's, which are of others, and judges nothing."""
+    if new.labels is not None and old.labels is not None:
+        figures = (new.labels.top1_percent, old.labels.top1_percent)
+        yield _told("top-1 to baseline", "Top-1", figures, scope)
+    yield from _agreements(new, old, scope)
+
+
+def _agreements(new: AccuracyStats, old: AccuracyStats, scope: Scope) -> Iterator[Finding]:
+    if new.agreement_percent is not None and old.agreement_percent is not None:
+        figures = (new.agreement_percent, old.agreement_percent)
+        yield _told("agreement to baseline", "The agreement with FP32", figures, scope)
+
+
+def _told(metric: str, subject: str, figures: tuple[float, float], scope: Scope) -> Finding:
+    figure = Figure(measured=figures[0], expected=figures[1], unit="%")
+    message = (
+        f"{subject} is {figures[0]:.2f} %, {figures[1]:.2f} % in the baseline, which is of"
+        f" {scope.other}: told, not judged."
+    )
+    return judged("accuracy", metric, figure, "skipped", message)
+
+
 def _paired(
-    ours: _Classes, theirs: _Classes, truth: str | None, limits: Gates
+    report: RunReport, baseline: RunReport, limits: Gates, scope: Scope
 ) -> Iterator[Finding]:
     """Compares top-1 and the agreement with FP32, where every image's class is known."""
+    new, old = accuracy_row(report), accuracy_row(baseline)
+    assert new is not None and new.accuracy is not None
+    assert old is not None and old.accuracy is not None
+    images = new.accuracy.images
+    ours, theirs = _classes_of(report, new, images), _classes_of(baseline, old, images)
+    truth = report.evaluation.truth if report.evaluation else None
     if ours.engine is None or theirs.engine is None:
         return
     if truth is not None:
         labels = unpack_classes(truth, len(ours.engine))
-        yield _fall(
+        top1 = _fall(
             "top-1 to baseline",
             "Top-1",
             (_equal(theirs.engine, labels), _equal(ours.engine, labels)),
             limits.max_drop_from_baseline_pp,
         )
+        yield top1 if scope.same_network else only_proven(top1)
     if theirs.reference is None:
         return
     if ours.reference is None:
@@ -140,6 +183,9 @@ def _paired(
             "agreement to baseline",
             "The report lacks FP32's class of every image, which the baseline knows.",
         )
+        return
+    if not scope.same_network:
+        yield from _agreements(new.accuracy, old.accuracy, scope)
         return
     yield _fall(
         "agreement to baseline",
@@ -182,14 +228,28 @@ def _fall(
             f"{seen}; these images cannot {fall.undecided(limit)} (it may be {fall.range}):"
             f" {fall.advice(limit)}."
         )
-    figure = Figure(measured=fall.drop_pp, expected=0.0, limit=limit, unit="pp")
+    figure = Figure(
+        measured=fall.drop_pp,
+        expected=0.0,
+        limit=limit,
+        unit="pp",
+        bound=at_most(limit, "pp"),
+    )
     return judged("accuracy", metric, figure, verdict, message, improved=improved)
 
 
-def _sqnr(new: EngineReport, old: EngineReport, limit: float) -> Finding:
+def _sqnr(new: EngineReport, old: EngineReport, limit: float, scope: Scope) -> Finding:
     assert new.accuracy is not None and old.accuracy is not None
     measured, expected = new.accuracy.sqnr_db, old.accuracy.sqnr_db
-    figure = Figure(measured=measured, expected=expected, limit=limit, unit="dB")
+    if not (scope.same_images and scope.same_network):
+        message = (
+            f"The SQNR of the outputs is {decibels(measured)}, {decibels(expected)} in the"
+            f" baseline, which is of {scope.other}: told, not judged."
+        )
+        figure = Figure(measured=measured, expected=expected, unit="dB")
+        return judged("accuracy", "SQNR", figure, "skipped", message)
+    bound = at_most(limit, "dB", how="lower")
+    figure = Figure(measured=measured, expected=expected, limit=limit, unit="dB", bound=bound)
     if measured is None or expected is None:  # None: the outputs are FP32's own
         worse = measured is not None
         words = "The outputs were exact and no longer are" if worse else "The outputs are exact"

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edge_scnet.config.target import Gates
-from edge_scnet.report.findings import Figure, Finding, Kind, incomparable, judged, skipped
+from edge_scnet.report.findings import (
+    Figure,
+    Finding,
+    Kind,
+    at_most,
+    incomparable,
+    judged,
+    skipped,
+)
 from edge_scnet.report.run_report import (
     EngineReport,
     RunReport,
@@ -88,7 +96,13 @@ def _size(report: RunReport, baseline: RunReport, limit: float) -> Iterable[Find
     yield judged(
         "size",
         "size",
-        Figure(measured=new.size_bytes, expected=old.size_bytes, limit=limit, unit="bytes"),
+        Figure(
+            measured=new.size_bytes,
+            expected=old.size_bytes,
+            limit=limit,
+            unit="bytes",
+            bound=at_most(limit, "%", how="larger"),
+        ),
         "fail" if growth > limit else "pass",
         (
             f"The engine has {new.size_bytes / 1e6:.2f} MB, {growth:+.1f} % to the baseline's"
@@ -146,7 +160,8 @@ def _ratio(metric: str, whose: str, new: RatioStats, old: RatioStats, limit: flo
         f"{ratio:.2f}x{spread} {whose} in the same run, was {expected:.2f}x; it may fall by"
         f" {limit:g} %."
     )
-    figure = Figure(measured=ratio, expected=expected, limit=limit, unit="x")
+    bound = at_most(limit, "%", how="lower")
+    figure = Figure(measured=ratio, expected=expected, limit=limit, unit="x", bound=bound)
     if ratio >= least:
         better = new.low is not None and new.low > expected * (1 + limit / 100)
         return judged("speed", metric, figure, "pass", message, improved=better)
@@ -170,7 +185,11 @@ def _latency(
         )
     elif new.latency is not None and old.latency is not None:
         figure = Figure(
-            measured=new.latency.p50_ms, expected=old.latency.p50_ms, limit=limit, unit="ms"
+            measured=new.latency.p50_ms,
+            expected=old.latency.p50_ms,
+            limit=limit,
+            unit="ms",
+            bound=at_most(limit, "%", how="longer"),
         )
         yield _growth("speed", "latency", figure, "The median latency on this pinned device")
 
@@ -187,7 +206,13 @@ def _memory(new: EngineReport, old: EngineReport, limit: float) -> Iterable[Find
         ("memory at load", new.memory.load_peak_bytes, old.memory.load_peak_bytes),
         ("memory steady", new.memory.steady_bytes, old.memory.steady_bytes),
     ):
-        figure = Figure(measured=size / 2**20, expected=old_size / 2**20, limit=limit, unit="MiB")
+        figure = Figure(
+            measured=size / 2**20,
+            expected=old_size / 2**20,
+            limit=limit,
+            unit="MiB",
+            bound=at_most(limit, "%", how="larger"),
+        )
         yield _growth("memory", metric, figure, f"The {metric}")
 
 

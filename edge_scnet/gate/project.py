@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge_scnet.config.project import Located
-from edge_scnet.config.target import load_target
+from edge_scnet.config.project import AllowedKind, Located, with_limits
+from edge_scnet.config.target import Gates, load_target
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import REPORT
-from edge_scnet.errors import ArtifactError, BuildInterrupted
+from edge_scnet.errors import ArtifactError, BuildInterrupted, EdgeError
 from edge_scnet.gate import baseline
-from edge_scnet.gate.check import Checked, check
+from edge_scnet.gate.check import Asked, Result, Unchecked, check_one, limit_words
 from edge_scnet.models.zoo import resolve
 from edge_scnet.pipeline.build import build
 from edge_scnet.pipeline.profile import time_again
@@ -21,31 +24,55 @@ def check_project(
     located: Located,
     *,
     limits: dict[str, Any] | None = None,
+    allowed: Mapping[AllowedKind, str] | None = None,
     wait: bool = False,
     events: Events | None = None,
     command: str | None = None,
-) -> tuple[Checked, ...]:
+) -> tuple[Result, ...]:
     """Builds every target of a project and holds it to its baseline.
+
+    A target that cannot be built or judged does not hide the others.
 
     Args:
         limits: limits set over the project's, by name.
+        allowed: what may differ from the baselines beside what the project says, and who says so.
         wait: for another run in a build folder to end, as `build`.
         command: the command line that called this, for the reports.
 
     Raises:
         BuildInterrupted: a build was interrupted.
-        EdgeError: see errors.py; the first target that cannot be built ends it.
+        EdgeError: a baseline is missing or damaged; a limit that there is not.
     """
     baselines = located.path(located.project.baselines)
+    with_limits(Gates(), limits or {})
     for target in located.project.targets:
         _check_baseline(located, baselines, target)
-    reports = build_project(located, wait=wait, events=events, command=command)
-    return check(
-        reports,
-        against=baselines,
-        limits={**located.limits, **(limits or {})},
-        time_again=time_again,
-        events=events,
+    results: list[Result] = []
+    for target in located.project.targets:
+        asked = _asked(located, target, limits or {}, allowed or {})
+        try:
+            report = _build(located, target, wait=wait, events=events, command=command)
+            asked = replace(asked, report=report)
+            results.append(check_one(asked, time_again=time_again, events=events))
+        except EdgeError as error:
+            name = f"{located.project.model} for {target}"
+            results.append(Unchecked(asked=asked, error=error, name=name))
+    return tuple(results)
+
+
+def _asked(
+    located: Located, target: str, limits: dict[str, Any], allowed: Mapping[AllowedKind, str]
+) -> Asked:
+    file = shlex.quote(str(located.file))
+    command = " ".join([f"edge-scnet check --build --project {file}", *limit_words(limits)])
+    return Asked(
+        report=located.path(located.project.out),
+        against=located.path(located.project.baselines),
+        limits={**located.limits, **limits},
+        allowed={**located.allowed, **allowed},
+        command=command,
+        project_file=located.file,
+        target_file=located.path(target) if target.endswith(".toml") else None,
     )
 
 
@@ -81,11 +108,17 @@ def build_project(
         BuildInterrupted: a build was interrupted.
         EdgeError: see errors.py; the first target that cannot be built ends it.
     """
-    project, reports = located.project, []
-    for target in project.targets:
-        result = build(**located.settings(target), wait=wait, events=events, command=command)
-        if result.report is not None and not result.report.complete:
-            # what was measured is kept in the folder, and a gate has no use for a part
-            raise BuildInterrupted(f"the build for {target} was interrupted")
-        reports.append(result.folder / REPORT)
-    return tuple(reports)
+    return tuple(
+        _build(located, target, wait=wait, events=events, command=command)
+        for target in located.project.targets
+    )
+
+
+def _build(
+    located: Located, target: str, *, wait: bool, events: Events | None, command: str | None
+) -> Path:
+    result = build(**located.settings(target), wait=wait, events=events, command=command)
+    if result.report is not None and not result.report.complete:
+        # what was measured is kept in the folder, and a gate has no use for a part
+        raise BuildInterrupted(f"the build for {target} was interrupted")
+    return result.folder / REPORT

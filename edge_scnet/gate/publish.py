@@ -1,5 +1,8 @@
 """Findings for machines and people: JUnit, Markdown, GitHub, GitLab, a table.
 
+Services show a finding at a file of the repository: the project file, the target's or the baseline,
+for reports lie in build folders, which are in none.
+
 Names and messages come from files that anybody may have written: each format's own escaping is
 applied to all of them, for a message must not be able to end an annotation, a table's row or an XML
 element.
@@ -9,18 +12,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from edge_scnet.core.clock import now_utc
 from edge_scnet.core.printable import printable, printable_lines
 from edge_scnet.errors import ExitCode
+from edge_scnet.gate.check import Checked, Unchecked
 from edge_scnet.report.markdown import NOT_XML, escaped
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edge_scnet.gate.check import Checked
+    from edge_scnet.gate.check import Result
     from edge_scnet.report.findings import Finding
 
 _SEVERITY = {
@@ -30,16 +38,22 @@ _SEVERITY = {
     ExitCode.INCONCLUSIVE: "minor",
 }
 _MARKS = {"pass": "ok", "fail": "FAIL", "inconclusive": "unclear", "skipped": "skipped"}
+_COLORS = {"ok": "green", "FAIL": "red", "unclear": "yellow", "skipped": "dim", "allowed": "yellow"}
 
 
-def junit(checks: Sequence[Checked]) -> str:
+def junit(results: Sequence[Result]) -> str:
     """Returns JUnit XML: a suite for a report, a case for a finding.
+
+    A report that could not be judged is a suite with an error.
 
     It has the form that Jenkins' schema (junit-10.xsd) describes.
     """
     root = ElementTree.Element("testsuites", name="edge-scnet check")
-    for check in checks:
-        _add_suite(root, check)
+    for result in results:
+        if isinstance(result, Unchecked):
+            _add_error(root, result)
+        else:
+            _add_suite(root, result)
     ElementTree.indent(root)
     body = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
@@ -76,41 +90,69 @@ def _add_suite(root: ElementTree.Element, check: Checked) -> None:
             ElementTree.SubElement(case, "system-out").text = message
 
 
+def _add_error(root: ElementTree.Element, result: Unchecked) -> None:
+    suite = ElementTree.SubElement(
+        root,
+        "testsuite",
+        name=_xml(result.title),
+        tests="1",
+        errors="1",
+        failures="0",
+        skipped="0",
+        time="0",
+        timestamp=now_utc()[:19],
+    )
+    case = ElementTree.SubElement(
+        suite, "testcase", classname="edge_scnet.check", name=_xml(result.title), time="0"
+    )
+    error = ElementTree.SubElement(
+        case, "error", message=_xml(result.error.message), type=type(result.error).__name__
+    )
+    error.text = _xml(f"{result.error.message}\n\nhint: {result.error.hint}")
+
+
 def _xml(text: str) -> str:
     return NOT_XML.sub("\ufffd", printable_lines(text))
 
 
 def _details(finding: Finding) -> str:
     lines = [finding.message]
-    figures = (
-        ("measured", finding.measured),
-        ("expected", finding.expected),
-        ("limit", finding.limit),
-    )
-    lines += [
-        f"{name}: {value:g} {finding.unit}".rstrip() for name, value in figures if value is not None
-    ]
+    figures = (("measured", finding.measured), ("baseline", finding.expected))
+    lines += [f"{name}: {_value(finding, value)}" for name, value in figures if value is not None]
+    if finding.bound:
+        lines.append(f"limit: {finding.bound}")
     if finding.cause:
         lines.append(f"changed since the baseline: {finding.cause}")
     return "\n".join(lines)
 
 
-def markdown(checks: Sequence[Checked]) -> str:
+def markdown(results: Sequence[Result]) -> str:
     """Returns a job summary: a headline and a table for each report, what is not well first."""
     parts = []
-    for check in checks:
-        parts.append(f"### {escaped(check.title)}: {escaped(check.headline)}\n")
-        parts.append("| | metric | measured | baseline | limit | |\n|---|---|---|---|---|---|")
-        for finding in sorted(
-            check.findings, key=lambda f: (f.verdict == "skipped", f.exit_code == 0)
-        ):
-            cells = [_value(finding, value) for value in (finding.measured, finding.expected)]
-            limit = "" if finding.limit is None else f"{finding.limit:g}"
-            row = (_MARKS[finding.verdict], finding.metric, *cells, limit, finding.message)
-            parts.append("| " + " | ".join(escaped(cell) for cell in row) + " |")
-        cause = next((finding.cause for finding in check.findings if finding.cause), None)
-        parts.append(f"\nChanged since the baseline: {escaped(cause)}.\n" if cause else "")
+    for result in results:
+        parts.append(f"### {escaped(result.title)}: {escaped(result.headline)}\n")
+        if isinstance(result, Unchecked):
+            parts.append(f"{escaped(result.error.message)}\n")
+            parts.append(f"Hint: {escaped(result.error.hint)}\n")
+        else:
+            parts += _markdown_table(result)
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _markdown_table(check: Checked) -> Iterator[str]:
+    yield "| | metric | measured | baseline | limit | |\n|---|---|---|---|---|---|"
+    ranks = {"FAIL": 0, "unclear": 0, "allowed": 1, "ok": 2, "skipped": 3}
+    for finding in sorted(check.findings, key=lambda f: ranks[_mark(check, f)]):
+        cells = [_value(finding, value) for value in (finding.measured, finding.expected)]
+        row = (_mark(check, finding), finding.metric, *cells, finding.bound or "", finding.message)
+        yield "| " + " | ".join(escaped(cell) for cell in row) + " |"
+    cause = next((finding.cause for finding in check.findings if finding.cause), None)
+    yield f"\nChanged since the baseline: {escaped(cause)}.\n" if cause else ""
+    yield from (f"{escaped(line)}\n" for line in check.advice)
+
+
+def _mark(check: Checked, finding: Finding) -> str:
+    return "allowed" if check.is_allowed(finding) else _MARKS[finding.verdict]
 
 
 def _value(finding: Finding, value: float | None) -> str:
@@ -121,25 +163,94 @@ def _value(finding: Finding, value: float | None) -> str:
     return f"{value:.4g} {finding.unit}".strip()
 
 
-def github(checks: Sequence[Checked]) -> list[str]:
-    """Returns workflow commands that annotate the reports' files in a run of GitHub's.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Notice:
+    """What a service shows at a file of the repository."""
+
+    title: str
+    metric: str
+    # with the limit and the causes
+    message: str
+    # 0: nothing is wrong, and it is said all the same
+    exit_code: int
+    # None: there is no such file
+    file: Path | None
+
+
+def _notices(results: Sequence[Result]) -> Iterator[_Notice]:
+    """What is not well, and what differs because somebody allows it."""
+    for result in results:
+        if isinstance(result, Unchecked):
+            yield _Notice(
+                title=result.title,
+                metric="not checked",
+                message=f"{result.error.message} (hint: {result.error.hint})",
+                exit_code=result.exit_code,
+                file=result.asked.project_file or _if_file(result.asked.against),
+            )
+            continue
+        for finding in result.findings:
+            if finding.exit_code or result.is_allowed(finding):
+                yield _Notice(
+                    title=result.title,
+                    metric=finding.metric,
+                    message=_in_one_line(finding),
+                    exit_code=finding.exit_code,
+                    file=_file_of(result, finding),
+                )
+
+
+def _in_one_line(finding: Finding) -> str:
+    parts = [
+        f"limit: {finding.bound}" if finding.bound else "",
+        f"changed since the baseline: {finding.cause}" if finding.cause else "",
+    ]
+    words = "; ".join(filter(None, parts))
+    return f"{finding.message} ({words})" if words else finding.message
+
+
+def _file_of(check: Checked, finding: Finding) -> Path:
+    """The file of the repository that a finding is about."""
+    asked = check.asked
+    if finding.kind != "inputs":
+        return check.baseline_file
+    if finding.metric == "target's settings" and asked.target_file is not None:
+        return asked.target_file
+    return asked.project_file or check.baseline_file
+
+
+def _if_file(path: Path) -> Path | None:
+    return path if path.is_file() else None
+
+
+def _in_repository(file: Path, root: str) -> str:
+    """A file's path as a service knows it: from the repository's root, where it lies below it.
+
+    Args:
+        root: the environment variable that holds the root.
+    """
+    # a link stays what it is in the repository
+    below = Path(os.path.abspath(file))  # noqa: PTH100
+    start = Path(os.path.abspath(os.environ.get(root) or "."))  # noqa: PTH100
+    return below.relative_to(start).as_posix() if below.is_relative_to(start) else str(file)
+
+
+def github(results: Sequence[Result]) -> list[str]:
+    """Returns workflow commands that annotate files of the repository in a run of GitHub's.
 
     Findings that pass are left out.
     """
-    return [
-        _annotation(check, finding)
-        for check in checks
-        for finding in check.findings
-        if finding.exit_code
-    ]
+    return [_annotation(notice) for notice in _notices(results)]
 
 
-def _annotation(check: Checked, finding: Finding) -> str:
-    level = "warning" if finding.verdict == "inconclusive" else "error"
-    file, title = str(check.report_file), f"{check.title}: {finding.metric}"
-    cause = f" (changed since the baseline: {finding.cause})" if finding.cause else ""
-    place = f"file={_property(file)},title={_property(title)}"
-    return f"::{level} {place}::{_data(finding.message + cause)}"
+def _annotation(notice: _Notice) -> str:
+    levels = {int(ExitCode.OK): "notice", int(ExitCode.INCONCLUSIVE): "warning"}
+    level = levels.get(notice.exit_code, "error")
+    title = f"title={_property(f'{notice.title}: {notice.metric}')}"
+    if notice.file is not None:
+        file = _in_repository(notice.file, "GITHUB_WORKSPACE")
+        title = f"file={_property(file)},{title}"
+    return f"::{level} {title}::{_data(notice.message)}"
 
 
 def _data(text: str) -> str:
@@ -150,24 +261,31 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def gitlab(checks: Sequence[Checked]) -> str:
-    """Returns GitLab's code quality report: the findings that do not pass, on the baseline's file.
+def gitlab(results: Sequence[Result]) -> str:
+    """Returns GitLab's code quality report: what does not pass, at files of the repository.
 
     Each has a fingerprint that stays the same from run to run.
     """
     rows = [
         {
-            "description": f"{check.title}: {finding.message}",
-            "check_name": f"edge-scnet/{finding.metric}",
-            "fingerprint": hashlib.sha256(f"{check.title}/{finding.metric}".encode()).hexdigest(),
-            "severity": _SEVERITY[ExitCode(finding.exit_code)],
-            "location": {"path": str(check.baseline_file), "lines": {"begin": 1}},
+            "description": f"{notice.title}: {notice.message}",
+            "check_name": f"edge-scnet/{notice.metric}",
+            "fingerprint": hashlib.sha256(f"{notice.title}/{notice.metric}".encode()).hexdigest(),
+            "severity": _severity(notice.exit_code),
+            "location": {
+                "path": _in_repository(notice.file or Path(), "CI_PROJECT_DIR"),
+                "lines": {"begin": 1},
+            },
         }
-        for check in checks
-        for finding in check.findings
-        if finding.exit_code
+        for notice in _notices(results)
     ]
     return json.dumps(rows, indent=1) + "\n"
+
+
+def _severity(exit_code: int) -> str:
+    if not exit_code:
+        return "info"
+    return _SEVERITY.get(ExitCode(exit_code), "blocker")
 
 
 def table(check: Checked) -> Table:
@@ -189,19 +307,17 @@ def table(check: Checked) -> Table:
     for name in ("", "metric", "measured", "baseline", "limit"):
         view.add_column(
             name,
-            justify="right" if name in ("measured", "baseline", "limit") else "left",
+            justify="right" if name in ("measured", "baseline") else "left",
             no_wrap=True,
         )
     for finding in check.findings:
-        color = {"pass": "green", "fail": "red", "inconclusive": "yellow", "skipped": "dim"}[
-            finding.verdict
-        ]
+        mark = _mark(check, finding)
         view.add_row(
-            Text(_MARKS[finding.verdict], style=color),
+            Text(mark, style=_COLORS[mark]),
             finding.metric,
             _value(finding, finding.measured),
             _value(finding, finding.expected),
-            "" if finding.limit is None else f"{finding.limit:g}",
+            finding.bound or "",
         )
     return view
 

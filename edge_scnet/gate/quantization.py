@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import unpack_scales
 from edge_scnet.core.provenance import Quantization, WeightCodes
-from edge_scnet.report.findings import Figure, Finding, incomparable, judged, skipped
+from edge_scnet.report.findings import Figure, Finding, at_most, incomparable, judged, skipped
 from edge_scnet.report.run_report import RunReport, timed_row
 
 # What the runtimes call the codes they compute convolutions in.
@@ -47,7 +47,7 @@ def compare(
             noun="zero point",
             verb="moved by",
             limit=_ZERO_POINT_CODES,
-            unit="codes",
+            unit="codes" if _ZERO_POINT_CODES != 1 else "code",
         )
         yield _worst(scales, _scale_changes(new, old))
         yield _worst(zero_points, _zero_point_changes(new, old))
@@ -166,7 +166,13 @@ def _worst(change: _Change, by_name: dict[str, float]) -> Finding:
     return judged(
         "quantization",
         change.metric,
-        Figure(measured=worst, expected=0.0, limit=change.limit, unit=change.unit),
+        Figure(
+            measured=worst,
+            expected=0.0,
+            limit=change.limit,
+            unit=change.unit,
+            bound=at_most(change.limit, change.unit),
+        ),
         "fail" if beyond else "pass",
         message,
     )

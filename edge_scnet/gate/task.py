@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edge_scnet.config.target import Gates
-from edge_scnet.report.findings import Figure, Finding, Verdict, incomparable, judged, skipped
+from edge_scnet.gate.inputs import ALL_ALIKE, Scope, only_proven
+from edge_scnet.report.findings import Figure, Finding, Verdict, at_most, incomparable, judged
 from edge_scnet.report.metric_change import change_of, pairs_of
 from edge_scnet.report.paired import three_way
 from edge_scnet.report.task_verdict import NEIGHBOURS, decides
@@ -16,7 +17,7 @@ _COSINE_FALL = 0.01
 
 
 def compare_tasks(
-    now: TaskStats | None, before: TaskStats | None, limits: Gates
+    now: TaskStats | None, before: TaskStats | None, limits: Gates, scope: Scope = ALL_ALIKE
 ) -> Iterator[Finding]:
     """Judges figures against the baseline's; nothing where neither report has a task.
 
@@ -24,6 +25,9 @@ def compare_tasks(
     first and lose another, as scores that keep their order and fall below the threshold lose F1.
     Of those that have no part in the verdict a loss fails where it is proven, and nothing is asked
     of samples that cannot tell.
+
+    Args:
+        scope: what the figures can be compared by; of other samples they are told, not judged.
 
     Raises:
         ValueError: packed values that are damaged.
@@ -57,11 +61,23 @@ def compare_tasks(
                 f"The baseline knows the engine's {known.name}, the report does not.",
             )
         else:
+            is_own = scope.same_network or known.reference is not None
+            if not scope.same_images or not is_own:
+                yield _told(metric, known, scope)
+                continue
             finding = _judged(now, before, metric, known, limit)
             is_beside = number and not decides(before, number, limits)
-            if is_beside and finding.verdict == "inconclusive":
-                finding = skipped("accuracy", finding.metric, finding.message)
-            yield finding
+            yield only_proven(finding) if is_beside or not scope.same_network else finding
+
+
+def _told(new: Metric, old: Metric, scope: Scope) -> Finding:
+    figure = Figure(measured=new.value, expected=old.value, unit=new.unit)
+    unit = f" {new.unit}".rstrip()
+    message = (
+        f"The {new.name} is {new.value:.4g}{unit}, {old.value:.4g}{unit} in the baseline, which is"
+        f" of {scope.other}: told, not judged."
+    )
+    return judged("accuracy", f"{new.name} to baseline", figure, "skipped", message)
 
 
 def _judged(now: TaskStats, before: TaskStats, new: Metric, old: Metric, limit: float) -> Finding:
@@ -96,7 +112,8 @@ def _judged(now: TaskStats, before: TaskStats, new: Metric, old: Metric, limit: 
             f"{seen}; these samples cannot tell whether that is within the limit of"
             f" {limit:.3g}{in_words}: use more."
         )
-    figure = Figure(measured=new.value, expected=old.value, limit=limit, unit=new.unit)
+    bound = at_most(float(f"{limit:.3g}"), unit, how="worse")
+    figure = Figure(measured=new.value, expected=old.value, limit=limit, unit=new.unit, bound=bound)
     improved = change.upper95 is not None and change.upper95 < 0
     return judged(
         "accuracy", f"{new.name} to baseline", figure, verdict, message, improved=improved

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from msgspec import Meta
 
@@ -158,7 +158,7 @@ def init(model: str, options: ModelOptions, asked: Asked, *, events: Events) -> 
         # as values of a library that are another's in other words
         found = [entry if entry.origin == "given" else _unset(entry) for entry in found]
     placed = [located(entry, asked.file.parent) for entry in found]
-    entries = (*_own_keys(model, asked, sets), *placed, *_limits())
+    entries = (*_own_keys(model, asked, sets), *placed, _allow(), *_limits())
     write_output(asked.file, text_of(_HEADING, entries))
     projects.load(asked.file)
     return Initialized(file=asked.file, entries=entries, found=_found_words(source.spec, sets))
@@ -326,6 +326,18 @@ def _means_the_same(
     # what is written down is said
     aside: dict[str, Any] = {"classes": (), "num_classes": None, "classes_counted": False}
     return replace(written, **aside) == replace(spec, **aside)
+
+
+def _allow() -> Entry:
+    return Entry(
+        table="check",
+        key="allow",
+        value=("checkpoint", "images"),
+        meaning="What may differ from the baselines when the model is trained anew: "
+        f"{', '.join(get_args(projects.AllowedKind))}. The limits hold.",
+        origin="not set: nothing may",
+        is_set=False,
+    )
 
 
 def _limits() -> Iterator[Entry]:

@@ -44,6 +44,10 @@ class Finding:
     expected: Annotated[float | None, Meta(description="the baseline's")] = None
     cause: Annotated[str | None, Meta(description="what else changed since the baseline")] = None
     improved: Annotated[bool, Meta(description="better than the baseline beyond noise")] = False
+    bound: Annotated[
+        str | None,
+        Meta(description='the limit with its direction and its own unit: "at most 0.50 pp"'),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,26 @@ class Figure:
     unit: str
     limit: float | None = None
     expected: float | None = None  # the baseline's
+    # the limit in words, by `at_most` or `at_least`: its unit may be another than the figure's
+    bound: str | None = None
+
+
+def at_most(limit: float, unit: str, *, how: str = "") -> str:
+    """A highest value in words: "at most 0.50 pp"; "at most 5 % larger" where `how` is "larger"."""
+    return f"at most {_with_unit(limit, unit)}{how and ' ' + how}"
+
+
+def at_least(limit: float, unit: str) -> str:
+    """A lowest value in words: "at least 10.0 dB"."""
+    return f"at least {_with_unit(limit, unit)}"
+
+
+def _with_unit(limit: float, unit: str) -> str:
+    digits = {"pp": 2, "dB": 1}.get(unit)
+    number = f"{limit:g}" if digits is None else f"{limit:.{digits}f}"
+    if digits is not None and float(number) != limit:  # finer than is usual
+        number = f"{limit:g}"
+    return f"{number} {unit}".rstrip()
 
 
 def exit_code(findings: Sequence[Finding]) -> int:
@@ -94,6 +118,7 @@ def judged(
         message=message,
         exit_code=int(code),
         improved=improved,
+        bound=figure.bound,
     )
 
 

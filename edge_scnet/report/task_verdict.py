@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from edge_scnet.config.target import Gates
 from edge_scnet.errors import ExitCode
-from edge_scnet.report.findings import Figure, Finding, Verdict, judged
+from edge_scnet.report.findings import Figure, Finding, Verdict, at_least, at_most, judged
 from edge_scnet.report.paired import advice, three_way
 from edge_scnet.stats.decibels import decibels
 from edge_scnet.stats.figures import SAME_SIZE, AccuracyStats, Metric, SliceStats, TaskStats
@@ -145,7 +145,9 @@ def _judged_distance(task: TaskStats, metric: Metric, limit: _Limit) -> Finding:
 def _three_way(task: TaskStats, metric: Metric, limit: _Limit, seen: str, it_is: str) -> Finding:
     low, high = metric.loss_lower95, metric.loss_upper95
     measured = limit.base + limit.scale * metric.loss
-    figure = Figure(measured=measured, limit=limit.limit, unit=limit.unit)
+    in_words = at_most if limit.scale > 0 else at_least
+    bound = in_words(limit.limit, limit.unit)
+    figure = Figure(measured=measured, limit=limit.limit, unit=limit.unit, bound=bound)
     most, least = ("at most", "at least") if limit.scale > 0 else ("at least", "at most")
     if low is None or high is None:
         verdict: Verdict = "inconclusive"
@@ -261,7 +263,7 @@ def _hidden(part: SliceStats, least: float) -> Finding:
         f"{_capital(name)}: the SQNR of what varies is {decibels(part.sqnr_db)}, below the limit of"
         f" {least:g} dB for any part by itself (gates.min_slice_sqnr_db)."
     )
-    figure = Figure(measured=part.sqnr_db, limit=least, unit="dB")
+    figure = Figure(measured=part.sqnr_db, limit=least, unit="dB", bound=at_least(least, "dB"))
     verdict: Verdict = "fail"
     if part.highest is not None and part.highest < _SHOWN and part.sqnr_db >= _BROKEN_DB:
         verdict = "inconclusive"

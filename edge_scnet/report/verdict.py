@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edge_scnet.config.target import Gates, TargetSpec
-from edge_scnet.report.findings import Figure, Finding, judged
+from edge_scnet.report.findings import Figure, Finding, at_least, at_most, judged
 from edge_scnet.report.paired import PairedDrop, advice, three_way
 from edge_scnet.report.run_report import EngineReport, first_of
 from edge_scnet.report.speed import against, judge_speed
@@ -137,7 +137,7 @@ def _judge_drop(images: int, labels: LabelledStats, limit: float) -> Finding:
             f"{seen}; these {images:,} images cannot {drop.undecided(limit)} (the drop may be"
             f" {drop.range}): {drop.advice(limit)}."
         )
-    figure = Figure(measured=labels.drop_pp, limit=limit, unit="pp")
+    figure = Figure(measured=labels.drop_pp, limit=limit, unit="pp", bound=at_most(limit, "pp"))
     return judged("accuracy", "top-1 drop", figure, verdict, message)
 
 
@@ -146,10 +146,11 @@ def _judge_sqnr(stats: AccuracyStats, minimum: float | None) -> Finding:
         f"The outputs are not classes; their SQNR is {decibels(stats.sqnr_db)} on"
         f" {stats.images:,} images"
     )
-    figure = Figure(measured=stats.sqnr_db, limit=minimum, unit="dB")
     if minimum is None:
+        figure = Figure(measured=stats.sqnr_db, unit="dB")
         message = f"{seen}, and no lower limit is set (gates.min_sqnr_db of the target)."
         return judged("accuracy", "SQNR", figure, "inconclusive", message)
+    figure = Figure(measured=stats.sqnr_db, limit=minimum, unit="dB", bound=at_least(minimum, "dB"))
     good = stats.sqnr_db is None or stats.sqnr_db >= minimum
     message = f"{seen}, {'within' if good else 'below'} the limit of {minimum:g} dB."
     return judged("accuracy", "SQNR", figure, "pass" if good else "fail", message)
@@ -189,7 +190,9 @@ def _judge_agreement(stats: AccuracyStats, minimum: float) -> Finding:
             f"{seen}; these {stats.images:,} images cannot {question} (it may be"
             f" {100 - 100 * high:.2f} to {100 - 100 * low:.2f} %): {advice(stats.images, score)}."
         )
-    figure = Figure(measured=stats.agreement_percent, limit=minimum, unit="%")
+    figure = Figure(
+        measured=stats.agreement_percent, limit=minimum, unit="%", bound=at_least(minimum, "%")
+    )
     return judged("accuracy", "agreement", figure, verdict, message)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,57 @@ def test_a_limit_on_the_command_line_goes_over_the_baselines(
     assert outcome.code == 3 and "did you mean max_sqnr_fall_db?" in outcome.stderr
     assert invoke("check", path, "--baseline", known, "--limit", "max_sqnr_fall_db").code == 2
     assert "KEY=NUMBER" in invoke("check", path, "--baseline", known, "--limit", "=1").stderr
+
+
+def test_a_retrained_model_is_checked_by_the_line_that_the_failure_names(
+    invoke: Run, reported: Callable[..., tuple[Path, Path]]
+) -> None:
+    path, known = reported(
+        report(noise=0.07, provenance=provenance(weights=("x" * 64,), calibration_images="y" * 64))
+    )
+    outcome = invoke("check", path, "--baseline", known, "--limit", "max_drop_pp=0.4")
+    assert outcome.code == 10
+    line = next(line for line in outcome.stdout.splitlines() if "trained anew" in line)
+    command = shlex.split(line.partition(": ")[2])
+    assert command[0] == "edge-scnet"
+    assert command[-4:] == ["--allow", "checkpoint", "--allow", "calibration"]
+    outcome = invoke(*command[1:])
+    assert outcome.code == 0, outcome.stdout
+    assert "allowed to differ: checkpoint, calibration images" in outcome.stdout
+    assert "Allowed by --allow." in outcome.stdout
+    outcome = invoke(*command[1:], "--json")
+    (row,) = json.loads(outcome.stdout)
+    assert [found["kind"] for found in row["allowed"]] == ["checkpoint", "calibration"]
+    assert row["error"] is None
+    # one of them alone: the line has both again
+    outcome = invoke(*command[1:-2])
+    assert outcome.code == 12 and "--allow checkpoint --allow calibration" in outcome.stdout
+
+
+def test_one_damaged_report_does_not_hide_the_others(
+    invoke: Run, reported: Callable[..., tuple[Path, Path]]
+) -> None:
+    path, known = reported(report(noise=0.2))
+    arguments = ("check", path.parent / "none.json", path, "--baseline", known)
+    outcome = invoke(*arguments)
+    assert outcome.code == 6 and outcome.hint == "make one: edge-scnet profile BUILD_FOLDER"
+    assert "none.json: not checked (exit code 6)\nno report at" in outcome.stdout
+    assert "SQNR" in outcome.stdout
+    outcome = invoke(*arguments, "--json")
+    rows = json.loads(outcome.stdout)
+    assert [row["exit_code"] for row in rows] == [6, 10] and outcome.code == 6
+    assert "no report at" in rows[0]["error"] and rows[0]["hint"]
+
+
+def test_the_files_for_others_are_written_where_the_only_report_is_damaged(
+    invoke: Run, reported: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    path, known = reported(report())
+    path.write_text("{")
+    junit = tmp_path / "j.xml"
+    outcome = invoke("check", path, "--baseline", known, "--junit", junit, "--json")
+    assert outcome.code == 6 and json.loads(outcome.stdout)["exit_code"] == 6
+    assert 'errors="1"' in junit.read_text()
 
 
 def test_usage(invoke: Run, reported: Callable[..., tuple[Path, Path]]) -> None:

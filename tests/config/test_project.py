@@ -63,6 +63,10 @@ def test_options_of_modules_and_the_files_that_they_name(tmp_path: Path) -> None
         (GOOD + "[limits]\nmax_drop = 1\n", "did you mean limits.max_drop_pp?"),
         (GOOD + "[limits]\nmax_drop_pp = -1\n", "limits.max_drop_pp is -1"),
         (GOOD + "limits = 3\n", "limits must be a table"),
+        (GOOD + '[check]\nallow = ["weights"]\n', 'allowed: "checkpoint", "images"'),
+        (GOOD + '[check]\nallow = "checkpoint"\n', "check.allow"),
+        (GOOD + '[check]\nalow = ["checkpoint"]\n', "did you mean check.allow?"),
+        (GOOD + "check = 3\n", "check is 3"),
         ("model = \n", "not valid TOML"),
     ],
 )
@@ -112,6 +116,18 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     few = project.merged(located, values, given=(), target=None, options=("std",))
     assert few.values["model_options"] == ModelOptions(std=(1.0,))
     assert few.values["target"] == "cpu" and few.values["calib"] == str(tmp_path / "c")
+
+
+def test_what_may_differ_from_the_baselines_and_who_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    file.write_text(GOOD)
+    assert project.load(file).allowed == {}
+    file.write_text(GOOD + '[check]\nallow = ["images", "checkpoint"]\n')
+    by = f"[check] allow of {file}"
+    assert project.load(file).allowed == {"images": by, "checkpoint": by}
+    assert project.allowed_kinds(["settings"], "--allow") == {"settings": "--allow"}
+    with pytest.raises(TargetError, match=r"--allow chekpoint: .*did you mean checkpoint\?"):
+        project.allowed_kinds(["chekpoint"], "--allow")
 
 
 def test_a_folder_means_the_file_in_it(tmp_path: Path) -> None:

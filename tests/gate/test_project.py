@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from edge_scnet.config.target import Gates
+from edge_scnet.errors import BackendError
 from edge_scnet.gate import baseline, project
-from tests.helpers.reports import report
+from edge_scnet.report.store import save_report
+from tests.helpers.reports import provenance, report
 from tests.helpers.tool import MODEL, Built, Run
 
 
@@ -56,6 +58,58 @@ def test_a_baseline_that_is_missing_or_damaged_is_seen_before_the_build(
     known.write_text("{}")
     outcome = invoke("check", "--build", "--project", file)
     assert outcome.code == 6 and str(known) in outcome.stderr
+
+
+def test_a_target_that_cannot_be_built_does_not_hide_the_others(
+    invoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    file.write_text(
+        f'model = "{MODEL}"\ntargets = ["cpu", "jetson"]\nbaselines = "b"\n[check]\nallow ='
+        ' ["checkpoint"]\n'
+    )
+    for name in ("cpu", "jetson"):
+        known = tmp_path / "b" / f"{MODEL}-{name}.json"
+        baseline.save(baseline.of_report(report(model=MODEL, target=name), Gates()), known)
+
+    def build(model: str, **options: object) -> SimpleNamespace:
+        if options["target"] == "cpu":
+            raise BackendError("the compiler crashed")
+        made = report(
+            model=MODEL, target="jetson", provenance=provenance(weights=("x" * 64,), weight_bits=8)
+        )
+        save_report(made, tmp_path / "report.json")
+        return SimpleNamespace(report=made, folder=tmp_path)
+
+    monkeypatch.setattr(project, "build", build)
+    junit = tmp_path / "j.xml"
+    outcome = invoke("check", "--build", "--project", file, "--json", "--junit", junit)
+    assert outcome.code == 8 and "error: the compiler crashed" in outcome.stderr
+    failed, checked = json.loads(outcome.stdout)
+    assert (failed["exit_code"], failed["error"]) == (8, "the compiler crashed")
+    assert failed["hint"] and failed["findings"] == [] and failed["report"] is None
+    assert checked["exit_code"] == 12
+    assert [(d["kind"], d["by"]) for d in checked["allowed"]] == [
+        ("checkpoint", f"[check] allow of {file}")
+    ]
+    assert 'errors="1"' in junit.read_text()
+    outcome = invoke("check", "--build", "--project", file)
+    assert f"{MODEL} for cpu: not checked (exit code 8)\nthe compiler crashed\n" in outcome.stdout
+    assert f"{MODEL} for jetson" in outcome.stdout and "bits of the weights" in outcome.stdout
+
+
+def test_a_limit_or_a_kind_that_there_is_not_is_seen_before_the_build(
+    invoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    file.write_text(f'model = "{MODEL}"\ntargets = ["cpu"]\nbaselines = "b"\n')
+    monkeypatch.setattr(project, "build", None)
+    outcome = invoke("check", "--build", "--project", file, "--limit", "max_drop=1")
+    assert outcome.code == 3 and "did you mean max_drop_pp?" in outcome.stderr
+    outcome = invoke("check", "--build", "--project", file, "--allow", "checkpoints")
+    assert outcome.code == 3 and "--allow checkpoints: " in outcome.stderr
+    assert "did you mean checkpoint?" in outcome.stderr
+    assert "allowed: checkpoint, images, calibration, preprocessing, settings" in outcome.stderr
 
 
 @pytest.mark.usefixtures("not_measured")
