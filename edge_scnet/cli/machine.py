@@ -77,11 +77,11 @@ def doctor(as_json: AsJson = False) -> None:
 
 def _unusable_export() -> str | None:
     """Why no model can be exported here, or None."""
-    from edge_scnet.core.optional import installed
+    from edge_scnet.core.optional import install_hint, installed
 
     for module in ("torch", "onnx", "onnxscript", "onnxruntime"):
         if not installed(module):
-            return f"the package {module!r} is not installed; pip install 'edge-scnet[export]'"
+            return f"the package {module!r} is not installed; {install_hint('export')}"
     return None
 
 

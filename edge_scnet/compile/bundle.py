@@ -28,6 +28,7 @@ from edge_scnet.core.files import sha256_bytes, sha256_file, write_atomic
 from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, read_bytes, reason
 from edge_scnet.core.json_records import decode
 from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE, FP16_FORM, INT8_FORM, QDQ_ONNX, Manifest
+from edge_scnet.core.optional import another_version_hint
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError, StorageError
 
@@ -182,7 +183,7 @@ def unpack(path: Path, into: Path) -> Path:
         raise ArtifactError(
             f"{path} is a bundle of schema {header.schema}, made by edge-scnet {writer};"
             f" {__version__} reads {SCHEMA}",
-            hint=f"pip install edge-scnet=={writer}" if re.fullmatch(r"[0-9.]+", writer) else again,
+            hint=another_version_hint(writer) if re.fullmatch(r"[0-9.]+", writer) else again,
         )
     for name in _FILES:
         if name not in extracted or name not in header.files:

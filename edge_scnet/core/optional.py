@@ -5,12 +5,18 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import json
 import os
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
+from edge_scnet.__about__ import __version__
 from edge_scnet.core.telemetry import switched_off
 from edge_scnet.errors import MissingRuntimeError
+
+_WHEEL = f"edge_scnet-{__version__}-py3-none-any.whl"
 
 
 def require(module: str, *, extra: str) -> ModuleType:
@@ -26,13 +32,53 @@ def require(module: str, *, extra: str) -> ModuleType:
         if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
             raise
         raise MissingRuntimeError(
-            f"the package {module!r} is not installed", hint=f"pip install 'edge-scnet[{extra}]'"
+            f"the package {module!r} is not installed", hint=install_hint(extra)
         ) from error
 
 
 def installed(module: str) -> bool:
     """Whether a package can be imported."""
     return importlib.util.find_spec(module) is not None
+
+
+def install_hint(extra: str) -> str:
+    """The command that installs this package again, with an extra.
+
+    It is in no package index: pip takes the checkout that it runs from, or what it was installed
+    from, as pip recorded that (PEP 610); where neither is known, its wheel file, by name.
+    """
+    checkout = Path(__file__).parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        place = "." if checkout == Path.cwd() else str(checkout)
+        return f"pip install -e {_quoted(f'{place}[{extra}]')}"
+    if (url := _installed_from()) is not None:
+        return f"pip install {_quoted(f'edge-scnet[{extra}] @ {url}')}"
+    return f"pip install {_quoted(f'./{_WHEEL}[{extra}]')}"
+
+
+def another_version_hint(version: str | None = None) -> str:
+    """How to come by another version of this package; None: a newer one."""
+    which = f"edge-scnet {version}" if version else "a newer edge-scnet"
+    return f"{which} is needed here: pip install its checkout (git pull) or its wheel file"
+
+
+def _installed_from() -> str | None:
+    """Where pip installed this package from; None: it does not tell."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        recorded = json.loads(distribution("edge-scnet").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, OSError, ValueError):
+        return None
+    url = recorded.get("url") if isinstance(recorded, dict) else None
+    if not isinstance(url, str) or "@" in url:  # no password goes into a message
+        return None
+    vcs = recorded.get("vcs_info")
+    return f"{vcs['vcs']}+{url}" if isinstance(vcs, dict) and vcs.get("vcs") else url
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'" if "'" not in text else shlex.quote(text)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from edge_scnet.core.optional import require
+from edge_scnet.core.optional import install_hint, require
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, first_line
 
 _TORCHVISION_MODELS = "torchvision.models"
@@ -92,7 +92,7 @@ def imported(name: str) -> ModuleType:
     except Exception as error:  # a torchvision of another torch fails in many ways
         raise MissingRuntimeError(
             f"{name} is installed and cannot be imported: {first_line(error)}",
-            hint=f"install the {name} that belongs to this torch: pip install 'edge-scnet[zoo]'",
+            hint=f"install the {name} that belongs to this torch: {install_hint('zoo')}",
         ) from error
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
-from edge_scnet.core.optional import installed
+from edge_scnet.core.optional import install_hint, installed
 from edge_scnet.core.ragged import ragged
 from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.data.batches import load as load_images
@@ -103,7 +103,7 @@ def search_job(
     if installed("matplotlib"):
         draw(result, job.folder.path / PICTURE)
     else:
-        events.warn(f"{PICTURE} is not drawn: pip install 'edge-scnet[report]'")
+        events.warn(f"{PICTURE} is not drawn: {install_hint('report')}")
     events.done(_summary(result), reused=False)
     return result
 

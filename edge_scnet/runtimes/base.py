@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from edge_scnet.core.facts import Facts
-from edge_scnet.core.optional import installed
+from edge_scnet.core.optional import install_hint, installed
 from edge_scnet.errors import TargetError
 
 if TYPE_CHECKING:
@@ -336,7 +336,7 @@ class BaseRuntime:
         return None
 
     def install_hint(self) -> str:
-        return f"pip install 'edge-scnet[{self.extra}]'"
+        return install_hint(self.extra)
 
     def versions(self) -> dict[str, str]:
         from importlib.metadata import PackageNotFoundError, version

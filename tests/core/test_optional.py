@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from edge_scnet.core.optional import installed, require
+from edge_scnet.__about__ import __version__
+from edge_scnet.core import optional
+from edge_scnet.core.optional import install_hint, installed, require
 from edge_scnet.errors import MissingRuntimeError
 
 
@@ -17,7 +22,32 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
     assert not installed("no_such_package")
     with pytest.raises(MissingRuntimeError, match="'no_such_package' is not installed") as caught:
         require("no_such_package", extra="cpu")
-    assert caught.value.hint == "pip install 'edge-scnet[cpu]'"
+    assert caught.value.hint == install_hint("cpu")
+
+
+def test_pip_is_told_a_checkout_or_what_was_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.chdir(tmp_path)
+    assert install_hint("cpu") == f"pip install -e '{root}[cpu]'"
+    monkeypatch.chdir(root)
+    assert install_hint("cpu") == "pip install -e '.[cpu]'"
+    # an installed package has no pyproject.toml beside it
+    monkeypatch.setattr(optional, "__file__", str(tmp_path / "edge_scnet" / "core" / "optional.py"))
+    wheel = f"edge_scnet-{__version__}-py3-none-any.whl"
+    for recorded, expected in (
+        ({"url": f"file:///a/{wheel}"}, f"pip install 'edge-scnet[jetson] @ file:///a/{wheel}'"),
+        (
+            {"url": "https://host/x.git", "vcs_info": {"vcs": "git"}},
+            "pip install 'edge-scnet[jetson] @ git+https://host/x.git'",
+        ),
+        ({"url": "https://user:secret@host/x.whl"}, f"pip install './{wheel}[jetson]'"),
+        ([], f"pip install './{wheel}[jetson]'"),
+    ):
+        told = SimpleNamespace(read_text=lambda name, recorded=recorded: json.dumps(recorded))
+        monkeypatch.setattr(importlib.metadata, "distribution", lambda name, told=told: told)
+        assert install_hint("jetson") == expected
 
 
 def test_what_an_installed_package_lacks_is_an_error_of_its_own(

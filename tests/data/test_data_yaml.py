@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_scnet.core.optional import install_hint
 from edge_scnet.core.spec import TaskSpec
 from edge_scnet.data.data_yaml import class_names
 from edge_scnet.errors import DataError, MissingRuntimeError
@@ -213,7 +214,7 @@ def test_without_pyyaml_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(MissingRuntimeError) as e:
         evaluation(write(tmp_path), TWO)
-    assert e.value.hint == "pip install 'edge-scnet[detection]'"
+    assert e.value.hint == install_hint("detection")
 
 
 @pytest.mark.parametrize("setting", ["split=training", "foreground=1", "label=x"])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_scnet.core.optional import install_hint
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.images import preprocess
 from edge_scnet.errors import MissingRuntimeError
@@ -211,4 +212,4 @@ def test_without_opencv_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = sized(8, 8, library="opencv")
     with pytest.raises(MissingRuntimeError, match="'cv2' is not installed") as error:
         preprocess(photograph(20, 20), spec)
-    assert error.value.hint == "pip install 'edge-scnet[opencv]'"
+    assert error.value.hint == install_hint("opencv")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_scnet.core.optional import install_hint
 from edge_scnet.core.resources import bundled
 from tests.helpers.images import idx_folder, published
 from tests.helpers.refusals import check_refusal, hidden, pictures
@@ -68,7 +69,7 @@ def test_a_runtime_that_is_not_installed(refused: Run, monkeypatch: pytest.Monke
         lambda name, *rest: None if name == "openvino" else find(name, *rest),
     )
     outcome = refused(5, ("the package 'openvino' is not installed",))
-    assert outcome.hint == "pip install 'edge-scnet[cpu]'"
+    assert outcome.hint == install_hint("cpu")
 
 
 def test_torch_that_is_not_installed(
@@ -77,7 +78,7 @@ def test_torch_that_is_not_installed(
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it raises ModuleNotFoundError
     outcome = invoke("build", "--calib", calib_120, "--out", tmp_path)
     check_refusal(outcome, 5, "the package 'torch' is not installed")
-    assert outcome.hint == "pip install 'edge-scnet[export]'" and not hidden(tmp_path)
+    assert outcome.hint == install_hint("export") and not hidden(tmp_path)
 
 
 def test_a_target_for_more_than_the_machine_has(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.optional import install_hint
 from edge_scnet.core.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from edge_scnet.errors import ArtifactError, MissingRuntimeError
 from edge_scnet.models.defaults import pictures_of
@@ -208,4 +209,4 @@ def test_a_library_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingRuntimeError, match="'timm' is not installed") as error:
         rule(preprocess="timm:resnet50")
-    assert error.value.hint == "pip install 'edge-scnet[zoo]'"
+    assert error.value.hint == install_hint("zoo")

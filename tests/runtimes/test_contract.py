@@ -15,6 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edge_scnet.config.target import load_target
+from edge_scnet.core.optional import install_hint
 from edge_scnet.errors import (
     ArtifactError,
     BackendError,
@@ -202,7 +203,7 @@ def test_a_missing_package_is_a_reason_and_an_install_command(
         usable_runtime(runtime.name)
     assert (caught.value.message, caught.value.hint) == (
         reason,
-        f"pip install 'edge-scnet[{runtime.extra}]'",
+        install_hint(runtime.extra),
     )
 
 

@@ -21,7 +21,7 @@ from edge_scnet.core.child_process import cause_of_end, start_python
 from edge_scnet.core.facts import Facts, PlanFacts
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.json_records import decode, encode_pretty
-from edge_scnet.core.optional import installed
+from edge_scnet.core.optional import install_hint, installed
 from edge_scnet.errors import BackendError, MissingRuntimeError, TargetError
 from edge_scnet.machine import environment
 from edge_scnet.machine.jetson import UNKNOWN_MODEL
@@ -81,11 +81,11 @@ class TensorRt(BaseRuntime):
 
     def install_hint(self) -> str:
         if not self.packs_bundle:
-            return f"pip install 'edge-scnet[{self.extra}]' (Linux x86-64)"
+            return f"{install_hint(self.extra)} (Linux x86-64)"
         return (
-            "TensorRT comes with JetPack: python3 -m venv --system-site-packages; pip install"
-            f" 'edge-scnet[{self.extra}]'; trtexec is enough for profile: sudo apt install"
-            " libnvinfer-bin, or TRTEXEC=PATH"
+            "sudo apt install python3-venv python3-libnvinfer && python3 -m venv"
+            f" --system-site-packages .venv && .venv/bin/{install_hint(self.extra)}; trtexec is"
+            " enough for profile: sudo apt install libnvinfer-bin, or TRTEXEC=PATH"
         )
 
     def versions(self) -> dict[str, str]:
