@@ -197,7 +197,8 @@ def _report_bug(error: BaseException, *, as_json: bool) -> NoReturn:
     tell(f"edge-scnet {__version__}, Python {sys.version.split()[0]}, {versions}")
     tell("")
     tell(
-        "hint: run it again with EDGE_SCNET_TRACEBACK=1 and report what it prints with the command"
+        "hint: run it again with EDGE_SCNET_TRACEBACK=1 and report what it prints with the command,"
+        " and what edge-scnet doctor prints"
     )
     if as_json:
         _show_failure(f"this is a bug: {type(error).__name__}: {error}", None, ExitCode.BUG)
