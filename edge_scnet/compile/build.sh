@@ -34,9 +34,13 @@ fi
 
 version=${TRT_VERSION:-}
 if [ -z "$version" ]; then
-    # "v8502" is 8.5.2, "v100300" is 10.3.0: as one number, hundreds of a version's parts
-    number=$("$trtexec" --help 2>&1 | sed -n 's/.*\[TensorRT v\([0-9][0-9]*\)\].*/\1/p' | head -n 1)
-    if [ -z "$number" ]; then
+    # "v8502" is 8.5.2, "v100300" is 10.3.0: as one number, hundreds of a version's parts; some
+    # builds write "v11.1.0.106"
+    number=$("$trtexec" --help 2>&1 | sed -n 's/.*\[TensorRT v\([0-9][0-9.]*\)\].*/\1/p' | head -n 1)
+    digits=${number%%[!0-9]*}
+    if [ "$number" != "$digits" ]; then
+        version=$(echo "$number" | cut -d . -f 1-3)
+    elif [ -z "$number" ]; then
         version=$(dpkg-query -W -f='${Version}\n' libnvinfer-bin 2>/dev/null | sed 's/[^0-9.].*//') || :
     elif [ "$number" -ge 100000 ]; then
         version="$((number / 10000)).$((number / 100 % 100)).$((number % 100))"
@@ -65,6 +69,13 @@ run() { # log, arguments of trtexec
     shift
     if ! "$trtexec" "$@" >"$log" 2>&1; then
         first=$(grep -m 1 -E '\[E\]|Error' "$log" || tail -n 1 "$log")
+        # the parser names a node; why it refuses it stands further down, on lines without a tag
+        case $first in
+        *'While parsing node'*)
+            first="$first$(awk '/In function [A-Za-z0-9_]*:/ { n = 3; next }
+                n > 0 { if (/^\[[0-9][0-9]\// || /^&&&& /) exit; printf " %s", $0; n-- }' "$log")"
+            ;;
+        esac
         fail "trtexec: $first" "the whole log: $PWD/$log" 8
     fi
 }

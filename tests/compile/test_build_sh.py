@@ -239,6 +239,33 @@ def test_the_script_shows_trtexecs_first_error_and_leaves_no_half_plan(
     assert not list(folder.glob("*.part")) and not (folder / "engine.plan").exists()
 
 
+def test_the_script_shows_why_the_parser_refuses_a_node(
+    script: Callable[..., tuple[Outcome, Path]],
+) -> None:
+    lines = (
+        '[11/02/2026-10:11:12] [E] [TRT] While parsing node number 7 [Tile -> "/Tile_out"]:',
+        "[11/02/2026-10:11:12] [E] [TRT] --- End node ---",
+        "[11/02/2026-10:11:12] [E] [TRT] ERROR: a.cpp:180 In function parseNode:",
+        "[6] Invalid Node - /Tile",
+        "repeats must be known",
+        "[11/02/2026-10:11:12] [E] Failed to parse onnx file",
+    )
+    told = " ".join(f"'{line}'" for line in lines)
+    outcome, _ = script("100300", f"printf '%s\\n' {told}; exit 1")
+    assert outcome.code == 8
+    assert '/Tile_out"]: [6] Invalid Node - /Tile repeats must be known' in outcome.stderr
+    assert "Failed to parse" not in outcome.stderr
+
+
+def test_the_script_reads_a_banner_with_dots(
+    script: Callable[..., tuple[Outcome, Path]],
+) -> None:
+    tells = "echo '&&&& RUNNING TensorRT.trtexec [TensorRT v10.16.2.10] [b9]'"
+    outcome, folder = script("101602", tells, banner=False)
+    assert outcome.code == 0, outcome.stderr
+    assert '"tensorrt": "10.16.2"' in (folder / "board.json").read_text()
+
+
 def test_the_script_refuses_a_file_that_changed(
     script: Callable[..., tuple[Outcome, Path]], tmp_path: Path
 ) -> None:
