@@ -25,6 +25,7 @@ from edge_scnet.compile.quality import (
     least_db,
     margin_db,
     qualities_of,
+    with_noise_of,
     worst_output,
 )
 from edge_scnet.compile.reference import Reference
@@ -213,14 +214,30 @@ def _check_finite(
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanProof:
+    """How a plan compares with the reference outputs."""
+
+    # The worst output's; the simulation's for INT8 alone. None: the size of each output depends on
+    # the data.
+    fidelity: Fidelity | None
+    # By output.
+    qualities: tuple[OutputQuality, ...] = ()
+
+
 def check_plan(
-    runtime: Runtime, plan: Path, reference: Reference, *, precision: Literal["int8", "fp16"]
-) -> Fidelity | None:
+    runtime: Runtime,
+    plan: Path,
+    reference: Reference,
+    *,
+    precision: Literal["int8", "fp16"],
+    half: Sequence[OutputQuality] = (),
+) -> PlanProof:
     """Compares a plan with the reference outputs that travel with its bundle.
 
-    Returns:
-        The worst output's SQNR; the simulation's for INT8 alone. None: the size of each output
-        depends on the data.
+    Args:
+        half: of an INT8 plan, its FP16 twin's qualities. What is not INT8 in it is FP16, while the
+            simulation computes it in FP32: the noise of both adds up.
 
     Raises:
         ParityError: an output is not finite, INT8's is more than 2 dB below the simulation's, or
@@ -228,6 +245,47 @@ def check_plan(
         BackendError: the plan cannot be loaded or run.
     """
     hint, images = _PLAN_HINTS[precision], reference.images
+    computed = _outputs_of_plan(runtime, plan, reference)
+    outputs = [output.reshape(-1) for output in reference.outputs]
+    if not outputs:
+        return PlanProof(fidelity=None)
+    try:
+        _check_finite(outputs, computed, plan.name)
+    except ParityError as error:
+        raise ParityError(error.message, hint=hint) from None
+    qualities, simulation = qualities_of(outputs, computed), reference.simulation
+    if half:
+        simulation = tuple(with_noise_of(*pair) for pair in zip(simulation, half, strict=True))
+    least = [
+        least_db(quality, enough_db=FP16_EXACT_DB) if precision == "int8" else FP16_MIN_DB
+        for quality in simulation
+    ]
+    worst = worst_output(qualities, simulation, least)
+    if falls_short(qualities[worst], simulation[worst], least[worst]):
+        simulated = "simulated, with the FP16 plan's noise" if half else "simulated"
+        rule = simulated if precision == "int8" else None
+        raise ParityError(
+            f"{plan.name} does not compute what the float graph does:"
+            f" {_plan_compared(qualities[worst], simulation[worst], rule, len(images))}",
+            hint=hint,
+        )
+    fidelity = fidelity_of(
+        qualities[worst],
+        reference.simulation[worst],
+        images=len(images),
+        simulated=precision == "int8",
+    )
+    return PlanProof(fidelity=fidelity, qualities=qualities)
+
+
+def _outputs_of_plan(runtime: Runtime, plan: Path, reference: Reference) -> list[np.ndarray]:
+    """What a plan gives for the reference's images: a flat array for each output.
+
+    Raises:
+        ArtifactError: it takes another number of images at once.
+        BackendError: it cannot be loaded or run.
+    """
+    images = reference.images
     with runtime.open(plan, OpenOptions()) as session:
         batch = session.input_shape[0]
         if len(images) % batch:
@@ -236,44 +294,23 @@ def check_plan(
                 hint="build it again",
             )
         batches = np.split(images, len(images) // batch)
-        computed = joined([reference.of(outputs) for outputs in _runs(session, batches)])
-    outputs = [output.reshape(-1) for output in reference.outputs]
-    if not outputs:
-        return None
-    try:
-        _check_finite(outputs, computed, plan.name)
-    except ParityError as error:
-        raise ParityError(error.message, hint=hint) from None
-    qualities, simulation = qualities_of(outputs, computed), reference.simulation
-    least = [
-        least_db(quality, enough_db=FP16_EXACT_DB) if precision == "int8" else FP16_MIN_DB
-        for quality in simulation
-    ]
-    worst = worst_output(qualities, simulation, least)
-    if falls_short(qualities[worst], simulation[worst], least[worst]):
-        raise ParityError(
-            f"{plan.name} does not compute what the float graph does:"
-            f" {_plan_compared(qualities[worst], simulation[worst], precision, len(images))}",
-            hint=hint,
-        )
-    return fidelity_of(
-        qualities[worst],
-        simulation[worst],
-        images=len(images),
-        simulated=precision == "int8",
-    )
+        return joined([reference.of(outputs) for outputs in _runs(session, batches)])
 
 
 def _plan_compared(
-    engine: OutputQuality, simulation: OutputQuality, precision: str, images: int
+    engine: OutputQuality, simulation: OutputQuality, simulated: str | None, images: int
 ) -> str:
-    """How far a plan's output is from the float graph's, and how far it may be, in words."""
+    """How far a plan's output is from the float graph's, and how far it may be, in words.
+
+    Args:
+        simulated: what the simulation is called; None: it sets no limit.
+    """
     if engine.db is None or engine.differing > allowed_to_differ(simulation):
         return _compared(engine, simulation)
     allowed = (
-        f"simulated: {decibels(simulation.db, exact='identical', unit='')};"
+        f"{simulated}: {decibels(simulation.db, exact='identical', unit='')};"
         f" {margin_db(engine.elements):.3g} less are allowed"
-        if precision == "int8"
+        if simulated
         else f"{FP16_MIN_DB:g} are the least that FP16 leaves"
     )
     return f"{decibels(engine.db)} on {images} images ({allowed})"

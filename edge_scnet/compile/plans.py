@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +21,10 @@ from edge_scnet.compile.executed import (
     summary,
 )
 from edge_scnet.compile.fidelity import check_plan
-from edge_scnet.compile.quality import fidelity_words
+from edge_scnet.compile.quality import OutputQuality, fidelity_words
 from edge_scnet.compile.reference import Reference
 from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.events import Events
 from edge_scnet.core.facts import PlanFacts
 from edge_scnet.core.manifest import BUNDLE, INT8_FORM, INT8_PLAN, PAIRS
 from edge_scnet.errors import ParityError
@@ -55,12 +56,12 @@ def build_pair(
     runtime: Runtime,
     target: TargetSpec,
     source: PlanSource,
-    progress: Callable[[str, float], None],
+    events: Events,
 ) -> dict[str, PlanFacts]:
     """Builds both plans.
 
     Args:
-        progress: gets a plan's file name and the share of it that is done.
+        events: told of the share of each plan that is done, and of what is not proven.
 
     Returns:
         The facts of each plan for the manifest, by file.
@@ -71,8 +72,15 @@ def build_pair(
         BackendError: the parser or builder refused a file.
     """
     facts: dict[str, PlanFacts] = {}
+    half: Sequence[OutputQuality] = ()
+    not_run = runtime.unavailable_to_run()
+    if not_run is not None:
+        events.warn(
+            f"the plans' outputs are not compared with the float graph's, they cannot be run by"
+            f" Python here: {not_run}"
+        )
     for form, plan, precision in PAIRS:
-        plan_progress = functools.partial(progress, plan)
+        plan_progress = functools.partial(events.progress, plan)
         built = runtime.build(
             source.folder / form, target, source.folder / plan, progress=plan_progress
         )
@@ -82,8 +90,12 @@ def build_pair(
                 executed = executed_in_int8(runtime, built.layers, source.wanted)
                 if target.require_int8:
                     require_int8(executed, source.wanted, file=plan, rest="FP16")
-            if source.reference is not None and runtime.unavailable_to_run() is None:
-                fidelity = check_plan(runtime, built.engine, source.reference, precision=precision)
+            if source.reference is not None and not_run is None:
+                proof = check_plan(
+                    runtime, built.engine, source.reference, precision=precision, half=half
+                )
+                # the twin is the first of both
+                half, fidelity = proof.qualities, proof.fidelity
                 if fidelity is None:
                     built = replace(built, warnings=(_UNPROVEN, *built.warnings))
         except ParityError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -101,6 +101,19 @@ def qualities_of(
 ) -> tuple[OutputQuality, ...]:
     """Compares flat arrays, output by output."""
     return tuple(quality_of(a, b) for a, b in zip(reference, outputs, strict=True))
+
+
+def with_noise_of(quality: OutputQuality, other: OutputQuality) -> OutputQuality:
+    """Returns what is left of an output that has both noises, which are independent.
+
+    Of whole numbers, both may change others.
+    """
+    return replace(
+        quality,
+        noise=quality.noise + other.noise,
+        largest=quality.largest + other.largest,
+        differing=quality.differing + (other.differing if quality.whole else 0),
+    )
 
 
 def joined(runs: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:

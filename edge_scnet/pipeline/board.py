@@ -82,9 +82,11 @@ def _compile(folder: BuildFolder, target: TargetSpec, events: Events) -> BuildFo
         wanted=wanted_layers(folder.facts(QDQ_ONNX, QdqFacts)),
         reference=load(folder.path / REFERENCE),
     )
-    plans = build_pair(runtime, target, source, events.progress)
+    plans = build_pair(runtime, target, source, events)
     for name, facts in plans.items():
         warn_of_float(facts.in_float or {}, events, file=name)
+        for message in facts.warnings[:3]:
+            events.warn(f"{runtime.title}: {message}")
         file = folder.path / name
         folder = folder.with_artifact(
             Artifact(

@@ -36,6 +36,7 @@ from edge_scnet.profiler.measure import MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.runtimes import runtime_named
+from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 
 _COMMAND = "edge_scnet.profile(...)"
 
@@ -121,6 +122,11 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         if program is not None:
             asked = {"--batch": batches, "--threads": threads, "--cuda-graph": cuda_graph}
             _refuse_for_trtexec(asked)
+            if TENSORRT.unavailable() is None:
+                events.warn(
+                    "TensorRT's Python package cannot run the plans, trtexec times them:"
+                    f" {TENSORRT.unavailable_to_run()}"
+                )
             if evaluation is not None:
                 events.warn(
                     "--eval is not used: trtexec measures no accuracy, TensorRT's Python package"

@@ -1,4 +1,4 @@
-"""Plans measured through trtexec, where TensorRT's Python package is not installed.
+"""Plans measured through trtexec, where TensorRT's Python package cannot run them.
 
 It does from Python what build.sh does. What trtexec exports stays in the folder `trtexec-exports/`
 of the build, by build.sh's names; `board_results.py` reads it.
@@ -45,7 +45,7 @@ def program_for(manifest: Manifest) -> Path | None:
     """trtexec, where it is to time a build's plans.
 
     None where nothing but the build's own runtime is needed: it has no plans, or TensorRT's Python
-    package is installed.
+    package can run them.
     """
     plans = any(entry.kind == TENSORRT.artifact_kind for entry in manifest.artifacts.values())
     return TENSORRT.timing_program() if plans else None

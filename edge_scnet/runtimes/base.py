@@ -224,7 +224,7 @@ class Runtime(Protocol):
         """Whether engines built on this machine run where they are to."""
 
     def timing_program(self) -> Path | None:
-        """The program that times its engines here where its package is not installed."""
+        """The program that times its engines here where its package cannot run them."""
 
     def install_hint(self) -> str:
         """What to do where it is not installed."""

@@ -11,6 +11,7 @@ import pytest
 from edge_scnet.compile import forms, plans
 from edge_scnet.compile.executed import WantedLayers
 from edge_scnet.config.target import load_target
+from edge_scnet.core.events import Silent
 from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, INT8_PLAN
 from edge_scnet.errors import ParityError
 from edge_scnet.export import from_torch
@@ -27,6 +28,20 @@ def _wanted(convolutions: list[str]) -> WantedLayers:
     return WantedLayers(convolutions=tuple(convolutions), aliases={})
 
 
+class _Told(Silent):
+    """What was told."""
+
+    def __init__(self) -> None:
+        self.shares: list[tuple[str, float]] = []
+        self.warnings: list[str] = []
+
+    def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None:
+        self.shares.append((what, share))
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
 @needs_rtx
 def test_the_parser_and_builder_take_every_convolution_in_int8(
     built: Built, jetson_qdq: ir.Model, built_ranges: Ranges, tmp_path: Path
@@ -35,17 +50,20 @@ def test_the_parser_and_builder_take_every_convolution_in_int8(
     save(made.int8, tmp_path / INT8_FORM)
     save(made.fp16, tmp_path / FP16_FORM)
     convolutions = [str(node.name) for node in jetson_qdq.graph if node.op_type == "Conv"]
-    shares: list[tuple[str, float]] = []
+    events = _Told()
     rtx = load_target("rtx")
     source = plans.PlanSource(folder=tmp_path, wanted=_wanted(convolutions))
-    facts = plans.build_pair(backend.RTX, rtx, source, lambda *told: shares.append(told))
+    facts = plans.build_pair(backend.RTX, rtx, source, events)
     assert facts[INT8_PLAN].int8_convolutions == len(convolutions) == 46
     assert facts[INT8_PLAN].copies == ()
-    assert shares[-1] == (INT8_PLAN, 1.0)
+    assert events.shares[-1] == (INT8_PLAN, 1.0)
+    if reason := backend.RTX.unavailable_to_run():
+        assert len(events.warnings) == 1 and reason in events.warnings[0]
+        assert "not compared with the float graph's" in events.warnings[0]
     assert facts[INT8_PLAN].in_float is None
     missing = replace(source, wanted=_wanted(["no.such"]))
     with pytest.raises(ParityError, match="1 of 1 convolutions"):
-        plans.build_pair(backend.RTX, replace(rtx, require_int8=True), missing, lambda *_: None)
+        plans.build_pair(backend.RTX, replace(rtx, require_int8=True), missing, _Told())
     assert not (tmp_path / INT8_PLAN).exists(), (
         "a refused plan must not lie there as if it were good"
     )
@@ -87,7 +105,7 @@ def test_all_117_convolutions_of_scnet50_are_taken_in_int8(tmp_path: Path) -> No
     save(made.fp16, tmp_path / FP16_FORM)
     convolutions = [str(node.name) for node in model.graph if node.op_type == "Conv"]
     source = plans.PlanSource(folder=tmp_path, wanted=_wanted(convolutions))
-    facts = plans.build_pair(backend.RTX, load_target("rtx"), source, lambda *_: None)
+    facts = plans.build_pair(backend.RTX, load_target("rtx"), source, _Told())
     assert facts[INT8_PLAN].int8_convolutions == len(convolutions) == 117
     # the best placement known: no copy, FP16 in nothing but the head's edges
     assert facts[INT8_PLAN].copies == () and facts[INT8_PLAN].layers.get("fp16", 0) <= 2

@@ -40,9 +40,17 @@ KNOWN = known_of(LOGITS, noisy(30))
 
 
 def check(
-    outputs: np.ndarray, precision: Any = "int8", known: Reference = KNOWN, batch: int = 2
-) -> dict[str, Any]:
-    """Checks a plan that gives these outputs, by the images' place in the reference."""
+    outputs: np.ndarray,
+    precision: Any = "int8",
+    known: Reference = KNOWN,
+    batch: int = 2,
+    half: np.ndarray | None = None,
+) -> Fidelity:
+    """Checks a plan that gives these outputs, by the images' place in the reference.
+
+    Args:
+        half: what its FP16 twin gives.
+    """
 
     def compute(images: np.ndarray) -> list[np.ndarray]:
         first = next(i for i in range(len(IMAGES)) if (IMAGES[i] == images[0]).all())
@@ -50,7 +58,28 @@ def check(
 
     engine = in_memory.Engine(compute=compute, input_shape=(batch, 1, 4, 4))
     with in_memory.registered({"engine.plan": engine}) as runtime:
-        return fidelity.check_plan(runtime, Path("engine.plan"), known, precision=precision)
+        twin = (
+            quality.qualities_of([known.outputs[0].reshape(-1)], [half.reshape(-1)])
+            if half is not None
+            else ()
+        )
+        proof = fidelity.check_plan(
+            runtime, Path("engine.plan"), known, precision=precision, half=twin
+        )
+        assert proof.fidelity is not None and len(proof.qualities) == 1
+        return proof.fidelity
+
+
+def test_the_noise_of_fp16_counts_with_the_simulations() -> None:
+    """A good simulation, and a plan that has the twin's noise besides and no other."""
+    known = known_of(LOGITS, noisy(34))
+    # both noises together: -10 lg(10^-3.4 + 10^-3.3) = 30.46 dB
+    found = check(noisy(30.46), known=known, half=noisy(33))
+    assert found.simulation_db == pytest.approx(34, abs=0.01), "the simulation's own is recorded"
+    with pytest.raises(ParityError, match=r"30\.5 dB on 64 images"):
+        check(noisy(30.46), known=known)
+    with pytest.raises(ParityError, match=r"with the FP16 plan's noise: 30\.5; 2 less"):
+        check(noisy(28.4), known=known, half=noisy(33))
 
 
 def test_the_fidelity_of_a_right_plan_is_recorded() -> None:
@@ -148,8 +177,10 @@ def test_samples_of_several_inputs_travel_and_are_fed_by_name(tmp_path: Path) ->
 
     engine = in_memory.Engine(compute=compute, input_shape=(2, 1, 4, 4))
     with in_memory.registered({"engine.plan": engine}) as runtime:
-        found = fidelity.check_plan(runtime, Path("engine.plan"), known, precision="int8")
-    assert seen == kinds.tolist() and found.engine_db == pytest.approx(29, abs=0.01)
+        proof = fidelity.check_plan(runtime, Path("engine.plan"), known, precision="int8")
+    found = proof.fidelity
+    assert seen == kinds.tolist() and found is not None
+    assert found.engine_db == pytest.approx(29, abs=0.01)
 
 
 def test_the_noise_of_these_tests_is_what_it_says() -> None:

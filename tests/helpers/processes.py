@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -11,6 +12,14 @@ from pathlib import Path
 def crash() -> None:
     """Ends the process as a fault of native code does."""
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def not_started() -> None:
+    """Answers as a builder whose TensorRT cannot start."""
+    job = json.loads(sys.stdin.read())
+    error = "CUDA initialization failure with error: 35"
+    answer = {"made": None, "error": error, "at_start": True}
+    Path(job["answer"]).write_text(json.dumps(answer), encoding="utf-8")
 
 
 def report(fd: int, number: int) -> None:

@@ -21,6 +21,7 @@ from edge_scnet.models.zoo import MODELS
 from edge_scnet.pipeline.profile import profile
 from edge_scnet.profiler.trtexec import _version, program_for
 from edge_scnet.report.store import load_report
+from edge_scnet.runtimes.tensorrt import cuda
 from tests.helpers.tensorrt import ORIN, fake_trtexec, on_board, with_tensorrt
 from tests.helpers.tool import Outcome
 
@@ -179,6 +180,7 @@ def test_with_the_python_package_there_trtexec_is_not_used(
     manifest = load_manifest(board())
     assert program_for(manifest) == Path(os.environ["TRTEXEC"])
     with_tensorrt(monkeypatch, "10.3.0")
+    monkeypatch.setattr(cuda, "unavailable", lambda: None)
     assert program_for(manifest) is None
 
 

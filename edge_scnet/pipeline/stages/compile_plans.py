@@ -102,7 +102,7 @@ def _build_plans(job: BuildJob, folder: BuildFolder, origin: Origin, events: Eve
         wanted=wanted_layers(folder.facts(QDQ_ONNX, QdqFacts)),
         reference=_reference(job) if runtime.unavailable_to_run() is None else None,
     )
-    built = build_pair(runtime, job.target, source, events.progress)
+    built = build_pair(runtime, job.target, source, events)
     for file, facts in built.items():
         entry = record(folder.path, file, origin, kind=runtime.artifact_kind, facts=facts)
         folder = folder.with_artifact(entry)

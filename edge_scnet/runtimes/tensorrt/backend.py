@@ -37,7 +37,7 @@ from edge_scnet.runtimes.base import (
 from edge_scnet.runtimes.tensorrt import cuda
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.job import BuilderOutput, PlanAnswer, PlanJob
-from edge_scnet.runtimes.tensorrt.session import opened
+from edge_scnet.runtimes.tensorrt.session import NO_START, opened
 from edge_scnet.runtimes.tensorrt.trtexec import find_trtexec
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class TensorRt(BaseRuntime):
         return not self.packs_bundle or environment.collect().jetson_model is not None
 
     def timing_program(self) -> Path | None:
-        return find_trtexec() if self.packs_bundle and self.unavailable() else None
+        return find_trtexec() if self.packs_bundle and self.unavailable_to_run() else None
 
     def install_hint(self) -> str:
         if not self.packs_bundle:
@@ -91,10 +91,15 @@ class TensorRt(BaseRuntime):
     def versions(self) -> dict[str, str]:
         from importlib.metadata import PackageNotFoundError, version
 
-        for name in self.modules:
-            for distribution in (name, name.replace("_bindings", "_cu12_bindings")):
+        for module in filter(installed, self.modules):
+            name = module.removesuffix("_bindings")
+            wheels = (f"{name}_{cuda}{of}" for cuda in ("cu12", "cu13") for of in ("_bindings", ""))
+            for distribution in (module, *wheels):
                 with contextlib.suppress(PackageNotFoundError):
                     return {self.title: version(distribution)}
+            # linked or copied into a virtual environment, without what pip writes beside it
+            with contextlib.suppress(ImportError, AttributeError):
+                return {self.title: str(importlib.import_module(module).__version__)}
         return {}
 
     def preload(self) -> None:
@@ -198,9 +203,10 @@ class TensorRt(BaseRuntime):
             TargetError: `options.batch` is another than the plan's.
         """
         if reason := self.unavailable_to_run():
+            hint = None if self.unavailable() else cuda.state().hint
             raise MissingRuntimeError(
                 f"{artifact.name} cannot run here: {reason}",
-                hint="run it on its board: edge-scnet doctor",
+                hint=hint or "run it on its board: edge-scnet doctor",
             )
         with opened(self._module(), artifact, cuda_graph=options.cuda_graph) as session:
             if options.batch not in (0, session.input_shape[0]):
@@ -208,8 +214,9 @@ class TensorRt(BaseRuntime):
             yield session
 
     def inputs_of(self, artifact: Path) -> tuple[EngineInput, ...]:
+        self._check_installed()
         if reason := self.unavailable_to_run():
-            raise MissingRuntimeError(reason, hint=self.install_hint())
+            raise MissingRuntimeError(reason, hint=cuda.state().hint)
         with opened(self._module(), artifact) as session:
             return session.inputs
 
@@ -225,7 +232,13 @@ class TensorRt(BaseRuntime):
 
     def _module(self) -> Any:
         self._check_installed()
-        return importlib.import_module(next(name for name in self.modules if installed(name)))
+        name = next(name for name in self.modules if installed(name))
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:  # a library of it is missing
+            raise MissingRuntimeError(
+                f"the package {name!r} cannot be loaded: {error}", hint=self.install_hint()
+            ) from error
 
 
 def _in_child(job: PlanJob, title: str, progress: Callable[[float], None]) -> BuilderOutput:
@@ -247,6 +260,10 @@ def _in_child(job: PlanJob, title: str, progress: Callable[[float], None]) -> Bu
                 " TARGET; memory: free -h"
             ),
         ) from error
+    if answer.made is None and answer.at_start:
+        raise BackendError(
+            f"{title} cannot start here:\n{_indented(answer.error or '')}", hint=NO_START
+        )
     if answer.made is None:
         raise BackendError(
             f"{title} refuses {source}:\n{_indented(answer.error or '')}",

@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,31 @@ from edge_scnet.core.json_records import decode, encode_pretty
 from edge_scnet.runtimes.tensorrt.job import BuilderOutput, PlanAnswer, PlanJob
 
 _SEVERE = ("INTERNAL_ERROR", "ERROR")
+_NAMES_LAYER = "LayerType: "
 
 
 class _Failed(Exception):
     """The native side gave up; the message is its own."""
 
 
+class _NotStarted(_Failed):
+    """It gave up before it read the file: the machine is the cause."""
+
+
 def _logger(trt: Any, messages: list[tuple[str, str]]) -> Any:
-    """Makes a logger that keeps severities and messages."""
+    """Makes a logger that keeps severities and messages, of the verbose ones what names layers.
+
+    The others are hundreds of megabytes of tactics, too much for a board of 4 GB.
+    """
 
     class Logger(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
 
         def log(self, severity: Any, message: str) -> None:
-            messages.append((str(severity).rpartition(".")[2], message))
+            kind = str(severity).rpartition(".")[2]
+            if kind != "VERBOSE" or _NAMES_LAYER in message:
+                messages.append((kind, message))
 
     return Logger()
 
@@ -70,22 +80,25 @@ def build(job: PlanJob) -> BuilderOutput:
     """Builds a plan and writes it to the file that the job names.
 
     Raises:
-        _Failed: TensorRT is not installed, or refuses the file.
+        _NotStarted: TensorRT is not installed, or cannot start here.
+        _Failed: it refuses the file.
     """
     trt = _import(job.modules)
     messages: list[tuple[str, str]] = []
     started = time.perf_counter()
     logger = _logger(trt, messages)
-    builder = _not_none(trt.Builder(logger), "no builder", messages)
+    builder = _made(lambda: trt.Builder(logger), "no builder", messages)
     flags = _network_flags(trt, strongly_typed=job.strongly_typed)
-    network = _not_none(builder.create_network(flags), "no network", messages)
-    parser = trt.OnnxParser(network, logger)
+    network = _made(lambda: builder.create_network(flags), "no network", messages)
+    parser = _made(lambda: trt.OnnxParser(network, logger), "no parser", messages)
     if not parser.parse_from_file(job.source):
         errors = [parser.get_error(i) for i in range(parser.num_errors)]
         raise _Failed(_parser_errors(errors) or _errors_in(messages))
     _refuse_dynamic_shapes(network)
-    config = builder.create_builder_config()
+    config = _made(builder.create_builder_config, "no builder configuration", messages)
     _configure(trt, config, job)
+    if job.timing_cache:
+        _set_timing_cache(config, Path(job.timing_cache), messages)
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
         raise _Failed(_errors_in(messages))
@@ -93,9 +106,7 @@ def build(job: PlanJob) -> BuilderOutput:
     if job.timing_cache and (cache := config.get_timing_cache()) is not None:
         with write_atomic(Path(job.timing_cache)) as temporary:
             temporary.write_bytes(memoryview(cache.serialize()))
-    layers = [
-        text for severity, text in messages if severity == "VERBOSE" and "LayerType: " in text
-    ]
+    layers = [text for severity, text in messages if severity == "VERBOSE"]
     warnings = list(dict.fromkeys(text for severity, text in messages if severity == "WARNING"))
     return BuilderOutput(
         version=str(trt.__version__),
@@ -113,7 +124,7 @@ def _import(names: Sequence[str]) -> Any:
             return importlib.import_module(name)
         except ModuleNotFoundError:
             continue
-    raise _Failed(f"none of {', '.join(names)} is installed")
+    raise _NotStarted(f"none of {', '.join(names)} is installed")
 
 
 def _network_flags(trt: Any, *, strongly_typed: bool) -> int:
@@ -151,19 +162,35 @@ def _configure(trt: Any, config: Any, job: PlanJob) -> None:
     for name in job.precisions:
         if (flag := getattr(trt.BuilderFlag, name.upper(), None)) is not None:
             config.set_flag(flag)
-    if job.timing_cache:
-        earlier = Path(job.timing_cache)
-        cache = config.create_timing_cache(earlier.read_bytes() if earlier.is_file() else b"")
-        config.set_timing_cache(cache, ignore_mismatch=False)
     if (monitor := _monitor(trt)) is not None and hasattr(config, "progress_monitor"):
         config.progress_monitor = monitor
 
 
-def _not_none(value: Any, words: str, messages: list[tuple[str, str]]) -> Any:
-    """Returns the value; TensorRT's constructors give None instead of raising."""
-    if value is None:
-        raise _Failed(_errors_in(messages) or words)
-    return value
+def _set_timing_cache(config: Any, file: Path, messages: list[tuple[str, str]]) -> None:
+    """Sets the timing cache of earlier builds; an empty one where there is none to be read."""
+    earlier = file.read_bytes() if file.is_file() else b""
+    cache = config.create_timing_cache(earlier)
+    if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+        return
+    if earlier:
+        messages.append(("WARNING", f"{file.name} is damaged or another GPU's: made anew"))
+    config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
+
+
+def _made(make: Callable[[], Any], words: str, messages: list[tuple[str, str]]) -> Any:
+    """Makes one of TensorRT's objects.
+
+    Raises:
+        _NotStarted: the native side made none. Constructors raise TypeError then ("factory function
+            returned nullptr"), other functions give None; the logger has the cause.
+    """
+    try:
+        made = make()
+    except TypeError as error:
+        raise _NotStarted(_errors_in(messages, f"{words}: {error}")) from error
+    if made is None:
+        raise _NotStarted(_errors_in(messages, words))
+    return made
 
 
 def _parser_errors(errors: list[Any]) -> str:
@@ -176,20 +203,21 @@ def _parser_errors(errors: list[Any]) -> str:
     return "\n".join(dict.fromkeys(lines))
 
 
-def _errors_in(messages: list[tuple[str, str]]) -> str:
-    """Returns the errors of the log, or its last warning."""
+def _errors_in(messages: list[tuple[str, str]], without: str = "no message from TensorRT") -> str:
+    """Returns the errors of the log, or its last warning; without any, other words."""
     errors = [text for severity, text in messages if severity in _SEVERE]
     warnings = [text for severity, text in messages if severity == "WARNING"]
-    return "\n".join(dict.fromkeys(errors)) or (
-        warnings[-1] if warnings else "no message from TensorRT"
-    )
+    return "\n".join(dict.fromkeys(errors)) or (warnings[-1] if warnings else without)
 
 
 def _inspect(trt: Any, logger: Any, serialized: Any) -> str | None:
     """Returns the inspector's JSON, where there is a GPU to load the plan on."""
     if "rtx" in trt.__name__:
         return None  # its log says the same, and without a GPU it cannot be loaded
-    engine = trt.Runtime(logger).deserialize_cuda_engine(serialized)
+    try:
+        engine = trt.Runtime(logger).deserialize_cuda_engine(serialized)
+    except TypeError:  # no runtime; the log's layers do
+        return None
     if engine is None:
         return None
     text: str = engine.create_engine_inspector().get_engine_information(
@@ -204,7 +232,7 @@ def main() -> None:
     try:
         answer = PlanAnswer(made=build(job))
     except _Failed as error:
-        answer = PlanAnswer(error=str(error))
+        answer = PlanAnswer(error=str(error), at_start=isinstance(error, _NotStarted))
     except Exception as error:
         answer = PlanAnswer(error=f"{type(error).__name__}: {error}")
     Path(job.answer).write_text(encode_pretty(answer), encoding="utf-8")

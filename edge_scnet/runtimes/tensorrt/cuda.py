@@ -1,181 +1,181 @@
-"""Device memory, copies and streams, by cuda-bindings, or by pycuda where only that is installed.
+"""The way to CUDA on this machine.
 
-cuda-bindings is the tested way: it installs anywhere and says cleanly that there is no driver.
-pycuda takes part in the primary context (`autoprimaryctx`), which TensorRT uses; `autoinit` would
-make one of its own.
+The machine's own libcudart comes first: it fits its driver, and nothing is to be installed.
+cuda-bindings and pycuda are used where no libcudart is found, or where EDGE_SCNET_CUDA names them.
 """
 
 from __future__ import annotations
 
-import ctypes
+import functools
 import importlib
-from collections.abc import Callable
-from typing import Any, Protocol
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from edge_scnet.core.optional import installed
 from edge_scnet.errors import BackendError
+from edge_scnet.runtimes.tensorrt.cudart import (
+    INSUFFICIENT_DRIVER,
+    Bindings,
+    CudaRuntime,
+    LibCudart,
+    libraries,
+)
+from edge_scnet.runtimes.tensorrt.streams import PyCudaStream, RuntimeStream, Stream
+
+# Names the way to CUDA: one of `_WAYS`, or the path of a libcudart.
+VARIABLE = "EDGE_SCNET_CUDA"
+_WAYS = ("libcudart", "cuda-bindings", "pycuda")
+_INSTALL = (
+    f"JetPack's CUDA: sudo apt install nvidia-jetpack; or {VARIABLE}=/path/to/libcudart.so.12"
+)
+_DOCTOR = "run it on its board: edge-scnet doctor"
 
 
-class Stream(Protocol):
-    """A queue on the GPU, and the memory that it works on."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CudaState:
+    """The way to CUDA here, or why there is none."""
 
-    handle: int
+    # What it is: "/usr/local/cuda/lib64/libcudart.so.12.6.68"; None: nothing is found.
+    title: str | None = None
+    # CUDA releases of the runtime, and the newest that the driver takes: "12.6".
+    runtime: str | None = None
+    driver: str | None = None
+    # Why no GPU can be used, and what to do then; None: one can.
+    reason: str | None = None
+    hint: str | None = None
 
-    def allocate(self, size_bytes: int) -> int:
-        """Allocates device memory and returns its address."""
 
-    def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """Allocates page-locked host memory, which the GPU copies to and from without a detour."""
-
-    def upload(self, address: int, array: np.ndarray) -> None:
-        """Enqueues a copy to the device."""
-
-    def download(self, array: np.ndarray, address: int) -> None:
-        """Enqueues a copy from the device."""
-
-    def wait(self) -> None:
-        """Waits until everything that is enqueued is done."""
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Records what `work` enqueues as a CUDA graph.
-
-        Returns:
-            A function that enqueues all of it at once, with the same addresses.
-
-        Raises:
-            BackendError: it cannot be recorded.
-        """
-
-    def close(self) -> None:
-        """Frees the stream and its memory."""
+def state() -> CudaState:
+    """Looks for a way to CUDA."""
+    return _chosen().state
 
 
 def unavailable() -> str | None:
     """Returns why no GPU can be used here, or None."""
-    if installed("cuda"):
-        runtime = importlib.import_module("cuda.bindings.runtime")
-        try:
-            error, count = runtime.cudaGetDeviceCount()
-        except RuntimeError as problem:  # the CUDA runtime's library itself is not there
-            return f"CUDA cannot be loaded: {problem}"
-        if int(error):
-            return f"no GPU: {runtime.cudaGetErrorString(error)[1].decode()}"
-        return None if count else "no GPU: CUDA sees no device"
-    if installed("pycuda"):
-        driver = importlib.import_module("pycuda.driver")
-        try:
-            driver.init()
-        except driver.Error as problem:
-            return f"no GPU: {problem}"
-        return None if driver.Device.count() else "no GPU: CUDA sees no device"
-    return "neither 'cuda-bindings' nor 'pycuda' is installed"
+    return state().reason
 
 
 def open_stream() -> Stream:
-    """Opens a stream by whichever package is there; `unavailable` has said that one is."""
-    return _Bindings() if installed("cuda") else _PyCuda()
+    """Opens a stream by the way that `state` tells.
+
+    Raises:
+        BackendError: there is none.
+    """
+    way = _chosen()
+    if way.opener is None:
+        raise BackendError(f"no stream on a GPU: {way.state.reason}", hint=way.state.hint)
+    return way.opener()
 
 
-class _Bindings:
-    """`Stream` by cuda-bindings."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """A way to CUDA."""
 
-    def __init__(self) -> None:
-        self._runtime = importlib.import_module("cuda.bindings.runtime")
-        self.handle = int(self._call("cudaStreamCreate"))
-        self._device: list[int] = []
-        self._host: list[int] = []
-        self._graphs: list[Any] = []
-
-    def _call(self, name: str, *args: Any) -> Any:
-        error, *values = getattr(self._runtime, name)(*args)
-        if int(error):
-            raise BackendError(
-                f"CUDA: {name}: {self._runtime.cudaGetErrorString(error)[1].decode()}"
-            )
-        return values[0] if values else None
-
-    def allocate(self, size_bytes: int) -> int:
-        self._device.append(int(self._call("cudaMalloc", size_bytes)))
-        return self._device[-1]
-
-    def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        size = int(np.prod(shape)) * dtype.itemsize
-        self._host.append(int(self._call("cudaMallocHost", size)))
-        buffer = (ctypes.c_byte * size).from_address(self._host[-1])
-        array: np.ndarray = np.ctypeslib.as_array(buffer).view(dtype).reshape(shape)
-        return array
-
-    def upload(self, address: int, array: np.ndarray) -> None:
-        kind = self._runtime.cudaMemcpyKind.cudaMemcpyHostToDevice
-        self._call("cudaMemcpyAsync", address, array.ctypes.data, array.nbytes, kind, self.handle)
-
-    def download(self, array: np.ndarray, address: int) -> None:
-        kind = self._runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
-        self._call("cudaMemcpyAsync", array.ctypes.data, address, array.nbytes, kind, self.handle)
-
-    def wait(self) -> None:
-        self._call("cudaStreamSynchronize", self.handle)
-
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        # of this thread alone: other threads' allocations do not end the capture
-        mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
-        self._call("cudaStreamBeginCapture", self.handle, mode)
-        try:
-            work()
-        finally:
-            graph = self._call("cudaStreamEndCapture", self.handle)
-        executable = self._call("cudaGraphInstantiate", graph, 0)
-        self._graphs.append(executable)
-        self._call("cudaGraphDestroy", graph)
-        return lambda: self._call("cudaGraphLaunch", executable, self.handle)
-
-    def close(self) -> None:
-        for executable in self._graphs:
-            self._call("cudaGraphExecDestroy", executable)
-        for address in self._device:
-            self._call("cudaFree", address)
-        for address in self._host:
-            self._call("cudaFreeHost", address)
-        self._call("cudaStreamDestroy", self.handle)
-        self._device, self._host, self._graphs = [], [], []
+    state: CudaState
+    # opens a stream; None: it cannot be used
+    opener: Callable[[], Stream] | None = None
+    # whether another way may be usable: where there is no GPU at all, none is
+    others_may_do: bool = False
 
 
-class _PyCuda:
-    """`Stream` by pycuda."""
+def _chosen() -> _Way:
+    """The first way by which a GPU can be used; else the first that is found."""
+    asked = os.environ.get(VARIABLE, "")
+    if asked and asked not in _WAYS and "/" not in asked:
+        reason = f"{VARIABLE} is {asked!r}; allowed: {', '.join(_WAYS)}, or a libcudart's path"
+        return _Way(state=CudaState(reason=reason, hint=f"unset {VARIABLE}"))
+    failed: list[_Way] = []
+    for way in _ways(asked):
+        if not way.others_may_do:
+            return way
+        failed.append(way)
+    found = [way for way in failed if way.state.title is not None]
+    if found or (asked and failed):
+        return (found or failed)[0]
+    reason = "no CUDA runtime is found: no libcudart, cuda-bindings or pycuda"
+    return _Way(state=CudaState(reason=reason, hint=_INSTALL))
 
-    def __init__(self) -> None:
-        importlib.import_module("pycuda.autoprimaryctx")
-        self._driver = importlib.import_module("pycuda.driver")
-        self._stream = self._driver.Stream()
-        self.handle = int(self._stream.handle)
-        self._device: list[Any] = []
 
-    def allocate(self, size_bytes: int) -> int:
-        self._device.append(self._driver.mem_alloc(size_bytes))
-        return int(self._device[-1])
+def _ways(asked: str) -> Iterator[_Way]:
+    """All ways, the preferred first.
 
-    def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        array: np.ndarray = self._driver.pagelocked_empty(shape, dtype)
-        return array
+    Args:
+        asked: a way or a path, to have no other; "": any.
+    """
+    if "/" in asked:
+        yield _of_runtime(asked, lambda: LibCudart(asked))
+    if asked in ("", "libcudart"):
+        for library in libraries():
+            yield _of_runtime(library, functools.partial(LibCudart, library))
+    if asked in ("", "cuda-bindings"):
+        yield _of_runtime("cuda-bindings", Bindings)
+    if asked in ("", "pycuda"):
+        yield _of_pycuda()
 
-    def upload(self, address: int, array: np.ndarray) -> None:
-        self._driver.memcpy_htod_async(address, array, self._stream)
 
-    def download(self, array: np.ndarray, address: int) -> None:
-        self._driver.memcpy_dtoh_async(array, address, self._stream)
+def _not_loaded(title: str, error: Exception) -> _Way:
+    """A way that is not here."""
+    reason = f"{title} cannot be loaded: {error}"
+    return _Way(state=CudaState(reason=reason, hint=_INSTALL), others_may_do=True)
 
-    def wait(self) -> None:
-        self._stream.synchronize()
 
-    def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        raise BackendError(
-            "pycuda records no CUDA graphs",
-            hint="pip install cuda-bindings, or leave --cuda-graph out",
+def _of_runtime(title: str, load: Callable[[], CudaRuntime]) -> _Way:
+    """A way by the runtime API."""
+    try:
+        runtime = load()
+        code, count = runtime.attempt("cudaGetDeviceCount")
+        release, of_driver = (
+            _release(runtime.attempt(name)[1])
+            for name in ("cudaRuntimeGetVersion", "cudaDriverGetVersion")
         )
+    except (OSError, ImportError, BackendError) as error:
+        return _not_loaded(title, error)
+    found = CudaState(title=title, runtime=release, driver=of_driver)
+    if code == INSUFFICIENT_DRIVER and of_driver is not None:
+        return _Way(state=_for_newer_driver(found, of_driver), others_may_do=True)
+    if code == INSUFFICIENT_DRIVER:
+        hint = f"{_DOCTOR}; in a container: docker run --runtime nvidia"
+        reason = "no GPU: no NVIDIA driver is loaded here"
+        return _Way(state=replace(found, reason=reason, hint=hint))
+    if code or not count:
+        reason = f"no GPU: {runtime.words(code) if code else 'CUDA sees no device'}"
+        return _Way(state=replace(found, reason=reason, hint=_DOCTOR))
+    return _Way(state=found, opener=lambda: RuntimeStream(runtime))
 
-    def close(self) -> None:
-        for memory in self._device:
-            memory.free()
-        self._device = []
+
+def _for_newer_driver(found: CudaState, of_driver: str) -> CudaState:
+    """Says what CUDA's error 35 means where there is a driver."""
+    newest = int(of_driver.partition(".")[0])
+    return replace(
+        found,
+        reason=(
+            f"this CUDA runtime is for a newer driver: {found.title} is CUDA {found.runtime}, the"
+            f" driver takes {of_driver} at most"
+        ),
+        hint=(
+            f"{VARIABLE}=/path/to/libcudart.so.{newest}, or"
+            f" pip install 'cuda-bindings<{newest + 1}'"
+        ),
+    )
+
+
+def _of_pycuda() -> _Way:
+    """A way by pycuda."""
+    try:
+        driver = importlib.import_module("pycuda.driver")
+    except ImportError as error:  # it is not installed, or libcuda is not
+        return _not_loaded("pycuda", error)
+    found = CudaState(title="pycuda", runtime=".".join(map(str, driver.get_version()[:2])))
+    try:
+        driver.init()
+        count, newest = driver.Device.count(), _release(driver.get_driver_version())
+    except driver.Error as error:
+        return _Way(state=replace(found, reason=f"no GPU: {error}", hint=_DOCTOR))
+    if not count:
+        return _Way(state=replace(found, reason="no GPU: CUDA sees no device", hint=_DOCTOR))
+    return _Way(state=replace(found, driver=newest), opener=PyCudaStream)
+
+
+def _release(version: int) -> str | None:
+    """CUDA's number of a release, 12060, as "12.6"; of none, 0, None."""
+    return f"{version // 1000}.{version % 1000 // 10}" if version else None

@@ -43,3 +43,5 @@ class PlanAnswer:
 
     made: BuilderOutput | None = None
     error: str | None = None
+    # Whether it failed before it read the ONNX file.
+    at_start: bool = False

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_scnet.runtimes.tensorrt.cuda import Stream
+from edge_scnet.runtimes.tensorrt.streams import Stream
 
 
 class OpenOutput:

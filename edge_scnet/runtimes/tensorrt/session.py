@@ -22,6 +22,11 @@ from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.open_output import OpenOutput
 
 _PROFILED_RUNS = 30
+# What to do where TensorRT cannot start on the GPU.
+NO_START = (
+    "free memory: free -h, and stop other programs that use the GPU; in a container: docker run"
+    " --runtime nvidia; edge-scnet doctor tells CUDA and its driver"
+)
 
 
 @contextlib.contextmanager
@@ -33,7 +38,7 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
 
     Raises:
         BackendError: TensorRT refuses the plan (another version or GPU, or damaged) in its own
-            words.
+            words, or cannot start on this GPU.
     """
     messages: list[str] = []
 
@@ -46,7 +51,13 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
                 messages.append(message)
 
     logger = Logger()
-    runtime = trt.Runtime(logger)
+    try:
+        runtime = trt.Runtime(logger)
+    except TypeError as error:  # "factory function returned nullptr": the logger has the cause
+        words = "; ".join(dict.fromkeys(messages)) or str(error)
+        raise BackendError(
+            f"TensorRT {trt.__version__} cannot start here: {words}", hint=NO_START
+        ) from error
     engine = runtime.deserialize_cuda_engine(artifact.read_bytes())
     context = engine.create_execution_context() if engine is not None else None
     if context is None:
@@ -58,12 +69,17 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
             ),
         )
     session = PlanSession(trt, runtime, engine, context)
+    # the session alone holds them from here, and lets go of them before their memory
+    del runtime, engine, context
     try:
         if cuda_graph:
             session.use_graph()
         yield session
-    finally:
-        session.close()
+    except BaseException:
+        with contextlib.suppress(BackendError):  # that CUDA is broken since is not the cause
+            session.close()
+        raise
+    session.close()
 
 
 class PlanSession(BaseSession):
@@ -73,13 +89,21 @@ class PlanSession(BaseSession):
         self._trt, self._runtime, self._engine, self._context = trt, runtime, engine, context
         self._profiler: Any = None
         self._replay: Callable[[], None] | None = None
-        self._stream = cuda.open_stream()
-        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
-        inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
-        self._inputs, self._outputs = inputs, [name for name in names if name not in inputs]
         self._open: dict[str, OpenOutput] = {}
         self._host: dict[str, np.ndarray] = {}
         self._address: dict[str, int] = {}
+        self._stream = cuda.open_stream()
+        try:
+            self._bind(trt, engine, context)
+        except BaseException:
+            self.close()
+            raise
+
+    def _bind(self, trt: Any, engine: Any, context: Any) -> None:
+        """Gives each input and output its memory."""
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
+        self._inputs, self._outputs = inputs, [name for name in names if name not in inputs]
         for name in names:
             shape = tuple(int(d) for d in engine.get_tensor_shape(name))
             dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
@@ -107,7 +131,10 @@ class PlanSession(BaseSession):
         self.open_outputs = tuple(name in self._open for name in self._outputs)
 
     def close(self) -> None:
+        """Lets go of the context, then the engine and the runtime, then of their memory."""
         self._context = self._engine = self._runtime = self._profiler = self._replay = None
+        self._open.clear()
+        self._host.clear()
         self._stream.close()
 
     def device_bytes(self) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from edge_scnet.config.target import load_target
-from edge_scnet.errors import TargetError
-from edge_scnet.runtimes.tensorrt import backend
-from tests.helpers.tensorrt import JETSON
+from edge_scnet.errors import MissingRuntimeError, TargetError
+from edge_scnet.runtimes.tensorrt import backend, cuda
+from tests.helpers.tensorrt import JETSON, fake_trtexec, with_tensorrt
 
 
 def test_a_target_of_tensorrt_needs_its_board() -> None:
@@ -21,3 +24,46 @@ def test_a_target_of_tensorrt_needs_its_board() -> None:
     ):
         with pytest.raises(TargetError, match=words):
             backend.TENSORRT.check_target(replace(JETSON, **changes))
+
+
+def _package(folder: Path, text: str) -> None:
+    (folder / "tensorrt").mkdir()
+    (folder / "tensorrt" / "__init__.py").write_text(text)
+
+
+def test_the_version_of_a_package_that_was_copied_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder in a virtual environment, without the metadata that pip or apt write beside it."""
+    _package(tmp_path, '__version__ = "10.3.0"')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    assert backend.TENSORRT.versions() == {"TensorRT": "10.3.0"}
+    made = tmp_path / "tensorrt_cu13_bindings-11.4.1.dist-info"
+    made.mkdir()
+    (made / "METADATA").write_text("Name: tensorrt_cu13_bindings\nVersion: 11.4.1\n")
+    importlib.invalidate_caches()
+    assert backend.TENSORRT.versions() == {"TensorRT": "11.4.1"}
+
+
+def test_a_package_without_its_libraries_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _package(tmp_path, 'raise ImportError("libnvinfer.so.10: cannot open shared object file")')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    assert backend.TENSORRT.versions() == {}
+    with pytest.raises(MissingRuntimeError, match=r"cannot be loaded: libnvinfer\.so\.10"):
+        backend.TENSORRT.preload()
+
+
+def test_trtexec_times_where_python_cannot_run_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = fake_trtexec(tmp_path / "trtexec", "v100300")
+    monkeypatch.setenv("TRTEXEC", str(program))
+    with_tensorrt(monkeypatch, "10.3.0")
+    monkeypatch.setattr(cuda, "unavailable", lambda: "this CUDA runtime is for a newer driver")
+    assert backend.TENSORRT.timing_program() == program
+    monkeypatch.setattr(cuda, "unavailable", lambda: None)
+    assert backend.TENSORRT.timing_program() is None

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +16,8 @@ import pytest
 
 from edge_scnet.config.target import load_target
 from edge_scnet.errors import BackendError
-from edge_scnet.runtimes.tensorrt import backend
+from edge_scnet.runtimes.tensorrt import backend, builder
+from edge_scnet.runtimes.tensorrt.job import PlanJob
 from tests.helpers.tensorrt import ON_X86_LINUX, needs_rtx, one_convolution, with_tensorrt
 
 
@@ -57,3 +62,149 @@ def test_a_crash_of_the_builder_is_an_error_not_the_end(
     with pytest.raises(BackendError, match=r"TensorRT-RTX crashed on m\.onnx \(signal SIGSEGV\)"):
         backend.RTX.build(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_tensorrt_that_cannot_start_is_no_fault_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(backend, "_BUILDER", "tests.helpers.processes:not_started")
+    with_tensorrt(monkeypatch, "10.3.0")
+    with pytest.raises(BackendError, match=r"cannot start here:\n  CUDA .* error: 35") as caught:
+        backend.RTX.build(tmp_path / "m.onnx", load_target("rtx"), tmp_path / "m.plan")
+    assert "free -h" in caught.value.hint and "inspect" not in caught.value.hint
+
+
+def _job(folder: Path, **changes: Any) -> PlanJob:
+    job = PlanJob(
+        modules=("trt_of_tests",),
+        source=str(folder / "m.onnx"),
+        out=str(folder / "m.plan"),
+        answer=str(folder / "answer.json"),
+        workspace_bytes=1 << 20,
+        strongly_typed=True,
+        precisions=(),
+        timing_cache=str(folder / "timing.cache"),
+    )
+    return replace(job, **changes)
+
+
+class _Base:
+    def __init__(self) -> None: ...
+
+
+class _Cache:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def serialize(self) -> bytes:
+        return b"new"
+
+
+class _Config:
+    """A builder configuration that takes the caches `good` and empty."""
+
+    def __init__(self) -> None:
+        self.cache: _Cache | None = None
+
+    def set_memory_pool_limit(self, pool: Any, size: int) -> None: ...
+
+    def create_timing_cache(self, data: bytes) -> _Cache | None:
+        return _Cache(data) if data in (b"", b"good", b"other GPU") else None
+
+    def set_timing_cache(self, cache: _Cache | None, ignore_mismatch: bool) -> bool:
+        if cache is None:
+            raise TypeError("incompatible function arguments")
+        if cache.data == b"other GPU":
+            return False
+        self.cache = cache
+        return True
+
+    def get_timing_cache(self) -> _Cache | None:
+        return self.cache
+
+
+class _Package(ModuleType):
+    """A TensorRT that builds what it is asked for, and talks as the real one does."""
+
+    __version__ = "10.3.0"
+    ILogger, MemoryPoolType = _Base, SimpleNamespace(WORKSPACE=0)
+    ProfilingVerbosity = SimpleNamespace(DETAILED=2)
+    NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
+    LayerInformationFormat = SimpleNamespace(JSON=1)
+    config = _Config()
+
+    def Builder(self, logger: Any) -> Any:
+        def build(network: Any, config: Any) -> bytes:
+            for number in range(1000):
+                logger.log("Severity.VERBOSE", f"Tactic {number} takes {number} ms")
+            logger.log("Severity.VERBOSE", "Name: conv1, LayerType: CaskConvolution, Inputs: []")
+            return b"plan"
+
+        return SimpleNamespace(
+            create_network=lambda flags: SimpleNamespace(num_inputs=0, get_input=None),
+            create_builder_config=lambda: self.config,
+            build_serialized_network=build,
+        )
+
+    def OnnxParser(self, network: Any, logger: Any) -> Any:
+        return SimpleNamespace(parse_from_file=lambda source: True)
+
+    def Runtime(self, logger: Any) -> Any:
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+
+@pytest.fixture
+def package(monkeypatch: pytest.MonkeyPatch) -> _Package:
+    made = _Package("trt_of_tests")
+    made.config = _Config()
+    monkeypatch.setitem(sys.modules, "trt_of_tests", made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("earlier", "used", "words"),
+    [
+        (None, b"", None),
+        (b"good", b"good", None),
+        (b"rubbish", b"", "timing.cache is damaged"),
+        (b"other GPU", b"", "timing.cache is damaged or another GPU's"),
+    ],
+)
+def test_a_damaged_timing_cache_is_made_anew(
+    package: _Package, tmp_path: Path, earlier: bytes | None, used: bytes, words: str | None
+) -> None:
+    if earlier is not None:
+        (tmp_path / "timing.cache").write_bytes(earlier)
+    made = builder.build(_job(tmp_path))
+    assert package.config.cache is not None and package.config.cache.data == used
+    assert (tmp_path / "timing.cache").read_bytes() == b"new"
+    assert (tmp_path / "m.plan").read_bytes() == b"plan"
+    assert [text for text in made.warnings if words and words in text] == list(made.warnings)
+    assert bool(made.warnings) is (words is not None)
+    # no runtime: the log's layers do
+    assert made.inspector is None and len(made.layers) == 1
+
+
+def test_of_verbose_messages_only_those_that_name_layers_are_kept() -> None:
+    messages: list[tuple[str, str]] = []
+    logger = builder._logger(SimpleNamespace(ILogger=_Base), messages)
+    for text in ("Tactic 1 takes 2 ms", "Name: conv1, LayerType: CaskConvolution, Inputs: []"):
+        logger.log("Severity.VERBOSE", text)
+    logger.log("Severity.WARNING", "slow")
+    assert [kind for kind, _ in messages] == ["VERBOSE", "WARNING"]
+
+
+@pytest.mark.parametrize("what", ["Builder", "OnnxParser"])
+def test_a_constructor_that_gives_nothing_is_told_in_the_loggers_words(
+    package: _Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def fail(*args: Any) -> Any:
+        args[-1].log("Severity.ERROR", "CUDA initialization failure with error: 2")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(package, what, fail)
+    with pytest.raises(builder._NotStarted, match="CUDA initialization failure with error: 2"):
+        builder.build(_job(tmp_path))
+    monkeypatch.setattr(package, what, lambda *args: None)
+    with pytest.raises(builder._NotStarted, match=r"no builder|no parser"):
+        builder.build(_job(tmp_path))

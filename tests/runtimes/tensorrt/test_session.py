@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import weakref
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edge_scnet.errors import BackendError
+from edge_scnet.runtimes.tensorrt import cuda
+from edge_scnet.runtimes.tensorrt.session import PlanSession, opened
+
 
 def test_layer_times_of_a_session_are_medians_by_layer() -> None:
     """Without TensorRT: a context that reports as IProfiler's caller does, one call a layer and
     run.
     """
-    from edge_scnet.runtimes.tensorrt.session import PlanSession
 
     class IProfiler:
         def __init__(self) -> None: ...
@@ -36,8 +41,6 @@ def test_layer_times_of_a_session_are_medians_by_layer() -> None:
 
 def test_a_cuda_graph_is_recorded_after_one_plain_inference_and_replayed() -> None:
     """Without a GPU: a stream that keeps what is enqueued, and a graph that is the list of it."""
-    from edge_scnet.runtimes.tensorrt.session import PlanSession
-
     log: list[str] = []
 
     class Stream:
@@ -102,6 +105,8 @@ class _Device:
 
     def wait(self) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class _Context:
     """Asks for memory and tells the shape as it enqueues, as TensorRT does."""
@@ -132,10 +137,6 @@ def test_an_output_whose_size_depends_on_the_data_gets_memory_as_tensorrt_asks_f
     """Without a GPU: a context that asks for memory and tells the shape as it enqueues, and a
     stream whose device memory is a list of arrays.
     """
-    from edge_scnet.errors import BackendError
-    from edge_scnet.runtimes.tensorrt import cuda
-    from edge_scnet.runtimes.tensorrt.session import PlanSession
-
     stream = _Device()
     context = _Context(stream)
     monkeypatch.setattr(cuda, "open_stream", lambda: stream)
@@ -164,3 +165,109 @@ def test_an_output_whose_size_depends_on_the_data_gets_memory_as_tensorrt_asks_f
     shapes["x"] = (-1, 2)
     with pytest.raises(BackendError, match="x of the plan has open sizes"):
         PlanSession(trt, None, engine, context)
+
+
+class _Native:
+    """Something of TensorRT's, which notes when it goes."""
+
+    def __init__(self, name: str, log: list[str], **made: Any) -> None:
+        weakref.finalize(self, log.append, f"no {name}")
+        self.__dict__.update(made)
+
+
+class _LoggedStream(_Device):
+    def __init__(self, log: list[str]) -> None:
+        super().__init__()
+        self.log = log
+
+    def close(self) -> None:
+        self.log.append("stream closed")
+
+
+def _trt_of(log: list[str], *, context: Any) -> Any:
+    """TensorRT that loads any plan, with one input and one output."""
+    names = ["x", "y"]
+
+    def engine() -> Any:
+        return _Native(
+            "engine",
+            log,
+            create_execution_context=context,
+            num_io_tensors=2,
+            get_tensor_name=names.__getitem__,
+            get_tensor_mode={"x": 0, "y": 1}.__getitem__,
+            get_tensor_shape=lambda name: (1, 2),
+            get_tensor_dtype=lambda name: np.float32,
+        )
+
+    return SimpleNamespace(
+        __version__="10.3.0",
+        ILogger=_Allocator,
+        Runtime=lambda logger: _Native(
+            "runtime", log, deserialize_cuda_engine=lambda plan: engine()
+        ),
+        TensorIOMode=SimpleNamespace(INPUT=0, OUTPUT=1),
+        nptype=lambda dtype: dtype,
+    )
+
+
+def test_a_session_lets_go_of_context_engine_and_runtime_before_their_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    (tmp_path / "engine.plan").touch()
+
+    def context() -> Any:
+        return _Native(
+            "context",
+            log,
+            set_tensor_address=lambda name, address: True,
+            execute_async_v3=lambda handle: False,
+        )
+
+    monkeypatch.setattr(cuda, "open_stream", lambda: _LoggedStream(log))
+    with opened(_trt_of(log, context=context), tmp_path / "engine.plan") as session:
+        assert session.input_shape == (1, 2) and log == []
+    released = ["no context", "no engine", "no runtime", "stream closed"]
+    assert log == released
+    log.clear()
+    with (
+        pytest.raises(BackendError, match="could not enqueue"),
+        opened(_trt_of(log, context=context), tmp_path / "engine.plan") as session,
+    ):
+        session.infer(np.ones((1, 2), np.float32))
+    assert log == released
+
+
+def test_a_session_that_cannot_be_made_closes_its_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+
+    class Full(_LoggedStream):
+        def allocate(self, size: int) -> int:
+            raise BackendError("CUDA: cudaMalloc: out of memory")
+
+    (tmp_path / "engine.plan").touch()
+    monkeypatch.setattr(cuda, "open_stream", lambda: Full(log))
+    trt = _trt_of(log, context=SimpleNamespace)
+    with pytest.raises(BackendError, match="out of memory"), opened(trt, tmp_path / "engine.plan"):
+        pass
+    assert "stream closed" in log
+
+
+def test_a_runtime_that_cannot_start_is_told_in_the_loggers_words(tmp_path: Path) -> None:
+    """As pybind11 does: the constructor of what gives no object raises TypeError."""
+    trt = _trt_of([], context=SimpleNamespace)
+
+    def runtime(logger: Any) -> Any:
+        logger.log("Severity.ERROR", "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    trt.Runtime = runtime
+    with (
+        pytest.raises(BackendError, match=r"cannot start here: CUDA .* error: 35") as caught,
+        opened(trt, tmp_path / "engine.plan"),
+    ):
+        pass
+    assert "--runtime nvidia" in caught.value.hint
