@@ -37,8 +37,12 @@ def require(module: str, *, extra: str) -> ModuleType:
 
 
 def installed(module: str) -> bool:
-    """Whether a package can be imported."""
-    return importlib.util.find_spec(module) is not None
+    """Whether a package can be imported; a folder of its name without Python code is none.
+
+    Type stubs leave such folders beside the packages, and so does a checkout.
+    """
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.origin is not None
 
 
 def install_hint(extra: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import subprocess
@@ -68,3 +69,16 @@ def test_a_backend_that_matplotlib_lacks_is_no_matter() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "nope\n"), done.stderr
+
+
+def test_a_folder_of_a_packages_name_is_not_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As type stubs leave one, and a checkout beside the working folder."""
+    (tmp_path / "package_of_stubs").mkdir()
+    (tmp_path / "package_of_stubs" / "__init__.pyi").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not installed("package_of_stubs")
+    (tmp_path / "package_of_stubs" / "__init__.py").touch()
+    importlib.invalidate_caches()
+    assert installed("package_of_stubs")
