@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_scnet.config.target import WITHOUT_INT8, TargetSpec
+from edge_scnet.config.target import WITHOUT_INT8, TargetSpec, list_targets
 from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE, FP16_FORM, FP16_PLAN
 from edge_scnet.errors import MissingRuntimeError, StorageError, TargetError
 from edge_scnet.machine import environment, jetson
@@ -56,7 +56,7 @@ def check_board(target: TargetSpec) -> None:
         raise TargetError(
             f"TensorRT {version} is on this board; target {target.name} is for {board.tensorrt} up"
             f" to, but not with, {board.below}",
-            hint="build for another target on the workstation: edge-scnet targets",
+            hint=_other_targets(model, version),
         )
     free, needed = available_memory_bytes(), board.build_memory_mib << 20
     if free is not None and free < needed:
@@ -64,3 +64,18 @@ def check_board(target: TargetSpec) -> None:
             f"{free >> 20:,} MiB of memory are free, the build may take {needed >> 20:,}",
             hint="close programs, add swap, or lower board.workspace_mib in the target",
         )
+
+
+def _other_targets(model: str, version: str) -> str:
+    """How to come by a bundle for a board with this TensorRT."""
+    words = jetson.words(model)
+    names = [
+        target.name
+        for target in list_targets()
+        if target.board is not None
+        and target.board.takes(version)
+        and any(name in words for name in target.board.models)
+    ]
+    if names:
+        return f"on the workstation: edge-scnet build --target {names[0]}"
+    return "no target is for this board with that TensorRT: edge-scnet targets"

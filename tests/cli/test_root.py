@@ -137,6 +137,9 @@ def test_completion_of_targets_models_and_commands() -> None:
         ).stdout.split()
 
     assert complete("edge-scnet build --target c") == ["cpu", "cpu-avx2"]
-    assert complete("edge-scnet build --target jetson-or") == ["jetson-orin-nano", "jetson-orin-nx"]
+    assert complete("edge-scnet build --target jetson-orin-n") == [
+        "jetson-orin-nano",
+        "jetson-orin-nx",
+    ]
     assert complete("edge-scnet build scnet20-f") == [MODEL]
     assert complete("edge-scnet pr") == ["profile", "predict"]

@@ -80,6 +80,31 @@ def test_a_board_without_the_word_is_taken(
             check_board(load_target("jetson-orin-nx"))
 
 
+@pytest.mark.parametrize(
+    ("model", "version", "target", "hint"),
+    [
+        (ORIN, "8.6.2", "jetson", "--target jetson-orin-trt8"),
+        ("NVIDIA Jetson Xavier NX Developer Kit", "8.5.2", "jetson-xavier", None),
+        (ORIN, "8.5.2", "jetson-orin-trt8", None),
+        (ORIN, "11.4.1", "jetson-orin-nano", "--target jetson"),
+        (ORIN, "9.0", "jetson", "no target is for this board"),
+        ("NVIDIA Jetson AGX Orin Developer Kit", "11.4.1", "jetson-agx-orin", None),
+        ("NVIDIA Jetson AGX Thor Developer Kit", "11.4.1", "jetson-thor", None),
+        ("NVIDIA Jetson AGX Thor Developer Kit", "10.3.0", "jetson-thor", "no target is for"),
+    ],
+)
+def test_the_target_for_a_release_is_named(
+    model: str, version: str, target: str, hint: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_board(monkeypatch, model, version, 99_999)
+    if hint is None:
+        check_board(load_target(target))
+        return
+    with pytest.raises(TargetError, match=f"TensorRT {version} is on this board") as caught:
+        check_board(load_target(target))
+    assert hint in str(caught.value.hint)
+
+
 def test_its_own_board_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     on_board(monkeypatch, ORIN, "10.3.0.30")
     check_board(JETSON)

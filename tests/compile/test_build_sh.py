@@ -54,7 +54,7 @@ def script(tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
     ("number", "target", "has", "has_not"),
     [
         ("8502", "jetson-xavier", [*OLD, "--buildOnly", "workspace:16"], ["--stronglyTyped"]),
-        ("8602", "jetson-xavier", [*OLD, *NEW], ["--stronglyTyped", "--buildOnly"]),
+        ("8602", "jetson-orin-trt8", [*OLD, *NEW], ["--stronglyTyped", "--buildOnly"]),
         ("100300", "jetson", [OLD[1], "--stronglyTyped", *NEW], ["--int8"]),
         ("101602", "jetson", [OLD[1], "--stronglyTyped", *NEW], ["--fp16"]),
         ("110401", "jetson", NEW, ["--stronglyTyped", "--useCudaGraph", "--int8"]),

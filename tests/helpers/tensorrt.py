@@ -160,7 +160,8 @@ _WARM_UP = r"{\"startComputeMs\": 2.0, \"computeMs\": 9.0}, "
 
 def options_of(number: str) -> str:
     """The options of the newest version known that is no newer than a banner's number."""
-    known = [v for v in TRTEXEC_OPTIONS if Version(v) <= Version(trtexec.version_of(number))]
+    version = Version(trtexec.version_of(number)) if number.isdigit() else Version("99")
+    known = [name for name in TRTEXEC_OPTIONS if Version(name) <= version]
     return TRTEXEC_OPTIONS[known[-1]]
 
 
@@ -171,7 +172,7 @@ def fake_trtexec(path: Path, number: str, fail: str = "", *, banner: bool = True
         "BANNER": f" [TensorRT v{number}]" if banner else "",
         "FAIL": fail,
         "OPTIONS": options_of(number),
-        "WARM_UP": _WARM_UP if int(number) < 8500 else "",
+        "WARM_UP": _WARM_UP if number.isdigit() and int(number) < 8500 else "",
         "LAYERS": json.dumps(INSPECTOR_10),
         "PROFILE": json.dumps(PROFILE),
     }.items():

@@ -42,7 +42,7 @@ def board_rows() -> tuple[BoardRow, ...]:
         target for target in list_targets() if target.board is not None and _takes(target, model)
     ]
     return (
-        _model(facts, targets),
+        _model(facts, _fitting(targets, python or version)),
         _release(facts),
         _tensorrt(python, targets),
         _trtexec(program, version, python),
@@ -58,6 +58,14 @@ def _takes(target: TargetSpec, model: str) -> bool:
     """Whether a target is for a board of this name."""
     words = jetson.words(model)
     return target.board is not None and any(name in words for name in target.board.models)
+
+
+def _fitting(targets: list[TargetSpec], version: str | None) -> list[TargetSpec]:
+    """The targets for a version of TensorRT; all where it is not known or none is for it."""
+    if version is None:
+        return targets
+    takes = [target for target in targets if target.board and target.board.takes(version)]
+    return takes or targets
 
 
 def _version_of(program: Path | None) -> str | None:

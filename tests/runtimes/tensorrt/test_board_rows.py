@@ -57,6 +57,8 @@ def test_a_board_that_is_ready(board: Board) -> None:
     rows = board()
     assert [advice for _, advice in rows.values()] == [None] * 9
     assert rows["board"][0] == f"{ORIN} (jetson, jetson-orin-nano)"
+    older = board(python="8.6.2", trtexec="8602")
+    assert older["board"][0] == f"{ORIN} (jetson-orin-trt8)" and older["TensorRT"][1] is None
     assert rows["release"][0] == "L4T 36.4.3, JetPack 6.2"
     assert rows["TensorRT"][0] == "in Python: 10.3.0"
     assert rows["trtexec"][0].endswith("/trtexec, 10.3.0")
@@ -73,7 +75,7 @@ def test_a_board_that_is_ready(board: Board) -> None:
         ({"model": "Jetson of tomorrow"}, "board", "tomorrow", "no target is for it"),
         ({"l4t": None, "jetpack": None}, "release", "not told", "-v /etc/nv_tegra_release"),
         ({"python": None}, "TensorRT", "'tensorrt' is not installed", "install"),
-        ({"python": "8.6.2", "trtexec": "8602"}, "TensorRT", "8.6.2", "take 10"),
+        ({"python": "9.0.0", "trtexec": "9000"}, "TensorRT", "9.0.0", "take 10"),
         ({"trtexec": None}, "trtexec", "none", "sudo apt install libnvinfer-bin"),
         ({"trtexec": "x"}, "trtexec", "version not told", "TRTEXEC=PATH"),
         ({"trtexec": "101602"}, "trtexec", "10.16.2", "do not load in 10.3.0"),
