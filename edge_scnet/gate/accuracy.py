@@ -257,7 +257,7 @@ def _sqnr(new: EngineReport, old: EngineReport, limit: float, scope: Scope) -> F
     fall = expected - measured
     message = (
         f"The SQNR of the outputs is {measured:.1f} dB, was {expected:.1f}; it may fall by"
-        f" {limit:g}."
+        f" {limit:g} dB."
     )
     return judged(
         "accuracy",

@@ -106,7 +106,7 @@ def _size(report: RunReport, baseline: RunReport, limit: float) -> Iterable[Find
         "fail" if growth > limit else "pass",
         (
             f"The engine has {new.size_bytes / 1e6:.2f} MB, {growth:+.1f} % to the baseline's"
-            f" {old.size_bytes / 1e6:.2f}."
+            f" {old.size_bytes / 1e6:.2f}; it may grow by {limit:g} %."
         ),
     )
 

@@ -173,8 +173,8 @@ class _Notice:
     message: str
     # 0: nothing is wrong, and it is said all the same
     exit_code: int
-    # None: there is no such file
-    file: Path | None
+    # of the repository; it may be missing, as a baseline that was never written
+    file: Path
 
 
 def _notices(results: Sequence[Result]) -> Iterator[_Notice]:
@@ -186,7 +186,7 @@ def _notices(results: Sequence[Result]) -> Iterator[_Notice]:
                 metric="not checked",
                 message=f"{result.error.message} (hint: {result.error.hint})",
                 exit_code=result.exit_code,
-                file=result.asked.project_file or _if_file(result.asked.against),
+                file=result.asked.project_file or result.asked.against,
             )
             continue
         for finding in result.findings:
@@ -219,10 +219,6 @@ def _file_of(check: Checked, finding: Finding) -> Path:
     return asked.project_file or check.baseline_file
 
 
-def _if_file(path: Path) -> Path | None:
-    return path if path.is_file() else None
-
-
 def _in_repository(file: Path, root: str) -> str:
     """A file's path as a service knows it: from the repository's root, where it lies below it.
 
@@ -247,7 +243,7 @@ def _annotation(notice: _Notice) -> str:
     levels = {int(ExitCode.OK): "notice", int(ExitCode.INCONCLUSIVE): "warning"}
     level = levels.get(notice.exit_code, "error")
     title = f"title={_property(f'{notice.title}: {notice.metric}')}"
-    if notice.file is not None:
+    if notice.file.is_file():
         file = _in_repository(notice.file, "GITHUB_WORKSPACE")
         title = f"file={_property(file)},{title}"
     return f"::{level} {title}::{_data(notice.message)}"
@@ -273,7 +269,7 @@ def gitlab(results: Sequence[Result]) -> str:
             "fingerprint": hashlib.sha256(f"{notice.title}/{notice.metric}".encode()).hexdigest(),
             "severity": _severity(notice.exit_code),
             "location": {
-                "path": _in_repository(notice.file or Path(), "CI_PROJECT_DIR"),
+                "path": _in_repository(notice.file, "CI_PROJECT_DIR"),
                 "lines": {"begin": 1},
             },
         }

@@ -162,7 +162,7 @@ def _worst(change: _Change, by_name: dict[str, float]) -> Finding:
             f"{len(beyond)} of {len(by_name)}: the {change.noun} {bound}: {shown}{_more(beyond)}."
         )
     else:
-        message = f"No {change.noun} of {len(by_name)} {bound} (most: {worst:.2g})."
+        message = f"No {change.noun} of {len(by_name)} {bound} (most: {worst:.2g} {change.unit})."
     return judged(
         "quantization",
         change.metric,

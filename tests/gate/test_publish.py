@@ -224,6 +224,9 @@ def test_services_are_shown_files_of_the_repository(
 ) -> None:
     settings = provenance(settings={"quant": {"percentile": 90.0}}, calibration_images="x" * 64)
     path, known = reported(report(noise=0.07, provenance=settings))
+    (tmp_path / "targets").mkdir()
+    for name in ("edge-scnet.toml", "targets/mine.toml"):
+        (tmp_path / name).touch()
     asked = check.Asked(
         report=path,
         against=known,
@@ -256,3 +259,6 @@ def test_services_are_shown_files_of_the_repository(
     assert lines and all(line.startswith("::error file=baselines/net-cpu.json,") for line in lines)
     monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path / "elsewhere"))
     assert "file=net-cpu.json," in publish.github(check.check_each([near]))[0]
+    # a baseline that was never written is no file to point at
+    near = check.Asked(report=path.with_name("none.json"), against=Path("none.json"))
+    assert publish.github(check.check_each([near]))[0].startswith("::error title=")
