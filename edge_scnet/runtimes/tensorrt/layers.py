@@ -51,7 +51,7 @@ _COPY_NODE = "Reformatting CopyNode"
 # Parts of a layer's name that are no nodes.
 _TENSOR = re.compile(r"(?:^|[./])(?:weight|bias)$|_quantize_scale_node$|^onnx::|^\(Unnamed Layer")
 _POINTWISE = re.compile(r"^(?:PWN\()+")
-_QUANTIZER = re.compile(r"(?:^|/)(?:Q|DQ|(?:Quantize|Dequantize)Linear\w*)$")
+_QUANTIZER = re.compile(r"(?:^|/)(?:(?:Q|DQ)(?:_clone_\d+)?|(?:Quantize|Dequantize)Linear\w*)$")
 # TensorRT's words for types. In older versions they are the last word but one of "Thirty-two wide
 # channel vectorized row major Int8 format".
 _TYPES = {

@@ -198,6 +198,7 @@ NAMES = {
         "QuantizeLinear_4",
     ),
     "k1.a || k1.b": ("k1.a", "k1.b"),
+    "stem/Q_clone_0 + stem": ("stem", "stem/Q_clone_0"),
     "PWN(PWN(gate/Sigmoid), gate/Mul)": ("gate/Sigmoid", "gate/Mul"),
     "PWN(gate(0)/Sigmoid)": ("gate(0)/Sigmoid",),
     "x/Q": ("x/Q",),
