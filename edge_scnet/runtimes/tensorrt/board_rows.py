@@ -16,6 +16,9 @@ from edge_scnet.runtimes.tensorrt.trtexec import find_trtexec, version_told_by
 
 # Both plans, their forms, the timing cache and the archive of results of a large network.
 _LEAST_DISK_BYTES = 1 << 30
+_NO_GPU = (
+    "in a container: docker run --runtime nvidia; else: sudo dmesg | grep -i -e nvgpu -e nvidia"
+)
 _MOUNT = "docker run -v {0}:{0}:ro"
 
 
@@ -136,17 +139,21 @@ def _trtexec(program: Path | None, version: str | None, python: str | None) -> B
 
 
 def _cuda(facts: BoardFacts) -> BoardRow:
+    state = cuda.state()
+    newest = f", for CUDA {state.driver}" if state.driver else ""
     told = [
-        f"driver {facts.driver or 'not told'}",
+        f"driver {facts.driver or 'not told'}{newest}",
         f"toolkit {facts.cuda_toolkit or 'not told'}",
     ]
-    reason = cuda.unavailable()
+    if state.title is not None:
+        told.append(f"runtime {state.runtime or 'not told'}, {state.title}")
+    if state.reason is None:
+        return BoardRow(name="CUDA", told="; ".join(told))
+    sent_here = state.hint is None or state.hint.startswith(cuda.DOCTOR)
     return BoardRow(
         name="CUDA",
-        told=", ".join([*told, f"runtime: {reason}" if reason else "runtime ok"]),
-        advice="in a container: docker run --runtime nvidia; else: sudo apt install nvidia-jetpack"
-        if reason
-        else None,
+        told="; ".join([*told, state.reason]),
+        advice=_NO_GPU if sent_here else state.hint,
     )
 
 

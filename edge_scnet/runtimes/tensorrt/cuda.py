@@ -28,7 +28,8 @@ _WAYS = ("libcudart", "cuda-bindings", "pycuda")
 _INSTALL = (
     f"JetPack's CUDA: sudo apt install nvidia-jetpack; or {VARIABLE}=/path/to/libcudart.so.12"
 )
-_DOCTOR = "run it on its board: edge-scnet doctor"
+# The way out on a machine that is no board.
+DOCTOR = "run it on its board: edge-scnet doctor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +135,12 @@ def _of_runtime(title: str, load: Callable[[], CudaRuntime]) -> _Way:
     if code == INSUFFICIENT_DRIVER and of_driver is not None:
         return _Way(state=_for_newer_driver(found, of_driver), others_may_do=True)
     if code == INSUFFICIENT_DRIVER:
-        hint = f"{_DOCTOR}; in a container: docker run --runtime nvidia"
+        hint = f"{DOCTOR}; in a container: docker run --runtime nvidia"
         reason = "no GPU: no NVIDIA driver is loaded here"
         return _Way(state=replace(found, reason=reason, hint=hint))
     if code or not count:
         reason = f"no GPU: {runtime.words(code) if code else 'CUDA sees no device'}"
-        return _Way(state=replace(found, reason=reason, hint=_DOCTOR))
+        return _Way(state=replace(found, reason=reason, hint=DOCTOR))
     return _Way(state=found, opener=lambda: RuntimeStream(runtime))
 
 
@@ -170,9 +171,9 @@ def _of_pycuda() -> _Way:
         driver.init()
         count, newest = driver.Device.count(), _release(driver.get_driver_version())
     except driver.Error as error:
-        return _Way(state=replace(found, reason=f"no GPU: {error}", hint=_DOCTOR))
+        return _Way(state=replace(found, reason=f"no GPU: {error}", hint=DOCTOR))
     if not count:
-        return _Way(state=replace(found, reason="no GPU: CUDA sees no device", hint=_DOCTOR))
+        return _Way(state=replace(found, reason="no GPU: CUDA sees no device", hint=DOCTOR))
     return _Way(state=replace(found, driver=newest), opener=PyCudaStream)
 
 

@@ -17,6 +17,7 @@ from tests.helpers.tensorrt import ORIN, fake_trtexec, with_tensorrt
 
 # told and advice, by row
 Board = Callable[..., dict[str, tuple[str, str | None]]]
+_CUDA = cuda.CudaState(title="/opt/libcudart.so.12", runtime="12.6", driver="12.6")
 _GOOD = BoardFacts(
     model=ORIN,
     l4t="36.4.3",
@@ -35,7 +36,7 @@ _GOOD = BoardFacts(
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
     """The rows of a board by name, of which all is as it should be but what the test says."""
-    monkeypatch.setattr(cuda, "unavailable", lambda: None)
+    monkeypatch.setattr(cuda, "state", lambda: _CUDA)
 
     def rows(
         python: str | None = "10.3.0",
@@ -67,7 +68,9 @@ def test_a_board_that_is_ready(board: Board) -> None:
     assert rows["release"][0] == "L4T 36.4.3, JetPack 6.2"
     assert rows["TensorRT"][0] == "in Python: 10.3.0"
     assert rows["trtexec"][0].endswith("/trtexec, 10.3.0")
-    assert rows["CUDA"][0] == "driver 541.2.0, toolkit 12.6.11, runtime ok"
+    assert rows["CUDA"][0] == (
+        "driver 541.2.0, for CUDA 12.6; toolkit 12.6.11; runtime 12.6, /opt/libcudart.so.12"
+    )
     assert rows["clocks"][0] == "GPU pinned at 1020 MHz"
     assert rows["memory"][0] == "6,144 of 8,192 MiB free"
     assert rows["disk"][0].startswith("9.0 GiB free")
@@ -105,10 +108,13 @@ def test_what_is_not_as_it_should_be_has_advice(
 def test_no_gpu_is_told_with_the_runtimes_own_reason(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuda, "unavailable", lambda: "no GPU: CUDA sees no device")
+    state = cuda.CudaState(reason="no GPU: CUDA sees no device", hint="look for one")
+    monkeypatch.setattr(cuda, "state", lambda: state)
     told, advice = board()["CUDA"]
-    assert told.endswith("runtime: no GPU: CUDA sees no device")
-    assert "--runtime nvidia" in (advice or "")
+    assert told == "driver 541.2.0; toolkit 12.6.11; no GPU: CUDA sees no device"
+    assert advice == "look for one"
+    monkeypatch.setattr(cuda, "state", lambda: replace(state, hint=cuda.DOCTOR))
+    assert "docker run --runtime nvidia" in (board()["CUDA"][1] or "")
 
 
 def test_off_a_board_there_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
