@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from packaging.version import Version
 
@@ -22,6 +22,10 @@ from edge_scnet.core.files import write_atomic
 from edge_scnet.core.json_records import decode, encode_pretty
 from edge_scnet.runtimes.tensorrt.job import BuilderOutput, PlanAnswer, PlanJob
 
+if TYPE_CHECKING:
+    import tensorrt
+
+_T = TypeVar("_T")
 _SEVERE = ("INTERNAL_ERROR", "ERROR")
 _NAMES_LAYER = "LayerType: "
 
@@ -87,10 +91,12 @@ def build(job: PlanJob) -> BuilderOutput:
     messages: list[tuple[str, str]] = []
     started = time.perf_counter()
     logger = _logger(trt, messages)
-    builder = _made(lambda: trt.Builder(logger), "no builder", messages)
+    builder: tensorrt.Builder = _made(lambda: trt.Builder(logger), "no builder", messages)
     flags = _network_flags(trt, strongly_typed=job.strongly_typed)
     network = _made(lambda: builder.create_network(flags), "no network", messages)
-    parser = _made(lambda: trt.OnnxParser(network, logger), "no parser", messages)
+    parser: tensorrt.OnnxParser = _made(
+        lambda: trt.OnnxParser(network, logger), "no parser", messages
+    )
     if not parser.parse_from_file(job.source):
         errors = [parser.get_error(i) for i in range(parser.num_errors)]
         raise _Failed(_parser_errors(errors) or _errors_in(messages))
@@ -141,21 +147,22 @@ def _network_flags(trt: Any, *, strongly_typed: bool) -> int:
     return 0 if flag is None else 1 << int(flag)
 
 
-def _refuse_dynamic_shapes(network: Any) -> None:
+def _refuse_dynamic_shapes(network: tensorrt.INetworkDefinition) -> None:
     """Refuses an input without a fixed shape: engines have one batch.
 
     Raises:
         _Failed: there is one.
     """
     for tensor in map(network.get_input, range(network.num_inputs)):
-        if -1 in tuple(tensor.shape):
+        shape = tuple(int(tensor.shape[axis]) for axis in range(len(tensor.shape)))
+        if -1 in shape:
             raise _Failed(
-                f"input {tensor.name!r} has the dynamic shape {tuple(tensor.shape)} and no"
+                f"input {tensor.name!r} has the dynamic shape {shape} and no"
                 " optimization profile is defined"
             )
 
 
-def _configure(trt: Any, config: Any, job: PlanJob) -> None:
+def _configure(trt: Any, config: tensorrt.IBuilderConfig, job: PlanJob) -> None:
     """Sets the builder's options for a job."""
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_bytes)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
@@ -166,7 +173,9 @@ def _configure(trt: Any, config: Any, job: PlanJob) -> None:
         config.progress_monitor = monitor
 
 
-def _set_timing_cache(config: Any, file: Path, messages: list[tuple[str, str]]) -> None:
+def _set_timing_cache(
+    config: tensorrt.IBuilderConfig, file: Path, messages: list[tuple[str, str]]
+) -> None:
     """Sets the timing cache of earlier builds; an empty one where there is none to be read."""
     earlier = file.read_bytes() if file.is_file() else b""
     cache = config.create_timing_cache(earlier)
@@ -177,7 +186,7 @@ def _set_timing_cache(config: Any, file: Path, messages: list[tuple[str, str]]) 
     config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
 
 
-def _made(make: Callable[[], Any], words: str, messages: list[tuple[str, str]]) -> Any:
+def _made(make: Callable[[], _T | None], words: str, messages: list[tuple[str, str]]) -> _T:
     """Makes one of TensorRT's objects.
 
     Raises:
@@ -193,7 +202,7 @@ def _made(make: Callable[[], Any], words: str, messages: list[tuple[str, str]]) 
     return made
 
 
-def _parser_errors(errors: list[Any]) -> str:
+def _parser_errors(errors: Sequence[tensorrt.ParserError]) -> str:
     """Returns every error of the parser, with the node where it knows one."""
     lines = []
     for error in errors:
@@ -215,15 +224,14 @@ def _inspect(trt: Any, logger: Any, serialized: Any) -> str | None:
     if "rtx" in trt.__name__:
         return None  # its log says the same, and without a GPU it cannot be loaded
     try:
-        engine = trt.Runtime(logger).deserialize_cuda_engine(serialized)
+        runtime: tensorrt.Runtime = trt.Runtime(logger)
+        engine = runtime.deserialize_cuda_engine(serialized)
     except TypeError:  # no runtime; the log's layers do
         return None
     if engine is None:
         return None
-    text: str = engine.create_engine_inspector().get_engine_information(
-        trt.LayerInformationFormat.JSON
-    )
-    return text
+    inspector = engine.create_engine_inspector()
+    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
 
 def main() -> None:

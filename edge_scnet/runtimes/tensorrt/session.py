@@ -9,7 +9,7 @@ import contextlib
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from edge_scnet.runtimes.base import BaseSession, EngineInput, ExecutedLayer
 from edge_scnet.runtimes.tensorrt import cuda
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.open_output import OpenOutput
+
+if TYPE_CHECKING:
+    import tensorrt
 
 _PROFILED_RUNS = 30
 # What to do where TensorRT cannot start on the GPU.
@@ -52,7 +55,7 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
 
     logger = Logger()
     try:
-        runtime = trt.Runtime(logger)
+        runtime: tensorrt.Runtime = trt.Runtime(logger)
     except TypeError as error:  # "factory function returned nullptr": the logger has the cause
         words = "; ".join(dict.fromkeys(messages)) or str(error)
         raise BackendError(
@@ -85,7 +88,13 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
 class PlanSession(BaseSession):
     """`base.Session` of a plan; host arrays pass through page-locked memory."""
 
-    def __init__(self, trt: Any, runtime: Any, engine: Any, context: Any) -> None:
+    def __init__(
+        self,
+        trt: Any,
+        runtime: tensorrt.Runtime,
+        engine: tensorrt.ICudaEngine,
+        context: tensorrt.IExecutionContext,
+    ) -> None:
         self._trt, self._runtime, self._engine, self._context = trt, runtime, engine, context
         self._profiler: Any = None
         self._replay: Callable[[], None] | None = None
@@ -94,18 +103,20 @@ class PlanSession(BaseSession):
         self._address: dict[str, int] = {}
         self._stream = cuda.open_stream()
         try:
-            self._bind(trt, engine, context)
+            self._bind()
         except BaseException:
             self.close()
             raise
 
-    def _bind(self, trt: Any, engine: Any, context: Any) -> None:
+    def _bind(self) -> None:
         """Gives each input and output its memory."""
+        trt, engine, context = self._trt, self._engine, self._context
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT]
         self._inputs, self._outputs = inputs, [name for name in names if name not in inputs]
         for name in names:
-            shape = tuple(int(d) for d in engine.get_tensor_shape(name))
+            sizes = engine.get_tensor_shape(name)
+            shape = tuple(int(sizes[axis]) for axis in range(len(sizes)))
             dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
             if min(shape, default=1) < 0:
                 if name in inputs:
@@ -132,7 +143,10 @@ class PlanSession(BaseSession):
 
     def close(self) -> None:
         """Lets go of the context, then the engine and the runtime, then of their memory."""
-        self._context = self._engine = self._runtime = self._profiler = self._replay = None
+        self._replay = None
+        del self._context
+        self._profiler = None
+        del self._engine, self._runtime
         self._open.clear()
         self._host.clear()
         self._stream.close()
