@@ -160,7 +160,8 @@ def check(
         _tell_github(results)
     if is_error:
         raise errors[0]
-    for error in errors:
+    # a fault of the data is one of all targets
+    for error in {error.message: error for error in errors}.values():
         show_error(error, with_hint=True)
     if code := checking.exit_code_of(results):
         raise typer.Exit(code)

@@ -196,7 +196,7 @@ def exit_code_of(results: Sequence[Result]) -> int:
 
 def limit_words(limits: Mapping[str, Any]) -> list[str]:
     """Limits as options of a command line."""
-    return [f"--limit {shlex.quote(f'{key}={value:g}')}" for key, value in limits.items()]
+    return [f"--limit {shlex.quote(f'{key}={value}')}" for key, value in limits.items()]
 
 
 def check(
