@@ -36,6 +36,7 @@ from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import load_report, save_report
 from tests.helpers.images import idx_folder, published
 from tests.helpers.reports import qdq_facts, report
+from tests.helpers.schemas import check_printed
 from tests.helpers.sharing import made_once
 from tests.helpers.tensorrt import JETSON, NO_IMAGES, TEGRASTATS, run_script
 from tests.helpers.tool import BUILD_CODE, MODEL, Built, Outcome, run_app
@@ -50,10 +51,12 @@ def cli_process() -> Callable[..., Outcome]:
         env: dict[str, str] | None = None,
         code: str = "from edge_scnet.cli.root import main; main()",
     ) -> Outcome:
-        command = [sys.executable, "-c", code, *map(str, args)]
+        arguments = list(map(str, args))
+        command = [sys.executable, "-c", code, *arguments]
         done = subprocess.run(
             command, capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=300
         )
+        check_printed(arguments, done.stdout)
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
@@ -64,7 +67,9 @@ def invoke() -> Callable[..., Outcome]:
     """Runs `edge-scnet ARGS` in this process."""
 
     def run(*args: object) -> Outcome:
-        result = run_app(args, prog_name="edge-scnet")
+        arguments = list(map(str, args))
+        result = run_app(arguments, prog_name="edge-scnet")
+        check_printed(arguments, result.stdout)
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return run

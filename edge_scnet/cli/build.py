@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from edge_scnet.cli import console
+from edge_scnet.cli import console, outputs
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
@@ -34,7 +33,7 @@ from edge_scnet.cli.options import (
     command_line,
     with_model_options,
 )
-from edge_scnet.cli.printer import say, show_json
+from edge_scnet.cli.printer import say
 from edge_scnet.cli.project_option import ProjectCommand, with_project
 from edge_scnet.cli.show import show_files, show_result
 from edge_scnet.config.model_options import ModelOptions
@@ -223,7 +222,7 @@ def sensitivity(
             command=command_line(),
         )
     if as_json:
-        show_json({**asdict(result), "pareto": [asdict(engine) for engine in result.pareto]})
+        outputs.show("sensitivity", result)
     else:
         say(*search_table(result))
     if searched and result.chosen is None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
-from edge_scnet.cli import console
+from edge_scnet.cli import console, outputs
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
@@ -20,7 +19,7 @@ from edge_scnet.cli.options import (
     SkipBad,
     with_model_options,
 )
-from edge_scnet.cli.printer import say, show_json
+from edge_scnet.cli.printer import say
 from edge_scnet.cli.project_option import ProjectCommand, with_project
 from edge_scnet.config.model_options import ModelOptions
 
@@ -80,7 +79,7 @@ def check(
             events=events,
         )
     if as_json:
-        show_json({**asdict(result), "exit_code": int(result.exit_code)}, allow_nan=False)
+        outputs.show("data-check", result)
     else:
         say(*_lines(result))
     raise typer.Exit(result.exit_code)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_scnet.cli import console
+from edge_scnet.cli import console, outputs
 from edge_scnet.cli.guard import guarded, show_error
 from edge_scnet.cli.options import AsJson, Wait, command_line
-from edge_scnet.cli.printer import say, show_json, tell_commands
+from edge_scnet.cli.printer import say, tell_commands
 from edge_scnet.cli.project_option import ProjectCommand, ProjectFile
-from edge_scnet.cli.show import show_checked, show_updated
+from edge_scnet.cli.show import show_checked, show_checked_json, show_updated
 from edge_scnet.errors import ArtifactError, ExitCode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edge_scnet.config.project import Located
     from edge_scnet.core.events import Events
+    from edge_scnet.errors import EdgeError
     from edge_scnet.gate.check import Result
     from edge_scnet.report.run_report import RunReport
 
@@ -114,9 +116,7 @@ def check(
     """
     from edge_scnet.config.project import allowed_kinds, with_limits
     from edge_scnet.config.target import Gates
-    from edge_scnet.core.output_file import write_output
     from edge_scnet.gate import check as checking
-    from edge_scnet.gate import publish
 
     if project is not None and not build:
         raise typer.BadParameter("--project is for --build, which is missing")
@@ -147,19 +147,14 @@ def check(
         explained = [_explained(result, events) for result in results] if explain else []
     errors = [result.error for result in results if isinstance(result, checking.Unchecked)]
     is_error = len(results) == 1 and bool(errors)
-    if not is_error:
-        show_checked(results, explained, as_json=as_json)
-    for file, text in (
-        (junit, publish.junit),
-        (markdown, publish.markdown),
-        (gitlab, publish.gitlab),
-    ):
-        if file is not None:
-            write_output(file, text(results))
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        _tell_github(results)
+    if not is_error and not as_json:
+        show_checked(results, explained)
+    _publish(results, junit=junit, markdown=markdown, gitlab=gitlab)
     if is_error:
         raise errors[0]
+    if as_json:
+        # last: where a file cannot be written, stdout holds that failure and nothing else
+        show_checked_json(results, explained)
     # a fault of the data is one of all targets
     for error in {error.message: error for error in errors}.values():
         show_error(error, with_hint=True)
@@ -225,6 +220,24 @@ def _explained(result: Result, events: Events) -> list[str]:
         return [f"not explained: {error.message}"]
 
 
+def _publish(
+    results: tuple[Result, ...], *, junit: Path | None, markdown: Path | None, gitlab: Path | None
+) -> None:
+    """Writes the files that were asked for, and tells a GitHub workflow."""
+    from edge_scnet.core.output_file import write_output
+    from edge_scnet.gate import publish
+
+    for file, text in (
+        (junit, publish.junit),
+        (markdown, publish.markdown),
+        (gitlab, publish.gitlab),
+    ):
+        if file is not None:
+            write_output(file, text(results))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        _tell_github(results)
+
+
 def _tell_github(results: tuple[Result, ...]) -> None:
     """Annotates the run of a workflow and adds to its summary.
 
@@ -280,12 +293,18 @@ def update(
         # one at a time: those before a refused one are written
         show_updated(updates[-1], quiet=as_json)
     if as_json:
-        show_json(
-            [
-                {"baseline": str(u.file), "new": u.is_new, "changes": list(map(asdict, u.changes))}
-                for u in updates
-            ]
+        from edge_scnet.cli.outputs.gate import UpdatedBaseline, Updates
+
+        written = (
+            UpdatedBaseline(
+                baseline=str(updated.file),
+                new=updated.is_new,
+                changes=updated.changes,
+                doubt=updated.doubt,
+            )
+            for updated in updates
         )
+        outputs.show("baseline-update", Updates(baselines=tuple(written)))
 
 
 def verify(
@@ -295,6 +314,7 @@ def verify(
             metavar="FILE...", help="Baselines (.json), targets and project files (.toml)."
         ),
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Check that baselines were not edited by hand, and that target and project files hold what
     they may. For pre-commit.
@@ -302,8 +322,23 @@ def verify(
     from edge_scnet.gate.update import faults_of
 
     faults = faults_of(files)
+    if as_json:
+        _show_verified(len(files), faults)
+        for fault in faults:
+            show_error(fault)
+        raise typer.Exit(faults[0].exit_code if faults else ExitCode.OK)
     for other in faults[1:]:
         show_error(other)
     if faults:
         raise faults[0]
     say(f"verified: {len(files)} {'file' if len(files) == 1 else 'files'}, no faults")
+
+
+def _show_verified(files: int, faults: Sequence[EdgeError]) -> None:
+    from edge_scnet.cli.outputs.gate import Fault, Verified
+
+    found = (
+        Fault(error=fault.message, hint=fault.hint, exit_code=int(fault.exit_code))
+        for fault in faults
+    )
+    outputs.show("verify", Verified(files=files, faults=tuple(found)))

@@ -17,7 +17,9 @@ from typing import Any, NoReturn, ParamSpec
 import typer
 
 from edge_scnet.__about__ import __version__
-from edge_scnet.cli.printer import printing, show_json, tell
+from edge_scnet.cli import outputs
+from edge_scnet.cli.outputs.failure import Failure
+from edge_scnet.cli.printer import printing, tell
 from edge_scnet.core.foreign import LONGEST_NAME
 from edge_scnet.errors import ArtifactError, BuildInterrupted, EdgeError, ExitCode, StorageError
 
@@ -127,7 +129,7 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 def _show_failure(message: str, hint: str | None, exit_code: int) -> None:
     """Prints a failure for whoever asked for JSON."""
     with contextlib.suppress(EdgeError):  # of a stdout that is full
-        show_json({"schema": 1, "error": message, "hint": hint, "exit_code": int(exit_code)})
+        outputs.show("failure", Failure(error=message, hint=hint, exit_code=int(exit_code)))
 
 
 def _fail(error: BaseException, *, as_json: bool) -> NoReturn:

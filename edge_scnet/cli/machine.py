@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import typer
 
 from edge_scnet.__about__ import __version__
+from edge_scnet.cli import outputs
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson
-from edge_scnet.cli.printer import say, show_json
+from edge_scnet.cli.printer import say
 from edge_scnet.cli.show import show_board, show_machine, show_target
 from edge_scnet.errors import EdgeError, ExitCode
 
@@ -31,7 +32,16 @@ def targets(as_json: AsJson = False) -> None:
 
     rows = [(target, _unusable(RUNTIMES[target.runtime], target.isa)) for target in list_targets()]
     if as_json:
-        show_json([{**asdict(target), "unusable": reason} for target, reason in rows])
+        from edge_scnet.cli.outputs.machine import ListedTarget, Targets
+
+        listed = (
+            ListedTarget(
+                **{field.name: getattr(target, field.name) for field in fields(target)},
+                unusable=reason,
+            )
+            for target, reason in rows
+        )
+        outputs.show("targets", Targets(targets=tuple(listed)))
     else:
         for target, reason in rows:
             show_target(target, here=reason or _usable_words(RUNTIMES[target.runtime]))
@@ -54,16 +64,17 @@ def doctor(as_json: AsJson = False) -> None:
     }
     export, board = _unusable_export(), board_rows()
     if as_json:
-        show_json(
-            {
-                "edge_scnet": __version__,
-                "environment": facts.to_dict(),
-                "board": [asdict(row) for row in board],
-                "runtimes": runtimes,
-                "export": export,
-                "targets": unusable,
-            }
+        from edge_scnet.cli.outputs.machine import Doctor
+
+        found = Doctor(
+            edge_scnet=__version__,
+            environment=facts.to_dict(),
+            board=board,
+            runtimes=runtimes,
+            export=export,
+            targets=unusable,
         )
+        outputs.show("doctor", found)
     else:
         show_machine(facts)
         show_board(board)

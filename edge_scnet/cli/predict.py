@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson, Built, with_model_options
-from edge_scnet.cli.printer import say, show_json, tell
+from edge_scnet.cli.printer import say, tell
 from edge_scnet.cli.project_option import ProjectCommand, with_project_path
 from edge_scnet.config.model_options import ModelOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edge_scnet.pipeline.predict import Prediction
 
 # how outputs are read; all else is the manifest's
@@ -57,7 +59,7 @@ def predict(
         raise typer.BadParameter("IMAGE is missing: edge-scnet predict PATH IMAGE...")
     predictions = pipeline.predict(path, images, top=top, draw=draw, model_options=model_options)
     if as_json:
-        show_json([_as_json(prediction) for prediction in predictions])
+        _show_json(predictions)
         return
     told = predictions[0].told
     if not told.said and told.task.kind == "features":
@@ -66,15 +68,21 @@ def predict(
         _show(prediction)
 
 
-def _as_json(prediction: Prediction) -> dict[str, Any]:
-    from edge_scnet.tasks.readout_words import as_json
+def _show_json(predictions: Sequence[Prediction]) -> None:
+    from edge_scnet.cli import outputs
+    from edge_scnet.cli.outputs.predict import Predictions
+    from edge_scnet.tasks.readout_json import record_of
 
-    drawn = {} if prediction.drawn is None else {"drawn": str(prediction.drawn)}
-    return {
-        "image": prediction.name,
-        **as_json(prediction.readout, prediction.size),
-        **drawn,
-    }
+    said = (
+        record_of(
+            prediction.readout,
+            prediction.size,
+            image=prediction.name,
+            drawn=None if prediction.drawn is None else str(prediction.drawn),
+        )
+        for prediction in predictions
+    )
+    outputs.show("predict", Predictions(predictions=tuple(said)))
 
 
 def _show(prediction: Prediction) -> None:

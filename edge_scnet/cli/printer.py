@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -34,11 +33,6 @@ def say(*lines: str) -> None:
 def say_json(text: str) -> None:
     """Prints JSON."""
     _write(printable_json(text.rstrip("\n") + "\n"))
-
-
-def show_json(value: Any, *, allow_nan: bool = True) -> None:
-    """Prints a result as indented JSON."""
-    say_json(json.dumps(value, indent=1, allow_nan=allow_nan))
 
 
 def tell(text: str) -> None:

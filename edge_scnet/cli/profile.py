@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge_scnet.cli import console
+from edge_scnet.cli import console, outputs
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
@@ -27,7 +26,7 @@ from edge_scnet.cli.options import (
     command_line,
     with_engine_options,
 )
-from edge_scnet.cli.printer import say, show_json
+from edge_scnet.cli.printer import say
 from edge_scnet.cli.project_option import ProjectCommand, with_project_path
 from edge_scnet.cli.show import show_faults, show_result, show_together
 from edge_scnet.config.model_options import ModelOptions
@@ -200,7 +199,7 @@ def _profile_together(
             events=events,
         )
     if as_json:
-        show_json(asdict(result), allow_nan=False)
+        outputs.show("together", result)
     else:
         show_together(result)
     if not result.complete:
@@ -230,7 +229,7 @@ def inspect(
     errors = sum(finding.severity == "error" for finding in inspected.findings)
     warnings = len(inspected.findings) - errors
     if as_json:
-        show_json([asdict(finding) for finding in inspected.findings])
+        outputs.show("inspect", inspected)
     else:
         show_faults(inspected.findings)
         say(*(f"note: {note}" for note in inspected.notes))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_scnet.cli import console
+from edge_scnet.cli import console, outputs
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
@@ -21,7 +20,7 @@ from edge_scnet.cli.options import (
     Target,
     with_model_options,
 )
-from edge_scnet.cli.printer import say, show_json
+from edge_scnet.cli.printer import say
 from edge_scnet.cli.project_option import ProjectCommand, with_project
 from edge_scnet.config.model_options import ModelOptions
 
@@ -83,7 +82,7 @@ def init(
             events=events,
         )
     if as_json:
-        show_json({"file": str(made.file), "entries": [asdict(entry) for entry in made.entries]})
+        outputs.show("init", made)
         return
     where = f" {file}" if str(file) != projects.FILE else ""
     say(
@@ -130,7 +129,9 @@ def show(
     with console.events() as events:
         values = resolved.resolve(request, taken=taken, events=events)
     if as_json:
-        show_json([asdict(value) for value in values])
+        from edge_scnet.cli.outputs.project import Resolved
+
+        outputs.show("show", Resolved(values=values))
     else:
         _show_values(values)
 

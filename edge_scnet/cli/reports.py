@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edge_scnet.cli import outputs
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson
-from edge_scnet.cli.printer import say_json, show_json
+from edge_scnet.cli.printer import say_json
 from edge_scnet.cli.show import show_compared, show_report
 
 
@@ -43,17 +43,9 @@ def compare(
         raise typer.BadParameter("two or more reports are needed: edge-scnet compare A B")
     results = compare_reports(reports, across_machines=across_machines)
     if as_json:
-        show_json(
-            [
-                {
-                    "a": str(result.a),
-                    "b": str(result.b),
-                    "figures": [asdict(figure) for figure in result.figures],
-                    "changed": result.changed,
-                }
-                for result in results
-            ]
-        )
+        from edge_scnet.cli.outputs.compare import Comparisons
+
+        outputs.show("compare", Comparisons(comparisons=results))
     else:
         for result in results:
             show_compared(result)
@@ -83,12 +75,10 @@ def report(
     from edge_scnet.gate import check as checking
     from edge_scnet.report import markdown as report_markdown
     from edge_scnet.report import page as html_report
-    from edge_scnet.report import schema as report_schema
     from edge_scnet.report.store import load_report, to_json
 
     if schema:
-        file = Path(report_schema.__file__).parent / report_schema.FILE
-        say_json(file.read_text(encoding="utf-8"))
+        say_json(outputs.schema_text("report"))
         return
     if path is None:
         raise typer.BadParameter(

@@ -27,6 +27,7 @@ from edge_scnet.cli import (
     profile,
     project,
     reports,
+    schema,
 )
 from edge_scnet.cli.guard import ending
 from edge_scnet.cli.printer import printing, say
@@ -88,6 +89,7 @@ machine.add_to(app)
 gate.add_to(app)
 data.add_to(app)
 reports.add_to(app)
+schema.add_to(app)
 
 
 def main() -> None:

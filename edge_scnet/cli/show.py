@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from edge_scnet.__about__ import __version__
-from edge_scnet.cli.printer import say, say_in_color, say_json, show_json, show_table, tell
+from edge_scnet.cli import outputs
+from edge_scnet.cli.printer import say, say_in_color, say_json, show_table, tell
 from edge_scnet.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ def color_of(exit_code: int) -> str:
 def show_files(folder: Path, artifacts: Iterable[Artifact], *, as_json: bool) -> None:
     """Prints the files that a stage made."""
     if as_json:
-        show_json({"folder": str(folder), "artifacts": [entry.to_json() for entry in artifacts]})
+        from edge_scnet.cli.outputs.build import Files
+
+        outputs.show("files", Files(folder=str(folder), artifacts=tuple(artifacts)))
     else:
         for entry in artifacts:
             say(str(folder / entry.file))
@@ -115,60 +117,23 @@ def show_tables(report: RunReport) -> None:
     say(*notes.facts(report), *(f"note: {doubt}" for doubt in notes.doubts(report)))
 
 
-def show_checked(results: tuple[Result, ...], explained: list[list[str]], *, as_json: bool) -> None:
+def show_checked_json(results: tuple[Result, ...], explained: list[list[str]]) -> None:
+    """Prints what the gate found as JSON; the arguments are `show_checked`'s."""
+    from edge_scnet.cli.outputs.gate import Checks, row_of
+
+    rows = (
+        row_of(result, tuple(explained[index]) if explained else None)
+        for index, result in enumerate(results)
+    )
+    outputs.show("check", Checks(reports=tuple(rows)))
+
+
+def show_checked(results: tuple[Result, ...], explained: list[list[str]]) -> None:
     """Prints what the gate found.
 
     Args:
         explained: for each result the sentences that explain it, or empty where none was asked for.
     """
-    if as_json:
-        _show_checked_json(results, explained)
-    else:
-        _show_checked_tables(results, explained)
-
-
-def _show_checked_json(results: tuple[Result, ...], explained: list[list[str]]) -> None:
-    rows = [
-        {**_checked_row(result), "explanation": explained[index] if explained else None}
-        for index, result in enumerate(results)
-    ]
-    show_json(rows, allow_nan=False)
-
-
-def _checked_row(result: Result) -> dict[str, Any]:
-    """One report's part of the JSON; of one that could not be judged, why."""
-    from edge_scnet.gate.check import Unchecked
-
-    if isinstance(result, Unchecked):
-        return {
-            "report": str(result.report_file) if result.report_file is not None else None,
-            "baseline": str(result.asked.against),
-            "model": None,
-            "target": None,
-            "exit_code": result.exit_code,
-            "headline": result.headline,
-            "error": result.error.message,
-            "hint": result.error.hint,
-            "allowed": [],
-            "findings": [],
-            "advice": [],
-        }
-    return {
-        "report": str(result.report_file),
-        "baseline": str(result.baseline_file),
-        "model": result.report.model,
-        "target": result.report.target,
-        "exit_code": result.exit_code,
-        "headline": result.headline,
-        "error": None,
-        "hint": None,
-        "allowed": [asdict(difference) for difference in result.allowed],
-        "findings": [asdict(finding) for finding in result.findings],
-        "advice": list(result.advice),
-    }
-
-
-def _show_checked_tables(results: tuple[Result, ...], explained: list[list[str]]) -> None:
     from edge_scnet.gate import publish
     from edge_scnet.gate.check import Unchecked
 

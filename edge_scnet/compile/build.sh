@@ -190,7 +190,7 @@ board_name() {
 sha256() { sha256sum "$1" | cut -d ' ' -f 1; }
 size() { wc -c <"$1" | tr -d ' '; }
 {
-    printf '{"tensorrt": "%s", "board": "%s", "timing": "%s", ' "$version" \
+    printf '{"schema": 1, "tensorrt": "%s", "board": "%s", "timing": "%s", ' "$version" \
         "$(board_name)" "$timing"
     printf '"engine_sha256": "%s", ' "$(sha256 engine.onnx)"
     printf '"int8_bytes": %d, "int8_sha256": "%s", ' "$(size engine.plan)" "$(sha256 engine.plan)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import PlanFacts
 from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, read_bytes, reason
-from edge_scnet.core.json_records import decode
 from edge_scnet.core.manifest import (
     BOARD,
     BUILD_SCRIPT,
@@ -15,7 +14,7 @@ from edge_scnet.core.manifest import (
 )
 from edge_scnet.errors import ArtifactError
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
-from edge_scnet.runtimes.tensorrt.board_json import BoardJson
+from edge_scnet.runtimes.tensorrt.board_json import BoardJson, decode_board
 
 # What build.sh calls a board whose model it cannot read, as in a container.
 _ARCHITECTURES = ("aarch64", "x86_64")
@@ -27,7 +26,7 @@ def with_script_plans(folder: BuildFolder) -> BuildFolder:
     It is returned as it is where the script did not run in this folder, or plans were built since.
 
     Raises:
-        ArtifactError: board.json is damaged, or of another build's files.
+        ArtifactError: board.json is damaged, of another version, or of another build's files.
     """
     path, artifacts = folder.path / BOARD, folder.manifest.artifacts
     if any(plan in artifacts for _, plan, _ in PAIRS) or not path.is_file():
@@ -35,7 +34,8 @@ def with_script_plans(folder: BuildFolder) -> BuildFolder:
     again = f"run {BUILD_SCRIPT} again"
     form = artifacts.get(INT8_FORM)
     try:
-        board = decode(BoardJson, read_bytes(path, most_bytes=MOST_SETTINGS_BYTES))
+        content = read_bytes(path, most_bytes=MOST_SETTINGS_BYTES)
+        board = decode_board(content, where=str(path), hint=again)
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} cannot be read: {reason(error)}", hint=again) from error
     if form is None or board.engine_sha256 != form.sha256:

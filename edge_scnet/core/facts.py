@@ -164,6 +164,15 @@ class PlanFacts(EngineFacts):
         return model
 
 
+# every record that an artifact's facts can be
+KINDS: tuple[type[Facts], ...] = (
+    ExportFacts,
+    RangesFacts,
+    QdqFacts,
+    FormFacts,
+    PlanFacts,
+    EngineFacts,
+)
 _OF_STAGES: dict[str, type[Facts]] = {
     "export": ExportFacts,
     "calibrate": RangesFacts,

@@ -97,18 +97,24 @@ def decode(kind: type[T], data: bytes | str) -> T:
 
 
 def encode_pretty(record: Any) -> str:
-    """A record as JSON with an indent of 1 and a newline at its end.
+    """A record as JSON with an indent of 1 and a newline at its end; paths are texts.
 
     File names that are not UTF-8, which other programs would not read, are written with escapes.
 
     Raises:
         ValueError: a figure is NaN or infinite.
     """
-    content = msgspec.to_builtins(record)
+    content = msgspec.to_builtins(record, enc_hook=_path_as_text)
     text = json.dumps(content, indent=1, allow_nan=False)
     if _NOT_UTF8.search(text):
         text = json.dumps(_escaped(content), indent=1, allow_nan=False)
     return text + "\n"
+
+
+def _path_as_text(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no form in JSON")
 
 
 def _escaped(value: Any) -> Any:

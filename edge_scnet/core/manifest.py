@@ -26,6 +26,7 @@ from edge_scnet.core.facts import (
 from edge_scnet.core.files import write_text
 from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import RecordError, convert, read_json
+from edge_scnet.core.schema_number import check_schema
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError
 
@@ -148,11 +149,7 @@ def load_manifest(folder: Path) -> Manifest:
             f"{path} cannot be read: {reason(error)}", hint="build again: edge-scnet build"
         ) from error
     schema = content.pop("schema", None) if isinstance(content, dict) else None
-    if schema not in _READ:
-        raise ArtifactError(
-            f"{path} has another schema than {SCHEMA}",
-            hint="build again with this version: edge-scnet build",
-        )
+    check_schema(path, schema, _READ, hint="build again with this version: edge-scnet build")
     if schema == 1:
         _to_second(content)
     if schema in (1, 2):

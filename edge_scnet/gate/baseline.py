@@ -21,6 +21,7 @@ from edge_scnet.config.target import Gates
 from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
 from edge_scnet.core.output_file import write_output
+from edge_scnet.core.schema_number import check_schema
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.gate import regression
 from edge_scnet.report.run_report import (
@@ -93,11 +94,7 @@ def load(path: Path) -> Baseline:
         raise ArtifactError(f"{path} is not a baseline: {reason(error)}", hint=update) from error
     if not isinstance(content, dict) or "schema" not in content or "limits" not in content:
         raise ArtifactError(f"{path} is not a baseline: it lacks schema or limits", hint=update)
-    if content["schema"] not in _READS:
-        raise ArtifactError(
-            f"{path} has schema {content['schema']}, this version reads {_READS[0]} to {SCHEMA}",
-            hint=update,
-        )
+    check_schema(path, content["schema"], _READS, hint=update)
     if content.pop("sha256", None) != _seal(content):
         raise ArtifactError(
             f"{path} was edited by hand: its content has not the hash it says",

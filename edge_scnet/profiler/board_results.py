@@ -16,12 +16,11 @@ from typing import Any
 from edge_scnet.core.archive import DAMAGED, Limits, archive_files, content
 from edge_scnet.core.files import sha256_bytes
 from edge_scnet.core.foreign import reason
-from edge_scnet.core.json_records import decode
 from edge_scnet.core.manifest import BOARD, INT8_FORM, PLAN_STEMS, Manifest
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.board import BoardState, board_state, parse_tegrastats
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
-from edge_scnet.runtimes.tensorrt.board_json import BoardJson
+from edge_scnet.runtimes.tensorrt.board_json import BoardJson, decode_board
 from edge_scnet.runtimes.tensorrt.trtexec import check_round, parse_log, parse_profile, parse_times
 
 _RUN_AGAIN = "run build.sh again: it packs all or nothing"
@@ -162,7 +161,8 @@ def _read_board(exports: Exports) -> BoardJson:
     if BOARD not in exports.texts:
         raise ArtifactError(f"{exports.where} lacks {BOARD}", hint=exports.hint)
     try:
-        return decode(BoardJson, exports.texts[BOARD])
+        where = f"{exports.where}: {BOARD}"
+        return decode_board(exports.texts[BOARD], where=where, hint=exports.hint)
     except ValueError as error:
         raise ArtifactError(f"{exports.where}: {BOARD}: {error}", hint=exports.hint) from error
 

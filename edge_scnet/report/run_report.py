@@ -225,6 +225,7 @@ class RunReport:
     schema: Annotated[
         Literal[3], Meta(description="version; older ones are read, newer ones refused")
     ]
+    kind: Literal["report"] = "report"
     created_utc: str
     command: str
     model: str

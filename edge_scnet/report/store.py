@@ -9,7 +9,7 @@ from typing import Any
 from edge_scnet.core.files import write_text
 from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
-from edge_scnet.core.optional import another_version_hint
+from edge_scnet.core.schema_number import check_schema
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.report.run_report import SCHEMA, RunReport
 from edge_scnet.report.validate import check_values
@@ -57,13 +57,7 @@ def load_report(path: Path) -> RunReport:
     """
     try:
         content = read_json(path)
-        schema = content["schema"]
-        if schema not in _READS:
-            newer = isinstance(schema, int) and schema > SCHEMA
-            raise ArtifactError(
-                f"{path} has schema {schema}, this version reads {_READS[0]} to {SCHEMA}",
-                hint=another_version_hint() if newer else "edge-scnet profile BUILD_FOLDER",
-            )
+        check_schema(path, content["schema"], _READS, hint="edge-scnet profile BUILD_FOLDER")
         return report_from_json(content)
     except FileNotFoundError as error:
         raise ArtifactError(

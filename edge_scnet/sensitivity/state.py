@@ -5,32 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 
 from edge_scnet.core.files import write_text
 from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
+from edge_scnet.core.schema_number import check_schema
 from edge_scnet.errors import ArtifactError
 from edge_scnet.quantizer.recipe import Prepared
 from edge_scnet.sensitivity import noise
 from edge_scnet.sensitivity.noise import Sensitivities
 from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
 
-FORMAT = 1
+# 1 was called `format`.
+SCHEMA: Final = 2
+_READS = (1, SCHEMA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Head:
     """The fields that say whether the rest of the file can be used."""
 
-    format: int
+    schema: Literal[2]
     # hash of the inputs and settings that it was measured with
     key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Measured(_Head):
+class Measured(_Head):
     """The file before a search has ended."""
 
     sensitivities: Sensitivities | None
@@ -38,7 +42,7 @@ class _Measured(_Head):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Searched(_Measured):
+class Searched(Measured):
     """The file after a search, with its result for a reader; a later search does not need it."""
 
     limit: Limit
@@ -61,7 +65,7 @@ class State:
             key: hash of the inputs and settings to measure with.
 
         Raises:
-            ArtifactError: the file cannot be read.
+            ArtifactError: the file cannot be read, or is of a newer version.
         """
         self._path, self._key = path, key
         self.sensitivities: Sensitivities | None = None
@@ -100,8 +104,8 @@ class State:
         Raises:
             StorageError: the file cannot be written.
         """
-        searched = _Searched(
-            format=FORMAT,
+        searched = Searched(
+            schema=SCHEMA,
             key=self._key,
             sensitivities=self.sensitivities,
             candidates=tuple(self.candidates),
@@ -114,8 +118,8 @@ class State:
         write_text(self._path, encode_pretty(searched))
 
     def _write(self) -> None:
-        measured = _Measured(
-            format=FORMAT,
+        measured = Measured(
+            schema=SCHEMA,
             key=self._key,
             sensitivities=self.sensitivities,
             candidates=tuple(self.candidates),
@@ -125,10 +129,13 @@ class State:
     def _read(self) -> None:
         try:
             body = read_json(self._path)
-            head = convert(_Head, body)
-            if (head.format, head.key) != (FORMAT, self._key):
+            head = convert(dict, body)
+            found = head.pop("format", head.get("schema"))
+            check_schema(self._path, found, _READS, hint=f"rm {self._path}")
+            body = {**head, "schema": SCHEMA}
+            if convert(_Head, body).key != self._key:
                 return
-            measured = convert(_Measured, body)
+            measured = convert(Measured, body)
         except (OSError, ValueError) as error:
             raise ArtifactError(
                 f"{self._path} cannot be read: {reason(error)}", hint=f"rm {self._path}"

@@ -1,10 +1,8 @@
-"""A readout in words for people, and as JSON's values for programs."""
+"""A readout in words for people."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -158,89 +156,3 @@ def shares(readout: Readout, size: tuple[int, int] | None) -> list[tuple[str, fl
 def norm(form: Vector) -> float:
     """The vector's Euclidean length."""
     return float(np.linalg.norm(np.asarray(form.values, np.float64)))
-
-
-def as_json(readout: Readout, size: tuple[int, int] | None) -> dict[str, Any]:
-    """The whole readout as JSON's values; what is not finite is null.
-
-    Args:
-        size: as `headline`.
-    """
-    form = readout.form
-    if isinstance(form, Classes):
-        rows = zip(form.indices, form.shares, strict=True)
-        top = [{"class": readout.name_of(i), "probability": round(share, 6)} for i, share in rows]
-        task = {} if readout.task == "classification" else {"task": readout.task}
-        return {**task, "top": top}
-    if isinstance(form, Objects):
-        return {"task": readout.task, "objects": [_object(readout, form, i) for i in shown(form)]}
-    if isinstance(form, Points):
-        points = [
-            {
-                "point": readout.name_of(i),
-                "x": _number(form.positions[i][0]),
-                "y": _number(form.positions[i][1]),
-                "visible": bool(form.visible[i]),
-            }
-            for i in range(len(form.positions))
-        ]
-        return {"task": readout.task, "points": points}
-    if isinstance(form, Mask):
-        parts = [{"class": name, "percent": round(s, 4)} for name, s in shares(readout, size)]
-        return {"task": readout.task, "shares": parts}
-    return {"task": readout.task, **_numbers_as_json(readout)}
-
-
-def _object(readout: Readout, form: Objects, row: int) -> dict[str, Any]:
-    score = {} if form.scores is None else {"score": round(float(form.scores[row]), 6)}
-    return {
-        "class": readout.name_of(int(form.classes[row])),
-        **score,
-        "corners": [_number(value) for value in form.corners[row]],
-    }
-
-
-def _numbers_as_json(readout: Readout) -> dict[str, Any]:
-    form = readout.form
-    if isinstance(form, Labels):
-        rows = [
-            {
-                "label": readout.name_of(i),
-                "applies": bool(form.applies[i]),
-                **({} if form.scores is None else {"probability": _number(form.scores[i], 6)}),
-            }
-            for i in range(len(form.applies))
-        ]
-        return {"labels": rows}
-    if isinstance(form, Numbers):
-        named = [
-            {"value": readout.name_of(i), "is": _exact(value)}
-            for i, value in enumerate(form.values)
-        ]
-        return {"values": named}
-    if isinstance(form, Vector):
-        return {"norm": _exact(norm(form)), "vector": [_exact(value) for value in form.values]}
-    if isinstance(form, Outputs):
-        return {"outputs": [_output_as_json(output) for output in form.outputs]}
-    assert isinstance(form, Words)
-    return {"lines": list(form.lines)}
-
-
-def _output_as_json(output: Output) -> dict[str, Any]:
-    return {
-        "name": output.name,
-        "shape": list(output.shape),
-        "type": output.dtype,
-        "low": output.low,
-        "high": output.high,
-        "mean": output.mean,
-    }
-
-
-def _number(value: Any, digits: int = 3) -> float | None:
-    return round(float(value), digits) if math.isfinite(float(value)) else None
-
-
-def _exact(value: Any) -> float | None:
-    """A float32 with the digits that it has."""
-    return float(f"{float(value):.9g}") if math.isfinite(float(value)) else None

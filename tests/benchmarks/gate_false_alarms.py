@@ -51,7 +51,8 @@ def check_again(folder: Path, baseline: Path, run: int, scratch: Path) -> dict[s
             text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, used),
         )
-    rows = json.loads(done.stdout) if done.stdout.strip().startswith("[") else []
+    shown = json.loads(done.stdout)
+    rows = shown["reports"] if shown["kind"] == "check" else []
     findings = rows[0]["findings"] if rows else []
     return {
         "run": run,

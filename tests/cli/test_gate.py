@@ -61,7 +61,7 @@ def test_check_exits_by_the_worst_finding(
 def test_check_json(invoke: Run, reported: Callable[..., tuple[Path, Path]]) -> None:
     path, known = reported(report(quantization=quantization(relu=0.2)))
     outcome = invoke("check", path, "--baseline", known, "--json")
-    row = json.loads(outcome.stdout)[0]
+    row = json.loads(outcome.stdout)["reports"][0]
     assert outcome.code == row["exit_code"] == 10
     wrong = [finding for finding in row["findings"] if finding["exit_code"]]
     assert [(f["metric"], f["measured"], f["limit"], f["verdict"]) for f in wrong] == [
@@ -98,7 +98,7 @@ def test_a_retrained_model_is_checked_by_the_line_that_the_failure_names(
     assert "allowed to differ: checkpoint, calibration images" in outcome.stdout
     assert "Allowed by --allow." in outcome.stdout
     outcome = invoke(*command[1:], "--json")
-    (row,) = json.loads(outcome.stdout)
+    (row,) = json.loads(outcome.stdout)["reports"]
     assert [found["kind"] for found in row["allowed"]] == ["checkpoint", "calibration"]
     assert row["error"] is None
     # one of them alone: the line has both again
@@ -116,7 +116,7 @@ def test_one_damaged_report_does_not_hide_the_others(
     assert "none.json: not checked (exit code 6)\nno report at" in outcome.stdout
     assert "SQNR" in outcome.stdout
     outcome = invoke(*arguments, "--json")
-    rows = json.loads(outcome.stdout)
+    rows = json.loads(outcome.stdout)["reports"]
     assert [row["exit_code"] for row in rows] == [6, 10] and outcome.code == 6
     assert "no report at" in rows[0]["error"] and rows[0]["hint"]
 

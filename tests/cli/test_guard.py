@@ -136,6 +136,7 @@ def test_a_failure_is_json_where_json_was_asked_for(invoke: Run, doctor: Doctor)
     assert outcome.code == 6 and "error: no report at none.json" in outcome.stderr
     assert json.loads(outcome.stdout) == {
         "schema": 1,
+        "kind": "failure",
         "error": "no report at none.json",
         "hint": outcome.hint,
         "exit_code": 6,

@@ -19,9 +19,9 @@ def test_targets(invoke: Run) -> None:
     assert (text.code, rows.code, rows.stderr) == (0, 0, "")
     names = [target.name for target in list_targets()]
     assert re.findall(r"^(\S+)", text.stdout, re.MULTILINE) == names
-    assert [row["name"] for row in json.loads(rows.stdout)] == names
+    assert [row["name"] for row in json.loads(rows.stdout)["targets"]] == names
     assert "can be built and profiled" in text.stdout
-    assert json.loads(rows.stdout)[names.index("cpu-avx2")]["unusable"] is None
+    assert json.loads(rows.stdout)["targets"][names.index("cpu-avx2")]["unusable"] is None
 
 
 def test_targets_say_what_a_lesser_machine_lacks(
@@ -30,7 +30,7 @@ def test_targets_say_what_a_lesser_machine_lacks(
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
     rows = [
         row
-        for row in json.loads(invoke("targets", "--json").stdout)
+        for row in json.loads(invoke("targets", "--json").stdout)["targets"]
         if row["runtime"] == "openvino"
     ]
     assert len(rows) == 2 and all("avx2" in row["unusable"].lower() for row in rows)
@@ -44,6 +44,8 @@ def test_doctor(invoke: Run) -> None:
     assert (text.code, facts.code, text.stderr, facts.stderr) == (0, 0, "", "")
     content = json.loads(facts.stdout)
     assert set(content) == {
+        "schema",
+        "kind",
         "edge_scnet",
         "environment",
         "board",

@@ -38,9 +38,11 @@ def test_predict_names_the_class(built: Built, bag: Path, invoke: Run, file: str
 
 
 def test_predict_json(built: Built, bag: Path, invoke: Run) -> None:
-    (row,) = json.loads(invoke("predict", built.folder, bag, "--json", "--top", "99").stdout)
+    (row,) = json.loads(invoke("predict", built.folder, bag, "--json", "--top", "99").stdout)[
+        "predictions"
+    ]
     assert row["image"] == str(bag) and row["top"][0]["class"] == "Bag"
-    assert row.keys() == {"image", "top"}
+    assert row.keys() == {"form", "image", "task", "drawn", "top"} and row["form"] == "classes"
     shares = [entry["probability"] for entry in row["top"]]
     assert (
         len(shares) == 10
@@ -74,10 +76,12 @@ def test_a_map_is_printed_by_shares_and_drawn(tmp_path: Path, halves: Path, invo
         assert picture.size == (200, 100)
     # an earlier drawing is renewed, in another format too
     assert invoke("predict", build, halves, "--draw", tmp_path / "drawn").code == 0
-    (row,) = json.loads(invoke("predict", build, halves, "--json").stdout)
+    (row,) = json.loads(invoke("predict", build, halves, "--json").stdout)["predictions"]
     assert row == {
+        "form": "shares",
         "image": str(halves),
         "task": "segmentation",
+        "drawn": None,
         "shares": [{"class": "red", "percent": 50.0}, {"class": "green", "percent": 50.0}],
     }
 
@@ -110,7 +114,7 @@ def test_the_task_is_what_the_caller_says(tmp_path: Path, halves: Path, invoke: 
     values = invoke("predict", build, halves, "--task", "regression").stdout
     assert values == f"{halves}: value 0 0.5, value 1 0.25, value 2 0.75, value 3 0.5\n"
     vector = json.loads(invoke("predict", build, halves, "--task", "embedding", "--json").stdout)
-    assert vector[0]["vector"] == [0.5, 0.25, 0.75, 0.5]
+    assert vector["predictions"][0]["vector"] == [0.5, 0.25, 0.75, 0.5]
     labels = ("--task", "multilabel", "--task-args", '{"threshold": 0.6}')
     assert invoke("predict", build, halves, *labels).stdout == f"{halves}: label 2 75.0 %\n"
     wrong = invoke("predict", build, halves, "--task", "keypoint")
@@ -133,7 +137,7 @@ def test_boxes_are_printed_and_drawn(tmp_path: Path, halves: Path, invoke: Run) 
     # what is said now is added to what the build says
     lower = ("--task-args", '{"threshold": 0.3}')
     both = invoke("predict", build, halves, *lower, "--json", "--draw", tmp_path / "d.png")
-    (row,) = json.loads(both.stdout)
+    (row,) = json.loads(both.stdout)["predictions"]
     assert [each["class"] for each in row["objects"]] == ["dog", "cat"]
     assert row["objects"][1]["score"] == pytest.approx(0.4)
     with Image.open(row["drawn"]) as picture:

@@ -55,7 +55,7 @@ def test_init_writes_a_file_that_is_read(invoke: Run, here: Path) -> None:
     assert "told from the labels (folders in sorted order are the classes)) task =" in told
     assert invoke("verify", "edge-scnet.toml").code == 0
     shown = invoke("show", "--project", "--json")
-    rows = {(row["section"], row["name"]): row for row in json.loads(shown.stdout)}
+    rows = {(row["section"], row["name"]): row for row in json.loads(shown.stdout)["values"]}
     assert rows["model", "input_shape"]["origin"] == "edge-scnet.toml"
     assert rows["preprocessing", "mean"]["origin"] == "default"
     assert rows["data", "calib"] == {
@@ -129,7 +129,7 @@ def test_show_says_where_each_value_is_from(invoke: Run, here: Path) -> None:
 
 def test_show_refuses_what_a_build_would(invoke: Run, here: Path) -> None:
     ready = invoke("show", "net.onnx", "--preprocess", "yolo", "--json")
-    rows = {row["name"]: row for row in json.loads(ready.stdout)}
+    rows = {row["name"]: row for row in json.loads(ready.stdout)["values"]}
     assert rows["resize"]["origin"] == "command line (preprocess yolo)"
     assert rows["exif"]["origin"] == "default"
     assert invoke("show", "net.onnx", "--num-classes", "5").code == 6
@@ -178,7 +178,7 @@ def test_show_says_that_the_short_side_hangs_on_the_data_and_init_looks(
     invoke: Run, here: Path
 ) -> None:
     def origin(*arguments: str) -> str:
-        rows = json.loads(invoke("show", *arguments, "--json").stdout)
+        rows = json.loads(invoke("show", *arguments, "--json").stdout)["values"]
         (found,) = (row["origin"] for row in rows if row["name"] == "short_side")
         return found
 
@@ -195,7 +195,7 @@ def test_show_says_that_the_short_side_hangs_on_the_data_and_init_looks(
 
 
 def test_the_preprocessing_of_a_bundled_model_is_its_own(invoke: Run) -> None:
-    rows = json.loads(invoke("show", MODEL, "--json").stdout)
+    rows = json.loads(invoke("show", MODEL, "--json").stdout)["values"]
     origins = {row["origin"] for row in rows if row["section"] == "preprocessing"}
     assert origins == {"bundled model"}
 

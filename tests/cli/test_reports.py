@@ -61,7 +61,7 @@ def test_compare_says_no_difference_of_equal_reports(
     assert outcome.stdout.count(f"A {a}\n") == 2
     assert f"B {b}\n" in outcome.stdout and f"B {c}\n" in outcome.stdout
     assert "no difference" in outcome.stdout
-    rows = json.loads(invoke("compare", a, b, c, "--json").stdout)
+    rows = json.loads(invoke("compare", a, b, c, "--json").stdout)["comparisons"]
     assert [(row["a"], row["b"]) for row in rows] == [(str(a), str(b)), (str(a), str(c))]
     assert all(row["figures"] and row["changed"] == [] for row in rows)
 

@@ -31,6 +31,7 @@ COMMANDS = (
     "verify",
     "compare",
     "report",
+    "schema",
     "baseline",
     "data",
 )

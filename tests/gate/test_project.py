@@ -85,7 +85,7 @@ def test_a_target_that_cannot_be_built_does_not_hide_the_others(
     junit = tmp_path / "j.xml"
     outcome = invoke("check", "--build", "--project", file, "--json", "--junit", junit)
     assert outcome.code == 8 and "error: the compiler crashed" in outcome.stderr
-    failed, checked = json.loads(outcome.stdout)
+    failed, checked = json.loads(outcome.stdout)["reports"]
     assert (failed["exit_code"], failed["error"]) == (8, "the compiler crashed")
     assert failed["hint"] and failed["findings"] == [] and failed["report"] is None
     assert checked["exit_code"] == 12
@@ -129,4 +129,4 @@ def test_check_build_builds_and_checks(invoke: Run, copied: Built, tmp_path: Pat
     second = invoke("check", "--build", "--project", file, "--json")
     assert second.code == 0, second.stderr
     assert second.stderr.count("unchanged, reused") == 4
-    assert json.loads(second.stdout)[0]["headline"] == "no regression"
+    assert json.loads(second.stdout)["reports"][0]["headline"] == "no regression"

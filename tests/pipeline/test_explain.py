@@ -42,7 +42,7 @@ def test_check_explain_names_modules_and_causes(invoke: Run, copied: Built, tmp_
     )
     assert again.code in (0, 11, 13), again.stderr
     outcome = invoke("check", copied.folder, "--baseline", known, "--explain", "--json")
-    row = json.loads(outcome.stdout)[0]
+    row = json.loads(outcome.stdout)["reports"][0]
     assert outcome.code == 10 and row["model"] == MODEL
     failing = {finding["metric"] for finding in row["findings"] if finding["verdict"] == "fail"}
     assert {"SQNR", "scales", "quantizer (ours, or another's file)"} <= failing

@@ -197,7 +197,9 @@ def test_the_command(invoke: Run, tmp_path: Path) -> None:
         save_report(made, tmp_path / name / "report.json")
     outcome = invoke("compare", *(tmp_path / name for name in "abc"))
     assert outcome.code == 0 and outcome.stdout.count("no difference") > 4
-    rows = json.loads(invoke("compare", *(tmp_path / name for name in "ab"), "--json").stdout)
+    rows = json.loads(invoke("compare", *(tmp_path / name for name in "ab"), "--json").stdout)[
+        "comparisons"
+    ]
     assert {f["figure"]: f["better"] for f in rows[0]["figures"]}["SQNR"] == "A"
     assert invoke("compare", tmp_path / "a").code == 2
     assert invoke("compare", tmp_path / "a", tmp_path / "none").code == 6

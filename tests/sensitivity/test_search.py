@@ -73,7 +73,7 @@ def test_the_file_holds_what_was_measured_and_the_last_search(tmp_path: Path) ->
     state.add_result(result, Limit(min_gain_db=3.0))
     body = json.loads(path.read_text())
     assert list(body) == [
-        *("format", "key", "sensitivities", "candidates"),
+        *("schema", "key", "sensitivities", "candidates"),
         *("limit", "chosen", "seconds", "pareto", "finished"),
     ]
     assert body["limit"] == {"min_sqnr_db": None, "min_gain_db": 3.0, "max_drop_pp": None}
@@ -100,5 +100,21 @@ def test_a_wrong_field_of_the_file_is_named(
     with pytest.raises(ArtifactError, match=rf"s\.json cannot be read: {message}") as refused:
         State(path, "key")
     assert refused.value.hint == f"rm {path}"
-    path.write_text(json.dumps({**body, "key": "key", "format": 2}))
-    assert not State(path, "key").candidates  # of another version, whatever it holds
+
+
+def test_a_file_of_the_first_schema_is_read_and_one_of_a_newer_one_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.json"
+    engine = {
+        **dict.fromkeys(("sqnr_db", "drop_upper95_pp", "time_low", "time_high")),
+        "keep_float": ["a"],
+        "time_ratio": 1.0,
+    }
+    body = {"key": "key", "sensitivities": None, "candidates": [engine]}
+    path.write_text(json.dumps({"format": 1, **body}))
+    assert State(path, "key").find(["a"]) is not None
+    assert not State(path, "other").candidates
+    for key in ("key", "other"):
+        path.write_text(json.dumps({"schema": 3, **body}))
+        with pytest.raises(ArtifactError, match="has schema 3, this version reads 1") as refused:
+            State(path, key)
+        assert "a newer edge-scnet is needed" in refused.value.hint

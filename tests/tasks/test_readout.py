@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -28,7 +29,8 @@ from edge_scnet.tasks.readout import (
     scaled,
     truth_of,
 )
-from edge_scnet.tasks.readout_words import as_json, details, headline, shares
+from edge_scnet.tasks.readout_json import record_of
+from edge_scnet.tasks.readout_words import details, headline, shares
 from edge_scnet.tasks.registry import evaluator_for
 from edge_scnet.tasks.user import UserEvaluator
 from tests.helpers.images import prepared
@@ -38,6 +40,11 @@ from tests.tasks.cases import context, spec, targets
 def said(kind: str, *outputs: np.ndarray, **options: Any) -> Readout:
     given = context(kind, 1, **options)
     return read(evaluator_for(given), given, [np.asarray(each) for each in outputs], 0)
+
+
+def as_json(readout: Readout, size: tuple[int, int] | None) -> Any:
+    said = record_of(readout, size, image="a.png", drawn=None)
+    return msgspec.json.decode(msgspec.json.encode(said))
 
 
 def test_each_task_says_what_its_outputs_mean() -> None:
@@ -158,7 +165,10 @@ def test_objects_below_the_threshold_are_left_out() -> None:
     assert headline(readout, (9, 9)) == "1 object that scores 25 % or more"
     assert details(readout) == ("dog 50.0 %  1.0, 2.0, 3.0, 4.0",)
     assert as_json(readout, (9, 9)) == {
+        "form": "objects",
+        "image": "a.png",
         "task": "detection",
+        "drawn": None,
         "objects": [{"class": "dog", "score": 0.5, "corners": [1.0, 2.0, 3.0, 4.0]}],
     }
 

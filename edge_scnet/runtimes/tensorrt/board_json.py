@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
+
+from edge_scnet.core.json_records import convert, loads
+from edge_scnet.core.schema_number import check_schema
+
+SCHEMA = 1
 
 _Size = Annotated[int, Meta(ge=1, le=1 << 40)]
 _Sha256 = Annotated[
@@ -48,3 +54,19 @@ class BoardJson:
             "int8": (self.int8_bytes, self.int8_sha256),
         }
         return files[precision]
+
+
+def decode_board(data: bytes | str, *, where: str, hint: str) -> BoardJson:
+    """Reads board.json. Scripts of earlier versions wrote no schema number: they wrote schema 1.
+
+    Args:
+        where: the file, as messages name it.
+        hint: how to come by another.
+
+    Raises:
+        ValueError: it is damaged. ArtifactError: it is of another version.
+    """
+    content = loads(data)
+    if isinstance(content, Mapping):
+        check_schema(where, content.get("schema", SCHEMA), (SCHEMA,), hint=hint)
+    return convert(BoardJson, content)

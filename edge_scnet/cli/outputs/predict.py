@@ -1,0 +1,14 @@
+"""What `predict` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_scnet.tasks.readout_json import Said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """What an engine says of each sample."""
+
+    predictions: tuple[Said, ...]
