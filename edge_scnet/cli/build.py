@@ -18,6 +18,7 @@ from edge_scnet.cli.options import (
     Calib,
     Eval,
     Expect,
+    ExpectTop1,
     Gain,
     IgnoreLabels,
     MaxDrop,
@@ -31,6 +32,7 @@ from edge_scnet.cli.options import (
     Target,
     Wait,
     command_line,
+    expected,
     with_model_options,
 )
 from edge_scnet.cli.printer import say
@@ -74,6 +76,7 @@ def build(
     qdq: Qdq = None,
     max_drop: MaxDrop = None,
     expect: Expect = None,
+    expect_top1: ExpectTop1 = None,
     search_seconds: SearchSeconds = None,
     seconds: Seconds = 3.0,
     skip_bad: SkipBad = False,
@@ -102,7 +105,7 @@ def build(
             model_options=model_options,
             batch=batch,
             max_drop_pp=max_drop,
-            expect=expect,
+            expect=expected(expect, expect_top1),
             seconds=seconds,
             search_seconds=search_seconds,
             qdq=qdq,

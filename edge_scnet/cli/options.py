@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
+from edge_scnet.config.expectation import expectation
 from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
 from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, control_character, read_text, reason
 from edge_scnet.core.json_records import MOST_DIGITS, loads
@@ -62,6 +63,19 @@ def _codes(text: str) -> tuple[int, ...]:
     if not all(_is_whole(part) and int(part) <= 255 for part in parts):
         raise typer.BadParameter(f"{text!r} is no code from 0 to 255, nor a list like 124,116,104")
     return tuple(map(int, parts))
+
+
+def _expectation(text: str) -> str:
+    try:
+        expectation(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
+def expected(expect: Sequence[str] | None, top1: float | None) -> tuple[str, ...]:
+    """The figures that `--expect` and `--expect-top1` say together."""
+    return (*(expect or ()), *(() if top1 is None else (f"top1={top1!r}",)))
 
 
 def _word(text: str, *, words: Sequence[str]) -> str:
@@ -192,11 +206,26 @@ Seconds = Annotated[
     float, typer.Option("--seconds", min=0.1, max=3600, help="Timed seconds per engine.")
 ]
 Expect = Annotated[
-    float | None,
+    list[str] | None,
     typer.Option(
         "--expect",
-        metavar="FIGURE",
-        help="FP32's own top-1, mIoU, ... as you measured it; another one is an error.",
+        parser=_expectation,
+        metavar="[METRIC=]VALUE[±TOLERANCE]",
+        help=(
+            "FP32's own figure as you measured it, like top1=94.1 or ap50=61.2±0.5; another one is"
+            " an error. Without a tolerance it is held to the 95 % interval of the samples. Can be"
+            " repeated."
+        ),
+    ),
+]
+ExpectTop1 = Annotated[
+    float | None,
+    typer.Option(
+        "--expect-top1",
+        min=0,
+        max=100,
+        metavar="PERCENT",
+        help="The same as --expect top1=PERCENT.",
     ),
 ]
 MaxDrop = Annotated[

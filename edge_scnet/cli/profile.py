@@ -16,6 +16,7 @@ from edge_scnet.cli.options import (
     Batches,
     Eval,
     Expect,
+    ExpectTop1,
     IgnoreLabels,
     InspectTarget,
     MaxDrop,
@@ -24,6 +25,7 @@ from edge_scnet.cli.options import (
     Threads,
     Wait,
     command_line,
+    expected,
     with_engine_options,
 )
 from edge_scnet.cli.printer import say
@@ -57,6 +59,7 @@ def profile(
     seconds: Seconds = 3.0,
     max_drop: MaxDrop = None,
     expect: Expect = None,
+    expect_top1: ExpectTop1 = None,
     skip_bad: SkipBad = False,
     ignore_labels: IgnoreLabels = False,
     batches: Batches = None,
@@ -93,13 +96,14 @@ def profile(
     --mean and --std, and not judged. Exit codes as build's. Ctrl-C prints what was measured up to
     then, and writes a build folder's to report.partial.json.
     """
+    figures = expected(expect, expect_top1)
     if interleave:
         if batches or threads or report:
             raise typer.BadParameter(
                 "--batch, --threads and --report are for the engines of one build: leave"
                 " --interleave out"
             )
-        if cuda_graph or max_drop is not None or expect is not None:
+        if cuda_graph or max_drop is not None or figures:
             raise typer.BadParameter(
                 "engines timed together are not judged: leave --max-drop, --expect and"
                 " --cuda-graph out"
@@ -116,10 +120,10 @@ def profile(
         return
     path = paths[0]
     if path.name == "results.tar.gz" and len(paths) == 1:
-        if batches or threads or cuda_graph or report:
+        if batches or threads or cuda_graph or report or figures:
             raise typer.BadParameter(
                 "a board's results are what was timed there: leave --batch, --threads,"
-                " --cuda-graph and --report out"
+                " --cuda-graph, --expect and --report out"
             )
         from edge_scnet.pipeline.board import profile_results
 
@@ -135,7 +139,7 @@ def profile(
     foreign = all(map(is_foreign, paths))
     if len(paths) > 1 and not foreign:
         raise typer.BadParameter("several engines are timed together: add --interleave")
-    if foreign and (max_drop is not None or expect is not None):
+    if foreign and (max_drop is not None or figures):
         raise typer.BadParameter(
             "engines without a manifest are measured and not judged: leave --max-drop and --expect"
             " out"
@@ -149,7 +153,7 @@ def profile(
             evaluation=evaluation,
             seconds=seconds,
             max_drop_pp=max_drop,
-            expect=expect,
+            expect=figures,
             skip_bad=skip_bad,
             ignore_labels=ignore_labels,
             cuda_graph=cuda_graph,

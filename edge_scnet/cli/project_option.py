@@ -207,9 +207,9 @@ def _for_path(located: Located, values: Mapping[str, Any], path: str) -> Merged:
     from edge_scnet.pipeline.foreign import is_foreign
 
     paths = values[path] if isinstance(values[path], list) else [values[path]]
-    kept = {}
+    kept = {name: values[name] for name in ("expect",) if name in values}
     if not all(map(is_foreign, paths)):
-        kept = {name: values[name] for name in ("model_options",) if name in values}
+        kept |= {name: values[name] for name in ("model_options",) if name in values}
     targets = located.project.targets
     if any(item.is_dir() for item in paths) or len(targets) > 1:
         kept |= {name: values[name] for name in ("target",) if name in values}

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
+from edge_scnet.config.expectation import expectations
 from edge_scnet.config.merging import merged_options
 from edge_scnet.config.model_options import ModelOptions, ways_to_split
 from edge_scnet.config.schema import Filled, check_values, read_table, read_toml
@@ -25,6 +26,8 @@ from edge_scnet.errors import TargetError
 FILE = "edge-scnet.toml"
 # Keys of the file whose parameters are called otherwise.
 KEYS = {"evaluation": "eval", "target": "targets"}
+# Options that say what another one says.
+ALIASES = {"expect": "expect_top1"}
 
 # What of a report may differ from its baseline where somebody allows it: the weights; the
 # evaluation images; the calibration images; how pictures become inputs; the target's settings.
@@ -66,11 +69,17 @@ class Project:
     # leave out images that cannot be read; evaluate without labels
     skip_bad: bool = False
     ignore_labels: bool = False
+    # FP32's own figures as they were measured: "top1=94.1"; others are an error
+    expect: tuple[str, ...] = ()
     options: ModelOptions = field(default_factory=ModelOptions)
     check: CheckSettings = field(default_factory=CheckSettings)
 
     def __post_init__(self) -> None:
         check_values(self)
+        try:
+            expectations(self.expect)
+        except ValueError as error:
+            raise TargetError(f"expect: {error}") from None
         if not self.targets:
             raise TargetError("targets is empty; it must name at least one")
         names = [
@@ -140,8 +149,16 @@ class Located:
             "seconds": project.seconds,
             "skip_bad": project.skip_bad,
             "ignore_labels": project.ignore_labels,
+            "expect": project.expect,
             "model_options": self.options,
         }
+
+    def is_model(self, name: str) -> bool:
+        """Whether a MODEL of the command line is the file's own."""
+        if name in (self.project.model, self.model):
+            return True
+        own, other = Path(self.model), Path(name)
+        return own.is_file() and other.is_file() and own.samefile(other)
 
     def _located_fix(self, fix: str) -> str:
         """A fixed input whose file is taken from the project file's folder."""
@@ -216,13 +233,19 @@ def merged(
         options: the options of a model that the command takes; None: all.
     """
     filled, taken = dict(values), {}
-    for name, value in located.settings(target).items():
-        if name == "model_options" or name not in values or name in given or not value:
+    settings, own_options = located.settings(target), located.options
+    if "model" in given and not located.is_model(str(values["model"])):
+        # what says which model it is, and what that one was measured to be, is of no other
+        settings, own_options = settings | {"expect": ()}, replace(own_options, name=None)
+    for name, value in settings.items():
+        if name == "model_options" or name not in values or not value:
+            continue
+        if name in given or ALIASES.get(name) in given:
             continue
         filled[name] = value
         taken[KEYS.get(name, name)] = value
     if "model_options" in values:
-        own, given_options = merged_options(values["model_options"], located.options, only=options)
+        own, given_options = merged_options(values["model_options"], own_options, only=options)
         filled["model_options"] = own
         taken |= {f"options.{name}": value for name, value in given_options.items()}
     return Merged(values=filled, taken=taken)

@@ -15,7 +15,7 @@ from edge_scnet.models import zoo
 from edge_scnet.pipeline import search
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import check_unchanged, engine_files
-from edge_scnet.pipeline.expected import check_expected
+from edge_scnet.pipeline.expected import check_float, check_rows, check_truth, read_expected
 from edge_scnet.pipeline.judging import judging_of, keeps_limits
 from edge_scnet.pipeline.measuring import measure_engines, simulate
 from edge_scnet.pipeline.request import Request, make_job
@@ -42,7 +42,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
     model_options: ModelOptions | None = None,
     batch: int | Literal["dynamic"] | None = None,
     max_drop_pp: float | None = None,
-    expect: float | None = None,
+    expect: float | str | Iterable[float | str] | None = None,
     seconds: float = 3.0,
     search_seconds: float | None = None,
     qdq: Path | str | None = None,
@@ -70,8 +70,9 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         out: parent of the build folders, default "build"; the files go to out/<model>/<target>/.
         batch: the engine's batch, default the target's; "dynamic" ends at export.
         max_drop_pp: highest loss of top-1 in percentage points, default the target's gate.
-        expect: FP32's own first figure (top-1 in %, mIoU, ...) as its owner measured it: another
-            one, beyond the interval of the samples, is an error.
+        expect: FP32's own figures as their owner measured them, "top1=94.1", "ap50=61.2±0.5", or
+            94.1 for the task's first: another one, beyond the tolerance or else the interval of the
+            samples, is an error, in front of the calibration.
         seconds: timed seconds per engine.
         search_seconds: where INT8 misses the limit, search so long for the fastest mix with float
             that keeps it on the calibration images, and build and judge that.
@@ -101,7 +102,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         options=model_options or ModelOptions(),
         batch=batch,
         max_drop_pp=max_drop_pp,
-        expect=expect,
+        expect=read_expected(expect),
         seconds=seconds,
         search_seconds=search_seconds,
         qdq=Path(qdq) if qdq else None,
@@ -139,7 +140,13 @@ def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
     if is_searched and search.may_tell_classes(job.source.spec):
         assert job.calibration is not None
         search.check_provable(len(job.calibration), limit)
-    job, spent = run_stages(job, request.until, events)
+    check_truth(request.expect, job)
+    job, spent = run_stages(
+        job,
+        request.until,
+        events,
+        exported=lambda of_float: check_float(request.expect, of_float, events),
+    )
     if request.until != "profile":
         return result_of(job.folder, None)
     result = _measure(job, request, spent, events)
@@ -194,7 +201,8 @@ def _measure(
     else:
         assert judging is not None
         measured = simulate(job.folder, judging, target, events=events)
-    check_expected(measured.rows, request.expect if measured.complete else None)
+    if measured.complete:
+        check_rows(measured.rows, request.expect, job.source.spec, job.evaluation)
     report = conclude(
         measured, job.folder.manifest, target, command=request.command, stage_seconds=spent
     )

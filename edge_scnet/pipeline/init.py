@@ -210,6 +210,13 @@ def _own_keys(model: str, asked: Asked, sets: Mapping[str, SampleSet | None]) ->
         ("ignore_labels", asked.ignore_labels, "Evaluate without the labels of the data."),
     ):
         yield entry(key, given, meaning, "given" if given else "default")
+    yield entry(
+        "expect",
+        ("top1=94.1",),
+        "FP32's own figures as you measured them in training; others stop a build.",
+        "not given",
+        is_set=False,
+    )
 
 
 def _options(source: ModelSource, given: ModelOptions, evaluation: SampleSet | None) -> list[Entry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from edge_scnet.pipeline.build_folder import (
     open_build,
     target_of,
 )
-from edge_scnet.pipeline.expected import check_expected
+from edge_scnet.pipeline.expected import check_rows, read_expected
 from edge_scnet.pipeline.foreign import is_foreign, suffixes
 from edge_scnet.pipeline.judging import judging_of
 from edge_scnet.pipeline.measuring import measure_engines, take_board_times
@@ -47,7 +47,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
     evaluation: Path | str | None = None,
     seconds: float = 3.0,
     max_drop_pp: float | None = None,
-    expect: float | None = None,
+    expect: float | str | Iterable[float | str] | None = None,
     skip_bad: bool = False,
     ignore_labels: bool = False,
     cuda_graph: bool = False,
@@ -71,7 +71,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         evaluation: a folder of images; default: the build's.
         seconds: timed seconds per engine.
         max_drop_pp: highest loss of top-1 in percentage points, default the target's gate.
-        expect: of a build: FP32's own first figure, as `build`.
+        expect: of a build: FP32's own figures, as `build`.
         skip_bad: leave out images that cannot be read.
         ignore_labels: judge by the reference's classes alone.
         cuda_graph: plans enqueue an inference as one CUDA graph, as trtexec does.
@@ -94,7 +94,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             graph of what is no plan.
     """
     events = events or Silent()
-    command = command or _COMMAND
+    command, expected = command or _COMMAND, read_expected(expect)
     paths = (Path(path), *map(Path, beside))
     if all(map(is_foreign, paths)):
         request = ForeignRequest(
@@ -155,7 +155,8 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         )
         judging = judging_of(folder, samples, events, said=options)
         measured = measure_engines(engines, judging, spec, target, seconds=seconds, events=events)
-        check_expected(measured.rows, expect if measured.complete else None)
+        if measured.complete:
+            check_rows(measured.rows, expected, spec, samples)
         report = conclude(measured, folder.manifest, target, command=command)
         check_unchanged(folder, report)
         if chosen is None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from edge_scnet.config.expectation import Expectation
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import TargetSpec, load_target
 from edge_scnet.core.build_folder import BuildFolder
@@ -55,8 +56,8 @@ class Request:
     until: Stage
     qdq: Path | None = None
     max_drop_pp: float | None = None
-    # FP32's own first figure
-    expect: float | None = None
+    # of FP32's own figures
+    expect: tuple[Expectation, ...] = ()
     # timed, of each engine
     seconds: float = 3.0
     # None: no search where INT8 misses the limit

@@ -162,3 +162,44 @@ def test_a_name_or_a_mode_of_the_command_line_drops_what_it_replaces(
     made = project.merged(project.load(file), values, given=(), target=None)
     assert made.values["model_options"] == ModelOptions(**said, **kept)
     assert set(made.taken) == {f"options.{key}" for key in kept}
+
+
+def test_the_figures_that_fp32_is_to_have(tmp_path: Path) -> None:
+    file = tmp_path / "edge-scnet.toml"
+    file.write_text(f'{GOOD}expect = ["top1=94.1", "top5=99±0.5"]\n')
+    located = project.load(file)
+    assert located.settings("cpu")["expect"] == ("top1=94.1", "top5=99±0.5")
+    for wrong in ("top1", 'top1=94.1", "top1=93'):
+        file.write_text(f'{GOOD}expect = ["{wrong}"]\n')
+        with pytest.raises(TargetError, match=r"expect: .*top1"):
+            project.load(file)
+    # either spelling of the command line wins
+    file.write_text(f'{GOOD}expect = ["top1=94.1"]\n')
+    located, values = project.load(file), {"expect": None}
+    assert project.merged(located, values, given=(), target=None).values["expect"] == ("top1=94.1",)
+    for said in ("expect", "expect_top1"):
+        made = project.merged(located, values, given=(said,), target=None)
+        assert made.values["expect"] is None and "expect" not in made.taken
+
+
+def test_name_and_figures_are_of_the_files_own_model(tmp_path: Path) -> None:
+    file, own, other = (tmp_path / name for name in ("edge-scnet.toml", "a.onnx", "b.onnx"))
+    own.touch()
+    other.touch()
+    keys = '[options]\nname = "mine"\nmean = [0.5]\n'
+    file.write_text(
+        'model = "a.onnx"\ntargets = ["cpu"]\nbaselines = "b"\nexpect = ["top1=9"]\n' + keys
+    )
+
+    def made(model: str) -> project.Merged:
+        values = {"model": model, "expect": None, "model_options": ModelOptions()}
+        return project.merged(project.load(file), values, given=("model",), target=None)
+
+    for same in ("a.onnx", str(own)):
+        kept = made(same)
+        assert kept.values["model_options"].name == "mine"
+        assert kept.values["expect"] == ("top1=9",)
+    left = made(str(other))
+    assert left.values["model_options"] == ModelOptions(mean=(0.5,))
+    assert left.values["expect"] is None
+    assert set(left.taken) == {"options.mean"}

@@ -66,6 +66,19 @@ def test_a_report_does_not_outlive_its_engines(copied: Built, invoke: Run, tmp_p
     assert set(left) == {"model.onnx", "ranges.npz", "model-fp32.xml", "model-fp32.bin"}
 
 
+def test_a_network_that_is_not_what_was_measured_is_not_calibrated(
+    copied: Built, invoke: Run
+) -> None:
+    data = ("--calib", copied.calib, "--eval", copied.evaluation)
+    before = {file.name: file.read_bytes() for file in copied.folder.iterdir()}
+    outcome = invoke("build", *data, "--out", copied.folder.parents[1], "--expect-top1", 20)
+    assert outcome.code == 4, outcome.stderr
+    assert "FP32's own top-1 is" in outcome.stderr and outcome.hint
+    assert "calibrate" not in outcome.stderr and "profile" not in outcome.stderr
+    names = {"report.json", "model.qdq.onnx", "ranges.npz"} & before.keys()
+    assert all((copied.folder / name).read_bytes() == before[name] for name in names)
+
+
 def test_a_limit_given_once_does_not_stay_in_the_manifest(built: Built) -> None:
     # the session's build was judged with --max-drop 5
     assert load_manifest(built.folder).target["gates"]["max_drop_pp"] == 0.5

@@ -55,8 +55,18 @@ STAGE_FUNCTIONS: dict[Stage, Callable[[BuildJob, Events], BuildFolder]] = {
 }
 
 
-def run_stages(job: BuildJob, until: Stage, events: Events) -> tuple[BuildJob, dict[str, float]]:
+def run_stages(
+    job: BuildJob,
+    until: Stage,
+    events: Events,
+    *,
+    exported: Callable[[BuildJob], None] | None = None,
+) -> tuple[BuildJob, dict[str, float]]:
     """Runs the stages that make files, up to `until`.
+
+    Args:
+        exported: called with the job as soon as its float graph is there, in front of what is made
+            of it; what it raises ends the build.
 
     Returns:
         The job with the folder as they left it, and the seconds that each took.
@@ -74,6 +84,8 @@ def run_stages(job: BuildJob, until: Stage, events: Events) -> tuple[BuildJob, d
         folder.save()
         job = replace(job, folder=folder)
         seconds[name] = round(time.perf_counter() - started, 2)
+        if name == "export" and exported is not None:
+            exported(job)
     return job, seconds
 
 
