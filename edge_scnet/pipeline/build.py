@@ -22,6 +22,7 @@ from edge_scnet.pipeline.request import Request, make_job
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
 from edge_scnet.pipeline.stages.run import run_stages
+from edge_scnet.report.verdict import reference_doubts
 from edge_scnet.sensitivity.result import Limit
 
 if TYPE_CHECKING:
@@ -151,6 +152,10 @@ def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
         return result_of(job.folder, None)
     result = _measure(job, request, spent, events)
     if request.search_seconds is None or job.qdq is not None or not _misses_accuracy(result):
+        return result
+    if doubts := reference_doubts(() if result.report is None else result.report.engines):
+        # no mix of INT8 and float changes what FP32 does
+        events.warn(f"nothing is searched: {doubts[0]}")
         return result
     searched = search.search_job(
         job, limit=limit, budget_s=request.search_seconds, events=events, keeps=keeps_limits

@@ -18,7 +18,7 @@ from edge_scnet.errors import DataError
 from edge_scnet.models.defaults import task_of
 from edge_scnet.models.zoo import ModelSource
 from edge_scnet.pipeline.context import context_of, heads_in, heads_of_file
-from edge_scnet.report.task_verdict import judge_task
+from edge_scnet.report.verdict import judge_accuracy
 from edge_scnet.stats.figures import AccuracyStats
 from edge_scnet.tasks.base import Context, Evaluator
 from edge_scnet.tasks.guess import Told, told
@@ -182,5 +182,5 @@ def _check_labels(task: Told, samples: SampleSet, heads: tuple[OutputHead, ...])
 
 
 def keeps_limits(gates: Gates, stats: AccuracyStats) -> bool:
-    """Whether figures of a task are within the limits, beyond doubt."""
-    return judge_task(stats, gates).verdict == "pass"
+    """Whether figures of a task are within the limits, and FP32's own say that they prove it."""
+    return judge_accuracy(stats, gates).verdict == "pass"

@@ -110,7 +110,15 @@ def _judged_beside(task: TaskStats, metric: Metric, gates: Gates) -> Iterator[Fi
 
 
 def _judged_loss(task: TaskStats, metric: Metric, gates: Gates) -> Finding:
-    """The finding on a figure that FP32 has too."""
+    """The finding on a figure that FP32 has too; of what it has not nothing can be lost."""
+    finding = _judged_change(task, metric, gates)
+    if not metric.higher_is_better or metric.reference is None or metric.reference > 0:
+        return finding
+    own = _value(metric, metric.reference)
+    return doubted(finding, (f"FP32's own {metric.name} is {own}: nothing of it can be lost",))
+
+
+def _judged_change(task: TaskStats, metric: Metric, gates: Gates) -> Finding:
     limit = _limit_of_loss(metric, gates)
     if limit is None:
         # without an interval the samples are too few to say so

@@ -41,6 +41,8 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
     reference = first_of(rows, "reference", timed=True)
     if int8 is None or reference is None:
         return findings
+    if not findings:
+        findings.append(_unjudged())
     others = [
         row for row in rows if row.latency is not None and row is not int8 and row is not reference
     ]
@@ -59,6 +61,26 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
             not_int8=int8.not_int8,
         ),
     ]
+
+
+def reference_doubts(rows: Sequence[EngineReport]) -> tuple[str, ...]:
+    """Why the samples prove nothing of any engine, as the reference compared with itself says."""
+    row = first_of(rows, "reference", judged=True)
+    if row is None or row.accuracy is None:
+        return ()
+    task = row.accuracy.task
+    return (*row.accuracy.doubts, *(() if task is None else task.doubts))
+
+
+def _unjudged() -> Finding:
+    """The finding on engines that no evaluation sample was given: nothing is known of them."""
+    return judged(
+        "accuracy",
+        "accuracy",
+        Figure(measured=None, unit=""),
+        "inconclusive",
+        "Accuracy was not judged: there are no evaluation samples (--eval).",
+    )
 
 
 def judge_accuracy(stats: AccuracyStats, gates: Gates) -> Finding:

@@ -124,8 +124,11 @@ class Measurer:
         if labels is None:
             # FP32's own classes stand in: every image that changes class counts as lost
             labels = reference.argmax(axis=1)
-        labelled = accuracy_stats(outputs, reference, labels).labels
-        return None if labelled is None else labelled.drop_upper95_pp
+        stats = accuracy_stats(outputs, reference, labels)
+        if stats.doubts:
+            # labels that FP32 does not know, or an engine that says one class: as without labels
+            stats = accuracy_stats(outputs, reference, reference.argmax(axis=1))
+        return None if stats.labels is None else stats.labels.drop_upper95_pp
 
     def _judged(self, session: Session, task: SearchTask) -> tuple[float, bool]:
         """The relative noise over all outputs, and whether the task's limits are kept.

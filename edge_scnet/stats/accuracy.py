@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_scnet.stats.chance import class_doubts, one_class_doubts
+from edge_scnet.stats.chance import class_doubts, collapsed_doubts, one_class_doubts
 from edge_scnet.stats.figures import AccuracyStats, LabelledStats, OutputStats
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, Z_TWO_SIDED_95, paired_difference_interval
 from edge_scnet.stats.quantiles import binomial_cdf
@@ -108,9 +108,12 @@ def accuracy_stats(
         sqnr_db=sqnr,
         labels=None if truth is None else _labelled_stats(scores, reference, truth),
         doubts=(
-            one_class_doubts(reference_first)
-            if truth is None
-            else class_doubts(reference_first, truth, classes)
+            *(
+                one_class_doubts(reference_first)
+                if truth is None
+                else class_doubts(reference_first, truth, classes)
+            ),
+            *collapsed_doubts(first, reference_first),
         ),
     )
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edge_scnet.errors import DataError
 from edge_scnet.stats.accuracy import probabilities
-from edge_scnet.stats.chance import class_doubts, one_class_doubts
+from edge_scnet.stats.chance import class_doubts, collapsed_doubts, one_class_doubts
 from edge_scnet.stats.figures import Metric, TaskStats
 from edge_scnet.tasks import vectors
 from edge_scnet.tasks.arguments import OUTPUT, checked, number, output_of
@@ -138,6 +138,7 @@ class Binary:
             doubts = class_doubts(other.astype(int), self.truth, 2)
         else:
             doubts = one_class_doubts(other.astype(int))
+        doubts = (*doubts, *collapsed_doubts(said.astype(int), other.astype(int)))
         metrics.append(agreement("agreement", said == other))
         kind = Kind(name="score error to FP32", unit="%", higher_is_better=False)
         if not np.isnan(error).all():

@@ -10,6 +10,7 @@ import numpy as np
 
 from edge_scnet.core.placement import placement_of
 from edge_scnet.errors import DataError
+from edge_scnet.stats.chance import better_than
 from edge_scnet.stats.figures import Metric, TaskStats
 from edge_scnet.tasks import vectors
 from edge_scnet.tasks.arguments import OUTPUT, checked, one_of, output_of
@@ -20,6 +21,8 @@ from edge_scnet.tasks.readout import Points, Readout
 from edge_scnet.tasks.vectors import Values
 
 TASK = "keypoints"
+# Of a normalised error in %: points as far off as half of the object is large.
+_MOST_ERROR = 50.0
 _LAYOUTS = ("xyxy", "xxyy", "points", "heatmaps")
 _ARGUMENTS = {
     "output": OUTPUT,
@@ -204,7 +207,9 @@ class Keypoints:
             metrics = [*_against_truth(mine, theirs), *metrics]
             errors = mine[0]
             losses = mine[0] - theirs[0]
-            doubts = (*doubts, *_doubts(theirs[0]))
+            # one point for all samples, where FP32's own are in the middle
+            middle = np.broadcast_to(np.median(others, axis=0), others.shape)
+            doubts = (*doubts, *_doubts(theirs[0], self._errors(middle, truth)[0]))
         names = self.context.targets.names if self.context.targets else ()
         named = [
             f"{axis} of {names[i] if i < len(names) else f'point {i}'}"
@@ -349,12 +354,21 @@ def _against_truth(own: tuple[Values, Values], reference: tuple[Values, Values])
     ]
 
 
-def _doubts(errors: Values) -> tuple[str, ...]:
-    """Why the samples prove nothing: FP32's own points are as far off as the object is large."""
+def _doubts(errors: Values, constant: Values) -> tuple[str, ...]:
+    """Why the samples prove nothing.
+
+    FP32's own points are as far off as half of the object is large, or no nearer than the same
+    points for every sample.
+
+    Args:
+        errors: by sample, FP32's own in %.
+        constant: those of the middle of FP32's points, over all samples.
+    """
     mean = float(np.nanmean(errors))
-    if mean < 50.0:
+    if mean < _MOST_ERROR and better_than(errors, constant):
         return ()
+    beside = "" if mean >= _MOST_ERROR else f", of one place for all {np.nanmean(constant):.3g} %"
     return (
-        f"FP32's own normalised error is {mean:.0f} %: are the preprocessing, the layout and the"
-        " units of the points the network's?",
+        f"FP32's own normalised error is {mean:.3g} %{beside}: are the preprocessing, the layout"
+        " and the units of the points the network's?",
     )

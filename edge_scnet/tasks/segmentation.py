@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from edge_scnet.errors import DataError
 from edge_scnet.stats.bootstrap import Weights
+from edge_scnet.stats.chance import NEXT_TO_CHANCE
 from edge_scnet.stats.figures import Metric, TaskStats
 from edge_scnet.tasks import maps
 from edge_scnet.tasks.arguments import OUTPUT, checked, number, one_of, output_of
@@ -346,9 +347,26 @@ def _doubts(reference: npt.NDArray[np.float64], *, has_truth: bool) -> tuple[str
     own = float(_miou(hit, own_area, true, np.ones((1, len(reference))))[0])
     present = true.sum(axis=0) > 0
     constant = 100.0 * float(true.sum(axis=0).max() / true.sum()) / int(present.sum())
-    if own > constant:
+    chance = _by_chance(own_area.sum(axis=0), true.sum(axis=0))
+    least = max(constant, chance + NEXT_TO_CHANCE * (100.0 - chance))
+    if own > least:
         return ()
+    words = "one class" if constant == least else "as large areas anywhere, and next to them"
     return (
-        f"FP32's own mIoU is {own:.1f} %, no more than the {constant:.1f} % of a map of one class:"
+        f"FP32's own mIoU is {own:.1f} %, no more than the {least:.1f} % of a map of {words}:"
         " are the preprocessing and the masks' classes the network's?",
     )
+
+
+def _by_chance(own: npt.NDArray[np.float64], true: npt.NDArray[np.float64]) -> float:
+    """The mIoU in % of a map that does not know the masks, with as many pixels of each class.
+
+    Of the shares p of the map and q of the masks p q pixels meet, of p + q - p q.
+
+    Args:
+        own, true: [classes], pixels.
+    """
+    p, q = own / own.sum(), true / true.sum()
+    present = q > 0
+    both = (p * q)[present]
+    return 100.0 * float((both / (p + q - p * q)[present]).mean())

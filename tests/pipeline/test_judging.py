@@ -11,12 +11,15 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from edge_scnet.config.target import Gates
 from edge_scnet.core.spec import TaskSpec
 from edge_scnet.core.targets import TargetKind
 from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import DataError
 from edge_scnet.models.zoo import ModelSource
-from edge_scnet.pipeline.judging import check_early
+from edge_scnet.pipeline.judging import check_early, keeps_limits
+from edge_scnet.stats.figures import AccuracyStats, TaskStats
+from edge_scnet.tasks.metrics import paired_share
 from tests.helpers.graphs import tiny_onnx
 from tests.tasks.cases import spec, targets
 
@@ -90,3 +93,15 @@ def test_truth_of_another_kind_is_found_where_nothing_is_known_of_the_outputs(
     said = replace(other, spec=replace(_SPEC, task=TaskSpec(kind="keypoints")))
     with pytest.raises(DataError, match="keypoints"):
         check_early(said, boxes_of_nothing)
+
+
+def test_what_is_doubted_does_not_keep_the_limits_of_a_search() -> None:
+    metric = paired_share("accuracy", np.ones(2000, bool), np.ones(2000, bool))
+    task = TaskStats(task="binary", samples=2000, truth="labels", metrics=(metric,))
+    stats = AccuracyStats(
+        images=2000, agreement_percent=None, agreeing=None, sqnr_db=40.0, labels=None, task=task
+    )
+    assert keeps_limits(Gates(), stats)
+    doubted = replace(task, doubts=("FP32 is at chance",))
+    assert not keeps_limits(Gates(), replace(stats, task=doubted))
+    assert not keeps_limits(Gates(), replace(stats, doubts=("FP32 gives the same for all",)))

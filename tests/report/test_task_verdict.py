@@ -140,3 +140,12 @@ def test_few_samples_and_doubts_never_ship() -> None:
     assert not verdict([doubted]).startswith("accurate")
     failed = _finding(_metric(9.0), doubts=("FP32 is at chance",))
     assert failed.verdict == "fail"
+
+
+@pytest.mark.parametrize("unit", ["%", ""])
+def test_of_a_figure_that_fp32_does_not_have_nothing_can_be_lost(unit: str) -> None:
+    none = _metric(0.0, value=0.0, reference=0.0, unit=unit)
+    finding = _finding(none)
+    assert finding.verdict == "inconclusive" and "FP32's own mIoU is 0" in finding.message
+    # an error of nought is perfect
+    assert "nothing of it" not in _finding(replace(none, higher_is_better=False)).message

@@ -12,7 +12,7 @@ import pytest
 from edge_scnet.config.target import Gates, load_target
 from edge_scnet.report.findings import Finding, exit_code
 from edge_scnet.report.run_report import EngineReport
-from edge_scnet.report.verdict import judge, judge_accuracy, verdict
+from edge_scnet.report.verdict import judge, judge_accuracy, reference_doubts, verdict
 from edge_scnet.stats.accuracy import accuracy_stats, output_stats
 from edge_scnet.stats.figures import AccuracyStats
 from edge_scnet.stats.timing import latency_stats
@@ -255,3 +255,24 @@ def test_accuracy_that_was_only_simulated_ships_no_plan() -> None:
     findings = judge([*simulated, *timed], target)
     assert findings[0].verdict == "inconclusive" and exit_code(findings) == 13
     assert verdict(findings).startswith("not proven: The accuracy was simulated, not measured on")
+
+
+def test_what_fp32_says_of_itself_is_of_all_engines() -> None:
+    rows = report().engines
+    assert reference_doubts(rows) == reference_doubts(()) == ()
+    assert rows[0].accuracy is not None and rows[1].accuracy is not None
+    doubted = replace(rows[0], accuracy=replace(rows[0].accuracy, doubts=("at chance",)))
+    assert reference_doubts((doubted, rows[1])) == ("at chance",)
+    # one of the INT8 engine alone, which other engines need not have
+    doubted = replace(rows[1], accuracy=replace(rows[1].accuracy, doubts=("one class",)))
+    assert reference_doubts((rows[0], doubted)) == ()
+
+
+def test_engines_that_nothing_judged_are_not_proven() -> None:
+    rows = [replace(row, accuracy=None) for row in report().engines]
+    accuracy, speed = judge(rows, load_target("cpu"))
+    assert (accuracy.kind, accuracy.verdict, speed.kind) == ("accuracy", "inconclusive", "speed")
+    assert exit_code([accuracy, replace(speed, verdict="pass", exit_code=0)]) == 13
+    assert verdict([accuracy, replace(speed, verdict="pass")]).startswith(
+        "not proven: Accuracy was"
+    )
