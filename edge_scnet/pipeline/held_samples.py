@@ -25,6 +25,7 @@ from edge_scnet.export.onnx_file import read_onnx, real_inputs
 from edge_scnet.export.probe_torch import spell_input
 from edge_scnet.export.torch_call import (
     check_inputs,
+    input_parameters,
     named_outputs_of,
     needed_inputs,
     parameters_of,
@@ -92,6 +93,8 @@ class HeldSets:
         check_inputs(module, names)
         order = list(parameters_of(module))
         names.sort(key=lambda name: order.index(name) if name in order else len(order))
+        named = input_parameters(module)
+        self._check_name(named if len(named) == len(order) else ())  # else it takes any name
         inputs = [_spec_of(samples, name, self._axes[role]) for name in names]
         first = next((item for item in inputs if item.dtype == "float32"), inputs[0])
         if shape is None and options.input_size is None and options.input is None:
@@ -123,6 +126,8 @@ class HeldSets:
         fixed = {name for name in inputs if any(fix.startswith(f"{name}=") for fix in fixes)}
         fed = [name for name in inputs if name not in fixed] or list(inputs)
         self._open(fed if len(fed) > 1 else ())
+        if len(fed) == 1:
+            self._check_name(fed)
         shape: tuple[int, ...] = ()
         for role, samples in self._opened.items():
             # the file's order, whatever the samples'
@@ -146,10 +151,32 @@ class HeldSets:
             DataError: as `Samples`, or samples with another number of axes.
         """
         self._open(())
+        if not self._axes and spec.input_name is None:
+            self._check_name(("input", "x"))
         for role, samples in self._opened.items():
             if role not in self._axes:
                 axes = samples.known_axes or axes_by_rank(samples, len(spec.input_shape))
                 self._axes[role] = axes
+
+    def _check_name(self, inputs: Sequence[str]) -> None:
+        """Refuses items that are dicts of one array which no input is called like.
+
+        Args:
+            inputs: their names; empty: they are not known.
+
+        Raises:
+            DataError: names the key and the inputs.
+        """
+        for samples in self._opened.values():
+            names = list(samples.first.arrays)
+            if not inputs or len(names) > 1 or names[0] in (ONLY, *inputs):
+                continue
+            is_are = "input is" if len(inputs) == 1 else "inputs are"
+            raise DataError(
+                f"{samples.what}: item 0 is a dict with the array {names[0]!r}; the network's"
+                f" {is_are} {', '.join(inputs)}",
+                hint=f"{{{inputs[0]!r}: ...}}, or the array alone where it is the input",
+            )
 
     def read(self, spec: ModelSpec, *, limit: int) -> dict[Role, SampleSet]:
         """Reads the sets.

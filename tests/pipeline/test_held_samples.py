@@ -192,6 +192,8 @@ def test_samples_of_a_model_of_the_zoo():
         (classifier(3), [RGB[0], RGB[1, :, :6]], "samples: item 1 is 3 x 6 x 12, item 0 3 x 12"),
         (classifier(3), [RGB * np.nan], "samples: item 0 holds NaN"),
         (classifier(3), list(np.moveaxis(RGB, 1, -1)), "item 0 is 12 x 12 x 3, which Sequential"),
+        (Denoiser(), [{"depth": RGB}], "a dict with the array 'depth'; the network's input is x"),
+        (Denoiser(), {"xs": RGB}, "a dict with the array 'xs'; the network's input is x"),
         (Policy(), [RGB], "Policy takes 3 inputs"),
         (Policy(), [{"image": RGB, "state": RGB[:, 0, 0, :3]}], "and step is not fed"),
         (Policy(), [{"img": RGB, "state": RGB, "step": RGB}], "Policy has no input 'img'"),
@@ -220,3 +222,20 @@ def test_a_forward_that_takes_any_name():
     spec, held = read(Keywords(), {"image": RGB, "state": RGB[:, :, 0, 0]})
     assert (spec.input_name, spec.more_inputs) == ("image", (TensorSpec(name="state", shape=(3,)),))
     assert len(held) == 5
+
+
+def test_a_dict_of_one_array_names_the_input_of_a_network_that_has_one(tmp_path: Path) -> None:
+    spec, _ = read(Denoiser(), [{"x": each, "label": 1} for each in RGB])
+    assert spec.input_shape == (3, 12, 12)
+    path = written(tmp_path, user_model())
+    for name, fits in (("image", True), ("img", False)):
+        held = HeldSets({"evaluation": [{name: np.zeros((1, 3, 8, 8), np.float32)}]}, folders=False)
+        if fits:
+            assert held.options_for_file(path, ModelOptions()).input_shape is None
+            continue
+        with pytest.raises(DataError, match="array 'img'; the network's input is ") as raised:
+            held.options_for_file(path, ModelOptions())
+        assert raised.value.hint
+    held = HeldSets({"calibration": [{"depth": GREY}]}, folders=False)
+    with pytest.raises(DataError, match="array 'depth'; the network's inputs are input, x"):
+        held.look_at_spec(FASHION_MNIST)
