@@ -79,7 +79,7 @@ def _unjudged() -> Finding:
         "accuracy",
         Figure(measured=None, unit=""),
         "inconclusive",
-        "Accuracy was not judged: there are no evaluation samples (--eval).",
+        "Accuracy was not judged: no evaluation images.",
     )
 
 
@@ -279,7 +279,7 @@ def verdict(findings: Sequence[Finding]) -> str:
             accuracy.verdict
         ]
         return f"{words} in simulation, speed not measured: {accuracy.message}"
-    if accuracy is None:
+    if accuracy is None or (accuracy.metric == "accuracy" and accuracy.measured is None):
         return f"not judged: no evaluation images. INT8 has {speed.message}"
     if accuracy.verdict == "fail":
         return f"do not ship: {accuracy.message}"
