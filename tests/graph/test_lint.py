@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edge_scnet.config.target import QuantScheme
 from edge_scnet.graph.lint import int8_layers, lint
@@ -283,3 +283,37 @@ def test_files_of_onnx_runtime(tmp_path: Path) -> None:
     model = ir.load(written)
     assert {finding.rule for finding in lint(model, "tensorrt")} == {"int32-bias"}
     assert {finding.rule for finding in lint(model, "openvino", weight_bits=7)} == {"signed-codes"}
+
+
+@pytest.mark.parametrize(("scales", "wrong"), [(4, False), (8, True)])
+def test_scales_of_a_grouped_transposed_convolution_are_those_of_one_group(
+    scales: int, wrong: bool
+) -> None:
+    """Its weights hold the output channels of one group; TensorRT's parser compares the numbers
+    (onnx-tensorrt 10.1), and TensorRT-RTX 1.7.1 takes 4 here.
+    """
+    arrays = {
+        "s": np.float32(0.02),
+        "z": np.int8(0),
+        "codes": np.ones((8, 4, 2, 2), np.int8),
+        "ws": np.full(scales, 0.01, np.float32),
+        "wz": np.zeros(scales, np.int8),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="x/Q"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"], name="x/DQ"),
+        helper.make_node("DequantizeLinear", ["codes", "ws", "wz"], ["w"], name="w/DQ", axis=1),
+        helper.make_node("ConvTranspose", ["d", "w"], ["y"], name="up", group=2, strides=[2, 2]),
+    ]
+    shapes = {"x": [1, 8, 4, 4], "y": [1, 8, 8, 8]}
+    values = {
+        name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in shapes.items()
+    }
+    stored = [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
+    graph = helper.make_graph(nodes, "g", [values["x"]], [values["y"]], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
+    errors = [
+        finding.node for finding in findings(model, "tensorrt") if finding.severity == "error"
+    ]
+    assert errors == (["w/DQ"] if wrong else [])

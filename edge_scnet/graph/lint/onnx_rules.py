@@ -186,5 +186,6 @@ def _per_channel_scales(node: ir.Node, scale: np.ndarray) -> Iterator[LintFindin
             "shape",
             node,
             f"{scale.size} scales along axis {axis} of {shape}",
-            "one for each output channel",
+            # a grouped transposed convolution's weights have those of one group
+            "one for each output channel that the weights have along their axis",
         )
