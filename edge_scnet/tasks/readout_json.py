@@ -40,7 +40,7 @@ class SaidClass(msgspec.Struct, frozen=True, kw_only=True, rename={"class_name":
     """A class and its probability, 0 to 1."""
 
     class_name: str
-    probability: float
+    probability: float | None
 
 
 class SaidClasses(_Said, frozen=True, kw_only=True, tag="classes"):
@@ -175,7 +175,7 @@ def record_of(
     common: dict[str, Any] = {"image": image, "task": readout.task, "drawn": drawn}
     if isinstance(form, Classes):
         rows = zip(form.indices, form.shares, strict=True)
-        top = (SaidClass(class_name=readout.name_of(i), probability=round(s, 6)) for i, s in rows)
+        top = (SaidClass(class_name=readout.name_of(i), probability=_number(s, 6)) for i, s in rows)
         return SaidClasses(**common, top=tuple(top))
     if isinstance(form, Objects):
         objects = tuple(_object(readout, form, row) for row in shown(form))
@@ -221,7 +221,7 @@ def _of_numbers(readout: Readout, common: dict[str, Any]) -> Said:
                 dtype=output.dtype,
                 low=output.low,
                 high=output.high,
-                mean=output.mean,
+                mean=_finite(output.mean),
             )
             for output in form.outputs
         )
@@ -233,7 +233,7 @@ def _of_numbers(readout: Readout, common: dict[str, Any]) -> Said:
 def _object(readout: Readout, form: Objects, row: int) -> SaidObject:
     return SaidObject(
         class_name=readout.name_of(int(form.classes[row])),
-        score=None if form.scores is None else round(float(form.scores[row]), 6),
+        score=None if form.scores is None else _number(form.scores[row], 6),
         corners=tuple(_number(value) for value in form.corners[row]),
     )
 
@@ -248,6 +248,10 @@ def _points(readout: Readout, form: Points) -> tuple[SaidPoint, ...]:
         )
         for i in range(len(form.positions))
     )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _number(value: Any, digits: int = 3) -> float | None:

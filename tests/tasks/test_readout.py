@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_scnet.core.json_records import encode_pretty
 from edge_scnet.core.outputs import OutputHead
 from edge_scnet.core.placement import Placement
 from edge_scnet.core.targets import Boxes
@@ -19,6 +20,7 @@ from edge_scnet.tasks.readout import (
     Mask,
     Numbers,
     Objects,
+    Output,
     Outputs,
     Points,
     Readout,
@@ -179,6 +181,24 @@ def test_json_has_no_nan() -> None:
         {"value": "value 0", "is": None},
         {"value": "value 1", "is": 0.333333333},
     ]
+
+
+def test_json_has_no_nan_of_any_form() -> None:
+    """Seen: NaN logits of a classifier, whose probabilities were printed as NaN."""
+    nan = np.array([np.nan])
+    objects = Objects(corners=np.full((1, 4), np.inf), classes=np.array([0]), scores=nan + np.inf)
+    for form in (
+        Classes(indices=(0,), shares=(float("nan"),)),
+        Labels(applies=np.array([True]), scores=nan),
+        objects,
+        Points(positions=np.full((1, 2), np.nan), visible=np.array([True])),
+        Vector(values=nan),
+        Outputs(
+            outputs=(Output(name="o", shape=(1,), dtype="float64", low=0.0, high=1.0, mean=np.inf),)
+        ),
+    ):
+        said = record_of(Readout(task="t", form=form), None, image="a", drawn=None)
+        encode_pretty(said)
 
 
 class Own:
