@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edge_scnet.core.foreign import control_character
+from edge_scnet.core.printable import escaped
 from edge_scnet.errors import TargetError
 
 _WIDTH = 100
+# of a file name's bytes that are not UTF-8
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +53,15 @@ def text_of(heading: Sequence[str], entries: Iterable[Entry]) -> str:
 
 
 def _commented(text: str) -> list[str]:
-    flat = " ".join(text.split())
+    flat = escaped(" ".join(text.split()))
     return [f"# {line}" for line in textwrap.wrap(flat, _WIDTH - 2, break_long_words=False)]
+
+
+def _not_allowed(text: str) -> str | None:
+    """What a text holds that is refused when a project file is read; None: nothing."""
+    if strange := control_character(text):
+        return f"the control character {strange}"
+    return "bytes that are not UTF-8" if _HALF_PAIR.search(text) else None
 
 
 def toml(value: Any, key: str) -> str:
@@ -61,8 +73,12 @@ def toml(value: Any, key: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        # a basic string is JSON's, but for DEL
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        if strange := _not_allowed(value):
+            raise TargetError(
+                f"{key}: {value!r} holds {strange}, which no project file may hold",
+                hint="rename the file or folder, or name another",
+            )
+        return escaped(json.dumps(value, ensure_ascii=False))
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, dict):

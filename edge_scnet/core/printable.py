@@ -30,7 +30,7 @@ def printable(text: str) -> str:
 
     Breaks become spaces, other such characters what Python's escapes for them are.
     """
-    flat = _UNFIT_CHARACTER.sub(_escape, _BREAKS.sub(" ", text))
+    flat = escaped(_BREAKS.sub(" ", text))
     return _MARK.sub(r"#\\#", _COMMAND.sub(r"\1\\", flat))
 
 
@@ -42,6 +42,11 @@ def printable_lines(text: str) -> str:
     first, *others = text.split("\n")
     rest = (f"  {line}" if line[:1].strip() else line for line in map(printable, others))
     return "\n".join([printable(first), *rest])
+
+
+def escaped(text: str) -> str:
+    """Returns a text with escapes for such characters, as Python and TOML's strings have them."""
+    return _UNFIT_CHARACTER.sub(_escape, text)
 
 
 def printable_json(text: str) -> str:

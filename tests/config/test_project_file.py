@@ -19,7 +19,8 @@ from edge_scnet.errors import TargetError
         0.5,
         1e-08,
         "",
-        'a "quoted" \\ path\nof two lines\x7f\x01',
+        'a "quoted" \\ path\nof two lines',
+        "right \u202eto\u202c left \U000e0041",
         "T-shirt/top, ø 日本",
         [],
         [0.485, 0.456],
@@ -36,6 +37,12 @@ def test_what_toml_has_not_is_refused() -> None:
     with pytest.raises(TargetError) as caught:
         toml({"width": None}, "factory_args")
     assert "factory_args: null cannot be written" in caught.value.message and caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["\x1b[31m", "a\x7f", "\x85", "\udce9"])
+def test_what_a_project_file_may_not_hold_is_not_written(text: str) -> None:
+    with pytest.raises(TargetError, match="model: .* which no project file may hold"):
+        toml([text], "model")
 
 
 def entry(table: str, key: str, value: Any, *, is_set: bool = True) -> Entry:
