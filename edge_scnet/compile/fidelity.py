@@ -30,7 +30,7 @@ from edge_scnet.compile.quality import (
 )
 from edge_scnet.compile.reference import Reference
 from edge_scnet.core.facts import Fidelity
-from edge_scnet.errors import ArtifactError, ParityError
+from edge_scnet.errors import ArtifactError, ParityError, first_line
 from edge_scnet.graph.averages import with_rounded_averages
 from edge_scnet.graph.counting import are_counted, without
 from edge_scnet.graph.model import batch_of, load
@@ -240,6 +240,7 @@ def check_plan(
             simulation computes it in FP32: the noise of both adds up.
 
     Raises:
+        ArtifactError: the reference is of another plan.
         ParityError: an output is not finite, INT8's is more than 2 dB below the simulation's, or
             FP16's below 25 dB.
         BackendError: the plan cannot be loaded or run.
@@ -282,19 +283,33 @@ def _outputs_of_plan(runtime: Runtime, plan: Path, reference: Reference) -> list
     """What a plan gives for the reference's images: a flat array for each output.
 
     Raises:
-        ArtifactError: it takes another number of images at once.
+        ArtifactError: the images or the outputs are of another plan: the file may come from
+            anybody.
         BackendError: it cannot be loaded or run.
     """
-    images = reference.images
+    images, hint = reference.images, "build the bundle again: edge-scnet build"
     with runtime.open(plan, OpenOptions()) as session:
         batch = session.input_shape[0]
         if len(images) % batch:
             raise ArtifactError(
                 f"{plan.name} takes {batch} images at once, the reference has {len(images)}",
-                hint="build it again",
+                hint=hint,
             )
-        batches = np.split(images, len(images) // batch)
-        return joined([reference.of(outputs) for outputs in _runs(session, batches)])
+        try:
+            runs = _runs(session, np.split(images, len(images) // batch))
+            computed = joined([reference.of(outputs) for outputs in runs])
+        except (ValueError, LookupError, TypeError) as error:
+            raise ArtifactError(
+                f"{plan.name} cannot be fed with the reference of its bundle: {first_line(error)}",
+                hint=hint,
+            ) from error
+    sizes = [output.size for output in computed]
+    if sizes != (wanted := [output.size for output in reference.outputs]):
+        raise ArtifactError(
+            f"{plan.name} has other outputs than the reference: {sizes} and {wanted} values",
+            hint=hint,
+        )
+    return computed
 
 
 def _plan_compared(

@@ -117,7 +117,7 @@ def load(path: Path) -> Reference:
         return Reference(
             images=arrays["input"],
             outputs=outputs,
-            simulation=_simulation(arrays, outputs),
+            simulation=_one_each(_simulation(arrays, outputs), outputs),
             sized=sized,
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -159,6 +159,19 @@ def _check(images: np.ndarray, outputs: Sequence[np.ndarray]) -> None:
     for i, output in enumerate(outputs):
         if output.dtype.kind not in "fiubc" or not output.ndim:
             raise ValueError(f"output_{i} is {output.dtype} {output.shape}; numbers are needed")
+
+
+def _one_each(
+    simulation: tuple[OutputQuality, ...], outputs: Sequence[np.ndarray]
+) -> tuple[OutputQuality, ...]:
+    """The same qualities.
+
+    Raises:
+        ValueError: they are not one for each output.
+    """
+    if len(simulation) != len(outputs):
+        raise ValueError(f"it has {len(outputs)} outputs and the simulation of {len(simulation)}")
+    return simulation
 
 
 def _simulation(

@@ -58,13 +58,14 @@ class Quantized:
         return f"{self.engine}: {counted}{quality}"
 
 
-def quantize(
+def quantize(  # noqa: PLR0913  the public function's options, by keyword
     model: str | Path | nn.Module,
     samples: Path | str | Iterable[Any],
     *,
     target: str = "cpu",
     out: Path | str | None = None,
     model_options: ModelOptions | None = None,
+    wait: bool = False,
     events: Events | None = None,
 ) -> Quantized:
     """Makes an INT8 engine of a model, calibrated with samples, and proves that it computes it.
@@ -91,6 +92,8 @@ def quantize(
         target: a bundled target's name or a .toml file.
         out: parent of the build folders, default "build"; the files go to out/<name>/<target>/.
         model_options: for what samples do not tell, as `name`.
+        wait: where another run writes into the build folder, until it has ended; otherwise that is
+            an error.
         events: told of the progress; default: nobody is, and warnings go to `warnings`.
 
     Returns:
@@ -109,6 +112,7 @@ def quantize(
         out=out,
         model_options=model_options,
         until="compile",
+        wait=wait,
         events=events,
         command="edge_scnet.quantize(...)",
     )

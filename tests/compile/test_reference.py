@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from edge_scnet.core.feeds import batch_of_arrays
 from edge_scnet.errors import ArtifactError, ParityError
 from edge_scnet.runtimes import in_memory
 from edge_scnet.stats.accuracy import sqnr_db
+from tests.end_to_end.fuzz_changes import changed_bytes
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.standard_normal((64, 1, 4, 4)).astype(np.float32)
@@ -53,7 +55,7 @@ def check(
     """
 
     def compute(images: np.ndarray) -> list[np.ndarray]:
-        first = next(i for i in range(len(IMAGES)) if (IMAGES[i] == images[0]).all())
+        first = next((i for i in range(64) if (IMAGES[i] == images[0]).all()), 0)
         return [outputs[first : first + len(images)]]
 
     engine = in_memory.Engine(compute=compute, input_shape=(batch, 1, 4, 4))
@@ -202,3 +204,47 @@ def test_pickled_objects_are_refused_without_advice_to_load_them(tmp_path: Path)
     with pytest.raises(ArtifactError, match="it holds Python objects") as caught:
         reference.load(tmp_path / "reference.npz")
     assert "allow_pickle" not in caught.value.message
+
+
+_ODD_ARRAYS: tuple[Any, ...] = (
+    np.zeros(0, np.float32),
+    np.float32(1),
+    np.zeros((2, 3), np.complex64),
+    np.full((64, 10), np.nan, np.float32),
+    np.array(["a", "b"]),
+    np.array([b"x"]),
+    np.zeros(3, "datetime64[s]"),
+    np.zeros(2, [("x", np.float32, (1, 4, 4))]),
+    np.array([-1, 1 << 62], np.int64),
+    np.zeros((1,) * 20, np.float16),
+)
+
+
+@pytest.mark.parametrize(
+    "cases", [range(40), pytest.param(range(40, 1000), marks=pytest.mark.slow)]
+)
+def test_damaged_references_are_read_or_refused(tmp_path: Path, cases: range) -> None:
+    good, path = reference.to_npz(KNOWN), tmp_path / "reference.npz"
+    with np.load(io.BytesIO(good)) as arrays:
+        content = {name: arrays[name] for name in arrays.files}
+    refused = 0
+    for number in cases:
+        rng = random.Random(number)
+        data = changed_bytes(good, rng)
+        if number % 3:
+            changed = dict(content)
+            name = rng.choice([*changed, "sized", "output_1", "output_-1", "another"])
+            changed[name] = rng.choice(_ODD_ARRAYS)
+            if number % 3 == 2:
+                changed.pop(rng.choice(list(content)), None)
+            buffer = io.BytesIO()
+            np.savez(buffer, **changed)
+            data = buffer.getvalue()
+        path.write_bytes(data)
+        try:
+            check(noisy(28.5), known=reference.load(path))
+        except (ArtifactError, ParityError) as error:
+            assert error.hint
+            assert str(path) in error.message or "engine.plan" in error.message
+            refused += 1
+    assert len(cases) / 2 < refused < len(cases)

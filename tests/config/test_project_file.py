@@ -41,7 +41,7 @@ def test_what_toml_has_not_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["\x1b[31m", "a\x7f", "\x85", "\udce9"])
 def test_what_a_project_file_may_not_hold_is_not_written(text: str) -> None:
-    with pytest.raises(TargetError, match="model: .* which no project file may hold"):
+    with pytest.raises(TargetError, match=r"model: .* which no project file may hold"):
         toml([text], "model")
 
 

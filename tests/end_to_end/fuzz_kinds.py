@@ -8,7 +8,7 @@ import json
 import random
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from PIL import Image
 
 from edge_scnet.core.manifest import MANIFEST, QDQ_ONNX
 from edge_scnet.core.resources import bundled
+from tests.end_to_end import fuzz_folder_kinds
 from tests.end_to_end.fuzz_changes import TEXTS, changed_bytes, changed_json, packed
 from tests.end_to_end.fuzz_good import Good
 from tests.end_to_end.fuzz_onnx import changed_proto
@@ -342,7 +343,7 @@ _OPTIONS = (
 )
 
 # with their weights: commands that import torch or run the network take longer
-KINDS: dict[str, tuple[Case, int]] = {
+KINDS: dict[str, tuple[Case, float]] = {
     "manifest": (manifest, 4),
     "report": (report, 6),
     "baseline": (sealed_baseline, 4),
@@ -354,4 +355,13 @@ KINDS: dict[str, tuple[Case, int]] = {
     "pictures": (pictures, 3),
     "data": (data_set, 4),
     "options": (options, 3),
+    "resume": (fuzz_folder_kinds.resumed, 1),
+    "sensitivity": (fuzz_folder_kinds.sensitivity, 0.5),
+    "data.yaml": (fuzz_folder_kinds.data_yaml, 3),
+    "places": (fuzz_folder_kinds.odd_places, 4),
+}
+
+# what is wrong in a case's folder after its command ended well, by kind
+AFTER: dict[str, Callable[[Path, Sequence[str]], str | None]] = {
+    "resume": fuzz_folder_kinds.is_whole
 }
