@@ -51,7 +51,10 @@ def check_board(target: TargetSpec) -> None:
             f"this board is {model}; target {target.name} is for {', '.join(board.models)}",
             hint="edge-scnet targets",
         )
-    version = runtime.versions().get(runtime.title, "0")
+    version = runtime.versions().get(runtime.title)
+    if version is None:
+        runtime.preload()  # it says why it cannot be loaded
+        raise TargetError(f"{runtime.title} does not tell its version", hint="edge-scnet doctor")
     if not board.takes(version):
         raise TargetError(
             f"TensorRT {version} is on this board; target {target.name} is for {board.tensorrt} up"

@@ -8,6 +8,7 @@ from edge_scnet.compile.board import check_board
 from edge_scnet.config.target import load_target
 from edge_scnet.errors import MissingRuntimeError, StorageError, TargetError
 from edge_scnet.machine.jetson import UNKNOWN_MODEL
+from edge_scnet.runtimes.tensorrt import backend
 from tests.helpers.tensorrt import JETSON, ORIN, on_board
 
 
@@ -111,3 +112,12 @@ def test_its_own_board_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     check_board(load_target("jetson-orin-nano"))
     with pytest.raises(TargetError, match="is for orin nx"):
         check_board(load_target("jetson-orin-nx"))
+
+
+def test_a_package_that_tells_no_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not as version 0, which no target takes."""
+    on_board(monkeypatch, ORIN, "10.3.0")
+    monkeypatch.setattr(backend.TensorRt, "versions", lambda self: {})
+    monkeypatch.setattr(backend.TensorRt, "preload", lambda self: None)
+    with pytest.raises(TargetError, match="TensorRT does not tell its version"):
+        check_board(JETSON)
