@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +11,10 @@ import typer
 
 from edge_scnet.cli import outputs
 from edge_scnet.cli.guard import guarded
-from edge_scnet.cli.options import AsJson
+from edge_scnet.cli.options import AsJson, command_line
 from edge_scnet.cli.printer import say_json
 from edge_scnet.cli.show import show_compared, show_report
+from edge_scnet.errors import StorageError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -84,12 +87,37 @@ def report(
         raise typer.BadParameter(
             "a report.json or a build folder is needed: edge-scnet report REPORT"
         )
-    loaded = load_report(checking.report_file(path))
-    if html is not None:
-        write_output(html, html_report.render(loaded))
-    if markdown is not None:
-        write_output(markdown, report_markdown.markdown(loaded))
+    with _no_run_in({file.parent for file in (html, markdown) if file is not None}):
+        loaded = load_report(checking.report_file(path))
+        if html is not None:
+            write_output(html, html_report.render(loaded))
+        if markdown is not None:
+            write_output(markdown, report_markdown.markdown(loaded))
     if as_json:
         say_json(to_json(loaded))
     elif html is None and markdown is None:
         show_report(loaded)
+
+
+@contextlib.contextmanager
+def _no_run_in(folders: set[Path]) -> Iterator[None]:
+    """Keeps other runs out of those folders that are build folders: they write a page there too.
+
+    Raises:
+        StorageError: there is one.
+    """
+    from edge_scnet.core.events import Silent
+    from edge_scnet.core.folder_lock import locked
+    from edge_scnet.core.foreign import exists
+    from edge_scnet.core.manifest import MANIFEST
+
+    with contextlib.ExitStack() as stack:
+        for folder in sorted(folders):
+            if exists(folder / MANIFEST):
+                lock = locked(folder, command=command_line(), wait=False, events=Silent())
+                try:
+                    stack.enter_context(lock)
+                except StorageError as error:
+                    hint = "wait until it has ended, or write to another folder"
+                    raise StorageError(error.message, hint=hint) from None
+        yield

@@ -10,6 +10,7 @@ from typing import Any
 from edge_scnet.config import project
 from edge_scnet.config.target import Gates, read_target
 from edge_scnet.core.clock import now_utc
+from edge_scnet.core.folder_lock import in_turn
 from edge_scnet.errors import ArtifactError, EdgeError
 from edge_scnet.gate import baseline
 from edge_scnet.gate.baseline import Acceptance
@@ -85,9 +86,11 @@ def update_from(
     """
     loaded = load_report(report_file(report))
     file = baseline.file_of(baselines, loaded.model, loaded.target)
-    is_new = not file.exists()
     gates = project.with_limits(loaded.gates or Gates(), limits or {})
-    differences = update(file, loaded, gates, accept=accept)
+    # of two that renew it at once, the second looks at what the first made
+    with in_turn(file.parent):
+        is_new = not file.exists()
+        differences = update(file, loaded, gates, accept=accept)
     return Updated(file=file, is_new=is_new, changes=differences, doubt=doubt(loaded))
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.clock import now_utc
 from edge_scnet.core.events import Events, Silent
+from edge_scnet.core.files import sha256_file
+from edge_scnet.core.foreign import file_fault
 from edge_scnet.core.outputs import OutputHead
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet, open_samples
@@ -159,6 +161,7 @@ def time_together(  # noqa: PLR0913  the command's options, by keyword
     events.stage("profile", ", ".join(f"{engine.name} {engine.path}" for engine in engines))
     rounds, complete = time_in_rounds(engines, spec, seconds=seconds, events=events)
     events.done(f"{len(engines)} engines, {len(rounds)} rounds of new processes", reused=False)
+    _check_unchanged(engines)
     compared = _compared(engines, judging, spec, events) if complete else [None] * len(engines)
     return TimedTogether(
         created_utc=now_utc(),
@@ -174,6 +177,21 @@ def time_together(  # noqa: PLR0913  the command's options, by keyword
         environment=environment.collect().to_dict(),
         complete=complete,
     )
+
+
+def _check_unchanged(engines: Sequence[EngineFile]) -> None:
+    """Refuses figures of engines that were replaced while they were timed.
+
+    Raises:
+        ArtifactError: names the engine.
+    """
+    for engine in engines:
+        fault = file_fault(engine.path)
+        if fault or sha256_file(engine.path) != engine.sha256:
+            raise ArtifactError(
+                f"{engine.path} was {'removed' if fault else 'replaced'} while it was timed",
+                hint="wait until nothing builds there, and run it again",
+            )
 
 
 def _engine(path: Path, name: str, options: ModelOptions) -> _Taken:

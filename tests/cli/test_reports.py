@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from edge_scnet.core.events import Silent
+from edge_scnet.core.folder_lock import LOCK, locked
 from edge_scnet.report.page import render
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report, to_json
+from tests.helpers import folders
 from tests.helpers.reports import report
 from tests.helpers.tool import Run
 
@@ -121,3 +124,15 @@ def test_in_a_build_folder_output_through_a_link_is_refused(
     refused = invoke("report", path, "--markdown", build / "page.md")
     assert refused.code == 9 and "page.md is a link" in refused.stderr and refused.hint
     assert victim.read_text() == "mine"
+
+
+def test_no_page_is_written_where_another_run_writes_its_own(invoke: Run, tmp_path: Path) -> None:
+    folder = folders.float_build(tmp_path / "build", folders.identity())
+    save_report(report(), folder / "report.json")
+    with locked(folder, command="edge-scnet build net", wait=False, events=Silent()):
+        outcome = invoke("report", folder, "--html", folder / "report.html")
+        assert outcome.code == 9 and "in use by edge-scnet build net" in outcome.stderr
+        assert "--wait" not in outcome.hint and not (folder / "report.html").exists()
+        assert invoke("report", folder, "--markdown", tmp_path / "table.md").code == 0
+    assert invoke("report", folder, "--markdown", folder / "table.md").code == 0
+    assert not (folder / LOCK).exists()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from edge_scnet.core.events import Silent
-from edge_scnet.core.folder_lock import LOCK, check_free, locked
+from edge_scnet.core.folder_lock import LOCK, check_free, in_turn, locked
 from edge_scnet.errors import ExitCode, StorageError
 
 HOLD = (
@@ -143,3 +143,22 @@ def test_a_lock_of_a_foreign_folder_is_neither_followed_nor_written(
         pass
     assert LOCK in str(caught.value) and "rm " in caught.value.hint
     assert victim.read_text() == "mine"
+
+
+def test_one_process_at_a_time_is_in_a_folder_where_nothing_is_written(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with in_turn(tmp_path):
+            order.append("second")
+
+    with in_turn(tmp_path):
+        other = threading.Thread(target=second)
+        other.start()
+        time.sleep(0.05)
+        order.append("first")
+        assert not list(tmp_path.iterdir())
+    other.join(timeout=10)
+    assert order == ["first", "second"]
+    with in_turn(tmp_path / "none"):
+        pass

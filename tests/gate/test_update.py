@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 from edge_scnet.config.target import Gates
 from edge_scnet.errors import ArtifactError
 from edge_scnet.gate import baseline
-from edge_scnet.gate.update import update
+from edge_scnet.gate.update import update, update_from
+from edge_scnet.report.store import save_report
 from tests.helpers.reports import report
 
 
@@ -39,3 +42,37 @@ def test_another_machine_needs_a_reason(reported: Callable[..., tuple[Path, Path
     elsewhere = {**report().environment, "fingerprint": "z" * 64}
     with pytest.raises(ArtifactError, match="machine"):
         update(known, report(environment=elsewhere), Gates(), accept=None)
+
+
+def test_of_two_that_renew_it_at_once_the_second_looks_at_the_first_s(
+    reported: Callable[..., tuple[Path, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = reported(report())[1]
+    tighter, loads = {"max_sqnr_fall_db": 0.2}, baseline.load
+    looser = threading.Thread(
+        target=lambda: refused.append(failure_of(tmp_path, known, {"max_sqnr_fall_db": 0.9}))
+    )
+    refused: list[str] = []
+
+    def slow(path: Path) -> baseline.Baseline:
+        found = loads(path)
+        if not looser.ident:
+            looser.start()
+            time.sleep(0.1)  # the other one would read what is to be replaced
+        return found
+
+    save_report(report(), tmp_path / "report.json")
+    monkeypatch.setattr(baseline, "load", slow)
+    update_from(tmp_path / "report.json", baselines=known, limits=tighter, accept=None)
+    looser.join(timeout=10)
+    assert "limit max_sqnr_fall_db: 0.2 -> 0.9" in refused[0]
+    assert loads(known).limits.max_sqnr_fall_db == 0.2
+
+
+def failure_of(folder: Path, known: Path, limits: dict[str, float]) -> str:
+    """Why a baseline is not renewed; "": it is."""
+    try:
+        update_from(folder / "report.json", baselines=known, limits=limits, accept=None)
+    except ArtifactError as error:
+        return error.message
+    return ""
