@@ -118,4 +118,7 @@ def _usable_words(runtime: Runtime) -> str:
         way = f"; built plans can be profiled through {program}" if program else ""
         return f"can be built up to the bundle; the plan needs the board{way}"
     reason = runtime.unavailable_to_run()
-    return f"can be built; not profiled: {reason}" if reason else "can be built and profiled"
+    if reason is None:
+        return "can be built and profiled"
+    program = runtime.timing_program()
+    return f"can be built; {f'timed through {program}' if program else 'not profiled'}: {reason}"

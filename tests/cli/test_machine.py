@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_scnet.config.target import list_targets
+from edge_scnet.runtimes.tensorrt import cuda
 from tests.helpers.machines import act
 from tests.helpers.tensorrt import ORIN, fake_trtexec, with_tensorrt
 from tests.helpers.tool import Run
@@ -92,3 +93,14 @@ def test_doctor_on_a_board(invoke: Run, tmp_path: Path, monkeypatch: pytest.Monk
         "memory",
         "disk",
     ]
+
+
+def test_plans_that_python_cannot_run_are_timed_through_trtexec(
+    invoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRTEXEC", str(fake_trtexec(tmp_path / "trtexec", "v100300")))
+    with_tensorrt(monkeypatch, "10.3.0")
+    reason = "this CUDA runtime is for a newer driver"
+    monkeypatch.setattr(cuda, "unavailable", lambda: reason)
+    shown = " ".join(invoke("targets").stdout.split())
+    assert f"timed through {tmp_path}/trtexec: {reason}" in shown
