@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -86,3 +87,26 @@ def say_input(
             check_resampler(spec.preprocessing)
         if (doubt := unit_doubt(spec.preprocessing)) is not None:
             events.warn(doubt)
+        if (words := _enlarged(spec, given)) is not None:
+            events.warn(words)
+
+
+def _enlarged(spec: ModelSpec, sets: Sequence[SampleSet]) -> str | None:
+    """Says that pictures of the input's own size are enlarged and cropped, as somebody said.
+
+    It is done: timm evaluates so, and who names a short side means it.
+    """
+    rule, size = spec.preprocessing, (spec.width, spec.height)
+    side, short = rule.short_side, min(size)
+    sizes = {size for samples in sets for size in _sizes(samples)}
+    if rule.resize not in ("crop", "stretch") or side is None or side <= short or sizes != {size}:
+        return None
+    origin = rule.origin("short_side")
+    if origin == BY_DEFAULT:
+        return None  # of other pictures than these, as `settled` knows them
+    by = f" ({origin})" if origin else ""
+    return (
+        f"all pictures have the input's size of {size[0]} x {size[1]} already: they are resized to"
+        f" a short side of {side}{by}, and {side - short} pixels are cut off; --resize {short}"
+        " feeds them as they are"
+    )

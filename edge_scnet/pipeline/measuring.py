@@ -28,6 +28,7 @@ from edge_scnet.pipeline.judging import Judging
 from edge_scnet.pipeline.rows import (
     SIMULATED_NAMES,
     check_finite,
+    doubted_inputs,
     row_of_engine,
     row_of_graph,
     row_of_plan,
@@ -91,7 +92,9 @@ def measure_engines(
         )
     reference = measured.engines[0]
     rows = tuple(
-        row_of_engine(engine, measurement, reference, samples, evaluator)
+        doubted_inputs(
+            row_of_engine(engine, measurement, reference, samples, evaluator), spec, samples
+        )
         for engine, measurement in zip(engines, measured.engines, strict=True)
     )
     findings = tuple(judge(rows, target)) if measured.complete else ()
@@ -151,6 +154,7 @@ def simulate(
         check_finite(SIMULATED_NAMES[role], entry.file, own)
         stats = stats_of(own, outputs[0], samples, judging.evaluator)
         row = row_of_graph(entry, role, stats, own, samples)
+        row = doubted_inputs(row, folder.manifest.model, samples)
         is_stand_in = folder.manifest.dequantized and role == "reference"
         rows.append(replace(row, name=ROW) if is_stand_in else row)
     findings = tuple(judge(rows, target))

@@ -8,6 +8,8 @@ from statistics import median
 from edge_scnet.compile.executed import WantedLayers, executed_in_int8
 from edge_scnet.core.manifest import PLAN_STEMS, Artifact
 from edge_scnet.core.packing import pack_classes
+from edge_scnet.core.preprocessing_units import unit_doubt
+from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError, DataError
 from edge_scnet.pipeline.context import canonical_order
@@ -141,6 +143,25 @@ def stats_of(
         " mean and std in other units?"
     )
     return replace(stats, doubts=(doubt, *stats.doubts))
+
+
+def doubted_inputs(row: EngineReport, spec: ModelSpec, samples: SampleSet | None) -> EngineReport:
+    """The row, which proves nothing where nothing shows that pictures are prepared rightly.
+
+    A mean and a std of other units may be a network's own. What is right on labelled pictures shows
+    it; agreement with FP32 on unlabelled ones that all look alike to it does not.
+    """
+    stats = row.accuracy
+    if samples is None or stats is None or samples.arrays is not None or not spec.takes_pictures:
+        return row
+    has_truth = stats.labels is not None or (
+        stats.task is not None and stats.task.truth is not None
+    )
+    doubt = None if has_truth else unit_doubt(spec.preprocessing)
+    if doubt is None:
+        return row
+    words = f"without ground truth nothing shows that FP32 is right on these inputs: {doubt}"
+    return replace(row, accuracy=replace(stats, doubts=(*stats.doubts, words)))
 
 
 def _stats(

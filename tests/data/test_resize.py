@@ -213,3 +213,37 @@ def test_without_opencv_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingRuntimeError, match="'cv2' is not installed") as error:
         preprocess(photograph(20, 20), spec)
     assert error.value.hint == install_hint("opencv")
+
+
+@pytest.mark.parametrize("library", ["pillow", "opencv"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        {"resize": "crop"},
+        {"resize": "stretch"},
+        {"resize": "letterbox"},
+        {"resize": "letterbox", "pad_anchor": "top-left"},
+        {"resize": "none"},
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_picture_of_the_inputs_size_is_fed_byte_by_byte(
+    way: dict[str, Any], library: Any, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("resized")
+
+    monkeypatch.setattr("edge_scnet.data.resize._by_pillow", never)
+    monkeypatch.setattr("edge_scnet.data.resize._by_opencv", never)
+    image = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (32, 48, 3), dtype)
+    spec = sized(
+        48,
+        32,
+        mean=(),
+        std=(),
+        pixel_max=float(np.iinfo(dtype).max),
+        library=library,
+        short_side=None,
+        **way,
+    )
+    assert np.array_equal(preprocess(image, spec), image.transpose(2, 0, 1))

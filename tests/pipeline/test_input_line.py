@@ -139,3 +139,28 @@ def test_arrays_in_one_set_and_pictures_in_the_other_are_both_said(tmp_path: Pat
         assert fed_with(*sets) == "pictures"
     assert fed_with(held, None) == "arrays"
     assert fed_with(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"resize": 110}, "a short side of 110 (--resize), and 14 pixels are cut off; --resize 96"),
+        ({"crop_fraction": 0.875}, "a short side of 109 (--crop-fraction)"),
+        ({"resize_mode": "stretch", "resize": 110}, "a short side of 110 (--resize)"),
+        ({"resize": 96}, ""),
+        ({"resize_mode": "letterbox"}, ""),
+        ({"resize_mode": "none"}, ""),
+        ({}, ""),
+    ],
+)
+def test_pictures_of_the_inputs_size_are_resized_as_said_and_that_is_told(
+    tmp_path: Path, options: dict[str, object], words: str
+) -> None:
+    same = pictures(tmp_path / "same", (96, 96), (96, 96))
+    heard = Heard()
+    say_input(settled(spec_of(**options), same), heard, same)
+    assert [bool(words)] == [bool(heard.warnings)] and words in "".join(heard.warnings)
+    # beside one of another size it is the rule of all
+    heard = Heard()
+    say_input(spec_of(**options), heard, pictures(tmp_path / "mixed", (96, 96), (99, 120)))
+    assert not heard.warnings

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from edge_scnet.config.target import Gates
-from edge_scnet.data.samples import open_samples
+from edge_scnet.core.preprocessing import Preprocessing
+from edge_scnet.data.samples import in_memory, open_samples
 from edge_scnet.errors import DataError
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline import rows
 from edge_scnet.profiler.outputs import Outputs
 from edge_scnet.report.verdict import judge_accuracy
+from tests.helpers.images import RGB
+from tests.helpers.reports import report
 
 
 def test_class_folders_must_be_as_many_as_the_outputs_where_nobody_said_how_many(
@@ -82,3 +85,23 @@ def test_a_classifier_with_an_output_whose_size_depends_on_the_data_is_not_prove
     assert [row.name for row in rows.rows_of_outputs(outputs)] == ["logits"]
     alone = replace(outputs, logits=None, counted=(True, True))
     assert not rows.stats_of(alone, alone, samples).has_sqnr
+
+
+def test_unlabelled_pictures_in_doubtful_units_prove_nothing() -> None:
+    (row, *_) = report(labelled=False).engines
+    spec = replace(RGB, preprocessing=Preprocessing(mean=(123.0,) * 3, std=(58.0,) * 3))
+    pictured = in_memory(np.zeros((3, 3, 8, 8), np.float32), "samples")
+    held, pictured = pictured, replace(pictured, arrays=None)
+    found = rows.doubted_inputs(row, spec, pictured).accuracy
+    assert found is not None and "larger than any pixel" in found.doubts[-1]
+    assert judge_accuracy(found, Gates()).verdict == "inconclusive"
+    # what is right on labels is right; arrays are not prepared; the mean is of these units
+    (labelled, *_) = report().engines
+    usual = replace(spec, preprocessing=Preprocessing(mean=(0.5,) * 3, std=(0.2,) * 3))
+    for same in (
+        (labelled, spec, pictured),
+        (row, spec, held),
+        (row, usual, pictured),
+        (row, spec, None),
+    ):
+        assert rows.doubted_inputs(*same) is same[0]
