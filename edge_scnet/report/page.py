@@ -147,7 +147,7 @@ def _page(report: RunReport) -> _Page:
         ),
         doubts=notes.doubts(report),
         engines=_engines(report),
-        facts=notes.facts(report),
+        facts=(*_input(report), *notes.facts(report)),
         plots=tuple(_plots(report)),
         sweep=_table(SWEEP_HEAD, map(sweep_cells, report.sweep)),
         sweep_plot=_sweep_plot(report),
@@ -330,6 +330,12 @@ def _outputs(report: RunReport, reference: EngineReport | None) -> _Table:
     return _table(("engine", "output", "SQNR, dB", "cosine"), rows)
 
 
+def _input(report: RunReport) -> Iterator[str]:
+    """How pictures become the network's input, which decides what all figures are worth."""
+    if report.provenance is not None:
+        yield f"input: {words_of_facts(report.provenance.preprocessing)}"
+
+
 def _images(report: RunReport) -> str | None:
     if report.evaluation is None:
         return None
@@ -357,5 +363,4 @@ def _details(report: RunReport) -> Iterator[tuple[str, str]]:
     if (inputs := report.provenance) is not None:
         yield "checkpoint", ", ".join(inputs.weights)
         yield "calibration images", inputs.calibration_images or "-"
-        yield "preprocessing", words_of_facts(inputs.preprocessing)
         yield "settings", str(inputs.settings)

@@ -235,3 +235,12 @@ def test_a_browser_shows_it_without_errors(built: Built, tmp_path: Path, width: 
     )
     assert (tmp_path / "page.png").stat().st_size > 10_000
     assert "CONSOLE" not in done.stderr
+
+
+def test_the_preprocessing_stands_above_the_figures(no_plots: None) -> None:
+    made = full_report()
+    assert made.provenance is not None
+    facts = {"mean": [0.5], "std": [0.25], "resize": 32, "input_shape": [1, 28, 28]}
+    text = render(replace(made, provenance=replace(made.provenance, preprocessing=facts)))
+    assert "input: grey, short side to 32" in text.partition("All facts")[0]
+    assert "input:" not in render(replace(made, provenance=None))
