@@ -198,7 +198,7 @@ def _check_names(expected: Sequence[Expectation], names: Sequence[str]) -> tuple
             raise DataError(
                 f"--expect {item.metric}={item.value:g}: {item.metric} {problem}:"
                 f" {', '.join(meant)}",
-                hint=f"--expect '{meant[0]}={item.value:g}'",
+                hint=f"--expect '{meant[0]}=VALUE'",
             )
         indices += found
     return tuple(indices)

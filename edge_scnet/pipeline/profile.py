@@ -26,7 +26,6 @@ from edge_scnet.pipeline.build_folder import (
 )
 from edge_scnet.pipeline.expected import check_rows, read_expected
 from edge_scnet.pipeline.foreign import is_foreign, suffixes
-from edge_scnet.pipeline.input_line import say_input
 from edge_scnet.pipeline.judging import judging_of
 from edge_scnet.pipeline.measuring import measure_engines, take_board_times
 from edge_scnet.pipeline.profile_foreign import ForeignRequest, profile_engines
@@ -149,8 +148,6 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             ignore_labels=ignore_labels,
             events=events,
         )
-        if samples is not None:
-            say_input(spec, events, evaluation=samples)
         cells = (
             sweep.plan(engines, batches=batches, threads=threads, built=target.batch, spec=spec)
             if batches or threads

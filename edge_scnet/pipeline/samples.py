@@ -22,6 +22,7 @@ from edge_scnet.data.samples import (
     without_copies,
 )
 from edge_scnet.errors import DataError
+from edge_scnet.pipeline.input_line import say_input
 from edge_scnet.quantizer.ranges_file import load_ranges
 
 # The parameters of `edge_scnet.build` that options stand for.
@@ -131,7 +132,7 @@ def open_evaluation_set(
     ignore_labels: bool,
     events: Events,
 ) -> SampleSet | None:
-    """The evaluation set to profile a build with; None where there is none.
+    """The evaluation set to profile a build with, whose input is told; None where there is none.
 
     Args:
         evaluation: other images than the build's, which it must not have been calibrated with.
@@ -150,6 +151,7 @@ def open_evaluation_set(
         events.warn(message)
     if evaluation is not None and RANGES in folder.manifest.artifacts:
         _check_not_calibrated(samples, load_ranges(folder.verified(RANGES)).content_hashes)
+    say_input(spec, events, evaluation=samples)
     return samples
 
 

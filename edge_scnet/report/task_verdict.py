@@ -54,7 +54,7 @@ def doubted(finding: Finding, doubts: tuple[str, ...]) -> Finding:
     """The finding where FP32's own figures say that the samples prove nothing: it does not pass."""
     if not doubts:
         return finding
-    words = "; ".join(doubts)
+    words = "; ".join(doubts).replace("?; ", "? ")
     message = f"{words if words.endswith('?') else f'{words}.'} {finding.message}"
     if finding.verdict != "pass":
         return replace(finding, message=message)
