@@ -9,8 +9,8 @@ from pathlib import Path
 from edge_scnet.compile.script_plans import with_script_plans
 from edge_scnet.config.target import TargetSpec, from_dict
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.facts import EngineFacts
-from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, MANIFEST, Artifact
+from edge_scnet.core.facts import EngineFacts, PlanFacts, QdqFacts
+from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, MANIFEST, QDQ_ONNX, Artifact
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.isa import check_floor
 from edge_scnet.machine.linux import quota_threads, usable_cores
@@ -151,7 +151,19 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
         size_bytes=entry.size_bytes + sum(companion.size_bytes for companion in companions),
         sha256=entry.sha256,
         not_int8=tuple(entry.facts.in_float or ()) if isinstance(entry.facts, EngineFacts) else (),
+        convolutions=_convolutions(folder, entry),
     )
+
+
+def _convolutions(folder: BuildFolder, entry: Artifact) -> tuple[str, ...]:
+    """The convolutions of a plan's graph by name; none of another kind of engine.
+
+    A plan may lie in a folder without the graph that it was made of.
+    """
+    graph = folder.manifest.artifacts.get(QDQ_ONNX)
+    if graph is None or not isinstance(graph.facts, QdqFacts):
+        return ()
+    return graph.facts.int8_convolutions if isinstance(entry.facts, PlanFacts) else ()
 
 
 def first_engine(folder: BuildFolder) -> Artifact:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_scnet.report.run_report import LayerTime
@@ -29,12 +29,15 @@ def summary_of_layers(
     *,
     int8: bool,
     times_ms: Mapping[str, float] | None = None,
+    nodes: Collection[str] = (),
 ) -> LayersSummary:
     """What the layers of an engine say about it.
 
     Args:
         int8: the engine is meant to be INT8, so that what is not is worth naming.
         times_ms: median time by layer name, where it was measured.
+        nodes: names of the graph's convolutions, where the kinds of the runtime's kernels do not
+            always tell that they are ("fusion", "gemm").
     """
     executed = [layer for layer in layers if layer.precision != UNKNOWN_PRECISION]
     convolutions: list[ExecutedLayer] = []
@@ -42,6 +45,13 @@ def summary_of_layers(
     for layer in executed:
         found = layer.is_convolution or layer.kind in runtime.convolutions
         (convolutions if found else others).append(layer)
+    unnamed = set(nodes) - {node for layer in convolutions for node in layer.nodes}
+    for layer in [layer for layer in others if not layer.is_copy]:
+        # the first that names a node: its activation may be a layer of its own behind it
+        if named := unnamed.intersection(layer.nodes):
+            unnamed -= named
+            others.remove(layer)
+            convolutions.append(layer)
     in_float = [layer for layer in convolutions if layer.precision not in runtime.int8_precisions]
     copies = [layer for layer in layers if layer.is_copy]
     return LayersSummary(

@@ -62,6 +62,7 @@ def row_of_engine(
         runtime_named(engine.runtime),
         int8=engine.role == "int8",
         times_ms=measured.layer_times_ms,
+        nodes=engine.convolutions,
     )
     return EngineReport(
         name=engine.name,
@@ -269,6 +270,7 @@ def row_of_plan(
         TENSORRT,
         int8=precision == "int8",
         times_ms=times.layer_times_ms,
+        nodes=wanted.convolutions,
     )
     return EngineReport(
         name=precision,

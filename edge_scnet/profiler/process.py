@@ -60,6 +60,8 @@ class EngineFile:
     sha256: str
     # layers that should execute in INT8 and do not, as the build found
     not_int8: tuple[str, ...] = ()
+    # of a plan, the nodes of its graph that are convolutions: its kernels' kinds may not tell
+    convolutions: tuple[str, ...] = ()
 
 
 class Child:

@@ -51,3 +51,29 @@ def test_the_finding_on_speed_names_copies_and_float_convolutions() -> None:
     told = verdict.explained(speed, copies=(), float_convolutions=("a",), not_int8=("a", "fc"))
     assert told.message.endswith("1 convolution in float (a); 1 layer not in INT8 (fc).")
     assert not layers.summary_of_layers(executed, runtime_named("tensorrt"), int8=False).copies
+
+
+def test_kernels_whose_kind_does_not_tell_are_counted_by_the_nodes_that_they_name() -> None:
+    """Myelin's own kinds: a convolution of 1 x 1 is a "gemm", others are in a "fusion"."""
+
+    def layer(kind: str, precision: str, *nodes: str, is_copy: bool = False) -> ExecutedLayer:
+        return ExecutedLayer(
+            kind=kind, precision=precision, nodes=nodes, name=kind, is_copy=is_copy
+        )
+
+    executed = [
+        layer("correlation", "int8", "a", "a/relu"),
+        layer("kgen", "fp16", "a"),
+        layer("Reformat", "fp16", "b", is_copy=True),
+        layer("gemm", "int8", "b"),
+        layer("fusion", "fp16", "c", "d"),
+        layer("kgen", "fp16", "c", "d"),
+        layer("kgen", "fp16", "pool"),
+    ]
+    found = layers.summary_of_layers(
+        executed, runtime_named("tensorrt"), int8=True, nodes=("a", "b", "c", "d", "gone")
+    )
+    assert found.convolutions == {"int8": 2, "fp16": 1} and found.float_convolutions == ("c",)
+    assert found.other_layers == {"fp16": 4}
+    by_kind = layers.summary_of_layers(executed, runtime_named("tensorrt"), int8=True)
+    assert by_kind.convolutions == {"int8": 1}
