@@ -271,7 +271,9 @@ def show_machine(facts: Environment) -> None:
     memory = "unknown" if facts.memory_bytes is None else f"{facts.memory_bytes / 2**30:.1f} GiB"
     provided = provided_isa()
     say(f"edge-scnet   {__version__}, Python {facts.python}, {facts.system} {facts.kernel}")
-    say(f"machine      {facts.cpu_model}, {facts.cores} cores, {memory}")
+    quota = facts.cpu_quota_cores
+    granted = f" (the control group grants the time of {quota:g})" if quota is not None else ""
+    say(f"machine      {facts.cpu_model}, {facts.cores} cores{granted}, {memory}")
     say(f"instructions {', '.join(provided) or 'no floor of the CPU targets'}")
     if provided == ("avx2",):
         say(f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less than it does with VNNI")

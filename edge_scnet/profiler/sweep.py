@@ -17,7 +17,7 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.feeds import as_taken, random_batch
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ParityError, TargetError
-from edge_scnet.machine.linux import usable_cores
+from edge_scnet.machine.linux import cpu_quota_cores, quota_threads, usable_cores
 from edge_scnet.machine.load import MachineLoad
 from edge_scnet.profiler.measure import Measurement, MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile, engine_process
@@ -75,12 +75,8 @@ def plan(
             fixed batch or own threads.
         ParityError: an engine computes something else at another batch.
     """
-    cores = usable_cores()
-    if threads and max(threads) > cores:
-        raise TargetError(
-            f"{max(threads)} threads are asked for, and this process may run on {cores} cores",
-            hint=f"--threads {cores}",
-        )
+    if threads:
+        _check_fit(max(threads))
     if batches and max(batches) > _MOST_BATCH:
         raise TargetError(
             f"a batch of {max(batches)} is asked for; at most {_MOST_BATCH}", hint="--batch 1,2,4,8"
@@ -103,6 +99,28 @@ def plan(
         if others:
             _check_batches(engine, others, built, spec)
     return tuple(Cell(engine=engine, batch=batch, threads=count) for batch, count, engine in asked)
+
+
+def _check_fit(threads: int) -> None:
+    """Refuses more threads than this process has cores, or than it is granted the time of.
+
+    Raises:
+        TargetError: says how many there can be.
+    """
+    cores = usable_cores()
+    granted = quota_threads(cores) or cores
+    if threads > cores:
+        raise TargetError(
+            f"{threads} threads are asked for, and this process may run on {cores} cores",
+            hint=f"--threads {granted}",
+        )
+    if threads > granted:
+        raise TargetError(
+            f"{threads} threads are asked for, and the control group grants the time of"
+            f" {cpu_quota_cores():g} of {cores} cores: the kernel would stop them for a part of the"
+            " time",
+            hint=f"--threads {granted}; or a larger quota: docker run --cpus {threads}",
+        )
 
 
 def run(cells: Sequence[Cell], spec: ModelSpec, *, seconds: float, events: Events) -> Sweep:

@@ -47,10 +47,11 @@ def _doubts(report: RunReport) -> Iterator[str]:
 def _of_quota(report: RunReport) -> Iterator[str]:
     quota, cores = (report.environment.get(name) for name in ("cpu_quota_cores", "cores"))
     if isinstance(quota, int | float) and isinstance(cores, int) and quota < cores:
+        threads = max(1, int(quota))
+        number = f"{threads} thread{'s' * (threads > 1)}"
         yield (
             f"the control group grants the time of {quota:g} of {cores} cores: engines run with"
-            f" {max(1, int(quota))} threads, unless the target says another number; beyond it they"
-            " are throttled"
+            f" {number}, unless the target says another number; beyond it they are throttled"
         )
 
 

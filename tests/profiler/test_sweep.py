@@ -133,6 +133,18 @@ def test_a_runtime_with_a_fixed_batch_says_so(tmp_path: Path) -> None:
     )
 
 
+def test_more_threads_than_the_control_group_grants_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweep, "usable_cores", lambda: 4)
+    monkeypatch.setattr(sweep, "quota_threads", lambda cores: 2)
+    monkeypatch.setattr(sweep, "cpu_quota_cores", lambda: 2.5)
+    with pytest.raises(TargetError, match=r"grants the time of 2\.5 of 4 cores") as caught:
+        sweep.plan([], batches=(), threads=(1, 3), built=1, spec=FASHION_MNIST)
+    assert caught.value.hint.startswith("--threads 2;")
+    assert sweep.plan([], batches=(), threads=(1, 2), built=1, spec=FASHION_MNIST) == ()
+
+
 @pytest.mark.parametrize(
     "number", [0, 2]
 )  # FP32 and INT8: one is held to the value, the other to what is left of it

@@ -107,7 +107,10 @@ def test_a_quota_below_the_cores_is_said() -> None:
     for quota, cores, threads in ((1.5, 4, 1), (0.5, 1, 1), (3, 4, 3)):
         facts = {**made.environment, "cpu_quota_cores": quota, "cores": cores}
         (doubt,) = notes.doubts(replace(made, environment=facts))
-        assert f"{quota:g} of {cores} cores: engines run with {threads} threads" in doubt
+        assert (
+            f"{quota:g} of {cores} cores: engines run with {threads} thread{'s' * (threads > 1)},"
+            in doubt
+        )
     for quota in (None, 4.0):
         facts = {**made.environment, "cpu_quota_cores": quota, "cores": 4}
         assert notes.doubts(replace(made, environment=facts)) == ()
