@@ -147,10 +147,12 @@ def _of_runtime(title: str, load: Callable[[], CudaRuntime]) -> _Way:
 def _for_newer_driver(found: CudaState, of_driver: str) -> CudaState:
     """Says what CUDA's error 35 means where there is a driver."""
     newest = int(of_driver.partition(".")[0])
+    # of 11 and older the driver must know the runtime's own number too
+    release = "older than 12" if found.runtime is None else found.runtime
     return replace(
         found,
         reason=(
-            f"this CUDA runtime is for a newer driver: {found.title} is CUDA {found.runtime}, the"
+            f"this CUDA runtime is for a newer driver: {found.title} is CUDA {release}, the"
             f" driver takes {of_driver} at most"
         ),
         hint=(

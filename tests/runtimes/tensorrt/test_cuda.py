@@ -214,13 +214,15 @@ def test_a_runtime_that_the_driver_refuses_is_passed_over(
 
     class Refused(LibCudart):
         def attempt(self, name: str, *args: int) -> tuple[int, int]:
-            return (35, 0) if name == "cudaGetDeviceCount" else super().attempt(name, *args)
+            # CUDA 11 does not tell its own release either then
+            refused = name in ("cudaGetDeviceCount", "cudaRuntimeGetVersion")
+            return (35, 0) if refused else super().attempt(name, *args)
 
     monkeypatch.setattr(cuda, "LibCudart", Refused)
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
     assert cuda.state().title == "pycuda" and cuda.unavailable() is None
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    assert "newer driver" in (cuda.unavailable() or "")
+    assert "is CUDA older than 12, the driver takes 13.0" in (cuda.unavailable() or "")
 
 
 def test_what_is_called_cuda_and_is_not_cuda_bindings_is_no_way(
