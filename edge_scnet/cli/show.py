@@ -88,9 +88,19 @@ def _show_tables_and_verdict(result: BuildResult, report: RunReport, *, saved: b
         archive = f"{result.folder / bundle.file} ({bundle.size_bytes / 1e6:.1f} MB)"
         say(
             "compiled: no, a plan is built on its board",
-            f"next: copy {archive} there, then: edge-scnet compile {bundle.file}",
-            f"      or without Python: tar xzf {bundle.file}, and sh build.sh in its folder",
+            *_next_on_board(archive, bundle.file, result.manifest.target.get("precision")),
         )
+
+
+def _next_on_board(archive: str, bundle: str, precision: str | None) -> list[str]:
+    """What is done with a bundle; a board without INT8 has too old a Python for this tool."""
+    unpacked = f"tar xzf {bundle}, and sh build.sh in its folder"
+    if precision == "fp16":
+        return [f"next: copy {archive} there, then: {unpacked}"]
+    return [
+        f"next: copy {archive} there, then: edge-scnet compile {bundle}",
+        f"      or without Python: {unpacked}",
+    ]
 
 
 def show_report(report: RunReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_scnet.config.target import WITHOUT_INT8, TargetSpec, list_targets
-from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE, FP16_FORM, FP16_PLAN
+from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE
 from edge_scnet.errors import MissingRuntimeError, StorageError, TargetError
 from edge_scnet.machine import environment, jetson
 from edge_scnet.machine.memory import available_memory_bytes
@@ -22,13 +22,16 @@ def check_board(target: TargetSpec) -> None:
             f"{target.name} is no target of a board",
             hint=f"edge-scnet build --target {target.name}",
         )
+    if target.precision == "fp16":
+        raise TargetError(
+            f"{target.name}: plans of boards without INT8 are built and timed by {BUILD_SCRIPT}",
+            hint=f"on the board: tar xzf {BUNDLE}, then sh {BUILD_SCRIPT} in its folder",
+        )
     model = environment.collect().jetson_model
     if model is not None and any(name in jetson.words(model) for name in WITHOUT_INT8):
         raise TargetError(
             f"{model} computes no INT8: its GPU is older than compute capability 7.2",
-            hint=(
-                f"/usr/src/tensorrt/bin/trtexec --onnx={FP16_FORM} --fp16 --saveEngine={FP16_PLAN}"
-            ),
+            hint="its target is FP16 alone: edge-scnet build --target jetson-fp16",
         )
     if reason := runtime.unavailable():
         raise MissingRuntimeError(

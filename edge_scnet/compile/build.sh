@@ -9,6 +9,7 @@ oldest=@OLDEST@
 below=@BELOW@
 workspace_mib=@WORKSPACE@
 strongly_typed=@STRONGLY_TYPED@
+precision=@PRECISION@
 
 fail() { # message, hint, exit code
     printf 'error: %s\n' "$1" >&2
@@ -104,15 +105,23 @@ else
     int8='' fp16=''
 fi
 
-build() { # stem, precision flags
+build() { # stem, file, precision flags
     echo "build $1.plan (minutes on a board)"
     # shellcheck disable=SC2086
-    run "$1.build.log" --onnx="$1.onnx" --saveEngine="$1.plan.part" $2 $only --profilingVerbosity=detailed \
+    run "$1.build.log" --onnx="$2" --saveEngine="$1.plan.part" $3 $only --profilingVerbosity=detailed \
         "$workspace$workspace_mib" --timingCacheFile=timing-"$version".cache
     mv "$1.plan.part" "$1.plan"
 }
-build engine-fp16 "$fp16"
-build engine "$int8"
+# which plan is judged, and what it is held against; FP32 is built of the same file as FP16
+if [ "$precision" = int8 ]; then
+    judged=engine judged_form=engine.onnx reference=engine-fp16
+    build engine-fp16 engine-fp16.onnx "$fp16"
+    build engine engine.onnx "$int8"
+else
+    judged=engine-fp16 judged_form=engine-fp16.onnx reference=engine-fp32
+    build engine-fp32 engine-fp16.onnx ''
+    build engine-fp16 engine-fp16.onnx "$fp16"
+fi
 
 # what the board tells of itself goes along, where it tells: nothing below needs it
 nvpmodel -q >nvpmodel.txt 2>/dev/null </dev/null || :
@@ -168,12 +177,12 @@ time_one() { # stem, round
 # in turn, so that a board that warms up slows both; six rounds give an interval
 for round in 1 2 3 4 5 6; do
     case $round in
-    1 | 3 | 5) time_one engine-fp16 $round && time_one engine $round ;;
-    *) time_one engine $round && time_one engine-fp16 $round ;;
+    1 | 3 | 5) time_one "$reference" $round && time_one "$judged" $round ;;
+    *) time_one "$judged" $round && time_one "$reference" $round ;;
     esac
 done
 stop_watch
-for stem in engine engine-fp16; do
+for stem in "$judged" "$reference"; do
     run "$stem.layers.log" --loadEngine="$stem.plan" --iterations=50 --dumpProfile --separateProfileRun \
         --profilingVerbosity=detailed --exportProfile="$stem.profile.json" --exportLayerInfo="$stem.layers.json"
 done
@@ -192,10 +201,12 @@ size() { wc -c <"$1" | tr -d ' '; }
 {
     printf '{"schema": 1, "tensorrt": "%s", "board": "%s", "timing": "%s", ' "$version" \
         "$(board_name)" "$timing"
-    printf '"engine_sha256": "%s", ' "$(sha256 engine.onnx)"
-    printf '"int8_bytes": %d, "int8_sha256": "%s", ' "$(size engine.plan)" "$(sha256 engine.plan)"
+    printf '"engine_sha256": "%s", ' "$(sha256 "$judged_form")"
+    other=$judged name=int8
+    [ "$precision" = int8 ] || other=$reference name=fp32
+    printf '"%s_bytes": %d, "%s_sha256": "%s", ' $name "$(size "$other.plan")" $name "$(sha256 "$other.plan")"
     printf '"fp16_bytes": %d, "fp16_sha256": "%s"}\n' "$(size engine-fp16.plan)" "$(sha256 engine-fp16.plan)"
 } >board.json
 tar czf results.tar.gz board.json nvpmodel.txt jetson_clocks.txt ./*.times.json ./*.profile.json ./*.layers.json ./*.log
-printf '%s for %s: engine.plan and engine-fp16.plan are built\n' "$model" "$target"
+printf '%s for %s: %s.plan and %s.plan are built\n' "$model" "$target" "$judged" "$reference"
 echo "figures: copy results.tar.gz into the build folder on the workstation, then: edge-scnet profile results.tar.gz"

@@ -27,7 +27,15 @@ from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import sha256_bytes, sha256_file, write_atomic
 from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, read_bytes, reason
 from edge_scnet.core.json_records import decode
-from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE, FP16_FORM, INT8_FORM, QDQ_ONNX, Manifest
+from edge_scnet.core.manifest import (
+    BUILD_SCRIPT,
+    BUNDLE,
+    FP16_FORM,
+    FP16_GRAPH,
+    INT8_FORM,
+    QDQ_ONNX,
+    Manifest,
+)
 from edge_scnet.core.optional import another_version_hint
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError, StorageError
@@ -77,11 +85,11 @@ def write_bundle(
     Raises:
         StorageError: the folder cannot be written.
     """
-    contents: dict[str, bytes] = {
-        name: folder.verified(name).read_bytes() for name in (INT8_FORM, FP16_FORM)
-    }
+    forms = (INT8_FORM, FP16_FORM) if target.precision == "int8" else (FP16_FORM,)
+    contents: dict[str, bytes] = {name: folder.verified(name).read_bytes() for name in forms}
     # the int8 convolutions that the plan is checked by are the Q/DQ file's facts
-    kept = {name: folder.entry(name) for name in (QDQ_ONNX, FP16_FORM, INT8_FORM)}
+    graph = QDQ_ONNX if target.precision == "int8" else FP16_GRAPH
+    kept = {name: folder.entry(name) for name in (graph, FP16_FORM, *forms)}
     contents[artifact.MANIFEST] = artifact.to_json(
         replace(folder.manifest, artifacts=kept)
     ).encode()
@@ -140,6 +148,7 @@ def build_script(manifest: Manifest, target: TargetSpec) -> str:
         "BELOW": board.below,
         "WORKSPACE": str(board.workspace_mib),
         "STRONGLY_TYPED": str(int(board.strongly_typed)),
+        "PRECISION": target.precision,
     }
     # in one pass: a value may look like another's place
     return re.sub(r"@([A-Z_]+)@", lambda place: shlex.quote(values[place[1]]), text)
@@ -186,6 +195,8 @@ def unpack(path: Path, into: Path) -> Path:
             hint=another_version_hint(writer) if re.fullmatch(r"[0-9.]+", writer) else again,
         )
     for name in _FILES:
+        if name == INT8_FORM and name not in header.files:
+            continue  # of a board without INT8
         if name not in extracted or name not in header.files:
             raise ArtifactError(f"{path} lacks {name}", hint=again)
         if sha256_file(extracted[name]) != header.files[name]:

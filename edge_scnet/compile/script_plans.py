@@ -29,7 +29,8 @@ def with_script_plans(folder: BuildFolder) -> BuildFolder:
         ArtifactError: board.json is damaged, of another version, or of another build's files.
     """
     path, artifacts = folder.path / BOARD, folder.manifest.artifacts
-    if any(plan in artifacts for _, plan, _ in PAIRS) or not path.is_file():
+    is_half = folder.manifest.target.get("precision") == "fp16"
+    if any(plan in artifacts for _, plan, _ in PAIRS) or not path.is_file() or is_half:
         return folder
     again = f"run {BUILD_SCRIPT} again"
     form = artifacts.get(INT8_FORM)
@@ -49,7 +50,10 @@ def with_script_plans(folder: BuildFolder) -> BuildFolder:
 
 def _entry(plan: str, precision: str, board: BoardJson) -> Artifact:
     """The entry of a plan, as far as build.sh tells it."""
-    size_bytes, sha256 = board.plan_file(precision)
+    try:
+        size_bytes, sha256 = board.plan_file(precision)
+    except ValueError as error:
+        raise ArtifactError(f"{BOARD}: {error}", hint=f"run {BUILD_SCRIPT} again") from error
     return Artifact(
         file=plan,
         kind=TENSORRT.artifact_kind,

@@ -215,7 +215,8 @@ class TargetSpec:
     why: Filled
     runtime: Literal["openvino", "tensorrt", "tensorrt_rtx"]
     device: Literal["CPU", "GPU"]
-    precision: Literal["int8"]
+    # "fp16": for boards whose GPU has no INT8; nothing is quantized
+    precision: Literal["int8", "fp16"]
     # floor of instruction sets; "native": the builder's highest; "none": no processor computes
     isa: Literal["native", "avx2", "avx2_vnni", "avx512_vnni", "none"]
     # of the exported ONNX; Q/DQ per channel exist from 13
@@ -233,6 +234,12 @@ class TargetSpec:
 
     def __post_init__(self) -> None:
         check_values(self)
+        is_old = self.board is not None and not self.board.strongly_typed
+        if self.precision == "fp16" and not (self.runtime == "tensorrt" and is_old):
+            raise TargetError(
+                'precision is "fp16", which is for boards without INT8: runtime = "tensorrt" and'
+                " board.strongly_typed = false; other TensorRT targets build an FP16 twin anyway"
+            )
 
 
 def load_target(name_or_path: str) -> TargetSpec:
@@ -299,10 +306,7 @@ def _unknown(name: str) -> TargetError:
     if name.lower().replace("-", " ") in WITHOUT_INT8:
         raise TargetError(
             f"{name}: that GPU computes no INT8 (it is older than compute capability 7.2)",
-            hint=(
-                "build with --target jetson and take engine-fp16.onnx of the build: trtexec"
-                " --onnx=engine-fp16.onnx --fp16"
-            ),
+            hint="its target is FP16 alone: edge-scnet build --target jetson-fp16",
         )
     if name.endswith(".toml"):
         message = f"no target file at {name}"

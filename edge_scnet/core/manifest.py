@@ -41,6 +41,11 @@ PAIRS: tuple[tuple[str, str, Literal["fp16", "int8"]], ...] = (
     (FP16_FORM, FP16_PLAN, "fp16"),
     (INT8_FORM, INT8_PLAN, "int8"),
 )
+# of boards without INT8: the float graph with FP16's rounding, as it is simulated, and FP32's plan
+FP16_GRAPH, FP32_PLAN = "model.fp16.onnx", "engine-fp32.plan"
+# the plan that is judged and the one that it is held against, by the target's precision
+TIMED_PLANS: dict[str, tuple[str, str]] = {"int8": ("fp16", "int8"), "fp16": ("fp32", "fp16")}
+PLAN_FILES = {"fp32": FP32_PLAN, "fp16": FP16_PLAN, "int8": INT8_PLAN}
 PLAN_STEMS: dict[str, str] = {precision: Path(plan).stem for _, plan, precision in PAIRS}
 BUNDLE = "bundle.tar.gz"
 BUILD_SCRIPT = "build.sh"

@@ -69,6 +69,15 @@ def _split_17(node: Any, context: Context) -> None:
     node.input.append(context.add(node, "split", np.array(sizes, np.int64)))
 
 
+def _reshape_13(node: Any, context: Context) -> None:
+    # allowzero only says what a 0 in the shape means
+    if attributes(node).get("allowzero", 0):
+        shape = context.constant(node.input[1])
+        if shape is None or not shape.all():
+            raise NotWritable("it has allowzero=1, and its shape may hold a 0")
+    drop(node, "allowzero")
+
+
 def _pad_17(node: Any, context: Context) -> None:
     if not _has(node, 3):
         del node.input[3:]
@@ -274,6 +283,7 @@ DOWN: dict[tuple[str, int], Rule] = {
     ("Pad", 18): _pad_17,
     ("Pad", 19): _pad_18,
     **{(op, 18): _reduce_17 for op in (*_REDUCTIONS, "ReduceSumSquare")},
+    ("Reshape", 14): _reshape_13,
     ("Resize", 18): _resize_17,
     ("Resize", 19): _resize_18,
     ("RoiAlign", 16): _roi_align_15,

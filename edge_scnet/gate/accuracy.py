@@ -56,7 +56,7 @@ def compare(
     in_words = [replace(f, message=f"Simulated: {f.message}") for f in findings]
     if timed_row(report) is None and (old is None or old.simulated):
         return [*in_words, skipped("accuracy", "accuracy on the board", _NOT_EXECUTED)]
-    return [only_simulated(in_words[0]), *in_words[1:]]
+    return [only_simulated(in_words[0], new), *in_words[1:]]
 
 
 def _compared(

@@ -29,6 +29,7 @@ from edge_scnet.report.run_report import (
     RunReport,
     accuracy_row,
     board_mode,
+    judged_words,
     same_machine,
     timed_row,
 )
@@ -131,7 +132,13 @@ def _incomparable(
         )
     elif accuracy_row(report) is None and timed_row(report) is None:
         yield incomparable("report", "report", "The report holds no INT8 engine.")
-    if report.quantization is None or report.provenance is None:
+    if judged_words(report) == "FP16":
+        yield incomparable(
+            "report",
+            "report",
+            "The report is of an FP16 build, in which nothing is quantized: baselines are of INT8.",
+        )
+    elif report.quantization is None or report.provenance is None:
         yield incomparable(
             "report",
             "report",

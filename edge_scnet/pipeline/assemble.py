@@ -82,9 +82,11 @@ def conclude(
     quantized = manifest.artifacts.get(QDQ_ONNX)
     facts = quantized.facts if quantized and isinstance(quantized.facts, QdqFacts) else None
     sweep = measured.sweep
-    findings, words = measured.findings, verdict
+    findings = measured.findings
+    headline = verdict(findings, what=target.precision.upper())
     if manifest.dequantized:
-        findings, words = not_against_float(findings), headline_of_dequantized
+        findings = not_against_float(findings)
+        headline = headline_of_dequantized(findings)
     return RunReport(
         schema=SCHEMA,
         created_utc=now_utc(),
@@ -95,7 +97,7 @@ def conclude(
         engines=measured.rows,
         evaluation=measured.evaluation,
         findings=findings,
-        verdict=words(findings) if measured.complete else INTERRUPTED,
+        verdict=headline if measured.complete else INTERRUPTED,
         stage_seconds={**(stage_seconds or {}), **measured.spent},
         environment=measured.environment,
         gates=target.gates,

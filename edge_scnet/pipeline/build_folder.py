@@ -10,7 +10,7 @@ from edge_scnet.compile.script_plans import with_script_plans
 from edge_scnet.config.target import TargetSpec, from_dict
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import EngineFacts, PlanFacts, QdqFacts
-from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, MANIFEST, QDQ_ONNX, Artifact
+from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE, FLOAT_ONNX, MANIFEST, QDQ_ONNX, Artifact
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.isa import check_floor
 from edge_scnet.machine.linux import quota_threads, usable_cores
@@ -63,6 +63,11 @@ def engine_files(folder: BuildFolder) -> list[EngineFile]:
         TargetError: it needs a higher instruction set.
     """
     engines = {entry.precision: entry for entry in _compiled(folder)}
+    if target_of(folder).precision == "fp16":
+        raise ArtifactError(
+            f"{folder.path} is for boards without INT8: {BUILD_SCRIPT} builds and times its plans",
+            hint=f"copy results.tar.gz here, then: edge-scnet profile {folder.path}/results.tar.gz",
+        )
     if target_of(folder).board is not None:
         if not {"fp16", "int8"} <= engines.keys():
             raise ArtifactError(

@@ -12,7 +12,7 @@ from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import QdqFacts
-from edge_scnet.core.manifest import FLOAT_ONNX, PLAN_STEMS, QDQ_ONNX, REPORT
+from edge_scnet.core.manifest import FLOAT_ONNX, FP16_GRAPH, QDQ_ONNX, REPORT
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine.board_watch import watching
@@ -29,6 +29,7 @@ from edge_scnet.pipeline.rows import (
     SIMULATED_NAMES,
     check_finite,
     doubted_inputs,
+    role_of,
     row_of_engine,
     row_of_graph,
     row_of_plan,
@@ -44,8 +45,6 @@ from edge_scnet.report.run_report import EngineReport, Flips, WorstSample
 from edge_scnet.report.store import load_report
 from edge_scnet.report.verdict import judge
 from edge_scnet.stats.figures import EngineRole
-
-_SIMULATED_ROLES: tuple[EngineRole, ...] = ("reference", "int8")
 
 
 def measure_engines(
@@ -137,10 +136,13 @@ def simulate(
     started = time.perf_counter()
     samples = judging.samples
     labels = truth_words(samples) or "no labels"
+    is_int8 = target.precision == "int8"
+    graph = "Q/DQ" if is_int8 else "FP16"
     events.stage(
-        "simulate", f"float and Q/DQ graph in ONNX Runtime on {len(samples):,} images, {labels}"
+        "simulate", f"float and {graph} graph in ONNX Runtime on {len(samples):,} images, {labels}"
     )
-    entries = [folder.entry(FLOAT_ONNX), folder.entry(QDQ_ONNX)]
+    entries = [folder.entry(FLOAT_ONNX), folder.entry(QDQ_ONNX if is_int8 else FP16_GRAPH)]
+    roles: tuple[EngineRole, ...] = ("reference", role_of(target.precision))
     files = [folder.verified_entry(entry) for entry in entries]
     outputs = evaluate_graphs(
         files,
@@ -150,7 +152,7 @@ def simulate(
         judging.evaluator,
     )
     rows = []
-    for entry, role, own in zip(entries, _SIMULATED_ROLES, outputs, strict=True):
+    for entry, role, own in zip(entries, roles, outputs, strict=True):
         check_finite(SIMULATED_NAMES[role], entry.file, own)
         stats = stats_of(own, outputs[0], samples, judging.evaluator)
         row = row_of_graph(entry, role, stats, own, samples)
@@ -185,7 +187,7 @@ def take_board_times(folder: BuildFolder, timed: TimedBoard, target: TargetSpec)
     wanted = WantedLayers(convolutions=())
     if QDQ_ONNX in folder.manifest.artifacts:
         wanted = wanted_layers(folder.facts(QDQ_ONNX, QdqFacts))
-    plans = [row_of_plan(precision, timed, target.batch, wanted) for precision in PLAN_STEMS]
+    plans = [row_of_plan(precision, timed, target.batch, wanted) for precision in timed.precisions]
     return MeasuredRun(
         rows=(*simulated, *plans),
         findings=tuple(judge([*simulated, *plans], target)),

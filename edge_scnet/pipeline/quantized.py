@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.config.target import load_target
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import EngineFacts, FloatLayer, QdqFacts
 from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, QDQ_ONNX, Manifest
 from edge_scnet.pipeline.build import build
+from edge_scnet.pipeline.request import check_int8
 from edge_scnet.stats.decibels import decibels
 
 if TYPE_CHECKING:
@@ -105,6 +107,7 @@ def quantize(  # noqa: PLR0913  the public function's options, by keyword
         ArtifactError: a model that cannot be loaded, exported or quantized.
         EdgeError: see errors.py; nothing half-written is left.
     """
+    check_int8(load_target(target))
     result = build(
         model,
         target=target,

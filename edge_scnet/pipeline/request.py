@@ -242,9 +242,24 @@ def _is_arrays(source: Source) -> bool:
         return source.path.suffix in ARRAY_SUFFIXES
 
 
+def check_int8(target: TargetSpec) -> None:
+    """Refuses a target without INT8 where something is to be quantized.
+
+    Raises:
+        TargetError: it is FP16 alone.
+    """
+    if target.precision == "fp16":
+        raise TargetError(
+            f"{target.name} is FP16 alone: its boards compute no INT8, and nothing is quantized",
+            hint=f"edge-scnet build --target {target.name}, without --qdq and --search",
+        )
+
+
 def _target(request: Request) -> TargetSpec:
     """The target with the request's batch."""
     target = load_target(request.target)
+    if request.qdq is not None or request.search_seconds is not None or request.until == "quantize":
+        check_int8(target)
     if request.batch == "dynamic" and request.until != "export":
         raise TargetError(
             f"{target.name}: engines are built for a fixed batch; with a dynamic one they are 1.5"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import median
 
 from edge_scnet.compile.executed import WantedLayers, executed_in_int8
-from edge_scnet.core.manifest import PLAN_STEMS, Artifact
+from edge_scnet.core.manifest import PLAN_FILES, Artifact
 from edge_scnet.core.packing import pack_classes
 from edge_scnet.core.preprocessing_units import unit_doubt
 from edge_scnet.core.spec import ModelSpec
@@ -28,7 +28,16 @@ from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
 from edge_scnet.tasks.base import Evaluator
 from edge_scnet.tasks.metrics import refuse_unfinite
 
-SIMULATED_NAMES: dict[EngineRole, str] = {"reference": "fp32", "int8": "int8 simulated"}
+SIMULATED_NAMES: dict[EngineRole, str] = {
+    "reference": "fp32",
+    "int8": "int8 simulated",
+    "fp16": "fp16 simulated",
+}
+
+
+def role_of(precision: str) -> EngineRole:
+    """The role of the engine that a target of this precision is judged by."""
+    return "fp16" if precision == "fp16" else "int8"
 
 
 def packed_first_classes(outputs: Outputs | None, samples: SampleSet | None) -> str | None:
@@ -250,13 +259,14 @@ def row_of_graph(
 def row_of_plan(
     precision: str, timed: TimedBoard, batch: int, wanted: WantedLayers
 ) -> EngineReport:
-    """The row of a plan that trtexec timed; FP16 is the reference.
+    """The row of a plan that trtexec timed.
 
     Args:
         batch: images per inference.
         wanted: what of the INT8 plan should execute in INT8.
     """
-    plan = timed.fp16 if precision == "fp16" else timed.int8
+    is_reference = precision == timed.precisions[0]
+    plan = timed.reference if is_reference else timed.judged
     times = plan.times
     rates = tuple(rate * batch for rate in times.rates_per_second)
     executed = trt_layers.executed(times.layers)
@@ -274,9 +284,9 @@ def row_of_plan(
     )
     return EngineReport(
         name=precision,
-        role="int8" if precision == "int8" else "reference",
+        role="reference" if is_reference else role_of(precision),
         runtime=TENSORRT.name,
-        file=f"{PLAN_STEMS[precision]}.plan",
+        file=PLAN_FILES[precision],
         sha256=plan.sha256,
         size_bytes=plan.size_bytes,
         precision_hint="f32",
@@ -284,15 +294,13 @@ def row_of_plan(
         warm_up_seconds=None,
         latency=latency_stats(times.rounds_ns),
         speedup=(
-            None
-            if precision == "fp16"
-            else paired_ratio(timed.fp16.times.rounds_ns, times.rounds_ns)
+            None if is_reference else paired_ratio(timed.reference.times.rounds_ns, times.rounds_ns)
         ),
         throughput_per_second=median(rates),
         throughput_ratio=(
             None
-            if precision == "fp16"
-            else rate_ratio(times.rates_per_second, timed.fp16.times.rates_per_second)
+            if is_reference
+            else rate_ratio(times.rates_per_second, timed.reference.times.rates_per_second)
         ),
         throughput_windows=rates,
         memory=None,

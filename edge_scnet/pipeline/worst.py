@@ -28,7 +28,7 @@ from edge_scnet.pipeline.drawing import can_draw, draw
 from edge_scnet.pipeline.judging import Judging
 from edge_scnet.pipeline.readings import outputs_for
 from edge_scnet.profiler.process import EngineFile
-from edge_scnet.report.run_report import EngineReport, Said, WorstSample, first_of
+from edge_scnet.report.run_report import EngineReport, Said, WorstSample, first_judged
 from edge_scnet.runtimes import usable_runtime
 from edge_scnet.tasks.readout import Readout, read, scaled, truth_of
 from edge_scnet.tasks.readout_words import details, headline
@@ -99,7 +99,7 @@ def worst_samples(
     Args:
         rows: the report's; `sources`: of the same engines, in their order.
     """
-    row = first_of(rows, "int8", judged=True)
+    row = first_judged(rows, judged=True)
     task = row.accuracy.task if row is not None and row.accuracy is not None else None
     if row is None or task is None or judging is None:
         return ()

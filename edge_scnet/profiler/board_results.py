@@ -16,7 +16,14 @@ from typing import Any
 from edge_scnet.core.archive import DAMAGED, Limits, archive_files, content
 from edge_scnet.core.files import sha256_bytes
 from edge_scnet.core.foreign import reason
-from edge_scnet.core.manifest import BOARD, INT8_FORM, PLAN_STEMS, Manifest
+from edge_scnet.core.manifest import (
+    BOARD,
+    FP16_FORM,
+    INT8_FORM,
+    PLAN_FILES,
+    TIMED_PLANS,
+    Manifest,
+)
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.board import BoardState, board_state, parse_tegrastats
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
@@ -68,8 +75,11 @@ class TimedPlan:
 class TimedBoard:
     """Both plans as trtexec timed them, and the board."""
 
-    fp16: TimedPlan
-    int8: TimedPlan
+    # INT8's and its FP16 twin's; of a board without INT8 FP16's and FP32's
+    judged: TimedPlan
+    reference: TimedPlan
+    # of both, the reference's first
+    precisions: tuple[str, str]
     # what a report says of the board and the timing
     environment: dict[str, Any]
     # what the board did meanwhile
@@ -87,10 +97,12 @@ def read_results(path: Path, manifest: Manifest) -> TimedBoard:
     """
     exports = Exports(texts=_read_archive(path), where=path, hint=_RUN_AGAIN)
     board = _read_board(exports)
-    form = manifest.artifacts.get(INT8_FORM)
+    precisions = TIMED_PLANS["int8" if INT8_FORM in manifest.artifacts else "fp16"]
+    name = INT8_FORM if precisions[1] == "int8" else FP16_FORM
+    form = manifest.artifacts.get(name)
     if form is None or board.engine_sha256 != form.sha256:
         raise ArtifactError(
-            f"{path} is not of the {INT8_FORM} in {path.parent}",
+            f"{path} is not of the {name} in {path.parent}",
             hint="run build.sh of this build's bundle, or build again",
         )
     state = board_state(
@@ -98,21 +110,28 @@ def read_results(path: Path, manifest: Manifest) -> TimedBoard:
         nvpmodel=exports.texts.get("nvpmodel.txt", ""),
         jetson_clocks=exports.texts.get("jetson_clocks.txt", ""),
     )
-    int8 = timed_plan(exports, "int8", *board.plan_file("int8"))
-    fp16 = timed_plan(exports, "fp16", *board.plan_file("fp16"))
-    rounds = len(int8.times.rounds_ns), len(fp16.times.rounds_ns)
+    try:
+        files = [board.plan_file(precision) for precision in precisions]
+    except ValueError as error:
+        raise ArtifactError(f"{path}: {BOARD}: {error}", hint=_RUN_AGAIN) from error
+    reference, judged = (
+        timed_plan(exports, precision, *file)
+        for precision, file in zip(precisions, files, strict=True)
+    )
+    rounds = len(judged.times.rounds_ns), len(reference.times.rounds_ns)
     if rounds[0] != rounds[1]:
         raise ArtifactError(
-            f"{path} has {rounds[0]} rounds of the INT8 plan and {rounds[1]} of the FP16 plan; each"
-            " round times both",
+            f"{path} has {rounds[0]} rounds of the {precisions[1].upper()} plan and {rounds[1]} of"
+            f" the {precisions[0].upper()} plan; each round times both",
             hint=_RUN_AGAIN,
         )
     return TimedBoard(
-        fp16=fp16,
-        int8=int8,
+        judged=judged,
+        reference=reference,
+        precisions=precisions,
         environment={
-            **asdict(board),
-            "tensorrt": int8.times.tensorrt or board.tensorrt,
+            **{key: value for key, value in asdict(board).items() if value is not None},
+            "tensorrt": judged.times.tensorrt or board.tensorrt,
             # two boards of a kind are one machine to a gate, as in `environment.Environment`
             "fingerprint": sha256_bytes(board.board.encode()),
         },
@@ -124,12 +143,12 @@ def timed_plan(exports: Exports, precision: str, size_bytes: int, sha256: str) -
     """A plan with its figures out of trtexec's exports.
 
     Args:
-        precision: "fp16" or "int8".
+        precision: "fp32", "fp16" or "int8".
 
     Raises:
         ArtifactError: a figure is missing or none.
     """
-    times = _plan_times(exports, PLAN_STEMS[precision])
+    times = _plan_times(exports, Path(PLAN_FILES[precision]).stem)
     return TimedPlan(size_bytes=size_bytes, sha256=sha256, times=times)
 
 

@@ -14,7 +14,7 @@ from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import check_folder, replace_folder, scratch_folder
 from edge_scnet.core.foreign import read_bytes
-from edge_scnet.core.manifest import PLAN_STEMS, Artifact, Manifest
+from edge_scnet.core.manifest import PLAN_STEMS, TIMED_PLANS, Artifact, Manifest
 from edge_scnet.errors import ArtifactError, BackendError
 from edge_scnet.machine import environment
 from edge_scnet.machine.board import BoardState
@@ -95,8 +95,9 @@ def profile_plans(
         for precision, plan in plans.items()
     }
     return TimedBoard(
-        fp16=timed["fp16"],
-        int8=timed["int8"],
+        judged=timed["int8"],
+        reference=timed["fp16"],
+        precisions=TIMED_PLANS["int8"],
         environment={
             **environment.collect().to_dict(),
             "tensorrt": timed["int8"].times.tensorrt or version,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from edge_scnet.core.printable import printable
 from edge_scnet.report import notes
-from edge_scnet.report.run_report import RunReport, WorstSample
+from edge_scnet.report.run_report import RunReport, WorstSample, judged_words
 from edge_scnet.report.summary import SWEEP_HEAD, summary_rows, sweep_cells
 
 _MOST_WORST = 6
@@ -33,15 +33,15 @@ def markdown(report: RunReport) -> str:
         lines += ["", _row(SWEEP_HEAD), "|" + "---|" * len(SWEEP_HEAD)]
         lines += [_row(sweep_cells(row)) for row in report.sweep]
     if report.worst:
-        lines += ["", *_worst(report.worst[:_MOST_WORST])]
+        lines += ["", *_worst(report.worst[:_MOST_WORST], judged_words(report))]
     lines += ["", f"{escaped(notes.machine_words(report))}; {escaped(report.command)}"]
     return "\n".join(lines) + "\n"
 
 
-def _worst(samples: Sequence[WorstSample]) -> Iterator[str]:
-    """Yields a table of what is said of the samples that INT8 lost most on."""
+def _worst(samples: Sequence[WorstSample], judged: str) -> Iterator[str]:
+    """Yields a table of what is said of the samples that the judged engine lost most on."""
     columns = list(dict.fromkeys(said.by for sample in samples for said in sample.said))
-    yield _row(["INT8 lost most on", *columns])
+    yield _row([f"{judged} lost most on", *columns])
     yield "|---|" + "---|" * len(columns)
     for sample in samples:
         said = {each.by: each.lines[0] if each.lines else "" for each in sample.said}

@@ -24,6 +24,7 @@ from edge_scnet.report.run_report import (
     Flip,
     RunReport,
     WorstSample,
+    judged_words,
     reference_row,
 )
 from edge_scnet.report.summary import SWEEP_HEAD, summary_rows, sweep_cells
@@ -92,6 +93,7 @@ class _Page:
 
     machine: str
     reference: str  # the name of what INT8 is held against
+    judged: str  # "INT8", or "FP16" of a board without it
     verdict: str
     verdict_css: str
     doubts: tuple[str, ...]
@@ -141,6 +143,7 @@ def _page(report: RunReport) -> _Page:
     return _Page(
         machine=notes.machine_words(report),
         reference=name,
+        judged=judged_words(report),
         verdict=report.verdict + (" (of an interrupted run)" if interrupted else ""),
         verdict_css=next(
             (css for words, css in _VERDICTS.items() if report.verdict.startswith(words)), ""
@@ -297,7 +300,15 @@ def _own_picture(url: str | None) -> str | None:
 
 def _classes(report: RunReport, reference: str) -> _Table:
     return _table(
-        ("class", "images", f"{reference}, %", "INT8, %", "change, pp", "lost", "won"),
+        (
+            "class",
+            "images",
+            f"{reference}, %",
+            f"{judged_words(report)}, %",
+            "change, pp",
+            "lost",
+            "won",
+        ),
         (
             (
                 row.name,

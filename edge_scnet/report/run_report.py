@@ -60,8 +60,8 @@ class EngineReport:
         Meta(
             description=(
                 "reference: what INT8 is held against; default: the same file in the precision"
-                " that the runtime takes by default; int8: what is judged; other: an engine without"
-                " a manifest, beside the first"
+                " that the runtime takes by default; int8: what is judged, of boards without INT8"
+                " fp16; other: an engine without a manifest, beside the first"
             )
         ),
     ]
@@ -273,6 +273,10 @@ class RunReport:
     dequantized: bool = False
 
 
+# Of the engine that a verdict is about; "fp16" of boards without INT8.
+JUDGED_ROLES: tuple[EngineRole, ...] = ("int8", "fp16")
+
+
 def first_of(
     rows: Iterable[EngineReport], role: EngineRole, *, timed: bool = False, judged: bool = False
 ) -> EngineReport | None:
@@ -292,19 +296,34 @@ def first_of(
     return None
 
 
+def first_judged(
+    rows: Iterable[EngineReport], *, timed: bool = False, judged: bool = False
+) -> EngineReport | None:
+    """Returns the first row of the engine that the verdict is about: INT8, or a board's FP16."""
+    listed = tuple(rows)
+    found = (first_of(listed, role, timed=timed, judged=judged) for role in JUDGED_ROLES)
+    return next((row for row in found if row is not None), None)
+
+
+def judged_words(report: RunReport) -> str:
+    """What the verdict is about, in words: "INT8", or "FP16" of a board without INT8."""
+    row = first_judged(report.engines)
+    return row.role.upper() if row is not None else "INT8"
+
+
 def reference_row(report: RunReport) -> EngineReport | None:
     """Returns what INT8 is held against: FP32, or where there is none (trtexec on a board) FP16."""
     return first_of(report.engines, "reference")
 
 
 def accuracy_row(report: RunReport) -> EngineReport | None:
-    """Returns the INT8 engine whose accuracy is known, executed or simulated."""
-    return first_of(report.engines, "int8", judged=True)
+    """Returns the judged engine whose accuracy is known, executed or simulated."""
+    return first_judged(report.engines, judged=True)
 
 
 def timed_row(report: RunReport) -> EngineReport | None:
-    """Returns the INT8 engine that was executed and timed."""
-    return first_of(report.engines, "int8", timed=True)
+    """Returns the judged engine that was executed and timed."""
+    return first_judged(report.engines, timed=True)
 
 
 def same_machine(report: RunReport, other: RunReport) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.report.findings import Figure, Finding, at_least, at_most, judged
 from edge_scnet.report.paired import PairedDrop, advice, three_way
-from edge_scnet.report.run_report import EngineReport, first_of
+from edge_scnet.report.run_report import EngineReport, first_judged, first_of
 from edge_scnet.report.speed import against, judge_speed
 from edge_scnet.report.task_verdict import doubted, judge_task
 from edge_scnet.stats.decibels import decibels
@@ -32,12 +32,12 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
         plan that was timed: it does not pass there.
     """
     findings = []
-    accurate = first_of(rows, "int8", judged=True)
+    accurate = first_judged(rows, judged=True)
     if accurate is not None and accurate.accuracy is not None:
         findings.append(judge_accuracy(accurate.accuracy, target.gates))
-    int8 = first_of(rows, "int8", timed=True)
+    int8 = first_judged(rows, timed=True)
     if findings and int8 is not None and accurate is not None and accurate.simulated:
-        findings = [only_simulated(finding) for finding in findings]
+        findings = [only_simulated(finding, accurate) for finding in findings]
     reference = first_of(rows, "reference", timed=True)
     if int8 is None or reference is None:
         return findings
@@ -106,13 +106,18 @@ def judge_accuracy(stats: AccuracyStats, gates: Gates) -> Finding:
     return doubted(_judge_figures(stats, gates), stats.doubts)
 
 
-def only_simulated(finding: Finding) -> Finding:
-    """The finding on the accuracy of a plan whose outputs nobody saw: it does not pass."""
-    words = (
-        "The accuracy was simulated, not measured on the board: edge-scnet profile BUILD_FOLDER"
-        " measures it there, with TensorRT's Python package"
+def only_simulated(finding: Finding, row: EngineReport) -> Finding:
+    """The finding on the accuracy of a plan whose outputs nobody saw: it does not pass.
+
+    Args:
+        row: of the simulation.
+    """
+    way = (
+        "edge-scnet profile BUILD_FOLDER measures it there, with TensorRT's Python package"
+        if row.role == "int8"
+        else "run your own test of the FP16 plan there, for its Python is too old for this tool"
     )
-    return doubted(finding, (words,))
+    return doubted(finding, (f"The accuracy was simulated, not measured on the board: {way}",))
 
 
 def _judge_figures(stats: AccuracyStats, gates: Gates) -> Finding:
@@ -264,13 +269,16 @@ def _first_names(modules: Sequence[str]) -> str:
     return ", ".join(distinct[:_NAMED]) + (", ..." if len(distinct) > _NAMED else "")
 
 
-def verdict(findings: Sequence[Finding]) -> str:
+def verdict(findings: Sequence[Finding], *, what: str = "INT8") -> str:
     """Returns one line: ship or not, and why.
+
+    Args:
+        what: the precision that is judged.
 
     Accuracy decides first; an engine that is not proven to gain anything is not shipped either.
     """
     if not findings:
-        return "no INT8 engine was measured"
+        return f"no {what} engine was measured"
     speed = next((finding for finding in findings if finding.kind == "speed"), None)
     accuracy = next((finding for finding in findings if finding.kind != "speed"), None)
     if speed is None:
@@ -280,14 +288,14 @@ def verdict(findings: Sequence[Finding]) -> str:
         ]
         return f"{words} in simulation, speed not measured: {accuracy.message}"
     if accuracy is None or (accuracy.metric == "accuracy" and accuracy.measured is None):
-        return f"not judged: no evaluation images. INT8 has {speed.message}"
+        return f"not judged: no evaluation images. {what} has {speed.message}"
     if accuracy.verdict == "fail":
         return f"do not ship: {accuracy.message}"
     if speed.verdict == "fail":
         return f"do not ship: {speed.message} {accuracy.message}"
     if accuracy.verdict == "inconclusive":
-        unproven = f" INT8 has {speed.message}" if speed.verdict == "inconclusive" else ""
+        unproven = f" {what} has {speed.message}" if speed.verdict == "inconclusive" else ""
         return f"not proven: {accuracy.message}{unproven}"
     if speed.verdict == "inconclusive":
         return f"not proven to be faster: {speed.message} {accuracy.message}"
-    return f"ship INT8: {speed.message} {accuracy.message}"
+    return f"ship {what}: {speed.message} {accuracy.message}"

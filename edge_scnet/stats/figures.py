@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 # What an engine is in a comparison: the float reference, the runtime's default precision, or INT8.
-EngineRole = Literal["reference", "default", "int8", "other"]
+EngineRole = Literal["reference", "default", "int8", "fp16", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,6 +106,13 @@ def test_the_target_for_a_release_is_named(
     assert hint in str(caught.value.hint)
 
 
+def test_fp16_alone_is_built_by_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_board(monkeypatch, "NVIDIA Jetson Nano Developer Kit", "8.2.1")
+    with pytest.raises(TargetError, match=r"built and timed by build\.sh") as caught:
+        check_board(load_target("jetson-fp16"))
+    assert "sh build.sh" in str(caught.value.hint)
+
+
 def test_its_own_board_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     on_board(monkeypatch, ORIN, "10.3.0.30")
     check_board(JETSON)

@@ -20,6 +20,7 @@ import pytest
 from edge_scnet.compile import bundle
 from edge_scnet.config.target import load_target
 from edge_scnet.core.manifest import load_manifest
+from edge_scnet.pipeline.board import profile_results
 from edge_scnet.report.store import load_report
 from edge_scnet.runtimes.tensorrt import trtexec
 from tests.helpers.tensorrt import JETSON, gone, run_script, unpacked_bundle
@@ -78,6 +79,32 @@ def test_the_script_speaks_the_language_of_the_version(
         assert "./engine.1.times.json" in archive.getnames()
     board = json.loads((folder / "board.json").read_text())
     assert board["tensorrt"] == trtexec.version_of(number) and board["int8_bytes"] == 5
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_board_without_int8_builds_fp16_and_fp32_and_is_judged_by_them(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    target = load_target("jetson-fp16")
+    folder = unpacked_bundle(tmp_path / "bundle", target)
+    outcome = run_script(folder, "8201", target=target, command=(*shell, "build.sh"), FP16_MS="0.5")
+    assert (outcome.code, outcome.stderr) == (0, "") and "INT8" not in outcome.stdout
+    builds = [line for line in (folder / "calls").read_text().splitlines() if "--onnx" in line]
+    assert ["--fp16" in line for line in builds] == [False, True]
+    assert all("--onnx=engine-fp16.onnx" in line and "--workspace=16" in line for line in builds)
+    assert json.loads((folder / "board.json").read_text())["fp32_bytes"] == 5
+    report = profile_results(folder / "results.tar.gz").report
+    assert report is not None
+    assert [(row.name, row.role) for row in report.engines] == [
+        ("fp32", "reference"),
+        ("fp16", "fp16"),
+    ]
+    timed = report.engines[1]
+    # the warm-up of 9 ms, which 8.2 exports too, is none of its times
+    assert timed.latency is not None and timed.latency.p50_ms == 0.5
+    assert timed.speedup is not None and timed.speedup.ratio == 2.0
+    assert report.verdict.startswith("not judged: no evaluation images. FP16 has 2.00x")
+    assert "INT8" not in report.verdict
 
 
 def test_the_stand_in_refuses_what_a_version_does_not_know(

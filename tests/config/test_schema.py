@@ -151,7 +151,7 @@ def test_the_versions_that_a_board_takes(version: str, taken: bool) -> None:
 def test_boards_without_int8_are_refused_by_name(name: str) -> None:
     with pytest.raises(TargetError, match="that GPU computes no INT8") as caught:
         load_target(name)
-    assert "--fp16" in caught.value.hint
+    assert "--target jetson-fp16" in caught.value.hint
 
 
 @pytest.mark.parametrize(

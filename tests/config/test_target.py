@@ -21,6 +21,7 @@ from edge_scnet.config.target import (
 from edge_scnet.core.resources import bundled
 from edge_scnet.errors import TargetError
 from edge_scnet.machine.isa import FLOORS, NO_FLOOR
+from edge_scnet.pipeline.request import check_int8
 
 MINIMAL = """\
 title = "a board"
@@ -269,4 +270,16 @@ def test_boards_without_int8_are_refused_by_name() -> None:
     for name in ("jetson-nano", "jetson-tx2"):
         with pytest.raises(TargetError, match="computes no INT8") as caught:
             load_target(name)
-        assert "engine-fp16.onnx" in str(caught.value.hint)
+        assert "--target jetson-fp16" in str(caught.value.hint)
+
+
+def test_fp16_alone_is_for_boards_without_int8(tmp_path: Path) -> None:
+    target = load_target("jetson-fp16")
+    assert target.board is not None and target.board.takes("8.2.1")
+    assert (target.precision, target.opset, target.board.max_opset) == ("fp16", 13, 13)
+    text = (bundled("targets") / "jetson.toml").read_text().replace('"int8"', '"fp16"', 1)
+    with pytest.raises(TargetError, match="build an FP16 twin anyway"):
+        load_target(_write(tmp_path, text))
+    with pytest.raises(TargetError, match="nothing is quantized"):
+        check_int8(target)
+    check_int8(load_target("jetson"))

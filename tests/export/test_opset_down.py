@@ -78,6 +78,10 @@ def test_axes_that_are_computed_from_constants_are_known():
     assert_same(model, 17)
 
 
+def test_a_reshape_to_no_empty_axis_needs_no_allowzero() -> None:
+    assert_same(one_node(18, "Reshape", ints(2, -1), allowzero=1), 13)
+
+
 REFUSED: dict[str, tuple[Any, int, str]] = {
     "axes": (
         lambda: _computed_axes(),
@@ -141,10 +145,10 @@ REFUSED: dict[str, tuple[Any, int, str]] = {
         17,
         "its reduction is 'max'",
     ),
-    "option": (
-        lambda: one_node(14, "Reshape", ints(1, -1), allowzero=1),
+    "empty axes": (
+        lambda: one_node(14, "Reshape", ints(0, 4), allowzero=1, shape=(0, 3)),
         13,
-        "it has allowzero=1, which is new in opset 14",
+        "it has allowzero=1, and its shape may hold a 0",
     ),
 }
 

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import tarfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -193,11 +193,14 @@ def gone(pid: int) -> bool:
     return False
 
 
-def unpacked_bundle(folder: Path) -> Path:
+def unpacked_bundle(folder: Path, target: TargetSpec = JETSON) -> Path:
     """Writes what build.sh needs of a bundle into a folder; its graphs are bytes of no meaning."""
     folder.mkdir(exist_ok=True)
     manifest = json.loads((DATA / "manifests" / "jetson.json").read_text())
-    names = (INT8_FORM, FP16_FORM)
+    manifest["target"] = asdict(target)
+    names = (INT8_FORM, FP16_FORM) if target.precision == "int8" else (FP16_FORM,)
+    if target.precision == "fp16":
+        del manifest["artifacts"][INT8_FORM], manifest["artifacts"]["model.qdq.onnx"]
     for name in names:
         (folder / name).write_bytes(name.encode())
         manifest["artifacts"][name]["sha256"] = sha256_file(folder / name)
@@ -245,7 +248,12 @@ def run_script(
         cwd=where or folder,
         capture_output=True,
         text=True,
-        env={**os.environ, "TRTEXEC": str(fake), **environment},
+        env={
+            **os.environ,
+            "TRTEXEC": str(fake),
+            "CALLS": str(folder / "calls"),
+            **environment,
+        },
         user=user,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)

@@ -85,9 +85,9 @@ def archive(path: Path, files: dict[str, str]) -> Path:
 
 def test_both_plans_and_the_board_are_read(tmp_path: Path) -> None:
     timed = read_results(archive(tmp_path / "results.tar.gz", texts()), MANIFEST)
-    assert (timed.int8.size_bytes, timed.fp16.sha256) == (1000, "2" * 64)
-    assert timed.int8.times.rounds_ns == ((1_000_000,) * 3,)
-    assert timed.fp16.times.rates_per_second == (987.5,)
+    assert (timed.judged.size_bytes, timed.reference.sha256) == (1000, "2" * 64)
+    assert timed.judged.times.rounds_ns == ((1_000_000,) * 3,)
+    assert timed.reference.times.rates_per_second == (987.5,)
     assert {name: timed.environment[name] for name in BOARD} == BOARD
     assert len(timed.environment["fingerprint"]) == 64
 

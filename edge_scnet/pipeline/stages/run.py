@@ -15,6 +15,7 @@ from edge_scnet.graph.model import load
 from edge_scnet.pipeline.stages.adopt import adopt
 from edge_scnet.pipeline.stages.calibrate import calibrate
 from edge_scnet.pipeline.stages.compile import compile_engines
+from edge_scnet.pipeline.stages.compile_half import compile_half
 from edge_scnet.pipeline.stages.compile_plans import compile_plans
 from edge_scnet.pipeline.stages.export import export
 from edge_scnet.pipeline.stages.job import STAGES, BuildJob, Stage
@@ -33,7 +34,12 @@ def _compile(job: BuildJob, events: Events) -> BuildFolder:
     """To engines for this machine, or to plans, which belong to a board or a GPU."""
     if job.target.board is None:
         return compile_engines(job, events)
-    return compile_plans(job, events)
+    return (compile_half if is_half(job) else compile_plans)(job, events)
+
+
+def is_half(job: BuildJob) -> bool:
+    """Whether the target is FP16 alone: nothing is quantized."""
+    return job.target.precision == "fp16"
 
 
 def _export(job: BuildJob, events: Events) -> BuildFolder:
@@ -73,8 +79,8 @@ def run_stages(
     """
     seconds: dict[str, float] = {}
     for name in STAGES[: STAGES.index(until) + 1]:
-        if name not in STAGE_FUNCTIONS:
-            continue  # it measures what the others made
+        if name not in STAGE_FUNCTIONS or (name == "quantize" and is_half(job)):
+            continue  # it measures what the others made, or there is nothing to quantize
         started = time.perf_counter()
         # what an earlier run made of files that have changed since is not part of this build
         folder = STAGE_FUNCTIONS[name](job, events).without_stale()

@@ -40,20 +40,30 @@ class BoardJson:
     board: _Line
     # trtexec's options
     timing: _Line
-    # of the form that the INT8 plan was built of
+    # of the form that the judged plan was built of
     engine_sha256: _Sha256
-    int8_bytes: _Size
-    int8_sha256: _Sha256
     fp16_bytes: _Size
     fp16_sha256: _Sha256
+    # of a board without INT8: its FP32 plan; else the INT8 plan
+    fp32_bytes: _Size | None = None
+    fp32_sha256: _Sha256 | None = None
+    int8_bytes: _Size | None = None
+    int8_sha256: _Sha256 | None = None
 
     def plan_file(self, precision: str) -> tuple[int, str]:
-        """The size in bytes and the sha256 of a plan: "fp16" or "int8"."""
-        files = {
+        """The size in bytes and the sha256 of a plan: "fp32", "fp16" or "int8".
+
+        Raises:
+            ValueError: there is no such plan.
+        """
+        size_bytes, sha256 = {
+            "fp32": (self.fp32_bytes, self.fp32_sha256),
             "fp16": (self.fp16_bytes, self.fp16_sha256),
             "int8": (self.int8_bytes, self.int8_sha256),
-        }
-        return files[precision]
+        }[precision]
+        if size_bytes is None or sha256 is None:
+            raise ValueError(f"{precision}_bytes or {precision}_sha256 is missing")
+        return size_bytes, sha256
 
 
 def decode_board(data: bytes | str, *, where: str, hint: str) -> BoardJson:

@@ -16,7 +16,11 @@ MODULES: dict[Keyed, tuple[str, ...]] = {
     "export": ("pipeline/stages/export",),
     "calibrate": ("pipeline/stages/calibrate",),
     "quantize": ("pipeline/stages/quantize", "pipeline/stages/adopt"),
-    "compile": ("pipeline/stages/compile", "pipeline/stages/compile_plans"),
+    "compile": (
+        "pipeline/stages/compile",
+        "pipeline/stages/compile_half",
+        "pipeline/stages/compile_plans",
+    ),
     "sensitivity": ("pipeline/search",),
 }
 
