@@ -229,6 +229,18 @@ def test_an_edited_baseline_is_refused(
         )
 
 
+def test_a_baseline_of_a_newer_version_is_refused(
+    invoke: Run, reported: Callable[..., tuple[Path, Path]]
+) -> None:
+    path, known = reported(report())
+    content = {**json.loads(known.read_text()), "schema": 99}
+    known.write_text(json.dumps(content))
+    outcome = invoke("check", path, "--baseline", known)
+    assert outcome.code == 6 and "has schema 99, this version reads 1 to 2" in outcome.stderr
+    # to remove the file would lose what a newer version wrote
+    assert outcome.hint.startswith("a newer edge-scnet is needed here")
+
+
 @pytest.mark.parametrize(
     "content", ["", "{}", "[1]", '{"schema": 1}', '{"schema": 2, "limits": {}}']
 )

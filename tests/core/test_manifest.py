@@ -93,8 +93,8 @@ def test_edited_bytes_are_refused(copied: Built, bag: Path, invoke: Run, file: s
     [
         ("{", "cannot be read"),
         ("\xff", "cannot be read"),
-        ("[]", "schema"),
-        ('{"schema": 99}', "schema"),
+        ("[]", "has no schema number"),
+        ('{"schema": 99}', "has schema 99, this version reads 1 to 3"),
         ('{"schema": 1}', "incomplete"),
         (
             (

@@ -107,6 +107,7 @@ def test_both_plans_and_the_board_are_read(tmp_path: Path) -> None:
         ({"engine_1_log": log(5.0)}, "the figures of engine: the exported times have a median"),
         *((board_with(int8_bytes=x), "board.json: int8_bytes") for x in (None, [1], -1, 1 << 50)),
         (board_with(board={}), "board.json: board"),
+        (board_with(schema=0), "board.json has schema 0, this version reads 1"),
         (board_with(tensorrt="9" * 5000), "board.json: tensorrt"),
         ({"board_json": json.dumps(BOARD).replace("1000", "1e999")}, "board.json: "),
         ({"board_json": json.dumps(BOARD).replace("1000", "NaN")}, "board.json: "),
