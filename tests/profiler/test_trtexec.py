@@ -77,7 +77,7 @@ def test_plans_are_timed_in_turn_through_trtexec(
 ) -> None:
     folder = board()
     shown = invoke("profile", folder, "--seconds", "12")
-    assert shown.code == 0, shown.stderr
+    assert shown.code == 13, shown.stderr
     assert (
         "2.00x" in shown.stdout
         and "FP16's speed" in shown.stdout
@@ -112,7 +112,7 @@ def test_one_plan_is_timed_beside_its_twin_and_nothing_is_saved(
 ) -> None:
     folder = board()
     shown = invoke("profile", folder / "engine.plan")
-    assert shown.code == 0 and "2.00x" in shown.stdout
+    assert shown.code == 13 and "2.00x" in shown.stdout
     assert not (folder / "report.json").exists()
 
 
@@ -203,7 +203,7 @@ def test_exports_of_the_run_before_are_replaced(
     folder = board()
     (folder / "trtexec-exports").mkdir()
     (folder / "trtexec-exports" / "engine.9.log").write_text("old")
-    assert invoke("profile", folder).code == 0
+    assert invoke("profile", folder).code == 13
     exports = {path.name for path in (folder / "trtexec-exports").iterdir()}
     assert "engine.9.log" not in exports and "engine.1.log" in exports
     assert not list(folder.glob(".*"))
@@ -244,10 +244,10 @@ def test_a_folder_in_use_is_refused_or_waited_for(
     thread = threading.Thread(target=other)
     thread.start()
     taken.wait()
-    assert profile(folder, wait=True, events=told).exit_code == 0
+    assert profile(folder, wait=True, events=told).exit_code == 13
     thread.join()
     assert len(told.lines) == 1 and "is in use by edge-scnet build net" in told.lines[0]
-    assert invoke("profile", folder, "--wait").code == 0
+    assert invoke("profile", folder, "--wait").code == 13
 
 
 def test_plans_that_are_replaced_while_they_are_timed_make_no_report(
