@@ -31,7 +31,8 @@ def check_project(
 ) -> tuple[Result, ...]:
     """Builds every target of a project and holds it to its baseline.
 
-    A target that cannot be built or judged does not hide the others.
+    A target that cannot be built or judged does not hide the others; where baselines are missing
+    or damaged, nothing is built, and each of those is named.
 
     Args:
         limits: limits set over the project's, by name.
@@ -41,23 +42,35 @@ def check_project(
 
     Raises:
         BuildInterrupted: a build was interrupted.
-        EdgeError: a baseline is missing or damaged; a limit that there is not.
+        TargetError: a limit that there is not.
     """
     baselines = located.path(located.project.baselines)
     with_limits(Gates(), limits or {})
-    for target in located.project.targets:
-        _check_baseline(located, baselines, target)
+    asked_of = {
+        target: _asked(located, target, limits or {}, allowed or {})
+        for target in located.project.targets
+    }
+    faults: list[Result] = []
+    for target, asked in asked_of.items():
+        try:
+            _check_baseline(located, baselines, target)
+        except EdgeError as error:
+            faults.append(_unchecked(located, target, asked, error))
+    if faults:
+        return tuple(faults)
     results: list[Result] = []
-    for target in located.project.targets:
-        asked = _asked(located, target, limits or {}, allowed or {})
+    for target, asked in asked_of.items():
         try:
             report = _build(located, target, wait=wait, events=events, command=command)
             asked = replace(asked, report=report)
             results.append(check_one(asked, time_again=time_again, events=events))
         except EdgeError as error:
-            name = f"{located.project.model} for {target}"
-            results.append(Unchecked(asked=asked, error=error, name=name))
+            results.append(_unchecked(located, target, asked, error))
     return tuple(results)
+
+
+def _unchecked(located: Located, target: str, asked: Asked, error: EdgeError) -> Unchecked:
+    return Unchecked(asked=asked, error=error, name=f"{located.project.model} for {target}")
 
 
 def _asked(

@@ -49,6 +49,7 @@ def test_a_baseline_that_is_missing_or_damaged_is_seen_before_the_build(
     monkeypatch.setattr(project, "build", None)  # it would be a bug to call it
     outcome = invoke("check", "--build", "--project", file)
     assert outcome.code == 6 and f"no baseline at {known}" in outcome.stderr
+    assert f"no baseline at {tmp_path}/b/{MODEL}-jetson.json" in outcome.stderr
     assert outcome.hint.startswith(f"edge-scnet baseline update --build --project {file}")
     baseline.save(baseline.of_report(report(), Gates()), known)
     assert (
@@ -56,8 +57,10 @@ def test_a_baseline_that_is_missing_or_damaged_is_seen_before_the_build(
         in invoke("check", "--build", "--project", file).stderr
     )
     known.write_text("{}")
-    outcome = invoke("check", "--build", "--project", file)
+    junit = tmp_path / "j.xml"
+    outcome = invoke("check", "--build", "--project", file, "--junit", junit)
     assert outcome.code == 6 and str(known) in outcome.stderr
+    assert junit.read_text().count('errors="1"') == 2
 
 
 def test_a_target_that_cannot_be_built_does_not_hide_the_others(
