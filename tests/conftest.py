@@ -8,10 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,8 +32,9 @@ from edge_scnet.models import zoo
 from edge_scnet.quantizer import ranges_file, recipe
 from edge_scnet.quantizer.statistics import Ranges
 from edge_scnet.report.run_report import RunReport
-from edge_scnet.report.store import load_report, save_report
+from edge_scnet.report.store import save_report
 from tests.helpers.images import idx_folder, published
+from tests.helpers.measured import draw_no_more, measure_no_more
 from tests.helpers.reports import qdq_facts, report
 from tests.helpers.schemas import check_printed
 from tests.helpers.sharing import made_once
@@ -167,23 +167,25 @@ def copied(built: Built, tmp_path: Path) -> Built:
     )
 
 
+@pytest.fixture(autouse=True)
+def quick_builds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds in this process draw no plots and export a network of torch at one batch size.
+
+    To draw a page's plots takes more than a second, and every further batch size is a further
+    export. The tests of the report draw, those of the export export, and so do all builds in
+    processes of their own.
+    """
+    package = request.path.relative_to(Path(__file__).parent).parts[0]
+    if package != "report":
+        draw_no_more(monkeypatch.setattr)
+    if package != "export":
+        monkeypatch.setattr("edge_scnet.export.parity.PARITY_BATCHES", (1,))
+
+
 @pytest.fixture
 def not_measured(built: Built, monkeypatch: pytest.MonkeyPatch) -> None:
     """Instead of measuring again, the figures of the first build."""
-    # of other images, perhaps: no classes image by image
-    rows = {
-        row.name: replace(row, first_classes=None)
-        for row in load_report(built.folder / "report.json").engines
-    }
-
-    def measure(engines: Sequence[object], *_: object, **__: object) -> SimpleNamespace:
-        nothing = [SimpleNamespace(outputs=None) for _ in engines]
-        return SimpleNamespace(engines=nothing, complete=True, load=None)
-
-    monkeypatch.setattr("edge_scnet.pipeline.measuring.measure", measure)
-    monkeypatch.setattr(
-        "edge_scnet.pipeline.measuring.row_of_engine", lambda engine, *args: rows[engine.name]
-    )
+    measure_no_more(built.folder / "report.json", monkeypatch.setattr)
 
 
 @pytest.fixture

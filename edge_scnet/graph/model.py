@@ -69,14 +69,21 @@ def extract(model: ir.Model, inputs: Sequence[str], outputs: Sequence[str]) -> i
     return part
 
 
-def add_initializer(graph: ir.Graph, name: str, array: np.ndarray | np.generic) -> ir.Value:
+def add_initializer(
+    graph: ir.Graph,
+    name: str,
+    array: np.ndarray | np.generic,
+    *,
+    taken: set[str | None] | None = None,
+) -> ir.Value:
     """Adds a constant to the graph and returns it.
 
     Args:
         name: as it is to be called; where the graph has such a tensor, the next that is free.
+        taken: as for `free_name`.
     """
     ir_module = require("onnx_ir", extra="quantize")
-    name = free_name(graph, name)
+    name = free_name(graph, name, taken=taken)
     tensor = ir_module.tensor(np.asarray(array), name=name)
     value: ir.Value = ir_module.Value(
         name=name, const_value=tensor, shape=tensor.shape, type=ir_module.TensorType(tensor.dtype)
@@ -85,15 +92,26 @@ def add_initializer(graph: ir.Graph, name: str, array: np.ndarray | np.generic) 
     return value
 
 
-def free_name(graph: ir.Graph, wanted: str) -> str:
+def free_name(graph: ir.Graph, wanted: str, *, taken: set[str | None] | None = None) -> str:
     """Returns the wanted name of a tensor, with underscores behind it while another has it.
 
     Names inside the graphs of nodes count too.
+
+    Args:
+        taken: `names_in` of the graph, where many names are wanted: to list them takes as long as
+            the graph is. The name is added to it.
     """
-    taken = set(_names_given_in(graph))
+    if taken is None:
+        taken = names_in(graph)
     while wanted in taken:
         wanted += "_"
+    taken.add(wanted)
     return wanted
+
+
+def names_in(graph: ir.Graph) -> set[str | None]:
+    """Returns the names of all tensors of a graph, and of the graphs of its nodes."""
+    return set(_names_given_in(graph))
 
 
 def _names_given_in(graph: ir.Graph) -> Iterator[str | None]:

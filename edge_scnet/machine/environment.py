@@ -9,6 +9,7 @@ import hashlib
 import json
 import platform
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 from edge_scnet.machine import jetson, linux
@@ -154,6 +155,7 @@ def collect() -> Environment:
     )
 
 
+@cache
 def package_versions(names: tuple[str, ...] = _PACKAGES) -> tuple[tuple[str, str], ...]:
     """Names and versions of the installed packages among `names`, from their metadata."""
     import importlib.metadata  # 25 ms, which `--help` has no use for

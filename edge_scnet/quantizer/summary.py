@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_scnet.core.optional import require
-from edge_scnet.graph.model import add_initializer
+from edge_scnet.graph.model import add_initializer, names_in
 from edge_scnet.graph.run import Observer
 from edge_scnet.machine.linux import usable_cores
 
@@ -114,12 +114,13 @@ def _add_reductions(model: ir.Model, names: set[str], *, sample: bool) -> dict[s
     opset = model.opset_imports.get("", 0)
     if opset < _AXES_AS_INPUT_OF_SUM:
         return added
+    add = partial(add_initializer, graph, taken=names_in(graph))
     constant = {
-        key: add_initializer(graph, f"__summary_{key}", np.array(value, np.int64))
+        key: add(f"__summary_{key}", np.array(value, np.int64))
         for key, value in (("first", [0]), ("end", [2**62]), ("one", [1]))
     }
     spatial = {
-        rank: add_initializer(graph, f"__summary_axes_{rank}", np.arange(2, rank, dtype=np.int64))
+        rank: add(f"__summary_axes_{rank}", np.arange(2, rank, dtype=np.int64))
         for rank in _REDUCED_RANKS
     }
     values = [value for node in graph for value in node.outputs if value.name in names]
@@ -135,10 +136,8 @@ def _add_reductions(model: ir.Model, names: set[str], *, sample: bool) -> dict[s
             inputs = [value, spatial[rank]] if by_input else [value]
             nodes.append(ir_module.node(op, inputs, attributes={"keepdims": 0, **axes}))
         if sample:
-            rows = add_initializer(graph, f"{name}__rows", np.array([shape[0], -1], np.int64))
-            step = add_initializer(
-                graph, f"{name}__step", np.array([_stride(math.prod(shape[1:]))], np.int64)
-            )
+            rows = add(f"{name}__rows", np.array([shape[0], -1], np.int64))
+            step = add(f"{name}__step", np.array([_stride(math.prod(shape[1:]))], np.int64))
             flat = ir_module.node("Reshape", [value, rows])
             graph.append(flat)
             flat.outputs[0].name = f"{name}__flat"

@@ -1,18 +1,20 @@
 """Kills a build before each of its file operations and looks at what the next one makes of it.
 
     python -m tests.end_to_end.crash_points                  every operation
-    python -m tests.end_to_end.crash_points --every 7 --first 3
+    python -m tests.end_to_end.crash_points --every 7 --first 3 [--measure-once]
 
 The operations are those that Python reports (`sys.addaudithook`): files opened to write, renamed,
 removed, folders made and removed, below the build folder's parent. A tiny network is built in an
 empty folder, and in one with the build of another calibration set. Each build is a fork of this
-process, which has imported all and opened no engine. Prints one line of JSON, and ends with exit
-code 1 where `faults` is not empty.
+process, which has imported all and opened no engine. With `--measure-once` all builds but the first
+report its figures and draw no plots: they do the same file operations in a third of the time.
+Prints one line of JSON, and ends with exit code 1 where `faults` is not empty.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import shutil
@@ -35,6 +37,7 @@ from edge_scnet.report.store import load_report
 from tests.end_to_end.kill_builds import engine_hashes
 from tests.helpers.graphs import tiny_onnx
 from tests.helpers.images import idx_folder, published
+from tests.helpers.measured import draw_no_more, measure_no_more
 
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.link")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -62,8 +65,8 @@ class _Quiet(Silent):
 class CrashTest:
     """The images, the folders and the counts."""
 
-    def __init__(self, work: Path) -> None:
-        self._work = work
+    def __init__(self, work: Path, *, measure_once: bool) -> None:
+        self._work, self._measure_once = work, measure_once
         self._model = tiny_onnx(work / "tiny.onnx", classes=10, size=28)
         images, labels = published("calib")
         for number in (0, 1):
@@ -81,6 +84,9 @@ class CrashTest:
         if _forked(lambda: self._build(1)) not in _JUDGED:
             raise SystemExit("a build that nobody stopped fails")
         others = Path(shutil.copytree(self._out, self._work / "others"))
+        if self._measure_once:
+            measure_no_more(self.folder / REPORT, _put)
+            draw_no_more(_put)
         for name, start in (("empty folder", None), ("another's build", others)):
             self._clean(start)
             count = self._work / "count"
@@ -163,6 +169,12 @@ class CrashTest:
         self.counts.faults.append(what)
 
 
+def _put(name: str, value: object) -> None:
+    """Sets an attribute of a module, for all forks to come."""
+    module, _, attribute = name.rpartition(".")
+    setattr(importlib.import_module(module), attribute, value)
+
+
 def _watch(root: Path, stop_at: int) -> list[str]:
     """Counts the file operations below a folder, and kills this process before the wanted one."""
     seen: list[str] = []
@@ -204,9 +216,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--measure-once", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
-        test = CrashTest(Path(work))
+        test = CrashTest(Path(work), measure_once=arguments.measure_once)
         try:
             test.run(every=arguments.every, first=arguments.first)
         finally:  # stopped early, what was counted counts

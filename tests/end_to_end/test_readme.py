@@ -130,9 +130,7 @@ def test_python_example_of_a_network_of_one_s_own_runs(
     import torch
 
     import edge_scnet
-    from edge_scnet.export import parity
 
-    monkeypatch.setattr(parity, "PARITY_BATCHES", (1,))
     monkeypatch.chdir(tmp_path)
     code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1]
     assert code.count("\n") == 5

@@ -15,6 +15,7 @@ from edge_scnet.graph.model import (
     expose,
     extract,
     load,
+    names_in,
     save,
 )
 from edge_scnet.graph.run import run_onnx
@@ -79,3 +80,13 @@ def test_a_new_constant_takes_no_name_of_the_graph(model: ir.Model) -> None:
         assert add_initializer(model.graph, taken, np.float32(1)).name == f"{taken}_"
     assert add_initializer(model.graph, "w", np.float32(1)).name == "w__"
     assert add_initializer(model.graph, "free", np.float32(1)).name == "free"
+
+
+def test_names_that_are_listed_once_are_kept_up(model: ir.Model) -> None:
+    taken = names_in(model.graph)
+    names = [
+        add_initializer(model.graph, wanted, np.float32(1), taken=taken).name
+        for wanted in ("w", "w", "new", "new", "input")
+    ]
+    assert names == ["w_", "w__", "new", "new_", "input_"]
+    assert taken == names_in(model.graph)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from edge_scnet.core.manifest import load_manifest
-from edge_scnet.export import parity
 from edge_scnet.pipeline import build
 from tests.helpers.images import idx_folder, published
 from tests.helpers.tool import Built, Run
@@ -101,7 +100,6 @@ def test_a_factory_is_exported_every_time(
     )
     (tmp_path / "usersnet.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(parity, "PARITY_BATCHES", (1,))
     for _ in range(2):
         outcome = invoke(
             "export",

@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader, TensorDataset
 import edge_scnet
 from edge_scnet.core.facts import FloatLayer
 from edge_scnet.core.manifest import Manifest
-from edge_scnet.export import parity
 from edge_scnet.models.zoo import FASHION_MNIST
 from edge_scnet.pipeline.quantized import Quantized
 
@@ -26,9 +25,8 @@ COUNT = 104
 
 
 @pytest.fixture(autouse=True)
-def quickly(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """At one batch size, each further one is an export; few samples are warned about."""
-    monkeypatch.setattr(parity, "PARITY_BATCHES", (1,))
+def few_samples() -> Iterator[None]:
+    """Few samples are warned about."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="104 calibration images")
         yield
