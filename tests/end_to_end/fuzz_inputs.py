@@ -102,6 +102,7 @@ def fuzz(
     cases: int,
     seed: int = 0,
     kinds: Sequence[str] = tuple(KINDS),
+    good: Good | None = None,
     keep: Path | None = None,
     tell: Callable[[Broken], None] = lambda broken: None,
 ) -> Result:
@@ -109,12 +110,13 @@ def fuzz(
 
     Args:
         root: an empty folder.
+        good: whole files of an earlier run; None: they are made below the root.
         keep: where the files of broken cases are kept; None: nowhere.
         tell: is called with each broken case.
     """
-    good, result = Good(root / "good"), Result()
+    good, result = good or Good(root / "good"), Result()
     weights = [KINDS[kind][1] for kind in kinds]
-    before = _listed(root)
+    before = {**_listed(root), **_listed(good.root)}
     here = Path.cwd()
     os.chdir(good.root)
     try:
@@ -138,7 +140,8 @@ def fuzz(
             result.codes[done.code] += 1
             if seconds > result.slowest_seconds:
                 result.slowest_seconds, result.slowest = seconds, command
-            kept = {path: entry for path, entry in _listed(root).items() if "/case-" not in path}
+            kept = {**_listed(root), **_listed(good.root)}
+            kept = {path: entry for path, entry in kept.items() if "/case-" not in path}
             if kept != before:
                 rule = f"files outside its folder: {set(kept.items()) ^ set(before.items())}"
                 before = kept

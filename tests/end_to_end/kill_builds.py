@@ -188,7 +188,7 @@ class KillTest:
     def _started(self, calibration: Path, out: Path) -> Iterator[subprocess.Popen[bytes]]:
         """A build in a process group of its own; at the end all its processes are gone."""
         arguments = ["build", *self._model, "--calib", calibration, "--eval", self._evaluation]
-        arguments += ["--out", out, "--seconds", "0.2", "--max-drop", "5"]
+        arguments += ["--out", out, "--seconds", "0.1", "--max-drop", "5"]
         mark = uuid.uuid4().hex
         with (self._work / "stderr").open("wb") as stderr:
             process = subprocess.Popen(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+import pytest
 from onnx import helper
 
 from edge_scnet.config.target import QuantScheme
@@ -16,6 +19,7 @@ from edge_scnet.data.batches import load
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.models import zoo
 from edge_scnet.quantizer import calibrate, correct, equalize, placement, ranges_file, recipe
+from edge_scnet.quantizer.statistics import Ranges
 from edge_scnet.stats.accuracy import sqnr_db
 from tests.helpers.float_graphs import (
     FOUR_IMAGES,
@@ -30,36 +34,47 @@ from tests.helpers.statistics import calibrated
 from tests.helpers.tool import Built
 
 
-def quantized(built: Built, scheme: QuantScheme, bits: int = 7) -> tuple[recipe.Quantized, float]:
+@pytest.fixture
+def quantized(built: Built) -> Callable[[QuantScheme], tuple[recipe.Quantized, float]]:
     """The bundled model under a scheme, and its SQNR on evaluation images."""
     spec = zoo.MODELS[zoo.DEFAULT_MODEL]
     calib = samples.open_samples(built.calib, model=spec, role="calibration")
     images = load(calib, spec)
     pilot = images[calibrate.pilot_indices(calib.content_hashes, recipe.PILOT_IMAGES)]
-    found = calibrated(
-        built.folder / "model.onnx",
-        images,
-        equalization=calibrate.Equalization(pilot=pilot, strength=scheme.equalization),
-    )
     model = ir.load(built.folder / "model.onnx")
-    result = recipe.assemble(recipe.prepare(model, found, scheme, weight_bits=bits, images=pilot))
     evaluation = samples.open_samples(built.evaluation, model=spec, role="evaluation")
-    batches = np.split(load(evaluation, spec, range(200)), 200)
-    reference = np.concatenate([outputs[0] for outputs in run_onnx(model, batches)])
-    db = sqnr_db(
-        reference,
-        np.concatenate([outputs[0] for outputs in run_onnx(result.model, batches)]),
-    )
-    assert db is not None
-    return result, db
+    batches = np.split(load(evaluation, spec, range(100)), 100)
+
+    def logits(of: ir.Model) -> np.ndarray:
+        return np.concatenate([outputs[0] for outputs in run_onnx(of, batches)])
+
+    @cache
+    def ranges(strength: float) -> Ranges:
+        equalization = calibrate.Equalization(pilot=pilot, strength=strength)
+        return calibrated(built.folder / "model.onnx", images, equalization=equalization)
+
+    reference = logits(model)
+
+    def call(scheme: QuantScheme) -> tuple[recipe.Quantized, float]:
+        prepared = recipe.prepare(
+            model, ranges(scheme.equalization), scheme, weight_bits=7, images=pilot
+        )
+        result = recipe.assemble(prepared)
+        db = sqnr_db(reference, logits(result.model))
+        assert db is not None
+        return result, db
+
+    return call
 
 
-def test_each_correction_gains_on_the_bundled_model(built: Built) -> None:
-    plain, db = quantized(built, PLAIN)
+def test_each_correction_gains_on_the_bundled_model(
+    quantized: Callable[[QuantScheme], tuple[recipe.Quantized, float]],
+) -> None:
+    plain, db = quantized(PLAIN)
     assert (plain.equalized, plain.compensated, plain.corrected) == (0, 0, 0)
-    corrected, with_bias = quantized(built, replace(PLAIN, bias_correction=True))
+    corrected, with_bias = quantized(replace(PLAIN, bias_correction=True))
     assert corrected.corrected == 46 and with_bias > db + 0.3
-    everything, best = quantized(built, SCHEME)
+    everything, best = quantized(SCHEME)
     assert everything.equalized > 50 and everything.compensated == 46
     assert best > db + 2.0
 
