@@ -70,6 +70,8 @@ class RangesFacts(Facts):
     drift_median_percent: float | None
     # how many classes have an image
     classes: int
+    # whether the network gets anything else than for the first sample
+    varies: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

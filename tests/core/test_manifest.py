@@ -233,7 +233,7 @@ def test_a_manifest_as_the_first_version_wrote_it_is_read_and_written_anew(
     assert now["preprocessing"]["mean"] == was["mean"] and now["classes"] == was["classes"]
     assert now["preprocessing"]["short_side"] == was["resize"]
     for entry in after["artifacts"].values():
-        for added in ("notes", "int8_layers", "float_layers"):
+        for added in ("notes", "int8_layers", "float_layers", "varies"):
             entry["facts"].pop(added, None)
         for added in ("finite", "noise"):
             entry["facts"].get("parity", {}).pop(added, None)

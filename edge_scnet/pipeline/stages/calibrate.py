@@ -45,6 +45,9 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
     if (reused := reusable(job.folder, RANGES, origin.key)) is not None:
         folder = job.folder.with_artifact(reused)
         events.done(_summary(folder), reused=True)
+        facts = folder.facts(RANGES, RangesFacts)
+        if not facts.varies:
+            events.warn(_of_one_sample(facts.images))
         return folder
     inputs = Watched(batches(samples, spec, batch=16))
     ranges = collect(
@@ -74,6 +77,7 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
         set=samples.name,
         drift_median_percent=drift.median_percent if drift else None,
         classes=len(set(samples.labels or ())),
+        varies=inputs.vary or inputs.count < 2,
     )
     entry = record(job.folder.path, RANGES, origin, kind="ranges", facts=facts)
     folder = job.folder.with_artifact(entry)
@@ -107,11 +111,7 @@ class Watched:
 def _doubts(inputs: Watched, ranges: Ranges) -> Iterator[str]:
     """Yields why the ranges may not be those of other samples."""
     if inputs.count > 1 and not inputs.vary:
-        yield (
-            f"the network gets the same for all {inputs.count:,} calibration samples: the ranges"
-            " are those of a single one, and tell nothing of others. Is the set one image many"
-            " times, or are mean and std in other units?"
-        )
+        yield _of_one_sample(inputs.count)
     drift = ranges.drift
     if drift is not None and drift.median_percent > _UNSTEADY_PERCENT:
         yield (
@@ -119,6 +119,14 @@ def _doubts(inputs: Watched, ranges: Ranges) -> Iterator[str]:
             f" {inputs.count} calibration images (most, {drift.worst_percent:.0f} %, in"
             f" {drift.worst_tensor}): use more, or more varied ones"
         )
+
+
+def _of_one_sample(count: int) -> str:
+    return (
+        f"the network gets the same for all {count:,} calibration samples: the ranges are those of"
+        " a single one, and tell nothing of others. Is the set one image many times, or are mean"
+        " and std in other units?"
+    )
 
 
 def _summary(folder: BuildFolder) -> str:
