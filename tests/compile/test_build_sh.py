@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import tarfile
 import tempfile
@@ -20,6 +21,7 @@ import pytest
 from edge_scnet.compile import bundle
 from edge_scnet.config.target import load_target
 from edge_scnet.core.manifest import load_manifest
+from edge_scnet.machine import jetson
 from edge_scnet.pipeline.board import profile_results
 from edge_scnet.report.store import load_report
 from edge_scnet.runtimes.tensorrt import trtexec
@@ -186,7 +188,7 @@ def test_the_clock_of_the_gpu_is_written_beside_each_line(
         folder.mkdir(parents=True)
         for file in ("cur_freq", "min_freq", "max_freq"):
             (folder / file).write_text(f"{hertz}000000\n")
-    outcome, board = script("100300", sysfs=str(tmp_path / "sys"))
+    outcome, board = script("100300", places={"/sys/class/": tmp_path / "sys" / "class"})
     assert (outcome.code, outcome.stderr) == (0, "")
     assert gone(int((board / "pid").read_text())) and not (board / "tegrastats.fifo").exists()
     first = (board / "tegrastats.log").read_text().splitlines()[0]
@@ -223,6 +225,35 @@ def test_the_script_packs_what_the_board_says_of_itself(
     )
     state = load_report(folder / "report.json").board
     assert state is not None and state.throttled is False and state.samples > 5
+
+
+@pytest.mark.parametrize(
+    ("files", "board"),
+    [
+        ({"/proc/device-tree/model": 'Jetson "Orin"\\ Nano\0'}, "Jetson Orin Nano"),
+        ({"/tmp/nv_jetson_model": "NVIDIA Jetson Orin NX\0\n"}, "NVIDIA Jetson Orin NX"),
+        ({"/etc/nv_tegra_release": "# R36 (release), REVISION: 4.3"}, jetson.UNKNOWN_MODEL),
+        ({}, platform.machine()),
+    ],
+)
+def test_a_container_tells_the_board_as_edge_scnet_does(
+    files: dict[str, str], board: str, tmp_path: Path
+) -> None:
+    places = {}
+    for number, name in enumerate(
+        (
+            "/sys/firmware/devicetree/base/model",
+            "/proc/device-tree/model",
+            "/tmp/nv_jetson_model",
+            "/etc/nv_tegra_release",
+        )
+    ):
+        places[name] = tmp_path / str(number)
+        if name in files:
+            places[name].write_text(files[name])
+    folder = unpacked_bundle(tmp_path / "bundle")
+    assert run_script(folder, "100300", places=places).code == 0
+    assert json.loads((folder / "board.json").read_text())["board"] == board
 
 
 def test_tegrastats_ends_with_a_script_that_fails(

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 import tarfile
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -218,7 +219,7 @@ def run_script(
     target: TargetSpec = JETSON,
     command: tuple[str, ...] = ("sh", "build.sh"),
     where: Path | None = None,
-    sysfs: str = "/nowhere",
+    places: Mapping[str, Path] | None = None,
     banner: bool = True,
     user: int | None = None,
     **environment: str,
@@ -229,7 +230,7 @@ def run_script(
         number: of trtexec's banner.
         fail: shell lines that trtexec runs before it says how it went.
         where: the folder that it is called from; None: the bundle's.
-        sysfs: in the place of /sys.
+        places: files and folders of this machine that others stand for; no GPU's are there.
         banner: whether trtexec tells its version.
         user: to run as.
         environment: beside this process's.
@@ -238,7 +239,9 @@ def run_script(
     # the build machine's own memory must not decide
     small = replace(target, board=replace(target.board, workspace_mib=16))
     text = bundle.build_script(load_manifest(folder), small)
-    (folder / "build.sh").write_text(text.replace("/sys/class/", f"{sysfs}/class/"))
+    for place, other in {"/sys/class/": Path("/nowhere"), **(places or {})}.items():
+        text = text.replace(place, f"{other}/" if place.endswith("/") else str(other))
+    (folder / "build.sh").write_text(text)
     sums = (folder / "SHA256SUMS").read_text().splitlines()
     kept = [line for line in sums if not line.endswith("build.sh")]
     (folder / "SHA256SUMS").write_text("\n".join(kept) + "\n")

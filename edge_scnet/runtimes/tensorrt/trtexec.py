@@ -98,11 +98,10 @@ def find_trtexec() -> Path | None:
 
     JetPack's is not on PATH.
     """
-    if named := os.environ.get("TRTEXEC"):
-        return Path(named) if os.access(named, os.X_OK) else None
-    if on_path := shutil.which("trtexec"):
+    named = os.environ.get("TRTEXEC")
+    if on_path := shutil.which(named or "trtexec"):
         return Path(on_path)
-    return _JETPACK if os.access(_JETPACK, os.X_OK) else None
+    return None if named else _JETPACK if os.access(_JETPACK, os.X_OK) else None
 
 
 def version_told_by(program: Path) -> str | None:

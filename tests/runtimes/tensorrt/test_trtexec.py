@@ -121,5 +121,7 @@ def test_it_is_found_by_name_then_on_path(tmp_path: Path, monkeypatch: pytest.Mo
     other = fake_trtexec(tmp_path / "other", "100300")
     monkeypatch.setenv("TRTEXEC", str(other))
     assert trtexec.find_trtexec() == other
+    monkeypatch.setenv("TRTEXEC", "other")
+    assert trtexec.find_trtexec() == other
     monkeypatch.setenv("TRTEXEC", str(tmp_path / "missing"))
     assert trtexec.find_trtexec() is None
