@@ -242,6 +242,22 @@ class TargetSpec:
             )
 
 
+def check_own_name(path: Path) -> None:
+    """Refuses a target file that is called like a shipped one and is another.
+
+    Its builds would lie in the shipped target's folder, and be judged by other limits under the
+    same name.
+
+    Raises:
+        TargetError: it is.
+    """
+    shipped = _bundled_names().get(path.stem)
+    if shipped is not None and path.exists() and not shipped.samefile(path):
+        raise TargetError(
+            f"{path}: a shipped target is called {path.stem}", hint=f"mv {path} my-{path.name}"
+        )
+
+
 def load_target(name_or_path: str) -> TargetSpec:
     """A bundled target by name, or a target file by its path, which ends in `.toml`.
 
@@ -254,14 +270,7 @@ def load_target(name_or_path: str) -> TargetSpec:
         # entered.
         if os.path.isfile(name_or_path):  # noqa: PTH113
             path = Path(name_or_path)
-            shipped = _bundled_names().get(path.stem)
-            if shipped is not None and not shipped.samefile(path):
-                # its builds would lie in the shipped target's folder and be judged by other limits
-                # under the same name
-                raise TargetError(
-                    f"{path}: a shipped target is called {path.stem}",
-                    hint=f"mv {path} my-{path.name}",
-                )
+            check_own_name(path)
             return read_target(path)
     elif name_or_path in (names := _bundled_names()):
         return read_target(names[name_or_path])

@@ -8,6 +8,8 @@ from edge_scnet.core.preprocessing import Preprocessing
 
 # Mean and std of an input from 0 to so much and more that are 1 at most are of 0 to 1.
 _WIDE_RANGE = 100.0
+# Of the largest pixel. What is divided by 255 twice has a std of 0.5 / 255, some 0.002.
+_LEAST_STD = 1e-4
 
 
 def unit_doubt(rule: Preprocessing) -> str | None:
@@ -25,6 +27,12 @@ def unit_doubt(rule: Preprocessing) -> str | None:
         return (
             f"{words}; where it is of 0 to 255, say --pixel-max 255, or --mean"
             f" {_divided(rule.mean)} --std {_divided(rule.std)}"
+        )
+    least_std = min(rule.std, default=1)
+    if least_std < _LEAST_STD * rule.pixel_max:
+        return (
+            f"the std {_listed(rule.std)} makes an input of {rule.pixel_max / least_std:,.3g} and"
+            f" more: {own}"
         )
     if rule.pixel_max >= _WIDE_RANGE and 0 < largest_mean <= 1 and largest_std <= 1:
         return (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_scnet.config import project
-from edge_scnet.config.target import Gates, read_target
+from edge_scnet.config.target import Gates, check_own_name, read_target
 from edge_scnet.core.clock import now_utc
 from edge_scnet.core.folder_lock import in_turn
 from edge_scnet.errors import ArtifactError, EdgeError
@@ -109,6 +109,7 @@ def _read(file: Path) -> None:
     if file.name == project.FILE:
         project.load(file)
     elif file.suffix == ".toml":
+        check_own_name(file)
         read_target(file)
     elif file.suffix == ".json":
         baseline.load(file)

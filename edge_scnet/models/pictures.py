@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -49,6 +48,10 @@ class Defaults:
     repeats: bool = False
     # False: the input's shape is found out later, and what depends on it is not checked yet
     complete: bool = True
+
+
+# of float32, which pixels become
+_LEAST, _MOST = 1.2e-38, 3.4e38
 
 
 def preprocessing_of(
@@ -204,10 +207,10 @@ def _by_channel(
             hint=f"pass --mean and --std with {channels} value{plural} each, of pixels from 0 to"
             " 1, or --preprocess pixels where the network takes 0 to 255",
         )
-    lowest, words = (0, "positive and finite") if key == "std" else (-math.inf, "finite")
-    if not all(lowest < value < math.inf for value in values):
+    lowest, words = (_LEAST, "positive and finite") if key == "std" else (-_MOST, "finite")
+    if not all(lowest <= value <= _MOST for value in values):
         raise ArtifactError(
-            f"{option} must be {words}, got {', '.join(map(str, values))}",
+            f"{option} must be {words} as float32, got {', '.join(map(str, values))}",
             hint=f"of pixels from 0 to 1, for instance: {option} {','.join(['0.5'] * channels)}",
         )
     return values

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_scnet.core.resources import bundled
 from edge_scnet.gate import baseline
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
@@ -266,6 +267,9 @@ def test_verify_reads_all_kinds_and_names_every_bad_file(
     assert (outcome.code, outcome.stdout) == (0, "verified: 2 files, no faults\n")
     project.write_text('model = "net.onnx"\ntarget = ["cpu"]\nbaselines = "b"\n')
     (tmp_path / "mine.toml").write_text("title = 3\n")
+    (tmp_path / "cpu.toml").write_text((bundled("targets") / "cpu.toml").read_text())
+    outcome = invoke("verify", bundled("targets") / "cpu.toml", tmp_path / "cpu.toml")
+    assert outcome.code == 3 and "cpu.toml: a shipped target is called cpu" in outcome.stderr
     outcome = invoke("verify", known, project, tmp_path / "mine.toml", tmp_path / "x.txt")
     assert outcome.code == 3
     for words in ("did you mean targets?", "mine.toml", "x.txt is neither"):

@@ -22,6 +22,7 @@ CODES_MEAN, CODES_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
         # a network whose training divides by 255 twice: right, and still said
         ((0.4977, 0.436, 0.403), CODES_STD, 1.0, "the std 58.4,57.12,57.38 is larger"),
         ((-104.0, -117.0, -123.0), (1.0,) * 3, 1.0, "the mean -104,-117,-123 is larger"),
+        ((0.5,) * 3, (0.5, 0.5, 1e-30), 1.0, "makes an input of 1e+30 and more"),
         ((300.0,) * 3, (1.0,) * 3, 255.0, "--pixel-max says others"),
         (IMAGENET_MEAN, IMAGENET_STD, 255.0, "look like those of pixels from 0 to 1"),
     ],

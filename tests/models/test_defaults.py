@@ -20,9 +20,14 @@ from tests.helpers.checkpoints import State, checkpoint, refused, saved
         ({"mean": (0.5,)}, "the input has 3 channels, and --mean has 1 values"),
         ({"std": (0.5, 0.5)}, "the input has 3 channels, and --std has 2 values"),
         ({"channels": 1}, "the input has 1 channel, and --mean has no default for such images"),
-        ({"std": (0.5, 0.0, 0.5)}, "--std must be positive and finite, got 0.5, 0.0, 0.5"),
-        ({"std": (0.5, float("nan"), 0.5)}, "--std must be positive and finite, got 0.5, nan, 0.5"),
-        ({"mean": (0.5, float("inf"), 0.5)}, "--mean must be finite, got 0.5, inf, 0.5"),
+        *(
+            ({key: (value, 0.5, 0.5)}, f"--{key} must be {words} as float32, got {value}, 0.5, 0.5")
+            for key, words, values in (
+                ("std", "positive and finite", (0.0, -1.0, 1e-300, float("nan"), float("inf"))),
+                ("mean", "finite", (1e300, float("-inf"), float("nan"))),
+            )
+            for value in values
+        ),
         (
             {"class_names": ("a", "b"), "num_classes": 3},
             "--class-names lists 2 names, --num-classes says 3",
