@@ -51,6 +51,7 @@ def test_sets_that_are_well(pictures: Path):
     assert found.norm.name == "bn1"
 
 
+@pytest.mark.slow
 def test_unreadable_copies_and_shared_samples(pictures: Path):
     calib, evaluation = pictures / "calib" / NAMES[0], pictures / "eval" / NAMES[0]
     truncated_jpeg(calib / "cut.jpg")
@@ -97,6 +98,7 @@ def test_a_model_without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         )
 
 
+@pytest.mark.slow
 def test_the_command(pictures: Path, invoke: Run):
     arguments = ("data", "check", MODEL, "--calib", pictures / "calib", "--eval", pictures / "eval")
     outcome = invoke(*arguments)
@@ -135,6 +137,7 @@ def test_pictures_of_the_inputs_size_are_looked_at_as_a_build_takes_them(
     assert found.channels[0].highest == 1.0 and found.channels[0].mean == pytest.approx(1 / 64)
 
 
+@pytest.mark.slow
 def test_it_warns_as_a_build_does(pictures: Path, invoke: Run):
     calib, evaluation = pictures / "calib", pictures / "eval"
     truncated_jpeg(calib / NAMES[0] / "cut.jpg")

@@ -25,7 +25,7 @@ def test_interleaved_engines(invoke: Run, built: Built, monkeypatch: pytest.Monk
         built.folder / "model-fp32.xml",
         "--interleave",
         "--seconds",
-        "1",
+        "0.3",
         "--json",
     )
     assert outcome.code == 0, outcome.stderr

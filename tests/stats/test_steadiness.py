@@ -95,6 +95,7 @@ def test_two_heaps_that_run_into_each_other_are_one():
     assert len(modes(times.tolist())[0]) == 1
 
 
+@pytest.mark.slow
 def test_an_hour_of_blocks_is_thinned_and_keeps_its_slope():
     # of so many points p would be 0, and all their pairs would take 20 GB; of 400 it is not yet
     assert 0 < trend(range(24_000), range(24_000))[1] < 1e-100  # type: ignore[operator]

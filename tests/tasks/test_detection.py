@@ -139,6 +139,7 @@ def test_boxes_shifted_by_a_twentieth_lose_ap_for_certain():
     assert ap.loss_lower95 is not None and 2 < ap.loss_lower95 < ap.loss < ap.loss_upper95
 
 
+@pytest.mark.slow
 def test_constant_scores_lose_nearly_everything_and_the_worst_images_are_named():
     truth = truth_of(60)
     head = head_of(truth)
@@ -184,6 +185,7 @@ def verdict_of(stats: TaskStats) -> Finding:
     )
 
 
+@pytest.mark.slow
 def test_scores_that_all_fall_below_the_threshold_fail_though_ap_stays():
     truth = truth_of(40)
     head = head_of(truth)
@@ -196,6 +198,7 @@ def test_scores_that_all_fall_below_the_threshold_fail_though_ap_stays():
     assert "no box right" in judged(context_of(truth, 40), faint, faint).doubts[0]
 
 
+@pytest.mark.slow
 def test_boxes_of_a_class_that_the_ground_truth_lacks_count_as_wrong():
     truth = [boxes_of(each.corners, each.classes * 0) for each in truth_of(40)]
     head = head_of(truth)
