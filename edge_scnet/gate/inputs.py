@@ -78,8 +78,8 @@ def input_pairs(new: Provenance, old: Provenance) -> tuple[InputPair, ...]:
         ),
         InputPair(
             "the target's settings",
-            _without_unset(new.settings),
-            _without_unset(old.settings),
+            without_unset(new.settings),
+            without_unset(old.settings),
             "settings",
         ),
         InputPair("the bits of the weights", new.weight_bits, old.weight_bits, None),
@@ -89,13 +89,13 @@ def input_pairs(new: Provenance, old: Provenance) -> tuple[InputPair, ...]:
     )
 
 
-def _without_unset(settings: Mapping[str, Any]) -> dict[str, Any]:
+def without_unset(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without those that are None: a key that is not set is as one that a version lacks.
 
     `board.dla_core` was such a key.
     """
     return {
-        key: _without_unset(value) if isinstance(value, Mapping) else value
+        key: without_unset(value) if isinstance(value, Mapping) else value
         for key, value in settings.items()
         if value is not None
     }

@@ -9,7 +9,7 @@ import pytest
 
 from edge_scnet.config.target import load_target
 from edge_scnet.gate import baseline
-from edge_scnet.gate.regression import without_unset
+from edge_scnet.gate.inputs import without_unset
 from edge_scnet.pipeline.stages.provenance import settings_of
 
 BASELINES = Path(__file__).parents[2] / "baselines"
