@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
-from edge_scnet.report.run_report import LayerTime
+from edge_scnet.report.run_report import CostlyLayer, LayerTime
 from edge_scnet.runtimes.base import UNKNOWN_PRECISION, ExecutedLayer, Runtime
+
+FLOATS: Final = frozenset({"fp32", "fp16", "bf16"})
+_ANOTHER_BUILD = "another build may choose other kernels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,8 @@ class LayersSummary:
     copies: tuple[str, ...]
     float_convolutions: tuple[str, ...]
     layer_times: tuple[LayerTime, ...]
+    # of an INT8 plan: its copies and float layers by their time
+    costly: tuple[CostlyLayer, ...] = ()
 
 
 def summary_of_layers(
@@ -30,6 +36,7 @@ def summary_of_layers(
     int8: bool,
     times_ms: Mapping[str, float] | None = None,
     nodes: Collection[str] = (),
+    not_int8: Collection[str] = (),
 ) -> LayersSummary:
     """What the layers of an engine say about it.
 
@@ -38,6 +45,7 @@ def summary_of_layers(
         times_ms: median time by layer name, where it was measured.
         nodes: names of the graph's convolutions, where the kinds of the runtime's kernels do not
             always tell that they are ("fusion", "gemm").
+        not_int8: modules that should execute in INT8 and do not.
     """
     executed = [layer for layer in layers if layer.precision != UNKNOWN_PRECISION]
     convolutions: list[ExecutedLayer] = []
@@ -60,6 +68,69 @@ def summary_of_layers(
         copies=tuple(map(_module, copies)) if int8 else (),
         float_convolutions=tuple(map(_module, in_float)) if int8 else (),
         layer_times=_layer_times(layers, times_ms or {}),
+        costly=_costly(layers, in_float, times_ms or {}, not_int8)
+        if int8 and runtime.takes_cuda_graph
+        else (),
+    )
+
+
+def _costly(
+    layers: Sequence[ExecutedLayer],
+    convolutions: Sequence[ExecutedLayer],
+    times_ms: Mapping[str, float],
+    not_int8: Collection[str],
+) -> tuple[CostlyLayer, ...]:
+    """The layers of a plan that INT8 does not make faster, the slowest first.
+
+    Args:
+        convolutions: those of them that are in float.
+    """
+    total_ms = sum(times_ms.values())
+    found = []
+    for layer in layers:
+        ms = times_ms.get(layer.name, 0.0)
+        if ms <= 0 or not (layer.is_copy or layer.precision in FLOATS):
+            continue
+        module = _module(layer)
+        why, advice = _reason(layer, module, convolutions, not_int8)
+        found.append(
+            CostlyLayer(
+                module=module,
+                why=why,
+                kind=layer.kind,
+                precision=layer.precision,
+                median_ms=ms,
+                percent=100 * ms / total_ms,
+                advice=advice,
+            )
+        )
+    return tuple(sorted(found, key=lambda row: -row.median_ms))
+
+
+def _reason(
+    layer: ExecutedLayer,
+    module: str,
+    convolutions: Sequence[ExecutedLayer],
+    not_int8: Collection[str],
+) -> tuple[Literal["copy", "float convolution", "float layer"], str]:
+    """Why INT8 does not make a layer faster, and what to do about it."""
+    if layer.is_copy and UNKNOWN_PRECISION in (layer.precision, layer.writes):
+        return "copy", _ANOTHER_BUILD
+    if layer.is_copy and layer.precision == layer.writes:
+        return "copy", f"the layout alone changes between two kernels: {_ANOTHER_BUILD}"
+    if layer.is_copy:
+        return (
+            "copy",
+            f"{layer.precision} becomes {layer.writes}: neighbours in one precision need no copy:"
+            " edge-scnet sensitivity tells what may be in float, quant.keep_float puts it there",
+        )
+    if not any(layer is convolution for convolution in convolutions):
+        return "float layer", "the FP16 twin has it too: it bounds what INT8 can gain"
+    if set(not_int8).intersection(layer.nodes):
+        return "float convolution", f"TensorRT chose a kernel in float for it: {_ANOTHER_BUILD}"
+    return (
+        "float convolution",
+        "it is not quantized: quant.keep_float of the target, or edge-scnet inspect, tells why",
     )
 
 

@@ -72,6 +72,7 @@ def row_of_engine(
         int8=engine.role == "int8",
         times_ms=measured.layer_times_ms,
         nodes=engine.convolutions,
+        not_int8=engine.not_int8,
     )
     return EngineReport(
         name=engine.name,
@@ -102,6 +103,7 @@ def row_of_engine(
         float_convolutions=layers.float_convolutions,
         not_int8=engine.not_int8,
         layer_times=layers.layer_times,
+        costly=layers.costly,
     )
 
 
@@ -281,6 +283,7 @@ def row_of_plan(
         int8=precision == "int8",
         times_ms=times.layer_times_ms,
         nodes=wanted.convolutions,
+        not_int8=tuple(in_float),
     )
     return EngineReport(
         name=precision,
@@ -311,4 +314,5 @@ def row_of_plan(
         float_convolutions=layers.float_convolutions,
         not_int8=tuple(in_float),
         layer_times=layers.layer_times,
+        costly=layers.costly,
     )

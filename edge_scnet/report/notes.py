@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edge_scnet.machine.load import MachineLoad
+from edge_scnet.report.costs import advice_lines
 from edge_scnet.report.run_report import EngineReport, RunReport
 from edge_scnet.stats.figures import EndToEnd, Steadiness, SweepRow
 
@@ -118,7 +119,7 @@ def _significant(p: float | None) -> bool:
 
 
 def facts(report: RunReport) -> tuple[str, ...]:
-    """Returns how the engines ran, and where their time goes from the file to the classes.
+    """Returns how the engines ran, and where their time goes: to the classes, and in a plan.
 
     Engines with the same settings share a line.
     """
@@ -133,6 +134,8 @@ def facts(report: RunReport) -> tuple[str, ...]:
     for row in report.engines:
         if row.end_to_end is not None and row.role == "int8":
             lines.append(f"{row.name} end to end: {end_to_end_words(row.end_to_end)}")
+    for row in report.engines:
+        lines.extend(advice_lines(row))
     return tuple(lines)
 
 

@@ -18,6 +18,7 @@ from edge_scnet.core.preprocessing_words import words_of_facts
 from edge_scnet.core.printable import printable_lines
 from edge_scnet.machine.board import board_words
 from edge_scnet.report import notes, plots
+from edge_scnet.report.costs import dearest_words, float_words, time_words
 from edge_scnet.report.per_class import class_name, per_class
 from edge_scnet.report.run_report import (
     EngineReport,
@@ -247,7 +248,11 @@ def _layer_words(row: EngineReport) -> str:
     most = sorted(kinds.items(), key=lambda item: -item[1])[:6]
     words.append("by kind: " + ", ".join(f"{kind} {ms:.3f} ms" for kind, ms in most))
     if row.copies:
-        words.append(f"{len(row.copies)} copies ({', '.join(row.copies[:3])})")
+        taken = time_words(row.costly, "copy")
+        named = ", ".join(row.copies[:3]) if taken is None else dearest_words(row.costly, "copy")
+        words.append(f"{len(row.copies)} copies{f', {taken}' if taken else ''} ({named})")
+    if (floats := float_words(row.costly)) is not None:
+        words.append(floats)
     if row.float_convolutions:
         words.append(f"convolutions in float: {', '.join(row.float_convolutions[:8])}")
     if row.not_int8:

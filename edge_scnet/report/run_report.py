@@ -48,6 +48,19 @@ class LayerTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CostlyLayer:
+    """A layer of an INT8 plan that INT8 does not make faster: it copies, or computes in float."""
+
+    module: Annotated[str, Meta(description="that it belongs to; of a copy the one it is for")]
+    why: Literal["copy", "float convolution", "float layer"]
+    kind: str
+    precision: Annotated[str, Meta(description="of what it reads")]
+    median_ms: float
+    percent: Annotated[float, Meta(description="its share of the sum of the layers' times")]
+    advice: Annotated[str, Meta(description="what to do about it")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineReport:
     """One engine's row.
 
@@ -104,6 +117,15 @@ class EngineReport:
         Meta(description="of an INT8 engine: layers that should execute in INT8 and do not"),
     ] = ()
     layer_times: tuple[LayerTime, ...] = ()
+    costly: Annotated[
+        tuple[CostlyLayer, ...],
+        Meta(
+            description=(
+                "of an INT8 plan whose layers were timed: its copies and its layers in float, the"
+                " slowest first"
+            )
+        ),
+    ] = ()
     warm_up_runs: int | None = None
     warm_up_stable: Annotated[
         bool | None,

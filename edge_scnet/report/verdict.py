@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from edge_scnet.config.target import Gates, TargetSpec
+from edge_scnet.report.costs import dearest_words, float_words, time_words
 from edge_scnet.report.findings import Figure, Finding, at_least, at_most, judged
 from edge_scnet.report.paired import PairedDrop, advice, three_way
-from edge_scnet.report.run_report import EngineReport, first_judged, first_of
+from edge_scnet.report.run_report import CostlyLayer, EngineReport, first_judged, first_of
 from edge_scnet.report.speed import against, judge_speed
 from edge_scnet.report.task_verdict import doubted, judge_task
 from edge_scnet.stats.decibels import decibels
@@ -59,6 +60,7 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
             copies=int8.copies,
             float_convolutions=int8.float_convolutions,
             not_int8=int8.not_int8,
+            costly=int8.costly,
         ),
     ]
 
@@ -229,10 +231,13 @@ def explained(
     copies: Sequence[str],
     float_convolutions: Sequence[str],
     not_int8: Sequence[str] = (),
+    costly: Sequence[CostlyLayer] = (),
 ) -> Finding:
     """Returns the finding on INT8's speed with what takes from it, by module.
 
     Args:
+        costly: copies and layers in float with their times, where those are known: the dearest are
+            named then, and not the first.
         not_int8: layers that should execute in INT8 and do not; those among the convolutions in
             float are not named twice.
     """
@@ -240,19 +245,29 @@ def explained(
     if copies:
         causes.append(
             f"{_count(len(copies), 'layer')} only {'copies' if len(copies) == 1 else 'copy'} data"
-            f" ({_first_names(copies)})"
+            f"{_named(copies, costly, 'copy')}"
         )
     if float_convolutions:
         causes.append(
             f"{_count(len(float_convolutions), 'convolution')} in float"
-            f" ({_first_names(float_convolutions)})"
+            f"{_named(float_convolutions, costly, 'float convolution')}"
         )
     others = [name for name in not_int8 if name not in set(float_convolutions)]
     if others:
         causes.append(f"{_count(len(others), 'layer')} not in INT8 ({_first_names(others)})")
+    if (floats := float_words(costly)) is not None:
+        causes.append(floats)
     if not causes:
         return speed
     return replace(speed, message=f"{speed.message} What takes from it: {'; '.join(causes)}.")
+
+
+def _named(modules: Sequence[str], costly: Sequence[CostlyLayer], why: str) -> str:
+    """The modules of a cause: with times the dearest, else the first."""
+    times = time_words(costly, why)
+    if times is None:
+        return f" ({_first_names(modules)})"
+    return f": {times} ({dearest_words(costly, why)})"
 
 
 def _in_words(name: str) -> str:

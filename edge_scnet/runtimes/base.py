@@ -65,6 +65,8 @@ class ExecutedLayer:
     is_copy: bool = False
     # It computes a convolution, though its kind may be none of `Runtime.convolutions`.
     is_convolution: bool = False
+    # The precision of its first output, where the runtime tells it.
+    writes: str = UNKNOWN_PRECISION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -266,6 +266,7 @@ def executed(layers: Iterable[PlanLayer]) -> tuple[ExecutedLayer, ...]:
             name=layer.name,
             is_copy=layer.is_copy,
             is_convolution=layer.is_convolution,
+            writes=layer.writes[0] if layer.writes else UNKNOWN_PRECISION,
         )
         for layer in layers
     )
