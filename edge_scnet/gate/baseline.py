@@ -119,7 +119,7 @@ def of_report(report: RunReport, limits: Gates, *, accepted: Sequence[Acceptance
     """Makes a baseline of what a report says.
 
     Raises:
-        ArtifactError: there is nothing in it to hold others to, or it breaks the limits itself.
+        ArtifactError: it is damaged, has nothing to hold others to, or breaks the limits itself.
     """
     if not report.complete or report.quantization is None or report.provenance is None:
         raise ArtifactError(
@@ -144,7 +144,12 @@ def of_report(report: RunReport, limits: Gates, *, accepted: Sequence[Acceptance
         sweep_load=None,
         load=None,
     )
-    findings = regression.compare(report, lean, limits=limits)
+    try:
+        findings = regression.compare(report, lean, limits=limits)
+    except ValueError as error:
+        raise ArtifactError(
+            f"the report is damaged: {error}", hint="edge-scnet profile BUILD_FOLDER"
+        ) from error
     broken = next((finding for finding in findings if finding.verdict == "fail"), None)
     if broken is not None:
         raise ArtifactError(

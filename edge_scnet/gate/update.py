@@ -29,7 +29,7 @@ def update(
         What changed; nothing for a new one.
 
     Raises:
-        ArtifactError: the bar would be lowered and no reason was given; or as
+        ArtifactError: it is damaged; the bar would be lowered and no reason was given; or as
             `baseline.load` and `baseline.of_report`.
     """
     if not path.exists():
@@ -43,7 +43,13 @@ def update(
             hint=f"name its own: --baseline {path.parent / f'{report.model}-{report.target}.json'}",
         )
     new = baseline.of_report(report, limits, accepted=old.accepted)
-    differences = changes(old, new)
+    try:
+        differences = changes(old, new)
+    except ValueError as error:  # what is packed in it is damaged, and was sealed so
+        raise ArtifactError(
+            f"{path} is damaged: {error}",
+            hint=f"restore it: git checkout {path}; or remove it, and run this again",
+        ) from error
     losses = tuple(change.loss for change in differences if change.loss is not None)
     if losses and not (accept or "").strip():
         shown = "".join(f"\n  {loss}" for loss in losses[:8])

@@ -76,3 +76,21 @@ def failure_of(folder: Path, known: Path, limits: dict[str, float]) -> str:
     except ArtifactError as error:
         return error.message
     return ""
+
+
+@pytest.mark.parametrize("is_new_damaged", [False, True])
+def test_packed_scales_that_are_damaged_are_refused(
+    reported: Callable[..., tuple[Path, Path]], is_new_damaged: bool
+) -> None:
+    made = report()
+    assert made.quantization is not None
+    weights = {
+        name: replace(codes, scales="eJw=") for name, codes in made.quantization.weights.items()
+    }
+    damaged = replace(made, quantization=replace(made.quantization, weights=weights))
+    known = reported(made)[1]
+    if not is_new_damaged:
+        baseline.save(replace(baseline.load(known), report=damaged), known)
+    with pytest.raises(ArtifactError, match="is damaged: packed values") as caught:
+        update(known, damaged if is_new_damaged else made, Gates(), accept="why")
+    assert caught.value.hint
