@@ -11,6 +11,7 @@ import pytest
 
 from edge_scnet.compile.fidelity import check_fidelity
 from edge_scnet.compile.front import check_front
+from edge_scnet.compile.quality import qualities_of
 from edge_scnet.compile.reference import Reference, load, to_npz
 from edge_scnet.config.target import load_target
 from edge_scnet.core.manifest import FLOAT_ONNX, QDQ_ONNX
@@ -79,7 +80,8 @@ def test_a_bundle_s_reference_says_which_outputs_it_has(
 ) -> None:
     outputs = tuple(np.full((2, 3), i, np.float32) for i in (sized if sized is not None else (0,)))
     images = np.zeros((2, 3, 4, 4), np.float32)
-    made = Reference(images=images, outputs=outputs, simulation=(), sized=sized)
+    simulation = qualities_of(outputs, outputs)
+    made = Reference(images=images, outputs=outputs, simulation=simulation, sized=sized)
     (tmp_path / "reference.npz").write_bytes(to_npz(made))
     read = load(tmp_path / "reference.npz")
     assert read.sized == sized and len(read.outputs) == len(outputs)
