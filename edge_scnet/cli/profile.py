@@ -71,12 +71,15 @@ def profile(
         ),
     ] = False,
     cuda_graph: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--cuda-graph",
-            help="Plans enqueue an inference as one CUDA graph, as trtexec does here.",
+            "--cuda-graph/--no-cuda-graph",
+            help=(
+                "Plans enqueue an inference as one CUDA graph, or do not; default: both are timed"
+                " in turn, and the faster is reported."
+            ),
         ),
-    ] = False,
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -103,7 +106,7 @@ def profile(
                 "--batch, --threads and --report are for the engines of one build: leave"
                 " --interleave out"
             )
-        if cuda_graph or max_drop is not None or figures:
+        if cuda_graph is not None or max_drop is not None or figures:
             raise typer.BadParameter(
                 "engines timed together are not judged: leave --max-drop, --expect and"
                 " --cuda-graph out"
@@ -120,7 +123,7 @@ def profile(
         return
     path = paths[0]
     if path.name == "results.tar.gz" and len(paths) == 1:
-        if batches or threads or cuda_graph or report or figures:
+        if batches or threads or cuda_graph is not None or report or figures:
             raise typer.BadParameter(
                 "a board's results are what was timed there: leave --batch, --threads,"
                 " --cuda-graph, --expect and --report out"

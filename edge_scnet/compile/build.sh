@@ -166,21 +166,35 @@ if command -v tegrastats >/dev/null 2>&1; then
 fi
 
 # every timing option is given: 11 changed the defaults to what the older ones are told here
-if [ "$is" -lt 110000 ]; then timing='--useCudaGraph --useSpinWait --noDataTransfers '; else timing=''; fi
+if [ "$is" -lt 110000 ]; then
+    graph='--useCudaGraph ' no_graph='' timing='--useSpinWait --noDataTransfers '
+else
+    graph='' no_graph='--noCudaGraph ' timing=''
+fi
 if [ "$is" -lt 80500 ]; then percentile=90; else percentile=90,99; fi
 timing="$timing--warmUp=500 --duration=2 --iterations=100 --avgRuns=1 --percentile=$percentile"
-time_one() { # stem, round
+time_one() { # stem, round, its options for a CUDA graph, what its files are called besides
     # shellcheck disable=SC2086
-    run "$1.$2.log" --loadEngine="$1.plan" $timing --exportTimes="$1.$2.times.json"
-    grep -E 'Throughput:|GPU Compute Time:' "$1.$2.log" | sed "s/^.*\[I\]/$1:/"
+    run "$1.$2$4.log" --loadEngine="$1.plan" $3$timing --exportTimes="$1.$2$4.times.json"
+    grep -E 'Throughput:|GPU Compute Time:' "$1.$2$4.log" | sed "s/^.*\[I\]/$1$4:/"
 }
-# in turn, so that a board that warms up slows both; six rounds give an interval
+# with a CUDA graph and without (plain): the faster of both is reported
+with_graph() { time_one "$1" "$2" "$graph" ''; }
+plain() { time_one "$1" "$2" "$no_graph" .plain; }
+# in turn, so that a board that warms up slows all; six rounds give an interval
 for round in 1 2 3 4 5 6; do
     case $round in
-    1 | 3 | 5) time_one "$reference" $round && time_one "$judged" $round ;;
-    *) time_one "$judged" $round && time_one "$reference" $round ;;
+    1 | 3 | 5)
+        with_graph "$reference" $round && plain "$reference" $round &&
+            with_graph "$judged" $round && plain "$judged" $round
+        ;;
+    *)
+        plain "$judged" $round && with_graph "$judged" $round &&
+            plain "$reference" $round && with_graph "$reference" $round
+        ;;
     esac
 done
+timing=$graph$timing
 stop_watch
 for stem in "$judged" "$reference"; do
     run "$stem.layers.log" --loadEngine="$stem.plan" --iterations=50 --dumpProfile --separateProfileRun \

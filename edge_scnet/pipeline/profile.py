@@ -24,6 +24,7 @@ from edge_scnet.pipeline.build_folder import (
     open_build,
     target_of,
 )
+from edge_scnet.pipeline.cuda_graph import refuse_graph, with_graph
 from edge_scnet.pipeline.expected import check_rows, read_expected
 from edge_scnet.pipeline.foreign import is_foreign, suffixes
 from edge_scnet.pipeline.judging import judging_of
@@ -34,7 +35,7 @@ from edge_scnet.pipeline.samples import open_evaluation_set
 from edge_scnet.profiler import sweep, trtexec
 from edge_scnet.profiler.measure import MeasureSettings, measure
 from edge_scnet.profiler.process import EngineFile
-from edge_scnet.report.run_report import RunReport
+from edge_scnet.report.run_report import EngineReport, RunReport
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 
@@ -50,7 +51,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
     expect: float | str | Iterable[float | str] | None = None,
     skip_bad: bool = False,
     ignore_labels: bool = False,
-    cuda_graph: bool = False,
+    cuda_graph: bool | None = None,
     batches: Sequence[int] = (),
     threads: Sequence[int] = (),
     wait: bool = False,
@@ -74,7 +75,8 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         expect: of a build: FP32's own figures, as `build`.
         skip_bad: leave out images that cannot be read.
         ignore_labels: judge by the reference's classes alone.
-        cuda_graph: plans enqueue an inference as one CUDA graph, as trtexec does.
+        cuda_graph: plans enqueue an inference as one CUDA graph, or do not; None: they are timed in
+            both ways in turn, and the faster is taken.
         batches, threads: time the engines also at each of these batches and numbers of threads, all
             in turn.
         wait: where another run writes into the build folder, until it has ended; otherwise that is
@@ -120,8 +122,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             folder, chosen = open_build(Path(path))
         target = with_max_drop(target_of(folder), max_drop_pp)
         if program is not None:
-            asked = {"--batch": batches, "--threads": threads, "--cuda-graph": cuda_graph}
-            _refuse_for_trtexec(asked)
+            _refuse_for_trtexec({"--batch": batches, "--threads": threads})
             if TENSORRT.unavailable() is None:
                 events.warn(
                     "TensorRT's Python package cannot run the plans, trtexec times them:"
@@ -132,7 +133,9 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
                     "--eval is not used: trtexec measures no accuracy, TensorRT's Python package"
                     " would"
                 )
-            timed = trtexec.profile_plans(program, folder, seconds=seconds, events=events)
+            timed = trtexec.profile_plans(
+                program, folder, seconds=seconds, cuda_graph=cuda_graph, events=events
+            )
             measured = take_board_times(folder, timed, target)
             report = conclude(measured, folder.manifest, target, command=command)
             check_unchanged(folder, report)
@@ -224,7 +227,7 @@ def _refuse_for_trtexec(options: Mapping[str, object]) -> None:
 
 
 def _engines(
-    folder: BuildFolder, chosen: Artifact | None, target: TargetSpec, *, cuda_graph: bool
+    folder: BuildFolder, chosen: Artifact | None, target: TargetSpec, *, cuda_graph: bool | None
 ) -> list[EngineFile]:
     """The engines to measure: the folder's, or the chosen one after its reference.
 
@@ -234,13 +237,15 @@ def _engines(
     engines = engine_files(folder)
     if chosen is not None:
         engines = chosen_engines(folder, chosen, engines)
-    if not cuda_graph:
-        return engines
     if not all(runtime_named(engine.runtime).takes_cuda_graph for engine in engines):
-        raise TargetError(
-            f"{target.name}: --cuda-graph is for TensorRT's plans", hint="leave --cuda-graph out"
-        )
-    return [replace(engine, options=replace(engine.options, cuda_graph=True)) for engine in engines]
+        refuse_graph(cuda_graph, target.name)
+    return [with_graph(engine, cuda_graph) for engine in engines]
+
+
+def _as_timed(engine: EngineFile, row: EngineReport) -> EngineFile:
+    """The engine, opened as it was when it was timed: with its CUDA graph, or without."""
+    used = {"yes": True, "no": False}.get(row.settings.get("CUDA graph", ""))
+    return engine if used is None else with_graph(engine, used)
 
 
 def time_again(
@@ -261,7 +266,11 @@ def time_again(
     events = events or Silent()
     folder = BuildFolder.open(path)
     rows = {row.name: row for row in report.engines if row.latency is not None}
-    engines = [engine for engine in engine_files(folder) if engine.name in rows]
+    engines = [
+        _as_timed(engine, rows[engine.name])
+        for engine in engine_files(folder)
+        if engine.name in rows
+    ]
     if any(engine.sha256 != rows[engine.name].sha256 for engine in engines) or len(engines) < 2:
         return None
     timed_ns = sum(sum(row.latency.samples_ns) for row in rows.values() if row.latency)

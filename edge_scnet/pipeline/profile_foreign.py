@@ -17,6 +17,7 @@ from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.machine.board_watch import watching
 from edge_scnet.pipeline.assemble import INTERRUPTED, evaluation_set, this_machine
 from edge_scnet.pipeline.context import heads_of_file
+from edge_scnet.pipeline.cuda_graph import refuse_graph, with_graph
 from edge_scnet.pipeline.foreign import ForeignEngine, open_foreign
 from edge_scnet.pipeline.input_line import say_input
 from edge_scnet.pipeline.judging import Judging, judging_with
@@ -41,7 +42,8 @@ class ForeignRequest:
     seconds: float = 3.0
     skip_bad: bool = False
     ignore_labels: bool = False
-    cuda_graph: bool = False
+    # None: plans are timed with and without one
+    cuda_graph: bool | None = None
     batches: tuple[int, ...] = ()
     threads: tuple[int, ...] = ()
     # the command line or the call, for the report
@@ -92,6 +94,7 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
                 MeasureSettings(
                     seconds=request.seconds,
                     evaluator=judging.evaluator if judging else None,
+                    graphs=True,
                     keep_partial=True,
                 ),
                 progress=events.progress,
@@ -183,21 +186,10 @@ def _open(request: ForeignRequest) -> list[ForeignEngine]:
                 f"{engine.file.path}: its batch is open, and is fixed to one number",
                 hint=f"--batch {request.batches[0]}",
             )
-        if request.cuda_graph and not runtime_named(engine.file.runtime).takes_cuda_graph:
-            raise TargetError(
-                f"{engine.file.path}: --cuda-graph is for TensorRT's plans",
-                hint="leave --cuda-graph out",
-            )
+        if not runtime_named(engine.file.runtime).takes_cuda_graph:
+            refuse_graph(request.cuda_graph, str(engine.file.path))
     check_same_inputs(engines)
-    if not request.cuda_graph:
-        return engines
-    return [
-        replace(
-            engine,
-            file=replace(engine.file, options=replace(engine.file.options, cuda_graph=True)),
-        )
-        for engine in engines
-    ]
+    return [replace(engine, file=with_graph(engine.file, request.cuda_graph)) for engine in engines]
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:

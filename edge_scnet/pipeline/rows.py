@@ -87,6 +87,7 @@ def row_of_engine(
         warm_up_runs=measured.warm_up.runs,
         warm_up_stable=measured.warm_up.stable,
         settings=measured.settings,
+        cuda_graph=measured.graph,
         latency=measured.latency,
         speedup=measured.ratio,
         throughput_per_second=measured.throughput_per_second,
@@ -296,6 +297,7 @@ def row_of_plan(
         load_seconds=None,
         warm_up_seconds=None,
         latency=latency_stats(times.rounds_ns),
+        cuda_graph=times.graph,
         speedup=(
             None if is_reference else paired_ratio(timed.reference.times.rounds_ns, times.rounds_ns)
         ),

@@ -29,10 +29,13 @@ from edge_scnet.machine.board import BoardState, board_state, parse_tegrastats
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.board_json import BoardJson, decode_board
 from edge_scnet.runtimes.tensorrt.trtexec import check_round, parse_log, parse_profile, parse_times
+from edge_scnet.stats.figures import GraphTimes
+from edge_scnet.stats.timing import graph_times
 
 _RUN_AGAIN = "run build.sh again: it packs all or nothing"
-# an engine of 0.1 ms has 20 times longer lists of times than one of 2 ms: 6 MB each, of 12
-_LIMITS = Limits(file_bytes=24 << 20, all_bytes=96 << 20, hint=_RUN_AGAIN)
+# an engine of 0.1 ms has 20 times longer lists of times than one of 2 ms: 6 MB each, of 24
+_LIMITS = Limits(file_bytes=24 << 20, all_bytes=192 << 20, hint=_RUN_AGAIN)
+_NO_CAPTURE = "it contains operations that are not permitted under CUDA graph capture mode"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\.(json|log|txt)")
 
 
@@ -60,6 +63,8 @@ class PlanTimes:
     layer_times_ms: dict[str, float]
     # version, as trtexec says
     tensorrt: str | None
+    # where it was timed with and without a CUDA graph: the figures above are of the faster
+    graph: GraphTimes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,24 +191,70 @@ def _read_board(exports: Exports) -> BoardJson:
         raise ArtifactError(f"{exports.where}: {BOARD}: {error}", hint=exports.hint) from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rounds:
+    """The rounds in which a plan was timed in one way."""
+
+    times_ns: tuple[tuple[int, ...], ...]
+    rates_per_second: tuple[float, ...]
+    tensorrt: str | None
+    # trtexec recorded no CUDA graph in one of them
+    without_graph: bool
+
+
+def _rounds(texts: Mapping[str, str], stem: str, way: str = "") -> _Rounds | None:
+    """A plan's rounds; None where there are none.
+
+    Args:
+        way: between the number of a round and what its files are.
+
+    Raises:
+        ValueError: figures are missing, or none.
+    """
+    ending = rf"{re.escape(way)}\.times\.json"
+    names = sorted(name for name in texts if re.fullmatch(rf"{re.escape(stem)}\.\d+{ending}", name))
+    if not names:
+        return None
+    logs = [parse_log(texts.get(name.replace(".times.json", ".log"), "")) for name in names]
+    times = tuple(parse_times(texts[name]) for name in names)
+    return _Rounds(
+        times_ns=times,
+        rates_per_second=tuple(map(check_round, logs, times)),
+        tensorrt=logs[0].version,
+        without_graph=any(log.without_graph for log in logs),
+    )
+
+
+def _graph_times(told: _Rounds, plain: _Rounds | None) -> GraphTimes | None:
+    """What a CUDA graph makes of a plan's time.
+
+    Args:
+        told: timed with a graph where `plain` was timed without.
+
+    Raises:
+        ValueError: the rounds do not come in pairs.
+    """
+    if told.without_graph:
+        return graph_times((plain or told).times_ns, (), _NO_CAPTURE)
+    return None if plain is None else graph_times(plain.times_ns, told.times_ns)
+
+
 def _plan_times(exports: Exports, stem: str) -> PlanTimes:
     texts, where, hint = exports.texts, exports.where, exports.hint
-    rounds = sorted(
-        name for name in texts if re.fullmatch(rf"{re.escape(stem)}\.\d+\.times\.json", name)
-    )
-    if not rounds:
-        raise ArtifactError(f"{where} lacks {stem}.1.times.json", hint=hint)
-    logs = [parse_log(texts.get(name.replace(".times.json", ".log"), "")) for name in rounds]
     try:
-        times = tuple(parse_times(texts[name]) for name in rounds)
-        rates = [check_round(log, block) for log, block in zip(logs, times, strict=True)]
+        told, plain = _rounds(texts, stem), _rounds(texts, stem, ".plain")
+        if told is None:
+            raise ArtifactError(f"{where} lacks {stem}.1.times.json", hint=hint)
+        graph = _graph_times(told, plain)
+        rounds = told if plain is None or (graph is not None and graph.used) else plain
         profile = parse_profile(texts.get(f"{stem}.profile.json", "[]"))
         return PlanTimes(
-            rounds_ns=times,
-            rates_per_second=tuple(rates),
+            graph=graph,
+            rounds_ns=rounds.times_ns,
+            rates_per_second=rounds.rates_per_second,
             layers=trt_layers.from_inspector(texts.get(f"{stem}.layers.json", "")),
             layer_times_ms={layer.name: layer.median_ms for layer in profile},
-            tensorrt=logs[0].version,
+            tensorrt=rounds.tensorrt,
         )
     except ValueError as error:
         raise ArtifactError(f"{where}: the figures of {stem}: {error}", hint=hint) from error

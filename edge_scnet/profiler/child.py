@@ -91,6 +91,7 @@ class Server:
             BackendError: the runtime cannot load it. TargetError: it cannot run `options.batch`.
         """
         self._runtime, self._path, self._options = usable_runtime(runtime), path, options
+        self._graph = options.cuda_graph is True
         self._runtime.preload()
         before, used = resident_bytes(), used_memory_bytes()
         # importing libraries must not count as loading the engine
@@ -135,8 +136,30 @@ class Server:
             )
         return WarmUp(seconds=time.perf_counter() - started, runs=runs, stable=stable)
 
-    def timed_block(self, seconds: float, min_runs: int) -> tuple[list[int], int]:
-        """`block`, and the resident memory after it in bytes."""
+    def record_graph(self) -> str | None:
+        """Records an inference as a CUDA graph and warms it up; why it cannot be, or None."""
+        fault = self._session.record_graph()
+        if fault is None:
+            self.use_graph(on=True)
+            self.block(_WARM_BLOCK_S, _WARM_RUNS)
+            self.use_graph(on=False)
+        return fault
+
+    def use_graph(self, on: bool) -> None:
+        """Chooses how every further inference is enqueued, those of throughput too."""
+        self._graph = on
+        self._session.use_graph(on=on)
+
+    def timed_block(
+        self, seconds: float, min_runs: int, graph: bool | None = None
+    ) -> tuple[list[int], int]:
+        """`block`, and the resident memory after it in bytes.
+
+        Args:
+            graph: with the recorded CUDA graph or without; None: as it is.
+        """
+        if graph is not None:
+            self.use_graph(on=graph)
         return self.block(seconds, min_runs), resident_bytes()
 
     def block(self, seconds: float, min_runs: int) -> list[int]:
@@ -214,7 +237,7 @@ class Server:
         # the latency session is freed first: two compiled engines would share caches and threads
         del self._session
         self._stack.close()
-        options = replace(self._options, mode="throughput", cuda_graph=False)
+        options = replace(self._options, mode="throughput", cuda_graph=self._graph)
         self._session = self._stack.enter_context(self._runtime.open(self._path, options))
         runs, seconds = self._infer_for(warm_up_seconds)
         self._run_seconds = seconds / runs

@@ -25,13 +25,13 @@ from edge_scnet.profiler.child import Loaded, WarmUp
 from edge_scnet.profiler.outputs import Outputs, evaluate
 from edge_scnet.profiler.process import Child, EngineFile, timed_images
 from edge_scnet.profiler.turns import (
-    TimedBlocks,
     measure_throughput,
     time_blocks,
     time_end_to_end,
 )
+from edge_scnet.profiler.ways import Ways
 from edge_scnet.runtimes.base import ExecutedLayer
-from edge_scnet.stats.figures import EndToEnd, LatencyStats, MemoryStats, RatioStats
+from edge_scnet.stats.figures import EndToEnd, GraphTimes, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.stats.steadiness import memory_growth
 from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
 from edge_scnet.tasks.base import Evaluator
@@ -49,6 +49,8 @@ class MeasureSettings:
     by_layer: bool = True
     # measure the throughput
     throughput: bool = True
+    # time plans of which nobody said it with and without a CUDA graph
+    graphs: bool = False
     # of the task; None: the first output has classes, where it can have
     evaluator: Evaluator | None = None
     # where it is interrupted after a round of timed blocks, return what there is and do not raise
@@ -84,6 +86,8 @@ class Measurement:
     windows: tuple[float, ...] = ()
     # of this one's throughput over the first engine's: above 1 is faster than it
     throughput_ratio: RatioStats | None = None
+    # of a plan that was timed with and without a CUDA graph; the faster is what is told above
+    graph: GraphTimes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +164,7 @@ class _Run:
         self._warm_ups: list[WarmUp] = []
         self._layers: list[tuple[ExecutedLayer, ...]] = []
         self._runtime_settings: list[dict[str, str]] = []
-        self._blocks = [TimedBlocks() for _ in children]
+        self._ways = Ways(children)
         self._layer_times: list[dict[str, float]] = [{} for _ in children]
         self._end_to_end: Sequence[EndToEnd | None] = [None] * len(children)
         self._windows: Sequence[tuple[float, ...]] = [()] * len(children)
@@ -170,7 +174,7 @@ class _Run:
     @property
     def rounds(self) -> int:
         """The number of rounds of timed blocks that all children finished."""
-        return min(len(blocks.resident_bytes) for blocks in self._blocks)
+        return self._ways.rounds
 
     def prepare(self) -> None:
         """Loads the engines one after the other, and warms them up."""
@@ -179,6 +183,8 @@ class _Run:
             self._loaded.append(child.load(images))
             self._progress("load", len(self._loaded) / len(self._children))
         self._warm_ups = self._each("warm_up", "warm-up")
+        if self._settings.graphs:
+            self._ways.record_graphs()
         self._layers = [child.call("layers") for child in self._children]
         self._runtime_settings = [child.call("settings") for child in self._children]
         self._watch = LoadWatch([child.process_id for child in self._children])
@@ -186,7 +192,15 @@ class _Run:
     def time(self) -> None:
         """Times the engines: runs in blocks, then what the settings ask for."""
         seconds, children, progress = self._settings.seconds, self._children, self._progress
-        time_blocks(children, seconds, progress, self._blocks)
+        ways = self._ways.all
+        time_blocks(
+            [children[way.engine] for way in ways],
+            seconds,
+            progress,
+            [way.blocks for way in ways],
+            graphs=[way.graph for way in ways],
+        )
+        self._ways.choose()
         self.read_machine_load()
         if self._samples is not None and self._samples.arrays is None:
             few = subset(self._samples, _END_TO_END_IMAGES)
@@ -216,9 +230,12 @@ class _Run:
         return tuple(self._measurement(i) for i in range(len(self._children)))
 
     def _measurement(self, i: int) -> Measurement:
-        first, blocks = (self._blocks[k].times_ns[: self.rounds] for k in (0, i))
-        resident = self._blocks[i].resident_bytes[: self.rounds]
-        per_run, growth, p = memory_growth(list(itertools.accumulate(map(len, blocks))), resident)
+        chosen, graph = self._ways.chosen(i), self._ways.graph_times(i)
+        first = self._ways.chosen(0).blocks.times_ns[: self.rounds]
+        blocks = chosen.blocks.times_ns[: self.rounds]
+        resident = chosen.blocks.resident_bytes[: self.rounds]
+        runs = list(itertools.accumulate(self._ways.runs(i)))
+        per_run, growth, p = memory_growth(runs, resident)
         loaded, windows = self._loaded[i], self._windows[i]
         return Measurement(
             load_seconds=loaded.seconds,
@@ -237,7 +254,8 @@ class _Run:
                 growth_p=p,
             ),
             layers=self._layers[i],
-            settings=self._runtime_settings[i],
+            settings={**self._runtime_settings[i], **_graph_setting(graph)},
+            graph=graph,
             layer_times_ms=self._layer_times[i],
             end_to_end=self._end_to_end[i],
             throughput_per_second=float(np.median(windows)) if windows else None,
@@ -253,6 +271,11 @@ class _Run:
             answers.append(child.call(method))
             self._progress(what, len(answers) / len(self._children))
         return answers
+
+
+def _graph_setting(graph: GraphTimes | None) -> dict[str, str]:
+    """How a plan was run whose faster way was chosen."""
+    return {} if graph is None else {"CUDA graph": "yes" if graph.used else "no"}
 
 
 def _hang_up(children: Sequence[Child]) -> None:

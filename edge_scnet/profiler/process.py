@@ -31,6 +31,8 @@ _TIMED_IMAGES = 16
 _STAGES = {
     "timed_block": "latency",
     "warm_up": "warm-up",
+    "record_graph": "CUDA graph",
+    "use_graph": "CUDA graph",
     "evaluate": "accuracy",
     "end_to_end": "end to end",
     "open_throughput": "throughput",

@@ -7,7 +7,7 @@ of the build, by build.sh's names; `board_results.py` reads it.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from edge_scnet.core.build_folder import BuildFolder
@@ -24,6 +24,7 @@ from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.runtimes.tensorrt.trtexec import (
     LAYER_OPTIONS,
     ROUNDS,
+    name_of_round,
     parse_log,
     round_order,
     timing_options,
@@ -52,13 +53,20 @@ def program_for(manifest: Manifest) -> Path | None:
 
 
 def profile_plans(
-    program: Path, folder: BuildFolder, *, seconds: float, events: Events
+    program: Path,
+    folder: BuildFolder,
+    *,
+    seconds: float,
+    events: Events,
+    cuda_graph: bool | None = None,
 ) -> TimedBoard:
     """Times both plans of a build folder in turn.
 
     Args:
         program: trtexec.
         seconds: timed seconds per plan over all rounds; each takes a whole one at least.
+        cuda_graph: with a CUDA graph or without; None: each plan in both ways, and the faster is
+            taken.
 
     Raises:
         ArtifactError: a plan is missing or is not what was built, or a figure is missing.
@@ -74,7 +82,9 @@ def profile_plans(
         "profile",
         f"fp16, int8 through {program}, TensorRT {version}; no accuracy: trtexec measures none",
     )
-    options = timing_options(version, seconds=max(1, round(seconds / ROUNDS)))
+    round_s = max(1, round(seconds / ROUNDS))
+    graphs = (True, False) if cuda_graph is None else (cuda_graph,)
+    options = {graph: timing_options(version, seconds=round_s, graph=graph) for graph in graphs}
 
     with scratch_folder(folder.path, EXPORTS) as made:
         try:
@@ -101,7 +111,7 @@ def profile_plans(
         environment={
             **environment.collect().to_dict(),
             "tensorrt": timed["int8"].times.tensorrt or version,
-            "timing": " ".join(options),
+            "timing": " ".join(options[graphs[0]]),
             **{f"{precision}_bytes": plan.size_bytes for precision, plan in plans.items()},
             **{f"{precision}_sha256": plan.sha256 for precision, plan in plans.items()},
         },
@@ -110,9 +120,13 @@ def profile_plans(
 
 
 def _time(
-    program: Path, folder: Path, out: Path, options: Sequence[str], events: Events
+    program: Path, folder: Path, out: Path, options: Mapping[bool, Sequence[str]], events: Events
 ) -> BoardState | None:
-    """Times both plans and their layers into the folder `out`; what the board did meanwhile."""
+    """Times both plans and their layers into the folder `out`; what the board did meanwhile.
+
+    Args:
+        options: of trtexec, with a CUDA graph and without, where plans are to be timed so.
+    """
 
     def load(stem: str, arguments: Iterable[str], log: str) -> None:
         _run(program, [f"--loadEngine={folder / stem}.plan", *arguments], out / log)
@@ -120,9 +134,11 @@ def _time(
     with watching() as watch:
         with watch.timed():
             for number in range(1, ROUNDS + 1):
-                for stem in round_order(number):
-                    times = out / f"{stem}.{number}.times.json"
-                    load(stem, [*options, f"--exportTimes={times}"], f"{stem}.{number}.log")
+                for stem, graph in round_order(number, tuple(options)):
+                    plain = not graph and len(options) > 1
+                    name = name_of_round(stem, number, plain=plain)
+                    times = f"--exportTimes={out / name}.times.json"
+                    load(stem, [*options[graph], times], f"{name}.log")
                 events.progress("latency", number / ROUNDS)
         for stem in PLAN_STEMS.values():
             layer_files = [

@@ -52,19 +52,29 @@ def turn_order(count: int, number: int) -> list[int]:
 
 
 def time_blocks(
-    children: Sequence[Child], seconds: float, progress: Progress, blocks: Sequence[TimedBlocks]
+    children: Sequence[Child],
+    seconds: float,
+    progress: Progress,
+    blocks: Sequence[TimedBlocks],
+    *,
+    graphs: Sequence[bool | None] | None = None,
 ) -> None:
     """Times blocks of runs, the children in another order each round.
 
     Args:
+        children: one that is timed in two ways is there twice.
         seconds: of each child, all blocks together; at least `MIN_RUNS` runs are timed.
         blocks: by child; each block is added as soon as it is timed.
+        graphs: by child, with its CUDA graph or without; None: as it is.
     """
     rounds = max(_ROUNDS, round(seconds / _BLOCK_S))
     for number in range(rounds):
         for i in turn_order(len(children), number):
             times, resident = children[i].call(
-                "timed_block", seconds / rounds, -(-MIN_RUNS // rounds)
+                "timed_block",
+                seconds / rounds,
+                -(-MIN_RUNS // rounds),
+                *(() if graphs is None or graphs[i] is None else (graphs[i],)),
             )
             blocks[i].times_ns.append(times)
             blocks[i].resident_bytes.append(resident)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report.costs import advice_lines
 from edge_scnet.report.run_report import EngineReport, RunReport
-from edge_scnet.stats.figures import EndToEnd, Steadiness, SweepRow
+from edge_scnet.stats.figures import EndToEnd, GraphTimes, Steadiness, SweepRow
 
 # From these values on a figure is told. A quiet machine stays below: p90/p50 is 1.05 to 1.2 there,
 # a drift some percent.
@@ -135,8 +135,27 @@ def facts(report: RunReport) -> tuple[str, ...]:
         if row.end_to_end is not None and row.role == "int8":
             lines.append(f"{row.name} end to end: {end_to_end_words(row.end_to_end)}")
     for row in report.engines:
+        if row.cuda_graph is not None:
+            lines.append(f"{row.name}: {graph_words(row.cuda_graph)}")
         lines.extend(advice_lines(row))
     return tuple(lines)
+
+
+def graph_words(times: GraphTimes) -> str:
+    """Returns which way of a plan was faster, with a CUDA graph or without, and by how much."""
+    if times.with_p50_ms is None or times.speedup is None:
+        return (
+            f"timed without a CUDA graph ({times.without_p50_ms:.3f} ms), which cannot be recorded:"
+            f" {times.fault or 'the cause is not told'}"
+        )
+    ratio = times.speedup
+    spread = "" if ratio.low is None else f", {ratio.low:.2f} to {ratio.high:.2f}"
+    known = ratio.low is not None and ratio.high is not None and not ratio.low <= 1 <= ratio.high
+    return (
+        f"with a CUDA graph {times.with_p50_ms:.3f} ms, without {times.without_p50_ms:.3f} ms"
+        f" ({ratio.ratio:.2f}x{spread}): {'with' if times.used else 'without'} it is"
+        f" {'faster' if known else 'not proven faster'}, and is what the figures are of"
+    )
 
 
 def machine_words(report: RunReport) -> str:

@@ -18,6 +18,7 @@ from edge_scnet.stats.figures import (
     AccuracyStats,
     EndToEnd,
     EngineRole,
+    GraphTimes,
     LatencyStats,
     MemoryStats,
     OutputStats,
@@ -126,6 +127,10 @@ class EngineReport:
             )
         ),
     ] = ()
+    cuda_graph: Annotated[
+        GraphTimes | None,
+        Meta(description="of a plan that was timed with and without one: the faster is the row's"),
+    ] = None
     warm_up_runs: int | None = None
     warm_up_stable: Annotated[
         bool | None,

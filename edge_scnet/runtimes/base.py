@@ -34,8 +34,8 @@ class OpenOptions:
     threads: int = 0
     # Another than the engine's own, where the runtime can reshape it; 0: the engine's.
     batch: int = 0
-    # An inference is enqueued as one CUDA graph.
-    cuda_graph: bool = False
+    # An inference is enqueued as one CUDA graph; None: it is not, and may be by `record_graph`.
+    cuda_graph: bool | None = None
     # The shapes of inputs whose sizes the engine leaves open, by name.
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
@@ -142,6 +142,16 @@ class Session(Protocol):
     def device_bytes(self) -> int | None:
         """Memory of the activations on a device of its own; None: all is in the process's."""
 
+    def record_graph(self) -> str | None:
+        """Records an inference as a CUDA graph, which `use_graph` switches on and off.
+
+        Returns:
+            Why it cannot be recorded, or None; inferences are as they were.
+        """
+
+    def use_graph(self, *, on: bool) -> None:
+        """Makes every further inference the graph that was recorded, or not."""
+
     def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
         """Median ms by layer; empty where the runtime cannot tell.
 
@@ -160,6 +170,11 @@ class BaseSession:
 
     def device_bytes(self) -> int | None:
         return None
+
+    def record_graph(self) -> str | None:
+        return "its runtime has no CUDA graphs"
+
+    def use_graph(self, *, on: bool) -> None: ...
 
     def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
         return {}

@@ -128,6 +128,21 @@ class RatioStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GraphTimes:
+    """A plan with and without a CUDA graph, timed in turn."""
+
+    used: Annotated[bool, Meta(description="whether the row's figures are those with the graph")]
+    without_p50_ms: float
+    with_p50_ms: Annotated[
+        float | None, Meta(description="None: it could not be recorded, `fault` says why")
+    ]
+    speedup: Annotated[
+        RatioStats | None, Meta(description="time without the graph over the time with it")
+    ]
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledStats:
     """An engine and its reference on the same labelled images."""
 

@@ -269,12 +269,15 @@ def test_the_script_times_as_profile_does(script: Callable[..., tuple[Outcome, P
         timed = [
             line for line in (folder / "calls").read_text().splitlines() if "--exportTimes" in line
         ]
-        assert len(timed) == 2 * trtexec.ROUNDS
-        assert all(" ".join(trtexec.timing_options(version, seconds=2)) in line for line in timed)
-        order = ["engine-fp16" if "engine-fp16.plan" in line else "engine" for line in timed]
-        assert order == [
-            stem for number in range(1, trtexec.ROUNDS + 1) for stem in trtexec.round_order(number)
+        order = [
+            (number, *way)
+            for number in range(1, trtexec.ROUNDS + 1)
+            for way in trtexec.round_order(number, (True, False))
         ]
+        for line, (round_, stem, graph) in zip(timed, order, strict=True):
+            options = " ".join(trtexec.timing_options(version, seconds=2, graph=graph))
+            name = trtexec.name_of_round(stem, round_, plain=not graph)
+            assert line == f"--loadEngine={stem}.plan {options} --exportTimes={name}.times.json"
         layers = [
             line
             for line in (folder / "calls").read_text().splitlines()

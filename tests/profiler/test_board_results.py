@@ -92,6 +92,36 @@ def test_both_plans_and_the_board_are_read(tmp_path: Path) -> None:
     assert len(timed.environment["fingerprint"]) == 64
 
 
+def test_the_faster_of_both_ways_is_taken_and_a_graph_that_was_not_recorded_is_told(
+    tmp_path: Path,
+) -> None:
+    """As build.sh packs them; an archive without plain rounds has one way, as before."""
+    files = {
+        **texts(),
+        "engine.1.plain.times.json": json.dumps([{"computeMs": 1.5}] * 3),
+        "engine.1.plain.log": log(1.5),
+        "engine-fp16.1.plain.times.json": json.dumps([{"computeMs": 1.6}] * 3),
+        "engine-fp16.1.plain.log": log(1.6).replace("987.5", "600"),
+    }
+    timed = read_results(archive(tmp_path / "results.tar.gz", files), MANIFEST)
+    int8, fp16 = timed.judged.times, timed.reference.times
+    assert int8.graph is not None and int8.graph.used and int8.rounds_ns == ((1_000_000,) * 3,)
+    assert int8.graph.speedup is not None and int8.graph.speedup.ratio == 1.5
+    assert fp16.graph is not None and not fp16.graph.used
+    assert fp16.rounds_ns == ((1_600_000,) * 3,) and fp16.rates_per_second == (600.0,)
+    refused = (
+        "[W] The built TensorRT engine contains operations that are not permitted under CUDA graph"
+        " capture mode.\n[W] The specified --useCudaGraph flag has been ignored. The inference will"
+        " be launched without using CUDA graph launch.\n"
+    )
+    for ways in (files, texts()):
+        files = {**ways, "engine.1.log": refused + ways["engine.1.log"]}
+        timed = read_results(archive(tmp_path / "results.tar.gz", files), MANIFEST)
+        graph = timed.judged.times.graph
+        assert graph is not None and graph.with_p50_ms is None and not graph.used
+        assert "not permitted" in (graph.fault or "")
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -259,3 +259,20 @@ def test_an_output_without_a_batch_axis_counts_as_one_image_s() -> None:
         server.close()
     assert output.shape == (3, 5, 2)
     np.testing.assert_array_equal(output[:, 0, 0], [0, 1, 2])
+
+
+def test_a_plan_infers_with_its_graph_where_that_is_chosen_in_throughput_too(
+    runtime: InMemory,
+) -> None:
+    server, _ = serve(runtime, seconds=0.003, graph_seconds=0.0001)
+    assert server.record_graph() is None
+    (plain, _), (graph, _) = (server.timed_block(0.0, 5, way) for way in (False, True))
+    assert min(plain) >= 3_000_000 > max(graph[1:])
+    server.use_graph(on=False)
+    assert min(server.block(0.0, 2)) >= 3_000_000
+    server.use_graph(on=True)
+    assert server.open_throughput(0.002) < 0.003
+    server.close()
+    server, _ = serve(runtime, graph_fault="not permitted")
+    assert server.record_graph() == "not permitted"
+    server.close()

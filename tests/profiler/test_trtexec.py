@@ -99,12 +99,24 @@ def test_plans_are_timed_in_turn_through_trtexec(
         line for line in (tmp_path / "calls").read_text().splitlines() if "--exportTimes" in line
     ]
     order = ["fp16" if "engine-fp16.plan" in line else "int8" for line in calls]
-    assert order == ["fp16", "int8", "int8", "fp16"] * 3
-    timing = (
-        "--useCudaGraph --useSpinWait --noDataTransfers --warmUp=500 --duration=2 --iterations=100"
-        " --avgRuns=1"
-    )
+    assert order == ["fp16", "fp16", "int8", "int8", "int8", "int8", "fp16", "fp16"] * 3
+    graphs = ["--useCudaGraph" in line for line in calls]
+    assert graphs == [*([True, False] * 2), *([False, True] * 2)] * 3
+    timing = "--useSpinWait --noDataTransfers --warmUp=500 --duration=2 --iterations=100"
     assert all(timing in line for line in calls) and timing in report.environment["timing"]
+    assert int8.cuda_graph is not None and int8.cuda_graph.speedup is not None
+    assert "with a CUDA graph 1.000 ms, without 1.000 ms" in shown.stdout
+
+
+@pytest.mark.parametrize("option", ["--cuda-graph", "--no-cuda-graph"])
+def test_plans_are_timed_in_the_one_way_that_is_asked_for(
+    option: str, board: Callable[..., Path], invoke: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    shown = invoke("profile", board(), option)
+    assert shown.code == 13, shown.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    timed = ["--useCudaGraph" in line for line in calls if "--exportTimes" in line]
+    assert timed == [option == "--cuda-graph"] * 12 and "CUDA graph" not in shown.stdout
 
 
 def test_one_plan_is_timed_beside_its_twin_and_nothing_is_saved(

@@ -13,7 +13,7 @@ from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report import notes
 from edge_scnet.report.store import load_report
 from edge_scnet.stats.figures import MemoryStats, Steadiness
-from edge_scnet.stats.timing import latency_stats
+from edge_scnet.stats.timing import graph_times, latency_stats
 from tests.helpers.reports import OLD, full_report, report
 
 
@@ -114,3 +114,36 @@ def test_a_quota_below_the_cores_is_said() -> None:
     for quota in (None, 4.0):
         facts = {**made.environment, "cpu_quota_cores": quota, "cores": 4}
         assert notes.doubts(replace(made, environment=facts)) == ()
+
+
+@pytest.mark.parametrize(
+    ("plain", "graph", "words"),
+    [
+        (
+            [[1_000_000]] * 12,
+            [[800_000]] * 12,
+            "int8: with a CUDA graph 0.800 ms, without 1.000 ms (1.25x, 1.25 to 1.25): with it is"
+            " faster, and is what the figures are of",
+        ),
+        (
+            [[1_000_000], [900_000]] * 6,
+            [[950_000], [1_020_000]] * 6,
+            ": without it is not proven faster, and is what the figures are of",
+        ),
+        ([[1_000_000]] * 2, [[800_000]] * 2, "(1.25x): with it is not proven faster"),
+    ],
+)
+def test_which_way_of_a_plan_was_faster_is_said(
+    plain: list[list[int]], graph: list[list[int]], words: str
+) -> None:
+    lines = notes.facts(report(int8={"cuda_graph": graph_times(plain, graph)}))
+    assert any(words in line for line in lines), lines
+
+
+def test_a_graph_that_cannot_be_recorded_is_said() -> None:
+    told = graph_times([[1_000_000]], (), "pycuda records no CUDA graphs")
+    (line,) = [line for line in notes.facts(report(int8={"cuda_graph": told})) if "graph" in line]
+    assert line == (
+        "int8: timed without a CUDA graph (1.000 ms), which cannot be recorded: pycuda records no"
+        " CUDA graphs"
+    )

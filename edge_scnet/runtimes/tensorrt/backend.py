@@ -208,7 +208,7 @@ class TensorRt(BaseRuntime):
                 f"{artifact.name} cannot run here: {reason}",
                 hint=hint or "run it on its board: edge-scnet doctor",
             )
-        with opened(self._module(), artifact, cuda_graph=options.cuda_graph) as session:
+        with opened(self._module(), artifact, cuda_graph=options.cuda_graph is True) as session:
             if options.batch not in (0, session.input_shape[0]):
                 raise fixed_batch(artifact, session.input_shape[0], options.batch)
             yield session

@@ -76,7 +76,7 @@ def opened(trt: Any, artifact: Path, *, cuda_graph: bool = False) -> Iterator[Pl
     del runtime, engine, context
     try:
         if cuda_graph:
-            session.use_graph()
+            session.require_graph()
         yield session
     except BaseException:
         with contextlib.suppress(BackendError):  # that CUDA is broken since is not the cause
@@ -97,6 +97,8 @@ class PlanSession(BaseSession):
     ) -> None:
         self._trt, self._runtime, self._engine, self._context = trt, runtime, engine, context
         self._profiler: Any = None
+        # the recorded inference, and whether it is used
+        self._graph: Callable[[], None] | None = None
         self._replay: Callable[[], None] | None = None
         self._open: dict[str, OpenOutput] = {}
         self._host: dict[str, np.ndarray] = {}
@@ -143,7 +145,7 @@ class PlanSession(BaseSession):
 
     def close(self) -> None:
         """Lets go of the context, then the engine and the runtime, then of their memory."""
-        self._replay = None
+        self._graph = self._replay = None
         del self._context
         self._profiler = None
         del self._engine, self._runtime
@@ -180,7 +182,20 @@ class PlanSession(BaseSession):
             else:
                 self._stream.download(self._host[name], self._address[name])
 
-    def use_graph(self) -> None:
+    def record_graph(self) -> str | None:
+        try:
+            self._record()
+        except BackendError as error:
+            # the stream and the plan must be of use as before: if they are not, that is told
+            self._enqueue()
+            self._stream.wait()
+            return error.message
+        return None
+
+    def use_graph(self, *, on: bool) -> None:
+        self._replay = self._graph if on else None
+
+    def require_graph(self) -> None:
         """Makes every further inference one CUDA graph, copies included.
 
         Small networks are bound by enqueueing otherwise.
@@ -188,6 +203,10 @@ class PlanSession(BaseSession):
         Raises:
             BackendError: it cannot be recorded.
         """
+        self._record()
+        self.use_graph(on=True)
+
+    def _record(self) -> None:
         if self._open:
             raise BackendError(
                 f"the size of {next(iter(self._open))} depends on the data, and a CUDA graph copies"
@@ -198,7 +217,7 @@ class PlanSession(BaseSession):
         # must not be recorded
         self._enqueue()
         self._stream.wait()
-        self._replay = self._stream.record(self._enqueue)
+        self._graph = self._stream.record(self._enqueue)
 
     def infer_many(
         self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]

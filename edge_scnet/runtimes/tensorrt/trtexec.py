@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -51,6 +52,10 @@ _LINES_OF_CAUSE = 3
 # How far the median of the exported times may be from the printed one, which has six digits.
 _ROUNDING = 0.01
 _HELP_S = 60
+# trtexec's own warning (sampleInference.cpp, `createEnqueueFunction`).
+_WITHOUT_GRAPH = re.compile(
+    r"not permitted under CUDA graph capture|launched without using CUDA graph"
+)
 _MOST_SHOWN = 300  # characters of a line of its log
 
 
@@ -83,6 +88,8 @@ class Log:
     first_error: str | None
     queries_per_second: float | None
     gpu_median_ms: float | None
+    # The plan could not be recorded as a CUDA graph: trtexec went on without one.
+    without_graph: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,15 +131,20 @@ def version_told_by(program: Path) -> str | None:
     return parse_log(done.stdout + done.stderr).version
 
 
-def timing_options(version: str, *, seconds: int) -> list[str]:
+def timing_options(version: str, *, seconds: int, graph: bool = True) -> list[str]:
     """Returns the options to time a plan by, which mean the same in every version.
 
     They are a CUDA graph, spin wait and no transfers. 11 made these the defaults, and has options
     that switch them off.
+
+    Args:
+        graph: with a CUDA graph.
     """
-    older = ["--useCudaGraph", "--useSpinWait", "--noDataTransfers"]
+    is_older = Version(version).major < 11
     return [
-        *(older if Version(version).major < 11 else ()),
+        *(["--useCudaGraph"] if graph and is_older else []),
+        *([] if graph or is_older else ["--noCudaGraph"]),
+        *(["--useSpinWait", "--noDataTransfers"] if is_older else []),
         f"--warmUp={WARM_UP_MS}",
         f"--duration={seconds}",
         f"--iterations={MIN_QUERIES}",
@@ -141,13 +153,22 @@ def timing_options(version: str, *, seconds: int) -> list[str]:
     ]
 
 
-def round_order(number: int) -> tuple[str, str]:
-    """Returns the stems of a round's plans in their order, which alternates.
+def round_order(number: int, graphs: Sequence[bool] = (True,)) -> list[tuple[str, bool]]:
+    """Returns the stems of a round's plans in their order, each with a CUDA graph or without.
 
-    So a board that warms up slows both. Rounds count from 1, as in build.sh.
+    The order alternates, so that a board that warms up slows all. Rounds count from 1, as in
+    build.sh.
+
+    Args:
+        graphs: the ways to time each plan in.
     """
-    fp16, int8 = PLAN_STEMS["fp16"], PLAN_STEMS["int8"]
-    return (fp16, int8) if number % 2 else (int8, fp16)
+    order = [(PLAN_STEMS[name], graph) for name in ("fp16", "int8") for graph in graphs]
+    return order if number % 2 else order[::-1]
+
+
+def name_of_round(stem: str, number: int, *, plain: bool) -> str:
+    """Returns how a round's files begin; `plain` those without a CUDA graph beside those with."""
+    return f"{stem}.{number}{'.plain' if plain else ''}"
 
 
 def version_of(number: str) -> str:
@@ -173,6 +194,7 @@ def parse_log(text: str) -> Log:
         first_error=_first_error(text.splitlines()),
         queries_per_second=float(rate[1]) if rate else None,
         gpu_median_ms=float(times[4]) if times else None,
+        without_graph=_WITHOUT_GRAPH.search(text) is not None,
     )
 
 

@@ -73,12 +73,49 @@ def test_a_cuda_graph_is_recorded_after_one_plain_inference_and_replayed() -> No
     session.infer(np.ones(2, np.float32))
     assert log == [*run, "wait"]
     log.clear()
-    session.use_graph()
+    session.require_graph()
     assert log == [*run, "wait", "begin", *run, "end"]
     log.clear()
     outputs = session.infer(np.full(2, 3.0, np.float32))
     assert log == ["launch", "wait"] and session._host["x"].tolist() == [3.0, 3.0]
     assert outputs[0] is session._host["y"]
+
+
+def test_a_graph_is_offered_beside_plain_inferences_and_a_failed_one_leaves_the_plan_of_use() -> (
+    None
+):
+    log: list[str] = []
+
+    class Stream:
+        handle = 1
+
+        def wait(self) -> None:
+            log.append("wait")
+
+        def record(self, work: Any) -> Any:
+            if fault:
+                raise BackendError(fault)
+            return lambda: log.append("launch")
+
+    session: Any = object.__new__(PlanSession)
+    session._stream, session._graph, session._replay = Stream(), None, None
+    session._inputs, session._outputs, session._open = [], [], {}
+    session._context = SimpleNamespace(
+        execute_async_v3=lambda handle: log.append("execute") or True
+    )
+    fault = "cudaStreamEndCapture: 901"
+    assert session.record_graph() == fault
+    # once before it is recorded, once more behind the failure
+    assert log == ["execute", "wait", "execute", "wait"]
+    fault = ""
+    assert session.record_graph() is None
+    ways = []
+    for on in (False, True, False):
+        log.clear()
+        session.use_graph(on=on)
+        session.infer_named({})
+        ways.append((log[0], session.settings()["CUDA graph"]))
+    assert ways == [("execute", "no"), ("launch", "yes"), ("execute", "no")]
 
 
 class _Allocator:
@@ -161,7 +198,7 @@ def test_an_output_whose_size_depends_on_the_data_gets_memory_as_tensorrt_asks_f
     # memory that is large enough is kept
     assert [len(memory) for memory in list(stream.memory.values())[1:]] == [48, 120]
     with pytest.raises(BackendError, match="kept depends on the data"):
-        session.use_graph()
+        session.require_graph()
     shapes["x"] = (-1, 2)
     with pytest.raises(BackendError, match="x of the plan has open sizes"):
         PlanSession(trt, None, engine, context)

@@ -109,6 +109,10 @@ def test_a_profile_is_read_past_its_count() -> None:
 def test_every_timing_option_is_given_and_those_of_11_are_its_defaults() -> None:
     older, newer = (trtexec.timing_options(version, seconds=2) for version in ("10.3.0", "11.4.1"))
     assert older == ["--useCudaGraph", "--useSpinWait", "--noDataTransfers", *newer]
+    plain_older, plain_newer = (
+        trtexec.timing_options(version, seconds=2, graph=False) for version in ("8.5.2", "11.4.1")
+    )
+    assert plain_older == older[1:] and plain_newer == ["--noCudaGraph", *newer]
 
 
 def test_it_is_found_by_name_then_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
