@@ -22,7 +22,7 @@ from edge_scnet.profiler.simulated import evaluate_graphs
 from edge_scnet.report.run_report import EngineReport, first_of
 from edge_scnet.stats.figures import AccuracyStats
 from edge_scnet.stats.intervals import Z_TWO_SIDED_95, wilson_bounds
-from edge_scnet.tasks.registry import TASKS
+from edge_scnet.tasks.registry import TASKS, figures_of
 
 # A figure as people write it: 94.9 stands for 94.85 to 94.95.
 _ROUNDING = 0.05
@@ -66,7 +66,8 @@ def check_truth(expected: Sequence[Expectation], job: BuildJob) -> None:
     """Refuses an expectation that there is nothing to hold to, before the first stage.
 
     Raises:
-        DataError: the evaluation samples have no ground truth.
+        DataError: the evaluation samples have no ground truth, or the task that was said has no
+            such figure.
     """
     if not expected:
         return
@@ -76,6 +77,8 @@ def check_truth(expected: Sequence[Expectation], job: BuildJob) -> None:
     knows_itself = task is not None and task.kind not in TASKS
     if samples.labels is None and samples.targets is None and not knows_itself:
         raise _no_truth(expected[0])
+    if task is not None:
+        _check_known(expected, task.kind)
 
 
 def check_float(expected: Sequence[Expectation], job: BuildJob, events: Events) -> None:
@@ -91,8 +94,7 @@ def check_float(expected: Sequence[Expectation], job: BuildJob, events: Events) 
     if judging is None:
         return
     samples, spec = judging.samples, job.source.spec
-    if judging.evaluator is None and samples.labels is not None:
-        _check_names(expected, ("top-1", "top-5"))
+    _check_known(expected, judging.told.task.kind)
     events.stage("expect", f"FP32 on {len(samples):,} samples, before engines are made")
     entry = job.folder.entry(FLOAT_ONNX)
     (outputs,) = evaluate_graphs(
@@ -181,6 +183,32 @@ def _figure_of(item: Expectation, figures: Sequence[OwnFigure]) -> OwnFigure:
     return figures[index]
 
 
+def _check_known(expected: Sequence[Expectation], kind: str) -> None:
+    """Refuses a figure that no network of a task has, before FP32 runs.
+
+    Raises:
+        DataError: names those that there are.
+    """
+    names = figures_of(kind)
+    for item in expected:
+        key = key_of(item.metric or "")
+        if names and not any(_may_be(key, name) for name in names):
+            raise _no_figure(item, names, "is no figure of this task, whose figures are")
+
+
+def _may_be(key: str, name: str) -> bool:
+    """Whether what a user wrote means a figure, or the beginning of its name."""
+    known = key_of(name)
+    return known.startswith(key) or (name.endswith("...") and key.startswith(known))
+
+
+def _no_figure(item: Expectation, names: Sequence[str], problem: str) -> DataError:
+    return DataError(
+        f"--expect {item.metric}={item.words}: {item.metric} {problem}: {', '.join(names)}",
+        hint=f"--expect '{names[0]}={item.words.replace(' ', '')}'",
+    )
+
+
 def _check_names(expected: Sequence[Expectation], names: Sequence[str]) -> tuple[int, ...]:
     """Which figures are meant: by their names, or the beginning of one.
 
@@ -194,12 +222,7 @@ def _check_names(expected: Sequence[Expectation], names: Sequence[str]) -> tuple
         found = same or [i for i, name in enumerate(keys) if name.startswith(key)]
         if len(found) != 1:
             problem = "may be any of" if found else "is no figure of this task, whose figures are"
-            meant = [names[i] for i in found] or names
-            raise DataError(
-                f"--expect {item.metric}={item.value:g}: {item.metric} {problem}:"
-                f" {', '.join(meant)}",
-                hint=f"--expect '{meant[0]}=VALUE'",
-            )
+            raise _no_figure(item, [names[i] for i in found] or names, problem)
         indices += found
     return tuple(indices)
 
@@ -283,10 +306,12 @@ def _hint(
         )
     if samples.label_rule == SORTED_RULE and not spec.classes:
         return "say the order of training: --class-names FILE, one name per line"
-    return (
-        "edge-scnet show MODEL says every value of the preprocessing and where it is from; leave"
-        " --expect out to build all the same"
+    what = (
+        "say what of the input differs from training: --mean, --std, --resize, ..."
+        if samples.arrays is None and spec.takes_pictures
+        else "feed the arrays that training fed, and the ground truth in their order"
     )
+    return f"{what}; or leave --expect out to build all the same"
 
 
 def _no_truth(item: Expectation) -> DataError:

@@ -22,8 +22,9 @@ from edge_scnet.tasks.readout import Labels, Readout
 from edge_scnet.tasks.vectors import Values
 
 TASK = "multilabel"
-# Other orders of the samples that scores are compared with, and how far above them they are.
-_ORDERS, _ABOVE, _SEED = 19, 1.1, 7
+# Other orders of the samples that scores are compared with, and how far above their mean a mAP is:
+# by a tenth of it, or of what it leaves to 100 % where that is less.
+_ORDERS, _ABOVE, _SEED = 19, 0.1, 7
 _ARGUMENTS = {"output": OUTPUT, "threshold": "of the scores; above it a label applies"}
 
 
@@ -248,7 +249,7 @@ def _doubts(mean_ap: Metric, scores: Values, applies: npt.NDArray[np.bool_]) -> 
         for _ in range(_ORDERS)
     ]
     chance = sum(others) / _ORDERS
-    if mean_ap.reference > max(*others, _ABOVE * chance):
+    if mean_ap.reference > max(*others, chance + _ABOVE * min(chance, 100.0 - chance)):
         return ()
     return (
         f"FP32's own mAP is {mean_ap.reference:.1f} %, scores by chance have {chance:.1f} %: are"

@@ -25,6 +25,23 @@ _MODULES = {
     FEATURES: "edge_scnet.tasks.features",
 }
 TASKS = (CLASSIFICATION, *_MODULES)
+# Of FP32 against the ground truth; of a name that ends in "..." the data or the arguments tell the
+# rest.
+_FIGURES = {
+    CLASSIFICATION: ("top-1", "top-5"),
+    "binary": ("accuracy",),
+    "multilabel": ("mAP", "F1"),
+    "regression": (
+        "mean error",
+        "mean relative error",
+        "mean error of ...",
+        "mean error, of the spread",
+    ),
+    "keypoints": ("normalised mean error", "mean error"),
+    "embedding": ("verification accuracy",),
+    "segmentation": ("mIoU", "pixel accuracy"),
+    "detection": ("AP", "AP50", "F1 of scores from ..."),
+}
 _USER_CODE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -41,6 +58,15 @@ def check_task(kind: str) -> None:
         f"there is no task {kind!r}; allowed are {', '.join(TASKS)}, and package.module:evaluator",
         hint=f"did you mean --task {close[0]}?" if close else f"--task {FEATURES}",
     )
+
+
+def figures_of(kind: str) -> tuple[str, ...]:
+    """The figures with ground truth that a task can have, by the names that reports give them.
+
+    Of a name that ends in "..." the rest is told by the data or the arguments. Empty: there are
+    none, or they are a user's own.
+    """
+    return _FIGURES.get(kind, ())
 
 
 def evaluator_for(context: Context) -> Evaluator | None:

@@ -117,7 +117,7 @@ def test_any_figure_of_a_task_by_its_name() -> None:
     assert "FP32's own AP50 is 61 %" in _refused(rows, ["ap=41", "ap50=64"]).message
     error = _refused(rows, "miou=71")
     assert "miou is no figure of this task, whose figures are: AP, AP50, F1" in error.message
-    assert "--expect 'AP=VALUE'" in error.hint
+    assert "--expect 'AP=71'" in error.hint
     assert "a may be any of: AP, AP50" in _refused(rows, "a=41").message
 
 
@@ -135,20 +135,53 @@ def test_without_ground_truth_there_is_nothing_to_hold_it_to() -> None:
     assert "no ground truth" in _refused(_of_task([_metric("F1", 1.0)], truth=None), 90.0).message
 
 
-def test_it_is_refused_before_the_first_stage_where_that_is_known() -> None:
-    def job(samples: SampleSet | None, task: TaskSpec | None = None) -> Any:
-        source = SimpleNamespace(spec=replace(_SPEC, task=task))
-        return SimpleNamespace(evaluation=samples, source=source)
+def _job(samples: SampleSet | None, task: TaskSpec | None = None) -> Any:
+    source = SimpleNamespace(spec=replace(_SPEC, task=task))
+    return SimpleNamespace(evaluation=samples, source=source)
 
+
+def test_it_is_refused_before_the_first_stage_where_that_is_known() -> None:
     unlabelled = replace(_SAMPLES, labels=None, label_rule=None)
     expected = read_expected(94.1)
-    check_truth(expected, job(_SAMPLES))
-    check_truth((), job(None))
+    check_truth(expected, _job(_SAMPLES))
+    check_truth((), _job(None))
     # an evaluator of the user's may know the truth itself
-    check_truth(expected, job(unlabelled, TaskSpec(kind="package.module:evaluator")))
+    check_truth(expected, _job(unlabelled, TaskSpec(kind="package.module:evaluator")))
     for samples in (None, unlabelled):
         with pytest.raises(DataError, match="no ground truth"):
-            check_truth(expected, job(samples))
+            check_truth(expected, _job(samples))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("detection", "ap=1"),
+        ("detection", "f1 of scores from 0.5=1"),
+        ("regression", "mean error of yaw=1"),
+        ("regression", "mean rel=1"),
+        ("segmentation", "71.5"),
+        ("features", "sqnr=1"),  # it has no ground truth, which is another error
+        ("package.module:evaluator", "any=1"),
+    ],
+)
+def test_a_figure_of_the_task_is_let_through(kind: str, given: str) -> None:
+    check_truth(read_expected(given), _job(_SAMPLES, TaskSpec(kind=kind)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "hint"),
+    [
+        ("classification", "top10=99", "--expect 'top-1=99'"),
+        ("detection", "ap75=41.2±0.3", "--expect 'AP=41.2±0.3'"),
+        ("segmentation", "map=41", "--expect 'mIoU=41'"),
+    ],
+)
+def test_a_figure_that_the_task_has_not_is_refused_before_fp32_runs(
+    kind: str, given: str, hint: str
+) -> None:
+    with pytest.raises(DataError, match="is no figure of this task, whose figures are") as raised:
+        check_truth(read_expected(given), _job(_SAMPLES, TaskSpec(kind=kind)))
+    assert raised.value.hint == hint
 
 
 def test_what_is_no_figure_is_refused() -> None:

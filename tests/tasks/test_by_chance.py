@@ -10,7 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edge_scnet.tasks.registry import evaluator_for
+from edge_scnet.stats.figures import TaskStats
+from edge_scnet.tasks.registry import evaluator_for, figures_of
 from tests.tasks.cases import compared, context, judged, targets
 
 # By seed and by how much the network knows: the context and FP32's output, which is INT8's too.
@@ -76,9 +77,18 @@ def _binary(seed: int, knows: float) -> tuple[dict, np.ndarray]:
     return {"targets": targets("labels", [*labels[:, None]])}, scores
 
 
+def _frequent(seed: int, knows: float) -> tuple[dict, np.ndarray]:
+    """Labels that nearly always apply: a tenth above the mAP of any order is more than 100 %."""
+    rng = np.random.default_rng(seed)
+    labels = rng.random((_COUNT, 6)) < 0.95
+    scores = rng.normal(0, 1, labels.shape) + knows * 6 * labels
+    return {"targets": targets("labels", list(labels.astype(np.uint8)))}, scores
+
+
 _CASES: dict[str, Case] = {
     "binary": _binary,
     "multilabel": _multilabel,
+    "multilabel, frequent": _frequent,
     "regression": _regression,
     "keypoints": _keypoints,
     "segmentation": _segmentation,
@@ -86,12 +96,16 @@ _CASES: dict[str, Case] = {
 }
 
 
-def _doubts(kind: str, seed: int, knows: float) -> tuple[tuple[str, ...], str]:
+def _stats(kind: str, seed: int, knows: float) -> TaskStats:
     settings, output = _CASES[kind](seed, knows)
     count = settings.pop("count", _COUNT)
-    made = evaluator_for(context(kind, count, **settings))
+    made = evaluator_for(context(kind.partition(",")[0], count, **settings))
     assert made is not None
-    stats = compared(made, output.astype(np.float32), output.astype(np.float32))
+    return compared(made, output.astype(np.float32), output.astype(np.float32))
+
+
+def _doubts(kind: str, seed: int, knows: float) -> tuple[tuple[str, ...], str]:
+    stats = _stats(kind, seed, knows)
     return stats.doubts, judged(stats).verdict
 
 
@@ -107,3 +121,13 @@ def test_what_knows_nothing_never_ships(kind: str) -> None:
 def test_what_knows_something_is_not_doubted(kind: str) -> None:
     found = [_doubts(kind, seed, 0.6) for seed in range(2)]
     assert all(not doubts for doubts, _ in found), found
+
+
+@pytest.mark.parametrize("kind", _CASES)
+def test_the_names_of_a_task_s_figures_are_known_before_it_runs(kind: str) -> None:
+    known = figures_of(kind.partition(",")[0])
+    found = [metric.name for metric in _stats(kind, 0, 0.6).metrics if metric.reference is not None]
+    assert found
+    for name in found:
+        open_ended = (each[:-3] for each in known if each.endswith("..."))
+        assert name in known or any(map(name.startswith, open_ended)), name

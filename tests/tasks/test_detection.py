@@ -20,6 +20,7 @@ from edge_scnet.report.verdict import judge_accuracy
 from edge_scnet.stats.figures import AccuracyStats, TaskStats
 from edge_scnet.tasks.base import Context
 from edge_scnet.tasks.detection import evaluator
+from edge_scnet.tasks.registry import figures_of
 
 pytest.importorskip("pycocotools", reason="pycocotools is not installed")
 
@@ -194,6 +195,8 @@ def test_scores_that_all_fall_below_the_threshold_fail_though_ap_stays():
     stats = judged(context_of(truth, 40), head, faint)
     assert stats.metrics[0].loss == pytest.approx(0, abs=0.01)
     assert (stats.metrics[2].value, stats.metrics[2].reference) == (0, pytest.approx(100))
+    known = figures_of("detection")
+    assert [m.name.replace("0.25", "...") for m in stats.metrics] == list(known)
     assert verdict_of(stats).verdict == "fail"
     assert "no box right" in judged(context_of(truth, 40), faint, faint).doubts[0]
 
