@@ -92,7 +92,8 @@ stop_watch() { # and what is half-made goes
     rm -f tegrastats.fifo ./*.plan.part
 }
 trap stop_watch EXIT
-trap 'exit 130' INT TERM
+# a lost connection too (HUP, PIPE): tegrastats would fill the disk for ever
+trap 'exit 130' HUP INT PIPE TERM
 
 # options by version, as samples/common/sampleOptions.cpp of each has them
 if [ "$is" -lt 80600 ]; then only=--buildOnly; else only=--skipInference; fi

@@ -32,7 +32,8 @@ _FAMILIES = {
 }
 # Names of models that tell the module.
 _TELLING = ("nano", "tx1", "tx2", "xavier", "orin", "thor")
-# JetPack by L4T's release, from NVIDIA's archive; a release with another last number is the same.
+# JetPack by L4T's release, from NVIDIA's archive; where two numbers stand here, a release with
+# another last number is the same.
 _JETPACKS = {
     "32.7.1": "4.6.1",
     "35.1": "5.0.2",
@@ -40,12 +41,15 @@ _JETPACKS = {
     "35.3": "5.1.1",
     "35.4": "5.1.2",
     "35.5": "5.1.3",
-    "35.6": "5.1.4",
+    "35.6.0": "5.1.4",
+    "35.6.1": "5.1.5",
+    "35.6.2": "5.1.5",
     "36.2": "6.0 DP",
     "36.3": "6.0",
     "36.4.0": "6.1",
     "36.4.3": "6.2",
     "36.4.4": "6.2.1",
+    "36.4.7": "6.2.1",
     "36.5.0": "6.2.2",
     "36.5.2": "6.2.3",
     "38.2": "7.0",

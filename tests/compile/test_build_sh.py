@@ -263,6 +263,21 @@ def test_tegrastats_ends_with_a_script_that_fails(
     assert outcome.code == 8 and gone(int((board / "pid").read_text()))
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("signal", ["HUP", "INT", "PIPE", "TERM"])
+def test_tegrastats_ends_with_a_script_that_is_stopped(
+    signal: str,
+    shell: tuple[str, ...],
+    programs: None,
+    script: Callable[..., tuple[Outcome, Path]],
+) -> None:
+    """Also where the connection to the board is lost, or nobody reads what it prints."""
+    fail = f"case $* in *engine.2.times*) kill -{signal} $PPID ;; esac"
+    outcome, board = script("100300", fail, command=(*shell, "build.sh"))
+    assert outcome.code == 130 and gone(int((board / "pid").read_text()))
+    assert not (board / "tegrastats.fifo").exists() and not (board / "results.tar.gz").exists()
+
+
 def test_the_script_times_as_profile_does(script: Callable[..., tuple[Outcome, Path]]) -> None:
     for number, version in (("100300", "10.3.0"), ("110401", "11.4.1")):
         _, folder = script(number)

@@ -17,7 +17,9 @@ from edge_scnet.runtimes.tensorrt.trtexec import find_trtexec, version_told_by
 # Both plans, their forms, the timing cache and the archive of results of a large network.
 _LEAST_DISK_BYTES = 1 << 30
 _NO_GPU = (
-    "in a container: docker run --runtime nvidia; else: sudo dmesg | grep -i -e nvgpu -e nvidia"
+    "in a container: docker run --runtime nvidia; a user beside the first needs the groups of the"
+    " GPU's files: sudo usermod -aG video,render $USER, then log in again; else: sudo dmesg | grep"
+    " -i -e nvgpu -e nvidia"
 )
 _MOUNT = "docker run -v {0}:{0}:ro"
 

@@ -114,7 +114,10 @@ def test_no_gpu_is_told_with_the_runtimes_own_reason(
     assert told == "driver 541.2.0; toolkit 12.6.11; no GPU: CUDA sees no device"
     assert advice == "look for one"
     monkeypatch.setattr(cuda, "state", lambda: replace(state, hint=cuda.DOCTOR))
-    assert "docker run --runtime nvidia" in (board()["CUDA"][1] or "")
+    advice = board()["CUDA"][1] or ""
+    assert "docker run --runtime nvidia" in advice
+    # the device files are of these groups
+    assert "sudo usermod -aG video,render $USER" in advice
 
 
 def test_off_a_board_there_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
