@@ -187,8 +187,14 @@ class PlanSession(BaseSession):
             self._record()
         except BackendError as error:
             # the stream and the plan must be of use as before: if they are not, that is told
-            self._enqueue()
-            self._stream.wait()
+            try:
+                self._enqueue()
+                self._stream.wait()
+            except BackendError as broken:
+                raise BackendError(
+                    f"{broken.message}, since a CUDA graph could not be recorded: {error.message}",
+                    hint="time it without: edge-scnet profile BUILD_FOLDER --no-cuda-graph",
+                ) from error
             return error.message
         return None
 

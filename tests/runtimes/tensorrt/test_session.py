@@ -116,6 +116,13 @@ def test_a_graph_is_offered_beside_plain_inferences_and_a_failed_one_leaves_the_
         session.infer_named({})
         ways.append((log[0], session.settings()["CUDA graph"]))
     assert ways == [("execute", "no"), ("launch", "yes"), ("execute", "no")]
+    # a plan that is of no use any more says why, and what to do
+    fault = "cudaStreamEndCapture: 901"
+    session._context = SimpleNamespace(execute_async_v3=lambda handle: len(log) < 3)
+    log[:] = ["", ""]
+    with pytest.raises(BackendError, match=r"could not enqueue .*: 901") as caught:
+        session.record_graph()
+    assert "--no-cuda-graph" in (caught.value.hint or "")
 
 
 class _Allocator:
