@@ -102,7 +102,7 @@ def build(job: PlanJob) -> BuilderOutput:
         raise _Failed(_parser_errors(errors) or _errors_in(messages))
     _refuse_dynamic_shapes(network)
     config = _made(builder.create_builder_config, "no builder configuration", messages)
-    _configure(trt, config, job)
+    _configure(trt, config, job, quantized=_is_quantized(trt, network))
     if job.timing_cache:
         _set_timing_cache(config, Path(job.timing_cache), messages)
     serialized = builder.build_serialized_network(network, config)
@@ -162,11 +162,23 @@ def _refuse_dynamic_shapes(network: tensorrt.INetworkDefinition) -> None:
             )
 
 
-def _configure(trt: Any, config: tensorrt.IBuilderConfig, job: PlanJob) -> None:
-    """Sets the builder's options for a job."""
+def _is_quantized(trt: Any, network: tensorrt.INetworkDefinition) -> bool:
+    """Whether a network has Q/DQ."""
+    layers = map(network.get_layer, range(network.num_layers))
+    return any(layer.type == trt.LayerType.DEQUANTIZE for layer in layers)
+
+
+def _configure(trt: Any, config: tensorrt.IBuilderConfig, job: PlanJob, *, quantized: bool) -> None:
+    """Sets the builder's options for a job.
+
+    INT8 is for a network with Q/DQ alone: of the FP16 twin TensorRT 8 would want a calibrator
+    ("no scaling factors detected") and build nothing.
+    """
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace_bytes)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     for name in job.precisions:
+        if name == "int8" and not quantized:
+            continue
         if (flag := getattr(trt.BuilderFlag, name.upper(), None)) is not None:
             config.set_flag(flag)
     if (monitor := _monitor(trt)) is not None and hasattr(config, "progress_monitor"):

@@ -17,7 +17,7 @@ class PlanJob:
     answer: str
     workspace_bytes: int
     strongly_typed: bool
-    # Flags of a weakly typed network: "int8", "fp16".
+    # Flags of a weakly typed network: "int8", where it has Q/DQ, and "fp16".
     precisions: tuple[str, ...]
     # Read where it is there, written after the build.
     timing_cache: str | None

@@ -185,17 +185,17 @@ class PlanSession(BaseSession):
     def record_graph(self) -> str | None:
         try:
             self._record()
-        except BackendError as error:
+        except BackendError as fault:
             # the stream and the plan must be of use as before: if they are not, that is told
             try:
                 self._enqueue()
                 self._stream.wait()
             except BackendError as broken:
                 raise BackendError(
-                    f"{broken.message}, since a CUDA graph could not be recorded: {error.message}",
+                    f"{broken.message}, since a CUDA graph could not be recorded: {fault.message}",
                     hint="time it without: edge-scnet profile BUILD_FOLDER --no-cuda-graph",
-                ) from error
-            return error.message
+                ) from fault
+            return fault.message
         return None
 
     def use_graph(self, *, on: bool) -> None:

@@ -105,8 +105,12 @@ class _Config:
 
     def __init__(self) -> None:
         self.cache: _Cache | None = None
+        self.flags: list[str] = []
 
     def set_memory_pool_limit(self, pool: Any, size: int) -> None: ...
+
+    def set_flag(self, flag: str) -> None:
+        self.flags.append(flag)
 
     def create_timing_cache(self, data: bytes) -> _Cache | None:
         return _Cache(data) if data in (b"", b"good", b"other GPU") else None
@@ -131,7 +135,11 @@ class _Package(ModuleType):
     ProfilingVerbosity = SimpleNamespace(DETAILED=2)
     NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
     LayerInformationFormat = SimpleNamespace(JSON=1)
+    BuilderFlag = SimpleNamespace(INT8="INT8", FP16="FP16")
+    LayerType = SimpleNamespace(CONVOLUTION=0, DEQUANTIZE=1)
     config = _Config()
+    # of the network
+    layers: tuple[int, ...] = ()
 
     def Builder(self, logger: Any) -> Any:
         def build(network: Any, config: Any) -> bytes:
@@ -141,7 +149,12 @@ class _Package(ModuleType):
             return b"plan"
 
         return SimpleNamespace(
-            create_network=lambda flags: SimpleNamespace(num_inputs=0, get_input=None),
+            create_network=lambda flags: SimpleNamespace(
+                num_inputs=0,
+                get_input=None,
+                num_layers=len(self.layers),
+                get_layer=lambda i: SimpleNamespace(type=self.layers[i]),
+            ),
             create_builder_config=lambda: self.config,
             build_serialized_network=build,
         )
@@ -183,6 +196,19 @@ def test_a_damaged_timing_cache_is_made_anew(
     assert bool(made.warnings) is (words is not None)
     # no runtime: the log's layers do
     assert made.inspector is None and len(made.layers) == 1
+
+
+@pytest.mark.parametrize(
+    ("quantized", "flags"), [(True, ["INT8", "FP16"]), (False, ["FP16"])], ids=["int8", "twin"]
+)
+def test_int8_is_asked_for_where_the_graph_is_quantized(
+    package: _Package, tmp_path: Path, quantized: bool, flags: list[str]
+) -> None:
+    """TensorRT 8 wants a calibrator for the FP16 twin otherwise, and builds nothing."""
+    kinds = package.LayerType
+    package.layers = (kinds.CONVOLUTION, *([kinds.DEQUANTIZE] if quantized else []))
+    builder.build(_job(tmp_path, strongly_typed=False, precisions=("int8", "fp16")))
+    assert package.config.flags == flags
 
 
 def test_of_verbose_messages_only_those_that_name_layers_are_kept() -> None:
