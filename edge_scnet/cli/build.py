@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from edge_scnet.cli.options import (
     AsJson,
     Batch,
     Budget,
+    Builds,
     Calib,
     Eval,
     Expect,
@@ -78,6 +79,7 @@ def build(
     expect: Expect = None,
     expect_top1: ExpectTop1 = None,
     search_seconds: SearchSeconds = None,
+    builds: Builds = 1,
     seconds: Seconds = 3.0,
     skip_bad: SkipBad = False,
     ignore_labels: IgnoreLabels = False,
@@ -108,6 +110,7 @@ def build(
             expect=expected(expect, expect_top1),
             seconds=seconds,
             search_seconds=search_seconds,
+            builds=builds,
             qdq=qdq,
             skip_bad=skip_bad,
             ignore_labels=ignore_labels,
@@ -120,6 +123,9 @@ def build(
 
 def _stage_command(stage: Stage, summary: str) -> Callable[..., None]:
     """The command of a stage: a build that ends after it."""
+    if stage == "compile":
+        compile_plans.__doc__ = summary
+        return compile_plans
 
     @with_model_options
     @with_project
@@ -136,40 +142,93 @@ def _stage_command(stage: Stage, summary: str) -> Callable[..., None]:
         *,
         model_options: ModelOptions,
     ) -> None:
-        from edge_scnet.models import zoo
-        from edge_scnet.pipeline import build as pipeline
-
-        if stage == "compile" and model is not None and model.endswith((".tar.gz", ".tgz")):
-            _compile_bundle(Path(model), out, wait=wait, as_json=as_json)
-            return
-        with console.events() as events:
-            result = pipeline.build(
-                model or zoo.DEFAULT_MODEL,
-                target=target,
-                calib=calib,
-                out=out,
-                model_options=model_options,
-                batch=batch,
-                skip_bad=skip_bad,
-                until=stage,
-                wait=wait,
-                events=events,
-                command=command_line(),
-            )
-        made = [entry for entry in result.manifest.artifacts.values() if entry.stage == stage]
-        show_files(result.folder, made, as_json=as_json)
+        _until(
+            stage,
+            model,
+            as_json=as_json,
+            target=target,
+            calib=calib,
+            out=out,
+            model_options=model_options,
+            batch=batch,
+            skip_bad=skip_bad,
+            wait=wait,
+        )
 
     run.__doc__ = summary
     return run
 
 
-def _compile_bundle(path: Path, out: Path | None, *, wait: bool, as_json: bool) -> None:
+def _until(stage: Stage, model: str | None, *, as_json: bool, **options: Any) -> None:
+    """Builds until a stage, and prints the files that it made.
+
+    Args:
+        options: of `pipeline.build.build`.
+    """
+    from edge_scnet.models import zoo
+    from edge_scnet.pipeline import build as pipeline
+
+    with console.events() as events:
+        result = pipeline.build(
+            model or zoo.DEFAULT_MODEL,
+            until=stage,
+            events=events,
+            command=command_line(),
+            **options,
+        )
+    made = [entry for entry in result.manifest.artifacts.values() if entry.stage == stage]
+    show_files(result.folder, made, as_json=as_json)
+
+
+@with_model_options
+@with_project
+@with_data_options
+def compile_plans(
+    model: Model = None,
+    target: Target = "cpu",
+    calib: Calib = None,
+    out: Out = None,
+    batch: Batch = None,
+    builds: Builds = 1,
+    skip_bad: SkipBad = False,
+    wait: Wait = False,
+    as_json: AsJson = False,
+    *,
+    model_options: ModelOptions,
+) -> None:
+    """`compile`; what it is for is told where it is registered."""
+    if model is not None and model.endswith((".tar.gz", ".tgz")):
+        _compile_bundle(Path(model), out, builds=builds, wait=wait, as_json=as_json)
+        return
+    _until(
+        "compile",
+        model,
+        as_json=as_json,
+        target=target,
+        calib=calib,
+        out=out,
+        model_options=model_options,
+        batch=batch,
+        builds=builds,
+        skip_bad=skip_bad,
+        wait=wait,
+    )
+
+
+def _compile_bundle(
+    path: Path, out: Path | None, *, builds: int, wait: bool, as_json: bool
+) -> None:
     from edge_scnet.core.manifest import INT8_PLAN
     from edge_scnet.pipeline.board import compile_bundle
 
     with console.events() as events:
         folder = compile_bundle(
-            path, out or Path("build"), wait=wait, events=events, command=command_line()
+            path,
+            out or Path("build"),
+            builds=builds,
+            wait=wait,
+            events=events,
+            command=command_line(),
         )
     if as_json:
         plans = [entry for entry in folder.manifest.artifacts.values() if entry.stage == "compile"]

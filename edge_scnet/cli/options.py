@@ -238,6 +238,16 @@ MaxDrop = Annotated[
         help="Highest loss of top-1 in percentage points.",
     ),
 ]
+Builds = Annotated[
+    int,
+    typer.Option(
+        "--builds",
+        min=1,
+        max=100,
+        metavar="N",
+        help="Build each TensorRT plan N times, and keep the fastest that is right.",
+    ),
+]
 SearchSeconds = Annotated[
     float | None,
     typer.Option(

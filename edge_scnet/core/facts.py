@@ -144,6 +144,19 @@ class EngineFacts(Facts):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanBuilds:
+    """How often a plan was built, and which build was kept: the fastest that is right."""
+
+    count: int
+    # counted from 1
+    kept: int
+    # of each build, its time over that of the first right one; None: it was not right
+    time_ratios: tuple[float | None, ...]
+    # in words
+    timed_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanFacts(EngineFacts):
     """Facts of a TensorRT plan, which runs on the TensorRT and the board that built it only."""
 
@@ -156,6 +169,8 @@ class PlanFacts(EngineFacts):
     # how many layers read which precision
     layers: dict[str, int] | None = None
     warnings: tuple[str, ...] = ()
+    # None: it was built once
+    builds: PlanBuilds | None = None
     # the environment of the build
     machine: dict[str, Any]
 

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from edge_scnet.compile.board import check_board
+from edge_scnet.compile.build_times import timer_for
 from edge_scnet.compile.bundle import PLAIN_NAME, REFERENCE, unpack
 from edge_scnet.compile.executed import wanted_layers, warn_of_float
 from edge_scnet.compile.plans import PlanSource, build_pair, summary_of_plans
@@ -32,6 +33,7 @@ def compile_bundle(
     path: Path,
     out: Path,
     *,
+    builds: int = 1,
     wait: bool = False,
     events: Events | None = None,
     command: str | None = None,
@@ -39,13 +41,15 @@ def compile_bundle(
     """Unpacks a bundle into its build folder under `out`, and builds both plans there.
 
     Args:
+        builds: of each plan, of which the fastest that is right is kept.
         wait: for another run in that folder to end; otherwise it is an error.
         events: told of the progress.
         command: the command line that called this, for other runs that want the folder.
 
     Raises:
         ArtifactError: no bundle, damaged, or of another schema.
-        TargetError: this is not the board or the TensorRT that it is for.
+        TargetError: this is not the board or the TensorRT that it is for; or of several builds
+            nothing here can tell the fastest.
         MissingRuntimeError: no TensorRT. StorageError: too little memory, or another run is in the
             folder. BackendError: the builder refused a file.
         ParityError: a plan does not compute the reference outputs; or a layer is not INT8 and the
@@ -58,6 +62,8 @@ def compile_bundle(
         manifest = load_manifest(unpacked)
         target = from_dict(manifest.target)
         check_board(target)
+        if builds > 1:
+            timer_for(runtime_named(target.runtime), builds)
         for name in (manifest.model.name, target.name):
             if not PLAIN_NAME.fullmatch(name):
                 raise ArtifactError(
@@ -70,10 +76,10 @@ def compile_bundle(
         for file in sorted(unpacked.iterdir()):
             with write_atomic(path_of_build / file.name) as copy:
                 shutil.copyfile(file, copy)
-        return _compile(BuildFolder(path=path_of_build, manifest=manifest), target, events)
+        return _compile(BuildFolder(path=path_of_build, manifest=manifest), target, builds, events)
 
 
-def _compile(folder: BuildFolder, target: TargetSpec, events: Events) -> BuildFolder:
+def _compile(folder: BuildFolder, target: TargetSpec, builds: int, events: Events) -> BuildFolder:
     """Builds both plans in the folder of an unpacked bundle."""
     runtime = runtime_named(target.runtime)
     events.stage("compile", f"{runtime.title}, INT8 and its FP16 twin")
@@ -82,7 +88,7 @@ def _compile(folder: BuildFolder, target: TargetSpec, events: Events) -> BuildFo
         wanted=wanted_layers(folder.facts(QDQ_ONNX, QdqFacts)),
         reference=load(folder.path / REFERENCE),
     )
-    plans = build_pair(runtime, target, source, events)
+    plans = build_pair(runtime, target, source, events, builds=builds)
     for name, facts in plans.items():
         warn_of_float(facts.in_float or {}, events, file=name)
         for message in facts.warnings[:3]:

@@ -46,6 +46,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
     expect: float | str | Iterable[float | str] | None = None,
     seconds: float = 3.0,
     search_seconds: float | None = None,
+    builds: int = 1,
     qdq: Path | str | None = None,
     skip_bad: bool = False,
     ignore_labels: bool = False,
@@ -77,6 +78,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         seconds: timed seconds per engine.
         search_seconds: where INT8 misses the limit, search so long for the fastest mix with float
             that keeps it on the calibration images, and build and judge that.
+        builds: of TensorRT's plans: build each so often, and keep the fastest that is right.
         qdq: a Q/DQ ONNX file that another quantizer made of this model (of its model.onnx): proven,
             measured and judged instead of ours.
         skip_bad: leave out images that cannot be read.
@@ -106,6 +108,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         expect=read_expected(expect),
         seconds=seconds,
         search_seconds=search_seconds,
+        builds=builds,
         qdq=Path(qdq) if qdq else None,
         skip_bad=skip_bad,
         ignore_labels=ignore_labels,

@@ -11,7 +11,7 @@ from edge_scnet.report.run_report import CostlyLayer, LayerTime
 from edge_scnet.runtimes.base import UNKNOWN_PRECISION, ExecutedLayer, Runtime
 
 FLOATS: Final = frozenset({"fp32", "fp16", "bf16"})
-_ANOTHER_BUILD = "another build may choose other kernels"
+_ANOTHER_BUILD = "another build may choose other kernels: --builds 5"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

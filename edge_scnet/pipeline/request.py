@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from edge_scnet.compile.build_times import timer_for
 from edge_scnet.config.expectation import Expectation
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.target import TargetSpec, load_target
@@ -62,6 +63,8 @@ class Request:
     seconds: float = 3.0
     # None: no search where INT8 misses the limit
     search_seconds: float | None = None
+    # of each plan, of which the fastest that is right is kept
+    builds: int = 1
     # the command line or the call, for the report and for other runs that want the folder
     command: str = ""
     # for another run in the build folder to end
@@ -161,6 +164,8 @@ def _make_job(request: Request, events: Events, lock: contextlib.ExitStack) -> B
     if not runtime.packs_bundle:  # without TensorRT a build ends in a bundle for the board
         runtime = usable_runtime(target.runtime)
     runtime.check_target(target)
+    if request.builds > 1:
+        timer_for(runtime, request.builds)
     floor = resolve_floor(target.isa)
     # compiled and verified here, so this machine must be able to run it
     check_floor(floor, what=f"target {target.name}")
@@ -206,6 +211,7 @@ def _make_job(request: Request, events: Events, lock: contextlib.ExitStack) -> B
         calibration=calibration,
         evaluation=evaluation,
         dynamic_batch=request.batch == "dynamic",
+        builds=request.builds,
         qdq=request.qdq,
         adopted=adopted,
     )

@@ -6,7 +6,6 @@ of the build, by build.sh's names; `board_results.py` reads it.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,22 +23,15 @@ from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.runtimes.tensorrt.trtexec import (
     LAYER_OPTIONS,
     ROUNDS,
+    TrtexecError,
     name_of_round,
-    parse_log,
     round_order,
+    run_trtexec,
     timing_options,
     version_told_by,
 )
 
 EXPORTS = "trtexec-exports"
-
-
-class _TrtexecFailed(Exception):
-    """trtexec failed; its words, and its log's name."""
-
-    def __init__(self, words: str, log: str) -> None:
-        super().__init__(words)
-        self.words, self.log = words, log
 
 
 def program_for(manifest: Manifest) -> Path | None:
@@ -89,7 +81,7 @@ def profile_plans(
     with scratch_folder(folder.path, EXPORTS) as made:
         try:
             state = _time(program, folder.path, made, options, events)
-        except _TrtexecFailed as error:
+        except TrtexecError as error:
             hint = f"the whole log: {out / error.log}"
             raise BackendError(f"trtexec: {error.words}", hint=hint) from error
         finally:
@@ -129,7 +121,7 @@ def _time(
     """
 
     def load(stem: str, arguments: Iterable[str], log: str) -> None:
-        _run(program, [f"--loadEngine={folder / stem}.plan", *arguments], out / log)
+        run_trtexec(program, [f"--loadEngine={folder / stem}.plan", *arguments], out / log)
 
     with watching() as watch:
         with watch.timed():
@@ -183,19 +175,6 @@ def _version(program: Path) -> str:
             f"{program} --help does not tell its version", hint="name TensorRT's own: TRTEXEC=PATH"
         )
     return version
-
-
-def _run(program: Path, arguments: list[str], log: Path) -> None:
-    with log.open("w", encoding="utf-8") as file:
-        done = subprocess.run(
-            [program, *arguments], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
-        )
-    if done.returncode:
-        text = log.read_text(encoding="utf-8", errors="replace")
-        words = parse_log(text).first_error or next(
-            reversed(text.split("\n")[:-1]), f"exit code {done.returncode}"
-        )
-        raise _TrtexecFailed(words, log.name)
 
 
 def _texts(paths: Iterable[Path]) -> dict[str, str]:

@@ -114,6 +114,66 @@ def test_plans_are_compared_with_the_reference_where_a_gpu_can_run_them(
         assert not (folder / wrong).exists()
 
 
+def test_compile_keeps_the_fastest_of_several_builds_that_compute_the_reference(
+    packed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    invoke: Callable[..., Outcome],
+) -> None:
+    on_board(monkeypatch, ORIN, "10.3.0.30")
+    monkeypatch.setattr("edge_scnet.compile.build_times._BLOCK_S", 0.0)
+    monkeypatch.setattr("edge_scnet.compile.build_times._ROUNDS", 6)
+    (tmp_path / "b").mkdir()
+    unpacked = bundle.unpack(packed, tmp_path / "b")
+    known = reference.load(unpacked / "reference.npz")
+    convolutions = BuildFolder.open(unpacked).facts(QDQ_ONNX, QdqFacts).int8_convolutions
+    layers = tuple(
+        ExecutedLayer(kind="conv", precision="int8", nodes=(name,)) for name in convolutions
+    )
+    # by build of both plans: what it makes of the outputs, and its time
+    made = iter([(0.99, 0.0), (0.99, 0.001), (0.5, 0.0), (0.99, 0.001)])
+
+    def plan_of(form: Path) -> in_memory.Engine:
+        gain, seconds = next(made)
+
+        def compute(batch: np.ndarray) -> list[np.ndarray]:
+            found = [i for i in range(len(known.images)) if (known.images[i] == batch[0]).all()]
+            at = found[0] if found else 0
+            return [known.outputs[0][at : at + 1] * np.float32(gain)]
+
+        return in_memory.Engine(
+            compute=compute, input_shape=(1, 1, 28, 28), layers=layers, graph_seconds=seconds
+        )
+
+    with in_memory.registered(
+        in_place_of="tensorrt", compiler=plan_of, packages={"TensorRT": "10.3.0.30"}
+    ):
+        outcome = invoke("compile", packed, "--out", tmp_path, "--builds", "2")
+    assert outcome.code == 0, outcome.stderr
+    assert "build 1 of 2 of engine.plan is not kept: " in outcome.stderr
+    assert "build 2 of 2 is kept, 1 of them right" in outcome.stderr
+    folder = BuildFolder.open(tmp_path / "scnet20-fashion-mnist" / "jetson")
+    int8, fp16 = (folder.facts(name, PlanFacts).builds for name in (INT8_PLAN, FP16_PLAN))
+    assert int8.kept == 2 and int8.time_ratios == (None, 1.0)
+    assert fp16.kept == 1 and fp16.count == 2
+    for name in (INT8_PLAN, FP16_PLAN):
+        folder.verified(name)
+
+
+@pytest.mark.skipif(backend.RTX.unavailable() is not None, reason="TensorRT-RTX is not installed")
+@pytest.mark.skipif(backend.RTX.unavailable_to_run() is None, reason="a GPU can time the builds")
+def test_several_builds_are_refused_before_anything_is_done_where_nothing_times_them(
+    invoke: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    for target, words in (
+        ("rtx", "nothing here can time the plans"),
+        ("jetson", "built on their board"),
+        ("cpu", "is for TensorRT's plans"),
+    ):
+        outcome = invoke("build", "--target", target, "--builds", "3", "--out", tmp_path / "out")
+        assert outcome.code == 3 and words in outcome.stderr and not (tmp_path / "out").exists()
+
+
 # The results.
 
 

@@ -55,6 +55,8 @@ class BuildJob:
     calibration: SampleSet | None
     evaluation: SampleSet | None
     dynamic_batch: bool
+    # of each plan, of which the fastest that is right is kept
+    builds: int = 1
     # a Q/DQ file made by another quantizer, taken instead of ours, and its graph as it was read
     qdq: Path | None = None
     adopted: Adopted | None = None

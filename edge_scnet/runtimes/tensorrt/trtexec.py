@@ -241,6 +241,32 @@ def check_round(log: Log, times_ns: tuple[int, ...]) -> float:
     return log.queries_per_second
 
 
+class TrtexecError(Exception):
+    """trtexec failed; its words, and its log's name."""
+
+    def __init__(self, words: str, log: str) -> None:
+        super().__init__(words)
+        self.words, self.log = words, log
+
+
+def run_trtexec(program: Path, arguments: Sequence[str], log: Path) -> None:
+    """Runs trtexec, what it prints into a file.
+
+    Raises:
+        TrtexecError: it failed.
+    """
+    with log.open("w", encoding="utf-8") as file:
+        done = subprocess.run(
+            [program, *arguments], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
+        )
+    if done.returncode:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        words = parse_log(text).first_error or next(
+            reversed(text.split("\n")[:-1]), f"exit code {done.returncode}"
+        )
+        raise TrtexecError(words, log.name)
+
+
 def parse_times(text: str) -> tuple[int, ...]:
     """Reads GPU compute times in ns from --exportTimes, those of the warm-up left out.
 
