@@ -98,7 +98,7 @@ class TensorRt(BaseRuntime):
                 with contextlib.suppress(PackageNotFoundError):
                     return {self.title: version(distribution)}
             # linked or copied into a virtual environment, without what pip writes beside it
-            with contextlib.suppress(ImportError, AttributeError):
+            with contextlib.suppress(ImportError, OSError, AttributeError):
                 return {self.title: str(importlib.import_module(module).__version__)}
         return {}
 
@@ -235,7 +235,7 @@ class TensorRt(BaseRuntime):
         name = next(name for name in self.modules if installed(name))
         try:
             return importlib.import_module(name)
-        except ImportError as error:  # a library of it is missing
+        except (ImportError, OSError) as error:  # a library of it is missing
             raise MissingRuntimeError(
                 f"the package {name!r} cannot be loaded: {error}", hint=self.install_hint()
             ) from error

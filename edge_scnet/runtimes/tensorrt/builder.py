@@ -124,12 +124,18 @@ def build(job: PlanJob) -> BuilderOutput:
 
 
 def _import(names: Sequence[str]) -> Any:
-    """Imports the first of the modules that is there."""
+    """Imports the first of the modules that is there.
+
+    Raises:
+        _NotStarted: there is none, or a library of it is missing.
+    """
     for name in names:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError:
             continue
+        except (ImportError, OSError) as error:
+            raise _NotStarted(f"the package {name} cannot be loaded: {error}") from error
     raise _NotStarted(f"none of {', '.join(names)} is installed")
 
 

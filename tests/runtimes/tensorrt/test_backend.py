@@ -46,10 +46,12 @@ def test_the_version_of_a_package_that_was_copied_is_its_own(
     assert backend.TENSORRT.versions() == {"TensorRT": "11.4.1"}
 
 
+# OSError: of packages that load it by ctypes
+@pytest.mark.parametrize("error", ["ImportError", "OSError"])
 def test_a_package_without_its_libraries_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _package(tmp_path, 'raise ImportError("libnvinfer.so.10: cannot open shared object file")')
+    _package(tmp_path, f'raise {error}("libnvinfer.so.10: cannot open shared object file")')
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
     assert backend.TENSORRT.versions() == {}

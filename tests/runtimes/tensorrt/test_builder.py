@@ -234,3 +234,14 @@ def test_a_constructor_that_gives_nothing_is_told_in_the_loggers_words(
     monkeypatch.setattr(package, what, lambda *args: None)
     with pytest.raises(builder._NotStarted, match=r"no builder|no parser"):
         builder.build(_job(tmp_path))
+
+
+@pytest.mark.parametrize("words", ["raise ImportError(x)", "import ctypes; ctypes.CDLL(x)"])
+def test_a_package_without_its_library_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """As in a container that was started without NVIDIA's runtime."""
+    (tmp_path / "trt_without_library.py").write_text(f"x = 'libnvinfer.so.none'\n{words}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(builder._NotStarted, match=r"trt_without_library .*libnvinfer\.so\.none"):
+        builder.build(_job(tmp_path, modules=("trt_without_library",)))
