@@ -132,6 +132,11 @@ def to_json(manifest: Manifest) -> str:
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes a folder's manifest.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
     write_text(folder / MANIFEST, to_json(manifest))
 
 

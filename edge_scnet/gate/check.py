@@ -23,7 +23,7 @@ from edge_scnet.machine import environment
 from edge_scnet.report import findings as report_findings
 from edge_scnet.report.findings import Finding, Kind
 from edge_scnet.report.run_report import RunReport, accuracy_row
-from edge_scnet.report.store import load_report
+from edge_scnet.report.store import load_report, profile_command
 
 if TYPE_CHECKING:
     from edge_scnet.core.events import Events
@@ -262,7 +262,7 @@ def check_one(
         return _judged(case, time_again, events)
     except ValueError as error:
         raise ArtifactError(
-            f"{case.report_file}: {error}", hint="edge-scnet profile BUILD_FOLDER"
+            f"{case.report_file}: {error}", hint=profile_command(case.report_file)
         ) from error
 
 
@@ -275,6 +275,7 @@ def _refuse_none(asked: Sequence[Asked]) -> None:
 
 
 def report_file(path: Path) -> Path:
+    """The report that a path means: itself, or the one in a build folder."""
     return path / REPORT if path.is_dir() else path
 
 

@@ -11,7 +11,7 @@ from edge_scnet.gate import regression
 from edge_scnet.gate.check import report_file
 from edge_scnet.report import comparison
 from edge_scnet.report.metric_comparison import Comparison
-from edge_scnet.report.store import load_report
+from edge_scnet.report.store import load_report, profile_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +49,7 @@ def compare_reports(
         try:
             figures = comparison.compare(reports[0], report, across_machines=across_machines)
         except ValueError as error:
-            raise ArtifactError(
-                f"{file}: {error}", hint="edge-scnet profile BUILD_FOLDER"
-            ) from error
+            raise ArtifactError(f"{file}: {error}", hint=profile_command(file)) from error
         if not figures:
             raise ArtifactError(
                 f"{files[0]} and {file} have no INT8 engine with figures in common",

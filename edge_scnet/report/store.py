@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from edge_scnet.core.files import write_text
-from edge_scnet.core.foreign import reason
+from edge_scnet.core.foreign import exists, reason
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
+from edge_scnet.core.manifest import MANIFEST
 from edge_scnet.core.schema_number import check_schema
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.report.run_report import SCHEMA, RunReport
@@ -57,17 +59,24 @@ def load_report(path: Path) -> RunReport:
     """
     try:
         content = read_json(path)
-        check_schema(path, content["schema"], _READS, hint="edge-scnet profile BUILD_FOLDER")
+        check_schema(path, content["schema"], _READS, hint=profile_command(path))
         return report_from_json(content)
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"no report at {path}", hint="make one: edge-scnet profile BUILD_FOLDER"
+            f"no report at {path}", hint=f"make one: {profile_command(path)}"
         ) from error
     except (OSError, ValueError, KeyError, TypeError, TargetError) as error:
         raise ArtifactError(
             f"{path} is not a report: {reason(error)}",
-            hint="make one: edge-scnet profile BUILD_FOLDER",
+            hint=f"make one: {profile_command(path)}",
         ) from error
+
+
+def profile_command(path: Path) -> str:
+    """The command that makes a report anew; its folder is named where it is a build folder."""
+    folder = path.parent
+    is_build = exists(folder / MANIFEST)
+    return f"edge-scnet profile {shlex.quote(str(folder)) if is_build else 'BUILD_FOLDER'}"
 
 
 def report_from_json(content: Any) -> RunReport:

@@ -13,7 +13,7 @@ import pytest
 from edge_scnet.cli.outputs import schema_of_kind
 from edge_scnet.errors import ArtifactError
 from edge_scnet.report.run_report import SCHEMA
-from edge_scnet.report.store import load_report, save_report
+from edge_scnet.report.store import load_report, profile_command, save_report
 from tests.helpers.reports import OLD
 from tests.helpers.tool import Run
 
@@ -107,3 +107,15 @@ def test_a_truncated_report_is_named(tmp_path: Path, kept: int) -> None:
     (tmp_path / "r.json").write_text(OLD.read_text()[:kept])
     with pytest.raises(ArtifactError, match=r"r\.json is not a report"):
         load_report(tmp_path / "r.json")
+
+
+def test_a_report_that_is_not_there_is_made_by_the_command_for_its_own_folder(
+    tmp_path: Path,
+) -> None:
+    assert profile_command(tmp_path / "r.json") == "edge-scnet profile BUILD_FOLDER"
+    folder = tmp_path / "my net"
+    folder.mkdir()
+    (folder / "manifest.json").touch()
+    with pytest.raises(ArtifactError) as raised:
+        load_report(folder / "report.json")
+    assert raised.value.hint == f"make one: edge-scnet profile '{folder}'"

@@ -196,7 +196,7 @@ def test_scores_that_all_fall_below_the_threshold_fail_though_ap_stays():
     assert stats.metrics[0].loss == pytest.approx(0, abs=0.01)
     assert (stats.metrics[2].value, stats.metrics[2].reference) == (0, pytest.approx(100))
     known = figures_of("detection")
-    assert [m.name.replace("0.25", "...") for m in stats.metrics] == list(known)
+    assert [m.name.replace("0.25 on", "...") for m in stats.metrics] == list(known)
     assert verdict_of(stats).verdict == "fail"
     assert "no box right" in judged(context_of(truth, 40), faint, faint).doubts[0]
 
