@@ -1,7 +1,7 @@
 """A board watched while engines are timed on it.
 
-tegrastats runs in the background; where it is not there, sysfs is read. `board.py` sums the
-readings up. Off a Jetson there is nothing to watch, and that is no error.
+tegrastats runs in the background; where it is not there or fails, sysfs is read. `board.py` sums
+the readings up. Off a Jetson there is nothing to watch, and that is no error.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class Watch:
         for line in self._process.stdout:
             # tegrastats tells the GPU's clock to root alone, sysfs to anyone
             self._add(parse_tegrastats(f"{line.rstrip()}{devfreq_words(folders)}"))
+        if folders and not self._samples:  # it failed
+            self._poll()
 
     def _poll(self) -> None:
         while not self._stopped.wait(_INTERVAL_MS / 1000):

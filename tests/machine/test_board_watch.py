@@ -68,6 +68,19 @@ def test_the_clock_that_tegrastats_does_not_tell_a_user_is_read_beside_it(
     assert (state.gpu_percent, state.throttled) == (99.0, False)
 
 
+def test_sysfs_is_read_where_tegrastats_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container without the driver's libraries."""
+    sysfs(tmp_path, {"sys/class/devfreq/17000000.gpu/cur_freq": "624750000"})
+    program(tmp_path, "tegrastats", "echo 'Error: NVML shared library not found'; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with board_watch.watching(tmp_path) as watch, watch.timed():
+        time.sleep(0.25)
+    state = watch.state()
+    assert state is not None and state.samples and state.gpu_clock_high_mhz == 624
+
+
 def sysfs(root: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
