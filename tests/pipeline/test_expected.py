@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from edge_scnet.core.events import Silent
 from edge_scnet.core.preprocessing import BY_DEFAULT, Preprocessing
 from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.data.labels import SORTED_RULE
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import DataError
-from edge_scnet.pipeline.expected import check_rows, check_truth, read_expected
+from edge_scnet.pipeline.expected import check_float, check_rows, check_truth, read_expected
 from edge_scnet.report.run_report import EngineReport
 from edge_scnet.stats.figures import Metric, TaskStats
 from tests.helpers.reports import report
@@ -182,6 +183,18 @@ def test_a_figure_that_the_task_has_not_is_refused_before_fp32_runs(
     with pytest.raises(DataError, match="is no figure of this task, whose figures are") as raised:
         check_truth(read_expected(given), _job(_SAMPLES, TaskSpec(kind=kind)))
     assert raised.value.hint == hint
+
+
+def test_of_a_task_that_is_told_by_the_data_it_is_refused_before_fp32_runs_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = SimpleNamespace(task=TaskSpec(kind="segmentation"))
+    judging = SimpleNamespace(samples=_SAMPLES, told=told, evaluator=object())
+    monkeypatch.setattr("edge_scnet.pipeline.expected.judging_of", lambda *_: judging)
+    # a job without a float graph: FP32 cannot be run
+    job: Any = SimpleNamespace(folder=None, **vars(_job(_SAMPLES)))
+    with pytest.raises(DataError, match="whose figures are: mIoU, pixel accuracy"):
+        check_float(read_expected("top1=94.1"), job, Silent())
 
 
 def test_what_is_no_figure_is_refused() -> None:
