@@ -26,18 +26,20 @@ def test_a_target_of_tensorrt_needs_its_board() -> None:
             backend.TENSORRT.check_target(replace(JETSON, **changes))
 
 
-def _package(folder: Path, text: str) -> None:
+def _package(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "tensorrt").mkdir()
     (folder / "tensorrt" / "__init__.py").write_text(text)
+    monkeypatch.syspath_prepend(str(folder))
+    # what is imported from it goes again: only what was set is put back
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    del sys.modules["tensorrt"]
 
 
 def test_the_version_of_a_package_that_was_copied_is_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder in a virtual environment, without the metadata that pip or apt write beside it."""
-    _package(tmp_path, '__version__ = "10.3.0"')
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    _package(tmp_path, '__version__ = "10.3.0"', monkeypatch)
     assert backend.TENSORRT.versions() == {"TensorRT": "10.3.0"}
     made = tmp_path / "tensorrt_cu13_bindings-11.4.1.dist-info"
     made.mkdir()
@@ -51,9 +53,8 @@ def test_the_version_of_a_package_that_was_copied_is_its_own(
 def test_a_package_without_its_libraries_is_told(
     error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _package(tmp_path, f'raise {error}("libnvinfer.so.10: cannot open shared object file")')
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    missing = f'raise {error}("libnvinfer.so.10: cannot open shared object file")'
+    _package(tmp_path, missing, monkeypatch)
     assert backend.TENSORRT.versions() == {}
     with pytest.raises(MissingRuntimeError, match=r"cannot be loaded: libnvinfer\.so\.10"):
         backend.TENSORRT.preload()
