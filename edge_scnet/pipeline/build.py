@@ -140,6 +140,8 @@ def held_sets(
 
 def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
     limit = Limit(max_drop_pp=with_max_drop(job.target, request.max_drop_pp).gates.max_drop_pp)
+    if request.search_seconds is not None:
+        search.check_measurable(job.target, job.runtime)
     is_searched = request.search_seconds is not None and job.calibration is not None
     if is_searched and search.may_tell_classes(job.source.spec):
         assert job.calibration is not None

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge_scnet.compile.board import check_board
+from edge_scnet.compile.forms import forms_of
 from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
@@ -20,7 +22,7 @@ from edge_scnet.core.ragged import ragged
 from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.data.batches import load as load_images
 from edge_scnet.data.samples import MIN_CALIBRATION
-from edge_scnet.errors import DataError
+from edge_scnet.errors import DataError, TargetError
 from edge_scnet.graph.counting import are_counted, without
 from edge_scnet.graph.model import load
 from edge_scnet.graph.run import joined, run_onnx
@@ -32,7 +34,7 @@ from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.pipeline.stages.pilot import pilot_images
 from edge_scnet.quantizer import recipe
 from edge_scnet.quantizer.ranges_file import load_ranges
-from edge_scnet.runtimes.base import OpenOptions
+from edge_scnet.runtimes.base import OpenOptions, Runtime
 from edge_scnet.sensitivity import search
 from edge_scnet.sensitivity.measurer import Measurer, SearchImages, SearchTask
 from edge_scnet.sensitivity.noise import Sensitivities
@@ -45,6 +47,9 @@ from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interva
 from edge_scnet.tasks.base import Evaluator
 from edge_scnet.tasks.guess import told
 from edge_scnet.tasks.registry import CLASSIFICATION, evaluator_for
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 STATE, PICTURE = "sensitivity.json", "pareto.png"
 # For the parts in the noise; the limit is judged on all images.
@@ -119,6 +124,7 @@ def _state(job: BuildJob) -> State:
         threads=job.target.threads,
         samples=job.calibration.hash,
         **_limits_of(job),
+        **({"built": job.runtime.versions()} if job.target.board is not None else {}),
         machine=environment.collect().fingerprint,
         limit=provided_isa(),
     )
@@ -186,7 +192,43 @@ def _measurer(
         target=job.target,
         # what is not INT8 runs in FP32, as in the engine that `build` judges
         options=OpenOptions(precision="f32", threads=job.target.threads),
+        form=_form_of(job),
     )
+
+
+def _form_of(job: BuildJob) -> Callable[[ir.Model], ir.Model] | None:
+    """Writes a Q/DQ graph as TensorRT reads it; None: the runtime reads it as it is."""
+    if job.target.board is None:
+        return None
+    float_model = load(job.folder.verified(FLOAT_ONNX))
+    ranges = load_ranges(job.folder.verified(RANGES))
+    return lambda qdq: forms_of(float_model.clone(), qdq, ranges, job.target).int8
+
+
+def check_measurable(target: TargetSpec, runtime: Runtime) -> None:
+    """Refuses a search whose engines cannot be measured on this machine.
+
+    Raises:
+        TargetError: it is not the board of the target, or its runtime cannot run plans here.
+        MissingRuntimeError, StorageError: as `check_board`.
+    """
+    if runtime.packs_bundle and runtime.builds_here():
+        check_board(target)
+    if not runtime.builds_here():
+        raise TargetError(
+            f"a search measures engines, and the plans of {target.name} are built and run on its"
+            " board, not here",
+            hint=(
+                "on the board, with the model's .onnx and its calibration samples: edge-scnet"
+                f" sensitivity MODEL.onnx --target {target.name} --calib DIR --gain 3"
+            ),
+        )
+    if reason := runtime.unavailable_to_run():
+        raise TargetError(
+            f"a search measures engines, and {target.name}'s cannot run here: {reason}",
+            hint="without a limit the noise of the modules is told: leave --gain, --min-sqnr,"
+            " --max-drop and --search out",
+        )
 
 
 def _reference(float_onnx: Path, batches: Sequence[np.ndarray]) -> list[np.ndarray]:

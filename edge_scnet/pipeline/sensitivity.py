@@ -5,14 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.config.target import load_target
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.dequantized import is_quantized_file
 from edge_scnet.pipeline.judging import keeps_limits
 from edge_scnet.pipeline.request import Request, make_job
-from edge_scnet.pipeline.search import check_provable, may_tell_classes, search_job
+from edge_scnet.pipeline.search import (
+    check_measurable,
+    check_provable,
+    may_tell_classes,
+    search_job,
+)
 from edge_scnet.pipeline.stages.run import run_stages
+from edge_scnet.runtimes import runtime_named
 from edge_scnet.sensitivity.result import Limit, SearchResult
 
 _COMMAND = "edge_scnet.pipeline.sensitivity.sensitivity(...)"
@@ -68,6 +75,9 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
             f"{model} is quantized already: which modules cost accuracy only its float model tells",
             hint="pass the float model",
         )
+    if limit is not None:
+        spec = load_target(target)
+        check_measurable(spec, runtime_named(spec.runtime))
     with make_job(request, events) as job:
         is_searched = limit is not None and job.calibration is not None
         if is_searched and may_tell_classes(job.source.spec):

@@ -8,14 +8,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from edge_scnet.config.target import load_target
+from edge_scnet.errors import TargetError
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import measuring, search
 from edge_scnet.report.verdict import judge
+from edge_scnet.runtimes import in_memory, runtime_named
 from edge_scnet.sensitivity.noise import Sensitivities
 from edge_scnet.sensitivity.result import Candidate, SearchResult
+from tests.helpers.tensorrt import ORIN, on_board
 from tests.helpers.tool import Built, Outcome
 
 
@@ -132,3 +137,60 @@ def test_a_build_that_misses_its_limit_is_searched_and_built_anew(
     assert "1 modules stay in float to keep the limit: conv1" in outcome.stderr
     int8 = json.loads(outcome.stdout)["engines"][-1]
     assert int8["convolutions"] == {"u8": 45, "f32": 1}
+
+
+@pytest.mark.slow
+def test_on_a_board_the_engines_of_a_search_are_plans_of_the_form_that_tensorrt_reads(
+    copied: Built, monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    on_board(monkeypatch, ORIN, "10.3.0.30")
+    monkeypatch.setattr("edge_scnet.sensitivity.measurer._BLOCK_S", 0.0)
+    text = Path("targets/jetson.toml").read_text().replace("opset = 19", "opset = 20")
+    quick = 'rounding = "nearest"\nbias_correction = false\nkeep_float = ["layer[12].*"]\n'
+    assert 'placement = "tensorrt"\n' in text
+    text = text.replace('placement = "tensorrt"\n', f'placement = "tensorrt"\n{quick}')
+    (tmp_path / "board.toml").write_text(text)
+    copied.folder.rename(copied.folder.with_name("board"))  # the same export and statistics
+    forms: list[set[int]] = []
+    caches: list[Path] = []
+
+    def plan_of(form: Path) -> in_memory.Engine:
+        graph = onnx.load(form).graph
+        forms.append({tensor.data_type for tensor in graph.initializer})
+        caches.append(form.parent)
+
+        def compute(batch: np.ndarray) -> list[np.ndarray]:
+            return [np.tile(np.float32(range(10)), (len(batch), 1))]
+
+        return in_memory.Engine(compute=compute, input_shape=(1, 1, 28, 28))
+
+    arguments = ["--calib", copied.calib, "--out", copied.folder.parents[1], "--budget", "1"]
+    command = ["sensitivity", "--target", tmp_path / "board.toml", *arguments, "--gain", "3"]
+    with in_memory.registered(
+        in_place_of="tensorrt", compiler=plan_of, packages={"TensorRT": "10.3.0.30"}
+    ):
+        outcome = invoke(*command, "--json")
+    # these plans compute nothing of use: no mix keeps the limit
+    assert outcome.code == 10, outcome.stderr
+    assert json.loads(outcome.stdout)["candidates"]
+    assert forms and all(onnx.TensorProto.FLOAT16 in types for types in forms)
+    # one folder, with one timing cache, for all
+    assert len(set(caches)) == 1
+
+
+def test_a_search_of_plans_is_refused_where_they_do_not_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = load_target("jetson")
+    with pytest.raises(TargetError, match="on its board, not here") as caught:
+        search.check_measurable(target, runtime_named("tensorrt"))
+    assert "sensitivity MODEL.onnx --target jetson" in (caught.value.hint or "")
+    on_board(monkeypatch, ORIN, "10.3.0.30")
+    with (
+        in_memory.registered(
+            in_place_of="tensorrt", missing_to_run="no GPU", packages={"TensorRT": "10.3.0.30"}
+        ) as runtime,
+        pytest.raises(TargetError, match="cannot run here: no GPU"),
+    ):
+        search.check_measurable(target, runtime)
+    search.check_measurable(load_target("cpu"), runtime_named("openvino"))
