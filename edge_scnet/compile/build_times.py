@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_scnet.errors import BackendError, TargetError
-from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
+from edge_scnet.runtimes.base import OpenOptions, Runtime
+from edge_scnet.runtimes.in_turn import time_ratio
 from edge_scnet.runtimes.tensorrt.trtexec import (
     ROUNDS,
     TrtexecError,
@@ -25,7 +25,6 @@ from edge_scnet.runtimes.tensorrt.trtexec import (
 from edge_scnet.stats.figures import RatioStats
 from edge_scnet.stats.timing import paired_ratio
 
-_ROUNDS, _BLOCK_S, _LEAST_RUNS = 15, 0.05, 3
 _ROUND_S = 1
 
 
@@ -93,39 +92,13 @@ def _here(runtime: Runtime, plans: Sequence[Path]) -> list[RatioStats | None]:
     """The first plan stays open beside each other, so that no more than two are in memory."""
     ratios: list[RatioStats | None] = [None]
     with runtime.open(plans[0], OpenOptions()) as first:
+        data = np.zeros(first.input_shape, np.float32)
+        has_graph = first.record_graph() is None
         for plan in plans[1:]:
             with runtime.open(plan, OpenOptions()) as other:
-                ratios.append(_ratio(other, first))
+                graph = has_graph and other.record_graph() is None
+                ratios.append(time_ratio(other, first, data, graph=graph))
     return ratios
-
-
-def _ratio(own: Session, other: Session) -> RatioStats:
-    """The time of one session over another's, in blocks taken in turn, as a CUDA graph if it can.
-
-    Without one the time of enqueueing would hide that of the kernels, which builds differ in.
-    """
-    graph = [session.record_graph() for session in (own, other)] == [None, None]
-    blocks: tuple[list[list[int]], list[list[int]]] = ([], [])
-    for session in (own, other):
-        session.use_graph(on=graph)
-    for number in range(_ROUNDS + 1):
-        for i in (0, 1) if number % 2 else (1, 0):
-            times = _block((own, other)[i])
-            if number:  # the first round warms up
-                blocks[i].append(times)
-    return paired_ratio(*blocks)
-
-
-def _block(session: Session) -> list[int]:
-    batch, clock = np.zeros(session.input_shape, np.float32), time.perf_counter_ns
-    times: list[int] = []
-    session.infer(batch)
-    end = clock() + int(_BLOCK_S * 1e9)
-    while len(times) < _LEAST_RUNS or clock() < end:
-        started = clock()
-        session.infer(batch)
-        times.append(clock() - started)
-    return times
 
 
 def _by_trtexec(program: Path, version: str, plans: Sequence[Path]) -> list[RatioStats | None]:

@@ -172,15 +172,20 @@ def _share(name: str, percent: float, samples: int) -> OwnFigure:
 
 
 def _figure_of(item: Expectation, figures: Sequence[OwnFigure]) -> OwnFigure:
-    """The figure that is meant.
+    """The figure that is meant: by its name, or the beginning of one; without a name the first.
 
     Raises:
-        DataError: as `_check_names`.
+        DataError: the task has no such figure, or several begin so.
     """
     if item.metric is None:
         return figures[0]
-    (index,) = _check_names((item,), [figure.name for figure in figures])
-    return figures[index]
+    key = key_of(item.metric)
+    same = [figure for figure in figures if key_of(figure.name) == key]
+    found = same or [figure for figure in figures if key_of(figure.name).startswith(key)]
+    if len(found) == 1:
+        return found[0]
+    problem = "may be any of" if found else "is no figure of this task, whose figures are"
+    raise _no_figure(item, [figure.name for figure in found or figures], problem)
 
 
 def _check_known(expected: Sequence[Expectation], kind: str) -> None:
@@ -207,24 +212,6 @@ def _no_figure(item: Expectation, names: Sequence[str], problem: str) -> DataErr
         f"--expect {item.metric}={item.words}: {item.metric} {problem}: {', '.join(names)}",
         hint=f"--expect '{names[0]}={item.words.replace(' ', '')}'",
     )
-
-
-def _check_names(expected: Sequence[Expectation], names: Sequence[str]) -> tuple[int, ...]:
-    """Which figures are meant: by their names, or the beginning of one.
-
-    Raises:
-        DataError: the task has no such figure, or several begin so.
-    """
-    keys, indices = [key_of(name) for name in names], []
-    for item in expected:
-        key = key_of(item.metric or names[0])
-        same = [i for i, name in enumerate(keys) if name == key]
-        found = same or [i for i, name in enumerate(keys) if name.startswith(key)]
-        if len(found) != 1:
-            problem = "may be any of" if found else "is no figure of this task, whose figures are"
-            raise _no_figure(item, [names[i] for i in found] or names, problem)
-        indices += found
-    return tuple(indices)
 
 
 def _is_met(figure: OwnFigure, item: Expectation) -> bool:

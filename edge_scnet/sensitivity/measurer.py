@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +16,15 @@ from edge_scnet.core.ragged import ragged
 from edge_scnet.graph.model import save
 from edge_scnet.quantizer.recipe import Prepared, assemble
 from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
+from edge_scnet.runtimes.in_turn import time_ratio
 from edge_scnet.sensitivity.result import Candidate
 from edge_scnet.stats.accuracy import accuracy_stats, are_classes, relative_noise
 from edge_scnet.stats.decibels import of_relative_noise
 from edge_scnet.stats.figures import AccuracyStats, RatioStats
-from edge_scnet.stats.timing import paired_ratio
 from edge_scnet.tasks.base import Evaluator
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
-_ROUNDS = 15
-_BLOCK_S = 0.03
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,31 +171,11 @@ class Measurer:
         return noise, task.keeps(stats)
 
     def _time_ratio(self, session: Session) -> RatioStats:
-        """The engine's time over that of the all-INT8 one, in blocks taken in turn."""
-        sessions = (session, self._base)
-        # a plan's enqueueing would hide the time of its kernels
+        """The engine's time over that of the all-INT8 one, as CUDA graphs where both can be."""
         graph = self._base_has_graph and session.record_graph() is None
-        for each in sessions:
-            each.use_graph(on=graph)
-        blocks: tuple[list[list[int]], list[list[int]]] = ([], [])
-        for number in range(_ROUNDS + 1):
-            for i in (0, 1) if number % 2 else (1, 0):
-                times = self._block(sessions[i])
-                if number:  # the first round warms up
-                    blocks[i].append(times)
-        return paired_ratio(*blocks)
-
-    def _block(self, session: Session) -> list[int]:
-        clock, times = time.perf_counter_ns, list[int]()
-        batch = session.input_shape[0]
-        data = self._data.images[:batch]
-        session.infer(data)
-        end = clock() + int(_BLOCK_S * 1e9)
-        while len(times) < 3 or clock() < end:
-            started = clock()
-            session.infer(data)
-            times.append(clock() - started)
-        return times
+        return time_ratio(
+            session, self._base, self._data.images[: session.input_shape[0]], graph=graph
+        )
 
     def _outputs(self, session: Session) -> np.ndarray:
         """The first output for all images."""

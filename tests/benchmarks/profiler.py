@@ -167,7 +167,7 @@ def overhead(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, obje
     server = Server()
     server.load(engine.runtime, engine.path, engine.options, images)
     server.warm_up()
-    held = server._session._request  # type: ignore[attr-defined]
+    held = server._session._request
     request, own = held.native, held.input
 
     def bare() -> list[int]:
@@ -250,13 +250,13 @@ def main() -> None:
     }
     app, loop = found["benchmark_app"], found["overhead"]
     kept = {
-        "latency": abs(found["sample"]["ratio"] - 1) <= LATENCY_WITHIN,  # type: ignore[operator,index]
-        "latency to benchmark_app": abs(app["latency_ratio"] - 1) <= LATENCY_WITHIN,  # type: ignore[operator,index]
-        "throughput": app["throughput_ratio"] >= LEAST_THROUGHPUT,  # type: ignore[operator]
-        "overhead": abs(loop["ratio"] - 1) <= OVERHEAD_WITHIN,  # type: ignore[operator]
+        "latency": abs(found["sample"]["ratio"] - 1) <= LATENCY_WITHIN,
+        "latency to benchmark_app": abs(app["latency_ratio"] - 1) <= LATENCY_WITHIN,
+        "throughput": app["throughput_ratio"] >= LEAST_THROUGHPUT,
+        "overhead": abs(loop["ratio"] - 1) <= OVERHEAD_WITHIN,
         "evaluation": found["evaluation"] is None
-        or found["evaluation"]["ratio"] >= LEAST_EVALUATION,  # type: ignore[operator]
-        "page": found["page"]["seconds"] < PAGE_SECONDS and found["page"]["bytes"] < PAGE_BYTES,  # type: ignore[operator]
+        or found["evaluation"]["ratio"] >= LEAST_EVALUATION,
+        "page": found["page"]["seconds"] < PAGE_SECONDS and found["page"]["bytes"] < PAGE_BYTES,
     }
     print(
         json.dumps(

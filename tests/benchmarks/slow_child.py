@@ -30,11 +30,11 @@ class SlowServer(child.Server):
                     pass
                 return outputs
 
-            self._session.infer = infer  # type: ignore[method-assign]
+            self._session.infer = infer
         return loaded
 
 
 def main(fd: int) -> NoReturn:
     """The process: as `child.main`, with the slow server in place of the other."""
-    child.Server = SlowServer  # type: ignore[misc]
+    child.Server = SlowServer
     child.main(fd)

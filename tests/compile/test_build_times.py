@@ -71,8 +71,8 @@ def pair(folder: Path, runtime: InMemory, builds: int) -> tuple[dict[str, PlanFa
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_scnet.compile.build_times._BLOCK_S", 0.0)
-    monkeypatch.setattr("edge_scnet.compile.build_times._ROUNDS", 6)
+    monkeypatch.setattr("edge_scnet.runtimes.in_turn._BLOCK_S", 0.0)
+    monkeypatch.setattr("edge_scnet.runtimes.in_turn._ROUNDS", 6)
 
 
 @pytest.fixture

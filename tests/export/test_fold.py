@@ -76,7 +76,7 @@ def test_shapes_of_tensors_inside_are_constants_once_the_input_has_its_size():
     fold(model)
     assert ops(model) == ["MaxPool", "Add"]
     assert np.array_equal(
-        model.graph.initializers["scaled"].const_value.numpy(),  # type: ignore[union-attr]
+        model.graph.initializers["scaled"].const_value.numpy(),
         np.full((1, 3, 4, 4), 2.0 * 3 * 16, np.float32),
     )
 

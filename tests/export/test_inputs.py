@@ -44,7 +44,7 @@ def file(
 
 
 def planned(proto: onnx.ModelProto, **options: object) -> InputPlan:
-    return plan_inputs(proto, PATH, ModelOptions(**options))  # type: ignore[arg-type]
+    return plan_inputs(proto, PATH, ModelOptions(**options))
 
 
 @pytest.mark.parametrize(

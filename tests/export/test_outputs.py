@@ -90,7 +90,7 @@ def test_stored_outputs_have_a_node_of_their_name(tmp_path: Path):
     nodes = [node("Conv", "x w", "y")]
     path, result = imported(tmp_path, nodes, {"version": INT64, "y": FLOAT}, batch=4)
     assert names(result.model) == ["version", "y"]
-    assert result.model.graph.outputs[0].producer().op_type == "Identity"  # type: ignore[union-attr]
+    assert result.model.graph.outputs[0].producer().op_type == "Identity"
     version = run_onnx(result.model, [IMAGES[:4]])[0][0]
     assert version.tolist() == [3] and version.dtype == np.int64
     check_onnx_parity(path, result, IMAGES)

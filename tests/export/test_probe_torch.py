@@ -138,7 +138,7 @@ def test_torchscript_is_refused():
         probed(torch.jit.script(nn.Conv2d(1, 2, 3)), channels=1, **GREY)
     assert "torch.nn.Module that it was made from" in str(error.value.hint)
     with pytest.raises(ArtifactError, match="needed, found an object of type int"):
-        probed(3)  # type: ignore[arg-type]
+        probed(3)
 
 
 class WithState(Flat):

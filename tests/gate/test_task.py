@@ -28,12 +28,12 @@ def _metric(value: float, half: float = 0.2, **changes: object) -> Metric:
         loss_lower95=loss - half,
         loss_upper95=loss + half,
     )
-    return replace(metric, **changes)  # type: ignore[arg-type]
+    return replace(metric, **changes)
 
 
 def _stats(metric: Metric, **changes: object) -> TaskStats:
     stats = TaskStats(task="segmentation", samples=100, truth="masks", metrics=(metric,))
-    return replace(stats, **changes)  # type: ignore[arg-type]
+    return replace(stats, **changes)
 
 
 def _verdicts(now: TaskStats | None, before: TaskStats | None) -> list[str]:

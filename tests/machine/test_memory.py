@@ -44,7 +44,7 @@ def test_a_limit_of_the_control_group_is_the_total(monkeypatch: pytest.MonkeyPat
         act(monkeypatch, {f"/sys/fs/cgroup/{file}": "1000000"})
         assert memory.total_memory_bytes() == 1_000_000
     act(monkeypatch, {"/sys/fs/cgroup/memory.max": str(2**62)})
-    assert memory.total_memory_bytes() >= whole  # type: ignore[operator]
+    assert memory.total_memory_bytes() >= whole
 
 
 def test_used_is_the_total_less_what_is_available(tmp_path: Path) -> None:

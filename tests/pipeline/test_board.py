@@ -121,8 +121,8 @@ def test_compile_keeps_the_fastest_of_several_builds_that_compute_the_reference(
     invoke: Callable[..., Outcome],
 ) -> None:
     on_board(monkeypatch, ORIN, "10.3.0.30")
-    monkeypatch.setattr("edge_scnet.compile.build_times._BLOCK_S", 0.0)
-    monkeypatch.setattr("edge_scnet.compile.build_times._ROUNDS", 6)
+    monkeypatch.setattr("edge_scnet.runtimes.in_turn._BLOCK_S", 0.0)
+    monkeypatch.setattr("edge_scnet.runtimes.in_turn._ROUNDS", 6)
     (tmp_path / "b").mkdir()
     unpacked = bundle.unpack(packed, tmp_path / "b")
     known = reference.load(unpacked / "reference.npz")

@@ -72,7 +72,7 @@ def test_a_module_and_dicts_of_arrays(tmp_path: Path):
     graph = onnx.load(str(made.qdq)).graph
     assert [value.name for value in graph.output] == ["action", "hidden"]
     with pytest.raises(FrozenInstanceError):
-        made.sqnr_db = 1.0  # type: ignore[misc]
+        made.sqnr_db = 1.0
 
     # the same samples in batches are the same samples: all but the export is reused
     loader = DataLoader(TensorDataset(torch.from_numpy(IMAGES), torch.from_numpy(STATES)), 26)

@@ -144,7 +144,7 @@ def test_on_a_board_the_engines_of_a_search_are_plans_of_the_form_that_tensorrt_
     copied: Built, monkeypatch: pytest.MonkeyPatch, invoke: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     on_board(monkeypatch, ORIN, "10.3.0.30")
-    monkeypatch.setattr("edge_scnet.sensitivity.measurer._BLOCK_S", 0.0)
+    monkeypatch.setattr("edge_scnet.runtimes.in_turn._BLOCK_S", 0.0)
     text = Path("targets/jetson.toml").read_text().replace("opset = 19", "opset = 20")
     quick = 'rounding = "nearest"\nbias_correction = false\nkeep_float = ["layer[12].*"]\n'
     assert 'placement = "tensorrt"\n' in text

@@ -28,7 +28,7 @@ def _metric(**changes: object) -> Metric:
         "loss_high": 11.5,
         "method": "paired bootstrap",
     }
-    return Metric(**{**figures, **changes})  # type: ignore[arg-type]
+    return Metric(**{**figures, **changes})
 
 
 def test_the_difference_has_its_interval_and_an_answer() -> None:

@@ -164,7 +164,7 @@ def test_flips_classes_sweeps_and_doubts_are_on_the_page_and_escaped() -> None:
         now_percent=55,
         thumbnail=PIXEL,
     )
-    forged = replace(flip, thumbnail='x" onerror="alert(1)', kind='"><script>')  # type: ignore[arg-type]
+    forged = replace(flip, thumbnail='x" onerror="alert(1)', kind='"><script>')
     elsewhere = replace(flip, thumbnail="http://example.org/x.png")
     made = replace(
         full_report(),

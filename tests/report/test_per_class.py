@@ -45,7 +45,7 @@ def test_classes_by_hand() -> None:
 def test_a_build_has_all_of_it(built: Built) -> None:
     made = load_report(built.folder / "report.json")
     assert made.complete and made.load is not None and made.seconds == 0.2
-    assert made.flips is not None and made.flips.count == 600 - made.engines[2].accuracy.agreeing  # type: ignore[union-attr]
+    assert made.flips is not None and made.flips.count == 600 - made.engines[2].accuracy.agreeing
     assert made.classes == FASHION_MNIST.classes and len(per_class(made)) == 10
     for row in made.engines:
         assert row.settings["hint"] == "LATENCY" and int(row.settings["threads"]) >= 1

@@ -12,7 +12,7 @@ from edge_scnet.stats.slices import rows_of, slices_of
 
 def _slices(own: np.ndarray, reference: np.ndarray, axis: int = 1, **more: object) -> dict:
     kept = rows_of(own[:2], reference[:2], axis) + rows_of(own[2:], reference[2:], axis)
-    return {part.part: part for part in slices_of("out", kept, **more)}  # type: ignore[arg-type]
+    return {part.part: part for part in slices_of("out", kept, **more)}
 
 
 def test_a_slice_is_measured_by_what_varies_about_its_rows_means() -> None:

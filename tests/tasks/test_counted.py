@@ -69,7 +69,7 @@ def test_a_task_that_would_read_it_is_refused_with_what_can() -> None:
 
 def detection(decode: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     module = ModuleType("own_decoder")
-    module.decode = decode  # type: ignore[attr-defined]
+    module.decode = decode
     monkeypatch.setitem(sys.modules, "own_decoder", module)
     boxes = OutputHead(name="boxes", shape=(None, 4), counted=_COUNTED, by_sample=False)
     scores = OutputHead(name="scores", shape=(None,), counted=_COUNTED, by_sample=False)

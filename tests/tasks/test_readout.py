@@ -133,7 +133,7 @@ def test_ground_truth_is_read_as_the_outputs_are() -> None:
         ("identity", 3, Words),
     ]
     for kind, value, form in cases:
-        given = context("features", 1, targets=targets(kind, [value], ("a", "b")))  # type: ignore[arg-type]
+        given = context("features", 1, targets=targets(kind, [value], ("a", "b")))
         found = truth_of(given, 0, "any")
         assert found is not None and isinstance(found.form, form)
     given = context("segmentation", 1, targets=targets("mask", [np.array([[255, 7]])]))
@@ -230,5 +230,5 @@ def test_a_users_evaluator_says_sentences() -> None:
     with pytest.raises(DataError, match=r"m:e: read of 0.png failed: KeyError: 'x'"):
         UserEvaluator("m:e", Own(KeyError("x")), given).read([], 0)
     bare = Own("")
-    bare.read = None  # type: ignore[method-assign,assignment]
+    bare.read = None
     assert isinstance(UserEvaluator("m:e", bare, given).read([np.zeros((1, 2))], 0).form, Outputs)

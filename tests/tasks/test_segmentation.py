@@ -40,7 +40,7 @@ def _without_class_two(logits: np.ndarray) -> np.ndarray:
 def test_miou_and_pixel_accuracy_are_those_of_the_definition() -> None:
     logits, masks = _scene(30)
     stats = compared(
-        evaluator_for(context("segmentation", 30, targets=targets("mask", masks))),  # type: ignore[arg-type]
+        evaluator_for(context("segmentation", 30, targets=targets("mask", masks))),
         noisy(logits, 1, 0.3),
         logits,
     )
@@ -93,7 +93,7 @@ def test_maps_of_one_probability_are_cut_at_a_half_and_logits_at_nought() -> Non
         (probabilities, "sigmoid"),
         (np.log(probabilities / (1 - probabilities)), "linear"),
     ):
-        head = OutputHead(name="out", shape=(1, 1, 8, 8), ending=ending)  # type: ignore[arg-type]
+        head = OutputHead(name="out", shape=(1, 1, 8, 8), ending=ending)
         given = context("segmentation", 40, heads=(head,))
         made = evaluator_for(given)
         assert made is not None
@@ -123,7 +123,7 @@ def test_masks_of_a_finer_grid_are_read_at_the_maps_pixels() -> None:
         assert made is not None
         assert compared(made, logits, logits).metrics[0].value == pytest.approx(
             compared(
-                evaluator_for(  # type: ignore[arg-type]
+                evaluator_for(
                     context("segmentation", 30, targets=targets("mask", masks), shape=(3, 16, 16))
                 ),
                 logits,

@@ -73,6 +73,7 @@ CODE: dict[Keyed, tuple[str, ...]] = {
     "sensitivity": (
         *_SHARED,
         "config",
+        "compile",
         "quantizer",
         "runtimes",
         "sensitivity",

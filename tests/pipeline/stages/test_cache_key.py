@@ -113,7 +113,7 @@ def before(copy: Path) -> dict[Keyed, str]:
         ("pipeline/stages/export.py", {"export"}),
         ("export/from_torch.py", {"export", "quantize"}),
         ("models/zoo.py", {"export"}),
-        ("compile/build.sh", {"compile"}),
+        ("compile/build.sh", {"compile", "sensitivity"}),
         ("quantizer/write.py", {"calibrate", "quantize", "compile", "sensitivity"}),
         ("sensitivity/search.py", {"sensitivity"}),
         ("graph/model.py", set(MODULES)),

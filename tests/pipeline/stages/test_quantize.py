@@ -91,7 +91,7 @@ def summary(**changes: Any) -> str:
             **changes,
         }
     )
-    return summary_of_qdq(SimpleNamespace(facts=lambda file, kind: facts))  # type: ignore[arg-type]
+    return summary_of_qdq(SimpleNamespace(facts=lambda file, kind: facts))
 
 
 @pytest.mark.parametrize(
