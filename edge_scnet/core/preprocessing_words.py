@@ -62,7 +62,11 @@ def words_of_facts(facts: Mapping[str, Any]) -> str:
         sizes = convert(tuple[int, ...], shape)
     except RecordError:
         return ", ".join(f"{key} {value}" for key, value in facts.items())
-    return _words(rule, sizes)
+    words = _words(rule, sizes)
+    if not _are_pictures(sizes) or rule.resize != "crop" or rule.short_side is not None:
+        return words
+    # whether all were of that size is no value of the preprocessing: such a one is not resized
+    return f"{words}; pictures of {sizes[2]} x {sizes[1]} as they are"
 
 
 def input_words(spec: ModelSpec) -> str:
@@ -74,8 +78,12 @@ def _size(spec: ModelSpec) -> tuple[int, ...]:
     return (spec.height, spec.width) if len(spec.input_shape) == 3 else ()
 
 
+def _are_pictures(shape: Sequence[int]) -> bool:
+    return len(shape) == 3 and shape[0] in (1, 3)
+
+
 def _words(rule: Preprocessing, shape: Sequence[int]) -> str:
-    if len(shape) != 3 or shape[0] not in (1, 3):
+    if not _are_pictures(shape):
         return f"{' x '.join(map(str, shape))}, as the data set has it"
     channels, height, width = shape
     parts = [_colour(rule, channels), *_resizing(rule, height, width)]

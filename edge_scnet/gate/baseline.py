@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,22 +74,25 @@ def save(baseline: Baseline, path: Path) -> None:
     write_output(path, encode_pretty({"sha256": _seal(content), **content}))
 
 
-def load(path: Path) -> Baseline:
+def load(path: Path, *, report: Path | None = None) -> Baseline:
     """Reads a baseline.
+
+    Args:
+        report: the file that is held to it, which hints name; None: not known.
 
     Raises:
         ArtifactError: missing, no baseline, of another schema, or edited by hand.
     """
-    update = (
-        f"restore it: git checkout {path}; or remove it, and write it anew: edge-scnet baseline"
-        " update REPORT"
-    )
+    file = shlex.quote(str(path))
+    of = "REPORT" if report is None else shlex.quote(str(report))
+    write = f"edge-scnet baseline update {of} --baseline {file}"
+    update = f"restore it: git checkout {file}; or remove it, and write it anew: {write}"
     try:
         content = read_json(path)
     except FileNotFoundError as error:
         raise ArtifactError(
             f"no baseline at {path}",
-            hint=f"write one: edge-scnet baseline update REPORT --baseline {path}",
+            hint=f"write one: {write}",
         ) from error
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} is not a baseline: {reason(error)}", hint=update) from error
@@ -98,10 +102,7 @@ def load(path: Path) -> Baseline:
     if content.pop("sha256", None) != _seal(content):
         raise ArtifactError(
             f"{path} was edited by hand: its content has not the hash it says",
-            hint=(
-                f"git checkout {path}, or change it with a reason: edge-scnet baseline update"
-                " REPORT --accept REASON"
-            ),
+            hint=f'git checkout {file}, or change it with a reason: {write} --accept "REASON"',
         )
     try:
         baseline = convert(Baseline, {**content, "report": upgraded(content.get("report"))})

@@ -300,7 +300,7 @@ def _opened(asked: Asked) -> _Case:
     file = report_file(asked.report)
     report = load_report(file)
     baseline_file = baseline.file_of(asked.against, report.model, report.target)
-    loaded = baseline.load(baseline_file)
+    loaded = baseline.load(baseline_file, report=file)
     return _Case(
         asked=asked,
         report_file=file,

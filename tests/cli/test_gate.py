@@ -255,6 +255,9 @@ def test_what_is_no_baseline(
     known.unlink()
     outcome = invoke("check", path, "--baseline", known)
     assert outcome.code == 6 and "no baseline at" in outcome.stderr
+    command = f"edge-scnet baseline update {path} --baseline {known}"
+    assert outcome.hint == f"write one: {command}"
+    assert invoke(*command.split()[1:]).code == 0 and known.is_file()
 
 
 def test_verify_reads_all_kinds_and_names_every_bad_file(

@@ -74,6 +74,13 @@ def test_words(shape: tuple[int, ...], options: dict, words: str) -> None:
     assert facts == words.replace(", by default", "").replace(" (--preprocess yolo)", "")
 
 
+def test_a_report_does_not_say_that_pictures_of_the_input_s_size_are_resized() -> None:
+    assert words_of_facts(_preprocessing_of(FASHION_MNIST)) == (
+        "grey, short side to 28 (Pillow bilinear), crop 28 x 28, 0 to 1, mean 0.286, std 0.353;"
+        " pictures of 28 x 28 as they are"
+    )
+
+
 def test_facts_are_those_of_older_baselines() -> None:
     assert _preprocessing_of(FASHION_MNIST) == {
         "channels": 1,
