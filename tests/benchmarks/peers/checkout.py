@@ -1,0 +1,80 @@
+"""Quantizes a float graph as `build` of a checkout does: `python checkout.py JOB.json`.
+
+PYTHONPATH names the checkout. The job has the float graph (`model`), the calibration images as the
+network takes them (`calib`, .npy), the folder that the checkout builds in (`build`), more arguments
+of its `build` (`options`), and the bits of weights for which files are written (`bits`): the first
+to `out`, others beside it. Its record is of the first: seconds of the calibrate and quantize stages
+with the opening of the images, after an export that is made before (step "export").
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+TARGET = "zoo.toml"
+
+
+def main(job: dict[str, Any]) -> None:
+    started = time.perf_counter()
+    import edge_scnet
+    from edge_scnet.config.target import read_target
+    from edge_scnet.machine import isa
+
+    wanted = [0]
+    # a file for processors with VNNI is made and simulated on others too, though `build` has no use
+    # for it there
+    isa.weight_bits = lambda floor: wanted[0]
+    import onnxruntime  # noqa: F401  the package imports it late
+
+    import edge_scnet.pipeline.build
+
+    imported, before = time.perf_counter(), status("VmRSS")
+    folder = Path(job["build"])
+    read_target(folder / TARGET)
+    arguments = {
+        "target": str(folder / TARGET),
+        "calib": job["calib"],
+        "out": folder,
+        "wait": True,
+        **job["options"],
+    }
+    if job["step"] == "export":
+        edge_scnet.build(job["model"], until="export", **arguments)
+        Path(job["record"]).write_text("{}")
+        return
+    record: dict[str, Any] = {}
+    for number, bits in enumerate(job["bits"]):
+        wanted[0] = bits
+        begun, cpu = time.perf_counter(), time.process_time()
+        built = edge_scnet.build(job["model"], until="quantize", **arguments)
+        if not number:
+            record = {
+                "seconds": time.perf_counter() - begun,
+                # of all threads: means something on a busy machine too
+                "cpu_seconds": time.process_time() - cpu,
+                "import_seconds": imported - started,
+                "imported_bytes": before,
+                "peak_bytes": status("VmHWM"),
+                "load_average": os.getloadavg()[0],
+                "version": edge_scnet.__version__,
+            }
+        out = Path(job["out"])
+        out = out if not number else out.with_name(f"{out.stem}-{bits}{out.suffix}")
+        shutil.copyfile(built.folder / "model.qdq.onnx", out)
+    Path(job["record"]).write_text(json.dumps(record))
+
+
+def status(field: str) -> int:
+    """VmRSS or VmHWM of this process in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+if __name__ == "__main__":
+    main(json.loads(Path(sys.argv[1]).read_text()))

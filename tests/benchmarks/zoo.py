@@ -1,0 +1,241 @@
+"""Judges the quantizer on public networks.
+
+    python tests/benchmarks/zoo.py --models DIR --data DIR --out zoo.json [--markdown zoo.md]
+        [--work DIR] [--only NAME,...] [--kept-back] [--against CHECKOUT] [--peers] [--latency]
+        [--fresh]
+
+--models holds the ONNX files that `zoo_networks.py` lists, --data `calib/` and `eval/`, class
+folders of photographs. The networks of --kept-back are reported in a part of their own, and nothing
+may be chosen by them. Each float graph is exported as `build` does, and quantized by this checkout,
+by --against's, and with --peers by NNCF in an environment of its own.
+
+SQNR is of INT8 against FP32 on 60 photographs, averaged over the outputs (by relative noise);
+`worst` is that of the worst output. `simulated` is the Q/DQ file of 8-bit weights in ONNX Runtime
+with optimisations off, and stands for processors with VNNI; `compiled` is the OpenVINO engine with
+weights for this machine. Of classifiers, `agreement` is the share of images whose first class stays
+that of FP32. `s` and `MB` are of calibration and quantization in a process of their own. Latency is
+of engines timed in turn in one process, as ratios with 95 % intervals. What is finished is kept
+under --work and reused while its inputs and the code are the same; what failed is tried again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zoo_networks
+from child_steps import Failed, python_of
+from zoo_engines import Quantizer, Steps
+from zoo_networks import NETWORKS, Network
+
+import edge_scnet
+from edge_scnet.core.files import write_text
+from edge_scnet.errors import EdgeError
+from edge_scnet.machine import environment, isa
+
+_OWN = Path(edge_scnet.__file__).parent.parent
+
+
+def quantizers(args: argparse.Namespace) -> list[Quantizer]:
+    """Ours first."""
+    found = [Quantizer(name="ours", checkout=_OWN)]
+    if args.against is not None:
+        found.append(Quantizer(name="against", checkout=args.against.resolve()))
+    if args.peers:
+        found.append(Quantizer(name="nncf", python=python_of("nncf", args.work)))
+    return found
+
+
+def measure(network: Network, args: argparse.Namespace) -> dict[str, Any]:
+    """All figures of a network; "error" says of an engine why it has none."""
+    files = zoo_networks.prepare(network, args.models, args.data, args.work)
+    bits = isa.weight_bits(isa.resolve_floor("native"))
+    steps = Steps(network=network, files=files, bits=bits, fresh=args.fresh)
+    row: dict[str, Any] = {
+        "calibration_images": len(np.load(files.images("calib"), mmap_mode="r")),
+        "evaluation_images": len(np.load(files.images("eval"), mmap_mode="r")),
+        "engines": {},
+    }
+    engines = dict[str, Path]()
+    for quantizer in quantizers(args):
+        try:
+            measured = steps.measure(quantizer)
+        except Failed as error:
+            row["engines"][quantizer.name] = {"error": str(error)}
+            continue
+        row["engines"][quantizer.name] = measured.figures
+        engines[quantizer.name] = measured.engine
+    if args.latency and "ours" in engines:
+        row["latency"] = steps.latency(engines, args.rounds)
+    return row
+
+
+def summary(rows: dict[str, Any]) -> dict[str, Any]:
+    """Medians of ours, and of what ours has more than each other quantizer."""
+    found: dict[str, Any] = {}
+    for how in ("simulated", "compiled"):
+        own = {name: _db(row, "ours", how) for name, row in rows.items()}
+        known = [db for db in own.values() if db is not None]
+        found[how] = {"median_db": float(np.median(known)) if known else None}
+        for other in ("against", "nncf"):
+            gains = {
+                name: round(db - theirs, 3)
+                for name, row in rows.items()
+                if (db := own[name]) is not None and (theirs := _db(row, other, how)) is not None
+            }
+            if gains:
+                found[how][f"over_{other}"] = {
+                    "median_db": float(np.median([*gains.values()])),
+                    "worst_db": min(gains.values()),
+                    "by_network_db": gains,
+                }
+    for other in ("fp32", "against", "nncf"):
+        ratios = [
+            row["latency"]["row_to"][other][0]
+            for row in rows.values()
+            if other in row.get("latency", {}).get("row_to", {})
+        ]
+        if ratios:
+            found[f"time_over_{other}"] = float(np.exp(np.mean(np.log(ratios))))
+    return found
+
+
+def _db(row: dict[str, Any], engine: str, how: str) -> float | None:
+    figures: dict[str, Any] = row.get("engines", {}).get(engine, {}).get(how, {})
+    return figures.get("sqnr_db")
+
+
+HEAD = ("network", "engine", "simulated dB", "worst", "compiled dB", "worst", "agreement %")
+HEAD += ("s (CPU s)", "peak MB", "INT8 over FP32", "ours over it")
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as tables."""
+    machine = report["environment"]
+    lines = [
+        f"{report['date']}, {machine['cpu_model']}, {machine['cores']} cores:"
+        f" {', '.join(machine['features'])}. `{report['command']}`"
+    ]
+    for part, title in (("networks", "Development"), ("kept_back", "Kept back")):
+        if report[part]:
+            lines += ["", f"**{title}**", "", f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|"]
+        for name, row in report[part].items():
+            lines += [f"| {' | '.join(cells)} |" for cells in table(name, row)]
+        if report[part]:
+            lines += ["", f"```json\n{json.dumps(report['summary'][part], indent=1)}\n```"]
+    return "\n".join(lines) + "\n"
+
+
+def table(name: str, row: dict[str, Any]) -> list[list[str]]:
+    """The cells of a network, a line for each engine."""
+    if "error" in row:
+        return [[name, f"**failed**, {row['error'].replace('|', '/')}", *[""] * (len(HEAD) - 2)]]
+    lines = []
+    ratios = row.get("latency", {}).get("row_to", {})
+    for engine, figures in row["engines"].items():
+        if "error" in figures:
+            words = f"{engine}: **failed**, {figures['error'].replace('|', '/')}"
+            lines.append([name, words, *[""] * (len(HEAD) - 2)])
+            continue
+        simulated, compiled, made = (figures[key] for key in ("simulated", "compiled", "quantize"))
+        agreements = [
+            f"{stats['agreement_percent']:.1f}"
+            for stats in (simulated, compiled)
+            if stats["agreement_percent"] is not None
+        ]
+        own, over = ("fp32", None) if engine == "ours" else (None, engine)
+        lines.append(
+            [
+                name,
+                engine,
+                *(
+                    _figure(s[key])
+                    for s in (simulated, compiled)
+                    for key in ("sqnr_db", "worst_db")
+                ),
+                " / ".join(agreements),
+                f"{made['seconds']:.1f} ({made['cpu_seconds']:.1f})",
+                f"{made['peak_bytes'] / 1e6:,.0f}",
+                _ratio(ratios.get(own)),
+                _ratio(ratios.get(over)),
+            ]
+        )
+    return lines
+
+
+def _figure(value: float | None) -> str:
+    return "exact" if value is None else f"{value:.2f}"
+
+
+def _ratio(found: Sequence[float] | None) -> str:
+    return "" if found is None else f"{found[0]:.3f} ({found[1]:.3f} to {found[2]:.3f})"
+
+
+def parsed() -> argparse.Namespace:
+    """The arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="JSON")
+    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--work", type=Path, default=Path("build/zoo"), help="what is finished")
+    parser.add_argument("--only", default="", help="names of networks")
+    parser.add_argument("--kept-back", action="store_true", help="those that nobody tunes on too")
+    parser.add_argument("--against", type=Path, help="another checkout of the project")
+    parser.add_argument("--peers", action="store_true", help="NNCF beside ours")
+    parser.add_argument("--latency", action="store_true", help="time the engines in turn")
+    parser.add_argument("--rounds", type=int, default=20, help="of blocks timed in turn")
+    parser.add_argument("--fresh", action="store_true", help="measure again")
+    args = parser.parse_args()
+    args.work = args.work.resolve()
+    args.only = set(filter(None, args.only.split(",")))
+    if strange := args.only - {network.name for network in NETWORKS}:
+        parser.error(f"unknown: {', '.join(sorted(strange))}")
+    if args.against is not None and not (args.against / "edge_scnet").is_dir():
+        parser.error(f"{args.against} holds no edge_scnet: --against names a checkout's root")
+    return args
+
+
+def main() -> None:
+    """Measures the networks, and writes what there is after each."""
+    args = parsed()
+    report: dict[str, Any] = {
+        "benchmark": "zoo",
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "environment": environment.collect().to_dict(),
+        "networks": {},
+        "kept_back": {},
+        "summary": {},
+    }
+    for network in NETWORKS:
+        if args.only and network.name not in args.only:
+            continue
+        if network.kept_back and not (args.kept_back or network.name in args.only):
+            continue
+        try:
+            row = measure(network, args)
+        except (EdgeError, Failed) as error:
+            row = {"error": str(error)}
+        part = "kept_back" if network.kept_back else "networks"
+        report[part][network.name] = row
+        report["summary"][part] = summary(report[part])
+        for cells in table(network.name, row):
+            print(" | ".join(cells), file=sys.stderr, flush=True)
+        write_text(args.out, json.dumps(report, indent=1))
+        if args.markdown:
+            write_text(args.markdown, markdown(report))
+    print(markdown(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""The engines of `zoo.py`: quantized, compiled, run and timed in child processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from child_steps import INSTALLS, step
+from zoo_networks import CALIBRATION_IMAGES, Files, Network
+
+from edge_scnet.core.files import sha256_file, write_text
+from edge_scnet.machine import environment
+from edge_scnet.stats.accuracy import relative_noise
+from edge_scnet.stats.decibels import comparable, of_relative_noise
+
+_SIMULATED_BITS = 8
+_MEMORY_BYTES = 12 * 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantizer:
+    """What makes an INT8 file of a float graph: a checkout of the project, or NNCF."""
+
+    name: str
+    checkout: Path | None = None
+    # of NNCF's environment
+    python: Path = Path(sys.executable)
+    # more arguments of a checkout's `build`
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The figures of a quantizer's files, and its engine for this machine."""
+
+    figures: dict[str, Any]
+    engine: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """The steps of one network, each kept.
+
+    `bits` are those of weights that suit this machine.
+    """
+
+    network: Network
+    files: Files
+    bits: int
+    fresh: bool
+
+    def measure(self, quantizer: Quantizer) -> Measured:
+        """Quantizes, compiles, runs.
+
+        Raises:
+            Failed: a step did not end well.
+        """
+        folder = self.files.folder / quantizer.name
+        folder.mkdir(exist_ok=True)
+        if quantizer.checkout is not None:
+            simulated, native, made = self._ours(quantizer, folder)
+        else:
+            simulated, native, made = self._nncf(quantizer, folder)
+        engine = self._compile(native, folder)
+        return Measured(
+            engine=engine,
+            figures={
+                "quantize": made,
+                "weight_bits": self.bits,
+                "simulated": self._quality(simulated, "simulated", folder),
+                "compiled": self._quality(engine, "compiled", folder),
+            },
+        )
+
+    def latency(self, engines: Mapping[str, Path], rounds: int) -> dict[str, Any]:
+        """Times FP32 and the engines in turn; ratios are of ours to each other."""
+        own, others = engines["ours"], {n: e for n, e in engines.items() if n != "ours"}
+        fp32 = self._compile(self.files.model, self._float_folder())
+        timed = {"fp32": fp32, **others, "ours": own}
+        return step(
+            self.files.folder / "latency",
+            Path(sys.executable),
+            {"task": "latency", "rounds": rounds, "names": [*timed]},
+            {**timed, "images": self.files.images("eval")},
+            key=environment.package_versions(("openvino",)),
+            out=None,
+            fresh=self.fresh,
+        )
+
+    def _ours(self, quantizer: Quantizer, folder: Path) -> tuple[Path, Path, dict[str, Any]]:
+        """The Q/DQ files of a checkout: for the simulation, and for this machine."""
+        assert quantizer.checkout is not None
+        build, out = folder / "build", folder / "model.qdq.onnx"
+        build.mkdir(exist_ok=True)
+        shipped = (quantizer.checkout / "targets" / "cpu.toml").read_text()
+        samples = f"[quant]\nsamples = {CALIBRATION_IMAGES}\n"
+        write_text(build / "zoo.toml", shipped.replace("[quant]\n", samples))
+        bits = [_SIMULATED_BITS, *({self.bits} - {_SIMULATED_BITS})]
+        job = {
+            "script": "checkout.py",
+            "build": str(build),
+            "bits": bits,
+            "options": dict(quantizer.options),
+        }
+        package = quantizer.checkout / "edge_scnet"
+        key = [
+            {str(f.relative_to(package)): sha256_file(f) for f in sorted(package.rglob("*.py"))},
+            sha256_file(build / "zoo.toml"),
+            environment.package_versions(),
+        ]
+        files = {"model": self.files.model, "calib": self.files.images("calib")}
+        for part in ("export", "quantize"):
+            made = step(
+                folder / part,
+                quantizer.python,
+                {**job, "step": part},
+                files,
+                key=key,
+                out=out if part == "quantize" else None,
+                fresh=self.fresh,
+                variables={"PYTHONPATH": str(quantizer.checkout)},
+            )
+        native = out if len(bits) == 1 else out.with_name(f"{out.stem}-{self.bits}{out.suffix}")
+        return out, native, made
+
+    def _nncf(self, quantizer: Quantizer, folder: Path) -> tuple[Path, Path, dict[str, Any]]:
+        """NNCF's files: of its ONNX backend for the simulation, of its OpenVINO backend here.
+
+        Its figures of time and memory are the latter's, which its users take for this runtime.
+        """
+        results = {}
+        for stem, suffix, options in (
+            ("onnx", ".onnx", {}),
+            ("openvino", ".xml", {"overflow_fix": True} if self.bits < _SIMULATED_BITS else {}),
+        ):
+            out = folder / f"{stem}{suffix}"
+            job = {"group": "nncf", "options": options, "memory_limit_bytes": _MEMORY_BYTES}
+            made = step(
+                folder / f"quantize-{stem}",
+                quantizer.python,
+                job,
+                {"model": self.files.model, "calib": self.files.images("calib")},
+                key=INSTALLS["nncf"],
+                out=out,
+                fresh=self.fresh,
+            )
+            results[stem] = (out, made)
+        return results["onnx"][0], *results["openvino"]
+
+    def _compile(self, model: Path, folder: Path) -> Path:
+        """The engine that `build` would make of an ONNX file; an IR is one."""
+        if model.suffix == ".xml":
+            return model
+        out = folder / "model.xml"
+        step(
+            folder / "compile",
+            Path(sys.executable),
+            {"task": "compile"},
+            {"model": model},
+            key=environment.package_versions(("openvino",)),
+            out=out,
+            fresh=self.fresh,
+        )
+        return out
+
+    def _float_folder(self) -> Path:
+        folder = self.files.folder / "fp32"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _quality(self, model: Path, how: str, folder: Path) -> dict[str, Any]:
+        """The figures of a file's outputs against the float graph's, both run the same way."""
+        reference = self.files.model
+        if how == "compiled":
+            reference = self._compile(reference, self._float_folder())
+        wanted, _ = self._outputs(reference, how, "eval", self._float_folder())
+        found, facts = self._outputs(model, how, "eval", folder)
+        quality = {**facts, **quality_of(wanted, found), "agreement_percent": None}
+        if self.network.classifies:
+            wanted, _ = self._outputs(reference, how, "more", self._float_folder())
+            found, _ = self._outputs(model, how, "more", folder)
+            quality["agreement_percent"] = agreement_percent(wanted[0], found[0])
+            quality["agreement_images"] = len(wanted[0])
+        return quality
+
+    def _outputs(
+        self, model: Path, how: str, images: str, folder: Path
+    ) -> tuple[list[np.ndarray], dict[str, Any]]:
+        out = folder / f"{how}-{images}.npz"
+        facts = step(
+            folder / f"{how}-{images}",
+            Path(sys.executable),
+            {"task": "outputs", "how": how},
+            {"model": model, "images": self.files.images(images)},
+            key=environment.package_versions(("openvino", "onnxruntime")),
+            out=out,
+            # the float model's are the machine's, not the quantizer's
+            fresh=self.fresh and folder != self._float_folder(),
+        )
+        with np.load(out) as arrays:
+            return [arrays[str(i)] for i in range(len(arrays.files))], facts
+
+
+def quality_of(
+    reference: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+) -> dict[str, float | list[float | None] | None]:
+    """SQNR in dB: over all outputs, of the worst, and of each; None: no noise."""
+    each = [
+        of_relative_noise(relative_noise([want], [have]))
+        for want, have in zip(reference, outputs, strict=True)
+    ]
+    return {
+        "sqnr_db": of_relative_noise(relative_noise(reference, outputs)),
+        "worst_db": min(each, key=comparable),
+        "outputs_db": each,
+    }
+
+
+def agreement_percent(reference: np.ndarray, scores: np.ndarray) -> float:
+    """The share of images whose largest score is of the same class, in percent."""
+    own, other = (
+        np.reshape(array, (len(array), -1)).argmax(axis=1) for array in (reference, scores)
+    )
+    return 100.0 * float(np.mean(own == other))
