@@ -14,20 +14,16 @@ from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
     AsJson,
     Batch,
-    Budget,
     Builds,
     Calib,
     Eval,
     Expect,
     ExpectTop1,
-    Gain,
     IgnoreLabels,
     MaxDrop,
-    MinSqnr,
     Model,
     Out,
     Qdq,
-    SearchSeconds,
     Seconds,
     SkipBad,
     Target,
@@ -38,11 +34,20 @@ from edge_scnet.cli.options import (
 )
 from edge_scnet.cli.printer import say
 from edge_scnet.cli.project_option import ProjectCommand, with_project
+from edge_scnet.cli.search_options import (
+    Budget,
+    BundleSearch,
+    Gain,
+    MinSqnr,
+    SearchOnBoard,
+    SearchSeconds,
+)
 from edge_scnet.cli.show import show_files, show_result
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ExitCode
 
 if TYPE_CHECKING:
+    from edge_scnet.core.build_folder import BuildFolder
     from edge_scnet.pipeline.stages.job import Stage
 
 _STAGES: dict[Stage, str] = {
@@ -79,6 +84,7 @@ def build(
     expect: Expect = None,
     expect_top1: ExpectTop1 = None,
     search_seconds: SearchSeconds = None,
+    search_on_board: SearchOnBoard = False,
     builds: Builds = 1,
     seconds: Seconds = 3.0,
     skip_bad: SkipBad = False,
@@ -110,6 +116,7 @@ def build(
             expect=expected(expect, expect_top1),
             seconds=seconds,
             search_seconds=search_seconds,
+            search_on_board=search_on_board,
             builds=builds,
             qdq=qdq,
             skip_bad=skip_bad,
@@ -190,6 +197,7 @@ def compile_plans(
     out: Out = None,
     batch: Batch = None,
     builds: Builds = 1,
+    search_seconds: BundleSearch = None,
     skip_bad: SkipBad = False,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -197,9 +205,26 @@ def compile_plans(
     model_options: ModelOptions,
 ) -> None:
     """`compile`; what it is for is told where it is registered."""
+    from edge_scnet.pipeline.board import compile_bundle
+
     if model is not None and model.endswith((".tar.gz", ".tgz")):
-        _compile_bundle(Path(model), out, builds=builds, wait=wait, as_json=as_json)
+        with console.events() as events:
+            folder = compile_bundle(
+                Path(model),
+                out or Path("build"),
+                builds=builds,
+                search_seconds=search_seconds,
+                wait=wait,
+                events=events,
+                command=command_line(),
+            )
+        _show_plans(folder, as_json=as_json)
         return
+    if search_seconds is not None:
+        raise typer.BadParameter(
+            "--search is for a bundle.tar.gz on its board; a model is searched by: edge-scnet build"
+            f" {model or ''} --target {target} --search {search_seconds:g}".replace("  ", " ")
+        )
     _until(
         "compile",
         model,
@@ -215,21 +240,10 @@ def compile_plans(
     )
 
 
-def _compile_bundle(
-    path: Path, out: Path | None, *, builds: int, wait: bool, as_json: bool
-) -> None:
+def _show_plans(folder: BuildFolder, *, as_json: bool) -> None:
+    """The plans of a folder, or where they lie and what comes next."""
     from edge_scnet.core.manifest import INT8_PLAN
-    from edge_scnet.pipeline.board import compile_bundle
 
-    with console.events() as events:
-        folder = compile_bundle(
-            path,
-            out or Path("build"),
-            builds=builds,
-            wait=wait,
-            events=events,
-            command=command_line(),
-        )
     if as_json:
         plans = [entry for entry in folder.manifest.artifacts.values() if entry.stage == "compile"]
         show_files(folder.path, plans, as_json=True)

@@ -248,19 +248,6 @@ Builds = Annotated[
         help="Build each TensorRT plan N times, and keep the fastest that is right.",
     ),
 ]
-SearchSeconds = Annotated[
-    float | None,
-    typer.Option(
-        "--search",
-        min=1,
-        max=86_400,
-        metavar="SECONDS",
-        help=(
-            "Where INT8 misses --max-drop: search so long for the fastest mix with float that"
-            " keeps it."
-        ),
-    ),
-]
 Qdq = Annotated[
     Path | None,
     typer.Option(
@@ -268,20 +255,6 @@ Qdq = Annotated[
         metavar="FILE",
         help="A Q/DQ ONNX that another quantizer made of MODEL, instead of quantizing it.",
     ),
-]
-Gain = Annotated[
-    float | None,
-    typer.Option(
-        "--gain", min=0, max=100, metavar="DB", help="Search for so much more SQNR than INT8's."
-    ),
-]
-MinSqnr = Annotated[
-    float | None,
-    typer.Option("--min-sqnr", min=0, max=200, metavar="DB", help="Search for this SQNR."),
-]
-Budget = Annotated[
-    float,
-    typer.Option("--budget", min=1, max=86_400, metavar="SECONDS", help="Time for the search."),
 ]
 
 

@@ -14,12 +14,14 @@ import json
 import re
 import shlex
 import tarfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.compile.reference import Reference, to_npz
+from edge_scnet.compile.search_part import SEARCH_FILES
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core import manifest as artifact
 from edge_scnet.core.archive import DAMAGED, Limits, archive_files
@@ -30,17 +32,21 @@ from edge_scnet.core.json_records import decode
 from edge_scnet.core.manifest import (
     BUILD_SCRIPT,
     BUNDLE,
+    FLOAT_ONNX,
     FP16_FORM,
     FP16_GRAPH,
     INT8_FORM,
     QDQ_ONNX,
+    RANGES,
     Manifest,
 )
 from edge_scnet.core.optional import another_version_hint
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError, StorageError
 
-SCHEMA = 1
+# 1 had no part for a search on the board.
+SCHEMA = 2
+_READS = (1, SCHEMA)
 REFERENCE = "reference.npz"
 _HEADER, _SUMS, _EVALUATION = "bundle.json", "SHA256SUMS", "evaluation.json"
 _FILES = (artifact.MANIFEST, INT8_FORM, FP16_FORM, REFERENCE, _EVALUATION, BUILD_SCRIPT, _SUMS)
@@ -77,10 +83,14 @@ def write_bundle(
     target: TargetSpec,
     reference: Reference,
     evaluation: SampleSet | None,
+    search: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Writes the archive of a build folder whose forms are there.
 
     The same build gives the same bytes.
+
+    Args:
+        search: the files of `search_part.to_files`; None: the board searches nothing.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -89,7 +99,10 @@ def write_bundle(
     contents: dict[str, bytes] = {name: folder.verified(name).read_bytes() for name in forms}
     # the int8 convolutions that the plan is checked by are the Q/DQ file's facts
     graph = QDQ_ONNX if target.precision == "int8" else FP16_GRAPH
-    kept = {name: folder.entry(name) for name in (graph, FP16_FORM, *forms)}
+    float_files = () if search is None else (FLOAT_ONNX, RANGES)
+    kept = {name: folder.entry(name) for name in (graph, FP16_FORM, *forms, *float_files)}
+    contents |= {name: folder.verified(name).read_bytes() for name in float_files}
+    contents |= search or {}
     contents[artifact.MANIFEST] = artifact.to_json(
         replace(folder.manifest, artifacts=kept)
     ).encode()
@@ -187,30 +200,45 @@ def unpack(path: Path, into: Path) -> Path:
         raise ArtifactError(
             f"{path}: {_HEADER} cannot be read: {reason(error)}", hint=again
         ) from error
-    if header.schema != SCHEMA:
+    if header.schema not in _READS:
         writer = header.edge_scnet
         raise ArtifactError(
             f"{path} is a bundle of schema {header.schema}, made by edge-scnet {writer};"
-            f" {__version__} reads {SCHEMA}",
+            f" {__version__} reads {_READS[0]} and {_READS[1]}",
             hint=another_version_hint(writer) if re.fullmatch(r"[0-9.]+", writer) else again,
         )
-    for name in _FILES:
-        if name == INT8_FORM and name not in header.files:
-            continue  # of a board without INT8
-        if name not in extracted or name not in header.files:
-            raise ArtifactError(f"{path} lacks {name}", hint=again)
-        if sha256_file(extracted[name]) != header.files[name]:
-            raise ArtifactError(
-                f"{path}: {name} is not what was packed (its hash differs)", hint=again
-            )
+    _check_files(path, extracted, header.files)
     return into
+
+
+def _check_files(path: Path, extracted: Mapping[str, Path], packed: Mapping[str, str]) -> None:
+    """Holds a bundle's files to what was packed.
+
+    Args:
+        packed: sha256 by name.
+
+    Raises:
+        ArtifactError: one is missing, or another.
+    """
+    for name in (*_FILES, *SEARCH_FILES):
+        if name == INT8_FORM and name not in packed:
+            continue  # of a board without INT8
+        if name in SEARCH_FILES and name not in packed and name not in extracted:
+            continue  # the board searches nothing
+        if name not in extracted or name not in packed:
+            raise ArtifactError(f"{path} lacks {name}", hint=_AGAIN)
+        if sha256_file(extracted[name]) != packed[name]:
+            raise ArtifactError(
+                f"{path}: {name} is not what was packed (its hash differs)", hint=_AGAIN
+            )
 
 
 def _name_in_bundle(member: str) -> str | None:
     """The file that `<model>-<target>/<file>` names; None where no bundle has such a member."""
     parts = Path(member).parts
+    known = (_HEADER, *_FILES, *SEARCH_FILES)
     plain = len(parts) == 2 and all(PLAIN_NAME.fullmatch(part) for part in parts)
-    return parts[1] if plain and parts[1] in (_HEADER, *_FILES) else None
+    return parts[1] if plain and parts[1] in known else None
 
 
 def _extract(path: Path, into: Path) -> dict[str, Path]:

@@ -157,6 +157,27 @@ class PlanBuilds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSearch:
+    """What a search on the board came to: the fastest mix of INT8 and float within the limit."""
+
+    # highest loss in percentage points, the upper end of its one-sided 95 % interval
+    max_drop_pp: float
+    # how many mixes were built and measured; the all-INT8 plan is one
+    engines: int
+    seconds: float
+    # False: the time was up first
+    finished: bool
+    # nodes that stay in float; None: no mix that was measured keeps the limit
+    keep_float: tuple[str, ...] | None
+    # of that mix on the calibration samples; None too where it computes what float computes
+    sqnr_db: float | None
+    # of its time over that of the all-INT8 plan, and its 95 % interval
+    time_ratio: float | None
+    time_low: float | None
+    time_high: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanFacts(EngineFacts):
     """Facts of a TensorRT plan, which runs on the TensorRT and the board that built it only."""
 
@@ -171,6 +192,8 @@ class PlanFacts(EngineFacts):
     warnings: tuple[str, ...] = ()
     # None: it was built once
     builds: PlanBuilds | None = None
+    # None: nothing was searched on the board
+    search: PlanSearch | None = None
     # the environment of the build
     machine: dict[str, Any]
 

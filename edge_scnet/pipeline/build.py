@@ -12,7 +12,7 @@ from edge_scnet.config.target import with_max_drop
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.errors import ExitCode
 from edge_scnet.models import zoo
-from edge_scnet.pipeline import search
+from edge_scnet.pipeline import board_search, search
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import check_unchanged, engine_files
 from edge_scnet.pipeline.expected import check_float, check_rows, check_truth, read_expected
@@ -46,6 +46,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
     expect: float | str | Iterable[float | str] | None = None,
     seconds: float = 3.0,
     search_seconds: float | None = None,
+    search_on_board: bool = False,
     builds: int = 1,
     qdq: Path | str | None = None,
     skip_bad: bool = False,
@@ -78,6 +79,9 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         seconds: timed seconds per engine.
         search_seconds: where INT8 misses the limit, search so long for the fastest mix with float
             that keeps it on the calibration images, and build and judge that.
+        search_on_board: of a target whose plans are built on a board: its bundle carries the float
+            graph, the ranges and the calibration samples, and `compile --search` there finds the
+            fastest mix by the time of plans.
         builds: of TensorRT's plans: build each so often, and keep the fastest that is right.
         qdq: a Q/DQ ONNX file that another quantizer made of this model (of its model.onnx): proven,
             measured and judged instead of ours.
@@ -108,6 +112,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         expect=read_expected(expect),
         seconds=seconds,
         search_seconds=search_seconds,
+        search_on_board=search_on_board,
         builds=builds,
         qdq=Path(qdq) if qdq else None,
         skip_bad=skip_bad,
@@ -146,12 +151,14 @@ def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
     if is_searched and search.may_tell_classes(job.source.spec):
         assert job.calibration is not None
         search.check_provable(len(job.calibration), limit)
+    if request.search_on_board:
+        board_search.check_part(job, request.max_drop_pp)
     check_truth(request.expect, job)
     job, spent = run_stages(
         job,
         request.until,
         events,
-        exported=lambda of_float: check_float(request.expect, of_float, events),
+        exported=lambda of_float: _exported(of_float, request, events),
     )
     if request.until != "profile":
         return result_of(job.folder, None)
@@ -181,6 +188,14 @@ def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
     job = replace(job, target=mixed, folder=replace(job.folder, manifest=manifest))
     job, spent = run_stages(job, request.until, events)
     return _measure(job, request, spent, events)
+
+
+def _exported(job: BuildJob, request: Request, events: Events) -> BuildJob:
+    """The job once its float graph is there, and does what its owner measured."""
+    check_float(request.expect, job, events)
+    if not request.search_on_board:
+        return job
+    return replace(job, board_search=board_search.part_of(job, request.max_drop_pp))
 
 
 def _misses_accuracy(result: BuildResult) -> bool:

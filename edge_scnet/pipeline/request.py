@@ -63,6 +63,8 @@ class Request:
     seconds: float = 3.0
     # None: no search where INT8 misses the limit
     search_seconds: float | None = None
+    # whether the bundle carries what a search on its board needs
+    search_on_board: bool = False
     # of each plan, of which the fastest that is right is kept
     builds: int = 1
     # the command line or the call, for the report and for other runs that want the folder
@@ -264,7 +266,8 @@ def check_int8(target: TargetSpec) -> None:
 def _target(request: Request) -> TargetSpec:
     """The target with the request's batch."""
     target = load_target(request.target)
-    if request.qdq is not None or request.search_seconds is not None or request.until == "quantize":
+    quantizes = request.search_seconds is not None or request.search_on_board
+    if request.qdq is not None or quantizes or request.until == "quantize":
         check_int8(target)
     if request.batch == "dynamic" and request.until != "export":
         raise TargetError(
@@ -361,6 +364,7 @@ def rebuild_command(request: Request) -> str:
         "--eval": request.evaluation,
         "--batch": request.batch,
         "--qdq": request.qdq,
+        "--search-on-board": request.search_on_board or None,
     }
     command = ["edge-scnet", "build", request.model, "--target", request.target]
     for option, value in options.items():

@@ -16,7 +16,7 @@ from edge_scnet.compile.board import check_board
 from edge_scnet.compile.forms import forms_of
 from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.core.events import Events
-from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
+from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, RANGES
 from edge_scnet.core.optional import install_hint, installed
 from edge_scnet.core.ragged import ragged
 from edge_scnet.core.spec import ModelSpec, TaskSpec
@@ -219,8 +219,10 @@ def check_measurable(target: TargetSpec, runtime: Runtime) -> None:
             f"a search measures engines, and the plans of {target.name} are built and run on its"
             " board, not here",
             hint=(
-                "on the board, with the model's .onnx and its calibration samples: edge-scnet"
-                f" sensitivity MODEL.onnx --target {target.name} --calib DIR --gain 3"
+                f"edge-scnet build --target {target.name} --search-on-board, and on the board:"
+                f" edge-scnet compile {BUNDLE} --search 600; or there, with the model's .onnx and"
+                f" calibration samples: edge-scnet sensitivity MODEL.onnx --target {target.name}"
+                " --calib DIR --gain 3"
             ),
         )
     if reason := runtime.unavailable_to_run():
@@ -250,12 +252,17 @@ def _gates(job: BuildJob, limit: Limit) -> Gates:
     return replace(gates, max_drop_pp=limit.max_drop_pp)
 
 
-def _task_of(job: BuildJob) -> TaskSpec | None:
-    """What the network is for; None: it tells classes apart."""
+def told_task(job: BuildJob) -> TaskSpec:
+    """What the network of an exported job is for, said or told."""
     samples = job.evaluation or job.calibration
     assert samples is not None
-    found = told(context_of(job.source.spec, samples, heads_in(job.folder)))
-    return None if found.task.kind == CLASSIFICATION else found.task
+    return told(context_of(job.source.spec, samples, heads_in(job.folder))).task
+
+
+def _task_of(job: BuildJob) -> TaskSpec | None:
+    """What the network is for; None: it tells classes apart."""
+    task = told_task(job)
+    return None if task.kind == CLASSIFICATION else task
 
 
 def _evaluator(job: BuildJob, task: TaskSpec, count: int) -> Evaluator:

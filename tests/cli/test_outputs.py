@@ -150,7 +150,7 @@ def test_a_search_is_printed_with_its_front(
 def test_the_bundle_s_first_file_is_valid() -> None:
     header = bundle.BundleHeader(schema=bundle.SCHEMA, edge_scnet="0.1.0", files={"a": "b"})
     validator("bundle").validate(msgspec.to_builtins(header))
-    assert not validator("bundle").is_valid(msgspec.to_builtins(replace(header, schema=2)))
+    assert not validator("bundle").is_valid(msgspec.to_builtins(replace(header, schema=1)))
 
 
 def test_every_task_s_prediction_is_valid(tmp_path: Path, bag: Path, invoke: Run) -> None:

@@ -67,7 +67,12 @@ def header(contents: dict[str, bytes], **changes: Any) -> None:
             lambda c: c.update({f"{PREFIX}/sitecustomize.py": b""}),
             "sitecustomize.py', which no bundle",
         ),
-        (lambda c: header(c, schema=9, edge_scnet="7.0"), "schema 9, made by edge-scnet 7.0"),
+        (
+            lambda c: header(c, schema=9, edge_scnet="7.0"),
+            "schema 9, made by edge-scnet 7.0; .* reads 1 and 2",
+        ),
+        # of the part for a search, and of no hash
+        (lambda c: c.update({f"{PREFIX}/search.json": b"{}"}), "lacks search.json"),
         (lambda c: c.update({f"{PREFIX}/bundle.json": b"["}), "cannot be read"),
     ],
 )
@@ -78,6 +83,12 @@ def test_a_bundle_that_is_not_ours_is_refused(
     with pytest.raises(ArtifactError, match=words):
         bundle.unpack(repacked(packed, change, tmp_path / "b.tar.gz"), tmp_path / "into")
     assert not (tmp_path / "evil").exists()
+
+
+def test_a_bundle_of_schema_1_is_read(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "into").mkdir()
+    old = repacked(packed, lambda c: header(c, schema=1), tmp_path / "b.tar.gz")
+    assert (bundle.unpack(old, tmp_path / "into") / INT8_FORM).is_file()
 
 
 def test_a_link_in_a_bundle_is_refused(packed: Path, tmp_path: Path) -> None:

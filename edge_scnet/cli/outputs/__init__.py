@@ -95,7 +95,7 @@ DOCUMENTS: dict[str, Document] = {
         is_printed=False,
     ),
     "bundle": Document(
-        schema=1,
+        schema=2,
         record="edge_scnet.compile.bundle:BundleHeader",
         where="bundle.json in bundle.tar.gz",
         is_printed=False,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from edge_scnet.compile.board import check_board
 from edge_scnet.compile.bundle import write_bundle
 from edge_scnet.compile.executed import wanted_layers, warn_of_float
 from edge_scnet.compile.forms import forms_of
 from edge_scnet.compile.plans import PlanSource, build_pair, summary_of_plans
 from edge_scnet.compile.reference import Reference, make
+from edge_scnet.compile.search_part import to_files
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import FormFacts, PlanFacts, QdqFacts
@@ -47,28 +50,70 @@ def compile_plans(job: BuildJob, events: Events) -> BuildFolder:
             else "INT8 and its FP16 twin, for the board"
         ),
     )
-    origin = origin_of(
-        "compile",
-        folder.hashes([FLOAT_ONNX, QDQ_ONNX, RANGES]),
-        target=folder.manifest.target,
-        built=runtime.versions(),
-        packed=job.evaluation.hash if job.evaluation else None,
-    )
+    origin = _origin(job)
     files = [*(pair[0] for pair in PAIRS), *(pair[1] for pair in PAIRS if here)]
     files += [BUNDLE] if boards else []
     if all(folder.is_current(file, origin.key) for file in files) and (
         not here or _built_as_often(folder, job.builds)
     ):
-        events.done(summary_of_plans(folder), reused=True)
+        events.done(_summary(job, folder), reused=True)
         return folder
     folder = _write_forms(job, origin, events)
     if here:
         folder = _build_plans(job, folder, origin, events)
     if boards:
-        bundle = write_bundle(folder, job.target, _reference(job), job.evaluation)
+        search = None
+        if job.board_search is not None:
+            assert job.calibration is not None
+            search = to_files(job.board_search, job.calibration, job.source.spec)
+        bundle = write_bundle(folder, job.target, _reference(job), job.evaluation, search)
         folder = folder.with_artifact(record(folder.path, bundle.name, origin, kind="bundle"))
+    events.done(_summary(job, folder), reused=False)
+    return folder
+
+
+def compile_mix(job: BuildJob, events: Events) -> BuildFolder:
+    """Writes both forms of a mix that was found on this board, and builds both plans.
+
+    The bundle that its float graph came in stays as it is.
+
+    Raises:
+        ArtifactError, ParityError: as `compile_plans`. BackendError: the builder refused a form.
+    """
+    events.stage("compile", f"{job.runtime.title}, INT8 with what stays in float, and its twin")
+    origin = _origin(job)
+    folder = _build_plans(job, _write_forms(job, origin, events), origin, events)
     events.done(summary_of_plans(folder), reused=False)
     return folder
+
+
+def _origin(job: BuildJob) -> Origin:
+    search = {}
+    if job.board_search is not None and job.calibration is not None:
+        search = {"search": asdict(job.board_search), "samples": job.calibration.hash}
+    return origin_of(
+        "compile",
+        job.folder.hashes([FLOAT_ONNX, QDQ_ONNX, RANGES]),
+        target=job.folder.manifest.target,
+        built=job.runtime.versions(),
+        packed=job.evaluation.hash if job.evaluation else None,
+        **search,
+    )
+
+
+def _summary(job: BuildJob, folder: BuildFolder) -> str:
+    """What the stage made, in one line; of a bundle that can be searched with its size."""
+    text = summary_of_plans(folder)
+    if (
+        job.board_search is None
+        or job.calibration is None
+        or BUNDLE not in folder.manifest.artifacts
+    ):
+        return text
+    return (
+        f"{text}; {BUNDLE} {folder.entry(BUNDLE).size_bytes / 1e6:.1f} MB, with the float graph and"
+        f" {len(job.calibration):,} calibration samples for a search on the board"
+    )
 
 
 def _write_forms(job: BuildJob, origin: Origin, events: Events) -> BuildFolder:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     # that the job names them makes no stage depend on their code
+    from edge_scnet.compile.search_part import SearchOnBoard
     from edge_scnet.config.target import TargetSpec
     from edge_scnet.data.samples import SampleSet
     from edge_scnet.graph.lint import LintFinding
@@ -57,6 +58,8 @@ class BuildJob:
     dynamic_batch: bool
     # of each plan, of which the fastest that is right is kept
     builds: int = 1
+    # what a search on the board is for, whose data the bundle then carries
+    board_search: SearchOnBoard | None = None
     # a Q/DQ file made by another quantizer, taken instead of ours, and its graph as it was read
     qdq: Path | None = None
     adopted: Adopted | None = None

@@ -66,13 +66,13 @@ def run_stages(
     until: Stage,
     events: Events,
     *,
-    exported: Callable[[BuildJob], None] | None = None,
+    exported: Callable[[BuildJob], BuildJob] | None = None,
 ) -> tuple[BuildJob, dict[str, float]]:
     """Runs the stages that make files, up to `until`.
 
     Args:
         exported: called with the job as soon as its float graph is there, in front of what is made
-            of it; what it raises ends the build.
+            of it; what it returns is gone on with, and what it raises ends the build.
 
     Returns:
         The job with the folder as they left it, and the seconds that each took.
@@ -91,7 +91,7 @@ def run_stages(
         job = replace(job, folder=folder)
         seconds[name] = round(time.perf_counter() - started, 2)
         if name == "export" and exported is not None:
-            exported(job)
+            job = exported(job)
     return job, seconds
 
 
