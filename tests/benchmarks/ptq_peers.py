@@ -30,17 +30,18 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from child_steps import INSTALLS, Failed, python_of, step
+from ptq_rows import MANY, Row, all_rows
+from ptq_tables import cells, markdown
 
 import edge_scnet
 from edge_scnet.config import model_options
-from edge_scnet.config.target import load_target
 from edge_scnet.core.files import sha256_file, write_atomic, write_text
 from edge_scnet.data import batches, checks, idx, images
 from edge_scnet.data import samples as dataset
@@ -49,20 +50,8 @@ from edge_scnet.stats import accuracy as metrics
 from edge_scnet.stats.figures import AccuracyStats
 
 SAMPLES = {"fashion": 1024, "cifar10": 1024, "scnet50": 300}
-MANY = 1000  # images of another run on SCNet-50, for our memory
 EVAL_PHOTOGRAPHS = 50  # enough to see an engine that is broken
 RUNS = {"compiled": {}, "compiled_avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "simulated": {}}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    name: str
-    group: str
-    label: str
-    options: dict[str, Any]
-    file: str = "model.onnx"
-    openvino: bool = True  # whether OpenVINO is what the file is for
-    many: bool = False  # on MANY images, for time and memory only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,120 +64,6 @@ class Case:
 
     def array(self, name: str) -> Path:
         return self.folder / f"{name}.npy"
-
-
-def all_rows(bits: int) -> list[Row]:
-    """`bits` are those that suit this machine; the first row is our default, which latencies are
-    compared with.
-    """
-
-    def ours(name: str, label: str, weight_bits: int = bits, **changes: Any) -> Row:
-        settings = {key: changes.pop(key) for key in ("openvino", "many") if key in changes}
-        scheme = asdict(replace(load_target("cpu").quant, **changes))
-        label, options = (
-            f"ours, {label}, {weight_bits}-bit weights",
-            {
-                "scheme": scheme,
-                "weight_bits": weight_bits,
-            },
-        )
-        return Row(name=f"ours-{name}", group="ours", label=label, options=options, **settings)
-
-    def peer(
-        group: str, title: str, name: str, label: str, file: str = "model.onnx", **options: Any
-    ) -> Row:
-        return Row(
-            name=f"{group}-{name}",
-            group=group,
-            label=f"{title} {label}",
-            options=options,
-            file=file,
-        )
-
-    plain = {
-        "thresholds": "minmax",
-        "equalization": 0.0,
-        "rounding": "nearest",
-        "bias_correction": False,
-    }
-    unsigned, signed = {"activations": "uint8"}, {"activations": "int8"}
-    return [
-        *(
-            ours(f"{v}-{b}", f"openvino {v}", b, variant=v)
-            for v in ("fast", "accurate")
-            for b in (bits, 15 - bits)
-        ),
-        *(
-            ours(t, f"openvino fast, {t}", thresholds=t)
-            for t in ("minmax", "percentile", "entropy", "mse", "auto")
-        ),
-        ours("unequalized", "openvino fast, no equalisation", equalization=0.0),
-        ours("nearest", "openvino fast, nearest rounding", rounding="nearest"),
-        ours("uncorrected", "openvino fast, no bias correction", bias_correction=False),
-        ours("plain", "openvino fast, minmax and no corrections", **plain),
-        ours("tensorrt", "tensorrt", 8, placement="tensorrt", openvino=False),
-        ours("many", f"openvino fast on {MANY:,} images", many=True),
-        ours(
-            "plain-many",
-            f"openvino fast, minmax and no corrections on {MANY:,} images",
-            many=True,
-            **plain,
-        ),
-        ours(
-            "minmax-many",
-            f"openvino fast, minmax on {MANY:,} images",
-            thresholds="minmax",
-            many=True,
-        ),
-        peer("nncf", "NNCF", "openvino", "OpenVINO backend", "model.xml"),
-        peer(
-            "nncf",
-            "NNCF",
-            "openvino-mixed",
-            "OpenVINO backend, preset mixed",
-            "model.xml",
-            mixed=True,
-        ),
-        peer(
-            "nncf",
-            "NNCF",
-            "openvino-7",
-            "OpenVINO backend, overflow_fix (7-bit)",
-            "model.xml",
-            overflow_fix=True,
-        ),
-        peer("nncf", "NNCF", "onnx", "ONNX backend"),
-        peer("ort", "ORT", "u8-minmax", "uint8 min-max", method="MinMax", **unsigned),
-        peer("ort", "ORT", "u8-percentile", "uint8 percentile", method="Percentile", **unsigned),
-        peer(
-            "ort",
-            "ORT",
-            "u8-percentile-7",
-            "uint8 percentile, reduce_range (7-bit)",
-            method="Percentile",
-            reduce_range=True,
-            **unsigned,
-        ),
-        peer("ort", "ORT", "u8-entropy", "uint8 entropy", method="Entropy", **unsigned),
-        peer(
-            "ort",
-            "ORT",
-            "s8-minmax",
-            "int8 symmetric min-max, float bias",
-            method="MinMax",
-            **signed,
-        ),
-        peer(
-            "ort",
-            "ORT",
-            "s8-percentile",
-            "int8 symmetric percentile, float bias",
-            method="Percentile",
-            **signed,
-        ),
-        peer("modelopt", "ModelOpt", "entropy", "entropy", method="entropy"),
-        peer("modelopt", "ModelOpt", "max", "max", method="max"),
-    ]
 
 
 # The inputs: a float model and arrays of images, the same for every row.
@@ -365,107 +240,6 @@ def _flat(stats: AccuracyStats) -> dict[str, Any]:
     figures = asdict(stats)
     labelled = figures.pop("labels")
     return {**figures, **(labelled or {})}
-
-
-# The tables.
-
-
-def cells(row: dict[str, Any], runs: Iterable[str]) -> list[str]:
-    label = row["label"] + (
-        f": **failed**, {row['error'].replace('|', '/')}" if "error" in row else ""
-    )
-    found = [label]
-    for how in runs:
-        stats = row.get(how)
-        if stats is None:
-            found += [""] * 4
-            continue
-        labelled = stats.get("top1_percent") is not None
-        found += [f"{stats['top1_percent']:.2f}" if labelled else ""]
-        found += [
-            (
-                f"{stats['drop_pp']:+.2f} ({stats['drop_low_pp']:+.2f} to"
-                f" {stats['drop_high_pp']:+.2f})"
-                if labelled
-                else ""
-            )
-        ]
-        found += [
-            f"{stats['agreement_percent']:.2f}",
-            "exact" if stats["sqnr_db"] is None else f"{stats['sqnr_db']:.1f}",
-        ]
-    made, timed = row.get("quantize"), row.get("latency")
-    found += (
-        [
-            f"{made['seconds']:.1f} + {made['import_seconds']:.1f}",
-            f"{made['peak_bytes'] / 1e6:,.0f}",
-        ]
-        if made
-        else [""] * 2
-    )
-    if not timed:
-        return [*found, "", "", ""]
-    to_ours = f"{timed['row_to']['ours'][0]:.3f}" if "ours" in timed["row_to"] else "1"
-    return [
-        *found,
-        f"{timed['p50_ms']['row']:.3g}",
-        f"{1 / timed['row_to']['fp32'][0]:.2f}x",
-        to_ours,
-    ]
-
-
-def markdown(report: dict[str, Any]) -> str:
-    machine, runs = report["environment"], report["runs"]
-    note = (
-        "The processor has VNNI: 8-bit products are exact; `compiled_avx2` is the same file as on"
-        " one without."
-        if "compiled_avx2" in runs
-        else (
-            "The processor has no VNNI: engines of 8-bit weights saturate on it, and their"
-            " `compiled` shows that."
-        )
-    )
-    lines = [
-        f"{report['date']}, {machine['cpu_model']}, {machine['cores']} cores:"
-        f" {', '.join(machine['features'])}."
-    ]
-    lines += [f"{note} `{report['command']}`", ""]
-    head = [
-        "quantizer",
-        *(
-            f"{how} {what}"
-            for how in runs
-            for what in ("top-1", "drop (95 %), pp", "agreement", "SQNR dB")
-        ),
-    ]
-    head += ["s + imports", "peak MB", "INT8 ms", "over FP32", "time to ours'"]
-    for name, model in report["models"].items():
-        rows = model["rows"]
-        top1 = next(
-            (row["compiled"].get("reference_top1_percent") for row in rows if "compiled" in row),
-            None,
-        )
-        words = "" if top1 is None else f", FP32 {top1:.2f} %"
-        lines += [
-            (
-                f"**{name}**: {model['calibration_images']:,} calibration, {model['test_images']:,}"
-                f" test images{words}"
-            ),
-            "",
-        ]
-        lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-        lines += [f"| {' | '.join(cells(row, runs))} |" for row in rows] + [""]
-    every = [
-        row for model in report["models"].values() for row in model["rows"] if "quantize" in row
-    ]
-    used = {
-        row["group"]: ", ".join(f"{n} {v}" for n, v in sorted(row["quantize"]["versions"].items()))
-        for row in every
-    }
-    return (
-        "\n".join([*lines, "; ".join(f"{group}: {versions}" for group, versions in used.items())])
-        + "\n"
-    )
 
 
 def main() -> None:
