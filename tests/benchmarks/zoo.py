@@ -9,7 +9,7 @@ folders of photographs. The networks of --kept-back are reported in a part of th
 may be chosen by them. Each float graph is exported as `build` does, and quantized by this checkout,
 by --against's, and with --peers by NNCF in an environment of its own.
 
-SQNR is of INT8 against FP32 on 60 photographs, averaged over the outputs (by relative noise);
+SQNR is of INT8 against FP32 on 60 photographs, averaged over the outputs by relative noise;
 `worst` is that of the worst output. `simulated` is the Q/DQ file of 8-bit weights in ONNX Runtime
 with optimisations off, and stands for processors with VNNI; `compiled` is the OpenVINO engine with
 weights for this machine. Of classifiers, `agreement` is the share of images whose first class stays

