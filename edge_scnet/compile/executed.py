@@ -178,7 +178,10 @@ class _Layers:
 def require_int8(
     executed: Executed, wanted: WantedLayers, *, file: str = "", rest: str = "float"
 ) -> None:
-    """Refuses an engine of which a layer that was to be INT8 is not.
+    """Refuses an engine of which a layer that was to be INT8 is known to be in float.
+
+    One that no executed layer names may be in a fusion that does not tell its nodes: the engine is
+    kept, and the verdict does not ship it.
 
     Args:
         file: the engine's name, where one of several is meant.
@@ -187,13 +190,14 @@ def require_int8(
     Raises:
         ParityError: all such layers are named.
     """
-    if not executed.in_float:
+    in_float, _ = _by_knowledge(executed.in_float)
+    if not in_float:
         return
     of_file = f" of {file}" if file else ""
     noun = "layers" if wanted.others else "convolutions"
     raise ParityError(
-        f"{len(executed.in_float)} of {len(wanted.names)} {noun}{of_file} that should execute in"
-        f" INT8 do not: {listed(executed.in_float)}",
+        f"{len(in_float)} of {len(wanted.names)} {noun}{of_file} that should execute in"
+        f" INT8 do not: {listed(in_float)}",
         hint=(
             f"keep them in {rest} on purpose with quant.keep_float in the target (of a file given"
             " with --qdq: leave out their Q/DQ), or leave out require_int8 there"
@@ -202,19 +206,34 @@ def require_int8(
 
 
 def warn_of_float(in_float: Mapping[str, str], events: Events, *, file: str = "") -> None:
-    """Warns of the layers that should execute in INT8 and do not; says nothing where all do.
+    """Warns of the layers that should execute in INT8 and do not, or are not told of.
+
+    Says nothing where all do.
 
     Args:
         in_float: those layers, with what they execute in.
         file: the engine's name, where one of several is meant.
     """
-    if in_float:
-        of_file = f" of {file}" if file else ""
-        noun, verb = ("layer", "does") if len(in_float) == 1 else ("layers", "do")
+    of_file = f" of {file}" if file else ""
+    known, unknown = _by_knowledge(in_float)
+    if known:
+        noun, verb = ("layer", "does") if len(known) == 1 else ("layers", "do")
         events.warn(
-            f"{len(in_float)} {noun}{of_file} should execute in INT8 and {verb} not:"
-            f" {listed(in_float)}; require_int8 = true in the target makes this an error"
+            f"{len(known)} {noun}{of_file} should execute in INT8 and {verb} not:"
+            f" {listed(known)}; require_int8 = true in the target makes this an error"
         )
+    if unknown:
+        noun, they = ("layer", "it does") if len(unknown) == 1 else ("layers", "they do")
+        events.warn(
+            f"{len(unknown)} {noun}{of_file} should execute in INT8, and whether {they} is not"
+            f" known: {listed(unknown)}; with require_int8 = true in the target that is not proven"
+        )
+
+
+def _by_knowledge(in_float: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Layers of which it is known that they are in float, and those that are not found."""
+    known = {name: told for name, told in in_float.items() if told != NOT_FOUND}
+    return known, {name: told for name, told in in_float.items() if told == NOT_FOUND}
 
 
 def counts(executed: Executed, wanted: WantedLayers) -> dict[str, Any]:

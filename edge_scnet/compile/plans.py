@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -202,7 +202,7 @@ def _fastest(maker: _Maker, timer: Timer, builds: int, events: Events) -> tuple[
             number: 1.0 if ratio is None else ratio.ratio
             for number, ratio in zip(made, timed, strict=True)
         }
-        kept = min(ratios, key=ratios.__getitem__)
+        kept = min(_best_known(made, maker.target), key=ratios.__getitem__)
         if kept > 1:
             replace_file(made[kept].built.engine, folder / plan)
     best = made[kept]
@@ -216,6 +216,15 @@ def _fastest(maker: _Maker, timer: Timer, builds: int, events: Events) -> tuple[
         timed_by=timer.name,
     )
     return replace(best, built=replace(best.built, files=(folder / plan,))), told
+
+
+def _best_known(made: Mapping[int, _Made], target: TargetSpec) -> list[int]:
+    """The numbers of the builds to choose from.
+
+    Where the target requires INT8, those that are told to be in INT8 alone, if there are any.
+    """
+    told = [number for number, one in made.items() if one.executed and not one.executed.in_float]
+    return told if told and target.require_int8 else list(made)
 
 
 def _precisions(built: Built) -> list[str]:

@@ -40,6 +40,8 @@ def judge(rows: Sequence[EngineReport], target: TargetSpec) -> list[Finding]:
     if findings and int8 is not None and accurate is not None and accurate.simulated:
         findings = [only_simulated(finding, accurate) for finding in findings]
     reference = first_of(rows, "reference", timed=True)
+    if target.require_int8 and int8 is not None and int8.not_int8:
+        findings = [_not_required(finding, int8.not_int8) for finding in findings]
     if int8 is None or reference is None:
         return findings
     if not findings:
@@ -120,6 +122,18 @@ def only_simulated(finding: Finding, row: EngineReport) -> Finding:
         else "run your own test of the FP16 plan there, for its Python is too old for this tool"
     )
     return doubted(finding, (f"The accuracy was simulated, not measured on the board: {way}",))
+
+
+def _not_required(finding: Finding, layers: Sequence[str]) -> Finding:
+    """The finding on an engine that is not proven to be what its target requires."""
+    return doubted(
+        finding,
+        (
+            f"The target requires INT8, and of {_count(len(layers), 'layer')} it is not proven"
+            f" ({_first_names(layers)}): keep them in float on purpose (quant.keep_float), or leave"
+            " require_int8 out",
+        ),
+    )
 
 
 def _judge_figures(stats: AccuracyStats, gates: Gates) -> Finding:

@@ -109,8 +109,18 @@ def test_the_fastest_build_that_is_right_is_kept(runtime: InMemory, tmp_path: Pa
     assert runtime.log.count("build engine.plan") == 1
 
 
+def test_of_builds_that_must_be_int8_one_that_tells_it_is_kept(tmp_path: Path) -> None:
+    for told, kept in ((INT8, 2), ((), 1)):
+        compiler = builds_of([(0.0, ()), (0.002, told)])
+        with in_memory.registered(
+            in_place_of="tensorrt", compiler=compiler, packages=PACKAGES
+        ) as runtime:
+            builds = pair(tmp_path, runtime, 2)[0][INT8_PLAN].builds
+        assert builds is not None and builds.kept == kept
+
+
 def test_where_no_build_is_right_the_first_ones_fault_is_told(tmp_path: Path) -> None:
-    compiler = builds_of([(0.0, FLOAT), (0.0, ()), (0.0, FLOAT)])
+    compiler = builds_of([(0.0, FLOAT), (0.0, FLOAT), (0.0, FLOAT)])
     with (
         in_memory.registered(
             in_place_of="tensorrt", compiler=compiler, packages=PACKAGES

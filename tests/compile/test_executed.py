@@ -183,6 +183,17 @@ def test_a_target_that_requires_int8_refuses_what_is_in_float() -> None:
     executed.require_int8(executed_in_int8(OPENVINO, [], _wanted()), _wanted())
 
 
+def test_a_layer_that_is_not_told_of_refuses_no_engine() -> None:
+    wanted = _wanted("a", "b")
+    found = executed_in_int8(OPENVINO, [_layer("Convolution", "u8", "a")], wanted)
+    assert found.in_float == {"b": executed.NOT_FOUND}
+    executed.require_int8(found, wanted)
+    # beside one that is in float only that one is named
+    mixed = executed_in_int8(OPENVINO, [_layer("Convolution", "f32", "a")], wanted)
+    with pytest.raises(ParityError, match=r"^1 of 2 convolutions .*: a \(f32\)$"):
+        executed.require_int8(mixed, wanted)
+
+
 def test_the_warning_and_the_line_name_what_is_in_float() -> None:
     messages: list[str] = []
 
@@ -195,11 +206,13 @@ def test_the_warning_and_the_line_name_what_is_in_float() -> None:
     found = executed_in_int8(OPENVINO, layers, wanted)
     executed.warn_of_float(found.in_float, Told())
     assert messages == [
-        "2 layers should execute in INT8 and do not: b (f32), fc (not found); require_int8 ="
-        " true in the target makes this an error"
+        "1 layer should execute in INT8 and does not: b (f32); require_int8 = true in the target"
+        " makes this an error",
+        "1 layer should execute in INT8, and whether it does is not known: fc (not found); with"
+        " require_int8 = true in the target that is not proven",
     ]
     executed.warn_of_float({}, Told())
-    assert len(messages) == 1
+    assert len(messages) == 2
     facts = EngineFacts(precision="int8", runtime="openvino", **executed.counts(found, wanted))
     assert executed.summary(facts, verb="execute in") == (
         "1 convolutions and 0 linear or transposed layers execute in INT8, not b (f32), fc (not"

@@ -13,7 +13,6 @@ from edge_scnet.compile.executed import WantedLayers
 from edge_scnet.config.target import load_target
 from edge_scnet.core.events import Silent
 from edge_scnet.core.manifest import FP16_FORM, INT8_FORM, INT8_PLAN
-from edge_scnet.errors import ParityError
 from edge_scnet.export import from_torch
 from edge_scnet.graph.model import save
 from edge_scnet.quantizer import recipe
@@ -62,11 +61,10 @@ def test_the_parser_and_builder_take_every_convolution_in_int8(
         assert "not compared with the float graph's" in events.warnings[0]
     assert facts[INT8_PLAN].in_float is None
     missing = replace(source, wanted=_wanted(["no.such"]))
-    with pytest.raises(ParityError, match="1 of 1 convolutions"):
-        plans.build_pair(backend.RTX, replace(rtx, require_int8=True), missing, _Told())
-    assert not (tmp_path / INT8_PLAN).exists(), (
-        "a refused plan must not lie there as if it were good"
-    )
+    # what no layer names may be in INT8: minutes of building are not thrown away
+    kept = plans.build_pair(backend.RTX, replace(rtx, require_int8=True), missing, _Told())
+    assert kept[INT8_PLAN].in_float == {"no.such": "not found"}
+    assert (tmp_path / INT8_PLAN).exists()
 
 
 @pytest.mark.slow

@@ -107,13 +107,25 @@ def members(path: Path) -> dict[str, bytes]:
 PREFIX = "scnet20-fashion-mnist-jetson"
 
 
-def with_tensorrt(monkeypatch: pytest.MonkeyPatch, version: str | None) -> None:
-    """Acts as if this version of TensorRT's Python packages were installed, or none."""
+def with_tensorrt(
+    monkeypatch: pytest.MonkeyPatch, version: str | None, fault: Exception | None = None
+) -> None:
+    """Acts as if this version of TensorRT's Python packages were installed, or none.
+
+    Args:
+        fault: raised when it is loaded.
+    """
+
+    def preload(self: backend.TensorRt) -> None:
+        if fault is not None:
+            raise fault
+
     reason = None if version else "the package 'tensorrt' is not installed"
     monkeypatch.setattr(backend.TensorRt, "unavailable", lambda self: reason)
     monkeypatch.setattr(
         backend.TensorRt, "versions", lambda self: {self.title: version} if version else {}
     )
+    monkeypatch.setattr(backend.TensorRt, "preload", preload)
 
 
 def on_board(

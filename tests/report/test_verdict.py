@@ -236,6 +236,18 @@ def test_ship_takes_a_proof_of_speed(
     assert verdict(findings).startswith(headline)
 
 
+@pytest.mark.parametrize("requires", [True, False])
+def test_an_engine_of_which_int8_is_required_and_not_proven_is_not_shipped(requires: bool) -> None:
+    reference, engine = report().engines
+    rows = [timed(reference, 1.0, 100), timed(engine, 0.5, 200, not_int8=("fc", "conv9"))]
+    findings = judge(rows, replace(load_target("cpu"), require_int8=requires))
+    assert exit_code(findings) == (13 if requires else 0)
+    if requires:
+        assert verdict(findings).startswith(
+            "not proven: The target requires INT8, and of 2 layers it is not proven (fc, conv9)"
+        )
+
+
 def test_what_is_proven_neither_accurate_nor_faster_says_both() -> None:
     reference, engine = report().engines
     rows = [timed(reference, 1.0, 100), timed(engine, 1.0, 100)]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.metadata
+import importlib.util
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -89,15 +91,12 @@ class TensorRt(BaseRuntime):
         )
 
     def versions(self) -> dict[str, str]:
-        from importlib.metadata import PackageNotFoundError, version
-
         for module in filter(installed, self.modules):
-            name = module.removesuffix("_bindings")
-            wheels = (f"{name}_{cuda}{of}" for cuda in ("cu12", "cu13") for of in ("_bindings", ""))
-            for distribution in (module, *wheels):
-                with contextlib.suppress(PackageNotFoundError):
-                    return {self.title: version(distribution)}
-            # linked or copied into a virtual environment, without what pip writes beside it
+            told = _told_beside(module)
+            if len(told) == 1:
+                return {self.title: told.pop()}
+            # linked or copied into a virtual environment, without what pip writes beside it; or two
+            # wheels wrote into one folder, and the last of them is there
             with contextlib.suppress(ImportError, OSError, AttributeError):
                 return {self.title: str(importlib.import_module(module).__version__)}
         return {}
@@ -239,6 +238,26 @@ class TensorRt(BaseRuntime):
             raise MissingRuntimeError(
                 f"the package {name!r} cannot be loaded: {error}", hint=self.install_hint()
             ) from error
+
+
+def _told_beside(module: str) -> set[str]:
+    """The versions that the metadata beside a package's folder tells.
+
+    Metadata of the board's own package may be on the path behind a wheel in a virtual environment,
+    or the other way round: what does not lie beside the package that is imported is another's.
+    """
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return set()
+    place = Path(spec.origin).parents[1]
+    name = module.removesuffix("_bindings")
+    wheels = (f"{name}_{cuda}{of}" for cuda in ("cu12", "cu13") for of in ("_bindings", ""))
+    found = {
+        distribution.version
+        for wanted in (module, *wheels)
+        for distribution in importlib.metadata.distributions(name=wanted, path=[str(place)])
+    }
+    return {version for version in found if version}
 
 
 def _in_child(job: PlanJob, title: str, progress: Callable[[float], None]) -> BuilderOutput:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_scnet.config.target import TargetSpec, list_targets
+from edge_scnet.errors import EdgeError
 from edge_scnet.machine import jetson
 from edge_scnet.machine.board_facts import BoardFacts, board_facts
 from edge_scnet.runtimes.tensorrt import cuda
@@ -40,7 +41,7 @@ def board_rows() -> tuple[BoardRow, ...]:
     if model is None:
         return ()
     facts = board_facts(model)
-    python = TENSORRT.versions().get(TENSORRT.title) if TENSORRT.unavailable() is None else None
+    python, fault = _in_python()
     program = find_trtexec()
     version = _version_of(program)
     targets = [
@@ -49,7 +50,7 @@ def board_rows() -> tuple[BoardRow, ...]:
     return (
         _model(facts, _fitting(targets, python or version)),
         _release(facts),
-        _tensorrt(python, targets),
+        _tensorrt(python, fault, targets),
         _trtexec(program, version, python),
         _cuda(facts),
         _power_mode(facts),
@@ -107,12 +108,24 @@ def _release(facts: BoardFacts) -> BoardRow:
     return BoardRow(name="release", told=f"L4T {facts.l4t}, {jetpack}")
 
 
-def _tensorrt(version: str | None, targets: list[TargetSpec]) -> BoardRow:
+def _in_python() -> tuple[str | None, str | None]:
+    """The version of TensorRT's Python package, or why it cannot be used.
+
+    Its metadata tell a version also where a library of it is missing: it is loaded.
+    """
+    if reason := TENSORRT.unavailable():
+        return None, reason
+    version = TENSORRT.versions().get(TENSORRT.title)
+    try:
+        TENSORRT.preload()
+    except EdgeError as error:
+        return None, f"{version}, {error.message}" if version else error.message
+    return version, None if version else "its version is not told"
+
+
+def _tensorrt(version: str | None, fault: str | None, targets: list[TargetSpec]) -> BoardRow:
     if version is None:
-        reason = TENSORRT.unavailable() or "its version is not told"
-        return BoardRow(
-            name="TensorRT", told=f"in Python: {reason}", advice=TENSORRT.install_hint()
-        )
+        return BoardRow(name="TensorRT", told=f"in Python: {fault}", advice=TENSORRT.install_hint())
     boards = [target.board for target in targets if target.board is not None]
     ranges = ", ".join(f"{board.tensorrt} to below {board.below}" for board in boards)
     advice = None

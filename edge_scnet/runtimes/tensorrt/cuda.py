@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from edge_scnet.errors import BackendError
 from edge_scnet.runtimes.tensorrt.cudart import (
     INSUFFICIENT_DRIVER,
+    STUB_LIBRARY,
     Bindings,
     CudaRuntime,
     LibCudart,
@@ -137,6 +138,13 @@ def _of_runtime(title: str, load: Callable[[], CudaRuntime]) -> _Way:
     if code == INSUFFICIENT_DRIVER:
         hint = f"{DOCTOR}; in a container: docker run --runtime nvidia"
         reason = "no GPU: no NVIDIA driver is loaded here"
+        return _Way(state=replace(found, reason=reason, hint=hint))
+    if code == STUB_LIBRARY:
+        reason = "no GPU: the libcuda.so that is loaded is CUDA's stub to link with, no driver"
+        hint = (
+            "take the folder stubs out of LD_LIBRARY_PATH and /etc/ld.so.conf.d: ldconfig -p | grep"
+            " libcuda.so; in a container: docker run --runtime nvidia"
+        )
         return _Way(state=replace(found, reason=reason, hint=hint))
     if code or not count:
         reason = f"no GPU: {runtime.words(code) if code else 'CUDA sees no device'}"

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from edge_scnet.errors import BackendError
 
 OUT_OF_MEMORY = 2
-INSUFFICIENT_DRIVER = 35
+STUB_LIBRARY, INSUFFICIENT_DRIVER = 34, 35
 NO_DEVICE = 100
 # cudaMemcpyKind, cudaStreamCaptureMode
 TO_DEVICE, TO_HOST = 1, 2

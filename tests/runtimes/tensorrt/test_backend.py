@@ -48,6 +48,31 @@ def test_the_version_of_a_package_that_was_copied_is_its_own(
     assert backend.TENSORRT.versions() == {"TensorRT": "11.4.1"}
 
 
+def _metadata(folder: Path, name: str, version: str) -> None:
+    made = folder / f"{name}-{version}.dist-info"
+    made.mkdir(parents=True)
+    (made / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
+    importlib.invalidate_caches()
+
+
+def test_the_version_is_that_of_the_package_that_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pip's wheel in a virtual environment comes before JetPack's in dist-packages."""
+    board, own = tmp_path / "dist-packages", tmp_path / "venv"
+    _metadata(board, "tensorrt", "10.3.0")
+    (board / "tensorrt").mkdir()
+    (board / "tensorrt" / "__init__.py").write_text('__version__ = "10.3.0"')
+    monkeypatch.syspath_prepend(str(board))
+    own.mkdir()
+    _package(own, '__version__ = "10.13.3"', monkeypatch)
+    _metadata(own, "tensorrt_cu12", "10.13.3.9")
+    assert backend.TENSORRT.versions() == {"TensorRT": "10.13.3.9"}
+    # two wheels wrote into one folder: what is there tells itself
+    _metadata(own, "tensorrt", "10.7.0")
+    assert backend.TENSORRT.versions() == {"TensorRT": "10.13.3"}
+
+
 # OSError: of packages that load it by ctypes
 @pytest.mark.parametrize("error", ["ImportError", "OSError"])
 def test_a_package_without_its_libraries_is_told(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from edge_scnet.errors import MissingRuntimeError
 from edge_scnet.machine import jetson
 from edge_scnet.machine.board_facts import BoardFacts
 from edge_scnet.runtimes.tensorrt import board_rows, cuda
@@ -42,6 +43,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
         python: str | None = "10.3.0",
         trtexec: str | None = "100300",
         banner: bool = True,
+        fault: Exception | None = None,
         **changes: Any,
     ) -> dict[str, tuple[str, str | None]]:
         facts = replace(_GOOD, **changes)
@@ -49,7 +51,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
         act(monkeypatch, {"/proc/device-tree/model": facts.model} if known else {})
         monkeypatch.setattr(jetson, "model", lambda: facts.model)
         monkeypatch.setattr(board_rows, "board_facts", lambda model: facts)
-        with_tensorrt(monkeypatch, python)
+        with_tensorrt(monkeypatch, python, fault)
         program = None
         if trtexec is not None:
             program = fake_trtexec(tmp_path / "trtexec", trtexec, banner=banner)
@@ -118,6 +120,17 @@ def test_no_gpu_is_told_with_the_runtimes_own_reason(
     assert "docker run --runtime nvidia" in advice
     # the device files are of these groups
     assert "sudo usermod -aG video,render $USER" in advice
+
+
+def test_a_package_whose_library_is_missing_is_told_with_its_version(
+    board: Board,
+) -> None:
+    """Its metadata are there without JetPack's libraries, as in a container."""
+    fault = MissingRuntimeError("the package 'tensorrt' cannot be loaded: libnvinfer.so.10")
+    assert board()["TensorRT"] == ("in Python: 10.3.0", None)
+    told, advice = board(fault=fault)["TensorRT"]
+    assert told == f"in Python: 10.3.0, {fault.message}"
+    assert advice is not None and "python3-libnvinfer" in advice
 
 
 def test_off_a_board_there_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,6 +203,17 @@ def test_error_35_is_told_in_words(library: FakeCudart, monkeypatch: pytest.Monk
         assert cuda.unavailable() == "no GPU: no CUDA-capable device is detected"
 
 
+def test_a_stub_in_the_driver_s_place_has_a_way_out(
+    library: FakeCudart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/usr/local/cuda/lib64/stubs on LD_LIBRARY_PATH, as images for building have it."""
+    library.reset(code=34)
+    library.install(monkeypatch, "libcudart")
+    state = cuda.state()
+    assert state.reason is not None and "stub" in state.reason
+    assert state.hint is not None and "LD_LIBRARY_PATH" in state.hint
+
+
 def test_a_runtime_that_the_driver_refuses_is_passed_over(
     library: FakeCudart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
