@@ -24,7 +24,7 @@ from edge_scnet.core.json_records import convert, encode_pretty, read_json
 from edge_scnet.core.output_file import write_output
 from edge_scnet.core.schema_number import check_schema
 from edge_scnet.errors import ArtifactError, TargetError
-from edge_scnet.gate import regression
+from edge_scnet.gate import half, regression
 from edge_scnet.report.run_report import (
     EngineReport,
     RunReport,
@@ -122,6 +122,12 @@ def of_report(report: RunReport, limits: Gates, *, accepted: Sequence[Acceptance
     Raises:
         ArtifactError: it is damaged, has nothing to hold others to, or breaks the limits itself.
     """
+    if half.is_half(report):
+        raise ArtifactError(
+            f"{report.model} for {report.target} is FP16 alone: nothing is quantized, and a"
+            " baseline holds an INT8 engine",
+            hint="without one edge-scnet check holds it to its own limits against FP32",
+        )
     if not report.complete or report.quantization is None or report.provenance is None:
         raise ArtifactError(
             "a baseline needs a complete report of this version",

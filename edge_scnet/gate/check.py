@@ -16,7 +16,7 @@ from edge_scnet.config.project import AllowedKind, with_limits
 from edge_scnet.config.target import Gates
 from edge_scnet.core.manifest import MANIFEST, REPORT
 from edge_scnet.errors import ArtifactError, EdgeError, ExitCode
-from edge_scnet.gate import baseline, regression
+from edge_scnet.gate import baseline, half, regression
 from edge_scnet.gate.baseline import Baseline
 from edge_scnet.gate.inputs import Difference, differences
 from edge_scnet.machine import environment
@@ -83,6 +83,8 @@ class Checked:
     findings: tuple[Finding, ...]
     # what is another one than in the baseline
     differences: tuple[Difference, ...] = ()
+    # False: it is of FP16 alone, and there is nothing to hold it to
+    has_baseline: bool = True
 
     @property
     def title(self) -> str:
@@ -100,6 +102,8 @@ class Checked:
     @property
     def headline(self) -> str:
         words = _HEADLINES[ExitCode(self.exit_code)]
+        if not self.has_baseline and not self.exit_code:
+            return "FP16 alone, nothing to hold to a baseline"
         accurate = accuracy_row(self.report)
         count = sum(finding.exit_code != 0 for finding in self.findings)
         if not self.exit_code and accurate is not None and accurate.simulated:
@@ -257,7 +261,19 @@ def check_one(
     Raises:
         EdgeError: as `check`.
     """
-    case = _opened(asked)
+    file = report_file(asked.report)
+    report = load_report(file)
+    known = baseline.file_of(asked.against, report.model, report.target)
+    if half.is_half(report) and not known.exists():
+        return Checked(
+            asked=asked,
+            report_file=file,
+            baseline_file=known,
+            report=report,
+            findings=half.findings_of(report, asked.limits),
+            has_baseline=False,
+        )
+    case = _opened(asked, file, report, known)
     try:
         return _judged(case, time_again, events)
     except ValueError as error:
@@ -296,10 +312,7 @@ class _Case:
         )
 
 
-def _opened(asked: Asked) -> _Case:
-    file = report_file(asked.report)
-    report = load_report(file)
-    baseline_file = baseline.file_of(asked.against, report.model, report.target)
+def _opened(asked: Asked, file: Path, report: RunReport, baseline_file: Path) -> _Case:
     loaded = baseline.load(baseline_file, report=file)
     return _Case(
         asked=asked,

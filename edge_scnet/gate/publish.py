@@ -212,6 +212,8 @@ def _in_one_line(finding: Finding) -> str:
 def _file_of(check: Checked, finding: Finding) -> Path:
     """The file of the repository that a finding is about."""
     asked = check.asked
+    if not check.has_baseline:
+        return asked.target_file or asked.project_file or check.report_file
     if finding.kind != "inputs":
         return check.baseline_file
     if finding.metric == "target's settings" and asked.target_file is not None:

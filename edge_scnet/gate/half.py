@@ -1,0 +1,55 @@
+"""A report of a board without INT8: nothing is quantized, so there is no baseline to hold it to.
+
+It has limits of its own, against FP32 on the same images, and a loss that is proven fails them as
+anywhere. What they cannot tell is told: on such a board FP16 is the fastest that there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edge_scnet.config.project import with_limits
+from edge_scnet.config.target import Gates
+from edge_scnet.gate.inputs import only_proven
+from edge_scnet.report.findings import Finding, incomparable, skipped
+from edge_scnet.report.run_report import RunReport, accuracy_row, judged_words
+from edge_scnet.report.verdict import judge_accuracy
+
+
+def is_half(report: RunReport) -> bool:
+    """Whether a report is of FP16 alone."""
+    return judged_words(report) == "FP16"
+
+
+def findings_of(report: RunReport, limits: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """What is judged of such a report.
+
+    Args:
+        limits: set over its own, by name.
+
+    Raises:
+        TargetError: no such limit.
+    """
+    gates = with_limits(report.gates or Gates(), dict(limits))
+    if not report.complete:
+        return (
+            incomparable(
+                "report",
+                "report",
+                "The report is of an interrupted run: its figures cover a part of it.",
+            ),
+        )
+    row = accuracy_row(report)
+    judged = [f for f in report.findings if f.kind != "accuracy"]
+    if row is not None and row.accuracy is not None:
+        judged.insert(0, judge_accuracy(row.accuracy, gates))
+    return (
+        skipped(
+            "report",
+            "baseline",
+            "FP16 alone: nothing is quantized, and there is no baseline; the report's own limits"
+            " against FP32 hold.",
+        ),
+        *map(only_proven, judged),
+    )
