@@ -2,6 +2,7 @@
 # Builds and times both plans on the board, with trtexec alone: sh build.sh
 # It checks the files, TensorRT's version and the free memory first, and leaves nothing half-made.
 # It wants no root. TRTEXEC=PATH names the program, TRT_VERSION=10.3.0 the version it does not tell.
+# Two builds of one file differ by some percent: sh build.sh --builds 3 (or BUILDS=3) keeps the fastest.
 set -eu
 model=@MODEL@
 target=@TARGET@
@@ -16,6 +17,23 @@ fail() { # message, hint, exit code
     [ -z "$2" ] || printf '\nhint: %s\n' "$2" >&2
     exit "$3"
 }
+
+builds=${BUILDS:-1}
+while [ $# -gt 0 ]; do
+    case $1 in
+    --builds)
+        builds=${2-}
+        shift
+        ;;
+    --builds=*) builds=${1#*=} ;;
+    *) fail "there is no option $1" 'sh build.sh, or sh build.sh --builds 3' 2 ;;
+    esac
+    [ $# -eq 0 ] || shift
+done
+case $builds in
+[1-9] | [1-9][0-9] | 100) ;;
+*) fail "--builds is '$builds'; a whole number from 1 to 100 is needed" 'sh build.sh --builds 3' 2 ;;
+esac
 
 # a bare name is looked for on PATH, a relative one from where the script was called
 trtexec=$(command -v "${TRTEXEC:-trtexec}" || :)
@@ -89,7 +107,7 @@ stop_watch() { # and what is half-made goes
         [ -z "$reader" ] || wait "$reader" 2>/dev/null || :
         watch='' reader=''
     fi
-    rm -f tegrastats.fifo ./*.plan.part
+    rm -f tegrastats.fifo ./*.plan.*.part ./*.builds.part
 }
 trap stop_watch EXIT
 # a lost connection too (HUP, PIPE): tegrastats would fill the disk for ever
@@ -106,12 +124,75 @@ else
     int8='' fp16=''
 fi
 
+# every timing option is given: 11 changed the defaults to what the older ones are told here
+if [ "$is" -lt 110000 ]; then
+    graph='--useCudaGraph ' no_graph='' timing='--useSpinWait --noDataTransfers '
+else
+    graph='' no_graph='--noCudaGraph ' timing=''
+fi
+if [ "$is" -lt 80500 ]; then percentile=90; else percentile=90,99; fi
+timing="$timing--warmUp=500 --duration=2 --iterations=100 --avgRuns=1 --percentile=$percentile"
+
+builds_of() { # stem: the numbers of its builds that are there
+    number=1
+    while [ "$number" -le "$builds" ]; do
+        [ ! -f "$1.plan.$number.part" ] || echo "$number"
+        number=$((number + 1))
+    done
+}
+time_builds() { # stem, numbers of its builds: a line each, number and median of the GPU's time in ms
+    stem=$1
+    shift
+    for number; do
+        # shellcheck disable=SC2086
+        run "$stem.builds.log" --loadEngine="$stem.plan.$number.part" $graph$timing
+        median=$(sed -n 's/.*GPU Compute Time:.* median = \([0-9.]*\) ms.*/\1/p' "$stem.builds.log")
+        [ -n "$median" ] || fail "trtexec tells no median of build $number of $stem.plan" \
+            "the whole log: $PWD/$stem.builds.log" 8
+        echo "$number $median"
+    done
+    rm -f "$stem.builds.log"
+}
+keep_fastest() { # stem
+    there=$(builds_of "$1")
+    # in turn, up and down and up: the middle one of a build's three medians counts
+    # shellcheck disable=SC2046,SC2086
+    {
+        time_builds "$1" $there
+        time_builds "$1" $(echo "$there" | sort -rn)
+        time_builds "$1" $there
+    } >"$1.builds.part"
+    LC_ALL=C sort -k 1,1n -k 2,2n "$1.builds.part" | awk '++seen[$1] == 2' >"$1.builds.txt"
+    rm -f "$1.builds.part"
+    by_time=$(LC_ALL=C sort -k 2,2n -k 1,1n "$1.builds.txt")
+    kept=$(echo "$by_time" | awk 'NR == 1 { print $1 }')
+    echo "$by_time" | awk -v plan="$1.plan" -v builds="$builds" \
+        'NR == 1 { kept = $1; fastest = $2 } END { printf "build %d of %d of %s is kept: %s ms, the slowest %s ms\n",
+            kept, builds, plan, fastest, $2 }'
+    mv "$1.plan.$kept.part" "$1.plan"
+    rm -f "$1".plan.*.part
+}
 build() { # stem, file, precision flags
-    echo "build $1.plan (minutes on a board)"
-    # shellcheck disable=SC2086
-    run "$1.build.log" --onnx="$2" --saveEngine="$1.plan.part" $3 $only --profilingVerbosity=detailed \
-        "$workspace$workspace_mib" --timingCacheFile=timing-"$version".cache
-    mv "$1.plan.part" "$1.plan"
+    rm -f "$1.builds.txt"
+    cache=--timingCacheFile=timing-$version.cache
+    of='' log=$1.build.log number=1
+    while [ "$number" -le "$builds" ]; do
+        [ "$builds" -eq 1 ] || of=" $number of $builds of"
+        echo "build$of $1.plan (minutes on a board)"
+        part=$1.plan.$number.part
+        # shellcheck disable=SC2086
+        if ! (run "$log" --onnx="$2" --saveEngine="$part" $3 $only --profilingVerbosity=detailed \
+            "$workspace$workspace_mib" $cache); then
+            rm -f "$part"
+            [ "$number" -gt 1 ] || exit 8
+            echo "build $number of $builds of $1.plan is not kept" >&2
+        fi
+        # with the cache all would be the same
+        cache=''
+        number=$((number + 1))
+        log=$1.build.$number.log
+    done
+    if [ "$builds" -eq 1 ]; then mv "$1.plan.1.part" "$1.plan"; else keep_fastest "$1"; fi
 }
 # which plan is judged, and what it is held against; FP32 is built of the same file as FP16
 if [ "$precision" = int8 ]; then
@@ -166,14 +247,6 @@ if command -v tegrastats >/dev/null 2>&1; then
     sleep 1 # the first reading is the board without the engines
 fi
 
-# every timing option is given: 11 changed the defaults to what the older ones are told here
-if [ "$is" -lt 110000 ]; then
-    graph='--useCudaGraph ' no_graph='' timing='--useSpinWait --noDataTransfers '
-else
-    graph='' no_graph='--noCudaGraph ' timing=''
-fi
-if [ "$is" -lt 80500 ]; then percentile=90; else percentile=90,99; fi
-timing="$timing--warmUp=500 --duration=2 --iterations=100 --avgRuns=1 --percentile=$percentile"
 time_one() { # stem, round, its options for a CUDA graph, what its files are called besides
     # shellcheck disable=SC2086
     run "$1.$2$4.log" --loadEngine="$1.plan" $3$timing --exportTimes="$1.$2$4.times.json"
@@ -211,6 +284,13 @@ board_name() {
     done
     if [ -r /etc/nv_tegra_release ]; then echo 'Jetson (model unknown)'; else uname -m; fi
 }
+builds_json() { # stem, name: the medians of its builds in ms, by number; null: it was not kept
+    [ ! -f "$1.builds.txt" ] || awk -v name="$2" -v builds="$builds" '{ ms[$1] = $2 } END {
+        printf "\"%s_builds_ms\": [", name
+        for (i = 1; i <= builds; i++) printf "%s%s", (i > 1 ? ", " : ""), (i in ms ? ms[i] : "null")
+        printf "], "
+    }' "$1.builds.txt"
+}
 sha256() { sha256sum "$1" | cut -d ' ' -f 1; }
 size() { wc -c <"$1" | tr -d ' '; }
 {
@@ -220,6 +300,8 @@ size() { wc -c <"$1" | tr -d ' '; }
     other=$judged name=int8
     [ "$precision" = int8 ] || other=$reference name=fp32
     printf '"%s_bytes": %d, "%s_sha256": "%s", ' $name "$(size "$other.plan")" $name "$(sha256 "$other.plan")"
+    builds_json "$other" $name
+    builds_json engine-fp16 fp16
     printf '"fp16_bytes": %d, "fp16_sha256": "%s"}\n' "$(size engine-fp16.plan)" "$(sha256 engine-fp16.plan)"
 } >board.json
 tar czf results.tar.gz board.json nvpmodel.txt jetson_clocks.txt ./*.times.json ./*.profile.json ./*.layers.json ./*.log

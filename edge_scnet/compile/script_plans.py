@@ -66,6 +66,7 @@ def _entry(plan: str, precision: str, board: BoardJson) -> Artifact:
             precision=precision,
             runtime=TENSORRT.name,
             tensorrt=board.tensorrt,
+            builds=board.builds_of(precision),
             machine={"jetson_model": None if board.board in _ARCHITECTURES else board.board},
         ),
     )

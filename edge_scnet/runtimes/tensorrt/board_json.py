@@ -8,12 +8,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from edge_scnet.core.facts import PlanBuilds
 from edge_scnet.core.json_records import convert, loads
 from edge_scnet.core.schema_number import check_schema
 
 SCHEMA = 1
 
 _Size = Annotated[int, Meta(ge=1, le=1 << 40)]
+_Builds = Annotated[tuple[Annotated[float, Meta(gt=0)] | None, ...], Meta(max_length=100)]
 _Sha256 = Annotated[
     str, Meta(pattern="^[0-9a-f]{64}$", extra={"rule": "it must be 64 hexadecimal digits"})
 ]
@@ -49,6 +51,30 @@ class BoardJson:
     fp32_sha256: _Sha256 | None = None
     int8_bytes: _Size | None = None
     int8_sha256: _Sha256 | None = None
+    # of several builds of a plan: the median of each in ms by trtexec, of which the least is kept;
+    # null: it failed
+    fp16_builds_ms: _Builds | None = None
+    fp32_builds_ms: _Builds | None = None
+    int8_builds_ms: _Builds | None = None
+
+    def builds_of(self, precision: str) -> PlanBuilds | None:
+        """Which of several builds of a plan was kept; None: it was built once."""
+        medians = {
+            "fp32": self.fp32_builds_ms,
+            "fp16": self.fp16_builds_ms,
+            "int8": self.int8_builds_ms,
+        }[precision]
+        known = [median for median in medians or () if median is not None]
+        if medians is None or not known:
+            return None
+        return PlanBuilds(
+            count=len(medians),
+            kept=medians.index(min(known)) + 1,
+            time_ratios=tuple(
+                None if median is None else round(median / known[0], 4) for median in medians
+            ),
+            timed_by=f"trtexec {self.tensorrt}",
+        )
 
     def plan_file(self, precision: str) -> tuple[int, str]:
         """The size in bytes and the sha256 of a plan: "fp32", "fp16" or "int8".
