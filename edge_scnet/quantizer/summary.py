@@ -124,7 +124,9 @@ def _add_reductions(model: ir.Model, names: set[str], *, sample: bool) -> dict[s
         for rank in _REDUCED_RANKS
     }
     values = [value for node in graph for value in node.outputs if value.name in names]
-    for value in values:
+    # ONNX Runtime orders nodes from the last one without a reader backwards: in this order every
+    # tensor is summarized as soon as it is there, and its memory is free again
+    for value in reversed(values):
         shape = [d for d in value.shape if isinstance(d, int)] if value.shape is not None else []
         rank = len(shape)
         if value.shape is None or rank != len(value.shape) or rank not in _REDUCED_RANKS:

@@ -43,3 +43,15 @@ def test_summaries_from_inside_the_graph_are_those_of_the_arrays(opset: int, bat
             np.testing.assert_array_equal(found[name].high, wanted.high)
             np.testing.assert_array_equal(found[name].sample, wanted.sample)
             assert found[name].finite
+
+
+def test_each_tensor_is_summarized_before_the_next_is_computed() -> None:
+    """Of two leaves ONNX Runtime computes the later one first, with all that it reads."""
+    nodes = [FIRST_CONV, conv("a", "w2", "b"), conv("b", "w2", "c")]
+    model = ir.serde.deserialize_model(
+        onnx.shape_inference.infer_shapes(graph_of(nodes, TWO_WEIGHTS, (1, 4, 40, 40)))
+    )
+    summary._add_reductions(model, {"a", "b"}, sample=True)
+    leaves = [node.inputs[0].name for node in model.graph if not tuple(node.outputs[0].uses())]
+    first_of = {name: leaves.index(name) for name in ("a", "b")}
+    assert first_of["b"] < first_of["a"]
