@@ -1,13 +1,14 @@
 """Judges the quantizer on public networks.
 
     python tests/benchmarks/zoo.py --models DIR --data DIR --out zoo.json [--markdown zoo.md]
-        [--work DIR] [--only NAME,...] [--kept-back] [--against CHECKOUT] [--peers] [--latency]
-        [--fresh]
+        [--work DIR] [--only NAME,...] [--kept-back] [--against CHECKOUT] [--peers]
+        [--recover MINUTES] [--latency] [--fresh]
 
 --models holds the ONNX files that `zoo_networks.py` lists, --data `calib/` and `eval/`, class
 folders of photographs. The networks of --kept-back are reported in a part of their own, and nothing
 may be chosen by them. Each float graph is exported as `build` does, and quantized by this checkout,
-by --against's, and with --peers by NNCF in an environment of its own.
+by --against's, and with --peers by NNCF in an environment of its own. --recover adds what `build
+--recover MINUTES` makes of 8-bit weights.
 
 SQNR is of INT8 against FP32 on 60 photographs, averaged over the outputs by relative noise;
 `worst` is that of the worst output. `simulated` is the Q/DQ file of 8-bit weights in ONNX Runtime
@@ -48,6 +49,9 @@ def quantizers(args: argparse.Namespace) -> list[Quantizer]:
     found = [Quantizer(name="ours", checkout=_OWN)]
     if args.against is not None:
         found.append(Quantizer(name="against", checkout=args.against.resolve()))
+    if args.recover is not None:
+        options = {"recover_minutes": args.recover}
+        found.append(Quantizer(name="recovered", checkout=_OWN, options=options, compiled=False))
     if args.peers:
         found.append(Quantizer(name="nncf", python=python_of("nncf", args.work)))
     return found
@@ -71,7 +75,8 @@ def measure(network: Network, args: argparse.Namespace) -> dict[str, Any]:
             row["engines"][quantizer.name] = {"error": str(error)}
             continue
         row["engines"][quantizer.name] = measured.figures
-        engines[quantizer.name] = measured.engine
+        if measured.engine is not None:
+            engines[quantizer.name] = measured.engine
     if args.latency and "ours" in engines:
         row["latency"] = steps.latency(engines, args.rounds)
     return row
@@ -84,7 +89,7 @@ def summary(rows: dict[str, Any]) -> dict[str, Any]:
         own = {name: _db(row, "ours", how) for name, row in rows.items()}
         known = [db for db in own.values() if db is not None]
         found[how] = {"median_db": float(np.median(known)) if known else None}
-        for other in ("against", "nncf"):
+        for other in ("against", "recovered", "nncf"):
             gains = {
                 name: round(db - theirs, 3)
                 for name, row in rows.items()
@@ -144,11 +149,12 @@ def table(name: str, row: dict[str, Any]) -> list[list[str]]:
             words = f"{engine}: **failed**, {figures['error'].replace('|', '/')}"
             lines.append([name, words, *[""] * (len(HEAD) - 2)])
             continue
-        simulated, compiled, made = (figures[key] for key in ("simulated", "compiled", "quantize"))
+        made = figures["quantize"]
+        qualities = [figures.get(how) for how in ("simulated", "compiled")]
         agreements = [
             f"{stats['agreement_percent']:.1f}"
-            for stats in (simulated, compiled)
-            if stats["agreement_percent"] is not None
+            for stats in qualities
+            if stats and stats["agreement_percent"] is not None
         ]
         own, over = ("fp32", None) if engine == "ours" else (None, engine)
         lines.append(
@@ -156,8 +162,8 @@ def table(name: str, row: dict[str, Any]) -> list[list[str]]:
                 name,
                 engine,
                 *(
-                    _figure(s[key])
-                    for s in (simulated, compiled)
+                    _figure(stats[key]) if stats else ""
+                    for stats in qualities
                     for key in ("sqnr_db", "worst_db")
                 ),
                 " / ".join(agreements),
@@ -192,6 +198,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--kept-back", action="store_true", help="those that nobody tunes on too")
     parser.add_argument("--against", type=Path, help="another checkout of the project")
     parser.add_argument("--peers", action="store_true", help="NNCF beside ours")
+    parser.add_argument("--recover", type=float, metavar="MINUTES")
     parser.add_argument("--latency", action="store_true", help="time the engines in turn")
     parser.add_argument("--rounds", type=int, default=20, help="of blocks timed in turn")
     parser.add_argument("--fresh", action="store_true", help="measure again")

@@ -31,14 +31,16 @@ class Quantizer:
     python: Path = Path(sys.executable)
     # more arguments of a checkout's `build`
     options: Mapping[str, Any] = field(default_factory=dict)
+    # a file for this machine too, where its weights have other bits: not of what takes minutes
+    compiled: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """The figures of a quantizer's files, and its engine for this machine."""
+    """The figures of a quantizer's files, and its engine for this machine where it has one."""
 
     figures: dict[str, Any]
-    engine: Path
+    engine: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,16 +67,16 @@ class Steps:
             simulated, native, made = self._ours(quantizer, folder)
         else:
             simulated, native, made = self._nncf(quantizer, folder)
-        engine = self._compile(native, folder)
-        return Measured(
-            engine=engine,
-            figures={
-                "quantize": made,
-                "weight_bits": self.bits,
-                "simulated": self._quality(simulated, "simulated", folder),
-                "compiled": self._quality(engine, "compiled", folder),
-            },
-        )
+        figures = {
+            "quantize": made,
+            "weight_bits": self.bits,
+            "simulated": self._quality(simulated, "simulated", folder),
+        }
+        engine = None
+        if quantizer.compiled or self.bits == _SIMULATED_BITS:
+            engine = self._compile(native, folder)
+            figures["compiled"] = self._quality(engine, "compiled", folder)
+        return Measured(figures=figures, engine=engine)
 
     def latency(self, engines: Mapping[str, Path], rounds: int) -> dict[str, Any]:
         """Times FP32 and the engines in turn; ratios are of ours to each other."""
@@ -99,7 +101,9 @@ class Steps:
         shipped = (quantizer.checkout / "targets" / "cpu.toml").read_text()
         samples = f"[quant]\nsamples = {CALIBRATION_IMAGES}\n"
         write_text(build / "zoo.toml", shipped.replace("[quant]\n", samples))
-        bits = [_SIMULATED_BITS, *({self.bits} - {_SIMULATED_BITS})]
+        bits = [_SIMULATED_BITS]
+        if quantizer.compiled and self.bits != _SIMULATED_BITS:
+            bits.append(self.bits)
         job = {
             "script": "checkout.py",
             "build": str(build),
