@@ -159,7 +159,7 @@ def searched(
     job = _job(folder, target, wanted, samples, builds)
     limit = Limit(max_drop_pp=wanted.max_drop_pp)
     result = search.search_job(
-        job, limit=limit, budget_s=budget_s, events=events, keeps=keeps_limits
+        job, limit=limit, budget_s=budget_s, events=events, keeps=keeps_limits, int8_first=True
     )
     told = _told(result, wanted.max_drop_pp)
     if not told.keep_float:

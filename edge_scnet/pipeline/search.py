@@ -65,6 +65,7 @@ def search_job(
     budget_s: float,
     events: Events,
     keeps: Callable[[Gates, AccuracyStats], bool],
+    int8_first: bool = False,
 ) -> SearchResult:
     """Measures the modules' parts in the noise of a quantized job, and with a limit searches.
 
@@ -74,10 +75,15 @@ def search_job(
         limit: what to keep; None: no search.
         budget_s: seconds for the search.
         keeps: whether figures of a task are within limits.
+        int8_first: whether the all-INT8 engine is measured in front of the modules' noise, which
+            takes minutes on the processor of a board: where it keeps the limit, that is all.
     """
     assert job.calibration is not None
-    events.stage("modules", f"the noise of each module of {job.source.spec.name} alone")
     state = _state(job)
+    if int8_first:
+        events.stage("int8", f"the all-INT8 engine on {len(job.calibration):,} calibration images")
+    else:
+        events.stage("modules", _noise_words(job))
     images = load_images(job.calibration, job.source.spec, range(len(job.calibration)))
     prepared = recipe.prepare(
         load(job.folder.verified(FLOAT_ONNX)),
@@ -86,31 +92,63 @@ def search_job(
         weight_bits=weight_bits(job.floor),
         images=pilot_images(job),
     )
-    sensitivities = _sensitivities(prepared, images, state, events)
+    known = None if int8_first else _sensitivities(prepared, images, state, events)
     if limit is None:
+        assert known is not None
         return SearchResult(
-            sensitivities=sensitivities, candidates=(), chosen=None, seconds=0.0, finished=True
+            sensitivities=known, candidates=(), chosen=None, seconds=0.0, finished=True
         )
-    events.stage(
-        "search",
-        f"engines measured on {len(images):,} calibration images, for at most {budget_s:.0f} s",
-    )
     with _measurer(job, prepared, images, limit, keeps) as measurer:
-        result = search.search(
-            measurer,
-            sensitivities,
-            limit,
-            state,
-            budget_s=budget_s,
-            progress=lambda share: events.progress("engines", share),
-        )
+        result = search.of_int8_alone(measurer, limit, state) if known is None else None
+        if known is None and result is None:
+            events.done("INT8 alone does not keep the limit", reused=False)
+            events.stage("modules", _noise_words(job))
+            known = _sensitivities(prepared, images, state, events)
+        if result is None:
+            assert known is not None
+            events.stage(
+                "search",
+                f"engines measured on {len(images):,} calibration images, for at most"
+                f" {budget_s:.0f} s",
+            )
+            result = _searched(measurer, known, limit, state, budget_s, events)
     state.add_result(result, limit)
-    if installed("matplotlib"):
-        draw(result, job.folder.path / PICTURE)
-    else:
-        events.warn(f"{PICTURE} is not drawn: {install_hint('report')}")
+    _draw(result, job.folder.path / PICTURE, events)
     events.done(_summary(result), reused=False)
     return result
+
+
+def _noise_words(job: BuildJob) -> str:
+    return f"the noise of each module of {job.source.spec.name} alone"
+
+
+def _searched(
+    measurer: Measurer,
+    known: Sensitivities,
+    limit: Limit,
+    state: State,
+    budget_s: float,
+    events: Events,
+) -> SearchResult:
+    """Searches, and tells how much of the time is spent."""
+    return search.search(
+        measurer,
+        known,
+        limit,
+        state,
+        budget_s=budget_s,
+        progress=lambda share: events.progress("engines", share),
+    )
+
+
+def _draw(result: SearchResult, path: Path, events: Events) -> None:
+    """Draws a search that measured more than INT8 alone."""
+    if not result.sensitivities.modules:
+        return
+    if installed("matplotlib"):
+        draw(result, path)
+    else:
+        events.warn(f"{path.name} is not drawn: {install_hint('report')}")
 
 
 def _state(job: BuildJob) -> State:

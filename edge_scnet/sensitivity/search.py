@@ -14,6 +14,7 @@ precision the engine is opened with (FP32 for OpenVINO here).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -60,6 +61,24 @@ def search(
         chosen=min(good, key=lambda candidate: candidate.time_ratio, default=None),
         seconds=round(engines.spent_s(), 1),
         finished=finished,
+    )
+
+
+def of_int8_alone(measurer: Measurer, limit: Limit, state: State) -> SearchResult | None:
+    """What a search comes to where the all-INT8 engine keeps the limit; None: it does not.
+
+    Nothing else is measured; the modules' parts in the noise are told where they are known.
+    """
+    engines = _Engines(measurer, state, math.inf, lambda share: None)
+    base = engines.measured(())
+    if not _keeps(base, base, limit):
+        return None
+    return SearchResult(
+        sensitivities=state.sensitivities or Sensitivities(noise=0.0, modules=(), images=0),
+        candidates=tuple(state.candidates),
+        chosen=base,
+        seconds=round(engines.spent_s(), 1),
+        finished=True,
     )
 
 

@@ -208,6 +208,9 @@ def test_where_int8_alone_keeps_the_limit_its_plans_are_built(
     assert "INT8 alone keeps 3 pp on the calibration samples" in outcome.stderr
     folder = BuildFolder.open(tmp_path / "net" / "jetson")
     assert folder.facts(INT8_PLAN, PlanFacts).search.keep_float == ()
+    # the modules' noise, minutes on a board, is not asked for
+    assert "the noise of each module" not in outcome.stderr
+    assert json.loads((folder.path / "sensitivity.json").read_text())["sensitivities"] is None
     assert folder.manifest.target == load_manifest(folder.path).target == _as_json(asdict(LIMITED))
 
 
@@ -291,7 +294,7 @@ def test_a_build_packs_what_the_search_needs_and_says_its_size(
     assert few.code == 4 and "a search cannot prove 0.5 pp" in few.stderr
     outcome = invoke(*command, "--max-drop", "3")
     assert outcome.code in (0, 10, 13), outcome.stderr
-    assert "with the float graph and 120 calibration samples for a search" in outcome.stderr
+    assert "with the float graph and 120 calibration samples for compile --search" in outcome.stderr
     folder = tmp_path / "out" / "model" / "jetson"
     (tmp_path / "into").mkdir()
     unpacked = bundle.unpack(folder / BUNDLE, tmp_path / "into")
@@ -303,7 +306,7 @@ def test_a_build_packs_what_the_search_needs_and_says_its_size(
     assert "--search-on-board" in manifest.rebuild
     # without the option the next build's bundle has none of it
     plain = invoke(*command[:-1])
-    assert plain.code in (0, 10, 13) and "for a search" not in plain.stderr
+    assert plain.code in (0, 10, 13) and "for compile --search" not in plain.stderr
     (tmp_path / "plain").mkdir()
     bundle.unpack(folder / BUNDLE, tmp_path / "plain")
     assert not {file.name for file in (tmp_path / "plain").iterdir()} & {*search_part.SEARCH_FILES}

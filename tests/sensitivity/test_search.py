@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_scnet.errors import ArtifactError
+from edge_scnet.sensitivity import search
 from edge_scnet.sensitivity.result import Limit
 from edge_scnet.sensitivity.state import State
 from tests.helpers.search import COST, TABLE, Table, run
@@ -34,6 +35,18 @@ def test_int8_alone_is_chosen_where_it_keeps_the_limit(tmp_path: Path) -> None:
     table = Table(TABLE, COST, drop=0.3)
     result = run(table, Limit(max_drop_pp=0.5), tmp_path / "s.json")
     assert result.chosen is not None and result.chosen.keep_float == () and table.measured == [()]
+
+
+def test_int8_alone_is_asked_before_the_modules(tmp_path: Path) -> None:
+    for drop, path in ((0.3, tmp_path / "keeps.json"), (0.6, tmp_path / "loses.json")):
+        table, state = Table(TABLE, COST, drop=drop), State(path, "key")
+        result = search.of_int8_alone(table, Limit(max_drop_pp=0.5), state)
+        assert table.measured == [()] and [c.keep_float for c in state.candidates] == [()]
+        if drop > 0.5:
+            assert result is None
+        else:
+            assert result is not None and result.chosen == state.candidates[0]
+            assert result.finished and result.sensitivities.modules == ()
 
 
 def test_a_limit_of_the_drop_is_kept(tmp_path: Path) -> None:

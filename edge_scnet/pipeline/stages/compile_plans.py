@@ -111,8 +111,8 @@ def _summary(job: BuildJob, folder: BuildFolder) -> str:
     ):
         return text
     return (
-        f"{text}; {BUNDLE} {folder.entry(BUNDLE).size_bytes / 1e6:.1f} MB, with the float graph and"
-        f" {len(job.calibration):,} calibration samples for a search on the board"
+        f"{text}, {folder.entry(BUNDLE).size_bytes / 1e6:.1f} MB with the float graph and"
+        f" {len(job.calibration):,} calibration samples for compile --search there"
     )
 
 
