@@ -31,6 +31,7 @@ from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.pipeline.stages.quantize import quantize
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
+from edge_scnet.sensitivity.show import cost_words
 from edge_scnet.stats.decibels import comparable, decibels
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def _nothing_chosen(result: SearchResult, max_drop_pp: float) -> str:
     return (
         f"none of {len(result.candidates)} engines keeps {max_drop_pp:g} pp: the closest"
         f" ({len(best.keep_float)} modules in float){up_to} {decibels(best.sqnr_db)},"
-        f" {best.time_ratio:.3f} x all-INT8's time{end}; the plans of the all-INT8 form are built"
+        f" {cost_words(best)}{end}; the plans of the all-INT8 form are built"
     )
 
 

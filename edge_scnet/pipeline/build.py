@@ -13,6 +13,7 @@ from edge_scnet.core.events import Events, Silent
 from edge_scnet.errors import ExitCode
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import board_search, search
+from edge_scnet.pipeline.advice import advised
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import check_unchanged, engine_files
 from edge_scnet.pipeline.expected import check_float, check_rows, check_truth, read_expected
@@ -163,12 +164,15 @@ def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
     if request.until != "profile":
         return result_of(job.folder, None)
     result = _measure(job, request, spent, events)
-    if request.search_seconds is None or job.qdq is not None or not _misses_accuracy(result):
+    if job.qdq is not None or not _misses_accuracy(result):
         return result
     if doubts := reference_doubts(() if result.report is None else result.report.engines):
         # no mix of INT8 and float changes what FP32 does
-        events.warn(f"nothing is searched: {doubts[0]}")
+        if request.search_seconds is not None:
+            events.warn(f"nothing is searched: {doubts[0]}")
         return result
+    if request.search_seconds is None:
+        return advised(job, request, result, events)
     searched = search.search_job(
         job, limit=limit, budget_s=request.search_seconds, events=events, keeps=keeps_limits
     )

@@ -16,7 +16,7 @@ from edge_scnet.compile.board import check_board
 from edge_scnet.compile.forms import forms_of
 from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.core.events import Events
-from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, RANGES
+from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.core.optional import install_hint, installed
 from edge_scnet.core.ragged import ragged
 from edge_scnet.core.spec import ModelSpec, TaskSpec
@@ -36,12 +36,13 @@ from edge_scnet.quantizer import recipe
 from edge_scnet.quantizer.ranges_file import load_ranges
 from edge_scnet.runtimes.base import OpenOptions, Runtime
 from edge_scnet.sensitivity import search
-from edge_scnet.sensitivity.measurer import Measurer, SearchImages, SearchTask
-from edge_scnet.sensitivity.noise import Sensitivities
-from edge_scnet.sensitivity.result import Limit, SearchResult
-from edge_scnet.sensitivity.show import draw
+from edge_scnet.sensitivity.judged import SearchImages, SearchTask
+from edge_scnet.sensitivity.measurer import Measurer
+from edge_scnet.sensitivity.noise import Sensitivities, images_for_noise
+from edge_scnet.sensitivity.result import Effort, Limit, SearchResult
+from edge_scnet.sensitivity.show import chosen_words, draw
+from edge_scnet.sensitivity.simulated import Simulator
 from edge_scnet.sensitivity.state import State, sensitivities_of
-from edge_scnet.stats.decibels import decibels
 from edge_scnet.stats.figures import AccuracyStats
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval
 from edge_scnet.tasks.base import Evaluator
@@ -51,9 +52,9 @@ from edge_scnet.tasks.registry import CLASSIFICATION, evaluator_for
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+# Of the engines of a quick look, behind the noise of the modules: one mix is always measured.
+_QUICK = Effort(budget_s=25.0, exchanges=False, least_engines=2)
 STATE, PICTURE = "sensitivity.json", "pareto.png"
-# For the parts in the noise; the limit is judged on all images.
-_NOISE_IMAGES = 64
 # What the float graph's outputs for the images of a search may take.
 _MOST_OUTPUT_BYTES = 1 << 30
 
@@ -62,24 +63,27 @@ def search_job(
     job: BuildJob,
     *,
     limit: Limit | None,
-    budget_s: float,
+    budget_s: float | None,
     events: Events,
     keeps: Callable[[Gates, AccuracyStats], bool],
     int8_first: bool = False,
 ) -> SearchResult:
     """Measures the modules' parts in the noise of a quantized job, and with a limit searches.
 
-    Writes sensitivity.json and, drawn, pareto.png.
+    Writes sensitivity.json and, drawn, pareto.png. Off the board of a target the engines are
+    simulated: their accuracy is known then, and no times.
 
     Args:
         limit: what to keep; None: no search.
-        budget_s: seconds for the search.
+        budget_s: seconds for the search; None: a quick look for the first mix that keeps the
+            limit, on a part of the images.
         keeps: whether figures of a task are within limits.
         int8_first: whether the all-INT8 engine is measured in front of the modules' noise, which
             takes minutes on the processor of a board: where it keeps the limit, that is all.
     """
     assert job.calibration is not None
-    state = _state(job)
+    state, quick = _state(job), budget_s is None
+    effort = _QUICK if budget_s is None else Effort(budget_s=budget_s)
     if int8_first:
         events.stage("int8", f"the all-INT8 engine on {len(job.calibration):,} calibration images")
     else:
@@ -98,7 +102,9 @@ def search_job(
         return SearchResult(
             sensitivities=known, candidates=(), chosen=None, seconds=0.0, finished=True
         )
-    with _measurer(job, prepared, images, limit, keeps) as measurer:
+    chosen = _chosen_images(job, images, quick=quick)
+    state.images = len(chosen)
+    with _measurer(job, prepared, images, chosen, limit, keeps) as measurer:
         result = search.of_int8_alone(measurer, limit, state) if known is None else None
         if known is None and result is None:
             events.done("INT8 alone does not keep the limit", reused=False)
@@ -106,12 +112,13 @@ def search_job(
             known = _sensitivities(prepared, images, state, events)
         if result is None:
             assert known is not None
+            how = "measured" if job.runtime.builds_here() else "simulated, no time measured,"
             events.stage(
                 "search",
-                f"engines measured on {len(images):,} calibration images, for at most"
-                f" {budget_s:.0f} s",
+                f"engines {how} on {len(chosen):,} calibration images, for at most"
+                f" {effort.budget_s:.0f} s",
             )
-            result = _searched(measurer, known, limit, state, budget_s, events)
+            result = _searched(measurer, known, limit, state, effort, events)
     state.add_result(result, limit)
     _draw(result, job.folder.path / PICTURE, events)
     events.done(_summary(result), reused=False)
@@ -123,11 +130,11 @@ def _noise_words(job: BuildJob) -> str:
 
 
 def _searched(
-    measurer: Measurer,
+    measurer: Measurer | Simulator,
     known: Sensitivities,
     limit: Limit,
     state: State,
-    budget_s: float,
+    effort: Effort,
     events: Events,
 ) -> SearchResult:
     """Searches, and tells how much of the time is spent."""
@@ -136,7 +143,7 @@ def _searched(
         known,
         limit,
         state,
-        budget_s=budget_s,
+        effort=effort,
         progress=lambda share: events.progress("engines", share),
     )
 
@@ -165,6 +172,7 @@ def _state(job: BuildJob) -> State:
         **({"built": job.runtime.versions()} if job.target.board is not None else {}),
         machine=environment.collect().fingerprint,
         limit=provided_isa(),
+        **({} if job.runtime.builds_here() else {"simulated": True}),
     )
     return State(job.folder.path / STATE, origin.key)
 
@@ -180,52 +188,71 @@ def _sensitivities(
 ) -> Sensitivities:
     """Each module's part in the noise, from the state where it is known."""
     reused = state.sensitivities is not None
-    spread = np.linspace(0, len(images) - 1, min(_NOISE_IMAGES, len(images))).astype(int)
+    count = images_for_noise(prepared.model, len(images))
     sensitivities = sensitivities_of(
-        prepared, images[spread], state, progress=lambda share: events.progress("noise", share)
+        prepared,
+        images[_spread(len(images), count)],
+        state,
+        progress=lambda share: events.progress("noise", share),
     )
     in_db = -10 * np.log10(sensitivities.noise or 1e-30)
     events.done(f"{len(sensitivities.modules)} modules; {in_db:.1f} dB all in INT8", reused=reused)
     return sensitivities
 
 
+def _chosen_images(job: BuildJob, images: np.ndarray, *, quick: bool) -> np.ndarray:
+    """The numbers of the images that engines are measured on, in whole batches, spread over all."""
+    batch, most = job.target.batch, len(images)
+    if _task_of(job) is not None:
+        first = run_onnx(job.folder.verified(FLOAT_ONNX), [images[:batch]])
+        of_one = max(sum(output.nbytes for output in first[0]) // batch, 1)
+        most = max(_MOST_OUTPUT_BYTES // of_one, MIN_CALIBRATION)
+    if quick:
+        most = min(most, MIN_CALIBRATION)
+    return _spread(len(images), max(min(most, len(images)) // batch, 1) * batch)
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """At most so many of the numbers below `count`, evenly spread."""
+    return np.linspace(0, count - 1, min(most, count)).astype(int)
+
+
 def _measurer(
     job: BuildJob,
     prepared: recipe.Prepared,
     images: np.ndarray,
+    chosen: np.ndarray,
     limit: Limit,
     keeps: Callable[[Gates, AccuracyStats], bool],
-) -> Measurer:
-    """Measures engines on whole batches of the calibration images.
+) -> Measurer | Simulator:
+    """Measures engines on some of the calibration images, or simulates them off their board.
 
     Raises:
         DataError: the images cannot show that the limit is kept.
     """
     assert job.calibration is not None
     batch, labels = job.target.batch, job.calibration.labels
-    float_onnx = job.folder.verified(FLOAT_ONNX)
     kind = _task_of(job)
     if kind is None:
-        check_provable(len(images), limit)
-    else:
-        first = run_onnx(float_onnx, [images[:batch]])
-        most = _MOST_OUTPUT_BYTES // max(sum(output.nbytes for output in first[0]) // batch, 1)
-        images = images[: max(most, MIN_CALIBRATION)]
-    images = images[: max(len(images) // batch, 1) * batch]
+        check_provable(len(chosen), limit)
+    images = images[chosen]
     batches = [images[i : i + batch] for i in range(0, len(images), batch)]
-    task = None
-    if kind is not None:
-        task = SearchTask(
-            evaluator=_evaluator(job, kind, len(images)), keeps=partial(keeps, _gates(job, limit))
-        )
+    data = SearchImages(
+        images=images,
+        labels=None if labels is None else np.array(labels)[chosen],
+        reference=_reference(job.folder.verified(FLOAT_ONNX), batches),
+        task=None
+        if kind is None
+        else SearchTask(
+            evaluator=_evaluator(job, kind, chosen.tolist()),
+            keeps=partial(keeps, _gates(job, limit)),
+        ),
+    )
+    if not job.runtime.builds_here():
+        return Simulator(prepared, data)
     return Measurer(
         prepared,
-        SearchImages(
-            images=images,
-            labels=None if labels is None else np.array(labels)[: len(images)],
-            reference=_reference(float_onnx, batches),
-            task=task,
-        ),
+        data,
         runtime=job.runtime,
         target=job.target,
         # what is not INT8 runs in FP32, as in the engine that `build` judges
@@ -244,25 +271,16 @@ def _form_of(job: BuildJob) -> Callable[[ir.Model], ir.Model] | None:
 
 
 def check_measurable(target: TargetSpec, runtime: Runtime) -> None:
-    """Refuses a search whose engines cannot be measured on this machine.
+    """Refuses a search whose engines are built here and cannot be measured.
 
     Raises:
-        TargetError: it is not the board of the target, or its runtime cannot run plans here.
+        TargetError: it is another board than the target's, or its runtime cannot run plans here.
         MissingRuntimeError, StorageError: as `check_board`.
     """
-    if runtime.packs_bundle and runtime.builds_here():
-        check_board(target)
     if not runtime.builds_here():
-        raise TargetError(
-            f"a search measures engines, and the plans of {target.name} are built and run on its"
-            " board, not here",
-            hint=(
-                f"edge-scnet build --target {target.name} --search-on-board, and on the board:"
-                f" edge-scnet compile {BUNDLE} --search 600; or there, with the model's .onnx and"
-                f" calibration samples: edge-scnet sensitivity MODEL.onnx --target {target.name}"
-                " --calib DIR --gain 3"
-            ),
-        )
+        return  # off the board its engines are simulated
+    if runtime.packs_bundle:
+        check_board(target)
     if reason := runtime.unavailable_to_run():
         raise TargetError(
             f"a search measures engines, and {target.name}'s cannot run here: {reason}",
@@ -273,7 +291,7 @@ def check_measurable(target: TargetSpec, runtime: Runtime) -> None:
 
 def _reference(float_onnx: Path, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The float graph's outputs for all images; ragged where their size depends on the data."""
-    runs = run_onnx(float_onnx, batches)
+    runs = run_onnx(float_onnx, batches, optimize=True)
     counted = are_counted(load(float_onnx).graph)
     sized = iter(joined([without(counted, outputs) for outputs in runs]))
     return [
@@ -303,24 +321,24 @@ def _task_of(job: BuildJob) -> TaskSpec | None:
     return None if task.kind == CLASSIFICATION else task
 
 
-def _evaluator(job: BuildJob, task: TaskSpec, count: int) -> Evaluator:
-    """The evaluator of the first calibration images; their folders tell no truth.
+def _evaluator(job: BuildJob, task: TaskSpec, chosen: Sequence[int]) -> Evaluator:
+    """The evaluator of some calibration images; their folders tell no truth.
 
     Raises:
         DataError: the images' targets are of another task.
     """
     assert job.calibration is not None
     context = context_of(job.source.spec, job.calibration, heads_in(job.folder))
-    targets = None if context.targets is None else context.targets.subset(range(count))
+    targets = None if context.targets is None else context.targets.subset(chosen)
     context = replace(
         context,
         task=task,
-        count=count,
+        count=len(chosen),
         labels=None,
         label_rule=None,
         targets=targets,
-        image_sizes=context.image_sizes[:count],
-        entries=context.entries[:count],
+        image_sizes=tuple(context.image_sizes[i] for i in chosen),
+        entries=tuple(context.entries[i] for i in chosen),
         order=(),
     )
     evaluator = evaluator_for(context)
@@ -368,14 +386,10 @@ def with_float(target: TargetSpec, names: Sequence[str]) -> TargetSpec:
 
 def _summary(result: SearchResult) -> str:
     """What a search came to, in one line."""
-    measured = f"{len(result.candidates)} engines"
+    measured = f"{len(result.candidates)} engines{' simulated' if result.simulated else ''}"
     if result.chosen is None:
         return f"{measured}; none keeps the limit" + (
             "" if result.finished else " so far: the time is up"
         )
-    chosen = result.chosen
     end = "" if result.finished else "; the time is up: the best so far"
-    return (
-        f"{measured}; chosen: {len(chosen.keep_float)} in float, {decibels(chosen.sqnr_db)},"
-        f" {chosen.time_ratio:.3f} x all-INT8's time{end}"
-    )
+    return f"{measured}; chosen: {chosen_words(result)}{end}"

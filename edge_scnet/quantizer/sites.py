@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edge_scnet.config.target import QuantScheme
 
 # What runtimes compute in the kernel of the layer in front.
-_FUSED = ("Relu", "LeakyRelu", "PRelu", "Clip", "HardSwish", "Add")
+FUSED = ("Relu", "LeakyRelu", "PRelu", "Clip", "HardSwish", "Add")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +125,6 @@ def int8_source(value: ir.Value | None, int8: set[int]) -> bool:
     producer = value.producer() if value is not None else None
     if producer is None:
         return False
-    if producer.op_type in _FUSED:
+    if producer.op_type in FUSED:
         return any(int8_source(source, int8) for source in producer.inputs)
     return id(producer) in int8

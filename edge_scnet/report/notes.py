@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report.costs import advice_lines
+from edge_scnet.report.mixed import mixed_words
 from edge_scnet.report.run_report import EngineReport, RunReport
 from edge_scnet.stats.figures import EndToEnd, GraphTimes, Steadiness, SweepRow
 
@@ -138,6 +139,8 @@ def facts(report: RunReport) -> tuple[str, ...]:
         if row.cuda_graph is not None:
             lines.append(f"{row.name}: {graph_words(row.cuda_graph)}")
         lines.extend(advice_lines(row))
+    if report.mixed is not None:
+        lines.extend(mixed_words(report.mixed))
     return tuple(lines)
 
 

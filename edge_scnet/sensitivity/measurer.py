@@ -4,50 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from edge_scnet.config.target import TargetSpec
-from edge_scnet.core.ragged import ragged
 from edge_scnet.graph.model import save
+from edge_scnet.graph.work import multiply_adds
 from edge_scnet.quantizer.recipe import Prepared, assemble
 from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
 from edge_scnet.runtimes.in_turn import time_ratio
+from edge_scnet.sensitivity.costs import Costs, TimedLayers, costs_by_time, costs_by_work
+from edge_scnet.sensitivity.judged import SearchImages, judged
 from edge_scnet.sensitivity.result import Candidate
-from edge_scnet.stats.accuracy import accuracy_stats, are_classes, relative_noise
-from edge_scnet.stats.decibels import of_relative_noise
-from edge_scnet.stats.figures import AccuracyStats, RatioStats
-from edge_scnet.tasks.base import Evaluator
+from edge_scnet.stats.figures import RatioStats
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchTask:
-    """What the engines of a search are judged by, where that is not the class of each image."""
-
-    evaluator: Evaluator
-    # whether an engine is within the limits
-    keeps: Callable[[AccuracyStats], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchImages:
-    """What the engines of a search are measured on."""
-
-    # N x C x H x W float32, N a multiple of the engine's batch
-    images: np.ndarray
-    # [N]
-    labels: np.ndarray | None
-    # the float graph's outputs for the images; ragged where their size depends on the data
-    reference: Sequence[np.ndarray]
-    # None: the first output has classes, where it can have
-    task: SearchTask | None = None
+# Images that the layers are timed on, and how often: what disturbs one time seldom does the other.
+_TIMED_IMAGES, _TIMINGS = 4, 2
 
 
 class Measurer:
@@ -76,13 +52,15 @@ class Measurer:
         self._prepared, self._data = prepared, images
         self._runtime, self._target, self._options = runtime, target, options
         self._form, self._built = form, 0
+        self._work = multiply_adds(prepared.model)
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Measurer:
         # one for all: TensorRT's timing cache lies in it, so that layers which are the same in two
         # engines have the same kernels, and the mix alone makes the difference
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        self._base = self._stack.enter_context(self._engine(()))
+        self._base_file = self._stack.enter_context(self._file(()))
+        self._base = self._stack.enter_context(self._open(self._base_file))
         self._base_has_graph = self._base.record_graph() is None
         return self
 
@@ -98,77 +76,51 @@ class Measurer:
         names = tuple(sorted(keep_float))
         if not names:
             return self._candidate(names, self._base, None)
-        with self._engine(names) as session:
+        with self._file(names) as engine, self._open(engine) as session:
             return self._candidate(names, session, self._time_ratio(session))
+
+    def costs(self) -> Costs:
+        """What each module costs in float, by the layers of the all-INT8 engine and the float one.
+
+        By the multiply-adds where the runtime times no layers.
+
+        Raises:
+            BackendError: the runtime refuses the float graph.
+        """
+        placed = assemble(self._prepared).placement
+        with self._file(placed.int8_nodes) as engine:
+            in_float = self._timed(engine)
+        int8 = self._timed(self._base_file)
+        if not (int8.times_ms and in_float.times_ms):
+            return costs_by_work({name: self._work[name] for name in placed.int8_nodes})
+        return costs_by_time(self._prepared.model, placed, int8, in_float)
+
+    def _timed(self, engine: Path) -> TimedLayers:
+        """An engine's layers with the shorter of two times: another session than that of ratios."""
+        with self._open(engine) as session:
+            batch, images = session.input_shape[0], self._data.images
+            ends = range(batch, min(len(images), _TIMED_IMAGES * batch) + 1, batch)
+            batches = [images[end - batch : end] for end in ends]
+            layers, times = session.executed_precisions(), dict[str, float]()
+            for _ in range(_TIMINGS):
+                for name, ms in session.layer_times(batches).items():
+                    times[name] = min(ms, times.get(name, ms))
+        return TimedLayers(layers=layers, times_ms=times)
 
     def _candidate(
         self, names: tuple[str, ...], session: Session, ratio: RatioStats | None
     ) -> Candidate:
-        reference = self._data.reference[0]
-        if self._data.task is None:
-            outputs = self._outputs(session)
-            noise, within = relative_noise([reference], [outputs]), None
-            drop = self._drop(outputs)
-        else:
-            noise, within = self._judged(session, self._data.task)
-            drop = None
+        figures = judged(session.infer, self._data, session.input_shape[0], session.open_outputs)
         return Candidate(
             keep_float=names,
-            sqnr_db=of_relative_noise(noise),
-            drop_upper95_pp=drop,
-            within=within,
+            sqnr_db=figures.sqnr_db,
+            drop_upper95_pp=figures.drop_upper95_pp,
+            within=figures.within,
             time_ratio=ratio.ratio if ratio else 1.0,
             time_low=ratio.low if ratio else None,
             time_high=ratio.high if ratio else None,
+            float_work=share_of(names, self._work),
         )
-
-    def _drop(self, outputs: np.ndarray) -> float | None:
-        """The highest drop that the images leave possible; None where outputs are no classes."""
-        if not are_classes(outputs):
-            return None
-        reference, labels = self._data.reference[0], self._data.labels
-        if labels is None:
-            # FP32's own classes stand in: every image that changes class counts as lost
-            labels = reference.argmax(axis=1)
-        stats = accuracy_stats(outputs, reference, labels)
-        if stats.doubts:
-            # labels that FP32 does not know, or an engine that says one class: as without labels
-            stats = accuracy_stats(outputs, reference, reference.argmax(axis=1))
-        return None if stats.labels is None else stats.labels.drop_upper95_pp
-
-    def _judged(self, session: Session, task: SearchTask) -> tuple[float, bool]:
-        """The relative noise over all outputs, and whether the task's limits are kept.
-
-        Batch by batch: maps of all images are more than memory may hold.
-        """
-        data, batch, evaluator = self._data, session.input_shape[0], task.evaluator
-        noise, count = 0.0, len(data.images)
-        own: list[Any] = []
-        kept: list[Any] = []
-        for start in range(0, count, batch):
-            rows = slice(start, start + batch)
-            wanted = [output[rows] for output in data.reference]
-            outputs = [
-                ragged([array]) if is_open else array
-                for array, is_open in zip(
-                    map(np.array, session.infer(data.images[rows])),
-                    session.open_outputs,
-                    strict=True,
-                )
-            ]
-            noise += relative_noise(wanted, outputs) * len(wanted[0]) / count
-            indices = range(start, start + len(wanted[0]))
-            kept += evaluator.reduce(wanted, wanted, indices)
-            own += evaluator.reduce(outputs, wanted, indices)
-        stats = AccuracyStats(
-            images=count,
-            agreement_percent=None,
-            agreeing=None,
-            sqnr_db=of_relative_noise(noise),
-            labels=None,
-            task=evaluator.compare(own, kept),
-        )
-        return noise, task.keeps(stats)
 
     def _time_ratio(self, session: Session) -> RatioStats:
         """The engine's time over that of the all-INT8 one, as CUDA graphs where both can be."""
@@ -177,19 +129,9 @@ class Measurer:
             session, self._base, self._data.images[: session.input_shape[0]], graph=graph
         )
 
-    def _outputs(self, session: Session) -> np.ndarray:
-        """The first output for all images."""
-        batch, images = session.input_shape[0], self._data.images
-        return np.concatenate(
-            [
-                np.array(session.infer(images[i : i + batch])[0])
-                for i in range(0, len(images), batch)
-            ]
-        )
-
     @contextlib.contextmanager
-    def _engine(self, names: tuple[str, ...]) -> Iterator[Session]:
-        """An engine with these nodes in float, built and open."""
+    def _file(self, names: tuple[str, ...]) -> Iterator[Path]:
+        """An engine with these nodes in float, built."""
         self._built += 1
         name, model = f"model-{self._built}", assemble(self._prepared, names).model
         source = self._folder / f"{name}.qdq.onnx"
@@ -198,8 +140,15 @@ class Measurer:
             source, self._target, self._folder / f"{name}{self._runtime.suffix}"
         )
         try:
-            with self._runtime.open(built.engine, self._options) as session:
-                yield session
+            yield built.engine
         finally:
             for file in (source, *built.files):
                 file.unlink(missing_ok=True)
+
+    def _open(self, engine: Path) -> contextlib.AbstractContextManager[Session]:
+        return self._runtime.open(engine, self._options)
+
+
+def share_of(names: Iterable[str], work: dict[str, int]) -> float:
+    """The share of the multiply-adds that modules have."""
+    return sum(work[name] for name in names) / (sum(work.values()) or 1)

@@ -1,15 +1,17 @@
 """Searches the fastest mix of INT8 and float that keeps an accuracy limit.
 
-Speed and accuracy are measured on compiled engines.
+Speed and accuracy are measured on compiled engines; where those cannot run, accuracy is simulated
+and the share of the multiply-adds in float stands for the time.
 
-Order of work: the modules' parts in the noise (`noise.py`, simulated); one engine for each of those
-that matter, for its cost in time; the best by noise over cost, as few as keep the limit; then one
-by one left out or exchanged while that is faster. Every engine that was measured is on disk at
-once, so that a search that ends early, or is interrupted, goes on from there and gives the best so
-far.
+Order of work: the modules' parts in the noise (`noise.py`, simulated) and their costs in time
+(`costs.py`, of two engines); the best by noise over cost, as few as are predicted to keep the limit
+(`ranking.py`), and the engine of those; more or fewer, until it is the shortest head of the ranking
+that keeps it; then one by one left out or exchanged while that is faster. Every engine that was
+measured is on disk at once, so that a search that ends early, or is interrupted, goes on from there
+and gives the best so far.
 
 Times are ratios to the all-INT8 engine, in blocks taken in turn. What is not INT8 runs in the
-precision the engine is opened with (FP32 for OpenVINO here).
+precision the engine is opened with.
 """
 
 from __future__ import annotations
@@ -17,40 +19,56 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
 
-from edge_scnet.sensitivity.measurer import Measurer
+from edge_scnet.sensitivity.costs import Costs
 from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
-from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
+from edge_scnet.sensitivity.ranking import (
+    corrected,
+    next_length,
+    noise_left,
+    noise_to_leave,
+    ranked,
+)
+from edge_scnet.sensitivity.result import Candidate, Effort, Limit, SearchResult
 from edge_scnet.sensitivity.state import State
 from edge_scnet.stats.decibels import comparable
 
-# Modules below this share of the noise are not worth an engine of their own.
-_LEAST_SHARE = 0.01
-_MOST_SINGLES = 24
-# A cost below what the timing resolves must not make a module look free.
-_LEAST_COST = 0.002
+
+class Measures(Protocol):
+    """What engines are measured by: `Measurer`, or `Simulator` where none can run."""
+
+    def measure(self, keep_float: Iterable[str]) -> Candidate:
+        """Measures the engine with these nodes in float."""
+
+    def costs(self) -> Costs:
+        """What each module costs in float."""
 
 
 def search(
-    measurer: Measurer,
+    measurer: Measures,
     sensitivities: Sensitivities,
     limit: Limit,
     state: State,
     *,
-    budget_s: float,
+    effort: Effort,
     progress: Callable[[float], None] = lambda share: None,
 ) -> SearchResult:
     """Looks for the fastest engine within the limit until nothing is left to try or the time is up.
 
     Args:
         state: what earlier runs measured; every engine is added to it at once.
+        effort: its seconds are those of the engines, behind the noise.
     """
-    engines = _Engines(measurer, state, budget_s, progress)
+    engines = _Engines(measurer, state, effort, progress)
     finished = True
     try:
         base = engines.measured(())
         if not _keeps(base, base, limit):
-            _improve(engines, base, limit, _ranked(engines, sensitivities.modules))
+            order = ranked(sensitivities.modules, measurer.costs())
+            members = _shortest_head(engines, limit, order, sensitivities.modules)
+            if effort.exchanges:
+                _improve(engines, limit, members, order)
     except _OutOfTimeError:
         finished = False
     base = state.candidates[0]
@@ -58,18 +76,18 @@ def search(
     return SearchResult(
         sensitivities=sensitivities,
         candidates=tuple(state.candidates),
-        chosen=min(good, key=lambda candidate: candidate.time_ratio, default=None),
+        chosen=min(good, key=lambda candidate: candidate.cost, default=None),
         seconds=round(engines.spent_s(), 1),
         finished=finished,
     )
 
 
-def of_int8_alone(measurer: Measurer, limit: Limit, state: State) -> SearchResult | None:
+def of_int8_alone(measurer: Measures, limit: Limit, state: State) -> SearchResult | None:
     """What a search comes to where the all-INT8 engine keeps the limit; None: it does not.
 
     Nothing else is measured; the modules' parts in the noise are told where they are known.
     """
-    engines = _Engines(measurer, state, math.inf, lambda share: None)
+    engines = _Engines(measurer, state, Effort(budget_s=math.inf), lambda share: None)
     base = engines.measured(())
     if not _keeps(base, base, limit):
         return None
@@ -91,14 +109,14 @@ class _Engines:
 
     def __init__(
         self,
-        measurer: Measurer,
+        measurer: Measures,
         state: State,
-        budget_s: float,
+        effort: Effort,
         progress: Callable[[float], None],
     ) -> None:
         self._measurer, self._state = measurer, state
-        self._budget_s, self._progress = budget_s, progress
-        self._started = time.monotonic()
+        self._effort, self._progress = effort, progress
+        self._started, self._longest_s = time.monotonic(), 0.0
 
     def spent_s(self) -> float:
         """The time since the search began."""
@@ -108,64 +126,53 @@ class _Engines:
         """The engine with these nodes in float, from the state where it is known.
 
         Raises:
-            _OutOfTimeError: it is not known, and the time is up.
+            _OutOfTimeError: it is not known, and the time is up, or would be before it is measured.
         """
         known = self._state.find(names)
         if known is not None:
             return known
-        if self.spent_s() > self._budget_s and self._state.candidates:
+        began = self.spent_s()
+        is_up = began + self._longest_s > self._effort.budget_s
+        if is_up and len(self._state.candidates) >= self._effort.least_engines:
             raise _OutOfTimeError
-        candidate = self._measurer.measure(names)
-        self._state.add(candidate)
+        candidate = self._state.add(self._measurer.measure(names))
         spent = self.spent_s()
-        self._progress(1.0 if spent >= self._budget_s else spent / self._budget_s)
+        self._longest_s = max(self._longest_s, spent - began)
+        self._progress(min(spent / max(self._effort.budget_s, spent), 1.0))
         return candidate
 
 
-def _ranked(engines: _Engines, modules: Sequence[ModuleNoise]) -> list[str]:
-    """Nodes by noise over cost in time, best first.
+def _shortest_head(
+    engines: _Engines, limit: Limit, order: Sequence[str], modules: Sequence[ModuleNoise]
+) -> list[str]:
+    """The shortest head of the ranking that keeps the limit; all of it where none does.
 
-    Those that matter come by their measured cost, the others behind them.
+    The first engine is that of the prediction.
     """
-    singles = [module for module in modules[:_MOST_SINGLES] if module.share >= _LEAST_SHARE]
-    cost = {module.node: engines.measured((module.node,)).time_ratio - 1.0 for module in singles}
-    first = sorted(singles, key=lambda module: -module.share / max(cost[module.node], _LEAST_COST))
-    return [
-        module.node
-        for module in (*first, *(module for module in modules if module.node not in cost))
-    ]
-
-
-def _improve(
-    engines: _Engines,
-    base: Candidate,
-    limit: Limit,
-    ranked: Sequence[str],
-) -> None:
-    """Measures the shortest head of the ranking that keeps the limit, and improves it.
-
-    Members are left out, or exchanged, while that is faster.
-    """
-    low, high = 0, len(ranked)
-    # doubling first: engines with half the network in float tell little and cost time
-    step = 1
-    while step < high and not _keeps(engines.measured(ranked[:step]), base, limit):
-        low, step = step, step * 2
-    high = min(step, high)
+    base = engines.measured(())
+    low, share = 0, noise_to_leave(base, limit)
+    high = next_length(order, modules, share)
+    while high < len(order) and not _keeps(tried := engines.measured(order[:high]), base, limit):
+        share = corrected(share, tried, base, noise_left(order[:high], modules))
+        low, high = high, next_length(order, modules, share, above=high)
     while low + 1 < high:
         middle = (low + high) // 2
-        if _keeps(engines.measured(ranked[:middle]), base, limit):
+        if _keeps(engines.measured(order[:middle]), base, limit):
             high = middle
         else:
             low = middle
-    members = list(ranked[:high])
-    best = engines.measured(members)
+    return list(order[:high])
+
+
+def _improve(engines: _Engines, limit: Limit, members: list[str], order: Sequence[str]) -> None:
+    """Leaves members out, or exchanges them, while that is faster and keeps the limit."""
+    base, best = engines.measured(()), engines.measured(members)
     improved = True
     while improved and _keeps(best, base, limit):
         improved = False
-        for trial in _neighbours(members, ranked):
+        for trial in _neighbours(members, order):
             candidate = engines.measured(trial)
-            if _keeps(candidate, base, limit) and candidate.time_ratio < best.time_ratio:
+            if _keeps(candidate, base, limit) and candidate.cost < best.cost:
                 best, members, improved = candidate, trial, True
                 break
 

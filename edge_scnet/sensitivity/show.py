@@ -7,8 +7,39 @@ from pathlib import Path
 
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.optional import require
-from edge_scnet.sensitivity.result import SearchResult
+from edge_scnet.sensitivity.result import Candidate, SearchResult
 from edge_scnet.stats.decibels import decibels
+
+
+def chosen_words(result: SearchResult) -> str:
+    """What was chosen and why: its modules' part in the noise, its SQNR, and what it costs."""
+    chosen, base = result.chosen, result.candidates[0]
+    assert chosen is not None
+    if not chosen.keep_float:
+        return f"nothing in float, {decibels(chosen.sqnr_db)}"
+    modules = result.sensitivities.modules
+    own = sum(module.share for module in modules if module.node in chosen.keep_float)
+    share = own / (sum(module.share for module in modules) or 1.0)
+    return (
+        f"{len(chosen.keep_float)} of {len(modules)} modules in float, which cause"
+        f" {100 * share:.0f} % of the noise: {decibels(base.sqnr_db)} becomes"
+        f" {decibels(chosen.sqnr_db)}, {cost_words(chosen)}"
+    )
+
+
+def cost_words(candidate: Candidate) -> str:
+    """What an engine costs beside the all-INT8 one: measured time, or else its work in float."""
+    if candidate.time_ratio is not None:
+        spread = (
+            ""
+            if candidate.time_low is None or candidate.time_high is None
+            else f" ({candidate.time_low:.3f} to {candidate.time_high:.3f})"
+        )
+        return f"{candidate.time_ratio:.3f} x all-INT8's time{spread}"
+    return (
+        f"{100 * (candidate.float_work or 0.0):.1f} % of the multiply-adds in float; times are not"
+        " measured here"
+    )
 
 
 def search_table(result: SearchResult, *, modules: int = 20) -> list[str]:
@@ -32,7 +63,8 @@ def search_table(result: SearchResult, *, modules: int = 20) -> list[str]:
         lines.append(f"and {len(all_modules) - modules} more: --json")
     if not result.candidates:
         return lines
-    lines += ["", f"{'time of all INT8':>16} {'SQNR, dB':>9} {'drop at most, pp':>17}  in float"]
+    cost = "work in float" if result.simulated else "time of all INT8"
+    lines += ["", f"{cost:>16} {'SQNR, dB':>9} {'drop at most, pp':>17}  in float"]
     for candidate in result.pareto:
         mark = "*" if candidate == result.chosen else " "
         drop = "-" if candidate.drop_upper95_pp is None else f"{candidate.drop_upper95_pp:.2f}"
@@ -40,12 +72,22 @@ def search_table(result: SearchResult, *, modules: int = 20) -> list[str]:
         names = ", ".join(candidate.keep_float[:4]) + (
             ", ..." if len(candidate.keep_float) > 4 else ""
         )
-        lines.append(
-            f"{mark} {candidate.time_ratio:>13.3f}x {quality:>9} {drop:>17}  {names or 'nothing'}"
+        cost = (
+            f"{100 * candidate.cost:>12.1f} %"
+            if candidate.time_ratio is None
+            else f"{candidate.time_ratio:>13.3f}x"
         )
+        lines.append(f"{mark} {cost} {quality:>9} {drop:>17}  {names or 'nothing'}")
+    if result.simulated:
+        lines += [
+            "",
+            "simulated: times are not measured here, and no engine was built; on the board they"
+            " are: edge-scnet build --search-on-board, then compile bundle.tar.gz --search 600",
+        ]
     if result.chosen is not None and result.chosen.keep_float:
         lines += [
             "",
+            chosen_words(result),
             "for the target file:",
             "[quant]",
             f"keep_float = {json.dumps(list(result.chosen.keep_float))}",
@@ -64,7 +106,7 @@ def draw(result: SearchResult, path: Path) -> None:
     axes = figure.subplots()
     finite = [candidate for candidate in result.candidates if candidate.sqnr_db is not None]
     axes.plot(
-        [c.time_ratio for c in finite],
+        [1.0 + c.cost for c in finite],
         [c.sqnr_db for c in finite],
         "o",
         color="0.7",
@@ -72,7 +114,7 @@ def draw(result: SearchResult, path: Path) -> None:
     )
     front = [candidate for candidate in result.pareto if candidate.sqnr_db is not None]
     axes.plot(
-        [c.time_ratio for c in front],
+        [1.0 + c.cost for c in front],
         [c.sqnr_db for c in front],
         "o-",
         label="none is faster and closer to float",
@@ -80,8 +122,12 @@ def draw(result: SearchResult, path: Path) -> None:
     marks = [(result.candidates[0], "s", "all INT8"), (result.chosen, "*", "chosen")]
     for candidate, marker, label in marks:
         if candidate is not None and candidate.sqnr_db is not None:
-            axes.plot(candidate.time_ratio, candidate.sqnr_db, marker, markersize=12, label=label)
-    axes.set_xlabel("time, relative to the all-INT8 engine")
+            axes.plot(1.0 + candidate.cost, candidate.sqnr_db, marker, markersize=12, label=label)
+    axes.set_xlabel(
+        "1 + share of the multiply-adds in float (no time was measured)"
+        if result.simulated
+        else "time, relative to the all-INT8 engine"
+    )
     axes.set_ylabel("SQNR of the outputs, dB")
     axes.grid(visible=True, alpha=0.3)
     axes.legend()

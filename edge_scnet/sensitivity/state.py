@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,16 +19,16 @@ from edge_scnet.sensitivity import noise
 from edge_scnet.sensitivity.noise import Sensitivities
 from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
 
-# 1 was called `format`.
-SCHEMA: Final = 2
-_READS = (1, SCHEMA)
+# 1 was called `format`; up to 2 every engine was timed.
+SCHEMA: Final = 3
+_READS = (1, 2, SCHEMA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Head:
     """The fields that say whether the rest of the file can be used."""
 
-    schema: Literal[2]
+    schema: Literal[3]
     # hash of the inputs and settings that it was measured with
     key: str
 
@@ -55,7 +55,8 @@ class Searched(Measured):
 class State:
     """What was measured, in a file that is whole after every engine.
 
-    A file of other inputs is not used, and is replaced by the first write.
+    A file of other inputs is not used, and is replaced by the first write. Engines count that were
+    measured on as many images as `images` says; those measured on others stay in the file.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -69,9 +70,15 @@ class State:
         """
         self._path, self._key = path, key
         self.sensitivities: Sensitivities | None = None
-        self.candidates: list[Candidate] = []
+        self.images: int | None = None
+        self._measured: list[Candidate] = []
         if path.exists():
             self._read()
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The engines measured on these images, in the order of measuring."""
+        return [candidate for candidate in self._measured if candidate.images == self.images]
 
     def find(self, names: Iterable[str]) -> Candidate | None:
         """The engine with these nodes in float, where it was measured."""
@@ -80,14 +87,16 @@ class State:
             (candidate for candidate in self.candidates if candidate.keep_float == wanted), None
         )
 
-    def add(self, candidate: Candidate) -> None:
-        """Adds an engine to the file.
+    def add(self, candidate: Candidate) -> Candidate:
+        """Adds an engine to the file; returns it with the number of images that it is of.
 
         Raises:
             StorageError: the file cannot be written.
         """
-        self.candidates.append(candidate)
+        kept = replace(candidate, images=self.images)
+        self._measured.append(kept)
         self._write()
+        return kept
 
     def add_sensitivities(self, sensitivities: Sensitivities) -> None:
         """Adds the modules' parts in the noise to the file.
@@ -108,7 +117,7 @@ class State:
             schema=SCHEMA,
             key=self._key,
             sensitivities=self.sensitivities,
-            candidates=tuple(self.candidates),
+            candidates=tuple(self._measured),
             limit=limit,
             chosen=result.chosen,
             seconds=result.seconds,
@@ -122,7 +131,7 @@ class State:
             schema=SCHEMA,
             key=self._key,
             sensitivities=self.sensitivities,
-            candidates=tuple(self.candidates),
+            candidates=tuple(self._measured),
         )
         write_text(self._path, encode_pretty(measured))
 
@@ -140,7 +149,7 @@ class State:
             raise ArtifactError(
                 f"{self._path} cannot be read: {reason(error)}", hint=f"rm {self._path}"
             ) from error
-        self.sensitivities, self.candidates = measured.sensitivities, list(measured.candidates)
+        self.sensitivities, self._measured = measured.sensitivities, list(measured.candidates)
 
 
 def sensitivities_of(

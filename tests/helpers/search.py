@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from edge_scnet.sensitivity import search
+from edge_scnet.sensitivity.costs import Costs
 from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
-from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
+from edge_scnet.sensitivity.result import Candidate, Effort, Limit, SearchResult
 from edge_scnet.sensitivity.state import State
 
 
@@ -36,6 +37,9 @@ class Table:
             time_high=time,
         )
 
+    def costs(self) -> Costs:
+        return Costs(self.cost)
+
     def sensitivities(self) -> Sensitivities:
         modules = [
             ModuleNoise(node=n, share=p / sum(self.noise.values()), multiply_adds=1)
@@ -53,4 +57,6 @@ COST = {"a": 0.30, "b": 0.02, "c": 0.02, "d": 0.01, "e": 0.01}
 
 
 def run(table: Table, limit: Limit, path: Path, budget: float = 60.0) -> SearchResult:
-    return search.search(table, table.sensitivities(), limit, State(path, "key"), budget_s=budget)
+    return search.search(
+        table, table.sensitivities(), limit, State(path, "key"), effort=Effort(budget_s=budget)
+    )

@@ -178,13 +178,12 @@ def test_on_a_board_the_engines_of_a_search_are_plans_of_the_form_that_tensorrt_
     assert len(set(caches)) == 1
 
 
-def test_a_search_of_plans_is_refused_where_they_do_not_run(
+def test_a_search_of_plans_is_refused_on_a_board_where_they_do_not_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     target = load_target("jetson")
-    with pytest.raises(TargetError, match="on its board, not here") as caught:
-        search.check_measurable(target, runtime_named("tensorrt"))
-    assert "sensitivity MODEL.onnx --target jetson" in (caught.value.hint or "")
+    # off the board its engines are simulated
+    search.check_measurable(target, runtime_named("tensorrt"))
     on_board(monkeypatch, ORIN, "10.3.0.30")
     with (
         in_memory.registered(

@@ -127,7 +127,7 @@ def test_a_file_of_the_first_schema_is_read_and_one_of_a_newer_one_refused(tmp_p
     assert State(path, "key").find(["a"]) is not None
     assert not State(path, "other").candidates
     for key in ("key", "other"):
-        path.write_text(json.dumps({"schema": 3, **body}))
-        with pytest.raises(ArtifactError, match="has schema 3, this version reads 1") as refused:
+        path.write_text(json.dumps({"schema": 4, **body}))
+        with pytest.raises(ArtifactError, match="has schema 4, this version reads 1") as refused:
             State(path, key)
         assert "a newer edge-scnet is needed" in refused.value.hint

@@ -45,7 +45,7 @@ DOCUMENTS: dict[str, Document] = {
         where="export, calibrate, quantize, compile",
     ),
     "sensitivity": Document(
-        schema=1,
+        schema=2,
         record="edge_scnet.sensitivity.result:SearchResult",
         where="sensitivity",
         properties=("pareto",),
@@ -89,7 +89,7 @@ DOCUMENTS: dict[str, Document] = {
         has_hash=True,
     ),
     "sensitivity-file": Document(
-        schema=2,
+        schema=3,
         record="edge_scnet.sensitivity.state:Searched edge_scnet.sensitivity.state:Measured",
         where="sensitivity.json",
         is_printed=False,
