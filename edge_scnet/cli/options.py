@@ -248,6 +248,20 @@ Builds = Annotated[
         help="Build each TensorRT plan N times, and keep the fastest that is right.",
     ),
 ]
+RecoverMinutes = Annotated[
+    float | None,
+    typer.Option(
+        "--recover",
+        min=0.1,
+        max=1_440,
+        metavar="MINUTES",
+        help=(
+            "Learn so long, behind the quantization, what INT8 lost against FP32: on the"
+            " calibration samples, without labels. Always runs where it is given; kept is what is"
+            " better on held-out ones. Needs torch."
+        ),
+    ),
+]
 Qdq = Annotated[
     Path | None,
     typer.Option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from edge_scnet.core.provenance import Provenance, Quantization
+from edge_scnet.core.provenance import Provenance, Quantization, Recovery
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +113,8 @@ class QdqFacts(Facts):
     # what the gate compares exactly
     quantization: Quantization
     provenance: Provenance
+    # what was learned from the float graph; None: that was not asked for
+    recovery: Recovery | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +219,7 @@ _OF_STAGES: dict[str, type[Facts]] = {
     "export": ExportFacts,
     "calibrate": RangesFacts,
     "quantize": QdqFacts,
+    "recover": QdqFacts,
 }
 
 

@@ -66,3 +66,19 @@ class Provenance:
     ]
     weight_bits: int
     made_elsewhere: Annotated[bool, Meta(description="another quantizer made the Q/DQ graph")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What --recover came to. SQNR is that of the simulated graph on held-out samples, in dB."""
+
+    minutes: Annotated[float, Meta(description="as asked for")]
+    kept: Annotated[bool, Meta(description="False: the quantized graph stays as it was")]
+    outcome: Annotated[str, Meta(description="why it ended, or why nothing was learned; in words")]
+    steps: int = 0
+    planned_steps: int = 0
+    samples: Annotated[int, Meta(description="calibration samples to learn from")] = 0
+    held_out: Annotated[int, Meta(description="calibration samples to be judged by")] = 0
+    before_db: float | None = None
+    after_db: float | None = None
+    seed: int = 0

@@ -103,6 +103,7 @@ def conclude(
         gates=target.gates,
         quantization=facts.quantization if facts else None,
         provenance=facts.provenance if facts else None,
+        recovery=facts.recovery if facts else None,
         complete=measured.complete and (sweep is None or sweep.complete),
         board=measured.board,
         seconds=measured.seconds,

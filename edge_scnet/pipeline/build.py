@@ -48,6 +48,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
     seconds: float = 3.0,
     search_seconds: float | None = None,
     search_on_board: bool = False,
+    recover_minutes: float | None = None,
     builds: int = 1,
     qdq: Path | str | None = None,
     skip_bad: bool = False,
@@ -83,6 +84,10 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         search_on_board: of a target whose plans are built on a board: its bundle carries the float
             graph, the ranges and the calibration samples, and `compile --search` there finds the
             fastest mix by the time of plans.
+        recover_minutes: learn so long, behind the quantization, what INT8 has lost against FP32:
+            scales, codes and biases, on the calibration samples alone and without labels. What is
+            kept is the best on a quarter of them that is held out; where nothing is better, the
+            graph stays as it was. Needs PyTorch. A search's mix is recovered too.
         builds: of TensorRT's plans: build each so often, and keep the fastest that is right.
         qdq: a Q/DQ ONNX file that another quantizer made of this model (of its model.onnx): proven,
             measured and judged instead of ours.
@@ -114,6 +119,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         seconds=seconds,
         search_seconds=search_seconds,
         search_on_board=search_on_board,
+        recover_minutes=recover_minutes,
         builds=builds,
         qdq=Path(qdq) if qdq else None,
         skip_bad=skip_bad,

@@ -21,11 +21,12 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.files import write_atomic
 from edge_scnet.core.folder_lock import check_free, locked
 from edge_scnet.core.manifest import Manifest, load_manifest
+from edge_scnet.core.optional import install_hint, installed
 from edge_scnet.core.source import Source, parse_source
 from edge_scnet.data.arrays import SUFFIXES as ARRAY_SUFFIXES
 from edge_scnet.data.held import made_by
 from edge_scnet.data.labels import Role
-from edge_scnet.errors import ArtifactError, TargetError
+from edge_scnet.errors import ArtifactError, MissingRuntimeError, TargetError
 from edge_scnet.export.from_onnx import probe_onnx
 from edge_scnet.export.probe_torch import probe_torch
 from edge_scnet.machine.isa import check_floor, resolve_floor
@@ -65,6 +66,8 @@ class Request:
     search_seconds: float | None = None
     # whether the bundle carries what a search on its board needs
     search_on_board: bool = False
+    # None: nothing is learned from the float graph
+    recover_minutes: float | None = None
     # of each plan, of which the fastest that is right is kept
     builds: int = 1
     # the command line or the call, for the report and for other runs that want the folder
@@ -215,6 +218,7 @@ def _make_job(request: Request, events: Events, lock: contextlib.ExitStack) -> B
         dynamic_batch=request.batch == "dynamic",
         builds=request.builds,
         qdq=request.qdq,
+        recover_minutes=request.recover_minutes,
         adopted=adopted,
     )
 
@@ -259,7 +263,27 @@ def check_int8(target: TargetSpec) -> None:
     if target.precision == "fp16":
         raise TargetError(
             f"{target.name} is FP16 alone: its boards compute no INT8, and nothing is quantized",
-            hint=f"edge-scnet build --target {target.name}, without --qdq and --search",
+            hint=f"edge-scnet build --target {target.name}, without --qdq, --search and --recover",
+        )
+
+
+def check_recoverable(request: Request) -> None:
+    """Refuses a recovery of a graph that is to be judged as it is, or without PyTorch.
+
+    Raises:
+        ArtifactError: another quantizer made the graph.
+        MissingRuntimeError: PyTorch is not installed.
+    """
+    if request.qdq is not None:
+        given = "--qdq" if request.given is None else "a quantized MODEL"
+        raise ArtifactError(
+            f"{given} is judged as it is, and --recover would change it: {request.qdq}",
+            hint="leave --recover out, or give the float model alone to quantize and recover it",
+        )
+    if not installed("torch"):
+        raise MissingRuntimeError(
+            "--recover learns with PyTorch: the package 'torch' is not installed",
+            hint=install_hint("export"),
         )
 
 
@@ -267,8 +291,11 @@ def _target(request: Request) -> TargetSpec:
     """The target with the request's batch."""
     target = load_target(request.target)
     quantizes = request.search_seconds is not None or request.search_on_board
+    quantizes = quantizes or request.recover_minutes is not None
     if request.qdq is not None or quantizes or request.until == "quantize":
         check_int8(target)
+    if request.recover_minutes is not None:
+        check_recoverable(request)
     if request.batch == "dynamic" and request.until != "export":
         raise TargetError(
             f"{target.name}: engines are built for a fixed batch; with a dynamic one they are 1.5"
@@ -365,6 +392,7 @@ def rebuild_command(request: Request) -> str:
         "--batch": request.batch,
         "--qdq": request.qdq,
         "--search-on-board": request.search_on_board or None,
+        "--recover": request.recover_minutes,
     }
     command = ["edge-scnet", "build", request.model, "--target", request.target]
     for option, value in options.items():

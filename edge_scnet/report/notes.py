@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edge_scnet.core.provenance import Recovery
 from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report.costs import advice_lines
 from edge_scnet.report.mixed import mixed_words
@@ -132,6 +133,8 @@ def facts(report: RunReport) -> tuple[str, ...]:
     lines = [f"{', '.join(names)}: {settings}" for settings, names in engines.items()]
     if report.task is not None:
         lines.insert(0, f"judged by: {report.task}")
+    if report.recovery is not None:
+        lines.append(recovery_words(report.recovery))
     for row in report.engines:
         if row.end_to_end is not None and row.role == "int8":
             lines.append(f"{row.name} end to end: {end_to_end_words(row.end_to_end)}")
@@ -142,6 +145,18 @@ def facts(report: RunReport) -> tuple[str, ...]:
     if report.mixed is not None:
         lines.extend(mixed_words(report.mixed))
     return tuple(lines)
+
+
+def recovery_words(recovery: Recovery) -> str:
+    """Returns what --recover came to."""
+    if recovery.before_db is None or recovery.after_db is None:
+        return f"recovery: {recovery.outcome}; the quantized graph stays as it was"
+    gain = f"{recovery.before_db:.1f} -> {recovery.after_db:.1f} dB"
+    end = "" if recovery.kept else "; no gain: the quantized graph stays as it was"
+    return (
+        f"recovery: {gain} on {recovery.held_out} held-out calibration samples, {recovery.steps:,}"
+        f" steps on {recovery.samples} others, {recovery.outcome}{end}"
+    )
 
 
 def graph_words(times: GraphTimes) -> str:

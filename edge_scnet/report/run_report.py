@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import MOST_IMAGES
-from edge_scnet.core.provenance import Provenance, Quantization
+from edge_scnet.core.provenance import Provenance, Quantization, Recovery
 from edge_scnet.machine.board import BoardState
 from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report.findings import Finding
@@ -339,6 +339,7 @@ class RunReport:
         MixedPrecision | None,
         Meta(description="where INT8 misses its limit: the modules that cost it, and their price"),
     ] = None
+    recovery: Annotated[Recovery | None, Meta(description="None: --recover was not given")] = None
     # the model was given quantized: the reference is its own graph without rounding, no float model
     dequantized: bool = False
 

@@ -14,13 +14,14 @@ from edge_scnet.machine import environment
 
 PACKAGE = Path(__file__).parents[2]
 
-Keyed = Literal["export", "calibrate", "quantize", "compile", "sensitivity"]
+Keyed = Literal["export", "calibrate", "quantize", "recover", "compile", "sensitivity"]
 
 # The libraries whose versions decide what a stage makes.
 _LIBRARIES: dict[Keyed, tuple[str, ...]] = {
     "export": ("torch", "onnx", "onnxscript", "onnxruntime"),
     "calibrate": ("onnxruntime", "numpy"),
     "quantize": ("onnx-ir", "numpy"),
+    "recover": ("torch", "onnx-ir", "onnxruntime", "numpy"),
     "compile": ("openvino",),
     "sensitivity": ("openvino",),
 }
@@ -58,6 +59,13 @@ CODE: dict[Keyed, tuple[str, ...]] = {
         "pipeline/stages/pilot",
         "pipeline/stages/provenance",
         "pipeline/stages/quantize",
+    ),
+    "recover": (
+        *_SHARED,
+        "quantizer",
+        "recovery",
+        "stats",
+        "pipeline/stages/recover",
     ),
     "compile": (
         *_SHARED,

@@ -62,6 +62,8 @@ class BuildJob:
     board_search: SearchOnBoard | None = None
     # a Q/DQ file made by another quantizer, taken instead of ours, and its graph as it was read
     qdq: Path | None = None
+    # of learning what the Q/DQ graph has lost; None: nothing is learned
+    recover_minutes: float | None = None
     adopted: Adopted | None = None
 
 

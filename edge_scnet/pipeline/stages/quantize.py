@@ -13,7 +13,7 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.graph.inventory import quantization_of
 from edge_scnet.graph.model import load, save
 from edge_scnet.machine.isa import weight_bits
-from edge_scnet.pipeline.stages.cache_key import origin_of
+from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, record
 from edge_scnet.pipeline.stages.pilot import pilot_images
 from edge_scnet.pipeline.stages.provenance import provenance_of
@@ -25,6 +25,16 @@ from edge_scnet.quantizer.statistics import Ranges
 # Of the multiply-adds that stay in float although nobody asked for it.
 _WORTH_SAYING, _LEAST_SHOWN = 0.01, 0.0005
 _NAMES = 5
+
+
+def quantized_origin(job: BuildJob) -> Origin:
+    """The origin of the Q/DQ graph that this stage writes."""
+    return origin_of(
+        "quantize",
+        job.folder.hashes([FLOAT_ONNX, RANGES]),
+        scheme=asdict(job.target.quant),
+        weight_bits=weight_bits(job.floor),
+    )
 
 
 def quantize(job: BuildJob, events: Events) -> BuildFolder:
@@ -39,12 +49,7 @@ def quantize(job: BuildJob, events: Events) -> BuildFolder:
         "quantize",
         f"{scheme.placement} scheme, {scheme.variant}, {bits}-bit weights ({job.floor})",
     )
-    origin = origin_of(
-        "quantize",
-        folder.hashes([FLOAT_ONNX, RANGES]),
-        scheme=asdict(scheme),
-        weight_bits=bits,
-    )
+    origin = quantized_origin(job)
     if folder.is_current(QDQ_ONNX, origin.key):
         events.done(summary_of_qdq(folder), reused=True)
         return folder

@@ -10,7 +10,7 @@ from edge_scnet.compile.forms import check_operators
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import remove_files
-from edge_scnet.core.manifest import FLOAT_ONNX, PARTIAL_REPORT, REPORT, REPORT_PAGE
+from edge_scnet.core.manifest import FLOAT_ONNX, PARTIAL_REPORT, QDQ_ONNX, REPORT, REPORT_PAGE
 from edge_scnet.graph.model import load
 from edge_scnet.pipeline.stages.adopt import adopt
 from edge_scnet.pipeline.stages.calibrate import calibrate
@@ -19,15 +19,23 @@ from edge_scnet.pipeline.stages.compile_half import compile_half
 from edge_scnet.pipeline.stages.compile_plans import compile_plans
 from edge_scnet.pipeline.stages.export import export
 from edge_scnet.pipeline.stages.job import STAGES, BuildJob, Stage
-from edge_scnet.pipeline.stages.quantize import quantize
+from edge_scnet.pipeline.stages.quantize import quantize, quantized_origin
+from edge_scnet.pipeline.stages.recover import recover, recovered_origin, reused
 
 
 def _quantize(job: BuildJob, events: Events) -> BuildFolder:
-    """By the project's own quantizer, or the graph of another one."""
-    if job.qdq is None:
+    """By the project's own quantizer, where asked for with a recovery, or another one's graph."""
+    if job.qdq is not None:
+        assert job.adopted is not None
+        return adopt(job, job.qdq, job.adopted, events)
+    if job.recover_minutes is None:
         return quantize(job, events)
-    assert job.adopted is not None
-    return adopt(job, job.qdq, job.adopted, events)
+    origin = recovered_origin(job, quantized_origin(job))
+    if job.folder.is_current(QDQ_ONNX, origin.key):
+        return reused(job.folder, events)
+    folder = quantize(job, events)
+    folder.save()  # an interrupted recovery goes on from this graph
+    return recover(replace(job, folder=folder), origin, events)
 
 
 def _compile(job: BuildJob, events: Events) -> BuildFolder:

@@ -16,6 +16,7 @@ MODULES: dict[Keyed, tuple[str, ...]] = {
     "export": ("pipeline/stages/export",),
     "calibrate": ("pipeline/stages/calibrate",),
     "quantize": ("pipeline/stages/quantize", "pipeline/stages/adopt"),
+    "recover": ("pipeline/stages/recover",),
     "compile": (
         "pipeline/stages/compile",
         "pipeline/stages/compile_half",
@@ -114,8 +115,9 @@ def before(copy: Path) -> dict[Keyed, str]:
         ("export/from_torch.py", {"export", "quantize"}),
         ("models/zoo.py", {"export"}),
         ("compile/build.sh", {"compile", "sensitivity"}),
-        ("quantizer/write.py", {"calibrate", "quantize", "compile", "sensitivity"}),
+        ("quantizer/write.py", set(MODULES) - {"export"}),
         ("sensitivity/search.py", {"sensitivity"}),
+        ("recovery/train.py", {"recover"}),
         ("graph/model.py", set(MODULES)),
         ("core/facts.py", set(MODULES)),
         ("__about__.py", set(MODULES)),
