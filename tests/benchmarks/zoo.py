@@ -2,13 +2,14 @@
 
     python tests/benchmarks/zoo.py --models DIR --data DIR --out zoo.json [--markdown zoo.md]
         [--work DIR] [--only NAME,...] [--kept-back] [--against CHECKOUT] [--peers]
-        [--recover MINUTES] [--latency] [--fresh]
+        [--recover MINUTES] [--mixed SECONDS] [--latency] [--fresh]
 
 --models holds the ONNX files that `zoo_networks.py` lists, --data `calib/` and `eval/`, class
 folders of photographs. The networks of --kept-back are reported in a part of their own, and nothing
 may be chosen by them. Each float graph is exported as `build` does, and quantized by this checkout,
 by --against's, and with --peers by NNCF in an environment of its own. --recover adds what `build
---recover MINUTES` makes of 8-bit weights.
+--recover MINUTES` makes of 8-bit weights, --mixed what `build --search SECONDS` makes for this
+machine with 25 dB as the limit.
 
 SQNR is of INT8 against FP32 on 60 photographs, averaged over the outputs by relative noise;
 `worst` is that of the worst output. `simulated` is the Q/DQ file of 8-bit weights in ONNX Runtime
@@ -52,6 +53,9 @@ def quantizers(args: argparse.Namespace) -> list[Quantizer]:
     if args.recover is not None:
         options = {"recover_minutes": args.recover}
         found.append(Quantizer(name="recovered", checkout=_OWN, options=options, compiled=False))
+    if args.mixed is not None:
+        options = {"search_seconds": args.mixed}
+        found.append(Quantizer(name="mixed", checkout=_OWN, options=options, simulated=False))
     if args.peers:
         found.append(Quantizer(name="nncf", python=python_of("nncf", args.work)))
     return found
@@ -89,7 +93,7 @@ def summary(rows: dict[str, Any]) -> dict[str, Any]:
         own = {name: _db(row, "ours", how) for name, row in rows.items()}
         known = [db for db in own.values() if db is not None]
         found[how] = {"median_db": float(np.median(known)) if known else None}
-        for other in ("against", "recovered", "nncf"):
+        for other in ("against", "recovered", "mixed", "nncf"):
             gains = {
                 name: round(db - theirs, 3)
                 for name, row in rows.items()
@@ -101,7 +105,7 @@ def summary(rows: dict[str, Any]) -> dict[str, Any]:
                     "worst_db": min(gains.values()),
                     "by_network_db": gains,
                 }
-    for other in ("fp32", "against", "nncf"):
+    for other in ("fp32", "against", "mixed", "nncf"):
         ratios = [
             row["latency"]["row_to"][other][0]
             for row in rows.values()
@@ -199,6 +203,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--against", type=Path, help="another checkout of the project")
     parser.add_argument("--peers", action="store_true", help="NNCF beside ours")
     parser.add_argument("--recover", type=float, metavar="MINUTES")
+    parser.add_argument("--mixed", type=float, metavar="SECONDS", help="of `build --search`")
     parser.add_argument("--latency", action="store_true", help="time the engines in turn")
     parser.add_argument("--rounds", type=int, default=20, help="of blocks timed in turn")
     parser.add_argument("--fresh", action="store_true", help="measure again")

@@ -19,6 +19,10 @@ from edge_scnet.stats.decibels import comparable, of_relative_noise
 
 _SIMULATED_BITS = 8
 _MEMORY_BYTES = 12 * 2**30
+# What a search is to reach.
+_LEAST_DB = 25.0
+# A file for the simulation, and one for this machine.
+_Pair = tuple[Path | None, Path | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,9 @@ class Quantizer:
     python: Path = Path(sys.executable)
     # more arguments of a checkout's `build`
     options: Mapping[str, Any] = field(default_factory=dict)
-    # a file for this machine too, where its weights have other bits: not of what takes minutes
+    # a file for VNNI, and one for this machine too, where its weights have other bits: of what
+    # takes minutes only one is made
+    simulated: bool = True
     compiled: bool = True
 
 
@@ -64,16 +70,14 @@ class Steps:
         folder = self.files.folder / quantizer.name
         folder.mkdir(exist_ok=True)
         if quantizer.checkout is not None:
-            simulated, native, made = self._ours(quantizer, folder)
+            (simulated, native), made = self._ours(quantizer, folder)
         else:
-            simulated, native, made = self._nncf(quantizer, folder)
-        figures = {
-            "quantize": made,
-            "weight_bits": self.bits,
-            "simulated": self._quality(simulated, "simulated", folder),
-        }
+            (simulated, native), made = self._nncf(quantizer, folder)
+        figures: dict[str, Any] = {"quantize": made, "weight_bits": self.bits}
+        if simulated is not None:
+            figures["simulated"] = self._quality(simulated, "simulated", folder)
         engine = None
-        if quantizer.compiled or self.bits == _SIMULATED_BITS:
+        if native is not None:
             engine = self._compile(native, folder)
             figures["compiled"] = self._quality(engine, "compiled", folder)
         return Measured(figures=figures, engine=engine)
@@ -93,22 +97,21 @@ class Steps:
             fresh=self.fresh,
         )
 
-    def _ours(self, quantizer: Quantizer, folder: Path) -> tuple[Path, Path, dict[str, Any]]:
+    def _ours(self, quantizer: Quantizer, folder: Path) -> tuple[_Pair, dict[str, Any]]:
         """The Q/DQ files of a checkout: for the simulation, and for this machine."""
         assert quantizer.checkout is not None
         build, out = folder / "build", folder / "model.qdq.onnx"
         build.mkdir(exist_ok=True)
-        shipped = (quantizer.checkout / "targets" / "cpu.toml").read_text()
-        samples = f"[quant]\nsamples = {CALIBRATION_IMAGES}\n"
-        write_text(build / "zoo.toml", shipped.replace("[quant]\n", samples))
-        bits = [_SIMULATED_BITS]
-        if quantizer.compiled and self.bits != _SIMULATED_BITS:
+        write_text(build / "zoo.toml", _target(quantizer.checkout))
+        bits = [_SIMULATED_BITS] if quantizer.simulated else []
+        if quantizer.compiled and self.bits not in bits:
             bits.append(self.bits)
         job = {
             "script": "checkout.py",
             "build": str(build),
             "bits": bits,
             "options": dict(quantizer.options),
+            "search": "search_seconds" in quantizer.options,
         }
         package = quantizer.checkout / "edge_scnet"
         key = [
@@ -116,22 +119,25 @@ class Steps:
             sha256_file(build / "zoo.toml"),
             environment.package_versions(),
         ]
-        files = {"model": self.files.model, "calib": self.files.images("calib")}
+        images = {name: self.files.images(name) for name in ("calib", "eval")}
         for part in ("export", "quantize"):
             made = step(
                 folder / part,
                 quantizer.python,
                 {**job, "step": part},
-                files,
+                {"model": self.files.model, **images},
                 key=key,
                 out=out if part == "quantize" else None,
                 fresh=self.fresh,
                 variables={"PYTHONPATH": str(quantizer.checkout)},
             )
-        native = out if len(bits) == 1 else out.with_name(f"{out.stem}-{self.bits}{out.suffix}")
-        return out, native, made
+        of_bits = {bits[0]: out} | {
+            more: out.with_name(f"{out.stem}-{more}{out.suffix}") for more in bits[1:]
+        }
+        simulated = of_bits.get(_SIMULATED_BITS) if quantizer.simulated else None
+        return (simulated, of_bits.get(self.bits)), made
 
-    def _nncf(self, quantizer: Quantizer, folder: Path) -> tuple[Path, Path, dict[str, Any]]:
+    def _nncf(self, quantizer: Quantizer, folder: Path) -> tuple[_Pair, dict[str, Any]]:
         """NNCF's files: of its ONNX backend for the simulation, of its OpenVINO backend here.
 
         Its figures of time and memory are the latter's, which its users take for this runtime.
@@ -153,7 +159,8 @@ class Steps:
                 fresh=self.fresh,
             )
             results[stem] = (out, made)
-        return results["onnx"][0], *results["openvino"]
+        engine, made = results["openvino"]
+        return (results["onnx"][0], engine), made
 
     def _compile(self, model: Path, folder: Path) -> Path:
         """The engine that `build` would make of an ONNX file; an IR is one."""
@@ -207,6 +214,14 @@ class Steps:
         )
         with np.load(out) as arrays:
             return [arrays[str(i)] for i in range(len(arrays.files))], facts
+
+
+def _target(checkout: Path) -> str:
+    """The checkout's target `cpu`, for these images, with a limit that a search heeds."""
+    shipped = (checkout / "targets" / "cpu.toml").read_text()
+    samples = f"[quant]\nsamples = {CALIBRATION_IMAGES}\n"
+    limit = f"[gates]\nmin_sqnr_db = {_LEAST_DB}\n"
+    return shipped.replace("[quant]\n", samples).replace("[gates]\n", limit)
 
 
 def quality_of(

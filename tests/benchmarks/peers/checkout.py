@@ -4,7 +4,8 @@ PYTHONPATH names the checkout. The job has the float graph (`model`), the calibr
 network takes them (`calib`, .npy), the folder that the checkout builds in (`build`), more arguments
 of its `build` (`options`), and the bits of weights for which files are written (`bits`): the first
 to `out`, others beside it. Its record is of the first: seconds of the calibrate and quantize stages
-with the opening of the images, after an export that is made before (step "export").
+with the opening of the images, after an export that is made before (step "export"). With `search`
+`build` goes on until it has judged on the images of `eval`, and searched if it must.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def main(job: dict[str, Any]) -> None:
     import onnxruntime  # noqa: F401  the package imports it late
 
     import edge_scnet.pipeline.build
+    from edge_scnet.config.model_options import ModelOptions
 
     imported, before = time.perf_counter(), status("VmRSS")
     folder = Path(job["build"])
@@ -42,8 +44,12 @@ def main(job: dict[str, Any]) -> None:
         "calib": job["calib"],
         "out": folder,
         "wait": True,
+        # networks of all kinds are held to the SQNR of their outputs
+        "model_options": ModelOptions(task="features"),
         **job["options"],
     }
+    if job["search"]:
+        arguments |= {"evaluation": job["eval"], "ignore_labels": True, "seconds": 0.5}
     if job["step"] == "export":
         edge_scnet.build(job["model"], until="export", **arguments)
         Path(job["record"]).write_text("{}")
@@ -53,10 +59,11 @@ def main(job: dict[str, Any]) -> None:
         for stale in folder.rglob(name):
             stale.unlink()
     record: dict[str, Any] = {}
+    until = "profile" if job["search"] else "quantize"
     for number, bits in enumerate(job["bits"]):
         wanted[0] = bits
         begun, cpu = time.perf_counter(), time.process_time()
-        built = edge_scnet.build(job["model"], until="quantize", **arguments)
+        built = edge_scnet.build(job["model"], until=until, **arguments)
         if not number:
             record = {
                 "seconds": time.perf_counter() - begun,
@@ -67,6 +74,7 @@ def main(job: dict[str, Any]) -> None:
                 "peak_bytes": status("VmHWM"),
                 "load_average": os.getloadavg()[0],
                 "version": edge_scnet.__version__,
+                "keep_float": built.manifest.target["quant"]["keep_float"],
             }
         out = Path(job["out"])
         out = out if not number else out.with_name(f"{out.stem}-{bits}{out.suffix}")
