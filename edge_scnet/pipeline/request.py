@@ -38,6 +38,7 @@ from edge_scnet.pipeline.judging import check_early
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 from edge_scnet.pipeline.stages.adopt import read_for_target
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
+from edge_scnet.pipeline.stages.recover import load_torch
 from edge_scnet.runtimes import runtime_named, usable_runtime
 
 
@@ -285,6 +286,7 @@ def check_recoverable(request: Request) -> None:
             "--recover learns with PyTorch: the package 'torch' is not installed",
             hint=install_hint("export"),
         )
+    load_torch()  # before an export loads it otherwise
 
 
 def _target(request: Request) -> TargetSpec:

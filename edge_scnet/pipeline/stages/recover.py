@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,8 +30,29 @@ if TYPE_CHECKING:
 
 # What the samples of a recovery may take; of more, those with the lowest hashes.
 _MOST_BYTES = 1 << 29
+_WAITING = "OMP_WAIT_POLICY"
 # Fewer steps have hardly moved anything.
 _FEW_STEPS = 50
+
+
+def load_torch() -> None:
+    """Imports PyTorch, so that its threads sleep while they wait for each other.
+
+    They spin otherwise, as libgomp reads once, when it is loaded: where other processes want the
+    cores too, a step on two of them then takes ten times as long (measured: 6 to 12 s, and 0.7 s).
+
+    Raises:
+        MissingRuntimeError: it is not installed.
+    """
+    if "torch" in sys.modules:
+        return
+    given = os.environ.get(_WAITING)
+    os.environ.setdefault(_WAITING, "PASSIVE")
+    try:
+        require("torch", extra="export")
+    finally:
+        if given is None:
+            del os.environ[_WAITING]
 
 
 def recovered_origin(job: BuildJob, quantized: Origin) -> Origin:
@@ -57,7 +81,7 @@ def recover(job: BuildJob, origin: Origin, events: Events) -> BuildFolder:
         MissingRuntimeError: PyTorch is not installed.
         StorageError: the folder cannot be written.
     """
-    require("torch", extra="export")
+    load_torch()
     from edge_scnet.recovery.attributes import UnsupportedError
     from edge_scnet.recovery.checkpoint import FILE, Checkpoint
     from edge_scnet.recovery.recover import Graphs
@@ -119,12 +143,23 @@ def _samples(job: BuildJob) -> RecoverySamples:
     batch = load_samples(job.calibration, job.source.spec, chosen)
     graph = load(job.folder.verified(FLOAT_ONNX)).graph
     feeds = feed_of(batch, str(graph.inputs[0].name))
-    spec = job.source.spec
     return samples_of(
         {name: np.ascontiguousarray(values) for name, values in feeds.items()},
         [hashes[i] for i in chosen],
-        are_pictures=spec.takes_pictures and job.calibration.arrays is None and len(feeds) == 1,
+        are_pictures=_are_pictures(job, feeds),
     )
+
+
+def _are_pictures(job: BuildJob, feeds: Mapping[str, np.ndarray]) -> bool:
+    """Whether parts of the samples, and mirrored ones, are such samples too.
+
+    Arrays of one channel may be anything, as a spectrogram; of three they are pictures.
+    """
+    assert job.calibration is not None
+    values = next(iter(feeds.values()))
+    if len(feeds) > 1 or values.ndim != 4 or not job.source.spec.takes_pictures:
+        return False
+    return job.calibration.arrays is None or values.shape[1] == 3
 
 
 def _recorded(

@@ -135,3 +135,15 @@ def test_a_graph_that_torch_cannot_run_is_built_as_quantized(
     assert (copied.folder / QDQ_ONNX).read_bytes() == before
     found = facts(copied).recovery
     assert found is not None and not found.kept and found.outcome == why
+
+
+def test_threads_of_torch_sleep_while_they_wait(cli_process: Run) -> None:
+    code = (
+        "import os; from edge_scnet.pipeline.stages import recover\n"
+        "seen = []; recover.require = lambda *a, **k: seen.append(os.environ['OMP_WAIT_POLICY'])\n"
+        "os.environ.pop('OMP_WAIT_POLICY', None); recover.load_torch()\n"
+        "os.environ['OMP_WAIT_POLICY'] = 'ACTIVE'; recover.load_torch()\n"
+        "assert seen == ['PASSIVE', 'ACTIVE'] and os.environ['OMP_WAIT_POLICY'] == 'ACTIVE'"
+    )
+    outcome = cli_process(code=code)
+    assert outcome.code == 0, outcome.stderr
