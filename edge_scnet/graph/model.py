@@ -22,7 +22,21 @@ if TYPE_CHECKING:
 def load(path: Path | str) -> ir.Model:
     """Reads an ONNX file; weights in a file beside it are read when they are used."""
     model: ir.Model = require("onnx_ir", extra="quantize").load(path)
+    own_weights(model)
     return model
+
+
+def own_weights(model: ir.Model) -> None:
+    """Copies the weights out of the file they were read with, in place.
+
+    The file's protobuf stays in memory as a whole while any of them is left in it, also where all
+    the others were replaced.
+    """
+    ir_module = require("onnx_ir", extra="quantize")
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if isinstance(tensor, ir_module.serde.TensorProtoTensor) and tensor.dtype.bitwidth >= 8:
+            value.const_value = ir_module.tensor(np.array(tensor.numpy()), name=value.name)
 
 
 def save(model: ir.Model, path: Path) -> None:

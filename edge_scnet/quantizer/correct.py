@@ -8,19 +8,24 @@ module decides which layers are worth it, within a limit of work and of memory; 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edge_scnet.graph.operators import weight_of
-from edge_scnet.graph.run import Observer
-from edge_scnet.quantizer.rounding import Moments, round_weights
+from edge_scnet.machine.blas import one_blas_thread
+from edge_scnet.machine.linux import usable_cores
+from edge_scnet.machine.memory import return_freed_memory
+from edge_scnet.quantizer.reads import Read, RowReader
+from edge_scnet.quantizer.rounding import Compensation, Moments
 from edge_scnet.quantizer.sites import WeightSite
 from edge_scnet.quantizer.weights import LARGEST_CODE, quantize_weights
-from edge_scnet.quantizer.windows import Window, rows_read, window_of
+from edge_scnet.quantizer.windows import Window, window_of
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -72,6 +77,15 @@ class _Layer:
         """Output positions read in each image: in all four times the inputs, and never few."""
         return math.ceil(max(4 * self.inputs, 2048) / images)
 
+    def read(self, images: int) -> Read:
+        """What it reads of each image."""
+        return Read(
+            source=self.source,
+            window=self.window,
+            inputs=self.inputs,
+            limit=self.positions(images),
+        )
+
 
 def quantize_layers(
     model: ir.Model,
@@ -95,21 +109,52 @@ def quantize_layers(
     ):
         return tuple(_finish(layer, None, weight_bits, correct_bias=False) for layer in layers)
     done: dict[str, QuantizedLayer] = {}
-    for share in _shares(layers):
-        moments = _moments(model, share, images)
-        for layer in share:
-            done[layer.site.node] = _finish(
-                layer,
-                moments.pop(layer.site.node),
-                weight_bits,
-                correct_bias=scheme.bias_correction,
+    # a core works on layers of its own: numpy's threads would wait for each other
+    with one_blas_thread(), ThreadPoolExecutor(usable_cores()) as pool:
+        for share in _shares(layers):
+            moments = _moments(model, share, images, pool)
+            return_freed_memory()
+            finish = partial(
+                _finish_alike, moments, bits=weight_bits, correct_bias=scheme.bias_correction
             )
-            progress(len(done) / len(layers))
+            for some in pool.map(finish, _alike(share, len(images)).items()):
+                done |= {layer.site.node: layer for layer in some}
+                progress(len(done) / len(layers))
     return tuple(done[site.node] for site in sites)
 
 
+def _alike(layers: Sequence[_Layer], images: int) -> dict[Read, list[_Layer]]:
+    """The layers by what they read."""
+    readers: dict[Read, list[_Layer]] = {}
+    for layer in layers:
+        readers.setdefault(layer.read(images), []).append(layer)
+    return readers
+
+
+def _finish_alike(
+    moments: dict[Read, Moments], read_by: tuple[Read, list[_Layer]], bits: int, correct_bias: bool
+) -> list[QuantizedLayer]:
+    """Codes the layers that read the same; their moments are let go."""
+    read, layers = read_by
+    seen = moments.pop(read)
+    compensations = (
+        [Compensation(covariance) for covariance in seen.covariance()]
+        if any(layer.compensate for layer in layers)
+        else []
+    )
+    return [
+        _finish(layer, seen, bits, compensations=compensations, correct_bias=correct_bias)
+        for layer in layers
+    ]
+
+
 def _finish(
-    layer: _Layer, moments: Moments | None, bits: int, *, correct_bias: bool
+    layer: _Layer,
+    moments: Moments | None,
+    bits: int,
+    *,
+    compensations: Sequence[Compensation] = (),
+    correct_bias: bool,
 ) -> QuantizedLayer:
     """Codes one layer; without moments it is rounded to the nearest codes."""
     weights = layer.weights.astype(np.float64)
@@ -117,10 +162,10 @@ def _finish(
     wide = scales.astype(np.float64)
     if moments is not None and layer.compensate:
         per_group = len(layer.weights) // layer.window.groups
-        for group, covariance in enumerate(moments.covariance()):
+        for group, compensation in enumerate(compensations):
             rows = slice(group * per_group, (group + 1) * per_group)
-            flat_codes[rows] = round_weights(
-                weights[rows], wide[rows], covariance, largest=LARGEST_CODE[bits]
+            flat_codes[rows] = compensation.round(
+                weights[rows], wide[rows], largest=LARGEST_CODE[bits]
             )
     shift = None
     if moments is not None and correct_bias:
@@ -205,20 +250,18 @@ def _shares(layers: Sequence[_Layer]) -> Iterator[list[_Layer]]:
         yield share
 
 
-def _moments(model: ir.Model, layers: Sequence[_Layer], images: np.ndarray) -> dict[str, Moments]:
-    """The moments of what the layers read, by node."""
+def _moments(
+    model: ir.Model, layers: Sequence[_Layer], images: np.ndarray, pool: Executor
+) -> dict[Read, Moments]:
+    """The moments of what the layers read."""
+    readers = _alike(layers, len(images))
     moments = {
-        layer.site.node: Moments(layer.inputs, layer.window.groups, products=layer.compensate)
-        for layer in layers
+        read: Moments(
+            read.inputs, read.window.groups, products=any(layer.compensate for layer in alike)
+        )
+        for read, alike in readers.items()
     }
-    for values in Observer(model, [layer.source for layer in layers]).run([images]):
-        for layer in layers:
-            moments[layer.site.node].add(
-                rows_read(
-                    values[layer.source],
-                    layer.window,
-                    inputs=layer.inputs,
-                    limit=layer.positions(len(images)),
-                )
-            )
+    for rows_of in RowReader(model, moments).run([images]):
+        # all of an image before the next: the order of the sums is that of the images
+        deque(pool.map(lambda read: moments[read].add(rows_of(read)), moments), maxlen=0)  # noqa: B023
     return moments

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.errors import ArtifactError
+from edge_scnet.graph.model import own_weights
 from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.machine.memory import return_freed_memory
 from edge_scnet.quantizer.correct import QuantizedLayer, quantize_layers
@@ -88,6 +89,7 @@ def prepare(
         raise ArtifactError(
             "the graph holds Q/DQ already", hint="quantize the float model it was made from"
         )
+    own_weights(model)
     model = equalize(model, ranges.factors) if ranges.factors else model
     if scheme.placement == "openvino":
         model = stride_outside(model)

@@ -20,6 +20,7 @@ from edge_scnet.errors import DataError
 # singular.
 _DAMPING = 0.01
 _BLOCK = 32
+_WAITING_ROWS = 128
 
 
 class Moments:
@@ -37,6 +38,7 @@ class Moments:
             np.zeros((groups, inputs_per_group, inputs_per_group), np.float32) if products else None
         )
         self._waiting: list[np.ndarray] = []
+        self._waiting_rows = 0
 
     def add(self, positions: np.ndarray) -> None:
         """Adds what `rows_read` gives: groups x positions x inputs, float32."""
@@ -44,15 +46,17 @@ class Moments:
         self.total += positions.sum(axis=1, dtype=np.float64)
         if self._products is not None:
             self._waiting.append(positions)
-            # one product of many positions costs a fraction of many products of few
-            if sum(some.shape[1] for some in self._waiting) >= min(positions.shape[2], 1024):
+            self._waiting_rows += positions.shape[1]
+            # one product of many positions costs a fraction of many products of few; what waits
+            # takes memory
+            if self._waiting_rows >= min(positions.shape[2], _WAITING_ROWS):
                 self._multiply()
 
     def _multiply(self) -> None:
         if self._waiting and self._products is not None:
             positions = np.concatenate(self._waiting, axis=1)
+            self._waiting, self._waiting_rows = [], 0
             self._products += np.matmul(positions.transpose(0, 2, 1), positions)
-            self._waiting = []
 
     def mean(self) -> np.ndarray:
         """Returns the mean of each input: groups x inputs."""
@@ -63,9 +67,9 @@ class Moments:
         self._multiply()
         assert self._products is not None
         mean = self.mean()
-        centred: np.ndarray = (
-            self._products.astype(np.float64) / self.count - mean[:, :, None] * mean[:, None, :]
-        )
+        centred: np.ndarray = self._products.astype(np.float64)
+        centred /= self.count
+        centred -= mean[:, :, None] * mean[:, None, :]
         return centred
 
 
@@ -83,34 +87,51 @@ def round_weights(
     Raises:
         DataError: the covariance is not finite.
     """
-    if not np.isfinite(covariance).all():
-        raise DataError(
-            "the inputs of a layer are too large to be multiplied, or not finite",
-            hint='quantize without their products: rounding = "nearest" in the target',
-        )
-    inputs = weights.shape[1]
-    damped = covariance + np.eye(inputs) * max(
-        _DAMPING * float(np.trace(covariance)) / inputs, 1e-12
-    )
-    # inputs that vary most are rounded first, while the others can still make up for them
-    order = np.argsort(-np.diag(damped), kind="stable")
-    last_first = order[::-1]
-    triangle = _cholesky(damped[np.ix_(last_first, last_first)]).T[::-1, ::-1]
-    shares = (triangle / np.diag(triangle)[:, None]).astype(np.float32)
-    # in units of codes, inputs x outputs, so that what belongs to one input lies together
-    errors = np.ascontiguousarray((weights / scales[:, None]).T[order], dtype=np.float32)
-    wanted = errors.copy()
-    chosen = np.empty(errors.shape, np.int8)
-    for start in range(0, inputs, _BLOCK):
-        stop = min(start + _BLOCK, inputs)
-        for j in range(start, stop):
-            chosen[j] = np.clip(np.rint(wanted[j]), -largest, largest)
-            errors[j] -= chosen[j]
-            wanted[j + 1 : stop] += np.multiply.outer(shares[j + 1 : stop, j], errors[j])
-        wanted[stop:] += shares[stop:, start:stop] @ errors[start:stop]
-    codes = np.empty(weights.shape, np.int8)
-    codes[:, order] = chosen.T
-    return codes
+    return Compensation(covariance).round(weights, scales, largest=largest)
+
+
+class Compensation:
+    """How the inputs of layers that read the same make up for each other's errors."""
+
+    def __init__(self, covariance: np.ndarray) -> None:
+        """Factors the covariance, inputs x inputs.
+
+        Raises:
+            DataError: it is not finite.
+        """
+        if not np.isfinite(covariance).all():
+            raise DataError(
+                "the inputs of a layer are too large to be multiplied, or not finite",
+                hint='quantize without their products: rounding = "nearest" in the target',
+            )
+        variances = np.diag(covariance)
+        damping = max(_DAMPING * float(variances.sum()) / len(covariance), 1e-12)
+        # inputs that vary most are rounded first, while the others can still make up for them
+        self._order = np.argsort(-(variances + damping), kind="stable")
+        last_first = self._order[::-1]
+        damped = covariance[np.ix_(last_first, last_first)]
+        damped[np.diag_indices_from(damped)] += damping
+        triangle = _cholesky(damped).T[::-1, ::-1]
+        self._shares = np.empty(triangle.shape, np.float32)
+        np.divide(triangle, np.diag(triangle)[:, None], out=self._shares, casting="same_kind")
+
+    def round(self, weights: np.ndarray, scales: np.ndarray, *, largest: int) -> np.ndarray:
+        """Returns codes, as `round_weights`."""
+        shares, inputs = self._shares, weights.shape[1]
+        # in units of codes, inputs x outputs, so that what belongs to one input lies together
+        errors = np.ascontiguousarray((weights / scales[:, None]).T[self._order], dtype=np.float32)
+        wanted = errors.copy()
+        chosen = np.empty(errors.shape, np.int8)
+        for start in range(0, inputs, _BLOCK):
+            stop = min(start + _BLOCK, inputs)
+            for j in range(start, stop):
+                chosen[j] = np.clip(np.rint(wanted[j]), -largest, largest)
+                errors[j] -= chosen[j]
+                wanted[j + 1 : stop] += np.multiply.outer(shares[j + 1 : stop, j], errors[j])
+            wanted[stop:] += shares[stop:, start:stop] @ errors[start:stop]
+        codes = np.empty(weights.shape, np.int8)
+        codes[:, self._order] = chosen.T
+        return codes
 
 
 def _cholesky(matrix: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -107,20 +108,70 @@ def patches(image: np.ndarray, window: Window, *, limit: int) -> np.ndarray:
     Returns:
         Groups x positions x inputs.
     """
+    if not window.transposed:
+        places, inside = places_read(window, image.shape[1:], limit)
+        return arranged(image.reshape(len(image), -1).take(places, axis=1), inside, window)
     axes = tuple(range(1, image.ndim))
-    padded, strides = _padded(image, window)
+    padded = _padded(image, window)
     views = np.lib.stride_tricks.sliding_window_view(padded, window.reach, axis=axes)
-    views = views[_every((*strides, *window.dilations))]
-    channels, sizes = views.shape[0], views.shape[1 : image.ndim]
-    total = math.prod(sizes)
-    chosen = _spread_over_phases(total, limit) if window.transposed else _spread(total, limit)
-    places: tuple[Any, ...] = (slice(None), *np.unravel_index(chosen, sizes))
-    read = views[places]  # C x P x kernel
-    if window.transposed:
-        read = np.flip(read, tuple(range(2, read.ndim)))
-    per_group = channels // window.groups
-    grouped = read.reshape(window.groups, per_group, chosen.size, -1).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(grouped.reshape(window.groups, chosen.size, -1))
+    views = views[_every((*(1,) * len(axes), *window.dilations))]
+    sizes = views.shape[1 : image.ndim]
+    chosen = _spread_over_phases(math.prod(sizes), limit)
+    at: tuple[Any, ...] = (slice(None), *np.unravel_index(chosen, sizes))
+    read = views[at]  # C x P x kernel
+    read = np.flip(read, tuple(range(2, read.ndim)))
+    return arranged(read, np.ones(read.shape[1:], np.bool_), window)
+
+
+def arranged(read: np.ndarray, inside: np.ndarray, window: Window) -> np.ndarray:
+    """Returns the values read as groups x positions x inputs.
+
+    Args:
+        read: channels first, then the taps of each position.
+        inside: positions x taps: whether a tap reads the image, and not its padding, which is zero.
+    """
+    positions = len(inside)
+    grouped = read.reshape(window.groups, len(read) // window.groups, positions, -1)
+    rows = np.ascontiguousarray(grouped.transpose(0, 2, 1, 3))
+    if not inside.all():
+        np.copyto(rows, 0.0, where=~inside.reshape(1, positions, 1, -1))
+    return rows.reshape(window.groups, positions, -1)
+
+
+@cache
+def places_read(
+    window: Window, sizes: tuple[int, ...], limit: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which values of a channel a convolution reads at its positions, evenly spread.
+
+    Args:
+        window: of a convolution that is not transposed.
+        sizes: of the image, behind its channels.
+        limit: of the positions.
+
+    Returns:
+        places: int64, the index of each tap in the flattened channel, position by position; 0 where
+            it lies outside.
+        inside: bool, positions x taps.
+    """
+    begins, ends = _pads(window, sizes)
+    counts = [
+        (size + begin + end - reach) // stride + 1
+        for size, begin, end, reach, stride in zip(
+            sizes, begins, ends, window.reach, window.strides, strict=True
+        )
+    ]
+    chosen = np.unravel_index(_spread(math.prod(counts), limit), counts)
+    taps = np.unravel_index(np.arange(math.prod(window.kernel)), window.kernel)
+    inside = np.ones((len(chosen[0]), len(taps[0])), np.bool_)
+    places = np.zeros(inside.shape, np.int64)
+    for axis, size in enumerate(sizes):
+        at = chosen[axis][:, None] * window.strides[axis] - begins[axis]
+        at = at + taps[axis] * window.dilations[axis]
+        inside &= (at >= 0) & (at < size)
+        places = places * size + at
+    places[~inside] = 0
+    return places.reshape(-1), inside
 
 
 def _every(steps: Sequence[int]) -> tuple[slice, ...]:
@@ -139,12 +190,10 @@ def _spread_over_phases(total: int, limit: int) -> np.ndarray:
     return np.arange(0, total, step)
 
 
-def _padded(image: np.ndarray, window: Window) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The image as the kernel slides over it, and the steps of the kernel."""
+def _padded(image: np.ndarray, window: Window) -> np.ndarray:
+    """The image as the kernel of a transposed convolution slides over it, in steps of 1."""
     sizes = image.shape[1:]
     begins, ends = _pads(window, sizes)
-    if not window.transposed:
-        return np.pad(image, [(0, 0), *zip(begins, ends, strict=True)]), window.strides
     spread = [(size - 1) * stride + 1 for size, stride in zip(sizes, window.strides, strict=True)]
     zeros_between = np.zeros((len(image), *spread), image.dtype)
     zeros_between[_every(window.strides)] = image
@@ -156,7 +205,8 @@ def _padded(image: np.ndarray, window: Window) -> tuple[np.ndarray, tuple[int, .
     ]
     widened = np.pad(zeros_between, [(0, 0), *((max(a, 0), max(b, 0)) for a, b in margins)])
     inner = (slice(None), *(slice(max(-a, 0), min(b, 0) or None) for a, b in margins))
-    return widened[inner], (1,) * len(sizes)
+    cut: np.ndarray = widened[inner]
+    return cut
 
 
 def _pads(window: Window, sizes: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
