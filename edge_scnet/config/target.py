@@ -224,8 +224,8 @@ class TargetSpec:
     batch: Annotated[int, Meta(ge=1, le=1024)] = 1
     # 0: the runtime's own default
     threads: Annotated[int, Meta(ge=0, le=1024)] = 0
-    # of what is not INT8
-    rest: Literal["fp32", "fp16"] = "fp32"
+    # of what is not INT8; "bf16": of OpenVINO, on CPUs with AVX512-BF16 or AMX
+    rest: Literal["fp32", "fp16", "bf16"] = "fp32"
     # whether a layer that should execute in INT8 and does not is an error, not a warning
     require_int8: bool = False
     quant: QuantScheme
@@ -240,6 +240,16 @@ class TargetSpec:
                 'precision is "fp16", which is for boards without INT8: runtime = "tensorrt" and'
                 " board.strongly_typed = false; other TensorRT targets build an FP16 twin anyway"
             )
+        if self.rest == "bf16" and self.runtime != "openvino":
+            raise TargetError(
+                f'rest is "bf16", which is for runtime = "openvino"; {self.runtime} takes "fp32" or'
+                ' "fp16"'
+            )
+
+    @property
+    def opened_in(self) -> Literal["f32", "bf16"]:
+        """The precision that an INT8 engine is opened with: that of its layers in float."""
+        return "bf16" if self.rest == "bf16" else "f32"
 
 
 def check_own_name(path: Path) -> None:

@@ -46,6 +46,9 @@ _LIMITS |= {
     )
 }
 
+_WITHOUT_BF16 = frozenset(
+    {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+)
 _BELOW_AVX512 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"})
 # oneDNN's AVX512_CORE needs all four; VNNI comes on top.
 _AVX512_CORE = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})
@@ -82,6 +85,21 @@ def limited_below_avx512() -> bool:
         TargetError: a value that oneDNN does not know.
     """
     return limit_name() in _BELOW_AVX512
+
+
+def provides_bf16(cpu_flags: frozenset[str] | None = None, limit: str | None = None) -> bool:
+    """Whether oneDNN multiplies BF16 numbers here: by AVX512-BF16 or AMX.
+
+    Args:
+        cpu_flags, limit: as `provided_isa`.
+
+    Raises:
+        TargetError: an unknown limit.
+    """
+    flags = machine_flags() if cpu_flags is None else cpu_flags
+    if limit_name(limit) in _WITHOUT_BF16 or not flags >= _AVX512_CORE:
+        return False
+    return not flags.isdisjoint({"avx512_bf16", "amx_bf16"})
 
 
 def resolve_floor(isa: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from edge_scnet.compile.script_plans import with_script_plans
 from edge_scnet.config.target import TargetSpec, from_dict
@@ -150,7 +151,7 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
         runtime=runtime.name,
         path=path,
         options=OpenOptions(
-            precision="f32" if folder.manifest.precision_hint == "f32" else "default",
+            precision=_opened_in(folder, precision),
             threads=target_of(folder).threads or quota_threads(usable_cores()),
         ),
         size_bytes=entry.size_bytes + sum(companion.size_bytes for companion in companions),
@@ -158,6 +159,13 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
         not_int8=tuple(entry.facts.in_float or ()) if isinstance(entry.facts, EngineFacts) else (),
         convolutions=_convolutions(folder, entry),
     )
+
+
+def _opened_in(folder: BuildFolder, precision: str) -> Literal["f32", "bf16", "default"]:
+    """The precision of what is not INT8; the float engine is FP32, whatever the target says."""
+    if folder.manifest.precision_hint != "f32":
+        return "default"
+    return target_of(folder).opened_in if precision == "int8" else "f32"
 
 
 def _convolutions(folder: BuildFolder, entry: Artifact) -> tuple[str, ...]:

@@ -167,6 +167,7 @@ def _state(job: BuildJob) -> State:
         scheme=asdict(job.target.quant),
         weight_bits=weight_bits(job.floor),
         threads=job.target.threads,
+        **({"opened_in": job.target.opened_in} if job.target.opened_in != "f32" else {}),
         samples=job.calibration.hash,
         **_limits_of(job),
         **({"built": job.runtime.versions()} if job.target.board is not None else {}),
@@ -255,8 +256,8 @@ def _measurer(
         data,
         runtime=job.runtime,
         target=job.target,
-        # what is not INT8 runs in FP32, as in the engine that `build` judges
-        options=OpenOptions(precision="f32", threads=job.target.threads),
+        # what is not INT8 runs as in the engine that `build` judges
+        options=OpenOptions(precision=job.target.opened_in, threads=job.target.threads),
         form=_form_of(job),
     )
 

@@ -142,6 +142,11 @@ def facts(report: RunReport) -> tuple[str, ...]:
         if row.cuda_graph is not None:
             lines.append(f"{row.name}: {graph_words(row.cuda_graph)}")
         lines.extend(advice_lines(row))
+    lines += [
+        f"{row.name}: what is not INT8 computes in BF16"
+        for row in report.engines
+        if row.precision_hint == "bf16"
+    ]
     if report.mixed is not None:
         lines.extend(mixed_words(report.mixed))
     return tuple(lines)

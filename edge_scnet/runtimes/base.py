@@ -27,8 +27,8 @@ UNKNOWN_PRECISION = "?"
 class OpenOptions:
     """How to load an engine."""
 
-    # Of what is not quantized: pinned "f32", or the runtime's default.
-    precision: Literal["f32", "default"] = "f32"
+    # Of what is not quantized: pinned "f32" or "bf16", or the runtime's default.
+    precision: Literal["f32", "bf16", "default"] = "f32"
     mode: Literal["latency", "throughput"] = "latency"
     # 0: the runtime's default
     threads: int = 0

@@ -21,7 +21,7 @@ from edge_scnet.graph.lint import LintFinding, lint
 from edge_scnet.graph.model import load
 from edge_scnet.graph.openvino_repair import repair
 from edge_scnet.graph.pairs import is_quantized
-from edge_scnet.machine.isa import limited_below_avx512
+from edge_scnet.machine.isa import limited_below_avx512, provides_bf16
 from edge_scnet.runtimes.base import (
     BaseRuntime,
     BaseSession,
@@ -91,6 +91,8 @@ class OpenVino(BaseRuntime):
                 f"{target.name}: device {target.device!r} is not supported by this backend;"
                 " allowed: CPU"
             )
+        if target.rest == "bf16":
+            _check_bf16(f'{target.name}: rest = "bf16"')
 
     def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
         """What `build` writes in another form, because OpenVINO would miscompile it."""
@@ -173,8 +175,10 @@ class OpenVino(BaseRuntime):
         Raises:
             BackendError: OpenVINO's own message.
             TargetError: `options.batch` is another than the file's, and the graph cannot be
-                reshaped to it.
+                reshaped to it; or the precision is BF16 and this processor has none.
         """
+        if options.precision == "bf16":
+            _check_bf16(artifact.name)
         ov = require("openvino", extra=self.extra)
         settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
         if options.precision == "f32" or limited_below_avx512():
@@ -183,6 +187,8 @@ class OpenVino(BaseRuntime):
             # ONEDNN_MAX_CPU_ISA=AVX2 there it finds no kernel for a pool ("Supported primitive
             # descriptors list is empty", 2026.4.1), where the machine that is acted would take f32
             settings["INFERENCE_PRECISION_HINT"] = "f32"
+        elif options.precision == "bf16":
+            settings["INFERENCE_PRECISION_HINT"] = "bf16"
         if options.threads:
             settings["INFERENCE_NUM_THREADS"] = options.threads
         try:
@@ -193,7 +199,12 @@ class OpenVino(BaseRuntime):
                 model.reshape(_with_batch(options))
             elif options.batch:
                 model = reshaped(core, artifact, options.batch)
-            session = _Session(ov, core.compile_model(model, "CPU", settings))
+            compiled = core.compile_model(model, "CPU", settings)
+            used = compiled.get_property("INFERENCE_PRECISION_HINT")
+            if options.precision == "bf16" and used != ov.Type.bf16:
+                # it takes the hint, and computes in what it has
+                raise _no_bf16(artifact.name)
+            session = _Session(ov, compiled)
             # counting takes time at every layer: only layer_times asks for it, of an engine of its
             # own
             session.counting = lambda: core.compile_model(
@@ -208,6 +219,24 @@ class OpenVino(BaseRuntime):
             yield session
         finally:
             session.close()
+
+
+def _check_bf16(what: str) -> None:
+    """Refuses BF16 where OpenVINO would compute in FP32 and say nothing.
+
+    Raises:
+        TargetError: this processor has no BF16.
+    """
+    if not provides_bf16():
+        raise _no_bf16(what)
+
+
+def _no_bf16(what: str) -> TargetError:
+    return TargetError(
+        f"{what}: layers in BF16 need a processor with AVX512-BF16 or AMX; this one has neither,"
+        " or ONEDNN_MAX_CPU_ISA leaves them out",
+        hint='rest = "fp32" in the target, and build again: edge-scnet build',
+    )
 
 
 def _with_batch(options: OpenOptions) -> dict[str, list[int]]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
 from edge_scnet.graph.operators import passes_scale
@@ -55,7 +54,7 @@ class _Border:
         in_float = len(self.readers.intersection(kept))
         if in_float == len(self.readers):
             return False
-        return not self.writers or in_float > 0 or bool(self.writers.intersection(kept))
+        return in_float > 0 or bool(self.writers.intersection(kept))
 
 
 class Costs:
@@ -118,10 +117,12 @@ def costs_by_time(
         [
             _Border(
                 cost=rate * size / whole,
-                writers=_writers(values[tensor], modules),
+                writers=writers,
                 readers=frozenset(readers.get(tensor, ())),
             )
             for tensor, size in sizes.items()
+            # what no INT8 kernel writes is converted in the all-INT8 engine too
+            if (writers := _writers(values[tensor], modules))
         ],
     )
 
@@ -138,7 +139,7 @@ def _by_module(timed: TimedLayers, modules: Collection[str]) -> dict[str, float]
 
 
 def _conversion_ms(int8: TimedLayers, sizes: Mapping[str, int]) -> float:
-    """Median time to convert one value, of the layers that convert and do nothing else."""
+    """Least time to convert one value, of the layers that convert and do nothing else."""
     rates = []
     for layer in int8.layers:
         names = {
@@ -153,7 +154,7 @@ def _conversion_ms(int8: TimedLayers, sizes: Mapping[str, int]) -> float:
         count = sum(sizes.get(name, 0) for name in names)
         if converts and count and (ms := int8.times_ms.get(layer.name, 0.0)) > 0:
             rates.append(ms / count)
-    return median(rates) if rates else _CONVERTED_MS
+    return min(rates, default=_CONVERTED_MS)
 
 
 def _size(value: ir.Value) -> int:

@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from edge_scnet.core.ragged import ragged
-from edge_scnet.stats.accuracy import accuracy_stats, are_classes, relative_noise
+from edge_scnet.stats.accuracy import (
+    accuracy_stats,
+    are_classes,
+    noise_and_power,
+    noise_over_power,
+    relative_noise,
+)
 from edge_scnet.stats.decibels import of_relative_noise
 from edge_scnet.stats.figures import AccuracyStats
 from edge_scnet.tasks.base import Evaluator
@@ -91,7 +97,8 @@ def _by_task(
 
     Batch by batch: maps of all images are more than memory may hold.
     """
-    evaluator, count, noise = task.evaluator, len(data.images), 0.0
+    evaluator, count = task.evaluator, len(data.images)
+    powers: list[list[tuple[float, float]]] = []
     own: list[Any] = []
     kept: list[Any] = []
     for start in range(0, count, batch):
@@ -101,16 +108,17 @@ def _by_task(
             ragged([array]) if varies else array
             for array, varies in zip(map(np.array, infer(data.images[rows])), is_open, strict=True)
         ]
-        noise += relative_noise(wanted, outputs) * len(wanted[0]) / count
+        powers.append(noise_and_power(wanted, outputs))
         indices = range(start, start + len(wanted[0]))
         kept += evaluator.reduce(wanted, wanted, indices)
         own += evaluator.reduce(outputs, wanted, indices)
+    sqnr_db = of_relative_noise(noise_over_power(powers))
     stats = AccuracyStats(
         images=count,
         agreement_percent=None,
         agreeing=None,
-        sqnr_db=of_relative_noise(noise),
+        sqnr_db=sqnr_db,
         labels=None,
         task=evaluator.compare(own, kept),
     )
-    return Judged(sqnr_db=of_relative_noise(noise), drop_upper95_pp=None, within=task.keeps(stats))
+    return Judged(sqnr_db=sqnr_db, drop_upper95_pp=None, within=task.keeps(stats))

@@ -62,15 +62,28 @@ def relative_noise(
     without noise. Elements that are not finite, as behind a mask, are left out, and so are arrays
     of arrays.
     """
-    ratios = []
+    return noise_over_power([noise_and_power(reference, approximation)])
+
+
+def noise_and_power(
+    reference: Sequence[npt.NDArray[Any]], approximation: Sequence[npt.NDArray[Any]]
+) -> list[tuple[float, float]]:
+    """Noise power and signal power of each output that `relative_noise` counts."""
+    powers = []
     for signal, other in zip(reference, approximation, strict=True):
         if object in (signal.dtype, other.dtype):
             continue
         finite = np.isfinite(signal) & np.isfinite(other)
         own = np.where(finite, signal, 0).astype(np.float64)
-        power = float(np.square(own).sum())
         noise = float(np.square(own - np.where(finite, other, 0)).sum())
-        ratios.append(noise / power if power else 0.0)
+        powers.append((noise, float(np.square(own).sum())))
+    return powers
+
+
+def noise_over_power(parts: Sequence[Sequence[tuple[float, float]]]) -> float:
+    """The relative noise of several parts of the same outputs, each `noise_and_power`."""
+    sums = [np.sum(of_output, axis=0) for of_output in zip(*parts, strict=True)]
+    ratios = [noise / power if power else 0.0 for noise, power in sums]
     return float(np.mean(ratios)) if ratios else 0.0
 
 

@@ -283,3 +283,13 @@ def test_fp16_alone_is_for_boards_without_int8(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="nothing is quantized"):
         check_int8(target)
     check_int8(load_target("jetson"))
+
+
+def test_float_layers_in_bf16_are_openvinos(tmp_path: Path) -> None:
+    text = (bundled("targets") / "cpu.toml").read_text()
+    plain = load_target("cpu")
+    target = load_target(_write(tmp_path, 'rest = "bf16"\n' + text))
+    assert (plain.opened_in, target.opened_in) == ("f32", "bf16")
+    text = (bundled("targets") / "jetson.toml").read_text()
+    with pytest.raises(TargetError, match='rest is "bf16", which is for runtime = "openvino"'):
+        load_target(_write(tmp_path, text.replace('rest = "fp16"', 'rest = "bf16"')))

@@ -10,6 +10,7 @@ from edge_scnet.machine.isa import (
     check_floor,
     limited_below_avx512,
     provided_isa,
+    provides_bf16,
     resolve_floor,
     weight_bits,
 )
@@ -132,3 +133,22 @@ def test_weights_take_seven_bits_where_two_products_saturate():
     assert 2 * 255 * 64 <= 2**15 - 1 < 2 * 255 * 127
     with pytest.raises(TargetError):
         weight_bits("avx512")
+
+
+@pytest.mark.parametrize(
+    ("flags", "limit", "provided"),
+    [
+        (ZEN4, None, True),
+        ((ZEN4 - {"avx512_bf16"}) | {"amx_bf16"}, None, True),
+        (ZEN4 - {"avx512_bf16"}, None, False),
+        # without AVX-512 OpenVINO computes in FP32
+        ({"avx2", "avx512_bf16"}, None, False),
+        (ZEN4, "AVX512_CORE_VNNI", False),
+        (ZEN4, "AVX512_CORE_BF16", True),
+    ],
+)
+def test_bf16_is_told_by_the_processor_and_the_limit(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], limit: str | None, provided: bool
+) -> None:
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    assert provides_bf16(frozenset(flags), limit) is provided

@@ -26,6 +26,11 @@ def test_a_quiet_machine_leaves_nothing_to_say() -> None:
     )
 
 
+def test_an_engine_whose_float_layers_are_bf16_says_so() -> None:
+    lines = notes.facts(report(int8={"precision_hint": "bf16"}))
+    assert lines[-1] == "int8: what is not INT8 computes in BF16"
+
+
 # the quantiles of a lognormal: wide, and one heap
 WIDE = [int(1e6 * math.exp(0.5 * NormalDist().inv_cdf((k + 0.5) / 500))) for k in range(500)]
 

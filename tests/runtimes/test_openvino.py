@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edge_scnet.errors import ArtifactError
-from edge_scnet.runtimes import runtime_named
+from edge_scnet.config.target import load_target
+from edge_scnet.errors import ArtifactError, TargetError
+from edge_scnet.machine import isa
+from edge_scnet.runtimes import openvino, runtime_named
 from edge_scnet.runtimes.base import OpenOptions
 from tests.helpers.graphs import tiny_onnx
 
@@ -73,3 +77,26 @@ def test_what_openvino_does_not_know_is_named_before_anything_is_built(tmp_path:
     with pytest.raises(ArtifactError, match=r"OpenVINO does not know.*Resize.*tf_crop_and_resize"):
         runtime_named("openvino").check_graph(path)
     runtime_named("openvino").check_graph(tiny_onnx(tmp_path / "m.onnx"))
+
+
+def test_bf16_is_refused_where_the_processor_has_none_and_asked_for_where_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, bf16 = tiny_onnx(tmp_path / "m.onnx"), OpenOptions(precision="bf16")
+    target = replace(load_target("cpu"), rest="bf16")
+    monkeypatch.setattr(openvino, "provides_bf16", lambda: False)
+    with (
+        pytest.raises(TargetError, match="AVX512-BF16 or AMX") as refused,
+        openvino.OPENVINO.open(path, bf16),
+    ):
+        pass
+    assert 'rest = "fp32"' in refused.value.hint
+    with pytest.raises(TargetError, match='cpu: rest = "bf16": layers in BF16 need'):
+        openvino.OPENVINO.check_target(target)
+    has_bf16 = isa.provides_bf16()
+    monkeypatch.setattr(openvino, "provides_bf16", lambda: True)
+    openvino.OPENVINO.check_target(target)
+    # OpenVINO takes the hint on every processor: what it computes in is looked at too
+    opened = contextlib.nullcontext() if has_bf16 else pytest.raises(TargetError, match="neither")
+    with opened, openvino.OPENVINO.open(path, bf16):
+        pass

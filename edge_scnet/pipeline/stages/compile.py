@@ -70,6 +70,8 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
             machine=environment.collect().features,
             limit=provided_isa(),
             require_int8=target.require_int8,
+            # what executes how, and the fidelity, are of an engine opened so
+            **({"opened_in": target.opened_in} if target.opened_in != "f32" else {}),
         )
         if _is_current(folder, file, origin):
             continue
@@ -141,7 +143,7 @@ def _build(
 def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:
     """Finds out what of an engine executes in INT8, and checks that it computes its graph."""
     assert job.calibration is not None
-    options = OpenOptions(precision="f32", threads=job.target.threads)
+    options = OpenOptions(precision=job.target.opened_in, threads=job.target.threads)
     facts = job.folder.facts(QDQ_ONNX, QdqFacts)
     wanted = wanted_layers(facts, load_graph(job.folder.verified(QDQ_ONNX)))
     with job.runtime.open(engine, options) as session:

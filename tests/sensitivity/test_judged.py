@@ -1,0 +1,32 @@
+"""What outputs are worth on the images of a search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_scnet.sensitivity.judged import SearchImages, SearchTask, judged
+
+
+class Counted:
+    """An evaluator that knows no figure of its own."""
+
+    def reduce(self, own: Any, reference: Any, indices: Any) -> list[int]:
+        return list(indices)
+
+    def compare(self, own: Any, reference: Any) -> None:
+        assert own == reference == [0, 1]
+
+
+def test_the_noise_of_a_task_is_of_all_images_together() -> None:
+    # the noise of one image alone is 0 dB, of the other 40 dB: together they have that of the sum
+    signal = np.float32([[1.0], [100.0]])
+    given = iter([[np.float32([[2.0]])], [np.float32([[99.0]])]])
+    task = SearchTask(evaluator=Counted(), keeps=lambda stats: True)  # type: ignore[arg-type]
+    data = SearchImages(
+        images=np.zeros((2, 1, 1, 1), np.float32), labels=None, reference=[signal], task=task
+    )
+    found = judged(lambda batch: next(given), data, 1, (False,))
+    assert found.sqnr_db == pytest.approx(10 * np.log10(10001 / 2)) and found.within is True
