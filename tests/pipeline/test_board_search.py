@@ -130,7 +130,7 @@ def board(searchable: Packed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     on_board(monkeypatch, ORIN, "10.3.0.30")
     monkeypatch.setattr("edge_scnet.runtimes.in_turn._BLOCK_S", 0.0)
     monkeypatch.setattr("edge_scnet.runtimes.in_turn._ROUNDS", 6)
-    monkeypatch.setattr("edge_scnet.pipeline.search._NOISE_IMAGES", 2)
+    monkeypatch.setattr("edge_scnet.pipeline.search.images_for_noise", lambda *_: 2)
     monkeypatch.setattr("edge_scnet.pipeline.search.installed", lambda name: False)
     place = {image.tobytes(): i for i, image in enumerate(searchable.images)}
     wrong = {"module": _WORSE, "stop": 0}
