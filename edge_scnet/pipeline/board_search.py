@@ -20,7 +20,7 @@ from edge_scnet.config.target import TargetSpec, from_dict, with_max_drop
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import PlanFacts, PlanSearch
-from edge_scnet.core.manifest import FLOAT_ONNX, INT8_PLAN
+from edge_scnet.core.manifest import FLOAT_ONNX, FP16_PLAN, INT8_PLAN
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.models.zoo import ModelSource
@@ -49,7 +49,8 @@ def check_part(job: BuildJob, max_drop_pp: float | None) -> None:
         max_drop_pp: of `build`; None: the target's.
 
     Raises:
-        TargetError: the target has no bundle. ArtifactError: nothing is quantized by us.
+        TargetError: the target has no bundle.
+        ArtifactError: the graph of the plans is not our quantizer's, or is recovered.
         DataError: the samples cannot show that the limit is kept, or are too many for a bundle.
     """
     target = job.target
@@ -63,6 +64,12 @@ def check_part(job: BuildJob, max_drop_pp: float | None) -> None:
         raise ArtifactError(
             "--search-on-board makes mixes by our quantizer; the Q/DQ of this build is another's",
             hint="pass the float model without --qdq, or leave --search-on-board out",
+        )
+    if job.recover_minutes is not None:
+        raise ArtifactError(
+            "--search-on-board makes mixes of the graph as it is quantized, and --recover changes"
+            " that with PyTorch, which no board needs to have",
+            hint="leave --search-on-board or --recover out",
         )
     assert job.calibration is not None
     if search.may_tell_classes(job.source.spec):
@@ -163,7 +170,7 @@ def searched(
         job, limit=limit, budget_s=budget_s, events=events, keeps=keeps_limits, int8_first=True
     )
     told = _told(result, wanted.max_drop_pp)
-    if not told.keep_float:
+    if not told.keep_float or search.is_all_float(result):
         events.warn(_nothing_chosen(result, wanted.max_drop_pp))
         return None, told
     mixed = search.with_float(target, told.keep_float)
@@ -228,6 +235,11 @@ def _told(result: SearchResult, max_drop_pp: float) -> PlanSearch:
 
 def _nothing_chosen(result: SearchResult, max_drop_pp: float) -> str:
     """Why the plans of the all-INT8 form are built, and what came closest."""
+    if search.is_all_float(result):
+        return (
+            f"no mix with INT8 keeps {max_drop_pp:g} pp faster than FP16 alone, which is"
+            f" {FP16_PLAN}; {INT8_PLAN} is of the all-INT8 form"
+        )
     if result.chosen is not None:
         return (
             f"INT8 alone keeps {max_drop_pp:g} pp on the calibration samples: nothing stays in"

@@ -24,7 +24,7 @@ from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
 from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.report.verdict import reference_doubts
-from edge_scnet.sensitivity.result import Limit
+from edge_scnet.sensitivity.result import Limit, SearchResult
 
 if TYPE_CHECKING:
     from torch import nn
@@ -182,12 +182,8 @@ def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
     searched = search.search_job(
         job, limit=limit, budget_s=request.search_seconds, events=events, keeps=keeps_limits
     )
-    if searched.chosen is None or not searched.chosen.keep_float:
-        events.warn(
-            f"the search measured {len(searched.candidates)} engines on the calibration images in"
-            f" {searched.seconds:.0f} s: "
-            + ("INT8 alone keeps the limit there" if searched.chosen else "none keeps the limit")
-        )
+    if searched.chosen is None or not searched.chosen.keep_float or search.is_all_float(searched):
+        events.warn(_without_mix(searched))
         return result
     events.warn(
         f"{len(searched.chosen.keep_float)} modules stay in float to keep the limit:"
@@ -198,6 +194,20 @@ def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
     job = replace(job, target=mixed, folder=replace(job.folder, manifest=manifest))
     job, spent = run_stages(job, request.until, events)
     return _measure(job, request, spent, events)
+
+
+def _without_mix(searched: SearchResult) -> str:
+    """Why a search leaves the build as it is."""
+    if search.is_all_float(searched):
+        return (
+            f"the fastest engine within the limit has all {len(searched.sensitivities.modules)}"
+            " modules in float: no mix with INT8 keeps it"
+        )
+    return (
+        f"the search measured {len(searched.candidates)} engines on the calibration images in"
+        f" {searched.seconds:.0f} s: "
+        + ("INT8 alone keeps the limit there" if searched.chosen else "none keeps the limit")
+    )
 
 
 def _exported(job: BuildJob, request: Request, events: Events) -> BuildJob:

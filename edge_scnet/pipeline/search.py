@@ -338,7 +338,8 @@ def _evaluator(job: BuildJob, task: TaskSpec, chosen: Sequence[int]) -> Evaluato
         labels=None,
         label_rule=None,
         targets=targets,
-        image_sizes=tuple(context.image_sizes[i] for i in chosen),
+        # of arrays there are none
+        image_sizes=tuple(context.image_sizes[i] for i in chosen if context.image_sizes),
         entries=tuple(context.entries[i] for i in chosen),
         order=(),
     )
@@ -383,6 +384,12 @@ def with_float(target: TargetSpec, names: Sequence[str]) -> TargetSpec:
     """The target with these modules left in float."""
     kept = (*target.quant.keep_float, *(glob.escape(name) for name in names))
     return replace(target, quant=replace(target.quant, keep_float=kept))
+
+
+def is_all_float(result: SearchResult) -> bool:
+    """Whether the mix of a search has every module in float: then it is no INT8 engine."""
+    chosen, modules = result.chosen, result.sensitivities.modules
+    return chosen is not None and bool(modules) and len(chosen.keep_float) >= len(modules)
 
 
 def _summary(result: SearchResult) -> str:

@@ -141,7 +141,7 @@ def board(searchable: Packed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         if wrong["stop"] and len(compiled) > wrong["stop"]:
             raise KeyboardInterrupt
         quantized = _quantized(form)
-        is_wrong = wrong["module"] in quantized
+        is_wrong = wrong["module"] in quantized or (wrong["module"] == "any" and quantized)
 
         def compute(batch: np.ndarray) -> list[np.ndarray]:
             at = place[np.ascontiguousarray(batch[0]).tobytes()]
@@ -149,8 +149,13 @@ def board(searchable: Packed, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
             return [np.roll(row, 1, axis=1) if is_wrong and at % 10 == 1 else row]
 
         layers = [ExecutedLayer(kind="conv", precision="int8", nodes=(n,)) for n in quantized]
+        # float takes longer
+        seconds = 0.001 * (1 + len(_SEARCHED) - len(quantized))
         return in_memory.Engine(
-            compute=compute, input_shape=(1, 3, 8, 8), layers=tuple(layers), graph_fault="none"
+            compute=compute,
+            input_shape=(1, 3, 8, 8),
+            layers=tuple(layers),
+            graph_seconds=seconds,
         )
 
     with in_memory.registered(
@@ -235,6 +240,23 @@ def test_where_nothing_keeps_the_limit_the_closest_is_told_and_int8_alone_is_bui
     folder = BuildFolder.open(tmp_path / "net" / "jetson")
     told = folder.facts(INT8_PLAN, PlanFacts).search
     assert told.keep_float is None and not told.finished and told.engines == 1
+
+
+def test_where_all_would_be_float_no_mix_is_built(
+    board: Callable[..., None],
+    searchable: Packed,
+    invoke: Callable[..., Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    board(module="any")
+    monkeypatch.setattr("edge_scnet.compile.plans.check_plan", lambda *_, **__: None)
+    outcome = invoke("compile", searchable.bundle, "--out", tmp_path, "--search", "60")
+    assert outcome.code == 0, outcome.stderr
+    assert "no mix with INT8 keeps 3 pp faster than FP16 alone" in outcome.stderr
+    folder = BuildFolder.open(tmp_path / "net" / "jetson")
+    assert set(folder.facts(INT8_PLAN, PlanFacts).search.keep_float) == set(_SEARCHED)
+    assert set(_SEARCHED) <= _quantized(folder.verified(INT8_FORM))
 
 
 def test_an_interrupted_search_goes_on_from_what_was_measured(
@@ -337,5 +359,7 @@ def test_a_build_whose_bundle_can_carry_no_search_is_refused(
     out = ["--out", tmp_path / "out"]
     cpu = invoke("build", "--target", "cpu", "--search-on-board", *out)
     assert cpu.code == 3 and "is for targets whose plans are built on a board" in cpu.stderr
+    recovered = invoke("build", "--target", "jetson", "--search-on-board", "--recover", "1", *out)
+    assert recovered.code == 6 and "--recover changes" in recovered.stderr, recovered.stderr
     half = invoke("build", "--target", "jetson-fp16", "--search-on-board", *out)
     assert half.code == 3 and "FP16 alone" in half.stderr

@@ -7,18 +7,22 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 
 from edge_scnet.config.target import load_target
+from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.spec import TaskSpec
+from edge_scnet.data.sample_set import in_memory as set_of
 from edge_scnet.errors import TargetError
 from edge_scnet.models import zoo
-from edge_scnet.pipeline import measuring, search
+from edge_scnet.pipeline import build, measuring, search
 from edge_scnet.report.verdict import judge
 from edge_scnet.runtimes import in_memory, runtime_named
-from edge_scnet.sensitivity.noise import Sensitivities
+from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
 from edge_scnet.sensitivity.result import Candidate, SearchResult
 from tests.helpers.tensorrt import ORIN, on_board
 from tests.helpers.tool import Built, Outcome
@@ -193,3 +197,39 @@ def test_a_search_of_plans_is_refused_on_a_board_where_they_do_not_run(
     ):
         search.check_measurable(target, runtime)
     search.check_measurable(load_target("cpu"), runtime_named("openvino"))
+
+
+def test_a_mix_that_leaves_nothing_in_int8_is_none() -> None:
+    modules = tuple(ModuleNoise(node=name, share=0.5, multiply_adds=1) for name in "ab")
+    found = SearchResult(
+        sensitivities=Sensitivities(noise=1.0, modules=modules, images=1),
+        candidates=(),
+        chosen=None,
+        seconds=1.0,
+        finished=True,
+    )
+    assert not search.is_all_float(found)
+    assert "none keeps the limit" in build._without_mix(found)
+    for keep, is_all in ((("a",), False), (("a", "b"), True)):
+        chosen = Candidate(
+            keep_float=keep,
+            sqnr_db=40.0,
+            drop_upper95_pp=0.1,
+            time_ratio=1.1,
+            time_low=None,
+            time_high=None,
+        )
+        assert search.is_all_float(replace(found, chosen=chosen)) is is_all
+    assert "all 2 modules in float" in build._without_mix(replace(found, chosen=chosen))
+
+
+def test_samples_without_sizes_are_judged_by_a_task_too() -> None:
+    """Arrays have no width and height; some of them are chosen."""
+    samples = set_of(np.zeros((5, 4), np.float32), "set")
+    job = SimpleNamespace(
+        calibration=samples,
+        source=SimpleNamespace(spec=replace(zoo.MODELS[zoo.DEFAULT_MODEL], input_shape=(4,))),
+        folder=BuildFolder(path=Path(), manifest=SimpleNamespace(artifacts={})),
+    )
+    evaluator = search._evaluator(job, TaskSpec(kind="features"), [0, 2, 4])
+    assert evaluator.task == "features"
