@@ -16,6 +16,11 @@ def mixed_words(mixed: MixedPrecision) -> tuple[str, ...]:
     share = sum(module.noise_percent for module in mixed.modules)
     is_one = len(mixed.modules) == 1
     found = "simulated" if mixed.time_ratio is None else "measured"
+    # off their board alone no times are measured
+    on_board = (
+        "  by measured time, on the board: build with --search-on-board, and there: edge-scnet"
+        " compile bundle.tar.gz --search 600",
+    )
     kept = "keeps" if mixed.keeps_limit else f"misses, the closest that was {found},"
     return (
         f"mixed precision: {len(mixed.modules)} of {mixed.of_modules} modules"
@@ -24,6 +29,7 @@ def mixed_words(mixed: MixedPrecision) -> tuple[str, ...]:
         f" images: {decibels(mixed.int8_sqnr_db)} becomes {decibels(mixed.sqnr_db)}, which {kept}"
         f" {mixed.limit}; {_cost(mixed)}",
         f"  to build and judge it: {mixed.command}",
+        *(on_board if mixed.time_ratio is None else ()),
     )
 
 

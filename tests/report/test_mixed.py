@@ -43,7 +43,8 @@ def test_what_was_not_timed_or_keeps_no_limit_is_said_to() -> None:
     mixed = replace(
         MIXED, modules=many, keeps_limit=False, time_ratio=None, time_low=None, time_high=None
     )
-    first, second, _ = mixed_words(mixed)
+    first, second, _, board = mixed_words(mixed)
+    assert "--search-on-board" in board and "compile bundle.tar.gz --search" in board
     assert first.endswith("m0, m1, m2, m3, m4, m5 and 2 more")
     assert "which misses, the closest that was simulated, 6 dB" in second
     assert second.endswith(
