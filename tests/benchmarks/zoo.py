@@ -122,7 +122,7 @@ def _db(row: dict[str, Any], engine: str, how: str) -> float | None:
 
 
 HEAD = ("network", "engine", "simulated dB", "worst", "compiled dB", "worst", "agreement %")
-HEAD += ("s (CPU s)", "peak MB", "INT8 over FP32", "ours over it")
+HEAD += ("s (CPU s)", "peak MB", "time to FP32's", "ours to its")
 
 
 def markdown(report: dict[str, Any]) -> str:
