@@ -16,6 +16,7 @@ import onnx_ir as ir
 import edge_scnet
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.files import sha256_file, write_atomic, write_text
+from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data import batches, checks
 from edge_scnet.data.samples import bundled_sets, open_samples
 from edge_scnet.graph.model import load, save
@@ -172,28 +173,46 @@ def prepare(network: Network, models: Path, photographs: Path, work: Path) -> Fi
         until="export",
     )
     spec = built.manifest.model
-    calib = open_samples(roots[0], model=spec, role="calibration", limit=CALIBRATION_IMAGES)
-    every = open_samples(
-        roots[1], model=spec, role="evaluation", ignore_labels=True, limit=AGREEMENT_IMAGES
-    )
-    few = open_samples(
-        roots[1], model=spec, role="evaluation", ignore_labels=True, limit=EVALUATION_IMAGES
-    )
-    checks.check_overlap(calib, every)
-    sets = {"calib": calib, "eval": few} | ({"more": every} if network.classifies else {})
-    for name, samples in sets.items():
-        with write_atomic(files.images(name)) as temporary, temporary.open("wb") as file:
-            np.save(file, batches.load(samples, spec))
+    counts = _write_images(network, roots, spec, files)
     graph = load(built.folder / "model.onnx")
     save(without_sigmoid(graph) if network.as_logits else graph, files.model)
     facts = {
         "key": key,
         "spec": asdict(spec),
-        "images": {name: len(samples) for name, samples in sets.items()},
+        "images": counts,
         "model_sha256": sha256_file(files.model),
     }
     write_text(meta, json.dumps(facts, indent=1))
     return files
+
+
+def _write_images(
+    network: Network, roots: tuple[Path, Path], spec: ModelSpec, files: Files
+) -> dict[str, int]:
+    """Writes the arrays of a network's images, and returns how many each set has.
+
+    Args:
+        roots: where images for calibration and evaluation are.
+    """
+    limits = {"calib": CALIBRATION_IMAGES, "eval": EVALUATION_IMAGES}
+    if network.classifies:
+        limits["more"] = AGREEMENT_IMAGES
+    sets = {
+        name: open_samples(
+            roots[0] if name == "calib" else roots[1],
+            model=spec,
+            role="calibration" if name == "calib" else "evaluation",
+            ignore_labels=name != "calib",
+            limit=limit,
+        )
+        for name, limit in limits.items()
+    }
+    for samples in [sets[name] for name in limits if name != "calib"]:
+        checks.check_overlap(sets["calib"], samples)
+    for name, samples in sets.items():
+        with write_atomic(files.images(name)) as temporary, temporary.open("wb") as file:
+            np.save(file, batches.load(samples, spec))
+    return {name: len(samples) for name, samples in sets.items()}
 
 
 def without_sigmoid(model: ir.Model) -> ir.Model:

@@ -15,6 +15,8 @@ import os
 import shutil
 import sys
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,6 @@ TARGET = "zoo.toml"
 def main(job: dict[str, Any]) -> None:
     started = time.perf_counter()
     import edge_scnet
-    from edge_scnet.config.target import read_target
     from edge_scnet.machine import isa
 
     wanted = [0]
@@ -36,9 +37,12 @@ def main(job: dict[str, Any]) -> None:
     import edge_scnet.pipeline.build
     from edge_scnet.config.model_options import ModelOptions
 
-    imported, before = time.perf_counter(), status("VmRSS")
+    imports = {
+        "import_seconds": time.perf_counter() - started,
+        "imported_bytes": status("VmRSS"),
+        "version": edge_scnet.__version__,
+    }
     folder = Path(job["build"])
-    read_target(folder / TARGET)
     arguments = {
         "target": str(folder / TARGET),
         "calib": job["calib"],
@@ -58,28 +62,32 @@ def main(job: dict[str, Any]) -> None:
         # an earlier, unfinished call's: what is timed is not to reuse it
         for stale in folder.rglob(name):
             stale.unlink()
-    record: dict[str, Any] = {}
     until = "profile" if job["search"] else "quantize"
-    for number, bits in enumerate(job["bits"]):
+    records, out = [], Path(job["out"])
+    for bits in job["bits"]:
         wanted[0] = bits
-        begun, cpu = time.perf_counter(), time.process_time()
-        built = edge_scnet.build(job["model"], until=until, **arguments)
-        if not number:
-            record = {
-                "seconds": time.perf_counter() - begun,
-                # of all threads: means something on a busy machine too
-                "cpu_seconds": time.process_time() - cpu,
-                "import_seconds": imported - started,
-                "imported_bytes": before,
-                "peak_bytes": status("VmHWM"),
-                "load_average": os.getloadavg()[0],
-                "version": edge_scnet.__version__,
-                "keep_float": built.manifest.target["quant"]["keep_float"],
-            }
-        out = Path(job["out"])
-        out = out if not number else out.with_name(f"{out.stem}-{bits}{out.suffix}")
-        shutil.copyfile(built.folder / "model.qdq.onnx", out)
-    Path(job["record"]).write_text(json.dumps(record))
+        built, record = timed(lambda: edge_scnet.build(job["model"], until=until, **arguments))
+        record["keep_float"] = built.manifest.target["quant"]["keep_float"]
+        file = out.with_name(f"{out.stem}-{bits}{out.suffix}") if records else out
+        shutil.copyfile(built.folder / "model.qdq.onnx", file)
+        records.append(record)
+    Path(job["record"]).write_text(json.dumps({**imports, **records[0]}))
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
+    """What `work` returns, and its figures."""
+    begun, cpu = time.perf_counter(), time.process_time()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        result = work()
+    return result, {
+        "seconds": time.perf_counter() - begun,
+        # of all threads: means something on a busy machine too
+        "cpu_seconds": time.process_time() - cpu,
+        "peak_bytes": status("VmHWM"),
+        "load_average": os.getloadavg()[0],
+        "said": [str(warning.message) for warning in said],
+    }
 
 
 def status(field: str) -> int:
