@@ -11,13 +11,14 @@ by --against's, and with --peers by NNCF in an environment of its own. --recover
 --recover MINUTES` makes of 8-bit weights, --mixed what `build --search SECONDS` makes for this
 machine with 25 dB as the limit.
 
-SQNR is of INT8 against FP32 on 60 photographs, averaged over the outputs by relative noise;
-`worst` is that of the worst output. `simulated` is the Q/DQ file of 8-bit weights in ONNX Runtime
-with optimisations off, and stands for processors with VNNI; `compiled` is the OpenVINO engine with
-weights for this machine. Of classifiers, `agreement` is the share of images whose first class stays
-that of FP32. `s` and `MB` are of calibration and quantization in a process of their own. Latency is
-of engines timed in turn in one process, as ratios with 95 % intervals. What is finished is kept
-under --work and reused while its inputs and the code are the same; what failed is tried again.
+SQNR is of INT8 against FP32 on 60 photographs, averaged over the outputs by relative noise; what
+ours has over another has a 95 % interval, by a paired bootstrap over the photographs. `simulated`
+is the Q/DQ file of 8-bit weights in ONNX Runtime with optimisations off, and stands for processors
+with VNNI; `compiled` is the OpenVINO engine with weights for this machine. Of classifiers,
+`agreement` is the share of images whose first class stays that of FP32. `s` and `MB` are of
+calibration and quantization in a process of their own. Latency is of engines timed in turn in one
+process, as ratios with 95 % intervals. What is finished is kept under --work and reused while its
+inputs and the code are the same; what failed is tried again.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ import numpy as np
 import zoo_networks
 from child_steps import Failed, python_of
 from zoo_engines import Quantizer, Steps
+from zoo_figures import Powers, gain_db
 from zoo_networks import NETWORKS, Network
 
 import edge_scnet
@@ -71,7 +73,7 @@ def measure(network: Network, args: argparse.Namespace) -> dict[str, Any]:
         "evaluation_images": len(np.load(files.images("eval"), mmap_mode="r")),
         "engines": {},
     }
-    engines = dict[str, Path]()
+    engines, powers = dict[str, Path](), dict[str, dict[str, Powers]]()
     for quantizer in quantizers(args):
         try:
             measured = steps.measure(quantizer)
@@ -79,6 +81,10 @@ def measure(network: Network, args: argparse.Namespace) -> dict[str, Any]:
             row["engines"][quantizer.name] = {"error": str(error)}
             continue
         row["engines"][quantizer.name] = measured.figures
+        powers[quantizer.name] = measured.powers
+        for how, own in powers.get("ours", {}).items():
+            if quantizer.name != "ours" and how in measured.powers:
+                measured.figures[how]["ours_over_it_db"] = gain_db(own, measured.powers[how])
         if measured.engine is not None:
             engines[quantizer.name] = measured.engine
     if args.latency and "ours" in engines:
@@ -90,20 +96,19 @@ def summary(rows: dict[str, Any]) -> dict[str, Any]:
     """Medians of ours, and of what ours has more than each other quantizer."""
     found: dict[str, Any] = {}
     for how in ("simulated", "compiled"):
-        own = {name: _db(row, "ours", how) for name, row in rows.items()}
-        known = [db for db in own.values() if db is not None]
+        own = [_figures(row, "ours", how).get("sqnr_db") for row in rows.values()]
+        known = [db for db in own if db is not None]
         found[how] = {"median_db": float(np.median(known)) if known else None}
         for other in ("against", "recovered", "mixed", "nncf"):
             gains = {
-                name: round(db - theirs, 3)
+                name: gain
                 for name, row in rows.items()
-                if (db := own[name]) is not None and (theirs := _db(row, other, how)) is not None
+                if (gain := _figures(row, other, how).get("ours_over_it_db")) is not None
             }
             if gains:
                 found[how][f"over_{other}"] = {
-                    "median_db": float(np.median([*gains.values()])),
-                    "worst_db": min(gains.values()),
-                    "by_network_db": gains,
+                    "median_db": float(np.median([gain[0] for gain in gains.values()])),
+                    "worst_db": min(gain[0] for gain in gains.values()),
                 }
     for other in ("fp32", "against", "mixed", "nncf"):
         ratios = [
@@ -116,12 +121,13 @@ def summary(rows: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _db(row: dict[str, Any], engine: str, how: str) -> float | None:
-    figures: dict[str, Any] = row.get("engines", {}).get(engine, {}).get(how, {})
-    return figures.get("sqnr_db")
+def _figures(row: dict[str, Any], engine: str, how: str) -> dict[str, Any]:
+    found: dict[str, Any] = row.get("engines", {}).get(engine, {}).get(how, {})
+    return found
 
 
-HEAD = ("network", "engine", "simulated dB", "worst", "compiled dB", "worst", "agreement %")
+HEAD = ("network", "engine", "simulated dB", "ours over it", "compiled dB", "ours over it")
+HEAD += ("agreement %",)
 HEAD += ("s (CPU s)", "peak MB", "time to FP32's", "ours to its")
 
 
@@ -166,9 +172,13 @@ def table(name: str, row: dict[str, Any]) -> list[list[str]]:
                 name,
                 engine,
                 *(
-                    _figure(stats[key]) if stats else ""
+                    cell
                     for stats in qualities
-                    for key in ("sqnr_db", "worst_db")
+                    for cell in (
+                        (_figure(stats["sqnr_db"]), _gain(stats.get("ours_over_it_db")))
+                        if stats
+                        else ("", "")
+                    )
                 ),
                 " / ".join(agreements),
                 f"{made['seconds']:.1f} ({made['cpu_seconds']:.1f})",
@@ -182,6 +192,10 @@ def table(name: str, row: dict[str, Any]) -> list[list[str]]:
 
 def _figure(value: float | None) -> str:
     return "exact" if value is None else f"{value:.2f}"
+
+
+def _gain(found: Sequence[float] | None) -> str:
+    return "" if found is None else f"{found[0]:+.2f} ({found[1]:+.2f} to {found[2]:+.2f})"
 
 
 def _ratio(found: Sequence[float] | None) -> str:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from child_steps import INSTALLS, step
+from zoo_figures import Powers, agreement_percent, powers_of, quality_of
 from zoo_networks import CALIBRATION_IMAGES, Files, Network
 
 from edge_scnet.core.files import sha256_file, write_text
 from edge_scnet.machine import environment
-from edge_scnet.stats.accuracy import relative_noise
-from edge_scnet.stats.decibels import comparable, of_relative_noise
 
 _SIMULATED_BITS = 8
 _MEMORY_BYTES = 12 * 2**30
@@ -47,6 +46,8 @@ class Measured:
 
     figures: dict[str, Any]
     engine: Path | None
+    # by how its file was run
+    powers: dict[str, Powers]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +75,16 @@ class Steps:
         else:
             (simulated, native), made = self._nncf(quantizer, folder)
         figures: dict[str, Any] = {"quantize": made, "weight_bits": self.bits}
+        powers = dict[str, Powers]()
         if simulated is not None:
-            figures["simulated"] = self._quality(simulated, "simulated", folder)
+            figures["simulated"], powers["simulated"] = self._quality(
+                simulated, "simulated", folder
+            )
         engine = None
         if native is not None:
             engine = self._compile(native, folder)
-            figures["compiled"] = self._quality(engine, "compiled", folder)
-        return Measured(figures=figures, engine=engine)
+            figures["compiled"], powers["compiled"] = self._quality(engine, "compiled", folder)
+        return Measured(figures=figures, engine=engine, powers=powers)
 
     def latency(self, engines: Mapping[str, Path], rounds: int) -> dict[str, Any]:
         """Times FP32 and the engines in turn; ratios are of ours to each other."""
@@ -183,20 +187,22 @@ class Steps:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _quality(self, model: Path, how: str, folder: Path) -> dict[str, Any]:
+    def _quality(self, model: Path, how: str, folder: Path) -> tuple[dict[str, Any], Powers]:
         """The figures of a file's outputs against the float graph's, both run the same way."""
         reference = self.files.model
         if how == "compiled":
             reference = self._compile(reference, self._float_folder())
         wanted, _ = self._outputs(reference, how, "eval", self._float_folder())
         found, facts = self._outputs(model, how, "eval", folder)
-        quality = {**facts, **quality_of(wanted, found), "agreement_percent": None}
+        images = len(np.load(self.files.images("eval"), mmap_mode="r"))
+        powers = powers_of(wanted, found, images)
+        quality = {**facts, **quality_of(powers), "agreement_percent": None}
         if self.network.classifies:
             wanted, _ = self._outputs(reference, how, "more", self._float_folder())
             found, _ = self._outputs(model, how, "more", folder)
             quality["agreement_percent"] = agreement_percent(wanted[0], found[0])
             quality["agreement_images"] = len(wanted[0])
-        return quality
+        return quality, powers
 
     def _outputs(
         self, model: Path, how: str, images: str, folder: Path
@@ -222,31 +228,3 @@ def _target(checkout: Path) -> str:
     samples = f"[quant]\nsamples = {CALIBRATION_IMAGES}\n"
     limit = f"[gates]\nmin_sqnr_db = {_LEAST_DB}\n"
     return shipped.replace("[quant]\n", samples).replace("[gates]\n", limit)
-
-
-def quality_of(
-    reference: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
-) -> dict[str, float | list[float | None] | None]:
-    """SQNR in dB; None: no noise.
-
-    `sqnr_db` is of the relative noise of all outputs, which the worst decides; `mean_db` the mean
-    of the outputs' own.
-    """
-    each = [
-        of_relative_noise(relative_noise([want], [have]))
-        for want, have in zip(reference, outputs, strict=True)
-    ]
-    return {
-        "sqnr_db": of_relative_noise(relative_noise(reference, outputs)),
-        "mean_db": None if None in each else float(np.mean([db for db in each if db is not None])),
-        "worst_db": min(each, key=comparable),
-        "outputs_db": each,
-    }
-
-
-def agreement_percent(reference: np.ndarray, scores: np.ndarray) -> float:
-    """The share of images whose largest score is of the same class, in percent."""
-    own, other = (
-        np.reshape(array, (len(array), -1)).argmax(axis=1) for array in (reference, scores)
-    )
-    return 100.0 * float(np.mean(own == other))
