@@ -21,6 +21,7 @@ from edge_scnet.errors import StorageError
 from edge_scnet.graph.counting import counted_outputs
 from edge_scnet.graph.model import batch_of, expose
 from edge_scnet.machine.linux import usable_cores
+from edge_scnet.machine.memory import return_freed_memory
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -99,7 +100,11 @@ class Observer:
         observed = expose(model, self._fetched)
         self._at_once = at_once
         self._session = ort_session(
-            ort, observed, optimize=optimize, threads=max(usable_cores() // at_once, 1)
+            ort,
+            observed,
+            optimize=optimize,
+            threads=max(usable_cores() // at_once, 1),
+            spinning=False,  # the caller works on these cores too
         )
         self._options = ort.RunOptions()
         self._options.only_execute_path_to_fetches = True
@@ -161,13 +166,19 @@ def _groups(images: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
 
 
 def ort_session(
-    ort: Any, model: ir.Model | Path, *, optimize: bool = False, threads: int = 0
+    ort: Any,
+    model: ir.Model | Path,
+    *,
+    optimize: bool = False,
+    threads: int = 0,
+    spinning: bool = True,
 ) -> Any:
     """Opens a session of ONNX Runtime.
 
     Args:
         ort: the module onnxruntime.
         threads: 0 leaves their number to ONNX Runtime.
+        spinning: whether threads wait for work in a loop, which takes a core's time.
 
     Raises:
         StorageError: a large graph in memory goes by way of a file, and that cannot be written.
@@ -179,6 +190,8 @@ def ort_session(
     options.intra_op_num_threads = threads
     # a planned block for every run at once takes twice the memory on SCNet-50, and saves no time
     options.enable_mem_pattern = False
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Q/DQ stay what they are: fused into integer kernels they would saturate on CPUs without VNNI,
     # and the codes of weights would not be folded
     options.add_session_config_entry("session.disable_quant_qdq", "1")
@@ -203,4 +216,7 @@ def ort_session(
                 f"cannot write {weights / 1e6:,.0f} MB to {folder}: {error.strerror or error}",
                 hint="free space there, or name another folder in TMPDIR",
             ) from error
-        return ort.InferenceSession(str(path), options, providers=providers)
+        return_freed_memory()  # of writing, before the runtime takes as much again
+        session = ort.InferenceSession(str(path), options, providers=providers)
+    return_freed_memory()
+    return session

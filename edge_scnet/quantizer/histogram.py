@@ -72,9 +72,12 @@ class Accumulator:
         # scaling by a power of two is exact in float32, so an edge value lands in the same bin on
         # every machine
         scaled = flat * np.float32(2.0**-self.exponent)
-        if first < 0:
-            # a negative value too small for float32 when scaled lies below zero nevertheless
-            scaled[(scaled == 0.0) & (flat < 0.0)] = -1.0
+        if first >= 0:
+            # what follows the point is cut off
+            self._merge(first, np.bincount(scaled.astype(np.intp))[first:])
+            return
+        # a negative value too small for float32 when scaled lies below zero nevertheless
+        scaled[(scaled == 0.0) & (flat < 0.0)] = -1.0
         np.floor(scaled, out=scaled)
         # the counts of a chunk: bins are at most MAX_BINS apart, so the difference is exact in
         # float32 too

@@ -17,7 +17,6 @@ import numpy as np
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import add_initializer, batch_of, names_in
 from edge_scnet.graph.run import Observer
-from edge_scnet.machine.linux import usable_cores
 from edge_scnet.quantizer.windows import Window, arranged, places_read, rows_read
 
 if TYPE_CHECKING:
@@ -46,7 +45,8 @@ class RowReader:
         observed = model.clone()
         self._gathered = _gather(observed, reads)
         named = [self._gathered[r][0] if r in self._gathered else r.source for r in reads]
-        self._observer = Observer(observed, named, at_once=usable_cores())
+        # one image at a time: beside the moments there is no memory for several
+        self._observer = Observer(observed, named)
 
     def run(self, images: Iterable[np.ndarray]) -> Iterator[Callable[[Read], np.ndarray]]:
         """Yields, image by image, what gives the rows of a read, groups x positions x inputs.
