@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+import edge_scnet
 from edge_scnet.core.facts import QdqFacts
-from edge_scnet.core.manifest import QDQ_ONNX, load_manifest
+from edge_scnet.core.manifest import QDQ_ONNX
 from edge_scnet.core.provenance import Recovery
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, TargetError
+from edge_scnet.graph.model import save
 from edge_scnet.pipeline import request as requests
 from edge_scnet.pipeline.stages import recover
+from edge_scnet.recovery import operators
 from edge_scnet.recovery import recover as learning
-from edge_scnet.recovery.attributes import UnsupportedError
+from edge_scnet.recovery.distill import Distiller
 from edge_scnet.report.notes import recovery_words
-from tests.helpers.tool import Built, Run
+from tests.helpers.float_graphs import RELU, biased_conv, ir_graph, random_weights
+from tests.helpers.tool import Run
 
 
 def made(ended: str = "finished", *, steps: int = 400, kept: bool = True) -> Any:
@@ -93,48 +100,88 @@ def test_boards_without_int8_have_nothing_to_recover() -> None:
     assert caught.value.hint and "--recover" in caught.value.hint
 
 
-def facts(built: Built) -> QdqFacts:
-    found = load_manifest(built.folder).artifacts[QDQ_ONNX].facts
-    assert isinstance(found, QdqFacts)
-    return found
+SAMPLES = np.random.default_rng(0).standard_normal((104, 4, 8, 8)).astype(np.float32)
 
 
-def test_a_recovered_build_is_kept_and_reused(copied: Built, invoke: Run) -> None:
-    """It needs no other engine, and is another build than the one without recovery."""
-    out = copied.folder.parents[1]
-    command = ("build", "--calib", copied.calib, "--eval", copied.evaluation, "--out", out)
-    command += ("--seconds", "0.2", "--recover", "0.1")
-    first = invoke(*command)
-    assert first.code in (0, 10, 11, 13), first.stderr
-    found = facts(copied).recovery
-    assert found is not None and found.minutes == 0.1 and found.held_out == 30
-    assert found.before_db is not None and found.samples == 90
-    assert not (copied.folder / "recovery.pt").exists()
-    assert "recover" in first.stderr and "held-out samples" in first.stderr
-    assert "recovery: " in first.stdout + first.stderr
-    again = invoke(*command)
-    assert "recover" in again.stderr and again.stderr.count("unchanged, reused") == 4
-    assert facts(copied).recovery == found
+class Build:
+    """A small network, quantized and recovered again and again in the same folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out, self.model = folder / "out", folder / "net.onnx"
+        layers = [biased_conv("input", "w1", "a"), RELU, biased_conv("r", "w2", "y")]
+        save(ir_graph(layers, random_weights("w1", "w2")), self.model)
+
+    def run(self, minutes: float | None = 0.01, calib: np.ndarray = SAMPLES) -> Recovery | None:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result = edge_scnet.build(
+                self.model, calib=calib, out=self.out, until="quantize", recover_minutes=minutes
+            )
+        self.warnings = [str(warning.message) for warning in caught]
+        self.entry = result.manifest.artifacts[QDQ_ONNX]
+        self.content = (result.folder / QDQ_ONNX).read_bytes()
+        assert not (result.folder / "recovery.pt").exists()
+        assert isinstance(self.entry.facts, QdqFacts)
+        return self.entry.facts.recovery
 
 
-def test_a_graph_that_torch_cannot_run_is_built_as_quantized(
-    copied: Built, invoke: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def small_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+    monkeypatch.setattr("edge_scnet.recovery.train.usable_cores", lambda: 1)
+    return Build(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_recovered_graph_is_kept_and_reused(small_build: Build) -> None:
+    assert small_build.run(None) is None
+    plain, quantized = small_build.content, small_build.entry
+    found = small_build.run()
+    assert found is not None and (found.samples, found.held_out) == (78, 26)
+    assert found.kept == (small_build.content != plain)
+    assert small_build.entry.key != quantized.key
+    facts = small_build.entry.facts
+    assert isinstance(facts, QdqFacts)
+    assert ("recover_minutes" in facts.provenance.settings) == found.kept
+    content = small_build.content
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "recover", None)  # it is not called
+        assert small_build.run() == found and small_build.content == content
+        assert small_build.run(None) is None and small_build.content == plain
+
+
+@pytest.mark.slow
+def test_a_graph_that_torch_cannot_run_stays_as_quantized(
+    small_build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object, **__: object) -> None:
-        raise UnsupportedError("nms", "NonMaxSuppression", "the operator is not known here")
-
-    monkeypatch.setattr(learning, "recover", fails)
-    before = (copied.folder / QDQ_ONNX).read_bytes()
-    command = ("build", "--calib", copied.calib, "--eval", copied.evaluation)
-    outcome = invoke(
-        *command, "--out", copied.folder.parents[1], "--seconds", "0.2", "--recover", 1
-    )
-    assert outcome.code in (0, 10, 11, 13), outcome.stderr
-    why = "PyTorch cannot run nms (NonMaxSuppression): the operator is not known here"
-    assert f"no recovery: {why}" in outcome.stderr
-    assert (copied.folder / QDQ_ONNX).read_bytes() == before
-    found = facts(copied).recovery
+    monkeypatch.delitem(operators.OPERATORS, "Relu")
+    found = small_build.run()
+    why = "PyTorch cannot run r (Relu): the operator is not known here"
     assert found is not None and not found.kept and found.outcome == why
+    said = f"no recovery: {why}; it goes on with the graph as quantized"
+    assert said in small_build.warnings
+    recovered = small_build.content
+    assert small_build.run(None) is None and small_build.content == recovered
+
+
+@pytest.mark.slow
+def test_an_interrupted_recovery_goes_on(
+    small_build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn, steps = Distiller.learn, list[int]()
+
+    def interrupted(self: Distiller, step: int) -> float:
+        if list(small_build.out.rglob("recovery.pt")):
+            raise KeyboardInterrupt
+        return learn(self, step)
+
+    monkeypatch.setattr(Distiller, "learn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        small_build.run(0.1)
+    monkeypatch.setattr(
+        Distiller, "learn", lambda self, step: steps.append(step) or learn(self, step)
+    )
+    found = small_build.run(0.1)
+    assert found is not None and steps[0] > 0 and steps[-1] + 1 == found.steps
 
 
 def test_threads_of_torch_sleep_while_they_wait(cli_process: Run) -> None:
