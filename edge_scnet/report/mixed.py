@@ -21,13 +21,15 @@ def mixed_words(mixed: MixedPrecision) -> tuple[str, ...]:
         "  by measured time, on the board: build with --search-on-board, and there: edge-scnet"
         " compile bundle.tar.gz --search 600",
     )
-    kept = "keeps" if mixed.keeps_limit else f"misses, the closest that was {found},"
+    kept = f"keeps {mixed.limit}"
+    if not mixed.keeps_limit:
+        kept = f"still misses {mixed.limit} (the closest that was {found})"
     return (
         f"mixed precision: {len(mixed.modules)} of {mixed.of_modules} modules"
         f" {'causes' if is_one else 'cause'} {share:.0f} % of INT8's noise: {names}{more}",
         f"  with {'it' if is_one else 'them'} in float, {found} on {mixed.images:,} calibration"
-        f" images: {decibels(mixed.int8_sqnr_db)} becomes {decibels(mixed.sqnr_db)}, which {kept}"
-        f" {mixed.limit}; {_cost(mixed)}",
+        f" images: {decibels(mixed.int8_sqnr_db)} becomes {decibels(mixed.sqnr_db)}, which {kept};"
+        f" {_cost(mixed)}",
         f"  to build and judge it: {mixed.command}",
         *(on_board if mixed.time_ratio is None else ()),
     )

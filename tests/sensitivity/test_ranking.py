@@ -42,7 +42,7 @@ def test_modules_come_by_noise_over_cost_and_none_is_free() -> None:
         (Limit(min_gain_db=3.0103), engine(15.0), 0.5),
         # a drop falls as the root of the noise
         (Limit(max_drop_pp=0.5), engine(15.0, 1.0), 0.25),
-        (Limit(max_drop_pp=0.5), engine(15.0, within=False), 0.5),
+        (Limit(max_drop_pp=0.5), engine(15.0, within=False), 0.25),
         (Limit(max_drop_pp=0.5, min_gain_db=10.0), engine(15.0, 1.0), 0.1),
         (Limit(min_sqnr_db=10.0), engine(15.0), 1.0),
     ],
