@@ -18,6 +18,8 @@ class Schedule:
     progress: float = 0.0
     # of each step; it was planned once, so that the same plan gives the same result
     increment: float = 0.0
+    # after so many steps the held-out samples are looked at; planned once too
+    every: int = 1
     # the plan was made shorter because the time got short
     shortened: bool = False
 

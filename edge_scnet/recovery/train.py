@@ -78,7 +78,10 @@ class _Run:
         self.looking_s = time.monotonic() - started
         found = checkpoint.read(self.student.state(), self.optimizer)
         if found is None:
-            schedule = Schedule(increment=1.0 / budget.steps if budget.steps else 0.0)
+            steps = budget.steps or 0
+            schedule = Schedule(
+                increment=1.0 / steps if steps else 0.0, every=max(steps // _LOOKS, 1)
+            )
             self.progress = Progress(schedule=schedule, noise_before=noise, best_noise=noise)
         else:
             self.progress, state = found
@@ -116,13 +119,15 @@ class _Run:
         self.checkpoint.write(progress, self.student.state(), self.optimizer)
         self.looked_at = progress.schedule.step
 
-    def plan(self, step_s: float) -> int:
-        """Plans the steps; returns after how many the held-out samples are looked at."""
+    def plan(self, step_s: float) -> None:
+        """Plans the steps, and how often the held-out samples are looked at."""
         schedule = self.progress.schedule
+        is_first = schedule.increment <= 0
         if self.budget.steps is None:
             schedule.plan(self.seconds_left, step_s * (1.0 + _LOOKING_SHARE))
-        often = math.ceil(self.looking_s / (_LOOKING_SHARE * max(step_s, 1e-9)))
-        return max(schedule.planned // _LOOKS, often, 1)
+        if is_first:
+            often = math.ceil(self.looking_s / (_LOOKING_SHARE * max(step_s, 1e-9)))
+            schedule.every = max(schedule.planned // _LOOKS, often, 1)
 
     def distilled(self, ended: Ended) -> Distilled:
         """What came out of it."""
@@ -147,9 +152,9 @@ def distill(
 ) -> Distilled:
     """Learns until the plan or the time is over; goes on from a checkpoint.
 
-    The same plan, seed, threads and versions give the same result, interrupted or not; how many
-    steps are planned depends on the machine's speed, and a plan is made shorter where the time
-    gets short.
+    The same plan of steps and looks, seed, threads and versions give the same result, interrupted
+    or not; how many steps are planned depends on the machine's speed, and a plan is made shorter
+    where the time gets short.
 
     Args:
         distiller: the graphs and the samples.
@@ -163,7 +168,6 @@ def distill(
     with _deterministic():
         run = _Run(distiller, budget, checkpoint)
         schedule, taken = run.progress.schedule, list[float]()
-        every = max(schedule.planned // _LOOKS, 1)
         ended: Ended = "finished"
         while not schedule.is_over:
             if run.seconds_left <= 0:
@@ -176,10 +180,11 @@ def distill(
             taken.append(step_s)
             progress(schedule.progress, schedule.step)
             if len(taken) == _TIMED_STEPS and schedule.increment <= 0:
-                every = run.plan(min(taken))
-            elif schedule.step - run.looked_at >= every and schedule.increment > 0:
+                run.plan(min(taken))
+            elif schedule.step - run.looked_at >= schedule.every and schedule.increment > 0:
+                lately = taken[-schedule.every :]
                 run.look()
-                every = run.plan(sum(taken[-every:]) / len(taken[-every:]))
+                run.plan(sum(lately) / len(lately))
         if ended != "not finite" and schedule.step > run.looked_at:
             run.look()
         return run.distilled(ended)

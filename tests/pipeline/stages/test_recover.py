@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -176,12 +177,16 @@ def test_an_interrupted_recovery_goes_on(
 
     monkeypatch.setattr(Distiller, "learn", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        small_build.run(0.1)
+        small_build.run(1.0)
     monkeypatch.setattr(
-        Distiller, "learn", lambda self, step: steps.append(step) or learn(self, step)
+        Distiller,
+        "learn",
+        # it ends there, as if its error were not finite
+        lambda self, step: steps.append(step) or learn(self, step) if len(steps) < 3 else math.nan,
     )
-    found = small_build.run(0.1)
-    assert found is not None and steps[0] > 0 and steps[-1] + 1 == found.steps
+    found = small_build.run(1.0)
+    assert found is not None and steps == [steps[0] + i for i in range(3)] and steps[0] > 0
+    assert found.steps == steps[0] + 3 and "NaN or infinite" in found.outcome
 
 
 def test_threads_of_torch_sleep_while_they_wait(cli_process: Run) -> None:
