@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edge_scnet.quantizer.params import SMALLEST_SCALE
 
 # By the bits of a weight.
 LARGEST_CODE = {8: 127, 7: 64}
-_CHUNK_ELEMENTS = 1 << 15
+_CHUNK_ELEMENTS = 1 << 17
+# By which errors summed in float32 may be wrong, with a wide margin.
+_ROUGH_ERROR = 1e-3
 
 
 def quantize_weights(weights: np.ndarray, *, axis: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +37,7 @@ def quantize_weights(weights: np.ndarray, *, axis: int, bits: int) -> tuple[np.n
     for rows in _chunks(flat):
         wide = flat[rows].astype(np.float64)
         scales[rows] = _scales(wide, largest)
-        codes[rows] = _codes(wide, scales[rows].astype(np.float64), largest, np.empty_like(wide))
+        codes[rows] = _codes(wide, scales[rows].astype(np.float64), largest)
     if dead.any():
         # any scale says zero; one like the others' can be written in FP16 too
         scales[dead] = np.median(scales[~dead]) if not dead.all() else 1.0 / largest
@@ -49,33 +53,52 @@ def _chunks(flat: np.ndarray) -> list[slice]:
 def _scales(flat: np.ndarray, largest: int) -> np.ndarray:
     """The scale of each row, float64."""
     peak = np.abs(flat).max(axis=1)
-    room = np.empty_like(flat)
-    best_scale: np.ndarray = np.maximum(peak / largest, SMALLEST_SCALE)
-    best_error = _channel_error(flat, best_scale, largest, room)
     # clipping the peak by up to a fifth: below that the error of the clipped weights always
     # dominates
-    for share in np.linspace(0.80, 0.99, 20):
-        scale = np.maximum(peak * share / largest, SMALLEST_SCALE)
-        error = _channel_error(flat, scale, largest, room)
-        better = error < best_error
-        best_scale = np.where(better, scale, best_scale)
-        best_error = np.where(better, error, best_error)
+    shares = [1.0, *np.linspace(0.80, 0.99, 20)]
+    candidates = [np.maximum(peak * share / largest, SMALLEST_SCALE) for share in shares]
+    rough = _rough_errors(flat, candidates, largest)
+    within = rough <= rough.min(axis=0) * (1 + _ROUGH_ERROR)
+    best_scale: np.ndarray = candidates[0].copy()
+    best_error = np.full(len(flat), np.inf)
+    for scale, close in zip(candidates, within, strict=True):
+        rows = np.flatnonzero(close)
+        if not rows.size:
+            continue
+        difference = _codes(flat[rows], scale[rows], largest)
+        difference *= scale[rows, None]
+        np.subtract(flat[rows], difference, out=difference)
+        error = np.einsum("ij,ij->i", difference, difference)
+        better = error < best_error[rows]
+        best_scale[rows[better]] = scale[rows[better]]
+        best_error[rows[better]] = error[better]
     return best_scale
 
 
-def _codes(flat: np.ndarray, scales: np.ndarray, largest: int, room: np.ndarray) -> np.ndarray:
-    """The codes as float64, in `room`."""
-    np.divide(flat, scales[:, None], out=room)
-    np.rint(room, out=room)
-    np.clip(room, -largest, largest, out=room)
-    return room
+def _rough_errors(flat: np.ndarray, candidates: Sequence[np.ndarray], largest: int) -> np.ndarray:
+    """The squared error of each row with each candidate, in float32; infinite where it overflows.
+
+    A few candidates come close to the best; only those are worth float64.
+    """
+    # in units of the first scale: neither small nor large weights leave float32
+    unit = candidates[0]
+    narrow = (flat / unit[:, None]).astype(np.float32)
+    room = np.empty_like(narrow)
+    errors = np.empty((len(candidates), len(flat)), np.float32)
+    for scale, row in zip(candidates, errors, strict=True):
+        ratio = (scale / unit).astype(np.float32)[:, None]
+        np.multiply(narrow, 1 / ratio, out=room)
+        np.rint(room, out=room)
+        np.clip(room, -largest, largest, out=room)
+        room *= ratio
+        np.subtract(narrow, room, out=room)
+        np.einsum("ij,ij->i", room, room, out=row)
+    return errors
 
 
-def _channel_error(
-    flat: np.ndarray, scales: np.ndarray, largest: int, room: np.ndarray
-) -> np.ndarray:
-    difference = _codes(flat, scales, largest, room)
-    difference *= scales[:, None]
-    np.subtract(flat, difference, out=difference)
-    error: np.ndarray = np.einsum("ij,ij->i", difference, difference)
-    return error
+def _codes(flat: np.ndarray, scales: np.ndarray, largest: int) -> np.ndarray:
+    """The codes as float64."""
+    codes: np.ndarray = flat / scales[:, None]
+    np.rint(codes, out=codes)
+    np.clip(codes, -largest, largest, out=codes)
+    return codes

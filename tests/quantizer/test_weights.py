@@ -81,3 +81,16 @@ def test_channels_of_zeros_take_the_others_scale() -> None:
     assert scales[1] == scales[3] == np.median(scales[[0, 2, 4]])
     codes, scales = quantize_weights(np.zeros((2, 3), np.float32), axis=0, bits=7)
     assert not codes.any() and (scales == np.float32(1 / 64)).all()
+
+
+def test_the_rough_search_finds_the_scale_of_the_least_error() -> None:
+    rng = np.random.default_rng(0)
+    for spread in (1e-9, 1.0, 1e6):
+        drawn = (spread * rng.standard_normal((16, 40)) ** 3).astype(np.float32)
+        wide, peak = drawn.astype(np.float64), np.abs(drawn).max(axis=1).astype(np.float64)
+        shares = np.array([1.0, *np.linspace(0.80, 0.99, 20)])[:, None]
+        candidates = np.maximum(peak * shares / 127, SMALLEST_SCALE)
+        codes = np.clip(np.rint(wide / candidates[:, :, None]), -127, 127)
+        errors = ((wide - codes * candidates[:, :, None]) ** 2).sum(axis=2)
+        wanted = candidates[errors.argmin(axis=0), np.arange(16)].astype(np.float32)
+        assert np.array_equal(quantize_weights(drawn, axis=0, bits=8)[1], wanted)
