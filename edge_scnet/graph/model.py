@@ -6,6 +6,7 @@ constants.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,9 @@ def own_weights(model: ir.Model) -> None:
     for value in model.graph.initializers.values():
         tensor = value.const_value
         if isinstance(tensor, ir_module.serde.TensorProtoTensor) and tensor.dtype.bitwidth >= 8:
-            value.const_value = ir_module.tensor(np.array(tensor.numpy()), name=value.name)
+            # a damaged one is told of where it is used
+            with contextlib.suppress(ValueError):
+                value.const_value = ir_module.tensor(np.array(tensor.numpy()), name=value.name)
 
 
 def save(model: ir.Model, path: Path) -> None:

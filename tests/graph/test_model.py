@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
+from onnx import helper, numpy_helper
 
 from edge_scnet.graph.model import (
     add_initializer,
@@ -16,6 +18,7 @@ from edge_scnet.graph.model import (
     extract,
     load,
     names_in,
+    own_weights,
     save,
 )
 from edge_scnet.graph.run import run_onnx
@@ -90,3 +93,20 @@ def test_names_that_are_listed_once_are_kept_up(model: ir.Model) -> None:
     ]
     assert names == ["w_", "w__", "new", "new_", "input_"]
     assert taken == names_in(model.graph)
+
+
+def test_weights_are_taken_out_of_the_file_and_a_damaged_one_is_left_in_it() -> None:
+    tensors = [
+        numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(2, 3), "good"),
+        numpy_helper.from_array(np.arange(4, dtype=np.int64), "numbers"),
+        onnx.TensorProto(name="short", data_type=1, dims=[5], raw_data=b"1234"),
+    ]
+    value = helper.make_tensor_value_info("x", 1, [1])
+    proto = helper.make_model(helper.make_graph([], "g", [value], [value], tensors))
+    loaded = ir.serde.deserialize_model(proto)
+    own_weights(loaded)
+    weights = {name: found.const_value for name, found in loaded.graph.initializers.items()}
+    assert [type(weights[name]) for name in ("good", "numbers")] == [ir.Tensor] * 2
+    good = weights["good"]
+    assert good is not None and np.array_equal(good.numpy(), [[0, 1, 2], [3, 4, 5]])
+    assert isinstance(weights["short"], ir.serde.TensorProtoTensor)
