@@ -15,27 +15,39 @@ from typing import Any
 
 # From NumPy 1.26 on, and before.
 _PREFIXES = ("scipy_openblas", "openblas")
-_lock = threading.Lock()
+
+
+class _Held:
+    """How many callers want one thread at present, and how many there were before the first."""
+
+    lock = threading.Lock()
+    callers = 0
+    before = 1
 
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Runs each call of linear algebra in its caller's thread.
 
-    Nothing changes where NumPy uses another library.
+    Nothing changes where NumPy uses another library. Calls may be nested or at the same time.
     """
     found = _openblas()
     if found is None:
         yield
         return
     number, set_number = found
-    with _lock:
-        before = number()
-        set_number(1)
-        try:
-            yield
-        finally:
-            set_number(before)
+    with _Held.lock:
+        if not _Held.callers:
+            _Held.before = number()
+            set_number(1)
+        _Held.callers += 1
+    try:
+        yield
+    finally:
+        with _Held.lock:
+            _Held.callers -= 1
+            if not _Held.callers:
+                set_number(_Held.before)
 
 
 def _openblas() -> tuple[Callable[[], int], Callable[[int], Any]] | None:

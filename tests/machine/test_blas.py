@@ -13,6 +13,8 @@ def test_one_thread_inside_and_as_many_as_before_behind() -> None:
     set_number(2)
     try:
         with blas.one_blas_thread():
+            with blas.one_blas_thread():
+                assert number() == 1
             assert number() == 1
         assert number() == 2
     finally:
