@@ -17,7 +17,7 @@ _HELD_OUT_SHARE, _MOST_HELD_OUT = 4, 64
 # Fewer held-out samples do not tell a gain from chance.
 LEAST = 64
 # Of a picture's sides, what a crop has.
-_SMALLEST_CROP = 0.5
+_SMALLEST_CROP = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
