@@ -1,6 +1,6 @@
 """Judges the quantizer on public networks.
 
-    python tests/benchmarks/zoo.py --models DIR --data DIR --out zoo.json [--markdown zoo.md]
+    python tests/benchmarks/zoo.py --models DIR --out zoo.json [--data DIR] [--markdown zoo.md]
         [--work DIR] [--only NAME,...] [--kept-back] [--against CHECKOUT] [--peers]
         [--recover MINUTES] [--mixed SECONDS] [--latency] [--fresh]
 
@@ -208,7 +208,7 @@ def parsed() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="default: data/clothing beside cases/models")
     parser.add_argument("--out", type=Path, required=True, help="JSON")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--work", type=Path, default=Path("build/zoo"), help="what is finished")
@@ -223,6 +223,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="measure again")
     args = parser.parse_args()
     args.work = args.work.resolve()
+    args.data = args.data or args.models.resolve().parent.parent / "data" / "clothing"
     args.only = set(filter(None, args.only.split(",")))
     if strange := args.only - {network.name for network in NETWORKS}:
         parser.error(f"unknown: {', '.join(sorted(strange))}")
