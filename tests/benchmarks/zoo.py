@@ -198,8 +198,12 @@ def _gain(found: Sequence[float] | None) -> str:
     return "" if found is None else f"{found[0]:+.2f} ({found[1]:+.2f} to {found[2]:+.2f})"
 
 
-def _ratio(found: Sequence[float] | None) -> str:
-    return "" if found is None else f"{found[0]:.3f} ({found[1]:.3f} to {found[2]:.3f})"
+def _ratio(found: Sequence[float | None] | None) -> str:
+    """A ratio; of few rounds it has no interval."""
+    if found is None:
+        return ""
+    known = [f"{value:.3f}" for value in found if value is not None]
+    return f"{known[0]} ({known[1]} to {known[2]})" if len(known) > 2 else known[0]
 
 
 def parsed() -> argparse.Namespace:
