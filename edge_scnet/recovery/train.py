@@ -30,6 +30,9 @@ RATES = {
     "zero_point": 0.05,
     "bias": 1e-3,
 }
+# The noise over signal (22 dB) that they were found at. With less noise they are lower, as its
+# square root is: a percent of a scale is much in a network that has lost a percent in all.
+_NOISE_OF_RATES = 10**-2.2
 # How often the held-out samples are looked at, and the most of the time that may take.
 _LOOKS, _LOOKING_SHARE = 20, 0.1
 # Before the steps are planned.
@@ -72,10 +75,10 @@ class _Run:
     def __init__(self, distiller: Distiller, budget: Budget, checkpoint: Checkpoint) -> None:
         self.distiller, self.budget, self.checkpoint = distiller, budget, checkpoint
         self.student = distiller.student
-        self.optimizer = _optimizer(self.student)
         started = time.monotonic()
         noise = distiller.noise()
         self.looking_s = time.monotonic() - started
+        self.optimizer = _optimizer(self.student, noise)
         found = checkpoint.read(self.student.state(), self.optimizer)
         if found is None:
             steps = budget.steps or 0
@@ -190,9 +193,10 @@ def distill(
         return run.distilled(ended)
 
 
-def _optimizer(student: LearnableGraph) -> torch.optim.Optimizer:
+def _optimizer(student: LearnableGraph, noise: float) -> torch.optim.Optimizer:
+    share = min(1.0, math.sqrt(noise / _NOISE_OF_RATES))
     groups = [
-        {"params": list(members.values()), "rate": RATES[kind], "lr": RATES[kind]}
+        {"params": list(members.values()), "rate": share * RATES[kind], "lr": 0.0}
         for kind, members in student.parameters.items()
         if members
     ]

@@ -105,7 +105,7 @@ def test_a_budget_of_time_is_planned_in_steps(small: Small, tmp_path: Path) -> N
 
 def test_the_file_is_judged_in_onnx_runtime(small: Small, tmp_path: Path) -> None:
     graphs = recovery.Graphs(qdq=small.qdq, float_onnx=small.float_onnx, weight_bits=8)
-    budget = Budget(started=time.monotonic(), seconds=60.0, steps=10)
+    budget = Budget(started=time.monotonic(), seconds=60.0, steps=40)
     made = recovery.recover(graphs, small.samples, budget, Checkpoint(tmp_path / "r.pt", "key"))
     assert made.model is not None and made.after_db > made.before_db
     before = [v.name for v in ir.load(small.qdq).graph.initializers.values()]

@@ -217,8 +217,8 @@ def _warnings(made: Recovered, recovery: Recovery) -> list[str]:
         )
     if not recovery.kept:
         said.append(
-            "the recovery gained nothing on the held-out calibration samples: the quantized graph"
-            " stays as it was"
+            "the recovery gained less than 1 dB on the held-out calibration samples, which may be"
+            " chance: the quantized graph stays as it was"
         )
     return said
 
