@@ -21,6 +21,7 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.graph.model import own_weights
 from edge_scnet.graph.pairs import is_quantized
 from edge_scnet.machine.memory import return_freed_memory
+from edge_scnet.quantizer.bias_walk import better_biases, can_walk
 from edge_scnet.quantizer.correct import QuantizedLayer, quantize_layers
 from edge_scnet.quantizer.equalize import equalize
 from edge_scnet.quantizer.placement import place
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from edge_scnet.config.target import QuantScheme
 
-# Images for channel peaks, second moments and bias correction.
+# Images for second moments, and as many again by which the correction of biases is judged.
 PILOT_IMAGES = 24
 
 
@@ -47,6 +48,8 @@ class Prepared:
     ranges: Ranges
     scheme: QuantScheme
     layers: tuple[QuantizedLayer, ...]
+    # Calibration samples, of which one half may correct biases and the other judges that.
+    judged: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,12 @@ class Quantized:
     dead_channels: dict[str, int]
 
 
+def images_wanted(model: ir.Model) -> int:
+    """Returns how many calibration images `prepare` makes use of."""
+    both = 2 * PILOT_IMAGES
+    return both if can_walk(model, both) else PILOT_IMAGES
+
+
 def prepare(
     model: ir.Model,
     ranges: Ranges,
@@ -79,7 +88,7 @@ def prepare(
         model: the float graph; a caller that keeps it keeps its weights in memory.
         ranges: statistics of this graph (`calibrate`), with the factors of its equalisation.
         weight_bits: 8, or 7 for instruction sets whose int8 products saturate.
-        images: preprocessed calibration images, N x C x H x W; a few dozen do.
+        images: preprocessed calibration images, N x C x H x W: `images_wanted`.
 
     Raises:
         ArtifactError: the graph is quantized already.
@@ -96,20 +105,31 @@ def prepare(
     return_freed_memory()
     sites = place(model, ranges, scheme).weights
     layers = quantize_layers(
-        model, sites, scheme, weight_bits=weight_bits, images=images, progress=progress
+        model,
+        sites,
+        scheme,
+        weight_bits=weight_bits,
+        images=images[:PILOT_IMAGES],
+        progress=progress,
     )
-    return Prepared(model=model, ranges=ranges, scheme=scheme, layers=layers)
+    return Prepared(model=model, ranges=ranges, scheme=scheme, layers=layers, judged=images)
 
 
-def assemble(prepared: Prepared, keep_float: Sequence[str] = ()) -> Quantized:
+def assemble(
+    prepared: Prepared, keep_float: Sequence[str] = (), *, walked: bool = True
+) -> Quantized:
     """Returns the Q/DQ graph.
 
     Args:
         keep_float: nodes left in float besides those of the scheme.
+        walked: whether biases may be corrected by what the layers in front of each make of
+            images, rather than by the error of its own weights alone.
     """
     placed = place(prepared.model, prepared.ranges, prepared.scheme, keep_float)
     kept = {site.node for site in placed.weights}
     layers = [layer for layer in prepared.layers if layer.site.node in kept]
+    if walked and prepared.scheme.bias_correction:
+        layers = better_biases(prepared.model, placed, layers, prepared.judged)
     return Quantized(
         model=write_qdq(prepared.model, placed, layers),
         placement=placed,

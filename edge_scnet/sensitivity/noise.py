@@ -86,7 +86,7 @@ def measure(
     Args:
         images: a batch as `core.feeds` has it, of the graph's own or a multiple.
     """
-    model, base = prepared.model, assemble(prepared)
+    model, base = prepared.model, assemble(prepared, walked=False)
     batches = _batches(model, images)
     names = compared_tensors(model.graph)
     reference = _outputs(model, names, batches)
@@ -94,7 +94,7 @@ def measure(
     nodes, work = base.placement.int8_nodes, multiply_adds(model)
     variants = []
     for name in nodes:
-        variant = assemble(prepared, [node for node in nodes if node != name])
+        variant = assemble(prepared, [n for n in nodes if n != name], walked=False)
         variants.append((_first_change(model, variant.placement), name, variant.model))
     variants.sort(key=lambda entry: entry[0])
     # the last tensor that the images were taken to, and its values

@@ -64,7 +64,7 @@ def logarithm(path: Path) -> np.ndarray:
 def test_a_tensor_that_is_not_finite_must_be_only_where_it_is_quantized(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     images = logarithm(path)
-    equalization = calibrate.Equalization(pilot=images, strength=0.75)
+    equalization = calibrate.Equalization(pilot=[images], strength=0.75)
     found = calibrated(path, images, equalization=equalization)
     assert found.not_finite == ("l",) and "l" not in found.tensors and "input" in found.tensors
     save_ranges(found, tmp_path / "ranges.npz")

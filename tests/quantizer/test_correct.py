@@ -50,7 +50,7 @@ def quantized(built: Built) -> Callable[[QuantScheme], tuple[recipe.Quantized, f
 
     @cache
     def ranges(strength: float) -> Ranges:
-        equalization = calibrate.Equalization(pilot=pilot, strength=strength)
+        equalization = calibrate.Equalization(pilot=[pilot], strength=strength)
         return calibrated(built.folder / "model.onnx", images, equalization=equalization)
 
     reference = logits(model)

@@ -150,6 +150,57 @@ CASES: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], set[str]]] =
         },
         {"r", "e", "p", "f", "h", "k"},
     ),
+    "channels shuffled": (
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            named_node("Reshape", ["r", "groups"], "g"),
+            named_node("Transpose", ["g"], "t", perm=[0, 2, 1, 3, 4]),
+            named_node("Reshape", ["t", "shape"], "s"),
+            named_node("Gather", ["s", "some"], "c", axis=1),
+            biased_conv("c", "w2", "b"),
+        ],
+        random_weights("w1", "w2")
+        | {
+            "groups": np.array([1, 2, 2, 8, 8]),
+            "shape": np.array([1, 4, 8, 8]),
+            "some": np.array([3, 0, 1, 2]),
+        },
+        {"r", "s", "c"},
+    ),
+    "constants beside": (
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            named_node("Mul", ["r", "m"], "x"),
+            named_node("Add", ["x", "one"], "c"),
+            biased_conv("c", "w2", "b"),
+        ],
+        random_weights("w1", "w2")
+        | {
+            "m": np.array([0.5, 2, -1, 3], np.float32).reshape(4, 1, 1),
+            "one": np.array(0.1, np.float32),
+        },
+        {"r", "x", "c"},
+    ),
+    "a normalisation of its own": (
+        [
+            biased_conv("input", "w1", "a"),
+            RELU,
+            named_node("BatchNormalization", ["r", "gamma", "beta", "mean", "var"], "n"),
+            named_node("PRelu", ["n", "slope"], "c"),
+            biased_conv("c", "w2", "b"),
+        ],
+        random_weights("w1", "w2")
+        | {
+            "gamma": np.array([0.5, 2, -1, 3], np.float32),
+            "beta": np.array([0.5, -2, 1, 3], np.float32),
+            "mean": np.array([0.1, 0.2, 0.3, 0.4], np.float32),
+            "var": np.array([0.5, 2, 1, 3], np.float32),
+            "slope": np.full((4, 1, 1), 0.2, np.float32),
+        },
+        {"r", "n", "c"},
+    ),
 }
 FIXED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], tuple[str, ...]]] = {
     "relu6": (
@@ -217,20 +268,24 @@ FIXED: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray], tuple[str, .
         random_weights("w1") | {"row": np.array([1, 4]), "m": np.eye(4, dtype=np.float32)},
         (),
     ),
-    "reshaped": (
+    "two channels in one": (
         [
             biased_conv("input", "w1", "a"),
             named_node("Reshape", ["a", "shape"], "r"),
             biased_conv("r", "w2", "b"),
         ],
-        random_weights("w1", "w2") | {"shape": np.array([1, 4, 4, 16])},
+        random_weights("w1", "w2")
+        | {
+            "shape": np.array([1, 2, 8, 16]),
+            "w2": np.random.default_rng(1).standard_normal((4, 2, 3, 3)).astype(np.float32),
+        },
         (),
     ),
 }
 
 
 def peaks(model: ir.Model) -> dict[str, np.ndarray]:
-    return calibrate.channel_peaks(model, calibrate.tensors_to_observe(model), FOUR_IMAGES)
+    return calibrate.channel_peaks(model, calibrate.tensors_to_observe(model), [FOUR_IMAGES])
 
 
 def run(model: ir.Model) -> np.ndarray:
@@ -307,7 +362,7 @@ def test_weights_shared_by_two_layers_are_split_where_their_factors_differ() -> 
 def test_no_strength_leaves_the_graph_as_it_is(built: Built) -> None:
     model = ir.load(built.folder / "model.onnx")
     images = np.random.default_rng(0).standard_normal((2, 1, 28, 28)).astype(np.float32)
-    found = calibrate.channel_peaks(model, calibrate.tensors_to_observe(model), images)
+    found = calibrate.channel_peaks(model, calibrate.tensors_to_observe(model), [images])
     assert equalize.factors(model, found, strength=0.0) == {}
 
 
@@ -338,3 +393,27 @@ def test_a_bias_that_is_computed_keeps_its_values() -> None:
     np.testing.assert_allclose(
         run_onnx(changed, [image])[0][0], run_onnx(model, [image])[0][0], rtol=1e-5
     )
+
+
+def test_what_no_layer_in_front_can_rescale_gets_a_product_that_does() -> None:
+    nodes = [
+        biased_conv("input", "w1", "a"),
+        named_node("HardSwish", ["a"], "h"),
+        biased_conv("h", "w2", "b"),
+        named_node("HardSwish", ["b"], "r"),
+        biased_conv("r", "w3", "c"),
+        named_node("Add", ["c", "r"], "y"),
+    ]
+    constants = random_weights("w1", "w2", "w3")
+    constants["w1"] = constants["w1"] * np.array([1, 0.1, 10, 0.5], np.float32)[:, None, None, None]
+    model = ir_graph(nodes, constants)
+    assert equalize.factors(model, peaks(model), strength=1.0) == {}
+    factor_of = equalize.factors(model, peaks(model), strength=1.0, rescaled=True)
+    # r is read by a sum as well, which would need the old values
+    assert factor_of.keys() == {"h/rescaled"}
+    changed = equalize.equalize(model, factor_of)
+    assert sqnr_db(run(model), run(changed)) > 110
+    after = peaks(changed)["h/rescaled"]
+    before = peaks(model)["h"]
+    assert after.min() / after.max() > 5 * before.min() / before.max()
+    assert [node.op_type for node in changed.graph].count("Mul") == 1

@@ -59,7 +59,7 @@ def test_noise_by_module_is_that_of_the_module_quantized_alone(
         (m.share for m in found.modules), reverse=True
     )
     # noises add up
-    assert 0.6 < sum(module.share for module in found.modules) < 1.6
+    assert 0.6 < sum(module.share for module in found.modules) < 2.0
     # the shared prefix changes nothing: the same by running the whole network
     batches = np.split(images, 16)
     reference = [np.concatenate([run[0] for run in run_onnx(prepared.model, batches)])]

@@ -47,6 +47,7 @@ CODE: dict[Keyed, tuple[str, ...]] = {
     "calibrate": (
         *_SHARED,
         "quantizer",
+        "stats",
         "pipeline/stages/calibrate",
         "pipeline/stages/pilot",
     ),
@@ -55,6 +56,7 @@ CODE: dict[Keyed, tuple[str, ...]] = {
         "config",
         "export",
         "quantizer",
+        "stats",
         "pipeline/stages/adopt",
         "pipeline/stages/pilot",
         "pipeline/stages/provenance",

@@ -14,7 +14,7 @@ from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.data.batches import batches
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, record, reusable
-from edge_scnet.pipeline.stages.pilot import pilot_images
+from edge_scnet.pipeline.stages.pilot import peak_batches
 from edge_scnet.quantizer.calibrate import CalibrationImages, Equalization
 from edge_scnet.quantizer.calibrate import calibrate as collect
 from edge_scnet.quantizer.ranges_file import save_ranges
@@ -41,6 +41,7 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
         spec=asdict(spec),
         histogram=scheme.thresholds != "minmax",
         equalization=scheme.equalization,
+        rescaled=scheme.placement == "openvino",
     )
     if (reused := reusable(job.folder, RANGES, origin.key)) is not None:
         folder = job.folder.with_artifact(reused)
@@ -60,7 +61,11 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
         ),
         histogram=scheme.thresholds != "minmax",
         equalization=(
-            Equalization(pilot=pilot_images(job), strength=scheme.equalization)
+            Equalization(
+                pilot=peak_batches(job),
+                strength=scheme.equalization,
+                rescaled=scheme.placement == "openvino",
+            )
             if scheme.equalization
             else None
         ),

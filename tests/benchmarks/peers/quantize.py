@@ -82,16 +82,23 @@ def ours(options: dict[str, Any]) -> Work:
 
     def run(model: str, images: Images, out: str) -> None:
         hashes = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+        graph = graph_model.load(Path(model))
         pilot = np.concatenate(
-            [images[i] for i in calibrate.pilot_indices(hashes, recipe.PILOT_IMAGES)]
+            [images[i] for i in calibrate.pilot_indices(hashes, recipe.images_wanted(graph))]
         )
+        peaks = calibrate.pilot_indices(hashes, calibrate.peak_images(graph, len(hashes)))
+        del graph
         ranges = calibrate.calibrate(
             Path(model),
             calibrate.CalibrationImages(
                 batches=images, count=len(images), samples_hash="", content_hashes=hashes
             ),
             histogram=scheme.thresholds != "minmax",
-            equalization=calibrate.Equalization(pilot=pilot, strength=scheme.equalization),
+            equalization=calibrate.Equalization(
+                pilot=(images[i] for i in peaks),
+                strength=scheme.equalization,
+                rescaled=scheme.placement == "openvino",
+            ),
         )
         result = recipe.assemble(
             recipe.prepare(
