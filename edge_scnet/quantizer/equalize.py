@@ -104,10 +104,8 @@ def equalize(model: ir.Model, factor_of: Mapping[str, np.ndarray]) -> ir.Model:
     factors differ.
     """
     result = model.clone()
-    rescale(
-        result.graph,
-        [name.removesuffix(RESCALED) for name in factor_of if name.endswith(RESCALED)],
-    )
+    given = {value.name for node in result.graph for value in node.outputs}
+    rescale(result.graph, [name.removesuffix(RESCALED) for name in factor_of if name not in given])
     for node in tuple(result.graph):
         if node.inputs and node.inputs[0] is not None:
             _divide(result.graph, node, factor_of)

@@ -133,7 +133,12 @@ def scales_channels(node: ir.Node) -> bool:
             value is not None and value.is_initializer() and value.const_value is not None
             for value in node.inputs[1:]
         )
-    return node.op_type == "Mul" and str(node.outputs[0].name).endswith(RESCALED)
+    if not str(node.outputs[0].name).endswith(RESCALED) or constant_beside(node) != 1:
+        return False
+    data, by = node.inputs
+    assert data is not None and by is not None and by.shape is not None
+    sizes = [channels_of(data), *[1] * (rank_of(data) - 2)]
+    return node.op_type == "Mul" and list(by.shape) == sizes
 
 
 # What the names of tensors that `rescaling.py` adds end in.

@@ -1,9 +1,9 @@
 """ONNX operators as differentiable functions of PyTorch, and the table that finds them.
 
 A function takes the node, for its attributes, and the node's inputs as tensors, None where one is
-left out. The converters that exist (onnx2torch 1.5.15, of 2024, and onnx2fx) make modules of a
-graph, which hide its tensors and need torchvision or a C++ build; what distillation needs is each
-tensor by its name, so that a QuantizeLinear can be learned.
+left out. The converter that exists (onnx2torch, whose last version, 1.5.15, is of July 2024) needs
+torchvision, has no QuantizeLinear, and makes modules of a graph, which hide its tensors; what
+distillation needs is each tensor by its name, so that a QuantizeLinear can be learned.
 """
 
 from __future__ import annotations

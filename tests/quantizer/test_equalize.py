@@ -417,3 +417,17 @@ def test_what_no_layer_in_front_can_rescale_gets_a_product_that_does() -> None:
     before = peaks(model)["h"]
     assert after.min() / after.max() > 5 * before.min() / before.max()
     assert [node.op_type for node in changed.graph].count("Mul") == 1
+
+
+def test_a_tensor_of_the_user_may_be_called_like_a_product_of_equalisation() -> None:
+    nodes = [
+        biased_conv("input", "w1", "a"),
+        RELU,
+        named_node("Mul", ["r", "half"], "c/rescaled"),
+        biased_conv("c/rescaled", "w2", "y"),
+    ]
+    constants = random_weights("w1", "w2") | {"half": np.array(0.5, np.float32)}
+    model = ir_graph(nodes, constants)
+    factor_of = equalize.factors(model, peaks(model), strength=1.0, rescaled=True)
+    assert "c/rescaled" in factor_of
+    assert sqnr_db(run(model), run(equalize.equalize(model, factor_of))) > 110
