@@ -131,5 +131,6 @@ def test_check_build_builds_and_checks(invoke: Run, copied: Built, tmp_path: Pat
     assert first.code == 0 and f"{MODEL}-cpu.json: written" in first.stdout, first.stderr
     second = invoke("check", "--build", "--project", file, "--json")
     assert second.code == 0, second.stderr
-    assert second.stderr.count("unchanged, reused") == 4
+    # of the stages all four; where the few images prove no limit, the noise of the modules too
+    assert second.stderr.count("unchanged, reused") in (4, 5)
     assert json.loads(second.stdout)["reports"][0]["headline"] == "no regression"
