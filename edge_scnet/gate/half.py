@@ -41,9 +41,14 @@ def findings_of(report: RunReport, limits: Mapping[str, Any]) -> tuple[Finding, 
             ),
         )
     row = accuracy_row(report)
-    judged = [f for f in report.findings if f.kind != "accuracy"]
-    if row is not None and row.accuracy is not None:
-        judged.insert(0, judge_accuracy(row.accuracy, gates))
+    if row is None or row.accuracy is None:
+        accuracy = incomparable(
+            "accuracy",
+            "accuracy",
+            "The report has no accuracy, so nothing of FP16 is known: build it with --eval.",
+        )
+    else:
+        accuracy = judge_accuracy(row.accuracy, gates)
     return (
         skipped(
             "report",
@@ -51,5 +56,6 @@ def findings_of(report: RunReport, limits: Mapping[str, Any]) -> tuple[Finding, 
             "FP16 alone: nothing is quantized, and there is no baseline; the report's own limits"
             " against FP32 hold.",
         ),
-        *map(only_proven, judged),
+        only_proven(accuracy),
+        *(only_proven(finding) for finding in report.findings if finding.kind != "accuracy"),
     )

@@ -12,6 +12,8 @@ import pytest
 from edge_scnet.config.target import Gates
 from edge_scnet.errors import ArtifactError
 from edge_scnet.gate import baseline, check, project
+from edge_scnet.gate import half as half_gate
+from edge_scnet.report.findings import exit_code
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
 from tests.helpers.reports import report
@@ -65,6 +67,14 @@ def test_a_report_without_a_baseline_is_held_to_its_own_limits(tmp_path: Path, i
     assert unknown.code == 0 and "Told, not judged." in unknown.stdout
     save_report(half(complete=False), file)
     assert invoke(*command).code == 12
+
+
+def test_a_report_of_which_no_accuracy_is_known_does_not_pass() -> None:
+    made = half()
+    for engines in ((), tuple(replace(row, accuracy=None) for row in made.engines)):
+        found = half_gate.findings_of(replace(made, engines=engines), {})
+        assert exit_code(found) == 12
+        assert any("no accuracy" in finding.message for finding in found)
 
 
 def test_a_baseline_of_the_same_name_is_not_passed_over(tmp_path: Path) -> None:
