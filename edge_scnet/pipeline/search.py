@@ -82,7 +82,7 @@ def search_job(
             takes minutes on the processor of a board: where it keeps the limit, that is all.
     """
     assert job.calibration is not None
-    state, quick = _state(job), budget_s is None
+    state, quick = _state(job, limit), budget_s is None
     effort = _QUICK if budget_s is None else Effort(budget_s=budget_s)
     if int8_first:
         events.stage("int8", f"the all-INT8 engine on {len(job.calibration):,} calibration images")
@@ -158,7 +158,7 @@ def _draw(result: SearchResult, path: Path, events: Events) -> None:
         events.warn(f"{path.name} is not drawn: {install_hint('report')}")
 
 
-def _state(job: BuildJob) -> State:
+def _state(job: BuildJob, limit: Limit | None) -> State:
     """What earlier searches of this job have measured on this machine."""
     assert job.calibration is not None
     origin = origin_of(
@@ -169,7 +169,7 @@ def _state(job: BuildJob) -> State:
         threads=job.target.threads,
         **({"opened_in": job.target.opened_in} if job.target.opened_in != "f32" else {}),
         samples=job.calibration.hash,
-        **_limits_of(job),
+        **_limits_of(job, limit),
         **({"built": job.runtime.versions()} if job.target.board is not None else {}),
         machine=environment.collect().fingerprint,
         limit=provided_isa(),
@@ -178,10 +178,12 @@ def _state(job: BuildJob) -> State:
     return State(job.folder.path / STATE, origin.key)
 
 
-def _limits_of(job: BuildJob) -> dict[str, Any]:
+def _limits_of(job: BuildJob, limit: Limit | None) -> dict[str, Any]:
     """What decides whether an engine is within its limits; of classes the search looks at that."""
     task = _task_of(job)
-    return {} if task is None else {"task": asdict(task), "gates": asdict(job.target.gates)}
+    if task is None:
+        return {}
+    return {"task": asdict(task), "gates": asdict(_gates(job, limit))}
 
 
 def _sensitivities(
@@ -301,10 +303,10 @@ def _reference(float_onnx: Path, batches: Sequence[np.ndarray]) -> list[np.ndarr
     ]
 
 
-def _gates(job: BuildJob, limit: Limit) -> Gates:
+def _gates(job: BuildJob, limit: Limit | None) -> Gates:
     """The target's limits, with that of the search for the drop."""
     gates = job.target.gates
-    if limit.max_drop_pp is None:
+    if limit is None or limit.max_drop_pp is None:
         return gates
     return replace(gates, max_drop_pp=limit.max_drop_pp)
 

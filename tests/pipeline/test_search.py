@@ -23,7 +23,7 @@ from edge_scnet.pipeline import build, measuring, search
 from edge_scnet.report.verdict import judge
 from edge_scnet.runtimes import in_memory, runtime_named
 from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
-from edge_scnet.sensitivity.result import Candidate, SearchResult
+from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
 from tests.helpers.tensorrt import ORIN, on_board
 from tests.helpers.tool import Built, Outcome
 
@@ -221,6 +221,25 @@ def test_a_mix_that_leaves_nothing_in_int8_is_none() -> None:
         )
         assert search.is_all_float(replace(found, chosen=chosen)) is is_all
     assert "all 2 modules in float" in build._without_mix(replace(found, chosen=chosen))
+
+
+def test_engines_that_were_judged_by_another_drop_are_judged_anew() -> None:
+    """Of a task the file of a search holds whether each engine is within the limits."""
+    job = SimpleNamespace(
+        calibration=set_of(np.zeros((5, 4), np.float32), "set"),
+        evaluation=None,
+        target=load_target("cpu"),
+        source=SimpleNamespace(
+            spec=replace(
+                zoo.MODELS[zoo.DEFAULT_MODEL], input_shape=(4,), task=TaskSpec(kind="features")
+            )
+        ),
+        folder=BuildFolder(path=Path(), manifest=SimpleNamespace(artifacts={})),
+    )
+    strict, loose = (search._limits_of(job, Limit(max_drop_pp=drop)) for drop in (1.0, 5.0))
+    assert strict["gates"] != loose["gates"]
+    of_the_target = Limit(max_drop_pp=job.target.gates.max_drop_pp)
+    assert search._limits_of(job, None) == search._limits_of(job, of_the_target)
 
 
 def test_samples_without_sizes_are_judged_by_a_task_too() -> None:

@@ -20,10 +20,10 @@ Keyed = Literal["export", "calibrate", "quantize", "recover", "compile", "sensit
 _LIBRARIES: dict[Keyed, tuple[str, ...]] = {
     "export": ("torch", "onnx", "onnxscript", "onnxruntime"),
     "calibrate": ("onnxruntime", "numpy"),
-    "quantize": ("onnx-ir", "numpy"),
+    "quantize": ("onnx-ir", "onnxruntime", "numpy"),
     "recover": ("torch", "onnx-ir", "onnxruntime", "numpy"),
     "compile": ("openvino",),
-    "sensitivity": ("openvino",),
+    "sensitivity": ("openvino", "onnx-ir", "onnxruntime", "numpy"),
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_scnet.pipeline.stages.cache_key import CODE, PACKAGE, Keyed, code_hash
+from edge_scnet.pipeline.stages.cache_key import CODE, PACKAGE, Keyed, code_hash, library_versions
 
 # The modules that make the files of a stage.
 MODULES: dict[Keyed, tuple[str, ...]] = {
@@ -84,6 +84,12 @@ def unit(file: Path) -> str:
 def test_a_stage_hashes_what_it_imports_and_nothing_else(stage: Keyed) -> None:
     imported = {unit(file) for file in everything_imported(MODULES[stage])}
     assert set(CODE[stage]) == imported
+
+
+def test_stages_that_run_samples_in_onnx_runtime_know_its_version() -> None:
+    for stage in MODULES:
+        runs = stage != "compile"
+        assert ("onnxruntime" in library_versions(stage)) is runs, stage
 
 
 @pytest.fixture(scope="module")
