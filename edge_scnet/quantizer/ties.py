@@ -59,6 +59,8 @@ _MOVES = frozenset(
 )
 # Of a tensor that is followed element by element.
 _MOST_ELEMENTS = 1 << 22
+# What the names of tensors that `rescaling.py` adds end in.
+RESCALED = "/rescaled"
 
 
 class Classes:
@@ -139,10 +141,6 @@ def scales_channels(node: ir.Node) -> bool:
     assert data is not None and by is not None and by.shape is not None
     sizes = [channels_of(data), *[1] * (rank_of(data) - 2)]
     return node.op_type == "Mul" and list(by.shape) == sizes
-
-
-# What the names of tensors that `rescaling.py` adds end in.
-RESCALED = "/rescaled"
 
 
 def has_channels(node: ir.Node) -> bool:
@@ -272,10 +270,11 @@ class _Walk:
             return False
         feeds = {str(source.name): elements}
         for value in others:
-            if value is not None and value.const_value is None:
+            if value is None:
+                continue
+            if value.const_value is None:
                 return False
-            if value is not None and value.const_value is not None:
-                feeds[str(value.name)] = value.const_value.numpy()
+            feeds[str(value.name)] = value.const_value.numpy()
         for value, moved in zip(node.outputs, _evaluated(node, feeds), strict=True):
             channels = _channels_in(moved)
             if channels is None:
