@@ -14,7 +14,8 @@ from edge_scnet.pipeline.judging import keeps_limits
 from edge_scnet.pipeline.request import Request
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.pipeline.stages.job import BuildJob
-from edge_scnet.report.run_report import FloatModule, MixedPrecision, RunReport, accuracy_row
+from edge_scnet.report.mixed import FloatModule, MixedPrecision
+from edge_scnet.report.run_report import RunReport, accuracy_row
 from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
 from edge_scnet.stats.decibels import comparable
 from edge_scnet.stats.figures import AccuracyStats

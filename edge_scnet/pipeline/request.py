@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -35,6 +33,7 @@ from edge_scnet.pipeline.dequantized import DEQUANTIZED, is_quantized_file, writ
 from edge_scnet.pipeline.held_samples import HeldSets
 from edge_scnet.pipeline.input_line import FedWith, fed_with, say_input, settled
 from edge_scnet.pipeline.judging import check_early
+from edge_scnet.pipeline.rebuild import rebuild_command
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 from edge_scnet.pipeline.stages.adopt import read_for_target
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
@@ -376,40 +375,3 @@ def _initial_folder(
             manifest, evaluation=earlier.evaluation, fed_with=fed_with or earlier.fed_with
         )
     return BuildFolder(path=path, manifest=replace(manifest, artifacts=earlier.artifacts))
-
-
-def rebuild_command(request: Request) -> str:
-    """The command that builds this again, for hints; of what the caller holds, the call."""
-    request = request.given or request
-    if request.module is not None or request.held:
-        return f"edge_scnet.build({request.model}, target={request.target!r}, calib=..., ...)"
-    options = {
-        f"--{name.replace('_', '-')}": value
-        for name, value in asdict(request.options).items()
-        if name != "class_names"
-    }
-    options |= {
-        "--calib": request.calib,
-        "--eval": request.evaluation,
-        "--batch": request.batch,
-        "--qdq": request.qdq,
-        "--search-on-board": request.search_on_board or None,
-        "--recover": request.recover_minutes,
-    }
-    command = ["edge-scnet", "build", request.model, "--target", request.target]
-    for option, value in options.items():
-        command += _spelled(option, value)
-    return shlex.join(command)
-
-
-def _spelled(option: str, value: Any) -> list[str]:
-    """An option as the command line has it."""
-    if value is None:
-        return []
-    if isinstance(value, bool):
-        return [option if value else f"--no-{option.removeprefix('--')}"]
-    if isinstance(value, dict):
-        return [option, json.dumps(value)]
-    if isinstance(value, tuple) and all(isinstance(part, str) for part in value):
-        return [word for part in value for word in (option, part)]
-    return [option, ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]

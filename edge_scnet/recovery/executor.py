@@ -60,8 +60,10 @@ class TorchGraph:
             assert value.const_value is not None
             self.constants[name] = torch.from_numpy(np.array(value.const_value.numpy()))
         self.steps = [self._step(node) for node in graph if not self._is_constant(node)]
-        self._last_reader: dict[str, int] = {}
-        self.find_last_readers()
+        # a tensor is let go of behind the step that reads it last
+        self._last_reader = {
+            name: i for i, step in enumerate(self.steps) for name in step.inputs if name
+        }
 
     def _is_constant(self, node: ir.Node) -> bool:
         if node.op_type != "Constant":
@@ -95,12 +97,6 @@ class TorchGraph:
     def tensors(self) -> frozenset[str]:
         """The names of all tensors that are computed."""
         return frozenset(name for step in self.steps for name in step.outputs)
-
-    def find_last_readers(self) -> None:
-        """Notes which step reads a tensor last: it is let go of there."""
-        self._last_reader = {
-            name: i for i, step in enumerate(self.steps) for name in step.inputs if name
-        }
 
     def run(
         self,

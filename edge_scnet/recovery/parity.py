@@ -40,9 +40,6 @@ def check_parity(graph: TorchGraph, model: ir.Model, feeds: Mapping[str, np.ndar
     results = run_onnx(exposed, [dict(feeds)], names)[0]
     truth = dict(feeds) | dict(zip(names, results, strict=True))
     # behind a Q, PyTorch has floats: those of its DQ
-    for step in graph.steps:
-        if step.node.op_type == DEQUANTIZE and (codes := step.inputs[0]) is not None:
-            truth[codes] = truth.get(codes, truth[step.outputs[0]])
     as_floats = {
         step.inputs[0]: truth[step.outputs[0]]
         for step in graph.steps

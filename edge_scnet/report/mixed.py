@@ -1,11 +1,54 @@
-"""What a mix of INT8 and float would bring where INT8 misses its limit: in words."""
+"""A mix of INT8 and float where INT8 misses its limit: the record, and its words."""
 
 from __future__ import annotations
 
-from edge_scnet.report.run_report import MixedPrecision
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
 from edge_scnet.stats.decibels import decibels
 
 _NAMED = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatModule:
+    """A module that costs accuracy in INT8."""
+
+    name: str
+    noise_percent: Annotated[
+        float, Meta(description="of the noise that INT8 makes, by each module alone")
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixedPrecision:
+    """A mix of INT8 and float for an INT8 engine that misses its limit.
+
+    It was built and measured on calibration images beside the all-INT8 engine, or simulated.
+    """
+
+    modules: Annotated[
+        tuple[FloatModule, ...], Meta(description="to leave in float, the greatest part first")
+    ]
+    of_modules: Annotated[int, Meta(description="that can be quantized")]
+    keeps_limit: Annotated[
+        bool, Meta(description="on the calibration images; False: the closest that was measured")
+    ]
+    limit: Annotated[str, Meta(description="what was looked for")]
+    int8_sqnr_db: Annotated[float | None, Meta(description="of all INT8; null: exact")]
+    sqnr_db: float | None
+    time_ratio: Annotated[
+        float | None,
+        Meta(description="measured, to the all-INT8 engine; null: simulated, nothing was timed"),
+    ]
+    time_low: Annotated[float | None, Meta(description="of the 95 % interval")]
+    time_high: float | None
+    float_work_percent: Annotated[float, Meta(description="of the multiply-adds in float")]
+    images: Annotated[int, Meta(description="calibration images it was measured on")]
+    seconds: Annotated[float, Meta(description="that finding it took")]
+    command: Annotated[str, Meta(description="builds and judges it")]
 
 
 def mixed_words(mixed: MixedPrecision) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from edge_scnet.core.provenance import Provenance, Quantization, Recovery
 from edge_scnet.machine.board import BoardState
 from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report.findings import Finding
+from edge_scnet.report.mixed import MixedPrecision
 from edge_scnet.stats.figures import (
     AccuracyStats,
     EndToEnd,
@@ -240,45 +241,6 @@ class WorstSample:
         str | None,
         Meta(description="the sample where nothing can be drawn on it: a data: URL"),
     ] = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FloatModule:
-    """A module that costs accuracy in INT8."""
-
-    name: str
-    noise_percent: Annotated[
-        float, Meta(description="of the noise that INT8 makes, by each module alone")
-    ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MixedPrecision:
-    """A mix of INT8 and float for an INT8 engine that misses its limit.
-
-    It was built and measured on calibration images beside the all-INT8 engine, or simulated.
-    """
-
-    modules: Annotated[
-        tuple[FloatModule, ...], Meta(description="to leave in float, the greatest part first")
-    ]
-    of_modules: Annotated[int, Meta(description="that can be quantized")]
-    keeps_limit: Annotated[
-        bool, Meta(description="on the calibration images; False: the closest that was measured")
-    ]
-    limit: Annotated[str, Meta(description="what was looked for")]
-    int8_sqnr_db: Annotated[float | None, Meta(description="of all INT8; null: exact")]
-    sqnr_db: float | None
-    time_ratio: Annotated[
-        float | None,
-        Meta(description="measured, to the all-INT8 engine; null: simulated, nothing was timed"),
-    ]
-    time_low: Annotated[float | None, Meta(description="of the 95 % interval")]
-    time_high: float | None
-    float_work_percent: Annotated[float, Meta(description="of the multiply-adds in float")]
-    images: Annotated[int, Meta(description="calibration images it was measured on")]
-    seconds: Annotated[float, Meta(description="that finding it took")]
-    command: Annotated[str, Meta(description="builds and judges it")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

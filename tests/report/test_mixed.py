@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_scnet.report import notes
-from edge_scnet.report.mixed import mixed_words
-from edge_scnet.report.run_report import FloatModule, MixedPrecision
+from edge_scnet.report.mixed import FloatModule, MixedPrecision, mixed_words
 from tests.helpers.reports import report
 
 MIXED = MixedPrecision(
