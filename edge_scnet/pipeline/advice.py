@@ -19,7 +19,7 @@ from edge_scnet.report.run_report import RunReport, accuracy_row
 from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
 from edge_scnet.stats.decibels import comparable
 from edge_scnet.stats.figures import AccuracyStats
-from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval
+from edge_scnet.stats.intervals import provable_drop_pp
 
 # What the command that does it gives the search.
 _SEARCH_S = 120
@@ -75,8 +75,7 @@ def limit_of(gates: Gates, stats: AccuracyStats) -> Limit | None:
         return Limit(max_drop_pp=gates.max_drop_pp)
     if stats.labels is not None:
         lost, room = stats.labels.drop_upper95_pp, gates.max_drop_pp
-        provable = 100.0 * paired_difference_interval(0, 0, stats.images, z=Z_ONE_SIDED_95)[1]
-        if provable > room:
+        if provable_drop_pp(stats.images) > room:
             return None  # more images are what is missing
     elif stats.agreement_percent is not None and gates.min_agreement_percent is not None:
         lost, room = 100.0 - stats.agreement_percent, 100.0 - gates.min_agreement_percent

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.models.zoo import ModelSource
 from edge_scnet.pipeline import search
 from edge_scnet.pipeline.judging import keeps_limits
+from edge_scnet.pipeline.search_task import may_tell_classes, told_task
 from edge_scnet.pipeline.stages.compile_plans import compile_mix
 from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.pipeline.stages.quantize import quantize
@@ -72,7 +73,7 @@ def check_part(job: BuildJob, max_drop_pp: float | None) -> None:
             hint="leave --search-on-board or --recover out",
         )
     assert job.calibration is not None
-    if search.may_tell_classes(job.source.spec):
+    if may_tell_classes(job.source.spec):
         gates = with_max_drop(target, max_drop_pp).gates
         search.check_provable(len(job.calibration), Limit(max_drop_pp=gates.max_drop_pp))
     check_size(job.calibration, job.source.spec)
@@ -87,7 +88,7 @@ def part_of(job: BuildJob, max_drop_pp: float | None) -> SearchOnBoard:
     Raises:
         DataError: it is judged by code of the user's own, which a bundle does not carry.
     """
-    task = search.told_task(job)
+    task = told_task(job)
     if (name := names_code(task)) is not None:
         raise DataError(
             f"a search on the board would judge by {name}, and a bundle carries no code",
@@ -170,19 +171,14 @@ def searched(
         job, limit=limit, budget_s=budget_s, events=events, keeps=keeps_limits, int8_first=True
     )
     told = _told(result, wanted.max_drop_pp)
-    if not told.keep_float or search.is_all_float(result):
+    names = search.mix_to_build(result)
+    if not names:
         events.warn(_nothing_chosen(result, wanted.max_drop_pp))
         return None, told
-    mixed = search.with_float(target, told.keep_float)
-    manifest = replace(folder.manifest, target=asdict(mixed))
-    job = replace(job, target=mixed, folder=replace(folder, manifest=manifest))
+    job = search.of_mix(job, names, events)
     job = replace(job, folder=quantize(job, events).without_stale())
     made = compile_mix(job, events)
     made.save()
-    events.warn(
-        f"{len(told.keep_float)} modules stay in float to keep the limit:"
-        f" {', '.join(told.keep_float)}"
-    )
     return made, told
 
 

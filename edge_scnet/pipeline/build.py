@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,7 @@ from edge_scnet.pipeline.judging import judging_of, keeps_limits
 from edge_scnet.pipeline.measuring import measure_engines, simulate
 from edge_scnet.pipeline.request import Request, make_job
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
+from edge_scnet.pipeline.search_task import may_tell_classes
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
 from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.report.verdict import reference_doubts
@@ -155,7 +156,7 @@ def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
     if request.search_seconds is not None:
         search.check_measurable(job.target, job.runtime)
     is_searched = request.search_seconds is not None and job.calibration is not None
-    if is_searched and search.may_tell_classes(job.source.spec):
+    if is_searched and may_tell_classes(job.source.spec):
         assert job.calibration is not None
         search.check_provable(len(job.calibration), limit)
     if request.search_on_board:
@@ -182,16 +183,11 @@ def _build(job: BuildJob, request: Request, events: Events) -> BuildResult:
     searched = search.search_job(
         job, limit=limit, budget_s=request.search_seconds, events=events, keeps=keeps_limits
     )
-    if searched.chosen is None or not searched.chosen.keep_float or search.is_all_float(searched):
+    names = search.mix_to_build(searched)
+    if not names:
         events.warn(_without_mix(searched))
         return result
-    events.warn(
-        f"{len(searched.chosen.keep_float)} modules stay in float to keep the limit:"
-        f" {', '.join(searched.chosen.keep_float)}"
-    )
-    mixed = search.with_float(job.target, searched.chosen.keep_float)
-    manifest = replace(job.folder.manifest, target=asdict(mixed))
-    job = replace(job, target=mixed, folder=replace(job.folder, manifest=manifest))
+    job = search.of_mix(job, names, events)
     job, spent = run_stages(job, request.until, events)
     return _measure(job, request, spent, events)
 

@@ -19,7 +19,6 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.core.optional import install_hint, installed
 from edge_scnet.core.ragged import ragged
-from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.data.batches import load as load_images
 from edge_scnet.data.samples import MIN_CALIBRATION
 from edge_scnet.errors import DataError, TargetError
@@ -28,7 +27,7 @@ from edge_scnet.graph.model import load
 from edge_scnet.graph.run import joined, run_onnx
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import provided_isa, weight_bits
-from edge_scnet.pipeline.context import context_of, heads_in
+from edge_scnet.pipeline.search_task import evaluator_of, task_of
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.pipeline.stages.pilot import pilot_images
@@ -44,10 +43,7 @@ from edge_scnet.sensitivity.show import chosen_words, draw
 from edge_scnet.sensitivity.simulated import Simulator
 from edge_scnet.sensitivity.state import State, sensitivities_of
 from edge_scnet.stats.figures import AccuracyStats
-from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval
-from edge_scnet.tasks.base import Evaluator
-from edge_scnet.tasks.guess import told
-from edge_scnet.tasks.registry import CLASSIFICATION, evaluator_for
+from edge_scnet.stats.intervals import provable_drop_pp
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -180,7 +176,7 @@ def _state(job: BuildJob, limit: Limit | None) -> State:
 
 def _limits_of(job: BuildJob, limit: Limit | None) -> dict[str, Any]:
     """What decides whether an engine is within its limits; of classes the search looks at that."""
-    task = _task_of(job)
+    task = task_of(job)
     if task is None:
         return {}
     return {"task": asdict(task), "gates": asdict(_gates(job, limit))}
@@ -206,7 +202,7 @@ def _sensitivities(
 def _chosen_images(job: BuildJob, images: np.ndarray, *, quick: bool) -> np.ndarray:
     """The numbers of the images that engines are measured on, in whole batches, spread over all."""
     batch, most = job.target.batch, len(images)
-    if _task_of(job) is not None:
+    if task_of(job) is not None:
         first = run_onnx(job.folder.verified(FLOAT_ONNX), [images[:batch]])
         of_one = max(sum(output.nbytes for output in first[0]) // batch, 1)
         most = max(_MOST_OUTPUT_BYTES // of_one, MIN_CALIBRATION)
@@ -235,7 +231,7 @@ def _measurer(
     """
     assert job.calibration is not None
     batch, labels = job.target.batch, job.calibration.labels
-    kind = _task_of(job)
+    kind = task_of(job)
     if kind is None:
         check_provable(len(chosen), limit)
     images = images[chosen]
@@ -247,7 +243,7 @@ def _measurer(
         task=None
         if kind is None
         else SearchTask(
-            evaluator=_evaluator(job, kind, chosen.tolist()),
+            evaluator=evaluator_of(job, kind, chosen.tolist()),
             keeps=partial(keeps, _gates(job, limit)),
         ),
     )
@@ -311,52 +307,6 @@ def _gates(job: BuildJob, limit: Limit | None) -> Gates:
     return replace(gates, max_drop_pp=limit.max_drop_pp)
 
 
-def told_task(job: BuildJob) -> TaskSpec:
-    """What the network of an exported job is for, said or told."""
-    samples = job.evaluation or job.calibration
-    assert samples is not None
-    return told(context_of(job.source.spec, samples, heads_in(job.folder))).task
-
-
-def _task_of(job: BuildJob) -> TaskSpec | None:
-    """What the network is for; None: it tells classes apart."""
-    task = told_task(job)
-    return None if task.kind == CLASSIFICATION else task
-
-
-def _evaluator(job: BuildJob, task: TaskSpec, chosen: Sequence[int]) -> Evaluator:
-    """The evaluator of some calibration images; their folders tell no truth.
-
-    Raises:
-        DataError: the images' targets are of another task.
-    """
-    assert job.calibration is not None
-    context = context_of(job.source.spec, job.calibration, heads_in(job.folder))
-    targets = None if context.targets is None else context.targets.subset(chosen)
-    context = replace(
-        context,
-        task=task,
-        count=len(chosen),
-        labels=None,
-        label_rule=None,
-        targets=targets,
-        # of arrays there are none
-        image_sizes=tuple(context.image_sizes[i] for i in chosen if context.image_sizes),
-        entries=tuple(context.entries[i] for i in chosen),
-        order=(),
-    )
-    evaluator = evaluator_for(context)
-    assert evaluator is not None
-    return evaluator
-
-
-def may_tell_classes(spec: ModelSpec) -> bool:
-    """Whether a network is known to tell classes apart before its outputs are looked at."""
-    if spec.task is not None:
-        return spec.task.kind == CLASSIFICATION
-    return bool(spec.classes or spec.num_classes) and not spec.classes_counted
-
-
 def check_provable(images: int, limit: Limit) -> None:
     """Refuses a limit that so many images cannot show to be kept, even where no class changes.
 
@@ -365,7 +315,7 @@ def check_provable(images: int, limit: Limit) -> None:
     """
     if limit.max_drop_pp is None:
         return
-    provable = 100.0 * paired_difference_interval(0, 0, images, z=Z_ONE_SIDED_95)[1]
+    provable = provable_drop_pp(images)
     if provable > limit.max_drop_pp:
         needed = (
             f"about {math.ceil(images * provable / limit.max_drop_pp):,}"
@@ -386,6 +336,21 @@ def with_float(target: TargetSpec, names: Sequence[str]) -> TargetSpec:
     """The target with these modules left in float."""
     kept = (*target.quant.keep_float, *(glob.escape(name) for name in names))
     return replace(target, quant=replace(target.quant, keep_float=kept))
+
+
+def mix_to_build(result: SearchResult) -> tuple[str, ...]:
+    """The modules that a search leaves in float; empty where it makes no other INT8 engine."""
+    if result.chosen is None or is_all_float(result):
+        return ()
+    return result.chosen.keep_float
+
+
+def of_mix(job: BuildJob, names: Sequence[str], events: Events) -> BuildJob:
+    """The job that builds the mix of a search: these modules stay in float."""
+    events.warn(f"{len(names)} modules stay in float to keep the limit: {', '.join(names)}")
+    target = with_float(job.target, names)
+    manifest = replace(job.folder.manifest, target=asdict(target))
+    return replace(job, target=target, folder=replace(job.folder, manifest=manifest))
 
 
 def is_all_float(result: SearchResult) -> bool:

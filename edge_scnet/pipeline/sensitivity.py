@@ -12,12 +12,8 @@ from edge_scnet.models import zoo
 from edge_scnet.pipeline.dequantized import is_quantized_file
 from edge_scnet.pipeline.judging import keeps_limits
 from edge_scnet.pipeline.request import Request, make_job
-from edge_scnet.pipeline.search import (
-    check_measurable,
-    check_provable,
-    may_tell_classes,
-    search_job,
-)
+from edge_scnet.pipeline.search import check_measurable, check_provable, search_job
+from edge_scnet.pipeline.search_task import may_tell_classes
 from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.sensitivity.result import Limit, SearchResult

@@ -55,6 +55,14 @@ def paired_difference_interval(
     return -_highest_accepted(won, lost, images, z), _highest_accepted(lost, won, images, z)
 
 
+def provable_drop_pp(images: float) -> float:
+    """The least drop, in percentage points, that so many images can show to be kept.
+
+    It is the upper end of the one-sided 95 % interval where no class changes.
+    """
+    return 100.0 * paired_difference_interval(0, 0, images, z=Z_ONE_SIDED_95)[1]
+
+
 def wilson_bounds(count: float, total: float, *, z: float) -> tuple[float, float]:
     """Wilson's score interval of a share: the p for which |count/n - p| <= z sqrt(p (1 - p) / n).
 

@@ -35,7 +35,7 @@ from edge_scnet.data.sample_set import in_memory as set_of
 from edge_scnet.errors import DataError
 from edge_scnet.graph.model import load, save
 from edge_scnet.graph.run import run_onnx
-from edge_scnet.pipeline import board_search, search
+from edge_scnet.pipeline import board_search
 from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.quantizer import ranges_file, recipe
 from edge_scnet.runtimes import in_memory
@@ -341,7 +341,7 @@ def test_a_task_that_code_of_the_user_s_own_judges_is_not_packed(
         TaskSpec(kind="mine.metrics:evaluator"),
         TaskSpec(kind="detection", arguments={"decode": "mine.heads:boxes"}),
     ):
-        monkeypatch.setattr(search, "told_task", lambda job, task=task: task)
+        monkeypatch.setattr(board_search, "told_task", lambda job, task=task: task)
         job = cast(BuildJob, SimpleNamespace(target=JETSON))
         with pytest.raises(DataError, match=r"would judge by mine\.") as caught:
             board_search.part_of(job, None)

@@ -19,7 +19,7 @@ from edge_scnet.core.spec import TaskSpec
 from edge_scnet.data.sample_set import in_memory as set_of
 from edge_scnet.errors import TargetError
 from edge_scnet.models import zoo
-from edge_scnet.pipeline import build, measuring, search
+from edge_scnet.pipeline import build, measuring, search, search_task
 from edge_scnet.report.verdict import judge
 from edge_scnet.runtimes import in_memory, runtime_named
 from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
@@ -250,5 +250,5 @@ def test_samples_without_sizes_are_judged_by_a_task_too() -> None:
         source=SimpleNamespace(spec=replace(zoo.MODELS[zoo.DEFAULT_MODEL], input_shape=(4,))),
         folder=BuildFolder(path=Path(), manifest=SimpleNamespace(artifacts={})),
     )
-    evaluator = search._evaluator(job, TaskSpec(kind="features"), [0, 2, 4])
+    evaluator = search_task.evaluator_of(job, TaskSpec(kind="features"), [0, 2, 4])
     assert evaluator.task == "features"

@@ -91,6 +91,7 @@ CODE: dict[Keyed, tuple[str, ...]] = {
         "tasks",
         "pipeline/context",
         "pipeline/search",
+        "pipeline/search_task",
         "pipeline/stages/pilot",
     ),
 }
