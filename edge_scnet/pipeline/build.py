@@ -16,10 +16,11 @@ from edge_scnet.pipeline import board_search, search
 from edge_scnet.pipeline.advice import advised
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import check_unchanged, engine_files
+from edge_scnet.pipeline.decide import make_job
 from edge_scnet.pipeline.expected import check_float, check_rows, check_truth, read_expected
 from edge_scnet.pipeline.judging import judging_of, keeps_limits
 from edge_scnet.pipeline.measuring import measure_engines, simulate
-from edge_scnet.pipeline.request import Request, make_job
+from edge_scnet.pipeline.request import Request
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.pipeline.search_task import may_tell_classes
 from edge_scnet.pipeline.stages.job import BuildJob, Stage

@@ -29,10 +29,11 @@ from edge_scnet.data.samples import (
 )
 from edge_scnet.errors import DataError, ExitCode, first_line
 from edge_scnet.models.zoo import ModelSource
+from edge_scnet.pipeline.decide import find_model
 from edge_scnet.pipeline.first_norm import FAR, FirstNorm, first_norm
 from edge_scnet.pipeline.input_line import settled
 from edge_scnet.pipeline.judging import check_early
-from edge_scnet.pipeline.request import Request, find_model
+from edge_scnet.pipeline.request import Request
 
 # samples whose values are looked at
 _VALUES = 256

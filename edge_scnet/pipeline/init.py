@@ -25,10 +25,11 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import ArtifactError, StorageError, TargetError
 from edge_scnet.models.zoo import ModelSource
+from edge_scnet.pipeline.decide import find_model
 from edge_scnet.pipeline.input_line import settled
 from edge_scnet.pipeline.judging import guess_of
 from edge_scnet.pipeline.project_paths import located, relative, relative_samples
-from edge_scnet.pipeline.request import Request, find_model
+from edge_scnet.pipeline.request import Request
 from edge_scnet.pipeline.resolved import ResolvedValue, of_model
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 

@@ -13,7 +13,7 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.facts import EngineFacts, FloatLayer, QdqFacts
 from edge_scnet.core.manifest import BUNDLE, FLOAT_ONNX, QDQ_ONNX, Manifest
 from edge_scnet.pipeline.build import build
-from edge_scnet.pipeline.request import check_int8
+from edge_scnet.pipeline.decide import check_int8
 from edge_scnet.stats.decibels import decibels
 
 if TYPE_CHECKING:

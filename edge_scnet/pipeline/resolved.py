@@ -19,8 +19,9 @@ from edge_scnet.core.spec import ModelSpec, TensorSpec
 from edge_scnet.data.samples import bundled_sets
 from edge_scnet.models import zoo
 from edge_scnet.models.zoo import ModelSource
+from edge_scnet.pipeline.decide import find_model
 from edge_scnet.pipeline.judging import guess_of
-from edge_scnet.pipeline.request import Request, find_model
+from edge_scnet.pipeline.request import Request
 
 Section = Literal["model", "preprocessing", "data", "task", "target"]
 

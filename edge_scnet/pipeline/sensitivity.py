@@ -9,9 +9,10 @@ from edge_scnet.config.target import load_target
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models import zoo
+from edge_scnet.pipeline.decide import make_job
 from edge_scnet.pipeline.dequantized import is_quantized_file
 from edge_scnet.pipeline.judging import keeps_limits
-from edge_scnet.pipeline.request import Request, make_job
+from edge_scnet.pipeline.request import Request
 from edge_scnet.pipeline.search import check_measurable, check_provable, search_job
 from edge_scnet.pipeline.search_task import may_tell_classes
 from edge_scnet.pipeline.stages.run import run_stages

@@ -21,7 +21,7 @@ from edge_scnet.config.target import (
 from edge_scnet.core.resources import bundled
 from edge_scnet.errors import TargetError
 from edge_scnet.machine.isa import FLOORS, NO_FLOOR
-from edge_scnet.pipeline.request import check_int8
+from edge_scnet.pipeline.decide import check_int8
 
 MINIMAL = """\
 title = "a board"

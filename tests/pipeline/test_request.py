@@ -19,9 +19,9 @@ from edge_scnet.core.spec import TaskSpec
 from edge_scnet.errors import ArtifactError, DataError, StorageError
 from edge_scnet.models.zoo import FASHION_MNIST, ModelSource
 from edge_scnet.pipeline.build import held_sets, named_set
+from edge_scnet.pipeline.decide import held_sets_of, make_job
 from edge_scnet.pipeline.judging import check_early
-from edge_scnet.pipeline.rebuild import rebuild_command
-from edge_scnet.pipeline.request import Request, held_sets_of, make_job
+from edge_scnet.pipeline.request import Request, rebuild_command
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
 
 

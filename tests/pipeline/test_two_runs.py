@@ -17,8 +17,8 @@ from edge_scnet.core.events import Silent
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import load_manifest
 from edge_scnet.errors import ArtifactError, EdgeError, StorageError
+from edge_scnet.pipeline import decide
 from edge_scnet.pipeline import profile as profiling
-from edge_scnet.pipeline import request
 from edge_scnet.pipeline.build import build
 from edge_scnet.pipeline.profile import profile
 from edge_scnet.pipeline.result import BuildResult
@@ -79,8 +79,8 @@ def _unlocked(path: Path, **_: object) -> Iterator[None]:
 
 
 def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request, "check_free", lambda path: None, raising=False)
-    for module in (request, profiling):
+    monkeypatch.setattr(decide, "check_free", lambda path: None, raising=False)
+    for module in (decide, profiling):
         monkeypatch.setattr(module, "locked", _unlocked, raising=False)
 
 

@@ -17,7 +17,7 @@ from edge_scnet.core.manifest import QDQ_ONNX
 from edge_scnet.core.provenance import Recovery
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, TargetError
 from edge_scnet.graph.model import save
-from edge_scnet.pipeline import request as requests
+from edge_scnet.pipeline import decide
 from edge_scnet.pipeline.stages import recover
 from edge_scnet.recovery import operators
 from edge_scnet.recovery import recover as learning
@@ -75,16 +75,16 @@ def wanted(**changes: Any) -> Any:
 
 def test_a_graph_that_is_judged_as_it_is_is_not_recovered() -> None:
     with pytest.raises(ArtifactError, match="--qdq is judged as it is") as caught:
-        requests.check_recoverable(wanted(qdq="other.onnx"))
+        decide.check_recoverable(wanted(qdq="other.onnx"))
     assert caught.value.hint and "leave --recover out" in caught.value.hint
     with pytest.raises(ArtifactError, match="a quantized MODEL is judged as it is"):
-        requests.check_recoverable(wanted(qdq="other.onnx", given=object()))
+        decide.check_recoverable(wanted(qdq="other.onnx", given=object()))
 
 
 def test_torch_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "installed", lambda module: False)
+    monkeypatch.setattr(decide, "installed", lambda module: False)
     with pytest.raises(MissingRuntimeError, match="'torch' is not installed") as caught:
-        requests.check_recoverable(wanted())
+        decide.check_recoverable(wanted())
     assert caught.value.hint and "[export]" in caught.value.hint
 
 
@@ -97,7 +97,7 @@ def test_boards_without_int8_have_nothing_to_recover() -> None:
         batch=None,
     )
     with pytest.raises(TargetError, match="FP16 alone") as caught:
-        requests._target(request)
+        decide._target(request)
     assert caught.value.hint and "--recover" in caught.value.hint
 
 
