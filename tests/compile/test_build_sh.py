@@ -8,51 +8,26 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from edge_scnet.compile import bundle
-from edge_scnet.compile.script_plans import with_script_plans
 from edge_scnet.config.target import load_target
-from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.facts import PlanFacts
 from edge_scnet.core.manifest import load_manifest
 from edge_scnet.machine import jetson
 from edge_scnet.pipeline.board import profile_results
 from edge_scnet.report.store import load_report
 from edge_scnet.runtimes.tensorrt import trtexec
-from tests.helpers.tensorrt import JETSON, gone, run_script, unpacked_bundle
+from tests.helpers.tensorrt import JETSON, SHELLS, gone, run_script, unpacked_bundle
 from tests.helpers.tool import Outcome
 
-
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
-
-
-SHELLS = [
-    pytest.param(("dash",), marks=needs("dash")),
-    pytest.param(("busybox", "sh"), marks=needs("busybox")),
-]
 OLD = ["--int8 --fp16", "--useCudaGraph --useSpinWait --noDataTransfers"]
 NEW = ["--skipInference", "--memPoolSize=workspace:16"]
-
-
-@pytest.fixture
-def script(tmp_path: Path) -> Callable[..., tuple[Outcome, Path]]:
-    """Runs the build.sh of a bundle whose graphs nobody reads."""
-    folder = unpacked_bundle(tmp_path / "bundle")
-
-    def run(number: str, fail: str = "", **options: Any) -> tuple[Outcome, Path]:
-        return run_script(folder, number, fail, **options), folder
-
-    return run
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -110,78 +85,6 @@ def test_a_board_without_int8_builds_fp16_and_fp32_and_is_judged_by_them(
     assert timed.speedup is not None and timed.speedup.ratio == 2.0
     assert report.verdict.startswith("not judged: no evaluation images. FP16 has 2.00x")
     assert "INT8" not in report.verdict
-
-
-# Each build of INT8 has its own text and time, and the third one fails.
-BUILDS = """
-case "$*" in
-*saveEngine=engine.plan.3.part*) echo "[E] Error: out of memory"; exit 1 ;;
-*saveEngine=engine.plan.2.part*) echo second >engine.plan.2.part ;;
-*loadEngine=engine.plan.1.part*) ms=2.0 ;;
-*loadEngine=engine.plan.2.part*) ms=0.5 ;;
-*loadEngine=engine.plan.4.part*) ms=4.0 ;;
-esac
-"""
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_of_several_builds_the_fastest_by_trtexec_s_median_is_kept(
-    shell: tuple[str, ...], script: Callable[..., tuple[Outcome, Path]]
-) -> None:
-    outcome, folder = script("100300", BUILDS, command=(*shell, "build.sh", "--builds", "4"))
-    assert outcome.code == 0, outcome.stderr
-    assert "trtexec: [E] Error: out of memory" in outcome.stderr
-    assert "build 3 of 4 of engine.plan is not kept" in outcome.stderr
-    assert "build 2 of 4 of engine.plan is kept: 0.5 ms, the slowest 4.0 ms" in outcome.stdout
-    assert (folder / "engine.plan").read_text() == "second\n"
-    board = json.loads((folder / "board.json").read_text())
-    assert board["int8_builds_ms"] == [2.0, 0.5, None, 4.0]
-    assert board["fp16_builds_ms"] == [2.0] * 4
-    calls = (folder / "calls").read_text().splitlines()
-    built = [line for line in calls if "--onnx=engine.onnx" in line]
-    # the first one reads the timing cache; with it all would be the same
-    assert ["--timingCacheFile" in line for line in built] == [True, False, False, False]
-    timed = [line.split()[0] for line in calls if "loadEngine=engine.plan." in line]
-    numbers = [int(word.split(".")[-2]) for word in timed]
-    assert numbers == [1, 2, 4, 4, 2, 1, 1, 2, 4]
-    assert all("--useCudaGraph" in line for line in calls if "loadEngine=engine.plan." in line)
-    assert not [path.name for path in folder.iterdir() if path.name.endswith(".part")]
-    # the plans that lie there are told with their builds
-    plans = with_script_plans(BuildFolder.open(folder))
-    found = plans.facts("engine.plan", PlanFacts).builds
-    assert found is not None and (found.count, found.kept) == (4, 2)
-    assert found.time_ratios == (1.0, 0.25, None, 2.0) and found.timed_by == "trtexec 10.3.0"
-    # without the option the next run tells of none
-    again, _ = script("100300", command=(*shell, "build.sh"))
-    assert again.code == 0, again.stderr
-    assert "int8_builds_ms" not in json.loads((folder / "board.json").read_text())
-
-
-def test_how_often_it_builds_may_stand_in_the_environment(
-    script: Callable[..., tuple[Outcome, Path]],
-) -> None:
-    outcome, folder = script("110401", BUILDS="2")
-    assert outcome.code == 0, outcome.stderr
-    assert json.loads((folder / "board.json").read_text())["int8_builds_ms"] == [1.0, 1.0]
-    for arguments, words in (
-        (("--builds",), "--builds is ''; a whole number from 1 to 100 is needed"),
-        (("--builds=0",), "--builds is '0'"),
-        (("--builds", "2x"), "--builds is '2x'"),
-        (("--builds=101",), "--builds is '101'"),
-        (("--fast",), "there is no option --fast"),
-    ):
-        wrong, _ = script("110401", command=("sh", "build.sh", *arguments))
-        assert wrong.code == 2 and words in wrong.stderr and "--builds 3" in wrong.hint
-
-
-def test_where_the_first_of_several_builds_fails_it_ends(
-    script: Callable[..., tuple[Outcome, Path]],
-) -> None:
-    failing = 'case "$*" in *saveEngine=engine*) echo "[E] Error: no kernel"; exit 1 ;; esac'
-    outcome, folder = script("100300", failing, command=("sh", "build.sh", "--builds=2"))
-    assert outcome.code == 8 and "no kernel" in outcome.stderr
-    assert not (folder / "results.tar.gz").exists()
-    assert not [path.name for path in folder.iterdir() if path.name.endswith(".part")]
 
 
 def test_the_stand_in_refuses_what_a_version_does_not_know(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -36,6 +37,17 @@ ON_X86_LINUX = sys.platform == "linux" and platform.machine() == "x86_64"
 needs_rtx = pytest.mark.skipif(
     backend.RTX.unavailable() is not None, reason="TensorRT-RTX is not installed (extra rtx)"
 )
+
+
+def _needs(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
+# of boards, as a bundle's script is run by them
+SHELLS = [
+    pytest.param(("dash",), marks=_needs("dash")),
+    pytest.param(("busybox", "sh"), marks=_needs("busybox")),
+]
 
 
 def outputs(model: ir.Model, eval_batches: list[np.ndarray]) -> np.ndarray:
