@@ -223,38 +223,43 @@ def _as_json(value: object) -> object:
     return json.loads(json.dumps(value))
 
 
-def test_where_nothing_keeps_the_limit_the_closest_is_told_and_int8_alone_is_built(
+@pytest.fixture
+def searched(
     board: Callable[..., None],
     searchable: Packed,
     invoke: Callable[..., Outcome],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[], tuple[str, BuildFolder]]:
+    """A search on the board whose plans, which are wrong, nobody holds to the form they are of."""
+
+    def compiled() -> tuple[str, BuildFolder]:
+        monkeypatch.setattr("edge_scnet.compile.plans.check_plan", lambda *_, **__: None)
+        outcome = invoke("compile", searchable.bundle, "--out", tmp_path, "--search", "60")
+        assert outcome.code == 0, outcome.stderr
+        return outcome.stderr, BuildFolder.open(tmp_path / "net" / "jetson")
+
+    return compiled
+
+
+def test_where_nothing_keeps_the_limit_the_closest_is_told_and_int8_alone_is_built(
+    searched: Callable[[], tuple[str, BuildFolder]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the time is up behind the first engine
     monkeypatch.setattr("edge_scnet.sensitivity.search._Engines.spent_s", lambda self: 61.0)
-    monkeypatch.setattr("edge_scnet.compile.plans.check_plan", lambda *_, **__: None)
-    outcome = invoke("compile", searchable.bundle, "--out", tmp_path, "--search", "60")
-    assert outcome.code == 0, outcome.stderr
-    assert "none of 1 engines keeps 3 pp: the closest (0 modules in float)" in outcome.stderr
-    assert "a longer --search goes on from there" in outcome.stderr
-    folder = BuildFolder.open(tmp_path / "net" / "jetson")
+    said, folder = searched()
+    assert "none of 1 engines keeps 3 pp: the closest (0 modules in float)" in said
+    assert "a longer --search goes on from there" in said
     told = folder.facts(INT8_PLAN, PlanFacts).search
     assert told.keep_float is None and not told.finished and told.engines == 1
 
 
 def test_where_all_would_be_float_no_mix_is_built(
-    board: Callable[..., None],
-    searchable: Packed,
-    invoke: Callable[..., Outcome],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    board: Callable[..., None], searched: Callable[[], tuple[str, BuildFolder]]
 ) -> None:
     board(module="any")
-    monkeypatch.setattr("edge_scnet.compile.plans.check_plan", lambda *_, **__: None)
-    outcome = invoke("compile", searchable.bundle, "--out", tmp_path, "--search", "60")
-    assert outcome.code == 0, outcome.stderr
-    assert "no mix with INT8 keeps 3 pp faster than FP16 alone" in outcome.stderr
-    folder = BuildFolder.open(tmp_path / "net" / "jetson")
+    said, folder = searched()
+    assert "no mix with INT8 keeps 3 pp faster than FP16 alone" in said
     assert set(folder.facts(INT8_PLAN, PlanFacts).search.keep_float) == set(_SEARCHED)
     assert set(_SEARCHED) <= _quantized(folder.verified(INT8_FORM))
 
