@@ -121,10 +121,8 @@ def show(
         evaluation=evaluation,
         out=Path("build"),
         options=model_options,
-        batch=None,
         skip_bad=skip_bad,
         ignore_labels=ignore_labels,
-        until="profile",
     )
     with console.events() as events:
         values = resolved.resolve(request, taken=taken, events=events)

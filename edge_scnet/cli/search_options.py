@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+
+def _seconds(option: str, told: str) -> Any:
+    """An option that takes the time of a search.
+
+    Args:
+        told: its help.
+    """
+    return typer.Option(option, min=1, max=86_400, metavar="SECONDS", help=told)
+
+
 SearchSeconds = Annotated[
     float | None,
-    typer.Option(
+    _seconds(
         "--search",
-        min=1,
-        max=86_400,
-        metavar="SECONDS",
-        help=(
-            "Where INT8 misses --max-drop: search so long for the fastest mix with float that"
-            " keeps it."
-        ),
+        "Where INT8 misses --max-drop: search so long for the fastest mix with float that"
+        " keeps it.",
     ),
 ]
 SearchOnBoard = Annotated[
@@ -31,15 +36,10 @@ SearchOnBoard = Annotated[
 ]
 BundleSearch = Annotated[
     float | None,
-    typer.Option(
+    _seconds(
         "--search",
-        min=1,
-        max=86_400,
-        metavar="SECONDS",
-        help=(
-            "Of a bundle of build --search-on-board: where INT8 misses the limit, search so long"
-            " for the fastest mix with float that keeps it."
-        ),
+        "Of a bundle of build --search-on-board: where INT8 misses the limit, search so long"
+        " for the fastest mix with float that keeps it.",
     ),
 ]
 Gain = Annotated[
@@ -54,5 +54,5 @@ MinSqnr = Annotated[
 ]
 Budget = Annotated[
     float,
-    typer.Option("--budget", min=1, max=86_400, metavar="SECONDS", help="Time for the search."),
+    _seconds("--budget", "Time for the search."),
 ]

@@ -208,10 +208,7 @@ def _request(
         evaluation=evaluation,
         out=Path("build"),
         options=options or ModelOptions(),
-        batch=None,
         skip_bad=True,
-        ignore_labels=False,
-        until="profile",
     )
 
 

@@ -132,10 +132,8 @@ def init(model: str, options: ModelOptions, asked: Asked, *, events: Events) -> 
         evaluation=asked.evaluation,
         out=Path("build"),
         options=options,
-        batch=None,
         skip_bad=asked.skip_bad,
         ignore_labels=asked.ignore_labels,
-        until="profile",
     )
     source = find_model(request, events)
     calibration, evaluation = open_sample_sets(

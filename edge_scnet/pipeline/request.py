@@ -26,10 +26,11 @@ class Request:
     evaluation: str | None
     out: Path
     options: ModelOptions
-    batch: int | Literal["dynamic"] | None
-    skip_bad: bool
-    ignore_labels: bool
-    until: Stage
+    # None: the target's
+    batch: int | Literal["dynamic"] | None = None
+    skip_bad: bool = False
+    ignore_labels: bool = False
+    until: Stage = "profile"
     qdq: Path | None = None
     max_drop_pp: float | None = None
     # of FP32's own figures
