@@ -20,8 +20,6 @@ class Schedule:
     increment: float = 0.0
     # after so many steps the held-out samples are looked at; planned once too
     every: int = 1
-    # the plan was made shorter because the time got short
-    shortened: bool = False
 
     @property
     def rate(self) -> float:
@@ -48,7 +46,6 @@ class Schedule:
             self.increment = (1.0 - self.progress) / max(int(_PLANNED_SHARE * fitting), 1)
         elif self.planned - self.step > fitting:
             self.increment = (1.0 - self.progress) / fitting
-            self.shortened = True
 
     def advance(self) -> None:
         """Counts a step."""
