@@ -31,3 +31,24 @@ def test_the_noise_of_a_task_is_of_all_images_together() -> None:
     )
     found = judged(lambda batch: next(given), data, 1, (False,))
     assert found.sqnr_db == pytest.approx(10 * np.log10(10001 / 2)) and found.within is True
+
+
+def test_labels_that_are_no_classes_of_the_network_are_left_out() -> None:
+    # ten folders of calibration images, and a network of three classes: FP32's classes stand in
+    reference = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    images = np.arange(4, dtype=np.float32).reshape(4, 1, 1, 1)
+
+    def drop(labels: list[int] | None) -> float | None:
+        data = SearchImages(
+            images=images,
+            labels=None if labels is None else np.array(labels),
+            reference=[reference],
+        )
+        swapped = reference[:, [1, 0, 2]]
+        return judged(
+            lambda batch: [swapped[int(batch[0, 0, 0, 0])][None]], data, 1, (False,)
+        ).drop_upper95_pp
+
+    none = drop(None)
+    assert none is not None and none > 90  # all four change class
+    assert drop([0, 1, 9, 3]) == drop([0, 1, -1, 2]) == none
