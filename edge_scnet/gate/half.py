@@ -7,14 +7,15 @@ anywhere. What they cannot tell is told: on such a board FP16 is the fastest tha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from edge_scnet.config.project import with_limits
 from edge_scnet.config.target import Gates
 from edge_scnet.gate.inputs import only_proven
 from edge_scnet.report.findings import Finding, incomparable, skipped
-from edge_scnet.report.run_report import RunReport, accuracy_row, judged_words
-from edge_scnet.report.verdict import judge_accuracy
+from edge_scnet.report.run_report import RunReport, accuracy_row, judged_words, timed_row
+from edge_scnet.report.verdict import judge_accuracy, only_simulated
 
 
 def is_half(report: RunReport) -> bool:
@@ -49,6 +50,10 @@ def findings_of(report: RunReport, limits: Mapping[str, Any]) -> tuple[Finding, 
         )
     else:
         accuracy = judge_accuracy(row.accuracy, gates)
+        if row.simulated:
+            accuracy = replace(accuracy, message=f"Simulated: {accuracy.message}")
+        if row.simulated and timed_row(report) is not None:
+            accuracy = only_simulated(accuracy, row)
     return (
         skipped(
             "report",

@@ -77,6 +77,20 @@ def test_a_report_of_which_no_accuracy_is_known_does_not_pass() -> None:
         assert any("no accuracy" in finding.message for finding in found)
 
 
+def test_accuracy_that_was_simulated_proves_nothing_of_a_plan_that_was_timed() -> None:
+    made = half()
+    reference, simulated = made.engines
+    timed = replace(simulated, name="fp16", accuracy=None, latency=reference.latency)
+    for engines, verdict in (
+        (made.engines, "pass"),
+        ((reference, timed, simulated), "skipped"),
+    ):
+        found = half_gate.findings_of(replace(made, engines=engines), {})
+        (accuracy,) = (finding for finding in found if finding.kind == "accuracy")
+        assert accuracy.verdict == verdict and "Simulated: " in accuracy.message
+    assert "not measured on the board" in accuracy.message
+
+
 def test_a_baseline_of_the_same_name_is_not_passed_over(tmp_path: Path) -> None:
     """A target that was INT8 and is FP16 alone by now has lost what the baseline knows."""
     known = tmp_path / "b.json"
