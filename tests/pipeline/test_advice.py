@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from edge_scnet.config.target import Gates
+from edge_scnet.config.target import Gates, load_target
+from edge_scnet.core.events import Silent
 from edge_scnet.errors import BackendError
 from edge_scnet.pipeline import advice, measuring, search
 from edge_scnet.report.verdict import judge
@@ -89,6 +91,25 @@ def test_the_mix_that_was_chosen_is_told_or_the_closest() -> None:
     # nothing but all INT8 was measured, or it keeps the limit on these images
     for chosen in (None, base):
         assert advice.mixed_of(result(base, chosen=chosen), Limit(), "edge-scnet", 1.0) is None
+
+
+@pytest.mark.parametrize("minutes", [None, 5.0])
+def test_the_mix_of_a_recovered_build_is_told_to_be_of_the_graph_before_it(
+    minutes: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = candidate("a", db=20.0)
+    found = result(candidate(db=12.0), chosen, chosen=chosen)
+    monkeypatch.setattr(search, "check_measurable", lambda *_: None)
+    monkeypatch.setattr(search, "search_job", lambda *_, **__: found)
+    monkeypatch.setattr(advice, "limit_of", lambda *_: Limit(min_gain_db=6.0))
+    monkeypatch.setattr(advice, "_with", lambda job, report, mixed: mixed)
+    job: Any = SimpleNamespace(
+        target=load_target("cpu"), runtime=None, calibration=object(), recover_minutes=minutes
+    )
+    request: Any = SimpleNamespace(max_drop_pp=None, command="edge-scnet build n.onnx")
+    built: Any = SimpleNamespace(report=report())
+    mixed: Any = advice.advised(job, request, built, Silent())
+    assert mixed.limit.endswith(", both before --recover") is (minutes is not None)
 
 
 @pytest.mark.slow
