@@ -24,8 +24,7 @@ def test_the_noise_of_a_task_is_of_all_images_together() -> None:
     # the noise of one image alone is 0 dB, of the other 40 dB: together they have that of the sum
     signal = np.float32([[1.0], [100.0]])
     given = iter([[np.float32([[2.0]])], [np.float32([[99.0]])]])
-    # Counted has what is called here alone, which is less than an Evaluator
-    task = SearchTask(evaluator=Counted(), keeps=lambda stats: True)  # type: ignore[arg-type]
+    task = SearchTask(evaluator=Counted(), keeps=lambda stats: True)
     data = SearchImages(
         images=np.zeros((2, 1, 1, 1), np.float32), labels=None, reference=[signal], task=task
     )
