@@ -1,8 +1,9 @@
 """Which modules to leave in float first, and how many of them keep a limit: predictions.
 
 The modules are taken by the noise that each causes alone over what it costs in float beside those
-taken before. The noises of modules add up, nearly: the share of the noise that is left when some
-are in float is taken to be the part of the sum that the others have.
+taken before. The share of the noise that is left when some are in float is taken to be the part of
+the sum that the others have; their sum is not always that of all (`noise.py`), so that what is
+predicted is measured before it is believed.
 """
 
 from __future__ import annotations
