@@ -52,10 +52,15 @@ def advised(job: BuildJob, request: Request, result: BuildResult, events: Events
         events.warn(f"which modules cost INT8 its limit is not known: {error.message}")
         return result
     mixed = mixed_of(found, limit, request.command, time.monotonic() - started)
-    if mixed is not None and job.recover_minutes is not None:
+    if mixed is None:
+        return result
+    if job.recover_minutes is not None:
         # its engines, the all-INT8 one too, are of the graph in front of the recovery
         mixed = replace(mixed, limit=f"{mixed.limit}, both before --recover")
-    return result if mixed is None else _with(job, report, mixed)
+    if limit.max_drop_pp is None:  # of classes: the command's search proves the drop itself
+        needed = search.images_needed(len(job.calibration), gates.max_drop_pp)
+        mixed = replace(mixed, needs_images=needed)
+    return _with(job, report, mixed)
 
 
 def _with(job: BuildJob, report: RunReport, mixed: MixedPrecision) -> BuildResult:

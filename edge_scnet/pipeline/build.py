@@ -210,6 +210,10 @@ def _without_mix(searched: SearchResult) -> str:
 def _exported(job: BuildJob, request: Request, events: Events) -> BuildJob:
     """The job once its float graph is there, and does what its owner measured."""
     check_float(request.expect, job, events)
+    if request.search_seconds is not None:
+        # what the network is for is known by now, also where its file does not say it
+        gates = with_max_drop(job.target, request.max_drop_pp).gates
+        search.check_told(job, Limit(max_drop_pp=gates.max_drop_pp))
     if not request.search_on_board:
         return job
     return replace(job, board_search=board_search.part_of(job, request.max_drop_pp))

@@ -219,7 +219,10 @@ def check_int8(target: TargetSpec) -> None:
     if target.precision == "fp16":
         raise TargetError(
             f"{target.name} is FP16 alone: its boards compute no INT8, and nothing is quantized",
-            hint=f"edge-scnet build --target {target.name}, without --qdq, --search and --recover",
+            hint=(
+                f"edge-scnet build --target {target.name}, without --qdq, --search,"
+                " --search-on-board and --recover"
+            ),
         )
 
 

@@ -307,6 +307,23 @@ def _gates(job: BuildJob, limit: Limit | None) -> Gates:
     return replace(gates, max_drop_pp=limit.max_drop_pp)
 
 
+def images_needed(images: int, max_drop_pp: float) -> int | None:
+    """How many images show that a drop is kept; None: so many do; 0: no number does.
+
+    Args:
+        images: that are there.
+        max_drop_pp: the limit, in percentage points.
+    """
+    if provable_drop_pp(images) <= max_drop_pp:
+        return None
+    if max_drop_pp <= 0:
+        return 0
+    # what is left possible falls slower than 1 / images: the next number is never too large
+    while (provable := provable_drop_pp(images)) > max_drop_pp:
+        images = max(math.ceil(images * provable / max_drop_pp), images + 1)
+    return images
+
+
 def check_provable(images: int, limit: Limit) -> None:
     """Refuses a limit that so many images cannot show to be kept, even where no class changes.
 
@@ -315,21 +332,28 @@ def check_provable(images: int, limit: Limit) -> None:
     """
     if limit.max_drop_pp is None:
         return
-    provable = provable_drop_pp(images)
-    if provable > limit.max_drop_pp:
-        needed = (
-            f"about {math.ceil(images * provable / limit.max_drop_pp):,}"
-            if limit.max_drop_pp
-            else "no number is enough for 0"
-        )
+    count = images_needed(images, limit.max_drop_pp)
+    if count is not None:
+        needed = f"{count:,}" if count else "no number is enough for 0"
         raise DataError(
-            f"{images:,} calibration images show a drop of at most {provable:.2f} pp where no class"
-            f" changes: a search cannot prove {limit.max_drop_pp:g} pp with them; needed: {needed}",
+            f"{images:,} calibration images show a drop of at most"
+            f" {provable_drop_pp(images):.2f} pp where no class changes: a search cannot prove"
+            f" {limit.max_drop_pp:g} pp with them; needed: {needed}",
             hint=(
-                "raise quant.samples in the target and give more images, or limit the SQNR:"
-                " edge-scnet sensitivity --gain 3"
+                "give more images, and where the target's quant.samples is lower raise it; or limit"
+                " the SQNR: edge-scnet sensitivity MODEL --gain 3, with the options of the build"
             ),
         )
+
+
+def check_told(job: BuildJob, limit: Limit) -> None:
+    """Refuses a search of an exported job that its calibration images cannot prove.
+
+    Raises:
+        DataError: as `check_provable`.
+    """
+    if job.calibration is not None and task_of(job) is None:
+        check_provable(len(job.calibration), limit)
 
 
 def with_float(target: TargetSpec, names: Sequence[str]) -> TargetSpec:

@@ -49,6 +49,10 @@ class MixedPrecision:
     images: Annotated[int, Meta(description="calibration images it was measured on")]
     seconds: Annotated[float, Meta(description="that finding it took")]
     command: Annotated[str, Meta(description="builds and judges it")]
+    needs_images: Annotated[
+        int | None,
+        Meta(description="for calibration by the command; null: those given do, 0: none do"),
+    ] = None
 
 
 def mixed_words(mixed: MixedPrecision) -> tuple[str, ...]:
@@ -73,8 +77,19 @@ def mixed_words(mixed: MixedPrecision) -> tuple[str, ...]:
         f"  with {'it' if is_one else 'them'} in float, {found} on {mixed.images:,} calibration"
         f" images: {decibels(mixed.int8_sqnr_db)} becomes {decibels(mixed.sqnr_db)}, which {kept};"
         f" {_cost(mixed)}",
-        f"  to build and judge it: {mixed.command}",
+        f"  to build and judge it{_needed(mixed)}: {mixed.command}",
         *(on_board if mixed.time_ratio is None else ()),
+    )
+
+
+def _needed(mixed: MixedPrecision) -> str:
+    if mixed.needs_images is None:
+        return ""
+    if not mixed.needs_images:
+        return ", with a --max-drop above 0, for no number of images proves 0 pp"
+    return (
+        f", with {mixed.needs_images:,} or more calibration images, for fewer cannot prove that"
+        " the drop is within its limit"
     )
 
 

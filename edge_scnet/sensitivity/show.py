@@ -82,7 +82,8 @@ def search_table(result: SearchResult, *, modules: int = 20) -> list[str]:
         lines += [
             "",
             "simulated: times are not measured here, and no engine was built; on the board they"
-            " are: edge-scnet build --search-on-board, then compile bundle.tar.gz --search 600",
+            " are: edge-scnet build MODEL --target TARGET --search-on-board here, and there:"
+            " edge-scnet compile bundle.tar.gz --search 600",
         ]
     if result.chosen is not None and result.chosen.keep_float:
         lines += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_the_mix_of_a_recovered_build_is_told_to_be_of_the_graph_before_it(
     monkeypatch.setattr(advice, "limit_of", lambda *_: Limit(min_gain_db=6.0))
     monkeypatch.setattr(advice, "_with", lambda job, report, mixed: mixed)
     job: Any = SimpleNamespace(
-        target=load_target("cpu"), runtime=None, calibration=object(), recover_minutes=minutes
+        target=load_target("cpu"), runtime=None, calibration=range(320), recover_minutes=minutes
     )
     request: Any = SimpleNamespace(max_drop_pp=None, command="edge-scnet build n.onnx")
     built: Any = SimpleNamespace(report=report())
@@ -147,7 +148,9 @@ def test_a_build_that_misses_its_limit_says_what_float_would_cost(
         assert "not known: the runtime refuses a mix" in outcome.stderr
         assert "mixed precision" not in outcome.stdout + page
         return
-    assert "to build and judge it: edge-scnet " in outcome.stdout
+    told = " ".join(outcome.stdout.split())
+    pattern = r"to build and judge it, with [\d,]+ or more calibration images, .*: edge-scnet "
+    assert re.search(pattern, told)
     assert " --search 120" in outcome.stdout
     for text in (outcome.stdout, page):
         assert "mixed precision: 1 of 3 modules causes 60 % of INT8" in text

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,7 +18,7 @@ from edge_scnet.config.target import load_target
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.spec import TaskSpec
 from edge_scnet.data.sample_set import in_memory as set_of
-from edge_scnet.errors import TargetError
+from edge_scnet.errors import DataError, TargetError
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import build, measuring, search, search_task
 from edge_scnet.report.verdict import judge
@@ -84,9 +85,29 @@ def test_a_drop_that_the_images_cannot_show_is_refused_before_anything_runs(
         assert outcome.code == 4, outcome.stderr
         assert (
             "120 calibration images show a drop of at most 2.2" in outcome.stderr
-            and "needed: about 5" in outcome.stderr
+            and "needed: 5" in outcome.stderr
         )
         assert "export" not in outcome.stderr.partition("error:")[0] and "--gain 3" in outcome.hint
+
+
+def test_the_images_that_a_limit_needs_are_told() -> None:
+    assert search.images_needed(10_000, 0.5) is None
+    needed = search.images_needed(320, 0.5)
+    assert needed is not None and search.images_needed(needed, 0.5) is None
+    assert search.images_needed(needed - 1, 0.5) == needed
+    assert search.images_needed(320, 0.0) == 0
+
+
+def test_a_search_of_classes_that_the_export_tells_is_refused_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job: Any = SimpleNamespace(calibration=range(120))
+    monkeypatch.setattr(search, "task_of", lambda job: None)
+    with pytest.raises(DataError, match="120 calibration images show a drop") as caught:
+        search.check_told(job, Limit(max_drop_pp=0.5))
+    assert "sensitivity MODEL --gain 3" in str(caught.value.hint)
+    monkeypatch.setattr(search, "task_of", lambda job: TaskSpec(kind="features"))
+    search.check_told(job, Limit(max_drop_pp=0.5))
 
 
 def test_a_build_that_misses_its_limit_is_searched_and_built_anew(

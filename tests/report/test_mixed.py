@@ -33,6 +33,12 @@ def test_the_modules_their_measured_price_and_the_command_are_told() -> None:
         " keeps 6 dB more than all INT8; measured time: 1.02x all INT8's (1.01 to 1.03)",
         "  to build and judge it: edge-scnet build net.onnx --search 120",
     )
+    few = mixed_words(replace(MIXED, needs_images=537))[-1]
+    assert few == (
+        "  to build and judge it, with 537 or more calibration images, for fewer cannot prove that"
+        " the drop is within its limit: edge-scnet build net.onnx --search 120"
+    )
+    assert "--max-drop above 0" in mixed_words(replace(MIXED, needs_images=0))[-1]
     # the terminal and the page show the facts of a report
     assert notes.facts(replace(report(), mixed=MIXED))[-3:] == told
 

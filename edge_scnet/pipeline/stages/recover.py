@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -90,7 +91,7 @@ def recover(job: BuildJob, origin: Origin, events: Events) -> BuildFolder:
 
     started, folder = time.monotonic(), job.folder
     assert job.recover_minutes is not None
-    events.stage("recover", f"from FP32 on calibration samples, {job.recover_minutes:g} minutes")
+    events.stage("recover", _stage_words(job.recover_minutes))
     facts = folder.facts(QDQ_ONNX, QdqFacts)
     checkpoint = Checkpoint(folder.path / FILE, origin.key)
     samples = _samples(job)
@@ -126,9 +127,13 @@ def reused(folder: BuildFolder, events: Events) -> BuildFolder:
     """Tells of a recovered graph that is current."""
     recovery = folder.facts(QDQ_ONNX, QdqFacts).recovery
     assert recovery is not None
-    events.stage("recover", f"from FP32 on calibration samples, {recovery.minutes:g} minutes")
+    events.stage("recover", _stage_words(recovery.minutes))
     events.done(_summary(recovery), reused=True)
     return folder
+
+
+def _stage_words(minutes: float) -> str:
+    return f"from FP32 on calibration samples, {minutes:g} minute{'' if minutes == 1 else 's'}"
 
 
 def _samples(job: BuildJob) -> RecoverySamples:
@@ -213,7 +218,7 @@ def _warnings(made: Recovered, recovery: Recovery) -> list[str]:
         needed = recovery.minutes * _FEW_STEPS / max(recovery.steps, 1)
         said.append(
             f"--recover {recovery.minutes:g} was enough for {recovery.steps} steps; fewer than"
-            f" {_FEW_STEPS} hardly change a network: --recover {max(round(needed), 1)} or more"
+            f" {_FEW_STEPS} hardly change a network: --recover {max(math.ceil(needed), 1)} or more"
         )
     if not recovery.kept:
         said.append(

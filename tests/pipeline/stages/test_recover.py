@@ -60,6 +60,14 @@ def test_a_budget_that_is_too_small_says_what_is_left_undone() -> None:
     assert "5 steps on 90 samples, of 400 planned: the time was up" in recover._summary(found)
 
 
+def test_the_budget_that_is_advised_is_enough_for_the_steps() -> None:
+    short = made("time", steps=21)
+    (warning,) = recover._warnings(short, recovery(short))
+    assert "fewer than 50 " in warning and "--recover 24 or more" in warning  # 23.8 minutes
+    assert recover._stage_words(1.0).endswith("samples, 1 minute")
+    assert recover._stage_words(0.5).endswith("samples, 0.5 minutes")
+
+
 def test_values_that_are_not_finite_and_no_gain_are_warned_about() -> None:
     broken = made("not finite", steps=200, kept=False)
     found = recovery(broken)
@@ -99,6 +107,7 @@ def test_boards_without_int8_have_nothing_to_recover() -> None:
     with pytest.raises(TargetError, match="FP16 alone") as caught:
         decide._target(request)
     assert caught.value.hint and "--recover" in caught.value.hint
+    assert "--search-on-board" in caught.value.hint
 
 
 SAMPLES = np.random.default_rng(0).standard_normal((104, 4, 8, 8)).astype(np.float32)
