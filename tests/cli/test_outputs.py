@@ -53,7 +53,8 @@ def test_no_other_schema_is_published_and_the_table_lists_all() -> None:
     assert {path.stem for path in PUBLISHED.iterdir()} == set(DOCUMENTS)
     lines = (PUBLISHED.parent / "reference" / "reports.md").read_text().splitlines()
     for name, document in DOCUMENTS.items():
-        (row,) = [line for line in lines if line.startswith(f"| [{name}](../schemas/{name}.json) |")]
+        link = f"| [{name}](../schemas/{name}.json) |"
+        (row,) = [line for line in lines if line.startswith(link)]
         assert f"| {document.schema} |" in row
 
 

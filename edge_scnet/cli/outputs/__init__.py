@@ -1,8 +1,8 @@
 """Every JSON object that the tool prints or keeps: its schema number and the record it is made of.
 
-`docs/reference/reports.md` lists them for users. What is printed says its number and its kind; a file says its
-number, and its kind by its name. The schemas are made from the same records as the objects, so that
-they cannot say anything else.
+`docs/reference/reports.md` lists them for users. What is printed says its number and its kind; a
+file says its number, and its kind by its name. The schemas are made from the same records as the
+objects, so that they cannot say anything else.
 """
 
 from __future__ import annotations
