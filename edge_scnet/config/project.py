@@ -54,23 +54,43 @@ class Project:
     Paths are relative to the project file.
     """
 
-    # as build's MODEL: a zoo name, a checkpoint, an .onnx, package.module:factory
-    model: Filled
-    # names, or .toml files
-    targets: tuple[Filled, ...]
-    # a folder with a <model>-<target>.json each
-    baselines: Filled
-    # images; None: the zoo model's bundled ones
-    calib: str | None = None
-    eval: str | None = None
-    out: str = "build"
-    # timed, per engine
-    seconds: Annotated[float, Meta(ge=0.1, le=3600)] = 3.0
-    # leave out images that cannot be read; evaluate without labels
-    skip_bad: bool = False
-    ignore_labels: bool = False
-    # FP32's own figures as they were measured: "top1=94.1"; others are an error
-    expect: tuple[str, ...] = ()
+    model: Annotated[
+        Filled,
+        Meta(
+            description=(
+                "as build's MODEL: a bundled model, a checkpoint, an .onnx file, timm:NAME,"
+                " torchvision:NAME or package.module:factory"
+            )
+        ),
+    ]
+    targets: Annotated[
+        tuple[Filled, ...], Meta(description="names of targets, or paths of target files")
+    ]
+    baselines: Annotated[Filled, Meta(description="the folder with a <model>-<target>.json each")]
+    calib: Annotated[
+        str | None,
+        Meta(description="samples to calibrate with; without it a bundled model's own"),
+    ] = None
+    eval: Annotated[
+        str | None,
+        Meta(description="samples to evaluate on; without it a bundled model's own"),
+    ] = None
+    out: Annotated[str, Meta(description="the folder that build folders are made in")] = "build"
+    seconds: Annotated[
+        float, Meta(ge=0.1, le=3600, description="how long each engine is timed")
+    ] = 3.0
+    skip_bad: Annotated[
+        bool, Meta(description="whether images that cannot be read are left out")
+    ] = False
+    ignore_labels: Annotated[
+        bool, Meta(description="whether the labels of the samples are not used")
+    ] = False
+    expect: Annotated[
+        tuple[str, ...],
+        Meta(
+            description=('figures that FP32 is known to reach, as "top1=94.1"; others are an error')
+        ),
+    ] = ()
     options: ModelOptions = field(default_factory=ModelOptions)
     check: CheckSettings = field(default_factory=CheckSettings)
 

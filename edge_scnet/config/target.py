@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 from packaging.version import InvalidVersion, Version
 
+from edge_scnet.config.gates import Gates as Gates  # from here it is imported
 from edge_scnet.config.schema import Filled, VersionText, check_values, read_table, read_toml
 from edge_scnet.core.resources import bundled
 from edge_scnet.errors import TargetError
@@ -30,128 +31,61 @@ WITHOUT_INT8 = ("jetson nano", "jetson tx1", "jetson tx2")
 class QuantScheme:
     """How a graph is quantized: where Q/DQ go, and how ranges become scales."""
 
-    # the rules of Q/DQ placement, and with them the type of the codes
-    placement: Literal["openvino", "tensorrt"]
-    # openvino: "fast" also quantizes the residual's inputs and the gate's convolutions
-    variant: Literal["fast", "accurate"] = "fast"
-    thresholds: Literal["minmax", "percentile", "entropy", "mse", "auto"] = "percentile"
-    # percent of the values inside the range
-    percentile: Annotated[float, Meta(gt=0, le=100)] = 99.999
-    # strength of cross-layer equalisation; 0: none
-    equalization: Annotated[float, Meta(ge=0, le=1)] = 0.75
-    # of weights
-    rounding: Literal["nearest", "compensated"] = "compensated"
-    # work that compensated rounding may take, the cheapest layers first
-    rounding_gflop: Annotated[float, Meta(ge=0, le=1e9)] = 300.0
-    bias_correction: bool = True
-    # calibration images used at most
-    samples: Annotated[int, Meta(ge=100, le=1_000_000)] = 1024
-    # glob patterns of module names that stay in float
-    keep_float: tuple[Filled, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_values(self)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gates:
-    """What the quantized engine may lose.
-
-    Against FP32 on the same images, and against an earlier engine of its own.
-    """
-
-    max_drop_pp: Annotated[
-        float, Meta(ge=0, le=100, description="percentage points of top-1, with labels")
-    ] = 0.5
-    min_agreement_percent: Annotated[
-        Annotated[float, Meta(ge=0, le=100)] | None,
-        Meta(description="same first class as FP32, without labels"),
-    ] = 99.0
-    min_sqnr_db: Annotated[
-        Annotated[float, Meta(ge=0, le=200)] | None,
-        Meta(description="of all outputs, for models without classes"),
-    ] = None
-    # of tasks other than classification
-    max_f1_drop_pp: Annotated[
-        float,
+    placement: Annotated[
+        Literal["openvino", "tensorrt"],
+        Meta(description="the rules of Q/DQ placement, and with them the type of the codes"),
+    ]
+    variant: Annotated[
+        Literal["fast", "accurate"],
         Meta(
-            ge=0,
-            le=100,
             description=(
-                "percentage points of F1 at the threshold, of boxes and of labels, with ground"
-                " truth"
-            ),
+                "of placement openvino: fast also quantizes the inputs of residual Adds and the"
+                " convolutions of SCNet's gates"
+            )
         ),
-    ] = 2.0
-    max_error_rise_percent: Annotated[
-        float, Meta(ge=0, le=1000, description="of FP32's own error, with ground truth")
-    ] = 5.0
-    max_error_percent: Annotated[
-        float,
+    ] = "fast"
+    thresholds: Annotated[
+        Literal["minmax", "percentile", "entropy", "mse", "auto"],
         Meta(
-            ge=0,
-            le=100,
-            description="mean difference from FP32's values, of their spread, without ground truth",
-        ),
-    ] = 5.0
-    min_iou_percent: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=100,
-            description="mIoU of maps, F1 of labels, or boxes to FP32's, without ground truth",
-        ),
-    ] = 95.0
-    min_cosine: Annotated[
-        float, Meta(ge=-1, le=1, description="mean of embeddings to FP32's, without ground truth")
-    ] = 0.99
-    min_slice_sqnr_db: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=200,
             description=(
-                "of what varies in each part of an output, by itself: at 10 dB the noise is a tenth"
-                " of the signal's variance"
-            ),
+                "how the range of an activation is chosen; auto: of the others the one with the"
+                " least expected error, tensor by tensor"
+            )
         ),
-    ] = 10.0
-
-    # what ships an engine that is not proven faster; None: nothing but speed does
-    min_size_gain_percent: Annotated[
-        Annotated[float, Meta(gt=0, lt=100)] | None,
-        Meta(description="files smaller than those of every other row of the run"),
-    ] = None
-    min_memory_gain_percent: Annotated[
-        Annotated[float, Meta(gt=0, lt=100)] | None,
-        Meta(description="memory below that of every other row, once it is loaded and running"),
-    ] = None
-
-    # against a baseline (`edge-scnet check`); the first two are paired on the same images
-    max_drop_from_baseline_pp: Annotated[
-        float, Meta(ge=0, le=100, description="percentage points of top-1")
-    ] = 0.5
-    max_agreement_fall_pp: Annotated[
-        float, Meta(ge=0, le=100, description="of the images with FP32's first class")
-    ] = 0.5
-    max_sqnr_fall_db: Annotated[float, Meta(ge=0, le=200)] = 1.0
-    max_scale_change_percent: Annotated[
-        float,
-        Meta(ge=0, le=100, description="of one tensor; kernels of other CPUs move it by 0.1"),
-    ] = 2.0
-    max_codes_fall_percent: Annotated[
-        float, Meta(ge=0, le=100, description="of the distinct weight codes of one layer")
-    ] = 20.0
-    max_size_growth_percent: Annotated[float, Meta(ge=0, le=1000)] = 5.0
-    max_slowdown_percent: Annotated[
+    ] = "percentile"
+    percentile: Annotated[
+        float, Meta(gt=0, le=100, description="percent of an activation's values inside its range")
+    ] = 99.999
+    equalization: Annotated[
+        float, Meta(ge=0, le=1, description="strength of cross-layer equalisation; 0: none")
+    ] = 0.75
+    rounding: Annotated[
+        Literal["nearest", "compensated"],
+        Meta(
+            description=(
+                "of weights; compensated: the errors of a layer cancel in its output as far as"
+                " they can"
+            )
+        ),
+    ] = "compensated"
+    rounding_gflop: Annotated[
         float,
         Meta(
             ge=0,
-            le=99,
-            description="of the speed relative to the reference in the same run",
+            le=1e9,
+            description="work that compensated rounding may take, the cheapest layers first",
         ),
-    ] = 10.0
-    max_memory_growth_percent: Annotated[float, Meta(ge=0, le=1000)] = 10.0
+    ] = 300.0
+    bias_correction: Annotated[
+        bool, Meta(description="whether a layer's bias takes out the mean of its error")
+    ] = True
+    samples: Annotated[
+        int, Meta(ge=100, le=1_000_000, description="calibration images used at most")
+    ] = 1024
+    keep_float: Annotated[
+        tuple[Filled, ...],
+        Meta(description="patterns of module names that stay in float: fc, layer4.*"),
+    ] = ()
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -164,24 +98,32 @@ class Board:
     The versions whose parser must read the files, and the device.
     """
 
-    # releases with such a TensorRT, in words; "none" for a PC
-    jetpack: Filled
-    # the oldest version that reads the files
-    tensorrt: VersionText
-    # the first version that may not
-    below: VersionText
-    # from TensorRT 10 on the file can say all types; before it, builder flags do, and weights are
-    # float in front of Q
-    strongly_typed: bool
-    # the newest that its parser reads
-    max_opset: Annotated[int, Meta(ge=13, le=23)]
-    compute_capability: VersionText
-    # of the smallest module
-    memory_gib: Annotated[float, Meta(gt=0, le=1024)]
-    # what the builder's tactics may take
-    workspace_mib: Annotated[int, Meta(ge=16, le=1_000_000)]
-    # parts of /proc/device-tree/model, any case; none: any board
-    models: tuple[Filled, ...] = ()
+    jetpack: Annotated[
+        Filled, Meta(description="releases with such a TensorRT, in words; none: a PC")
+    ]
+    tensorrt: Annotated[VersionText, Meta(description="the oldest TensorRT that reads the files")]
+    below: Annotated[VersionText, Meta(description="the first TensorRT that may not")]
+    strongly_typed: Annotated[
+        bool,
+        Meta(
+            description=(
+                "whether the file says all types, as from TensorRT 10 on; before it, flags of the"
+                " builder do, and weights are float in front of Q"
+            )
+        ),
+    ]
+    max_opset: Annotated[
+        int, Meta(ge=13, le=23, description="the newest ONNX opset that its parser reads")
+    ]
+    compute_capability: Annotated[VersionText, Meta(description="of the GPU")]
+    memory_gib: Annotated[float, Meta(gt=0, le=1024, description="of the smallest module")]
+    workspace_mib: Annotated[
+        int, Meta(ge=16, le=1_000_000, description="what the builder's tactics may take")
+    ]
+    models: Annotated[
+        tuple[Filled, ...],
+        Meta(description="parts of /proc/device-tree/model, in any case; none: any board"),
+    ] = ()
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -208,26 +150,53 @@ class TargetSpec:
         TargetError: a value has the wrong type or is not allowed.
     """
 
-    # the file's name without .toml; no key of the file
-    name: Filled
-    title: Filled
-    # why these settings; `edge-scnet targets` shows it
-    why: Filled
-    runtime: Literal["openvino", "tensorrt", "tensorrt_rtx"]
-    device: Literal["CPU", "GPU"]
-    # "fp16": for boards whose GPU has no INT8; nothing is quantized
-    precision: Literal["int8", "fp16"]
-    # floor of instruction sets; "native": the builder's highest; "none": no processor computes
-    isa: Literal["native", "avx2", "avx2_vnni", "avx512_vnni", "none"]
-    # of the exported ONNX; Q/DQ per channel exist from 13
-    opset: Annotated[int, Meta(ge=13, le=23)]
-    batch: Annotated[int, Meta(ge=1, le=1024)] = 1
-    # 0: the runtime's own default
-    threads: Annotated[int, Meta(ge=0, le=1024)] = 0
-    # of what is not INT8; "bf16": of OpenVINO, on CPUs with AVX512-BF16 or AMX
-    rest: Literal["fp32", "fp16", "bf16"] = "fp32"
-    # whether a layer that should execute in INT8 and does not is an error, not a warning
-    require_int8: bool = False
+    name: Annotated[Filled, Meta(description="the file's name without .toml; no key of the file")]
+    title: Annotated[Filled, Meta(description="what the target is, in a line")]
+    why: Annotated[Filled, Meta(description="why these settings; edge-scnet targets shows it")]
+    runtime: Annotated[
+        Literal["openvino", "tensorrt", "tensorrt_rtx"], Meta(description="what runs the engines")
+    ]
+    device: Annotated[Literal["CPU", "GPU"], Meta(description="where they run")]
+    precision: Annotated[
+        Literal["int8", "fp16"],
+        Meta(description="fp16: for boards whose GPU has no INT8; nothing is quantized"),
+    ]
+    isa: Annotated[
+        Literal["native", "avx2", "avx2_vnni", "avx512_vnni", "none"],
+        Meta(
+            description=(
+                "the least instruction set of the CPU that runs the engine; native: the highest"
+                " floor of the one that builds; none: no CPU computes"
+            )
+        ),
+    ]
+    opset: Annotated[
+        int, Meta(ge=13, le=23, description="of the exported ONNX; Q/DQ per channel exist from 13")
+    ]
+    batch: Annotated[
+        int, Meta(ge=1, le=1024, description="samples that an engine takes at once; it is static")
+    ] = 1
+    threads: Annotated[
+        int, Meta(ge=0, le=1024, description="of the CPU; 0: the runtime's own choice")
+    ] = 0
+    rest: Annotated[
+        Literal["fp32", "fp16", "bf16"],
+        Meta(
+            description=(
+                "precision of what is not INT8; bf16: with OpenVINO, on CPUs with AVX512-BF16 or"
+                " AMX"
+            )
+        ),
+    ] = "fp32"
+    require_int8: Annotated[
+        bool,
+        Meta(
+            description=(
+                "whether a layer that should execute in INT8 and does not is an error; otherwise"
+                " it is a warning"
+            )
+        ),
+    ] = False
     quant: QuantScheme
     board: Board | None = None
     gates: Gates = field(default_factory=Gates)
