@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from edge_scnet.cli import console, outputs
+from edge_scnet.cli.command_help import told
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
@@ -64,10 +65,11 @@ _STAGES: dict[Stage, str] = {
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("build", cls=ProjectCommand)(guarded(build))
+    app.command("build", cls=ProjectCommand, **told("build"))(guarded(build))
     for stage, summary in _STAGES.items():
-        app.command(stage, cls=ProjectCommand)(guarded(_stage_command(stage, summary)))
-    app.command("sensitivity", cls=ProjectCommand)(guarded(sensitivity))
+        command = guarded(_stage_command(stage, summary))
+        app.command(stage, cls=ProjectCommand, **told(stage))(command)
+    app.command("sensitivity", cls=ProjectCommand, **told("sensitivity"))(guarded(sensitivity))
 
 
 @with_model_options

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from edge_scnet.cli import console, outputs
+from edge_scnet.cli.command_help import HelpfulGroup, told
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
@@ -31,7 +32,10 @@ _WIDTH = 13
 _MOST_FITS = 4
 
 _data = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Look at calibration and evaluation samples."
+    cls=HelpfulGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Look at calibration and evaluation samples.",
 )
 
 
@@ -41,8 +45,8 @@ def _group() -> None: ...
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    _data.command("check", cls=ProjectCommand)(guarded(check))
-    app.add_typer(_data, name="data")
+    _data.command("check", cls=ProjectCommand, **told("data check"))(guarded(check))
+    app.add_typer(_data, name="data", **told("data"))
 
 
 @with_model_options

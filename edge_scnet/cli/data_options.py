@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_scnet.cli.command_help import SAMPLES
 from edge_scnet.core.source import COLUMNS, LISTS, Source, parse_source
 from edge_scnet.errors import DataError
 
@@ -34,17 +35,26 @@ Columns = Annotated[
         "--columns",
         parser=_columns,
         metavar="NAME=COLUMN,...",
+        rich_help_panel=SAMPLES,
         help="What a list's columns are: path=file,label=breed or values=x1;y1.",
     ),
 ]
 Images = Annotated[
     Path | None,
     typer.Option(
-        "--images", metavar="DIR", help="Folder of a list's, a COCO file's or a data.yaml's images."
+        "--images",
+        metavar="DIR",
+        rich_help_panel=SAMPLES,
+        help="Folder of a list's, a COCO file's or a data.yaml's images.",
     ),
 ]
 DropDuplicates = Annotated[
-    bool, typer.Option("--drop-duplicates", help="Leave out copies of samples, and count them.")
+    bool,
+    typer.Option(
+        "--drop-duplicates",
+        rich_help_panel=SAMPLES,
+        help="Leave out copies of samples, and count them.",
+    ),
 ]
 _ADDED: Mapping[str, tuple[Any, Any]] = {
     "columns": (Columns, None),

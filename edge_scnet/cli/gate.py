@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_scnet.cli import console, outputs
+from edge_scnet.cli.command_help import HelpfulCommand, HelpfulGroup, told
 from edge_scnet.cli.guard import guarded, show_error
 from edge_scnet.cli.options import AsJson, Wait, command_line
 from edge_scnet.cli.printer import say, tell_commands
@@ -65,6 +66,7 @@ Build = Annotated[
 ]
 
 _baseline = typer.Typer(
+    cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Write baselines, and change them with a reason.",
@@ -73,10 +75,10 @@ _baseline = typer.Typer(
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("check", cls=ProjectCommand)(guarded(check))
-    _baseline.command("update", cls=ProjectCommand)(guarded(update))
-    app.add_typer(_baseline, name="baseline")
-    app.command("verify")(guarded(verify))
+    app.command("check", cls=ProjectCommand, **told("check"))(guarded(check))
+    _baseline.command("update", cls=ProjectCommand, **told("baseline update"))(guarded(update))
+    app.add_typer(_baseline, name="baseline", **told("baseline"))
+    app.command("verify", cls=HelpfulCommand, **told("verify"))(guarded(verify))
 
 
 def check(

@@ -9,6 +9,7 @@ import typer
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.cli import outputs
+from edge_scnet.cli.command_help import HelpfulCommand, told
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson
 from edge_scnet.cli.printer import say
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("targets")(guarded(targets))
-    app.command("doctor")(guarded(doctor))
+    app.command("targets", cls=HelpfulCommand, **told("targets"))(guarded(targets))
+    app.command("doctor", cls=HelpfulCommand, **told("doctor"))(guarded(doctor))
 
 
 def targets(as_json: AsJson = False) -> None:

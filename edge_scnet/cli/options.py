@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
+from edge_scnet.cli.command_help import ACCURACY, MODEL, PICTURES, SAMPLES, TASK, VERDICT
 from edge_scnet.config.expectation import expectation
 from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
 from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, control_character, read_text, reason
@@ -126,7 +127,11 @@ Model = Annotated[
 Target = Annotated[
     str,
     typer.Option(
-        "--target", "-t", help="A target's name or .toml file.", autocompletion=_complete_target
+        "--target",
+        "-t",
+        metavar="NAME|FILE",
+        help="A target's name or .toml file.",
+        autocompletion=_complete_target,
     ),
 ]
 InspectTarget = Annotated[
@@ -134,6 +139,7 @@ InspectTarget = Annotated[
     typer.Option(
         "--target",
         "-t",
+        metavar="NAME|FILE",
         help="A target's name or .toml file. Default: cpu, or a build folder's own.",
         autocompletion=_complete_target,
     ),
@@ -146,10 +152,22 @@ _DATA = (
     " package.module:samples"
 )
 Calib = Annotated[
-    str | None, typer.Option("--calib", metavar="DATA", help=f"Calibration samples: {_DATA}.")
+    str | None,
+    typer.Option(
+        "--calib",
+        metavar="DATA",
+        rich_help_panel=SAMPLES,
+        help=f"Calibration samples: {_DATA}. Default: the bundled model's.",
+    ),
 ]
 Eval = Annotated[
-    str | None, typer.Option("--eval", metavar="DATA", help=f"Evaluation samples: {_DATA}.")
+    str | None,
+    typer.Option(
+        "--eval",
+        metavar="DATA",
+        rich_help_panel=SAMPLES,
+        help="Evaluation samples, as --calib's. Default: the bundled model's.",
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -185,13 +203,16 @@ Threads = Annotated[
 SkipBad = Annotated[
     bool,
     typer.Option(
-        "--skip-bad/--no-skip-bad", help="Leave out images that cannot be read, and count them."
+        "--skip-bad/--no-skip-bad",
+        rich_help_panel=SAMPLES,
+        help="Leave out images that cannot be read, and count them.",
     ),
 ]
 IgnoreLabels = Annotated[
     bool,
     typer.Option(
         "--ignore-labels/--no-ignore-labels",
+        rich_help_panel=SAMPLES,
         help="Evaluate without labels: agreement and SQNR only.",
     ),
 ]
@@ -203,7 +224,8 @@ Wait = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Seconds = Annotated[
-    float, typer.Option("--seconds", min=0.1, max=3600, help="Timed seconds per engine.")
+    float,
+    typer.Option("--seconds", min=0.1, max=3600, metavar="S", help="Timed seconds per engine."),
 ]
 Expect = Annotated[
     list[str] | None,
@@ -211,6 +233,7 @@ Expect = Annotated[
         "--expect",
         parser=_expectation,
         metavar="[METRIC=]VALUE[±TOLERANCE]",
+        rich_help_panel=VERDICT,
         help=(
             "FP32's own figure as you measured it, like top1=94.1 or ap50=61.2±0.5; another one is"
             " an error. Without a tolerance it is held to the 95 % interval of the samples. Can be"
@@ -225,6 +248,7 @@ ExpectTop1 = Annotated[
         min=0,
         max=100,
         metavar="PERCENT",
+        rich_help_panel=VERDICT,
         help="The same as --expect top1=PERCENT.",
     ),
 ]
@@ -235,7 +259,11 @@ MaxDrop = Annotated[
         min=0,
         max=100,
         metavar="PP",
-        help="Highest loss of top-1 in percentage points.",
+        rich_help_panel=VERDICT,
+        help=(
+            "Highest loss of top-1 in percentage points. Default: the target's, 0.5 where it says"
+            " nothing else."
+        ),
     ),
 ]
 Builds = Annotated[
@@ -255,6 +283,7 @@ RecoverMinutes = Annotated[
         min=0.1,
         max=1_440,
         metavar="MINUTES",
+        rich_help_panel=ACCURACY,
         help=(
             "Learn so long, behind the quantization, what INT8 lost against FP32: on the"
             " calibration samples, without labels. Always runs where it is given; kept is what is"
@@ -320,7 +349,11 @@ def _parameter(name: str, hint: Any) -> inspect.Parameter:
     """The option of a field of ModelOptions: its type, bounds, help and metavar are the field's."""
     optional, meta = get_args(hint)
     kind = get_args(optional)[0]
-    settings: dict[str, Any] = {"help": meta.description, **(meta.extra or {})}
+    settings: dict[str, Any] = {
+        "help": meta.description,
+        "rich_help_panel": _group_of(name),
+        **(meta.extra or {}),
+    }
     spellings = [f"--{name.replace('_', '-')}", *settings.pop("spellings", ())]
     if settings.pop("repeated", False):
         kind = list[str]
@@ -348,6 +381,13 @@ def _parameter(name: str, hint: Any) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
+
+
+def _group_of(name: str) -> str:
+    """The group in help of an option of ModelOptions."""
+    if name in PICTURE_OPTIONS:
+        return PICTURES
+    return TASK if name in ("class_names", "task", "task_args", "decode") else MODEL
 
 
 def _lines(class_names: Path) -> tuple[str, ...]:

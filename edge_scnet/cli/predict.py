@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_scnet.cli.command_help import told
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson, Built, with_model_options
 from edge_scnet.cli.printer import say, tell
@@ -25,7 +26,7 @@ _with_reading_options = functools.partial(with_model_options, only=("task", "tas
 
 def add_to(app: typer.Typer) -> None:
     """Registers the command."""
-    app.command("predict", cls=ProjectCommand)(guarded(predict))
+    app.command("predict", cls=ProjectCommand, **told("predict"))(guarded(predict))
 
 
 @functools.partial(with_project_path, path="path", images="images")
@@ -35,7 +36,9 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or .npy or .npz files.")
     ],
-    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to print.")] = 5,
+    top: Annotated[
+        int, typer.Option("--top", min=1, metavar="N", help="How many classes to print.")
+    ] = 5,
     draw: Annotated[
         Path | None,
         typer.Option(

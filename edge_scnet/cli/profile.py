@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edge_scnet.cli import console, outputs
+from edge_scnet.cli.command_help import told
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
@@ -37,8 +38,8 @@ from edge_scnet.errors import ExitCode
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("profile", cls=ProjectCommand)(guarded(profile))
-    app.command("inspect", cls=ProjectCommand)(guarded(inspect))
+    app.command("profile", cls=ProjectCommand, **told("profile"))(guarded(profile))
+    app.command("inspect", cls=ProjectCommand, **told("inspect"))(guarded(inspect))
 
 
 @with_engine_options

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_scnet.cli import console, outputs
+from edge_scnet.cli.command_help import HelpfulCommand, told
 from edge_scnet.cli.data_options import with_data_options
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
@@ -32,8 +33,8 @@ _NAME_WIDTH, _VALUE_WIDTH = 31, 44
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("init")(guarded(init))
-    app.command("show", cls=ProjectCommand)(guarded(show))
+    app.command("init", cls=HelpfulCommand, **told("init"))(guarded(init))
+    app.command("show", cls=ProjectCommand, **told("show"))(guarded(show))
 
 
 @with_model_options
@@ -44,7 +45,12 @@ def init(
     evaluation: Eval = None,
     targets: Annotated[
         list[str],
-        typer.Option("--target", "-t", help="A target's name or .toml file. Can be repeated."),
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="NAME|FILE",
+            help="A target's name or .toml file. Can be repeated.",
+        ),
     ] = ["cpu"],  # noqa: B006  Typer reads it and does not change it
     out: Annotated[
         Path | None,

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
-from typer.core import TyperCommand
 
+from edge_scnet.cli.command_help import HelpfulCommand
 from edge_scnet.cli.options import ENGINE_OPTIONS
 from edge_scnet.cli.printer import say
 from edge_scnet.config import project as projects
@@ -40,7 +40,7 @@ _MOST_NAMED = 6
 _given: ContextVar[frozenset[str]] = ContextVar("given", default=frozenset())
 
 
-class ProjectCommand(TyperCommand):
+class ProjectCommand(HelpfulCommand):
     """A command whose `--project` may stand without a file, and which knows what was given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from edge_scnet.cli import outputs
+from edge_scnet.cli.command_help import HelpfulCommand, told
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson, command_line
 from edge_scnet.cli.printer import say_json
@@ -19,8 +20,8 @@ from edge_scnet.errors import StorageError
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("compare")(guarded(compare))
-    app.command("report")(guarded(report))
+    app.command("compare", cls=HelpfulCommand, **told("compare"))(guarded(compare))
+    app.command("report", cls=HelpfulCommand, **told("report"))(guarded(report))
 
 
 def compare(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.cli import (
@@ -29,14 +28,24 @@ from edge_scnet.cli import (
     reports,
     schema,
 )
+from edge_scnet.cli.command_help import WIDTH, HelpfulGroup, first_words
 from edge_scnet.cli.guard import ending
-from edge_scnet.cli.printer import printing, say
+from edge_scnet.cli.printer import printing, say, tell
 from edge_scnet.core import telemetry
 from edge_scnet.errors import ExitCode
 
 
-class _Tool(TyperGroup):
+class _Tool(HelpfulGroup):
     """Ends as the commands do where an error is the command line's, and where nobody reads."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses the command line; of none at all it prints where to begin."""
+        if not args and not ctx.resilient_parsing:
+            for line in first_words().splitlines():
+                tell(line)
+            raise typer.Exit(ExitCode.USAGE)
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
 
     def main(  # type: ignore[override]  # by their names are the others passed on
         self, args: Sequence[str] | None = None, standalone_mode: bool = True, **settings: Any
@@ -57,10 +66,9 @@ app = typer.Typer(
         "Trained SCNet (or your own CNN) in, INT8 engines out, with the proof that they are fast"
         " and still accurate."
     ),
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
 )
 
 

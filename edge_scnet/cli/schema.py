@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from edge_scnet.cli import outputs
+from edge_scnet.cli.command_help import HelpfulCommand, told
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson
 from edge_scnet.cli.printer import say, say_json
@@ -16,7 +17,7 @@ from edge_scnet.cli.printer import say, say_json
 
 def add_to(app: typer.Typer) -> None:
     """Registers the command."""
-    app.command("schema")(guarded(schema))
+    app.command("schema", cls=HelpfulCommand, **told("schema"))(guarded(schema))
 
 
 def schema(

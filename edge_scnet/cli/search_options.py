@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from edge_scnet.cli.command_help import ACCURACY
+
 
 def _seconds(option: str, told: str) -> Any:
     """An option that takes the time of a search.
@@ -13,7 +15,9 @@ def _seconds(option: str, told: str) -> Any:
     Args:
         told: its help.
     """
-    return typer.Option(option, min=1, max=86_400, metavar="SECONDS", help=told)
+    return typer.Option(
+        option, min=1, max=86_400, metavar="SECONDS", rich_help_panel=ACCURACY, help=told
+    )
 
 
 SearchSeconds = Annotated[
@@ -28,6 +32,7 @@ SearchOnBoard = Annotated[
     bool,
     typer.Option(
         "--search-on-board",
+        rich_help_panel=ACCURACY,
         help=(
             "Of a target whose plans are built on a board: pack what compile --search needs there"
             " into the bundle, the calibration samples included."
@@ -45,12 +50,24 @@ BundleSearch = Annotated[
 Gain = Annotated[
     float | None,
     typer.Option(
-        "--gain", min=0, max=100, metavar="DB", help="Search for so much more SQNR than INT8's."
+        "--gain",
+        min=0,
+        max=100,
+        metavar="DB",
+        rich_help_panel=ACCURACY,
+        help="Search for so much more SQNR than INT8's.",
     ),
 ]
 MinSqnr = Annotated[
     float | None,
-    typer.Option("--min-sqnr", min=0, max=200, metavar="DB", help="Search for this SQNR."),
+    typer.Option(
+        "--min-sqnr",
+        min=0,
+        max=200,
+        metavar="DB",
+        rich_help_panel=ACCURACY,
+        help="Search for this SQNR.",
+    ),
 ]
 Budget = Annotated[
     float,

@@ -25,14 +25,18 @@ class ModelOptions:
     """
 
     arch: Annotated[
-        str | None, Meta(description="Architecture of a checkpoint, such as scnet50.")
+        str | None,
+        Meta(
+            description="Architecture of a checkpoint, such as scnet50.", extra={"metavar": "NAME"}
+        ),
     ] = None
     num_classes: Annotated[
         Annotated[int, Meta(ge=1, le=1_000_000)] | None,
-        Meta(description="Classes of a checkpoint."),
+        Meta(description="Classes of a checkpoint.", extra={"metavar": "N"}),
     ] = None
     channels: Annotated[
-        Annotated[int, Meta(ge=1, le=4)] | None, Meta(description="Input channels.")
+        Annotated[int, Meta(ge=1, le=4)] | None,
+        Meta(description="Input channels. Default: the model's, else 3.", extra={"metavar": "N"}),
     ] = None
     input_size: Annotated[
         Annotated[int, Meta(ge=8, le=4096)] | None,
@@ -78,18 +82,29 @@ class ModelOptions:
     ] = None
     pixel_max: Annotated[
         Annotated[float, Meta(ge=1e-6, le=1e6)] | None,
-        Meta(description="What the largest pixel becomes: 1 or 255.", extra={"metavar": "X"}),
+        Meta(
+            description="What the largest pixel becomes: 1 or 255. Default: 1.",
+            extra={"metavar": "X"},
+        ),
     ] = None
     mean: Annotated[
         tuple[float, ...] | None,
         Meta(
-            description="Mean per channel, of pixels from 0 to --pixel-max.",
+            description=(
+                "Mean per channel, of pixels from 0 to --pixel-max. Default: ImageNet's,"
+                " 0.485,0.456,0.406."
+            ),
             extra={"metavar": "M,M,M"},
         ),
     ] = None
     std: Annotated[
         tuple[float, ...] | None,
-        Meta(description="Standard deviation per channel, as --mean.", extra={"metavar": "S,S,S"}),
+        Meta(
+            description=(
+                "Standard deviation per channel, as --mean. Default: ImageNet's, 0.229,0.224,0.225."
+            ),
+            extra={"metavar": "S,S,S"},
+        ),
     ] = None
     resize_mode: Annotated[
         ResizeMode | None,
@@ -192,7 +207,10 @@ class ModelOptions:
         ),
     ] = None
     name: Annotated[
-        str | None, Meta(description="Name of the build folder. Default: the model's.")
+        str | None,
+        Meta(
+            description="Name of the build folder. Default: the model's.", extra={"metavar": "NAME"}
+        ),
     ] = None
 
 

@@ -14,26 +14,26 @@ from edge_scnet import __version__
 from tests.helpers.tool import MODEL, Outcome, Run
 
 COMMANDS = (
+    "init",
     "build",
+    "show",
+    "data",
     "export",
     "calibrate",
     "quantize",
     "compile",
-    "sensitivity",
-    "profile",
-    "inspect",
-    "predict",
-    "init",
-    "show",
-    "targets",
-    "doctor",
-    "check",
-    "verify",
-    "compare",
     "report",
-    "schema",
+    "predict",
+    "profile",
+    "compare",
+    "inspect",
+    "sensitivity",
+    "check",
     "baseline",
-    "data",
+    "verify",
+    "doctor",
+    "targets",
+    "schema",
 )
 HEAVY = (
     "numpy",
@@ -90,8 +90,11 @@ def test_every_command_has_help(invoke: Run, command: str) -> None:
 
 
 def test_the_list_of_commands_is_complete(invoke: Run) -> None:
-    listed = invoke("--help").stdout.partition("Commands:\n")[2]
-    assert tuple(re.findall(r"^  (\w+)", listed, re.MULTILINE)) == COMMANDS
+    listed = invoke("--help").stdout.partition("Build:\n")[2].partition("Options:\n")[0]
+    assert tuple(re.findall(r"^  (\w+) ", listed, re.MULTILINE)) == COMMANDS
+    assert re.findall(r"^(\w.*):$", listed, re.MULTILINE)[0] == "Single stages of a build"
+    assert "..." not in listed
+    assert max(map(len, listed.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
@@ -116,10 +119,15 @@ def test_usage_errors_exit_with_2(invoke: Run, arguments: tuple[str, ...], words
     assert words in outcome.stderr and "Traceback" not in outcome.stderr
 
 
-def test_no_arguments_at_all_show_the_help(invoke: Run) -> None:
+def test_no_arguments_at_all_show_where_to_begin(invoke: Run) -> None:
     outcome = invoke()
-    assert outcome.code == 2 and "sensitivity" in outcome.stdout + outcome.stderr
-    assert "Traceback" not in outcome.stderr
+    assert (outcome.code, outcome.stdout) == (2, "")
+    lines = outcome.stderr.splitlines()
+    first = [line.split()[0] for line in lines if re.match(r"  \w", line)]
+    assert first == ["build", "init", "predict", "check", "doctor"]
+    # each with an example of its own
+    assert [line.split()[2] for line in lines if "$ edge-scnet" in line] == first
+    assert "edge-scnet --help" in lines[-2] and max(map(len, lines)) <= 80
 
 
 @pytest.mark.slow
