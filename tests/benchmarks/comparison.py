@@ -1,11 +1,11 @@
 """Measures whether the comparison of two engines can be trusted.
 
-    python tests/benchmarks/comparison.py BUILD_FOLDER
+    python tests/benchmarks/comparison.py BUILD_FOLDER [--out FILE]
 
 Times an INT8 engine against itself again and again (at most 5 % of the comparisons may report a
 difference), and against one that is some percent slower because a block of it is in float (9 of 10
-must be noticed, in runs of 30 s; `time_ratio` is by how much, of a longer run). Prints JSON. Exit
-code 1 when a figure is missed.
+must be noticed, in runs of 30 s; `time_ratio` is by how much, of a longer run). Exit code 1
+when a figure is missed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx_ir as ir
+from envelope import begin
 
 from edge_scnet.config.target import from_dict
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Silent
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.graph.names import block_of
-from edge_scnet.machine import environment
 from edge_scnet.pipeline import build_folder as engines
 from edge_scnet.pipeline.explain import float_graph
 from edge_scnet.profiler import rounds as together
@@ -79,7 +79,9 @@ def main() -> None:
     parser.add_argument(
         "--block", default="layer1.0", help="the block that is in float in the slower engine"
     )
+    parser.add_argument("--out", type=Path, help="JSON; default: printed")
     given = parser.parse_args()
+    begun = begin()
     folder = BuildFolder.open(given.folder)
     int8 = engines.engine_files(folder)[-1]
     spec = folder.manifest.model
@@ -101,9 +103,8 @@ def main() -> None:
         },
         "slower": {"comparisons": len(slower), "noticed": noticed, "time_ratio": true},
         "rows": {"same": same, "slower": slower},
-        "environment": environment.collect().to_dict(),
     }
-    print(json.dumps(result, indent=1))
+    begun.write(result, given.out)
     sys.exit(alarms > 0.05 * len(same) or noticed < 0.9 * len(slower))
 
 

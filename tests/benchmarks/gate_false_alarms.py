@@ -1,12 +1,12 @@
 """Measures how often the gate fails an unchanged engine.
 
-    python tests/benchmarks/gate_false_alarms.py [--runs 50] [--out DIR]
+    python tests/benchmarks/gate_false_alarms.py [--runs 50] [--work DIR] [--out FILE]
 
 Builds the bundled model once, writes its baseline, and then profiles and checks the unchanged
 engines again and again: the evaluation images in another order each time (other images are timed,
-and the seed is the run's number), every fifth run on one core, blocks of another length. Prints
-JSON: how many checks did not pass, and which findings. No failure in 50 bounds the rate at 6 %
-(one-sided 95 %: 1 - 0.05 ** (1 / 50)). Exit code 1 when any failed.
+and the seed is the run's number), every fifth run on one core, blocks of another length. How
+many checks did not pass, and which findings. No failure in 50 bounds the rate at 6 % (one-sided
+95 %: 1 - 0.05 ** (1 / 50)). Exit code 1 when any failed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from bundled_set import published, write_idx
-
-from edge_scnet.machine import environment
+from envelope import begin
 
 TARGET = "cpu"
 TOOL = (sys.executable, "-m", "edge_scnet")
@@ -68,9 +67,10 @@ def check_again(folder: Path, baseline: Path, run: int, scratch: Path) -> dict[s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
-    parser.add_argument("--out", type=Path, help="keep and go on with what is there")
+    parser.add_argument("--work", type=Path, help="keep and go on with what is there")
+    parser.add_argument("--out", type=Path, help="JSON; default: printed")
     given = parser.parse_args()
-    out = given.out or Path(tempfile.mkdtemp())
+    begun, out = begin(), given.work or Path(tempfile.mkdtemp())
     folder, baseline = out / "scnet20-fashion-mnist" / TARGET, out / "baselines"
     subprocess.run(
         [*TOOL, "build", "--target", TARGET, "--out", str(out)],
@@ -103,9 +103,8 @@ def main() -> None:
         "rate_upper95": bound,
         "of": alarms,
         "speeds": [run["speed"] for run in runs],
-        "environment": environment.collect().to_dict(),
     }
-    print(json.dumps(result, indent=1))
+    begun.write(result, given.out)
     sys.exit(1 if alarms else 0)
 
 

@@ -1,10 +1,10 @@
 """Plants faults and checks that the gate finds each.
 
-    python tests/benchmarks/gate_power.py [--only NAME,...] [--images 4000]
+    python tests/benchmarks/gate_power.py [--only NAME,...] [--images 4000] [--out FILE]
 
 Builds scnet20 on Fashion-MNIST once (and once on a tinted three-channel set), writes baselines,
-plants one fault after another in a copy, builds, profiles and checks it. Prints JSON: for every
-fault which findings failed. Exit code 1 unless each is caught by the check it is here for.
+plants one fault after another in a copy, builds, profiles and checks it. For every fault: which
+findings failed. Exit code 1 unless each is caught by the check it is here for.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from unittest import mock
 import numpy as np
 import onnx_ir as ir
 from bundled_set import published, write_idx
+from envelope import begin
 
 from edge_scnet.config import model_options
 from edge_scnet.core import files
@@ -35,7 +36,6 @@ from edge_scnet.errors import EdgeError
 from edge_scnet.gate import baseline
 from edge_scnet.gate import check as checking
 from edge_scnet.graph import pairs
-from edge_scnet.machine import environment
 from edge_scnet.models import zoo
 from edge_scnet.pipeline import build as pipeline
 from edge_scnet.pipeline import profile
@@ -412,7 +412,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="")
     parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--out", type=Path, help="JSON; default: printed")
     given = parser.parse_args()
+    begun = begin()
     names = [
         name
         for name in FAULTS
@@ -445,12 +447,7 @@ def main() -> None:
                 flush=True,
             )
     missed = [row["fault"] for row in results if not row["caught"]]
-    print(
-        json.dumps(
-            {"missed": missed, "faults": results, "environment": environment.collect().to_dict()},
-            indent=1,
-        )
-    )
+    begun.write({"missed": missed, "faults": results}, given.out)
     sys.exit(1 if missed else 0)
 
 

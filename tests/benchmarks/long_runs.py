@@ -1,6 +1,7 @@
 """Whether long runs take more and more memory.
 
     python tests/benchmarks/long_runs.py [--profiles 1000] [--images 300 3000 10000]
+        [--out FILE]
 
 Calibration: a process calibrates a small network on so many generated photographs (JPEG, 224 px,
 every one another), and its highest resident memory is taken; all images are used (`quant.samples`).
@@ -9,7 +10,7 @@ with 100 images; its resident memory, open descriptors, threads and children are
 and the files below the build folder and the temporary one are counted. Ctrl-C ends the profiles
 early, and those until then are judged.
 
-Prints JSON. Exit code 1 when calibration takes over 10 % more for the most images than for the
+Exit code 1 when calibration takes over 10 % more for the most images than for the
 fewest, when the last tenth of the profiles takes over 2 % more memory than the second tenth, or
 when descriptors, threads, children or files have grown between these.
 """
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import subprocess
 import sys
@@ -29,12 +29,12 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from envelope import begin
 from PIL import Image
 
 import edge_scnet
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.resources import bundled
-from edge_scnet.machine import environment
 from edge_scnet.machine.memory import resident_bytes
 from tests.helpers.graphs import tiny_onnx
 from tests.helpers.images import idx_folder, published
@@ -135,12 +135,13 @@ def growth(rows: list[dict[str, int]]) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Measures, prints JSON."""
+    """Measures both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profiles", type=int, default=1000)
     parser.add_argument("--images", type=int, nargs="*", default=[300, 3000, 10000])
+    parser.add_argument("--out", type=Path, help="JSON; default: printed")
     given = parser.parse_args()
-    result: dict[str, Any] = {"environment": environment.collect().to_dict()}
+    begun, result = begin(), dict[str, Any]()
     grown = False
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -163,7 +164,7 @@ def main() -> None:
             grown |= after["resident_bytes"] > most
             grown |= any(after[key] > before[key] for key in before if key != "resident_bytes")
             result["profiles"] = {"count": len(rows), **found}
-    print(json.dumps(result, indent=1))
+    begun.write(result, given.out)
     sys.exit(grown)
 
 

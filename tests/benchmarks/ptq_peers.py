@@ -25,18 +25,16 @@ are the same; what failed is tried again.
 from __future__ import annotations
 
 import argparse
-import json
-import shlex
 import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from child_steps import INSTALLS, Failed, python_of, step
+from envelope import begin
 from ptq_rows import MANY, Row, all_rows
 from ptq_tables import cells, markdown
 
@@ -279,12 +277,9 @@ def main() -> None:
     for model, needed in (("cifar10", "cifar10"), ("scnet50", "clothing")):
         if model in chosen and getattr(args, needed) is None:
             parser.error(f"--models {model} needs --{needed} DIR")
+    begun = begin()
     report: dict[str, Any] = {
-        "benchmark": "ptq_peers",
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "installs": INSTALLS,
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "environment": environment.collect().to_dict(),
         "runs": [how for how in RUNS if how != "compiled_avx2" or floor != "avx2"],
         "models": {},
     }
@@ -302,13 +297,22 @@ def main() -> None:
             default = case.folder / rows[0].name / rows[0].file
             results.append(measure(case, row, default, args, report["runs"]))
             print(f"{name}: {' | '.join(cells(results[-1], report['runs']))}", file=sys.stderr)
-            for path, text in (
-                (args.out, json.dumps(report, indent=1)),
-                (args.markdown, markdown(report)),
-            ):
-                if path:
-                    write_text(path, text)
-    print(markdown(report))
+            result = begun.write(report, args.out, peers_of(report))
+            if args.markdown:
+                write_text(args.markdown, markdown(result))
+    print(markdown(result))
+
+
+def peers_of(report: dict[str, Any]) -> dict[str, str]:
+    """The versions of the quantizers that were measured, beside ours."""
+    packages = {"nncf": "nncf", "ort": "onnxruntime", "modelopt": "nvidia-modelopt"}
+    made = [
+        (packages[row["group"]], row["quantize"]["versions"])
+        for model in report["models"].values()
+        for row in model["rows"]
+        if row["group"] in packages and "quantize" in row
+    ]
+    return {name: versions[name] for name, versions in made if name in versions}
 
 
 if __name__ == "__main__":

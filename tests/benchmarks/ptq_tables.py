@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from envelope import Result
+
 
 def cells(row: dict[str, Any], runs: Iterable[str]) -> list[str]:
     label = row["label"] + (
@@ -50,8 +52,8 @@ def cells(row: dict[str, Any], runs: Iterable[str]) -> list[str]:
     ]
 
 
-def markdown(report: dict[str, Any]) -> str:
-    machine, runs = report["environment"], report["runs"]
+def markdown(result: Result) -> str:
+    report, machine, runs = result.figures, result.environment, result.figures["runs"]
     note = (
         "The processor has VNNI: 8-bit products are exact; `compiled_avx2` is the same file as on"
         " one without."
@@ -62,10 +64,10 @@ def markdown(report: dict[str, Any]) -> str:
         )
     )
     lines = [
-        f"{report['date']}, {machine['cpu_model']}, {machine['cores']} cores:"
+        f"{result.date_utc[:10]}, {machine['cpu_model']}, {machine['cores']} cores:"
         f" {', '.join(machine['features'])}."
     ]
-    lines += [f"{note} `{report['command']}`", ""]
+    lines += [f"{note} `{result.command}`", ""]
     head = [
         "quantizer",
         *(

@@ -1,11 +1,11 @@
 """Takes SCNet-50 at 224 px through the whole pipeline.
 
-    python tests/benchmarks/scnet50_224.py --calib DIR --eval DIR --out DIR
+    python tests/benchmarks/scnet50_224.py --calib DIR --eval DIR --work DIR
+        [--out FILE]
 
 Makes an official-format .pth (weights drawn from the keys' hashes, BatchNorm statistics
 re-estimated on the calibration images, so that activations are sane), runs `edge-scnet build` on
-it, and prints JSON: seconds per stage, peak memory, latencies and their paired ratios, with the
-machine.
+it: seconds per stage, peak memory, latencies and their paired ratios.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from envelope import begin
 
 from edge_scnet.config import model_options
 from edge_scnet.data import batches
@@ -113,11 +114,13 @@ def main() -> None:
     parser.add_argument("--arch", default="scnet50")
     parser.add_argument("--calib", type=Path, required=True)
     parser.add_argument("--eval", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="for the checkpoint and build")
+    parser.add_argument("--out", type=Path, help="JSON; default: printed")
     parser.add_argument("--seconds", type=float, default=10.0)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    checkpoint, target = args.out / f"{args.arch}.pth", args.out / "cpu-300.toml"
+    begun = begin()
+    args.work.mkdir(parents=True, exist_ok=True)
+    checkpoint, target = args.work / f"{args.arch}.pth", args.work / "cpu-300.toml"
     target.write_text(TARGET)
     make_checkpoint(args.arch, args.calib, checkpoint)
     command = [
@@ -137,7 +140,7 @@ def main() -> None:
         str(args.eval),
         "--ignore-labels",
         "--out",
-        str(args.out),
+        str(args.work),
         "--seconds",
         str(args.seconds),
     ]
@@ -170,17 +173,15 @@ def main() -> None:
         }
         for e in report["engines"]
     }
-    result = {
-        "benchmark": "scnet50_224",
+    figures = {
         "arch": args.arch,
         "stage_seconds": report["stage_seconds"],
         "peak_tree_bytes": peak,
         "engines": rows,
         "verdict": report["verdict"],
         "exit_code": process.returncode,
-        "environment": report["environment"],
     }
-    print(json.dumps(result, indent=1))
+    begun.write(figures, args.out)
 
 
 if __name__ == "__main__":

@@ -25,16 +25,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zoo_networks
-from child_steps import Failed, python_of
+from child_steps import INSTALLS, Failed, python_of
+from envelope import Result, begin
 from zoo_engines import Quantizer, Steps
 from zoo_figures import Powers, gain_db
 from zoo_networks import NETWORKS, Network
@@ -42,9 +41,10 @@ from zoo_networks import NETWORKS, Network
 import edge_scnet
 from edge_scnet.core.files import write_text
 from edge_scnet.errors import EdgeError
-from edge_scnet.machine import environment, isa
+from edge_scnet.machine import isa
 
 _OWN = Path(edge_scnet.__file__).parent.parent
+PEERS = dict(package.split("==") for package in INSTALLS["nncf"][0].split()[:1])
 
 
 def quantizers(args: argparse.Namespace) -> list[Quantizer]:
@@ -131,12 +131,12 @@ HEAD += ("agreement %",)
 HEAD += ("s (CPU s)", "peak MB", "time to FP32's", "ours to its")
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """The report as tables."""
-    machine = report["environment"]
+def markdown(result: Result) -> str:
+    """The result as tables."""
+    machine, report = result.environment, result.figures
     lines = [
-        f"{report['date']}, {machine['cpu_model']}, {machine['cores']} cores:"
-        f" {', '.join(machine['features'])}. `{report['command']}`"
+        f"{result.date_utc[:10]}, {machine['cpu_model']}, {machine['cores']} cores:"
+        f" {', '.join(machine['features'])}. `{result.command}`"
     ]
     for part, title in (("networks", "Development"), ("kept_back", "Kept back")):
         if report[part]:
@@ -239,15 +239,8 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Measures the networks, and writes what there is after each."""
     args = parsed()
-    report: dict[str, Any] = {
-        "benchmark": "zoo",
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "environment": environment.collect().to_dict(),
-        "networks": {},
-        "kept_back": {},
-        "summary": {},
-    }
+    begun = begin()
+    report: dict[str, Any] = {"networks": {}, "kept_back": {}, "summary": {}}
     for network in NETWORKS:
         if args.only and network.name not in args.only:
             continue
@@ -262,10 +255,10 @@ def main() -> None:
         report["summary"][part] = summary(report[part])
         for cells in table(network.name, row):
             print(" | ".join(cells), file=sys.stderr, flush=True)
-        write_text(args.out, json.dumps(report, indent=1))
+        result = begun.write(report, args.out, PEERS if args.peers else None)
         if args.markdown:
-            write_text(args.markdown, markdown(report))
-    print(markdown(report))
+            write_text(args.markdown, markdown(result))
+    print(markdown(result))
 
 
 if __name__ == "__main__":

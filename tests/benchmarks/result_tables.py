@@ -1,0 +1,318 @@
+"""The tables of the committed results, by the names that marks give (`figure_marks.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from envelope import Result
+from figure_marks import Results, Tables, machine_text, versions_text, with_unit
+
+
+def main_job(results: Results) -> str:
+    """The bundled network on its test images; times where the machine was quiet."""
+    result = results["main_job"]
+    head = ["target", "engine", "top-1", "drop (95 %)", "agreement", "SQNR", "files"]
+    times = ["latency p50", "speed (95 %)", "images/s"] if result.quiet else []
+    rows = []
+    for target, run in result.figures["runs"].items():
+        for name, row in run["engines"].items():
+            drop = _shown(row, "drop_pp")
+            if drop:
+                drop += f" ({row['drop_low_pp']:+.2f} to {row['drop_high_pp']:+.2f})"
+            cells = [f"`{target}`", name, _shown(row, "top1_percent", 2), drop]
+            cells += [_shown(row, "agreement_percent", 2), _shown(row, "sqnr_db")]
+            cells += [_shown(row, "size_bytes", 2)]
+            if times:
+                cells += [_shown(row, "p50_ms"), _shown(row, "speedup")]
+                cells += [f"{row['images_per_second']:,.0f}"]
+            rows.append(cells)
+    return _table(result, [*head, *times], rows)
+
+
+def main_job_printed(results: Results) -> str:
+    """What `edge-scnet build` prints of the bundled network."""
+    result = results["main_job"]
+    return _table_of_lines(result.figures["runs"]["cpu"]["printed"])
+
+
+def scnet50(results: Results) -> str:
+    """SCNet-50 at 224 px."""
+    result = results["scnet50_224"]
+    rows = [
+        [
+            name,
+            _shown(row, "p50_ms", 1),
+            _shown(row, "speedup"),
+            f"{row['images_per_second']:,.1f}",
+            _shown(row["memory"], "steady_bytes", 0),
+            ", ".join(f"{count} {kind}" for kind, count in row["convolutions"].items()),
+        ]
+        for name, row in result.figures["engines"].items()
+    ]
+    head = ["engine", "latency p50", "speed (95 %)", "images/s", "steady memory", "convolutions"]
+    return _table(result, head, rows)
+
+
+def zoo(results: Results) -> str:
+    """Public networks: SQNR of ours and of NNCF, and what ours has over it."""
+    result = results["zoo"]
+    head = ["network"]
+    for how in ("8 bits", "compiled"):
+        head += [f"ours, {how}", f"NNCF, {how}", "gain (95 %)"]
+    rows = []
+    for name, row in _networks(result):
+        cells = [name]
+        for how in ("simulated", "compiled"):
+            own, other = (_quality(row, engine, how) for engine in ("ours", "nncf"))
+            cells += [_shown(own, "sqnr_db"), _shown(other, "sqnr_db")]
+            cells += [_shown(other, "ours_over_it_db")]
+        rows.append(cells)
+    return _table(result, head, rows)
+
+
+def zoo_agreement(results: Results) -> str:
+    """Public classifiers: how often the first class stays."""
+    result = results["zoo"]
+    rows = []
+    for name, row in _networks(result):
+        found = [
+            _quality(row, engine, how)
+            for how in ("simulated", "compiled")
+            for engine in ("ours", "nncf")
+        ]
+        if counts := [stats["agreement_images"] for stats in found if "agreement_images" in stats]:
+            shares = [_shown(stats, "agreement_percent") for stats in found]
+            rows.append([name, f"{counts[0]:,}", *shares])
+    head = ["network", "images", "ours, 8 bits", "NNCF, 8 bits", "ours, compiled", "NNCF, compiled"]
+    return _table(result, head, rows)
+
+
+def zoo_times(results: Results) -> str:
+    """Public networks: times of engines timed in turn."""
+    result = results["zoo"]
+    rows = [
+        [name, *(_ratio(row["latency"]["row_to"].get(other)) for other in ("fp32", "nncf"))]
+        for name, row in _networks(result)
+        if "latency" in row
+    ]
+    return _table(result, ["network", "time to FP32's (95 %)", "time to NNCF's (95 %)"], rows)
+
+
+def peers(results: Results) -> str:
+    """Quantizers on one float model and the same images."""
+    result = results["ptq_peers"]
+    runs = [how for how in result.figures["runs"] if how != "compiled_avx2"]
+    head = [
+        "model",
+        "quantizer",
+        *(f"{how} {what}" for how in runs for what in ("agreement", "SQNR")),
+    ]
+    rows = []
+    for name, model in result.figures["models"].items():
+        for row in model["rows"]:
+            cells = [name, row["label"] + (": failed" if "error" in row else "")]
+            for how in runs:
+                cells += [_shown(row.get(how, {}), "agreement_percent", 2)]
+                cells += [_shown(row.get(how, {}), "sqnr_db")]
+            rows.append([*cells, _shown(row.get("quantize", {}), "peak_bytes", 0)])
+    return _table(result, [*head, "peak memory"], rows)
+
+
+def profiler(results: Results) -> str:
+    """The profiler's figures over those of other programs."""
+    result = results["profiler"]
+    found = result.figures
+    app = found["benchmark_app"]
+    rows = [
+        ["median latency, the loop of sync_benchmark", _shown(found["sample"], "ratio", 3)],
+        ["median latency, benchmark_app", _shown(app, "latency_ratio", 3)],
+        ["throughput, benchmark_app", _shown(app, "throughput_ratio", 3)],
+        ["the timed loop, a bare loop", with_unit(found["overhead"], "overhead", 3)],
+    ]
+    if evaluated := found["evaluation"]:
+        rows.append(["images evaluated a second, the engine's", _shown(evaluated, "ratio")])
+    return _table(result, ["ours over", "ratio"], rows)
+
+
+def comparison(results: Results) -> str:
+    """Two engines timed together."""
+    result = results["comparison"]
+    same, slower = result.figures["same"], result.figures["slower"]
+    rows = [
+        ["an engine and itself", f"{same['comparisons']}", f"{same['differences']}"],
+        [
+            f"an engine and one of {slower['time_ratio']:.3f} times its time",
+            f"{slower['comparisons']}",
+            f"{slower['noticed']}",
+        ],
+    ]
+    return _table(result, ["compared", "comparisons", "called different"], rows)
+
+
+def gate_power(results: Results) -> str:
+    """Planted faults, and the findings of the gate that failed."""
+    result = results["gate_power"]
+    rows = [
+        [row["fault"], "yes" if row["caught"] else "**no**", ", ".join(row.get("failed", []))]
+        for row in result.figures["faults"]
+    ]
+    return _table(result, ["fault", "caught", "findings that failed"], rows)
+
+
+def gate_false_alarms(results: Results) -> str:
+    """An unchanged engine checked again and again."""
+    result = results["gate_false_alarms"]
+    found = result.figures
+    bound = found["rate_upper95"]
+    row = [f"{found['runs']}", f"{found['alarms']}"]
+    row.append("" if bound is None else f"{100 * bound:.1f} %")
+    return _table(result, ["checks", "failed", "rate at most (95 %)"], [row])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A table of docs/benchmarks.md with its heading and what a reader has to know."""
+
+    result: str
+    title: str
+    words: str
+    # shown only where the machine did nothing else
+    of_times: bool = False
+
+
+SECTIONS: dict[str, Section] = {
+    "main_job": Section(
+        result="main_job",
+        title="The bundled network",
+        words=(
+            "scnet20 on the 10,000 test images of Fashion-MNIST, both bundled. `default` is the\n"
+            "float file in the precision that the runtime picks. The drop is FP32's top-1 minus\n"
+            "the engine's, with Tango's interval. Without VNNI, weights have 7 bits."
+        ),
+    ),
+    "scnet50": Section(
+        result="scnet50_224",
+        title="SCNet-50 at 224 px",
+        words="Its weights are drawn at random: only times and memory mean something.",
+        of_times=True,
+    ),
+    "zoo": Section(
+        result="zoo",
+        title="Public networks",
+        words=(
+            "SQNR of INT8 against FP32 on 60 photographs, calibrated on 120. *Gain* is what ours\n"
+            "has over NNCF's, with a paired bootstrap's interval over the photographs. *8 bits*:\n"
+            "the Q/DQ file simulated in ONNX Runtime, which stands for processors with VNNI.\n"
+            "*Compiled*: the OpenVINO engine on this machine. Nothing was chosen by the networks\n"
+            "with a star."
+        ),
+    ),
+    "zoo_agreement": Section(
+        result="zoo",
+        title="Public classifiers",
+        words="Images whose first class stays that of FP32.",
+    ),
+    "zoo_times": Section(
+        result="zoo",
+        title="Public networks: times",
+        words="Engines timed in turn; under 1 INT8 takes less time.",
+        of_times=True,
+    ),
+    "peers": Section(
+        result="ptq_peers",
+        title="Other quantizers",
+        words=(
+            "The same float model and images for all. Engines of 8-bit weights saturate on a\n"
+            "processor without VNNI, which `compiled` shows there."
+        ),
+    ),
+    "profiler": Section(
+        result="profiler",
+        title="The profiler",
+        words="Its figures over those of other programs, for one engine, timed in turn.",
+        of_times=True,
+    ),
+    "comparison": Section(
+        result="comparison",
+        title="Two engines compared",
+        words="`edge-scnet profile A B --interleave`, again and again.",
+        of_times=True,
+    ),
+    "gate_power": Section(
+        result="gate_power",
+        title="The gate: planted faults",
+        words="Each is planted in a copy of a sound build, which is profiled and checked.",
+    ),
+    "gate_false_alarms": Section(
+        result="gate_false_alarms",
+        title="The gate: false alarms",
+        words=(
+            "An unchanged engine is profiled and checked again and again, its images in another\n"
+            "order, every fifth time on one core."
+        ),
+    ),
+}
+TABLES: Tables = {
+    "main_job": main_job,
+    "main_job.printed": main_job_printed,
+    "scnet50": scnet50,
+    "zoo": zoo,
+    "zoo_agreement": zoo_agreement,
+    "zoo_times": zoo_times,
+    "peers": peers,
+    "profiler": profiler,
+    "comparison": comparison,
+    "gate_power": gate_power,
+    "gate_false_alarms": gate_false_alarms,
+}
+
+
+def sections(results: Results) -> Iterator[str]:
+    """The sections whose results are there."""
+    for name, section in SECTIONS.items():
+        result = results.get(section.result)
+        if result is None or (section.of_times and not result.quiet):
+            continue
+        if name == "zoo_times" and not any("latency" in row for _, row in _networks(result)):
+            continue
+        yield f"## {section.title}\n\n{section.words}\n\n{TABLES[name](results)}\n\n"
+
+
+def _networks(result: Result) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The networks, those that were kept back with a star."""
+    for part, star in (("networks", ""), ("kept_back", " *")):
+        for name, row in result.figures[part].items():
+            yield f"{name}{star}", row
+
+
+def _quality(row: dict[str, Any], engine: str, how: str) -> dict[str, Any]:
+    found: dict[str, Any] = row.get("engines", {}).get(engine, {}).get(how, {})
+    return found
+
+
+def _shown(row: dict[str, Any], key: str, digits: int | None = None) -> str:
+    """A figure in its unit; empty where there is none."""
+    return "" if row.get(key) is None else with_unit(row[key], key, digits)
+
+
+def _ratio(found: Sequence[float | None] | None) -> str:
+    """A ratio; of few rounds it has no interval."""
+    if found is None:
+        return ""
+    known = [f"{value:.3f}" for value in found if value is not None]
+    return f"{known[0]} ({known[1]} to {known[2]})" if len(known) > 2 else known[0]
+
+
+def _table(result: Result, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, with what it is of below it."""
+    lines = [head, ["---"] * len(head), *rows]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    busy = "" if result.quiet else "; other programs ran beside it, so that it shows no times"
+    facts = f"{result.date_utc[:10]}, {machine_text(result)}{busy}. {versions_text(result)}."
+    return f"{table}\n\n{facts}\n`{result.command}`"
+
+
+def _table_of_lines(lines: Sequence[str]) -> str:
+    return "```text\n" + "\n".join(lines).strip("\n") + "\n```"
