@@ -22,21 +22,33 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """What the process tells its caller. Among several the lowest that is not 0 counts."""
 
-    OK = 0
-    BUG = 1
-    USAGE = 2
-    TARGET = 3
-    DATA = 4
-    RUNTIME = 5
-    ARTIFACT = 6
-    PARITY = 7
-    BACKEND = 8
-    STORAGE = 9
-    ACCURACY = 10
-    SPEED = 11
-    INCOMPARABLE = 12
-    INCONCLUSIVE = 13
-    INTERRUPTED = 130
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str = "") -> ExitCode:
+        """A code and what it says, as the reference prints it."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    OK = 0, "done; where something was judged, it passed"
+    BUG = 1, "a bug of edge-scnet: EDGE_SCNET_TRACEBACK=1 shows where"
+    USAGE = 2, "the command line cannot be read: an unknown command or option, or a missing value"
+    TARGET = 3, "a target file, a project file, or a machine that is not the target's"
+    DATA = 4, "samples or labels that cannot be used, or FP32 is not what --expect says"
+    RUNTIME = 5, "an optional package is not installed"
+    ARTIFACT = 6, "a checkpoint, an ONNX file, an engine, a manifest or a report cannot be used"
+    PARITY = 7, "a graph or an engine does not compute what it was made from"
+    BACKEND = 8, "a runtime refused or failed"
+    STORAGE = 9, "a folder cannot be written, or the disk is full"
+    ACCURACY = 10, "verdict: more accuracy is lost than the limit allows"
+    SPEED = 11, "verdict: not faster than another engine, or slower, larger or hungrier than before"
+    INCOMPARABLE = (
+        12,
+        "verdict: not comparable with the baseline: other weights, samples or settings",
+    )
+    INCONCLUSIVE = 13, "verdict: not proven either way, as with too few images or too much noise"
+    INTERRUPTED = 130, "interrupted (Ctrl-C); what was measured is kept"
 
 
 class EdgeError(Exception):
