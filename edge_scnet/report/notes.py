@@ -23,6 +23,8 @@ _SIGNIFICANT = 0.01
 _BUSY_SHARE = 0.1
 _STOLEN_PERCENT = 2.0
 _LEAK_BYTES = 1 << 20
+# OpenVINO's properties as Python spells them.
+_SWITCHES = {"True": "on", "False": "off"}
 
 
 def doubts(report: RunReport) -> tuple[str, ...]:
@@ -45,6 +47,53 @@ def _doubts(report: RunReport) -> Iterator[str]:
             f"in {len(restless)} of {len(report.sweep)} rows of the sweep times form heaps or"
             f" drift: {first}"
         )
+
+
+def brief(report: RunReport) -> str | None:
+    """Returns in one line what `doubts` tells in several; None where nothing disturbed."""
+    sentences = doubts(report)
+    if len(sentences) <= 1:
+        return sentences[0] if sentences else None
+    parts = tuple(_brief_parts(report))
+    return f"timings are noisy: {', '.join(parts)}" if parts else "; ".join(sentences)
+
+
+def _brief_parts(report: RunReport) -> Iterator[str]:
+    timed = [row for row in report.engines if row.latency is not None]
+    loads = [load for load in (report.load, report.sweep_load) if load is not None]
+    busy = [load for load in loads if any(_of_load(load, ""))]
+    if busy:
+        others = max(load.others_cores for load in busy)
+        yield f"{others:.1f} of {busy[0].cores} cores busy with other work"
+    spreads = [row.latency.p90_ms / row.latency.p50_ms for row in timed if row.latency is not None]
+    if any(spread >= _NOISY for spread in spreads):
+        low, high = f"{min(spreads):.1f}", f"{max(spreads):.1f}"
+        yield f"p90/p50 {high if low == high else f'{low} to {high}'}"
+    states = [row.latency.steadiness for row in timed if row.latency is not None]
+    told = [state for state in states if state is not None]
+    heaps = [state for state in told if state.modes_ms[-1] >= _HEAPS_APART * state.modes_ms[0]]
+    if heaps:
+        yield f"times in {max(len(state.modes_ms) for state in heaps)} states"
+    drifts = [
+        drift
+        for state in told
+        if (drift := abs(state.drift_percent or 0.0)) >= _DRIFT_PERCENT
+        and _significant(state.drift_p)
+    ]
+    if drifts:
+        yield f"drift of {max(drifts):.0f} %"
+    growing = [row.name for row in timed if _grows(row)]
+    if growing:
+        yield f"memory that grows ({', '.join(growing)})"
+
+
+def _grows(row: EngineReport) -> bool:
+    memory = row.memory
+    return (
+        memory is not None
+        and (memory.growth_bytes or 0) >= _LEAK_BYTES
+        and _significant(memory.growth_p)
+    )
 
 
 def _of_quota(report: RunReport) -> Iterator[str]:
@@ -105,11 +154,7 @@ def _of_engine(row: EngineReport, seconds: float | None) -> Iterator[str]:
     if latency.p90_ms >= _NOISY * latency.p50_ms:
         yield f"{row.name}: the machine was noisy: p90/p50 = {latency.p90_ms / latency.p50_ms:.1f}"
     yield from _of_steadiness(row.name, latency.steadiness)
-    if (
-        memory is not None
-        and (memory.growth_bytes or 0) >= _LEAK_BYTES
-        and _significant(memory.growth_p)
-    ):
+    if memory is not None and _grows(row):
         yield (
             f"{row.name}: its memory grew by {(memory.growth_bytes or 0) / 2**20:.1f} MiB over"
             f" {latency.count} runs ({memory.growth_bytes_per_run:,.0f} bytes a run): a leak?"
@@ -128,7 +173,9 @@ def facts(report: RunReport) -> tuple[str, ...]:
     engines: dict[str, list[str]] = {}
     for row in report.engines:
         if row.settings:
-            settings = ", ".join(f"{name} {value}" for name, value in row.settings.items())
+            settings = ", ".join(
+                f"{name} {_SWITCHES.get(value, value)}" for name, value in row.settings.items()
+            )
             engines.setdefault(settings, []).append(row.name)
     lines = [f"{', '.join(names)}: {settings}" for settings, names in engines.items()]
     if report.task is not None:
@@ -191,7 +238,7 @@ def machine_words(report: RunReport) -> str:
         or "machine not told"
     )
     cores = environment.get("cores")
-    return f"{name}, {cores} cores" if cores else str(name)
+    return f"{name}, {cores} core{'s' * (cores != 1)}" if cores else str(name)
 
 
 def end_to_end_words(times: EndToEnd) -> str:

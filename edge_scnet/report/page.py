@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 
 from edge_scnet.core.optional import require
-from edge_scnet.core.preprocessing_words import words_of_facts
 from edge_scnet.core.printable import printable_lines
 from edge_scnet.machine.board import board_words
-from edge_scnet.report import notes, plots
-from edge_scnet.report.costs import dearest_words, float_words, time_words
+from edge_scnet.report import notes, page_facts, page_layers, plots
+from edge_scnet.report.page_engines import Engines, engines_of
+from edge_scnet.report.page_head import Head, head_of, signed
 from edge_scnet.report.per_class import class_name, per_class
 from edge_scnet.report.run_report import (
     EngineReport,
@@ -28,15 +28,21 @@ from edge_scnet.report.run_report import (
     judged_words,
     reference_row,
 )
-from edge_scnet.report.summary import SWEEP_HEAD, summary_rows, sweep_cells
+from edge_scnet.report.summary import SWEEP_HEAD, sweep_cells
 from edge_scnet.stats.decibels import decibels
 
 NEEDS = ("matplotlib", "jinja2")
 
+# Two bars, a long and a short one: FP32's time and INT8's. A browser asks the server for an icon
+# where a page has none.
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Crect y='2' width='16' height='5' rx='1' fill='%237d8088'/%3E"
+    "%3Crect y='9' width='8' height='5' rx='1' fill='%230072b2'/%3E%3C/svg%3E"
+)
 _DATA_URL = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+")
 _FLIP_CSS = {"lost": "fail", "won": "pass", "changed": "skipped"}
 _MOST_CLASSES, _MOST_WORST = 20, 6
-_VERDICTS = {"ship": "good", "accurate": "good", "do not ship": "bad", "not accurate": "bad"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +55,12 @@ class _Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plot:
-    """A drawing, and of layers' times also what they add up to and all of them."""
+    """A drawing; of layers' times also what they come to, and all of them as tables."""
 
     title: str
     svg: str
-    words: str | None = None
-    layers: _Table | None = None
+    words: tuple[str, ...] = ()
+    tables: tuple[tuple[str, _Table], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +98,21 @@ class _Sample:
 class _Page:
     """What the template shows beside the report's own fields."""
 
+    head: Head
     machine: str
+    when: str
+    made_by: str
+    icon: str  # a data: URL
     reference: str  # the name of what INT8 is held against
     judged: str  # "INT8", or "FP16" of a board without it
-    verdict: str
-    verdict_css: str
+    context: tuple[tuple[str, str], ...]
+    noise: str
     doubts: tuple[str, ...]
-    engines: _Table
-    facts: tuple[str, ...]
+    engines: Engines
+    advice: tuple[str, ...]
+    running: tuple[str, ...]
     plots: tuple[_Plot, ...]
+    blocks: _Plot | None
     sweep: _Table
     sweep_plot: _Plot | None
     cards: tuple[_Card, ...]
@@ -109,7 +121,6 @@ class _Page:
     more_classes: _Table
     outputs: _Table
     board: tuple[str, ...]
-    images: str | None
     details: tuple[tuple[str, str], ...]
 
 
@@ -140,19 +151,22 @@ def _page(report: RunReport) -> _Page:
     reference = reference_row(report)
     name = "FP32" if reference is None else reference.name.upper()
     classes = _classes(report, name)
-    interrupted = not report.complete and not report.verdict.startswith("interrupted")
     return _Page(
+        head=head_of(report),
         machine=notes.machine_words(report),
+        when=page_facts.when(report.created_utc),
+        made_by=page_facts.made_by(report),
+        icon=_ICON,
         reference=name,
         judged=judged_words(report),
-        verdict=report.verdict + (" (of an interrupted run)" if interrupted else ""),
-        verdict_css=next(
-            (css for words, css in _VERDICTS.items() if report.verdict.startswith(words)), ""
-        ),
+        context=tuple(page_facts.context(report)),
+        noise=_capital(notes.brief(report) or ""),
         doubts=notes.doubts(report),
-        engines=_engines(report),
-        facts=(*_input(report), *notes.facts(report)),
+        engines=engines_of(report),
+        advice=page_facts.advice(report),
+        running=page_facts.running(report),
         plots=tuple(_plots(report)),
+        blocks=_blocks(report),
         sweep=_table(SWEEP_HEAD, map(sweep_cells, report.sweep)),
         sweep_plot=_sweep_plot(report),
         cards=_cards(report),
@@ -161,18 +175,12 @@ def _page(report: RunReport) -> _Page:
         more_classes=_table(classes.head, classes.rows[_MOST_CLASSES:]),
         outputs=_outputs(report, reference),
         board=() if report.board is None else tuple(board_words(report.board)),
-        images=_images(report),
-        details=tuple(_details(report)),
+        details=tuple(page_facts.details(report)),
     )
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> _Table:
     return _Table(head=tuple(head), rows=tuple(tuple(cell.strip() for cell in row) for row in rows))
-
-
-def _engines(report: RunReport) -> _Table:
-    names, rows = summary_rows(report)
-    return _table(["", *names], ([title, *cells] for title, cells in rows))
 
 
 def _sweep_plot(report: RunReport) -> _Plot | None:
@@ -182,82 +190,52 @@ def _sweep_plot(report: RunReport) -> _Plot | None:
 
 
 def _plot(
-    title: str, draw: plots.Draw, *, words: str | None = None, layers: _Table | None = None
+    title: str,
+    draw: plots.Draw,
+    *,
+    words: tuple[str, ...] = (),
+    tables: tuple[tuple[str, _Table], ...] = (),
 ) -> _Plot:
     markupsafe = require("markupsafe", extra="report")
     # matplotlib has escaped the text in it
     svg = markupsafe.Markup(plots.svg_of(title, draw))
-    return _Plot(title=title, svg=svg, words=words, layers=layers)
+    return _Plot(title=title, svg=svg, words=words, tables=tables)
 
 
 def _plots(report: RunReport) -> Iterator[_Plot]:
     timed = [row for row in report.engines if row.latency is not None]
-    if timed:
-        title = "Latency of single inferences: share of runs below"
-        yield _plot(title, partial(plots.latency_figure, rows=timed))
     labelled = [
         row for row in timed if row.accuracy is not None and row.accuracy.labels is not None
     ]
     if len(labelled) > 1:
-        yield _plot("Accuracy against latency", partial(plots.trade_figure, rows=labelled))
-    measured = [row for row in timed if row.memory is not None]
-    if measured:
-        title = "Memory of each engine's process"
-        yield _plot(title, partial(plots.memory_figure, rows=measured))
-    for row in report.engines:
-        if row.layer_times and row.role != "default":
-            yield _plot(
-                f"Time by block, {row.name}",
-                partial(plots.blocks_figure, row=row),
-                words=_layer_words(row),
-                layers=_all_layers(row),
-            )
+        limit = None if report.gates is None else report.gates.max_drop_pp
+        draw = partial(plots.trade_figure, rows=labelled, limit_pp=limit)
+        yield _plot("Accuracy against latency", draw)
+    if timed:
+        yield _plot("Latency of single inferences", partial(plots.latency_figure, rows=timed))
+    if any(row.memory is not None for row in timed):
+        draw = partial(plots.memory_figure, rows=timed)
+        yield _plot("Memory of each engine's process", draw)
 
 
-def _all_layers(row: EngineReport) -> _Table:
-    """Returns the layers, the slowest first."""
-    layers = sorted(row.layer_times, key=lambda layer: -layer.median_ms)
-    return _table(
-        ("modules", "kind", "precision", "ms"),
-        (
-            (
-                ", ".join(layer.modules) or layer.name,
-                layer.kind,
-                layer.precision,
-                f"{layer.median_ms:.4f}",
-            )
-            for layer in layers
-        ),
+def _blocks(report: RunReport) -> _Plot | None:
+    rows = page_layers.layered(report)
+    if not rows:
+        return None
+    names = [row.name for row in rows]
+    kinds = _table(("kind", "precision", *names), page_layers.kinds(rows))
+    head = ("modules", "kind", "precision", "ms")
+    every = ((f"All layers of {row.name}", _table(head, page_layers.layers(row))) for row in rows)
+    return _plot(
+        f"Time by block, {' and '.join(names)}",
+        partial(plots.blocks_figure, rows=rows),
+        words=page_layers.words_of(rows),
+        tables=(("By kind of layer, ms", kinds), *every),
     )
 
 
-def _layer_words(row: EngineReport) -> str:
-    """Returns how the layers' times add up, and what is in float or only converts."""
-    total = sum(layer.median_ms for layer in row.layer_times)
-    words = [f"{len(row.layer_times)} layers, {total:.3f} ms together, each timed by itself"]
-    if row.latency is not None:
-        p50 = row.latency.p50_ms
-        words.append(
-            f"the latency is {p50:.3f} ms, which they miss by {total - p50:+.3f} ms"
-            f" ({100 * (total / p50 - 1):+.0f} %)"
-        )
-    kinds: dict[str, float] = {}
-    for layer in row.layer_times:
-        key = f"{layer.kind} {layer.precision}"
-        kinds[key] = kinds.get(key, 0.0) + layer.median_ms
-    most = sorted(kinds.items(), key=lambda item: -item[1])[:6]
-    words.append("by kind: " + ", ".join(f"{kind} {ms:.3f} ms" for kind, ms in most))
-    if row.copies:
-        taken = time_words(row.costly, "copy")
-        named = ", ".join(row.copies[:3]) if taken is None else dearest_words(row.costly, "copy")
-        words.append(f"{len(row.copies)} copies{f', {taken}' if taken else ''} ({named})")
-    if (floats := float_words(row.costly)) is not None:
-        words.append(floats)
-    if row.float_convolutions:
-        words.append(f"convolutions in float: {', '.join(row.float_convolutions[:8])}")
-    if row.not_int8:
-        words.append(f"not in INT8, though they should be: {', '.join(row.not_int8[:8])}")
-    return "; ".join(words) + "."
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _cards(report: RunReport) -> tuple[_Card, ...]:
@@ -304,25 +282,18 @@ def _own_picture(url: str | None) -> str | None:
 
 
 def _classes(report: RunReport, reference: str) -> _Table:
+    judged = f"{judged_words(report)}, %"
     return _table(
-        (
-            "class",
-            "images",
-            f"{reference}, %",
-            f"{judged_words(report)}, %",
-            "change, pp",
-            "lost",
-            "won",
-        ),
+        ("class", "change, pp", judged, f"{reference}, %", "lost", "won", "images"),
         (
             (
                 row.name,
-                f"{row.images:,}",
-                f"{row.reference_percent:.2f}",
+                signed(row.percent - row.reference_percent, ".2f"),
                 f"{row.percent:.2f}",
-                f"{row.percent - row.reference_percent:+.2f}",
+                f"{row.reference_percent:.2f}",
                 str(row.lost),
                 str(row.won),
+                f"{row.images:,}",
             )
             for row in per_class(report)
         ),
@@ -344,39 +315,3 @@ def _outputs(report: RunReport, reference: EngineReport | None) -> _Table:
             cosine = "-" if part.cosine is None else f"{part.cosine:.6f}"
             rows.append((engine.name, name, decibels(part.sqnr_db, unit=""), cosine))
     return _table(("engine", "output", "SQNR, dB", "cosine"), rows)
-
-
-def _input(report: RunReport) -> Iterator[str]:
-    """How pictures become the network's input, which decides what all figures are worth."""
-    if report.provenance is not None:
-        yield f"input: {words_of_facts(report.provenance.preprocessing)}"
-
-
-def _images(report: RunReport) -> str | None:
-    if report.evaluation is None:
-        return None
-    images = report.evaluation
-    return (
-        f"{images.images:,} images of {images.name}, {images.labels or 'no labels'}, sha256"
-        f" {images.sha256[:12]}"
-    )
-
-
-def _details(report: RunReport) -> Iterator[tuple[str, str]]:
-    """Returns names and values of everything that the page does not show elsewhere."""
-    for key, value in report.environment.items():
-        if value is not None:
-            yield key, str(value)
-    for stage, seconds in report.stage_seconds.items():
-        yield f"{stage}, s", f"{seconds:g}"
-    for row in report.engines:
-        yield row.name, f"{row.file}, sha256 {row.sha256[:16]}"
-    if (load := report.load) is not None:
-        yield (
-            "other load",
-            f"{load.others_cores:.2f} of {load.cores} cores, {load.stolen_percent:.1f} % stolen",
-        )
-    if (inputs := report.provenance) is not None:
-        yield "checkpoint", ", ".join(inputs.weights)
-        yield "calibration images", inputs.calibration_images or "-"
-        yield "settings", str(inputs.settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import itertools
 import re
@@ -11,18 +12,22 @@ from typing import Any
 from edge_scnet.core.optional import require
 from edge_scnet.core.printable import printable
 from edge_scnet.graph.names import block_of
-from edge_scnet.report.run_report import EngineReport
+from edge_scnet.report.run_report import JUDGED_ROLES, EngineReport
 from edge_scnet.stats.figures import SweepRow
 
 Draw = Callable[[Any], None]
 
-# Okabe and Ito's colours, apart also for those who see fewer; readable on white and on dark grey.
-_COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+# By what an engine is, in every plot the same: three parts in one or more to white and to the
+# page's dark grey (WCAG 1.4.11), and apart also for those who see fewer colours.
+_JUDGED, _REFERENCE, _DEFAULT = "#0072b2", "#7d8088", "#c26a00"
+# Okabe and Ito's, for what has no role.
+_COLORS = ("#0072b2", "#c26a00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
 # Characters of a label.
-_LONGEST = 48
+_LONGEST = 32
 # Inches: of a plot, and of a bar with its label.
-_HEIGHT, _BAR_HEIGHT = 3.2, 0.19
+_WIDTH, _HEIGHT, _BAR_HEIGHT = 4.8, 2.9, 0.17
+_MOST_BLOCKS = 20
 
 _MADE_BY_RUNTIME = re.compile(r"[A-Z][A-Za-z]*_\d+")
 
@@ -31,6 +36,13 @@ def _label(name: str) -> str:
     """A name beside a line or a bar; of a long one the beginning, for the plot needs room too."""
     shown = printable(name)
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 3]}..."
+
+
+def _color(row: EngineReport, number: int) -> str:
+    if row.role in JUDGED_ROLES:
+        return _JUDGED
+    roles = {"reference": _REFERENCE, "default": _DEFAULT}
+    return roles.get(row.role, _COLORS[number % len(_COLORS)])
 
 
 def svg_of(title: str, draw: Draw) -> str:
@@ -49,17 +61,19 @@ def svg_of(title: str, draw: Draw) -> str:
     with matplotlib.rc_context(
         {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 10, "text.parse_math": False}
     ):
-        figure = figure_module.Figure(figsize=(5, _HEIGHT), layout="constrained")
+        figure = figure_module.Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
+        axes.set_axisbelow(True)
         buffer = io.StringIO()
         figure.savefig(
             buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
         )
     drawing = buffer.getvalue()
     drawing = re.sub(r"#000000|black", "currentColor", drawing[drawing.index("<svg") :])
+    drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{html.escape(title)}" ', 1)
     # matplotlib writes no colour for black text: SVG's own black would not follow the theme
     return drawing.replace("<text ", '<text fill="currentColor" ')
 
@@ -75,6 +89,9 @@ def batch_figure(axes: Any, rows: Iterable[SweepRow]) -> None:
             lines.setdefault(name, []).append((row.batch, row.throughput_per_second))
     for (name, points), color in zip(lines.items(), itertools.cycle(_COLORS), strict=False):
         axes.plot(*zip(*sorted(points), strict=True), "o-", color=color, label=name)
+    batches = sorted({batch for points in lines.values() for batch, _ in points})
+    if batches:
+        axes.set_xticks(batches, map(str, batches))
     axes.set_ylim(bottom=0)
     axes.set(xlabel="batch", ylabel="images/s")
     _legend_above(axes)
@@ -82,66 +99,143 @@ def batch_figure(axes: Any, rows: Iterable[SweepRow]) -> None:
 
 def latency_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
     """Draws for each time the share of single inferences that took less."""
-    for row, color in zip(rows, _COLORS, strict=False):
+    for number, row in enumerate(rows):
         assert row.latency is not None
         times = sorted(ns / 1e6 for ns in row.latency.samples_ns)
         if times:
             shares = [100 * (i + 1) / len(times) for i in range(len(times))]
+            color = _color(row, number)
             axes.step(times, shares, where="post", label=_label(row.name), color=color)
     # a handful of outliers would press everything else into a corner
     axes.set_xlim(right=1.15 * max(row.latency.p99_ms for row in rows if row.latency))
-    axes.set(xlabel="ms", ylabel="% of runs")
-    axes.legend(frameon=False, labelcolor="black")
+    axes.set(xlabel="ms", ylabel="% of the runs below")
+    _legend_above(axes)
 
 
-def trade_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
-    """Draws top-1 against latency, of rows that have both."""
-    values = []
-    for row, color in zip(rows, _COLORS, strict=False):
+def trade_figure(axes: Any, rows: Sequence[EngineReport], *, limit_pp: float | None = None) -> None:
+    """Draws top-1 against latency with 95 % intervals, of rows that have both.
+
+    Args:
+        limit_pp: the highest drop from the reference, drawn as a line.
+    """
+    values: list[float] = []
+    for number, row in enumerate(rows):
         if row.latency is None or row.accuracy is None or row.accuracy.labels is None:
             continue
-        top1 = row.accuracy.labels.top1_percent
-        values.append(top1)
-        axes.plot(row.latency.p50_ms, top1, "o", color=color, label=_label(row.name))
+        labels, p50, color = row.accuracy.labels, row.latency.p50_ms, _color(row, number)
+        reference, top1 = labels.reference_top1_percent, labels.top1_percent
+        low, high = row.latency.p50_low_ms or p50, row.latency.p50_high_ms or p50
+        spread: list[list[float]] | None = None
+        if row.role != "reference":
+            # the drop's interval, from the reference's point: both are of the same images
+            ends = sorted((reference - labels.drop_high_pp, reference - labels.drop_low_pp))
+            spread = [[max(0.0, top1 - ends[0])], [max(0.0, ends[1] - top1)]]
+            values += ends
+        across = [[max(0.0, p50 - low)], [max(0.0, high - p50)]]
+        bars = {"fmt": "none", "ecolor": color, "capsize": 3, "elinewidth": 1.2}
+        axes.errorbar(p50, top1, yerr=spread, xerr=across, **bars)
+        axes.plot(p50, top1, "o", color=color, markersize=7, label=_label(row.name))
+        values += [top1, reference]
+        if limit_pp is not None and row.role == "reference":
+            values.append(top1 - limit_pp)
+            axes.axhline(top1 - limit_pp, color="black", linewidth=1, linestyle=(0, (4, 3)))
+            axes.annotate(
+                f"limit: {limit_pp:g} pp below {_label(row.name)}",
+                (0.99, top1 - limit_pp),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, -3),
+                textcoords="offset points",
+                ha="right",
+                va="top",
+                fontsize=8.5,
+            )
     axes.margins(x=0.25)
-    # two points at least: a narrower axis makes cliffs of hundredths
-    axes.set_ylim(min(values) - 1, max(values) + 1)
+    # a point at least: a narrower axis makes cliffs of hundredths
+    room = max(0.3, 0.12 * (max(values) - min(values)))
+    axes.set_ylim(min(values) - 1.5 * room, max(values) + room)
     axes.set(xlabel="latency p50, ms", ylabel="top-1, %")
-    axes.legend(frameon=False, labelcolor="black")
+    _legend_above(axes)
 
 
 def memory_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
     """Draws the memory of each engine's process, while it is loaded and after."""
-    names = [_label(row.name) for row in rows]
-    load = [row.memory.load_peak_bytes / 2**20 for row in rows if row.memory]
-    steady = [row.memory.steady_bytes / 2**20 for row in rows if row.memory]
-    places = range(len(names))
-    axes.barh(
-        [place + 0.2 for place in places], load, height=0.36, label="at load", color=_COLORS[4]
-    )
-    axes.barh(
-        [place - 0.2 for place in places], steady, height=0.36, label="steady", color=_COLORS[0]
-    )
-    axes.set_yticks(list(places), names)
+    measured = [row for row in rows if row.memory is not None]
+    places = range(len(measured))
+    for label, offset, color, of in (
+        ("at load", -0.19, _COLORS[4], "load_peak_bytes"),
+        ("steady", 0.19, _COLORS[0], "steady_bytes"),
+    ):
+        sizes = [getattr(row.memory, of) / 2**20 for row in measured]
+        axes.barh([place + offset for place in places], sizes, 0.36, label=label, color=color)
+        _ends(axes, [place + offset for place in places], sizes, "{:,.0f}")
+    axes.set_yticks(list(places), [_label(row.name) for row in measured])
     axes.invert_yaxis()
-    axes.set(xlabel="MiB resident")
+    axes.margins(x=0.1)
+    axes.set(xlabel="MB resident")
     _legend_above(axes)
 
 
-def blocks_figure(axes: Any, row: EngineReport) -> None:
-    """Draws the sums of an engine's layer times by block, the 20 slowest blocks."""
+def block_times(row: EngineReport) -> dict[str, float]:
+    """Returns the sums of an engine's layer times by block, in the order in which they run."""
     sums: dict[str, float] = {}
     for layer in row.layer_times:
         # a runtime's own nodes ("Convert_2725") belong to no module
         named = [module for module in layer.modules if not _MADE_BY_RUNTIME.fullmatch(module)]
         block = block_of(named[0]) if named else f"({layer.kind})"
         sums[block] = sums.get(block, 0.0) + layer.median_ms
-    most = sorted(sums.items(), key=lambda item: item[1])[-20:]
+    return sums
+
+
+def blocks_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
+    """Draws layer times by block, of the 20 slowest blocks, engines side by side.
+
+    They stand in the order of the first engine's network, of one scale.
+    """
+    times = [block_times(row) for row in rows]
+    every = dict.fromkeys(itertools.chain.from_iterable(times))
+    slowest = sorted(every, key=lambda block: -max(sums.get(block, 0.0) for sums in times))
+    shown = [block for block in every if block in set(slowest[:_MOST_BLOCKS])]
+    height = 0.8 / len(rows)
     # twenty labels need more height than other plots have
-    axes.figure.set_figheight(max(_HEIGHT, _BAR_HEIGHT * len(most) + 0.7))
-    axes.barh([_label(name) for name, _ in most], [ms for _, ms in most], color=_COLORS[0])
+    inches = _BAR_HEIGHT * len(shown) * max(1.5, len(rows)) + 0.9
+    axes.figure.set_figheight(max(_HEIGHT, inches))
+    for number, (row, sums) in enumerate(zip(rows, times, strict=True)):
+        offset = (number - (len(rows) - 1) / 2) * height
+        axes.barh(
+            [place + offset for place in range(len(shown))],
+            [sums.get(block, 0.0) for block in shown],
+            height,
+            label=_label(row.name),
+            color=_color(row, number),
+        )
+    axes.set_yticks(range(len(shown)), [_label(block) for block in shown])
+    axes.invert_yaxis()
     axes.set(xlabel="ms")
+    _legend_above(axes)
+
+
+def _ends(axes: Any, places: Sequence[float], sizes: Sequence[float], form: str) -> None:
+    """Writes each bar's value behind it."""
+    for place, size in zip(places, sizes, strict=True):
+        axes.annotate(
+            form.format(size),
+            (size, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+        )
 
 
 def _legend_above(axes: Any) -> None:
-    axes.legend(frameon=False, labelcolor="black", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    columns = min(4, len(axes.get_legend_handles_labels()[0])) or 1
+    axes.legend(
+        frameon=False,
+        labelcolor="black",
+        ncols=columns,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.2,
+        handlelength=1.4,
+        columnspacing=1.4,
+    )

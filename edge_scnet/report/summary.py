@@ -101,7 +101,7 @@ def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
             cells["RAM of the machine, MB"] = f"{ram / 2**20:+,.0f}"
     cells["files, MB"] = f"{engine.size_bytes / 1e6:.2f}"
     cells["convolutions"] = (
-        ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "not told"
+        ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "-"
     )
     if engine.accuracy is not None:
         cells |= _accuracy(engine.accuracy, reference=reference)

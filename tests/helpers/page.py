@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 from edge_scnet.report.findings import Finding
 
-VOID = {"meta", "br", "img", "path", "use", "rect", "line", "circle", "stop"}
+VOID = {"meta", "link", "br", "img", "path", "use", "rect", "line", "circle", "stop"}
 
 
 class Page(HTMLParser):
@@ -22,10 +22,13 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        # an icon inside the page, without which a browser asks the server for one
+        has_icon = tag == "link" and ("rel", "icon") in attrs
         self.fetched += [
             str(v)
             for k, v in attrs
             if k in ("src", "href", "xlink:href") and v and not v.startswith("#")
+            if not (has_icon and v.startswith("data:image/svg+xml,"))
         ]
         if tag not in VOID:
             self.open.append(tag)

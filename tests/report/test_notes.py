@@ -152,3 +152,33 @@ def test_a_graph_that_cannot_be_recorded_is_said() -> None:
         "int8: timed without a CUDA graph (1.000 ms), which cannot be recorded: pycuda records no"
         " CUDA graphs"
     )
+
+
+def test_many_doubts_fit_one_line() -> None:
+    noisy = latency_stats([[1_000_000] * 30 + [2_000_000] * 30] * 10)
+    load = MachineLoad(
+        seconds=9.0, cores=2, others_cores=1.7, stolen_percent=0.0, mhz_low=None, mhz_high=None
+    )
+    made = report(int8={"latency": noisy}, load=load)
+    line = notes.brief(made)
+    assert len(notes.doubts(made)) > 2 and line is not None
+    assert line.startswith("timings are noisy: 1.7 of 2 cores busy with other work, p90/p50 ")
+    assert "times in 2 states" in line and len(line) < 100
+    assert notes.brief(full_report()) is None
+    one = report(load=load)
+    assert (notes.brief(one),) == notes.doubts(one)
+
+
+def test_switches_of_a_runtime_are_not_spelt_as_python_does() -> None:
+    (line,) = [
+        line
+        for line in notes.facts(report(int8={"settings": {"pinning": "True", "hyper": "False"}}))
+        if "pinning" in line
+    ]
+    assert line == "int8: pinning on, hyper off"
+
+
+def test_one_core_is_no_cores() -> None:
+    made = report()
+    one = replace(made, environment={**made.environment, "cpu_model": "x", "cores": 1})
+    assert notes.machine_words(one) == "x, 1 core"
