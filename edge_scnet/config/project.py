@@ -216,7 +216,8 @@ def load(path: Path) -> Located:
         project = read_table(Project, table)
     except TargetError as error:
         raise TargetError(
-            f"{path}: {error.message}", hint="its keys: README, Continuous integration"
+            f"{path}: {error.message}",
+            hint="edge-scnet init MODEL writes one with every key explained",
         ) from None
     return Located(file=path, project=project, limits=limits)
 

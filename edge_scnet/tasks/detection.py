@@ -91,7 +91,7 @@ def evaluator(context: Context) -> Detection:
     except RecordError as error:
         raise DataError(
             f"{TASK}: the argument {error.path} {error.problem}",
-            hint="what the arguments of a task are: README.md, Detection",
+            hint="what the arguments of a task are: docs/tasks.md, Arguments",
         ) from None
     if len(context.spec.input_shape) != 3:
         raise DataError(
