@@ -292,7 +292,7 @@ def allowed_kinds(names: Iterable[str], by: str) -> dict[AllowedKind, str]:
             raise TargetError(
                 f"{by} {name}: nothing of this name may differ from a baseline{meant}\nallowed:"
                 f" {', '.join(kinds)}",
-                hint="what each of them means: docs/ci.md, Retrained models",
+                hint="what each of them means: docs/how-to/ci.md, Retrained models",
             )
         allowed[kind] = by
     return allowed

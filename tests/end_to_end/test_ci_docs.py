@@ -1,4 +1,4 @@
-"""docs/ci.md: its workflows, project file and commands are read and run as they stand there."""
+"""docs/how-to/ci.md: its workflows, project file and commands are read and run as they stand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edge_scnet.report.store import save_report
 from tests.helpers.reports import provenance, report
 from tests.helpers.tool import MODEL, Run, command_of
 
-PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "ci.md").read_text(encoding="utf-8")
 REASON = 'a "quoted" reason; $(touch x) `y`'
 
 
