@@ -28,7 +28,7 @@ from edge_scnet.machine.load import LoadWatch
 RESULTS = Path(__file__).parent / "results"
 SCHEMA = 1
 # cores that others may keep busy where times are to mean something
-QUIET_CORES = 0.1
+QUIET_CORES = 0.2
 _LISTEN_SECONDS = 2.0
 # what decides the figures: changes elsewhere make no other code
 _MEASURED = ("edge_scnet", "targets", "calib_data")

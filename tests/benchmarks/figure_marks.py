@@ -6,7 +6,7 @@
     <!-- /table -->
 
 A figure's key is the name of a file in `results/`, then the way to a value in its `figures`; what
-its name ends in decides the unit (`_db`, `_pp`, `_percent`, `_ms`, `_seconds`, `_bytes`, `ratio`),
+its name ends in decides the unit (`_db`, `_pp`, `_percent`, `_ms`, `seconds`, `_bytes`, `ratio`),
 and `:2` behind it the digits behind the point. `NAME.machine`, `.date`, `.commit`, `.command` and
 `.versions` are of the result itself. A table is one of `tables.py`. The text between the marks is
 written by `python tests/benchmarks/tables.py --write`, never by hand.
@@ -74,6 +74,17 @@ def rendered(text: str, results: Results, tables: Tables) -> str:
     return _PARTS.sub(part, text)
 
 
+def noisy_times(text: str, results: Results) -> list[str]:
+    """Marks of times in results beside which the machine did something else."""
+    found = []
+    for match in _PARTS.finditer(text):
+        key = match["figure"] or (match["table"] if match["table"] in _TABLES_WITH_TIMES else None)
+        is_time = match["table"] or (key or "").endswith(_TIMES)
+        if key and is_time and not results[key.partition(".")[0]].quiet:
+            found.append(key)
+    return found
+
+
 def unmarked(text: str) -> list[str]:
     """What looks like a measured figure and is not marked, as `LINE: figure`."""
     # lines keep their numbers
@@ -133,12 +144,15 @@ _UNITS: dict[str, tuple[int, str]] = {
     "_pp": (2, "{} pp"),
     "_percent": (1, "{} %"),
     "_ms": (2, "{} ms"),
-    "_seconds": (1, "{} s"),
+    "seconds": (1, "{} s"),
     "_per_second": (0, "{}/s"),
     "_bytes": (1, "{} MB"),
     "ratio": (2, "{}x"),
     "speedup": (2, "{}x"),
 }
+_TIMES = ("_ms", "seconds", "_per_second", "speedup")
+# those that are printed whole, whatever the machine did
+_TABLES_WITH_TIMES = ("main_job.printed",)
 # those whose sign says which way
 _SIGNED = ("_pp", "over_it_db")
 

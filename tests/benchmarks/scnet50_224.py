@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -85,6 +86,17 @@ def make_checkpoint(arch: str, calib: Path, path: Path) -> None:
     torch.save(module.state_dict(), path)
 
 
+def some_of(photographs: Path, count: int, out: Path) -> Path:
+    """A folder of so many of a folder's photographs, evenly from all."""
+    every = sorted(path for path in photographs.rglob("*") if path.is_file())
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    for i in range(min(count, len(every))):
+        source = every[i * len(every) // count]
+        shutil.copyfile(source, out / f"{i:04}-{source.name}")
+    return out
+
+
 def tree_bytes(pid: int) -> int:
     """Resident memory of a process and its descendants."""
     total, pending = 0, [pid]
@@ -117,6 +129,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="for the checkpoint and build")
     parser.add_argument("--out", type=Path, help="JSON; default: printed")
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--images", type=int, default=100, help="to evaluate, of those of --eval")
     args = parser.parse_args()
     begun = begin()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -137,7 +150,7 @@ def main() -> None:
         "--calib",
         str(args.calib),
         "--eval",
-        str(args.eval),
+        str(some_of(args.eval, args.images, args.work / "eval")),
         "--ignore-labels",
         "--out",
         str(args.work),
