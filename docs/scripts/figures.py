@@ -3,7 +3,7 @@
     python docs/scripts/figures.py build/scnet20-fashion-mnist/cpu
 
 The folder is that of a build with its report: the figures on thresholds and time are of its
-statistics and its times. The one on OpenVINO compiles and runs a graph of a few nodes. The others
+statistics and its times. The one on OpenVINO is of a committed result of a benchmark. The others
 are formulae of the package.
 """
 
@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge_scnet.core.files import write_text
+from edge_scnet.core.json_records import read_json
 from edge_scnet.quantizer import thresholds
 from edge_scnet.quantizer.ranges_file import load_ranges
 from edge_scnet.report.store import load_report
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval
 
 if TYPE_CHECKING:
-    import onnx
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ASSETS = Path(__file__).parents[1] / "assets" / "explanation"
+ROOT = Path(__file__).parents[2]
+ASSETS = ROOT / "docs" / "assets" / "explanation"
+RESULTS = ROOT / "tests" / "benchmarks" / "results"
 INK, FP32, INT8, WARN = "#1f2933", "#7a869a", "#0b6e99", "#b3261e"
-# Zero point and scale of the graph that OpenVINO computes wrongly.
-ZERO_POINT, SCALE = 85, 4.0 / 255.0
 
 
 def main() -> None:
@@ -100,76 +100,20 @@ def draw_saturation() -> None:
 
 def draw_border() -> None:
     """Draws what OpenVINO's engine of a padded average pool differs by from the graph."""
-    import onnx_ir as ir
-    import openvino
-
-    from edge_scnet.graph.run import run_onnx
-
-    model = _pool_graph()
-    image = np.random.default_rng(0).uniform(-1.3, 2.6, (1, 8, 16, 16)).astype(np.float32)
-    ((right,),) = run_onnx(ir.from_proto(model), [image])
-    config = {"INFERENCE_PRECISION_HINT": "f32"}
-    core = openvino.Core()
-    engine = core.compile_model(core.read_model(model.SerializeToString()), "CPU", config)
-    error = (engine(image)[0] - right).mean(axis=(0, 1))
+    result = read_json(RESULTS / "openvino_patterns.json")
+    found = result["figures"]["border"]
+    error = np.array(found["error"])
     figure, axes = _figure(4.6, 3.4)
     peak = float(np.abs(error).max())
     shown = axes.imshow(error, cmap="RdBu", vmin=-peak, vmax=peak)
     figure.colorbar(shown, ax=axes, label="engine minus graph")
     axes.set_xticks([])
     axes.set_yticks([])
-    corner = -ZERO_POINT * SCALE * 5 / 9
-    version = openvino.__version__.split("-")[0]
+    # of the nine cells of the window, five are padding in a corner
+    corner = -found["zero_point"] * found["scale"] * 5 / 9
     axes.set_xlabel(f"edge {error[0, 3]:+.2f}, corner {error[0, 0]:+.2f} (formula {corner:+.2f})")
-    axes.set_title(f"OpenVINO {version}", fontsize=9)
+    axes.set_title(f"OpenVINO {result['environment']['packages']['openvino']}", fontsize=9)
     _save(figure, "border")
-
-
-def _pool_graph() -> onnx.ModelProto:
-    """A convolution, Q/DQ with a zero point of 85, and a padded average pool that counts zeros."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    weights = np.zeros((8, 8, 1, 1), np.float32)
-    weights[np.arange(8), np.arange(8)] = 1.0
-    stored = {
-        "w": weights,
-        "s": np.array(SCALE, np.float32),
-        "z": np.array(ZERO_POINT, np.uint8),
-        "ws": np.array(1.0 / 127.0, np.float32),
-        "wz": np.array(0, np.int8),
-    }
-    pair, weight_pair = ("s", "z"), ("ws", "wz")
-    nodes = [
-        helper.make_node("QuantizeLinear", ["x", *pair], ["xq"]),
-        helper.make_node("DequantizeLinear", ["xq", *pair], ["xd"]),
-        helper.make_node("QuantizeLinear", ["w", *weight_pair], ["wq"]),
-        helper.make_node("DequantizeLinear", ["wq", *weight_pair], ["wd"]),
-        helper.make_node("Conv", ["xd", "wd"], ["c"], name="conv"),
-        helper.make_node("QuantizeLinear", ["c", *pair], ["cq"]),
-        helper.make_node("DequantizeLinear", ["cq", *pair], ["cd"]),
-        helper.make_node(
-            "AveragePool",
-            ["cd"],
-            ["p"],
-            kernel_shape=[3, 3],
-            pads=[1, 1, 1, 1],
-            count_include_pad=1,
-        ),
-        helper.make_node("QuantizeLinear", ["p", *pair], ["pq"]),
-        helper.make_node("DequantizeLinear", ["pq", *pair], ["y"]),
-    ]
-    shape = [1, 8, 16, 16]
-    graph = helper.make_graph(
-        nodes,
-        "pool",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(array, name) for name, array in stored.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    onnx.checker.check_model(model)
-    return model
 
 
 def draw_rounds(report: Path) -> None:
