@@ -55,11 +55,11 @@ class Distiller:
         self._at_once = self._batch_of(group)
         self._names = list(zip(student.outputs, teacher.outputs, strict=True))
         self._inner = self._measure_student()
-        self._held_out = list(self._groups(samples.held_out))
-        self._targets = [self._teach(samples.take(indices)) for indices in self._held_out]
+        self._watched = list(self._groups(samples.watched))
+        self._targets = [self._teach(samples.take(indices)) for indices in self._watched]
         self._keep_real_outputs()
         self._power = [
-            sum(_power(target[i]) for target in self._targets) / len(samples.held_out)
+            sum(_power(target[i]) for target in self._targets) / len(samples.watched)
             for i in range(len(self._names))
         ]
 
@@ -122,13 +122,13 @@ class Distiller:
         self._targets = [[target[i] for i in real] for target in self._targets]
 
     def noise(self) -> float:
-        """The noise of the held-out samples over their signal, averaged over the outputs."""
+        """The noise of the watched samples over their signal, averaged over the outputs."""
         total = np.zeros(len(self._names))
         with torch.no_grad():
-            for indices, target in zip(self._held_out, self._targets, strict=True):
+            for indices, target in zip(self._watched, self._targets, strict=True):
                 outputs = self.student.compute(self.samples.take(indices))
                 total += [float(noise) for noise in self._noises(outputs, target)]
-        return float(np.mean(total / self._powers() / len(self.samples.held_out)))
+        return float(np.mean(total / self._powers() / len(self.samples.watched)))
 
     def _powers(self) -> np.ndarray:
         # an output that is zero throughout has no noise that counts

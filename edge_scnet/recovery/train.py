@@ -1,7 +1,7 @@
-"""The loop of a recovery: steps, looks at the held-out samples, checkpoints, and its end.
+"""The loop of a recovery: steps, looks at the watched samples, checkpoints, and its end.
 
 All parameters learn at once (Adam), at rates by their kind. What is kept is the state with the
-least noise on samples that are held out.
+least noise on samples that it does not learn from.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from edge_scnet.recovery.schedule import Schedule
 
 # By kind of parameter: codes per step, shares of a scale, codes, shares of a layer's size.
 RATES = {
-    "weight": 0.02,
-    "weight_scale": 1e-3,
-    "scale": 1e-3,
-    "zero_point": 0.05,
-    "bias": 1e-3,
+    "weight": 5e-3,
+    "weight_scale": 2.5e-4,
+    "scale": 2.5e-4,
+    "zero_point": 0.0125,
+    "bias": 2.5e-4,
 }
 # The noise over signal (22 dB) that they were found at. With less noise they are lower, as its
 # square root is: a percent of a scale is much in a network that has lost a percent in all.
 _NOISE_OF_RATES = 10**-2.2
-# How often the held-out samples are looked at, and the most of the time that may take.
+# How often the watched samples are looked at, and the most of the time that may take.
 _LOOKS, _LOOKING_SHARE = 20, 0.1
 # Before the steps are planned.
 _TIMED_STEPS = 3
@@ -45,11 +45,11 @@ Ended = Literal["finished", "time", "not finite"]
 class Distilled:
     """What came out of a recovery."""
 
-    # with the least noise on held-out samples; None: none had less than at the start
+    # with the least noise on the watched samples; None: none had less than at the start
     state: dict[str, Tensor] | None
     steps: int
     planned: int
-    # noise over signal of the held-out samples, as PyTorch simulates it
+    # noise over signal of the watched samples, as PyTorch simulates it
     noise_before: float
     noise_after: float
     ended: Ended
@@ -114,7 +114,7 @@ class _Run:
         return time.monotonic() - started
 
     def look(self) -> None:
-        """Looks at the held-out samples, keeps what is better, and writes the checkpoint."""
+        """Looks at the watched samples, keeps what is better, and writes the checkpoint."""
         noise, progress = self.distiller.noise(), self.progress
         if noise < progress.best_noise:
             progress.best_noise, progress.best = noise, self.student.state()
@@ -123,7 +123,7 @@ class _Run:
         self.looked_at = progress.schedule.step
 
     def plan(self, step_s: float) -> None:
-        """Plans the steps, and how often the held-out samples are looked at."""
+        """Plans the steps, and how often the watched samples are looked at."""
         schedule = self.progress.schedule
         is_first = schedule.increment <= 0
         if self.budget.steps is None:
@@ -162,7 +162,7 @@ def distill(
     Args:
         distiller: the graphs and the samples.
         budget: of time, or of steps.
-        checkpoint: read at the start, and written at every look at the held-out samples.
+        checkpoint: read at the start, and written at every look at the watched samples.
         progress: called with the share of the plan that is done, and the steps.
 
     Raises:

@@ -21,7 +21,7 @@ from edge_scnet.core.optional import require
 from edge_scnet.core.provenance import Recovery
 from edge_scnet.data.batches import load as load_samples
 from edge_scnet.graph.inventory import quantization_of
-from edge_scnet.graph.model import load, save
+from edge_scnet.graph.model import batch_of, load, save
 from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
 from edge_scnet.pipeline.stages.job import BuildJob, record
 
@@ -141,22 +141,24 @@ def _samples(job: BuildJob) -> RecoverySamples:
 
     assert job.calibration is not None
     hashes = job.calibration.content_hashes
-    divide(hashes)  # too few are refused before they are read
+    model = load(job.folder.verified(FLOAT_ONNX))
+    group = batch_of(model)
+    divide(hashes, group)  # too few are refused before they are read
     order = sorted(range(len(hashes)), key=lambda i: hashes[i])
     one = load_samples(job.calibration, job.source.spec, order[:1])
     chosen = order[: max(_MOST_BYTES // one.nbytes, 1)]
     batch = load_samples(job.calibration, job.source.spec, chosen)
-    graph = load(job.folder.verified(FLOAT_ONNX)).graph
-    feeds = feed_of(batch, str(graph.inputs[0].name))
+    feeds = feed_of(batch, str(model.graph.inputs[0].name))
     return samples_of(
         {name: np.ascontiguousarray(values) for name, values in feeds.items()},
         [hashes[i] for i in chosen],
         are_pictures=_are_pictures(job, feeds),
+        group=group,
     )
 
 
 def _are_pictures(job: BuildJob, feeds: Mapping[str, np.ndarray]) -> bool:
-    """Whether parts of the samples, and mirrored ones, are such samples too.
+    """Whether mirrored samples are such samples too.
 
     Arrays of one channel may be anything, as a spectrogram; of three they are pictures.
     """
@@ -204,7 +206,7 @@ def _recovery(minutes: float, made: Recovered, samples: RecoverySamples) -> Reco
         steps=distilled.steps,
         planned_steps=distilled.planned,
         samples=len(samples.learned),
-        held_out=len(samples.held_out),
+        held_out=len(samples.judged),
         before_db=made.before_db,
         after_db=made.after_db,
     )
@@ -222,8 +224,8 @@ def _warnings(made: Recovered, recovery: Recovery) -> list[str]:
         )
     if not recovery.kept:
         said.append(
-            "the recovery gained less than 1 dB on the held-out calibration samples, which may be"
-            " chance: the quantized graph stays as it was"
+            "the recovery gained less than 1 dB on calibration samples that it had not seen, or on"
+            " a few of them alone, which may be chance: the quantized graph stays as it was"
         )
     return said
 

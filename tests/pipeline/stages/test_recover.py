@@ -36,7 +36,7 @@ def made(ended: str = "finished", *, steps: int = 400, kept: bool = True) -> Any
 
 
 def recovery(of: Any) -> Recovery:
-    samples: Any = SimpleNamespace(learned=range(90), held_out=range(30))
+    samples: Any = SimpleNamespace(learned=range(90), judged=range(30))
     return recover._recovery(10.0, of, samples)
 
 
@@ -146,7 +146,7 @@ def test_a_recovered_graph_is_kept_and_reused(small_build: Build) -> None:
     assert small_build.run(None) is None
     plain, quantized = small_build.content, small_build.entry
     found = small_build.run()
-    assert found is not None and (found.samples, found.held_out) == (78, 26)
+    assert found is not None and (found.samples, found.held_out) == (78, 13)
     assert found.kept == (small_build.content != plain)
     assert small_build.entry.key != quantized.key
     facts = small_build.entry.facts
