@@ -38,8 +38,9 @@ from edge_scnet.sensitivity import search
 from edge_scnet.sensitivity.judged import SearchImages, SearchTask
 from edge_scnet.sensitivity.measurer import Measurer
 from edge_scnet.sensitivity.noise import Sensitivities, images_for_noise
+from edge_scnet.sensitivity.picture import draw
 from edge_scnet.sensitivity.result import Effort, Limit, SearchResult
-from edge_scnet.sensitivity.show import chosen_words, draw
+from edge_scnet.sensitivity.show import chosen_words
 from edge_scnet.sensitivity.simulated import Simulator
 from edge_scnet.sensitivity.state import State, sensitivities_of
 from edge_scnet.stats.figures import AccuracyStats
@@ -116,7 +117,7 @@ def search_job(
             )
             result = _searched(measurer, known, limit, state, effort, events)
     state.add_result(result, limit)
-    _draw(result, job.folder.path / PICTURE, events)
+    _draw(result, job, limit, events)
     events.done(_summary(result), reused=False)
     return result
 
@@ -144,14 +145,15 @@ def _searched(
     )
 
 
-def _draw(result: SearchResult, path: Path, events: Events) -> None:
+def _draw(result: SearchResult, job: BuildJob, limit: Limit, events: Events) -> None:
     """Draws a search that measured more than INT8 alone."""
     if not result.sensitivities.modules:
         return
     if installed("matplotlib"):
-        draw(result, path)
+        title = f"{job.source.spec.name} for {job.target.name}: mixes of INT8 and float"
+        draw(result, job.folder.path / PICTURE, title=title, limit=limit)
     else:
-        events.warn(f"{path.name} is not drawn: {install_hint('report')}")
+        events.warn(f"{PICTURE} is not drawn: {install_hint('report')}")
 
 
 def _state(job: BuildJob, limit: Limit | None) -> State:

@@ -204,12 +204,10 @@ def _plot(
 
 def _plots(report: RunReport) -> Iterator[_Plot]:
     timed = [row for row in report.engines if row.latency is not None]
-    labelled = [
-        row for row in timed if row.accuracy is not None and row.accuracy.labels is not None
-    ]
-    if len(labelled) > 1:
-        limit = None if report.gates is None else report.gates.max_drop_pp
-        draw = partial(plots.trade_figure, rows=labelled, limit_pp=limit)
+    known = [row for row in timed if plots.accuracy_of(row) is not None]
+    if len(known) > 1:
+        limits = (f.limit for f in report.findings if f.kind == "accuracy" and f.unit == "pp")
+        draw = partial(plots.trade_figure, rows=known, limit_pp=next(limits, None))
         yield _plot("Accuracy against latency", draw)
     if timed:
         yield _plot("Latency of single inferences", partial(plots.latency_figure, rows=timed))

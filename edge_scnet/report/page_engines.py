@@ -53,6 +53,7 @@ _LEGEND = (
         "u8, i8, f32",
         "the precision in which the runtime executes them: u8 and i8 are INT8",
     ),
+    ("loss of", "loss", "how much worse the engine is than {reference}; pp: percentage points"),
     ("drop", "drop", "{reference}'s top-1 minus the engine's; pp: percentage points"),
     (
         "lost",

@@ -207,12 +207,10 @@ def _size_tile(report: RunReport) -> Tile:
     reference = _like(report, row)
     notes = []
     if reference is not None and reference.size_bytes:
-        gain = 100 * (1 - row.size_bytes / reference.size_bytes)
-        words = "smaller" if gain >= 0 else "larger"
-        notes.append(
-            f"{abs(gain):.0f} % {words} than {reference.name.upper()}'s"
-            f" {megabytes(reference.size_bytes)}"
-        )
+        gain = round(100 * (1 - row.size_bytes / reference.size_bytes))
+        direction = "smaller" if gain > 0 else "larger"
+        change = f"{abs(gain)} % {direction} than" if gain else "as large as"
+        notes.append(f"{change} {reference.name.upper()}'s {megabytes(reference.size_bytes)}")
         if row.memory is not None and reference.memory is not None:
             own, other = row.memory.steady_bytes, reference.memory.steady_bytes
             notes.append(f"memory {other / 2**20:,.0f} {_ARROW} {own / 2**20:,.0f} MB")

@@ -20,7 +20,7 @@ def words_of(rows: Sequence[EngineReport]) -> tuple[str, ...]:
     """Returns what the layers' times add up to, and what of an engine is not in INT8."""
     sums = ", ".join(
         f"{row.name} {sum(layer.median_ms for layer in row.layer_times):.3f} ms in"
-        f" {len(row.layer_times)} layers"
+        f" {len(row.layer_times)} layer{'s' * (len(row.layer_times) != 1)}"
         for row in rows
     )
     first = (

@@ -7,6 +7,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from edge_scnet.core.optional import require
@@ -112,49 +113,86 @@ def latency_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
     _legend_above(axes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Accuracy:
+    """What an engine is worth at its task, with its 95 % interval; FP32 has none."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+def accuracy_of(row: EngineReport) -> _Accuracy | None:
+    """Returns an engine's top-1, or its task's first figure where FP32 has that too.
+
+    The interval is that of the loss, from the reference's figure: both are of the same samples.
+    """
+    stats = row.accuracy
+    if stats is None:
+        return None
+    if stats.labels is not None:
+        labels, full = stats.labels, stats.labels.reference_top1_percent
+        ends = (labels.top1_percent,) * 2
+        if row.role != "reference":
+            ends = (full - labels.drop_high_pp, full - labels.drop_low_pp)
+        return _Accuracy(name="top-1, %", value=labels.top1_percent, low=ends[0], high=ends[1])
+    metric = None if stats.task is None else stats.task.metrics[0]
+    if metric is None or metric.reference is None:
+        return None
+    ends = (metric.value,) * 2
+    if row.role != "reference" and metric.loss_low is not None and metric.loss_high is not None:
+        sign = -1.0 if metric.higher_is_better else 1.0
+        losses = (metric.loss_low, metric.loss_high)
+        low, high = sorted(metric.reference + sign * loss for loss in losses)
+        ends = (low, high)
+    name = f"{metric.name}{metric.unit and ', ' + metric.unit}"
+    return _Accuracy(name=name, value=metric.value, low=ends[0], high=ends[1])
+
+
 def trade_figure(axes: Any, rows: Sequence[EngineReport], *, limit_pp: float | None = None) -> None:
-    """Draws top-1 against latency with 95 % intervals, of rows that have both.
+    """Draws accuracy against latency with 95 % intervals, of rows that have both.
 
     Args:
         limit_pp: the highest drop from the reference, drawn as a line.
     """
-    values: list[float] = []
+    ends: list[float] = []
     for number, row in enumerate(rows):
-        if row.latency is None or row.accuracy is None or row.accuracy.labels is None:
+        found, latency = accuracy_of(row), row.latency
+        if found is None or latency is None:
             continue
-        labels, p50, color = row.accuracy.labels, row.latency.p50_ms, _color(row, number)
-        reference, top1 = labels.reference_top1_percent, labels.top1_percent
-        low, high = row.latency.p50_low_ms or p50, row.latency.p50_high_ms or p50
-        spread: list[list[float]] | None = None
-        if row.role != "reference":
-            # the drop's interval, from the reference's point: both are of the same images
-            ends = sorted((reference - labels.drop_high_pp, reference - labels.drop_low_pp))
-            spread = [[max(0.0, top1 - ends[0])], [max(0.0, ends[1] - top1)]]
-            values += ends
+        p50, value, color = latency.p50_ms, found.value, _color(row, number)
+        low, high = latency.p50_low_ms or p50, latency.p50_high_ms or p50
+        up = [[max(0.0, value - found.low)], [max(0.0, found.high - value)]]
         across = [[max(0.0, p50 - low)], [max(0.0, high - p50)]]
         bars = {"fmt": "none", "ecolor": color, "capsize": 3, "elinewidth": 1.2}
-        axes.errorbar(p50, top1, yerr=spread, xerr=across, **bars)
-        axes.plot(p50, top1, "o", color=color, markersize=7, label=_label(row.name))
-        values += [top1, reference]
+        axes.errorbar(p50, value, yerr=up if any(map(any, up)) else None, xerr=across, **bars)
+        axes.plot(p50, value, "o", color=color, markersize=7, label=_label(row.name))
+        axes.set(xlabel="latency p50, ms", ylabel=printable(found.name))
+        ends += [found.low, found.high, value]
         if limit_pp is not None and row.role == "reference":
-            values.append(top1 - limit_pp)
-            axes.axhline(top1 - limit_pp, color="black", linewidth=1, linestyle=(0, (4, 3)))
-            axes.annotate(
-                f"limit: {limit_pp:g} pp below {_label(row.name)}",
-                (0.99, top1 - limit_pp),
-                xycoords=("axes fraction", "data"),
-                xytext=(0, -3),
-                textcoords="offset points",
-                ha="right",
-                va="top",
-                fontsize=8.5,
-            )
+            ends.append(value - limit_pp)
+            _draw_limit(axes, value - limit_pp, f"limit: {limit_pp:g} pp below {_label(row.name)}")
     axes.margins(x=0.25)
-    # a point at least: a narrower axis makes cliffs of hundredths
-    room = max(0.3, 0.12 * (max(values) - min(values)))
-    axes.set_ylim(min(values) - 1.5 * room, max(values) + room)
-    axes.set(xlabel="latency p50, ms", ylabel="top-1, %")
+    # a narrower axis makes cliffs of hundredths
+    spread = max(ends) - min(ends)
+    room = max(0.12 * spread, 0.3 if "%" in axes.get_ylabel() else 0.02 * max(map(abs, ends)))
+    axes.set_ylim(min(ends) - 1.5 * room, max(ends) + room)
     _legend_above(axes)
+
+
+def _draw_limit(axes: Any, height: float, words: str) -> None:
+    axes.axhline(height, color="black", linewidth=1, linestyle=(0, (4, 3)))
+    axes.annotate(
+        words,
+        (0.99, height),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, -3),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        fontsize=8.5,
+    )
 
 
 def memory_figure(axes: Any, rows: Sequence[EngineReport]) -> None:

@@ -99,7 +99,8 @@ def _cells(engine: EngineReport, *, reference: bool) -> dict[str, str]:
             cells["activations on the GPU, MB"] = f"{device / 2**20:,.1f}"
         if ram is not None:
             cells["RAM of the machine, MB"] = f"{ram / 2**20:+,.0f}"
-    cells["files, MB"] = f"{engine.size_bytes / 1e6:.2f}"
+    megabytes = engine.size_bytes / 1e6
+    cells["files, MB"] = f"{megabytes:.2f}" if megabytes >= 0.1 else f"{megabytes:.2g}"
     cells["convolutions"] = (
         ", ".join(f"{count} {name}" for name, count in engine.convolutions.items()) or "-"
     )

@@ -1,12 +1,9 @@
-"""What a search came to, as a table and as a picture."""
+"""What a search came to, as a table."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from edge_scnet.core.files import write_atomic
-from edge_scnet.core.optional import require
 from edge_scnet.sensitivity.result import Candidate, SearchResult
 from edge_scnet.stats.decibels import decibels
 
@@ -94,43 +91,3 @@ def search_table(result: SearchResult, *, modules: int = 20) -> list[str]:
             f"keep_float = {json.dumps(list(result.chosen.keep_float))}",
         ]
     return lines
-
-
-def draw(result: SearchResult, path: Path) -> None:
-    """Writes the engines measured, by time and SQNR, as a PNG; those that none beats are joined.
-
-    Raises:
-        MissingRuntimeError: matplotlib is not installed.
-    """
-    figure_module = require("matplotlib.figure", extra="report")
-    figure = figure_module.Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
-    finite = [candidate for candidate in result.candidates if candidate.sqnr_db is not None]
-    axes.plot(
-        [1.0 + c.cost for c in finite],
-        [c.sqnr_db for c in finite],
-        "o",
-        color="0.7",
-        label="measured",
-    )
-    front = [candidate for candidate in result.pareto if candidate.sqnr_db is not None]
-    axes.plot(
-        [1.0 + c.cost for c in front],
-        [c.sqnr_db for c in front],
-        "o-",
-        label="none is faster and closer to float",
-    )
-    marks = [(result.candidates[0], "s", "all INT8"), (result.chosen, "*", "chosen")]
-    for candidate, marker, label in marks:
-        if candidate is not None and candidate.sqnr_db is not None:
-            axes.plot(1.0 + candidate.cost, candidate.sqnr_db, marker, markersize=12, label=label)
-    axes.set_xlabel(
-        "1 + share of the multiply-adds in float (no time was measured)"
-        if result.simulated
-        else "time, relative to the all-INT8 engine"
-    )
-    axes.set_ylabel("SQNR of the outputs, dB")
-    axes.grid(visible=True, alpha=0.3)
-    axes.legend()
-    with write_atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
