@@ -48,32 +48,41 @@ def installed(module: str) -> bool:
 def install_hint(extra: str) -> str:
     """The command that installs this package again, with an extra.
 
-    It is in no package index: pip takes the checkout that it runs from, or what it was installed
-    from, as pip recorded that (PEP 610); where neither is known, its wheel file, by name.
+    pip takes the checkout that it runs from, or what it was installed from, as pip recorded that
+    (PEP 610): a file, an address, or by its name from an index. Where none is known, or the address
+    holds a password, its wheel file, by name.
     """
     checkout = Path(__file__).parents[2]
     if (checkout / "pyproject.toml").is_file():
         place = "." if checkout == Path.cwd() else str(checkout)
         return f"pip install -e {_quoted(f'{place}[{extra}]')}"
-    if (url := _installed_from()) is not None:
-        return f"pip install {_quoted(f'edge-scnet[{extra}] @ {url}')}"
-    return f"pip install {_quoted(f'./{_WHEEL}[{extra}]')}"
+    recorded = _installed_from()
+    if recorded is None:
+        return f"pip install {_quoted(f'./{_WHEEL}[{extra}]')}"
+    at = f" @ {recorded}" if recorded else ""
+    return f"pip install {_quoted(f'edge-scnet[{extra}]{at}')}"
 
 
 def another_version_hint(version: str | None = None) -> str:
     """How to come by another version of this package; None: a newer one."""
     which = f"edge-scnet {version}" if version else "a newer edge-scnet"
+    if _installed_from() == "":
+        asked = f"edge-scnet=={version}" if version else "--upgrade edge-scnet"
+        return f"{which} is needed here: pip install {asked}"
     return f"{which} is needed here: pip install its checkout (git pull) or its wheel file"
 
 
 def _installed_from() -> str | None:
-    """Where pip installed this package from; None: it does not tell."""
+    """Where pip installed this package from; "": by its name, from an index; None: not told."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:
-        recorded = json.loads(distribution("edge-scnet").read_text("direct_url.json") or "{}")
+        text = distribution("edge-scnet").read_text("direct_url.json")
+        recorded = json.loads(text) if text else None
     except (PackageNotFoundError, OSError, ValueError):
         return None
+    if not text:  # a direct URL is recorded of everything that is not asked for by name alone
+        return ""
     url = recorded.get("url") if isinstance(recorded, dict) else None
     if not isinstance(url, str) or "@" in url:  # no password goes into a message
         return None

@@ -50,7 +50,7 @@ def convert_opset(proto: Any, opset: int, path: Path) -> Any:
             reason, and with the way out; or the file's opset is too old.
     """
     source = opset_of(proto)
-    newest = require("onnx", extra="export").defs.onnx_opset_version()
+    newest = require("onnx", extra="cpu").defs.onnx_opset_version()
     if not OLDEST_READ <= source <= newest or opset > newest:
         raise ArtifactError(
             f"{path} has opset {source}, the target wants {opset}; {OLDEST_READ} to {newest} are"
@@ -141,7 +141,7 @@ class _Conversion:
 
     def _written_out(self, proto: Any, composed: Sequence[Any]) -> Any:
         """The graph with operators replaced by those that ONNX says they are made of."""
-        inliner = require("onnx.inliner", extra="export")
+        inliner = require("onnx.inliner", extra="cpu")
         operators = sorted({node.op_type for node in composed})
         try:
             return inliner.inline_selected_functions(
@@ -199,12 +199,12 @@ def inlined(proto: Any) -> Any:
     """Returns a file with its own functions written out as nodes."""
     if not proto.functions:
         return proto
-    return require("onnx.inliner", extra="export").inline_local_functions(proto)
+    return require("onnx.inliner", extra="cpu").inline_local_functions(proto)
 
 
 def _with_types(proto: Any) -> Any:
     """The file with the type of every tensor in it, which composed operators depend on."""
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     typed = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     typed.graph.value_info.extend(
         onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
@@ -223,7 +223,7 @@ def _set_opset(proto: Any, opset: int) -> None:
 @cache
 def _schema(op: str, opset: int) -> Any:
     """ONNX's definition of an operator in an opset; None where the opset lacks it."""
-    defs = require("onnx", extra="export").defs
+    defs = require("onnx", extra="cpu").defs
     try:
         return defs.get_schema(op, opset, "")
     except defs.SchemaError:
@@ -263,7 +263,7 @@ def _fit_older_form(node: Any, version: int) -> None:
     schema, older = _schema(node.op_type, version), _schema(node.op_type, version - 1)
     if older is None:
         raise NotWritable(f"the operator is new in opset {version}")
-    helper = require("onnx", extra="export").helper
+    helper = require("onnx", extra="cpu").helper
     for name, value in attributes(node).items():
         if name in older.attributes or schema is None:
             continue
@@ -287,5 +287,5 @@ def _input_types(schema: Any, count: int) -> list[set[str]]:
 
 def _type_name(kind: int) -> str | None:
     """The name of a tensor's type as ONNX's definitions have it; None: not known."""
-    tensor = require("onnx", extra="export").TensorProto
+    tensor = require("onnx", extra="cpu").TensorProto
     return f"tensor({tensor.DataType.Name(kind).lower()})" if kind else None

@@ -40,7 +40,7 @@ def declared(value: Any, path: Path) -> FileInput:
     Raises:
         ArtifactError: it is no tensor, or a size of it is impossible.
     """
-    helper = require("onnx", extra="export").helper
+    helper = require("onnx", extra="cpu").helper
     kind = value.type.tensor_type
     if value.type.WhichOneof("value") != "tensor_type":
         raise ArtifactError(

@@ -37,7 +37,7 @@ def rounding_of(proto: Any) -> float:
 
     0 where the file computes in float32, whatever its weights are stored in.
     """
-    tensor = require("onnx", extra="export").TensorProto
+    tensor = require("onnx", extra="cpu").TensorProto
     types = context_of(proto).types
     worst = 0.0
     for name, step in _ROUNDING.items():
@@ -53,7 +53,7 @@ def rounding_of(proto: Any) -> float:
 
 def raise_to_float32(proto: Any) -> bool:
     """Writes a file's real numbers as float32, in place; returns whether there were others."""
-    tensor = require("onnx", extra="export").TensorProto
+    tensor = require("onnx", extra="cpu").TensorProto
     others = {tensor.FLOAT16, tensor.BFLOAT16, tensor.DOUBLE}
     changed = False
     for graph in graphs_of(proto.graph):
@@ -89,7 +89,7 @@ def follow_float_input(proto: Any, name: str) -> None:
     Steps that move values work on them as they are, up to the Cast that wanted float32. In front of
     other steps they are rounded back to bytes: an addition of bytes wraps around.
     """
-    tensor = require("onnx", extra="export").TensorProto
+    tensor = require("onnx", extra="cpu").TensorProto
     real, bytes_of = {name}, {}
 
     def rule(node: Any) -> list[Any] | None:
@@ -136,7 +136,7 @@ def _real_types(tensor: Any) -> tuple[int, ...]:
 
 def _back_to_bytes(proto: Any, name: str) -> list[Any]:
     """The nodes that round float32 to bytes, with operators that every opset has."""
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     context = context_of(proto)
     nodes = []
     value = name
@@ -170,7 +170,7 @@ def _tensors(graph: Any) -> Iterator[Any]:
 def _raise_tensor(stored: Any, others: set[int]) -> bool:
     if stored.data_type not in others:
         return False
-    numpy_helper = require("onnx", extra="export").numpy_helper
+    numpy_helper = require("onnx", extra="cpu").numpy_helper
     array = numpy_helper.to_array(stored).astype(np.float32)
     stored.CopyFrom(numpy_helper.from_array(array, stored.name))
     return True
@@ -183,7 +183,7 @@ def _raise_type(kind: Any, others: set[int]) -> bool:
         tensor = getattr(kind, which)
         if tensor.elem_type not in others:
             return False
-        tensor.elem_type = require("onnx", extra="export").TensorProto.FLOAT
+        tensor.elem_type = require("onnx", extra="cpu").TensorProto.FLOAT
         return True
     if which in ("sequence_type", "optional_type"):
         return _raise_type(getattr(kind, which).elem_type, others)

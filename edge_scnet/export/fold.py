@@ -57,7 +57,7 @@ def fold(model: ir.Model) -> None:
     Args:
         model: its inputs have their sizes, and no shapes of tensors inside are stated.
     """
-    passes = require("onnx_ir.passes.common", extra="export")
+    passes = require("onnx_ir.passes.common", extra="cpu")
     passes.InlinePass()(model)
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     for _ in range(_MOST_ROUNDS):
@@ -76,7 +76,7 @@ def infer(model: ir.Model) -> None:
 
     Where a node contradicts them the rest stays unknown: strict inference, later, names it.
     """
-    ir_module = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
     for node in ir_module.traversal.RecursiveGraphIterator(model.graph):
         for value in node.outputs:
             value.shape = None
@@ -86,13 +86,13 @@ def infer(model: ir.Model) -> None:
 
 
 def _infer_once(model: ir.Model) -> None:
-    onnx = require("onnx", extra="export")
-    api = require("onnx_ir.passes.common._c_api_utils", extra="export")
+    onnx = require("onnx", extra="cpu")
+    api = require("onnx_ir.passes.common._c_api_utils", extra="cpu")
 
     def run(proto: Any) -> Any:
         return onnx.shape_inference.infer_shapes(proto, strict_mode=False, data_prop=True)
 
-    ir_module = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
     convenience = ir_module.convenience
     inferred = ir_module.serde.deserialize_model(api.call_onnx_api(run, model))
     found = convenience.create_value_mapping(inferred.graph)
@@ -113,8 +113,8 @@ def check_consistent(model: ir.Model, path: Path) -> None:
     """
     if all(value.shape is not None for value in model.graph.outputs):
         return
-    onnx = require("onnx", extra="export")
-    api = require("onnx_ir.passes.common._c_api_utils", extra="export")
+    onnx = require("onnx", extra="cpu")
+    api = require("onnx_ir.passes.common._c_api_utils", extra="cpu")
     try:
         api.call_onnx_api(
             lambda proto: onnx.shape_inference.infer_shapes(proto, strict_mode=True), model
@@ -209,7 +209,7 @@ def _can_be_run(node: ir.Node) -> bool:
         return False  # the node of a constant output, which stays
     if any(value.is_graph_input() for value in node.inputs if value is not None):
         return False
-    ir_module = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
     graphs = (ir_module.AttributeType.GRAPH, ir_module.AttributeType.GRAPHS)
     if any(attribute.type in graphs for attribute in node.attributes.values()):
         return False
@@ -232,9 +232,9 @@ def _run_alone(model: ir.Model, node: ir.Node) -> dict[str, np.ndarray]:
 
 def _run(model: ir.Model, nodes: Sequence[ir.Node], names: Sequence[str]) -> dict[str, np.ndarray]:
     """Runs nodes that follow from constants, and returns the named tensors."""
-    onnx = require("onnx", extra="export")
-    ort = require("onnxruntime", extra="export")
-    serde = require("onnx_ir", extra="export").serde
+    onnx = require("onnx", extra="cpu")
+    ort = require("onnxruntime", extra="cpu")
+    serde = require("onnx_ir", extra="cpu").serde
     stored = {str(v.name): v for node in nodes for v in node.inputs if v is not None}
     tensors = []
     for name, value in stored.items():
@@ -257,7 +257,7 @@ def _run(model: ir.Model, nodes: Sequence[ir.Node], names: Sequence[str]) -> dic
 
 def _replace(graph: ir.Graph, node: ir.Node, results: Sequence[np.ndarray | None]) -> None:
     """Puts constants in a node's place; an output of the graph gets an Identity behind its own."""
-    ir_module = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
     for value, result in zip(node.outputs, results, strict=True):
         if result is None:
             continue
@@ -290,7 +290,7 @@ def _inline_branches(model: ir.Model) -> bool:
 
 def _inline(graph: ir.Graph, node: ir.Node, branch: ir.Graph) -> None:
     """Puts a branch in its node's place, under names that no other tensor has."""
-    ir_module = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
     given, moved = list(branch.outputs), list(branch)
     branch.outputs.clear()
     for initializer in list(branch.initializers.values()):

@@ -155,9 +155,9 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
         ArtifactError: as `read_onnx` and `plan_inputs`; sizes that cannot be made static; an opset
             that cannot be reached; as `check_batch` and `check_open_outputs`.
     """
-    onnx = require("onnx", extra="export")
-    ir_module = require("onnx_ir", extra="export")
-    require("onnxscript", extra="export")
+    onnx = require("onnx", extra="cpu")
+    ir_module = require("onnx_ir", extra="cpu")
+    require("onnxscript", extra="cpu")
     proto = inlined(read_onnx(path))
     renamed = ir_module.serde.deserialize_model(proto) if name_apart(proto) else None
     output_notes = part_outputs(proto)
@@ -210,7 +210,7 @@ def import_onnx(path: Path, options: ModelOptions, *, batch: int, opset: int) ->
 
 def _static(proto: Any, plan: InputPlan, *, batch: int) -> ir.Model:
     """A file whose inputs have their sizes, with all that follows from them folded."""
-    serde = require("onnx_ir", extra="export").serde
+    serde = require("onnx_ir", extra="cpu").serde
     model: ir.Model = serde.deserialize_model(_fed(proto, plan, batch=batch)[0])
     fold(model)
     return model
@@ -218,7 +218,7 @@ def _static(proto: Any, plan: InputPlan, *, batch: int) -> ir.Model:
 
 def _fed(proto: Any, plan: InputPlan, *, batch: int) -> tuple[Any, bool]:
     """A copy of a file that is fed like the prepared graph, and whether its types were raised."""
-    copy = require("onnx", extra="export").ModelProto()
+    copy = require("onnx", extra="cpu").ModelProto()
     copy.CopyFrom(proto)
     apply_plan(copy, plan, batch=batch)
     copy.ir_version = max(copy.ir_version, 8)
@@ -239,10 +239,10 @@ def _folded(proto: Any, *, written_out: bool) -> ir.Model:
     Args:
         written_out: operators may have become others that compute shapes.
     """
-    ir_module = require("onnx_ir", extra="export")
-    optimizer = require("onnxscript.optimizer", extra="export")
-    rewriter = require("onnxscript.rewriter", extra="export")
-    rules = require("onnxscript.rewriter.rules.common", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
+    optimizer = require("onnxscript.optimizer", extra="cpu")
+    rewriter = require("onnxscript.rewriter", extra="cpu")
+    rules = require("onnxscript.rewriter.rules.common", extra="cpu")
     model: ir.Model = ir_module.serde.deserialize_model(proto)
     if written_out:
         fold(model)

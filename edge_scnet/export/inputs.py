@@ -115,7 +115,7 @@ def plan_inputs(proto: Any, path: Path, options: ModelOptions) -> InputPlan:
 
 def apply_plan(proto: Any, plan: InputPlan, *, batch: int) -> None:
     """Rewrites a file's inputs as planned, in place: fixed sizes, float32, channels first."""
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     helper, tensor = onnx.helper, onnx.TensorProto
     graph, first = proto.graph, plan.first
     for name in plan.fixed:

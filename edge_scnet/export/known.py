@@ -43,7 +43,7 @@ def computed_constants(
     if not asked:
         return {}
     nodes, stored = _needed(proto, asked, known, sizes)
-    helper = require("onnx", extra="export").helper
+    helper = require("onnx", extra="cpu").helper
     graph = helper.make_graph(
         nodes,
         "known",
@@ -55,7 +55,7 @@ def computed_constants(
     arrays = _run(model.SerializeToString())
     if arrays is None:
         return {}
-    numpy_helper = require("onnx", extra="export").numpy_helper
+    numpy_helper = require("onnx", extra="cpu").numpy_helper
     return {
         name: numpy_helper.from_array(array, name)
         for name, array in zip(asked, arrays, strict=True)
@@ -84,7 +84,7 @@ def _needed(
     proto: Any, asked: list[str], known: Mapping[str, Any], sizes: Mapping[str, np.ndarray]
 ) -> tuple[list[Any], list[str]]:
     """The nodes that compute what is asked, in order, and the constants that they read."""
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     open_, seen, stored = list(asked), set(), set()
     while open_:
         name = open_.pop()

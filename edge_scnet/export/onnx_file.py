@@ -34,7 +34,7 @@ def read_onnx(path: Path) -> Any:
         ArtifactError: it is no valid float graph with an input, or its external data is missing or
             outside its folder; as `refuse`.
     """
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     try:
         proto = onnx.load(str(path), load_external_data=False)
         external.load_external(proto, path, what=str(path))
@@ -71,7 +71,7 @@ def _state_outputs(proto: Any) -> None:
     outputs = proto.graph.output
     if all(value.type.WhichOneof("value") is not None and _is_shaped(value) for value in outputs):
         return
-    inferred = require("onnx", extra="export").shape_inference.infer_shapes(proto)
+    inferred = require("onnx", extra="cpu").shape_inference.infer_shapes(proto)
     for value, found in zip(outputs, inferred.graph.output, strict=True):
         if not _is_shaped(value) and found.type.WhichOneof("value") is not None:
             value.type.CopyFrom(found.type)
@@ -91,7 +91,7 @@ def _check(proto: Any) -> None:
     GroupNormalization of opsets 18 to 20 is taken: onnx took it back when exporters had written it,
     and ONNX Runtime still runs it.
     """
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     opset = opset_of(proto)
     aside = [
         (node, node.domain)
@@ -122,6 +122,6 @@ def external_files(path: Path) -> list[Path]:
     Raises:
         ArtifactError: one of them is missing, or outside the model's folder.
     """
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     proto = onnx.load(str(path), load_external_data=False)
     return external.external_files(proto, path, what=str(path))

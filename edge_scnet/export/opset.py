@@ -29,7 +29,7 @@ def lower(model: ir.Model, opset: int) -> ir.Model:
     Raises:
         ArtifactError: an operator needs the newer opset; it is named.
     """
-    ir_module = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
     graph = model.graph
     for node in tuple(graph):
         if is_spatial_mean(node):
@@ -60,7 +60,7 @@ def lower(model: ir.Model, opset: int) -> ir.Model:
 
 def _fault(model: ir.Model) -> str | None:
     """What ONNX's checker finds in a graph; None: nothing."""
-    onnx, ir_module = require("onnx", extra="export"), require("onnx_ir", extra="export")
+    onnx, ir_module = require("onnx", extra="cpu"), require("onnx_ir", extra="cpu")
     try:
         onnx.checker.check_model(ir_module.serde.serialize_model(model), full_check=True)
     except Exception as error:

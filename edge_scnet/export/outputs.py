@@ -38,7 +38,7 @@ def part_outputs(proto: Any) -> tuple[str, ...]:
     Returns:
         What was renamed, in words.
     """
-    helper, graph = require("onnx", extra="export").helper, proto.graph
+    helper, graph = require("onnx", extra="cpu").helper, proto.graph
     taken = {name for node in all_nodes(graph.node) for name in (*node.input, *node.output)}
     taken |= {value.name for value in (*graph.input, *graph.output)}
     seen = {value.name for value in graph.input}
@@ -56,7 +56,7 @@ def part_outputs(proto: Any) -> tuple[str, ...]:
 
 def put_nodes_behind(graph: ir.Graph) -> None:
     """Puts an Identity behind every output that is stored or an input, in place."""
-    ir_module = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
     for index, value in enumerate(graph.outputs):
         if value.producer() is not None:
             continue

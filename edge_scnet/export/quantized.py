@@ -29,7 +29,7 @@ def with_fixed_inputs(
     Raises:
         ArtifactError: as `plan_inputs`; sizes that contradict the graph.
     """
-    onnx, ir_module = require("onnx", extra="export"), require("onnx_ir", extra="export")
+    onnx, ir_module = require("onnx", extra="cpu"), require("onnx_ir", extra="cpu")
     proto = ir_module.to_proto(model)
     names = {value.name for value in proto.graph.input}
     # a file that was made of a build's model.onnx has them fixed already
@@ -64,7 +64,7 @@ def in_opset(model: ir.Model, path: Path, opset: int) -> ir.Model:
     Raises:
         ArtifactError: as `convert_opset`.
     """
-    ir_module = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
     proto = ir_module.to_proto(model)
     if opset_of(proto) == opset:
         return model

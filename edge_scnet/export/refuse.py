@@ -68,7 +68,7 @@ def _foreign_operators(proto: Any, path: Path) -> None:
 
 
 def _outputs(proto: Any, path: Path) -> None:
-    graph, tensor = proto.graph, require("onnx", extra="export").TensorProto
+    graph, tensor = proto.graph, require("onnx", extra="cpu").TensorProto
     if not graph.output:
         raise ArtifactError(
             f"{path} has no output", hint="export the model again: it must return a tensor"
@@ -165,7 +165,7 @@ def _trains(node: Any, opset: int, constants: Mapping[str, bool]) -> bool:
 
 def _truths(graph: Any) -> dict[str, bool]:
     """The stored truth values of a graph, by name."""
-    numpy_helper = require("onnx", extra="export").numpy_helper
+    numpy_helper = require("onnx", extra="cpu").numpy_helper
     stored = {item.name: item for item in graph.initializer}
     stored |= {
         node.output[0]: item.t
@@ -174,7 +174,7 @@ def _truths(graph: Any) -> dict[str, bool]:
         for item in node.attribute
         if item.name == "value"
     }
-    boolean = require("onnx", extra="export").TensorProto.BOOL
+    boolean = require("onnx", extra="cpu").TensorProto.BOOL
     return {
         name: bool(np.any(numpy_helper.to_array(item)))
         for name, item in stored.items()

@@ -44,7 +44,7 @@ class Context:
         tensor = self.constants.get(name)
         if tensor is None:
             return None
-        array: np.ndarray = require("onnx", extra="export").numpy_helper.to_array(tensor)
+        array: np.ndarray = require("onnx", extra="cpu").numpy_helper.to_array(tensor)
         return array
 
     def shape(self, name: str) -> tuple[int, ...] | None:
@@ -57,14 +57,14 @@ class Context:
         kind = self.types.get(name)
         if not kind:
             return np.dtype(np.float32)
-        helper = require("onnx", extra="export").helper
+        helper = require("onnx", extra="cpu").helper
         dtype: np.dtype[Any] = np.dtype(helper.tensor_dtype_to_np_dtype(kind))
         return dtype
 
     def add(self, like: Any, suffix: str, array: np.ndarray) -> str:
         """Stores a constant for a node and returns its name."""
         name = self.fresh(f"{like.name or like.output[0]}_{suffix}")
-        helper = require("onnx", extra="export").numpy_helper
+        helper = require("onnx", extra="cpu").numpy_helper
         tensor = helper.from_array(array, name)
         self.proto.graph.initializer.append(tensor)
         self.constants[name] = tensor
@@ -95,7 +95,7 @@ _ASKED = re.compile("Reduce.*|Resize|Upsample|Split|Pad|DFT")
 
 def context_of(proto: Any) -> Context:
     """Returns the context of a file's graph, shapes inferred; subgraphs are part of it."""
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     try:
         inferred = onnx.shape_inference.infer_shapes(_without_weights(proto), data_prop=True)
     except Exception:
@@ -144,7 +144,7 @@ def context_of(proto: Any) -> Context:
 
 def _without_weights(proto: Any) -> Any:
     """A copy of a file whose large weights are inputs: inference goes over all bytes else."""
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     light = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
     graph, light_graph = proto.graph, light.graph
     light_graph.name = graph.name
@@ -172,7 +172,7 @@ def _shape(value: Any) -> Shape | None:
 
 def _stored(node: Any) -> Any:
     """The tensor of a Constant node, however it is written; None: it holds no numbers."""
-    from_array = require("onnx", extra="export").numpy_helper.from_array
+    from_array = require("onnx", extra="cpu").numpy_helper.from_array
     kinds: dict[str, type[np.generic]] = {
         "value_float": np.float32,
         "value_floats": np.float32,
@@ -208,7 +208,7 @@ def rewrite(proto: Any, rule: Callable[[Any], list[Any] | None]) -> bool:
             changed |= made is not None
             nodes += [node] if made is None else made
         if changed:
-            node_type = require("onnx", extra="export").NodeProto
+            node_type = require("onnx", extra="cpu").NodeProto
             copies = [node_type.FromString(node.SerializeToString()) for node in nodes]
             del graph.node[:]
             graph.node.extend(copies)
@@ -218,7 +218,7 @@ def rewrite(proto: Any, rule: Callable[[Any], list[Any] | None]) -> bool:
 
 def attributes(node: Any) -> dict[str, Any]:
     """Returns a node's attributes as Python values; texts as `str`."""
-    helper = require("onnx", extra="export").helper
+    helper = require("onnx", extra="cpu").helper
     values = {item.name: helper.get_attribute_value(item) for item in node.attribute}
     return {
         name: value.decode() if isinstance(value, bytes) else value
@@ -237,12 +237,12 @@ def drop(node: Any, *names: str) -> None:
 
 def put(node: Any, **values: Any) -> None:
     """Sets attributes."""
-    helper = require("onnx", extra="export").helper
+    helper = require("onnx", extra="cpu").helper
     drop(node, *values)
     node.attribute.extend(helper.make_attribute(name, value) for name, value in values.items())
 
 
 def made(op: str, inputs: list[str], outputs: list[str], name: str = "", **values: Any) -> Any:
     """Returns a new node."""
-    helper = require("onnx", extra="export").helper
+    helper = require("onnx", extra="cpu").helper
     return helper.make_node(op, inputs, outputs, name=name, **values)

@@ -47,7 +47,7 @@ def check_static(model: ir.Model, *, dynamic_batch: bool, may_count: bool = Fals
         dynamic_batch: the graph may compute its batch.
         may_count: nodes that count may be on the way to an output, with what is behind them.
     """
-    ir_module = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
     counted = origins_of(model.graph) if may_count else {}
     for node in ir_module.traversal.RecursiveGraphIterator(model.graph):
         why = _why_dynamic(node)

@@ -24,7 +24,7 @@ def load_external(proto: Any, path: Path, *, what: str) -> None:
     Raises:
         ArtifactError: a file is missing, too short, a link, or outside the model's folder.
     """
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     folder = path.parent.resolve()
     for tensor in _external_tensors(proto.graph):
         target = _checked(tensor, folder, what)
@@ -66,7 +66,7 @@ def check_tensors(proto: Any, *, what: str) -> None:
     Raises:
         ArtifactError: names the first that is of another size or type than its values.
     """
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     for tensor in _tensors(proto.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             continue
@@ -81,7 +81,7 @@ def check_tensors(proto: Any, *, what: str) -> None:
 
 def _external_tensors(graph: Any) -> Iterator[Any]:
     """The tensors of a graph and of those inside its nodes whose data lie in another file."""
-    external = require("onnx", extra="export").TensorProto.EXTERNAL
+    external = require("onnx", extra="cpu").TensorProto.EXTERNAL
     return (tensor for tensor in _tensors(graph) if tensor.data_location == external)
 
 

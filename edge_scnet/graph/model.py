@@ -44,7 +44,7 @@ def own_weights(model: ir.Model) -> None:
 
 def save(model: ir.Model, path: Path) -> None:
     """Writes the graph in one file, whole or not at all."""
-    ir_module = require("onnx_ir", extra="export")
+    ir_module = require("onnx_ir", extra="cpu")
     with write_atomic(path) as temporary:
         ir_module.save(model, temporary)
 

@@ -63,7 +63,7 @@ def read_quantized(path: Path, *, what: str | None = None) -> QuantizedFile:
     if fault := file_fault(path):
         raise ArtifactError(f"{what}: {fault}", hint=f"ls -l {path.parent}")
     ir_module = require("onnx_ir", extra="quantize")
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     try:
         proto = onnx.load(str(path), load_external_data=False)
     except Exception as error:
@@ -117,7 +117,7 @@ def _lifted(proto: Any, what: str) -> tuple[Any, list[str]]:
             f" another meaning in opset {_PER_CHANNEL_OPSET}, the first with scales by channel",
             hint="export the float model with opset 13 or newer, and quantize that",
         )
-    converter = require("onnx.version_converter", extra="export")
+    converter = require("onnx.version_converter", extra="cpu")
     try:
         lifted = converter.convert_version(proto, _PER_CHANNEL_OPSET)
     except Exception as error:

@@ -20,7 +20,7 @@ DEQUANTIZED, ROW = "dequantized.onnx", "dequantized"
 
 def is_quantized_file(path: Path) -> bool:
     """Whether an ONNX file is quantized; False for one that cannot be read."""
-    onnx = require("onnx", extra="export")
+    onnx = require("onnx", extra="cpu")
     try:
         return is_quantized_proto(onnx.load(str(path), load_external_data=False))
     except Exception:  # the import says what is wrong with it

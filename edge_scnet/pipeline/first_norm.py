@@ -235,7 +235,7 @@ def _of_module(source: ModelSource, samples: SampleSet) -> _Norm | str:
 
 
 def _of_onnx(source: ModelSource) -> _Norm | str:
-    numpy_helper = require("onnx.numpy_helper", extra="export")
+    numpy_helper = require("onnx.numpy_helper", extra="cpu")
 
     proto = read_onnx(Path(source.location))
     node = next((n for n in proto.graph.node if n.op_type == "BatchNormalization"), None)
@@ -257,7 +257,7 @@ def _of_onnx(source: ModelSource) -> _Norm | str:
     wanted = node.input[0]
     fed = real_inputs(proto)[0]
     dims = [d.dim_value for d in fed.type.tensor_type.shape.dim]
-    graph = extract(require("onnx_ir", extra="export").from_proto(proto), [fed.name], [wanted])
+    graph = extract(require("onnx_ir", extra="cpu").from_proto(proto), [fed.name], [wanted])
     group = dims[0] or None
     is_last = len(dims) == 4 and dims[1] != source.spec.channels and dims[3] == source.spec.channels
 

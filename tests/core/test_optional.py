@@ -14,7 +14,7 @@ import pytest
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.core import optional
-from edge_scnet.core.optional import install_hint, installed, require
+from edge_scnet.core.optional import another_version_hint, install_hint, installed, require
 from edge_scnet.errors import MissingRuntimeError
 
 
@@ -45,10 +45,25 @@ def test_pip_is_told_a_checkout_or_what_was_installed(
         ),
         ({"url": "https://user:secret@host/x.whl"}, f"pip install './{wheel}[jetson]'"),
         ([], f"pip install './{wheel}[jetson]'"),
+        (None, "pip install 'edge-scnet[jetson]'"),  # from an index
     ):
-        told = SimpleNamespace(read_text=lambda name, recorded=recorded: json.dumps(recorded))
+        text = None if recorded is None else json.dumps(recorded)
+        told = SimpleNamespace(read_text=lambda name, text=text: text)
         monkeypatch.setattr(importlib.metadata, "distribution", lambda name, told=told: told)
         assert install_hint("jetson") == expected
+
+
+def test_another_version_comes_the_way_that_this_one_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for text, expected in (
+        (None, ("pip install edge-scnet==0.9", "pip install --upgrade edge-scnet")),
+        ('{"url": "file:///a"}', ("pip install its checkout (git pull) or its wheel file",) * 2),
+    ):
+        told = SimpleNamespace(read_text=lambda name, text=text: text)
+        monkeypatch.setattr(importlib.metadata, "distribution", lambda name, told=told: told)
+        assert another_version_hint("0.9") == f"edge-scnet 0.9 is needed here: {expected[0]}"
+        assert another_version_hint() == f"a newer edge-scnet is needed here: {expected[1]}"
 
 
 def test_what_an_installed_package_lacks_is_an_error_of_its_own(
