@@ -78,11 +78,11 @@ def _installed_from() -> str | None:
 
     try:
         text = distribution("edge-scnet").read_text("direct_url.json")
-        recorded = json.loads(text) if text else None
+        if not text:  # pip records an address of all that is not asked for by name alone
+            return ""
+        recorded = json.loads(text)
     except (PackageNotFoundError, OSError, ValueError):
         return None
-    if not text:  # a direct URL is recorded of everything that is not asked for by name alone
-        return ""
     url = recorded.get("url") if isinstance(recorded, dict) else None
     if not isinstance(url, str) or "@" in url:  # no password goes into a message
         return None
