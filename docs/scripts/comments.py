@@ -1,7 +1,11 @@
-"""For the reference of the Python API: the comment above a record's field is its description."""
+"""For the reference of the Python API: what the source says, as Markdown shows it.
+
+The comment above a record's field is its description; `<name>` in a docstring is no tag of HTML.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +28,10 @@ class FieldComments(griffe.Extension):
         if words:
             text = " ".join(words)
             attr.docstring = griffe.Docstring(text[0].upper() + text[1:], parent=attr)
+
+    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Escapes what stands in angle brackets outside of code."""
+        if obj.docstring is not None:
+            parts = obj.docstring.value.split("`")
+            parts[::2] = (re.sub(r"<(?=\w)", "&lt;", part) for part in parts[::2])
+            obj.docstring.value = "`".join(parts)

@@ -90,7 +90,7 @@ def _command(command: Any, context: Any) -> Iterator[str]:
         yield _plain(" ".join(paragraph.split())) + "\n"
     if command.epilog:
         yield f"```sh\n{command.epilog.strip()}\n```\n"
-    panels: dict[str, list[Any]] = {}
+    panels: dict[str, list[Any]] = {"Arguments": [], "Options": []}
     shared = []
     for parameter in _shown(command, context):
         if _is_of_model(parameter):
@@ -101,7 +101,7 @@ def _command(command: Any, context: Any) -> Iterator[str]:
                 panel = "Arguments"
             panels.setdefault(panel, []).append(parameter)
     for panel, parameters in panels.items():
-        if len(panels) > 1:
+        if parameters:
             yield f"**{panel}**\n"
         for parameter in parameters:
             yield from _parameter(parameter, context, at)
@@ -193,9 +193,9 @@ def target_keys() -> Iterator[str]:
 
 def targets() -> Iterator[str]:
     """The targets that come with the tool."""
-    yield "| Target | What it is | Why these settings |\n|---|---|---|"
     for target in list_targets():
-        yield f"| `{target.name}` | {_plain(target.title)} | {_plain(target.why)} |"
+        yield f'<span id="target-{target.name}"></span>`{target.name}`: {_plain(target.title)}'
+        yield f":   {_plain(target.why)}\n"
 
 
 def project_keys() -> Iterator[str]:
@@ -242,9 +242,9 @@ def _default(schema: Mapping[str, Any], required: bool) -> str:
 
 def exit_codes() -> Iterator[str]:
     """Every exit code and what it says."""
-    yield "| Code | Name | Meaning |\n|---|---|---|"
+    yield "| Code | Meaning |\n|---|---|"
     for code in ExitCode:
-        yield f"| {int(code)} | `{code.name}` | {_sentence(code.meaning)} |"
+        yield f"| {int(code)} | {_sentence(code.meaning)} |"
 
 
 # --- JSON
@@ -287,10 +287,10 @@ def _record(record: Mapping[str, Any], places: Mapping[str, str]) -> Iterator[st
         yield _kind(record, places) + "\n"
         return
     for name, schema in record["properties"].items():
-        yield f"`{name}`: {_kind(schema, places)}"
-        optional = "" if name in record.get("required", ()) else "May be missing."
-        told = _sentence(schema["description"]) if "description" in schema else ""
-        yield f":   {f'{told} {optional}'.strip() or '&#8203;'}\n"
+        optional = "" if name in record.get("required", ()) else " May be missing."
+        told = f" {_sentence(schema['description'])}" if "description" in schema else ""
+        yield f"- `{name}` ({_kind(schema, places)}).{told}{optional}"
+    yield ""
 
 
 # --- words
