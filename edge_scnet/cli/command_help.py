@@ -105,7 +105,7 @@ _ENTRIES = {
         "Run images through an engine, print and draw the results.",
         (
             "edge-scnet predict build/net/cpu photo.jpg",
-            "edge-scnet predict build/net/cpu photo.jpg other.jpg --draw drawn",
+            "edge-scnet predict build/net/cpu photos/val --skip-bad --draw drawn",
         ),
     ),
     "profile": _Entry(

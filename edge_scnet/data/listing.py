@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge_scnet.data import arrays
@@ -55,7 +56,9 @@ def listing(folder: Path) -> tuple[list[Path], list[Path]]:
     return [entry for entry in entries if entry not in set(folders)], folders
 
 
-def images_below(folder: Path, seen: set[Path]) -> list[Path]:
+def images_below(
+    folder: Path, seen: set[Path], *, suffixes: Sequence[str] = SUFFIXES
+) -> list[Path]:
     """The images of a folder and of those in it.
 
     Links to folders are followed, as torchvision does, but none twice: a link upwards would never
@@ -66,5 +69,29 @@ def images_below(folder: Path, seen: set[Path]) -> list[Path]:
         return []
     seen.add(real)
     files, folders = listing(folder)
-    images = [file for file in files if file.suffix.lower() in SUFFIXES]
-    return images + [image for inner in folders for image in images_below(inner, seen)]
+    images = [file for file in files if file.suffix.lower() in suffixes]
+    for inner in folders:
+        images += images_below(inner, seen, suffixes=suffixes)
+    return images
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are named, and in the place of a folder its images and arrays.
+
+    Raises:
+        DataError: a folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        suffixes = (*SUFFIXES, *arrays.SUFFIXES)
+        below = images_below(path, set(), suffixes=suffixes)
+        if not below:
+            raise DataError(
+                f"the folder {path} holds no images and no arrays; read are {' '.join(suffixes)}",
+                hint=f"ls {path}",
+            )
+        found += below
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +10,12 @@ import numpy as np
 
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.build_folder import BuildFolder
+from edge_scnet.core.events import Events
 from edge_scnet.core.feeds import as_taken
 from edge_scnet.core.preprocessing import BY_DEFAULT
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data import arrays, images
+from edge_scnet.data.listing import files_of
 from edge_scnet.errors import ArtifactError, DataError
 from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build
 from edge_scnet.pipeline.context import heads_in
@@ -21,6 +23,7 @@ from edge_scnet.pipeline.drawing import draw as drawing_of
 from edge_scnet.pipeline.drawn_files import places_for, save
 from edge_scnet.pipeline.readings import heads_of_outputs, outputs_for, told_of_build
 from edge_scnet.runtimes import usable_runtime
+from edge_scnet.runtimes.base import Session
 from edge_scnet.tasks.base import Context, Evaluator
 from edge_scnet.tasks.guess import Told
 from edge_scnet.tasks.readout import Classes, Readout, read, read_classes
@@ -73,6 +76,38 @@ class _Sample:
         return _name_of(self.image, self.row)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is asked of an engine."""
+
+    # images, files of arrays, and folders of them
+    paths: tuple[Path, ...]
+    # of classifiers, how many classes
+    top: int = 5
+    # a folder for drawings, or one file for one image
+    draw: Path | None = None
+    # `task`, `task_args` and `decode`
+    model_options: ModelOptions | None = None
+    # leave out what cannot be read
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A file that could not be read, and was left out."""
+
+    image: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """What an engine says of each sample, and which files were left out."""
+
+    predictions: tuple[Prediction, ...]
+    skipped: tuple[Skipped, ...]
+
+
 def predict(
     path: Path | str,
     image_files: Sequence[Path | str],
@@ -85,7 +120,8 @@ def predict(
 
     Args:
         path: a build folder (its INT8 engine is taken), or an engine or ONNX file in one.
-        image_files: .npy and .npz files of arrays too, all their samples.
+        image_files: .npy and .npz files of arrays too, all their samples; folders, all images and
+            arrays below them.
         top: of classifiers, how many classes.
         draw: a folder for images with the result drawn on them, or one file for one image.
         model_options: `task`, `task_args` and `decode`, to read the outputs another way than the
@@ -93,97 +129,126 @@ def predict(
 
     Raises:
         ArtifactError, TargetError: as `profile`. DataError: an image that cannot be read, named;
-            outputs that are not those of the task; a drawing that would overwrite something.
+            a folder without any; outputs that are not those of the task; a drawing that would
+            overwrite something.
         StorageError: a drawing cannot be written.
     """
+    asked = Asked(
+        paths=tuple(map(Path, image_files)),
+        top=top,
+        draw=None if draw is None else Path(draw),
+        model_options=model_options,
+    )
+    return list(predict_all(path, asked).predictions)
+
+
+def predict_all(path: Path | str, asked: Asked, *, events: Events | None = None) -> Predicted:
+    """What an engine says of all that is asked, one sample in memory at a time.
+
+    Raises:
+        DataError: as `predict`; with `skip_bad` of files only where none can be read.
+    """
     folder, chosen = open_build(Path(path))
-    files = [Path(image) for image in image_files]
+    files = files_of(asked.paths)
     engine = engine_of(folder, chosen or first_engine(folder))
     spec = folder.manifest.model
-    if folder.manifest.fed_with == "arrays":
-        _check_arrays(files, spec)
-    samples = [sample for file in files for sample in _samples_of(file, spec)]
-    places: Sequence[Path | None] = [None] * len(samples)
-    if draw is not None:
-        _check_pictures(samples)
-        places = places_for([sample.image for sample in samples], Path(draw))
-    readings: dict[bool, _Reading] = {}
-    predictions = []
+    _check_kinds(files, folder)
+    places: Sequence[Path | None] = [None] * len(files)
+    if asked.draw is not None:
+        _check_pictures(files)
+        places = places_for(files, asked.draw)
+    predictions: list[Prediction] = []
+    skipped: list[Skipped] = []
     with usable_runtime(engine.runtime).open(engine.path, engine.options) as session:
-        for sample, place in zip(samples, places, strict=True):
-            outputs = outputs_for(session, sample.batch)
-            if sample.is_picture not in readings:
-                alike = [each for each in samples if each.is_picture == sample.is_picture]
-                readings[sample.is_picture] = _reading_of(
-                    folder, session.output_names, outputs, alike, model_options
-                )
-            reading = readings[sample.is_picture]
-            if reading.evaluator is None and outputs[0].ndim != 2:
-                raise ArtifactError(
-                    f"{engine.path.name} is not a classifier: its first output has"
-                    f" {outputs[0].ndim} dimensions, 2 are needed",
-                    hint="say what the network is for: --task features",
-                )
-            said = reading.read(sample, outputs, top=top)
-            if place is not None:
-                save(drawing_of(images.colours_of(sample.image, spec), said), place)
-            predictions.append(_prediction(sample, said, reading.told, place))
-    return predictions
+        reader = _Reader(folder=folder, session=session, name=engine.path.name, asked=asked)
+        for number, (file, place) in enumerate(zip(files, places, strict=True)):
+            if events is not None:
+                events.progress("predict", number / len(files), number, "images")
+            try:
+                samples = _samples_of(file, spec)
+            except DataError as error:
+                if not asked.skip_bad:
+                    if len(files) > 1:
+                        error.hint = f"{error.hint}; to leave it out: --skip-bad"
+                    raise
+                skipped.append(Skipped(image=str(file), error=error.message))
+                continue
+            predictions += (reader.predict(sample, place) for sample in samples)
+    if not predictions:
+        raise DataError(
+            f"none of the {len(files)} files can be read; the first: {skipped[0].error}",
+            hint=f"file {skipped[0].image}",
+        )
+    return Predicted(predictions=tuple(predictions), skipped=tuple(skipped))
+
+
+class _Reader:
+    """Runs samples through a session, and reads its outputs."""
+
+    def __init__(self, *, folder: BuildFolder, session: Session, name: str, asked: Asked) -> None:
+        self._folder, self._session, self._name, self._asked = folder, session, name, asked
+        # how samples are read: pictures, and arrays
+        self._told: dict[bool, Told] = {}
+
+    def predict(self, sample: _Sample, place: Path | None) -> Prediction:
+        """What the engine says of a sample; it is drawn to `place`.
+
+        Raises:
+            ArtifactError: the network is no classifier, and of no other known use.
+        """
+        outputs = outputs_for(self._session, sample.batch)
+        reading = self._reading_of(sample, outputs)
+        if reading.evaluator is None and outputs[0].ndim != 2:
+            raise ArtifactError(
+                f"{self._name} is not a classifier: its first output has {outputs[0].ndim}"
+                " dimensions, 2 are needed",
+                hint="say what the network is for: --task features",
+            )
+        said = reading.read(outputs, top=self._asked.top)
+        if place is not None:
+            spec = self._folder.manifest.model
+            save(drawing_of(images.colours_of(sample.image, spec), said), place)
+        return _prediction(sample, said, reading.told, place)
+
+    def _reading_of(self, sample: _Sample, outputs: Sequence[np.ndarray]) -> _Reading:
+        """How a sample's outputs are read.
+
+        Raises:
+            DataError, ArtifactError: as `told_of_build`, or arguments that the task does not take.
+        """
+        heads = heads_in(self._folder)
+        if len(heads) != len(outputs):
+            heads = heads_of_outputs(self._session.output_names, outputs)
+        context = Context(
+            spec=self._folder.manifest.model,
+            output_names=tuple(head.name for head in heads),
+            count=1,
+            image_sizes=() if sample.size is None else (sample.size,),
+            entries=(sample.name,),
+            heads=heads,
+        )
+        if sample.is_picture not in self._told:
+            told = told_of_build(self._folder, context, self._asked.model_options)
+            self._told[sample.is_picture] = told
+        told = self._told[sample.is_picture]
+        context = replace(context, task=told.task)
+        return _Reading(context=context, told=told, evaluator=evaluator_for(context))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading:
-    """How the outputs for samples of one kind are read."""
+    """How the outputs for one sample are read."""
 
     context: Context
     told: Told
     # None: by the largest column of the first output
     evaluator: Evaluator | None
-    # of the samples in the context
-    indices: dict[_Sample, int]
 
-    def read(self, sample: _Sample, outputs: Sequence[np.ndarray], *, top: int) -> Readout:
-        """What the outputs for a sample mean."""
+    def read(self, outputs: Sequence[np.ndarray], *, top: int) -> Readout:
+        """What the outputs for the sample mean."""
         if self.evaluator is None:
             return read_classes(outputs[0], self.context.spec.classes, top=top)
-        return read(self.evaluator, self.context, outputs, self.indices[sample])
-
-
-def _reading_of(
-    folder: BuildFolder,
-    names: Sequence[str],
-    outputs: Sequence[np.ndarray],
-    samples: Sequence[_Sample],
-    options: ModelOptions | None,
-) -> _Reading:
-    """How outputs are read.
-
-    Args:
-        names, outputs: of the first sample.
-        samples: all images, or all arrays.
-
-    Raises:
-        DataError, ArtifactError: as `told_of_build`, or arguments that the task does not take.
-    """
-    heads = heads_in(folder)
-    if len(heads) != len(outputs):
-        heads = heads_of_outputs(names, outputs)
-    context = Context(
-        spec=folder.manifest.model,
-        output_names=tuple(head.name for head in heads),
-        count=len(samples),
-        image_sizes=tuple(sample.size for sample in samples if sample.size is not None),
-        entries=tuple(sample.name for sample in samples),
-        heads=heads,
-    )
-    told = told_of_build(folder, context, options)
-    context = replace(context, task=told.task)
-    return _Reading(
-        context=context,
-        told=told,
-        evaluator=evaluator_for(context),
-        indices={sample: index for index, sample in enumerate(samples)},
-    )
+        return read(self.evaluator, self.context, outputs, 0)
 
 
 def _prediction(sample: _Sample, said: Readout, told: Told, drawn: Path | None) -> Prediction:
@@ -202,7 +267,7 @@ def _prediction(sample: _Sample, said: Readout, told: Told, drawn: Path | None) 
     )
 
 
-def _samples_of(file: Path, spec: ModelSpec) -> Iterator[_Sample]:
+def _samples_of(file: Path, spec: ModelSpec) -> list[_Sample]:
     """The samples of a file: an image, or all rows of arrays.
 
     Raises:
@@ -210,8 +275,23 @@ def _samples_of(file: Path, spec: ModelSpec) -> Iterator[_Sample]:
     """
     if file.suffix.lower() in arrays.SUFFIXES:
         batch = arrays.read_arrays([file], spec).batch
-        for row in range(len(batch)):
-            yield _Sample(image=file, batch=batch[row : row + 1], row=row)
+        return [
+            _Sample(image=file, batch=batch[row : row + 1], row=row) for row in range(len(batch))
+        ]
+    pixels = images.decode(file, spec, hint=images.hint_for(file))
+    batch = as_taken(images.preprocess(pixels, spec)[None], spec)
+    return [_Sample(image=file, batch=batch, size=(pixels.shape[1], pixels.shape[0]))]
+
+
+def _check_kinds(files: Sequence[Path], folder: BuildFolder) -> None:
+    """Refuses pictures for a network that takes none, or of which nobody said how to prepare them.
+
+    Raises:
+        DataError: names the first.
+    """
+    spec = folder.manifest.model
+    pictures = (file for file in files if file.suffix.lower() not in arrays.SUFFIXES)
+    if (file := next(pictures, None)) is None:
         return
     if not spec.takes_pictures:
         raise DataError(
@@ -220,43 +300,26 @@ def _samples_of(file: Path, spec: ModelSpec) -> Iterator[_Sample]:
             + f", which a picture cannot fill: {file}",
             hint="give .npy or .npz files: samples along the first axis",
         )
-    pixels = images.decode(file, spec, hint=images.hint_for(file))
-    yield _Sample(
-        image=file,
-        batch=as_taken(images.preprocess(pixels, spec)[None], spec),
-        size=(pixels.shape[1], pixels.shape[0]),
-    )
-
-
-def _check_arrays(files: Sequence[Path], spec: ModelSpec) -> None:
-    """Refuses pictures for a build of arrays, where nobody said how pictures are prepared.
-
-    Raises:
-        DataError: names the first.
-    """
     rule = spec.preprocessing
-    if BY_DEFAULT not in (rule.origin("mean"), rule.origin("std")):
-        return
-    for file in files:
-        if file.suffix.lower() not in arrays.SUFFIXES:
-            raise DataError(
-                f"{file}: {spec.name} was built with arrays, and nobody said how it wants pictures",
-                hint=(
-                    "give .npy or .npz files, prepared as those were; or build with --preprocess"
-                    " NAME, or --mean and --std"
-                ),
-            )
+    is_unsaid = BY_DEFAULT in (rule.origin("mean"), rule.origin("std"))
+    if folder.manifest.fed_with == "arrays" and is_unsaid:
+        raise DataError(
+            f"{file}: {spec.name} was built with arrays, and nobody said how it wants pictures",
+            hint=(
+                "give .npy or .npz files, prepared as those were; or build with --preprocess"
+                " NAME, or --mean and --std"
+            ),
+        )
 
 
-def _check_pictures(samples: Sequence[_Sample]) -> None:
+def _check_pictures(files: Sequence[Path]) -> None:
     """Refuses arrays, which nothing can be drawn on.
 
     Raises:
         DataError: names the first.
     """
-    for sample in samples:
-        if not sample.is_picture:
+    for file in files:
+        if file.suffix.lower() in arrays.SUFFIXES:
             raise DataError(
-                f"{sample.image} holds arrays, which nothing can be drawn on",
-                hint="leave --draw out",
+                f"{file} holds arrays, which nothing can be drawn on", hint="leave --draw out"
             )

@@ -66,6 +66,54 @@ def test_predict_refuses_an_unreadable_image_by_name(
         )
 
 
+@pytest.fixture
+def folder_of_images(tmp_path: Path, halves: Path) -> Path:
+    """Two images, one of them in a folder of its own, and one that is cut off between them."""
+    folder = tmp_path / "photos"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "a.png").write_bytes(halves.read_bytes())
+    (folder / "b.png").write_bytes(halves.read_bytes()[:-40])
+    (folder / "inner" / "c.PNG").write_bytes(halves.read_bytes())
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def test_a_folder_stands_for_all_images_below_it(
+    tmp_path: Path, folder_of_images: Path, invoke: Run
+) -> None:
+    build = float_build(tmp_path / "b", identity(), classes=("red", "green", "blue"))
+    refused = invoke("predict", build, folder_of_images)
+    assert (refused.code, refused.stdout) == (4, "")
+    assert refused.stderr.startswith(f"error: cannot read image {folder_of_images / 'b.png'}: ")
+    assert "--skip-bad" in refused.hint
+    outcome = invoke("predict", build, folder_of_images, "--skip-bad")
+    assert outcome.code == 0
+    names = [line.partition(": ")[0] for line in outcome.stdout.splitlines()]
+    assert names == [str(folder_of_images / "a.png"), str(folder_of_images / "inner" / "c.PNG")]
+    skipped, counted = outcome.stderr.splitlines()
+    assert skipped.startswith(f"skipped: cannot read image {folder_of_images / 'b.png'}: ")
+    assert counted == "1 of 3 files could not be read and were left out"
+    shown = json.loads(invoke("predict", build, folder_of_images, "--skip-bad", "--json").stdout)
+    assert [row["image"] for row in shown["predictions"]] == names
+    assert [row["image"] for row in shown["skipped"]] == [str(folder_of_images / "b.png")]
+    drawn = tmp_path / "drawn"
+    drawing = invoke("predict", build, folder_of_images, "--skip-bad", "--draw", drawn)
+    assert drawing.code == 0, drawing.stderr
+    assert sorted(file.name for file in drawn.iterdir()) == ["a.png", "c.PNG"]
+
+
+def test_a_folder_of_nothing_that_can_be_read_is_one_error(
+    tmp_path: Path, folder_of_images: Path, invoke: Run
+) -> None:
+    build = float_build(tmp_path / "b", identity(), classes=("red", "green", "blue"))
+    none = invoke("predict", build, folder_of_images / "b.png", "--skip-bad")
+    assert none.code == 4 and "none of the 1 files can be read" in none.stderr
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    outcome = invoke("predict", build, empty)
+    assert outcome.code == 4 and f"the folder {empty} holds no images" in outcome.stderr
+
+
 def test_a_map_is_printed_by_shares_and_drawn(tmp_path: Path, halves: Path, invoke: Run) -> None:
     build = float_build(tmp_path / "b", identity(), classes=("red", "green", "blue"))
     outcome = invoke("predict", build, halves, "--draw", tmp_path / "drawn")
