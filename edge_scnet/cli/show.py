@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from edge_scnet.runtimes.tensorrt.board_rows import BoardRow
 
 _SHOWN_FAULTS = 3
+_FACT_WIDTH = 10
+# the words of the table that the terminal explains; the page has all
+_EXPLAINED = ("default", "lost, won", "SQNR")
 # a comparison's answers: their colors and words
 _ANSWERS = {
     "A": ("cyan", "A"),
@@ -77,8 +80,9 @@ def _show_tables_and_verdict(result: BuildResult, report: RunReport, *, saved: b
     from edge_scnet.core.manifest import BUNDLE, PARTIAL_REPORT
     from edge_scnet.machine.board import board_words
 
-    show_tables(report)
+    show_tables(report, details="report.html" if saved else None)
     say(*(board_words(report.board) if report.board else ()))
+    say("")
     say_in_color(report.verdict, color_of(result.exit_code))
     if saved:
         written = f"{result.folder}/" if report.complete else str(result.folder / PARTIAL_REPORT)
@@ -105,18 +109,29 @@ def _next_on_board(archive: str, bundle: str, precision: str | None) -> list[str
 
 def show_report(report: RunReport) -> None:
     """Prints a report that was read, and its verdict."""
-    show_tables(report)
-    say(report.verdict)
+    show_tables(report, details="--html FILE")
+    say("", report.verdict)
 
 
-def show_tables(report: RunReport) -> None:
-    """Prints the engines, the sweep, how the engines ran and what the figures are worth."""
+def show_tables(report: RunReport, *, details: str | None) -> None:
+    """Prints the engines, the sweep, how the engines ran and what the figures are worth.
+
+    Args:
+        details: where all is that disturbed the times; None: it is printed here.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from edge_scnet.report import notes, summary
+    from edge_scnet.cli import printer
+    from edge_scnet.report import notes, page_engines, page_facts, summary
 
-    show_table(summary.table(report))
+    for name, words in page_facts.context(report):
+        say(f"{name.lower():<{_FACT_WIDTH}} {words}")
+    say("")
+    width = printer.results_width()
+    for part in summary.tables_in(report, width=width, widest_of=printer.widest_of):
+        show_table(part)
+        say("")
     if report.sweep:
         cells = Table(box=SIMPLE_HEAD, pad_edge=False)
         for name in summary.SWEEP_HEAD:
@@ -124,7 +139,18 @@ def show_tables(report: RunReport) -> None:
         for row in report.sweep:
             cells.add_row(*summary.sweep_cells(row))
         show_table(cells)
-    say(*notes.facts(report), *(f"note: {doubt}" for doubt in notes.doubts(report)))
+        say("")
+    explained = [row for row in page_engines.engines_of(report).legend if row[0] in _EXPLAINED]
+    for word, meaning in explained:
+        say(f"{word:<{_FACT_WIDTH}} {meaning}")
+    if explained:
+        say("")
+    told = f"judged by: {report.task}"
+    say(*(fact for fact in notes.facts(report) if fact != told))
+    doubts = notes.doubts(report)
+    if details is not None and len(doubts) > 1:
+        doubts = (f"{notes.brief(report)}; in detail: {details}",)
+    say(*(f"note: {doubt}" for doubt in doubts))
 
 
 def show_checked_json(results: tuple[Result, ...], explained: list[list[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from edge_scnet.report.run_report import EngineReport, RunReport, reference_row
@@ -57,19 +58,40 @@ def _spread(ratio: RatioStats | None) -> str:
     return "-" if ratio is None or ratio.low is None else f"{ratio.low:.2f} to {ratio.high:.2f}"
 
 
-def table(report: RunReport) -> Table:
-    """Returns the summary, which fits a terminal of 80 columns; its strings are no markup."""
+def table(report: RunReport, engines: Sequence[int] | None = None) -> Table:
+    """Returns the summary, which fits a terminal of 80 columns; its strings are no markup.
+
+    Args:
+        engines: the columns; None: all.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     summary = Table(box=SIMPLE_HEAD, pad_edge=False)
     head, rows = summary_rows(report)
-    summary.add_column("")
-    for name in head:
-        summary.add_column(name, justify="right", no_wrap=True)
+    shown = range(len(head)) if engines is None else engines
+    summary.add_column("", no_wrap=True)
+    for index in shown:
+        summary.add_column(head[index], justify="right", no_wrap=True)
     for title, cells in rows:
-        summary.add_row(title, *cells)
+        if any(cells[index] != "-" for index in shown):
+            summary.add_row(title, *(cells[index] for index in shown))
     return summary
+
+
+def tables_in(report: RunReport, *, width: int, widest_of: Callable[[Table], int]) -> list[Table]:
+    """Returns the summary as one table, or as several below each other where it is wider.
+
+    Args:
+        width: columns of the terminal.
+        widest_of: the columns that a table takes.
+    """
+    parts: list[list[int]] = [[]]
+    for index in range(len(report.engines)):
+        if parts[-1] and widest_of(table(report, [*parts[-1], index])) > width:
+            parts.append([])
+        parts[-1].append(index)
+    return [table(report, part) for part in parts]
 
 
 def summary_rows(report: RunReport) -> tuple[list[str], list[tuple[str, list[str]]]]:

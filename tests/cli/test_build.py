@@ -117,17 +117,24 @@ def test_a_second_build_reuses_every_stage_and_prints_the_table(copied: Built, i
     command = load_report(copied.folder / "report.json").command
     assert command == " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
-    printed = [line for line in outcome.stdout.splitlines() if line.strip()]
-    facts = next(
-        i for i, line in enumerate(printed) if line.startswith("fp32, default, int8: threads ")
-    )
-    # the line between the table and the facts says what the engine was judged by
-    assert printed.pop(facts - 1).startswith("judged by: classification, told from the labels")
-    facts -= 1
-    assert printed[facts + 1].startswith("int8 end to end: decode ")
-    # what disturbed the build that the figures are of is said between them and the verdict
-    assert all(line.startswith("note: ") for line in printed[facts + 2 : -2])
-    lines = [*printed[:facts], *printed[-2:]]
+    told, table, legend, ran, end = outcome.stdout.split("\n\n")
+    assert [line[:10].strip() for line in told.splitlines()] == [
+        "input",
+        "target",
+        "images",
+        "judged by",
+    ]
+    assert [re.split(r"\s{2,}", line)[0] for line in legend.splitlines()] == [
+        "default",
+        "lost, won",
+        "SQNR",
+    ]
+    facts, times, *noise = ran.splitlines()
+    assert facts.startswith("fp32, default, int8: threads ")
+    assert times.startswith("int8 end to end: decode ")
+    # what disturbed the build that the figures are of is said in one line
+    assert len(noise) <= 1 and all(line.startswith("note: ") for line in noise)
+    lines = [*table.splitlines(), *end.splitlines()]
     assert lines[0].split() == ["fp32", "default", "int8"]
     rows = {
         cells[0]: cells[1:] for cells in (re.split(r"\s{2,}", line.strip()) for line in lines[2:-2])

@@ -134,6 +134,58 @@ def test_progress_and_warnings_are_fit(
     check_fit(capsys.readouterr().err + drawn.getvalue())
 
 
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        ("a word and another", ["a word and", "another"]),
+        ("  a word and another", ["  a word and", "  another"]),
+        ("name  one two three", ["name  one two", "      three"]),
+        ("a, b  one two three", ["a, b  one two", "      three"]),
+        ("/a/path/that/is/longer/than/a/line", ["/a/path/that/is/longer/than/a/line"]),
+        ("at the end 0.5-percent", ["at the end", "0.5-percent"]),
+    ],
+)
+def test_lines_are_wrapped_at_words(line: str, lines: list[str]) -> None:
+    assert printer.wrapped(line, 18 if line.startswith((" ", "name", "a, b")) else 14) == (
+        "\n".join(lines)
+    )
+    assert printer.wrapped(line, None) == line
+
+
+def test_a_terminal_wraps_results_and_errors_and_no_commands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "some words " * 12
+    monkeypatch.delenv("COLUMNS", raising=False)
+    printer.say(words.strip())
+    assert capsys.readouterr().out == f"{words.strip()}\n"
+    monkeypatch.setenv("COLUMNS", "80")
+    printer.say(words.strip())
+    printer.say_in_color(words.strip(), "red")
+    printer.tell(f"error: {words.strip()}")
+    printed = capsys.readouterr()
+    assert 70 < max(map(len, (printed.out + printed.err).splitlines())) <= 80
+    printer.tell(f"hint: {words.strip()}")
+    assert capsys.readouterr().err == f"hint: {words.strip()}\n"
+
+
+def test_no_figure_of_a_table_is_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    monkeypatch.setenv("COLUMNS", "60")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("figures", "more figures", "words"):
+        table.add_column(name, no_wrap=name != "words")
+    table.add_row("1" * 30, "2" * 40, "words " * 20)
+    printer.show_table(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert "1" * 30 in lines[2] and "2" * 40 in lines[2] and "\u2026" not in "".join(lines)
+    assert all(line == line.rstrip() and line for line in lines)
+
+
 def test_strings_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.table import Table
 

@@ -93,3 +93,22 @@ def test_each_figure_of_a_task_has_a_row_for_its_interval() -> None:
     assert rows["  loss of error, 95 %"] == ["-", "+0 to +0"]
     titles = list(rows)
     assert titles.index("  loss of F1, 95 %") == titles.index("  loss of F1, pp") + 1
+
+
+def test_many_engines_are_in_tables_below_each_other() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edge_scnet.report.summary import tables_in
+    from tests.helpers.reports import report
+
+    made = report()
+    many = replace(made, engines=tuple(replace(e, name="e" * 18) for e in made.engines * 2))
+
+    def widest(table: Table) -> int:
+        return Console(width=1000).measure(table).maximum
+
+    parts = tables_in(many, width=80, widest_of=widest)
+    assert sum(len(part.columns) - 1 for part in parts) == len(many.engines) > len(parts) > 1
+    assert max(map(widest, parts)) <= 80
+    assert len(tables_in(made, width=80, widest_of=widest)) == 1
