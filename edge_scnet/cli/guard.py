@@ -9,6 +9,7 @@ import inspect
 import io
 import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -67,6 +68,7 @@ def ending(arguments: Sequence[str]) -> Iterator[None]:
         error.show(text)
         for line in text.getvalue().rstrip().splitlines():
             if line.startswith("Error: "):
+                line = _in_words(line)
                 found = _found(error, arguments)
                 line = f"error: {line.removeprefix('Error: ')}{found}"
             tell(line)
@@ -99,6 +101,24 @@ def _help_printing() -> Iterator[None]:
             raise
         with printing():
             raise
+
+
+# what pydantic says of numbers, in this tool's words
+_WORDS = (
+    (r"Input should be a valid number, unable to parse string as a number", "a number is needed"),
+    (
+        r"Input should be a valid integer, unable to parse string as an integer",
+        "a whole number is needed",
+    ),
+    (r"Input should be greater than or equal to (\S+?)(,|$)", r"the least is \1\2"),
+    (r"Input should be less than or equal to (\S+?)(,|$)", r"the most is \1\2"),
+)
+
+
+def _in_words(message: str) -> str:
+    for pattern, words in _WORDS:
+        message = re.sub(pattern, words, message)
+    return message
 
 
 def _found(error: Any, arguments: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ def wrapped(line: str, width: int | None) -> str:
     if width is None or len(line) <= width:
         return line
     begin = _NAME.match(line)
-    column = begin.end() if begin is not None and begin.end() <= width // 3 else 0
+    column = begin.end() if begin is not None and begin.end() <= width // 2 else 0
     return textwrap.fill(
         line[column:],
         width,

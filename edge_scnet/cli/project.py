@@ -21,14 +21,15 @@ from edge_scnet.cli.options import (
     Target,
     with_model_options,
 )
-from edge_scnet.cli.printer import say
+from edge_scnet.cli.printer import results_width, say
 from edge_scnet.cli.project_option import ProjectCommand, with_project
 from edge_scnet.config.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from edge_scnet.pipeline.resolved import ResolvedValue
 
-_NAME_WIDTH, _VALUE_WIDTH = 31, 44
+_NAME_WIDTH, _VALUE_WIDTH, _NARROW_VALUE_WIDTH = 31, 42, 22
+_WIDE = 110
 
 
 def add_to(app: typer.Typer) -> None:
@@ -142,18 +143,21 @@ def show(
 
 def _show_values(values: tuple[ResolvedValue, ...]) -> None:
     section = None
+    width = _VALUE_WIDTH if results_width() >= _WIDE else _NARROW_VALUE_WIDTH
     for value in values:
         if value.section != section:
             section = value.section
             say(section)
         text = _words(value.value)
-        say(f"  {value.name:<{_NAME_WIDTH}} {text:<{_VALUE_WIDTH}} {value.origin}")
+        say(f"  {value.name:<{_NAME_WIDTH}}  {text:<{width}}  {value.origin}")
 
 
 def _words(value: Any) -> str:
     """A value on one line; of long lists the beginning."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         shown = ", ".join(map(_words, value[:4])) or "-"
         return shown if len(value) <= 4 else f"{shown}, ... ({len(value)})"

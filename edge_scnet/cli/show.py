@@ -295,9 +295,9 @@ def show_target(target: TargetSpec, *, here: str) -> None:
             f"{jetpack}TensorRT {board.tensorrt} up to, but not with, {board.below}, compute"
             f" capability {board.compute_capability}, {board.memory_gib:g} GB and more"
         )
-    say(f"{target.name:<16} {target.title}")
+    say(f"{target.name:<16}  {target.title}")
     for line in (*lines, target.why, f"here: {here}"):
-        say(f"{'':<16} {line}")
+        say(f"{'':<16}  {line}")
 
 
 def show_machine(facts: Environment) -> None:

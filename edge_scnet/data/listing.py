@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge_scnet.core.foreign import exists
 from edge_scnet.data import arrays
 from edge_scnet.data.labels import Role
 from edge_scnet.errors import DataError
@@ -83,7 +84,7 @@ def files_of(paths: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        if not path.is_dir():
+        if not (exists(path) and path.is_dir()):
             found.append(path)
             continue
         suffixes = (*SUFFIXES, *arrays.SUFFIXES)

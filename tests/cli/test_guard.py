@@ -123,7 +123,12 @@ def test_an_empty_argument_is_refused(invoke: Run, command: tuple[str, ...], wor
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("0", "found '0'"), ("nan", "found 'nan'"), ("3601", "found '3601'"), ("x", "'x'")],
+    [
+        ("0", "the least is 0.1, found '0'"),
+        ("nan", "found 'nan'"),
+        ("3601", "the most is 3600, found '3601'"),
+        ("x", "a number is needed, found 'x'"),
+    ],
 )
 def test_a_value_out_of_range_is_told(invoke: Run, value: str, words: str) -> None:
     for given in ((f"--seconds={value}",), ("--seconds", value)):
