@@ -67,6 +67,17 @@ def test_it_is_short() -> None:
     assert [line for line in prose if len(line) >= MOST_COLUMNS] == []
 
 
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "README.md", *(ROOT / "docs/explanation").glob("*.md")],
+    ids=lambda path: path.name,
+)
+def test_no_line_of_text_begins_with_a_comment(page: Path) -> None:
+    """Markdown takes such a line for HTML, and ends the paragraph."""
+    text = page.read_text(encoding="utf-8")
+    assert not re.search(r"^<!-- figure", text, re.MULTILINE)
+
+
 def test_quick_start_has_two_commands_of_one_line_each() -> None:
     start = section(README, "Quick start")
     blocks = re.findall(r"^```\n(.*?)^```$", start, re.MULTILINE | re.DOTALL)
