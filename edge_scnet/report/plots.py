@@ -21,8 +21,8 @@ Draw = Callable[[Any], None]
 # By what an engine is, in every plot the same: three parts in one or more to white and to the
 # page's dark grey (WCAG 1.4.11), and apart also for those who see fewer colours.
 _JUDGED, _REFERENCE, _DEFAULT = "#0072b2", "#7d8088", "#c26a00"
-# Okabe and Ito's, for what has no role.
-_COLORS = ("#0072b2", "#c26a00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+# After Okabe and Ito, for what has no role.
+_COLORS = ("#0072b2", "#c26a00", "#009e73", "#cc79a7", "#3f97cf", "#d55e00")
 
 # Characters of a label.
 _LONGEST = 32

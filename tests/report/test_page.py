@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -14,7 +15,9 @@ from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report import markdown, page
 from edge_scnet.report.page import render
 from edge_scnet.report.run_report import Flip, Flips, LayerTime, Said, WorstSample
-from edge_scnet.report.store import save_report
+from edge_scnet.report.store import load_report, save_report
+from edge_scnet.stats.timing import latency_stats
+from tests.helpers.data import DATA
 from tests.helpers.page import Page, finding
 from tests.helpers.reports import full_report, report
 from tests.helpers.tool import Built, Run
@@ -246,3 +249,33 @@ def test_the_preprocessing_stands_above_the_figures(no_plots: None) -> None:
     text = render(replace(made, provenance=replace(made.provenance, preprocessing=facts)))
     assert "<dt>Input</dt><dd>grey, short side to 32" in text.partition("All facts")[0]
     assert "<dt>Input</dt>" not in render(replace(made, provenance=None))
+
+
+@pytest.mark.parametrize("name", ["report-schema-1.json", "report-schema-2.json"])
+def test_reports_of_earlier_versions_are_pages(name: str, no_plots: None) -> None:
+    page = Page(render(load_report(DATA / name)))
+    assert not page.open and {"h1", "h2", "main", "dl"} <= page.tags
+    assert all(url.startswith("data:image/") for url in page.fetched)
+
+
+def test_a_page_forbids_requests_and_shows_nothing_as_python_writes_it(no_plots: None) -> None:
+    facts = {"features": ["a", "b"], "virtual": True, "packages": {"openvino": "1"}, "none": None}
+    made = full_report()
+    text = render(replace(made, environment={**made.environment, **facts}))
+    assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'" in text
+    body = Page(text.partition("<body>")[2].partition("</body>")[0]).text
+    assert "a, b" in body and not re.search(r"\{'|\['|\('|\bNone\b(?!:)|\bTrue\b|\bFalse\b", body)
+
+
+def test_the_engine_that_is_judged_is_the_first_column(no_plots: None) -> None:
+    text = render(report())
+    head = text.partition('<table class="engines">')[2].partition("</thead>")[0]
+    assert head.index('class="judged">int8') < head.index(">fp32")
+    assert '<th scope="row">latency p50, ms</th>' in text
+
+
+def test_noise_is_one_line_with_the_rest_folded(no_plots: None) -> None:
+    noisy = latency_stats([[1_000_000] * 30 + [2_000_000] * 30] * 10)
+    text = render(report(int8={"latency": noisy}))
+    assert "<summary>Timings are noisy: p90/p50 1.0 to 1.3" in text
+    assert "<dt>Noise</dt>" not in render(report())
