@@ -64,6 +64,9 @@ def ending(arguments: Sequence[str]) -> Iterator[None]:
             _refuse_empty(arguments)
             yield
     except _COMMAND_LINE_ERROR as error:
+        if near := getattr(error, "possibilities", None):
+            # Typer lists them by the alphabet, the likeliest anywhere among them
+            error.message, error.possibilities = f"{error.message}; did you mean {near[0]}?", ()
         text = io.StringIO()
         error.show(text)
         for line in text.getvalue().rstrip().splitlines():

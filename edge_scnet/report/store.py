@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from edge_scnet.core.files import write_text
 from edge_scnet.core.foreign import exists, reason
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
-from edge_scnet.core.manifest import MANIFEST
+from edge_scnet.core.manifest import MANIFEST, REPORT
 from edge_scnet.core.schema_number import check_schema
 from edge_scnet.errors import ArtifactError, TargetError
 from edge_scnet.report.run_report import SCHEMA, RunReport
@@ -20,6 +21,7 @@ from edge_scnet.report.validate import check_values
 # end, growth of memory, calibration error, outputs, the machine's load, sweep, flipped images,
 # class names. Schema 3: a row's role, a finding's kind, figures that need labels in a record.
 _READS = (1, 2, SCHEMA)
+_MOST_NAMED = 3  # build folders in a hint
 _LABELLED = (
     "top1_percent",
     "top5_percent",
@@ -63,13 +65,24 @@ def load_report(path: Path) -> RunReport:
         return report_from_json(content)
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"no report at {path}", hint=f"make one: {profile_command(path)}"
+            f"no report at {path}",
+            hint=_reports_below(path) or f"make one: {profile_command(path)}",
         ) from error
     except (OSError, ValueError, KeyError, TypeError, TargetError) as error:
         raise ArtifactError(
             f"{path} is not a report: {reason(error)}",
             hint=f"make one: {profile_command(path)}",
         ) from error
+
+
+def _reports_below(path: Path) -> str | None:
+    """Which build folders have reports where the folder above them was named, as `build`."""
+    if path.name != REPORT or not exists(path.parent):
+        return None
+    pattern = (f"*/{REPORT}", f"*/*/{REPORT}")
+    found = itertools.chain.from_iterable(map(path.parent.glob, pattern))
+    named = [str(file.parent) for file in itertools.islice(found, _MOST_NAMED)]
+    return f"name a build folder: {', '.join(named)}" if named else None
 
 
 def profile_command(path: Path) -> str:

@@ -217,7 +217,7 @@ def _no_bf16(what: str) -> TargetError:
     return TargetError(
         f"{what}: layers in BF16 need a processor with AVX512-BF16 or AMX; this one has neither,"
         " or ONEDNN_MAX_CPU_ISA leaves them out",
-        hint='rest = "fp32" in the target, and build again: edge-scnet build',
+        hint='in the target file: rest = "fp32"; then build again with the same command',
     )
 
 

@@ -108,6 +108,9 @@ def test_the_list_of_commands_is_complete(invoke: Run) -> None:
         (("build", "--max-drop", "-1"), "'--max-drop'"),
         (("build", "--max-drop", "nan"), "'--max-drop'"),
         (("build", "--fast"), "--fast"),
+        # the likeliest option alone, and not the three nearest by the alphabet
+        (("build", "--serach", "30"), "No such option: --serach; did you mean --search?"),
+        (("bild",), "Did you mean 'build'?"),
         (("ship",), "ship"),
         (("profile",), "PATH"),
         (("predict", "model.xml"), "IMAGE"),

@@ -119,3 +119,20 @@ def test_a_report_that_is_not_there_is_made_by_the_command_for_its_own_folder(
     with pytest.raises(ArtifactError) as raised:
         load_report(folder / "report.json")
     assert raised.value.hint == f"make one: edge-scnet profile '{folder}'"
+
+
+def test_a_folder_above_build_folders_names_them(tmp_path: Path) -> None:
+    from edge_scnet.errors import ArtifactError
+    from edge_scnet.report.store import load_report, save_report
+    from tests.helpers.reports import report
+
+    folder = tmp_path / "build" / "net" / "cpu"
+    folder.mkdir(parents=True)
+    save_report(report(), folder / "report.json")
+    for above in (tmp_path / "build", tmp_path / "build" / "net"):
+        with pytest.raises(ArtifactError) as refused:
+            load_report(above / "report.json")
+        assert refused.value.hint == f"name a build folder: {folder}"
+    with pytest.raises(ArtifactError) as refused:
+        load_report(tmp_path / "build" / "r.json")
+    assert refused.value.hint is not None and "make one" in refused.value.hint
