@@ -154,9 +154,13 @@ def test_times_of_a_busy_machine_are_found() -> None:
     assert not figure_marks.noisy_times(page, RESULTS)
 
 
-@pytest.mark.xfail(reason="the pages of before this rule are being rewritten", strict=False)
+# limits of the program among their prose, and figures of runs that left no JSON
+NOT_YET_MARKED = {"docs/how-to/detector.md", "docs/how-to/jetson.md", "docs/how-to/segmentation.md"}
+NOT_YET_MARKED |= {"docs/how-to/lost-accuracy.md", "docs/tasks.md"}
+
+
 def test_every_measured_figure_of_a_page_is_marked() -> None:
-    assert not tables.strays()
+    assert not [stray for stray in tables.strays() if stray.partition(":")[0] not in NOT_YET_MARKED]
 
 
 SPEEDUP = {"ratio": 1.86, "low": 1.85, "high": 1.88}
@@ -174,7 +178,16 @@ NETWORK = {
     "latency": {"row_to": {"fp32": [0.7, 0.69, 0.71], "nncf": [1.02, None, None]}},
 }
 FIGURES: dict[str, dict[str, Any]] = {
-    "main_job": {"runs": {"cpu": {"engines": {"int8": ENGINE}, "printed": ["ship INT8"]}}},
+    "main_job": {
+        "runs": {
+            "cpu": {
+                "engines": {"int8": ENGINE},
+                "verdict": "ship INT8: 1.37x",
+                "progress": ["export     net", "           129 nodes (11.4 s)", "task       told"],
+                "printed": [" top-1, %  94.1", "   95 % interval, pp  0", " files  1", "ship"],
+            }
+        }
+    },
     "scnet50_224": {"engines": {"int8": ENGINE}},
     "zoo": {"networks": {"net": NETWORK}, "kept_back": {"failed": {"error": "no"}}},
     "ptq_peers_fashion": {"models": {"fashion": {"rows": [ROW]}}},
@@ -201,7 +214,15 @@ FIGURES: dict[str, dict[str, Any]] = {
             "main_job",
             "94.10 % | +0.10 pp (+0.00 to +0.20) | 99.50 % | 31.0 dB | 2.00 MB | 26.10 ms",
         ),
-        ("main_job.printed", "```text\nship INT8\n```"),
+        (
+            "main_job.printed",
+            "```text\n top-1, %  94.1\n   95 % interval, pp  0\n files  1\nship\n```",
+        ),
+        (
+            "main_job.shortened",
+            "```text\nexport     net\n           129 nodes\n top-1, %  94.1\n"
+            "   95 % interval, pp  0\n\nship INT8: 1.37x\n```",
+        ),
         ("scnet50", "26.1 ms | 1.86x (1.85 to 1.88) | 39.4 | 206 MB | 117 u8"),
         ("zoo", "| net | 31.0 dB | 31.0 dB | +8.5 dB (+6.7 to +10.3) |"),
         ("zoo_agreement", "| net | 300 | 99.5 % | 99.5 % |"),

@@ -152,7 +152,7 @@ _UNITS: dict[str, tuple[int, str]] = {
 }
 _TIMES = ("_ms", "seconds", "_per_second", "speedup")
 # those that are printed whole, whatever the machine did
-_TABLES_WITH_TIMES = ("main_job.printed",)
+_TABLES_WITH_TIMES = ("main_job.printed", "main_job.shortened")
 # those whose sign says which way
 _SIGNED = ("_pp", "over_it_db")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,8 @@ LIMITS = {
         "wall_seconds": 90.0,
     },
 }
+# how far a stage is
+_PASSING = re.compile(r"\d %.* left$")
 AT_MOST = ("drop_high_pp", "wall_seconds")
 
 
@@ -48,8 +51,9 @@ def run(target: str, out: Path) -> dict[str, Any]:
         "--json",
     ]
     started = time.perf_counter()
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     wall = time.perf_counter() - started
+    print(done.stderr, file=sys.stderr, flush=True)
     report = json.loads(done.stdout)
     manifest = json.loads(next((out / target).glob("*/*/manifest.json")).read_text())
     engines = {engine["name"]: engine for engine in report["engines"]}
@@ -78,6 +82,8 @@ def run(target: str, out: Path) -> dict[str, Any]:
         "parity": manifest["artifacts"]["model.onnx"]["facts"]["parity"]["worst"],
         "stage_seconds": report["stage_seconds"],
         "engines": {name: engine_row(engine) for name, engine in engines.items()},
+        "verdict": report["verdict"],
+        "progress": [line for line in done.stderr.splitlines() if not _PASSING.search(line)],
         "printed": printed(next((out / target).glob("*/*/report.json"))),
     }
 

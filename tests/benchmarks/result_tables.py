@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +37,25 @@ def main_job_printed(results: Results) -> str:
     """What `edge-scnet build` prints of the bundled network."""
     result = results["main_job"]
     return _table_of_lines(result.figures["runs"]["cpu"]["printed"])
+
+
+_STAGES = ("export", "quantize", "compile", "profile")
+_ROWS = ("fp32", "latency p50", "speed", "convolutions", "top-1", "drop", "agreement", "SQNR")
+
+
+def main_job_shortened(results: Results) -> str:
+    """The same with what a stage did, its line of figures, and the rows that the verdict is of."""
+    run = results["main_job"].figures["runs"]["cpu"]
+    lines = list[str]()
+    for before, line in zip(["", *run["progress"]], run["progress"], strict=False):
+        if line.startswith(_STAGES) or (line.startswith("  ") and before.startswith(_STAGES)):
+            lines.append(re.sub(r" \([\d.]+ s\)$", "", line))
+    rows = [line for line in run["printed"] if line.startswith(" ")]
+    kept = False
+    for line in rows:
+        kept = line.strip().startswith(_ROWS) or (kept and "95 % interval" in line)
+        lines += [line] if kept else []
+    return _table_of_lines([*lines, "", *textwrap.wrap(run["verdict"], 110)])
 
 
 def scnet50(results: Results) -> str:
@@ -270,6 +291,7 @@ SECTIONS: dict[str, Section] = {
 TABLES: Tables = {
     "main_job": main_job,
     "main_job.printed": main_job_printed,
+    "main_job.shortened": main_job_shortened,
     "scnet50": scnet50,
     "zoo": zoo,
     "zoo_agreement": zoo_agreement,
