@@ -181,6 +181,7 @@ def show_checked(results: tuple[Result, ...], explained: list[list[str]]) -> Non
             say(result.error.message)
             continue
         show_table(publish.table(result))
+        say("")
         say_in_color(result.headline, color_of(result.exit_code))
         say(*publish.lines(result), *(explained[index] if explained else ()))
 
@@ -218,6 +219,7 @@ def show_compared(compared: Compared) -> None:
         table.add_row(row.figure, *cells, Text(answer, style=color))
     say(f"A {compared.a}", f"B {compared.b}")
     show_table(table)
+    say("")
     say(*(row.message for row in compared.figures))
     if compared.changed:
         say(f"what differs: {'; '.join(compared.changed)}")
