@@ -154,13 +154,8 @@ def test_times_of_a_busy_machine_are_found() -> None:
     assert not figure_marks.noisy_times(page, RESULTS)
 
 
-# limits of the program among their prose, and figures of runs that left no JSON
-NOT_YET_MARKED = {"docs/how-to/detector.md", "docs/how-to/jetson.md", "docs/how-to/segmentation.md"}
-NOT_YET_MARKED |= {"docs/how-to/lost-accuracy.md", "docs/tasks.md"}
-
-
 def test_every_measured_figure_of_a_page_is_marked() -> None:
-    assert not [stray for stray in tables.strays() if stray.partition(":")[0] not in NOT_YET_MARKED]
+    assert not tables.strays()
 
 
 SPEEDUP = {"ratio": 1.86, "low": 1.85, "high": 1.88}
