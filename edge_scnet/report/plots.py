@@ -108,7 +108,8 @@ def latency_figure(axes: Any, rows: Sequence[EngineReport]) -> None:
             color = _color(row, number)
             axes.step(times, shares, where="post", label=_label(row.name), color=color)
     # a handful of outliers would press everything else into a corner
-    axes.set_xlim(right=1.15 * max(row.latency.p99_ms for row in rows if row.latency))
+    shown = [min(1.15 * row.latency.p99_ms, 2 * row.latency.p90_ms) for row in rows if row.latency]
+    axes.set_xlim(right=max(shown))
     axes.set(xlabel="ms", ylabel="% of the runs below")
     _legend_above(axes)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from edge_scnet.report import page_layers, plots
 from edge_scnet.report.run_report import LayerTime, RunReport
+from edge_scnet.stats.timing import latency_stats
 from tests.helpers.reports import report
 
 
@@ -77,3 +80,13 @@ def test_accuracy_is_drawn_with_its_interval_and_the_limit() -> None:
     assert ends.round(2).tolist() == [89.81, 90.19]
     low, high = axes.get_ylim()
     assert low < 89.5 and high > 90.19
+
+
+def test_outliers_do_not_press_the_times_into_a_corner() -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().add_subplot()
+    times = [[10_000_000] * 95 + [300_000_000] * 5]
+    rows = report(int8={"latency": latency_stats(times)}).engines
+    plots.latency_figure(axes, rows)
+    assert axes.get_xlim()[1] == pytest.approx(20.0)
