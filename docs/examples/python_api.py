@@ -28,7 +28,7 @@ torch.manual_seed(0)
 net = nn.Sequential(
     nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 8, 3, padding=1)
 ).eval()
-samples = np.random.default_rng(0).normal(size=(128, 3, 32, 32)).astype(np.float32)
+samples = np.random.default_rng(0).normal(size=(300, 3, 32, 32)).astype(np.float32)
 made = edge_scnet.quantize(net, samples, target="cpu")
 print(made.summary)
 
