@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge_scnet.report.run_report import JUDGED_ROLES, RunReport, reference_row
+from edge_scnet.report.run_report import JUDGED_ROLES, RunReport, judged_words, reference_row
 from edge_scnet.report.summary import summary_rows
 
 
@@ -137,7 +137,11 @@ def _legend(report: RunReport, titles: list[str]) -> Iterator[tuple[str, str]]:
             f"the same file as {reference}, in the precision that the runtime picks by itself:"
             " BF16 or FP16 where the processor has it",
         )
+    # a board without INT8 is told nothing of it
+    has_int8 = judged_words(report) == "INT8"
     for begin, word, meaning in _LEGEND:
+        if begin == "convolutions" and not has_int8:
+            continue
         if any(title.startswith(begin) for title in titles):
             yield word, meaning.format(reference=reference)
     if any("95 %" in title for title in titles):

@@ -74,3 +74,11 @@ def test_the_interval_of_a_loss_is_not_taken_for_that_of_the_figure() -> None:
     rows = tuple(replace(row, accuracy=stats) for row in made.engines)
     found = cells(engines_of(replace(made, engines=rows)))
     assert found["mIoU to FP32, %"][0] == Cell(text="84.00", small="loss +9.00 to +24.50")
+
+
+def test_a_board_without_int8_is_told_nothing_of_it() -> None:
+    made = report()
+    fp32, int8 = made.engines
+    half = replace(int8, name="fp16", role="fp16", convolutions={"f16": 46})
+    found = engines_of(replace(made, engines=(fp32, half)))
+    assert found.columns[0].name == "fp16" and "INT8" not in str(found)
