@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -97,8 +98,10 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """The command that this process was called with, for reports."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command that this process was called with, as a shell takes it, for reports."""
+    name = Path(sys.argv[0]).name
+    # of `python -m edge_scnet`
+    return shlex.join(["edge-scnet" if name == "__main__.py" else name, *sys.argv[1:]])
 
 
 def _complete_target(incomplete: str) -> list[str]:

@@ -102,7 +102,6 @@ class _Page:
     machine: str
     when: str
     made_by: str
-    command: str
     icon: str  # a data: URL
     reference: str  # the name of what INT8 is held against
     judged: str  # "INT8", or "FP16" of a board without it
@@ -157,7 +156,6 @@ def _page(report: RunReport) -> _Page:
         machine=notes.machine_words(report),
         when=page_facts.when(report.created_utc),
         made_by=page_facts.made_by(report),
-        command=page_facts.command(report),
         icon=_ICON,
         reference=name,
         judged=judged_words(report),

@@ -95,12 +95,6 @@ def made_by(report: RunReport) -> str:
     return f"edge-scnet {version}" if isinstance(version, str) else "edge-scnet"
 
 
-def command(report: RunReport) -> str:
-    """Returns the command of a run; one that was run as a module is the tool's too."""
-    name, space, arguments = report.command.partition(" ")
-    return f"edge-scnet{space}{arguments}" if name == "__main__.py" else report.command
-
-
 def details(report: RunReport) -> Iterator[tuple[str, str]]:
     """Yields names and values of everything that the page does not show elsewhere."""
     yield "time", report.created_utc

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
+from edge_scnet.cli.options import command_line
 from edge_scnet.config.target import Gates
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import sha256_file
@@ -115,7 +115,7 @@ def test_a_second_build_reuses_every_stage_and_prints_the_table(copied: Built, i
     }
     assert changed == {"manifest.json", "report.json", "report.html"}
     command = load_report(copied.folder / "report.json").command
-    assert command == " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    assert command == command_line()
 
     told, table, legend, ran, end = outcome.stdout.split("\n\n")
     assert [line[:10].strip() for line in told.splitlines()] == [

@@ -146,12 +146,13 @@ def test_class_names_of_a_data_yaml(called: SimpleNamespace, invoke: Run, tmp_pa
     assert called.model_options.class_names == ("cat", "no")
 
 
+@pytest.mark.parametrize("program", ["/usr/bin/edge-scnet", "/lib/edge_scnet/__main__.py"])
 def test_a_report_names_the_command_line(
-    called: SimpleNamespace, invoke: Run, monkeypatch: pytest.MonkeyPatch
+    called: SimpleNamespace, invoke: Run, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["/usr/bin/edge-scnet", "build", "--seconds", "1"])
+    monkeypatch.setattr("sys.argv", [program, "build", "--calib", "my photos"])
     invoke("build", "--seconds", "1")
-    assert called.command == "edge-scnet build --seconds 1"
+    assert called.command == "edge-scnet build --calib 'my photos'"
 
 
 def test_what_a_factory_and_its_module_are_given(called: SimpleNamespace, invoke: Run) -> None:

@@ -79,10 +79,3 @@ def test_what_decides_the_figures_stands_above_them() -> None:
     assert [name for name, _ in page_facts.context(report(provenance=None, evaluation=None))] == [
         "Target"
     ]
-
-
-def test_a_run_as_a_module_is_repeated_by_the_tool() -> None:
-    assert (
-        page_facts.command(report(command="__main__.py build -t cpu")) == "edge-scnet build -t cpu"
-    )
-    assert page_facts.command(report(command="edge-scnet build")) == "edge-scnet build"
