@@ -61,10 +61,12 @@ def brief(report: RunReport) -> str | None:
 def _brief_parts(report: RunReport) -> Iterator[str]:
     timed = [row for row in report.engines if row.latency is not None]
     loads = [load for load in (report.load, report.sweep_load) if load is not None]
-    busy = [load for load in loads if any(_of_load(load, ""))]
-    if busy:
-        others = max(load.others_cores for load in busy)
-        yield f"{others:.1f} of {busy[0].cores} cores busy with other work"
+    busy = max((load for load in loads if _is_busy(load)), key=_others, default=None)
+    if busy is not None:
+        yield f"{busy.others_cores:.1f} of {busy.cores} cores busy with other work"
+    stolen = max((load.stolen_percent for load in loads), default=0.0)
+    if stolen >= _STOLEN_PERCENT:
+        yield f"{stolen:.0f} % of the cores' time given to other machines"
     spreads = [row.latency.p90_ms / row.latency.p50_ms for row in timed if row.latency is not None]
     if any(spread >= _NOISY for spread in spreads):
         low, high = f"{min(spreads):.1f}", f"{max(spreads):.1f}"
@@ -112,8 +114,16 @@ def _cell_name(cell: SweepRow) -> str:
     return f"{cell.engine} at batch {cell.batch}{threads}"
 
 
+def _others(load: MachineLoad) -> float:
+    return load.others_cores
+
+
+def _is_busy(load: MachineLoad) -> bool:
+    return load.others_cores >= _BUSY_SHARE * load.cores
+
+
 def _of_load(load: MachineLoad | None, when: str) -> Iterator[str]:
-    if load is not None and load.others_cores >= _BUSY_SHARE * load.cores:
+    if load is not None and _is_busy(load):
         yield f"other processes kept {load.others_cores:.1f} of {load.cores} cores busy {when}"
     if load is not None and load.stolen_percent >= _STOLEN_PERCENT:
         yield (

@@ -167,6 +167,10 @@ def test_many_doubts_fit_one_line() -> None:
     assert notes.brief(full_report()) is None
     one = report(load=load)
     assert (notes.brief(one),) == notes.doubts(one)
+    stolen = replace(load, others_cores=0.0, stolen_percent=7.0)
+    told = notes.brief(report(int8={"latency": noisy}, load=stolen))
+    assert told is not None and "busy" not in told
+    assert told.startswith("timings are noisy: 7 % of the cores' time given to other machines, ")
 
 
 def test_switches_of_a_runtime_are_not_spelt_as_python_does() -> None:
