@@ -7,6 +7,7 @@ their own records; nothing is downloaded.
 from __future__ import annotations
 
 import difflib
+import traceback
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -90,10 +91,29 @@ def imported(name: str) -> ModuleType:
     except MissingRuntimeError:
         raise
     except Exception as error:  # a torchvision of another torch fails in many ways
+        failed = _failed_in(error, name)
         raise MissingRuntimeError(
-            f"{name} is installed and cannot be imported: {first_line(error)}",
-            hint=f"install the {name} that belongs to this torch: {install_hint('zoo')}",
+            f"{failed} is installed and cannot be imported: {first_line(error)}",
+            hint=_other_torchvision() if failed == "torchvision" else install_hint("zoo"),
         ) from error
+
+
+def _failed_in(error: Exception, name: str) -> str:
+    """The library that an import failed in: timm imports torchvision."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    packages = {str(frame.f_globals.get("__name__")).partition(".")[0] for frame in frames}
+    return "torchvision" if "torchvision" in packages else name
+
+
+def _other_torchvision() -> str:
+    """How to come by the torchvision of this torch: each takes one version of torch alone."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        torch = version("torch").partition("+")[0]
+    except PackageNotFoundError:
+        return install_hint("zoo")
+    return f"the torchvision of this torch: pip install --upgrade torchvision torch=={torch}"
 
 
 def check_known(library: str, name: str, names: Iterable[str]) -> None:
