@@ -95,6 +95,7 @@ def init(
     say(
         f"{file}: written, {made.found}",
         f"next: edge-scnet show --project{where}",
+        f"      edge-scnet build --project{where}",
         f"      edge-scnet baseline update --build --project{where}",
     )
 
