@@ -28,7 +28,7 @@ def add_to(app: typer.Typer) -> None:
 
 def targets(as_json: AsJson = False) -> None:
     """List the targets and whether each can be built here."""
-    from edge_scnet.config.target import list_targets
+    from edge_scnet.config.target import list_targets, target_file
     from edge_scnet.runtimes import RUNTIMES
 
     rows = [(target, _unusable(RUNTIMES[target.runtime], target.isa)) for target in list_targets()]
@@ -38,6 +38,7 @@ def targets(as_json: AsJson = False) -> None:
         listed = (
             ListedTarget(
                 **{field.name: getattr(target, field.name) for field in fields(target)},
+                file=str(target_file(target.name)),
                 unusable=reason,
             )
             for target, reason in rows
@@ -45,7 +46,8 @@ def targets(as_json: AsJson = False) -> None:
         outputs.show("targets", Targets(targets=tuple(listed)))
     else:
         for target, reason in rows:
-            show_target(target, here=reason or _usable_words(RUNTIMES[target.runtime]))
+            here = reason or _usable_words(RUNTIMES[target.runtime])
+            show_target(target, here=here, file=target_file(target.name))
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -285,8 +285,8 @@ def _faults_in_words(found: Sequence[LintFinding]) -> str:
     return f"{count}{each}{';' if rest else ''}{rest}"
 
 
-def show_target(target: TargetSpec, *, here: str) -> None:
-    """Prints what a target is, and what can be done for it here."""
+def show_target(target: TargetSpec, *, here: str, file: Path) -> None:
+    """Prints what a target is, what can be done for it here, and the file that says it."""
     lines = [
         f"{target.runtime} on {target.device}, {target.precision}, isa {target.isa},"
         f" opset {target.opset}"
@@ -298,7 +298,7 @@ def show_target(target: TargetSpec, *, here: str) -> None:
             f" capability {board.compute_capability}, {board.memory_gib:g} GB and more"
         )
     say(f"{target.name:<16}  {target.title}")
-    for line in (*lines, target.why, f"here: {here}"):
+    for line in (*lines, target.why, f"here: {here}", f"file: {file}"):
         say(f"{'':<16}  {line}")
 
 

@@ -244,15 +244,24 @@ def load_target(name_or_path: str) -> TargetSpec:
         TargetError: no such target; a file that cannot be read, with a key that is unknown or
             missing, or a value that is not allowed. The message names the file and the key.
     """
+    return read_target(target_file(name_or_path))
+
+
+def target_file(name_or_path: str) -> Path:
+    """The file of a target: a bundled one's, which can be copied, or the one that is named.
+
+    Raises:
+        TargetError: no such target, or a file that is called like a bundled one.
+    """
     if name_or_path.endswith(".toml"):
         # os.path's test says False where Path's raises: a name too long, a folder that may not be
         # entered.
         if os.path.isfile(name_or_path):  # noqa: PTH113
             path = Path(name_or_path)
             check_own_name(path)
-            return read_target(path)
+            return path
     elif name_or_path in (names := _bundled_names()):
-        return read_target(names[name_or_path])
+        return names[name_or_path]
     raise _unknown(name_or_path)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any, Literal
 
-from edge_scnet.config.target import TargetSpec, load_target
+from edge_scnet.config.target import TargetSpec, load_target, target_file
 from edge_scnet.core.events import Events
 from edge_scnet.core.json_records import field_types, record_type
 from edge_scnet.core.preprocessing import BY_DEFAULT
@@ -222,9 +222,9 @@ def _of_target(
     """The target's keys: what its file sets, and the defaults of the others."""
     file = request.target if request.target.endswith(".toml") else f"targets/{target.name}.toml"
     defaults = dict(_defaults(TargetSpec))
-    yield ResolvedValue(
-        section="target", name="name", value=target.name, origin=taken.get("targets", _DEFAULT)
-    )
+    for name, own in (("name", target.name), ("file", str(target_file(request.target)))):
+        asked = taken.get("targets", _DEFAULT)
+        yield ResolvedValue(section="target", name=name, value=own, origin=asked)
     for name, value in _leaves(target):
         if name == "name":
             continue

@@ -22,6 +22,8 @@ def test_targets(invoke: Run) -> None:
     assert re.findall(r"^(\S+)", text.stdout, re.MULTILINE) == names
     assert [row["name"] for row in json.loads(rows.stdout)["targets"]] == names
     assert "can be built and profiled" in text.stdout
+    for row in json.loads(rows.stdout)["targets"]:
+        assert Path(row["file"]).is_file() and f"file: {row['file']}\n" in text.stdout
     assert json.loads(rows.stdout)["targets"][names.index("cpu-avx2")]["unusable"] is None
 
 

@@ -34,7 +34,7 @@ def test_init_writes_a_file_that_is_read(invoke: Run, here: Path) -> None:
     outcome = invoke("init", "net.onnx", *DATA)
     assert outcome.code == 0, outcome.stderr
     assert "net, input 3 x 8 x 8, 4 classes; calib 100" in outcome.stdout
-    assert "next: edge-scnet show --project\n" in outcome.stdout
+    assert "next: edge-scnet show --project\n      edge-scnet build --project\n" in outcome.stdout
     located = projects.load(here / "edge-scnet.toml")
     project = located.project
     assert (project.model, project.targets, project.baselines) == (
@@ -122,6 +122,7 @@ def test_show_says_where_each_value_is_from(invoke: Run, here: Path) -> None:
     assert rows["std"].endswith("default") and rows["input_shape"].endswith("file")
     assert rows["eval"].split() == ["eval", "command", "line"]
     assert rows["runtime"].split() == ["openvino", "targets/cpu.toml"]
+    assert Path(rows["file"].removesuffix("default").strip()).is_file()
     assert rows["batch"].split() == ["1", "default"]
     order = [line for line in outcome.stdout.splitlines() if not line.startswith(" ")]
     assert order == ["model", "preprocessing", "data", "task", "target"]

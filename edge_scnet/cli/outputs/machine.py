@@ -13,6 +13,8 @@ from edge_scnet.runtimes.tensorrt.board_rows import BoardRow
 class ListedTarget(TargetSpec):
     """A target, and what it can be used for here."""
 
+    # to copy for a target of one's own
+    file: str
     # why it cannot be built here; None: it can
     unusable: str | None
 
