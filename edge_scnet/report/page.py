@@ -206,8 +206,8 @@ def _plots(report: RunReport) -> Iterator[_Plot]:
     timed = [row for row in report.engines if row.latency is not None]
     known = [row for row in timed if plots.accuracy_of(row) is not None]
     if len(known) > 1:
-        limits = (f.limit for f in report.findings if f.kind == "accuracy" and f.unit == "pp")
-        draw = partial(plots.trade_figure, rows=known, limit_pp=next(limits, None))
+        limit = plots.limit_of(report.findings, known[0])
+        draw = partial(plots.trade_figure, rows=known, limit_pp=limit)
         yield _plot("Accuracy against latency", draw)
     if timed:
         yield _plot("Latency of single inferences", partial(plots.latency_figure, rows=timed))

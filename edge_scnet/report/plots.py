@@ -13,6 +13,7 @@ from typing import Any
 from edge_scnet.core.optional import require
 from edge_scnet.core.printable import printable
 from edge_scnet.graph.names import block_of
+from edge_scnet.report.findings import Finding
 from edge_scnet.report.run_report import JUDGED_ROLES, EngineReport
 from edge_scnet.stats.figures import SweepRow
 
@@ -149,6 +150,22 @@ def accuracy_of(row: EngineReport) -> _Accuracy | None:
         ends = (low, high)
     name = f"{metric.name}{metric.unit and ', ' + metric.unit}"
     return _Accuracy(name=name, value=metric.value, low=ends[0], high=ends[1])
+
+
+def limit_of(findings: Iterable[Finding], row: EngineReport) -> float | None:
+    """Returns the highest drop, in percentage points, of the figure that `accuracy_of` returns.
+
+    None: the finding is of another figure, or has another unit.
+    """
+    metric, stats = "top-1 drop", row.accuracy
+    if stats is not None and stats.labels is None and stats.task is not None:
+        metric = stats.task.metrics[0].name
+    limits = (
+        finding.limit
+        for finding in findings
+        if finding.kind == "accuracy" and finding.metric == metric and finding.unit == "pp"
+    )
+    return next(limits, None)
 
 
 def trade_figure(axes: Any, rows: Sequence[EngineReport], *, limit_pp: float | None = None) -> None:

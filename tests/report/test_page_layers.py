@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from edge_scnet.report import page_layers, plots
+from edge_scnet.report.findings import Figure, judged
 from edge_scnet.report.run_report import LayerTime, RunReport
 from edge_scnet.stats.timing import latency_stats
 from tests.helpers.reports import report
@@ -90,3 +91,12 @@ def test_outliers_do_not_press_the_times_into_a_corner() -> None:
     rows = report(int8={"latency": latency_stats(times)}).engines
     plots.latency_figure(axes, rows)
     assert axes.get_xlim()[1] == pytest.approx(20.0)
+
+
+def test_the_limit_is_drawn_where_it_is_of_the_figure_that_is_drawn() -> None:
+    top1 = judged("accuracy", "top-1 drop", Figure(measured=0.1, unit="pp", limit=0.5), "pass", "")
+    other = replace(top1, metric="F1 of labels", limit=2.0)
+    part = replace(top1, unit="dB", limit=10.0)
+    row = report().engines[0]
+    assert plots.limit_of([part, other, top1], row) == 0.5
+    assert plots.limit_of([part, other], row) is None
