@@ -11,7 +11,8 @@ from torch import Tensor  # noqa: TID253
 
 from edge_scnet.errors import DataError
 
-# A quarter, of which so many at most; one half of them is watched, the other judged by.
+# A quarter, of which so many at most, or what two runs each take; one half of them is watched, the
+# other judged by.
 _HELD_OUT_SHARE, _MOST_HELD_OUT = 4, 128
 # Fewer held-out samples do not tell a gain from chance.
 LEAST = 64
@@ -69,7 +70,7 @@ def divide(content_hashes: Sequence[str], group: int = 1) -> tuple[tuple[int, ..
             hint=f"give --calib {least} samples or more, or leave --recover out",
         )
     order = sorted(range(count), key=lambda i: content_hashes[i])
-    held_out = min(count // _HELD_OUT_SHARE, _MOST_HELD_OUT)
+    held_out = min(count // _HELD_OUT_SHARE, max(_MOST_HELD_OUT, 4 * group))
     half = held_out // 2
     return tuple(order[held_out:]), tuple(order[half:held_out]), tuple(order[:half])
 

@@ -29,6 +29,7 @@ def test_a_graph_of_a_larger_batch_needs_two_runs_to_judge_by() -> None:
     with pytest.raises(DataError, match="100 are too few, 128 are needed"):
         divide(HASHES, 8)
     assert len(divide([f"{i:08x}" for i in range(128)], 8)[2]) == 16
+    assert [len(part) for part in divide([f"{i:08x}" for i in range(2000)], 100)[1:]] == [200, 200]
 
 
 def test_too_few_are_refused_with_the_number() -> None:
