@@ -262,7 +262,7 @@ def test_a_library_that_cannot_be_imported(packages: Path, name: str):
 def test_a_torchvision_that_timm_cannot_import_is_the_one_to_change(packages: Path):
     (packages / "torchvision" / "__init__.py").write_text("raise RuntimeError('no nms')\n")
     (packages / "timm" / "__init__.py").write_text("import torchvision\n")
-    with pytest.raises(MissingRuntimeError, match="^torchvision is installed") as raised:
+    with pytest.raises(MissingRuntimeError, match=r"^torchvision is installed") as raised:
         source("timm:tiny_net", weights="default")
     version = torch.__version__.partition("+")[0]
     assert raised.value.hint.endswith(f"pip install --upgrade torchvision torch=={version}")
