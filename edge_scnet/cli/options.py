@@ -12,89 +12,16 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
+from edge_scnet.cli import option_values
 from edge_scnet.cli.command_help import ACCURACY, MODEL, PICTURES, SAMPLES, TASK, VERDICT
-from edge_scnet.config.expectation import expectation
 from edge_scnet.config.model_options import PICTURE_OPTIONS, ModelOptions
 from edge_scnet.core.foreign import MOST_SETTINGS_BYTES, control_character, read_text, reason
-from edge_scnet.core.json_records import MOST_DIGITS, loads
 from edge_scnet.errors import DataError
-
-
-def _batch(text: str) -> int | Literal["dynamic"]:
-    if text == "dynamic":
-        return "dynamic"
-    if _is_count(text):
-        return int(text)
-    raise typer.BadParameter(f"{text!r} is neither a whole number from 1 nor 'dynamic'")
-
-
-def _is_whole(text: str) -> bool:
-    """Whether a text is a whole number in ASCII digits, of a length that arithmetic takes."""
-    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
-
-
-def _is_count(text: str) -> bool:
-    return _is_whole(text) and int(text) > 0
-
-
-def _counts(text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    if not all(map(_is_count, parts)):
-        raise typer.BadParameter(f"{text!r} is no list of whole numbers from 1, like 1,2,4,8")
-    return tuple(map(int, parts))
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    parts = text.lower().replace(",", "x").split("x")
-    if not all(map(_is_count, parts)):
-        raise typer.BadParameter(f"{text!r} is no shape like 3x240x320: whole numbers from 1")
-    return tuple(map(int, parts))
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a list of numbers like 0.485,0.456,0.406"
-        ) from None
-
-
-def _codes(text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    if not all(_is_whole(part) and int(part) <= 255 for part in parts):
-        raise typer.BadParameter(f"{text!r} is no code from 0 to 255, nor a list like 124,116,104")
-    return tuple(map(int, parts))
-
-
-def _expectation(text: str) -> str:
-    try:
-        expectation(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    return text
 
 
 def expected(expect: Sequence[str] | None, top1: float | None) -> tuple[str, ...]:
     """The figures that `--expect` and `--expect-top1` say together."""
     return (*(expect or ()), *(() if top1 is None else (f"top1={top1!r}",)))
-
-
-def _word(text: str, *, words: Sequence[str]) -> str:
-    spelled = {word.lower(): word for word in words}
-    if text.lower() not in spelled:
-        raise typer.BadParameter(f"{text!r} is none of {', '.join(words)}")
-    return spelled[text.lower()]
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        content = loads(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise typer.BadParameter(f'{text!r} is no JSON object like {{"width": 0.5}}')
-    return content
 
 
 def command_line() -> str:
@@ -180,7 +107,7 @@ Batch = Annotated[
     Any,
     typer.Option(
         "--batch",
-        parser=_batch,
+        parser=option_values.batch,
         metavar="N",
         help="Batch of the engine, or 'dynamic' (export only).",
     ),
@@ -189,7 +116,7 @@ Batches = Annotated[
     Any,
     typer.Option(
         "--batch",
-        parser=_counts,
+        parser=option_values.counts,
         metavar="N,N,...",
         help="Time the engines at these batches too, all in turn.",
     ),
@@ -198,7 +125,7 @@ Threads = Annotated[
     Any,
     typer.Option(
         "--threads",
-        parser=_counts,
+        parser=option_values.counts,
         metavar="N,N,...",
         help="The same with these numbers of threads.",
     ),
@@ -234,7 +161,7 @@ Expect = Annotated[
     list[str] | None,
     typer.Option(
         "--expect",
-        parser=_expectation,
+        parser=option_values.expectation,
         metavar="[METRIC=]VALUE[±TOLERANCE]",
         rich_help_panel=VERDICT,
         help=(
@@ -363,13 +290,13 @@ def _parameter(name: str, hint: Any) -> inspect.Parameter:
     elif kind is bool:
         spellings = [f"{spellings[0]}/--no-{spellings[0].removeprefix('--')}"]
     elif name == "pad_value":
-        kind, settings["parser"] = Any, _codes
+        kind, settings["parser"] = Any, option_values.codes
     elif name == "input_shape":
-        kind, settings["parser"] = Any, _sizes
+        kind, settings["parser"] = Any, option_values.sizes
     elif kind == dict[str, Any]:
-        kind, settings["parser"] = Any, _json_object
+        kind, settings["parser"] = Any, option_values.json_object
     elif kind == tuple[float, ...]:
-        kind, settings["parser"] = Any, _numbers
+        kind, settings["parser"] = Any, option_values.numbers
     elif kind == tuple[str, ...]:
         kind = Path
     elif get_origin(kind) is Annotated:
@@ -377,7 +304,8 @@ def _parameter(name: str, hint: Any) -> inspect.Parameter:
         settings |= {"min": bounds.ge, "max": bounds.le}
     elif get_origin(kind) is Literal:
         words = get_args(kind)
-        settings |= {"parser": functools.partial(_word, words=words), "metavar": "|".join(words)}
+        parser = functools.partial(option_values.word, words=words)
+        settings |= {"parser": parser, "metavar": "|".join(words)}
         kind = Any
     option = typer.Option(*spellings, **settings)
     annotation: Any = Annotated[kind if kind is Any else kind | None, option]

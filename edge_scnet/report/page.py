@@ -1,7 +1,8 @@
 """report.html: a run as one self-contained page, light and dark, for narrow and wide screens.
 
-What the page shows is gathered here; how it looks is in `page.html.j2` and `page.css`. Everything
-that comes from a file is escaped by the template: class names, paths and messages may hold markup.
+What the page shows is gathered here; how it looks is in `page.html.j2`, `page.css` and
+`page_narrow.css`. Everything that comes from a file is escaped by the template: class names, paths
+and messages may hold markup.
 Plots are matplotlib's SVG whose ink is the page's own text colour, so that they follow its theme.
 """
 
