@@ -32,14 +32,22 @@ def constraint(name: str) -> str:
     raise AssertionError(f"constraints.txt does not pin {name}")
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_is_pinned_bounded_and_has_few_rights(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+def check_pinned(text: str) -> None:
+    """A tag can be moved: the commit is named, and the version beside it for people."""
     used = re.findall(r"uses: (.*)", text)
-    # a tag can be moved: the commit is named, and the version beside it for people
     assert used
     for line in used:
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+
+
+def test_the_action_s_own_steps_are_pinned() -> None:
+    check_pinned((ROOT / "action.yml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_is_pinned_bounded_and_has_few_rights(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    check_pinned(text)
     workflow = loaded(path)
     assert workflow["permissions"] == {"contents": "read"}
     for job in workflow["jobs"].values():
