@@ -63,7 +63,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
         (sensitivity, "sensitivity"),
         (profile, "profile"),
         (inspect, "inspect"),
-        (predict, "predict"),
+        (predict, "predict_all"),
     ):
         monkeypatch.setattr(module, name, work)
     return seen
@@ -202,8 +202,9 @@ def test_the_commands_on_a_build_find_it(
     assert called.given == (built, None)
     for images in (["a.png"], ["a.png", "b.png"], [built, "a.png"]):
         invoke("predict", "--project", project, *images)
-        wanted = [Path(image) for image in images if image is not built]
-        assert called.given == (built, wanted)
+        wanted = tuple(Path(image) for image in images if image is not built)
+        path, asked = called.given
+        assert (path, asked.paths) == (built, wanted)
     outcome = invoke("predict", "--project", project)
     assert outcome.code == 2 and "IMAGE is missing" in outcome.stderr
     for command in ("profile", "inspect", "predict"):

@@ -154,4 +154,4 @@ def test_completion_of_targets_models_and_commands() -> None:
         "jetson-orin-nx",
     ]
     assert complete("edge-scnet build scnet20-f") == [MODEL]
-    assert complete("edge-scnet pr") == ["profile", "predict"]
+    assert complete("edge-scnet pr") == ["predict", "profile"]
