@@ -106,11 +106,11 @@ def eval_20(shared: Path) -> Path:
     return made_once(shared / "few", bundled_images("eval", 20))
 
 
-# The build that many tests share takes 20 s, and what measures its engines takes seconds each.
 # pytest-xdist gives its workers a terminal's width, which a test that wants one says itself
 for _name in ("COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 
+# The build that many tests share takes 20 s, and what measures its engines takes seconds each.
 _BUILD = {"built", "copied"}
 # A process's first export by torch takes seconds as well.
 _SLOW_FIXTURES = {*_BUILD, "tiny_exported", "tiny_dynamic", "named_exported"}
