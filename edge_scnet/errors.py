@@ -82,7 +82,7 @@ class DataError(EdgeError):
     """Images, labels or lists of samples that cannot be used."""
 
     exit_code = ExitCode.DATA
-    default_hint = "what samples may be: calib_data/README.md; its options: edge-scnet build --help"
+    default_hint = "what samples may be, and how they are read: edge-scnet build --help"
 
 
 class MissingRuntimeError(EdgeError):

@@ -11,9 +11,9 @@ import pytest
 BENCHMARKS = Path(__file__).parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-import envelope  # noqa: E402
-import figure_marks  # noqa: E402
-import tables  # noqa: E402
+import envelope  # noqa: E402  no package: they are run as programs
+import figure_marks  # noqa: E402  no package: they are run as programs
+import tables  # noqa: E402  no package: they are run as programs
 
 NAMES = sorted(path.stem for path in envelope.RESULTS.glob("*.json"))
 MACHINE = {"architecture": "x86_64", "cpu_model": "A CPU", "cores": 2, "system": "Linux"}

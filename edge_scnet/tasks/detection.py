@@ -91,7 +91,7 @@ def evaluator(context: Context) -> Detection:
     except RecordError as error:
         raise DataError(
             f"{TASK}: the argument {error.path} {error.problem}",
-            hint="what the arguments of a task are: docs/tasks.md, Arguments",
+            hint="""its arguments, for example: --task-args '{"threshold": 0.3}'""",
         ) from None
     if len(context.spec.input_shape) != 3:
         raise DataError(

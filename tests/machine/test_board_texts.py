@@ -8,7 +8,11 @@ from __future__ import annotations
 import pytest
 
 from edge_scnet.machine import board
-from tests.helpers.board_texts import LINES, NO_READING, Line
+from tests.helpers import board_texts, board_texts_before_orin
+from tests.helpers.board_line import Line
+from tests.helpers.board_texts import NO_READING
+
+LINES = sorted((*board_texts_before_orin.LINES, *board_texts.LINES), key=lambda line: line.number)
 
 
 def _name(line: Line) -> str:
