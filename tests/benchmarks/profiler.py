@@ -160,14 +160,14 @@ def overhead(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, obje
     """The median of our timed block over that of a bare loop on the same request."""
     images = (
         np.random.default_rng(0)
-        .standard_normal((16, spec.channels, spec.input_size, spec.input_size))
+        .standard_normal((16, *spec.input_shape))
         .astype(np.float32)
     )
     server = Server()
     server.load(engine.runtime, engine.path, engine.options, images)
     server.warm_up()
     held = server._session._request
-    request, own = held.native, held.input
+    request, own = held.native, held.native.input_tensors[0].data
 
     def bare() -> list[int]:
         times: list[int] = []
