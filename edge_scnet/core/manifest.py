@@ -27,7 +27,7 @@ from edge_scnet.core.files import write_text
 from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import RecordError, convert, read_json
 from edge_scnet.core.schema_number import check_schema
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import InputForm, ModelSpec
 from edge_scnet.errors import ArtifactError
 
 MANIFEST = "manifest.json"
@@ -104,6 +104,9 @@ class Manifest:
     fed_with: Literal["pictures", "arrays"] | None = None
     # the float graph is the model's own quantized one without its rounding
     dequantized: bool = False
+    # what engines and plans take, not the graphs that they are made of; of builds of earlier
+    # versions float32
+    input: InputForm = field(default_factory=InputForm)
     # by file name
     artifacts: dict[str, Artifact] = field(default_factory=dict)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
-from edge_scnet.core.preprocessing import Preprocessing
+from edge_scnet.core.preprocessing import Colour, Preprocessing
 
 # A sample of 1 GB.
 MOST_VALUES = 250_000_000
@@ -21,6 +21,27 @@ class TensorSpec:
     shape: tuple[int, ...]
     # NumPy's name of the type
     dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputForm:
+    """The form in which the engines of a build take their first input; the batch axis is in front.
+
+    float32 NCHW is what the float graph takes: pictures prepared as `Preprocessing` says, or arrays
+    as they are. uint8 NHWC is what cameras and decoders give: pixels, 0 to 255, of the input's own
+    height and width. They are resized and cropped as `Preprocessing` says before they are fed;
+    what becomes of their codes (`pixel_max`, `mean`, `std`) is part of the engine.
+    """
+
+    dtype: Literal["float32", "uint8"] = "float32"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    # the order of the channels of bytes; None, as of float32: as the model's preprocessing says
+    colour: Colour | None = None
+
+    @property
+    def is_bytes(self) -> bool:
+        """Whether engines take pixels as they are."""
+        return self.dtype == "uint8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,3 +136,37 @@ class EngineSpec(ModelSpec):
     def width(self) -> int:
         """In pixels; of an input that takes pictures."""
         return self.input_shape[1 if self.channels_last else 2]
+
+
+def engine_spec(spec: ModelSpec, form: InputForm) -> ModelSpec:
+    """What an engine of a build takes: the model's own spec, or of bytes a spec of its own.
+
+    Of bytes nothing is left of the preprocessing but how pictures are resized and their colours.
+    """
+    if not form.is_bytes:
+        return spec
+    rule = spec.preprocessing
+    colour = form.colour or rule.colour
+    own = {item.name: getattr(spec, item.name) for item in fields(ModelSpec)}
+    own["input_shape"] = (spec.height, spec.width, spec.channels)
+    own["preprocessing"] = replace(
+        rule,
+        colour=colour,
+        # it is in the order of the channels
+        pad_value=rule.pad_value if colour == rule.colour else rule.pad_value[::-1],
+        pixel_max=255.0,
+        mean=(),
+        std=(),
+    )
+    return EngineSpec(**own, channels_last=True, dtype="uint8")
+
+
+def takes_codes(spec: ModelSpec) -> bool:
+    """Whether an engine takes the codes of 8-bit pictures as they are, channels last."""
+    if not isinstance(spec, EngineSpec) or spec.dtype != "uint8" or not spec.channels_last:
+        return False
+    rule = spec.preprocessing
+    if rule.pixel_max == 255:
+        return not any(rule.mean) and all(value == 1 for value in rule.std)
+    # bytes of an engine that no manifest describes: pixels from 0 to 1, times 255
+    return rule.pixel_max == 1 and not any(rule.mean) and set(rule.std) == {1 / 255}
