@@ -158,11 +158,7 @@ def against_benchmark_app(engine: EngineFile, spec: ModelSpec, rounds: int) -> d
 
 def overhead(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, object]:
     """The median of our timed block over that of a bare loop on the same request."""
-    images = (
-        np.random.default_rng(0)
-        .standard_normal((16, *spec.input_shape))
-        .astype(np.float32)
-    )
+    images = np.random.default_rng(0).standard_normal((16, *spec.input_shape)).astype(np.float32)
     server = Server()
     server.load(engine.runtime, engine.path, engine.options, images)
     server.warm_up()
