@@ -228,6 +228,8 @@ def test_a_manifest_as_the_first_version_wrote_it_is_read_and_written_anew(
     assert (before.pop("schema"), after.pop("schema")) == (1, 3)
     assert after.pop("dequantized") is False
     assert after.pop("fed_with") is None
+    floats = {"dtype": "float32", "layout": "NCHW", "colour": None}
+    assert after.pop("input") == floats
     was, now = before.pop("model"), after.pop("model")
     assert now["input_shape"] == [was["channels"], was["input_size"], was["input_size"]]
     assert now["preprocessing"]["mean"] == was["mean"] and now["classes"] == was["classes"]
