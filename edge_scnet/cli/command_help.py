@@ -72,6 +72,11 @@ _ENTRIES = {
         "Read all samples, and say what the network gets of them.",
         ("edge-scnet data check net.onnx --calib photos/train --eval photos/val",),
     ),
+    "package": _Entry(
+        _BUILD,
+        "Put an engine into a folder that runs without edge-scnet.",
+        ("edge-scnet package build/net/cpu --for cpp --out app",),
+    ),
     "export": _Entry(
         _STAGES,
         "Export to ONNX with parity proven, and stop there.",

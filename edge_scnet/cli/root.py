@@ -21,6 +21,7 @@ from edge_scnet.cli import (
     gate,
     interrupts,
     machine,
+    package,
     predict,
     printer,
     profile,
@@ -92,6 +93,7 @@ def _root(
 build.add_to(app)
 profile.add_to(app)
 predict.add_to(app)
+package.add_to(app)
 project.add_to(app)
 machine.add_to(app)
 gate.add_to(app)

@@ -103,7 +103,7 @@ def check_unchanged(folder: BuildFolder, report: RunReport) -> None:
         entry = artifacts.get(row.file)
         if entry is None or entry.sha256 != row.sha256:
             continue  # a row of an earlier report
-        for file in (entry, *_companions_listed(folder, entry)):
+        for file in (entry, *companions_listed(folder, entry)):
             try:
                 folder.verified_entry(file)
             except ArtifactError as error:
@@ -151,7 +151,7 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
         runtime=runtime.name,
         path=path,
         options=OpenOptions(
-            precision=_opened_in(folder, precision),
+            precision=opened_in(folder, precision),
             threads=target_of(folder).threads or quota_threads(usable_cores()),
         ),
         size_bytes=entry.size_bytes + sum(companion.size_bytes for companion in companions),
@@ -161,7 +161,7 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
     )
 
 
-def _opened_in(folder: BuildFolder, precision: str) -> Literal["f32", "bf16", "default"]:
+def opened_in(folder: BuildFolder, precision: str) -> Literal["f32", "bf16", "default"]:
     """The precision of what is not INT8; the float engine is FP32, whatever the target says."""
     if folder.manifest.precision_hint != "f32":
         return "default"
@@ -201,13 +201,13 @@ def _compiled(folder: BuildFolder) -> list[Artifact]:
 
 def _companions(folder: BuildFolder, entry: Artifact) -> list[Artifact]:
     """The files that an engine is opened with, verified."""
-    companions = _companions_listed(folder, entry)
+    companions = companions_listed(folder, entry)
     for companion in companions:
         folder.verified_entry(companion)
     return companions
 
 
-def _companions_listed(folder: BuildFolder, entry: Artifact) -> list[Artifact]:
+def companions_listed(folder: BuildFolder, entry: Artifact) -> list[Artifact]:
     """The entries of the files that an engine is opened with."""
     artifacts, companions = folder.manifest.artifacts, []
     for name in entry.facts.companions if isinstance(entry.facts, EngineFacts) else ():

@@ -16,7 +16,7 @@ from edge_scnet.core.ragged import ragged
 from edge_scnet.core.spec import TaskSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.models.defaults import task_of
-from edge_scnet.report.run_report import reference_row
+from edge_scnet.report.run_report import RunReport, reference_row
 from edge_scnet.report.store import load_report
 from edge_scnet.runtimes.base import Session
 from edge_scnet.tasks.base import Context
@@ -89,9 +89,15 @@ def told_of_build(
 def _judged_as(folder: BuildFolder) -> str | None:
     """The task of a build's last report; None: there is none that can be read."""
     with contextlib.suppress(ArtifactError):
-        row = reference_row(load_report(folder.path / REPORT))
-        if row is not None and (accuracy := row.accuracy) is not None:
-            if accuracy.task is None:
-                return None if accuracy.agreement_percent is None else CLASSIFICATION
-            return accuracy.task.task if accuracy.task.task in TASKS else None
+        return judged_as(load_report(folder.path / REPORT))
     return None
+
+
+def judged_as(report: RunReport) -> str | None:
+    """The task that a report judged its engines by; None: it did not, or by a user's own."""
+    row = reference_row(report)
+    if row is None or (accuracy := row.accuracy) is None:
+        return None
+    if accuracy.task is None:
+        return None if accuracy.agreement_percent is None else CLASSIFICATION
+    return accuracy.task.task if accuracy.task.task in TASKS else None

@@ -298,6 +298,13 @@ def _first_names(modules: Sequence[str]) -> str:
     return ", ".join(distinct[:_NAMED]) + (", ..." if len(distinct) > _NAMED else "")
 
 
+def ships(findings: Sequence[Finding]) -> bool:
+    """Whether accuracy and speed were judged, and all passed: `verdict` says ship then."""
+    kinds = {"speed" if finding.kind == "speed" else "accuracy" for finding in findings}
+    passed = all(finding.verdict == "pass" for finding in findings)
+    return passed and kinds == {"speed", "accuracy"}
+
+
 def verdict(findings: Sequence[Finding], *, what: str = "INT8") -> str:
     """Returns one line: ship or not, and why.
 

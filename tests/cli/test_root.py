@@ -18,6 +18,7 @@ COMMANDS = (
     "build",
     "show",
     "data",
+    "package",
     "export",
     "calibrate",
     "quantize",

@@ -57,6 +57,7 @@ DOCUMENTS: dict[str, Document] = {
     ),
     "inspect": Document(schema=1, record="edge_scnet.pipeline.inspect:Inspected", where="inspect"),
     "predict": Document(schema=1, record=f"{_HERE}.predict:Predictions", where="predict"),
+    "package": Document(schema=1, record="edge_scnet.pipeline.package:Packaged", where="package"),
     "check": Document(schema=1, record=f"{_HERE}.gate:Checks", where="check"),
     "baseline-update": Document(schema=1, record=f"{_HERE}.gate:Updates", where="baseline update"),
     "verify": Document(schema=1, record=f"{_HERE}.gate:Verified", where="verify"),

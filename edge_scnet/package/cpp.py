@@ -1,0 +1,99 @@
+"""The format `cpp`: a CMake project that reads pictures, runs the engine and times it.
+
+Its sources lie in `cpp_files/` as they are compiled; which of them are taken follows from the
+runtime and the resampler. The build's numbers stand in settings.hpp, its class names in labels.txt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+
+from edge_scnet.core.preprocessing import Preprocessing
+from edge_scnet.package.cpp_settings import settings
+from edge_scnet.package.facts import PackageFacts
+from edge_scnet.package.form import Content, Format, check_pictures
+from edge_scnet.package.readme import readme
+
+LABELS = "labels.txt"
+_BUILD = {
+    "openvino": (
+        "cmake -S . -B b -DOpenVINO_DIR=\"$(python3 -c 'import openvino;"
+        " print(openvino.__path__[0])')/cmake\""
+    ),
+    "tensorrt": "cmake -S . -B b",
+}
+
+
+def contents(facts: PackageFacts) -> Mapping[str, Content]:
+    """The files of the package.
+
+    Raises:
+        ArtifactError: the network takes no pictures.
+    """
+    check_pictures(FORMAT, facts)
+    rule = facts.model.preprocessing
+    resampler = _resampler(rule)
+    pictures = "cmake_opencv.txt" if resampler == "opencv" else "cmake_pictures.txt"
+    made: dict[str, Content] = {part.name: part for part in facts.files}
+    made["CMakeLists.txt"] = "\n".join(
+        map(_source, ("CMakeLists.txt", f"cmake_{facts.runtime}.txt", pictures))
+    )
+    for name in ("main.cpp", "picture.hpp", "pixels.hpp"):
+        made[name] = _source(name)
+    made["engine.hpp"] = _source(f"engine_{facts.runtime}.hpp")
+    made["resize.hpp"] = _source(f"resize_{resampler}.hpp")
+    made["settings.hpp"] = settings(facts)
+    if facts.is_classifier:
+        made[LABELS] = "".join(f"{name}\n" for name in facts.labels)
+    steps = f"{_BUILD[facts.runtime]}\ncmake --build b\n./b/run photo.jpg\n./b/run --benchmark 5"
+    made["README.md"] = readme(FORMAT, facts, steps=steps, notes=tuple(_notes(facts, resampler)))
+    return made
+
+
+def _source(name: str) -> str:
+    return (files("edge_scnet.package") / "cpp_files" / name).read_text(encoding="utf-8")
+
+
+def _resampler(rule: Preprocessing) -> str:
+    """Which of the sources resizes."""
+    if rule.resize == "none":
+        return "none"
+    if rule.library == "opencv":
+        return "opencv"
+    if rule.interpolation == "nearest":
+        return "nearest"
+    # Pillow's filters that do not grow are its transform's, which no source here computes
+    return "pillow" if rule.antialias else "none"
+
+
+def _notes(facts: PackageFacts, resampler: str) -> Iterator[str]:
+    rule = facts.model.preprocessing
+    if resampler == "opencv":
+        yield "Pictures of 8 bits without transparency, read and resized by OpenCV."
+    else:
+        turned = " and turns them as their EXIF data says" if rule.exif else ""
+        yield (
+            f"Pictures of 8 bits without transparency. OpenCV reads them{turned}, where CMake finds"
+            " it; else stb_image.h does, whose JPEG pixels may be a code apart"
+            + (", and which turns nothing." if rule.exif else ".")
+        )
+    if resampler == "none" and rule.resize != "none":
+        yield (
+            "It does not resize: Pillow without antialiasing did that, so pictures must come in"
+            " the size that they would be scaled to."
+        )
+    if facts.runtime == "openvino":
+        yield "The headers and libraries of OpenVINO are those of its Python package, or its own."
+    else:
+        yield "This source was compiled against TensorRT's headers, and has not run on a board."
+    if not facts.is_classifier:
+        yield "It prints the range of each output, and decodes none."
+
+
+FORMAT = Format(
+    name="cpp",
+    title="a CMake project in C++",
+    runtimes=("openvino", "tensorrt"),
+    contents=contents,
+)

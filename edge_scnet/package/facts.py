@@ -1,0 +1,129 @@
+"""What a package is made of: the facts of one engine, of its manifest and its report alone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edge_scnet.config.target import TargetSpec
+from edge_scnet.core.printable import printable
+from edge_scnet.core.spec import ModelSpec, TaskSpec
+from edge_scnet.report.run_report import EngineReport, RunReport, reference_row
+from edge_scnet.tasks.registry import CLASSIFICATION
+
+_UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnginePart:
+    """A file of the engine, as it lies in the build."""
+
+    # a plain file name of ASCII letters, digits, "." "_" and "-"
+    name: str
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputForm:
+    """What the engine takes of a picture."""
+
+    # uint8: the pixels' codes, of which the engine itself makes numbers; float32: numbers that the
+    # preprocessing has made of them
+    dtype: Literal["float32", "uint8"]
+    layout: Literal["NCHW", "NHWC"]
+
+    @property
+    def takes_codes(self) -> bool:
+        """Whether the pixels are fed as they are."""
+        return self.dtype == "uint8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageFacts:
+    """What a build's manifest and report say of one engine."""
+
+    model: ModelSpec
+    # what the network is for, as it was said or judged by; None: nobody knows
+    task: TaskSpec | None
+    target: TargetSpec
+    # the lowest instruction set of a CPU that the engine is right on
+    floor: str
+    # the command that builds it again
+    rebuild: str
+    # "openvino", "tensorrt", ... and its name in sentences
+    runtime: str
+    runtime_title: str
+    # of the runtime that the engine was made with; None: not told
+    runtime_version: str | None
+    # the manifest's kind of the file: "openvino-ir", "tensorrt-plan", "onnx"
+    kind: str
+    # "int8", "fp16", "fp32"
+    precision: str
+    # what of it is not INT8 is to be computed in
+    opened_in: Literal["f32", "bf16", "default"]
+    # the board that a plan was built on; None: no Jetson
+    board: str | None
+    # the file to open first
+    files: tuple[EnginePart, ...]
+    # None: there is none of this engine
+    report: RunReport | None
+    # why the build did not ship, in a sentence; None: it did
+    held_back: str | None
+
+    @property
+    def engine(self) -> EnginePart:
+        """The file to open."""
+        return self.files[0]
+
+    @property
+    def batch(self) -> int:
+        """Samples in one inference."""
+        return self.target.batch
+
+    @property
+    def input(self) -> InputForm:
+        """What the engine takes of a picture."""
+        return InputForm(dtype="float32", layout="NCHW")
+
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        """The input's sizes in its layout, the batch in front."""
+        channels, *plane = self.model.input_shape
+        is_last = self.input.layout == "NHWC"
+        return (self.batch, *plane, channels) if is_last else (self.batch, channels, *plane)
+
+    @property
+    def reads_grey(self) -> bool:
+        """Whether pictures are read in grey, for one channel or for all."""
+        return self.model.channels == 1 or self.model.preprocessing.colour == "grey"
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether its answer is the largest column of the first output."""
+        return self.task is not None and self.task.kind == CLASSIFICATION
+
+    @property
+    def row(self) -> EngineReport | None:
+        """The report's row of this engine."""
+        rows = () if self.report is None else self.report.engines
+        return next((row for row in rows if row.sha256 == self.engine.sha256), None)
+
+    @property
+    def reference(self) -> EngineReport | None:
+        """The report's row that this engine is held against; None: it is this one, or unknown."""
+        found = None if self.report is None else reference_row(self.report)
+        return None if found is self.row else found
+
+    @property
+    def plain_name(self) -> str:
+        """The model's name as a name of files, images and targets: ASCII without spaces."""
+        return _UNFIT_FOR_NAMES.sub("_", self.model.name).strip("._-") or "model"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes' names, each on one line, with escapes for what a terminal obeys."""
+        return tuple(map(printable, self.model.classes))

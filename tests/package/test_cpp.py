@@ -1,0 +1,168 @@
+"""The C++ project of a package: compiled as its README says, it prepares pictures to the bit and
+answers as `predict` does.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_scnet.data import images
+from edge_scnet.package import cpp
+from edge_scnet.pipeline.package import facts_of, package
+from tests.helpers.hostile import NAMES, check_fit
+from tests.helpers.packages import NAMED, ir_build
+from tests.helpers.pictures import RULES, photograph, spec_of
+from tests.helpers.tool import Built, Run
+
+# writes what a project's `prepare` makes of pictures
+_DUMP = """
+#include <cstdio>
+#include <vector>
+#include "picture.hpp"
+int main(int count, char** words) {
+  std::vector<char> input(std::size_t(settings::kBatch) * settings::kChannels * settings::kHeight *
+                          settings::kWidth * (settings::kTakesCodes ? 1 : 4));
+  for (int i = 1; i < count; ++i) {
+    prepare(words[i], input.data(), input.size());
+    std::fwrite(input.data(), 1, input.size(), stdout);
+  }
+}
+"""
+_STB = next(
+    (path for path in (Path("/usr/include/stb"), Path("/usr/local/include/stb")) if path.is_dir()),
+    None,
+)
+
+
+def run(*words: object, cwd: Path) -> str:
+    done = subprocess.run(
+        [*map(str, words)], capture_output=True, text=True, cwd=cwd, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def compiler() -> str:
+    found = shutil.which("g++")
+    if found is None or _STB is None:
+        pytest.skip("needs g++ and stb_image.h (apt-get install g++ libstb-dev)")
+    return found
+
+
+@pytest.fixture(scope="module")
+def project(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of the shared build, made by CMake with the OpenVINO of the Python package."""
+    openvino = find_spec("openvino")
+    if openvino is None or openvino.origin is None or shutil.which("cmake") is None:
+        pytest.skip("needs OpenVINO and cmake")
+    compiler()
+    out = tmp_path_factory.mktemp("cpp") / "project"
+    package(built.folder, form="cpp", out=out, anyway=True)
+    folder = Path(openvino.origin).parent / "cmake"
+    run("cmake", "-S", ".", "-B", "b", f"-DOpenVINO_DIR={folder}", cwd=out)
+    run("cmake", "--build", "b", cwd=out)
+    return out
+
+
+def test_the_project_is_sources_and_numbers(tmp_path: Path) -> None:
+    names = (*NAMES, "quote \" ' and \\ and \\n", "日本語 été", '"); system("true"); //')
+    spec = replace(NAMED, name=NAMES[0], classes=names, num_classes=len(names))
+    made = cpp.contents(facts_of(ir_build(tmp_path / "build", spec)))
+    assert {"CMakeLists.txt", "main.cpp", "settings.hpp", "labels.txt", "README.md"} <= set(made)
+    for name, content in made.items():
+        if isinstance(content, str) and name not in ("labels.txt", "README.md"):
+            assert content.isascii() and "quote" not in content, name
+        if isinstance(content, str):
+            check_fit(content)
+    assert str(made["labels.txt"]).count("\n") == len(names)
+
+
+def test_a_plans_project_has_tensorrts_sources(tmp_path: Path) -> None:
+    facts = replace(
+        facts_of(ir_build(tmp_path / "build")),
+        runtime="tensorrt",
+        runtime_title="TensorRT",
+    )
+    made = cpp.contents(facts)
+    whole = "\n".join(content for content in made.values() if isinstance(content, str))
+    assert "NvInfer.h" in whole and "openvino" not in whole.lower()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in RULES if "OpenCV" not in name])
+def test_pictures_are_prepared_to_the_bit(tmp_path: Path, name: str) -> None:
+    gcc, spec = compiler(), spec_of(name)
+    build, out = ir_build(tmp_path / "build", spec), tmp_path / "out"
+    package(build, form="cpp", out=out)
+    (out / "dump.cpp").write_text(_DUMP)
+    flags = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-isystem", _STB)
+    run(gcc, *flags, "dump.cpp", "-o", "dump", cwd=out)
+    wide = [(61, 40), (40, 61), (200, 33), (spec.width, spec.height)]
+    if name == "not antialiased":  # it says that it does not resize
+        wide = [(spec.width, spec.height)]
+    pictures = [
+        photograph(tmp_path / f"{size[0]}x{size[1]}.png", size)
+        for size in wide
+        if spec.preprocessing.resize != "none" or min(size) >= 32
+    ]
+    wanted = [images.preprocess(images.decode(path, spec, hint=""), spec) for path in pictures]
+    made = subprocess.run([out / "dump", *pictures], capture_output=True, check=True).stdout
+    assert np.array_equal(np.frombuffer(made, np.float32), np.concatenate(wanted, axis=None))
+
+
+@pytest.mark.slow
+def test_it_answers_as_predict_does(
+    built: Built, bag: Path, tmp_path: Path, invoke: Run, project: Path
+) -> None:
+    out = project
+    pictures = [bag, photograph(tmp_path / "photo.png", (300, 180))]
+    told = run("b/run", *pictures, cwd=out)
+    assert told == invoke("predict", built.folder, *pictures).stdout
+    assert len(run("b/run", "--top", "2", bag, cwd=out).split(", ")) == 2
+    timed = run("b/run", "--benchmark", "0.1", cwd=out)
+    assert re.fullmatch(
+        r"inference: median \d+\.\d+ ms, p90 \d+\.\d+ ms, \d+ runs, batch 1\n", timed
+    )
+    # its own folder moved, it finds the engine where it is told
+    moved = shutil.copytree(out, tmp_path / "moved")
+    (out / "model.xml").rename(out / "away.xml")
+    try:
+        assert run("b/run", "--folder", moved, bag, cwd=moved) == told.partition("\n")[0] + "\n"
+    finally:
+        (out / "away.xml").rename(out / "model.xml")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("absent.png",), "absent.png: "),
+        (("clear.png",), "only pictures of 8 bits without transparency"),
+        (("deep.png",), "only pictures of 8 bits without transparency"),
+        (("--top", "none", "bag.png"), "--top needs a number above 0"),
+        (("--what", "bag.png"), "--what: there are --top N"),
+        ((), "usage: run"),
+        (("--folder", "nowhere", "bag.png"), "nowhere/model.xml"),
+    ],
+)
+def test_bad_input_is_one_line_and_an_exit_code(
+    project: Path, bag: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    shutil.copy(bag, tmp_path / "bag.png")
+    codes = np.zeros((28, 28, 4), np.uint8)
+    Image.fromarray(codes, "RGBA").save(tmp_path / "clear.png")
+    Image.fromarray(np.zeros((28, 28), np.uint16)).save(tmp_path / "deep.png")
+    done = subprocess.run(
+        [project / "b" / "run", *words], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("error: ") and said in done.stderr
