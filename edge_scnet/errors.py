@@ -16,11 +16,12 @@ A gate's verdict (10 to 13) is a finding, not an exception.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process tells its caller. Among several the lowest that is not 0 counts."""
+    """What the process tells its caller; `worst` says which counts among several."""
 
     meaning: str
 
@@ -49,6 +50,19 @@ class ExitCode(IntEnum):
     )
     INCONCLUSIVE = 13, "verdict: not proven either way, as with too few images or too much noise"
     INTERRUPTED = 130, "interrupted (Ctrl-C); what was measured is kept"
+
+
+_VERDICTS = (ExitCode.ACCURACY, ExitCode.SPEED, ExitCode.INCOMPARABLE, ExitCode.INCONCLUSIVE)
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Returns the exit code that counts among several; 0 where all are 0.
+
+    An error goes before every verdict (10 to 13), and so does a run that was interrupted: whoever
+    lets a verdict pass must not let pass what was never judged. Of each the lowest counts.
+    """
+    faults = [code for code in codes if code]
+    return min(faults, key=lambda code: (code in _VERDICTS, code), default=ExitCode.OK)
 
 
 class EdgeError(Exception):

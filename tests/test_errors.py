@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_scnet.errors import EdgeError, ExitCode, first_line
+from edge_scnet.errors import EdgeError, ExitCode, first_line, worst
 
 
 def test_every_error_has_an_exit_code_of_its_own_and_a_hint():
@@ -32,3 +32,20 @@ def test_the_verdicts_of_a_gate_have_codes_behind_the_errors():
 )
 def test_the_first_line_of_an_exception(text: str, line: str):
     assert first_line(ValueError(text)) == line
+
+
+@pytest.mark.parametrize(
+    ("codes", "counts"),
+    [
+        ((), 0),
+        ((0, 0), 0),
+        ((13, 10, 0), 10),
+        ((10, 8), 8),
+        # a verdict of others must not hide that one was never judged
+        ((13, 130), 130),
+        ((130, 9), 9),
+        ((1, 3), 1),
+    ],
+)
+def test_the_worst_of_several_exit_codes(codes: tuple[int, ...], counts: int):
+    assert worst(codes) == counts

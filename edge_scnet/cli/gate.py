@@ -113,8 +113,8 @@ def check(
 
     With --build the engines are built first, as edge-scnet.toml says. In a GitHub workflow findings
     become annotations and a job summary. Exit code: 0 no regression; 10 accuracy; 11 speed, size or
-    memory; 12 not comparable; 13 cannot tell; of several reports the lowest that is not 0, and an
-    error's is lower than all of these.
+    memory; 12 not comparable; 13 cannot tell; of several reports an error's goes before these,
+    and of each the lowest counts.
     """
     from edge_scnet.config.project import allowed_kinds, with_limits
     from edge_scnet.config.target import Gates

@@ -7,6 +7,8 @@ their command line does not say. It is read as strictly as a target file.
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,6 +26,8 @@ from edge_scnet.core.source import parse_source
 from edge_scnet.errors import TargetError
 
 FILE = "edge-scnet.toml"
+# Set by a fleet on each of its devices: the device whose own folder results and baselines lie in.
+DEVICE = "EDGE_SCNET_DEVICE"
 # Keys of the file whose parameters are called otherwise.
 KEYS = {"evaluation": "eval", "target": "targets"}
 # Options that say what another one says.
@@ -219,7 +223,32 @@ def load(path: Path) -> Located:
             f"{path}: {error.message}",
             hint="edge-scnet init MODEL writes one with every key explained",
         ) from None
+    project = of_device(project, os.environ.get(DEVICE, ""))
     return Located(file=path, project=project, limits=limits)
+
+
+def of_device(project: Project, device: str) -> Project:
+    """A project with the folders of one device of a fleet: `build/@orin-1`, `baselines/@orin-1`.
+
+    Args:
+        device: as a folder is named after it (`device_folder`); empty: none.
+    """
+    if not device:
+        return project
+    return replace(
+        project,
+        out=str(device_folder(project.out, device)),
+        baselines=str(device_folder(project.baselines, device)),
+    )
+
+
+def device_folder(folder: Path | str, device: str) -> Path:
+    """The folder of one device of a fleet, in the folder that is everybody's.
+
+    What an address has beside letters, digits, ".", "_" and "@" becomes "-": other systems, and
+    stores of a CI, take no colon in names.
+    """
+    return Path(folder) / f"@{re.sub(r'[^A-Za-z0-9._@-]', '-', device)}"
 
 
 def file_of(path: Path) -> Path:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from edge_scnet.config.project import AllowedKind, with_limits
 from edge_scnet.config.target import Gates
 from edge_scnet.core.manifest import MANIFEST, REPORT
-from edge_scnet.errors import ArtifactError, EdgeError, ExitCode
+from edge_scnet.errors import ArtifactError, EdgeError, ExitCode, worst
 from edge_scnet.gate import baseline, half, regression
 from edge_scnet.gate.baseline import Baseline
 from edge_scnet.gate.inputs import Difference, differences
@@ -194,8 +194,8 @@ Result = Checked | Unchecked
 
 
 def exit_code_of(results: Sequence[Result]) -> int:
-    """Returns the lowest code that is not 0: an error goes before every verdict."""
-    return min((result.exit_code for result in results if result.exit_code), default=0)
+    """Returns the worst code: an error goes before every verdict."""
+    return worst(result.exit_code for result in results)
 
 
 def limit_words(limits: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,8 @@ It tells of a machine that was not quiet, of times in heaps, of memory that grow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from edge_scnet.core.provenance import Recovery
 from edge_scnet.machine.load import MachineLoad
@@ -240,7 +241,11 @@ def graph_words(times: GraphTimes) -> str:
 
 def machine_words(report: RunReport) -> str:
     """Returns the board or processor that a report is of, and its cores."""
-    environment = report.environment
+    return environment_words(report.environment)
+
+
+def environment_words(environment: Mapping[str, Any]) -> str:
+    """Returns the board or processor of an environment as reports have it, and its cores."""
     name = (
         environment.get("jetson_model")
         or environment.get("board")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from edge_scnet.core.optional import require
 from edge_scnet.core.printable import printable_lines
@@ -36,7 +37,7 @@ NEEDS = ("matplotlib", "jinja2")
 
 # Two bars, a long and a short one: FP32's time and INT8's. A browser asks the server for an icon
 # where a page has none.
-_ICON = (
+ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
     "%3Crect y='2' width='16' height='5' rx='1' fill='%237d8088'/%3E"
     "%3Crect y='9' width='8' height='5' rx='1' fill='%230072b2'/%3E%3C/svg%3E"
@@ -136,6 +137,16 @@ def render(report: RunReport) -> str:
     Raises:
         MissingRuntimeError: matplotlib or Jinja2 is not installed.
     """
+    text: str = template_of("page.html.j2").render(report=report, page=_page(report))
+    return text
+
+
+def template_of(name: str) -> Any:
+    """Returns a template of this folder, which escapes what it shows.
+
+    Raises:
+        MissingRuntimeError: Jinja2 is not installed.
+    """
     jinja2 = require("jinja2", extra="report")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -144,8 +155,7 @@ def render(report: RunReport) -> str:
         finalize=_shown,
         keep_trailing_newline=True,
     )
-    text: str = environment.get_template("page.html.j2").render(report=report, page=_page(report))
-    return text
+    return environment.get_template(name)
 
 
 def _page(report: RunReport) -> _Page:
@@ -157,7 +167,7 @@ def _page(report: RunReport) -> _Page:
         machine=notes.machine_words(report),
         when=page_facts.when(report.created_utc),
         made_by=page_facts.made_by(report),
-        icon=_ICON,
+        icon=ICON,
         reference=name,
         judged=judged_words(report),
         context=tuple(page_facts.context(report)),

@@ -50,6 +50,12 @@ def target_words(report: RunReport) -> str:
     return f"{report.target}: {', '.join(parts)}{end}"
 
 
+def runtime_words(report: RunReport) -> str:
+    """Returns the runtime with its version, where it is told."""
+    settings = {} if report.provenance is None else report.provenance.settings
+    return ", ".join(_runtime(report, settings))
+
+
 def _runtime(report: RunReport, settings: Mapping[str, Any]) -> Iterator[str]:
     name = settings.get("runtime")
     if not isinstance(name, str):

@@ -203,3 +203,20 @@ def test_name_and_figures_are_of_the_files_own_model(tmp_path: Path) -> None:
     assert left.values["model_options"] == ModelOptions(mean=(0.5,))
     assert left.values["expect"] is None
     assert set(left.taken) == {"options.mean"}
+
+
+@pytest.mark.parametrize(
+    ("device", "folder"), [("orin-1", "@orin-1"), ("me@10.0.0.7:2222", "@me@10.0.0.7-2222")]
+)
+def test_on_a_device_of_a_fleet_results_and_baselines_have_its_own_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, folder: str
+) -> None:
+    file = tmp_path / project.FILE
+    file.write_text('model = "m"\ntargets = ["cpu"]\nbaselines = "baselines"\n')
+    monkeypatch.setenv("EDGE_SCNET_DEVICE", device)
+    read = project.load(file).project
+    assert (read.out, read.baselines) == (f"build/{folder}", f"baselines/{folder}")
+    monkeypatch.setenv("EDGE_SCNET_DEVICE", "../../etc")
+    assert project.load(file).project.out == "build/@..-..-etc"
+    monkeypatch.setenv("EDGE_SCNET_DEVICE", "")
+    assert project.load(file).project.out == "build"

@@ -72,6 +72,12 @@ DOCUMENTS: dict[str, Document] = {
     "show": Document(schema=1, record=f"{_HERE}.project:Resolved", where="show"),
     "targets": Document(schema=1, record=f"{_HERE}.machine:Targets", where="targets"),
     "doctor": Document(schema=1, record=f"{_HERE}.machine:Doctor", where="doctor"),
+    "fleet": Document(
+        schema=1,
+        record="edge_scnet.report.fleet:Fleet",
+        where="profile, build, check, doctor with several devices",
+        properties=("exit_code",),
+    ),
     "schemas": Document(schema=1, record=f"{_HERE}.schemas:Schemas", where="schema"),
     "failure": Document(
         schema=1, record=f"{_HERE}.failure:Failure", where="any command that fails"
