@@ -178,7 +178,7 @@ FIGURES: dict[str, dict[str, Any]] = {
             "cpu": {
                 "engines": {"int8": ENGINE},
                 "verdict": "ship INT8: 1.37x",
-                "progress": ["export     net", "           129 nodes (11.4 s)", "task       told"],
+                "progress": ["compile    net", "           129 nodes (11.4 s)", "task       told"],
                 "printed": [" top-1, %  94.1", "   95 % interval, pp  0", " files  1", "ship"],
             }
         }
@@ -216,7 +216,7 @@ FIGURES: dict[str, dict[str, Any]] = {
         ),
         (
             "main_job.shortened",
-            "```text\nexport     net\n           129 nodes\n top-1, %  94.1\n"
+            "```text\ncompile    net\n           129 nodes\n top-1, %  94.1\n"
             "   95 % interval, pp  0\n\nship INT8: 1.37x\n```",
         ),
         ("scnet50", "26.1 ms | 1.86x (1.85 to 1.88) | 39.4 | 206 MB | 117 u8"),

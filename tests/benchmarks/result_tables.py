@@ -39,12 +39,12 @@ def main_job_printed(results: Results) -> str:
     return _table_of_lines(result.figures["runs"]["cpu"]["printed"])
 
 
-_STAGES = ("export", "quantize", "compile", "profile")
-_ROWS = ("fp32", "latency p50", "speed", "convolutions", "top-1", "drop", "agreement", "SQNR")
+_STAGES = ("compile",)
+_ROWS = ("fp32", "latency p50", "speed", "convolutions", "top-1", "drop")
 
 
 def main_job_shortened(results: Results) -> str:
-    """The same with what a stage did, its line of figures, and the rows that the verdict is of."""
+    """The same: what was compiled, and the rows that the verdict is of."""
     run = results["main_job"].figures["runs"]["cpu"]
     lines = list[str]()
     for before, line in zip(["", *run["progress"]], run["progress"], strict=False):
@@ -55,7 +55,7 @@ def main_job_shortened(results: Results) -> str:
     for line in rows:
         kept = line.strip().startswith(_ROWS) or (kept and "95 % interval" in line)
         lines += [line] if kept else []
-    return _table_of_lines([*lines, "", *textwrap.wrap(run["verdict"], 110)])
+    return _table_of_lines([*lines, "", *textwrap.wrap(run["verdict"], 118)])
 
 
 def scnet50(results: Results) -> str:
