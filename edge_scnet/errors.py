@@ -7,6 +7,7 @@
     ├── ArtifactError         6  checkpoints, ONNX files, engines, manifests
     ├── ParityError           7  export parity, fidelity of an engine
     ├── BackendError          8  a runtime refused or failed
+    │   └── DeviceError       8  a device of --device that cannot be reached, or lost a job
     └── StorageError          9  unwritable folder, disk full
 
     BuildInterrupted        130  no fault: a build ended early, and what was to follow needs it all
@@ -40,7 +41,7 @@ class ExitCode(IntEnum):
     RUNTIME = 5, "an optional package is not installed"
     ARTIFACT = 6, "a checkpoint, an ONNX file, an engine, a manifest or a report cannot be used"
     PARITY = 7, "a graph or an engine does not compute what it was made from"
-    BACKEND = 8, "a runtime refused or failed"
+    BACKEND = 8, "a runtime refused or failed, or a device of --device"
     STORAGE = 9, "a folder cannot be written, or the disk is full"
     ACCURACY = 10, "verdict: more accuracy is lost than the limit allows"
     SPEED = 11, "verdict: not faster than another engine, or slower, larger or hungrier than before"
@@ -128,6 +129,12 @@ class BackendError(EdgeError):
 
     exit_code = ExitCode.BACKEND
     default_hint = "edge-scnet doctor shows what this machine can do"
+
+
+class DeviceError(BackendError):
+    """A device cannot be reached or trusted, is in use, or lost a job."""
+
+    default_hint = "what a device needs: docs/how-to/devices.md"
 
 
 class StorageError(EdgeError):

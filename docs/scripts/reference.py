@@ -19,6 +19,7 @@ from edge_scnet.config.gates import Gates
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.project import CheckSettings, Project
 from edge_scnet.config.target import Board, QuantScheme, TargetSpec, list_targets
+from edge_scnet.devices.device import DeviceTable
 from edge_scnet.errors import ExitCode
 
 _MARK = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
@@ -350,6 +351,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "targets": targets,
     "project-keys": project_keys,
     "gates": lambda: _keys(Gates, "limits-"),
+    "device-keys": lambda: _keys(DeviceTable, "device-"),
     "exit-codes": exit_codes,
     "json-keys": json_keys,
 }

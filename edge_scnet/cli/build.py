@@ -11,6 +11,7 @@ import typer
 from edge_scnet.cli import console, outputs
 from edge_scnet.cli.command_help import told
 from edge_scnet.cli.data_options import with_data_options
+from edge_scnet.cli.device import with_device
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
     AsJson,
@@ -65,11 +66,15 @@ _STAGES: dict[Stage, str] = {
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("build", cls=ProjectCommand, **told("build"))(guarded(build))
+    app.command("build", cls=ProjectCommand, **told("build"))(guarded(with_device(build)))
     for stage, summary in _STAGES.items():
-        command = guarded(_stage_command(stage, summary))
-        app.command(stage, cls=ProjectCommand, **told(stage))(command)
-    app.command("sensitivity", cls=ProjectCommand, **told("sensitivity"))(guarded(sensitivity))
+        command = _stage_command(stage, summary)
+        if stage == "compile":
+            command = with_device(command)
+        app.command(stage, cls=ProjectCommand, **told(stage))(guarded(command))
+    app.command("sensitivity", cls=ProjectCommand, **told("sensitivity"))(
+        guarded(with_device(sensitivity))
+    )
 
 
 @with_model_options

@@ -16,6 +16,8 @@ from edge_scnet.__about__ import __version__
 WIDTH = 120  # at most; a narrower terminal's otherwise
 # Where names are longer, their help begins on the next line.
 _NAMES_WIDTH = 30
+# Where a context keeps the words of its command line.
+ARGUMENTS = "edge_scnet.arguments"
 _BOUNDS = re.compile(r"([^\s;\[]+)<=x<=([^\s;\]]+)")
 _DEFAULT_OFF = re.compile(r"default: no-[\w-]+(; )?")
 
@@ -27,7 +29,8 @@ ACCURACY = "Where INT8 loses too much"
 MODEL = "Model"
 PICTURES = "How pictures are prepared"
 TASK = "Task"
-_OPTION_GROUPS = (OPTIONS, SAMPLES, VERDICT, ACCURACY, MODEL, PICTURES, TASK)
+DEVICE = "Another machine"
+_OPTION_GROUPS = (OPTIONS, SAMPLES, VERDICT, ACCURACY, MODEL, PICTURES, TASK, DEVICE)
 
 # Groups of commands, in the order of help.
 _BUILD = "Build"
@@ -118,6 +121,7 @@ _ENTRIES = {
         "Measure engines: latency, throughput, memory, accuracy.",
         (
             "edge-scnet profile build/net/cpu --batch 1,4,8",
+            "edge-scnet profile build/net/cpu --device ssh://me@gateway",
             "edge-scnet profile a.onnx b.onnx --interleave",
         ),
     ),
@@ -216,6 +220,12 @@ def first_words() -> str:
 
 class HelpfulCommand(TyperCommand):
     """A command whose help has its options in groups, and its examples in front of them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses the command line, and keeps it as it was given."""
+        ctx.meta[ARGUMENTS] = tuple(args)
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the examples, the arguments and the options."""

@@ -10,6 +10,7 @@ import typer
 
 from edge_scnet.cli import console, outputs
 from edge_scnet.cli.command_help import HelpfulCommand, HelpfulGroup, told
+from edge_scnet.cli.device import with_device
 from edge_scnet.cli.guard import guarded, show_error
 from edge_scnet.cli.options import AsJson, Wait, command_line
 from edge_scnet.cli.printer import say, tell_commands
@@ -75,7 +76,7 @@ _baseline = typer.Typer(
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("check", cls=ProjectCommand, **told("check"))(guarded(check))
+    app.command("check", cls=ProjectCommand, **told("check"))(guarded(with_device(check)))
     _baseline.command("update", cls=ProjectCommand, **told("baseline update"))(guarded(update))
     app.add_typer(_baseline, name="baseline", **told("baseline"))
     app.command("verify", cls=HelpfulCommand, **told("verify"))(guarded(verify))

@@ -10,6 +10,7 @@ import typer
 from edge_scnet.__about__ import __version__
 from edge_scnet.cli import outputs
 from edge_scnet.cli.command_help import HelpfulCommand, told
+from edge_scnet.cli.device import with_device
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson
 from edge_scnet.cli.printer import say
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
     app.command("targets", cls=HelpfulCommand, **told("targets"))(guarded(targets))
-    app.command("doctor", cls=HelpfulCommand, **told("doctor"))(guarded(doctor))
+    app.command("doctor", cls=HelpfulCommand, **told("doctor"))(guarded(with_device(doctor)))
 
 
 def targets(as_json: AsJson = False) -> None:

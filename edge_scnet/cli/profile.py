@@ -11,6 +11,7 @@ import typer
 from edge_scnet.cli import console, outputs
 from edge_scnet.cli.command_help import told
 from edge_scnet.cli.data_options import with_data_options
+from edge_scnet.cli.device import with_device
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import (
     AsJson,
@@ -38,7 +39,7 @@ from edge_scnet.errors import ExitCode
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("profile", cls=ProjectCommand, **told("profile"))(guarded(profile))
+    app.command("profile", cls=ProjectCommand, **told("profile"))(guarded(with_device(profile)))
     app.command("inspect", cls=ProjectCommand, **told("inspect"))(guarded(inspect))
 
 

@@ -11,6 +11,7 @@ import typer
 
 from edge_scnet.cli import outputs
 from edge_scnet.cli.command_help import HelpfulCommand, told
+from edge_scnet.cli.device import with_device
 from edge_scnet.cli.guard import guarded
 from edge_scnet.cli.options import AsJson, command_line
 from edge_scnet.cli.printer import say_json
@@ -20,7 +21,7 @@ from edge_scnet.errors import StorageError
 
 def add_to(app: typer.Typer) -> None:
     """Registers the commands."""
-    app.command("compare", cls=HelpfulCommand, **told("compare"))(guarded(compare))
+    app.command("compare", cls=HelpfulCommand, **told("compare"))(guarded(with_device(compare)))
     app.command("report", cls=HelpfulCommand, **told("report"))(guarded(report))
 
 

@@ -1,0 +1,41 @@
+"""A command line that is to run on another machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from edge_scnet.cli.command_help import ARGUMENTS
+
+if TYPE_CHECKING:
+    from edge_scnet.devices.job import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A command line that is to run on a device."""
+
+    context: typer.Context
+    # by parameter, without those of `--device`
+    values: dict[str, Any]
+    wheel: Path | None
+    settings: Settings
+
+    @property
+    def command(self) -> str:
+        """The command's name."""
+        return str(self.context.info_name)
+
+    @property
+    def as_json(self) -> bool:
+        """Whether stdout is JSON."""
+        return bool(self.values.get("as_json"))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The command line behind the command's name, as it was given."""
+        found: tuple[str, ...] = self.context.meta[ARGUMENTS]
+        return found

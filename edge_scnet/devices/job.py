@@ -1,0 +1,291 @@
+"""A job on a device: checked, sent, started, followed, and brought back.
+
+The job is the device's own from its start on: it holds the device's lock, writes what it prints
+into files, and goes on where the link or this process ends. Its id is a hash of what it is, so the
+same command again finds it: running, or ended and not yet fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import json
+import os
+import platform
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from edge_scnet.__about__ import __version__
+from edge_scnet.core.events import Events
+from edge_scnet.core.files import sha256_bytes
+from edge_scnet.core.printable import printable
+from edge_scnet.devices.checks import PYTHON, DeviceFacts, ask, check, fault_of
+from edge_scnet.devices.connection import Link, LinkLost, connected
+from edge_scnet.devices.device import Device
+from edge_scnet.devices.inputs import Job, Shipment, below_root, layout, shipment_of
+from edge_scnet.devices.streams import MappedStream
+from edge_scnet.devices.transfer import fetch, send
+from edge_scnet.errors import BuildInterrupted, DeviceError, TargetError
+
+T = TypeVar("T")
+
+_START_S = 600.0
+_PATIENCE_S, _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 120.0, 0.5, 10.0
+
+
+class Shown(Protocol):
+    """Is handed what a job prints there, as it comes."""
+
+    @property
+    def events(self) -> Events:
+        """Is told of the job's own steps."""
+
+    def stdout(self, data: bytes) -> None:
+        """A part of its stdout."""
+
+    def stderr(self, data: bytes) -> None:
+        """A part of its stderr."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a job is run."""
+
+    # for another job on the device to end; otherwise it is an error
+    wait: bool = False
+    # set the device's power_mode for the job
+    set_power_mode: bool = False
+    # after a lost link, connect again for so long
+    patience_s: float = _PATIENCE_S
+    # set by who wants the job to stop
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How a job ended."""
+
+    run: str
+    exit_code: int
+    # the files that are new here
+    files: tuple[Path, ...]
+    facts: DeviceFacts
+    sent_bytes: int
+    received_bytes: int
+    # links that broke meanwhile
+    lost_links: int = 0
+
+
+class _Followed:
+    """What a job prints, and how much of it was shown."""
+
+    def __init__(self, shown: Shown) -> None:
+        self.shown = shown
+        self.stdout = MappedStream(shown.stdout)
+        self.stderr = MappedStream(shown.stderr)
+
+
+async def run_on(device: Device, job: Job, *, settings: Settings, shown: Shown) -> Done:
+    """Runs a job on a device; where the link breaks it is taken up again.
+
+    Raises:
+        LinkLost: it stayed broken; the job goes on there. DeviceError and others: as `run_job`.
+    """
+    shipment = await asyncio.to_thread(shipment_of, job)
+    followed = _Followed(shown)
+    lost, broken_since, pause = 0, 0.0, _FIRST_PAUSE_S
+    while True:
+        try:
+            async with connected(device) as link:
+                broken_since, pause = 0.0, _FIRST_PAUSE_S
+                done = await _run(link, job, shipment, settings, followed)
+                return replace(done, lost_links=lost)
+        except LinkLost as error:
+            why: DeviceError = error
+            lost += 1
+        except DeviceError as error:
+            if not broken_since:
+                raise
+            why = error
+        now = time.monotonic()
+        if not broken_since:
+            broken_since = now
+            shown.events.warn(f"{why.message}; connecting again")
+        if now - broken_since > settings.patience_s or settings.stop.is_set():
+            raise LinkLost(why.message, hint="run the same command again: it goes on there")
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+
+async def run_job(link: Link, job: Job, *, settings: Settings, shown: Shown) -> Done:
+    """Runs a job over an open link.
+
+    Raises:
+        LinkLost: the connection broke; the job goes on there, and the same call finds it again.
+        DeviceError: the device is in use, hangs, lacks what the job needs, or lost the job.
+        StorageError: too little space, there or here. MissingRuntimeError: it has no edge-scnet of
+            this version. BuildInterrupted: `settings.stop` was set before the job had started.
+    """
+    shipment = await asyncio.to_thread(shipment_of, job)
+    return await _run(link, job, shipment, settings, _Followed(shown))
+
+
+async def _run(
+    link: Link, job: Job, shipment: Shipment, settings: Settings, followed: _Followed
+) -> Done:
+    device, events = link.device, followed.shown.events
+    if settings.set_power_mode and device.power_mode is None:
+        raise TargetError(
+            f"--set-power-mode: no power_mode is known of {device.name}",
+            hint=f"power_mode = 0 in the table [{device.name}] of devices.toml; on the device"
+            " nvpmodel -q tells the modes",
+        )
+    run = run_id(job, shipment, device)
+    facts = await _unless_stopped(
+        settings, ask(link, run=run, shipment=shipment, wheel=job.wheel is not None)
+    )
+    if facts.state == "none":
+        check(link, facts, job, shipment, events)
+        events.stage("device", f"{device.address}: {facts.words}")
+        sent = await _unless_stopped(settings, send(link, facts, shipment, events))
+        started = await _unless_stopped(settings, _start(link, job, shipment, facts, run, settings))
+        events.done(f"job {run} {started}; {sent / 1e6:.1f} MB sent", reused=False)
+    else:
+        words = "runs there" if facts.state == "running" else "has ended there"
+        events.stage("device", f"{device.address}: {facts.words}")
+        events.done(f"job {run} {words}: it is taken up", reused=True)
+    await _follow(link, facts, run, settings, followed)
+    output = await link.run("result.sh", facts.workdir, run)
+    results = [line.partition("=") for line in output.lines]
+    codes = [value for name, _, value in results if name == "exit"]
+    if output.code or not codes or not codes[0].isdecimal():
+        raise DeviceError(
+            f"{device.address}: job {run} ended without an exit code: it was killed there, or the"
+            " device was switched off",
+            hint=f"run the same command again; what ended it: ssh {device.address} dmesg",
+        )
+    sums = [value for name, _, value in results if name == "sum"]
+    files = await fetch(link, facts, job, shipment, sums, run)
+    await link.run("forget.sh", facts.workdir, run)
+    return Done(
+        run=run,
+        exit_code=int(codes[0]),
+        files=files,
+        facts=facts,
+        sent_bytes=link.moved.sent_bytes,
+        received_bytes=link.moved.received_bytes,
+    )
+
+
+def run_id(job: Job, shipment: Shipment, device: Device) -> str:
+    """The id of a job: the same command with the same files of the same user has the same."""
+    what = [
+        __version__,
+        _who(),
+        job.argv,
+        below_root(job.cwd),
+        sorted(job.environment.items()),
+        [below_root(path) for path in job.outputs],
+        shipment.digest,
+        device.python,
+    ]
+    return sha256_bytes(json.dumps(what).encode())[:16]
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that no table knows
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
+
+
+async def _unless_stopped(settings: Settings, work: Awaitable[T]) -> T:
+    """Awaits what comes before a job's start, and leaves it where it is to stop.
+
+    Raises:
+        BuildInterrupted: it is.
+    """
+    task = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(settings.stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise BuildInterrupted("stopped before the job had started")
+    finally:
+        for other in (task, stopping):
+            other.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+async def _start(
+    link: Link, job: Job, shipment: Shipment, facts: DeviceFacts, run: str, settings: Settings
+) -> str:
+    """Starts a job; returns whether it runs or waits."""
+    python = link.device.python or PYTHON
+    packed = layout(job, shipment, run=run, workdir=facts.workdir, python=python)
+    power = str(link.device.power_mode) if settings.set_power_mode else ""
+    output = await link.run(
+        "start.sh",
+        facts.workdir,
+        run,
+        "wait" if settings.wait else "refuse",
+        f"{_who()}: {printable(job.words)}"[:500],
+        "settle" if job.times else "",
+        power,
+        stdin=packed,
+        timeout_s=_START_S,
+    )
+    if output.code:
+        raise fault_of(link, output, "the job cannot be laid out")
+    state, _, owner = (output.lines[:1] or [""])[0].partition(" ")
+    owner = printable(owner) or "another job"
+    if state == "busy":
+        raise DeviceError(
+            f"{link.device.address} is in use by {owner}",
+            hint="wait until that has ended: add --wait",
+        )
+    if state == "waiting":
+        return f"waits for {owner}"
+    if state != "running":
+        raise DeviceError(
+            f"{link.device.address}: the job did not start within 10 s",
+            hint=f"look at its load: ssh {link.device.address} uptime",
+        )
+    return "runs there"
+
+
+async def _follow(
+    link: Link, facts: DeviceFacts, run: str, settings: Settings, followed: _Followed
+) -> None:
+    """Hands on what a job prints until it ends; asks it to stop where that is wanted."""
+
+    async def stop() -> None:
+        await settings.stop.wait()
+        await link.run("stop.sh", facts.workdir, run, "")
+
+    root = f"{facts.workdir}/jobs/{run}/root".encode("utf-8", "surrogateescape")
+    followed.stdout.root = followed.stderr.root = root
+    stopping = asyncio.ensure_future(stop())
+    try:
+        await link.stream(
+            "follow.sh",
+            facts.workdir,
+            run,
+            str(followed.stdout.count),
+            str(followed.stderr.count),
+            on_stdout=followed.stdout,
+            on_stderr=followed.stderr,
+        )
+        followed.stdout.end()
+        followed.stderr.end()
+    finally:
+        stopping.cancel()
+        with contextlib.suppress(asyncio.CancelledError, DeviceError):
+            await stopping

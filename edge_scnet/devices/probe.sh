@@ -1,0 +1,62 @@
+# Tells what has to be known of a device before a job, as lines of name=value.
+# $1 work folder or nothing, $2 Python, $3 the job's id, $4 sha256 of a wheel or nothing.
+# stdin: the sha256 of each file that the job needs, one a line.
+case $1 in
+'') workdir=${XDG_CACHE_HOME:-$HOME/.cache}/edge-scnet ;;
+'~/'*) workdir=$HOME/${1#??} ;;
+*) workdir=$1 ;;
+esac
+python=$2 run=$3 wheel=$4
+umask 077
+mkdir -p "$workdir/blobs" "$workdir/jobs" "$workdir/wheels" && cd "$workdir" && : >>lock || exit 9
+echo "workdir=$(pwd -P)"
+echo "now=$(date +%s)"
+echo "free_kib=$(df -Pk . | awk 'END { print $4 }')"
+echo "machine=$(uname -m)"
+[ ! -r /proc/device-tree/model ] || echo "model=$(tr -d '\000-\037' </proc/device-tree/model)"
+for tool in awk date df env find flock grep ln mkdir mv rm sed setsid sh sha256sum sort tail tar touch tr wc; do
+    command -v "$tool" >/dev/null 2>&1 || echo "missing=$tool"
+done
+setsid -f true 2>/dev/null || echo 'missing=setsid -f'
+command -v trtexec >/dev/null 2>&1 && echo 'trtexec=yes'
+[ ! -x /usr/src/tensorrt/bin/trtexec ] || echo 'trtexec=yes'
+if command -v "$python" >/dev/null 2>&1; then
+    [ -z "$wheel" ] || export PYTHONPATH="$PWD/wheels/$wheel"
+    "$python" -c '
+import sys
+from importlib import metadata
+print("python=%d.%d.%d" % sys.version_info[:3])
+try:
+    from edge_scnet.__about__ import __version__
+    print("tool=" + __version__)
+except ImportError:
+    pass
+for name in ("openvino", "onnxruntime", "tensorrt", "numpy"):
+    try:
+        print("has=" + name + " " + metadata.version(name))
+    except metadata.PackageNotFoundError:
+        pass
+' 2>/dev/null </dev/null
+fi
+job=jobs/$run
+if [ -e "$job/exit" ]; then
+    echo 'state=ended'
+elif [ -s "$job/pid" ] && kill -0 "$(cat "$job/pid")" 2>/dev/null &&
+    [ "$(cat "$job/boot")" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ]; then
+    echo 'state=running'
+else
+    echo 'state=none'
+fi
+while read -r sha; do
+    if [ -e "blobs/$sha" ]; then
+        touch -c "blobs/$sha"
+    else
+        size=0
+        [ ! -e "blobs/$sha.part" ] || size=$(wc -c <"blobs/$sha.part")
+        echo "lacks=$sha $size"
+    fi
+done
+# what nobody used for a month
+find blobs -type f -mtime +30 -exec rm -f {} + 2>/dev/null
+find jobs -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} + 2>/dev/null
+exit 0

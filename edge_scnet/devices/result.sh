@@ -1,0 +1,5 @@
+# Tells how a job ended, and the sha256 of each file that it made.
+# $1 work folder, $2 the job's id.
+cd "$1/jobs/$2" || exit 9
+[ ! -e exit ] || echo "exit=$(cat exit)"
+[ ! -e sums ] || sed 's/^/sum=/' sums

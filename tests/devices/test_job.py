@@ -1,0 +1,450 @@
+"""A job on a board: nothing of it is lost, whatever happens to the link and to who asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from edge_scnet.core.events import Silent
+from edge_scnet.devices import connection
+from edge_scnet.devices.device import Device
+from edge_scnet.devices.inputs import Input, Job, rooted
+from edge_scnet.devices.job import Done, Settings, run_on
+from edge_scnet.errors import DeviceError, EdgeError, StorageError, TargetError
+from tests.devices.conftest import Board
+
+pytestmark = pytest.mark.slow
+
+PRINT_AND_WRITE = 'cat -- "$1"; printf %s "$2" >"$1.made"'
+HOSTILE = "a b'\"; touch gone & $(x) `y` -n\nz"
+
+
+class Heard(Silent):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.warnings: list[str] = []
+
+    def stage(self, name: str, detail: str) -> None:
+        self.stages.append(detail)
+
+    def done(self, result: str, *, reused: bool) -> None:
+        self.stages.append(result)
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+@dataclass
+class Shown:
+    """Keeps what a job printed."""
+
+    events: Heard = field(default_factory=Heard)
+    out: bytes = b""
+    err: bytes = b""
+    on_output: Callable[[bytes], None] = lambda _: None
+
+    def stdout(self, data: bytes) -> None:
+        self.out += data
+        self.on_output(data)
+
+    def stderr(self, data: bytes) -> None:
+        self.err += data
+
+
+def run(
+    device: Device,
+    job: Job,
+    *,
+    shown: Shown | None = None,
+    wait: bool = False,
+    patience_s: float = 20.0,
+    stop_after_s: float | None = None,
+    set_power_mode: bool = False,
+) -> Done:
+    async def run() -> Done:
+        settings = Settings(wait=wait, patience_s=patience_s, set_power_mode=set_power_mode)
+        if stop_after_s is not None:
+            asyncio.get_running_loop().call_later(stop_after_s, settings.stop.set)
+        return await run_on(device, job, settings=settings, shown=shown or Shown())
+
+    return asyncio.run(run())
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def script(
+    here: Path, text: str, *, inputs: tuple[Input, ...] = (), outputs: tuple[str, ...] = ()
+) -> Job:
+    """A job that is a shell script, in a file that goes over."""
+    (here / "job-script.sh").write_text(text)
+    return Job(
+        argv=("sh", "job-script.sh"),
+        is_tool=False,
+        words="a test's job",
+        cwd=here,
+        inputs=(Input(path=here / "job-script.sh"), *inputs),
+        outputs=tuple(here / name for name in outputs),
+    )
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_job_reads_and_makes_files_as_if_it_had_run_here(board: Board, here: Path) -> None:
+    (here / "set" / "deep").mkdir(parents=True)
+    (here / "set" / "deep" / "x").write_bytes(b"x" * 100_000)
+    (here / "set" / HOSTILE).write_bytes(b"hostile")
+    (here / "made").mkdir()
+    (here / "made" / "manifest.json").write_text("{}")
+    (here / "made" / "kept").write_text("kept")
+    (here / "made" / "stale").write_text("stale")
+    job = script(
+        here,
+        "echo seen; cat set/deep/x | wc -c; echo words >&2\n"
+        "cp set/* made/ 2>/dev/null; rm made/stale; echo more >>made/kept\n"
+        'printf \'"%s"\' "$PWD/made" >made/manifest.json; exit 13',
+        inputs=(Input(path=here / "set"), Input(path=here / "made", writable=True)),
+        outputs=("made",),
+    )
+    shown = Shown()
+    done = run(board.device, job, shown=shown)
+    assert done.exit_code == 13
+    assert shown.out.split() == [b"seen", b"100000"] and shown.err == b"words\n"
+    assert tree(here / "made") == {
+        HOSTILE: b"hostile",
+        "kept": b"keptmore\n",
+        "manifest.json": f'"{here}/made"'.encode(),
+    }
+    assert not list(board.workdir.glob("jobs/*")), "what was brought back is removed there"
+
+
+def test_names_mean_nothing_to_a_shell_on_either_side(board: Board, here: Path) -> None:
+    name = HOSTILE.replace("\n", "")
+    for folder in (here / name, here / "-rf"):
+        folder.mkdir()
+        (folder / name).write_text("content")
+    job = Job(
+        argv=(
+            "sh",
+            "-c",
+            'cat -- "$1"; printf %s "$2" >"$1.made"',
+            "sh",
+            f"{name}/{name}",
+            f"{name}\n",
+        ),
+        is_tool=False,
+        words=f"{name}\nwords",
+        cwd=here,
+        inputs=(
+            Input(path=here / name / name),
+            Input(path=here / "-rf"),
+        ),
+        outputs=(here / name,),
+    )
+    shown = Shown()
+    assert run(board.device, job, shown=shown).exit_code == 0
+    assert shown.out == b"content"
+    assert (here / name / f"{name}.made").read_text() == f"{name}\n"
+    assert not (board.home / "gone").exists() and not list(here.rglob("gone"))
+
+
+def test_what_is_there_is_not_sent_again(board: Board, here: Path) -> None:
+    (here / "model").write_bytes(os.urandom(500_000))
+    (here / "made").mkdir()
+    job = script(
+        here,
+        "mkdir -p made; cp model made/manifest.json",
+        inputs=(Input(path=here / "model"),),
+        outputs=("made",),
+    )
+    first = run(board.device, job)
+    assert first.sent_bytes >= 500_000 and first.received_bytes >= 500_000
+    # what it made is known there too
+    again = replace(job, inputs=(*job.inputs, Input(path=here / "made", writable=True)))
+    second = run(board.device, again)
+    assert second.sent_bytes + second.received_bytes < 50_000
+    assert second.files == ()
+
+
+def test_a_broken_upload_goes_on_where_it_was(board: Board, here: Path) -> None:
+    from edge_scnet.core.files import sha256_file
+
+    content = os.urandom(3_000_000)
+    (here / "model").write_bytes(content)
+    part = board.workdir / "blobs" / f"{sha256_file(here / 'model')}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(content[:2_900_000])
+    job = script(here, "sha256sum <model", inputs=(Input(path=here / "model"),))
+    done = run(board.device, job)
+    assert done.exit_code == 0 and done.sent_bytes < 200_000
+    assert not part.exists() and part.with_suffix("").read_bytes() == content
+
+
+def test_a_damaged_upload_is_removed_and_never_used(board: Board, here: Path) -> None:
+    from edge_scnet.core.files import sha256_file
+
+    (here / "model").write_bytes(os.urandom(100_000))
+    part = board.workdir / "blobs" / f"{sha256_file(here / 'model')}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"wrong" * 1000)
+    job = script(here, "sha256sum <model", inputs=(Input(path=here / "model"),))
+    with pytest.raises(EdgeError, match="another hash"):
+        run(board.device, job)
+    assert not part.exists() and not part.with_suffix("").exists()
+    assert run(board.device, job).exit_code == 0
+
+
+def cut(board: Board) -> None:
+    """Ends the sshd of each link to a board, and leaves the one that listens."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], check=True, capture_output=True, text=True)
+    for line in listed.stdout.splitlines():
+        pid, parent = map(int, line.split())
+        if parent == board.server.pid:
+            os.kill(pid, 9)
+    # the second process of a link, where sshd separates privileges, ends with the first
+
+
+def test_a_job_goes_on_where_its_link_breaks(board: Board, here: Path) -> None:
+    job = script(here, "for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done; exit 7")
+    shown = Shown()
+    timer = threading.Timer(1.5, cut, [board])
+    timer.start()
+    done = run(board.device, job, shown=shown)
+    assert done.lost_links == 1 and done.exit_code == 7
+    assert shown.out.split() == [b"1", b"2", b"3", b"4", b"5", b"6"], (
+        "nothing twice, nothing left out"
+    )
+    assert any("connecting again" in warning for warning in shown.events.warnings)
+
+
+def test_another_process_takes_a_job_up_again(board: Board, here: Path) -> None:
+    job = script(
+        here, "echo $$; sleep 2; mkdir -p made; echo x >made/x; echo end", outputs=("made",)
+    )
+
+    async def leave() -> None:
+        task = asyncio.ensure_future(run_on(board.device, job, settings=Settings(), shown=Shown()))
+        await asyncio.sleep(1.2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(leave())
+    (left,) = board.workdir.glob("jobs/*")
+    pid = (left / "stdout").read_text().split()[0]
+    shown = Shown()
+    done = run(board.device, job, shown=shown)
+    assert done.run == left.name and any("taken up" in stage for stage in shown.events.stages)
+    assert shown.out.split() == [pid.encode(), b"end"], "it is the same process"
+    assert (here / "made" / "x").read_text() == "x\n"
+
+
+def test_a_job_that_ended_unseen_is_fetched(board: Board, here: Path) -> None:
+    job = script(here, "mkdir -p made; echo x >made/x; echo end; exit 11", outputs=("made",))
+
+    async def leave() -> None:
+        shown = Shown(on_output=lambda _: task.cancel())
+        task = asyncio.ensure_future(run_on(board.device, job, settings=Settings(), shown=shown))
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(leave())
+    time.sleep(0.5)
+    shown = Shown()
+    assert run(board.device, job, shown=shown).exit_code == 11
+    assert any("has ended there" in stage for stage in shown.events.stages)
+    assert shown.out == b"end\n" and (here / "made" / "x").is_file()
+
+
+def test_a_second_client_sees_who_has_the_device_or_waits(board: Board, here: Path) -> None:
+    long = script(here, "sleep 2; echo long")
+    short = replace(long, argv=("echo", "short"), words="edge-scnet short")
+    first = threading.Thread(target=run, args=(board.device, long))
+    first.start()
+    time.sleep(1.0)
+    with pytest.raises(DeviceError) as raised:
+        run(board.device, short)
+    assert "is in use by" in raised.value.message and "a test's job" in raised.value.message
+    assert ", since 20" in raised.value.message and "--wait" in raised.value.hint
+    shown = Shown()
+    done = run(board.device, short, shown=shown, wait=True)
+    first.join()
+    assert done.exit_code == 0 and shown.out == b"short\n"
+    assert any("waits for" in stage for stage in shown.events.stages)
+
+
+def test_the_lock_is_the_jobs_own_and_ends_with_it(board: Board, here: Path) -> None:
+    job = script(here, "sleep 60")
+    with pytest.raises(DeviceError, match="without an exit code"):
+        timer = threading.Timer(1.0, kill_job, [board])
+        timer.start()
+        run(board.device, job)
+    assert run(board.device, replace(job, argv=("true",))).exit_code == 0
+
+
+def kill_job(board: Board) -> None:
+    (pid,) = board.workdir.glob("jobs/*/pid")
+    os.killpg(int(pid.read_text()), 9)
+
+
+def test_a_stop_reaches_the_process_and_its_exit_code_comes_back(board: Board, here: Path) -> None:
+    job = script(
+        here,
+        "trap 'mkdir -p made; echo kept >made/partial; exit 130' INT\n"
+        "i=0; while [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done",
+        outputs=("made",),
+    )
+    began = time.monotonic()
+    done = run(board.device, job, stop_after_s=1.2)
+    assert done.exit_code == 130 and time.monotonic() - began < 9
+    assert (here / "made" / "partial").read_text() == "kept\n", "what was measured is kept"
+
+
+def test_a_clock_that_is_off_is_refused(board: Board, here: Path) -> None:
+    date = board.home.parent / "bin" / "date"
+    date.write_text('#!/bin/sh\nexec /bin/date -d "3 years ago" "$@"\n')
+    date.chmod(0o755)
+    with pytest.raises(DeviceError) as raised:
+        run(board.device, script(here, "true"))
+    assert "behind this machine's" in raised.value.message and "timedatectl" in raised.value.hint
+    date.write_text('#!/bin/sh\nexec /bin/date -d "1 minute" "$@"\n')
+    shown = Shown()
+    assert run(board.device, script(here, "true"), shown=shown).exit_code == 0
+    assert any("ahead of" in warning for warning in shown.events.warnings)
+
+
+def test_too_little_space_is_refused_before_anything_is_sent(board: Board, here: Path) -> None:
+    df = board.home.parent / "bin" / "df"
+    df.write_text("#!/bin/sh\necho Filesystem\necho none 10 5 5000 50% /\n")
+    df.chmod(0o755)
+    (here / "model").write_bytes(os.urandom(100_000))
+    with pytest.raises(StorageError) as raised:
+        run(board.device, script(here, "true", inputs=(Input(path=here / "model"),)))
+    assert "5 MB are free" in raised.value.message
+    assert not list((board.workdir / "blobs").iterdir())
+
+
+def test_a_missing_program_is_named(board: Board, here: Path) -> None:
+    places = board.home.parent / "few"
+    places.mkdir()
+    for name in (
+        "sh",
+        "mkdir",
+        "date",
+        "df",
+        "awk",
+        "uname",
+        "cat",
+        "find",
+        "rm",
+        "wc",
+        "touch",
+        "tr",
+    ):
+        (places / name).symlink_to(str(shutil.which(name)))
+    config = board.home.parent / "sshd_config"
+    text = config.read_text()
+    start = text.index('"PATH=')
+    end = text.index('"', start + 1)
+    config.write_text(text[:start] + f'"PATH={places}' + text[end:])
+    board.server.send_signal(1)
+    time.sleep(0.5)
+    with pytest.raises(DeviceError, match=r"lacks .*flock.*sha256sum"):
+        run(board.device, script(here, "true"))
+
+
+def test_a_device_that_hangs_is_left_with_words(
+    board: Board, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = board.home.parent / "bin" / "df"
+    hanging.write_text("#!/bin/sh\nsleep 60\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr(connection, "_ASK_S", 0.7)
+    monkeypatch.setattr(connection.Link.run, "__kwdefaults__", {"stdin": b"", "timeout_s": 0.7})
+    with pytest.raises(DeviceError, match="hangs"):
+        run(board.device, script(here, "true"))
+
+
+NVPMODEL = """#!/bin/sh
+case $1 in
+-q) echo "NV Power Mode: MODE_$(cat {mode})"; cat {mode} ;;
+-m) echo "$2" >{mode}; echo "$2" >>{mode}.log ;;
+esac
+"""
+
+
+def test_the_power_mode_is_set_when_asked_and_set_back(board: Board, here: Path) -> None:
+    mode = board.home / "mode"
+    mode.write_text("2\n")
+    places = board.home.parent / "bin"
+    for name, text in (
+        ("nvpmodel", NVPMODEL.format(mode=mode)),
+        ("sudo", '#!/bin/sh\nshift\nexec "$@"\n'),
+    ):
+        (places / name).write_text(text)
+        (places / name).chmod(0o755)
+    device = replace(board.device, power_mode=0)
+    job = script(here, f"cat {mode}")
+    shown = Shown()
+    run(device, job, shown=shown)
+    assert shown.out == b"2\n", "it is set only where that is asked for"
+    shown = Shown()
+    run(device, job, shown=shown, set_power_mode=True)
+    assert shown.out == b"0\n" and mode.read_text() == "2\n"
+    with pytest.raises(TargetError, match="no power_mode is known"):
+        run(board.device, job, set_power_mode=True)
+    # a job that was killed leaves it to the next one
+    with pytest.raises(DeviceError):
+        threading.Timer(1.0, kill_job, [board]).start()
+        run(device, replace(job, argv=("sleep", "60")), set_power_mode=True)
+    assert mode.read_text() == "0\n"
+    run(device, replace(job, argv=("true",)))
+    assert mode.read_text() == "2\n"
+
+
+def test_a_device_writes_nowhere_but_where_it_was_to(board: Board, here: Path) -> None:
+    sha256sum = board.home.parent / "bin" / "sha256sum"
+    sha256sum.write_text(
+        "#!/bin/sh\n"
+        f"case $2 in '') exec {shutil.which('sha256sum')} ;; esac\n"
+        f"printf '%064d  ./%s\\n' 0 '{str(here)[1:]}/made/../../escaped'\n"
+    )
+    sha256sum.chmod(0o755)
+    job = script(here, "mkdir -p made; echo x >made/x", outputs=("made",))
+    with pytest.raises(DeviceError, match="no file that the job was to make"):
+        run(board.device, job)
+    assert not (here.parent / "escaped").exists() and not list((here).glob("made/*"))
+
+
+def test_absolute_paths_are_those_of_this_machine(board: Board, here: Path) -> None:
+    (here / "x").write_text("x")
+    job = Job(
+        argv=("sh", "-c", 'cat "$1" && echo " $1"', "sh", rooted(here / "x")),
+        is_tool=False,
+        words="x",
+        cwd=here,
+        inputs=(Input(path=here / "x"),),
+    )
+    shown = Shown()
+    run(board.device, job, shown=shown)
+    assert shown.out.decode() == f"x {here / 'x'}\n"
