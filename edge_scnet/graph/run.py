@@ -22,6 +22,7 @@ from edge_scnet.graph.counting import counted_outputs
 from edge_scnet.graph.model import batch_of, expose
 from edge_scnet.machine.linux import usable_cores
 from edge_scnet.machine.memory import return_freed_memory
+from edge_scnet.machine.one_thread import is_wanted as one_thread_is_wanted
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -98,6 +99,7 @@ class Observer:
         # one image alone: all of it is the image's
         self._counted = frozenset(counted_outputs(model.graph))
         observed = expose(model, self._fetched)
+        at_once = 1 if one_thread_is_wanted() else at_once
         self._at_once = at_once
         self._session = ort_session(
             ort,
@@ -187,7 +189,7 @@ def ort_session(
     levels = ort.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimize else levels.ORT_DISABLE_ALL
     options.log_severity_level = 3
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1 if one_thread_is_wanted() else threads
     # a planned block for every run at once takes twice the memory on SCNet-50, and saves no time
     options.enable_mem_pattern = False
     if not spinning:

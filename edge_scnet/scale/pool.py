@@ -1,0 +1,326 @@
+"""Sends tasks to the workers of an executor, and gives their results in the order of the tasks.
+
+Nothing here depends on how many workers there are, who computes what, or what comes back first. A
+task whose worker dies is sent again, and a result that is in the folder of results is not computed
+again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_scnet.core.events import Events
+from edge_scnet.core.files import check_folder
+from edge_scnet.errors import BackendError
+from edge_scnet.scale.executors import REFUSAL_HINT, Opened, Workers, opened, refusal
+from edge_scnet.scale.processes import WorkerLostError
+from edge_scnet.scale.store import Arrays, Blobs, Results
+from edge_scnet.scale.task import Answer, Call, Task, run
+
+# Times that a task may lose its worker.
+_MOST_LOST = 3
+# A larger result, such as maps of images, is not kept for later runs.
+_MOST_KEPT_BYTES = 16 << 20
+_LOOK_EVERY_S = 2.0
+# Dask's word for a task whose workers died one after the other.
+_KILLED = "KilledWorker"
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What one worker did."""
+
+    tasks: int = 0
+    images: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A task on its way."""
+
+    index: int
+    task: Task
+    key: str
+    lost: int = 0
+    # inputs that workers have asked for, sent with it from then on
+    given: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Tasks on their way, and the results that are there."""
+
+    results: dict[int, Arrays] = field(default_factory=dict)
+    sent: dict[Future[Answer], _Sent] = field(default_factory=dict)
+    count: int = 0
+    images: int = 0
+    images_done: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """Where inputs and results are kept."""
+
+    blobs: Blobs
+    results: Results
+    # whether the workers see the inputs' folder, and whether it is this run's alone
+    shared: bool
+    own: bool
+
+
+class Pool:
+    """Computes tasks by an executor's workers."""
+
+    def __init__(self, found: Opened, folders: Folders, events: Events) -> None:
+        """Sends nothing yet.
+
+        Args:
+            found: the executor.
+            folders: of inputs and results.
+        """
+        self._found, self._events = found, events
+        self._blobs, self._results = folders.blobs, folders.results
+        self._store = folders.blobs.folder if folders.shared else None
+        self._own_inputs = folders.own
+        self._tallies: dict[str, _Tally] = {}
+        self._names = found.names()
+        self._reused = self._lost = 0
+        self._lost_s = 0.0
+        self._looked = time.monotonic()
+
+    @property
+    def width(self) -> int:
+        """How many tasks should be on their way so that no worker waits."""
+        return max(self._found.count, len(self._names), 2)
+
+    @property
+    def words(self) -> str:
+        """Who computes, as in "2 processes"."""
+        return self._found.words
+
+    def blob(self, data: bytes) -> str:
+        """Keeps an input for the workers, and returns its hash.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        return self._blobs.put(data)
+
+    def forget(self, digest: str) -> None:
+        """Removes an input that no task will want again; from a shared folder nothing is removed.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
+        if self._own_inputs:
+            self._blobs.remove(digest)
+
+    def give_up(self, batch: Batch) -> None:
+        """Takes back tasks that no worker has begun."""
+        for future in batch.sent:
+            future.cancel()
+
+    def start(self, tasks: Iterable[Task]) -> Batch:
+        """Sends tasks as they come; those whose result is known are not sent."""
+        batch = Batch()
+        for task in tasks:
+            sent = _Sent(batch.count, task, task.key(self._found.identity))
+            batch.count += 1
+            batch.images += task.images
+            if task.keep and (known := self._results.get(sent.key)) is not None:
+                self._reused += 1
+                batch.results[sent.index] = known
+                batch.images_done += task.images
+            else:
+                self._send(batch, sent)
+        return batch
+
+    def finish(self, batch: Batch, what: str = "") -> list[Arrays]:
+        """Waits for the results, in the order of the tasks.
+
+        Args:
+            what: is done, for progress; empty: none is shown.
+
+        Raises:
+            BackendError: a worker that differs from the others; or a task that lost its worker
+                again and again.
+            EdgeError: what a task raised.
+        """
+        while batch.sent:
+            done, _ = wait(batch.sent, timeout=_LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+            self._look_for_lost()
+            for future in done:
+                self._take(batch, batch.sent.pop(future), future)
+            if what and batch.images:
+                share = batch.images_done / batch.images
+                self._events.progress(what, share, batch.images_done, "images")
+            elif what:
+                self._events.progress(what, len(batch.results) / batch.count)
+        return [batch.results[index] for index in range(batch.count)]
+
+    def run(self, tasks: Iterable[Task], what: str = "") -> list[Arrays]:
+        """The results of tasks, in their order; as `start` and `finish`."""
+        return self.finish(self.start(tasks), what)
+
+    def in_turn(self, tasks: Iterable[Task]) -> Iterator[Arrays]:
+        """Yields the results of tasks in their order; only some are on their way at a time.
+
+        For results that are too large to be held all at once, or tasks that are not yet there.
+
+        Raises:
+            EdgeError: as `finish`.
+        """
+        waiting: deque[Batch] = deque()
+        for task in tasks:
+            waiting.append(self.start([task]))
+            if len(waiting) > 2 * self.width:
+                yield from self.finish(waiting.popleft())
+        while waiting:
+            yield from self.finish(waiting.popleft())
+
+    def told(self) -> str:
+        """What the workers have done since this was last asked, for the end of a stage."""
+        parts, busy = [], [tally for tally in self._tallies.values() if tally.tasks]
+        if busy:
+            tasks = sum(tally.tasks for tally in busy)
+            parts.append(f"{tasks:,} tasks by {len(busy)} workers")
+        rates = sorted(t.images / t.seconds for t in busy if t.images and t.seconds)
+        if rates:
+            ends = dict.fromkeys(f"{rate:,.0f}" for rate in (rates[0], rates[-1]))
+            parts.append(f"{' to '.join(ends)} images/s each")
+        if self._reused:
+            parts.append(f"{self._reused:,} tasks known from before")
+        if self._lost:
+            parts.append(f"{self._lost} lost with their worker, {self._lost_s:.1f} s of work")
+        self._tallies, self._reused, self._lost, self._lost_s = {}, 0, 0, 0.0
+        return "; ".join(parts)
+
+    def _send(self, batch: Batch, sent: _Sent) -> None:
+        call = Call(
+            task=sent.task, expected=self._found.identity, store=self._store, given=sent.given
+        )
+        batch.sent[self._found.executor.submit(run, call)] = sent
+
+    def _input(self, digest: str) -> bytes:
+        data = self._blobs.get(digest)
+        if data is None:
+            raise BackendError(
+                f"the input {digest} is no longer in {self._blobs.folder}, or is damaged",
+                hint="run it again: finished tasks are reused",
+            )
+        return data
+
+    def _take(self, batch: Batch, sent: _Sent, future: Future[Answer]) -> None:
+        """Takes an answer, or sends the task again."""
+        try:
+            answer = future.result()
+        except BrokenExecutor as error:
+            self._again(batch, sent, error)
+            return
+        except Exception as error:
+            if type(error).__name__ != _KILLED:
+                raise
+            raise _hopeless(sent, str(error)) from error
+        if answer.refused:
+            raise BackendError(refusal(answer.worker, answer.refused), hint=REFUSAL_HINT)
+        if answer.missing:
+            sent.given |= {digest: self._input(digest) for digest in answer.missing}
+            self._send(batch, sent)
+            return
+        assert answer.arrays is not None
+        small = sum(array.nbytes for array in answer.arrays.values()) <= _MOST_KEPT_BYTES
+        if sent.task.keep and small:
+            self._results.put(sent.key, answer.arrays)
+        batch.results[sent.index] = answer.arrays
+        batch.images_done += sent.task.images
+        tally = self._tallies.setdefault(answer.worker, _Tally())
+        tally.tasks += 1
+        tally.images += sent.task.images
+        tally.seconds += answer.seconds
+
+    def _again(self, batch: Batch, sent: _Sent, error: BrokenExecutor) -> None:
+        """Sends a task again whose worker has died."""
+        sent.lost += 1
+        self._lost += 1
+        seconds = error.seconds if isinstance(error, WorkerLostError) else 0.0
+        self._lost_s += seconds
+        if sent.lost >= _MOST_LOST:
+            raise _hopeless(sent, str(error)) from error
+        images = f" of {sent.task.images} images" if sent.task.images else ""
+        self._events.warn(
+            f"{error or 'a worker died'}: its task{images}, {seconds:.1f} s of work, is done again"
+        )
+        try:
+            self._send(batch, sent)
+        except BrokenExecutor as broken:  # an executor that does not mend itself
+            raise BackendError(
+                f"the executor is broken: {broken}", hint="run it again: finished tasks are reused"
+            ) from broken
+
+    def _look_for_lost(self) -> None:
+        """Tells of workers that are gone, where the scheduler knows; it sends their tasks again."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY_S:
+            return
+        self._looked = now
+        names = self._found.names()
+        for gone in sorted(self._names - names):
+            self._lost += 1
+            self._events.warn(
+                f"the worker {gone} is gone: what it worked on, at most one task a thread, is done"
+                f" again by the other {len(names)}"
+            )
+        self._names = names
+
+
+def _hopeless(sent: _Sent, reason: str) -> BackendError:
+    return BackendError(
+        f"a task of {sent.task.work.__name__} lost its worker {_MOST_LOST} times: {reason}",
+        hint="a worker may be out of memory: free -h; smaller: fewer workers on a machine",
+    )
+
+
+@contextlib.contextmanager
+def open_pool(workers: Workers, kept: Path, events: Events) -> Iterator[Pool]:
+    """The workers, ready for tasks; what they still work on at the end is given up.
+
+    Args:
+        kept: the folder of results where no `--store` is; a run that ends well removes it.
+
+    Raises:
+        EdgeError: as `executors.opened`.
+        StorageError: `kept` is a link, or no folder.
+    """
+    with contextlib.ExitStack() as stack:
+        if workers.store is None:
+            inputs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            results = Results(kept)
+            check_folder(kept)
+        else:
+            inputs, results = workers.store / "inputs", Results(workers.store / "results")
+        found = stack.enter_context(opened(workers))
+        folders = Folders(
+            blobs=Blobs(inputs),
+            results=results,
+            shared=found.local or workers.store is not None,
+            own=workers.store is None,
+        )
+        yield Pool(found, folders, events)
+    if workers.store is None:
+        # what was to be made of them is there
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def with_workers(words: str, pool: Pool | None) -> str:
+    """What a stage made, and behind it what workers did for it."""
+    told = "" if pool is None else pool.told()
+    return f"{words}; {told}" if told else words

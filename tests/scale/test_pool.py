@@ -1,0 +1,158 @@
+"""Tasks by workers: the same results whoever computes them, and what a lost worker costs."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_scnet.errors import BackendError, DataError, StorageError
+from edge_scnet.scale import task as tasks
+from edge_scnet.scale.identity import Identity, identity
+from tests.helpers.scale import dies, dies_once, pool_of, refuses, task_of
+
+
+def doubled(executor: int | Executor, kept: Path, count: int = 9) -> list[list[int]]:
+    with pool_of(executor, kept) as (pool, _):
+        found = pool.run(task_of(pool, bytes([number])) for number in range(count))
+    return [arrays["y"].tolist() for arrays in found]
+
+
+def test_results_are_in_the_order_of_the_tasks_whoever_computes_them(tmp_path: Path) -> None:
+    wanted = [[2 * number] for number in range(9)]
+    with ThreadPoolExecutor(3) as threads:
+        assert doubled(threads, tmp_path / "a") == wanted
+    assert doubled(1, tmp_path / "b") == doubled(3, tmp_path / "c") == wanted
+
+
+def test_a_worker_without_the_folder_asks_for_its_inputs_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "_kept", tasks._Kept())
+    given: list[int] = []
+    run = tasks.run
+
+    def counted(call: tasks.Call) -> tasks.Answer:
+        given.append(len(call.given))
+        return run(call)
+
+    monkeypatch.setattr("edge_scnet.scale.pool.run", counted)
+    with ThreadPoolExecutor(1) as threads, pool_of(threads, tmp_path) as (pool, _):
+        for by in (2, 3):
+            (found,) = pool.run([task_of(pool, b"\x05", by=by)])
+            assert found["y"].tolist() == [5 * by]
+    # sent without, asked for, sent with it; the next task finds it there
+    assert given == [0, 1, 0]
+
+
+def test_a_second_run_reuses_what_is_done(tmp_path: Path) -> None:
+    counted, kept = tmp_path / "counted", tmp_path / "kept"
+    with pytest.raises(DataError), pool_of(1, kept) as (pool, _):
+        pool.run([task_of(pool, b"\x01", counted=str(counted))])
+        pool.run([task_of(pool, b"\x01", refuses)])
+    with pool_of(1, kept) as (pool, _):
+        (found,) = pool.run([task_of(pool, b"\x01", counted=str(counted))])
+        assert "1 tasks known from before" in pool.told()
+        pool.run([task_of(pool, b"\x01", counted=str(counted), by=3)])
+    assert found["y"].tolist() == [2] and counted.read_text() == "xx"
+    # a run that ended well leaves nothing in the build folder
+    assert not kept.exists()
+
+
+def test_a_shared_folder_keeps_results_for_others(tmp_path: Path) -> None:
+    counted, store = tmp_path / "counted", tmp_path / "store"
+    for _ in range(2):
+        with pool_of(1, tmp_path / "kept", store) as (pool, _):
+            pool.run([task_of(pool, b"\x01", counted=str(counted))])
+    assert counted.read_text() == "x" and (store / "inputs").is_dir()
+
+
+def test_a_lost_worker_costs_its_task_and_is_told(tmp_path: Path) -> None:
+    with pool_of(2, tmp_path / "kept") as (pool, events):
+        mark = str(tmp_path / "mark")
+        work = [task_of(pool, bytes([number])) for number in range(6)]
+        work[3] = task_of(pool, b"\x03", dies_once, mark=mark)
+        found = pool.run(work, "images")
+        assert [arrays["y"].tolist() for arrays in found] == [[2 * number] for number in range(6)]
+        (warning,) = events.warnings
+        assert "SIGKILL" in warning and "its task of 1 images" in warning
+        assert "1 lost with their worker" in pool.told() and events.shares[-1] == 1.0
+
+
+def test_a_task_that_always_kills_its_worker_is_an_error(tmp_path: Path) -> None:
+    with pool_of(1, tmp_path / "kept") as (pool, _):  # noqa: SIM117  the pool is not at fault
+        with pytest.raises(BackendError, match="lost its worker 3 times") as caught:
+            pool.run([task_of(pool, b"\x01", dies)])
+    assert "free -h" in caught.value.hint
+
+
+def test_an_error_of_a_task_keeps_its_hint(tmp_path: Path) -> None:
+    with pool_of(1, tmp_path / "kept") as (pool, _):  # noqa: SIM117  the pool is not at fault
+        with pytest.raises(DataError, match="the sample is odd") as caught:
+            pool.run([task_of(pool, b"\x01", refuses)])
+    assert caught.value.hint == "look at it"
+
+
+def test_large_results_come_in_turn(tmp_path: Path) -> None:
+    with pool_of(1, tmp_path / "kept") as (pool, _):
+        found = pool.in_turn(task_of(pool, bytes([number])) for number in range(20))
+        assert [int(arrays["y"][0]) for arrays in found] == [2 * number for number in range(20)]
+
+
+def other(**changes: object) -> Identity:
+    own = identity()
+    facts = {name: getattr(own, name) for name in ("versions", "code", "architecture", "features")}
+    return Identity(**facts | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"versions": (("edge-scnet", "0.0"),)}, r"edge-scnet .*, not 0\.0"),
+        ({"code": "0" * 64}, "another source of edge-scnet"),
+        ({"features": ("avx2",)}, "instruction sets .*, not x86_64 avx2"),
+    ],
+)
+def test_a_worker_that_would_compute_other_bits_is_refused_by_name(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    expected = other(**changes)
+    with pool_of(1, tmp_path / "kept") as (pool, _):
+        task = task_of(pool, b"\x01")
+        call = tasks.Call(task=task, expected=expected, store=None)
+        answer = tasks.run(call)
+    assert answer.arrays is None
+    import re
+
+    assert re.search(words, "; ".join(answer.refused))
+    assert task.key(identity()) != task.key(expected)
+
+
+def test_equal_tasks_have_equal_keys_and_all_that_decides_is_in_them(tmp_path: Path) -> None:
+    with pool_of(1, tmp_path / "kept") as (pool, _):
+        one, own = task_of(pool, b"\x01", by=2), identity()
+        assert one.key(own) == task_of(pool, b"\x01", by=2).key(own)
+        others = [task_of(pool, b"\x02", by=2), task_of(pool, b"\x01", by=3)]
+        others.append(task_of(pool, b"\x01", refuses, by=2))
+        assert len({one.key(own), *(each.key(own) for each in others)}) == 4
+
+
+def test_a_folder_of_results_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "kept").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="is a link"), pool_of(1, tmp_path / "kept"):
+        pass
+
+
+def test_rows_are_the_same_in_every_shard_length() -> None:
+    from edge_scnet.scale.shards import as_bytes, from_bytes, shards_of
+
+    samples = np.arange(130 * 12, dtype=np.float32).reshape(130, 3, 2, 2)
+    for chunks in ([samples], np.array_split(samples, 7), list(samples[:, None])):
+        shards = list(shards_of(chunks))
+        assert [len(shard) for shard in shards] == [64, 64, 2]
+        assert np.array_equal(np.concatenate(shards), samples)
+    assert [len(shard) for shard in shards_of([samples], 3)] == [63, 63, 4]
+    assert np.array_equal(from_bytes(as_bytes(samples)), samples)
