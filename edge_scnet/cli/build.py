@@ -46,6 +46,7 @@ from edge_scnet.cli.search_options import (
     SearchSeconds,
 )
 from edge_scnet.cli.show import show_files, show_result
+from edge_scnet.cli.worker_options import Processes, Scheduler, Store, workers_of
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ExitCode
 
@@ -95,6 +96,9 @@ def build(
     search_on_board: SearchOnBoard = False,
     recover_minutes: RecoverMinutes = None,
     builds: Builds = 1,
+    processes: Processes = None,
+    scheduler: Scheduler = None,
+    store: Store = None,
     seconds: Seconds = 3.0,
     skip_bad: SkipBad = False,
     ignore_labels: IgnoreLabels = False,
@@ -128,6 +132,7 @@ def build(
             search_on_board=search_on_board,
             recover_minutes=recover_minutes,
             builds=builds,
+            workers=workers_of(processes, scheduler, store),
             qdq=qdq,
             skip_bad=skip_bad,
             ignore_labels=ignore_labels,
@@ -274,6 +279,9 @@ def sensitivity(
     min_sqnr: MinSqnr = None,
     max_drop: MaxDrop = None,
     budget: Budget = 300.0,
+    processes: Processes = None,
+    scheduler: Scheduler = None,
+    store: Store = None,
     skip_bad: SkipBad = False,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -302,6 +310,7 @@ def sensitivity(
             model_options=model_options,
             limit=limit if searched else None,
             budget_seconds=budget,
+            workers=workers_of(processes, scheduler, store),
             skip_bad=skip_bad,
             wait=wait,
             events=events,

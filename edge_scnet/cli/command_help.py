@@ -30,7 +30,18 @@ MODEL = "Model"
 PICTURES = "How pictures are prepared"
 TASK = "Task"
 DEVICE = "Another machine"
-_OPTION_GROUPS = (OPTIONS, SAMPLES, VERDICT, ACCURACY, MODEL, PICTURES, TASK, DEVICE)
+WORKERS = "Who computes"
+_OPTION_GROUPS = (
+    OPTIONS,
+    SAMPLES,
+    VERDICT,
+    ACCURACY,
+    WORKERS,
+    MODEL,
+    PICTURES,
+    TASK,
+    DEVICE,
+)
 
 # Groups of commands, in the order of help.
 _BUILD = "Build"

@@ -26,6 +26,7 @@ from edge_scnet.pipeline.search_task import may_tell_classes
 from edge_scnet.pipeline.stages.job import BuildJob, Stage
 from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.report.verdict import reference_doubts
+from edge_scnet.scale.executors import Workers
 from edge_scnet.sensitivity.result import Limit, SearchResult
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
     search_on_board: bool = False,
     recover_minutes: float | None = None,
     builds: int = 1,
+    workers: Workers | None = None,
     qdq: Path | str | None = None,
     skip_bad: bool = False,
     ignore_labels: bool = False,
@@ -91,6 +93,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
             kept is the best on a quarter of them that is held out; where nothing is better, the
             graph stays as it was. Needs PyTorch. A search's mix is recovered too.
         builds: of TensorRT's plans: build each so often, and keep the fastest that is right.
+        workers: who calibrates and simulates; None: this process. Times are measured here.
         qdq: a Q/DQ ONNX file that another quantizer made of this model (of its model.onnx): proven,
             measured and judged instead of ours.
         skip_bad: leave out images that cannot be read.
@@ -123,6 +126,7 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
         search_on_board=search_on_board,
         recover_minutes=recover_minutes,
         builds=builds,
+        workers=workers,
         qdq=Path(qdq) if qdq else None,
         skip_bad=skip_bad,
         ignore_labels=ignore_labels,
@@ -246,7 +250,7 @@ def _measure(
         )
     else:
         assert judging is not None
-        measured = simulate(job.folder, judging, target, events=events)
+        measured = simulate(job.folder, judging, target, events=events, pool=job.pool)
     if measured.complete:
         check_rows(measured.rows, request.expect, job.source.spec, job.evaluation)
     report = conclude(

@@ -36,6 +36,10 @@ from edge_scnet.pipeline.stages.adopt import read_for_target
 from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.pipeline.stages.recover import load_torch
 from edge_scnet.runtimes import runtime_named, usable_runtime
+from edge_scnet.scale.pool import open_pool
+
+# In a build folder, what workers have done of a run that did not end well.
+TASKS = ".tasks"
 
 
 @contextlib.contextmanager
@@ -46,6 +50,7 @@ def make_job(request: Request, events: Events) -> Iterator[BuildJob]:
     Q/DQ file, and its dequantized graph stands in for the float model.
 
     Raises:
+        BackendError: workers cannot be reached, or differ.
         TargetError: the target cannot be built, here or at all.
         MissingRuntimeError: the target's runtime is not installed.
         ArtifactError: no such model, or one that cannot be used.
@@ -54,7 +59,11 @@ def make_job(request: Request, events: Events) -> Iterator[BuildJob]:
         StorageError: the folder cannot be written, or another run writes into it.
     """
     with contextlib.ExitStack() as held:
-        yield _job_of(request, events, held)
+        job = _job_of(request, events, held)
+        if request.workers is not None:
+            pool = held.enter_context(open_pool(request.workers, job.folder.path / TASKS, events))
+            job = replace(job, pool=pool)
+        yield job
 
 
 def _job_of(request: Request, events: Events, held: contextlib.ExitStack) -> BuildJob:

@@ -44,6 +44,7 @@ from edge_scnet.profiler.simulated import evaluate_graphs
 from edge_scnet.report.run_report import EngineReport, Flips, WorstSample
 from edge_scnet.report.store import load_report
 from edge_scnet.report.verdict import judge
+from edge_scnet.scale.pool import Pool, with_workers
 from edge_scnet.stats.figures import EngineRole
 
 
@@ -128,9 +129,17 @@ def measure_engines(
 
 
 def simulate(
-    folder: BuildFolder, judging: Judging, target: TargetSpec, *, events: Events
+    folder: BuildFolder,
+    judging: Judging,
+    target: TargetSpec,
+    *,
+    events: Events,
+    pool: Pool | None = None,
 ) -> MeasuredRun:
     """Runs both graphs on the evaluation set in ONNX Runtime: accuracy before there is an engine.
+
+    Args:
+        pool: whose workers run them; None: this process.
 
     Raises:
         DataError: an image that cannot be read, labels that do not fit the model.
@@ -152,6 +161,7 @@ def simulate(
         folder.manifest.model,
         events.progress,
         judging.evaluator,
+        pool,
     )
     rows = []
     for entry, role, own in zip(entries, roles, outputs, strict=True):
@@ -163,7 +173,7 @@ def simulate(
         rows.append(replace(row, name=ROW) if is_stand_in else row)
     findings = tuple(judge(rows, target))
     worst = _worst_of_graphs(rows, files, judging, folder.manifest.model, events)
-    events.done("simulated, not executed", reused=False)
+    events.done(with_workers("simulated, not executed", pool), reused=False)
     return MeasuredRun(
         rows=tuple(rows),
         findings=findings,

@@ -13,6 +13,7 @@ from edge_scnet.config.expectation import Expectation
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.data.labels import Role
 from edge_scnet.pipeline.stages.job import Stage
+from edge_scnet.scale.executors import Workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ class Request:
     command: str = ""
     # for another run in the build folder to end
     wait: bool = False
+    # who computes what can be shared; None: this process
+    workers: Workers | None = field(default=None, repr=False)
     # what was asked for, where another file stands in for the model
     given: Request | None = field(default=None, repr=False)
     # the caller's torch.nn.Module, whose class `model` then names

@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,15 +17,12 @@ from edge_scnet.config.target import Gates, TargetSpec
 from edge_scnet.core.events import Events
 from edge_scnet.core.manifest import FLOAT_ONNX, RANGES
 from edge_scnet.core.optional import install_hint, installed
-from edge_scnet.core.ragged import ragged
 from edge_scnet.data.batches import load as load_images
-from edge_scnet.data.samples import MIN_CALIBRATION
 from edge_scnet.errors import DataError, TargetError
-from edge_scnet.graph.counting import are_counted, without
 from edge_scnet.graph.model import load
-from edge_scnet.graph.run import joined, run_onnx
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import provided_isa, weight_bits
+from edge_scnet.pipeline.search_images import chosen_images, reference_outputs, spread
 from edge_scnet.pipeline.search_task import evaluator_of, task_of
 from edge_scnet.pipeline.stages.cache_key import origin_of
 from edge_scnet.pipeline.stages.job import BuildJob
@@ -34,12 +30,14 @@ from edge_scnet.pipeline.stages.pilot import pilot_images
 from edge_scnet.quantizer import recipe
 from edge_scnet.quantizer.ranges_file import load_ranges
 from edge_scnet.runtimes.base import OpenOptions, Runtime
+from edge_scnet.scale.pool import Pool, with_workers
 from edge_scnet.sensitivity import search
 from edge_scnet.sensitivity.judged import SearchImages, SearchTask
 from edge_scnet.sensitivity.measurer import Measurer
 from edge_scnet.sensitivity.noise import Sensitivities, images_for_noise
 from edge_scnet.sensitivity.picture import draw
 from edge_scnet.sensitivity.result import Effort, Limit, SearchResult
+from edge_scnet.sensitivity.shared import SharedSimulator, measure_by
 from edge_scnet.sensitivity.show import chosen_words
 from edge_scnet.sensitivity.simulated import Simulator
 from edge_scnet.sensitivity.state import State, sensitivities_of
@@ -52,8 +50,6 @@ if TYPE_CHECKING:
 # Of the engines of a quick look, behind the noise of the modules: one mix is always measured.
 _QUICK = Effort(budget_s=25.0, exchanges=False, least_engines=2)
 STATE, PICTURE = "sensitivity.json", "pareto.png"
-# What the float graph's outputs for the images of a search may take.
-_MOST_OUTPUT_BYTES = 1 << 30
 
 
 def search_job(
@@ -93,20 +89,20 @@ def search_job(
         weight_bits=weight_bits(job.floor),
         images=pilot_images(job),
     )
-    known = None if int8_first else _sensitivities(prepared, images, state, events)
+    known = None if int8_first else _sensitivities(prepared, images, state, job.pool, events)
     if limit is None:
         assert known is not None
         return SearchResult(
             sensitivities=known, candidates=(), chosen=None, seconds=0.0, finished=True
         )
-    chosen = _chosen_images(job, images, quick=quick)
+    chosen = chosen_images(job, images, quick=quick)
     state.images = len(chosen)
     with _measurer(job, prepared, images, chosen, limit, keeps) as measurer:
         result = search.of_int8_alone(measurer, limit, state) if known is None else None
         if known is None and result is None:
             events.done("INT8 alone does not keep the limit", reused=False)
             events.stage("modules", _noise_words(job))
-            known = _sensitivities(prepared, images, state, events)
+            known = _sensitivities(prepared, images, state, job.pool, events)
         if result is None:
             assert known is not None
             how = "measured" if job.runtime.builds_here() else "simulated, no time measured,"
@@ -118,7 +114,7 @@ def search_job(
             result = _searched(measurer, known, limit, state, effort, events)
     state.add_result(result, limit)
     _draw(result, job, limit, events)
-    events.done(_summary(result), reused=False)
+    events.done(with_workers(_summary(result), job.pool), reused=False)
     return result
 
 
@@ -127,7 +123,7 @@ def _noise_words(job: BuildJob) -> str:
 
 
 def _searched(
-    measurer: Measurer | Simulator,
+    measurer: Measurer | Simulator | SharedSimulator,
     known: Sensitivities,
     limit: Limit,
     state: State,
@@ -172,6 +168,8 @@ def _state(job: BuildJob, limit: Limit | None) -> State:
         machine=environment.collect().fingerprint,
         limit=provided_isa(),
         **({} if job.runtime.builds_here() else {"simulated": True}),
+        # graphs compute in one thread there: the last digits may differ
+        **({} if job.pool is None else {"shared": True}),
     )
     return State(job.folder.path / STATE, origin.key)
 
@@ -185,37 +183,24 @@ def _limits_of(job: BuildJob, limit: Limit | None) -> dict[str, Any]:
 
 
 def _sensitivities(
-    prepared: recipe.Prepared, images: np.ndarray, state: State, events: Events
+    prepared: recipe.Prepared,
+    images: np.ndarray,
+    state: State,
+    pool: Pool | None,
+    events: Events,
 ) -> Sensitivities:
     """Each module's part in the noise, from the state where it is known."""
     reused = state.sensitivities is not None
-    count = images_for_noise(prepared.model, len(images))
+    some = images[spread(len(images), images_for_noise(prepared.model, len(images)))]
+    if pool is not None and not reused:
+        state.add_sensitivities(measure_by(pool, prepared, some))
     sensitivities = sensitivities_of(
-        prepared,
-        images[_spread(len(images), count)],
-        state,
-        progress=lambda share: events.progress("noise", share),
+        prepared, some, state, progress=lambda share: events.progress("noise", share)
     )
     in_db = -10 * np.log10(sensitivities.noise or 1e-30)
-    events.done(f"{len(sensitivities.modules)} modules; {in_db:.1f} dB all in INT8", reused=reused)
+    words = f"{len(sensitivities.modules)} modules; {in_db:.1f} dB all in INT8"
+    events.done(with_workers(words, pool), reused=reused)
     return sensitivities
-
-
-def _chosen_images(job: BuildJob, images: np.ndarray, *, quick: bool) -> np.ndarray:
-    """The numbers of the images that engines are measured on, in whole batches, spread over all."""
-    batch, most = job.target.batch, len(images)
-    if task_of(job) is not None:
-        first = run_onnx(job.folder.verified(FLOAT_ONNX), [images[:batch]])
-        of_one = max(sum(output.nbytes for output in first[0]) // batch, 1)
-        most = max(_MOST_OUTPUT_BYTES // of_one, MIN_CALIBRATION)
-    if quick:
-        most = min(most, MIN_CALIBRATION)
-    return _spread(len(images), max(min(most, len(images)) // batch, 1) * batch)
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """At most so many of the numbers below `count`, evenly spread."""
-    return np.linspace(0, count - 1, min(most, count)).astype(int)
 
 
 def _measurer(
@@ -225,7 +210,7 @@ def _measurer(
     chosen: np.ndarray,
     limit: Limit,
     keeps: Callable[[Gates, AccuracyStats], bool],
-) -> Measurer | Simulator:
+) -> Measurer | Simulator | SharedSimulator:
     """Measures engines on some of the calibration images, or simulates them off their board.
 
     Raises:
@@ -233,15 +218,16 @@ def _measurer(
     """
     assert job.calibration is not None
     batch, labels = job.target.batch, job.calibration.labels
+    # times are measured in this process, and accuracy with them
+    pool = None if job.runtime.builds_here() else job.pool
     kind = task_of(job)
     if kind is None:
         check_provable(len(chosen), limit)
     images = images[chosen]
-    batches = [images[i : i + batch] for i in range(0, len(images), batch)]
     data = SearchImages(
         images=images,
         labels=None if labels is None else np.array(labels)[chosen],
-        reference=_reference(job.folder.verified(FLOAT_ONNX), batches),
+        reference=reference_outputs(job.folder.verified(FLOAT_ONNX), images, batch, pool),
         task=None
         if kind is None
         else SearchTask(
@@ -249,6 +235,8 @@ def _measurer(
             keeps=partial(keeps, _gates(job, limit)),
         ),
     )
+    if pool is not None:
+        return SharedSimulator(prepared, data, pool)
     if not job.runtime.builds_here():
         return Simulator(prepared, data)
     return Measurer(
@@ -288,17 +276,6 @@ def check_measurable(target: TargetSpec, runtime: Runtime) -> None:
             hint="without a limit the noise of the modules is told: leave --gain, --min-sqnr,"
             " --max-drop and --search out",
         )
-
-
-def _reference(float_onnx: Path, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The float graph's outputs for all images; ragged where their size depends on the data."""
-    runs = run_onnx(float_onnx, batches, optimize=True)
-    counted = are_counted(load(float_onnx).graph)
-    sized = iter(joined([without(counted, outputs) for outputs in runs]))
-    return [
-        ragged([outputs[i] for outputs in runs]) if is_counted else next(sized)
-        for i, is_counted in enumerate(counted)
-    ]
 
 
 def _gates(job: BuildJob, limit: Limit | None) -> Gates:

@@ -17,6 +17,7 @@ from edge_scnet.pipeline.search import check_measurable, check_provable, search_
 from edge_scnet.pipeline.search_task import may_tell_classes
 from edge_scnet.pipeline.stages.run import run_stages
 from edge_scnet.runtimes import runtime_named
+from edge_scnet.scale.executors import Workers
 from edge_scnet.sensitivity.result import Limit, SearchResult
 
 _COMMAND = "edge_scnet.pipeline.sensitivity.sensitivity(...)"
@@ -31,6 +32,7 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
     model_options: ModelOptions | None = None,
     limit: Limit | None = None,
     budget_seconds: float = 300.0,
+    workers: Workers | None = None,
     skip_bad: bool = False,
     wait: bool = False,
     events: Events | None = None,
@@ -44,6 +46,7 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
         limit: what to keep; None: no search.
         budget_seconds: time for the search; what was measured is kept, and a later call goes on
             from there.
+        workers: who calibrates and simulates; None: this process. Times are measured here.
         skip_bad: leave out images that cannot be read.
         wait: for another run in the build folder to end, as `build`.
         events: told of the progress.
@@ -63,6 +66,7 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
         skip_bad=skip_bad,
         until="quantize",
         wait=wait,
+        workers=workers,
         command=command or _COMMAND,
     )
     if Path(model).suffix.lower() == ".onnx" and is_quantized_file(Path(model)):

@@ -6,8 +6,10 @@ every row and verdict says "simulated". No figure of time or memory comes from h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,11 +19,18 @@ from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.graph.counting import counted_outputs
-from edge_scnet.graph.model import load
+from edge_scnet.graph.model import batch_of, load
 from edge_scnet.graph.run import Observer
+from edge_scnet.graph.shared import rows_of, run_rows
 from edge_scnet.machine.linux import usable_cores
 from edge_scnet.profiler.outputs import Outputs, OutputsSum
+from edge_scnet.scale.pool import Pool
+from edge_scnet.scale.shards import as_bytes, shards_of
+from edge_scnet.scale.task import Task
 from edge_scnet.tasks.base import Evaluator
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 _CHUNK = 64
 
@@ -32,11 +41,13 @@ def evaluate_graphs(
     spec: ModelSpec,
     progress: Progress,
     evaluator: Evaluator | None = None,
+    pool: Pool | None = None,
 ) -> list[Outputs]:
     """The outputs of ONNX graphs for every image; the first graph is the reference.
 
     Args:
         evaluator: of the task; None: the first output has classes, where it can have.
+        pool: whose workers run the graphs, with the same results; None: this process.
 
     Raises:
         DataError: an image cannot be read, or outputs are not those of the task.
@@ -44,15 +55,61 @@ def evaluate_graphs(
     models = [load(file) for file in files]
     names = [[str(value.name) for value in model.graph.outputs] for model in models]
     counted = {name for model in models for name in counted_outputs(model.graph)}
-    runs = [
-        Observer(model, wanted, at_once=usable_cores()).run(batches(samples, spec, batch=_CHUNK))
-        for model, wanted in zip(models, names, strict=True)
-    ]
-    del models
+    run = _run_here if pool is None else partial(_run_by, pool, files)
+    runs = run(models, names, samples, spec)
+    del models  # weights are the runtimes' now
     sums = OutputsSum(names, evaluator=evaluator, difference_dtype=np.float64)
-    for done, rows in enumerate(zip(*runs, strict=True), start=1):
+    for done, rows in enumerate(runs, start=1):
         for index, (row, wanted) in enumerate(zip(rows, names, strict=True)):
-            sums.add(index, [batch_of_one(row[name], counted=name in counted) for name in wanted])
+            arrays = zip(row, wanted, strict=True)
+            sums.add(index, [batch_of_one(one, counted=name in counted) for one, name in arrays])
         if done % _CHUNK == 0 or done == len(samples):
             progress("accuracy", done / len(samples), done, "images")
     return sums.outputs()
+
+
+# By sample: of each graph its outputs.
+_Runs = Iterator[Sequence[Sequence[np.ndarray]]]
+
+
+def _run_here(
+    models: Sequence[ir.Model],
+    names: Sequence[Sequence[str]],
+    samples: SampleSet,
+    spec: ModelSpec,
+) -> _Runs:
+    """Runs the graphs in this process, a sample on each core."""
+
+    def rows(observer: Observer, wanted: Sequence[str]) -> Iterator[list[np.ndarray]]:
+        for row in observer.run(batches(samples, spec, batch=_CHUNK)):
+            yield [row[name] for name in wanted]
+
+    observers = [
+        Observer(model, wanted, at_once=usable_cores())
+        for model, wanted in zip(models, names, strict=True)
+    ]
+    each = [rows(observer, wanted) for observer, wanted in zip(observers, names, strict=True)]
+    return zip(*each, strict=True)
+
+
+def _run_by(
+    pool: Pool,
+    files: Sequence[Path],
+    models: Sequence[ir.Model],
+    names: Sequence[Sequence[str]],
+    samples: SampleSet,
+    spec: ModelSpec,
+) -> _Runs:
+    """Runs the graphs by the workers of a pool."""
+    batch = max(batch_of(model) for model in models)
+    graphs = {str(number): pool.blob(file.read_bytes()) for number, file in enumerate(files)}
+    tasks = (
+        Task(
+            work=run_rows,
+            inputs={**graphs, "samples": pool.blob(as_bytes(shard))},
+            settings={"outputs": [[*wanted] for wanted in names]},
+            images=len(shard),
+        )
+        for shard in shards_of(batches(samples, spec, batch=_CHUNK), batch)
+    )
+    return (row for arrays in pool.in_turn(tasks) for row in rows_of(arrays, names))

@@ -10,7 +10,7 @@ than computing them (`summary.py`). Memory does not grow with the number of imag
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from edge_scnet.machine.memory import available_memory_bytes, return_freed_memor
 from edge_scnet.quantizer.equalize import equalize, factors
 from edge_scnet.quantizer.histogram import CHUNK_ELEMENTS, MAX_BINS, Accumulator
 from edge_scnet.quantizer.statistics import Drift, Ranges
-from edge_scnet.quantizer.summary import Summarizer
+from edge_scnet.quantizer.summary import Summarizer, Summary
 from edge_scnet.quantizer.thresholds import percentile
 
 if TYPE_CHECKING:
@@ -70,6 +70,14 @@ class Equalization:
     rescaled: bool = False
 
 
+# Statistics by tensor, of two halves of the images.
+Halves = tuple[dict[str, Accumulator], ...]
+# Observes the images, and calls the function with the number of those done.
+Run = Callable[[CalibrationImages, Callable[[int], None]], Halves]
+# Makes that of a graph, the tensors to observe, and whether there are histograms.
+Collect = Callable[["ir.Model", Sequence[str], bool], Run]
+
+
 def tensors_to_observe(model: ir.Model) -> list[str]:
     """Returns the names of the float activations that some placement may quantize.
 
@@ -102,6 +110,7 @@ def calibrate(
     histogram: bool = True,
     equalization: Equalization | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    collect: Collect | None = None,
 ) -> Ranges:
     """Runs the float graph over the images, one by one, and returns the statistics.
 
@@ -109,6 +118,7 @@ def calibrate(
         histogram: minimum and maximum need none, and are faster without.
         equalization: the statistics are then those of the equalised graph.
         progress: called with the number of images done.
+        collect: runs the graph; None: `collect_here`.
 
     Raises:
         DataError: everything that was observed is NaN or infinite, or fewer or more images came
@@ -127,23 +137,13 @@ def calibrate(
         model = equalize(model, factor_of)
         names = tensors_to_observe(model)
         return_freed_memory()
-    summarizer = Summarizer(model, names, sample=histogram)
-    del model  # its weights are the runtime's now
-    return_freed_memory()
     # two halves by content, merged in the end: how far they differ tells whether there are enough
     # images
-    halves = [{name: Accumulator(histogram=histogram) for name in names} for _ in range(2)]
-    hashes = images.content_hashes
-    seen = 0
-    for summaries in summarizer.run(images.batches):
-        half = halves[int(hashes[seen][-8:], 16) % 2 if seen < len(hashes) else seen % 2]
-        for name, summary in summaries.items():
-            half[name].add(summary)
-        seen += 1
-        progress(seen)
-    if seen != images.count:
-        raise DataError(f"{seen} calibration images were read, {images.count} were listed")
-    del summarizer
+    run = (collect or collect_here)(model, names, histogram)
+    del model  # its weights are the runtime's now
+    return_freed_memory()
+    halves = run(images, progress)
+    del run
     return_freed_memory()
     not_finite = tuple(n for n in names if not all(half[n].finite for half in halves))
     finite = [name for name in names if name not in set(not_finite)]
@@ -155,19 +155,63 @@ def calibrate(
                 "check the weights, and --mean and --std: edge-scnet export shows the parity alone"
             ),
         )
-    drift = _drift(*halves, names=finite, images=seen)
+    drift = _drift(*halves, names=finite, images=images.count)
     for name in finite:
         halves[0][name].merge(halves[1][name])
     return Ranges(
         tensors={name: halves[0][name].stats() for name in finite},
         factors=factor_of,
         drift=drift,
-        images=seen,
+        images=images.count,
         model_sha256=sha256_file(model_path),
         samples_hash=images.samples_hash,
-        content_hashes=tuple(hashes),
+        content_hashes=tuple(images.content_hashes),
         not_finite=not_finite,
     )
+
+
+def collect_here(model: ir.Model, names: Sequence[str], histogram: bool) -> Run:
+    """Observes a graph in this process, an image on each core; `model` is not kept."""
+    summarizer = Summarizer(model, names, sample=histogram)
+
+    def run(images: CalibrationImages, progress: Callable[[int], None]) -> Halves:
+        halves = empty_halves(names, histogram=histogram)
+        seen = 0
+        for summaries in summarizer.run(images.batches):
+            add(halves[half_of(images, seen)], summaries)
+            seen += 1
+            progress(seen)
+        check_count(seen, images)
+        return halves
+
+    return run
+
+
+def empty_halves(names: Sequence[str], *, histogram: bool) -> Halves:
+    """The statistics of no images."""
+    return tuple({name: Accumulator(histogram=histogram) for name in names} for _ in range(2))
+
+
+def add(half: Mapping[str, Accumulator], summaries: Mapping[str, Summary]) -> None:
+    """Adds one image to its half."""
+    for name, summary in summaries.items():
+        half[name].add(summary)
+
+
+def half_of(images: CalibrationImages, index: int) -> int:
+    """Which half an image belongs to: by its content, where that is known."""
+    hashes = images.content_hashes
+    return int(hashes[index][-8:], 16) % 2 if index < len(hashes) else index % 2
+
+
+def check_count(seen: int, images: CalibrationImages) -> None:
+    """Refuses another number of images than was listed.
+
+    Raises:
+        DataError: both are named.
+    """
+    if seen != images.count:
+        raise DataError(f"{seen} calibration images were read, {images.count} were listed")
 
 
 def _drift(

@@ -83,6 +83,10 @@ class Accumulator:
         # float32 too
         self._merge(first, np.bincount((scaled - np.float32(first)).astype(np.intp)))
 
+    def settle(self) -> None:
+        """Bins what waits to be: from then on the attributes hold all that was added."""
+        self._flush()
+
     def stats(self) -> TensorStats:
         """Returns the statistics so far.
 

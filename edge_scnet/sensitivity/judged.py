@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,12 +63,24 @@ def judged(infer: Infer, data: SearchImages, batch: int, is_open: Sequence[bool]
         batch: images that `infer` takes at once.
         is_open: by output, whether its size depends on the data.
     """
+    starts = range(0, len(data.images), batch)
+    runs = (infer(data.images[start : start + batch]) for start in starts)
+    return judged_runs(runs, data, batch, is_open)
+
+
+def judged_runs(
+    runs: Iterable[Sequence[np.ndarray]], data: SearchImages, batch: int, is_open: Sequence[bool]
+) -> Judged:
+    """Judges outputs by the task, or by their classes.
+
+    Args:
+        runs: the outputs of each batch of all images, in order, which the next may overwrite; where
+            there is no task, the first output is enough.
+        is_open: by output, whether its size depends on the data.
+    """
     if data.task is not None:
-        return _by_task(infer, data, data.task, batch, is_open)
-    images = data.images
-    outputs = np.concatenate(
-        [np.array(infer(images[i : i + batch])[0]) for i in range(0, len(images), batch)]
-    )
+        return _by_task(runs, data, data.task, batch, is_open)
+    outputs = np.concatenate([np.array(values[0]) for values in runs])
     noise = relative_noise([data.reference[0]], [outputs])
     return Judged(
         sqnr_db=of_relative_noise(noise), drop_upper95_pp=_drop(outputs, data), within=None
@@ -92,7 +104,11 @@ def _drop(outputs: np.ndarray, data: SearchImages) -> float | None:
 
 
 def _by_task(
-    infer: Infer, data: SearchImages, task: SearchTask, batch: int, is_open: Sequence[bool]
+    runs: Iterable[Sequence[np.ndarray]],
+    data: SearchImages,
+    task: SearchTask,
+    batch: int,
+    is_open: Sequence[bool],
 ) -> Judged:
     """The noise over all outputs, and whether the task's limits are kept.
 
@@ -102,12 +118,12 @@ def _by_task(
     powers: list[list[tuple[float, float]]] = []
     own: list[Any] = []
     kept: list[Any] = []
-    for start in range(0, count, batch):
+    for start, values in zip(range(0, count, batch), runs, strict=True):
         rows = slice(start, start + batch)
         wanted = [output[rows] for output in data.reference]
         outputs = [
             ragged([array]) if varies else array
-            for array, varies in zip(map(np.array, infer(data.images[rows])), is_open, strict=True)
+            for array, varies in zip(map(np.array, values), is_open, strict=True)
         ]
         powers.append(noise_and_power(wanted, outputs))
         indices = range(start, start + len(wanted[0]))

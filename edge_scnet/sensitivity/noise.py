@@ -14,7 +14,7 @@ the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,43 +87,94 @@ def measure(
     Args:
         images: a batch as `core.feeds` has it, of the graph's own or a multiple.
     """
+    reference, noise, nodes = noise_of_all(prepared, images)
+    work, alone = multiply_adds(prepared.model), dict[str, float]()
+    for name, part in noise_of_each(prepared, images, reference, nodes, wanted=nodes):
+        alone[name] = part
+        progress(len(alone) / len(nodes))
+    return sensitivities(noise, alone, work, images=len(whole_batches(prepared.model, images)))
+
+
+def noise_of_all(
+    prepared: Prepared, images: np.ndarray
+) -> tuple[list[np.ndarray], float, tuple[str, ...]]:
+    """The float outputs, the noise of the all-INT8 network, and the modules that cause it."""
     model, base = prepared.model, assemble(prepared, walked=False)
-    batches = _batches(model, images)
-    names = compared_tensors(model.graph)
+    batches, names = _batches(model, images), compared_tensors(model.graph)
     reference = _outputs(model, names, batches)
     noise = relative_noise(reference, _outputs(base.model, names, batches))
-    nodes, work = base.placement.int8_nodes, multiply_adds(model)
+    return reference, noise, base.placement.int8_nodes
+
+
+def noise_of_each(
+    prepared: Prepared,
+    images: np.ndarray,
+    reference: Sequence[np.ndarray],
+    nodes: Sequence[str],
+    *,
+    wanted: Sequence[str],
+) -> Iterator[tuple[str, float]]:
+    """Yields modules and the noise of each alone, in the order in which the graph comes to them.
+
+    Args:
+        reference: the float outputs for the images.
+        nodes: the modules of the all-INT8 network.
+        wanted: those of them to measure.
+    """
+    model, batches = prepared.model, _batches(prepared.model, images)
+    names = compared_tensors(model.graph)
     variants = []
-    for name in nodes:
+    for name in wanted:
         variant = assemble(prepared, [n for n in nodes if n != name], walked=False)
         variants.append((_first_change(model, variant.placement), name, variant.model))
     variants.sort(key=lambda entry: entry[0])
     # the last tensor that the images were taken to, and its values
     tensor, values = str(model.graph.inputs[0].name), batches
     cuts = _single_tensors(model)
-    modules = []
-    for number, (change, name, quantized) in enumerate(variants):
+    for change, name, quantized in variants:
         reachable = [cut for index, cut in cuts if index < change]
         if reachable and reachable[-1] != tensor:
             runs = _run_between(model, tensor, [reachable[-1]], values)
-            tensor, values = reachable[-1], [outputs[0] for outputs in runs]
-        alone = relative_noise(reference, joined(_run_between(quantized, tensor, names, values)))
-        modules.append(
-            ModuleNoise(node=name, share=alone / noise if noise else 0.0, multiply_adds=work[name])
+            tensor, values = reachable[-1], [given[0] for given in runs]
+        yield (
+            name,
+            relative_noise(reference, joined(_run_between(quantized, tensor, names, values))),
         )
-        progress((number + 1) / len(variants))
+
+
+def sensitivities(
+    noise: float, alone: Mapping[str, float], work: Mapping[str, int], *, images: int
+) -> Sensitivities:
+    """The modules' parts in the noise, the greatest first.
+
+    Args:
+        noise: of the all-INT8 network.
+        alone: that of each module alone, in the order in which the graph comes to them.
+        work: multiply-adds of each module.
+        images: that it was measured on.
+    """
+    modules = [
+        ModuleNoise(node=name, share=part / noise if noise else 0.0, multiply_adds=work[name])
+        for name, part in alone.items()
+    ]
     return Sensitivities(
         noise=noise,
         modules=tuple(sorted(modules, key=lambda module: -module.share)),
-        images=sum(len(b) for b in batches),
+        images=images,
     )
 
 
 def _batches(model: ir.Model, images: np.ndarray) -> list[np.ndarray]:
+    batch, padded = batch_of(model), whole_batches(model, images)
+    return [padded[i : i + batch] for i in range(0, len(padded), batch)]
+
+
+def whole_batches(model: ir.Model, images: np.ndarray) -> np.ndarray:
+    """Whole batches of the images, at least one."""
     batch = batch_of(model)
     count = max(len(images) // batch, 1) * batch
-    padded = images[np.arange(count) % len(images)]
-    return [padded[i : i + batch] for i in range(0, count, batch)]
+    padded: np.ndarray = images[np.arange(count) % len(images)]
+    return padded
 
 
 def _outputs(

@@ -41,6 +41,9 @@ class Measures(Protocol):
     def measure(self, keep_float: Iterable[str]) -> Candidate:
         """Measures the engine with these nodes in float."""
 
+    def ahead(self, choices: Iterable[Iterable[str]]) -> None:
+        """Is told what is likely measured next, in this order; it need not heed that."""
+
     def costs(self) -> Costs:
         """What each module costs in float."""
 
@@ -122,6 +125,10 @@ class _Engines:
         """The time since the search began."""
         return time.monotonic() - self._started
 
+    def ahead(self, choices: Iterable[Sequence[str]]) -> None:
+        """Tells what is likely measured next, but for what is known."""
+        self._measurer.ahead([names for names in choices if self._state.find(names) is None])
+
     def measured(self, names: Iterable[str]) -> Candidate:
         """The engine with these nodes in float, from the state where it is known.
 
@@ -157,6 +164,8 @@ def _shortest_head(
         low, high = high, next_length(order, modules, share, above=high)
     while low + 1 < high:
         middle = (low + high) // 2
+        either = [(low + middle) // 2, (middle + high) // 2]
+        engines.ahead([order[:length] for length in (middle, *either) if length > low])
         if _keeps(engines.measured(order[:middle]), base, limit):
             high = middle
         else:
@@ -170,7 +179,9 @@ def _improve(engines: _Engines, limit: Limit, members: list[str], order: Sequenc
     improved = True
     while improved and _keeps(best, base, limit):
         improved = False
-        for trial in _neighbours(members, order):
+        trials = list(_neighbours(members, order))
+        engines.ahead(trials)
+        for trial in trials:
             candidate = engines.measured(trial)
             if _keeps(candidate, base, limit) and candidate.cost < best.cost:
                 best, members, improved = candidate, trial, True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from edge_scnet.core.feeds import feed_of
 from edge_scnet.graph.counting import are_counted
@@ -12,12 +11,9 @@ from edge_scnet.graph.walk import Part
 from edge_scnet.graph.work import multiply_adds
 from edge_scnet.quantizer.recipe import Prepared, assemble
 from edge_scnet.sensitivity.costs import Costs, costs_by_work
-from edge_scnet.sensitivity.judged import SearchImages, judged
+from edge_scnet.sensitivity.judged import Judged, SearchImages, judged
 from edge_scnet.sensitivity.measurer import share_of
 from edge_scnet.sensitivity.result import Candidate
-
-if TYPE_CHECKING:
-    pass
 
 
 class Simulator:
@@ -45,17 +41,30 @@ class Simulator:
             batch_of(model),
             are_counted(model.graph),
         )
-        return Candidate(
-            keep_float=names,
-            sqnr_db=figures.sqnr_db,
-            drop_upper95_pp=figures.drop_upper95_pp,
-            within=figures.within,
-            time_ratio=None,
-            time_low=None,
-            time_high=None,
-            float_work=share_of(names, self._work),
-        )
+        return simulated_candidate(names, figures, self._work)
+
+    def ahead(self, choices: Iterable[Iterable[str]]) -> None:
+        """Begins nothing before it is asked for."""
 
     def costs(self) -> Costs:
         """Each module's share of the multiply-adds."""
         return costs_by_work(self._work)
+
+
+def simulated_candidate(names: tuple[str, ...], figures: Judged, work: dict[str, int]) -> Candidate:
+    """A mix that was judged and not timed.
+
+    Args:
+        names: of the nodes in float.
+        work: multiply-adds of each module.
+    """
+    return Candidate(
+        keep_float=names,
+        sqnr_db=figures.sqnr_db,
+        drop_upper95_pp=figures.drop_upper95_pp,
+        within=figures.within,
+        time_ratio=None,
+        time_low=None,
+        time_high=None,
+        float_work=share_of(names, work),
+    )

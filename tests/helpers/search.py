@@ -37,6 +37,8 @@ class Table:
             time_high=time,
         )
 
+    def ahead(self, choices: Iterable[Iterable[str]]) -> None: ...
+
     def costs(self) -> Costs:
         return Costs(self.cost)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler.simulated import evaluate_graphs
 from tests.helpers.engines import SPEC
 from tests.helpers.graphs import tiny_logits, tiny_onnx
+from tests.helpers.scale import pool_of
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -30,3 +32,16 @@ def test_graphs_give_what_engines_give(tmp_path: Path, samples: SampleSet, batch
         assert outputs.signal_power == first.own_power == pytest.approx((power, 4 * power))
     assert first.noise_power == (0.0, 0.0) and max(second.noise_power) < 1e-9 * power
     assert shares[-1] == 1
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_workers_give_the_same_bits(tmp_path: Path, samples: SampleSet, batch: int) -> None:
+    files = [tiny_onnx(tmp_path / "a.onnx"), tiny_onnx(tmp_path / "b.onnx", batch=batch)]
+    here = evaluate_graphs(files, samples, SPEC, lambda what, share, *counted: None)
+    with ThreadPoolExecutor(2) as threads, pool_of(threads, tmp_path / "kept") as (pool, events):
+        found = evaluate_graphs(files, samples, SPEC, events.progress, pool=pool)
+        assert "tasks by" in pool.told() and events.shares[-1] == 1
+    for own, other in zip(found, here, strict=True):
+        assert own.logits is not None and np.array_equal(own.logits, other.logits)
+        for name in ("signal_power", "noise_power", "own_power", "hidden_db", "names", "finite"):
+            assert getattr(own, name) == getattr(other, name), name

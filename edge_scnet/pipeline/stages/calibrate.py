@@ -18,7 +18,9 @@ from edge_scnet.pipeline.stages.pilot import peak_batches
 from edge_scnet.quantizer.calibrate import CalibrationImages, Equalization
 from edge_scnet.quantizer.calibrate import calibrate as collect
 from edge_scnet.quantizer.ranges_file import save_ranges
+from edge_scnet.quantizer.shared import collect_by
 from edge_scnet.quantizer.statistics import Ranges
+from edge_scnet.scale.pool import with_workers
 
 # Of the range, between two halves of the calibration images. 128 images of Fashion-MNIST move by
 # 2 %, 1,024 by 1 %.
@@ -70,6 +72,7 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
             else None
         ),
         progress=lambda done: events.progress("images", done / len(samples), done, "images"),
+        collect=None if job.pool is None else collect_by(job.pool),
     )
     save_ranges(ranges, job.folder.path / RANGES)
     for message in _doubts(inputs, ranges):
@@ -86,7 +89,7 @@ def calibrate(job: BuildJob, events: Events) -> BuildFolder:
     )
     entry = record(job.folder.path, RANGES, origin, kind="ranges", facts=facts)
     folder = job.folder.with_artifact(entry)
-    events.done(_summary(folder), reused=False)
+    events.done(with_workers(_summary(folder), job.pool), reused=False)
     return folder
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edge_scnet.graph.lint import LintFinding
     from edge_scnet.models import zoo
     from edge_scnet.runtimes.base import Runtime
+    from edge_scnet.scale.pool import Pool
 
 Stage = Literal["export", "calibrate", "quantize", "compile", "profile"]
 
@@ -64,6 +65,8 @@ class BuildJob:
     qdq: Path | None = None
     # of learning what the Q/DQ graph has lost; None: nothing is learned
     recover_minutes: float | None = None
+    # who computes what can be shared; None: this process
+    pool: Pool | None = None
     adopted: Adopted | None = None
 
 
