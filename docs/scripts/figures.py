@@ -1,4 +1,4 @@
-"""Draws the figures of docs/explanation/ into docs/assets/explanation/.
+"""Draws the figures of docs/explanation/ into docs/assets/explanation/, and one of docs/how-to/.
 
     python docs/scripts/figures.py build/scnet20-fashion-mnist/cpu
 
@@ -19,6 +19,9 @@ from edge_scnet.core.files import write_text
 from edge_scnet.core.json_records import read_json
 from edge_scnet.quantizer import thresholds
 from edge_scnet.quantizer.ranges_file import load_ranges
+from edge_scnet.report.blocks import blocks_of
+from edge_scnet.report.network_svg import network_svg
+from edge_scnet.report.run_report import timed_row
 from edge_scnet.report.store import load_report
 from edge_scnet.stats.intervals import Z_ONE_SIDED_95, paired_difference_interval
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "docs" / "assets" / "explanation"
+HOW_TO = ROOT / "docs" / "assets" / "how-to"
 RESULTS = ROOT / "tests" / "benchmarks" / "results"
 INK, FP32, INT8, WARN = "#1f2933", "#7a869a", "#0b6e99", "#b3261e"
 
@@ -36,11 +40,26 @@ def main() -> None:
     """Draws all figures, those of a build from the folder that is named."""
     build = Path(sys.argv[1])
     ASSETS.mkdir(parents=True, exist_ok=True)
+    HOW_TO.mkdir(parents=True, exist_ok=True)
     draw_thresholds(build / "ranges.npz")
     draw_saturation()
     draw_border()
     draw_rounds(build / "report.json")
     draw_images()
+    draw_network(build / "report.json")
+
+
+def draw_network(report: Path) -> None:
+    """Draws the blocks of a build's INT8 engine as its page does, on white paper."""
+    read = load_report(report)
+    row = timed_row(read)
+    assert row is not None
+    svg = network_svg("The network by block", blocks_of(row, read.noise))
+    paper = '<rect width="100%" height="100%" fill="white"/>'
+    head, end, body = svg.replace("currentColor", INK).partition(">\n")
+    font = ' font-family="system-ui, Segoe UI, Roboto, Helvetica Neue, sans-serif"'
+    size = ' width="560"'
+    write_text(HOW_TO / "network.svg", f"{head}{font}{size}{end}{paper}\n{body}\n")
 
 
 def draw_thresholds(ranges: Path) -> None:

@@ -51,6 +51,10 @@ BUNDLE = "bundle.tar.gz"
 BUILD_SCRIPT = "build.sh"
 BOARD = "board.json"  # what build.sh tells of the board and its plans
 REPORT, REPORT_PAGE = "report.json", "report.html"
+# figures by node, for viewers of the graph
+NODE_TIME, NODE_PRECISION = "node_data.time.json", "node_data.precision.json"
+NODE_NOISE = "node_data.noise.json"
+NODE_DATA = (NODE_TIME, NODE_PRECISION, NODE_NOISE)
 PARTIAL_REPORT = "report.partial.json"  # of an interrupted run
 SCHEMA = 3
 _READ = (1, 2, SCHEMA)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 MODULE_KEY = "edge_scnet.module"
 SCOPE_KEY = "edge_scnet.scope"
 _WEIGHTED = ("Conv", "Gemm", "ConvTranspose")
+# What pairs of QuantizeLinear and DequantizeLinear are called behind the tensor that they are of.
+_PAIR = re.compile(r"/D?Q(?:_\d+)?$")
 
 
 def module_of(node: ir.Node) -> str:
@@ -24,6 +28,7 @@ def block_of(name: str) -> str:
 
     A path, as in files made by others, counts like dots: "features.3" of "/features/3/conv/Conv".
     """
+    name = _PAIR.sub("", name)
     is_path = name.startswith("/") or name.count("/") > 1
     module = name.strip("/").replace("/", ".") if is_path else name.partition("/")[0]
     return ".".join(module.split(".")[:2])
@@ -39,6 +44,26 @@ def block_to_cut(name: str) -> str:
     """
     parts = name.strip("/").replace("/", ".").split(".")
     return ".".join(parts[:2]) if len(parts) > 1 and parts[1].isdigit() else parts[0]
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Returns the modules around a node from the outside in: "layer1", "0", "k2" of "layer1.0.k2".
+
+    The operator behind a module's name ("layer1.0/Add") and Q/DQ pairs do not count. Of a path, as
+    in files made by others, a part may hold those in front of it once more: "layer1", "0", "conv1"
+    of "/layer1/layer1.0/conv1/Conv".
+    """
+    plain = _PAIR.sub("", name)
+    if not (plain.startswith("/") or plain.count("/") > 1):
+        return tuple(part for part in plain.partition("/")[0].split(".") if part)
+    steps = [step for step in plain.split("/") if step]
+    around = steps[:-1] or steps
+    outer = [
+        step
+        for step, inner in itertools.zip_longest(around, around[1:], fillvalue="")
+        if inner != step and not inner.startswith(f"{step}.")
+    ]
+    return tuple(part for part in ".".join(outer).split(".") if part)
 
 
 def name_nodes(model: ir.Model) -> None:

@@ -11,6 +11,7 @@ from edge_scnet.core.events import Events
 from edge_scnet.errors import EdgeError
 from edge_scnet.pipeline import search
 from edge_scnet.pipeline.judging import keeps_limits
+from edge_scnet.pipeline.module_noise import with_noise
 from edge_scnet.pipeline.request import Request
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.pipeline.stages.job import BuildJob
@@ -64,7 +65,7 @@ def advised(job: BuildJob, request: Request, result: BuildResult, events: Events
 
 
 def _with(job: BuildJob, report: RunReport, mixed: MixedPrecision) -> BuildResult:
-    report = replace(report, mixed=mixed)
+    report = with_noise(replace(report, mixed=mixed), job.folder)
     save_run(report, job.folder.path)
     return result_of(job.folder, report)
 

@@ -20,6 +20,7 @@ from edge_scnet.pipeline.decide import make_job
 from edge_scnet.pipeline.expected import check_float, check_rows, check_truth, read_expected
 from edge_scnet.pipeline.judging import judging_of, keeps_limits
 from edge_scnet.pipeline.measuring import measure_engines, simulate
+from edge_scnet.pipeline.module_noise import with_noise
 from edge_scnet.pipeline.request import Request
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.pipeline.search_task import may_tell_classes
@@ -256,6 +257,7 @@ def _measure(
     report = conclude(
         measured, job.folder.manifest, target, command=request.command, stage_seconds=spent
     )
+    report = with_noise(report, job.folder)
     check_unchanged(job.folder, report)
     save_run(report, job.folder.path)
     return result_of(job.folder, report)

@@ -16,7 +16,7 @@ from edge_scnet.core.manifest import MANIFEST, Artifact, Manifest
 from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError, TargetError
-from edge_scnet.pipeline.assemble import conclude
+from edge_scnet.pipeline.assemble import MeasuredRun, conclude
 from edge_scnet.pipeline.build_folder import (
     check_unchanged,
     chosen_engines,
@@ -29,6 +29,7 @@ from edge_scnet.pipeline.expected import check_rows, read_expected
 from edge_scnet.pipeline.foreign import is_foreign, suffixes
 from edge_scnet.pipeline.judging import judging_of
 from edge_scnet.pipeline.measuring import measure_engines, take_board_times
+from edge_scnet.pipeline.module_noise import with_noise
 from edge_scnet.pipeline.profile_foreign import ForeignRequest, profile_engines
 from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.pipeline.samples import open_evaluation_set
@@ -137,7 +138,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
                 program, folder, seconds=seconds, cuda_graph=cuda_graph, events=events
             )
             measured = take_board_times(folder, timed, target)
-            report = conclude(measured, folder.manifest, target, command=command)
+            report = _concluded(measured, folder, target, command)
             check_unchanged(folder, report)
             if chosen is None:
                 save_run(report, folder.path)
@@ -159,18 +160,25 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
         judging = judging_of(folder, samples, events, said=options)
         measured = measure_engines(engines, judging, spec, target, seconds=seconds, events=events)
         check_rows(measured.rows, expected if measured.complete else (), spec, samples)
-        report = conclude(measured, folder.manifest, target, command=command)
+        report = _concluded(measured, folder, target, command)
         check_unchanged(folder, report)
         if chosen is None:
             save_run(report, folder.path)
         if cells and report.complete:
             swept = sweep.run(cells, spec, seconds=seconds, events=events)
             measured = replace(measured, sweep=swept)
-            report = conclude(measured, folder.manifest, target, command=command)
+            report = _concluded(measured, folder, target, command)
             check_unchanged(folder, report)
             if chosen is None:
                 save_run(report, folder.path)
         return result_of(folder, report)
+
+
+def _concluded(
+    measured: MeasuredRun, folder: BuildFolder, target: TargetSpec, command: str
+) -> RunReport:
+    """The report of a run that ends now, with what is known of the folder's graph."""
+    return with_noise(conclude(measured, folder.manifest, target, command=command), folder)
 
 
 def _result_of_foreign(request: ForeignRequest, events: Events) -> BuildResult:

@@ -40,7 +40,7 @@ from edge_scnet.sensitivity.result import Effort, Limit, SearchResult
 from edge_scnet.sensitivity.shared import SharedSimulator, measure_by
 from edge_scnet.sensitivity.show import chosen_words
 from edge_scnet.sensitivity.simulated import Simulator
-from edge_scnet.sensitivity.state import State, sensitivities_of
+from edge_scnet.sensitivity.state import STATE, State, made_of, sensitivities_of
 from edge_scnet.stats.figures import AccuracyStats
 from edge_scnet.stats.intervals import provable_drop_pp
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 # Of the engines of a quick look, behind the noise of the modules: one mix is always measured.
 _QUICK = Effort(budget_s=25.0, exchanges=False, least_engines=2)
-STATE, PICTURE = "sensitivity.json", "pareto.png"
+PICTURE = "pareto.png"
 
 
 def search_job(
@@ -171,7 +171,7 @@ def _state(job: BuildJob, limit: Limit | None) -> State:
         # graphs compute in one thread there: the last digits may differ
         **({} if job.pool is None else {"shared": True}),
     )
-    return State(job.folder.path / STATE, origin.key)
+    return State(job.folder.path / STATE, origin.key, of=made_of(job.folder.manifest))
 
 
 def _limits_of(job: BuildJob, limit: Limit | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from edge_scnet.pipeline.decide import make_job
 from edge_scnet.pipeline.dequantized import is_quantized_file
 from edge_scnet.pipeline.judging import keeps_limits
 from edge_scnet.pipeline.request import Request
+from edge_scnet.pipeline.result import save_noise
 from edge_scnet.pipeline.search import check_measurable, check_provable, search_job
 from edge_scnet.pipeline.search_task import may_tell_classes
 from edge_scnet.pipeline.stages.run import run_stages
@@ -83,6 +84,8 @@ def sensitivity(  # noqa: PLR0913  the public function's options, by keyword
             assert limit is not None and job.calibration is not None
             check_provable(len(job.calibration), limit)
         job, _ = run_stages(job, "quantize", events)
-        return search_job(
+        result = search_job(
             job, limit=limit, budget_s=budget_seconds, events=events, keeps=keeps_limits
         )
+        save_noise(job.folder)
+        return result

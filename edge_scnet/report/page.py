@@ -18,7 +18,7 @@ from typing import Any
 from edge_scnet.core.optional import require
 from edge_scnet.core.printable import printable_lines
 from edge_scnet.machine.board import board_words
-from edge_scnet.report import notes, page_facts, page_layers, plots
+from edge_scnet.report import notes, page_facts, page_layers, page_network, plots
 from edge_scnet.report.page_engines import Engines, engines_of
 from edge_scnet.report.page_head import Head, head_of, signed
 from edge_scnet.report.per_class import class_name, per_class
@@ -114,6 +114,7 @@ class _Page:
     advice: tuple[str, ...]
     running: tuple[str, ...]
     plots: tuple[_Plot, ...]
+    network: _Plot | None
     blocks: _Plot | None
     sweep: _Table
     sweep_plot: _Plot | None
@@ -177,6 +178,7 @@ def _page(report: RunReport) -> _Page:
         advice=page_facts.advice(report),
         running=page_facts.running(report),
         plots=tuple(_plots(report)),
+        network=_network(report),
         blocks=_blocks(report),
         sweep=_table(SWEEP_HEAD, map(sweep_cells, report.sweep)),
         sweep_plot=_sweep_plot(report),
@@ -225,6 +227,16 @@ def _plots(report: RunReport) -> Iterator[_Plot]:
     if any(row.memory is not None for row in timed):
         draw = partial(plots.memory_figure, rows=timed)
         yield _plot("Memory of each engine's process", draw)
+
+
+def _network(report: RunReport) -> _Plot | None:
+    title = "The network by block"
+    drawn = page_network.drawn(report, title)
+    if drawn is None:
+        return None
+    markupsafe = require("markupsafe", extra="report")
+    # names in it are escaped
+    return _Plot(title=title, svg=markupsafe.Markup(drawn.svg), words=drawn.words)
 
 
 def _blocks(report: RunReport) -> _Plot | None:

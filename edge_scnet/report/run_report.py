@@ -244,6 +244,14 @@ class WorstSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoisePart:
+    """What one module adds to the noise of the outputs where it alone is in INT8."""
+
+    module: Annotated[str, Meta(description="the node of the graph, which is named after it")]
+    percent: Annotated[float, Meta(description="of the sum over all modules")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """A run: which engines of which model for which target, on which images.
 
@@ -304,6 +312,15 @@ class RunReport:
     recovery: Annotated[Recovery | None, Meta(description="None: --recover was not given")] = None
     # the model was given quantized: the reference is its own graph without rounding, no float model
     dequantized: bool = False
+    noise: Annotated[
+        tuple[NoisePart, ...],
+        Meta(
+            description=(
+                "each module's, the greatest first; empty where no `sensitivity` and no search has"
+                " measured it for this graph"
+            )
+        ),
+    ] = ()
 
 
 # Of the engine that a verdict is about; "fp16" of boards without INT8.

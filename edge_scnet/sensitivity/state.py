@@ -12,6 +12,7 @@ import numpy as np
 from edge_scnet.core.files import write_text
 from edge_scnet.core.foreign import reason
 from edge_scnet.core.json_records import convert, encode_pretty, read_json
+from edge_scnet.core.manifest import FLOAT_ONNX, RANGES, Manifest, stage_key
 from edge_scnet.core.schema_number import check_schema
 from edge_scnet.errors import ArtifactError
 from edge_scnet.quantizer.recipe import Prepared
@@ -22,6 +23,7 @@ from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
 # 1 was called `format`; up to 2 every engine was timed.
 SCHEMA: Final = 3
 _READS = (1, 2, SCHEMA)
+STATE = "sensitivity.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,9 @@ class _Head:
     schema: Literal[3]
     # hash of the inputs and settings that it was measured with
     key: str
+    # hash of the graph, the ranges and the scheme that the noise is of; None in files of older
+    # versions
+    of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +64,17 @@ class State:
     measured on as many images as `images` says; those measured on others stay in the file.
     """
 
-    def __init__(self, path: Path, key: str) -> None:
+    def __init__(self, path: Path, key: str, *, of: str | None = None) -> None:
         """Reads the file where there is one.
 
         Args:
             key: hash of the inputs and settings to measure with.
+            of: hash of what the modules' noise is of, for `sensitivities_in`.
 
         Raises:
             ArtifactError: the file cannot be read, or is of a newer version.
         """
-        self._path, self._key = path, key
+        self._path, self._key, self._of = path, key, of
         self.sensitivities: Sensitivities | None = None
         self.images: int | None = None
         self._measured: list[Candidate] = []
@@ -116,6 +122,7 @@ class State:
         searched = Searched(
             schema=SCHEMA,
             key=self._key,
+            of=self._of,
             sensitivities=self.sensitivities,
             candidates=tuple(self._measured),
             limit=limit,
@@ -130,6 +137,7 @@ class State:
         measured = Measured(
             schema=SCHEMA,
             key=self._key,
+            of=self._of,
             sensitivities=self.sensitivities,
             candidates=tuple(self._measured),
         )
@@ -164,3 +172,34 @@ def sensitivities_of(
         state.add_sensitivities(noise.measure(prepared, images, progress=progress))
     assert state.sensitivities is not None
     return state.sensitivities
+
+
+def sensitivities_in(path: Path, of: str) -> Sensitivities | None:
+    """The modules' parts in the noise that a file holds, where they are of this graph.
+
+    None: there is no such file, it is of another graph, of another version, or damaged. It is only
+    looked at here: who measures again is told of the fault.
+
+    Args:
+        of: as `State` was given it.
+    """
+    try:
+        measured = convert(Measured, read_json(path))
+    except (OSError, ValueError):
+        return None
+    return measured.sensitivities if measured.of == of else None
+
+
+def made_of(manifest: Manifest) -> str | None:
+    """A hash of what the modules' noise is of; None: there is no graph yet.
+
+    It is the float graph, the ranges and how they become codes. Which modules stay in float does
+    not matter: the noise is that of each module in INT8.
+    """
+    entries = {name: manifest.artifacts.get(name) for name in (FLOAT_ONNX, RANGES)}
+    hashes = {name: entry.sha256 for name, entry in entries.items() if entry is not None}
+    quant = manifest.target.get("quant")
+    if not isinstance(quant, dict) or len(hashes) < len(entries):
+        return None
+    settings = {key: value for key, value in quant.items() if key != "keep_float"}
+    return stage_key("noise", hashes, {"quant": settings, "floor": manifest.floor})

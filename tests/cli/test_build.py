@@ -42,6 +42,8 @@ def test_build_leaves_exactly_its_files(built: Built) -> None:
         "manifest.json",
         "report.json",
         "report.html",
+        "node_data.time.json",
+        "node_data.precision.json",
     }
     folder = BuildFolder.open(built.folder)
     manifest = folder.manifest
@@ -113,7 +115,8 @@ def test_a_second_build_reuses_every_stage_and_prints_the_table(copied: Built, i
         for path in copied.folder.iterdir()
         if path.stat().st_mtime_ns != before.get(path.name)
     }
-    assert changed == {"manifest.json", "report.json", "report.html"}
+    data = {"node_data.time.json", "node_data.precision.json"}
+    assert changed == {"manifest.json", "report.json", "report.html", *data}
     command = load_report(copied.folder / "report.json").command
     assert command == command_line()
 

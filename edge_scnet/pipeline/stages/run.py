@@ -10,7 +10,14 @@ from edge_scnet.compile.forms import check_operators
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import remove_files
-from edge_scnet.core.manifest import FLOAT_ONNX, PARTIAL_REPORT, QDQ_ONNX, REPORT, REPORT_PAGE
+from edge_scnet.core.manifest import (
+    FLOAT_ONNX,
+    NODE_DATA,
+    PARTIAL_REPORT,
+    QDQ_ONNX,
+    REPORT,
+    REPORT_PAGE,
+)
 from edge_scnet.graph.model import load
 from edge_scnet.pipeline.stages.adopt import adopt
 from edge_scnet.pipeline.stages.calibrate import calibrate
@@ -93,8 +100,9 @@ def run_stages(
         # what an earlier run made of files that have changed since is not part of this build
         folder = STAGE_FUNCTIONS[name](job, events).without_stale()
         if _engines(folder) != _engines(job.folder):
-            # the report is of engines that were replaced; a page does not stay without its report
-            remove_files(folder.path / file for file in (REPORT_PAGE, PARTIAL_REPORT, REPORT))
+            # the report is of engines that were replaced; what shows it does not stay without it
+            files = (*NODE_DATA, REPORT_PAGE, PARTIAL_REPORT, REPORT)
+            remove_files(folder.path / file for file in files)
         folder.save()
         job = replace(job, folder=folder)
         seconds[name] = round(time.perf_counter() - started, 2)
