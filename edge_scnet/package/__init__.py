@@ -8,4 +8,7 @@ FORMATS: dict[str, str] = {
     "cpp": "edge_scnet.package.cpp",
     "python": "edge_scnet.package.python",
     "docker": "edge_scnet.package.docker",
+    "ovms": "edge_scnet.package.ovms",
+    "triton": "edge_scnet.package.triton",
+    "deepstream": "edge_scnet.package.deepstream",
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_scnet.config.target import TargetSpec
+from edge_scnet.core.facts import RangesFacts
 from edge_scnet.core.printable import printable
 from edge_scnet.core.spec import ModelSpec, TaskSpec
 from edge_scnet.report.run_report import EngineReport, RunReport, reference_row
@@ -73,6 +74,8 @@ class PackageFacts:
     report: RunReport | None
     # why the build did not ship, in a sentence; None: it did
     held_back: str | None
+    # what it was calibrated with; None: it was not, or elsewhere
+    calibration: RangesFacts | None = None
 
     @property
     def engine(self) -> EnginePart:

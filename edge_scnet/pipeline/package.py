@@ -12,11 +12,12 @@ from msgspec import Meta
 
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.facts import PlanFacts
+from edge_scnet.core.facts import PlanFacts, RangesFacts
 from edge_scnet.core.foreign import exists
-from edge_scnet.core.manifest import BUNDLE, REPORT, Artifact
+from edge_scnet.core.manifest import BUNDLE, RANGES, REPORT, Artifact
 from edge_scnet.core.spec import TaskSpec
 from edge_scnet.errors import ArtifactError
+from edge_scnet.package.card import CARD, model_card
 from edge_scnet.package.facts import EnginePart, PackageFacts
 from edge_scnet.package.form import check_runtime, format_named
 from edge_scnet.package.write import check_empty, write_package
@@ -67,7 +68,7 @@ def package(path: Path | str, *, form: str, out: Path | str, anyway: bool = Fals
             f"{facts.engine.path} did not ship: {facts.held_back}",
             hint=f"to package it all the same, as its README will say: {shlex.join(command)}",
         )
-    contents = chosen.contents(facts)
+    contents = {**chosen.contents(facts), CARD: model_card(facts)}
     write_package(out, contents)
     return Packaged(
         folder=str(out),
@@ -119,7 +120,14 @@ def facts_of(path: Path) -> PackageFacts:
         files=tuple(_part(folder, file) for file in (entry, *companions_listed(folder, entry))),
         report=report,
         held_back=held_back,
+        calibration=_calibration(folder),
     )
+
+
+def _calibration(folder: BuildFolder) -> RangesFacts | None:
+    """What an engine's scales were found with; None: the build has no such file."""
+    entry = folder.manifest.artifacts.get(RANGES)
+    return entry.facts if entry is not None and isinstance(entry.facts, RangesFacts) else None
 
 
 def _judged_engine(folder: BuildFolder, target: TargetSpec) -> Artifact:

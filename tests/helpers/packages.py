@@ -17,6 +17,7 @@ from edge_scnet.report.store import save_report
 from edge_scnet.report.verdict import verdict
 from tests.helpers.folders import SPEC
 from tests.helpers.reports import report
+from tests.helpers.served import ir
 
 NAMED = replace(SPEC, classes=("cat", "dog"), num_classes=2)
 
@@ -54,7 +55,8 @@ def ir_build(
         rebuild="edge-scnet build net.onnx",
     )
     for name, kind, facts in _FILES:
-        (folder / name).write_bytes(f"content of {name}".encode())
+        content = f"{ir()}<!-- {name} -->" if name.endswith(".xml") else f"content of {name}"
+        (folder / name).write_text(content)
         entry = Artifact(
             file=name,
             kind=kind,

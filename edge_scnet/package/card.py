@@ -1,0 +1,285 @@
+"""The model card: a page about an engine for those who decide whether to use it.
+
+Its front matter is that of the Hugging Face Hub (huggingface/hub-docs, modelcard.md); every figure
+is the report's, and what a report cannot know is left to be filled in, and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from edge_scnet.__about__ import __version__
+from edge_scnet.core.preprocessing_words import input_words
+from edge_scnet.package.facts import PackageFacts
+from edge_scnet.package.yaml_text import lines as yaml_lines
+from edge_scnet.report import notes
+from edge_scnet.report.markdown import escaped
+from edge_scnet.report.run_report import EngineReport, RunReport
+from edge_scnet.stats.figures import AccuracyStats, LatencyStats
+
+CARD = "card.md"
+_FILL_IN = "fill in"
+_MOST_CLASSES = 100
+# Names of the Hub for our tasks on pictures; it has none for the others.
+_PIPELINES = {
+    "classification": "image-classification",
+    "binary": "image-classification",
+    "multilabel": "image-classification",
+    "detection": "object-detection",
+    "segmentation": "image-segmentation",
+    "keypoints": "keypoint-detection",
+    "embedding": "image-feature-extraction",
+    "features": "image-feature-extraction",
+}
+
+
+def model_card(facts: PackageFacts) -> str:
+    """Returns the card: YAML between lines of dashes, then Markdown."""
+    return "\n".join(["---", *_front_matter(facts), "---", "", *_body(facts)]) + "\n"
+
+
+def _front_matter(facts: PackageFacts) -> Iterator[str]:
+    yield "# what edge-scnet cannot know is empty and marked: fill in"
+    yield f"license: other  # {_FILL_IN}: an id of the Hub, or other with its name and a link"
+    yield f'license_name: ""  # {_FILL_IN}'
+    yield f'license_link: ""  # {_FILL_IN}'
+    yield f"datasets: []  # {_FILL_IN}: the ids of the data that the network was trained on"
+    fields: dict[str, Any] = {"library_name": facts.runtime}
+    pipeline = _pipeline(facts)
+    if pipeline is not None:
+        fields["pipeline_tag"] = pipeline
+    fields["tags"] = ["edge-scnet", facts.precision, facts.runtime, "quantized"]
+    if facts.precision != "int8":
+        fields["tags"].remove("quantized")
+    metrics = list(_metrics(facts.row))
+    if metrics:
+        fields["metrics"] = [metric["type"] for metric in metrics]
+    yield from yaml_lines(fields)
+    index = _index(facts, pipeline, metrics)
+    if index is not None:
+        yield from yaml_lines({"model-index": [index]})
+
+
+def _pipeline(facts: PackageFacts) -> str | None:
+    if facts.task is None or not facts.model.takes_pictures:
+        return None
+    return _PIPELINES.get(facts.task.kind)
+
+
+def _metrics(row: EngineReport | None) -> Iterator[dict[str, Any]]:
+    """Yields figures against the ground truth, in percent where they are shares."""
+    accuracy = None if row is None else row.accuracy
+    if accuracy is None:
+        return
+    if accuracy.labels is not None:
+        labels = accuracy.labels
+        yield {"type": "accuracy", "value": _rounded(labels.top1_percent), "name": "top-1, %"}
+        if labels.top5_percent is not None:
+            value = _rounded(labels.top5_percent)
+            yield {"type": "top_5_accuracy", "value": value, "name": "top-5, %"}
+    if accuracy.task is not None and accuracy.task.truth is not None:
+        for metric in accuracy.task.metrics:
+            if metric.reference is not None:
+                name = f"{metric.name}{metric.unit and ', ' + metric.unit}"
+                yield {"type": metric.name, "value": _rounded(metric.value), "name": name}
+
+
+def _rounded(value: float) -> float:
+    """As tables show it: four digits behind the point at most."""
+    return round(value, 4)
+
+
+def _index(
+    facts: PackageFacts, pipeline: str | None, metrics: Sequence[Mapping[str, Any]]
+) -> dict[str, Any] | None:
+    """The Hub's `model-index`; None: nothing was measured against ground truth."""
+    images = None if facts.report is None else facts.report.evaluation
+    if images is None or not metrics:
+        return None
+    kind = facts.task.kind if facts.task is not None else "other"
+    task = {"type": pipeline or kind}
+    data = {"type": images.name, "name": f"{images.name}, {images.images} samples"}
+    result = {"task": task, "dataset": data, "metrics": list(metrics)}
+    return {"name": facts.model.name, "results": [result]}
+
+
+def _body(facts: PackageFacts) -> Iterator[str]:
+    yield f"# {escaped(facts.model.name)}"
+    yield ""
+    version = f" {facts.runtime_version}" if facts.runtime_version else ""
+    yield (
+        f"{facts.precision.upper()} engine of `{_code(facts.model.arch)}` for"
+        f" {escaped(facts.target.title)}; {facts.runtime_title}{escaped(version)}. Written by"
+        f" edge-scnet {__version__} from the build's manifest and report."
+    )
+    if facts.held_back is not None:
+        yield ""
+        yield f"**This engine did not ship:** {escaped(facts.held_back)}"
+    for title, section in (
+        ("Use", _use(facts)),
+        ("Figures", _figures(facts)),
+        ("Machine", _machine(facts.report)),
+        ("Data", _data(facts)),
+        ("Quantization", _quantization(facts)),
+        ("Limits", _limits(facts)),
+        ("Licence", _licence()),
+    ):
+        yield from ("", f"## {title}", "", *section)
+
+
+def _code(text: str) -> str:
+    return escaped(text).replace("`", "'")
+
+
+def _use(facts: PackageFacts) -> Iterator[str]:
+    yield f"- Input: {escaped(input_words(facts.model))}."
+    kind = "not told" if facts.task is None else facts.task.kind
+    yield f"- Task: {escaped(kind)}."
+    classes = facts.model.classes
+    if classes:
+        shown = ", ".join(escaped(name) or "(no name)" for name in classes[:_MOST_CLASSES])
+        more = len(classes) - _MOST_CLASSES
+        end = f", and {more:,} more" if more > 0 else ""
+        yield f"- {len(classes):,} classes: {shown}{end}."
+    yield f"- Intended use, and who should not use it: {_FILL_IN}."
+
+
+def _figures(facts: PackageFacts) -> Iterator[str]:
+    row, reference = facts.row, facts.reference
+    if row is None:
+        yield "This engine was not measured: there are no figures."
+        return
+    cells = [_cells(row), {} if reference is None else _cells(reference)]
+    titles = dict.fromkeys(title for column in cells for title in column)
+    names = [escaped(each.name) for each in (row, reference) if each is not None]
+    yield f"| | {' | '.join(names)} |"
+    yield f"|---|{'---:|' * len(names)}"
+    for title in titles:
+        values = (column.get(title, "-") for column in cells[: len(names)])
+        yield f"| {title} | {' | '.join(values)} |"
+    if facts.report is not None:
+        yield ""
+        yield f"Verdict: {escaped(facts.report.verdict)}"
+
+
+def _cells(row: EngineReport) -> dict[str, str]:
+    """A row's figures as text; what was not measured is not there."""
+    cells = {} if row.latency is None else _times(row.latency)
+    if row.throughput_per_second is not None:
+        cells["throughput, samples/s"] = f"{row.throughput_per_second:,.0f}"
+    if row.speedup is not None:
+        cells["speed, against the first row of the report"] = f"{row.speedup.ratio:.2f}x"
+    if row.end_to_end is not None:
+        cells["end to end p50, ms"] = f"{row.end_to_end.p50_ms:.3f}"
+    if row.memory is not None:
+        cells["memory, MB"] = f"{row.memory.steady_bytes / 2**20:,.0f}"
+    cells["files, MB"] = f"{row.size_bytes / 1e6:.2f}"
+    return cells if row.accuracy is None else {**cells, **_accuracy(row.accuracy)}
+
+
+def _times(latency: LatencyStats) -> dict[str, str]:
+    return {
+        "latency p50, ms": f"{latency.p50_ms:.3f}",
+        "latency p90, ms": f"{latency.p90_ms:.3f}",
+        "latency p99, ms": f"{latency.p99_ms:.3f}",
+    }
+
+
+def _accuracy(stats: AccuracyStats) -> dict[str, str]:
+    cells: dict[str, str] = {}
+    if stats.labels is not None:
+        cells["top-1, %"] = f"{stats.labels.top1_percent:.2f}"
+        if stats.labels.top5_percent is not None:
+            cells["top-5, %"] = f"{stats.labels.top5_percent:.2f}"
+        cells["loss of top-1, pp"] = f"{stats.labels.drop_pp + 0.0:+.2f}"
+        low, high = stats.labels.drop_low_pp, stats.labels.drop_high_pp
+        cells["95 % interval of the loss, pp"] = f"{low:+.2f} to {high:+.2f}"
+    for metric in () if stats.task is None else stats.task.metrics:
+        title = escaped(f"{metric.name}{metric.unit and ', ' + metric.unit}")
+        cells[title] = f"{metric.value:.4g}"
+    if stats.agreement_percent is not None:
+        cells["agreement, %"] = f"{stats.agreement_percent:.2f}"
+    if stats.sqnr_db is not None:
+        cells["SQNR, dB"] = f"{stats.sqnr_db:.1f}"
+    return cells
+
+
+def _machine(report: RunReport | None) -> Iterator[str]:
+    if report is None:
+        yield "Nothing was measured."
+        return
+    yield f"- {escaped(notes.machine_words(report))}; {escaped(report.created_utc)}."
+    yield f"- Batch {report.batch}. Command: `{_code(report.command)}`."
+    packages = report.environment.get("packages")
+    if isinstance(packages, dict) and packages:
+        named = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
+        yield f"- {escaped(named)}."
+    if report.load is not None:
+        yield (
+            f"- Other work kept {report.load.others_cores:.2f} of {report.load.cores} cores busy"
+            " while it was timed."
+        )
+    yield from (f"- {escaped(doubt)}." for doubt in notes.doubts(report))
+
+
+def _data(facts: PackageFacts) -> Iterator[str]:
+    images = None if facts.report is None else facts.report.evaluation
+    if images is None:
+        yield "- Accuracy was not measured on samples."
+    else:
+        labels = "no labels" if images.labels is None else images.labels
+        skipped = f", {images.skipped:,} skipped" if images.skipped else ""
+        yield (
+            f"- Evaluated on {images.images:,} samples of {escaped(images.name)}{skipped};"
+            f" {escaped(labels)}; SHA-256 {images.sha256[:16]}..."
+        )
+    calibration = facts.calibration
+    if calibration is not None:
+        yield f"- Calibrated with {calibration.images:,} samples of {escaped(calibration.set)}."
+    yield f"- Training data, its origin and its licence: {_FILL_IN}."
+
+
+def _quantization(facts: PackageFacts) -> Iterator[str]:
+    if facts.precision != "int8":
+        yield f"None: the engine is {facts.precision.upper()}."
+        return
+    quant = facts.target.quant
+    made = None if facts.report is None else facts.report.provenance
+    if made is not None and made.made_elsewhere:
+        yield f"- Another quantizer made the quantized graph; {made.weight_bits}-bit weights."
+    else:
+        bits = "" if made is None else f"{made.weight_bits}-bit weights, "
+        yield (
+            f"- Post-training, static: {bits}scales of weights by channel, thresholds by"
+            f" {quant.thresholds}, {quant.rounding} rounding,"
+            f" {'with' if quant.bias_correction else 'without'} bias correction; Q/DQ where"
+            f" {'OpenVINO' if quant.placement == 'openvino' else 'TensorRT'} wants them."
+        )
+    recovery = None if facts.report is None else facts.report.recovery
+    if recovery is not None:
+        yield f"- {escaped(notes.recovery_words(recovery))}."
+    row = facts.row
+    if row is not None and row.convolutions:
+        counted = ", ".join(f"{count} in {name}" for name, count in row.convolutions.items())
+        yield f"- Convolutions as executed: {escaped(counted)}."
+    if row is not None and row.not_int8:
+        yield f"- Not in INT8 though they should be: {escaped(', '.join(row.not_int8[:20]))}."
+
+
+def _limits(facts: PackageFacts) -> Iterator[str]:
+    if facts.target.device == "CPU":
+        yield (f"- On a CPU below {escaped(facts.floor)} its sums are wrong, and nothing says so.")
+    if facts.board is not None:
+        yield f"- It runs on {escaped(facts.board)}, with exactly the TensorRT that built it."
+    if facts.opened_in != "default":
+        yield f"- What is not INT8 was judged in {facts.opened_in}; the file does not carry that."
+    yield (
+        "- Accuracy holds for samples like those it was evaluated on; times for the machine above,"
+        " and no other."
+    )
+    yield f"- Biases and groups that it was not evaluated on: {_FILL_IN}."
+
+
+def _licence() -> Iterator[str]:
+    yield f"Of the network, its weights and its training data: {_FILL_IN}."

@@ -1,0 +1,166 @@
+"""DeepStream's settings: what the element computes is what the engine was judged with."""
+
+from __future__ import annotations
+
+import configparser
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_scnet.core.preprocessing import IMAGENET_STD, Preprocessing
+from edge_scnet.errors import ArtifactError
+from edge_scnet.package import deepstream
+from edge_scnet.package.facts import PackageFacts
+from edge_scnet.package.tensors import Tensor, Tensors, tensors_of
+from tests.helpers.hostile import check_fit
+from tests.helpers.served import HOSTILE, RULE, model, of_tensorrt
+from tests.package.test_labels import nvinfer_reads
+
+# The keys of gstnvinfer_property_parser.h, DeepStream 9.2, that are used.
+KEYS = {
+    "gpu-id",
+    "gie-unique-id",
+    "process-mode",
+    "model-engine-file",
+    "network-mode",
+    "network-type",
+    "batch-size",
+    "infer-dims",
+    "model-color-format",
+    "net-scale-factor",
+    "offsets",
+    "maintain-aspect-ratio",
+    "symmetric-padding",
+    "scaling-filter",
+    "output-blob-names",
+    "classifier-threshold",
+    "output-tensor-meta",
+    "num-detected-classes",
+    "labelfile-path",
+}
+
+
+def settings(facts: PackageFacts) -> dict[str, str]:
+    text = deepstream.nvinfer(facts, tensors_of(facts))
+    parser = configparser.RawConfigParser(delimiters=("=",), comment_prefixes=("#",))
+    parser.read_string(text)
+    assert parser.sections() == ["property"]
+    found = dict(parser["property"])
+    assert found.keys() <= KEYS
+    return found
+
+
+def with_rule(folder: Path, rule: Preprocessing, **changes: Any) -> PackageFacts:
+    return of_tensorrt(folder, model=model(preprocessing=rule, **changes))
+
+
+def test_a_classifier_s_settings(tmp_path: Path) -> None:
+    found = settings(of_tensorrt(tmp_path))
+    assert found["model-engine-file"] == "engine.plan"
+    assert found["infer-dims"] == "3;32;48"
+    assert found["network-mode"] == "1"
+    assert found["network-type"] == "1"
+    assert found["model-color-format"] == "0"
+    assert found["output-blob-names"] == "logits"
+    assert found["labelfile-path"] == "labels.txt"
+    assert "onnx-file" not in found
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        RULE,
+        replace(RULE, pixel_max=255.0, mean=(123.0, 117.0, 104.0), std=(58.0, 58.0, 58.0)),
+        replace(RULE, mean=(), std=()),
+        replace(RULE, mean=(), std=(), pixel_max=255.0),
+        replace(RULE, colour="BGR", mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0)),
+    ],
+)
+def test_it_makes_the_numbers_that_the_engine_was_judged_with(
+    tmp_path: Path, rule: Preprocessing
+) -> None:
+    found = settings(with_rule(tmp_path, rule))
+    codes = np.arange(256.0)[:, None]
+    scale, offsets = float(found["net-scale-factor"]), found["offsets"].split(";")
+    made = scale * (codes - np.array(list(map(float, offsets))))
+    mean, std = np.array(rule.mean or (0.0,) * 3), np.array(rule.std or (1.0,) * 3)
+    np.testing.assert_allclose(made, (codes * rule.pixel_max / 255 - mean) / std, atol=1e-12)
+    assert found["model-color-format"] == {"RGB": "0", "BGR": "1"}[rule.colour]
+
+
+def test_several_stds_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    facts = with_rule(tmp_path, replace(RULE, std=IMAGENET_STD))
+    with pytest.raises(
+        ArtifactError, match=r"one factor for all channels .*0\.229 0\.224 0\.225"
+    ) as raised:
+        deepstream.contents(facts)
+    assert "takes bytes" in raised.value.hint
+
+
+def test_grey_in_three_channels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="grey in all of its 3 channels"):
+        deepstream.contents(with_rule(tmp_path, replace(RULE, colour="grey")))
+
+
+def test_grey_of_one_channel(tmp_path: Path) -> None:
+    rule = replace(RULE, colour="grey", mean=(0.5,), std=(0.25,))
+    found = settings(with_rule(tmp_path, rule, input_shape=(1, 32, 48)))
+    assert (found["model-color-format"], found["infer-dims"]) == ("2", "1;32;48")
+
+
+@pytest.mark.parametrize(
+    ("changes", "ratio", "symmetric"),
+    [
+        ({"resize": "stretch"}, "0", "0"),
+        ({"resize": "letterbox", "pad_value": (0,)}, "1", "1"),
+        ({"resize": "letterbox", "pad_anchor": "top-left"}, "1", "0"),
+    ],
+)
+def test_letterboxes(tmp_path: Path, changes: dict[str, Any], ratio: str, symmetric: str) -> None:
+    found = settings(with_rule(tmp_path, replace(RULE, **changes)))
+    assert (found["maintain-aspect-ratio"], found["symmetric-padding"]) == (ratio, symmetric)
+
+
+def test_what_it_does_otherwise_is_said(tmp_path: Path) -> None:
+    rule = replace(RULE, resize="letterbox", pad_value=(114,))
+    text = str(deepstream.contents(with_rule(tmp_path, rule))["README.md"])
+    assert "pads with 0, and the figures are of pictures padded with 114" in text
+    text = str(deepstream.contents(with_rule(tmp_path, RULE))["README.md"])
+    assert "stretches a frame to the input" in text
+
+
+def test_other_tasks_get_tensors(tmp_path: Path) -> None:
+    facts = replace(of_tensorrt(tmp_path), task=None)
+    found = settings(facts)
+    assert (found["network-type"], found["output-tensor-meta"]) == ("100", "1")
+    assert len(nvinfer_reads(str(deepstream.contents(facts)["labels.txt"]))) == len(HOSTILE)
+
+
+def test_names_of_outputs_are_no_lists(tmp_path: Path) -> None:
+    facts = of_tensorrt(tmp_path)
+    outputs = tuple(
+        Tensor(name=name, dtype="float32", shape=(1, 2)) for name in ("a;b", "c\\d", " e")
+    )
+    text = deepstream.nvinfer(facts, Tensors(inputs=(), outputs=outputs))
+    # as GKeyFile escapes them
+    assert "output-blob-names=a\\;b;c\\\\d;\\se\n" in text
+
+
+def test_the_files(tmp_path: Path) -> None:
+    files = deepstream.contents(of_tensorrt(tmp_path))
+    assert set(files) == {
+        "README.md",
+        "config_infer_primary.txt",
+        "engine.plan",
+        "labels.json",
+        "labels.txt",
+    }
+    assert tuple(json.loads(str(files["labels.json"]))) == HOSTILE
+    (group,) = nvinfer_reads(str(files["labels.txt"]))
+    assert len(group) == len(HOSTILE)
+    for name in ("README.md", "config_infer_primary.txt", "labels.json"):
+        check_fit(str(files[name]))
