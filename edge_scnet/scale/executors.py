@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from edge_scnet.errors import BackendError, TargetError
 from edge_scnet.scale.identity import Identity, identity
 from edge_scnet.scale.processes import Processes
 
-_CONNECT_S = 20
+_CONNECT_S, _ASK_AGAIN_S = 20, 0.5
 _DASK = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
 _MOST_PROCESSES = 1024
 
@@ -152,10 +153,17 @@ def _ask_all(client: Any, address: str) -> dict[str, Identity]:
     Raises:
         BackendError: there is none, or one cannot import this package.
     """
-    found: dict[str, Any] = client.run(identity, on_error="return")
+    until = time.monotonic() + _CONNECT_S
+    while True:
+        answers: dict[str, Any] = client.run(identity, on_error="return")
+        # one that died meanwhile is none of them; each task asks its worker again
+        found = {name: each for name, each in answers.items() if not isinstance(each, OSError)}
+        if found or time.monotonic() > until:
+            break
+        time.sleep(_ASK_AGAIN_S)  # they may just be starting
     if not found:
         raise BackendError(
-            f"the scheduler {address} has no workers",
+            f"the scheduler {address} has no workers, and none came within {_CONNECT_S} s",
             hint=f"dask worker {address} --nthreads 1 --nworkers auto",
         )
     for name, answer in sorted(found.items()):

@@ -200,7 +200,9 @@ class Pool:
         if self._reused:
             parts.append(f"{self._reused:,} tasks known from before")
         if self._lost:
-            parts.append(f"{self._lost} lost with their worker, {self._lost_s:.1f} s of work")
+            # Dask does not tell how long a worker that is gone had worked
+            cost = f", {self._lost_s:.1f} s of work" if self._lost_s else ""
+            parts.append(f"{self._lost} lost with their worker{cost}")
         self._tallies, self._reused, self._lost, self._lost_s = {}, 0, 0, 0.0
         return "; ".join(parts)
 

@@ -76,7 +76,7 @@ def task_of(pool: Pool, data: bytes, work: Any = times, **settings: Any) -> Task
 
 @contextlib.contextmanager
 def pool_of(
-    executor: int | Executor, kept: Path, store: Path | None = None
+    executor: int | str | Executor, kept: Path, store: Path | None = None
 ) -> Iterator[tuple[Pool, Told]]:
     """A pool of so many processes, or of an executor, and what it tells."""
     events = Told()

@@ -43,7 +43,7 @@ def images_of(count: int = COUNT) -> tuple[np.ndarray, CalibrationImages]:
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     nodes = [FIRST_CONV, named_node("Relu", ["a"], "r"), conv("r", "w2", "b")]
-    path = tmp_path / "m.onnx"
+    path = tmp_path / "calibrated.onnx"
     onnx.save(graph_of(nodes, TWO_WEIGHTS), path)
     return path
 

@@ -45,7 +45,7 @@ def case(tmp_path: Path) -> Case:
     return Case(path, prepare(load(path), stats, SCHEME, weight_bits=8, images=images), images)
 
 
-def searched(case: Case, executor: int | Executor, folder: Path) -> SearchResult:
+def searched(case: Case, executor: int | str | Executor, folder: Path) -> SearchResult:
     """A search by workers, of which the time is left out."""
     with pool_of(executor, folder / "kept") as (pool, _):
         reference = reference_outputs(case.path, case.images, 1, pool)
