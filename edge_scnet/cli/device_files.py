@@ -57,12 +57,13 @@ def job_of(device: Device, asked: Asked, *, times: bool) -> Job:
     found = _Files(command=asked.command)
     words: list[str] = []
     roles = set()
-    for parameter, front, value in _parts(asked):
-        if parameter in _HERE:
+    for part in _parts(asked):
+        if part.parameter in _HERE:
             continue
-        roles.add(parameter)
-        rewrite = _ROLES.get(parameter or "")
-        words.append(front + (value if rewrite is None else rewrite(value, found)))
+        roles.add(part.parameter)
+        rewrite = _ROLES.get(part.parameter or "")
+        value = part.value if rewrite is None else rewrite(part.value, found)
+        words += [*part.option, part.front + value]
     # in front of the others, among which may be a "--"
     argv = [asked.command, *_unsaid(device, asked, roles, found), *words]
     return Job(
@@ -80,12 +81,21 @@ def job_of(device: Device, asked: Asked, *, times: bool) -> Job:
     )
 
 
-def _parts(asked: Asked) -> Iterator[tuple[str | None, str, str]]:
-    """The words of a command line: the parameter that each is of, its front, and its value.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """An option with its value, a switch or an argument of a command line."""
 
-    An option and its value are two words; the first has no parameter, and an option that is left
-    out is left out with its value.
-    """
+    # None: of none that names a file
+    parameter: str | None
+    value: str
+    # what stands in the same word, as in --out=
+    front: str = ""
+    # the word before it
+    option: tuple[str, ...] = ()
+
+
+def _parts(asked: Asked) -> Iterator[_Part]:
+    """The parts of a command line, as they were given."""
     command: Any = asked.context.command
     options = {
         spelling: item
@@ -98,24 +108,22 @@ def _parts(asked: Asked) -> Iterator[tuple[str | None, str, str]]:
     only_places = False
     for word in words:
         if only_places or not word.startswith("-") or word == "-":
-            yield next(places), "", word
+            yield _Part(parameter=next(places), value=word)
             continue
         if word == "--":
             only_places = True
-            yield None, "", word
+            yield _Part(parameter=None, value=word)
             continue
         name, equals, value = word.partition("=")
         if not word.startswith("--") and word not in options:  # -tcpu
             name, equals, value = word[:2], "", word[2:]
         item = options[name]
         if item.is_flag or item.count:
-            yield (item.name if item.name in _HERE else None), "", word
+            yield _Part(parameter=item.name if item.name in _HERE else None, value=word)
         elif equals or value:
-            yield item.name, name + equals, value
+            yield _Part(parameter=item.name, value=value, front=name + equals)
         else:
-            # as one word: a value that begins with "-" stays one
-            long = name.startswith("--")
-            yield item.name, f"{name}=" if long else name, next(words)
+            yield _Part(parameter=item.name, value=next(words), option=(name,))
 
 
 def _arguments(command: Any) -> Iterator[str]:

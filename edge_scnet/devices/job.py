@@ -169,7 +169,11 @@ async def _run(
             hint=f"run the same command again; what ended it: ssh {device.address} dmesg",
         )
     sums = [value for name, _, value in results if name == "sum"]
+    before = link.moved.received_bytes
     files = await fetch(link, facts, job, shipment, sums, run)
+    if files:
+        came = (link.moved.received_bytes - before) / 1e6
+        events.stage("fetch", f"{len(files)} files from {device.address}, {came:.1f} MB")
     await link.run("forget.sh", facts.workdir, run)
     return Done(
         run=run,
