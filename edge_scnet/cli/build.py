@@ -140,7 +140,9 @@ def build(
             events=events,
             command=command_line(),
         )
-    show_result(result, as_json=as_json, saved=True)
+    from edge_scnet.cli.device_board import on_its_board
+
+    show_result(on_its_board(result), as_json=as_json, saved=True)
 
 
 def _stage_command(stage: Stage, summary: str) -> Callable[..., None]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,13 +16,9 @@ import typer
 
 from edge_scnet.cli.command_help import DEVICE
 from edge_scnet.cli.device_asked import Asked
-from edge_scnet.cli.printer import say, say_json, tell
-from edge_scnet.errors import BuildInterrupted, ExitCode
 
 if TYPE_CHECKING:
     from edge_scnet.devices.device import Device
-    from edge_scnet.devices.inputs import Job
-    from edge_scnet.devices.job import Done
 
 DeviceOption = Annotated[
     str | None,
@@ -89,7 +84,13 @@ def with_device(command: Callable[..., None]) -> Callable[..., None]:
             wheel=wheel,
             settings=Settings(wait=bool(values.get("wait")), set_power_mode=power),
         )
-        run_on_devices(find_devices(words, folder=folder), asked)
+        devices = find_devices(words, folder=folder)
+        if len(devices) == 1:
+            from edge_scnet.cli.device_board import build_for
+
+            if build_for(devices[0], asked, command):
+                return
+        run_on_devices(devices, asked)
 
     own = list(signature.parameters.values())
     last = inspect.Parameter.KEYWORD_ONLY
@@ -111,101 +112,15 @@ def run_on_devices(devices: Sequence[Device], asked: Asked) -> None:
     if len(devices) > 1:
         names = ", ".join(device.name for device in devices)
         raise typer.BadParameter(f"--device names {len(devices)} devices, {names}: name one")
+    from edge_scnet.cli.device_board import bundle_of, run_bundle
     from edge_scnet.cli.device_files import job_of
+    from edge_scnet.cli.device_shown import run_shown
 
     (device,) = devices
+    bundle = bundle_of(device, asked)
+    if bundle is not None:
+        run_bundle(device, bundle, asked)
+        return
     code = run_shown(device, job_of(device, asked, times=asked.command in _TIMED), asked).exit_code
     if code:
         raise typer.Exit(code)
-
-
-class Printed:
-    """Prints what a job prints, each stream on its own."""
-
-    def __init__(self, *, as_json: bool) -> None:
-        from edge_scnet.cli.console import Lines
-
-        self.events = Lines()
-        self._as_json = as_json
-        self._json = bytearray()
-
-    def stdout(self, data: bytes) -> None:
-        """Prints lines; JSON is printed when it is whole."""
-        if self._as_json:
-            self._json += data
-        else:
-            say(*_lines(data))
-
-    def stderr(self, data: bytes) -> None:
-        """Prints lines."""
-        for line in _lines(data):
-            tell(line)
-
-    def end(self) -> None:
-        """Prints the JSON."""
-        if self._json:
-            say_json(self._json.decode("utf-8", "backslashreplace"))
-
-
-def _lines(data: bytes) -> Iterator[str]:
-    return iter(data.decode("utf-8", "backslashreplace").removesuffix("\n").split("\n"))
-
-
-def run_shown(device: Device, job: Job, asked: Asked) -> Done:
-    """Runs a job and shows what it prints; Ctrl-C asks the device to stop, a second one leaves it.
-
-    Raises:
-        typer.Exit: it was left. EdgeError: as `devices.job.run_on`.
-    """
-    import asyncio
-
-    from edge_scnet.devices.job import run_on
-
-    printed = Printed(as_json=asked.as_json)
-
-    async def run() -> Done:
-        # the event is made in the loop that it is used in
-        settings = replace(asked.settings, stop=asyncio.Event())
-        task = asyncio.ensure_future(run_on(device, job, settings=settings, shown=printed))
-        with _interrupts(settings.stop, task):
-            return await task
-
-    try:
-        return asyncio.run(run())
-    except asyncio.CancelledError:
-        tell("left: the job goes on there; the same command takes it up again")
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-    except BuildInterrupted:
-        raise KeyboardInterrupt from None
-    finally:
-        printed.end()
-
-
-class _interrupts:
-    """Has Ctrl-C set an event at first, and cancel a task then."""
-
-    def __init__(self, stop: Any, task: Any) -> None:
-        self._stop, self._task = stop, task
-
-    def __enter__(self) -> None:
-        import asyncio
-        import contextlib
-        import signal
-
-        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._came)
-
-    def __exit__(self, *_: object) -> None:
-        import asyncio
-        import contextlib
-        import signal
-
-        with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
-            asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-
-    def _came(self) -> None:
-        if self._stop.is_set():
-            self._task.cancel()
-        else:
-            tell("interrupted: the device is asked to stop; Ctrl-C again leaves it to go on")
-            self._stop.set()

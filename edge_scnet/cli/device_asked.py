@@ -23,6 +23,8 @@ class Asked:
     values: dict[str, Any]
     wheel: Path | None
     settings: Settings
+    # what it prints goes to stderr
+    quiet: bool = False
 
     @property
     def command(self) -> str:

@@ -1,0 +1,84 @@
+"""A bundle on a board without Python: its build.sh runs there, and its figures are judged here.
+
+No board has run this; trtexec is a stand-in that prints what the real one does.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge_scnet.compile import bundle
+from tests.devices.conftest import Board, MakeBoard
+from tests.devices.test_commands import edge, project
+from tests.helpers.tensorrt import fake_trtexec
+
+__all__ = ["project"]
+pytestmark = pytest.mark.slow
+
+MakeOrin = Callable[..., Board]
+
+
+@pytest.fixture
+def orin(new_board: MakeBoard, tmp_path: Path) -> MakeOrin:
+    """Makes a board with a stand-in for trtexec, and without edge-scnet."""
+
+    def make(fail: str = "") -> Board:
+        program = fake_trtexec(tmp_path / "trtexec", "100300", fail)
+        return new_board("orin", TRTEXEC=str(program), CALLS=str(tmp_path / "calls"), PYTHONPATH="")
+
+    return make
+
+
+@pytest.fixture
+def folder(project: Path, packed: Path) -> Path:
+    """A build folder for a Jetson with its bundle, below the working directory."""
+    made = project / "build" / "net" / "jetson"
+    made.mkdir(parents=True)
+    bundle.unpack(packed, made)
+    shutil.copyfile(packed, made / bundle.BUNDLE)
+    return made
+
+
+def test_profile_builds_times_and_judges_the_plans(
+    orin: MakeOrin, folder: Path, project: Path
+) -> None:
+    board = orin()
+    outcome = edge("profile", "build/net/jetson", "--json", "--device", board.url, cwd=project)
+    report = json.loads((folder / "report.json").read_text())
+    assert outcome.code in (11, 13), outcome.stderr
+    assert json.loads(outcome.stdout)["verdict"] == report["verdict"]
+    assert report["command"].startswith("edge-scnet profile build/net/jetson")
+    assert (folder / "engine.plan").is_file() and (folder / "engine-fp16.plan").is_file()
+    assert "build engine.plan (minutes on a board)" in outcome.stderr
+    assert not (folder / ".unpacked").exists() and not list(board.workdir.glob("jobs/*"))
+
+
+def test_compile_brings_the_plans_and_says_what_is_next(
+    orin: MakeOrin, folder: Path, project: Path
+) -> None:
+    board = orin()
+    file = "build/net/jetson/bundle.tar.gz"
+    outcome = edge("compile", file, "--builds", "2", "--device", board.url, cwd=project)
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.stdout.splitlines()[-1].startswith("next: edge-scnet profile build/net/jetson")
+    assert "build 1 of 2" in outcome.stderr
+    results = outcome.stdout.split()[-1]
+    judged = edge("profile", results, cwd=project)
+    assert judged.code in (11, 13), judged.stderr
+    searched = edge("compile", file, "--search", "10", "--device", board.url, cwd=project)
+    assert searched.code == 2 and "takes no --search" in searched.stderr
+
+
+def test_what_fails_there_has_its_words_and_its_exit_code_here(
+    orin: MakeOrin, folder: Path, project: Path
+) -> None:
+    board = orin(fail="echo '[E] no implementation for conv1'; exit 1")
+    before = sorted(path.name for path in folder.iterdir())
+    outcome = edge("profile", "build/net/jetson", "--device", board.url, cwd=project)
+    assert outcome.code == 8 and "no implementation for conv1" in outcome.stderr
+    assert sorted(path.name for path in folder.iterdir()) == before
