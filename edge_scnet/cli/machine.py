@@ -18,7 +18,7 @@ from edge_scnet.cli.show import show_board, show_machine, show_target
 from edge_scnet.errors import EdgeError, ExitCode
 
 if TYPE_CHECKING:
-    from edge_scnet.runtimes.base import Runtime
+    from edge_scnet.config.target import TargetSpec
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,9 +30,8 @@ def add_to(app: typer.Typer) -> None:
 def targets(as_json: AsJson = False) -> None:
     """List the targets and whether each can be built here."""
     from edge_scnet.config.target import list_targets, target_file
-    from edge_scnet.runtimes import RUNTIMES
 
-    rows = [(target, _unusable(RUNTIMES[target.runtime], target.isa)) for target in list_targets()]
+    rows = [(target, _unusable(target)) for target in list_targets()]
     if as_json:
         from edge_scnet.cli.outputs.machine import ListedTarget, Targets
 
@@ -47,7 +46,7 @@ def targets(as_json: AsJson = False) -> None:
         outputs.show("targets", Targets(targets=tuple(listed)))
     else:
         for target, reason in rows:
-            here = reason or _usable_words(RUNTIMES[target.runtime])
+            here = reason or _usable_words(target)
             show_target(target, here=here, file=target_file(target.name))
 
 
@@ -62,10 +61,8 @@ def doctor(as_json: AsJson = False) -> None:
 
     facts = environment.collect()
     runtimes = {name: runtime.unavailable() for name, runtime in RUNTIMES.items()}
-    runtime_of = {target.name: RUNTIMES[target.runtime] for target in list_targets()}
-    unusable = {
-        target.name: _unusable(runtime_of[target.name], target.isa) for target in list_targets()
-    }
+    targets = list_targets()
+    unusable = {target.name: _unusable(target) for target in targets}
     export, board = _unusable_export(), board_rows()
     if as_json:
         from edge_scnet.cli.outputs.machine import Doctor
@@ -84,10 +81,19 @@ def doctor(as_json: AsJson = False) -> None:
         show_board(board)
         for name, reason in {**runtimes, "export": export}.items():
             say(f"{name:<12} {reason or 'ok'}")
-        for name, reason in unusable.items():
-            say(f"target       {name}: {reason or _usable_words(runtime_of[name])}")
-    if all(unusable[name] for name, runtime in runtime_of.items() if not runtime.packs_bundle):
+        for target in targets:
+            reason = unusable[target.name]
+            say(f"target       {target.name}: {reason or _usable_words(target)}")
+    if all(unusable[target.name] for target in targets if _is_for_this_machine(target)):
         raise typer.Exit(ExitCode.RUNTIME)
+
+
+def _is_for_this_machine(target: TargetSpec) -> bool:
+    """Whether the engines of a target are for machines of this kind, and no board's."""
+    from edge_scnet.machine.isa import is_elsewhere
+    from edge_scnet.runtimes import runtime_named
+
+    return not runtime_named(target.runtime).packs_bundle and not is_elsewhere(target.isa)
 
 
 def _unusable_export() -> str | None:
@@ -100,28 +106,39 @@ def _unusable_export() -> str | None:
     return None
 
 
-def _unusable(runtime: Runtime, isa: str) -> str | None:
-    """Why a target of this runtime cannot be built here, or None."""
-    from edge_scnet.machine.isa import check_floor, resolve_floor
+def _unusable(target: TargetSpec) -> str | None:
+    """Why a target cannot be built here, or None."""
+    from edge_scnet.machine.isa import check_floor, is_elsewhere, resolve_floor
+    from edge_scnet.runtimes import runtime_named
 
+    runtime = runtime_named(target.runtime)
     if runtime.packs_bundle:
         return None
     if reason := runtime.unavailable():
         return f"{reason}; {runtime.install_hint()}"
     try:
-        check_floor(resolve_floor(isa), what="it")
+        runtime.check_target(target)
+        floor = resolve_floor(target.isa)
+        if not is_elsewhere(floor):
+            check_floor(floor, what="it")
     except EdgeError as error:
         return error.message
     return None
 
 
-def _usable_words(runtime: Runtime) -> str:
+def _usable_words(target: TargetSpec) -> str:
     """What a target whose build ends well here is good for."""
+    from edge_scnet.machine.isa import is_elsewhere, resolve_floor
+    from edge_scnet.runtimes import runtime_named
+
+    runtime = runtime_named(target.runtime)
     if runtime.packs_bundle and runtime.unavailable():
         program = runtime.timing_program()
         way = f"; built plans can be profiled through {program}" if program else ""
         return f"can be built up to the bundle; the plan needs the board{way}"
     reason = runtime.unavailable_to_run()
+    if reason is None and is_elsewhere(resolve_floor(target.isa)):
+        return "can be built; profiled on a 64-bit Arm machine, for this is none"
     if reason is None:
         return "can be built and profiled"
     program = runtime.timing_program()

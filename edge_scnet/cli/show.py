@@ -87,12 +87,26 @@ def _show_tables_and_verdict(result: BuildResult, report: RunReport, *, saved: b
     if saved:
         written = f"{result.folder}/" if report.complete else str(result.folder / PARTIAL_REPORT)
         say(f"files: {written}")
+    if report.complete and all(engine.latency is None for engine in report.engines):
+        _show_way(result)
     bundle = result.manifest.artifacts.get(BUNDLE)
     if bundle is not None and all(engine.latency is None for engine in report.engines):
         archive = f"{result.folder / bundle.file} ({bundle.size_bytes / 1e6:.1f} MB)"
         say(
             "compiled: no, a plan is built on its board",
             *_next_on_board(archive, bundle.file, result.manifest.target.get("precision")),
+        )
+
+
+def _show_way(result: BuildResult) -> None:
+    """Prints where engines of other machines are measured."""
+    from edge_scnet.machine.isa import is_elsewhere
+
+    if is_elsewhere(result.manifest.floor):
+        say(
+            "measured: no, that takes a 64-bit Arm machine",
+            f"next: copy {result.folder}/ and the evaluation images there, then:",
+            f"      edge-scnet profile {result.folder.name} --eval IMAGES",
         )
 
 

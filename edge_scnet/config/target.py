@@ -32,7 +32,7 @@ class QuantScheme:
     """How a graph is quantized: where Q/DQ go, and how ranges become scales."""
 
     placement: Annotated[
-        Literal["openvino", "tensorrt"],
+        Literal["openvino", "tensorrt", "onnxruntime"],
         Meta(description="the rules of Q/DQ placement, and with them the type of the codes"),
     ]
     variant: Annotated[
@@ -40,7 +40,7 @@ class QuantScheme:
         Meta(
             description=(
                 "of placement openvino: fast also quantizes the inputs of residual Adds and the"
-                " convolutions of SCNet's gates"
+                " convolutions of SCNet's gates; of onnxruntime: sums, products and sigmoids too"
             )
         ),
     ] = "fast"
@@ -154,7 +154,8 @@ class TargetSpec:
     title: Annotated[Filled, Meta(description="what the target is, in a line")]
     why: Annotated[Filled, Meta(description="why these settings; edge-scnet targets shows it")]
     runtime: Annotated[
-        Literal["openvino", "tensorrt", "tensorrt_rtx"], Meta(description="what runs the engines")
+        Literal["openvino", "tensorrt", "tensorrt_rtx", "onnxruntime"],
+        Meta(description="what runs the engines"),
     ]
     device: Annotated[Literal["CPU", "GPU"], Meta(description="where they run")]
     precision: Annotated[
@@ -162,7 +163,7 @@ class TargetSpec:
         Meta(description="fp16: for boards whose GPU has no INT8; nothing is quantized"),
     ]
     isa: Annotated[
-        Literal["native", "avx2", "avx2_vnni", "avx512_vnni", "none"],
+        Literal["native", "avx2", "avx2_vnni", "avx512_vnni", "asimd", "asimddp", "i8mm", "none"],
         Meta(
             description=(
                 "the least instruction set of the CPU that runs the engine; native: the highest"

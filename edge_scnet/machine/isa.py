@@ -1,18 +1,22 @@
 """The instruction sets of this machine, and the weight bits that are right on each.
 
-Floors of the instruction set, low to high: `avx2`, `avx2_vnni`, `avx512_vnni`. An engine built for
-one runs on machines that provide it or a higher one.
+Floors of the instruction set, low to high: `avx2`, `avx2_vnni`, `avx512_vnni` of x86-64; `asimd`,
+`asimddp` (the dot product), `i8mm` of 64-bit Arm, in the spelling of its /proc/cpuinfo. An engine
+built for one runs on machines that provide it or a higher one of the same family.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 
 from edge_scnet.errors import TargetError
 from edge_scnet.machine.linux import machine_flags
 
-FLOORS = ("avx2", "avx2_vnni", "avx512_vnni")
+X86_FLOORS = ("avx2", "avx2_vnni", "avx512_vnni")
+ARM_FLOORS = ("asimd", "asimddp", "i8mm")
+FLOORS = (*X86_FLOORS, *ARM_FLOORS)
 NO_FLOOR = "none"  # of targets that no processor computes
 
 # What each value of ONEDNN_MAX_CPU_ISA lets oneDNN use. The sets are partially ordered (oneDNN's
@@ -57,10 +61,11 @@ _AVX512_CORE = frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"})
 def provided_isa(
     cpu_flags: frozenset[str] | None = None, limit: str | None = None
 ) -> tuple[str, ...]:
-    """The floors that a machine provides, low to high; empty on anything but x86-64 with AVX2.
+    """The floors that a machine provides, low to high.
 
-    `avx2_vnni` means 8-bit products summed in 32 bits, whichever encoding does it: AVX512-VNNI
-    provides it as well. Arm has its dot product (asimddp), but no target for it exists yet.
+    Empty on anything but x86-64 with AVX2 and 64-bit Arm. `avx2_vnni` means 8-bit products summed
+    in 32 bits, whichever encoding does it: AVX512-VNNI provides it as well. `asimd` is all 64-bit
+    Arm; each further floor of it needs those below, as every processor that has it does.
 
     Args:
         cpu_flags: flags in the spelling of /proc/cpuinfo; None: this machine's.
@@ -71,6 +76,8 @@ def provided_isa(
     """
     flags = machine_flags() if cpu_flags is None else cpu_flags
     allowed = _LIMITS[limit_name(limit) or "DEFAULT"]
+    if ARM_FLOORS[0] in flags:  # oneDNN's limits are of x86-64
+        return tuple(itertools.takewhile(flags.__contains__, ARM_FLOORS))
     if "avx2" not in flags & allowed:
         return ()
     evex = _EVEX in flags & allowed and flags >= _AVX512_CORE
@@ -119,39 +126,55 @@ def resolve_floor(isa: str) -> str:
         )
     if not (provided := provided_isa()):
         raise TargetError(
-            "CPU targets need an x86-64 processor with AVX2; this machine provides"
+            "CPU targets need an x86-64 processor with AVX2, or 64-bit Arm; this machine provides"
             f" {_provided_words(provided)}",
             hint="edge-scnet targets",
         )
     return provided[-1]
 
 
-def check_floor(floor: str, *, what: str, hint: str = "edge-scnet build --target cpu-avx2") -> None:
+def is_elsewhere(floor: str) -> bool:
+    """Whether only machines of another kind run an engine of this floor: Arm's, seen from x86-64.
+
+    Its files are made here all the same: they are good for every machine of their kind, and
+    measured on one.
+    """
+    return floor in ARM_FLOORS and ARM_FLOORS[0] not in provided_isa()
+
+
+def target_for_any_machine() -> str:
+    """The target whose engines run on every machine of this one's kind."""
+    return "arm64" if ARM_FLOORS[0] in provided_isa() else "cpu-avx2"
+
+
+def check_floor(floor: str, *, what: str, hint: str | None = None) -> None:
     """Refuses an engine that was built for more than this machine provides.
 
     Args:
         what: the engine, as the message is to name it.
-        hint: the command that builds one for this machine.
+        hint: what to do; None: the command that builds an engine for this machine.
 
     Raises:
         TargetError: this machine does not provide `floor`.
     """
     provided = provided_isa()
     if floor != NO_FLOOR and resolve_floor(floor) not in provided:
+        command = hint or f"edge-scnet build --target {target_for_any_machine()}"
         raise TargetError(
             f"{what} needs {floor}; this machine provides {_provided_words(provided)}",
-            hint=hint if provided else "edge-scnet targets",
+            hint=command if provided else "edge-scnet targets",
         )
 
 
 def weight_bits(floor: str) -> int:
     """The bits of a quantized weight that are right at `floor`.
 
-    7 without VNNI (codes -64 to 64), else 8.
+    7 where nothing but AVX2 is sure (codes -64 to 64), else 8.
 
     AVX2 multiplies u8 by s8 with vpmaddubsw, which adds two products in a signed 16-bit lane and
     saturates: 2 * 255 * 127 = 64,770 is beyond 32,767, 2 * 255 * 64 = 32,640 is not (oneDNN #1354).
-    VNNI sums four products in 32 bits.
+    VNNI sums four products in 32 bits, Arm's dot product too; without it two products of signed
+    codes are added in 16 bits, and 2 * 128 * 127 = 32,512 fits.
 
     Raises:
         TargetError: not a floor.

@@ -240,7 +240,7 @@ def _measure(
     """Measures what was built, or simulates what a board is to run, and writes the report."""
     target = with_max_drop(job.target, request.max_drop_pp)
     judging = judging_of(job.folder, job.evaluation, events)
-    if target.board is None:
+    if target.board is None and job.runs_here:
         measured = measure_engines(
             engine_files(job.folder),
             judging,

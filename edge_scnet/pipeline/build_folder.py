@@ -13,12 +13,12 @@ from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import EngineFacts, PlanFacts, QdqFacts
 from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE, FLOAT_ONNX, MANIFEST, QDQ_ONNX, Artifact
 from edge_scnet.errors import ArtifactError
-from edge_scnet.machine.isa import check_floor
+from edge_scnet.machine.isa import check_floor, is_elsewhere, target_for_any_machine
 from edge_scnet.machine.linux import quota_threads, usable_cores
 from edge_scnet.pipeline.dequantized import ROW
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.report.run_report import RunReport
-from edge_scnet.runtimes import RUNTIMES, artifact_kinds, runtime_of_kind
+from edge_scnet.runtimes import artifact_kinds, runtime_of_kind
 from edge_scnet.runtimes.base import OpenOptions
 
 
@@ -83,6 +83,8 @@ def engine_files(folder: BuildFolder) -> list[EngineFile]:
     reference = engine_of(folder, engines["fp32"])
     if folder.manifest.dequantized:
         reference = replace(reference, name=ROW)
+    if not runtime_of_kind(engines["fp32"].kind).has_other_default:
+        return [reference, engine_of(folder, engines["int8"])]
     default = replace(
         reference,
         name="default",
@@ -146,7 +148,7 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
         )
     path, companions = folder.verified_entry(entry), _companions(folder, entry)
     return EngineFile(
-        name=precision if runtime.compiles else f"{precision} onnx",
+        name=precision if entry.stage == "compile" else f"{precision} onnx",
         role="int8" if precision == "int8" else "reference",
         runtime=runtime.name,
         path=path,
@@ -195,8 +197,9 @@ def first_engine(folder: BuildFolder) -> Artifact:
 
 def _compiled(folder: BuildFolder) -> list[Artifact]:
     """The files that a runtime compiled."""
-    kinds = {runtime.artifact_kind for runtime in RUNTIMES.values() if runtime.compiles}
-    return [entry for entry in folder.manifest.artifacts.values() if entry.kind in kinds]
+    kinds = artifact_kinds()
+    artifacts = folder.manifest.artifacts.values()
+    return [entry for entry in artifacts if entry.stage == "compile" and entry.kind in kinds]
 
 
 def _companions(folder: BuildFolder, entry: Artifact) -> list[Artifact]:
@@ -221,6 +224,12 @@ def companions_listed(folder: BuildFolder, entry: Artifact) -> list[Artifact]:
 
 
 def _command_for_any_machine(folder: BuildFolder) -> str:
-    """The build's own command with the target that needs AVX2 alone."""
+    """The build's own command with the target of every machine of this kind.
+
+    An engine of another kind's is good as it is, there.
+    """
+    if is_elsewhere(folder.manifest.floor):
+        there = f"edge-scnet profile {folder.path.name}"
+        return f"copy the folder to such a machine, and there: {there}"
     target = f"--target {target_of(folder).name}"
-    return folder.manifest.rebuild.replace(target, "--target cpu-avx2")
+    return folder.manifest.rebuild.replace(target, f"--target {target_for_any_machine()}")

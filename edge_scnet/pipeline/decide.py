@@ -24,7 +24,7 @@ from edge_scnet.data.labels import Role
 from edge_scnet.errors import ArtifactError, MissingRuntimeError, TargetError
 from edge_scnet.export.from_onnx import probe_onnx
 from edge_scnet.export.probe_torch import probe_torch
-from edge_scnet.machine.isa import check_floor, resolve_floor
+from edge_scnet.machine.isa import check_floor, is_elsewhere, resolve_floor
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.dequantized import DEQUANTIZED, is_quantized_file, write_dequantized
 from edge_scnet.pipeline.held_samples import HeldSets
@@ -137,8 +137,9 @@ def _make_job(request: Request, events: Events, lock: contextlib.ExitStack) -> B
     if request.builds > 1:
         timer_for(runtime, request.builds)
     floor = resolve_floor(target.isa)
-    # compiled and verified here, so this machine must be able to run it
-    check_floor(floor, what=f"target {target.name}")
+    if not is_elsewhere(floor):
+        # compiled and verified here, so this machine must be able to run it
+        check_floor(floor, what=f"target {target.name}")
     held = held_sets_of(request)
     source = _source(request, held)
     for message in (*source.warnings, *held.warnings):

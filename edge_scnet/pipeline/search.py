@@ -21,7 +21,7 @@ from edge_scnet.data.batches import load as load_images
 from edge_scnet.errors import DataError, TargetError
 from edge_scnet.graph.model import load
 from edge_scnet.machine import environment
-from edge_scnet.machine.isa import provided_isa, weight_bits
+from edge_scnet.machine.isa import is_elsewhere, provided_isa, resolve_floor, weight_bits
 from edge_scnet.pipeline.search_images import chosen_images, reference_outputs, spread
 from edge_scnet.pipeline.search_task import evaluator_of, task_of
 from edge_scnet.pipeline.stages.cache_key import origin_of
@@ -105,7 +105,7 @@ def search_job(
             known = _sensitivities(prepared, images, state, job.pool, events)
         if result is None:
             assert known is not None
-            how = "measured" if job.runtime.builds_here() else "simulated, no time measured,"
+            how = "measured" if job.runs_here else "simulated, no time measured,"
             events.stage(
                 "search",
                 f"engines {how} on {len(chosen):,} calibration images, for at most"
@@ -167,7 +167,7 @@ def _state(job: BuildJob, limit: Limit | None) -> State:
         **({"built": job.runtime.versions()} if job.target.board is not None else {}),
         machine=environment.collect().fingerprint,
         limit=provided_isa(),
-        **({} if job.runtime.builds_here() else {"simulated": True}),
+        **({} if job.runs_here else {"simulated": True}),
         # graphs compute in one thread there: the last digits may differ
         **({} if job.pool is None else {"shared": True}),
     )
@@ -219,7 +219,7 @@ def _measurer(
     assert job.calibration is not None
     batch, labels = job.target.batch, job.calibration.labels
     # times are measured in this process, and accuracy with them
-    pool = None if job.runtime.builds_here() else job.pool
+    pool = None if job.runs_here else job.pool
     kind = task_of(job)
     if kind is None:
         check_provable(len(chosen), limit)
@@ -237,7 +237,7 @@ def _measurer(
     )
     if pool is not None:
         return SharedSimulator(prepared, data, pool)
-    if not job.runtime.builds_here():
+    if not job.runs_here:
         return Simulator(prepared, data)
     return Measurer(
         prepared,
@@ -266,7 +266,7 @@ def check_measurable(target: TargetSpec, runtime: Runtime) -> None:
         TargetError: it is another board than the target's, or its runtime cannot run plans here.
         MissingRuntimeError, StorageError: as `check_board`.
     """
-    if not runtime.builds_here():
+    if not runtime.builds_here() or is_elsewhere(resolve_floor(target.isa)):
         return  # off the board its engines are simulated
     if runtime.packs_bundle:
         check_board(target)

@@ -34,6 +34,7 @@ OTHER_TYPE = "it does not read float32"
 TRANSPOSED = "the runtime computes a transposed convolution in float"
 GROUPED_3D = "the runtime computes a padded 3-D convolution of few channels a group wrongly"
 GROUPED = "the runtime computes a grouped transposed convolution in float"
+OUTPUT = "its result is an output of the graph, which the runtime would round to 8 bits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,8 @@ def float_reason(node: ir.Node, model: ir.Model, scheme: QuantScheme) -> str | N
         return reason
     if scheme.placement == "openvino" and _is_wrong_in_3d(node, weights.shape):
         return GROUPED_3D
+    if scheme.placement == "onnxruntime" and node.op_type == "Conv" and _gives_output(node):
+        return OUTPUT
     if weights.size <= _SMALL_HEAD_WEIGHTS and _is_head(node, batch_of(model)):
         return SMALL_HEAD
     return None
@@ -105,9 +108,10 @@ def _transposed_reason(node: ir.Node, scheme: QuantScheme) -> str | None:
     """Why a transposed convolution gains nothing in INT8; None where it does.
 
     Measured with scales for each channel, of either axis, and with one for all: TensorRT-RTX 1.7.1
-    computes none from codes, and OpenVINO 2026.4.1 those without groups (AVX2).
+    computes none from codes, and OpenVINO 2026.4.1 those without groups (AVX2). ONNX Runtime
+    1.32.0 has no integer form of it.
     """
-    if scheme.placement == "tensorrt":
+    if scheme.placement in ("tensorrt", "onnxruntime"):
         return TRANSPOSED
     return GROUPED if integer_of(node, "group", 1) != 1 else None
 
@@ -123,6 +127,15 @@ def _is_wrong_in_3d(node: ir.Node, shape: tuple[int, ...]) -> bool:
         return False
     depthwise = shape[:2] == (group, 1)
     return not depthwise and (shape[1] % 8 != 0 or shape[0] // group % 8 != 0)
+
+
+def _gives_output(node: ir.Node) -> bool:
+    """Whether a convolution gives an output of the graph, itself or by what is folded in it."""
+    output = node.outputs[0]
+    uses = tuple(output.uses())
+    if len(uses) == 1 and uses[0].node.op_type in ("Relu", "Clip"):
+        output = output if output.is_graph_output() else uses[0].node.outputs[0]
+    return output.is_graph_output()
 
 
 def _is_head(node: ir.Node, batch: int) -> bool:

@@ -1,4 +1,4 @@
-"""Decides where Q/DQ go, by the scheme: `place_openvino`, `place_tensorrt`."""
+"""Decides where Q/DQ go, by the scheme: `place_openvino`, `place_tensorrt`, `place_onnxruntime`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edge_scnet.errors import TargetError
 from edge_scnet.graph.operators import COMPUTE_OPS
 from edge_scnet.quantizer.coverage import names_of
+from edge_scnet.quantizer.place_onnxruntime import place_onnxruntime
 from edge_scnet.quantizer.place_openvino import place_openvino
 from edge_scnet.quantizer.place_tensorrt import place_tensorrt
 from edge_scnet.quantizer.sites import Placement, quantized_nodes
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
     from edge_scnet.config.target import QuantScheme
 
-_BY_SCHEME = {"openvino": place_openvino, "tensorrt": place_tensorrt}
+_BY_SCHEME = {
+    "openvino": place_openvino,
+    "tensorrt": place_tensorrt,
+    "onnxruntime": place_onnxruntime,
+}
 
 
 def place(

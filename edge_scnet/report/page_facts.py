@@ -15,9 +15,9 @@ from edge_scnet.report.run_report import RunReport
 
 _RUNTIMES = {
     "openvino": "OpenVINO",
+    "onnxruntime": "ONNX Runtime",
     "tensorrt": "TensorRT",
     "tensorrt-rtx": "TensorRT-RTX",
-    "onnxruntime": "ONNX Runtime",
 }
 
 

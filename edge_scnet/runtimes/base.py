@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from edge_scnet.core.facts import Facts
+from edge_scnet.core.manifest import ENGINE
 from edge_scnet.core.optional import install_hint, installed
 from edge_scnet.errors import TargetError
 
@@ -200,6 +201,10 @@ class Runtime(Protocol):
         """The suffix of the files that it opens."""
 
     @property
+    def engine_stem(self) -> str:
+        """The name of the engines that it builds, in front of the suffix."""
+
+    @property
     def extra(self) -> str:
         """The extra of edge-scnet that brings it."""
 
@@ -216,16 +221,16 @@ class Runtime(Protocol):
         """Precisions of executed layers that are INT8 execution."""
 
     @property
-    def compiles(self) -> bool:
-        """Whether it opens what it built, and not an ONNX file as it is."""
-
-    @property
     def packs_bundle(self) -> bool:
         """Whether a build ends in a bundle for the board where it cannot build here."""
 
     @property
     def takes_cuda_graph(self) -> bool:
         """Whether an inference can be enqueued as one CUDA graph."""
+
+    @property
+    def has_other_default(self) -> bool:
+        """Whether it may compute what is float in another precision than float32 by default."""
 
     @property
     def rounds_averages(self) -> bool:
@@ -333,7 +338,8 @@ class BaseRuntime:
     # Names to import, the first that is there.
     modules: tuple[str, ...]
     linear_layers: frozenset[str] = frozenset()
-    compiles: bool = True
+    engine_stem: str = ENGINE
+    has_other_default: bool = True
     packs_bundle: bool = False
     takes_cuda_graph: bool = False
     rounds_averages: bool = False

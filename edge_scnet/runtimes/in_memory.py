@@ -288,7 +288,8 @@ def registered(
             convolutions=replaced.convolutions,
             linear_layers=replaced.linear_layers,
             int8_precisions=replaced.int8_precisions,
-            compiles=replaced.compiles,
+            engine_stem=replaced.engine_stem,
+            has_other_default=replaced.has_other_default,
             packs_bundle=replaced.packs_bundle,
             takes_cuda_graph=replaced.takes_cuda_graph,
         )

@@ -1,28 +1,30 @@
-"""ONNX Runtime on the CPU: opens ONNX files as they are, float or Q/DQ."""
+"""ONNX Runtime on the CPU: builds engines for x86-64 and Arm, and opens any ONNX file."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from edge_scnet.core.feeds import feed_of, fitted
-from edge_scnet.core.native_path import utf8_path
 from edge_scnet.core.optional import require
 from edge_scnet.errors import BackendError, TargetError, first_line
+from edge_scnet.graph.model import load, save
+from edge_scnet.graph.onnxruntime_form import onnxruntime_form
+from edge_scnet.graph.pairs import is_quantized
+from edge_scnet.machine.isa import ARM_FLOORS, resolve_floor
 from edge_scnet.runtimes.base import (
     BaseRuntime,
-    BaseSession,
     Built,
     EngineInput,
     OpenOptions,
     fixed_batch,
     no_progress,
 )
+from edge_scnet.runtimes.onnxruntime_loading import load_session
+from edge_scnet.runtimes.onnxruntime_session import OnnxRuntimeSession
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
@@ -39,17 +41,50 @@ class OnnxRuntime(BaseRuntime):
     title: str = "ONNX Runtime"
     artifact_kind: str = "onnx"
     suffix: str = ".onnx"
+    # model.onnx is the float graph
+    engine_stem: str = "model-int8"
     extra: str = "quantize"
-    convolutions: frozenset[str] = frozenset({"Conv"})
+    convolutions: frozenset[str] = frozenset({"Conv", "FusedConv", "NhwcFusedConv", "QLinearConv"})
+    linear_layers: frozenset[str] = frozenset(
+        {
+            "FusedGemm",
+            "FusedMatMul",
+            "Gemm",
+            "MatMul",
+            "MatMulIntegerToFloat",
+            "QGemm",
+            "QLinearMatMul",
+        }
+    )
     int8_precisions: frozenset[str] = frozenset({"uint8", "int8"})
     modules: tuple[str, ...] = ("onnxruntime",)
-    compiles: bool = False
+    # its precision by default is float32, on every processor
+    has_other_default: bool = False
 
     def preload(self) -> None:
         require("onnxruntime", extra=self.extra)
 
     def check_target(self, target: TargetSpec) -> None:
-        raise _nothing_to_compile(target)
+        if target.device != "CPU":
+            raise TargetError(
+                f"{target.name}: device {target.device!r} is not supported by this backend;"
+                " allowed: CPU"
+            )
+        if target.quant.placement != "onnxruntime":
+            raise TargetError(
+                f'{target.name}: quant.placement is "{target.quant.placement}"; ONNX Runtime needs'
+                ' "onnxruntime": elsewhere it runs convolutions in float'
+            )
+        if target.rest != "fp32":
+            raise TargetError(
+                f'{target.name}: rest is "{target.rest}"; ONNX Runtime computes what is not INT8 in'
+                ' "fp32"'
+            )
+        if target.isa == "none":
+            raise TargetError(
+                f'{target.name}: isa is "none"; a CPU computes: "native", or a floor of'
+                " edge-scnet targets"
+            )
 
     def build(
         self,
@@ -59,17 +94,38 @@ class OnnxRuntime(BaseRuntime):
         *,
         progress: Callable[[float], None] = no_progress,
     ) -> Built:
-        """Refuses: an ONNX file is what this runtime executes, there is nothing to compile."""
-        raise _nothing_to_compile(target)
+        """Writes an ONNX file in the form that ONNX Runtime makes integer operators of.
+
+        The file is good for every machine of the target's kind; ONNX Runtime optimises it for the
+        processor each time that it is loaded. A float graph is written as it is.
+
+        Raises:
+            BackendError: ONNX Runtime cannot load the graph; its own message is in the error.
+            StorageError: the folder cannot be written.
+        """
+        started = time.perf_counter()
+        self._check_loads(source)
+        model = load(source)
+        if is_quantized(model):
+            model = onnxruntime_form(model, signed=_runs_on_arm(target))
+        save(model, out)
+        return self._built((out,), started)
+
+    def _check_loads(self, source: Path) -> None:
+        """Raises BackendError where ONNX Runtime cannot load a file."""
+        try:
+            load_session(source, _plain_options)
+        except Exception as error:
+            raise BackendError(
+                f"ONNX Runtime cannot load {source.name}: {first_line(error)}",
+                hint=(
+                    "export it again: edge-scnet export; the installed versions: edge-scnet doctor"
+                ),
+            ) from error
 
     def inputs_of(self, artifact: Path) -> tuple[EngineInput, ...]:
-        ort = require("onnxruntime", extra=self.extra)
-        settings = ort.SessionOptions()
-        settings.log_severity_level = 3
-        settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            with utf8_path(artifact) as name:
-                session = ort.InferenceSession(name, settings, providers=["CPUExecutionProvider"])
+            session = load_session(artifact, _plain_options)
         except Exception as error:
             raise BackendError(
                 f"ONNX Runtime cannot load {artifact}: {first_line(error)}",
@@ -85,7 +141,7 @@ class OnnxRuntime(BaseRuntime):
         )
 
     @contextlib.contextmanager
-    def open(self, artifact: Path, options: OpenOptions) -> Iterator[_Session]:
+    def open(self, artifact: Path, options: OpenOptions) -> Iterator[OnnxRuntimeSession]:
         """Loads an ONNX file with ONNX Runtime's default optimisations.
 
         Sizes that the file leaves open are 1 where `options.shapes` does not give them.
@@ -94,14 +150,8 @@ class OnnxRuntime(BaseRuntime):
             BackendError: ONNX Runtime's own message.
             TargetError: `options.batch` is another than the file's.
         """
-        ort = require("onnxruntime", extra=self.extra)
-        settings = ort.SessionOptions()
-        settings.log_severity_level = 3
-        settings.intra_op_num_threads = options.threads
         try:
-            with utf8_path(artifact) as name:
-                loaded = ort.InferenceSession(name, settings, providers=["CPUExecutionProvider"])
-            session = _Session(loaded, dict(options.shapes))
+            session = OnnxRuntimeSession(artifact, options)
         except Exception as error:
             raise BackendError(
                 f"ONNX Runtime cannot load {artifact.name}: {first_line(error)}",
@@ -115,60 +165,20 @@ class OnnxRuntime(BaseRuntime):
             session.close()
 
 
+def _plain_options(settings: Any) -> None:
+    """Leaves the graph as it is: it is only to be read."""
+    level = type(settings.graph_optimization_level)
+    settings.graph_optimization_level = level.ORT_DISABLE_ALL
+
+
+def _runs_on_arm(target: TargetSpec) -> bool:
+    return target.isa != "none" and resolve_floor(target.isa) in ARM_FLOORS
+
+
 def _type_of(name: str) -> str:
     """NumPy's name of a type of ONNX Runtime, as "tensor(float)"; its own where there is none."""
     inner = name.removeprefix("tensor(").removesuffix(")")
     return {"float": "float32", "double": "float64"}.get(inner, inner)
-
-
-def _nothing_to_compile(target: TargetSpec) -> TargetError:
-    return TargetError(f"{target.name}: ONNX Runtime opens ONNX files, no target compiles for it")
-
-
-class _Session(BaseSession):
-    """`base.Session`; ONNX Runtime does not tell executed layers without its profiler."""
-
-    def __init__(self, session: Any, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self._session = session
-        inputs = session.get_inputs()
-        self._name = inputs[0].name
-        self.output_names = tuple(output.name for output in session.get_outputs())
-        # where inputs have no sizes, those of outputs may follow from them
-        fixed = all(isinstance(d, int) for item in inputs for d in item.shape)
-        self.open_outputs = tuple(
-            fixed and any(not isinstance(d, int) for d in output.shape)
-            for output in session.get_outputs()
-        )
-        self._shapes = {
-            item.name: shapes.get(
-                item.name, tuple(d if isinstance(d, int) else 1 for d in item.shape)
-            )
-            for item in inputs
-        }
-        self.input_shape = self._shapes[self._name]
-
-    def close(self) -> None:
-        self._session = None
-
-    def infer(self, batch: np.ndarray) -> list[np.ndarray]:
-        feed = feed_of(batch, self._name)
-        if len(feed) > 1:
-            feed = {name: fitted(array, self._shapes[name]) for name, array in feed.items()}
-        return list(self._session.run(None, feed))
-
-    def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        return list(self._session.run(None, dict(feed)))
-
-    def infer_many(
-        self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]
-    ) -> None:
-        # one request already uses every core; a second one would only queue behind it
-        for i, batch in enumerate(batches):
-            keep(i, self.infer(batch))
-
-    def settings(self) -> dict[str, str]:
-        threads = self._session.get_session_options().intra_op_num_threads
-        return {"threads": str(threads) if threads else "default"}
 
 
 ONNX_RUNTIME = OnnxRuntime()

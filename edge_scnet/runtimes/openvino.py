@@ -16,7 +16,12 @@ from edge_scnet.graph.lint import LintFinding, lint
 from edge_scnet.graph.model import load
 from edge_scnet.graph.openvino_repair import repair
 from edge_scnet.graph.pairs import is_quantized
-from edge_scnet.machine.isa import limited_below_avx512, provides_bf16
+from edge_scnet.machine.isa import (
+    ARM_FLOORS,
+    limited_below_avx512,
+    provides_bf16,
+    resolve_floor,
+)
 from edge_scnet.runtimes.base import (
     BaseRuntime,
     Built,
@@ -72,6 +77,12 @@ class OpenVino(BaseRuntime):
             raise TargetError(
                 f"{target.name}: device {target.device!r} is not supported by this backend;"
                 " allowed: CPU"
+            )
+        if target.isa != "none" and resolve_floor(target.isa) in ARM_FLOORS:
+            raise TargetError(
+                f"{target.name}: engines of OpenVINO are for x86-64 processors; on Arm ONNX Runtime"
+                " runs them",
+                hint="edge-scnet build --target arm64",
             )
         if target.rest == "bf16":
             _check_bf16(f'{target.name}: rest = "bf16"')

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_scnet.config.target import list_targets
+from edge_scnet.machine import isa
 from edge_scnet.runtimes.tensorrt import cuda
 from tests.helpers.machines import act
 from tests.helpers.tensorrt import ORIN, fake_trtexec, with_tensorrt
@@ -106,3 +107,23 @@ def test_plans_that_python_cannot_run_are_timed_through_trtexec(
     monkeypatch.setattr(cuda, "unavailable", lambda: reason)
     shown = " ".join(invoke("targets").stdout.split())
     assert f"timed through {tmp_path}/trtexec: {reason}" in shown
+
+
+def test_an_arm_machine_builds_for_itself_and_not_for_openvino(
+    invoke: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raspberry_pi_4 = frozenset({"fp", "asimd", "crc32"})
+    monkeypatch.setattr(isa, "machine_flags", lambda: raspberry_pi_4)
+    listed = json.loads(invoke("targets", "--json").stdout)["targets"]
+    rows = {row["name"]: row["unusable"] for row in listed}
+    assert rows["arm64"] is rows["onnxruntime"] is None
+    assert rows["pi5"] == "it needs asimddp; this machine provides asimd"
+    assert "engines of OpenVINO are for x86-64" in rows["cpu"]
+    assert "this machine provides asimd" in rows["cpu-avx2"]
+    outcome = invoke("doctor")
+    assert outcome.code == 0 and "instructions asimd\n" in outcome.stdout
+
+
+def test_targets_of_arm_are_built_here_and_profiled_there(invoke: Run) -> None:
+    text = invoke("targets").stdout
+    assert text.count("can be built; profiled on a 64-bit Arm machine, for this is none") == 2

@@ -56,6 +56,9 @@ def test_bundled_targets():
     assert {target.name: target.isa for target in targets}.items() >= {
         "cpu": "native",
         "cpu-avx2": "avx2",
+        "onnxruntime": "native",
+        "arm64": "asimd",
+        "pi5": "asimddp",
     }.items()
     assert [load_target(target.name) for target in targets] == targets
     cpu = load_target("cpu")
@@ -207,7 +210,7 @@ def test_unknown_targets(name: str, expected: str):
     with pytest.raises(TargetError) as caught:
         load_target(name)
     assert expected in str(caught.value)
-    assert "targets: cpu, cpu-avx2" in str(caught.value)
+    assert "targets: arm64, cpu, cpu-avx2" in str(caught.value)
     assert (caught.value.hint, caught.value.exit_code) == ("edge-scnet targets", 3)
 
 

@@ -23,12 +23,15 @@ from tests.helpers.tool import MODEL, Built, Run
 def test_an_unknown_target_and_the_nearest_spelling(refused: Run) -> None:
     refused(
         3,
-        ('unknown target "cpu-avx"', "did you mean cpu-avx2?", "targets: cpu, cpu-avx2"),
+        ('unknown target "cpu-avx"', "did you mean cpu-avx2?", "targets: arm64, cpu, cpu-avx2"),
         "--target",
         "cpu-avx",
     )
     refused(
-        3, ("no target file at jetson.toml", "targets: cpu, cpu-avx2"), "--target", "jetson.toml"
+        3,
+        ("no target file at jetson.toml", "targets: arm64, cpu, cpu-avx2"),
+        "--target",
+        "jetson.toml",
     )
 
 

@@ -7,11 +7,14 @@ import pytest
 from edge_scnet.errors import TargetError
 from edge_scnet.machine import linux
 from edge_scnet.machine.isa import (
+    FLOORS,
     check_floor,
+    is_elsewhere,
     limited_below_avx512,
     provided_isa,
     provides_bf16,
     resolve_floor,
+    target_for_any_machine,
     weight_bits,
 )
 from tests.helpers.machines import act
@@ -34,7 +37,9 @@ def act_cpu(monkeypatch: pytest.MonkeyPatch, flags: frozenset[str]) -> None:
     [
         (frozenset(), "DEFAULT", ()),
         (frozenset({"avx"}), "DEFAULT", ()),
-        (PI5, "DEFAULT", ()),
+        (PI5, "DEFAULT", ("asimd", "asimddp")),
+        (PI5 - {"asimddp"}, "DEFAULT", ("asimd",)),
+        (PI5 | {"i8mm", "sve"}, "AVX2", ("asimd", "asimddp", "i8mm")),  # the limit is oneDNN's
         (AVX2, "DEFAULT", ("avx2",)),
         (ALDER_LAKE, "DEFAULT", ("avx2", "avx2_vnni")),
         (SKYLAKE_X, "DEFAULT", ("avx2",)),
@@ -94,16 +99,47 @@ def test_native_is_the_highest_floor_and_others_stay(monkeypatch: pytest.MonkeyP
         resolve_floor("avx3")
 
 
-def test_native_on_arm_says_why_not(monkeypatch: pytest.MonkeyPatch):
+def act_arm(monkeypatch: pytest.MonkeyPatch, features: str) -> None:
     act(
         monkeypatch,
-        {"/proc/cpuinfo": "processor : 0\nFeatures : fp asimd asimddp\nCPU part : 0xd0b\n"},
+        {"/proc/cpuinfo": f"processor : 0\nFeatures : {features}\nCPU part : 0xd0b\n"},
     )
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    with pytest.raises(TargetError, match="need an x86-64 processor with AVX2") as caught:
+
+
+def test_native_on_arm_is_its_highest_floor(monkeypatch: pytest.MonkeyPatch):
+    act_arm(monkeypatch, "fp asimd asimddp")
+    assert resolve_floor("native") == "asimddp"
+    assert not is_elsewhere("asimddp") and target_for_any_machine() == "arm64"
+    check_floor("asimd", what="model-int8.onnx")
+    with pytest.raises(TargetError) as caught:
+        check_floor("avx2_vnni", what="model.xml")
+    assert caught.value.message == "model.xml needs avx2_vnni; this machine provides asimd, asimddp"
+    assert caught.value.hint == "edge-scnet build --target arm64"
+
+
+def test_a_raspberry_pi_4_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch):
+    act_arm(monkeypatch, "fp asimd evtstrm crc32 cpuid")
+    with pytest.raises(TargetError) as caught:
+        check_floor("asimddp", what="target pi5")
+    assert caught.value.message == "target pi5 needs asimddp; this machine provides asimd"
+    assert caught.value.hint == "edge-scnet build --target arm64"
+
+
+def test_a_processor_of_another_kind_says_why_not(monkeypatch: pytest.MonkeyPatch):
+    act(monkeypatch, {"/proc/cpuinfo": "processor : 0\nisa : rv64gcv\n"})
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(TargetError, match="an x86-64 processor with AVX2, or 64-bit Arm") as caught:
         resolve_floor("native")
-    assert "aarch64" in caught.value.message
-    assert "asimddp" in linux.machine_flags()
+    assert "riscv64" in caught.value.message
+
+
+def test_engines_for_arm_are_made_elsewhere(monkeypatch: pytest.MonkeyPatch):
+    act_cpu(monkeypatch, ZEN4)
+    assert is_elsewhere("asimd") and is_elsewhere("i8mm")
+    assert not is_elsewhere("avx2_vnni") and not is_elsewhere("none")
+    with pytest.raises(TargetError, match="needs asimd; this machine provides avx2"):
+        check_floor("asimd", what="model-int8.onnx")
 
 
 def test_an_engine_beyond_the_machine_is_refused(monkeypatch: pytest.MonkeyPatch):
@@ -125,11 +161,7 @@ def test_an_engine_beyond_the_machine_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_weights_take_seven_bits_where_two_products_saturate():
-    assert {floor: weight_bits(floor) for floor in ALL} == {
-        "avx2": 7,
-        "avx2_vnni": 8,
-        "avx512_vnni": 8,
-    }
+    assert {floor: weight_bits(floor) for floor in FLOORS if weight_bits(floor) != 8} == {"avx2": 7}
     assert 2 * 255 * 64 <= 2**15 - 1 < 2 * 255 * 127
     with pytest.raises(TargetError):
         weight_bits("avx512")

@@ -33,7 +33,7 @@ PACKAGES = {
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "tensorrt_rtx_bindings",
 }
-TARGETS = {"tensorrt": "jetson", "tensorrt_rtx": "rtx"}
+TARGETS = {"onnxruntime": "onnxruntime", "tensorrt": "jetson", "tensorrt_rtx": "rtx"}
 LIBRARIES = tuple(RUNTIMES)
 # what holds for a runtime that is a library, and not for one in memory
 of_libraries = pytest.mark.parametrize("runtime", LIBRARIES, indirect=True)
@@ -65,12 +65,10 @@ def runtime(request: pytest.FixtureRequest) -> Iterator[Runtime]:
 
 @pytest.fixture
 def engine(runtime: Runtime, tmp_path: Path) -> Callable[..., Path]:
-    """What this runtime opens, made of the tiny model: compiled where the runtime compiles."""
+    """What this runtime builds of the tiny model."""
 
     def make(**shape: int) -> Path:
         source = tiny_onnx(tmp_path / "tiny.onnx", **shape)
-        if not runtime.compiles:
-            return source
         target = load_target(TARGETS.get(runtime.name, "cpu"))
         return runtime.build(source, target, tmp_path / f"tiny{runtime.suffix}").engine
 
@@ -215,12 +213,10 @@ def test_versions(runtime: Runtime) -> None:
 
 @of_libraries
 def test_check_target(runtime: Runtime) -> None:
-    target = load_target("cpu")
-    if runtime.compiles:
-        runtime.check_target(target)
-    else:
-        with pytest.raises(TargetError, match=target.name):
-            runtime.check_target(target)
+    runtime.check_target(load_target(TARGETS.get(runtime.name, "cpu")))
+    other = "jetson" if runtime.name in ("openvino", "onnxruntime") else "cpu"
+    with pytest.raises(TargetError, match=f"{other}: device"):
+        runtime.check_target(load_target(other))
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -297,15 +293,13 @@ def test_executed_precisions(runtime: Runtime, engine: Callable[..., Path]) -> N
         assert isinstance(layers, tuple) and all(
             isinstance(layer, ExecutedLayer) for layer in layers
         )
-    if runtime.compiles:
-        # pinned FP32, and named after the graph's node: the proof of INT8 and the reports stand on
-        # both
-        found = [
-            (layer.precision, "conv" in layer.nodes)
-            for layer in layers
-            if layer.kind in runtime.convolutions
-        ]
-        assert found == [("f32", True)]
+    # pinned FP32, and named after the graph's node: the proof of INT8 and the reports stand on both
+    found = [
+        (layer.precision, "conv" in layer.nodes)
+        for layer in layers
+        if layer.kind in runtime.convolutions
+    ]
+    assert found == [("f32", True)]
 
 
 def test_the_inputs_of_an_engine_are_told(runtime: Runtime, engine: Callable[..., Path]) -> None:
@@ -363,11 +357,7 @@ def test_a_file_that_is_no_engine_is_refused_by_name(runtime: Runtime, tmp_path:
 @of_libraries
 def test_build_leaves_both_files_or_none(runtime: Runtime, tmp_path: Path) -> None:
     source, out = tiny_onnx(tmp_path / "tiny.onnx"), tmp_path / f"engine{runtime.suffix}"
-    target = load_target("cpu")
-    if not runtime.compiles:
-        with pytest.raises(TargetError):
-            runtime.build(source, target, out)
-        return
+    target = load_target(TARGETS.get(runtime.name, "cpu"))
     written = runtime.build(source, target, out).files
     assert written[0] == out and {path.name for path in tmp_path.iterdir()} == {
         source.name,

@@ -15,6 +15,7 @@ from edge_scnet.graph.lint.bias_rules import biases
 from edge_scnet.graph.lint.finding import LintFinding, LintOptions, Rule, Scheme
 from edge_scnet.graph.lint.layer_rules import int8_layers, layers
 from edge_scnet.graph.lint.onnx_rules import complete_pairs, opset, parameters
+from edge_scnet.graph.lint.onnxruntime_rules import onnxruntime
 from edge_scnet.graph.lint.openvino_rules import openvino
 from edge_scnet.graph.lint.tensorrt_rules import tensorrt_operators, tensorrt_pairs, tensorrt_places
 
@@ -27,6 +28,7 @@ _COMMON: tuple[Rule, ...] = (opset, complete_pairs, parameters, layers, biases)
 _BY_SCHEME: dict[Scheme, tuple[Rule, ...]] = {
     "openvino": (openvino,),
     "tensorrt": (tensorrt_operators, tensorrt_pairs, tensorrt_places),
+    "onnxruntime": (onnxruntime,),
 }
 
 

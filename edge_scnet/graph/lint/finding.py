@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 Severity = Literal["error", "warning"]  # wrong or refused; slower or less accurate than it could be
-Scheme = Literal["openvino", "tensorrt"]
+Scheme = Literal["openvino", "tensorrt", "onnxruntime"]
 
 # Behind these operators a tensor still has its input's codes; TensorRT computes an AveragePool
 # without Q/DQ of its own in float.
@@ -22,6 +22,8 @@ _MOVES = PRESERVING | {"Identity", "Dropout"}
 KEEPS_CODES: dict[Scheme, frozenset[str]] = {
     "openvino": _MOVES,
     "tensorrt": _MOVES - {"AveragePool"},
+    # its fused average pools have scales of their own
+    "onnxruntime": _MOVES - {"AveragePool"},
 }
 
 

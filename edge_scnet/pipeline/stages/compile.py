@@ -24,7 +24,7 @@ from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import EngineFacts, Fidelity, QdqFacts
 from edge_scnet.core.files import replace_file, scratch_folder
-from edge_scnet.core.manifest import ENGINE, FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX
+from edge_scnet.core.manifest import FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX
 from edge_scnet.data.batches import load
 from edge_scnet.errors import StorageError
 from edge_scnet.graph.model import load as load_graph
@@ -59,8 +59,9 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
     runtime, target, folder = job.runtime, job.target, job.folder
     events.stage("compile", f"{target.runtime}, INT8 and its FP32 twin")
     reused = True
-    for stem, source, precision in ((FLOAT_ENGINE, FLOAT_ONNX, "fp32"), (ENGINE, QDQ_ONNX, "int8")):
-        file = stem + runtime.suffix
+    stem = runtime.engine_stem
+    for name, source, precision in ((FLOAT_ENGINE, FLOAT_ONNX, "fp32"), (stem, QDQ_ONNX, "int8")):
+        file = name + runtime.suffix
         origin = origin_of(
             "compile",
             folder.hashes(dict.fromkeys((source, FLOAT_ONNX))),
@@ -70,6 +71,7 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
             machine=environment.collect().features,
             limit=provided_isa(),
             require_int8=target.require_int8,
+            built=runtime.versions(),
             # what executes how, and the fidelity, are of an engine opened so
             **({"opened_in": target.opened_in} if target.opened_in != "f32" else {}),
         )
@@ -88,11 +90,13 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
                 **counts(proof.executed, proof.wanted),
             )
         entry = record(folder.path, file, origin, kind=runtime.artifact_kind, facts=facts)
+        entry = replace(entry, versions=runtime.versions())
         folder = folder.with_artifact(entry)
-        for name in written[1:]:
-            folder = folder.with_artifact(record(folder.path, name, origin, kind="companion"))
+        for companion in written[1:]:
+            entry = record(folder.path, companion, origin, kind="companion")
+            folder = folder.with_artifact(entry)
         events.progress("engines", 0.3 if precision == "fp32" else 1.0)
-    int8_engine = ENGINE + runtime.suffix
+    int8_engine = stem + runtime.suffix
     warn_of_float(folder.facts(int8_engine, EngineFacts).in_float or {}, events)
     events.done(_summary(folder, int8_engine), reused=reused)
     return folder
@@ -129,7 +133,9 @@ def _build(
     graph = job.folder.verified(source)
     with scratch_folder(folder, "trial") as trial:
         built = job.runtime.build(graph, job.target, trial / file)
-        proof = _prove(job, built.engine, events) if precision == "int8" else None
+        proof = None
+        if precision == "int8":
+            proof = _prove(*_that_runs_here(job, graph, built.engine, trial), events)
         try:
             for path in reversed(built.files):
                 replace_file(path, folder / path.name)
@@ -138,6 +144,17 @@ def _build(
                 f"cannot write {folder / file}: {error.strerror or error}", hint=f"df -h {folder}"
             ) from error
     return [path.name for path in built.files], proof
+
+
+def _that_runs_here(job: BuildJob, graph: Path, engine: Path, trial: Path) -> tuple[BuildJob, Path]:
+    """The engine to prove: of a target of other machines its twin for this one.
+
+    The twin means the same. What executes there, and how fast, is known where it is measured.
+    """
+    if job.runs_here:
+        return job, engine
+    here = replace(job, target=replace(job.target, isa="none"))
+    return here, job.runtime.build(graph, here.target, trial / f"here{job.runtime.suffix}").engine
 
 
 def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:

@@ -13,6 +13,7 @@ from edge_scnet.core.facts import Facts
 from edge_scnet.core.files import sha256_file, write_atomic
 from edge_scnet.core.manifest import MANIFEST, Artifact
 from edge_scnet.errors import ArtifactError
+from edge_scnet.machine.isa import is_elsewhere
 from edge_scnet.pipeline.stages.cache_key import Origin, library_versions
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ class BuildJob:
     # who computes what can be shared; None: this process
     pool: Pool | None = None
     adopted: Adopted | None = None
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the engines that are built for it run on this machine."""
+        return self.runtime.builds_here() and not is_elsewhere(self.floor)
 
 
 def record(

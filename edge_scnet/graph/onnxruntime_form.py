@@ -1,0 +1,156 @@
+"""Writes a Q/DQ graph in the form that ONNX Runtime makes integer operators of.
+
+The graph means the same, but for two things that ONNX Runtime would otherwise do by itself, or not:
+
+- biases are INT32 codes with the scale of the products that they are added to. Its optimiser writes
+  them so only where a Q follows, and where a channel's weights are so small that its bias does not
+  fit it stores another number (weight_bias_quantization.cc, 1.32.0). Here the channel's weights
+  then take a larger scale, of which the sum loses less than one part in 2^29 of the bias;
+- for Arm the codes of activations are signed: uint8 less 128, the same values bit for bit. Its
+  kernels for both sides signed are more (MLAS, qlinearconv.cc: symmetric products), and for them
+  the optimiser wants weights signed too.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_scnet.core.optional import require
+from edge_scnet.graph.model import add_initializer, drop_unused, free_name, names_in
+from edge_scnet.graph.operators import integer_of, output_axis, producer_type
+from edge_scnet.graph.pairs import (
+    DEQUANTIZE,
+    QUANTIZE,
+    codes_type,
+    constant,
+    dequantizers,
+    input_of,
+    is_constant,
+    label,
+)
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+_LAYERS = ("Conv", "Gemm")
+# A quarter of what INT32 holds: the products are added to it.
+_LARGEST_BIAS = 2**29
+
+
+def onnxruntime_form(model: ir.Model, *, signed: bool) -> ir.Model:
+    """Returns a copy with INT32 biases, and with signed codes where they are asked for."""
+    result = model.clone()
+    taken = names_in(result.graph)
+    for node in tuple(result.graph):
+        if node.op_type in _LAYERS:
+            _write_bias(result.graph, node, taken)
+    if signed:
+        for node in tuple(result.graph):
+            if node.op_type == QUANTIZE or (
+                node.op_type == DEQUANTIZE and is_constant(input_of(node, 0))
+            ):
+                _write_signed(result.graph, node, taken)
+    drop_unused(result.graph)
+    return result
+
+
+def _write_bias(graph: ir.Graph, node: ir.Node, taken: set[str | None]) -> None:
+    """Gives a layer of codes an INT32 bias behind a DequantizeLinear, where it has one in float."""
+    ir_module = require("onnx_ir", extra="quantize")
+    bias = constant(input_of(node, 2))
+    sides = [input_of(node, index) for index in (0, 1)]
+    if bias is None or bias.ndim != 1 or any(producer_type(v) != DEQUANTIZE for v in sides):
+        return
+    if node.op_type == "Gemm" and not _is_plain(node):
+        return
+    scales = [constant(input_of(_producer(v), 1)) for v in sides]
+    if scales[0] is None or scales[1] is None or scales[0].size != 1:
+        return
+    if scales[1].size not in (1, bias.size):
+        return
+    of_input = np.float32(scales[0].reshape(()))
+    of_weights = _fitting(graph, node, bias, of_input, taken)
+    scale = of_input * of_weights
+    codes = np.rint(bias.astype(np.float64) / scale.astype(np.float64))
+    name = f"{label(node)}/bias"
+    add = partial(add_initializer, graph, taken=taken)
+    dequantize = ir_module.node(
+        DEQUANTIZE,
+        [
+            add(f"{name}_int32", codes.astype(np.int32)),
+            add(f"{name}_scale", scale),
+            add(f"{name}_zero_point", np.zeros(scale.shape, np.int32)),
+        ],
+        attributes={"axis": 0} if scale.ndim else {},
+        name=f"{name}/DQ",
+    )
+    dequantize.outputs[0].name = free_name(graph, f"{name}_dq", taken=taken)
+    graph.insert_before(node, dequantize)
+    node.replace_input_with(2, dequantize.outputs[0])
+
+
+def _is_plain(gemm: ir.Node) -> bool:
+    """Whether a Gemm adds its bias as it is."""
+    factors = [gemm.attributes.get(name) for name in ("alpha", "beta")]
+    return all(factor is None or factor.as_float() == 1.0 for factor in factors)
+
+
+def _producer(value: ir.Value | None) -> ir.Node:
+    producer = value.producer() if value is not None else None
+    assert producer is not None
+    return producer
+
+
+def _fitting(
+    graph: ir.Graph, node: ir.Node, bias: np.ndarray, of_input: np.float32, taken: set[str | None]
+) -> np.ndarray:
+    """The scales of a layer's weights, in which its bias fits; written anew where it did not."""
+    dequantize = _producer(node.inputs[1])
+    codes, scales = constant(input_of(dequantize, 0)), constant(input_of(dequantize, 1))
+    assert codes is not None and scales is not None
+    largest = np.abs(bias) if scales.ndim else np.abs(bias).max(initial=0.0)
+    least = (largest / (np.float64(of_input) * _LARGEST_BIAS)).astype(np.float32)
+    if (scales >= least).all():
+        return scales
+    raised: np.ndarray = np.maximum(scales, least)
+    axis = integer_of(dequantize, "axis", 1) if scales.ndim else output_axis(node)
+    sizes = [1] * codes.ndim
+    if scales.ndim:
+        sizes[axis] = -1
+    ratio = (scales.astype(np.float64) / raised).reshape(sizes)
+    name = f"{label(node)}/weight"
+    add = partial(add_initializer, graph, taken=taken)
+    dequantize.replace_input_with(
+        0, add(f"{name}_rescaled", np.rint(codes * ratio).astype(codes.dtype))
+    )
+    dequantize.replace_input_with(1, add(f"{name}_raised_scale", raised))
+    return raised
+
+
+def _write_signed(graph: ir.Graph, node: ir.Node, taken: set[str | None]) -> None:
+    """Writes uint8 codes as int8 with a zero point that is lower by 128: Q and its DQ, or weights.
+
+    Other types of codes are left alone.
+    """
+    ir_module = require("onnx_ir", extra="quantize")
+    if codes_type(node) != "UINT8":
+        return
+    add = partial(add_initializer, graph, taken=taken)
+    halves = [node, *(dequantizers(node) if node.op_type == QUANTIZE else ())]
+    for half in halves:
+        scale, zero = constant(input_of(half, 1)), constant(input_of(half, 2))
+        if zero is None:
+            zero = np.zeros(() if scale is None else scale.shape, np.uint8)
+        half.resize_inputs(3)
+        lowered = (zero.astype(np.int16) - 128).astype(np.int8)
+        half.replace_input_with(2, add(f"{label(half)}/signed_zero_point", lowered))
+        half.attributes.pop("output_dtype", None)
+    codes = constant(input_of(node, 0)) if node.op_type == DEQUANTIZE else None
+    if codes is not None:
+        lowered = (codes.astype(np.int16) - 128).astype(np.int8)
+        node.replace_input_with(0, add(f"{label(node)}/signed", lowered))
+    else:
+        node.outputs[0].type = ir_module.TensorType(ir_module.DataType.INT8)

@@ -1,0 +1,119 @@
+"""The form of Q/DQ graphs for ONNX Runtime: INT32 biases, and signed codes for Arm."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import helper, numpy_helper
+
+from edge_scnet.graph.onnxruntime_form import onnxruntime_form
+from edge_scnet.graph.pairs import codes_type, constant, pairs
+from edge_scnet.graph.run import run_onnx
+from edge_scnet.stats.accuracy import sqnr_db
+
+IMAGES = [
+    np.random.default_rng(i).uniform(-1, 3, (1, 4, 6, 6)).astype(np.float32) for i in range(4)
+]
+
+
+def pair(tensor: str, scale: str, zero: str) -> list[onnx.NodeProto]:
+    return [
+        helper.make_node(
+            "QuantizeLinear", [tensor, scale, zero], [f"{tensor}_q"], name=f"{tensor}/Q"
+        ),
+        helper.make_node(
+            "DequantizeLinear", [f"{tensor}_q", scale, zero], [f"{tensor}_dq"], name=f"{tensor}/DQ"
+        ),
+    ]
+
+
+def qdq(weight_scales: np.ndarray, *, weights: type = np.int8) -> ir.Model:
+    """A convolution between two pairs, with a bias in float."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-127, 128, (4, 4, 3, 3))
+    zero = 0 if weights is np.int8 else 128
+    stored = {
+        "sx": np.float32(4 / 255),
+        "zx": np.uint8(64),
+        "sy": np.float32(0.3),
+        "zy": np.uint8(120),
+        "w": (codes + zero).astype(weights),
+        "sw": weight_scales,
+        "zw": np.full(4, zero, weights),
+        "b": np.array([0.5, -1.0, 2.0, 0.25], np.float32),
+    }
+    nodes = [
+        *pair("x", "sx", "zx"),
+        helper.make_node("DequantizeLinear", ["w", "sw", "zw"], ["w_dq"], name="w/DQ", axis=0),
+        helper.make_node("Conv", ["x_dq", "w_dq", "b"], ["y"], name="conv", pads=[1] * 4),
+        *pair("y", "sy", "zy"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, (1, 4, 6, 6))],
+        [helper.make_tensor_value_info("y_dq", 1, None)],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(made))
+
+
+def outputs(model: ir.Model) -> np.ndarray:
+    return np.stack([run[0] for run in run_onnx(model, IMAGES)])
+
+
+def bias_of(model: ir.Model) -> tuple[np.ndarray, np.ndarray]:
+    """Its codes and their scales."""
+    conv = next(node for node in model.graph if node.op_type == "Conv")
+    dequantize = conv.inputs[2].producer()
+    assert dequantize is not None
+    codes, scales = constant(dequantize.inputs[0]), constant(dequantize.inputs[1])
+    assert codes is not None and scales is not None
+    return codes, scales
+
+
+SCALES = np.array([0.01, 0.02, 0.005, 0.001], np.float32)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("weights", [np.int8, np.uint8])
+def test_the_form_means_the_same(signed: bool, weights: type) -> None:
+    model = qdq(SCALES, weights=weights)
+    form = onnxruntime_form(model, signed=signed)
+    onnx.checker.check_model(ir.serde.serialize_model(form), full_check=True)
+    codes, scales = bias_of(form)
+    assert codes.dtype == np.int32
+    np.testing.assert_allclose(codes * scales.astype(np.float64), [0.5, -1, 2, 0.25], atol=1e-3)
+    np.testing.assert_array_equal(outputs(form), outputs(model))
+    types = {codes_type(node) for node in pairs(form)} - {"INT32"}
+    assert types == ({"INT8"} if signed else {"UINT8", "INT8"} if weights is np.int8 else {"UINT8"})
+    assert outputs(model).std() > 0.5
+
+
+def test_a_bias_that_does_not_fit_its_scale_keeps_its_value() -> None:
+    """A channel that batch normalisation has all but switched off."""
+    model = qdq(np.array([0.01, 1e-12, 0.005, 0.001], np.float32))
+    form = onnxruntime_form(model, signed=False)
+    codes, scales = bias_of(form)
+    np.testing.assert_allclose(codes * scales.astype(np.float64), [0.5, -1, 2, 0.25], atol=1e-3)
+    assert np.abs(codes.astype(np.int64)).max() <= 2**29
+    assert (sqnr_db(outputs(model), outputs(form)) or 200.0) > 60
+
+
+def test_a_graph_that_is_float_has_no_other_form() -> None:
+    node = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv")
+    stored = {"w": np.ones((2, 4, 1, 1), np.float32), "b": np.ones(2, np.float32)}
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info("x", 1, (1, 4, 6, 6))],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [numpy_helper.from_array(array, name) for name, array in stored.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    model = ir.serde.deserialize_model(made)
+    form = onnxruntime_form(model, signed=True)
+    assert [item.op_type for item in form.graph] == ["Conv"]
