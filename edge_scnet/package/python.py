@@ -26,14 +26,14 @@ _MODULES = {
 _OPENED: dict[str, str] = {
     "openvino": '''
 def opened():
-    """The engine; called with an input it returns its outputs."""
+    """The engine: called with an input, it returns its outputs."""
     settings = {SETTINGS}
     engine = ov.Core().compile_model(HERE / "ENGINE", "CPU", settings)
     return lambda batch: list(engine(batch).values())
 ''',
     "onnxruntime": '''
 def opened():
-    """The engine; called with an input it returns its outputs."""
+    """The engine: called with an input, it returns its outputs."""
     session = ort.InferenceSession(HERE / "ENGINE", providers=["CPUExecutionProvider"])
     return lambda batch: session.run(None, {session.get_inputs()[0].name: batch})
 ''',
@@ -47,7 +47,7 @@ def done(result):
 
 
 def opened():
-    """The engine; called with an input it returns its outputs."""
+    """The engine: called with an input, it returns its outputs."""
     engine = trt.Runtime(trt.Logger(trt.Logger.WARNING)).deserialize_cuda_engine(
         (HERE / "ENGINE").read_bytes()
     )
@@ -97,7 +97,7 @@ def answer(outputs):
 _RAW = '''
 def answer(outputs):
     """The outputs as they are: this program does not decode them."""
-    lines = [f"{len(outputs)} outputs, not decoded"]
+    lines = [f"{len(outputs)} output{'s' * (len(outputs) > 1)}, not decoded"]
     for number, array in enumerate(outputs):
         values = array[0].astype(np.float64)
         shape = " x ".join(map(str, values.shape)) or "one number"
@@ -198,7 +198,9 @@ def requirements(facts: PackageFacts) -> str:
     if facts.model.preprocessing.library == "opencv":
         packages.append("opencv-python-headless>=4.10")
     if facts.runtime == "tensorrt":
-        packages.append("cuda-bindings>=12.6")
+        # the driver of JetPack 6, with its Python 3.10, takes CUDA 12 at most
+        packages.append("cuda-bindings>=12.6,<13; python_version < '3.12'")
+        packages.append("cuda-bindings>=13; python_version >= '3.12'")
     else:
         packages.append(f"{facts.runtime}{at_least}")
     return "".join(f"{name}\n" for name in sorted(packages))

@@ -1,4 +1,4 @@
-// The engine: a TensorRT plan on the GPU of the board that built it. TensorRT 8.5 and newer.
+// The engine: a TensorRT plan on the GPU of the board that built it. TensorRT 8.6 and newer.
 #pragma once
 
 #include <NvInfer.h>

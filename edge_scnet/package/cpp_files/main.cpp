@@ -92,7 +92,7 @@ void print_classes(std::vector<double> scores, const std::vector<std::string>& l
 
 // The outputs as they are: this program does not decode them.
 void print_outputs(Engine& engine) {
-  std::printf("%zu outputs, not decoded\n", engine.outputs());
+  std::printf("%zu output%s, not decoded\n", engine.outputs(), engine.outputs() > 1 ? "s" : "");
   for (std::size_t i = 0; i < engine.outputs(); ++i) {
     const std::vector<double> values = engine.output(i);
     if (values.empty()) continue;

@@ -1,5 +1,6 @@
-// Pictures resized as Pillow does it, to the code: along x and then along y, each with a filter that
-// grows as the picture shrinks, its weights in fixed point of 22 bits.
+// Pictures resized as Pillow does it: along x and then along y, each with a filter that grows as the
+// picture shrinks, its weights in fixed point of 22 bits. Pillow 13 takes some tall pictures along y
+// first: there a code may be one apart.
 #pragma once
 
 #include <algorithm>
