@@ -1,0 +1,91 @@
+"""Compares the C++ program of a package with benchmark_app on the same engine, in turn.
+
+    python tests/benchmarks/package_cpp.py BUILD_FOLDER [--rounds 10] [--seconds 3] [--out FILE]
+
+Both load the IR with the same hint and precision and run one synchronous inference after the other;
+each round has a process of each, in alternating order. Exit code 1 where the C++ program's median
+is the greater.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import openvino
+from envelope import begin
+
+from edge_scnet.pipeline.package import package
+
+MOST_RATIO = 1.0
+
+
+def compiled(build: Path, folder: Path) -> Path:
+    """The program of a build's package."""
+    package(build, form="cpp", out=folder, anyway=True)
+    cmake = Path(openvino.__path__[0]) / "cmake"
+    for command in (
+        ["cmake", "-S", ".", "-B", "b", f"-DOpenVINO_DIR={cmake}"],
+        ["cmake", "--build", "b"],
+    ):
+        subprocess.run(command, check=True, cwd=folder, stdout=sys.stderr)
+    return folder / "b" / "run"
+
+
+def ours_ms(program: Path, seconds: float) -> float:
+    """The median of the C++ program."""
+    done = subprocess.run(
+        [program, "--benchmark", str(seconds)], check=True, capture_output=True, text=True
+    )
+    return float(re.findall(r"median ([\d.]+) ms", done.stdout)[0])
+
+
+def theirs_ms(engine: Path, seconds: float) -> float:
+    """The median of benchmark_app."""
+    program = shutil.which("benchmark_app", path=str(Path(sys.executable).parent))
+    assert program is not None
+    options = ["-d", "CPU", "-hint", "latency", "-api", "sync", "-infer_precision", "f32"]
+    done = subprocess.run(
+        [program, "-m", engine, *options, "-t", str(max(1, round(seconds)))],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    median, unit = re.findall(r"Median:\s+([\d.]+) (us|ms)", done.stdout)[-1]
+    return float(median) / (1e3 if unit == "us" else 1)
+
+
+def main() -> int:
+    """Writes the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("build", type=Path)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    begun = begin()
+    rounds = []
+    with tempfile.TemporaryDirectory() as folder:
+        program = compiled(asked.build, Path(folder, "package"))
+        for number in range(asked.rounds):
+            times = {}
+            for name in ("cpp", "benchmark_app")[:: -1 if number % 2 else 1]:
+                if name == "cpp":
+                    times[name] = ours_ms(program, asked.seconds)
+                else:
+                    times[name] = theirs_ms(asked.build / "model.xml", asked.seconds)
+            rounds.append(times)
+            print(times, file=sys.stderr, flush=True)
+    ratio = statistics.median(each["cpp"] / each["benchmark_app"] for each in rounds)
+    begun.write({"rounds": rounds, "ratio": ratio, "most": MOST_RATIO}, asked.out)
+    return int(ratio > MOST_RATIO)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
