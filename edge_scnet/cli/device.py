@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +28,8 @@ DeviceOption = Annotated[
         rich_help_panel=DEVICE,
         help=(
             "Run it there, and bring the results back: a device of devices.toml, or"
-            " ssh://user@host:port."
+            " ssh://user@host:port. Several, by commas or tag:NAME, work at once, each with folders"
+            " of its own."
         ),
     ),
 ]
@@ -85,12 +86,15 @@ def with_device(command: Callable[..., None]) -> Callable[..., None]:
             settings=Settings(wait=bool(values.get("wait")), set_power_mode=power),
         )
         devices = find_devices(words, folder=folder)
-        if len(devices) == 1:
-            from edge_scnet.cli.device_board import build_for
+        if is_fleet(words):
+            from edge_scnet.cli.device_fleet import run_on_fleet
 
-            if build_for(devices[0], asked, command):
-                return
-        run_on_devices(devices, asked)
+            run_on_fleet(devices, asked, times=asked.command in _TIMED)
+            return
+        from edge_scnet.cli.device_board import build_for
+
+        if not build_for(devices[0], asked, command):
+            run_on_device(devices[0], asked)
 
     own = list(signature.parameters.values())
     last = inspect.Parameter.KEYWORD_ONLY
@@ -103,20 +107,17 @@ def with_device(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def run_on_devices(devices: Sequence[Device], asked: Asked) -> None:
-    """Runs a command on each device; ends the process with its exit code where that is not 0.
+def is_fleet(words: str) -> bool:
+    """Whether `--device` asks for a fleet: a list or a tag, though it may come to one device."""
+    return "," in words or words.strip().startswith("tag:")
 
-    Raises:
-        typer.BadParameter: several devices.
-    """
-    if len(devices) > 1:
-        names = ", ".join(device.name for device in devices)
-        raise typer.BadParameter(f"--device names {len(devices)} devices, {names}: name one")
+
+def run_on_device(device: Device, asked: Asked) -> None:
+    """Runs a command on a device; ends the process with its exit code where that is not 0."""
     from edge_scnet.cli.device_board import bundle_of, run_bundle
     from edge_scnet.cli.device_files import job_of
     from edge_scnet.cli.device_shown import run_shown
 
-    (device,) = devices
     bundle = bundle_of(device, asked)
     if bundle is not None:
         run_bundle(device, bundle, asked)

@@ -25,6 +25,10 @@ class Asked:
     settings: Settings
     # what it prints goes to stderr
     quiet: bool = False
+    # the device of a fleet, whose own folders it is about; empty: none
+    device: str = ""
+    # its own command line; None: as it was given
+    own_words: tuple[str, ...] | None = None
 
     @property
     def command(self) -> str:
@@ -38,6 +42,8 @@ class Asked:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The command line behind the command's name, as it was given."""
+        """The command line behind the command's name."""
+        if self.own_words is not None:
+            return self.own_words
         found: tuple[str, ...] = self.context.meta[ARGUMENTS]
         return found

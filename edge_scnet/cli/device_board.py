@@ -58,7 +58,7 @@ def run_bundle(device: Device, bundle: Path, asked: Asked) -> None:
     """
     if not bundle.is_file():
         raise ArtifactError(f"no such file: {bundle}", hint="edge-scnet build --target jetson")
-    _refuse_unused(asked)
+    refuse_unused(asked)
     results = _ran(device, bundle, asked)
     if asked.command == "profile":
         from edge_scnet.cli.show import show_result
@@ -79,7 +79,7 @@ def build_for(device: Device, asked: Asked, command: Callable[..., None]) -> boo
         return False
     from edge_scnet.config.target import load_target
 
-    if device.target is not None and not _is_said(asked, "target"):
+    if device.target is not None and not is_said(asked, "target"):
         values["target"] = device.target
     if load_target(values["target"]).board is None:
         return False
@@ -100,19 +100,20 @@ def build_for(device: Device, asked: Asked, command: Callable[..., None]) -> boo
     return True
 
 
-def _is_said(asked: Asked, name: str) -> bool:
+def is_said(asked: Asked, name: str) -> bool:
+    """Whether the command line says a parameter."""
     source: Any = asked.context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _refuse_unused(asked: Asked) -> None:
+def refuse_unused(asked: Asked) -> None:
     """Refuses what build.sh does not take.
 
     Raises:
         typer.BadParameter: it was given.
     """
     for name in ("search_seconds", "batches", "threads", "cuda_graph", "evaluation", "expect"):
-        if name in asked.values and _is_said(asked, name):
+        if name in asked.values and is_said(asked, name):
             option = {"evaluation": "eval", "search_seconds": "search", "batches": "batch"}
             raise typer.BadParameter(
                 f"build.sh takes no --{option.get(name, name).replace('_', '-')}: for a board with"

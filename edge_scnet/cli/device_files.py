@@ -35,6 +35,8 @@ class _Files:
     """What is found while a command line is read."""
 
     command: str
+    # of a fleet: whose own folders a project's are
+    device: str = ""
     inputs: list[Input] = field(default_factory=list)
     outputs: list[Path] = field(default_factory=list)
 
@@ -54,10 +56,10 @@ def job_of(device: Device, asked: Asked, *, times: bool) -> Job:
     Raises:
         DataError, ArtifactError: it needs code, which is not sent; or a build folder is damaged.
     """
-    found = _Files(command=asked.command)
+    found = _Files(command=asked.command, device=asked.device)
     words: list[str] = []
     roles = set()
-    for part in _parts(asked):
+    for part in parts_of(asked):
         if part.parameter in _HERE:
             continue
         roles.add(part.parameter)
@@ -74,6 +76,7 @@ def job_of(device: Device, asked: Asked, *, times: bool) -> Job:
         outputs=tuple(dict.fromkeys(found.outputs)),
         environment={
             "PYTHONUNBUFFERED": "1",
+            **({projects.DEVICE: asked.device} if asked.device else {}),
             **{name: os.environ[name] for name in _KEPT if name in os.environ},
         },
         wheel=asked.wheel,
@@ -82,7 +85,7 @@ def job_of(device: Device, asked: Asked, *, times: bool) -> Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
+class Part:
     """An option with its value, a switch or an argument of a command line."""
 
     # None: of none that names a file
@@ -94,7 +97,7 @@ class _Part:
     option: tuple[str, ...] = ()
 
 
-def _parts(asked: Asked) -> Iterator[_Part]:
+def parts_of(asked: Asked) -> Iterator[Part]:
     """The parts of a command line, as they were given."""
     command: Any = asked.context.command
     options = {
@@ -108,22 +111,22 @@ def _parts(asked: Asked) -> Iterator[_Part]:
     only_places = False
     for word in words:
         if only_places or not word.startswith("-") or word == "-":
-            yield _Part(parameter=next(places), value=word)
+            yield Part(parameter=next(places), value=word)
             continue
         if word == "--":
             only_places = True
-            yield _Part(parameter=None, value=word)
+            yield Part(parameter=None, value=word)
             continue
         name, equals, value = word.partition("=")
         if not word.startswith("--") and word not in options:  # -tcpu
             name, equals, value = word[:2], "", word[2:]
         item = options[name]
         if item.is_flag or item.count:
-            yield _Part(parameter=item.name if item.name in _HERE else None, value=word)
+            yield Part(parameter=item.name if item.name in _HERE else None, value=word)
         elif equals or value:
-            yield _Part(parameter=item.name, value=value, front=name + equals)
+            yield Part(parameter=item.name, value=value, front=name + equals)
         else:
-            yield _Part(parameter=item.name, value=next(words), option=(name,))
+            yield Part(parameter=item.name, value=next(words), option=(name,))
 
 
 def _arguments(command: Any) -> Iterator[str]:
@@ -231,7 +234,7 @@ def _samples(text: str, found: _Files) -> str:
 def _project(text: str, found: _Files) -> str:
     """A project file, and all that it names."""
     located = projects.load(projects.file_of(Path(text)))
-    project = located.project
+    project = projects.of_device(located.project, found.device)
     found.read(located.file)
     _model(located.model, found)
     for samples in (project.calib, project.eval):

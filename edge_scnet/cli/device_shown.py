@@ -69,7 +69,7 @@ def run_shown(device: Device, job: Job, asked: Asked) -> Done:
         # the event is made in the loop that it is used in
         settings = replace(asked.settings, stop=asyncio.Event())
         task = asyncio.ensure_future(run_on(device, job, settings=settings, shown=printed))
-        with _Interrupts(settings.stop, task):
+        with Interrupts(settings.stop, task):
             return await task
 
     try:
@@ -83,7 +83,7 @@ def run_shown(device: Device, job: Job, asked: Asked) -> Done:
         printed.end()
 
 
-class _Interrupts:
+class Interrupts:
     """Has Ctrl-C set an event at first, and cancel a task then."""
 
     def __init__(self, stop: Any, task: Any) -> None:

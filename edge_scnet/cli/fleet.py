@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def end_fleet(rows: Sequence[FleetRow], *, as_json: bool) -> None:
-    """Writes fleet.html beside the folders of the reports, prints what the devices came to, and
+    """Writes fleet.html beside the folders of the devices, prints what the devices came to, and
     ends the command with the worst of their exit codes.
 
     Raises:
@@ -46,14 +46,18 @@ def end_fleet(rows: Sequence[FleetRow], *, as_json: bool) -> None:
 
 
 def page_of(rows: Sequence[FleetRow]) -> Path | None:
-    """Where the page goes: beside the folders of the reports; None where there is no report.
+    """Where the page goes: beside the folders of the devices; None where there is no report.
 
-    Where they lie in several folders it is the first one's: links lead to those beside it alone.
+    A report lies in <out>/@<device>/<model>/<target>. Where there are several of these <out> it is
+    the first one's.
     """
     from edge_scnet.report.fleet_page import FLEET_PAGE
 
     folders = [Path(row.device.folder) for row in rows if row.device.folder is not None]
-    return folders[0].parent / FLEET_PAGE if folders else None
+    if not folders:
+        return None
+    first = folders[0] if len(folders[0].parts) > 3 else folders[0].absolute()
+    return first.parents[2] / FLEET_PAGE
 
 
 def _write(fleet: Fleet, page: Path) -> None:
