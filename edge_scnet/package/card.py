@@ -11,12 +11,13 @@ from typing import Any
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.core.preprocessing_words import input_words
+from edge_scnet.core.printable import printable
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.yaml_text import lines as yaml_lines
 from edge_scnet.report import notes
 from edge_scnet.report.markdown import escaped
 from edge_scnet.report.run_report import EngineReport, RunReport
-from edge_scnet.stats.figures import AccuracyStats, LatencyStats
+from edge_scnet.report.summary import summary_rows
 
 CARD = "card.md"
 _FILL_IN = "fill in"
@@ -107,11 +108,11 @@ def _index(
 def _body(facts: PackageFacts) -> Iterator[str]:
     yield f"# {escaped(facts.model.name)}"
     yield ""
-    version = f" {facts.runtime_version}" if facts.runtime_version else ""
+    version = f" {escaped(facts.runtime_version)}" if facts.runtime_version else ""
     yield (
-        f"{facts.precision.upper()} engine of `{_code(facts.model.arch)}` for"
-        f" {escaped(facts.target.title)}; {facts.runtime_title}{escaped(version)}. Written by"
-        f" edge-scnet {__version__} from the build's manifest and report."
+        f"{facts.precision.upper()} engine of `{_code(facts.model.arch)}` for the target"
+        f" {escaped(facts.target.name)} ({escaped(facts.target.title)}); {facts.runtime_title}"
+        f"{version}. Written by edge-scnet {__version__} from the build's manifest and report."
     )
     if facts.held_back is not None:
         yield ""
@@ -129,7 +130,8 @@ def _body(facts: PackageFacts) -> Iterator[str]:
 
 
 def _code(text: str) -> str:
-    return escaped(text).replace("`", "'")
+    """Text between backticks, in which nothing is escaped."""
+    return printable(text).replace("`", "'")
 
 
 def _use(facts: PackageFacts) -> Iterator[str]:
@@ -146,63 +148,20 @@ def _use(facts: PackageFacts) -> Iterator[str]:
 
 
 def _figures(facts: PackageFacts) -> Iterator[str]:
-    row, reference = facts.row, facts.reference
-    if row is None:
+    """The report's own table, of the engine and what it is held against."""
+    report, row = facts.report, facts.row
+    if report is None or row is None:
         yield "This engine was not measured: there are no figures."
         return
-    cells = [_cells(row), {} if reference is None else _cells(reference)]
-    titles = dict.fromkeys(title for column in cells for title in column)
-    names = [escaped(each.name) for each in (row, reference) if each is not None]
-    yield f"| | {' | '.join(names)} |"
-    yield f"|---|{'---:|' * len(names)}"
-    for title in titles:
-        values = (column.get(title, "-") for column in cells[: len(names)])
-        yield f"| {title} | {' | '.join(values)} |"
-    if facts.report is not None:
-        yield ""
-        yield f"Verdict: {escaped(facts.report.verdict)}"
-
-
-def _cells(row: EngineReport) -> dict[str, str]:
-    """A row's figures as text; what was not measured is not there."""
-    cells = {} if row.latency is None else _times(row.latency)
-    if row.throughput_per_second is not None:
-        cells["throughput, samples/s"] = f"{row.throughput_per_second:,.0f}"
-    if row.speedup is not None:
-        cells["speed, against the first row of the report"] = f"{row.speedup.ratio:.2f}x"
-    if row.end_to_end is not None:
-        cells["end to end p50, ms"] = f"{row.end_to_end.p50_ms:.3f}"
-    if row.memory is not None:
-        cells["memory, MB"] = f"{row.memory.steady_bytes / 2**20:,.0f}"
-    cells["files, MB"] = f"{row.size_bytes / 1e6:.2f}"
-    return cells if row.accuracy is None else {**cells, **_accuracy(row.accuracy)}
-
-
-def _times(latency: LatencyStats) -> dict[str, str]:
-    return {
-        "latency p50, ms": f"{latency.p50_ms:.3f}",
-        "latency p90, ms": f"{latency.p90_ms:.3f}",
-        "latency p99, ms": f"{latency.p99_ms:.3f}",
-    }
-
-
-def _accuracy(stats: AccuracyStats) -> dict[str, str]:
-    cells: dict[str, str] = {}
-    if stats.labels is not None:
-        cells["top-1, %"] = f"{stats.labels.top1_percent:.2f}"
-        if stats.labels.top5_percent is not None:
-            cells["top-5, %"] = f"{stats.labels.top5_percent:.2f}"
-        cells["loss of top-1, pp"] = f"{stats.labels.drop_pp + 0.0:+.2f}"
-        low, high = stats.labels.drop_low_pp, stats.labels.drop_high_pp
-        cells["95 % interval of the loss, pp"] = f"{low:+.2f} to {high:+.2f}"
-    for metric in () if stats.task is None else stats.task.metrics:
-        title = escaped(f"{metric.name}{metric.unit and ', ' + metric.unit}")
-        cells[title] = f"{metric.value:.4g}"
-    if stats.agreement_percent is not None:
-        cells["agreement, %"] = f"{stats.agreement_percent:.2f}"
-    if stats.sqnr_db is not None:
-        cells["SQNR, dB"] = f"{stats.sqnr_db:.1f}"
-    return cells
+    heads, rows = summary_rows(report)
+    shown = [i for i, each in enumerate(report.engines) if each in (row, facts.reference)]
+    yield f"| | {' | '.join(escaped(heads[i]) for i in shown)} |"
+    yield f"|---|{'---:|' * len(shown)}"
+    for title, cells in rows:
+        if any(cells[i] != "-" for i in shown):
+            yield f"| {escaped(title)} | {' | '.join(escaped(cells[i]) for i in shown)} |"
+    yield ""
+    yield f"Verdict: {escaped(report.verdict)}"
 
 
 def _machine(report: RunReport | None) -> Iterator[str]:

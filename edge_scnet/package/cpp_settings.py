@@ -66,7 +66,7 @@ def _lines(facts: PackageFacts) -> Iterator[str]:
     yield f"constexpr int kBatch = {facts.batch}, kChannels = {model.channels};"
     yield f"constexpr int kHeight = {model.height}, kWidth = {model.width};"
     yield "// the engine takes codes from 0 to 255 as bytes; else numbers as float32"
-    yield f"constexpr bool kTakesCodes = {_bool(facts.input.takes_codes)};"
+    yield f"constexpr bool kTakesCodes = {_bool(facts.input.is_bytes)};"
     yield f"constexpr bool kChannelsLast = {_bool(facts.input.layout == 'NHWC')};"
     yield f"constexpr bool kClasses = {_bool(facts.is_classifier)};"
     yield ""

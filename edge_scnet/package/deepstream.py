@@ -44,7 +44,7 @@ def contents(facts: PackageFacts) -> Mapping[str, Content]:
     check_pictures(FORMAT, facts)
     tensors = tensors_of(facts)
     classes = facts.model.classes
-    if facts.input.takes_codes:
+    if facts.input.is_bytes:
         folder = f"{REPOSITORY}/{facts.plain_name}"
         files: dict[str, Content] = {NVINFERSERVER: nvinferserver(facts, tensors)}
         files |= repository(facts, tensors, folder=folder)
@@ -166,8 +166,8 @@ def _scale_and_offsets(facts: PackageFacts) -> tuple[float, tuple[float, ...]]:
             f" std of {facts.model.name} is {listed}: it would feed the engine other numbers than"
             " it was judged with",
             hint=(
-                "an engine that takes bytes has mean and std in itself, and Gst-nvinferserver"
-                f" feeds those: {facts.rebuild} without --input float, then package that build"
+                "a plan that takes bytes has mean and std in itself, and Gst-nvinferserver feeds"
+                f" those: {facts.rebuild} --input uint8, then package that build"
             ),
         )
     units = rule.pixel_max / 255
@@ -205,7 +205,7 @@ gst-launch-1.0 filesrc location=video.mp4 ! qtdemux ! h264parse ! nvv4l2decoder 
 
 def _notes(facts: PackageFacts) -> Iterator[str]:
     rule = facts.model.preprocessing
-    if facts.input.takes_codes:
+    if facts.input.is_bytes:
         yield (
             "The engine takes bytes, which Gst-nvinfer cannot feed: it makes float32 alone. So this"
             f" is for Gst-nvinferserver, which opens `{REPOSITORY}/`."

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.facts import RangesFacts
 from edge_scnet.core.printable import printable
-from edge_scnet.core.spec import ModelSpec, TaskSpec
+from edge_scnet.core.spec import InputForm, ModelSpec, TaskSpec
 from edge_scnet.report.run_report import EngineReport, RunReport, reference_row
 from edge_scnet.tasks.registry import CLASSIFICATION
 
@@ -26,21 +26,6 @@ class EnginePart:
     path: Path
     sha256: str
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputForm:
-    """What the engine takes of a picture."""
-
-    # uint8: the pixels' codes, of which the engine itself makes numbers; float32: numbers that the
-    # preprocessing has made of them
-    dtype: Literal["float32", "uint8"]
-    layout: Literal["NCHW", "NHWC"]
-
-    @property
-    def takes_codes(self) -> bool:
-        """Whether the pixels are fed as they are."""
-        return self.dtype == "uint8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +61,8 @@ class PackageFacts:
     held_back: str | None
     # what it was calibrated with; None: it was not, or elsewhere
     calibration: RangesFacts | None = None
+    # what the engine takes of a picture; the colours of `model` are the order of its channels
+    input: InputForm = field(default_factory=InputForm)
 
     @property
     def engine(self) -> EnginePart:
@@ -86,11 +73,6 @@ class PackageFacts:
     def batch(self) -> int:
         """Samples in one inference."""
         return self.target.batch
-
-    @property
-    def input(self) -> InputForm:
-        """What the engine takes of a picture."""
-        return InputForm(dtype="float32", layout="NCHW")
 
     @property
     def input_sizes(self) -> tuple[int, ...]:

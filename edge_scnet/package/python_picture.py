@@ -32,7 +32,7 @@ def picture_lines(facts: PackageFacts) -> Iterator[str]:
     """Yields the constants and the function `prepared`."""
     model, rule = facts.model, facts.model.preprocessing
     yield f"WIDTH, HEIGHT = {model.width}, {model.height}"
-    if rule.mean and not facts.input.takes_codes:
+    if rule.mean and not facts.input.is_bytes:
         yield f"MEAN, STD = np.float32({list(rule.mean)}), np.float32({list(rule.std)})"
     yield ""
     yield ""
@@ -120,7 +120,7 @@ def _placed(facts: PackageFacts) -> Iterator[str]:
 def _numbers(facts: PackageFacts) -> Iterator[str]:
     """The lines that make the input of the codes."""
     rule, name = facts.model.preprocessing, "pixels"
-    if not facts.input.takes_codes:
+    if not facts.input.is_bytes:
         name = "values"
         yield "    values = pixels.astype(np.float32)"
         if rule.pixel_max != 255:

@@ -66,7 +66,7 @@ def _held_back(facts: PackageFacts) -> Iterator[str]:
 
 def _fed(facts: PackageFacts) -> str:
     form = facts.input
-    codes = "the pixels' codes" if form.takes_codes else "prepared numbers"
+    codes = "the pixels' codes" if form.is_bytes else "prepared numbers"
     sizes = " x ".join(map(str, facts.input_sizes))
     return f"the engine takes {codes}, {form.dtype} {sizes}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import PlanFacts, RangesFacts
 from edge_scnet.core.foreign import exists
 from edge_scnet.core.manifest import BUNDLE, RANGES, REPORT, Artifact
-from edge_scnet.core.spec import TaskSpec
+from edge_scnet.core.spec import InputForm, ModelSpec, TaskSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.package.card import CARD, model_card
 from edge_scnet.package.facts import EnginePart, PackageFacts
@@ -97,11 +97,13 @@ def facts_of(path: Path) -> PackageFacts:
     held_back = _held_back(folder, entry, report)
     if report is not None and all(row.sha256 != entry.sha256 for row in report.engines):
         report = None
+    # an ONNX file is a graph, which takes floats
+    form = manifest.input if runtime.compiles else InputForm()
     task = manifest.model.task
     if task is None and report is not None and (kind := judged_as(report)) is not None:
         task = TaskSpec(kind=kind)
     return PackageFacts(
-        model=manifest.model,
+        model=_as_fed(manifest.model, form),
         task=task,
         target=target,
         floor=manifest.floor,
@@ -121,7 +123,18 @@ def facts_of(path: Path) -> PackageFacts:
         report=report,
         held_back=held_back,
         calibration=_calibration(folder),
+        input=form,
     )
+
+
+def _as_fed(model: ModelSpec, form: InputForm) -> ModelSpec:
+    """The model with the order of colours that its engine takes, which may be another for bytes."""
+    rule = model.preprocessing
+    if form.colour is None or form.colour == rule.colour:
+        return model
+    # the padding is in the order of the channels
+    turned = replace(rule, colour=form.colour, pad_value=rule.pad_value[::-1])
+    return replace(model, preprocessing=turned)
 
 
 def _calibration(folder: BuildFolder) -> RangesFacts | None:

@@ -14,7 +14,7 @@ from edge_scnet.core.facts import FormFacts
 from edge_scnet.core.files import sha256_bytes
 from edge_scnet.core.manifest import INT8_FORM, Artifact, Manifest
 from edge_scnet.core.preprocessing import Preprocessing
-from edge_scnet.core.spec import ModelSpec, TaskSpec
+from edge_scnet.core.spec import InputForm, ModelSpec, TaskSpec
 from edge_scnet.package.facts import EnginePart, PackageFacts
 from tests.helpers.hostile import NAMES
 from tests.helpers.reports import report
@@ -44,6 +44,7 @@ HOSTILE = (
     "key=value",
     *NAMES,
 )
+PIXELS = InputForm(dtype="uint8", layout="NHWC", colour="RGB")
 RULE = Preprocessing(mean=(0.5, 0.4, 0.3), std=(0.25, 0.25, 0.25), colour="RGB", origins={})
 
 
@@ -60,19 +61,31 @@ def model(classes: tuple[str, ...] = HOSTILE, **changes: Any) -> ModelSpec:
     return replace(made, **changes)
 
 
-def ir(*, outputs: int = len(HOSTILE), name: str = "input", output: str = "logits") -> str:
-    """The XML of an IR, as far as its inputs and outputs go."""
+def ir(
+    *,
+    outputs: int = len(HOSTILE),
+    name: str = "input",
+    output: str = "logits",
+    pixels: bool = False,
+) -> str:
+    """The XML of an IR, as far as its inputs and outputs go.
+
+    Args:
+        pixels: whether it takes bytes, channels last.
+    """
     from xml.sax.saxutils import quoteattr
 
-    sizes = "".join(f"<dim>{size}</dim>" for size in (1, 3, 32, 48))
+    shape = (1, 32, 48, 3) if pixels else (1, 3, 32, 48)
+    sizes = "".join(f"<dim>{size}</dim>" for size in shape)
+    kind = "U8" if pixels else "FP32"
+    names, results = (quoteattr(text.replace(",", "\\,")) for text in (name, output))
     return f"""<?xml version="1.0"?>
 <net name="net" version="11"><layers>
 <layer id="0" name={quoteattr(name)} type="Parameter" version="opset1">
- <data shape="1,3,32,48" element_type="f32"/>
- <output><port id="0" precision="FP32" names={quoteattr(name.replace(",", chr(92) + ","))}>{sizes}
+ <output><port id="0" precision="{kind}" names={names}>{sizes}
  </port></output></layer>
 <layer id="1" name="out" type="Result" version="opset1"
- output_names={quoteattr(output.replace(",", chr(92) + ","))}>
+ output_names={results}>
  <input><port id="0" precision="FP32"><dim>1</dim><dim>{outputs}</dim></port></input></layer>
 </layers></net>
 """
@@ -116,7 +129,8 @@ def of_tensorrt(folder: Path, **changes: Any) -> PackageFacts:
     """Facts of a plan; beside it lie the ONNX file that it was made of, and a manifest."""
     target = load_target("jetson-orin-nano")
     spec = changes.get("model", model())
-    form = part(folder, INT8_FORM, _form(spec).SerializeToString())
+    graph = _form(spec, changes.get("input", InputForm()))
+    form = part(folder, INT8_FORM, graph.SerializeToString())
     artifact = Artifact(
         file=form.name,
         kind="onnx-form",
@@ -154,12 +168,16 @@ def of_tensorrt(folder: Path, **changes: Any) -> PackageFacts:
     )
 
 
-def _form(spec: ModelSpec) -> onnx.ModelProto:
+def _form(spec: ModelSpec, form: InputForm) -> onnx.ModelProto:
     kind, count = onnx.TensorProto.FLOAT, len(spec.classes)
+    channels, *plane = spec.input_shape
+    taken, sizes = (
+        (onnx.TensorProto.UINT8, [*plane, channels]) if form.is_bytes else (kind, spec.input_shape)
+    )
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node("Identity", ["input"], ["logits"])],
         "net",
-        [onnx.helper.make_tensor_value_info("input", kind, [1, *spec.input_shape])],
+        [onnx.helper.make_tensor_value_info("input", taken, [1, *sizes])],
         [onnx.helper.make_tensor_value_info("logits", kind, [1, count])],
     )
     return onnx.helper.make_model(graph)

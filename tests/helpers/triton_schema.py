@@ -12,9 +12,10 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-# Messages of triton-inference-server/common, protobuf/model_config.proto (July 2026): fields as
-# name, number, type; "[]" is repeated, "{}" a map from strings.
-FIELDS: dict[str, tuple[tuple[str, int, str], ...]] = {
+from tests.helpers.protobuf import Fields, message_of
+
+# Messages of triton-inference-server/common, protobuf/model_config.proto (July 2026).
+FIELDS: Fields = {
     "ModelInstanceGroup": (("count", 2, "int32"), ("kind", 4, "ModelInstanceGroup.Kind")),
     "ModelTensorReshape": (("shape", 1, "int64[]"),),
     "ModelInput": (
@@ -84,45 +85,6 @@ def published() -> Any:
     return module.ModelConfig
 
 
-@functools.cache
 def from_table() -> Any:
     """The message ModelConfig of `FIELDS` and `ENUMS`."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    file = descriptor_pb2.FileDescriptorProto(name="table.proto", package="t", syntax="proto3")
-    messages: dict[str, Any] = {}
-    for name in FIELDS:
-        outer, _, inner = name.rpartition(".")
-        place = messages[outer].nested_type if outer else file.message_type
-        messages[name] = place.add(name=inner)
-    for name, values in ENUMS.items():
-        outer, _, inner = name.rpartition(".")
-        enum = (messages[outer] if outer else file).enum_type.add(name=inner)
-        for number, value in enumerate(values):
-            enum.value.add(name=value, number=number)
-    for name, fields in FIELDS.items():
-        for field, number, kind in fields:
-            _add(messages[name], name, field, number, kind)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("t.ModelConfig"))
-
-
-def _add(message: Any, owner: str, name: str, number: int, kind: str) -> None:
-    from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
-
-    base = kind.rstrip("[]{}")
-    type_name = {} if base.islower() or base[-1].isdigit() else {"type_name": f".t.{base}"}
-    if base in ENUMS:
-        of = Field.TYPE_ENUM
-    else:
-        of = Field.TYPE_MESSAGE if type_name else getattr(Field, f"TYPE_{base.upper()}")
-    repeated = kind.endswith(("[]", "{}"))
-    if kind.endswith("{}"):
-        entry = message.nested_type.add(name=f"{name.title().replace('_', '')}Entry")
-        entry.options.map_entry = True
-        entry.field.add(name="key", number=1, type=Field.TYPE_STRING, label=Field.LABEL_OPTIONAL)
-        entry.field.add(name="value", number=2, type=of, label=Field.LABEL_OPTIONAL, **type_name)
-        of, type_name = Field.TYPE_MESSAGE, {"type_name": f".t.{owner}.{entry.name}"}
-    label = Field.LABEL_REPEATED if repeated else Field.LABEL_OPTIONAL
-    message.field.add(name=name, number=number, type=of, label=label, **type_name)
+    return message_of("ModelConfig", FIELDS, ENUMS)

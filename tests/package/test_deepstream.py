@@ -16,8 +16,9 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.package import deepstream
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.tensors import Tensor, Tensors, tensors_of
+from tests.helpers.deepstream_schema import plugin_control
 from tests.helpers.hostile import check_fit
-from tests.helpers.served import HOSTILE, RULE, model, of_tensorrt
+from tests.helpers.served import HOSTILE, PIXELS, RULE, model, of_tensorrt
 from tests.package.test_labels import nvinfer_reads
 
 # The keys of gstnvinfer_property_parser.h, DeepStream 9.2, that are used.
@@ -164,3 +165,44 @@ def test_the_files(tmp_path: Path) -> None:
     assert len(group) == len(HOSTILE)
     for name in ("README.md", "config_infer_primary.txt", "labels.json"):
         check_fit(str(files[name]))
+
+
+def test_a_plan_of_bytes_is_for_gst_nvinferserver(tmp_path: Path) -> None:
+    """Of any std, for the plan has it in itself."""
+    facts = of_tensorrt(
+        tmp_path, input=PIXELS, model=model(preprocessing=replace(RULE, std=IMAGENET_STD))
+    )
+    files = deepstream.contents(facts)
+    assert set(files) == {
+        "README.md",
+        "config_inferserver_primary.txt",
+        "labels.json",
+        "labels.txt",
+        "models/net/config.pbtxt",
+        "models/net/labels.txt",
+        "models/net/1/model.plan",
+    }
+    found = parsed(str(files["config_inferserver_primary.txt"]))
+    inferred = found["infer_config"]
+    assert inferred["backend"]["triton"]["model_name"] == "net"
+    assert inferred["backend"]["triton"]["model_repo"]["root"] == ["models"]
+    assert inferred["backend"]["outputs"] == [{"name": "logits"}]
+    before = inferred["preprocess"]
+    assert (before["network_format"], before["tensor_order"]) == (
+        "IMAGE_FORMAT_RGB",
+        "TENSOR_ORDER_NHWC",
+    )
+    # the codes as they are
+    assert before["normalize"] == {"scale_factor": 1.0}
+    assert inferred["postprocess"]["labelfile_path"] == "labels.txt"
+    assert "TYPE_UINT8" in str(files["models/net/config.pbtxt"])
+    assert "Gst-nvinfer cannot feed" in str(files["README.md"])
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Protobuf's text format by the schema that DeepStream publishes, as far as it is written."""
+    from google.protobuf import json_format, text_format
+
+    message = plugin_control()()
+    text_format.Parse(text, message)
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)

@@ -12,7 +12,7 @@ import pytest
 
 from edge_scnet.package import ovms
 from tests.helpers.hostile import check_fit
-from tests.helpers.served import HOSTILE, ir, model, of_openvino
+from tests.helpers.served import HOSTILE, PIXELS, ir, model, of_openvino
 
 _COUNT = {"type": "integer", "minimum": 0}
 _VERSION = {"type": "integer", "minimum": 1}
@@ -132,3 +132,10 @@ def test_names_of_tensors_are_literals_in_the_client(tmp_path: Path, name: str) 
     client = str(ovms.contents(of_openvino(tmp_path, xml=ir(output=name)))["client.py"])
     assert f"OUTPUTS = [{name!a}]" in client
     compile(client, "client.py", "exec")
+
+
+def test_an_engine_of_bytes_is_asked_with_bytes(tmp_path: Path) -> None:
+    facts = of_openvino(tmp_path, xml=ir(pixels=True), input=PIXELS)
+    client = str(ovms.contents(facts)["client.py"])
+    assert '\'input\': ("uint8", "UINT8", (1, 32, 48, 3))' in client
+    assert "MEAN" not in client

@@ -13,7 +13,7 @@ from edge_scnet.errors import ArtifactError
 from edge_scnet.package import triton
 from edge_scnet.package.tensors import Tensor, Tensors, tensors_of
 from tests.helpers.hostile import check_fit
-from tests.helpers.served import HOSTILE, ir, model, of_openvino, of_tensorrt
+from tests.helpers.served import HOSTILE, PIXELS, ir, model, of_openvino, of_tensorrt
 from tests.helpers.triton_schema import ENUMS, FIELDS, from_table, published
 from tests.package.test_labels import triton_reads
 
@@ -191,3 +191,16 @@ def test_a_model_s_name_becomes_a_folder_s(tmp_path: Path) -> None:
     spec: ModelSpec = model(name='net/of "mine"; rm -rf')
     files = triton.contents(of_openvino(tmp_path, model=spec))
     assert "models/net_of_mine_rm_-rf/config.pbtxt" in files
+
+
+def test_an_engine_of_bytes(schema: Any, tmp_path: Path) -> None:
+    facts = of_openvino(tmp_path, xml=ir(pixels=True), input=PIXELS)
+    config = parsed(schema, triton.config(facts, tensors_of(facts)))
+    (image,) = config.input
+    assert value_of(image, "data_type") == "TYPE_UINT8"
+    assert value_of(image, "format") == "FORMAT_NHWC"
+    assert (list(image.dims), list(image.reshape.shape)) == ([32, 48, 3], [1, 32, 48, 3])
+    assert value_of(config.model_warmup[0].inputs["input"], "data_type") == "TYPE_UINT8"
+    client = str(triton.contents(facts)["client.py"])
+    assert '\'input\': ("uint8", "UINT8", (32, 48, 3))' in client
+    assert "MEAN" not in client
