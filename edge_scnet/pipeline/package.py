@@ -28,6 +28,8 @@ from edge_scnet.report.store import load_report, profile_command
 from edge_scnet.report.verdict import ships
 from edge_scnet.runtimes import RUNTIMES, runtime_of_kind
 
+# The stage of engines; earlier ones make graphs.
+_COMPILED = "compile"
 # Names that stand in generated files as they are.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -97,8 +99,8 @@ def facts_of(path: Path) -> PackageFacts:
     held_back = _held_back(folder, entry, report)
     if report is not None and all(row.sha256 != entry.sha256 for row in report.engines):
         report = None
-    # an ONNX file is a graph, which takes floats
-    form = manifest.input if runtime.compiles else InputForm()
+    # a graph takes floats, whatever the engines that are made of it take
+    form = manifest.input if entry.stage == _COMPILED else InputForm()
     task = manifest.model.task
     if task is None and report is not None and (kind := judged_as(report)) is not None:
         task = TaskSpec(kind=kind)
@@ -151,7 +153,9 @@ def _judged_engine(folder: BuildFolder, target: TargetSpec) -> Artifact:
     """
     kind = RUNTIMES[target.runtime].artifact_kind
     for entry in folder.manifest.artifacts.values():
-        if entry.kind == kind and entry.precision == target.precision:
+        # of ONNX Runtime's builds the quantized graph is of the engine's kind too
+        is_engine = entry.kind == kind and entry.stage == _COMPILED
+        if is_engine and entry.precision == target.precision:
             return entry
     raise ArtifactError(
         f"{folder.path} holds no {target.precision.upper()} engine to package",

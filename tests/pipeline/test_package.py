@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from edge_scnet.config.target import load_target
+from edge_scnet.core.facts import EngineFacts
 from edge_scnet.core.files import sha256_file
+from edge_scnet.core.manifest import Artifact, load_manifest, save_manifest
 from edge_scnet.errors import ArtifactError, StorageError
 from edge_scnet.pipeline.package import facts_of, package
 from tests.helpers.packages import NAMED, findings, ir_build
+from tests.helpers.reports import qdq_facts
+from tests.helpers.served import PIXELS
 from tests.helpers.tool import Edit
 
 
@@ -29,6 +34,42 @@ def test_the_facts_are_the_manifests_and_the_reports(build: Path) -> None:
     assert facts.row is not None and facts.row.name == "int8"
     assert facts.reference is not None and facts.reference.name == "fp32"
     assert facts_of(build / "model.xml") == facts
+
+
+def test_of_onnx_runtime_the_engine_is_taken_and_not_the_graph_that_it_was_made_of(
+    tmp_path: Path,
+) -> None:
+    """Both are INT8 and ONNX; the engines take bytes, and the graph floats."""
+    build = ir_build(tmp_path / "build", target=asdict(load_target("onnxruntime")))
+    manifest = replace(load_manifest(build), input=PIXELS)
+    for name, stage, facts in (
+        ("model.qdq.onnx", "quantize", qdq_facts()),
+        ("model-int8.onnx", "compile", EngineFacts(precision="int8", runtime="onnxruntime")),
+    ):
+        (build / name).write_text(name)
+        entry = Artifact(
+            file=name,
+            kind="onnx",
+            stage=stage,
+            sha256=sha256_file(build / name),
+            size_bytes=len(name),
+            key="k",
+            facts=facts,
+        )
+        manifest = manifest.with_artifact(entry)
+    save_manifest(build, manifest)
+    engine = facts_of(build)
+    assert (engine.engine.name, engine.input.dtype) == ("model-int8.onnx", "uint8")
+    assert facts_of(build / "model.qdq.onnx").input.dtype == "float32"
+
+
+def test_colours_and_padding_are_in_the_order_that_bytes_are_fed_in(tmp_path: Path) -> None:
+    rule = replace(NAMED.preprocessing, resize="letterbox", colour="RGB", pad_value=(1, 2, 3))
+    spec = replace(NAMED, input_shape=(3, 28, 28), preprocessing=rule)
+    build = ir_build(tmp_path / "build", spec)
+    save_manifest(build, replace(load_manifest(build), input=replace(PIXELS, colour="BGR")))
+    fed = facts_of(build).model.preprocessing
+    assert (fed.colour, fed.pad_value) == ("BGR", (3, 2, 1))
 
 
 def test_a_package_has_the_engine_and_what_the_build_measured(build: Path, tmp_path: Path) -> None:
