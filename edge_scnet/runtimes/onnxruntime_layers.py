@@ -18,6 +18,7 @@ from typing import Any
 from edge_scnet.core.child_process import start_python
 from edge_scnet.core.json_records import decode, encode_pretty
 from edge_scnet.core.optional import require
+from edge_scnet.graph.onnxruntime_form import AVERAGE
 from edge_scnet.runtimes.base import UNKNOWN_PRECISION, ExecutedLayer
 from edge_scnet.runtimes.onnxruntime_loading import load_session
 
@@ -127,7 +128,7 @@ def _layers_of(graph: Any, original: Any, onnx: Any) -> Iterator[ExecutedLayer]:
                 name for output in tuple(nodes) for name in _products(output, producers)
             )
         yield ExecutedLayer(
-            kind=node.op_type,
+            kind="QLinearAveragePool" if _plain(node.name).endswith(AVERAGE) else node.op_type,
             precision=_precision(node, types),
             nodes=tuple(name for name in nodes if name),
             name=node.name,

@@ -103,6 +103,48 @@ def test_a_bias_that_does_not_fit_its_scale_keeps_its_value() -> None:
     assert (sqnr_db(outputs(model), outputs(form)) or 200.0) > 60
 
 
+@pytest.mark.parametrize(
+    ("attributes", "is_convolution"),
+    [
+        ({"kernel_shape": [2, 2], "strides": [2, 2]}, True),
+        ({"kernel_shape": [3, 3], "pads": [1] * 4, "count_include_pad": 1}, True),
+        # the border's averages are of fewer
+        ({"kernel_shape": [3, 3], "pads": [1] * 4}, False),
+        ({"kernel_shape": [4, 4], "strides": [4, 4], "ceil_mode": 1}, False),
+    ],
+    ids=["plain", "counted border", "border", "ceil"],
+)
+def test_an_average_is_a_convolution_where_all_are_of_as_many(
+    attributes: dict[str, object], is_convolution: bool
+) -> None:
+    stored = {
+        "sx": np.float32(4 / 255),
+        "zx": np.uint8(64),
+        "sy": np.float32(3 / 255),
+        "zy": np.uint8(70),
+    }
+    nodes = [
+        *pair("x", "sx", "zx"),
+        helper.make_node("AveragePool", ["x_dq"], ["y"], name="pool", **attributes),
+        *pair("y", "sy", "zy"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, (1, 4, 6, 6))],
+        [helper.make_tensor_value_info("y_dq", 1, None)],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    model = ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(made))
+    form = onnxruntime_form(model, signed=True)
+    onnx.checker.check_model(ir.serde.serialize_model(form), full_check=True)
+    kinds = [node.op_type for node in form.graph]
+    assert ("Conv" in kinds, "AveragePool" in kinds) == (is_convolution, not is_convolution)
+    assert np.abs(outputs(form) - outputs(model)).max() <= 1.01 * 3 / 255  # a code where it is even
+    assert np.mean(outputs(form) != outputs(model)) < 0.1 and outputs(model).std() > 0.2
+
+
 def test_a_graph_that_is_float_has_no_other_form() -> None:
     node = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv")
     stored = {"w": np.ones((2, 4, 1, 1), np.float32), "b": np.ones(2, np.float32)}
