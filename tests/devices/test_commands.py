@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.devices.conftest import Board
+from tests.helpers.graphs import tiny_onnx
+from tests.helpers.images import idx_folder, published
 from tests.helpers.tool import Built, Outcome
 
 pytestmark = pytest.mark.slow
@@ -56,27 +62,41 @@ def test_a_name_of_the_projects_own_file(board: Board, project: Path) -> None:
     assert wrong.code == 3 and "did you mean gateway?" in wrong.stderr
 
 
+# Removes every edge-scnet but a pushed one from a Python's path.
+WITHOUT_TOOL = """
+import os, sys
+sys.path[:] = [
+    path for path in sys.path
+    if "/wheels/" in path or not os.path.exists(os.path.join(path, "edge_scnet", "__about__.py"))
+]
+"""
+
+
 def test_a_device_without_edge_scnet_takes_a_wheel(
     board: Board, project: Path, tmp_path: Path
 ) -> None:
-    config = board.home.parent / "sshd_config"
-    repository = str(Path(__file__).parents[2])
-    config.write_text(config.read_text().replace(f'"PYTHONPATH={repository}"', '"PYTHONPATH="'))
-    board.server.send_signal(1)
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(WITHOUT_TOOL)
+    python = board.home.parent / "bin" / "python3"
+    python.write_text(
+        f'#!/bin/sh\nexport PYTHONPATH="$PYTHONPATH:{site}"\nexec {sys.executable} "$@"\n'
+    )
     outcome = edge("doctor", "--device", board.url, cwd=project)
-    if outcome.code == 0:
-        pytest.skip("edge-scnet is installed in this environment: a device cannot be without it")
     assert outcome.code == 5 and "has no edge-scnet" in outcome.stderr
     assert "--wheel" in outcome.hint
-    if not shutil.which("pip"):
-        pytest.skip("no pip to make a wheel with")
+    repository = str(Path(__file__).parents[2])
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "-w", str(tmp_path), repository], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("edge_scnet-*.whl")
     with_wheel = edge("doctor", "--device", board.url, "--wheel", wheel, cwd=project)
     assert with_wheel.code == 0, with_wheel.stderr
-    assert str(board.workdir / "wheels") not in with_wheel.stdout
-    assert edge("doctor", "--device", board.url, "--wheel", project, cwd=project).code == 6
+    (pushed,) = (board.workdir / "wheels").iterdir()
+    assert (pushed / "edge_scnet" / "devices" / "job.sh").is_file()
+    again = edge("doctor", "--device", board.url, "--wheel", wheel, cwd=project)
+    assert again.code == 0 and "0.0 MB sent" in again.stderr
+    wrong = edge("doctor", "--device", board.url, "--wheel", project, cwd=project)
+    assert wrong.code == 6 and "no wheel of edge-scnet" in wrong.stderr
 
 
 def test_options_of_a_device_need_one(project: Path) -> None:
@@ -101,3 +121,88 @@ def test_profile_of_a_build_folder_renews_its_report(
     assert not list(folder.glob(".*")), "nothing temporary stays"
     again = edge("profile", "build/cpu", "--seconds", "0.3", cwd=project)
     assert again.code in (0, 10, 11, 13), "and it is measured here as before"
+
+
+def test_ctrl_c_asks_the_device_and_a_second_one_leaves_it(
+    board: Board, project: Path, built: Built
+) -> None:
+    shutil.copytree(built.folder, project / "cpu")
+    before = (project / "cpu" / "report.json").read_bytes()
+    # a profile that would take minutes
+    command = ["profile", "cpu", "--seconds", "100", "--device", board.url]
+    with started(command, project) as process:
+        wait_for(process, "profile ")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "the device is asked to stop" in err
+    assert not list(board.workdir.glob("jobs/*")), "its end was waited for"
+    assert (project / "cpu" / "report.json").read_bytes() == before
+    with started(command, project) as process:
+        wait_for(process, "profile ")
+        # the job is deaf for as long as it is stopped itself
+        (pid,) = board.workdir.glob("jobs/*/pid")
+        os.killpg(int(pid.read_text()), signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "left: the job goes on there" in err
+    assert list(board.workdir.glob("jobs/*"))
+    os.killpg(int(pid.read_text()), signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def started(command: list[str], project: Path) -> Iterator[subprocess.Popen[str]]:
+    """Runs edge-scnet in a process of its own, which ends with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge_scnet", *command],
+        cwd=project,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> None:
+    """Reads what a process tells until a line begins so."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith(words):
+            return
+    raise AssertionError(f"it ended without {words!r}")
+
+
+def test_a_project_is_built_and_checked_there(board: Board, project: Path) -> None:
+    images, labels = published("calib")
+    idx_folder(project / "train", images[:120], labels[:120])
+    images, labels = published("eval")
+    idx_folder(project / "eval", images[:200], labels[:200])
+    tiny_onnx(project / "net.onnx", classes=10, size=28)
+    (project / "edge-scnet.toml").write_text(
+        'model = "net.onnx"\ntargets = ["cpu"]\nbaselines = "baselines"\ncalib = "train"\n'
+        'eval = "eval"\nseconds = 0.2\n[options]\nmean = [0.3]\nstd = [0.3]\n'
+        "[limits]\nmax_drop_pp = 50\n"
+    )
+    made = edge("build", "--project", "--device", board.url, cwd=project)
+    assert made.code in (0, 10, 11, 13), made.stderr
+    folder = project / "build" / "net" / "cpu"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["evaluation"] == str(project / "eval"), "as a build here would name it"
+    updated = edge("baseline", "update", folder, "--baseline", "baselines", cwd=project)
+    assert updated.code == 0, updated.stderr
+    again = edge("build", "--project", "--device", board.url, cwd=project)
+    assert "export" in again.stderr and "unchanged, reused" in again.stderr
+    assert "0.0 MB sent" in again.stderr
+    checked = edge("check", "--build", "--device", board.url, cwd=project)
+    assert checked.code in (0, 11, 12, 13), checked.stderr
+    assert "net" in checked.stdout
+    compared = edge("compare", folder, folder, "--json", "--device", board.url, cwd=project)
+    assert compared.code == 0, compared.stderr
+    assert compared.stdout == edge("compare", folder, folder, "--json", cwd=project).stdout
