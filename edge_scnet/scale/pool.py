@@ -103,6 +103,11 @@ class Pool:
         return max(self._found.count, len(self._names), 2)
 
     @property
+    def busy_s(self) -> float:
+        """The seconds that workers have worked on tasks since `told` was last asked."""
+        return sum(tally.seconds for tally in self._tallies.values())
+
+    @property
     def words(self) -> str:
         """Who computes, as in "2 processes"."""
         return self._found.words

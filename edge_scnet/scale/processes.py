@@ -163,10 +163,11 @@ def serve(fd: int) -> None:
     connection = Connection(fd)
     while True:
         try:
-            function, args, kwargs = connection.recv()
+            call = connection.recv_bytes()
         except EOFError:
             return
         try:
+            function, args, kwargs = pickle.loads(call)
             answer = (True, function(*args, **kwargs))
         except Exception as error:  # it is raised in the parent
             answer = (False, _sendable(error))

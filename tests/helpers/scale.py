@@ -43,6 +43,11 @@ def times(inputs: Inputs, settings: Mapping[str, Any]) -> Arrays:
     return {"y": np.frombuffer(inputs["x"], np.uint8).astype(np.int64) * settings.get("by", 2)}
 
 
+def nothing(inputs: Inputs, settings: Mapping[str, Any]) -> Arrays:
+    """Computes nothing."""
+    return {}
+
+
 def dies_once(inputs: Inputs, settings: Mapping[str, Any]) -> Arrays:
     """As `times`; the first time the process is killed in the middle."""
     mark = Path(settings["mark"])

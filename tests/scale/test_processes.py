@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from concurrent.futures import wait
 
@@ -54,6 +55,18 @@ def test_what_cannot_be_sent_is_the_callers_error_and_the_process_goes_on() -> N
     with Processes(1) as pool:
         with pytest.raises((AttributeError, TypeError), match=r"pickle|local object"):
             pool.submit(lambda: 1).result()
+        assert pool.submit(divmod, 7, 2).result() == (3, 1)
+
+
+def test_a_function_that_the_process_cannot_import_is_an_error_and_no_death() -> None:
+    def of_main() -> int:
+        return 1
+
+    of_main.__module__, of_main.__qualname__ = "__main__", "of_main"
+    sys.modules["__main__"].of_main = of_main  # type: ignore[attr-defined]
+    with Processes(1) as pool:
+        with pytest.raises(AttributeError, match="of_main"):
+            pool.submit(of_main).result()
         assert pool.submit(divmod, 7, 2).result() == (3, 1)
 
 
