@@ -329,6 +329,8 @@ def show_machine(facts: Environment) -> None:
     say(f"instructions {', '.join(provided) or 'no floor of the CPU targets'}")
     if provided == ("avx2",):
         say(f"{'':<12} no VNNI: weights take 7 bits, and INT8 gains less than it does with VNNI")
+    if provided == ("asimd",):
+        say(f"{'':<12} no dot product (asimddp): INT8 may gain nothing; profile tells")
     packages = ", ".join(f"{name} {version}" for name, version in facts.packages)
     say(f"packages     {packages}")
 

@@ -34,6 +34,7 @@ from edge_scnet.graph.pairs import (
     input_of,
     is_constant,
     label,
+    quantizer,
 )
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _write_bias(graph: ir.Graph, node: ir.Node, taken: set[str | None]) -> None:
 def _write_convolution(graph: ir.Graph, pool: ir.Node, taken: set[str | None]) -> None:
     """Writes an average pool between codes as a convolution, where all its averages are of as many.
 
-    At a border that is not counted, or that ceil_mode adds, they are not.
+    At a border that is not counted, or beyond which ceil_mode reaches, they are not.
     """
     ir_module = require("onnx_ir", extra="quantize")
     source, output = pool.inputs[0], pool.outputs[0]
@@ -118,7 +119,7 @@ def _write_convolution(graph: ir.Graph, pool: ir.Node, taken: set[str | None]) -
         or producer_type(source) != DEQUANTIZE
         or [use.node.op_type for use in uses] != [QUANTIZE]
         or output.is_graph_output()
-        or integer_of(pool, "ceil_mode", 0)
+        or (integer_of(pool, "ceil_mode", 0) and not _has_whole_steps(pool))
         or (automatic is not None and automatic.as_string() != "NOTSET")
         or (is_padded and not integer_of(pool, "count_include_pad", 0))
     ):
@@ -150,6 +151,26 @@ def _write_convolution(graph: ir.Graph, pool: ir.Node, taken: set[str | None]) -
     result.name, result.type, result.shape = output.name, output.type, output.shape
     output.name = None
     graph.remove(pool, safe=True)
+
+
+def _has_whole_steps(pool: ir.Node) -> bool:
+    """Whether the steps of a pool without padding end at the border, so that nothing is cut off."""
+    source = pool.inputs[0]
+    dequantize = source.producer() if source is not None else None
+    quantize = quantizer(dequantize) if dequantize is not None else None
+    before = quantize.inputs[0] if quantize is not None else None
+    size = pool.attributes["kernel_shape"].as_ints()
+    if before is None or before.shape is None or len(before.shape) != len(size) + 2:
+        return False
+    steps = (
+        pool.attributes["strides"].as_ints() if "strides" in pool.attributes else [1] * len(size)
+    )
+    if "pads" in pool.attributes and any(pool.attributes["pads"].as_ints()):
+        return False
+    return all(
+        isinstance(length, int) and (length - kernel) % step == 0
+        for length, kernel, step in zip(before.shape[2:], size, steps, strict=True)
+    )
 
 
 def _is_plain(gemm: ir.Node) -> bool:

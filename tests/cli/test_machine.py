@@ -122,6 +122,7 @@ def test_an_arm_machine_builds_for_itself_and_not_for_openvino(
     assert "this machine provides asimd" in rows["cpu-avx2"]
     outcome = invoke("doctor")
     assert outcome.code == 0 and "instructions asimd\n" in outcome.stdout
+    assert "no dot product (asimddp): INT8 may gain nothing" in outcome.stdout
 
 
 def test_targets_of_arm_are_built_here_and_profiled_there(invoke: Run) -> None:

@@ -111,8 +111,10 @@ def test_a_bias_that_does_not_fit_its_scale_keeps_its_value() -> None:
         # the border's averages are of fewer
         ({"kernel_shape": [3, 3], "pads": [1] * 4}, False),
         ({"kernel_shape": [4, 4], "strides": [4, 4], "ceil_mode": 1}, False),
+        # nothing is beyond the border
+        ({"kernel_shape": [3, 3], "strides": [3, 3], "ceil_mode": 1}, True),
     ],
-    ids=["plain", "counted border", "border", "ceil"],
+    ids=["plain", "counted border", "border", "ceil", "ceil of whole steps"],
 )
 def test_an_average_is_a_convolution_where_all_are_of_as_many(
     attributes: dict[str, object], is_convolution: bool
