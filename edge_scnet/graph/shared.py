@@ -43,7 +43,11 @@ def run_batches(inputs: Inputs, settings: Mapping[str, Any]) -> Arrays:
     Returns:
         Each output of each batch, by `name_of`.
     """
-    session = inputs.made(("graph",), _optimized)
+    return outputs_of(inputs.made(("graph",), _optimized), inputs, settings)
+
+
+def outputs_of(session: Any, inputs: Inputs, settings: Mapping[str, Any]) -> Arrays:
+    """What an opened graph gives for a shard; the rest as `run_batches`."""
     samples, batch, outputs = from_bytes(inputs["samples"]), settings["batch"], settings["outputs"]
     taken = [value.name for value in session.get_inputs()]
     found: Arrays = {}
@@ -104,8 +108,13 @@ def in_order(shards: Sequence[Arrays], outputs: int) -> Iterator[list[np.ndarray
             yield [shard[name_of(number, output)] for output in range(outputs)]
 
 
+def session_of(model: ir.Model) -> Any:
+    """A graph opened as a search simulates it."""
+    return ort_session(require("onnxruntime", extra="quantize"), model, optimize=True)
+
+
 def _optimized(data: bytes) -> Any:
-    return ort_session(require("onnxruntime", extra="quantize"), graph_from(data), optimize=True)
+    return session_of(graph_from(data))
 
 
 def _observed(data: bytes, *outputs: str) -> Observer:

@@ -24,7 +24,7 @@ from edge_scnet.scale.store import Arrays, Blobs
 T = TypeVar("T")
 
 # What a worker keeps of inputs, and how many objects made of them, such as opened graphs.
-_MOST_KEPT_BYTES, _MOST_MADE = 1 << 30, 6
+_MOST_KEPT_BYTES, _MOST_MADE = 1 << 30, 4
 
 
 class Work(Protocol):
@@ -112,9 +112,18 @@ class Inputs:
         Args:
             make: a function at the top of a module.
         """
+        what = f"{make.__module__}.{make.__qualname__} {args!r}"
+        return self.kept(names, what, lambda: make(*(self[name] for name in names), *args))
+
+    def kept(self, names: tuple[str, ...], what: str, make: Callable[[], T]) -> T:
+        """What a function makes of inputs, kept under their hashes and a name of its own.
+
+        Args:
+            names: of all inputs that decide it.
+            what: the name; no other function may use it.
+        """
         hashes = [self._hashes[name] for name in names]
-        key = f"{hashes} {make.__module__}.{make.__qualname__} {args!r}"
-        return _kept.made(key, lambda: make(*(self[name] for name in names), *args))
+        return _kept.made(f"{hashes} {what}", make)
 
 
 class _Kept:

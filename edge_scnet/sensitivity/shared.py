@@ -2,7 +2,9 @@
 
 A worker makes the Q/DQ graph of a mix, workers run shards of the images through it, and the outputs
 are judged here, in their order. Graphs of mixes that may be next are made ahead, so that no worker
-waits for the one that makes the present mix. Times are never measured here.
+waits for the one that makes the present mix. Of a network that is too much work for the correction
+of biases by walking, where making a graph takes less than moving it, each worker makes it for
+itself. Times are never measured here.
 
 Every graph computes in one thread of a worker. `Simulator` and `noise.measure` let ONNX Runtime use
 all cores, and may differ from this in the last digits.
@@ -18,13 +20,21 @@ import numpy as np
 
 from edge_scnet.graph.counting import are_counted
 from edge_scnet.graph.model import batch_of
-from edge_scnet.graph.shared import graph_bytes, graph_from, in_order, run_batches
+from edge_scnet.graph.shared import (
+    graph_bytes,
+    graph_from,
+    in_order,
+    outputs_of,
+    run_batches,
+    session_of,
+)
 from edge_scnet.graph.work import multiply_adds
+from edge_scnet.quantizer.bias_walk import can_walk
 from edge_scnet.quantizer.recipe import Prepared, assemble
 from edge_scnet.scale.pool import Batch, Pool
 from edge_scnet.scale.shards import as_bytes, from_bytes, shard_length
 from edge_scnet.scale.store import Arrays
-from edge_scnet.scale.task import Inputs, Task
+from edge_scnet.scale.task import Inputs, Task, Work
 from edge_scnet.sensitivity.costs import Costs, costs_by_work
 from edge_scnet.sensitivity.judged import SearchImages, judged_runs
 from edge_scnet.sensitivity.noise import (
@@ -74,7 +84,8 @@ def outputs_by(
         graph: the hash of its blob.
         names: of the first input, and of the outputs.
     """
-    tasks = _over(pool, graph, _shards(pool, samples, batch), batch, names)
+    settings = _settings(names[0], names[1], batch)
+    tasks = _over(run_batches, {"graph": graph}, _shards(pool, samples, batch), settings)
     return list(in_order(pool.run(tasks), len(names[1])))
 
 
@@ -86,12 +97,17 @@ class SharedSimulator:
         self._data, self._pool = images, pool
         self._work = multiply_adds(prepared.model)
         graph = prepared.model.graph
-        self._batch, self._is_open = batch_of(prepared.model), are_counted(graph)
+        self._is_open = are_counted(graph)
         outputs = [str(value.name) for value in graph.outputs]
-        # classes are the first output's; a task judges all
-        self._names = str(graph.inputs[0].name), outputs if images.task else outputs[:1]
+        self._settings = _settings(
+            str(graph.inputs[0].name),
+            # classes are the first output's; a task judges all
+            outputs if images.task else outputs[:1],
+            batch_of(prepared.model),
+        )
         self._prepared = pool.blob(encoded(prepared))
-        self._shards = _shards(pool, images.images, self._batch)
+        self._shards = _shards(pool, images.images, self._settings["batch"])
+        self._in_place = not can_walk(prepared.model, len(prepared.judged))
         self._made: dict[tuple[str, ...], Batch] = {}
         self._coming: list[tuple[str, ...]] = []
 
@@ -109,20 +125,29 @@ class SharedSimulator:
     def measure(self, keep_float: Iterable[str]) -> Candidate:
         """Simulates the graph with these nodes in float; its times are not known."""
         names = tuple(sorted(keep_float))
-        self._make(names)
-        # beside the graph of this mix: a worker alone would make it while the others wait
-        self._make_ahead(names)
-        (made,) = self._pool.finish(self._made.pop(names))
-        graph = self._pool.blob(made["graph"].tobytes())
-        started = self._pool.start(_over(self._pool, graph, self._shards, self._batch, self._names))
-        runs = in_order(self._pool.finish(started, "engines"), len(self._names[1]))
-        figures = judged_runs(runs, self._data, self._batch, self._is_open)
-        self._pool.forget(graph)
+        graph = None if self._in_place else self._graph(names)
+        work = run_mix if graph is None else run_batches
+        inputs = {"prepared": self._prepared} if graph is None else {"graph": graph}
+        settings = {"keep_float": names} if graph is None else {}
+        tasks = _over(work, inputs, self._shards, {**settings, **self._settings})
+        found = self._pool.run(tasks, "engines")
+        runs = in_order(found, len(self._settings["outputs"]))
+        figures = judged_runs(runs, self._data, self._settings["batch"], self._is_open)
+        if graph is not None:
+            self._pool.forget(graph)
         return simulated_candidate(names, figures, self._work)
 
     def costs(self) -> Costs:
         """Each module's share of the multiply-adds."""
         return costs_by_work(self._work)
+
+    def _graph(self, names: tuple[str, ...]) -> str:
+        """The hash of the graph of a mix, which a worker makes."""
+        self._make(names)
+        # beside the graph of this mix: a worker alone would make it while the others wait
+        self._make_ahead(names)
+        (made,) = self._pool.finish(self._made.pop(names))
+        return self._pool.blob(made["graph"].tobytes())
 
     def _make(self, names: tuple[str, ...]) -> None:
         """Has a worker make the graph of a mix."""
@@ -154,22 +179,20 @@ def _shards(pool: Pool, samples: np.ndarray, batch: int) -> list[tuple[str, int]
     return [(pool.blob(as_bytes(part)), len(part)) for part in parts]
 
 
+def _settings(first: str, outputs: Sequence[str], batch: int) -> dict[str, Any]:
+    """What `run_batches` is told of a graph."""
+    return {"first": first, "outputs": [*outputs], "batch": batch}
+
+
 def _over(
-    pool: Pool,
-    graph: str,
+    work: Work,
+    inputs: Mapping[str, str],
     shards: Sequence[tuple[str, int]],
-    batch: int,
-    names: tuple[str, Sequence[str]],
+    settings: Mapping[str, Any],
 ) -> list[Task]:
-    """A task for each shard that a graph is to run over."""
-    settings = {"batch": batch, "first": names[0], "outputs": [*names[1]]}
+    """A task for each shard."""
     return [
-        Task(
-            work=run_batches,
-            inputs={"graph": graph, "samples": shard},
-            settings=settings,
-            images=count,
-        )
+        Task(work=work, inputs={**inputs, "samples": shard}, settings=settings, images=count)
         for shard, count in shards
     ]
 
@@ -206,6 +229,23 @@ def make_graph(inputs: Inputs, settings: Mapping[str, Any]) -> Arrays:
     prepared = inputs.made(("prepared",), decoded)
     made = graph_bytes(assemble(prepared, settings["keep_float"]).model)
     return {"graph": np.frombuffer(made, np.uint8)}
+
+
+def run_mix(inputs: Inputs, settings: Mapping[str, Any]) -> Arrays:
+    """Runs a shard through the Q/DQ graph with some nodes in float, as `run_batches`.
+
+    Args:
+        inputs: "prepared" and "samples".
+        settings: those of `run_batches`, and "keep_float", the nodes in float.
+    """
+    names = settings["keep_float"]
+
+    def opened() -> Any:
+        prepared = inputs.made(("prepared",), decoded)
+        return session_of(assemble(prepared, names).model)
+
+    session = inputs.kept(("prepared",), f"mix {sorted(names)}", opened)
+    return outputs_of(session, inputs, settings)
 
 
 def noise_of_whole(inputs: Inputs, settings: Mapping[str, Any]) -> Arrays:

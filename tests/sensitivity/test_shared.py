@@ -153,3 +153,15 @@ def test_what_may_come_next_is_made_ahead_and_given_up(case: Case, tmp_path: Pat
         simulator.ahead([["y"]])
         assert simulator.measure(["b"]).keep_float == ("b",)
         assert simulator.measure(["a"]) == first
+
+
+def test_large_networks_are_put_together_by_each_worker(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("moved", "in_place"):
+        (tmp_path / name).mkdir()
+    with ThreadPoolExecutor(2) as threads:
+        moved = searched(case, threads, tmp_path / "moved")
+        monkeypatch.setattr("edge_scnet.sensitivity.shared.can_walk", lambda *_: False)
+        monkeypatch.setattr("edge_scnet.sensitivity.shared.make_graph", None)
+        assert without_time(searched(case, threads, tmp_path / "in_place")) == without_time(moved)
