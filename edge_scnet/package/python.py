@@ -34,7 +34,9 @@ def opened():
     "onnxruntime": '''
 def opened():
     """The engine: called with an input, it returns its outputs."""
-    session = ort.InferenceSession(HERE / "ENGINE", providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = THREADS  # 0: as many as there are cores
+    session = ort.InferenceSession(HERE / "ENGINE", options, providers=["CPUExecutionProvider"])
     return lambda batch: session.run(None, {session.get_inputs()[0].name: batch})
 ''',
     "tensorrt": '''
@@ -170,6 +172,7 @@ def _program(facts: PackageFacts) -> Iterator[str]:
         _OPENED[facts.runtime]
         .replace("ENGINE", facts.engine.name)
         .replace("{SETTINGS}", _settings(facts))
+        .replace("THREADS", str(facts.target.threads))
     )
     yield _CLASSES if facts.is_classifier else _RAW
     yield _MAIN.rstrip("\n")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from edge_scnet.__about__ import __version__
 from edge_scnet.core.preprocessing_words import input_words
 from edge_scnet.core.printable import printable
+from edge_scnet.machine.isa import X86_FLOORS
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.form import Format
 from edge_scnet.report.markdown import escaped
@@ -66,7 +67,8 @@ def _held_back(facts: PackageFacts) -> Iterator[str]:
 
 def _fed(facts: PackageFacts) -> str:
     form = facts.input
-    codes = "the pixels' codes" if form.is_bytes else "prepared numbers"
+    order = "grey" if facts.reads_grey else facts.model.preprocessing.colour
+    codes = f"the pixels' codes, {order}" if form.is_bytes else "prepared numbers"
     sizes = " x ".join(map(str, facts.input_sizes))
     return f"the engine takes {codes}, {form.dtype} {sizes}"
 
@@ -74,7 +76,8 @@ def _fed(facts: PackageFacts) -> str:
 def _needs(facts: PackageFacts) -> Iterator[str]:
     """What the machine needs, and what the files are."""
     if facts.target.device == "CPU" and facts.precision == "int8":
-        yield f"CPU: {escaped(facts.floor)} or newer; below that its sums are wrong without a word."
+        wrong = "; below that its sums are wrong without a word" * (facts.floor in X86_FLOORS)
+        yield f"CPU: {escaped(facts.floor)} or newer{wrong}."
     if facts.board is not None:
         yield f"It runs on {escaped(facts.board)} with exactly this TensorRT, and nowhere else."
     hashes = (f"`{part.name}` {part.sha256[:12]}..." for part in facts.files)

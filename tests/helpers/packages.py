@@ -10,7 +10,7 @@ from edge_scnet.config.target import load_target
 from edge_scnet.core.facts import EngineFacts, Facts
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import Artifact, Manifest, save_manifest
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import InputForm, ModelSpec
 from edge_scnet.report.findings import Figure, Finding, judged
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import save_report
@@ -37,6 +37,7 @@ def ir_build(
     *,
     judged_by: tuple[Finding, ...] | None = None,
     target: dict[str, Any] | None = None,
+    form: InputForm | None = None,
     **changes: Any,
 ) -> Path:
     """A build for CPUs that was measured: INT8 and FP32 engines, and a report.
@@ -44,6 +45,7 @@ def ir_build(
     Args:
         judged_by: the report's findings; None: those of a build that ships.
         target: changes to the target.
+        form: in which the engines take pictures; None: float32.
         changes: to the report.
     """
     folder.mkdir(parents=True)
@@ -53,6 +55,7 @@ def ir_build(
         floor="avx512_vnni",
         precision_hint="f32",
         rebuild="edge-scnet build net.onnx",
+        input=form or InputForm(),
     )
     for name, kind, facts in _FILES:
         content = f"{ir()}<!-- {name} -->" if name.endswith(".xml") else f"content of {name}"

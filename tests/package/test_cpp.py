@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_scnet.core.feeds import as_taken
+from edge_scnet.core.spec import InputForm, engine_spec
 from edge_scnet.data import images
 from edge_scnet.package import cpp
 from edge_scnet.pipeline.package import facts_of, package
@@ -97,15 +99,34 @@ def test_a_plans_project_has_tensorrts_sources(tmp_path: Path) -> None:
     assert "NvInfer.h" in whole and "openvino" not in whole.lower()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in RULES if "OpenCV" not in name])
-def test_pictures_are_prepared_to_the_bit(tmp_path: Path, name: str) -> None:
-    gcc, spec = compiler(), spec_of(name)
-    build, out = ir_build(tmp_path / "build", spec), tmp_path / "out"
+def dump_of(build: Path, out: Path) -> Path:
+    """A program that writes what the project of a build makes of pictures."""
+    gcc = compiler()
     package(build, form="cpp", out=out)
     (out / "dump.cpp").write_text(_DUMP)
     flags = ("-std=c++17", "-O0", "-Wall", "-Wextra", "-Werror", "-isystem", _STB)
     run(gcc, *flags, "dump.cpp", "-o", "dump", cwd=out)
+    return out / "dump"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["letterbox of YOLOX", "grey"])
+def test_engines_of_bytes_get_codes(tmp_path: Path, name: str) -> None:
+    form = InputForm(dtype="uint8", layout="NHWC", colour="RGB" if "YOLOX" in name else None)
+    spec = spec_of(name)
+    dump = dump_of(ir_build(tmp_path / "build", spec, form=form), tmp_path / "out")
+    fed = engine_spec(spec, form)
+    picture = photograph(tmp_path / "photo.png", (61, 40))
+    wanted = as_taken(images.preprocess(images.decode(picture, fed, hint=""), fed)[None], fed)
+    done = subprocess.run([dump, picture], capture_output=True, check=True)
+    assert np.array_equal(np.frombuffer(done.stdout, np.uint8), wanted.ravel())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in RULES if "OpenCV" not in name])
+def test_pictures_are_prepared_to_the_bit(tmp_path: Path, name: str) -> None:
+    spec = spec_of(name)
+    dump = dump_of(ir_build(tmp_path / "build", spec), tmp_path / "out")
     rule = spec.preprocessing
     code = rule.pixel_max / 255 / min(rule.std, default=1)
     for size in ((61, 40), (200, 33), (spec.width, spec.height), (40, 61)):
@@ -113,7 +134,7 @@ def test_pictures_are_prepared_to_the_bit(tmp_path: Path, name: str) -> None:
             continue  # it says that it does not resize
         picture = photograph(tmp_path / "photo.png", size)
         wanted = images.preprocess(images.decode(picture, spec, hint=""), spec)
-        done = subprocess.run([out / "dump", picture], capture_output=True, check=True)
+        done = subprocess.run([dump, picture], capture_output=True, check=True)
         made = np.frombuffer(done.stdout, np.float32).reshape(wanted.shape)
         if size == (40, 61):
             # Pillow 13 resizes some tall pictures along y first, which rounds otherwise

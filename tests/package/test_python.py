@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from edge_scnet.core.feeds import as_taken
+from edge_scnet.core.spec import InputForm, engine_spec
 from edge_scnet.data import images
 from edge_scnet.package import python
 from edge_scnet.package.python_picture import picture_lines
@@ -52,6 +54,20 @@ def test_pictures_are_prepared_to_the_bit(tmp_path: Path, name: str) -> None:
         made = prepared(build, picture)
         assert made.dtype == np.float32 and made.flags.c_contiguous
         assert np.array_equal(made, wanted[None]), size
+
+
+@pytest.mark.parametrize("colour", [None, "BGR"])
+@pytest.mark.parametrize("name", ["imagenet", "letterbox", "letterbox of YOLOX", "grey"])
+def test_engines_of_bytes_get_codes(tmp_path: Path, name: str, colour: str | None) -> None:
+    form = InputForm(dtype="uint8", layout="NHWC", colour=None if name == "grey" else colour)
+    spec = spec_of(name)
+    build, fed = ir_build(tmp_path / "build", spec, form=form), engine_spec(spec, form)
+    picture = photograph(tmp_path / "photo.png", (61, 40))
+    wanted = as_taken(images.preprocess(images.decode(picture, fed, hint=""), fed)[None], fed)
+    made = prepared(build, picture)
+    assert made.dtype == np.uint8 and made.flags.c_contiguous and np.array_equal(made, wanted)
+    text = python.program(facts_of(build))
+    assert "MEAN" not in text and "float32" not in text
 
 
 @pytest.mark.parametrize("exif", [True, False])

@@ -168,6 +168,19 @@ def test_names_that_cannot_stand_in_code_are_refused(
         package(build, form="python", out=tmp_path / "out")
 
 
+def test_the_graph_that_an_engine_was_made_of_is_none(build: Path, edit_manifest: Edit) -> None:
+    def onnxruntime(content: dict) -> None:
+        files, facts = content["artifacts"], {"precision": "int8", "runtime": "onnxruntime"}
+        graph = {**files["model.xml"], "file": "graph", "kind": "onnx", "stage": "other"}
+        engine = {**files["model.xml"], "kind": "onnx", "facts": facts}
+        content["artifacts"] = {"graph": {**graph, "facts": {}}, "model.xml": engine}
+        content["target"]["runtime"] = "onnxruntime"
+        content["target"]["quant"]["placement"] = "onnxruntime"
+
+    edit_manifest(build, onnxruntime)
+    assert facts_of(build).engine.name == "model.xml"
+
+
 def test_a_build_without_an_engine_says_what_makes_one(build: Path, edit_manifest: Edit) -> None:
     edit_manifest(build, lambda content: content["artifacts"].pop("model.xml"))
     with pytest.raises(ArtifactError, match="holds no INT8 engine") as caught:
