@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -136,8 +137,8 @@ def test_pictures_are_prepared_to_the_bit(tmp_path: Path, name: str) -> None:
         wanted = images.preprocess(images.decode(picture, spec, hint=""), spec)
         done = subprocess.run([dump, picture], capture_output=True, check=True)
         made = np.frombuffer(done.stdout, np.float32).reshape(wanted.shape)
-        if size == (40, 61):
-            # Pillow 13 resizes some tall pictures along y first, which rounds otherwise
+        if size == (40, 61) and int(PIL.__version__.partition(".")[0]) < 13:
+            # Pillow 13 resizes tall pictures along y first, which rounds otherwise
             assert np.abs(made - wanted).max() <= 1.001 * code
         else:
             assert np.array_equal(made, wanted), size
@@ -156,6 +157,12 @@ def test_it_answers_as_predict_does(
     assert re.fullmatch(
         r"inference: median \d+\.\d+ ms, p90 \d+\.\d+ ms, \d+ runs, batch 1\n", timed
     )
+    if "OpenCV_DIR:PATH=/" in (out / "b" / "CMakeCache.txt").read_text():
+        # its decoder and Pillow's are one; stb_image.h's JPEG pixels are a code apart
+        jpeg = tmp_path / "photo.jpg"
+        with Image.open(pictures[1]) as opened:
+            opened.save(jpeg, quality=90)
+        assert run("b/run", jpeg, cwd=out) == invoke("predict", built.folder, jpeg).stdout
     # its own folder moved, it finds the engine where it is told
     moved = shutil.copytree(out, tmp_path / "moved")
     (out / "model.xml").rename(out / "away.xml")

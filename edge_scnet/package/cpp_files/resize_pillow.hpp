@@ -1,6 +1,5 @@
-// Pictures resized as Pillow does it: along x and then along y, each with a filter that grows as the
-// picture shrinks, its weights in fixed point of 22 bits. Pillow 13 takes some tall pictures along y
-// first: there a code may be one apart.
+// Pictures resized as Pillow does it, to the code: along x and along y, with a filter that grows as
+// the picture shrinks, its weights in fixed point of 22 bits.
 #pragma once
 
 #include <algorithm>
@@ -41,36 +40,32 @@ inline std::vector<Taps> taps_of(int from, int to) {
   return all;
 }
 
-inline std::uint8_t code_of(std::int32_t sum) {
-  return static_cast<std::uint8_t>(std::clamp(sum >> 22, 0, 255));
+// A picture resized along x or along y.
+inline Picture resized_along(const Picture& from, int length, bool along_x) {
+  if (length == (along_x ? from.width : from.height)) return from;
+  const int width = along_x ? length : from.width, height = along_x ? from.height : length;
+  const std::vector<Taps> taps = taps_of(along_x ? from.width : from.height, length);
+  Picture out(width, height, from.channels);
+  std::uint8_t* code = out.codes.data();
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x)
+      for (int channel = 0; channel < from.channels; ++channel) {
+        const Taps& all = taps[along_x ? x : y];
+        std::int32_t sum = 1 << 21;
+        int at = all.first;
+        for (const std::int32_t weight : all.weights) {
+          sum += weight * (along_x ? from.at(at, y, channel) : from.at(x, at, channel));
+          ++at;
+        }
+        *code++ = static_cast<std::uint8_t>(std::clamp(sum >> 22, 0, 255));
+      }
+  return out;
 }
 
 inline Picture resized(const Picture& whole, int width, int height) {
-  const int channels = whole.channels;
-  Picture wide(width, whole.height, channels);
-  if (width == whole.width) {
-    wide = whole;
-  } else {
-    const std::vector<Taps> taps = taps_of(whole.width, width);
-    for (int y = 0; y < whole.height; ++y)
-      for (int x = 0; x < width; ++x)
-        for (int channel = 0; channel < channels; ++channel) {
-          std::int32_t sum = 1 << 21;
-          int at = taps[x].first;
-          for (const std::int32_t weight : taps[x].weights) sum += weight * whole.at(at++, y, channel);
-          wide.codes[(std::size_t(y) * width + x) * channels + channel] = code_of(sum);
-        }
-  }
-  if (height == whole.height) return wide;
-  Picture out(width, height, channels);
-  const std::vector<Taps> taps = taps_of(whole.height, height);
-  for (int y = 0; y < height; ++y)
-    for (int x = 0; x < width; ++x)
-      for (int channel = 0; channel < channels; ++channel) {
-        std::int32_t sum = 1 << 21;
-        int at = taps[y].first;
-        for (const std::int32_t weight : taps[y].weights) sum += weight * wide.at(x, at++, channel);
-        out.codes[(std::size_t(y) * width + x) * channels + channel] = code_of(sum);
-      }
-  return out;
+  const int less_x = whole.width - width, less_y = whole.height - height;
+  // Pillow 13; the versions before it always begin with x
+  if (less_y > 0 && less_y > 2 * less_x)
+    return resized_along(resized_along(whole, height, false), width, true);
+  return resized_along(resized_along(whole, width, true), height, false);
 }
