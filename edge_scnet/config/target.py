@@ -198,6 +198,15 @@ class TargetSpec:
             )
         ),
     ] = False
+    compiled_blob: Annotated[
+        bool,
+        Meta(
+            description=(
+                "with OpenVINO, whether the engine as it is compiled here is put beside it, from"
+                " which it loads faster on the same kind of machine"
+            )
+        ),
+    ] = False
     quant: QuantScheme
     board: Board | None = None
     gates: Gates = field(default_factory=Gates)
@@ -209,6 +218,11 @@ class TargetSpec:
             raise TargetError(
                 'precision is "fp16", which is for boards without INT8: runtime = "tensorrt" and'
                 " board.strongly_typed = false; other TensorRT targets build an FP16 twin anyway"
+            )
+        if self.compiled_blob and self.runtime != "openvino":
+            raise TargetError(
+                f'compiled_blob is true, which is for runtime = "openvino"; with {self.runtime}'
+                " leave it out"
             )
         if self.rest == "bf16" and self.runtime != "openvino":
             raise TargetError(

@@ -118,6 +118,11 @@ class BuildFolder:
         """The folder with a file that was made in it."""
         return replace(self, manifest=self.manifest.with_artifact(artifact))
 
+    def without_artifact(self, name: str) -> BuildFolder:
+        """The folder less a file, which is gone or of no use any more."""
+        left = {file: entry for file, entry in self.manifest.artifacts.items() if file != name}
+        return replace(self, manifest=replace(self.manifest, artifacts=left))
+
     def without_stale(self) -> BuildFolder:
         """The folder less the files that were made of files which have been made anew since."""
         return replace(self, manifest=without_stale(self.manifest))

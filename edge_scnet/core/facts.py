@@ -146,6 +146,40 @@ class EngineFacts(Facts):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlobFacts(Facts):
+    """What a compiled blob is good for: the same runtime, processor and options, and nothing else.
+
+    The number of threads is none of them: it is chosen when the blob is loaded.
+    """
+
+    # name of the file that it was compiled of
+    engine: str
+    # of the runtime, with its build
+    version: str
+    # as the system names it, with its instruction sets and their limit
+    processor: str
+    features: tuple[str, ...]
+    limit: str | None = None
+    # of what is not quantized, and what it was compiled for
+    precision: str
+    mode: str
+
+    def difference(self, here: BlobFacts) -> str | None:
+        """What is other here, in words; None: nothing."""
+        for field in fields(self):
+            own, other = getattr(self, field.name), getattr(here, field.name)
+            if own != other:
+                return f"{field.name} {_words(own)}, here {_words(other)}"
+        return None
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return "none" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanBuilds:
     """How often a plan was built, and which build was kept: the fastest that is right."""
 
@@ -206,6 +240,8 @@ class PlanFacts(EngineFacts):
         return model
 
 
+# the manifest's kind of compiled blobs
+BLOB_KIND = "compiled-blob"
 # every record that an artifact's facts can be
 KINDS: tuple[type[Facts], ...] = (
     ExportFacts,
@@ -214,6 +250,7 @@ KINDS: tuple[type[Facts], ...] = (
     FormFacts,
     PlanFacts,
     EngineFacts,
+    BlobFacts,
 )
 _OF_STAGES: dict[str, type[Facts]] = {
     "export": ExportFacts,
@@ -229,6 +266,8 @@ def facts_of(stage: str, kind: str) -> type[Facts]:
         return _OF_STAGES.get(stage, Facts)
     if kind == "onnx-form":
         return FormFacts
+    if kind == BLOB_KIND:
+        return BlobFacts
     if kind in ("companion", "bundle"):
         return Facts
     return PlanFacts if kind.endswith("-plan") else EngineFacts

@@ -34,6 +34,7 @@ MANIFEST = "manifest.json"
 # the files of a build, by their names
 FLOAT_ONNX, QDQ_ONNX, RANGES = "model.onnx", "model.qdq.onnx", "ranges.npz"
 ENGINE, FLOAT_ENGINE = "model", "model-fp32"  # and the runtime's suffix
+BLOB = "model.blob"  # the INT8 engine as it was compiled for one machine
 # of TensorRT targets: the graphs as TensorRT reads them, the plans, and what goes to the board
 INT8_FORM, FP16_FORM = "engine.onnx", "engine-fp16.onnx"
 INT8_PLAN, FP16_PLAN = "engine.plan", "engine-fp16.plan"

@@ -10,8 +10,16 @@ from typing import Literal
 from edge_scnet.compile.script_plans import with_script_plans
 from edge_scnet.config.target import TargetSpec, from_dict
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.facts import EngineFacts, PlanFacts, QdqFacts
-from edge_scnet.core.manifest import BUILD_SCRIPT, BUNDLE, FLOAT_ONNX, MANIFEST, QDQ_ONNX, Artifact
+from edge_scnet.core.facts import BlobFacts, EngineFacts, PlanFacts, QdqFacts
+from edge_scnet.core.manifest import (
+    BLOB,
+    BUILD_SCRIPT,
+    BUNDLE,
+    FLOAT_ONNX,
+    MANIFEST,
+    QDQ_ONNX,
+    Artifact,
+)
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.isa import check_floor, is_elsewhere, target_for_any_machine
 from edge_scnet.machine.linux import quota_threads, usable_cores
@@ -19,7 +27,7 @@ from edge_scnet.pipeline.dequantized import ROW
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.runtimes import artifact_kinds, runtime_of_kind
-from edge_scnet.runtimes.base import OpenOptions
+from edge_scnet.runtimes.base import OpenOptions, Runtime
 
 
 def open_build(path: Path) -> tuple[BuildFolder, Artifact | None]:
@@ -105,7 +113,8 @@ def check_unchanged(folder: BuildFolder, report: RunReport) -> None:
         entry = artifacts.get(row.file)
         if entry is None or entry.sha256 != row.sha256:
             continue  # a row of an earlier report
-        for file in (entry, *companions_listed(folder, entry)):
+        blob = [artifacts[BLOB]] if row.warm_start is not None and BLOB in artifacts else []
+        for file in (entry, *companions_listed(folder, entry), *blob):
             try:
                 folder.verified_entry(file)
             except ArtifactError as error:
@@ -147,20 +156,51 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
             hint=_command_for_any_machine(folder),
         )
     path, companions = folder.verified_entry(entry), _companions(folder, entry)
+    options = OpenOptions(
+        precision=opened_in(folder, precision),
+        threads=target_of(folder).threads or quota_threads(usable_cores()),
+    )
+    blob, cold = _blob_of(folder, entry, runtime, options)
     return EngineFile(
         name=precision if entry.stage == "compile" else f"{precision} onnx",
         role="int8" if precision == "int8" else "reference",
         runtime=runtime.name,
         path=path,
-        options=OpenOptions(
-            precision=opened_in(folder, precision),
-            threads=target_of(folder).threads or quota_threads(usable_cores()),
-        ),
+        options=replace(options, blob=blob),
         size_bytes=entry.size_bytes + sum(companion.size_bytes for companion in companions),
         sha256=entry.sha256,
         not_int8=tuple(entry.facts.in_float or ()) if isinstance(entry.facts, EngineFacts) else (),
         convolutions=_convolutions(folder, entry),
+        cold=cold,
     )
+
+
+def _blob_of(
+    folder: BuildFolder, engine: Artifact, runtime: Runtime, options: OpenOptions
+) -> tuple[Path | None, str]:
+    """The compiled blob that an engine is loaded from, or why it is not, in words.
+
+    Raises:
+        ArtifactError: it is not what was built.
+    """
+    entry = folder.manifest.artifacts.get(BLOB)
+    if entry is None or not isinstance(entry.facts, BlobFacts):
+        return None, ""
+    if entry.facts.engine != engine.file:
+        return None, ""
+    here = runtime.blob_facts(engine.file, options)
+    difference = "this runtime loads none" if here is None else entry.facts.difference(here)
+    artifacts = folder.manifest.artifacts
+    if any(
+        name not in artifacts or artifacts[name].sha256 != sha256
+        for name, sha256 in entry.parents.items()
+    ):
+        difference = f"it is of another {engine.file}"
+    elif not (folder.path / BLOB).is_file():
+        difference = "it is missing"
+    if difference is not None:
+        return None, f"{BLOB} is not used, {engine.file} is compiled: {difference}"
+    return folder.verified_entry(entry), ""
 
 
 def opened_in(folder: BuildFolder, precision: str) -> Literal["f32", "bf16", "default"]:

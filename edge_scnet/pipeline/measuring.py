@@ -81,6 +81,9 @@ def measure_engines(
             else f"{names}, no evaluation images"
         ),
     )
+    for engine in engines:
+        if engine.cold:
+            events.warn(engine.cold)
     with watching() as watch:
         measured = measure(
             engines,

@@ -7,8 +7,9 @@ from dataclasses import replace
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import QdqFacts
 from edge_scnet.core.manifest import QDQ_ONNX
-from edge_scnet.report.run_report import NoisePart, RunReport
+from edge_scnet.report.run_report import RunReport
 from edge_scnet.sensitivity.state import STATE, made_of, sensitivities_in
+from edge_scnet.stats.figures import NoisePart
 
 
 def with_noise(report: RunReport, folder: BuildFolder) -> RunReport:

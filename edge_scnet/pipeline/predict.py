@@ -151,6 +151,8 @@ def predict_all(path: Path | str, asked: Asked, *, events: Events | None = None)
     folder, chosen = open_build(Path(path))
     files = files_of(asked.paths)
     engine = engine_of(folder, chosen or first_engine(folder))
+    if engine.cold and events is not None:
+        events.warn(engine.cold)
     spec = folder.manifest.model
     _check_kinds(files, folder)
     places: Sequence[Path | None] = [None] * len(files)

@@ -23,7 +23,7 @@ from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
 from edge_scnet.stats.accuracy import accuracy_stats, output_rows, output_stats
-from edge_scnet.stats.figures import AccuracyStats, EngineRole, OutputStats
+from edge_scnet.stats.figures import AccuracyStats, EngineRole, OutputStats, WarmStart
 from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
 from edge_scnet.tasks.base import Evaluator
 from edge_scnet.tasks.metrics import refuse_unfinite
@@ -105,6 +105,19 @@ def row_of_engine(
         not_int8=engine.not_int8,
         layer_times=layers.layer_times,
         costly=layers.costly,
+        warm_start=_warm_start(engine, measured),
+    )
+
+
+def _warm_start(engine: EngineFile, measured: Measurement) -> WarmStart | None:
+    """How the engine was loaded, where that was from its compiled blob."""
+    blob = engine.options.blob
+    if blob is None or measured.compiled_seconds is None:
+        return None
+    return WarmStart(
+        file=blob.name,
+        size_bytes=blob.stat().st_size,
+        compiled_seconds=measured.compiled_seconds,
     )
 
 

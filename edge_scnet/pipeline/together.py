@@ -158,6 +158,9 @@ def time_together(  # noqa: PLR0913  the command's options, by keyword
     if samples is not None:
         judging = judging_of_all([item.judged for item in taken], samples, events)
     engines, spec = [item.file for item in taken], taken[0].spec
+    for engine in engines:
+        if engine.cold:
+            events.warn(engine.cold)
     events.stage("profile", ", ".join(f"{engine.name} {engine.path}" for engine in engines))
     rounds, complete = time_in_rounds(engines, spec, seconds=seconds, events=events)
     events.done(f"{len(engines)} engines, {len(rounds)} rounds of new processes", reused=False)

@@ -12,7 +12,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,8 @@ class Measurement:
     throughput_ratio: RatioStats | None = None
     # of a plan that was timed with and without a CUDA graph; the faster is what is told above
     graph: GraphTimes | None = None
+    # seconds that loading takes where a compiled blob is not used; None: there is none
+    compiled_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +163,7 @@ class _Run:
         self._children, self._samples, self._spec = children, samples, spec
         self._settings, self._progress = settings, progress
         self._loaded: list[Loaded] = []
+        self._compiled: list[float | None] = []
         self._warm_ups: list[WarmUp] = []
         self._layers: list[tuple[ExecutedLayer, ...]] = []
         self._runtime_settings: list[dict[str, str]] = []
@@ -181,6 +184,7 @@ class _Run:
         images = timed_images(self._samples, self._spec)
         for child in self._children:
             self._loaded.append(child.load(images))
+            self._compiled.append(_compiled_seconds(child.engine, images))
             self._progress("load", len(self._loaded) / len(self._children))
         self._warm_ups = self._each("warm_up", "warm-up")
         if self._settings.graphs:
@@ -239,6 +243,7 @@ class _Run:
         loaded, windows = self._loaded[i], self._windows[i]
         return Measurement(
             load_seconds=loaded.seconds,
+            compiled_seconds=self._compiled[i],
             warm_up=self._warm_ups[i],
             blocks=tuple(map(tuple, blocks)),
             latency=latency_stats(blocks),
@@ -271,6 +276,20 @@ class _Run:
             answers.append(child.call(method))
             self._progress(what, len(answers) / len(self._children))
         return answers
+
+
+def _compiled_seconds(engine: EngineFile, images: np.ndarray) -> float | None:
+    """Seconds that an engine with a compiled blob takes to load without it, in another process.
+
+    None: it has none.
+    """
+    if not engine.options.loads_blob:
+        return None
+    child = Child(replace(engine, options=replace(engine.options, blob=None)))
+    try:
+        return child.load(images).seconds
+    finally:
+        child.close()
 
 
 def _graph_setting(graph: GraphTimes | None) -> dict[str, str]:

@@ -64,6 +64,8 @@ class EngineFile:
     not_int8: tuple[str, ...] = ()
     # of a plan, the nodes of its graph that are convolutions: its kernels' kinds may not tell
     convolutions: tuple[str, ...] = ()
+    # why its compiled blob is not loaded, in words; empty: it is, or there is none
+    cold: str = ""
 
 
 class Child:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge_scnet.graph.names import parts_of
-from edge_scnet.report.run_report import EngineReport, LayerTime, NoisePart
+from edge_scnet.report.run_report import EngineReport, LayerTime
+from edge_scnet.stats.figures import NoisePart
 
 # What runtimes call INT8: OpenVINO u8 and i8, ONNX Runtime uint8 and int8, TensorRT int8.
 INT8 = frozenset({"u8", "i8", "uint8", "int8"})

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from edge_scnet.core.manifest import NODE_NOISE, NODE_PRECISION, NODE_TIME
 from edge_scnet.report.blocks import INT8, own_nodes
-from edge_scnet.report.run_report import EngineReport, LayerTime, NoisePart, RunReport, timed_row
+from edge_scnet.report.run_report import EngineReport, LayerTime, RunReport, timed_row
+from edge_scnet.stats.figures import NoisePart
 
 # Light where there is little, as the viewer's nodes are: it has dark text on them.
 _TIME_COLORS: Final = ("#fff7ec", "#d7591f")

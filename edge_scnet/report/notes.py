@@ -205,9 +205,21 @@ def facts(report: RunReport) -> tuple[str, ...]:
         for row in report.engines
         if row.precision_hint == "bf16"
     ]
+    lines += [warm_words(row) for row in report.engines if row.warm_start is not None]
     if report.mixed is not None:
         lines.extend(mixed_words(report.mixed))
     return tuple(lines)
+
+
+def warm_words(row: EngineReport) -> str:
+    """Returns what an engine is loaded from, how long that takes, and how long without it."""
+    warm = row.warm_start
+    assert warm is not None and row.load_seconds is not None
+    return (
+        f"{row.name}: loaded from {warm.file} ({warm.size_bytes / 1e6:.1f} MB more) in"
+        f" {1e3 * row.load_seconds:.0f} ms, {1e3 * warm.compiled_seconds:.0f} ms where"
+        f" {row.file} is compiled"
+    )
 
 
 def recovery_words(recovery: Recovery) -> str:

@@ -22,9 +22,11 @@ from edge_scnet.stats.figures import (
     GraphTimes,
     LatencyStats,
     MemoryStats,
+    NoisePart,
     OutputStats,
     RatioStats,
     SweepRow,
+    WarmStart,
 )
 
 SCHEMA: Final = 3
@@ -157,6 +159,9 @@ class EngineReport:
     outputs: Annotated[
         tuple[OutputStats, ...], Meta(description="against the reference's outputs")
     ] = ()
+    warm_start: Annotated[
+        WarmStart | None, Meta(description="None: it was compiled when it was loaded")
+    ] = None
 
     @property
     def simulated(self) -> bool:
@@ -241,14 +246,6 @@ class WorstSample:
         str | None,
         Meta(description="the sample where nothing can be drawn on it: a data: URL"),
     ] = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoisePart:
-    """What one module adds to the noise of the outputs where it alone is in INT8."""
-
-    module: Annotated[str, Meta(description="the node of the graph, which is named after it")]
-    percent: Annotated[float, Meta(description="of the sum over all modules")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from edge_scnet.core.facts import Facts
+from edge_scnet.core.facts import BlobFacts, Facts
 from edge_scnet.core.manifest import ENGINE
 from edge_scnet.core.optional import install_hint, installed
-from edge_scnet.errors import TargetError
+from edge_scnet.errors import BackendError
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec
@@ -39,6 +39,14 @@ class OpenOptions:
     cuda_graph: bool | None = None
     # The shapes of inputs whose sizes the engine leaves open, by name.
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    # The engine as this runtime compiled it on such a machine, to be loaded instead of compiled.
+    blob: Path | None = None
+
+    @property
+    def loads_blob(self) -> bool:
+        """Whether the blob is loaded: it is of the engine's own shapes, and for latency."""
+        is_own = not self.batch and not self.shapes
+        return self.blob is not None and self.mode == "latency" and is_own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +99,6 @@ class Built:
 
 def no_progress(share: float) -> None:
     """Takes the progress of a build that nobody watches."""
-
-
-def fixed_batch(artifact: Path, built: int, asked: int) -> TargetError:
-    """The error of a runtime whose engines have the batch they were built with."""
-    return TargetError(
-        f"{artifact.name} was built for batch {built} and cannot run batch {asked}",
-        hint=f"edge-scnet build --batch {asked}",
-    )
 
 
 class Session(Protocol):
@@ -320,6 +320,12 @@ class Runtime(Protocol):
             BackendError: the runtime refuses the file, in its own words.
         """
 
+    def blob_facts(self, engine: str, options: OpenOptions) -> BlobFacts | None:
+        """What a blob is good for that is compiled here of an engine; None: it makes none."""
+
+    def save_blob(self, artifact: Path, options: OpenOptions, out: Path) -> None:
+        """Compiles an engine and writes it down so; raises BackendError where it cannot."""
+
     def versions(self) -> dict[str, str]:
         """The versions of its packages, by name; empty where it is not installed."""
 
@@ -377,6 +383,12 @@ class BaseRuntime:
 
     def rewrites(self, source: Path) -> tuple[LintFinding, ...]:
         return ()
+
+    def blob_facts(self, engine: str, options: OpenOptions) -> BlobFacts | None:
+        return None
+
+    def save_blob(self, artifact: Path, options: OpenOptions, out: Path) -> None:
+        raise BackendError(f"{self.title} writes no compiled blobs: {artifact.name}")
 
     def _built(self, files: tuple[Path, ...], started: float) -> Built:
         """The record of a build that began at `started` (`time.perf_counter`)."""

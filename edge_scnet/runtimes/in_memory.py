@@ -41,9 +41,9 @@ from edge_scnet.runtimes.base import (
     ExecutedLayer,
     OpenOptions,
     Session,
-    fixed_batch,
     no_progress,
 )
+from edge_scnet.runtimes.fixed_batch import fixed_batch
 
 if TYPE_CHECKING:
     from edge_scnet.config.target import TargetSpec

@@ -20,9 +20,9 @@ from edge_scnet.runtimes.base import (
     Built,
     EngineInput,
     OpenOptions,
-    fixed_batch,
     no_progress,
 )
+from edge_scnet.runtimes.fixed_batch import fixed_batch
 from edge_scnet.runtimes.onnxruntime_loading import load_session
 from edge_scnet.runtimes.onnxruntime_session import OnnxRuntimeSession
 

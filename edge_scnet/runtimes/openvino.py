@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_scnet.core.facts import BlobFacts
 from edge_scnet.core.files import replace_file, write_atomic
 from edge_scnet.core.optional import require
 from edge_scnet.errors import ArtifactError, BackendError, TargetError
@@ -29,6 +31,7 @@ from edge_scnet.runtimes.base import (
     OpenOptions,
     no_progress,
 )
+from edge_scnet.runtimes.openvino_blob import facts_here, load_blob, write_blob
 from edge_scnet.runtimes.openvino_session import OpenVinoSession
 from edge_scnet.runtimes.openvino_shapes import declared_input, first_lines, reshaped
 
@@ -161,9 +164,23 @@ class OpenVino(BaseRuntime):
             ) from error
         return tuple(declared_input(port) for port in model.inputs)
 
+    def blob_facts(self, engine: str, options: OpenOptions) -> BlobFacts:
+        return facts_here(require("openvino", extra=self.extra), engine, options)
+
+    def save_blob(self, artifact: Path, options: OpenOptions, out: Path) -> None:
+        ov = require("openvino", extra=self.extra)
+        try:
+            write_blob(_compiler(ov.Core(), artifact, options)(_settings(options)), out)
+        except RuntimeError as error:
+            raise BackendError(
+                f"OpenVINO cannot write {artifact.name} down as it compiles it:"
+                f" {first_lines(error)}",
+                hint="in the target file: compiled_blob = false",
+            ) from error
+
     @contextlib.contextmanager
     def open(self, artifact: Path, options: OpenOptions) -> Iterator[OpenVinoSession]:
-        """Compiles an IR or ONNX file for the CPU.
+        """Compiles an IR or ONNX file for the CPU, or loads its compiled blob.
 
         Raises:
             BackendError: OpenVINO's own message.
@@ -173,26 +190,10 @@ class OpenVino(BaseRuntime):
         if options.precision == "bf16":
             _check_bf16(artifact.name)
         ov = require("openvino", extra=self.extra)
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
-        if options.precision == "f32" or limited_below_avx512():
-            # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16.
-            # OpenVINO looks at the processor for that and not at oneDNN's limit: with
-            # ONEDNN_MAX_CPU_ISA=AVX2 there it finds no kernel for a pool ("Supported primitive
-            # descriptors list is empty", 2026.4.1), where the machine that is acted would take f32
-            settings["INFERENCE_PRECISION_HINT"] = "f32"
-        elif options.precision == "bf16":
-            settings["INFERENCE_PRECISION_HINT"] = "bf16"
-        if options.threads:
-            settings["INFERENCE_NUM_THREADS"] = options.threads
+        settings = _settings(options)
         try:
-            core = ov.Core()
-            model = artifact
-            if options.shapes:
-                model = core.read_model(artifact)
-                model.reshape(_with_batch(options))
-            elif options.batch:
-                model = reshaped(core, artifact, options.batch)
-            compiled = core.compile_model(model, "CPU", settings)
+            compile_with = _compiler(ov.Core(), artifact, options)
+            compiled = compile_with(settings)
             used = compiled.get_property("INFERENCE_PRECISION_HINT")
             if options.precision == "bf16" and used != ov.Type.bf16:
                 # it takes the hint, and computes in what it has
@@ -200,14 +201,9 @@ class OpenVino(BaseRuntime):
             session = OpenVinoSession(ov, compiled)
             # counting takes time at every layer: only layer_times asks for it, of an engine of its
             # own
-            session.counting = lambda: core.compile_model(
-                model, "CPU", {**settings, "PERF_COUNT": True}
-            )
+            session.counting = lambda: compile_with({**settings, "PERF_COUNT": True})
         except RuntimeError as error:
-            raise BackendError(
-                f"OpenVINO cannot compile {artifact.name}: {first_lines(error)}",
-                hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
-            ) from error
+            raise _not_opened(artifact, options, error) from error
         try:
             yield session
         finally:
@@ -222,6 +218,52 @@ def _check_bf16(what: str) -> None:
     """
     if not provides_bf16():
         raise _no_bf16(what)
+
+
+def _not_opened(artifact: Path, options: OpenOptions, error: RuntimeError) -> BackendError:
+    if options.loads_blob:
+        assert options.blob is not None
+        return BackendError(
+            f"OpenVINO cannot load {options.blob.name}: {first_lines(error)}",
+            hint=f"without it {artifact.name} is compiled: rm {shlex.quote(str(options.blob))}",
+        )
+    return BackendError(
+        f"OpenVINO cannot compile {artifact.name}: {first_lines(error)}",
+        hint="build again: edge-scnet build; the installed versions: edge-scnet doctor",
+    )
+
+
+def _settings(options: OpenOptions) -> dict[str, Any]:
+    """What the plug-in is told."""
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
+    if options.precision == "f32" or limited_below_avx512():
+        # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16.
+        # OpenVINO looks at the processor for that and not at oneDNN's limit: with
+        # ONEDNN_MAX_CPU_ISA=AVX2 there it finds no kernel for a pool ("Supported primitive
+        # descriptors list is empty", 2026.4.1), where the machine that is acted would take f32
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
+    elif options.precision == "bf16":
+        settings["INFERENCE_PRECISION_HINT"] = "bf16"
+    if options.threads:
+        settings["INFERENCE_NUM_THREADS"] = options.threads
+    return settings
+
+
+def _compiler(
+    core: Any, artifact: Path, options: OpenOptions
+) -> Callable[[Mapping[str, Any]], Any]:
+    """Returns what compiles an engine with settings, or loads its blob."""
+    if options.loads_blob:
+        assert options.blob is not None
+        blob = options.blob
+        return lambda settings: load_blob(core, blob, settings)
+    model: Any = artifact
+    if options.shapes:
+        model = core.read_model(artifact)
+        model.reshape(_with_batch(options))
+    elif options.batch:
+        model = reshaped(core, artifact, options.batch)
+    return lambda settings: core.compile_model(model, "CPU", dict(settings))
 
 
 def _no_bf16(what: str) -> TargetError:

@@ -321,3 +321,23 @@ class SweepRow:
     ]
     throughput_per_second: Annotated[float | None, Meta(description="images per second")]
     steady_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmStart:
+    """An engine that was loaded as it had been compiled: `load_seconds` is of its blob."""
+
+    file: str
+    size_bytes: Annotated[int, Meta(ge=0, description="beside those of the row")]
+    compiled_seconds: Annotated[
+        float,
+        Meta(description="that loading takes in a process that compiles it"),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoisePart:
+    """What one module adds to the noise of the outputs where it alone is in INT8."""
+
+    module: Annotated[str, Meta(description="the node of the graph, which is named after it")]
+    percent: Annotated[float, Meta(description="of the sum over all modules")]

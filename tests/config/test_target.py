@@ -296,3 +296,11 @@ def test_float_layers_in_bf16_are_openvinos(tmp_path: Path) -> None:
     text = (bundled("targets") / "jetson.toml").read_text()
     with pytest.raises(TargetError, match='rest is "bf16", which is for runtime = "openvino"'):
         load_target(_write(tmp_path, text.replace('rest = "fp16"', 'rest = "bf16"')))
+
+
+def test_compiled_blobs_are_openvinos(tmp_path: Path) -> None:
+    text = (bundled("targets") / "cpu.toml").read_text()
+    assert load_target(_write(tmp_path, "compiled_blob = true\n" + text)).compiled_blob
+    text = (bundled("targets") / "jetson.toml").read_text()
+    with pytest.raises(TargetError, match='compiled_blob is true, which is for runtime = "openv'):
+        load_target(_write(tmp_path, "compiled_blob = true\n" + text))

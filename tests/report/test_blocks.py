@@ -10,7 +10,8 @@ import pytest
 from edge_scnet.report.blocks import Block, blocks_of, own_nodes
 from edge_scnet.report.network_svg import network_svg
 from edge_scnet.report.page_network import drawn
-from edge_scnet.report.run_report import EngineReport, LayerTime, NoisePart, RunReport
+from edge_scnet.report.run_report import EngineReport, LayerTime, RunReport
+from edge_scnet.stats.figures import NoisePart
 from tests.helpers.reports import report
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from edge_scnet.report.node_data import node_data
-from edge_scnet.report.run_report import NoisePart, RunReport
+from edge_scnet.report.run_report import RunReport
+from edge_scnet.stats.figures import NoisePart
 from tests.helpers.reports import report
 from tests.report.test_blocks import layer
 

@@ -12,7 +12,7 @@ import pytest
 from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report import notes
 from edge_scnet.report.store import load_report
-from edge_scnet.stats.figures import MemoryStats, Steadiness
+from edge_scnet.stats.figures import MemoryStats, Steadiness, WarmStart
 from edge_scnet.stats.timing import graph_times, latency_stats
 from tests.helpers.reports import OLD, full_report, report
 
@@ -186,3 +186,11 @@ def test_one_core_is_no_cores() -> None:
     made = report()
     one = replace(made, environment={**made.environment, "cpu_model": "x", "cores": 1})
     assert notes.machine_words(one) == "x, 1 core"
+
+
+def test_a_warm_start_is_told_with_what_it_saves() -> None:
+    warm = WarmStart(file="model.blob", size_bytes=820_000, compiled_seconds=0.25)
+    whole = report(int8={"warm_start": warm, "load_seconds": 0.06})
+    assert notes.facts(whole) == (
+        "int8: loaded from model.blob (0.8 MB more) in 60 ms, 250 ms where model.xml is compiled",
+    )

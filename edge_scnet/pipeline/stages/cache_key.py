@@ -78,6 +78,7 @@ CODE: dict[Keyed, tuple[str, ...]] = {
         "runtimes",
         "stats",
         "pipeline/stages/compile",
+        "pipeline/stages/compile_blob",
         "pipeline/stages/compile_half",
         "pipeline/stages/compile_plans",
     ),

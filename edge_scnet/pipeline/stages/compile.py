@@ -24,13 +24,14 @@ from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
 from edge_scnet.core.facts import EngineFacts, Fidelity, QdqFacts
 from edge_scnet.core.files import replace_file, scratch_folder
-from edge_scnet.core.manifest import FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX
+from edge_scnet.core.manifest import BLOB, FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX
 from edge_scnet.data.batches import load
 from edge_scnet.errors import StorageError
 from edge_scnet.graph.model import load as load_graph
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import provided_isa
 from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
+from edge_scnet.pipeline.stages.compile_blob import with_blob
 from edge_scnet.pipeline.stages.job import BuildJob, record
 from edge_scnet.runtimes.base import OpenOptions
 
@@ -97,6 +98,9 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
             folder = folder.with_artifact(entry)
         events.progress("engines", 0.3 if precision == "fp32" else 1.0)
     int8_engine = stem + runtime.suffix
+    known = folder.manifest.artifacts.get(BLOB)
+    folder = with_blob(job, folder, int8_engine, events)
+    reused = reused and folder.manifest.artifacts.get(BLOB) == known
     warn_of_float(folder.facts(int8_engine, EngineFacts).in_float or {}, events)
     events.done(_summary(folder, int8_engine), reused=reused)
     return folder
@@ -118,6 +122,9 @@ def _summary(folder: BuildFolder, engine: str) -> str:
         parts.append(f"in front of what counts: {fidelity_words(facts.front)}")
     if facts.fidelity is facts.front is None:
         parts.append("fidelity not proven: the size of each output depends on the data")
+    if BLOB in folder.manifest.artifacts:
+        size_mb = folder.entry(BLOB).size_bytes / 1e6
+        parts.append(f"{BLOB} for this machine, {size_mb:.1f} MB, computes the same")
     return "; ".join(parts)
 
 

@@ -33,9 +33,9 @@ from edge_scnet.runtimes.base import (
     EngineInput,
     OpenOptions,
     Session,
-    fixed_batch,
     no_progress,
 )
+from edge_scnet.runtimes.fixed_batch import fixed_batch
 from edge_scnet.runtimes.tensorrt import cuda
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.job import BuilderOutput, PlanAnswer, PlanJob
