@@ -84,9 +84,11 @@ class Link:
             timeout_s=timeout_s,
             what=f"it did not end {script}",
         )
-        code = done.exit_status
+        if done.exit_status is None and done.exit_signal is None:
+            # it ended with its connection
+            raise self._lost("the connection ended")
         return Output(
-            code=-1 if code is None else code,
+            code=-1 if done.exit_status is None else done.exit_status,
             stdout=_bytes(done.stdout),
             stderr=_bytes(done.stderr),
         )

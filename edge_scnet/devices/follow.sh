@@ -1,6 +1,12 @@
 # Prints what a job printed, from these bytes on, and what it prints until it ends.
 # $1 work folder, $2 the job's id, $3 bytes of stdout and $4 of stderr that are known.
 cd "$1/jobs/$2" || exit 9
+if [ -e exit ]; then
+    # its number may be another process's by now
+    tail -c "+$(($3 + 1))" stdout
+    tail -c "+$(($4 + 1))" stderr >&2
+    exit 0
+fi
 pid=$(cat pid)
 if tail --help 2>&1 | grep -q -- --pid; then
     # it sleeps until something is written

@@ -41,35 +41,60 @@ async def send(link: Link, facts: DeviceFacts, shipment: Shipment, events: Event
         LinkLost: the connection broke; what came over is kept. StorageError: its disk is full.
         DataError: a file changed meanwhile.
     """
-    if not facts.lacks:
-        return 0
+    sent, lacks = 0, facts.lacks
+    for _ in range(2):
+        if not lacks:
+            break
+        sent += await _send_all(link, facts.workdir, lacks, shipment, events)
+        others = await _commit(link, facts.workdir, [sha for sha, _ in lacks])
+        if others:
+            events.warn(
+                f"{len(others)} of {len(lacks)} files came to {link.device.address} with another"
+                " hash, and were removed there"
+            )
+        # from their beginning, once
+        lacks = tuple((sha, 0) for sha in others)
+    if lacks:
+        raise DataError(
+            f"{len(lacks)} files come to {link.device.address} with another hash",
+            hint="where a file is being written here, wait until that has ended; run it again",
+        )
+    return sent
+
+
+async def _send_all(
+    link: Link,
+    workdir: str,
+    lacks: Sequence[tuple[str, int]],
+    shipment: Shipment,
+    events: Events,
+) -> int:
+    """Sends files, each from the byte on that is not there."""
     sent = 0
-    total = sum(shipment.blobs[sha].size_bytes for sha, _ in facts.lacks)
+    total = sum(shipment.blobs[sha].size_bytes for sha, _ in lacks)
     sftp = await link.sftp()
     with tempfile.TemporaryDirectory() as scratch:
-        for sha, there in facts.lacks:
+        for sha, there in lacks:
             blob = shipment.blobs[sha]
             begin = there if there <= blob.size_bytes else 0
             with blob.open(Path(scratch)) as source:
                 source.seek(begin)
-                name = f"{facts.workdir}/blobs/{sha}.part".encode("utf-8", "surrogateescape")
+                name = f"{workdir}/blobs/{sha}.part".encode("utf-8", "surrogateescape")
 
                 def progress(count: int, before: int = sent) -> None:
                     events.progress("sent", min((before + count) / max(total, 1), 1.0))
 
                 sent += await _write(link, sftp, name, source, begin, progress)
-    shas = "".join(f"{sha}\n" for sha, _ in facts.lacks).encode()
-    output = await link.run("commit.sh", facts.workdir, stdin=shas, timeout_s=_COMMIT_S)
+    return sent
+
+
+async def _commit(link: Link, workdir: str, hashes: Sequence[str]) -> list[str]:
+    """Has the device name what was sent; returns what came with another hash."""
+    stdin = "".join(f"{sha}\n" for sha in hashes).encode()
+    output = await link.run("commit.sh", workdir, stdin=stdin, timeout_s=_COMMIT_S)
     if output.code:
         raise fault_of(link, output, "what was sent cannot be kept")
-    others = [line.partition("=")[2] for line in output.lines if line.startswith("other=")]
-    if others:
-        raise DataError(
-            f"{len(others)} of {len(facts.lacks)} files came to {link.device.address} with another"
-            " hash: they were removed there",
-            hint="run it again; where a file is being written here, wait until that has ended",
-        )
-    return sent
+    return [line.partition("=")[2] for line in output.lines if line.startswith("other=")]
 
 
 async def _write(
@@ -101,6 +126,7 @@ async def _write(
         finally:
             for task in waiting:
                 task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
             with contextlib.suppress(asyncssh.Error, OSError):
                 await file.close()
 

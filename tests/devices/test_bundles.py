@@ -15,6 +15,7 @@ import pytest
 from edge_scnet.compile import bundle
 from tests.devices.conftest import Board, MakeBoard
 from tests.devices.test_commands import edge, project
+from tests.helpers.graphs import tiny_onnx
 from tests.helpers.tensorrt import fake_trtexec
 
 __all__ = ["project"]
@@ -82,3 +83,21 @@ def test_what_fails_there_has_its_words_and_its_exit_code_here(
     outcome = edge("profile", "build/net/jetson", "--device", board.url, cwd=project)
     assert outcome.code == 8 and "no implementation for conv1" in outcome.stderr
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_build_for_a_board_ends_with_the_boards_figures(
+    orin: MakeOrin, project: Path, calib_120: Path, eval_20: Path
+) -> None:
+    board = orin()
+    (project / "devices.toml").write_text(
+        f'[orin]\nhost = "{board.url}"\ntarget = "jetson"\ntags = ["lab"]\n'
+    )
+    tiny_onnx(project / "net.onnx", classes=10, size=28)
+    options = ["--calib", calib_120, "--eval", eval_20, "--mean", "0.3", "--std", "0.3"]
+    outcome = edge("build", "net.onnx", *options, "--json", "--device", "orin", cwd=project)
+    assert outcome.code in (10, 11, 13), outcome.stderr
+    report = json.loads((project / "build" / "net" / "jetson" / "report.json").read_text())
+    assert report["target"] == "jetson" and "speed not measured" not in report["verdict"]
+    assert json.loads(outcome.stdout)["verdict"] == report["verdict"]
+    times = {row["name"]: row["latency"] for row in report["engines"]}
+    assert times["int8"]["samples_ns"], "the board's times"
