@@ -129,8 +129,11 @@ def config(facts: PackageFacts, tensors: Tensors) -> str:
             }
         ],
     }
-    if backend.name == "openvino":
-        fields["parameters"] = _openvino_parameters(facts)
+    settings = _settings_of(facts)
+    if settings:
+        fields["parameters"] = [
+            {"key": key, "value": {"string_value": value}} for key, value in settings.items()
+        ]
     head = "# Written by edge-scnet package. Names, types and shapes are the engine's own.\n"
     return head + text_format(fields)
 
@@ -184,18 +187,23 @@ def _is_of_classes(tensor: Tensor, facts: PackageFacts) -> bool:
     return math.prod(dims_of(tensor, facts)) == len(facts.model.classes)
 
 
-def _openvino_parameters(facts: PackageFacts) -> list[dict[str, object]]:
-    """Settings of the OpenVINO backend, which knows no INFERENCE_PRECISION_HINT.
+def _settings_of(facts: PackageFacts) -> dict[str, str]:
+    """The backend's own settings.
 
-    Its `ParseParameters` (triton-inference-server/openvino_backend, src/openvino.cc) reads these
-    and few others.
+    That of OpenVINO knows no INFERENCE_PRECISION_HINT: its `ParseParameters`
+    (triton-inference-server/openvino_backend, src/openvino.cc) reads these and few others.
     """
+    threads = str(facts.target.threads)
+    if facts.kind == "onnx":
+        return {} if threads == "0" else {"intra_op_thread_count": threads}
+    if facts.kind != "openvino-ir":
+        return {}
     settings = {"PERFORMANCE_HINT": "LATENCY"}
     if facts.target.threads:
-        settings["INFERENCE_NUM_THREADS"] = str(facts.target.threads)
+        settings["INFERENCE_NUM_THREADS"] = threads
     if facts.opened_in == "bf16":
         settings["HINT_BF16"] = "YES"
-    return [{"key": key, "value": {"string_value": value}} for key, value in settings.items()]
+    return settings
 
 
 def _steps(facts: PackageFacts) -> str:

@@ -11,11 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_scnet.compile.bundle import unpack
+from edge_scnet.core.facts import PlanFacts
+from edge_scnet.core.files import sha256_file
+from edge_scnet.core.manifest import Artifact, load_manifest, save_manifest
 from edge_scnet.core.preprocessing import IMAGENET_STD, Preprocessing
+from edge_scnet.core.spec import TaskSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.package import deepstream
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.tensors import Tensor, Tensors, tensors_of
+from edge_scnet.pipeline.package import package
 from tests.helpers.deepstream_schema import plugin_control
 from tests.helpers.hostile import check_fit
 from tests.helpers.served import HOSTILE, PIXELS, RULE, model, of_tensorrt
@@ -206,3 +212,47 @@ def parsed(text: str) -> dict[str, Any]:
     message = plugin_control()()
     text_format.Parse(text, message)
     return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["deepstream", "triton"])
+def test_a_board_s_build_by_the_names_of_its_own_graph(
+    packed: Path, tmp_path: Path, form: str
+) -> None:
+    """The graphs and the manifest are those of a real bundle; of the plan only the name is."""
+    folder = unpack(packed, tmp_path)
+    manifest = load_manifest(folder)
+    # as --task said: there is no report that could tell
+    said = replace(manifest.model, task=TaskSpec(kind="classification"))
+    manifest = replace(manifest, model=said)
+    (folder / "engine.plan").write_bytes(b"a plan, which is only copied")
+    plan = Artifact(
+        file="engine.plan",
+        kind="tensorrt-plan",
+        stage="compile",
+        sha256=sha256_file(folder / "engine.plan"),
+        size_bytes=28,
+        key="k",
+        facts=PlanFacts(
+            precision="int8",
+            runtime="tensorrt",
+            tensorrt="10.3.0",
+            machine={"jetson_model": "NVIDIA Jetson Orin Nano Developer Kit"},
+        ),
+    )
+    save_manifest(folder, manifest.with_artifact(plan))
+    with pytest.raises(ArtifactError, match="did not ship: it was not measured"):
+        package(folder, form=form, out=tmp_path / "out")
+    package(folder, form=form, out=tmp_path / "out", anyway=True)
+    if form == "triton":
+        text = (tmp_path / "out/models/scnet20-fashion-mnist/config.pbtxt").read_text()
+        assert 'name: "input"' in text and 'name: "logits"' in text
+        assert "dims: [1, 28, 28]" in text
+    else:
+        text = (tmp_path / "out/config_infer_primary.txt").read_text()
+        assert "output-blob-names=logits\n" in text
+        assert "infer-dims=1;28;28\n" in text and "model-color-format=2\n" in text
+        labels = (tmp_path / "out/labels.txt").read_text()
+        assert nvinfer_reads(labels) == [list(manifest.model.classes)]
+    card = (tmp_path / "out/card.md").read_text()
+    assert "NVIDIA Jetson Orin Nano Developer Kit, with exactly the TensorRT" in card

@@ -129,7 +129,9 @@ def test_arrays_come_from_files_of_numpy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a'b", 'a"b', "a\\", "größe", "{x}", "input:0"])
 def test_names_of_tensors_are_literals_in_the_client(tmp_path: Path, name: str) -> None:
-    client = str(ovms.contents(of_openvino(tmp_path, xml=ir(output=name)))["client.py"])
+    xml = ir(name=name, output=name)
+    client = str(ovms.contents(of_openvino(tmp_path, xml=xml))["client.py"])
+    assert f"\n    {name!a}: (" in client
     assert f"OUTPUTS = [{name!a}]" in client
     compile(client, "client.py", "exec")
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from edge_scnet.config.target import load_target
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.package import triton
 from edge_scnet.package.tensors import Tensor, Tensors, tensors_of
 from tests.helpers.hostile import check_fit
-from tests.helpers.served import HOSTILE, PIXELS, ir, model, of_openvino, of_tensorrt
+from tests.helpers.served import HOSTILE, PIXELS, ir, model, of_openvino, of_tensorrt, part
 from tests.helpers.triton_schema import ENUMS, FIELDS, from_table, published
 from tests.package.test_labels import triton_reads
 
@@ -204,3 +205,24 @@ def test_an_engine_of_bytes(schema: Any, tmp_path: Path) -> None:
     client = str(triton.contents(facts)["client.py"])
     assert '\'input\': ("uint8", "UINT8", (32, 48, 3))' in client
     assert "MEAN" not in client
+
+
+@pytest.mark.parametrize(("threads", "settings"), [(0, {}), (3, {"intra_op_thread_count": "3"})])
+def test_an_onnx_file_s_settings(
+    schema: Any, tmp_path: Path, threads: int, settings: dict[str, str]
+) -> None:
+    facts = of_openvino(tmp_path)
+    shapes = tensors_of(facts)
+    facts = replace(
+        facts,
+        kind="onnx",
+        runtime="onnxruntime",
+        files=(part(tmp_path, "model-int8.onnx", b"a graph, which is only copied"),),
+        target=replace(load_target("onnxruntime"), threads=threads),
+    )
+    config = parsed(schema, triton.config(facts, shapes))
+    assert (config.backend, config.platform) == ("onnxruntime", "onnxruntime_onnx")
+    assert value_of(config.instance_group[0], "kind") == "KIND_CPU"
+    found = {key: value.string_value for key, value in config.parameters.items()}
+    assert found == settings
+    assert "models/net/1/model.onnx" in triton.repository(facts, shapes, folder="models/net")
