@@ -73,7 +73,7 @@ class OnnxRuntime(BaseRuntime):
         if target.quant.placement != "onnxruntime":
             raise TargetError(
                 f'{target.name}: quant.placement is "{target.quant.placement}"; ONNX Runtime needs'
-                ' "onnxruntime": elsewhere it runs convolutions in float'
+                ' "onnxruntime": with another some convolutions run in float'
             )
         if target.rest != "fp32":
             raise TargetError(

@@ -102,7 +102,8 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
     folder = with_blob(job, folder, int8_engine, events)
     reused = reused and folder.manifest.artifacts.get(BLOB) == known
     warn_of_float(folder.facts(int8_engine, EngineFacts).in_float or {}, events)
-    events.done(_summary(folder, int8_engine), reused=reused)
+    of_twin = "" if job.runs_here else "of a twin for this machine: "
+    events.done(f"{of_twin}{_summary(folder, int8_engine)}", reused=reused)
     return folder
 
 
