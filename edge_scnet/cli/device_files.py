@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from edge_scnet.cli.device_asked import Asked
+from edge_scnet.cli.printer import results_width
 from edge_scnet.config import project as projects
 from edge_scnet.core.foreign import exists
 from edge_scnet.core.manifest import MANIFEST, load_manifest
@@ -74,14 +76,18 @@ def job_of(device: Device, asked: Asked, *, times: bool) -> Job:
         cwd=Path.cwd(),
         inputs=tuple(dict.fromkeys(found.inputs)),
         outputs=tuple(dict.fromkeys(found.outputs)),
-        environment={
-            "PYTHONUNBUFFERED": "1",
-            **({projects.DEVICE: asked.device} if asked.device else {}),
-            **{name: os.environ[name] for name in _KEPT if name in os.environ},
-        },
+        environment=_environment(asked),
         wheel=asked.wheel,
         times=times,
     )
+
+
+def _environment(asked: Asked) -> dict[str, str]:
+    """The variables that a job gets."""
+    member = {projects.DEVICE: asked.device} if asked.device else {}
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    width = {"COLUMNS": str(results_width())} if sys.stdout.isatty() else {}
+    return {"PYTHONUNBUFFERED": "1", **member, **width, **kept}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

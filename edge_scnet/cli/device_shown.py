@@ -73,14 +73,15 @@ def run_shown(device: Device, job: Job, asked: Asked) -> Done:
             return await task
 
     try:
-        return asyncio.run(run())
+        done = asyncio.run(run())
     except asyncio.CancelledError:
         tell("left: the job goes on there; the same command takes it up again")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     except BuildInterrupted:
         raise KeyboardInterrupt from None
-    finally:
-        printed.end()
+    # behind an error there would be two objects on stdout
+    printed.end()
+    return done
 
 
 class Interrupts:

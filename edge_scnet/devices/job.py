@@ -34,6 +34,8 @@ from edge_scnet.errors import BuildInterrupted, DeviceError, TargetError
 T = TypeVar("T")
 
 _START_S = 600.0
+# of a terminal, which makes no other job of it
+_WIDTH = "COLUMNS"
 _PATIENCE_S, _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 120.0, 0.5, 10.0
 
 
@@ -192,7 +194,7 @@ def run_id(job: Job, shipment: Shipment, device: Device) -> str:
         _who(),
         job.argv,
         below_root(job.cwd),
-        sorted(job.environment.items()),
+        sorted((name, value) for name, value in job.environment.items() if name != _WIDTH),
         [below_root(path) for path in job.outputs],
         shipment.digest,
         device.python,

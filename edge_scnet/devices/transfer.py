@@ -180,7 +180,7 @@ async def fetch(
     root = f"{facts.workdir}/jobs/{run}/root"
     made = _made(sums, link.device.address, job)
     changed = {path: sha for path, sha in made.items() if _hash_here(path) != sha}
-    gone = _gone(job, shipment, made)
+    gone = _gone(shipment, made)
     if not changed and not gone:
         return ()
     sftp = await link.sftp()
@@ -219,14 +219,16 @@ def _hash_here(path: Path) -> str | None:
         return None
 
 
-def _gone(job: Job, shipment: Shipment, made: Mapping[Path, str]) -> list[Path]:
-    """The files of a build folder that went over, and that the job removed there."""
-    writable = [Path("/", name) for name in shipment.writable]
-    sent = (Path("/", name) for name in shipment.files)
+def _gone(shipment: Shipment, made: Mapping[Path, str]) -> list[Path]:
+    """The files of a build folder that went over, that the job removed there, and that are still
+    the same here.
+    """
+    writable = {Path("/", name) for name in shipment.writable}
+    sent = {Path("/", name): sha for name, sha in shipment.files.items()}
     return [
         path
-        for path in sent
-        if path not in made and any(path.parent == folder for folder in writable)
+        for path, sha in sent.items()
+        if path not in made and path.parent in writable and _hash_here(path) == sha
     ]
 
 
