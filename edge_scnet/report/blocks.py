@@ -47,10 +47,11 @@ def own_nodes(layer: LayerTime) -> tuple[str, ...]:
     What the runtime itself put in ("Convert_2725") is left out, also where a graph made elsewhere
     has nodes with such names and others beside them.
     """
-    named = [node for node in layer.modules if not _MADE_BY_RUNTIME.fullmatch(node)]
-    nodes = named or list(layer.modules)
-    own = layer.name.removesuffix(_NO_BIAS)
-    return tuple(sorted(nodes, key=lambda node: node != own))
+    # the frontend names parts of a layer after it: "fc/WithoutBiases/DequantizationMultiply"
+    modules = dict.fromkeys(node.partition(_NO_BIAS)[0] for node in layer.modules)
+    named = [node for node in modules if not _MADE_BY_RUNTIME.fullmatch(node)]
+    own = layer.name.partition(_NO_BIAS)[0]
+    return tuple(sorted(named or modules, key=lambda node: node != own))
 
 
 def blocks_of(row: EngineReport, noise: Sequence[NoisePart] = ()) -> tuple[Block, ...]:

@@ -85,3 +85,20 @@ def test_figures_by_node_have_the_names_of_the_graph(built: Built) -> None:
         assert sum(name in data["results"] for name in names) > 40, kind
     precisions = {entry["value"] for entry in data["results"].values()}
     assert precisions & {"u8", "i8"} and "f32" in precisions
+
+
+def test_model_explorer_knows_every_node_by_its_name(built: Built) -> None:
+    """By its own adapter and its own records; not among the packages of `dev`: it has 130 MB."""
+    main = pytest.importorskip("model_explorer_onnx.main", reason="no model-explorer-onnx here")
+    builder = pytest.importorskip("model_explorer.node_data_builder")
+    (graph,) = main.ONNXAdapter().convert(str(built.folder / "model.qdq.onnx"), {})["graphs"]
+    shown = {node.id for node in graph.nodes}
+    for kind in ("time", "precision"):
+        content = json.loads((built.folder / f"node_data.{kind}.json").read_text())
+        data = builder.GraphNodeData(
+            name=content["name"],
+            results={n: builder.NodeDataResult(**e) for n, e in content["results"].items()},
+            gradient=[builder.GradientItem(**stop) for stop in content.get("gradient", ())],
+        )
+        assert json.loads(data.to_json_string()).items() >= content.items()
+        assert data.results and data.results.keys() <= shown

@@ -104,6 +104,8 @@ def test_the_node_that_a_layer_is_named_after_is_first() -> None:
     fused = layer("a/Add", "conv", "Multiply_3", name="conv/WithoutBiases")
     assert own_nodes(fused) == ("conv", "a/Add")
     assert own_nodes(layer("Conv_12")) == ("Conv_12",)
+    product = "fc/WithoutBiases/DequantizationMultiply"
+    assert own_nodes(layer(product, "logits", name=product)) == ("fc", "logits")
 
 
 def texts(svg: str) -> list[str]:
