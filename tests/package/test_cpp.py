@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ from edge_scnet.core.spec import InputForm, engine_spec
 from edge_scnet.data import images
 from edge_scnet.package import cpp
 from edge_scnet.pipeline.package import facts_of, package
+from tests.helpers.byte_engines import byte_build
 from tests.helpers.hostile import NAMES, check_fit
 from tests.helpers.packages import NAMED, ir_build
 from tests.helpers.pictures import RULES, photograph, spec_of
@@ -64,12 +66,16 @@ def compiler() -> str:
 @pytest.fixture(scope="module")
 def project(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project of the shared build, made by CMake with the OpenVINO of the Python package."""
+    return made(built.folder, tmp_path_factory.mktemp("cpp") / "project")
+
+
+def made(build: Path, out: Path) -> Path:
+    """The project of a build, made by CMake as its README says."""
     openvino = find_spec("openvino")
     if openvino is None or openvino.origin is None or shutil.which("cmake") is None:
         pytest.skip("needs OpenVINO and cmake")
     compiler()
-    out = tmp_path_factory.mktemp("cpp") / "project"
-    package(built.folder, form="cpp", out=out, anyway=True)
+    package(build, form="cpp", out=out, anyway=True)
     folder = Path(openvino.origin).parent / "cmake"
     run("cmake", "-S", ".", "-B", "b", f"-DOpenVINO_DIR={folder}", cwd=out)
     run("cmake", "--build", "b", cwd=out)
@@ -170,6 +176,22 @@ def test_it_answers_as_predict_does(
         assert run("b/run", "--folder", moved, bag, cwd=moved) == told.partition("\n")[0] + "\n"
     finally:
         (out / "away.xml").rename(out / "model.xml")
+
+
+@pytest.mark.slow
+def test_an_engine_of_bytes_answers_as_the_python_program_does(tmp_path: Path) -> None:
+    build = byte_build(tmp_path / "build")
+    out = made(build, tmp_path / "project")
+    package(build, form="python", out=tmp_path / "python", anyway=True)
+    picture = photograph(tmp_path / "photo.png", (30, 40))
+    told = run("b/run", picture, cwd=out)
+    assert told == run(sys.executable, tmp_path / "python" / "run.py", picture, cwd=tmp_path)
+    # settings that say float32 are not those of this engine
+    text = (out / "settings.hpp").read_text().replace("kTakesCodes = true", "kTakesCodes = false")
+    (out / "settings.hpp").write_text(text)
+    run("cmake", "--build", "b", cwd=out)
+    done = subprocess.run([out / "b" / "run", picture], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "takes another type than settings.hpp says: u8" in done.stderr
 
 
 @pytest.mark.slow

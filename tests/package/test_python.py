@@ -21,6 +21,7 @@ from edge_scnet.data import images
 from edge_scnet.package import python
 from edge_scnet.package.python_picture import picture_lines
 from edge_scnet.pipeline.package import facts_of, package
+from tests.helpers.byte_engines import CLASSES, byte_build
 from tests.helpers.hostile import NAMES, check_fit
 from tests.helpers.packages import NAMED, ir_build
 from tests.helpers.pictures import RULES, photograph, spec_of
@@ -139,6 +140,24 @@ def test_it_answers_as_predict_does_without_edge_scnet(
         cwd=tmp_path,
     )
     assert done.stdout == invoke("predict", built.folder, *pictures).stdout
+
+
+@pytest.mark.slow
+def test_an_engine_of_bytes_answers(tmp_path: Path) -> None:
+    package(byte_build(tmp_path / "build"), form="python", out=tmp_path / "out", anyway=True)
+    picture = photograph(tmp_path / "photo.png", (30, 40))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, tmp_path / "out" / "run.py", picture],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    with Image.open(picture) as opened:
+        pixels = np.asarray(opened.resize((12, 16), Image.Resampling.BILINEAR))[4:12, 2:10]
+    scores = np.exp(pixels.mean(axis=(0, 1)) / 25.5)
+    shares = 100 * scores / scores.sum()
+    wanted = [f"{CLASSES[i]} {shares[i]:.1f} %" for i in np.argsort(-shares)]
+    assert done.stdout == f"{picture}: {', '.join(wanted)}\n"
 
 
 @pytest.mark.slow
