@@ -170,9 +170,12 @@ async def _run(
             " device was switched off",
             hint=f"run the same command again; what ended it: ssh {device.address} dmesg",
         )
-    sums = [value for name, _, value in results if name == "sum"]
     before = link.moved.received_bytes
-    files = await fetch(link, facts, job, shipment, sums, run)
+    files: tuple[Path, ...] = ()
+    # a job that never began, or could not tell what it made, has removed nothing either
+    if any(name == "collected" for name, _, _ in results):
+        sums = [value for name, _, value in results if name == "sum"]
+        files = await fetch(link, facts, job, shipment, sums, run)
     if files:
         came = (link.moved.received_bytes - before) / 1e6
         events.stage("fetch", f"{len(files)} files from {device.address}, {came:.1f} MB")

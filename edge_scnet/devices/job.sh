@@ -27,7 +27,11 @@ restore() {
 end() {
     restore || echo 'warning: the power mode could not be set back: sudo nvpmodel -q' >>"$job/stderr"
     cd "$job"
-    echo "$1" >exit.part
+    if ! echo "$1" >exit.part; then
+        # its files are given up rather than its end: without that it would be taken for a killed one
+        rm -rf root sums
+        echo 9 >exit.part
+    fi
     mv exit.part exit
     exit 0
 }
@@ -45,6 +49,8 @@ fi
 printf '%s, since %s\n' "$owner" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$lock.owner.part"
 mv "$lock.owner.part" "$lock.owner"
 say running
+# room for what is told of the job where the job fills the disk
+head -c 262144 /dev/zero >reserve 2>/dev/null || :
 restore || :
 if [ -n "$power" ]; then
     before=$(nvpmodel -q 2>/dev/null | tail -n 1)
@@ -82,25 +88,42 @@ if [ -z "$stop" ]; then
     code=0
     sh ./command >>stdout 2>>stderr </dev/null || code=$?
 fi
+rm -f "$job/reserve"
+full() {
+    [ "$(df -Pk "$job" | awk 'END { print $4 }')" -lt 1024 ] || return 1
+    printf 'error: the disk of the device is full\n\nhint: free space there: df -h\n' >>"$job/stderr"
+}
+if [ "$code" != 0 ]; then full || :; fi
+# what a job made that failed by a fault is not worth keeping in the cache: it may be what fills it
+blobs=''
+case $code in 0 | 1[0-3] | 130) blobs=$job/../../blobs ;; esac
 # the places of this folder become those of the machine that it came from
 escaped=$(printf '%s' "$job/root" | sed 's/[][\.*^$|/]/\\&/g')
 cd root || end 9
 set --
 . ../collect
+lost=''
+: >../sums.part || lost=1
 for path; do
     [ -e "$path" ] || continue
     find "$path" -type f \( -name manifest.json -o -name 'report*.json' -o -name 'report*.html' -o -name sensitivity.json \) -exec sh -c 'root=$1 escaped=$2; shift 2; for file; do
             if grep -qF -- "$root" "$file"; then
-                sed "s|$escaped||g" "$file" >"$file.mapped" && mv "$file.mapped" "$file"
+                sed "s|$escaped||g" "$file" >"$file.mapped" && mv "$file.mapped" "$file" || exit 1
             fi
-        done' sh "$job/root" "$escaped" {} +
+        done' sh "$job/root" "$escaped" {} + || lost=1
     find "$path" -type f ! -name '.*' -exec sh -c 'blobs=$1; shift; for file; do
             line=$(sha256sum -- "$file") || exit 1
-            printf "%s\n" "$line"
+            printf "%s\n" "$line" || exit 1
             sha=${line#\\} && sha=${sha%% *}
-            [ -e "$blobs/$sha" ] || ln "$file" "$blobs/$sha" 2>/dev/null
-        done' sh "$job/../../blobs" {} + >>../sums.part
+            [ -z "$blobs" ] || [ -e "$blobs/$sha" ] || ln "$file" "$blobs/$sha" 2>/dev/null || :
+        done' sh "$blobs" {} + >>../sums.part || lost=1
 done
 cd "$job"
-[ ! -e sums.part ] || mv sums.part sums
+if [ -n "$lost" ]; then
+    # half a list would be taken for all that was made
+    rm -rf root sums.part
+    full || echo 'error: what the job made cannot be read there' >>stderr
+    end 9
+fi
+mv sums.part sums
 end "$code"

@@ -39,7 +39,7 @@ for name in ("openvino", "onnxruntime", "tensorrt", "numpy"):
 ' 2>/dev/null </dev/null
 fi
 job=jobs/$run
-if [ -e "$job/exit" ]; then
+if [ -s "$job/exit" ]; then
     echo 'state=ended'
 elif [ -s "$job/pid" ] && kill -0 "$(cat "$job/pid")" 2>/dev/null &&
     [ "$(cat "$job/boot")" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ]; then

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import random
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ from edge_scnet.errors import DataError, DeviceError, StorageError, first_line
 _BLOCK_BYTES, _AT_ONCE = 32 << 10, 32
 _SHA = re.compile(r"[0-9a-f]{64}")
 _COMMIT_S = 600.0
+_TRIES = 3
 
 Told = Callable[[str, float], None]
 
@@ -42,9 +44,11 @@ async def send(link: Link, facts: DeviceFacts, shipment: Shipment, events: Event
         DataError: a file changed meanwhile.
     """
     sent, lacks = 0, facts.lacks
-    for _ in range(2):
+    for again in range(_TRIES):
         if not lacks:
             break
+        # two clients that send one file at the same time disturb each other
+        await asyncio.sleep(again * random.random())
         sent += await _send_all(link, facts.workdir, lacks, shipment, events)
         others = await _commit(link, facts.workdir, [sha for sha, _ in lacks])
         if others:
@@ -52,7 +56,7 @@ async def send(link: Link, facts: DeviceFacts, shipment: Shipment, events: Event
                 f"{len(others)} of {len(lacks)} files came to {link.device.address} with another"
                 " hash, and were removed there"
             )
-        # from their beginning, once
+        # from their beginning
         lacks = tuple((sha, 0) for sha in others)
     if lacks:
         raise DataError(
@@ -108,15 +112,17 @@ async def _write(
 
     async def work() -> None:
         nonlocal offset, waiting
-        file = await sftp.open(name, flags, encoding=None)
+        # blocks are cut here: of requests that asyncssh cuts, those that fail are told on stderr
+        file = await sftp.open(name, flags, encoding=None, block_size=0)
         try:
             while block := source.read(_BLOCK_BYTES):
                 if len(waiting) >= _AT_ONCE:
                     ended, waiting = await asyncio.wait(
                         waiting, return_when=asyncio.FIRST_COMPLETED
                     )
-                    for task in ended:
-                        task.result()
+                    faults = [fault for fault in (task.exception() for task in ended) if fault]
+                    if faults:
+                        raise faults[0]
                 waiting.add(asyncio.ensure_future(file.write(block, offset)))
                 offset += len(block)
                 link.moved.sent_bytes += len(block)
