@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -16,9 +17,10 @@ import pytest
 
 from edge_scnet.devices import connection
 from edge_scnet.devices.inputs import Input, Job
+from edge_scnet.devices.job import Settings, run_on
 from edge_scnet.errors import DeviceError, EdgeError
 from tests.devices.conftest import Board
-from tests.devices.test_job import Shown, run, script
+from tests.devices.test_job import Heard, Shown, run, script
 from tests.helpers.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.slow
@@ -167,9 +169,21 @@ def test_a_stop_while_another_job_is_waited_for_takes_no_file_away(
         inputs=(Input(path=build, writable=True),),
         outputs=(build,),
     )
-    done = run(board.device, job, wait=True, stop_after_s=1.5)
+
+    async def stopped_while_it_waits() -> int:
+        settings, shown = Settings(wait=True), Shown()
+
+        class Stopping(Heard):
+            def done(self, result: str, *, reused: bool) -> None:
+                assert "waits for" in result
+                settings.stop.set()
+
+        shown.events = Stopping()
+        done = await run_on(board.device, job, settings=settings, shown=shown)
+        return done.exit_code
+
+    assert asyncio.run(stopped_while_it_waits()) == 130
     first.join()
-    assert done.exit_code == 130
     assert {path.name: path.read_text() for path in build.iterdir() if path.name[0] != "."} == {
         "manifest.json": "kept",
         "engine": "kept",
