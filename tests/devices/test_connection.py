@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,29 @@ def test_a_key_that_is_not_taken(new_board: MakeBoard, client_home: Path) -> Non
     error = refused(board.device)
     assert "takes none of your keys" in error.message
     assert "ssh-copy-id" in error.hint
+
+
+def test_a_key_with_a_passphrase_is_the_agents(
+    board: Board, client_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = str(client_home / ".ssh" / "id_ed25519")
+    socket_path = tmp_path / "agent"
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket_path)], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            if socket_path.exists():
+                break
+            time.sleep(0.05)
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(socket_path)}
+        subprocess.run(["ssh-add", "-q", key], check=True, env=environment)
+        subprocess.run(["ssh-keygen", "-q", "-p", "-N", "secret", "-f", key], check=True)
+        error = refused(board.device)
+        assert "takes none of your keys" in error.message and "ssh-add" in error.hint
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket_path))
+        assert "workdir=" in opened(board.device)
+    finally:
+        agent.terminate()
+        agent.wait(10)
 
 
 def test_hosts_of_the_ssh_configuration_are_known(board: Board, client_home: Path) -> None:
