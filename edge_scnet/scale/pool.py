@@ -280,6 +280,8 @@ class Pool:
             return
         self._looked = now
         names = self._found.names()
+        if not names:  # Dask's client tells of none while the scheduler is slow to answer
+            return
         for gone in sorted(self._names - names):
             self._lost += 1
             self._events.warn(

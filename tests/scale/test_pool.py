@@ -10,8 +10,11 @@ import pytest
 
 from edge_scnet.errors import BackendError, DataError, StorageError
 from edge_scnet.scale import task as tasks
+from edge_scnet.scale.executors import Opened
 from edge_scnet.scale.identity import Identity, identity
-from tests.helpers.scale import dies, dies_once, pool_of, refuses, task_of
+from edge_scnet.scale.pool import Folders, Pool
+from edge_scnet.scale.store import Blobs, Results
+from tests.helpers.scale import Told, dies, dies_once, pool_of, refuses, task_of
 
 
 def doubled(executor: int | Executor, kept: Path, count: int = 9) -> list[list[int]]:
@@ -79,6 +82,31 @@ def test_a_lost_worker_costs_its_task_and_is_told(tmp_path: Path) -> None:
         (warning,) = events.warnings
         assert "SIGKILL" in warning and "its task of 1 images" in warning
         assert "1 lost with their worker" in pool.told() and events.shares[-1] == 1.0
+
+
+def test_a_worker_that_is_gone_is_told_and_a_scheduler_that_is_silent_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_scnet.scale.pool._LOOK_EVERY_S", 0.0)
+    present, events = {"a", "b"}, Told()
+    with ThreadPoolExecutor(1) as threads:
+        found = Opened(
+            executor=threads,
+            identity=identity(),
+            local=False,
+            names=lambda: frozenset(present),
+            words="2 workers",
+        )
+        folders = Folders(
+            blobs=Blobs(tmp_path / "in"), results=Results(tmp_path / "out"), shared=True, own=True
+        )
+        pool = Pool(found, folders, events)
+        present.clear()
+        pool.run([task_of(pool, b"\x01")])
+        assert events.warnings == []
+        present.update({"b", "c"})
+        pool.run([task_of(pool, b"\x02")])
+    assert [warning.split(":")[0] for warning in events.warnings] == ["the worker a is gone"]
 
 
 def test_a_task_that_always_kills_its_worker_is_an_error(tmp_path: Path) -> None:
