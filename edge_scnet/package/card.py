@@ -136,6 +136,9 @@ def _code(text: str) -> str:
 
 def _use(facts: PackageFacts) -> Iterator[str]:
     yield f"- Input: {escaped(input_words(facts.model))}."
+    inside = ": the pixels as they are, the preprocessing is in it" if facts.input.is_bytes else ""
+    sizes = " x ".join(map(str, facts.input_sizes))
+    yield f"- The engine takes {facts.input.dtype} {sizes}{inside}."
     kind = "not told" if facts.task is None else facts.task.kind
     yield f"- Task: {escaped(kind)}."
     classes = facts.model.classes

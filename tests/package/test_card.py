@@ -15,7 +15,7 @@ from edge_scnet.package import yaml_text
 from edge_scnet.package.card import model_card
 from edge_scnet.package.facts import PackageFacts
 from tests.helpers.hostile import check_fit
-from tests.helpers.served import HOSTILE, model, of_openvino, of_tensorrt
+from tests.helpers.served import HOSTILE, PIXELS, model, of_openvino, of_tensorrt
 
 
 def front_matter(text: str) -> dict[str, Any]:
@@ -142,3 +142,9 @@ def test_texts_come_back_from_yaml_as_they_are(name: str) -> None:
         "n": 1.5,
     }
     check_fit(text)
+
+
+def test_it_says_what_the_engine_takes(tmp_path: Path) -> None:
+    assert "- The engine takes float32 1 x 3 x 32 x 48.\n" in model_card(of_openvino(tmp_path))
+    text = model_card(of_openvino(tmp_path, input=PIXELS))
+    assert "- The engine takes uint8 1 x 32 x 48 x 3: the pixels as they are" in text

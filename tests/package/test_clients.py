@@ -21,8 +21,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_scnet.package import ovms
 from edge_scnet.pipeline.package import package
 from tests.helpers.images import published
+from tests.helpers.served import model, of_openvino
 from tests.helpers.tool import Built
 
 _TYPES = {"FP32": np.float32, "UINT8": np.uint8}
@@ -67,7 +69,8 @@ def handler(engine: Engine, name: str, asked: list[dict[str, Any]]) -> type[Base
             output = {
                 "name": wanted["name"],
                 "datatype": "FP32",
-                "shape": [*tensor["shape"][: len(tensor["shape"]) - 3], logits.shape[-1]],
+                # Triton's requests at batch 1 leave the batch out, and so do its answers
+                "shape": list(logits.shape[len(engine.shape) - array.ndim :]),
             }
             if wanted.get("parameters", {}).get("binary_data"):
                 output["parameters"] = {"binary_data_size": logits.nbytes}
@@ -161,3 +164,31 @@ def test_a_server_that_refuses_or_is_not_there_is_one_line(
     done = run(out, pictures[0], "--url", url)
     assert done.returncode == 1
     assert done.stderr == f"{url}: [Errno 111] Connection refused\n"
+
+
+@pytest.mark.slow
+def test_arrays_are_read_from_files_of_numpy_and_outputs_told_by_their_range(
+    tmp_path: Path,
+) -> None:
+    import openvino as ov
+    from openvino import opset13 as ops
+
+    signal = ops.parameter([1, 2, 5], np.float32, name="signal")
+    signal.output(0).get_tensor().set_names({"signal"})
+    kept = ops.reduce_max(signal, np.int64([1]), keep_dims=False)
+    kept.output(0).get_tensor().set_names({"kept"})
+    ov.save_model(ov.Model([kept], [signal]), tmp_path / "model.xml", compress_to_fp16=False)
+    spec = model((), input_shape=(2, 5))
+    (tmp_path / "build").mkdir()
+    xml = (tmp_path / "model.xml").read_text()
+    facts = of_openvino(tmp_path / "build", xml=xml, model=spec, task=None)
+    (tmp_path / "client.py").write_text(str(ovms.contents(facts)["client.py"]))
+    np.save(tmp_path / "one.npy", np.float64([[1, 2, 3, 4, 5], [9, 0, 0, 0, -7]]))
+    np.savez(tmp_path / "two.npz", signal=np.zeros((2, 5)))
+    with serving(tmp_path, "net", []) as url:
+        done = run(tmp_path, "one.npy", "two.npz", "--url", url)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "one.npy: 'kept' 1 x 5, 2 to 9",
+        "two.npz: 'kept' 1 x 5, 0 to 0",
+    ]
