@@ -277,7 +277,7 @@ async def _follow(
 
     async def stop() -> None:
         await settings.stop.wait()
-        await link.run("stop.sh", facts.workdir, run, "")
+        await link.run("stop.sh", facts.workdir, run)
 
     root = f"{facts.workdir}/jobs/{run}/root".encode("utf-8", "surrogateescape")
     followed.stdout.root = followed.stderr.root = root
