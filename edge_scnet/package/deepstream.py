@@ -32,6 +32,7 @@ _COLOURS = {"RGB": (0, "IMAGE_FORMAT_RGB"), "BGR": (1, "IMAGE_FORMAT_BGR")}
 _GREY = (2, "IMAGE_FORMAT_GRAY")
 # Of NvBufSurfTransform_Inter; other filters have names that hardware defines.
 _FILTERS = {"nearest": 0, "bilinear": 1}
+_LIBRARIES = {"pillow": "Pillow", "opencv": "OpenCV"}
 
 
 def contents(facts: PackageFacts) -> Mapping[str, Content]:
@@ -109,6 +110,12 @@ def nvinferserver(facts: PackageFacts, tensors: Tensors) -> str:
     Raises:
         ArtifactError: it cannot do what the engine was judged with.
     """
+    if facts.batch > 1:
+        raise ArtifactError(
+            f"deepstream: the plan takes {facts.batch} frames at once and no fewer, and"
+            " Gst-nvinferserver feeds such a model one by one",
+            hint="build for a target with batch = 1, or with --input float for Gst-nvinfer",
+        )
     rule, name = facts.model.preprocessing, tensors.inputs[0].name
     kind = {"classification": {"threshold": 0.0}} if facts.is_classifier else {"other": {}}
     labels = {"labelfile_path": LABELS} if facts.model.classes else {}
@@ -116,7 +123,7 @@ def nvinferserver(facts: PackageFacts, tensors: Tensors) -> str:
         "infer_config": {
             "unique_id": 1,
             "gpu_ids": [0],
-            "max_batch_size": facts.batch,
+            "max_batch_size": 1,
             "backend": {
                 "inputs": [{"name": name}],
                 "outputs": [{"name": tensor.name} for tensor in tensors.outputs],
@@ -244,7 +251,7 @@ def _resizing(facts: PackageFacts) -> Iterator[str]:
         yield f"DeepStream pads with 0, and the figures are of pictures padded with {pads}."
     if rule.interpolation not in _FILTERS or rule.antialias:
         yield (
-            f"Frames are scaled by hardware, not as {rule.library} does it"
+            f"Frames are scaled by hardware, not as {_LIBRARIES[rule.library]} does it"
             f" ({rule.interpolation}): measure on frames of your own."
         )
 

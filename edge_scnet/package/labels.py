@@ -44,13 +44,18 @@ def _for_nvinfer(name: str, index: int) -> str:
 
 
 def rewritten(classes: Sequence[str], text: str, *, separator: str = "\n") -> tuple[str, ...]:
-    """What a label file says otherwise than `labels.json`, as "3 is written 'a\\nb'"."""
+    """What a label file says otherwise than `labels.json`, as "3 is written `a\\nb`"."""
     written = text.removesuffix("\n").split(separator)
     return tuple(
-        f"{index} is written {printable(there)!r}"
+        f"{index} is written `{_code(there)}`"
         for index, (name, there) in enumerate(zip(classes, written, strict=True))
         if name != there
     )
+
+
+def _code(text: str) -> str:
+    """A text as it stands between Markdown's backticks."""
+    return printable(text).replace("`", "'")
 
 
 def rewritten_words(classes: Sequence[str], text: str, *, separator: str = "\n") -> tuple[str, ...]:

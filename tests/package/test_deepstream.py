@@ -256,3 +256,9 @@ def test_a_board_s_build_by_the_names_of_its_own_graph(
         assert nvinfer_reads(labels) == [list(manifest.model.classes)]
     card = (tmp_path / "out/card.md").read_text()
     assert "NVIDIA Jetson Orin Nano Developer Kit, with exactly the TensorRT" in card
+
+
+def test_a_plan_of_bytes_for_several_frames_is_refused(tmp_path: Path) -> None:
+    facts = of_tensorrt(tmp_path, input=PIXELS)
+    with pytest.raises(ArtifactError, match="takes 4 frames at once and no fewer"):
+        deepstream.contents(replace(facts, target=replace(facts.target, batch=4)))

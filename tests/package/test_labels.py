@@ -67,5 +67,5 @@ def test_what_is_written_otherwise_is_said() -> None:
     text = labels.for_nvinfer(names, one_line=True)
     (words,) = labels.rewritten_words(names, text, separator=";")
     assert words.startswith("`labels.txt` cannot hold 5 of 6 names as they are: class 1 is written")
-    assert "'b\\\\nc'" in words
+    assert "`b\\nc`" in words
     assert words.endswith(", ...; `labels.json` has them.")
