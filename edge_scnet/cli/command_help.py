@@ -152,6 +152,7 @@ _ENTRIES = {
         (
             "edge-scnet sensitivity net.onnx --calib photos/train",
             "edge-scnet sensitivity net.onnx --calib photos/train --max-drop 0.5 --budget 600",
+            "edge-scnet sensitivity net.onnx --calib photos/train -t jetson --gain 3 --workers 8",
         ),
     ),
     "check": _Entry(
