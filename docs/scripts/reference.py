@@ -18,7 +18,7 @@ from edge_scnet.cli.root import app
 from edge_scnet.config.gates import Gates
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.project import CheckSettings, Project
-from edge_scnet.config.target import Board, QuantScheme, TargetSpec, list_targets
+from edge_scnet.config.target import Board, InputSettings, QuantScheme, TargetSpec, list_targets
 from edge_scnet.devices.device import DeviceTable
 from edge_scnet.errors import ExitCode
 
@@ -184,8 +184,8 @@ def _model_options(groups: Mapping[str, list[tuple[Any, Any]]]) -> Iterator[str]
 
 def target_keys() -> Iterator[str]:
     """The keys of a target file, by table."""
-    yield from _keys(TargetSpec, "", without=("name", "quant", "board", "gates"))
-    tables = {"quant": QuantScheme, "board": Board, "gates": Gates}
+    yield from _keys(TargetSpec, "", without=("name", "quant", "board", "input", "gates"))
+    tables = {"quant": QuantScheme, "input": InputSettings, "board": Board, "gates": Gates}
     for table, record in tables.items():
         yield f"## [{table}] {{ #{table} }}\n"
         yield _document(record) + "\n"

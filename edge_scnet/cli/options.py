@@ -246,6 +246,7 @@ def with_model_options(
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
         options = {item.name: values.pop(item.name) for item in added}
+        _take_input_type(options)
         for name in {"fix", "input"} & options.keys():
             options[name] = tuple(options[name]) if options[name] else None
         if options.get("class_names") is not None:
@@ -254,6 +255,23 @@ def with_model_options(
 
     wrapped.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
     return wrapped
+
+
+def _take_input_type(options: dict[str, Any]) -> None:
+    """Takes "uint8" and "float" out of `--input NAME=SIZES`, in place: they are an `--input-type`.
+
+    Raises:
+        BadParameter: the two say different things.
+    """
+    inputs = options.get("input") or []
+    types = [word for word in inputs if word in ("uint8", "float")]
+    if not types:
+        return
+    said = dict.fromkeys([*types, *filter(None, [options.get("input_type")])])
+    if len(said) > 1:
+        raise typer.BadParameter(f"--input says {' and '.join(said)}: engines take one of them")
+    options["input"] = [word for word in inputs if word not in types]
+    options["input_type"] = types[0]
 
 
 # of an engine that no manifest describes: the sizes it leaves open, how pictures are fed, classes

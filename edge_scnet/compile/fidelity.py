@@ -64,13 +64,32 @@ _PLAN_HINTS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RealImages:
+    """Real images as graphs take them, and as an engine does."""
+
+    # preprocessed, N x C x H x W float32
+    prepared: np.ndarray
+    # the same in the form of an engine that takes bytes; None: it takes what graphs take
+    taken: np.ndarray | None = None
+
+    def batches(self, batch: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Whole batches for the graphs and for the engine, from the start again where they are
+        fewer than one.
+        """
+        taken = self.prepared if self.taken is None else self.taken
+        count = max(len(taken) // batch, 1) * batch
+        rows = [np.arange(i, i + batch) % len(taken) for i in range(0, count, batch)]
+        return [self.prepared[row] for row in rows], [taken[row] for row in rows]
+
+
 def check_fidelity(
     runtime: Runtime,
     engine: Path,
     *,
     float_model: Path,
     qdq_model: Path,
-    images: np.ndarray,
+    images: RealImages,
     options: OpenOptions,
 ) -> Fidelity | None:
     """Compares an engine with the simulated Q/DQ graph, both against the float graph.
@@ -78,9 +97,6 @@ def check_fidelity(
     Outputs whose size depends on the data are left out; None: there are no others. The graphs run
     in ONNX Runtime with its optimisations off. Where a runtime may round averages of codes, the
     simulation that rounds all of them counts too.
-
-    Args:
-        images: preprocessed real images, N x C x H x W float32.
 
     Raises:
         ParityError: SQNR(engine, float) is below SQNR(simulation, float) by more than 2 dB and what
@@ -91,14 +107,13 @@ def check_fidelity(
     if all(counted):
         return None
     batch = batch_of(qdq)
-    count = max(len(images) // batch, 1) * batch
-    batches = [images[np.arange(i, i + batch) % len(images)] for i in range(0, count, batch)]
+    batches, taken = images.batches(batch)
     runs = (
         _sized(counted, run_onnx(float_model, batches)),
         _sized(counted, run_onnx(qdq_model, batches)),
     )
     with runtime.open(engine, options) as session:
-        runs_of_engine = _sized(counted, _runs(session, batches))
+        runs_of_engine = _sized(counted, _runs(session, taken))
     _check_finite(joined(runs[0]), joined(runs_of_engine), "the compiled engine")
     _check_finite(joined(runs[0]), joined(runs[1]), qdq_model.name)
     found = _compare(runs, runs_of_engine)
@@ -121,7 +136,7 @@ def check_fidelity(
             ),
         )
     _check_hidden_parts(qdq, runs, runs_of_engine)
-    return fidelity_of(found.engine, found.simulation, images=count)
+    return fidelity_of(found.engine, found.simulation, images=batch * len(batches))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.compile.fidelity import check_fidelity
+from edge_scnet.compile.fidelity import RealImages, check_fidelity
 from edge_scnet.core.facts import Fidelity
 from edge_scnet.core.manifest import ENGINE, FLOAT_ONNX, QDQ_ONNX
 from edge_scnet.graph.counting import counted_outputs, fronts_of, in_front
@@ -56,6 +56,6 @@ def check_front(
             built.engine,
             float_model=part / FLOAT_ONNX,
             qdq_model=part / QDQ_ONNX,
-            images=images,
+            images=RealImages(prepared=images),
             options=options,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -64,6 +64,15 @@ class ModelOptions:
                 " where it is not float32. Can be repeated."
             ),
             extra={"metavar": "NAME=8x64[:int64]", "repeated": True},
+        ),
+    ] = None
+    input_type: Annotated[
+        Literal["uint8", "float"] | None,
+        Meta(
+            description=(
+                "What engines take: uint8, pixels as they are, channels last, or float, normalised"
+                " pixels. Also: --input uint8. Default: uint8 where the samples are 8-bit pictures."
+            )
         ),
     ] = None
     preprocess: Annotated[

@@ -143,6 +143,28 @@ class Board:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputSettings:
+    """What the engines of a target are fed with."""
+
+    type: Annotated[
+        Literal["uint8", "float"] | None,
+        Meta(
+            description=(
+                "uint8: pixels as they are, N x H x W x C, normalised inside the engine; float:"
+                " normalised, N x C x H x W; without it uint8 where the samples are 8-bit pictures"
+            )
+        ),
+    ] = None
+    colour: Annotated[
+        Literal["RGB", "BGR"] | None,
+        Meta(description="the order of the channels of uint8; without it the network's own"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSpec:
     """One target: a runtime, a device, and how to quantize and judge for it.
 
@@ -209,6 +231,7 @@ class TargetSpec:
     ] = False
     quant: QuantScheme
     board: Board | None = None
+    input: InputSettings | None = None
     gates: Gates = field(default_factory=Gates)
 
     def __post_init__(self) -> None:

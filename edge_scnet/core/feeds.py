@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edge_scnet.core.spec import EngineSpec, ModelSpec
+from edge_scnet.errors import DataError
 
 Batch = np.ndarray | Mapping[str, np.ndarray]
 
@@ -35,6 +36,34 @@ def fitted(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     An input without a batch axis, like a state, is one sample's: its batch of one is taken off.
     """
     return array.reshape(shape) if array.shape == (1, *shape) else array
+
+
+def check_type(name: str, array: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """Refuses floats for an input that takes bytes, and bytes for one that takes floats.
+
+    Copied all the same they would be cut to whole numbers, or not be normalised.
+
+    Args:
+        dtype, shape: of what the input takes.
+
+    Raises:
+        DataError: says what the input takes.
+    """
+    if array.dtype == dtype or {array.dtype.kind, dtype.kind} != {"f", "u"}:
+        return
+    wanted, found = (" x ".join(map(str, sizes)) for sizes in (shape, array.shape))
+    if dtype.kind == "u":
+        raise DataError(
+            f"the engine's input {name} takes {dtype} {wanted} (N x H x W x C): pixels from 0 to"
+            f" 255; got {array.dtype} {found}",
+            hint="feed pixels that are resized and not normalised; an engine of floats:"
+            " edge-scnet build MODEL --input float",
+        )
+    raise DataError(
+        f"the engine's input {name} takes {dtype} {wanted} (N x C x H x W): pixels normalised as"
+        f" its manifest says; got {array.dtype} {found}",
+        hint="normalise the pixels; an engine of bytes: edge-scnet build MODEL --input uint8",
+    )
 
 
 def as_taken(images: np.ndarray, spec: ModelSpec) -> np.ndarray:

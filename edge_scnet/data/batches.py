@@ -10,7 +10,8 @@ import numpy as np
 
 from edge_scnet.core.feeds import as_taken
 from edge_scnet.core.placement import geometry_of
-from edge_scnet.data.images import decode, normalise, preprocess
+from edge_scnet.core.spec import takes_codes
+from edge_scnet.data.images import codes_of, decode, normalise, preprocess
 from edge_scnet.data.samples import SKIP_BAD, SampleSet
 from edge_scnet.errors import DataError
 from edge_scnet.machine.linux import usable_cores
@@ -38,6 +39,19 @@ def load_pixels(samples: SampleSet, i: int, spec: ModelSpec) -> np.ndarray:
     return decode(samples.root / samples.entries[i], spec, hint=SKIP_BAD)
 
 
+def inputs_of(images: Sequence[np.ndarray], spec: ModelSpec) -> np.ndarray:
+    """What an engine takes of images, as one batch.
+
+    Raises:
+        DataError: an image cannot fill the input.
+        ValueError: as `codes_of` and `preprocess`.
+    """
+    one = codes_of if takes_codes(spec) else preprocess
+    parts = [one(image, spec)[None] for image in images]
+    batch = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return batch if takes_codes(spec) else as_taken(batch, spec)
+
+
 def batches(
     samples: SampleSet, spec: ModelSpec, *, batch: int, threads: int | None = None
 ) -> Iterator[np.ndarray]:
@@ -58,7 +72,8 @@ def load(
     *,
     threads: int | None = None,
 ) -> np.ndarray:
-    """The samples at `indices`, or all, as one batch: of pictures float32 N x C x H x W.
+    """The samples at `indices`, or all, as one batch: of pictures float32 N x C x H x W, or as
+    the spec of an engine says.
 
     Of arrays it is what the data set holds, a field for each input where there are several.
 
@@ -71,19 +86,23 @@ def load(
     indices = range(len(samples)) if indices is None else indices
     if samples.arrays is not None:
         return samples.arrays[list(indices)]
-    out = np.empty((len(indices), spec.channels, spec.height, spec.width), np.float32)
+    coded = takes_codes(spec)
+    shape = spec.input_shape if coded else (spec.channels, spec.height, spec.width)
+    out = np.empty((len(indices), *shape), np.uint8 if coded else np.float32)
     if samples.pixels is not None and _is_whole(samples.pixels.shape[1:], spec):
         # nothing to resize or crop: the same arithmetic for many at once, because small images cost
         # more time in Python than in a network
         for start in range(0, len(indices), _AT_ONCE):
             pixels = samples.pixels[list(indices[start : start + _AT_ONCE])]
             repeated = np.broadcast_to(pixels[..., None], (*pixels.shape, spec.channels))
-            out[start : start + _AT_ONCE] = normalise(repeated, spec)
-        return as_taken(out, spec)
+            out[start : start + _AT_ONCE] = repeated if coded else normalise(repeated, spec)
+        return out if coded else as_taken(out, spec)
+
+    one = codes_of if coded else preprocess
 
     def fill(rows: range) -> None:
         for row in rows:
-            out[row] = preprocess(load_pixels(samples, indices[row], spec), spec)
+            out[row] = one(load_pixels(samples, indices[row], spec), spec)
 
     # decoding and resizing hold no lock of Python's; whole parts, because a task for each small
     # image would cost more than the image
@@ -94,7 +113,7 @@ def load(
         with ThreadPoolExecutor(len(parts)) as pool:
             for _ in pool.map(fill, parts):
                 pass
-    return as_taken(out, spec)
+    return out if coded else as_taken(out, spec)
 
 
 def _parts(count: int, most: int) -> list[range]:

@@ -42,7 +42,7 @@ def image_set(
         DataError: an image cannot be read.
     """
     picked = spread(len(entries), reading.limit)
-    kept, hashes, sizes, bad, transparent = [], [], [], [], 0
+    kept, hashes, sizes, bad, transparent, deep = [], [], [], [], 0, 0
     for i in picked:
         path = root / entries[i]
         try:
@@ -52,6 +52,7 @@ def image_set(
                     pixels_of(image, reading.model)
                 hashes.append(sha256_file(path))
                 transparent += image.has_transparency_data
+                deep += image.mode.startswith("I")
             sizes.append(size)
             kept.append(i)
         except DataError as error:
@@ -80,6 +81,7 @@ def image_set(
         targets=targets,
         image_sizes=tuple(sizes),
         transparent=transparent,
+        deep=deep,
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from edge_scnet.core.foreign import exists, file_fault
 from edge_scnet.core.optional import require
 from edge_scnet.core.placement import Geometry, geometry_of
+from edge_scnet.core.spec import takes_codes
 from edge_scnet.data.resize import resized
 from edge_scnet.errors import DataError
 
@@ -82,6 +83,30 @@ def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
         MissingRuntimeError: the library that resizes is not installed.
         ValueError: of another type, or without `spec.channels` channels.
     """
+    pixels, highest = _of_input_size(image, spec)
+    return normalise(pixels, spec, highest=highest)
+
+
+def codes_of(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """The pixels that an engine of bytes takes of an image, uint8 height x width x C.
+
+    They are those that `preprocess` normalises, in the order of the input's channels.
+
+    Args:
+        image: uint8, grey or RGB; 16 bits do not fit into bytes.
+
+    Raises:
+        DataError, MissingRuntimeError: as `preprocess`.
+        ValueError: of another type, or without `spec.channels` channels.
+    """
+    if image.dtype != np.uint8:
+        raise ValueError(f"{image.dtype} does not fit into bytes")
+    pixels, _ = _of_input_size(image, spec)
+    return pixels[..., channel_order(spec)] if spec.preprocessing.colour == "BGR" else pixels
+
+
+def _of_input_size(image: np.ndarray, spec: ModelSpec) -> tuple[np.ndarray, int]:
+    """An image resized, cropped or padded to the input's size, and its highest possible code."""
     highest = _HIGHEST.get(image.dtype.name)
     if highest is None or image.ndim != 3 or image.shape[2] != spec.channels:
         raise ValueError(
@@ -90,7 +115,7 @@ def preprocess(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
     geometry = geometry_of((image.shape[1], image.shape[0]), spec)
     size = (geometry.width, geometry.height)
     image = resized(image, size, spec.preprocessing, highest=highest)
-    return normalise(_cut_or_padded(image, geometry, spec, highest), spec, highest=highest)
+    return _cut_or_padded(image, geometry, spec, highest), highest
 
 
 def _cut_or_padded(
@@ -217,7 +242,8 @@ def decode(path: Path, spec: ModelSpec, *, hint: str) -> np.ndarray:
         uint8, or uint16 of 16-bit grey, H x W x C with `spec.channels` channels: grey or RGB.
 
     Raises:
-        DataError: it does not exist or cannot be decoded.
+        DataError: it does not exist or cannot be decoded; or has 16 bits a pixel, and `spec` is of
+            an engine that takes bytes.
     """
     if spec.channels not in (1, 3):
         raise DataError(
@@ -226,9 +252,15 @@ def decode(path: Path, spec: ModelSpec, *, hint: str) -> np.ndarray:
         )
     try:
         with opened(path) as image:
-            return pixels_of(image, spec)
+            pixels = pixels_of(image, spec)
     except DataError as error:
         raise DataError(error.message, hint=hint) from error
+    if pixels.dtype != np.uint8 and takes_codes(spec):
+        raise DataError(
+            f"{path} has 16 bits a pixel, and the engine takes bytes",
+            hint="save it with 8 bits; or build an engine that takes floats: --input float",
+        )
+    return pixels
 
 
 def pixels_of(image: Image.Image, spec: ModelSpec | None = None) -> np.ndarray:

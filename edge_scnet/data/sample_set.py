@@ -54,6 +54,8 @@ class SampleSet:
     short_sides: tuple[int, ...] = ()
     # images that have an alpha channel or a transparent colour
     transparent: int = 0
+    # images of 16 bits a pixel
+    deep: int = 0
     # what the network is fed with, of a set of arrays: a batch as `core.feeds` has them
     arrays: np.ndarray | None = field(default=None, repr=False, compare=False)
     # ground truth other than one class a sample

@@ -20,6 +20,7 @@ from edge_scnet.core.manifest import (
     QDQ_ONNX,
     Artifact,
 )
+from edge_scnet.core.spec import InputForm
 from edge_scnet.errors import ArtifactError
 from edge_scnet.machine.isa import check_floor, is_elsewhere, target_for_any_machine
 from edge_scnet.machine.linux import quota_threads, usable_cores
@@ -172,7 +173,13 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
         not_int8=tuple(entry.facts.in_float or ()) if isinstance(entry.facts, EngineFacts) else (),
         convolutions=_convolutions(folder, entry),
         cold=cold,
+        input=_input(folder, entry),
     )
+
+
+def _input(folder: BuildFolder, entry: Artifact) -> InputForm:
+    """What an engine takes; graphs that are no engines take what they were exported with."""
+    return folder.manifest.input if isinstance(entry.facts, EngineFacts) else InputForm()
 
 
 def _blob_of(

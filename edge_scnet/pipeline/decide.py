@@ -28,7 +28,8 @@ from edge_scnet.machine.isa import check_floor, is_elsewhere, resolve_floor
 from edge_scnet.models import zoo
 from edge_scnet.pipeline.dequantized import DEQUANTIZED, is_quantized_file, write_dequantized
 from edge_scnet.pipeline.held_samples import HeldSets
-from edge_scnet.pipeline.input_line import FedWith, fed_with, say_input, settled
+from edge_scnet.pipeline.input_form import ENGINE_STAGES, decided_form, still_right, with_input_type
+from edge_scnet.pipeline.input_line import fed_with, say_input, settled
 from edge_scnet.pipeline.judging import check_early
 from edge_scnet.pipeline.request import Request, rebuild_command
 from edge_scnet.pipeline.samples import SampleRequest, open_sample_sets
@@ -129,7 +130,7 @@ def _stand_in(request: Request, scratch: Path, events: Events) -> Request | None
 
 def _make_job(request: Request, events: Events, lock: contextlib.ExitStack) -> BuildJob:
     """As `make_job`; the folder's lock is entered into `lock`."""
-    target = _target(request)
+    target = with_input_type(_target(request), request.options.input_type)
     runtime = runtime_named(target.runtime)
     if not runtime.packs_bundle:  # without TensorRT a build ends in a bundle for the board
         runtime = usable_runtime(target.runtime)
@@ -170,15 +171,25 @@ def _make_job(request: Request, events: Events, lock: contextlib.ExitStack) -> B
     source = replace(source, spec=settled(source.spec, calibration, evaluation))
     check_early(source, evaluation)
     say_input(source.spec, events, calibration, evaluation)
+    manifest = Manifest(
+        model=source.spec,
+        target=asdict(target),
+        floor=floor,
+        precision_hint="f32",
+        rebuild=rebuild_command(request),
+        evaluation=parse_source(request.evaluation).resolved().text if request.evaluation else None,
+        fed_with=fed_with(calibration, evaluation),
+    )
+    if request.until in ENGINE_STAGES:
+        form = decided_form(source.spec, target, events, calibration, evaluation)
+        manifest = replace(manifest, input=form)
     lock.enter_context(locked(path, command=request.command, wait=request.wait, events=events))
     return BuildJob(
         source=source,
         target=target,
         floor=floor,
         runtime=runtime,
-        folder=_initial_folder(
-            path, request, source, target, floor, fed_with=fed_with(calibration, evaluation)
-        ),
+        folder=_initial_folder(path, request, manifest),
         calibration=calibration,
         evaluation=evaluation,
         dynamic_batch=request.batch == "dynamic",
@@ -315,32 +326,18 @@ def _source(request: Request, held: HeldSets) -> zoo.ModelSource:
     return source
 
 
-def _initial_folder(
-    path: Path,
-    request: Request,
-    source: zoo.ModelSource,
-    target: TargetSpec,
-    floor: str,
-    *,
-    fed_with: FedWith | None,
-) -> BuildFolder:
-    """The build's folder: this request's model and target, the files of earlier runs."""
-    manifest = Manifest(
-        model=source.spec,
-        target=asdict(target),
-        floor=floor,
-        precision_hint="f32",
-        rebuild=rebuild_command(request),
-        evaluation=parse_source(request.evaluation).resolved().text if request.evaluation else None,
-        fed_with=fed_with,
-    )
+def _initial_folder(path: Path, request: Request, manifest: Manifest) -> BuildFolder:
+    """The build's folder: this request's manifest, the files of earlier runs."""
     try:
         earlier = load_manifest(path)
     except ArtifactError:
         return BuildFolder(path=path, manifest=manifest)
     if request.until != "profile":
         # a single stage is told of no evaluation images
-        manifest = replace(
-            manifest, evaluation=earlier.evaluation, fed_with=fed_with or earlier.fed_with
-        )
-    return BuildFolder(path=path, manifest=replace(manifest, artifacts=earlier.artifacts))
+        fed = manifest.fed_with or earlier.fed_with
+        manifest = replace(manifest, evaluation=earlier.evaluation, fed_with=fed)
+    if request.until not in ENGINE_STAGES:
+        manifest = replace(manifest, input=earlier.input)
+    return BuildFolder(
+        path=path, manifest=replace(manifest, artifacts=still_right(earlier, manifest))
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +14,10 @@ import numpy as np
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Events
-from edge_scnet.core.feeds import as_taken
 from edge_scnet.core.preprocessing import BY_DEFAULT
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import ModelSpec, engine_spec
 from edge_scnet.data import arrays, images
+from edge_scnet.data.batches import inputs_of
 from edge_scnet.data.listing import files_of
 from edge_scnet.errors import ArtifactError, DataError
 from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build
@@ -143,7 +146,7 @@ def predict(
 
 
 def predict_all(path: Path | str, asked: Asked, *, events: Events | None = None) -> Predicted:
-    """What an engine says of all that is asked, one sample in memory at a time.
+    """What an engine says of all that is asked, the samples of two files in memory at a time.
 
     Raises:
         DataError: as `predict`; with `skip_bad` of files only where none can be read.
@@ -153,7 +156,7 @@ def predict_all(path: Path | str, asked: Asked, *, events: Events | None = None)
     engine = engine_of(folder, chosen or first_engine(folder))
     if engine.cold and events is not None:
         events.warn(engine.cold)
-    spec = folder.manifest.model
+    spec = engine_spec(folder.manifest.model, engine.input)
     _check_kinds(files, folder)
     places: Sequence[Path | None] = [None] * len(files)
     if asked.draw is not None:
@@ -161,13 +164,16 @@ def predict_all(path: Path | str, asked: Asked, *, events: Events | None = None)
         places = places_for(files, asked.draw)
     predictions: list[Prediction] = []
     skipped: list[Skipped] = []
-    with usable_runtime(engine.runtime).open(engine.path, engine.options) as session:
+    with (
+        usable_runtime(engine.runtime).open(engine.path, engine.options) as session,
+        contextlib.closing(_in_turn(files, spec)) as prepared,
+    ):
         reader = _Reader(folder=folder, session=session, name=engine.path.name, asked=asked)
-        for number, (file, place) in enumerate(zip(files, places, strict=True)):
+        for number, (file, place, of_file) in enumerate(zip(files, places, prepared, strict=True)):
             if events is not None:
                 events.progress("predict", number / len(files), number, "images")
             try:
-                samples = _samples_of(file, spec)
+                samples = of_file.result()
             except DataError as error:
                 if not asked.skip_bad:
                     if len(files) > 1:
@@ -269,6 +275,17 @@ def _prediction(sample: _Sample, said: Readout, told: Told, drawn: Path | None) 
     )
 
 
+def _in_turn(files: Sequence[Path], spec: ModelSpec) -> Generator[Future[list[_Sample]]]:
+    """Yields the samples of each file; those of the next are prepared while an engine has these."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead: deque[Future[list[_Sample]]] = deque()
+        for file in files:
+            ahead.append(pool.submit(_samples_of, file, spec))
+            if len(ahead) > 1:
+                yield ahead.popleft()
+        yield from ahead
+
+
 def _samples_of(file: Path, spec: ModelSpec) -> list[_Sample]:
     """The samples of a file: an image, or all rows of arrays.
 
@@ -281,7 +298,7 @@ def _samples_of(file: Path, spec: ModelSpec) -> list[_Sample]:
             _Sample(image=file, batch=batch[row : row + 1], row=row) for row in range(len(batch))
         ]
     pixels = images.decode(file, spec, hint=images.hint_for(file))
-    batch = as_taken(images.preprocess(pixels, spec)[None], spec)
+    batch = inputs_of([pixels], spec)
     return [_Sample(image=file, batch=batch, size=(pixels.shape[1], pixels.shape[0]))]
 
 

@@ -94,6 +94,7 @@ def row_of_engine(
         throughput_ratio=measured.throughput_ratio,
         throughput_windows=measured.windows,
         end_to_end=measured.end_to_end,
+        input=engine.input,
         memory=measured.memory,
         accuracy=accuracy,
         first_classes=packed_first_classes(measured.outputs, samples),

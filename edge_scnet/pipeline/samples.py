@@ -151,8 +151,29 @@ def open_evaluation_set(
         events.warn(message)
     if evaluation is not None and RANGES in folder.manifest.artifacts:
         _check_not_calibrated(samples, load_ranges(folder.verified(RANGES)).content_hashes)
+    if folder.manifest.input.is_bytes:
+        _check_bytes(samples, folder)
     say_input(spec, events, evaluation=samples)
     return samples
+
+
+def _check_bytes(samples: SampleSet, folder: BuildFolder) -> None:
+    """Refuses samples that engines of bytes cannot be fed with.
+
+    Raises:
+        DataError: they are arrays, or pictures of 16 bits.
+    """
+    found = "holds arrays" if samples.arrays is not None else ""
+    if samples.deep:
+        found = f"has {samples.deep} pictures of 16 bits a pixel"
+    if found:
+        spec = folder.manifest.model
+        raise DataError(
+            f"the engines of {folder.path} take uint8 N x {spec.height} x {spec.width} x"
+            f" {spec.channels}, pixels of 8 bits; {samples.name} {found}",
+            hint="name a folder of 8-bit pictures, or build engines of floats: edge-scnet build"
+            " MODEL --input float",
+        )
 
 
 def evaluation_folder(manifest: Manifest) -> Path | str | None:

@@ -19,7 +19,7 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.feeds import feed_of
 from edge_scnet.core.optional import installed
 from edge_scnet.core.ragged import batch_of_one
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import ModelSpec, engine_spec
 from edge_scnet.data.batches import load
 from edge_scnet.data.images import colours_of
 from edge_scnet.data.samples import SampleSet
@@ -59,9 +59,9 @@ def engine_source(engine: EngineFile, samples: SampleSet, spec: ModelSpec) -> So
     """An engine, opened in this process when it is asked."""
 
     def outputs_of(indices: Sequence[int]) -> Results:
-        options = replace(engine.options, cuda_graph=False)
+        options, own = replace(engine.options, cuda_graph=False), engine_spec(spec, engine.input)
         with usable_runtime(engine.runtime).open(engine.path, options) as session:
-            return [outputs_for(session, load(samples, spec, [i])) for i in indices]
+            return [outputs_for(session, load(samples, own, [i])) for i in indices]
 
     return Source(name=engine.name, outputs_of=outputs_of)
 

@@ -20,11 +20,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from edge_scnet.core.feeds import as_taken
 from edge_scnet.core.ragged import ragged
 from edge_scnet.core.spec import ModelSpec
-from edge_scnet.data.batches import load_pixels
-from edge_scnet.data.images import preprocess
+from edge_scnet.data.batches import inputs_of, load_pixels
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError, EdgeError
 from edge_scnet.machine.memory import (
@@ -218,7 +216,7 @@ class Server:
             marks = [clock()]
             pixels = [load_pixels(samples, i, spec) for i in indices]
             marks.append(clock())
-            images = as_taken(np.stack([preprocess(image, spec) for image in pixels]), spec)
+            images = inputs_of(pixels, spec)
             marks.append(clock())
             scores = self._session.infer(images)[0]
             marks.append(clock())

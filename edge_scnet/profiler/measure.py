@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edge_scnet.core.events import Progress
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import InputForm, ModelSpec, engine_spec
 from edge_scnet.data.samples import SampleSet, subset
 from edge_scnet.machine.load import LoadWatch, MachineLoad
 from edge_scnet.profiler.child import Loaded, WarmUp
@@ -181,10 +181,13 @@ class _Run:
 
     def prepare(self) -> None:
         """Loads the engines one after the other, and warms them up."""
-        images = timed_images(self._samples, self._spec)
+        images: dict[InputForm, np.ndarray] = {}
         for child in self._children:
-            self._loaded.append(child.load(images))
-            self._compiled.append(_compiled_seconds(child.engine, images))
+            form = child.engine.input
+            if form not in images:
+                images[form] = timed_images(self._samples, engine_spec(self._spec, form))
+            self._loaded.append(child.load(images[form]))
+            self._compiled.append(_compiled_seconds(child.engine, images[form]))
             self._progress("load", len(self._loaded) / len(self._children))
         self._warm_ups = self._each("warm_up", "warm-up")
         if self._settings.graphs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_scnet.core.events import Progress
 from edge_scnet.core.ragged import is_ragged, parts_of
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import InputForm, ModelSpec, engine_spec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine.linux import usable_cores
@@ -255,11 +255,12 @@ def evaluate(
     done = 0
     with ThreadPoolExecutor(1) as ahead:
         # the engines have the other cores
-        prepared = batches(samples, spec, batch=chunk, threads=max(usable_cores() // 2, 1))
+        prepared = _in_all_forms(children, samples, spec, chunk)
         images = next(prepared, None)
         _start_all(children, images)
         while images is not None:
-            count, following = len(images), ahead.submit(next, prepared, None)
+            count = len(next(iter(images.values())))
+            following = ahead.submit(next, prepared, None)
             results: list[list[np.ndarray]] = [child.result() for child in children]
             images = following.result()
             _start_all(children, images)  # what follows is done while they work
@@ -270,10 +271,23 @@ def evaluate(
     return sums.outputs()
 
 
-def _start_all(children: Sequence[Child], images: np.ndarray | None) -> None:
+def _in_all_forms(
+    children: Sequence[Child], samples: SampleSet, spec: ModelSpec, chunk: int
+) -> Iterator[dict[InputForm, np.ndarray]]:
+    """Yields chunk after chunk of the images, in each form that an engine takes."""
+    forms = list(dict.fromkeys(child.engine.input for child in children))
+    threads = max(usable_cores() // 2, 1)
+    runs = [
+        batches(samples, engine_spec(spec, form), batch=chunk, threads=threads) for form in forms
+    ]
+    for parts in zip(*runs, strict=True):
+        yield dict(zip(forms, parts, strict=True))
+
+
+def _start_all(children: Sequence[Child], images: Mapping[InputForm, np.ndarray] | None) -> None:
     if images is not None:
         for child in children:
-            child.start("evaluate", images)
+            child.start("evaluate", images[child.engine.input])
 
 
 def _new_nan(arrays: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> bool:

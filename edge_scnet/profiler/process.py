@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from edge_scnet import errors
 from edge_scnet.core.child_process import cause_of_end, start_python
 from edge_scnet.core.feeds import random_batch
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import InputForm, ModelSpec, engine_spec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError
@@ -66,6 +66,8 @@ class EngineFile:
     convolutions: tuple[str, ...] = ()
     # why its compiled blob is not loaded, in words; empty: it is, or there is none
     cold: str = ""
+    # what it takes, of a build's engine
+    input: InputForm = field(default_factory=InputForm)
 
 
 class Child:
@@ -169,7 +171,7 @@ def engine_process(engine: EngineFile, spec: ModelSpec) -> Iterator[Child]:
     """
     child = Child(engine)
     try:
-        child.load(timed_images(None, spec))
+        child.load(timed_images(None, engine_spec(spec, engine.input)))
         yield child
     finally:
         child.close()

@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_scnet.core.events import Events
 from edge_scnet.core.feeds import as_taken, random_batch
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import ModelSpec, engine_spec, takes_codes
 from edge_scnet.errors import ParityError, TargetError
 from edge_scnet.machine.linux import cpu_quota_cores, quota_threads, usable_cores
 from edge_scnet.machine.load import MachineLoad
@@ -192,7 +192,8 @@ def _check_batches(engine: EngineFile, batches: Sequence[int], built: int, spec:
 
     Each is loaded in a process of its own, as everything that is measured.
     """
-    images = _different_images(min(max(2, *batches), 16), spec)
+    taken = engine_spec(spec, engine.input)
+    images = _different_images(min(max(2, *batches), 16), taken)
     as_built = _answers(engine, images, spec)
     for batch in batches:
         options = replace(engine.options, batch=batch)
@@ -269,4 +270,6 @@ def _different_images(count: int, spec: ModelSpec) -> np.ndarray:
     )
     steps = np.linspace(-1, 1, count).reshape(-1, 1, 1, 1)
     images: np.ndarray = (coarse[:, :, :height, :width] * np.exp(steps) + steps).astype(np.float32)
+    if takes_codes(spec):
+        images = images * 32 + 128
     return as_taken(images, spec)

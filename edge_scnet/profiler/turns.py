@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edge_scnet.core.events import Progress
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import ModelSpec, engine_spec
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler.child import STAGES
 from edge_scnet.profiler.process import Child
@@ -97,7 +97,8 @@ def time_end_to_end(
     stage_times: list[list[tuple[int, ...]]] = [[] for _ in children]
     for number in range(_PASSES):
         for i in turn_order(len(children), number):
-            stage_times[i] += children[i].call("end_to_end", samples, spec, seconds / _PASSES)
+            own = engine_spec(spec, children[i].engine.input)
+            stage_times[i] += children[i].call("end_to_end", samples, own, seconds / _PASSES)
         progress("end to end", (number + 1) / _PASSES)
     return [
         end_to_end(rows, STAGES, images=child.batch)

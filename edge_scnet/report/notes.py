@@ -195,7 +195,8 @@ def facts(report: RunReport) -> tuple[str, ...]:
         lines.append(recovery_words(report.recovery))
     for row in report.engines:
         if row.end_to_end is not None and row.role == "int8":
-            lines.append(f"{row.name} end to end: {end_to_end_words(row.end_to_end)}")
+            fed = "; it takes bytes" if row.input is not None and row.input.is_bytes else ""
+            lines.append(f"{row.name} end to end: {end_to_end_words(row.end_to_end)}{fed}")
     for row in report.engines:
         if row.cuda_graph is not None:
             lines.append(f"{row.name}: {graph_words(row.cuda_graph)}")

@@ -11,6 +11,7 @@ from msgspec import Meta
 from edge_scnet.config.target import Gates
 from edge_scnet.core.packing import MOST_IMAGES
 from edge_scnet.core.provenance import Provenance, Quantization, Recovery
+from edge_scnet.core.spec import InputForm
 from edge_scnet.machine.board import BoardState
 from edge_scnet.machine.load import MachineLoad
 from edge_scnet.report.findings import Finding
@@ -143,6 +144,12 @@ class EngineReport:
         dict[str, str], Meta(description="how the runtime ran it: threads, streams, hints")
     ] = field(default_factory=dict)
     end_to_end: EndToEnd | None = None
+    input: Annotated[
+        InputForm | None,
+        Meta(
+            description="what the engine takes; None: of a graph, or in reports of older versions"
+        ),
+    ] = None
     throughput_ratio: Annotated[
         RatioStats | None,
         Meta(

@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from edge_scnet.core.feeds import feed_of, fitted
+from edge_scnet.core.feeds import check_type, feed_of, fitted
 from edge_scnet.runtimes.base import BaseSession, ExecutedLayer, OpenOptions
 from edge_scnet.runtimes.onnxruntime_layers import executed_layers
 from edge_scnet.runtimes.onnxruntime_loading import load_session
 
 # As OpenVINO's: a burst of a few runs is one slice of a shared processor's time.
 _COUNTED_RUNS, _COUNTED_S = 30, 0.3
+
+# of what may be confused: pixels as they are, and normalised
+_TYPES = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
 
 
 class OnnxRuntimeSession(BaseSession):
@@ -33,7 +36,7 @@ class OnnxRuntimeSession(BaseSession):
         self._artifact, self._threads = artifact, options.threads
         self._session = load_session(artifact, self._set_threads)
         inputs, shapes = self._session.get_inputs(), dict(options.shapes)
-        self._name = inputs[0].name
+        self._name, self._type = inputs[0].name, _TYPES.get(inputs[0].type)
         self.output_names = tuple(output.name for output in self._session.get_outputs())
         # where inputs have no sizes, those of outputs may follow from them
         fixed = all(isinstance(d, int) for item in inputs for d in item.shape)
@@ -102,6 +105,8 @@ class OnnxRuntimeSession(BaseSession):
 
     def _feed(self, batch: np.ndarray) -> dict[str, np.ndarray]:
         feed = feed_of(batch, self._name)
+        if self._type is not None:
+            check_type(self._name, feed[self._name], self._type, self.input_shape)
         if len(feed) > 1:
             feed = {name: fitted(array, self._shapes[name]) for name, array in feed.items()}
         return feed

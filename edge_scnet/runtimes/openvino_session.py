@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_scnet.core.feeds import feed_of, fitted
+from edge_scnet.core.feeds import check_type, feed_of, fitted
 from edge_scnet.runtimes.base import BaseSession, ExecutedLayer
 
 # A burst of a few runs is one slice of a shared processor's time: what disturbs it disturbs whole
@@ -61,6 +61,7 @@ class _Request:
         for name, array in feed.items():
             wanted = self._inputs[name].shape
             array = fitted(array, wanted)
+            check_type(name, array, self._inputs[name].dtype, wanted)
             if array.shape != wanted:
                 raise ValueError(f"{name} is {wanted}, got {array.shape}")
             self._inputs[name][...] = array

@@ -13,7 +13,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edge_scnet.compile import quality
-from edge_scnet.compile.fidelity import check_fidelity
+from edge_scnet.compile.fidelity import RealImages, check_fidelity
 from edge_scnet.errors import ParityError
 from edge_scnet.graph.run import run_onnx
 from edge_scnet.runtimes.base import OpenOptions
@@ -154,8 +154,9 @@ def images(count: int = 4) -> np.ndarray:
 
 def fidelity(graph: Graph, output: str, folder: Path) -> quality.Fidelity:
     qdq, plain = graph.save(folder, output)
+    real = RealImages(prepared=images())
     return check_fidelity(
-        OPENVINO, qdq, float_model=plain, qdq_model=qdq, images=images(), options=PINNED
+        OPENVINO, qdq, float_model=plain, qdq_model=qdq, images=real, options=PINNED
     )
 
 

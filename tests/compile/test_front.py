@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from edge_scnet.compile.fidelity import check_fidelity
+from edge_scnet.compile.fidelity import RealImages, check_fidelity
 from edge_scnet.compile.front import check_front
 from edge_scnet.compile.quality import qualities_of
 from edge_scnet.compile.reference import Reference, load, to_npz
@@ -68,7 +68,7 @@ def test_the_tensors_in_front_are_compared_where_every_output_counts(tmp_path: P
             built.engine,
             float_model=tmp_path / FLOAT_ONNX,
             qdq_model=tmp_path / QDQ_ONNX,
-            images=images,
+            images=RealImages(prepared=images),
             options=OpenOptions(),
         )
     assert nothing is None

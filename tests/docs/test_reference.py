@@ -16,7 +16,7 @@ from edge_scnet.cli.root import app
 from edge_scnet.config.gates import Gates
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.config.project import Project
-from edge_scnet.config.target import Board, QuantScheme, TargetSpec
+from edge_scnet.config.target import Board, InputSettings, QuantScheme, TargetSpec
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -70,7 +70,7 @@ def test_every_command_has_an_example(commands: str) -> None:
 
 def test_every_key_of_a_file_has_its_place(generator: ModuleType) -> None:
     targets, project = "\n".join(generator.target_keys()), "\n".join(generator.project_keys())
-    tables = {"quant": QuantScheme, "board": Board, "gates": Gates}
+    tables = {"quant": QuantScheme, "input": InputSettings, "board": Board, "gates": Gates}
     for table, record in tables.items():
         for key in record.__dataclass_fields__:
             assert f'<span id="{table}-{key}"></span>' in targets

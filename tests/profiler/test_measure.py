@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edge_scnet.core.spec import InputForm
 from edge_scnet.data.batches import load
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError
+from edge_scnet.graph import model as graphs
+from edge_scnet.graph.bytes_in import with_bytes_in
 from edge_scnet.profiler import turns
 from edge_scnet.profiler.child import Server
 from edge_scnet.profiler.measure import MeasureSettings, measure
@@ -235,3 +239,21 @@ def test_a_damaged_engine_fails_with_the_runtimes_words(
             SPEC,
             MeasureSettings(seconds=0.1),
         )
+
+
+@pytest.mark.slow
+def test_an_engine_of_bytes_is_measured_beside_one_of_floats(
+    tmp_path: Path, samples: SampleSet, children: list[Any]
+) -> None:
+    """Each is fed with what it takes, and they compute the same."""
+    form = InputForm(dtype="uint8", layout="NHWC", colour="grey")
+    floats = engine_file(tiny_onnx(tmp_path / "floats.onnx"), "floats")
+    model = with_bytes_in(graphs.load(floats.path), SPEC.preprocessing, form)
+    graphs.save(model, tmp_path / "bytes.onnx")
+    of_bytes = replace(engine_file(tmp_path / "bytes.onnx", "bytes"), input=form)
+    measured = measure([floats, of_bytes], samples, SPEC, MeasureSettings(seconds=0.1))
+    first, second = measured.engines
+    assert len(children) == 2 and first.outputs is not None and second.outputs is not None
+    assert first.outputs.logits is not None and second.outputs.logits is not None
+    np.testing.assert_allclose(second.outputs.logits, first.outputs.logits, atol=1e-6)
+    assert second.end_to_end is not None and second.end_to_end.stages_ms["preprocess"] > 0

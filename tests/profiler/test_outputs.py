@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_scnet.core.ragged import ragged
+from edge_scnet.core.spec import InputForm
 from edge_scnet.data.batches import batches, load
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler.outputs import OutputsSum, evaluate
@@ -23,6 +25,8 @@ def test_powers_are_by_output_and_over_all_chunks(
     monkeypatch.setattr("edge_scnet.profiler.outputs._CHUNK_BYTES", 5 * 6 * 6 * 4)
 
     class Fake:
+        engine = SimpleNamespace(input=InputForm())
+
         def __init__(self, small: float) -> None:
             self.small = small
 
@@ -89,6 +93,7 @@ def test_the_next_images_are_decoded_while_the_children_work(
             yield images
 
     class Fake:
+        engine = SimpleNamespace(input=InputForm())
         given = 0
 
         def call(self, method: str) -> tuple[str, ...]:

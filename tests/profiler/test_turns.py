@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from edge_scnet.core.spec import InputForm
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler import turns
 from tests.helpers.engines import SPEC, quiet
@@ -129,6 +131,7 @@ def test_end_to_end_windows_alternate_and_all_of_them_count(samples: SampleSet) 
     asked: list[str] = []
 
     class Fake:
+        engine = SimpleNamespace(input=InputForm())
         batch = 2
 
         def __init__(self, name: str, ns: int) -> None:

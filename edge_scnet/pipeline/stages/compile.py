@@ -17,7 +17,7 @@ from edge_scnet.compile.executed import (
     wanted_layers,
     warn_of_float,
 )
-from edge_scnet.compile.fidelity import check_fidelity
+from edge_scnet.compile.fidelity import RealImages, check_fidelity
 from edge_scnet.compile.front import check_front
 from edge_scnet.compile.quality import FIDELITY_IMAGES, fidelity_words
 from edge_scnet.core.build_folder import BuildFolder
@@ -25,14 +25,17 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.facts import EngineFacts, Fidelity, QdqFacts
 from edge_scnet.core.files import replace_file, scratch_folder
 from edge_scnet.core.manifest import BLOB, FLOAT_ENGINE, FLOAT_ONNX, QDQ_ONNX
+from edge_scnet.core.spec import engine_spec
 from edge_scnet.data.batches import load
 from edge_scnet.errors import StorageError
+from edge_scnet.graph.bytes_in import with_bytes_in
 from edge_scnet.graph.model import load as load_graph
+from edge_scnet.graph.model import save as save_graph
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import provided_isa
 from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
 from edge_scnet.pipeline.stages.compile_blob import with_blob
-from edge_scnet.pipeline.stages.job import BuildJob, record
+from edge_scnet.pipeline.stages.job import BuildJob, input_settings, record
 from edge_scnet.runtimes.base import OpenOptions
 
 
@@ -75,6 +78,7 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
             built=runtime.versions(),
             # what executes how, and the fidelity, are of an engine opened so
             **({"opened_in": target.opened_in} if target.opened_in != "f32" else {}),
+            **input_settings(job),
         )
         if _is_current(folder, file, origin):
             continue
@@ -138,8 +142,8 @@ def _build(
         The names of the files, the one to open first, and the proof.
     """
     folder = job.folder.path
-    graph = job.folder.verified(source)
     with scratch_folder(folder, "trial") as trial:
+        graph = _graph_to_build(job, source, trial)
         built = job.runtime.build(graph, job.target, trial / file)
         proof = None
         if precision == "int8":
@@ -165,6 +169,21 @@ def _that_runs_here(job: BuildJob, graph: Path, engine: Path, trial: Path) -> tu
     return here, job.runtime.build(graph, here.target, trial / f"here{job.runtime.suffix}").engine
 
 
+def _graph_to_build(job: BuildJob, source: str, trial: Path) -> Path:
+    """The file that an engine is built of: of one that takes bytes a copy with its preprocessing.
+
+    Args:
+        trial: a folder for it.
+    """
+    graph, form = job.folder.verified(source), job.folder.manifest.input
+    if not form.is_bytes:
+        return graph
+    copy = trial / "source" / source
+    copy.parent.mkdir()
+    save_graph(with_bytes_in(load_graph(graph), job.source.spec.preprocessing, form), copy)
+    return copy
+
+
 def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:
     """Finds out what of an engine executes in INT8, and checks that it computes its graph."""
     assert job.calibration is not None
@@ -179,12 +198,15 @@ def _prove(job: BuildJob, engine: Path, events: Events) -> _Proof:
     total = len(job.calibration)
     chosen = np.linspace(0, total - 1, min(FIDELITY_IMAGES, total)).astype(int).tolist()
     images = load(job.calibration, job.source.spec, chosen)
+    form, taken = job.folder.manifest.input, None
+    if form.is_bytes:
+        taken = load(job.calibration, engine_spec(job.source.spec, form), chosen)
     fidelity = check_fidelity(
         job.runtime,
         engine,
         float_model=job.folder.verified(FLOAT_ONNX),
         qdq_model=job.folder.verified(QDQ_ONNX),
-        images=images,
+        images=RealImages(prepared=images, taken=taken),
         options=options,
     )
     front = check_front(job.runtime, job.target, job.folder.path, images, options)

@@ -13,6 +13,7 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.facts import BLOB_KIND, EngineFacts
 from edge_scnet.core.files import remove_files, replace_file, scratch_folder
 from edge_scnet.core.manifest import BLOB
+from edge_scnet.core.spec import engine_spec
 from edge_scnet.data.batches import load
 from edge_scnet.errors import StorageError
 from edge_scnet.pipeline.stages.cache_key import origin_of
@@ -69,7 +70,8 @@ def _without(folder: BuildFolder) -> BuildFolder:
 def _fault(job: BuildJob, engine: Path, options: OpenOptions, blob: Path) -> str | None:
     """What an engine loaded from its blob does otherwise, in words; None: nothing."""
     assert job.calibration is not None
-    images = load(job.calibration, job.source.spec, range(min(_IMAGES, len(job.calibration))))
+    spec = engine_spec(job.source.spec, job.folder.manifest.input)
+    images = load(job.calibration, spec, range(min(_IMAGES, len(job.calibration))))
     with job.runtime.open(engine, options) as session:
         layers, outputs = _layers(session), _outputs(session, images)
     with job.runtime.open(engine, replace(options, blob=blob)) as session:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.facts import Facts
@@ -118,3 +118,12 @@ def reusable(folder: BuildFolder, file: str, key: str) -> Artifact | None:
                     )
             return entry
     return None
+
+
+def input_settings(job: BuildJob) -> dict[str, Any]:
+    """What of the input decides an engine, for its key: of bytes the preprocessing in it."""
+    form, rule = job.folder.manifest.input, job.source.spec.preprocessing
+    if not form.is_bytes:
+        return {}
+    codes = {"pixel_max": rule.pixel_max, "mean": rule.mean, "std": rule.std}
+    return {"input": {**asdict(form), "of": rule.colour, **codes}}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_scnet.core.feeds import feed_of, fitted
+from edge_scnet.core.feeds import check_type, feed_of, fitted
 from edge_scnet.core.manifest import BUNDLE
 from edge_scnet.errors import BackendError
 from edge_scnet.runtimes.base import BaseSession, EngineInput, ExecutedLayer
@@ -163,7 +163,9 @@ class PlanSession(BaseSession):
 
     def infer_named(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         for name, array in feed.items():
-            np.copyto(self._host[name], fitted(array, self._host[name].shape))
+            host = self._host[name]
+            check_type(name, array, host.dtype, host.shape)
+            np.copyto(host, fitted(array, host.shape))
         (self._replay or self._enqueue)()
         self._stream.wait()
         return [
