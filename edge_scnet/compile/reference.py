@@ -22,6 +22,7 @@ from edge_scnet.compile.quality import (
     quality_of,
 )
 from edge_scnet.core.json_records import convert
+from edge_scnet.core.spec import FLOATS, InputForm, engine_spec
 from edge_scnet.data import batches as data_batches
 from edge_scnet.data.array_headers import read_npz
 from edge_scnet.errors import ArtifactError
@@ -43,7 +44,7 @@ _MAX_BYTES = 8 << 20
 class Reference:
     """Images, whole batches of them, and what the float graph gives for them."""
 
-    # Preprocessed, N x C x H x W float32.
+    # As the plans take them: preprocessed, N x C x H x W float32, or pixels, N x H x W x C uint8.
     images: np.ndarray
     # By output of the graph, but those whose size depends on the data.
     outputs: tuple[np.ndarray, ...]
@@ -58,12 +59,21 @@ class Reference:
 
 
 def make(
-    float_model: Path, qdq_model: Path, samples: SampleSet, spec: ModelSpec, *, batch: int
+    float_model: Path,
+    qdq_model: Path,
+    samples: SampleSet,
+    spec: ModelSpec,
+    *,
+    batch: int,
+    form: InputForm = FLOATS,
 ) -> Reference:
     """Runs the float graph and the Q/DQ graph on images of a sample set.
 
     Both run in ONNX Runtime with its optimisations off. Outputs whose size depends on the data are
     left out.
+
+    Args:
+        form: of what the plans take.
     """
     counted = are_counted(load_graph(float_model).graph)
     count = max(1, min(FIDELITY_IMAGES, len(samples), _MAX_BYTES // spec.sample_bytes))
@@ -73,8 +83,9 @@ def make(
     batches = np.split(images, count // batch)
     runs = [without(counted, outputs) for outputs in run_onnx(float_model, batches)]
     simulated = [without(counted, outputs) for outputs in run_onnx(qdq_model, batches)]
+    taken = data_batches.load(samples, engine_spec(spec, form), chosen) if form.is_bytes else images
     return Reference(
-        images=images,
+        images=taken,
         outputs=_stacked(runs),
         simulation=qualities_of(joined(runs), joined(simulated)),
         sized=tuple(without(counted, range(len(counted)))) if any(counted) else None,
@@ -153,9 +164,11 @@ def _check(images: np.ndarray, outputs: Sequence[np.ndarray]) -> None:
         ValueError: an array is none of ours.
     """
     # of several inputs a record each (`core.feeds`)
-    known = images.dtype == np.float32 or images.dtype.fields is not None
+    known = images.dtype in (np.float32, np.uint8) or images.dtype.fields is not None
     if not known or not images.ndim or not len(images):
-        raise ValueError(f"input is {images.dtype} {images.shape}; float32 images are needed")
+        raise ValueError(
+            f"input is {images.dtype} {images.shape}; images of float32 or uint8 are needed"
+        )
     for i, output in enumerate(outputs):
         if output.dtype.kind not in "fiubc" or not output.ndim:
             raise ValueError(f"output_{i} is {output.dtype} {output.shape}; numbers are needed")

@@ -44,6 +44,10 @@ class InputForm:
         return self.dtype == "uint8"
 
 
+# What graphs take, and engines that nobody wanted bytes of.
+FLOATS = InputForm()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
     """What a network is for, which decides the figure that it is judged by."""

@@ -193,7 +193,8 @@ def _refuse_weights(model: str, options: ModelOptions) -> None:
 
 
 def _bundled(spec: ModelSpec, options: ModelOptions) -> ModelSource:
-    if spelled := _set_options(options):
+    # what engines take is no setting of the model
+    if spelled := _set_options(replace(options, input_type=None)):
         raise ArtifactError(
             f"{spelled[0]} cannot be changed: {spec.name!r} is a model of the zoo with settings of"
             " its own",

@@ -182,6 +182,12 @@ def _make_job(request: Request, events: Events, lock: contextlib.ExitStack) -> B
     )
     if request.until in ENGINE_STAGES:
         form = decided_form(source.spec, target, events, calibration, evaluation)
+        if form.is_bytes and request.search_on_board:
+            raise TargetError(
+                f"{target.name}: a search on the board feeds plans with floats, and bytes are asked"
+                " for",
+                hint="leave --search-on-board out, or say --input float",
+            )
         manifest = replace(manifest, input=form)
     lock.enter_context(locked(path, command=request.command, wait=request.wait, events=events))
     return BuildJob(

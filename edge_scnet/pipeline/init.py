@@ -54,6 +54,7 @@ _EXAMPLES: Mapping[str, Any] = {
     "input_shape": (3, 224, 224),
     "fix": ("threshold=0.5",),
     "input": ("state=16",),
+    "input_type": "float",
     "preprocess": "imagenet",
     "resize": 256,
     "crop_fraction": 0.875,

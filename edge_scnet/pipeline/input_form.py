@@ -44,6 +44,8 @@ def decided_form(
     if asked.type == "float":
         return InputForm()
     reason = _against_bytes(spec, target, [samples for samples in sets if samples is not None])
+    if reason is None and target.board is not None and asked.type is None:
+        reason = "what feeds plans, as DeepStream, gives floats; --input uint8 asks for bytes"
     if reason is None:
         form = InputForm(dtype="uint8", layout="NHWC", colour=colour)
         shape = f"{target.batch} x {spec.height} x {spec.width} x {spec.channels}"
@@ -90,8 +92,8 @@ def _against_bytes(spec: ModelSpec, target: TargetSpec, sets: Sequence[SampleSet
         return "without samples nobody knows whether they are pictures"
     if deep := sum(samples.deep for samples in sets):
         return f"{deep} pictures have 16 bits a pixel"
-    if target.board is not None:
-        return f"{target.runtime} engines take it so far"
+    if target.board is not None and not target.board.strongly_typed:
+        return "TensorRT before 10 is not known to take them"
     return None
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from envelope import begin
 
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import ModelSpec, engine_spec
 from edge_scnet.data import samples as dataset
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
@@ -120,7 +120,7 @@ def main() -> None:
             return dataset.open_samples(given.eval, model=spec, role="evaluation")
 
         found[name] = {
-            "core_ms_an_image": core_ms_an_image(opened(), spec),
+            "core_ms_an_image": core_ms_an_image(opened(), engine_spec(spec, engine.input)),
             **evaluation(engine, opened, spec, given.rounds, given.seconds),
         }
     begun.write({"engine": engine.path.name, "ways": found}, given.out)

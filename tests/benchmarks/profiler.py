@@ -32,12 +32,12 @@ from envelope import begin
 from evaluation import LEAST_EVALUATION, evaluation
 
 from edge_scnet.core.build_folder import BuildFolder
-from edge_scnet.core.spec import ModelSpec
+from edge_scnet.core.spec import ModelSpec, engine_spec
 from edge_scnet.data import samples as dataset
 from edge_scnet.pipeline import build_folder as engines
 from edge_scnet.profiler.child import Server
 from edge_scnet.profiler.measure import MeasureSettings, measure
-from edge_scnet.profiler.process import EngineFile, engine_process
+from edge_scnet.profiler.process import EngineFile, engine_process, timed_images
 from edge_scnet.stats.timing import paired_ratio
 
 _BLOCK_S = 0.3
@@ -81,7 +81,8 @@ options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 compiled = ov.Core().compile_model(sys.argv[1], "CPU", options)
 request = compiled.create_infer_request()
 for tensor in request.input_tensors:
-    tensor.data[:] = np.random.default_rng(0).standard_normal(tensor.data.shape)
+    values = np.random.default_rng(0).standard_normal(tensor.data.shape)
+    tensor.data[:] = values if tensor.data.dtype.kind == "f" else values * 32 + 128
 request.infer()
 for line in sys.stdin:
     latencies, end = [], perf_counter() + float(line)
@@ -158,7 +159,7 @@ def against_benchmark_app(engine: EngineFile, spec: ModelSpec, rounds: int) -> d
 
 def overhead(engine: EngineFile, spec: ModelSpec, rounds: int) -> dict[str, object]:
     """The median of our timed block over that of a bare loop on the same request."""
-    images = np.random.default_rng(0).standard_normal((16, *spec.input_shape)).astype(np.float32)
+    images = timed_images(None, engine_spec(spec, engine.input))
     server = Server()
     server.load(engine.runtime, engine.path, engine.options, images)
     server.warm_up()

@@ -28,7 +28,8 @@ def test_json_alone_is_on_stdout_and_progress_on_stderr(built: Built) -> None:
         for line in lines
         if not line.startswith(" ") and not line.startswith("warning:")
     ]
-    assert stages == ["input", "export", "calibrate", "quantize", "compile", "task", "profile"]
+    said = ["input", "engines"]
+    assert stages == [*said, "export", "calibrate", "quantize", "compile", "task", "profile"]
     assert [line for line in lines if line.startswith("warning:")] == [
         "warning: 120 calibration images: 300 and more give steadier thresholds"
     ]

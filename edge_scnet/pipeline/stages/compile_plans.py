@@ -23,9 +23,10 @@ from edge_scnet.core.manifest import (
     QDQ_ONNX,
     RANGES,
 )
+from edge_scnet.graph.bytes_in import with_bytes_in
 from edge_scnet.graph.model import load, save
 from edge_scnet.pipeline.stages.cache_key import Origin, origin_of
-from edge_scnet.pipeline.stages.job import BuildJob, record
+from edge_scnet.pipeline.stages.job import BuildJob, input_settings, record
 from edge_scnet.quantizer.ranges_file import load_ranges
 
 
@@ -98,6 +99,7 @@ def _origin(job: BuildJob) -> Origin:
         built=job.runtime.versions(),
         packed=job.evaluation.hash if job.evaluation else None,
         **search,
+        **input_settings(job),
     )
 
 
@@ -130,7 +132,12 @@ def _write_forms(job: BuildJob, origin: Origin, events: Events) -> BuildFolder:
         events.warn(
             f"{len(made.kept_fp32)} nodes stay in FP32, FP16 cannot hold them: {node} ({why})"
         )
-    for model, file, precision in ((made.fp16, FP16_FORM, "fp16"), (made.int8, INT8_FORM, "int8")):
+    form = folder.manifest.input
+    for graph, file, precision in ((made.fp16, FP16_FORM, "fp16"), (made.int8, INT8_FORM, "int8")):
+        model = graph
+        if form.is_bytes:
+            # in FP32, in front of what is FP16: codes and their arithmetic as everywhere
+            model = with_bytes_in(graph, job.source.spec.preprocessing, form)
         save(model, folder.path / file)
         facts = FormFacts(precision=precision, kept_fp32=tuple(sorted(made.kept_fp32)))
         entry = record(folder.path, file, origin, kind="onnx-form", facts=facts)
@@ -174,4 +181,5 @@ def _reference(job: BuildJob) -> Reference:
         job.calibration,
         job.source.spec,
         batch=job.target.batch,
+        form=job.folder.manifest.input,
     )
