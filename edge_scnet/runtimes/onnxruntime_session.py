@@ -21,7 +21,10 @@ from edge_scnet.runtimes.onnxruntime_loading import load_session
 _COUNTED_RUNS, _COUNTED_S = 30, 0.3
 
 # of what may be confused: pixels as they are, and normalised
-_TYPES = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
+_TYPES: Mapping[str, np.dtype[Any]] = {
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(float)": np.dtype(np.float32),
+}
 
 
 class OnnxRuntimeSession(BaseSession):
