@@ -182,7 +182,7 @@ def _make_job(request: Request, events: Events, lock: contextlib.ExitStack) -> B
     )
     if request.until in ENGINE_STAGES:
         form = decided_form(source.spec, target, events, calibration, evaluation)
-        if form.is_bytes and request.search_on_board:
+        if form.is_bytes and request.search_on_board and target.board is not None:
             raise TargetError(
                 f"{target.name}: a search on the board feeds plans with floats, and bytes are asked"
                 " for",
