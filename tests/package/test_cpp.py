@@ -198,7 +198,7 @@ def test_an_engine_of_bytes_answers_as_the_python_program_does(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("absent.png",), "absent.png: "),
+        (("absent.png",), "absent.png: it cannot be opened"),
         (("clear.png",), "only pictures of 8 bits without transparency"),
         (("deep.png",), "only pictures of 8 bits without transparency"),
         (("--top", "none", "bag.png"), "--top needs a number above 0"),

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ inline Picture read(const std::string& path) {
   const auto refuse = [&] {
     return std::runtime_error(path + ": only pictures of 8 bits without transparency are read");
   };
+  if (!std::ifstream(path)) throw std::runtime_error(path + ": it cannot be opened");
 #ifdef WITH_OPENCV
   const cv::Mat raw = cv::imread(path, cv::IMREAD_UNCHANGED);
   if (raw.empty()) throw std::runtime_error(path + ": not a picture that OpenCV reads");
