@@ -10,6 +10,7 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.files import remove_files, sha256_file, write_atomic
 from edge_scnet.core.folder_lock import locked
 from edge_scnet.core.manifest import (
+    BUNDLE,
     MANIFEST,
     PARTIAL_REPORT,
     REPORT,
@@ -42,7 +43,7 @@ def lay_out(build: Path, folder: Path, *, command: str, events: Events) -> None:
         ArtifactError: the build folder has no manifest. StorageError: another run is in one of the
             folders, or the copy cannot be written.
     """
-    files = {entry.file for entry in load_manifest(build).artifacts.values()}
+    files = {BUNDLE, *(entry.file for entry in load_manifest(build).artifacts.values())}
     with (
         locked(build, command=command, wait=False, events=events),
         locked(folder, command=command, wait=False, events=events),

@@ -101,3 +101,31 @@ def test_a_build_for_a_board_ends_with_the_boards_figures(
     assert json.loads(outcome.stdout)["verdict"] == report["verdict"]
     times = {row["name"]: row["latency"] for row in report["engines"]}
     assert times["int8"]["samples_ns"], "the board's times"
+
+
+def test_a_fleet_of_boards_builds_and_times_the_plans_of_one_bundle(
+    new_board: MakeBoard, folder: Path, project: Path, tmp_path: Path
+) -> None:
+    tables = []
+    for name, fail in (("one", ""), ("two", "echo '[E] no implementation for conv1'; exit 1")):
+        (tmp_path / name).mkdir()
+        program = fake_trtexec(tmp_path / name / "trtexec", "100300", fail)
+        board = new_board(
+            f"board-{name}",
+            TRTEXEC=str(program),
+            CALLS=str(tmp_path / name / "calls"),
+            PYTHONPATH="",
+        )
+        tables.append(f"[{name}]\nhost = '{board.url}'\ntags = ['lab']\n")
+    (project / "devices.toml").write_text("".join(tables))
+    outcome = edge("profile", "build/net/jetson", "--json", "--device", "tag:lab", cwd=project)
+    one, two = json.loads(outcome.stdout)["rows"]
+    own = project / "build" / "@one" / "net" / "jetson"
+    report = json.loads((own / "report.json").read_text())
+    assert one["verdict"] == report["verdict"] and one["device"]["exit_code"] in (11, 13)
+    assert one["p50_ms"] > 0
+    assert (own / "engine.plan").is_file() and not (folder / "engine.plan").exists()
+    assert outcome.code == two["device"]["exit_code"] == 8 and two["p50_ms"] is None
+    assert "no implementation" in two["device"]["error"]
+    refused = edge("build", "net.onnx", "-t", "jetson", "--device", "tag:lab", cwd=project)
+    assert refused.code == 2 and "build for jetson without --device" in refused.stderr

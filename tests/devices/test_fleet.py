@@ -115,3 +115,31 @@ def test_what_a_fleet_cannot_take_is_refused_before_anything_is_sent(
 ) -> None:
     outcome = edge(*arguments, cwd=lab)
     assert outcome.code in (2, 3) and words in outcome.stderr
+
+
+def test_a_project_is_built_on_each_device_and_held_to_its_own_baselines(
+    lab: Path, calib_120: Path, eval_20: Path
+) -> None:
+    (lab / "edge-scnet.toml").write_text(
+        f'model = "{MODEL}"\ntargets = ["cpu"]\nbaselines = "baselines"\nseconds = 0.2\n'
+        f'calib = "{calib_120}"\neval = "{eval_20}"\n[limits]\nmax_slowdown_percent = 90\n'
+    )
+    built = edge("build", "--project", "--device", "one,two", cwd=lab)
+    assert built.code in (0, 10, 11, 13), built.stderr
+    for name in ("one", "two"):
+        measured(name, lab / "build" / f"@{name}" / MODEL / "cpu")
+    assert not (lab / "build" / MODEL).exists(), "nothing of a device lies among our own"
+    assert Page((lab / "build" / "fleet.html").read_text()).fetched
+    own = lab / "build" / "@one" / MODEL / "cpu"
+    update = edge("baseline", "update", own, "--baseline", "baselines/@one", cwd=lab)
+    assert update.code == 0, update.stderr
+    junit = ("--junit", "check.xml")
+    checked = edge(
+        "check", "--build", "--project", "--device", "one,two", *junit, "--json", cwd=lab
+    )
+    fleet = json.loads(checked.stdout)
+    one, two = fleet["rows"]
+    assert one["device"]["error"] is None and one["device"]["exit_code"] in (0, 11, 13), one
+    assert two["device"]["exit_code"] == 6 == checked.code
+    assert "@two" in two["device"]["error"]
+    assert {path.name for path in lab.glob("check*.xml")} == {"check@one.xml", "check@two.xml"}

@@ -46,4 +46,4 @@ def test_the_fleets_devices_and_files_are_what_the_tool_reads_and_writes(tmp_pat
     assert [device.name for device in find_devices(words, folder=tmp_path)] == ["orin-1", "orin-2"]
     uploaded = next(step["with"]["path"] for step in steps if "upload" in step.get("uses", ""))
     assert f"build/{FLEET_PAGE}" in uploaded.split()
-    assert "--junit check.xml" in script and "check@*.xml" in uploaded.split()
+    assert '--junit "check$name.xml"' in script and "check@*.xml" in uploaded.split()
