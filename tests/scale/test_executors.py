@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_scnet.errors import BackendError, MissingRuntimeError, TargetError
 from edge_scnet.scale.executors import Workers, opened
+from edge_scnet.scale.identity import identity
 
 
 def test_one_of_processes_and_scheduler_is_needed() -> None:
@@ -64,6 +67,27 @@ def test_an_executor_of_the_users_is_opened_and_ended(
         with opened(Workers(scheduler=own)):
             pass
         assert own.submit(divmod, 7, 2).result() == (3, 1)
+
+
+class Elsewhere(ThreadPoolExecutor):
+    """Workers whose numpy is another one."""
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:
+        own = identity()
+        versions = tuple({**dict(own.versions), "numpy": "1.0"}.items())
+        future: Future[Any] = Future()
+        future.set_result(replace(own, versions=versions))
+        return future
+
+
+def test_workers_of_other_versions_are_refused_and_both_are_named() -> None:
+    with (
+        Elsewhere(1) as executor,
+        pytest.raises(BackendError, match=r"the worker Elsewhere .*numpy 1\.0, not \d") as caught,
+        opened(Workers(scheduler=executor)),
+    ):
+        pass
+    assert "pip freeze" in caught.value.hint
 
 
 def test_dask_that_is_not_installed_is_named_with_its_extra(

@@ -158,6 +158,17 @@ def test_a_worker_that_would_compute_other_bits_is_refused_by_name(
     assert task.key(identity()) != task.key(expected)
 
 
+def test_a_worker_that_comes_later_and_differs_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadPoolExecutor(1) as threads, pool_of(threads, tmp_path / "kept") as (pool, _):
+        pool.run([task_of(pool, b"\x01")])
+        monkeypatch.setattr(tasks, "identity", lambda: other(features=("avx2",)))
+        with pytest.raises(BackendError, match="would compute other bits: instruction") as caught:
+            pool.run([task_of(pool, b"\x02")])
+    assert "one kind of processor" in caught.value.hint
+
+
 def test_equal_tasks_have_equal_keys_and_all_that_decides_is_in_them(tmp_path: Path) -> None:
     with pool_of(1, tmp_path / "kept") as (pool, _):
         one, own = task_of(pool, b"\x01", by=2), identity()
