@@ -263,6 +263,12 @@ def _taken(array: np.ndarray, spec: TensorSpec, where: str, *, finite: bool) -> 
         DataError: another shape, values that the type cannot hold, NaN or infinite values.
     """
     wanted = f"samples x {' x '.join(map(str, spec.shape))}"
+    if spec.dtype == "uint8" and _is_no_code(array):
+        raise DataError(
+            f"{where} is {array.dtype} {' x '.join(map(str, array.shape))}; the engine takes uint8"
+            f" {wanted}: pixels as they are, 0 to 255, channels last",
+            hint="save the pixels, resized and not normalised; an engine of floats: --input float",
+        )
     if array.shape[1:] != spec.shape or array.ndim == 0 or not len(array):
         shape = " x ".join(map(str, array.shape))
         raise DataError(
@@ -297,6 +303,13 @@ def _taken(array: np.ndarray, spec: TensorSpec, where: str, *, finite: bool) -> 
             hint=f"save what the network takes: ARRAY.astype('{spec.dtype}')",
         )
     return converted
+
+
+def _is_no_code(array: np.ndarray) -> bool:
+    """Whether an array holds real numbers that are no pixels."""
+    if array.dtype.kind != "f":
+        return False
+    return not bool(((array >= 0) & (array <= 255) & (array == np.rint(array))).all())
 
 
 def _axes(shape: Sequence[int]) -> str:

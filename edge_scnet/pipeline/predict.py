@@ -17,6 +17,7 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.preprocessing import BY_DEFAULT
 from edge_scnet.core.spec import ModelSpec, engine_spec
 from edge_scnet.data import arrays, images
+from edge_scnet.data.array_headers import UNREADABLE
 from edge_scnet.data.batches import inputs_of
 from edge_scnet.data.listing import files_of
 from edge_scnet.errors import ArtifactError, DataError
@@ -158,6 +159,8 @@ def predict_all(path: Path | str, asked: Asked, *, events: Events | None = None)
         events.warn(engine.cold)
     spec = engine_spec(folder.manifest.model, engine.input)
     _check_kinds(files, folder)
+    if folder.manifest.fed_with == "pictures" and not engine.input.is_bytes:
+        _refuse_bytes(files, spec)
     places: Sequence[Path | None] = [None] * len(files)
     if asked.draw is not None:
         _check_pictures(files)
@@ -329,6 +332,29 @@ def _check_kinds(files: Sequence[Path], folder: BuildFolder) -> None:
                 " NAME, or --mean and --std"
             ),
         )
+
+
+def _refuse_bytes(files: Sequence[Path], spec: ModelSpec) -> None:
+    """Refuses files of bytes for an engine that takes normalised pixels.
+
+    Raises:
+        DataError: names the first, and what the engine takes.
+    """
+    rule = spec.preprocessing
+    if rule.pixel_max == 255 and not any(rule.mean) and all(value == 1 for value in rule.std):
+        return  # they are what it takes
+    for file in files:
+        with contextlib.suppress(*UNREADABLE):  # its reader says why
+            held = np.load(file, mmap_mode="r") if file.suffix == ".npy" else None
+            if held is None or held.dtype != np.uint8:
+                continue
+            raise DataError(
+                f"{file} holds uint8 {' x '.join(map(str, held.shape))}; the engine takes float32"
+                f" samples x {' x '.join(map(str, spec.input_shape))}: pixels normalised as its"
+                " manifest says, channels first",
+                hint="give pictures, which are prepared so; or build an engine of bytes: --input"
+                " uint8",
+            )
 
 
 def _check_pictures(files: Sequence[Path]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_scnet.core.feeds import feed_of
-from edge_scnet.core.spec import TensorSpec
+from edge_scnet.core.spec import InputForm, TensorSpec, engine_spec
 from edge_scnet.data.batches import load, load_pixels
 from edge_scnet.data.samples import in_memory, open_samples, subset
 from edge_scnet.errors import DataError
@@ -204,3 +204,20 @@ def test_samples_that_hold_nan_are_named(tmp_path: Path):
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(DataError, match=r"NaN in 7 of 30 samples, from 0: 3, 4, 5, 6, 7, \.\.\."):
         open_samples(tmp_path / "x.npy", model=AUDIO, role="calibration")
+
+
+def test_floats_for_an_engine_of_bytes_are_refused_by_what_it_takes(tmp_path: Path) -> None:
+    """To save them as uint8, as of other whole numbers, would cut them to 0 and 1."""
+    spec = engine_spec(RGB, InputForm(dtype="uint8", layout="NHWC", colour="RGB"))
+    sizes = (RGB.height, RGB.width, 3)
+    for shape in (sizes, (3, *sizes[:2])):
+        np.save(tmp_path / "x.npy", np.full((2, *shape), 0.5, np.float32))
+        with pytest.raises(DataError) as caught:
+            open_samples(tmp_path, model=spec, role="evaluation")
+        wanted = " x ".join(map(str, sizes))
+        assert f"the engine takes uint8 samples x {wanted}: pixels as they are" in (
+            caught.value.message
+        )
+        assert caught.value.hint is not None and "--input float" in caught.value.hint
+    np.save(tmp_path / "x.npy", np.full((2, *sizes), 7, np.uint8))
+    assert load(open_samples(tmp_path, model=spec, role="evaluation"), spec).dtype == np.uint8
