@@ -86,7 +86,10 @@ def _notes(facts: PackageFacts, resampler: str) -> Iterator[str]:
     if facts.runtime == "openvino":
         yield "The headers and libraries of OpenVINO are those of its Python package, or its own."
     else:
-        yield "This source was compiled against TensorRT's headers, and has not run on a board."
+        yield (
+            "A compiler checked this source against TensorRT's headers; it was neither linked nor"
+            " run on a board."
+        )
     if not facts.is_classifier:
         yield "It prints the range of each output, and decodes none."
 
