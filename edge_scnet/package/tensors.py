@@ -59,13 +59,19 @@ def tensors_of(facts: PackageFacts) -> Tensors:
     """The inputs and outputs of an engine.
 
     Raises:
-        ArtifactError: the file cannot be read, or a plan's ONNX file is not beside it.
+        ArtifactError: the file cannot be read, or a plan's ONNX file is not beside it; or it takes
+            bytes and its manifest does not say so, or the reverse.
         MissingRuntimeError: onnx is not installed, which reads a plan's.
     """
     found = _read(facts)
     if not (found.inputs and found.outputs):
         raise ArtifactError(
             f"{facts.engine.path} has no inputs and outputs that could be read", hint=facts.rebuild
+        )
+    taken, said = found.inputs[0].dtype, facts.input.dtype
+    if "uint8" in (taken, said) and taken != said:
+        raise ArtifactError(
+            f"{facts.engine.path} takes {taken}, and its manifest says {said}", hint=facts.rebuild
         )
     return found
 

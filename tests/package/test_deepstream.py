@@ -16,7 +16,7 @@ from edge_scnet.core.facts import PlanFacts
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import Artifact, load_manifest, save_manifest
 from edge_scnet.core.preprocessing import IMAGENET_STD, Preprocessing
-from edge_scnet.core.spec import TaskSpec
+from edge_scnet.core.spec import InputForm, TaskSpec
 from edge_scnet.errors import ArtifactError
 from edge_scnet.package import deepstream
 from edge_scnet.package.facts import PackageFacts
@@ -224,7 +224,7 @@ def test_a_board_s_build_by_the_names_of_its_own_graph(
     manifest = load_manifest(folder)
     # as --task said: there is no report that could tell
     said = replace(manifest.model, task=TaskSpec(kind="classification"))
-    manifest = replace(manifest, model=said)
+    manifest = replace(manifest, model=said, input=InputForm())
     (folder / "engine.plan").write_bytes(b"a plan, which is only copied")
     plan = Artifact(
         file="engine.plan",

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from edge_scnet.core.spec import InputForm
 from edge_scnet.errors import ArtifactError
 from edge_scnet.package.tensors import Tensor, tensors_of
-from tests.helpers.served import HOSTILE, ir, of_openvino, of_tensorrt
+from tests.helpers.served import HOSTILE, PIXELS, ir, of_openvino, of_tensorrt
 
 
 @pytest.mark.parametrize("name", ["input", "a,b", "quote \" and <tag> & '", "images:0", "größe"])
@@ -36,7 +37,7 @@ def test_openvino_names_them_so_too(tmp_path: Path) -> None:
     doubled.output(0).get_tensor().set_names({"doubled"})
     written = tmp_path / "other.xml"
     ov.save_model(ov.Model([mean, doubled], [pixels, rows]), written, compress_to_fp16=False)
-    found = tensors_of(of_openvino(tmp_path, xml=written.read_text()))
+    found = tensors_of(of_openvino(tmp_path, xml=written.read_text(), input=PIXELS))
     assert found.inputs == (
         Tensor(name="in,put", dtype="uint8", shape=(1, 4, 6, 3)),
         Tensor(name="rows", dtype="float16", shape=(-1, 2)),
@@ -85,3 +86,10 @@ def test_a_manifest_of_another_place_is_not_needed_for_an_ir(tmp_path: Path) -> 
     facts = of_openvino(tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps({}))
     assert tensors_of(replace(facts, report=None)).inputs
+
+
+@pytest.mark.parametrize("pixels", [True, False])
+def test_bytes_that_the_manifest_does_not_tell_of_are_refused(tmp_path: Path, pixels: bool) -> None:
+    form = InputForm() if pixels else PIXELS
+    with pytest.raises(ArtifactError, match=r"model\.xml takes \w+, and its manifest says \w+"):
+        tensors_of(of_openvino(tmp_path, xml=ir(pixels=pixels), input=form))
