@@ -23,6 +23,7 @@ from edge_scnet.cli.fleet_rows import ROWS, ended_row, judged_row
 from edge_scnet.cli.options import command_line
 from edge_scnet.config.project import device_folder
 from edge_scnet.config.target import load_target
+from edge_scnet.core.optional import require
 from edge_scnet.devices.bundles import RESULTS, bundle_job
 from edge_scnet.devices.job import run_on
 from edge_scnet.errors import ArtifactError, BuildInterrupted, ExitCode, TargetError
@@ -51,6 +52,9 @@ def run_on_fleet(devices: Sequence[Device], asked: Asked, *, times: bool) -> Non
         EdgeError: what the command line names cannot be sent.
     """
     _check(devices, asked)
+    if asked.command != "doctor":
+        # the page's, before anything is measured
+        require("jinja2", extra="report")
     members = {device.name: _member(device) for device in devices}
     known = {device.name: device for device in devices}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from edge_scnet.cli import outputs
 from edge_scnet.cli.options import command_line
 from edge_scnet.cli.printer import say, say_in_color, show_table
 from edge_scnet.cli.show import color_of
+from edge_scnet.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +30,7 @@ def end_fleet(rows: Sequence[FleetRow], *, as_json: bool) -> None:
     from edge_scnet.core.clock import now_utc
     from edge_scnet.report.fleet import Fleet
 
-    page = page_of(rows)
+    page, fault = page_of(rows), None
     fleet = Fleet(
         command=command_line(),
         created_utc=now_utc(),
@@ -36,11 +38,17 @@ def end_fleet(rows: Sequence[FleetRow], *, as_json: bool) -> None:
         page=None if page is None else str(page),
     )
     if page is not None:
-        _write(fleet, page)
+        try:
+            _write(fleet, page)
+        except StorageError as error:
+            # what was measured is told all the same
+            fault, fleet = error, replace(fleet, page=None)
+    if not as_json:
+        show_fleet(fleet)
+    if fault is not None:
+        raise fault
     if as_json:
         outputs.show("fleet", fleet)
-    else:
-        show_fleet(fleet)
     if fleet.exit_code:
         raise typer.Exit(fleet.exit_code)
 

@@ -130,7 +130,8 @@ def _machine(row: FleetRow) -> str | None:
 
 def _link(row: FleetRow, folder: Path) -> str | None:
     """The report's page, as an address relative to the folder; None: none, or it is elsewhere."""
-    if row.device.folder is None or row.model is None:
+    # an interrupted run leaves its figures, and no page
+    if row.device.folder is None or row.model is None or not row.complete:
         return None
     try:
         inner = Path(row.device.folder).resolve().relative_to(folder.resolve())

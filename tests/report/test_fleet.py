@@ -126,6 +126,7 @@ def test_the_page_fetches_nothing_and_links_to_the_reports_beside_it(tmp_path: P
         row_of(device("a", str(inner)), full_report()),
         row_of(device("b", str(elsewhere)), full_report()),
         row_of(device("c", str(inner), exit_code=8, error="gone"), None),
+        row_of(device("d", str(inner), exit_code=130), replace(full_report(), complete=False)),
     )
     text = fleet_page.render(made, folder=tmp_path)
     page = Page(text)
