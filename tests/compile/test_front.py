@@ -88,3 +88,15 @@ def test_a_bundle_s_reference_says_which_outputs_it_has(
     of_engine = [np.zeros(1), np.ones(1), np.full(1, 2.0)]
     wanted = [0, 1, 2] if sized is None else list(sized)
     assert [array.item() for array in read.of(of_engine)] == wanted
+
+
+def test_a_bundle_s_reference_may_hold_bytes(tmp_path: Path) -> None:
+    outputs = (np.ones((2, 3), np.float32),)
+    made = Reference(
+        images=np.full((2, 4, 4, 3), 200, np.uint8),
+        outputs=outputs,
+        simulation=qualities_of(outputs, outputs),
+    )
+    (tmp_path / "reference.npz").write_bytes(to_npz(made))
+    read = load(tmp_path / "reference.npz")
+    assert read.images.dtype == np.uint8 and np.array_equal(read.images, made.images)

@@ -131,3 +131,15 @@ def test_engines_with_another_preprocessing_inside_are_not_listed_any_more() -> 
         (manifest(BYTES), manifest(replace(BYTES, colour="BGR")), graphs),
     ):
         assert set(still_right(old, new)) == kept
+
+
+def test_plans_take_floats_until_bytes_are_asked_for() -> None:
+    """DeepStream feeds floats; TensorRT before 10 is not known to take bytes through a Cast."""
+    heard = Heard()
+    assert decided_form(SPEC, load_target("jetson"), heard, pictures()) == InputForm()
+    assert "--input uint8 asks for bytes" in heard.lines[0]
+    asked = with_input_type(load_target("jetson"), "uint8")
+    assert decided_form(SPEC, asked, heard, pictures()) == BYTES
+    old = with_input_type(load_target("jetson-xavier"), "uint8")
+    with pytest.raises(TargetError, match="TensorRT before 10"):
+        decided_form(SPEC, old, heard, pictures())
