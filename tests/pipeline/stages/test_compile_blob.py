@@ -66,7 +66,8 @@ def test_the_blob_is_made_used_and_taken_away_again(
     for options in (engine.options, replace(engine.options, blob=None)):
         with runtime.open(engine.path, options) as session:
             rng = np.random.default_rng(0)
-            images = rng.normal(size=(20, *session.input_shape)).astype(np.float32)
+            # the samples are pictures: the engine takes bytes
+            images = rng.integers(0, 256, (20, *session.input_shape)).astype(np.uint8)
             layers = session.executed_precisions()
             found = [layer for layer in layers if layer.kind in runtime.convolutions]
             # OpenVINO counts on in the names of its own nodes
