@@ -121,7 +121,9 @@ def _layers_of(graph: Any, original: Any, onnx: Any) -> Iterator[ExecutedLayer]:
     }
     types |= {item.name: names.get(item.data_type, "") for item in graph.initializer}
     for node in graph.node:
-        types |= dict.fromkeys(node.output, _type_of_result(node, types))
+        cast = next((item.i for item in node.attribute if item.name == "to"), None)
+        given = _type_of_result(node, types) if cast is None else names.get(cast, "")
+        types |= dict.fromkeys(node.output, given)
         nodes = dict.fromkeys([_plain(node.name), *map(_plain, node.output)])
         if node.op_type in _FUSING:
             nodes |= dict.fromkeys(
