@@ -112,6 +112,9 @@ def _of_input_size(image: np.ndarray, spec: ModelSpec) -> tuple[np.ndarray, int]
         raise ValueError(
             f"{image.dtype} {image.shape} is not uint8 or uint16 H x W x {spec.channels}"
         )
+    if spec.preprocessing.short_side is None and image.shape[:2] == (spec.height, spec.width):
+        # of any mode the picture as it is; to find that out takes longer than a small picture
+        return image, highest
     geometry = geometry_of((image.shape[1], image.shape[0]), spec)
     size = (geometry.width, geometry.height)
     image = resized(image, size, spec.preprocessing, highest=highest)
