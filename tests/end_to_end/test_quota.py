@@ -24,7 +24,11 @@ FILES = {
 
 
 def run_with_quota(folder: Path, cores: float, *arguments: object) -> str:
-    """Runs the tool in a namespace whose control group grants so much; returns what it printed."""
+    """Runs the tool in a namespace whose control group grants so much.
+
+    Returns what it printed as one line: where a sentence is wrapped depends on the processor's
+    name.
+    """
     mounts = []
     for number, (file, form) in enumerate(FILES.items()):
         if file.exists():
@@ -39,7 +43,7 @@ def run_with_quota(folder: Path, cores: float, *arguments: object) -> str:
     tool = [sys.executable, "-m", "edge_scnet", *map(str, arguments)]
     done = subprocess.run([*words, *tool], capture_output=True, text=True, check=False)
     assert done.returncode in (0, 10, 11, 13), done.stderr
-    return done.stdout
+    return " ".join(done.stdout.split())
 
 
 def test_doctor_says_what_the_control_group_grants(tmp_path: Path) -> None:

@@ -108,7 +108,8 @@ def test_on_the_cpu_all_is_in_the_processs_own_memory(tmp_path: Path) -> None:
     images = np.zeros((1, 1, 6, 6), np.float32)
     loaded = server.load("onnxruntime", tiny_onnx(tmp_path / "one.onnx"), OpenOptions(), images)
     assert (loaded.device_activation_bytes, loaded.ram_delta_bytes) == (None, None)
-    assert server.layer_times() == {} and 0 < loaded.before_load_bytes <= loaded.load_peak_bytes
+    assert all(ms >= 0 for ms in server.layer_times().values())
+    assert 0 < loaded.before_load_bytes <= loaded.load_peak_bytes
     server.close()
 
 

@@ -86,7 +86,7 @@ def test_the_file_holds_what_was_measured_and_the_last_search(tmp_path: Path) ->
     state.add_result(result, Limit(min_gain_db=3.0))
     body = json.loads(path.read_text())
     assert list(body) == [
-        *("schema", "key", "sensitivities", "candidates"),
+        *("schema", "key", "of", "sensitivities", "candidates"),
         *("limit", "chosen", "seconds", "pareto", "finished"),
     ]
     assert body["limit"] == {"min_sqnr_db": None, "min_gain_db": 3.0, "max_drop_pp": None}

@@ -14,8 +14,8 @@ from edge_scnet.graph.inventory import graph_hash
 from edge_scnet.graph.model import load
 from edge_scnet.quantizer.ranges_file import load_ranges
 
-# Of a target: what does not decide the engine.
-_WORDS_AND_GATES = ("gates", "title", "why", "name", "require_int8")
+# Of a target: what does not decide the engine. A blob is kept only where it computes the same bits.
+_NOT_DECIDING = ("gates", "title", "why", "name", "require_int8", "compiled_blob")
 
 
 def provenance_of(folder: BuildFolder, *, weight_bits: int, made_elsewhere: bool) -> Provenance:
@@ -55,7 +55,7 @@ def _preprocessing_of(spec: ModelSpec) -> dict[str, Any]:
 
 def settings_of(target: dict[str, Any]) -> dict[str, Any]:
     """What of a target decides the engine."""
-    deciding = {key: value for key, value in target.items() if key not in _WORDS_AND_GATES}
+    deciding = {key: value for key, value in target.items() if key not in _NOT_DECIDING}
     # through JSON: a tuple and the list that a file gives back are one setting
     settings: dict[str, Any] = json.loads(json.dumps(deciding))
     return settings
