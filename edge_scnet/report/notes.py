@@ -56,7 +56,10 @@ def brief(report: RunReport) -> str | None:
     if len(sentences) <= 1:
         return sentences[0] if sentences else None
     parts = tuple(_brief_parts(report))
-    return f"timings are noisy: {', '.join(parts)}" if parts else "; ".join(sentences)
+    if not parts:
+        return "; ".join(sentences)
+    # what the machine grants is no noise: it decides the threads
+    return "; ".join([*_of_quota(report), f"timings are noisy: {', '.join(parts)}"])
 
 
 def _brief_parts(report: RunReport) -> Iterator[str]:

@@ -171,6 +171,11 @@ def test_many_doubts_fit_one_line() -> None:
     told = notes.brief(report(int8={"latency": noisy}, load=stolen))
     assert told is not None and "busy" not in told
     assert told.startswith("timings are noisy: 7 % of the cores' time given to other machines, ")
+    throttled = replace(made, environment={**made.environment, "cores": 2, "cpu_quota_cores": 1.5})
+    told = notes.brief(throttled)
+    assert told is not None
+    assert "grants the time of 1.5 of 2 cores: engines run with 1 thread" in told.split("; ")[0]
+    assert "timings are noisy: 1.7 of 2 cores" in told
 
 
 def test_switches_of_a_runtime_are_not_spelt_as_python_does() -> None:
