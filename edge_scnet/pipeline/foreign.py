@@ -206,15 +206,23 @@ def _spec(
     """What the engine takes, and the preprocessing of pictures by the options.
 
     Raises:
-        ArtifactError: inputs that do not have the batch of the first.
+        ArtifactError: inputs that do not have the batch of the first, or numbers that an input of
+            bytes does not take.
     """
     batch, *shape = _sizes(first)
     last = _is_channels_last(first.shape)
+    preprocessing = _preprocessing_of(shape, options, channels_last=last, dtype=first.dtype)
+    if first.dtype == "uint8" and not _is_pixels(preprocessing):
+        raise ArtifactError(
+            f"{path}: input {first.name!r} takes uint8, pixels from 0 to 255 as they are; --mean,"
+            " --std and --pixel-max make other numbers of them",
+            hint="leave them out: what normalises pixels is inside such an engine",
+        )
     return EngineSpec(
         name=re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._") or "engine",
         arch="engine",
         input_shape=tuple(shape),
-        preprocessing=_preprocessing_of(shape, options, channels_last=last, dtype=first.dtype),
+        preprocessing=preprocessing,
         classes=options.class_names or (),
         num_classes=options.num_classes or len(options.class_names or ()) or None,
         task=task_of(options),
@@ -241,6 +249,12 @@ def _preprocessing_of(
     channels = ordered[0]
     defaults = Defaults(mean=(0.0,) * channels, std=(deviation,) * channels, repeats=True)
     return preprocessing_of(options, ordered, defaults)
+
+
+def _is_pixels(preprocessing: Preprocessing) -> bool:
+    """Whether the numbers are the codes from 0 to 255, as far as float32 tells."""
+    largest = [preprocessing.pixel_max / std for std in preprocessing.std]
+    return not any(preprocessing.mean) and all(abs(code - 255) < 0.01 for code in largest)
 
 
 def _other(item: EngineInput, batch: int, path: Path) -> TensorSpec:

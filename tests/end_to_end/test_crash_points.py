@@ -23,4 +23,4 @@ def test_some_crash_points() -> None:
     )
     counts = json.loads(done.stdout)
     assert done.returncode == 0 and not counts["faults"], done.stderr
-    assert counts["crashes"] == 4 and min(counts["operations"].values()) > 50
+    assert counts["crashes"] == 5 and min(counts["operations"].values()) > 50

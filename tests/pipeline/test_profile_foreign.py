@@ -158,7 +158,10 @@ def test_pictures_are_evaluated_through_the_preprocessing_that_is_given(
     for name in ("model-fp32.xml", "model-fp32.bin"):
         (tmp_path / name).write_bytes((built.folder / name).read_bytes())
     engine = tmp_path / "model-fp32.xml"
-    said = ("--mean", "0.286", "--std", "0.353", "--num-classes", "10")
+    normalised = ("--mean", "0.286", "--std", "0.353")
+    refused = invoke("profile", engine, "--eval", eval_20, *normalised, *FAST)
+    assert refused.code == 6 and "takes uint8, pixels from 0 to 255 as they are" in refused.stderr
+    said = ("--num-classes", "10")
     outcome = invoke("profile", engine, "--eval", eval_20, *said, *FAST, "--json")
     assert outcome.code == 0, outcome.stderr
     foreign = json.loads(outcome.stdout)["engines"][0]

@@ -74,7 +74,7 @@ def test_measure_two_engines(
         assert (
             measured.warm_up.seconds > 0
             and measured.warm_up.runs > 10
-            and measured.settings == {"threads": "1"}
+            and measured.settings["threads"] == "1"
         )
         assert [len(block) for block in measured.blocks] == list(measured.latency.blocks)
         memory = measured.memory

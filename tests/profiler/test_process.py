@@ -70,7 +70,7 @@ def test_the_child_serves_until_its_parent_is_gone(built: Built) -> None:
     itself, in order.
     """
     child = Child(engine_file(built.folder / "model.xml", runtime="openvino"))
-    images = np.zeros((1, 1, 28, 28), np.float32)
+    images = np.zeros((1, 28, 28, 1), np.uint8)
     child.call("load", "openvino", built.folder / "model.xml", OpenOptions(), images)
     layers = child.call("layers")
     assert (
