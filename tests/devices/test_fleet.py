@@ -48,10 +48,8 @@ def test_a_fleet_profiles_and_what_is_switched_off_stops_nobody(
 ) -> None:
     build = copied.folder
     before = (build / "report.json").read_bytes()
-    outcome = edge(
-        "profile", build, "--eval", eval_20, "--seconds", "0.2", "--device", "tag:all", "--json",
-        cwd=lab,
-    )  # fmt: skip
+    asked = ("--eval", eval_20, "--seconds", "0.2", "--device", "tag:all", "--json")
+    outcome = edge("profile", build, *asked, cwd=lab)
     fleet = json.loads(outcome.stdout)
     validator("fleet").validate(fleet)
     assert outcome.code == fleet["exit_code"] == 8, outcome.stderr

@@ -26,8 +26,8 @@ def findings(accuracy: str = "pass", speed: str = "pass") -> tuple[Finding, ...]
     """What an INT8 engine is judged by."""
     figure = Figure(measured=1.0, unit="")
     return (
-        judged("accuracy", "top-1 drop", figure, accuracy, f"Accuracy: {accuracy}."),  # type: ignore[arg-type]
-        judged("speed", "speed", figure, speed, f"1.5x the speed of FP32: {speed}."),  # type: ignore[arg-type]
+        judged("accuracy", "top-1 drop", figure, accuracy, f"Accuracy: {accuracy}."),
+        judged("speed", "speed", figure, speed, f"1.5x the speed of FP32: {speed}."),
     )
 
 

@@ -102,7 +102,7 @@ class TcpProxy:
                 self._start(self._carry, source, sink)
 
     def _start(self, what: object, *arguments: object) -> None:
-        thread = threading.Thread(target=what, args=arguments, daemon=True)  # type: ignore[arg-type]
+        thread = threading.Thread(target=what, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
 

@@ -47,7 +47,7 @@ def pictures(deep: int = 0) -> SampleSet:
 
 
 def asking(**values: object) -> TargetSpec:
-    return replace(CPU, input=InputSettings(**values))  # type: ignore[arg-type]
+    return replace(CPU, input=InputSettings(**values))
 
 
 def test_pictures_of_8_bits_are_taken_as_bytes() -> None:

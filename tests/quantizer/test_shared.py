@@ -91,9 +91,12 @@ def test_a_tensor_that_is_not_finite_is_found_by_workers(tmp_path: Path) -> None
 
 
 def test_another_number_of_images_is_refused(model: Path, tmp_path: Path) -> None:
-    with ThreadPoolExecutor(1) as threads, pool_of(threads, tmp_path / "kept") as (pool, _):  # noqa: SIM117  the pool is not at fault
-        with pytest.raises(DataError, match="150 calibration images were read, 151 were listed"):
-            collected(model, pool, count=COUNT + 1)
+    with (
+        ThreadPoolExecutor(1) as threads,
+        pool_of(threads, tmp_path / "kept") as (pool, _),
+        pytest.raises(DataError, match="150 calibration images were read, 151 were listed"),
+    ):
+        collected(model, pool, count=COUNT + 1)
 
 
 @pytest.mark.slow

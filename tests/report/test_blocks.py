@@ -129,7 +129,7 @@ def test_the_picture_has_names_shares_and_both_precisions() -> None:
 
 def made(**changes: object) -> RunReport:
     whole = report(int8={"layer_times": (layer("conv1", ms=3.0), layer("fc", precision="f32"))})
-    return replace(whole, **changes)  # type: ignore[arg-type]
+    return replace(whole, **changes)
 
 
 def test_the_words_name_what_is_in_float_and_where_the_noise_is() -> None:

@@ -21,11 +21,11 @@ NASTY = '"><script>alert(1)</script>&$x$\x1b[31m'
 
 def device(name: str, folder: str | None = None, **changes: object) -> FleetDevice:
     made = FleetDevice(name=name, host=f"me@{name}", exit_code=0, folder=folder)
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def fleet(*rows: object) -> Fleet:
-    return Fleet(command="edge-scnet profile --device a,b", created_utc=NOW, rows=rows)  # type: ignore[arg-type]
+    return Fleet(command="edge-scnet profile --device a,b", created_utc=NOW, rows=rows)
 
 
 def cells(made: Fleet) -> dict[str, tuple[str, ...]]:

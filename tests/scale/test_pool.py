@@ -110,16 +110,20 @@ def test_a_worker_that_is_gone_is_told_and_a_scheduler_that_is_silent_is_not(
 
 
 def test_a_task_that_always_kills_its_worker_is_an_error(tmp_path: Path) -> None:
-    with pool_of(1, tmp_path / "kept") as (pool, _):  # noqa: SIM117  the pool is not at fault
-        with pytest.raises(BackendError, match="lost its worker 3 times") as caught:
-            pool.run([task_of(pool, b"\x01", dies)])
+    with (
+        pool_of(1, tmp_path / "kept") as (pool, _),
+        pytest.raises(BackendError, match="lost its worker 3 times") as caught,
+    ):
+        pool.run([task_of(pool, b"\x01", dies)])
     assert "free -h" in caught.value.hint
 
 
 def test_an_error_of_a_task_keeps_its_hint(tmp_path: Path) -> None:
-    with pool_of(1, tmp_path / "kept") as (pool, _):  # noqa: SIM117  the pool is not at fault
-        with pytest.raises(DataError, match="the sample is odd") as caught:
-            pool.run([task_of(pool, b"\x01", refuses)])
+    with (
+        pool_of(1, tmp_path / "kept") as (pool, _),
+        pytest.raises(DataError, match="the sample is odd") as caught,
+    ):
+        pool.run([task_of(pool, b"\x01", refuses)])
     assert caught.value.hint == "look at it"
 
 

@@ -63,7 +63,7 @@ def test_a_function_that_the_process_cannot_import_is_an_error_and_no_death() ->
         return 1
 
     of_main.__module__, of_main.__qualname__ = "__main__", "of_main"
-    sys.modules["__main__"].of_main = of_main  # type: ignore[attr-defined]
+    sys.modules["__main__"].of_main = of_main
     with Processes(1) as pool:
         with pytest.raises(AttributeError, match="of_main"):
             pool.submit(of_main).result()
