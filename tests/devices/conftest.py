@@ -178,3 +178,11 @@ def _answers(port: int, server: subprocess.Popen[bytes]) -> bool:
             return link.recv(4) == b"SSH-"
         time.sleep(0.05)
     return False
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder

@@ -20,7 +20,7 @@ from edge_scnet.devices.inputs import Input, Job
 from edge_scnet.devices.job import Settings, run_on
 from edge_scnet.errors import DeviceError, EdgeError
 from tests.devices.conftest import Board
-from tests.devices.test_job import Heard, Shown, run, script
+from tests.devices.running import Heard, Shown, run, script
 from tests.helpers.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.slow
