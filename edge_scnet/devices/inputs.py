@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from edge_scnet.core.files import sha256_bytes, sha256_file
-from edge_scnet.core.manifest import MANIFEST
+from edge_scnet.core.manifest import load_manifest
 from edge_scnet.errors import ArtifactError, DataError
 
 # Stands for the job's root in arguments, which hold no NUL themselves.
@@ -127,6 +127,15 @@ def below_root(path: Path) -> str:
     return os.path.abspath(path).lstrip("/")  # noqa: PTH100  links are not followed
 
 
+def is_build(folder: Path) -> bool:
+    """Whether a folder is a build's; a manifest.json of something else makes it none."""
+    try:
+        load_manifest(folder)
+    except ArtifactError:
+        return False
+    return True
+
+
 def shipment_of(job: Job) -> Shipment:
     """Reads what a job needs, and hashes it.
 
@@ -143,7 +152,7 @@ def shipment_of(job: Job) -> Shipment:
             if not item.path.is_dir():
                 sha, blob = _file_blob(item.path)
                 found[name], blobs[sha] = sha, blob
-            elif item.writable or (item.path / MANIFEST).is_file():
+            elif item.writable or is_build(item.path):
                 for file in _plain_files(item.path):
                     sha, blob = _file_blob(file)
                     found[below_root(file)], blobs[sha] = sha, blob
@@ -242,7 +251,7 @@ def _below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
         mode = path.stat().st_mode
         if stat.S_ISREG(mode):
             yield path
-        elif stat.S_ISDIR(mode) and not (path / MANIFEST).is_file():
+        elif stat.S_ISDIR(mode) and not is_build(path):
             yield from _below(path, seen)
 
 
@@ -308,7 +317,8 @@ _COPY = (
 
 
 def _unpack(shipment: Shipment, workdir: str, python: str) -> str:
-    lines = ["set -e"]
+    # one list of &&: start.sh reads this in front of "||", where bash ignores "set -e"
+    lines = [":"]
     for name, sha in shipment.folders.items():
         blob, place = shlex.quote(f"{workdir}/blobs/{sha}"), shlex.quote(f"./root/{name}")
         lines.append(f"tar -xf {blob} -C {place}")
@@ -319,7 +329,7 @@ def _unpack(shipment: Shipment, workdir: str, python: str) -> str:
             shlex.quote(f"{workdir}/wheels/{shipment.wheel}{end}") for end in ("", ".new")
         )
         lines.append(
-            f"[ -d {place} ] || {{ rm -rf {new}; {shlex.quote(python)} -m zipfile -e {blob} {new}"
-            f" && mv {new} {place}; }}"
+            f"{{ [ -d {place} ] || {{ rm -rf {new} &&"
+            f" {shlex.quote(python)} -m zipfile -e {blob} {new} && mv {new} {place}; }}; }}"
         )
-    return "\n".join(lines) + "\n"
+    return " &&\n".join(lines) + "\n"

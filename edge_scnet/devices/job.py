@@ -146,7 +146,7 @@ async def _run(
             hint=f"power_mode = 0 in the table [{device.name}] of devices.toml; on the device"
             " nvpmodel -q tells the modes",
         )
-    run = run_id(job, shipment, device)
+    run = run_id(job, shipment, device, settings)
     facts = await _unless_stopped(
         settings, ask(link, run=run, shipment=shipment, wheel=job.wheel is not None)
     )
@@ -190,7 +190,7 @@ async def _run(
     )
 
 
-def run_id(job: Job, shipment: Shipment, device: Device) -> str:
+def run_id(job: Job, shipment: Shipment, device: Device, settings: Settings) -> str:
     """The id of a job: the same command with the same files of the same user has the same."""
     what = [
         __version__,
@@ -201,6 +201,7 @@ def run_id(job: Job, shipment: Shipment, device: Device) -> str:
         [below_root(path) for path in job.outputs],
         shipment.digest,
         device.python,
+        device.power_mode if settings.set_power_mode else None,
     ]
     return sha256_bytes(json.dumps(what).encode())[:16]
 

@@ -43,7 +43,11 @@ if ! flock -n 9; then
         exit 0
     fi
     say "waiting $there"
-    flock 9 || end 130
+    # the mode that was kept is the running job's, which sets it back itself
+    flock 9 || {
+        kept=''
+        end 130
+    }
 fi
 [ -z "$stop" ] || end 130
 printf '%s, since %s\n' "$owner" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$lock.owner.part"
@@ -54,6 +58,12 @@ head -c 262144 /dev/zero >reserve 2>/dev/null || :
 restore || :
 if [ -n "$power" ]; then
     before=$(nvpmodel -q 2>/dev/null | tail -n 1)
+    case $before in '' | *[!0-9]*)
+        # it could not be set back
+        printf 'error: the power mode of now cannot be read\n\nhint: the last line of nvpmodel -q has to be its number\n' >>stderr
+        end 8
+        ;;
+    esac
     if [ "$before" != "$power" ]; then
         printf '%s\n' "$before" >"$kept"
         as_root nvpmodel -m "$power" </dev/null >>stderr 2>&1 || {

@@ -165,7 +165,7 @@ def _board(sshd: str, folder: Path, client_home: Path, environment: dict[str, st
     if not _answers(port, server):
         server.kill()
         server.wait()
-        pytest.skip(f"sshd does not start here: {log.read_text(errors='replace')[-300:].strip()}")
+        pytest.fail(f"sshd does not start: {log.read_text(errors='replace')[-300:].strip()}")
     url = f"ssh://{getpass.getuser()}@127.0.0.1:{port}"
     return Board(home=home, port=port, server=server, url=url)
 

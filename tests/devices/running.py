@@ -71,6 +71,23 @@ def run(
     return asyncio.run(run())
 
 
+def stop_while_it_waits(device: Device, job: Job) -> int:
+    """Stops a job that waits for another one; returns its exit code."""
+
+    async def run() -> int:
+        settings, shown = Settings(wait=True), Shown()
+
+        class Stopping(Heard):
+            def done(self, result: str, *, reused: bool) -> None:
+                assert "waits for" in result
+                settings.stop.set()
+
+        shown.events = Stopping()
+        return (await run_on(device, job, settings=settings, shown=shown)).exit_code
+
+    return asyncio.run(run())
+
+
 def script(
     here: Path, text: str, *, inputs: tuple[Input, ...] = (), outputs: tuple[str, ...] = ()
 ) -> Job:

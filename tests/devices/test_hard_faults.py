@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -17,23 +16,14 @@ import pytest
 
 from edge_scnet.devices import connection
 from edge_scnet.devices.inputs import Input, Job
-from edge_scnet.devices.job import Settings, run_on
 from edge_scnet.errors import DeviceError, EdgeError
 from tests.devices.conftest import Board
-from tests.devices.running import Heard, Shown, run, script
+from tests.devices.running import Shown, run, script, stop_while_it_waits
 from tests.helpers.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.slow
 
 _DISK_MB = 80
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
 
 
 @pytest.fixture
@@ -169,20 +159,7 @@ def test_a_stop_while_another_job_is_waited_for_takes_no_file_away(
         inputs=(Input(path=build, writable=True),),
         outputs=(build,),
     )
-
-    async def stopped_while_it_waits() -> int:
-        settings, shown = Settings(wait=True), Shown()
-
-        class Stopping(Heard):
-            def done(self, result: str, *, reused: bool) -> None:
-                assert "waits for" in result
-                settings.stop.set()
-
-        shown.events = Stopping()
-        done = await run_on(board.device, job, settings=settings, shown=shown)
-        return done.exit_code
-
-    assert asyncio.run(stopped_while_it_waits()) == 130
+    assert stop_while_it_waits(board.device, job) == 130
     first.join()
     assert {path.name: path.read_text() for path in build.iterdir() if path.name[0] != "."} == {
         "manifest.json": "kept",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from edge_scnet.devices import connection
 from edge_scnet.devices.inputs import Input
 from edge_scnet.errors import DeviceError, StorageError, TargetError
 from tests.devices.conftest import Board
-from tests.devices.running import Shown, kill_job, run, script
+from tests.devices.running import Shown, kill_job, run, script, stop_while_it_waits
 
 pytestmark = pytest.mark.slow
 
@@ -92,7 +93,8 @@ esac
 """
 
 
-def test_the_power_mode_is_set_when_asked_and_set_back(board: Board, here: Path) -> None:
+def power_modes(board: Board) -> Path:
+    """Gives a board power modes; returns the file with the one it is in, which is 2."""
     mode = board.home / "mode"
     mode.write_text("2\n")
     places = board.home.parent / "bin"
@@ -102,6 +104,11 @@ def test_the_power_mode_is_set_when_asked_and_set_back(board: Board, here: Path)
     ):
         (places / name).write_text(text)
         (places / name).chmod(0o755)
+    return mode
+
+
+def test_the_power_mode_is_set_when_asked_and_set_back(board: Board, here: Path) -> None:
+    mode = power_modes(board)
     device = replace(board.device, power_mode=0)
     job = script(here, f"cat {mode}")
     shown = Shown()
@@ -120,3 +127,37 @@ def test_the_power_mode_is_set_when_asked_and_set_back(board: Board, here: Path)
     assert mode.read_text() == "0\n"
     run(device, replace(job, argv=("true",)))
     assert mode.read_text() == "2\n"
+
+
+def test_a_waiting_job_that_is_stopped_leaves_the_mode_of_the_running_one(
+    board: Board, here: Path
+) -> None:
+    mode = power_modes(board)
+    device = replace(board.device, power_mode=0)
+    long = script(here, "echo begun; while [ ! -e $HOME/go-on ]; do sleep 0.1; done")
+    begun = threading.Event()
+    first = threading.Thread(
+        target=run,
+        args=(device, long),
+        kwargs={"shown": Shown(on_output=lambda _: begun.set()), "set_power_mode": True},
+    )
+    first.start()
+    try:
+        assert begun.wait(30)
+        assert stop_while_it_waits(device, replace(long, argv=("true",))) == 130
+        assert mode.read_text() == "0\n"
+    finally:
+        (board.home / "go-on").touch()
+        first.join()
+    assert mode.read_text() == "2\n"
+
+
+def test_a_mode_that_cannot_be_read_is_not_left(board: Board, here: Path) -> None:
+    mode = power_modes(board)
+    mode.write_text("unknown\n")
+    shown = Shown()
+    job = script(here, "echo ran")
+    done = run(replace(board.device, power_mode=0), job, shown=shown, set_power_mode=True)
+    assert done.exit_code == 8 and not shown.out
+    assert b"the power mode of now cannot be read" in shown.err
+    assert mode.read_text() == "unknown\n"

@@ -1,0 +1,94 @@
+"""What goes over to a device, and how it is laid out there, without a device."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from edge_scnet.devices.connection import command_of
+from edge_scnet.devices.device import Device
+from edge_scnet.devices.inputs import Input, Job, Shipment, layout, shipment_of
+from edge_scnet.devices.job import Settings, run_id
+from tests.helpers.folders import float_build
+from tests.helpers.graphs import tiny_onnx
+
+DEVICE = Device(name="orin", host="orin")
+
+
+def job(here: Path, *inputs: Path) -> Job:
+    return Job(
+        argv=("true",),
+        is_tool=False,
+        words="a test's job",
+        cwd=here,
+        inputs=tuple(Input(path=path) for path in inputs),
+    )
+
+
+def sets(here: Path) -> tuple[Path, Path]:
+    """Two folders of samples."""
+    for name in ("calib", "eval"):
+        (here / name / "deep").mkdir(parents=True)
+        (here / name / "deep" / "x").write_text(name)
+    return here / "calib", here / "eval"
+
+
+def start(shell: str, workdir: Path, asked: Job, shipment: Shipment) -> int:
+    """Has a job laid out as start.sh does on a device whose sh is this shell."""
+    packed = layout(asked, shipment, run="run", workdir=str(workdir), python=sys.executable)
+    (workdir / "jobs").mkdir()
+    _, program, *words = shlex.split(
+        command_of("start.sh", (str(workdir), "run", "refuse", "me", "", ""))
+    )
+    assert program == "sh"
+    done = subprocess.run([shell, *words], input=packed, cwd=workdir, capture_output=True)
+    return done.returncode
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash"])
+def test_a_folder_that_cannot_be_unpacked_starts_no_job(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None or shutil.which("setsid") is None:
+        pytest.skip(f"{shell} or setsid is not installed")
+    asked = job(tmp_path, *sets(tmp_path))
+    shipment = shipment_of(asked)
+    workdir = tmp_path / "workdir"
+    (workdir / "blobs").mkdir(parents=True)
+    first, second = shipment.folders.values()
+    (workdir / "blobs" / first).write_bytes(b"damaged" * 300)
+    with shipment.blobs[second].open(tmp_path) as tar:
+        (workdir / "blobs" / second).write_bytes(tar.read())
+    assert start(shell, workdir, asked, shipment) == 9
+    assert not list((workdir / "jobs").iterdir())
+
+
+def test_a_manifest_of_something_else_makes_no_folder_a_build(tmp_path: Path) -> None:
+    """As web applications have one: the samples beside it go over, with all their classes."""
+    calib, _ = sets(tmp_path)
+    (calib / "manifest.json").write_text('{"name": "pictures of a web page"}')
+    (calib / "deep" / "manifest.json").write_text("no JSON")
+    float_build(calib / "build", onnx.load(tiny_onnx(tmp_path / "net.onnx")))
+    whole = shipment_of(job(tmp_path, calib))
+    (blob,) = whole.blobs.values()
+    with blob.open(tmp_path) as tar:
+        listed = subprocess.run(["tar", "-t"], stdin=tar, check=True, capture_output=True)
+    assert listed.stdout.split() == [b"deep/manifest.json", b"deep/x", b"manifest.json"]
+    assert whole.folders and not whole.files
+
+
+def test_a_job_with_another_power_mode_is_another_job(tmp_path: Path) -> None:
+    asked = job(tmp_path)
+    shipment = shipment_of(asked)
+
+    def run(power_mode: int | None, settings: Settings) -> str:
+        return run_id(asked, shipment, replace(DEVICE, power_mode=power_mode), settings)
+
+    as_it_is, set_for_it = Settings(), Settings(set_power_mode=True)
+    assert len({run(2, as_it_is), run(2, set_for_it), run(0, set_for_it)}) == 3
+    assert run(2, as_it_is) == run(None, as_it_is), "it is not asked for"
