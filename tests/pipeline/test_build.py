@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_scnet.core.manifest import load_manifest
+from edge_scnet.core.manifest import NODE_DATA, load_manifest
 from edge_scnet.pipeline import build
 from tests.helpers.images import idx_folder, published
 from tests.helpers.tool import Built, Run
@@ -63,6 +63,20 @@ def test_a_report_does_not_outlive_its_engines(copied: Built, invoke: Run, tmp_p
     assert not (copied.folder / "report.json").exists()
     left = load_manifest(copied.folder).artifacts
     assert set(left) == {"model.onnx", "ranges.npz", "model-fp32.xml", "model-fp32.bin"}
+
+
+def test_a_report_does_not_outlive_engines_that_took_another_input(
+    copied: Built, invoke: Run
+) -> None:
+    """They leave the manifest before any stage has run, and this build ends before it compiles."""
+    report = copied.folder / "report.json"
+    assert report.exists() and load_manifest(copied.folder).input.is_bytes
+    data = ("--calib", copied.calib, "--eval", copied.evaluation, "--out", copied.folder.parents[1])
+    outcome = invoke("build", *data, "--input", "float", "--expect-top1", 20)
+    assert outcome.code == 4, outcome.stderr
+    left = {file.name for file in copied.folder.iterdir() if file.is_file()}
+    assert "manifest.json" in left and not left & {"report.json", "report.html", *NODE_DATA}
+    assert not [file for file in load_manifest(copied.folder).artifacts if file.endswith(".xml")]
 
 
 def test_a_network_that_is_not_what_was_measured_is_not_calibrated(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from edge_scnet.compile.forms import check_operators
 from edge_scnet.core.build_folder import BuildFolder
@@ -17,7 +18,10 @@ from edge_scnet.core.manifest import (
     QDQ_ONNX,
     REPORT,
     REPORT_PAGE,
+    Manifest,
+    load_manifest,
 )
+from edge_scnet.errors import ArtifactError
 from edge_scnet.graph.model import load
 from edge_scnet.pipeline.stages.adopt import adopt
 from edge_scnet.pipeline.stages.calibrate import calibrate
@@ -93,16 +97,19 @@ def run_stages(
         The job with the folder as they left it, and the seconds that each took.
     """
     seconds: dict[str, float] = {}
+    # what a report in the folder is of; the job's folder lists only what may still be used
+    listed = _listed(job.folder.path)
     for name in STAGES[: STAGES.index(until) + 1]:
         if name not in STAGE_FUNCTIONS or (name == "quantize" and is_half(job)):
             continue  # it measures what the others made, or there is nothing to quantize
         started = time.perf_counter()
         # what an earlier run made of files that have changed since is not part of this build
         folder = STAGE_FUNCTIONS[name](job, events).without_stale()
-        if _engines(folder) != _engines(job.folder):
+        if (engines := _engines(folder.manifest)) != listed:
             # the report is of engines that were replaced; what shows it does not stay without it
             files = (*NODE_DATA, REPORT_PAGE, PARTIAL_REPORT, REPORT)
             remove_files(folder.path / file for file in files)
+            listed = engines
         folder.save()
         job = replace(job, folder=folder)
         seconds[name] = round(time.perf_counter() - started, 2)
@@ -111,6 +118,13 @@ def run_stages(
     return job, seconds
 
 
-def _engines(folder: BuildFolder) -> set[str]:
-    artifacts = folder.manifest.artifacts.values()
-    return {entry.sha256 for entry in artifacts if entry.stage == "compile"}
+def _listed(folder: Path) -> set[str]:
+    """The engines that the manifest in a folder lists; none where there is no manifest to read."""
+    try:
+        return _engines(load_manifest(folder))
+    except ArtifactError:
+        return set()
+
+
+def _engines(manifest: Manifest) -> set[str]:
+    return {entry.sha256 for entry in manifest.artifacts.values() if entry.stage == "compile"}
