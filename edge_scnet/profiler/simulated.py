@@ -6,8 +6,8 @@ every row and verdict says "simulated". No figure of time or memory comes from h
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +55,11 @@ def evaluate_graphs(
     models = [load(file) for file in files]
     names = [[str(value.name) for value in model.graph.outputs] for model in models]
     counted = {name for model in models for name in counted_outputs(model.graph)}
-    run = _run_here if pool is None else partial(_run_by, pool, files)
-    runs = run(models, names, samples, spec)
+    if pool is None:
+        runs = _run_here(models, names, samples, spec)
+    else:
+        batch = max(batch_of(model) for model in models)
+        runs = _run_by(pool, files, batch, names, samples, spec)
     del models  # weights are the runtimes' now
     sums = OutputsSum(names, evaluator=evaluator, difference_dtype=np.float64)
     for done, rows in enumerate(runs, start=1):
@@ -95,21 +98,30 @@ def _run_here(
 def _run_by(
     pool: Pool,
     files: Sequence[Path],
-    models: Sequence[ir.Model],
+    batch: int,
     names: Sequence[Sequence[str]],
     samples: SampleSet,
     spec: ModelSpec,
 ) -> _Runs:
-    """Runs the graphs by the workers of a pool."""
-    batch = max(batch_of(model) for model in models)
+    """Runs the graphs by the workers of a pool.
+
+    Args:
+        batch: the largest of the graphs.
+    """
     graphs = {str(number): pool.blob(file.read_bytes()) for number, file in enumerate(files)}
-    tasks = (
-        Task(
-            work=run_rows,
-            inputs={**graphs, "samples": pool.blob(as_bytes(shard))},
-            settings={"outputs": [[*wanted] for wanted in names]},
-            images=len(shard),
-        )
-        for shard in shards_of(batches(samples, spec, batch=_CHUNK), batch)
-    )
-    return (row for arrays in pool.in_turn(tasks) for row in rows_of(arrays, names))
+    shards: deque[str] = deque()
+
+    def tasks() -> Iterator[Task]:
+        for shard in shards_of(batches(samples, spec, batch=_CHUNK), batch):
+            shards.append(pool.blob(as_bytes(shard)))
+            yield Task(
+                work=run_rows,
+                inputs={**graphs, "samples": shards[-1]},
+                settings={"outputs": [[*wanted] for wanted in names]},
+                images=len(shard),
+            )
+
+    for arrays in pool.in_turn(tasks()):
+        # the set may be larger than the disk that temporary files are on
+        pool.forget(shards.popleft())
+        yield from rows_of(arrays, names)

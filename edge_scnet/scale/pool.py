@@ -11,7 +11,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field
@@ -91,6 +91,8 @@ class Pool:
         self._blobs, self._results = folders.blobs, folders.results
         self._store = folders.blobs.folder if folders.shared else None
         self._own_inputs = folders.own
+        # how often an input was given to `blob`: equal ones are one file
+        self._wanted: Counter[str] = Counter()
         self._tallies: dict[str, _Tally] = {}
         self._names = found.names()
         self._reused = self._lost = 0
@@ -118,15 +120,20 @@ class Pool:
         Raises:
             StorageError: the folder cannot be written.
         """
-        return self._blobs.put(data)
+        digest = self._blobs.put(data)
+        self._wanted[digest] += 1
+        return digest
 
     def forget(self, digest: str) -> None:
-        """Removes an input that no task will want again; from a shared folder nothing is removed.
+        """Takes back one `blob` of an input; after the last the input is removed.
+
+        From a shared folder nothing is removed.
 
         Raises:
             StorageError: it cannot be removed.
         """
-        if self._own_inputs:
+        self._wanted[digest] -= 1
+        if self._own_inputs and self._wanted[digest] == 0:
             self._blobs.remove(digest)
 
     def give_up(self, batch: Batch) -> None:

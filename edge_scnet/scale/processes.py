@@ -93,7 +93,11 @@ class Processes(Executor):
             if not future.set_running_or_notify_cancel():
                 continue
             if child is None:
-                child = _Child()
+                try:
+                    child = _Child()
+                except OSError as error:  # no memory, processes or files are left
+                    future.set_exception(WorkerLostError(f"a process cannot be started: {error}"))
+                    continue
                 self._children.add(child)
             began = time.monotonic()
             try:
@@ -125,9 +129,9 @@ class _Child:
 
     def __init__(self) -> None:
         parent, child = socket.socketpair()
-        self._process = start_python(ENTRY, child.fileno(), pass_fds=[child.fileno()])
-        child.close()
-        self._connection = Connection(parent.detach())
+        with parent, child:
+            self._process = start_python(ENTRY, child.fileno(), pass_fds=[child.fileno()])
+            self._connection = Connection(parent.detach())
 
     @property
     def process_id(self) -> int:

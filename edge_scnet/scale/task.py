@@ -137,11 +137,18 @@ class _Kept:
 
     def found(self, call: Call) -> dict[str, bytes | None]:
         """The inputs of a call by hash; None: it is nowhere."""
+        given = {
+            digest: data for digest, data in call.given.items() if sha256_bytes(data) == digest
+        }
         with self._lock:
-            for digest, data in call.given.items():
-                if sha256_bytes(data) == digest:
-                    self._keep(digest, data)
-            return {digest: self._find(digest, call.store) for digest in call.task.inputs.values()}
+            found = {
+                digest: given[digest] if digest in given else self._find(digest, call.store)
+                for digest in call.task.inputs.values()
+            }
+            # behind the search: what is kept of them may drop what this call needs too
+            for digest, data in given.items():
+                self._keep(digest, data)
+            return found
 
     def _find(self, digest: str, store: Path | None) -> bytes | None:
         if digest in self._blobs:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_scnet.core.files import sha256_file
 from edge_scnet.data.batches import load
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler.simulated import evaluate_graphs
@@ -32,6 +33,19 @@ def test_graphs_give_what_engines_give(tmp_path: Path, samples: SampleSet, batch
         assert outputs.signal_power == first.own_power == pytest.approx((power, 4 * power))
     assert first.noise_power == (0.0, 0.0) and max(second.noise_power) < 1e-9 * power
     assert shares[-1] == 1
+
+
+def test_samples_that_workers_are_done_with_do_not_stay_on_the_disk(
+    tmp_path: Path, samples: SampleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    graph = tiny_onnx(tmp_path / "a.onnx")
+    with ThreadPoolExecutor(2) as threads, pool_of(threads, tmp_path / "kept") as (pool, events):
+        before = {*tmp_path.rglob("*")}
+        evaluate_graphs([graph], samples, SPEC, events.progress, pool=pool)
+        left = [path for path in {*tmp_path.rglob("*")} - before if path.is_file()]
+    inputs = [path for path in left if not path.is_relative_to(tmp_path / "kept")]
+    assert [path.name for path in inputs] == [sha256_file(graph)]
 
 
 @pytest.mark.parametrize("batch", [1, 4])

@@ -14,7 +14,7 @@ from edge_scnet.scale.executors import Opened
 from edge_scnet.scale.identity import Identity, identity
 from edge_scnet.scale.pool import Folders, Pool
 from edge_scnet.scale.store import Blobs, Results
-from tests.helpers.scale import Told, dies, dies_once, pool_of, refuses, task_of
+from tests.helpers.scale import Told, dies, dies_once, pool_of, refuses, task_of, times
 
 
 def doubled(executor: int | Executor, kept: Path, count: int = 9) -> list[list[int]]:
@@ -48,6 +48,36 @@ def test_a_worker_without_the_folder_asks_for_its_inputs_once(
             assert found["y"].tolist() == [5 * by]
     # sent without, asked for, sent with it; the next task finds it there
     assert given == [0, 1, 0]
+
+
+def test_what_is_given_together_is_used_though_not_all_of_it_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the worker would ask for what it has dropped again and again."""
+    monkeypatch.setattr(tasks, "_kept", tasks._Kept())
+    monkeypatch.setattr(tasks, "_MOST_KEPT_BYTES", 1)
+    large = {"x": b"\x05\x06", "other": b"\x07\x08"}
+    with pool_of(1, tmp_path) as (pool, _):
+        hashes = {name: pool.blob(data) for name, data in large.items()}
+        task = tasks.Task(work=times, inputs=hashes)
+        given = {hashes[name]: data for name, data in large.items()}
+        call = tasks.Call(task=task, expected=identity(), store=None, given=given)
+        answer = tasks.run(call)
+    assert answer.missing == () and answer.arrays is not None
+    assert answer.arrays["y"].tolist() == [10, 12]
+
+
+def test_an_input_is_removed_when_all_who_gave_it_have_taken_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pool_of(1, tmp_path / "kept") as (pool, _):
+        twice = pool.blob(b"\x01")
+        assert pool.blob(b"\x01") == twice
+        pool.forget(twice)
+        assert len([*tmp_path.rglob(twice)]) == 1
+        pool.forget(twice)
+        assert [*tmp_path.rglob(twice)] == []
 
 
 def test_a_second_run_reuses_what_is_done(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from concurrent.futures import wait
 
 import pytest
 
+from edge_scnet.scale import processes
 from edge_scnet.scale.processes import Processes, WorkerLostError
 
 
@@ -67,6 +69,20 @@ def test_a_function_that_the_process_cannot_import_is_an_error_and_no_death() ->
     with Processes(1) as pool:
         with pytest.raises(AttributeError, match="of_main"):
             pool.submit(of_main).result()
+        assert pool.submit(divmod, 7, 2).result() == (3, 1)
+
+
+def test_a_process_that_cannot_be_started_is_a_lost_worker_and_no_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with Processes(1) as pool:
+        with monkeypatch.context() as patched:
+            patched.setattr(processes, "start_python", refused)
+            with pytest.raises(WorkerLostError, match=r"cannot be started: .*unavailable"):
+                pool.submit(os.getpid).result(timeout=10)
         assert pool.submit(divmod, 7, 2).result() == (3, 1)
 
 
