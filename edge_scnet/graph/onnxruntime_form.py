@@ -24,7 +24,7 @@ import numpy as np
 
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import add_initializer, drop_unused, free_name, names_in
-from edge_scnet.graph.operators import channels_of, integer_of, output_axis, producer_type
+from edge_scnet.graph.operators import channels_of, integer_of, producer_type
 from edge_scnet.graph.pairs import (
     DEQUANTIZE,
     QUANTIZE,
@@ -85,6 +85,8 @@ def _write_bias(graph: ir.Graph, node: ir.Node, taken: set[str | None]) -> None:
     of_input = np.float32(scales[0].reshape(()))
     of_weights = _fitting(graph, node, bias, of_input, taken)
     scale = of_input * of_weights
+    if scale.size == 1:
+        scale = scale.reshape(())  # one for all channels
     codes = np.rint(bias.astype(np.float64) / scale.astype(np.float64))
     name = f"{label(node)}/bias"
     add = partial(add_initializer, graph, taken=taken)
@@ -192,23 +194,46 @@ def _fitting(
     dequantize = _producer(node.inputs[1])
     codes, scales = constant(input_of(dequantize, 0)), constant(input_of(dequantize, 1))
     assert codes is not None and scales is not None
-    largest = np.abs(bias) if scales.ndim else np.abs(bias).max(initial=0.0)
+    largest = np.abs(bias) if scales.size > 1 else np.abs(bias).max(initial=0.0)
     least = (largest / (np.float64(of_input) * _LARGEST_BIAS)).astype(np.float32)
     if (scales >= least).all():
         return scales
     raised: np.ndarray = np.maximum(scales, least)
-    axis = integer_of(dequantize, "axis", 1) if scales.ndim else output_axis(node)
     sizes = [1] * codes.ndim
     if scales.ndim:
-        sizes[axis] = -1
+        sizes[integer_of(dequantize, "axis", 1)] = -1
     ratio = (scales.astype(np.float64) / raised).reshape(sizes)
+    zero = constant(input_of(dequantize, 2))
+    zero = np.int64(0) if zero is None else zero.astype(np.int64).reshape(sizes)
+    rescaled = np.rint((codes.astype(np.int64) - zero) * ratio) + zero
     name = f"{label(node)}/weight"
     add = partial(add_initializer, graph, taken=taken)
-    dequantize.replace_input_with(
-        0, add(f"{name}_rescaled", np.rint(codes * ratio).astype(codes.dtype))
-    )
+    dequantize = _own_dequantizer(graph, node, dequantize, taken)
+    dequantize.replace_input_with(0, add(f"{name}_rescaled", rescaled.astype(codes.dtype)))
     dequantize.replace_input_with(1, add(f"{name}_raised_scale", raised))
     return raised
+
+
+def _own_dequantizer(
+    graph: ir.Graph, node: ir.Node, dequantize: ir.Node, taken: set[str | None]
+) -> ir.Node:
+    """The DequantizeLinear of a layer's weights, copied where others read its output too."""
+    output = dequantize.outputs[0]
+    if len(output.uses()) == 1 and not output.is_graph_output():
+        return dequantize
+    name = f"{label(node)}/weight"
+    own: ir.Node = require("onnx_ir", extra="quantize").Node(
+        dequantize.domain,
+        DEQUANTIZE,
+        dequantize.inputs,
+        dequantize.attributes.values(),
+        name=f"{name}/DQ",
+    )
+    own.outputs[0].name = free_name(graph, f"{name}_dq", taken=taken)
+    own.outputs[0].type, own.outputs[0].shape = output.type, output.shape
+    graph.insert_before(node, own)
+    node.replace_input_with(1, own.outputs[0])
+    return own
 
 
 def _write_signed(graph: ir.Graph, node: ir.Node, taken: set[str | None]) -> None:

@@ -33,6 +33,8 @@ _PIPELINES = {
     "embedding": "image-feature-extraction",
     "features": "image-feature-extraction",
 }
+# Whose rules a placement of Q/DQ follows.
+_PLACED_FOR = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT"}
 
 
 def model_card(facts: PackageFacts) -> str:
@@ -216,7 +218,7 @@ def _quantization(facts: PackageFacts) -> Iterator[str]:
             f"- Post-training, static: {bits}scales of weights by channel, thresholds by"
             f" {quant.thresholds}, {quant.rounding} rounding,"
             f" {'with' if quant.bias_correction else 'without'} bias correction; Q/DQ where"
-            f" {'OpenVINO' if quant.placement == 'openvino' else 'TensorRT'} wants them."
+            f" {_PLACED_FOR[quant.placement]} wants them."
         )
     recovery = None if facts.report is None else facts.report.recovery
     if recovery is not None:
@@ -230,8 +232,8 @@ def _quantization(facts: PackageFacts) -> Iterator[str]:
 
 
 def _limits(facts: PackageFacts) -> Iterator[str]:
-    if facts.target.device == "CPU":
-        yield (f"- On a CPU below {escaped(facts.floor)} its sums are wrong, and nothing says so.")
+    if facts.is_wrong_below_floor:
+        yield f"- On a CPU below {escaped(facts.floor)} its sums are wrong, and nothing says so."
     if facts.board is not None:
         yield f"- It runs on {escaped(facts.board)}, with exactly the TensorRT that built it."
     if facts.opened_in != "default":

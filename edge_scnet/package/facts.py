@@ -11,6 +11,7 @@ from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.facts import RangesFacts
 from edge_scnet.core.printable import printable
 from edge_scnet.core.spec import InputForm, ModelSpec, TaskSpec
+from edge_scnet.machine.isa import X86_FLOORS
 from edge_scnet.report.run_report import EngineReport, RunReport, reference_row
 from edge_scnet.tasks.registry import CLASSIFICATION
 
@@ -85,6 +86,12 @@ class PackageFacts:
     def reads_grey(self) -> bool:
         """Whether pictures are read in grey, for one channel or for all."""
         return self.model.channels == 1 or self.model.preprocessing.colour == "grey"
+
+    @property
+    def is_wrong_below_floor(self) -> bool:
+        """Whether a CPU below the floor computes other sums: INT8 products that saturate on x86."""
+        is_of_cpu = self.target.device == "CPU" and self.precision == "int8"
+        return is_of_cpu and self.floor in X86_FLOORS
 
     @property
     def is_classifier(self) -> bool:

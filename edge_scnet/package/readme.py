@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from edge_scnet.__about__ import __version__
 from edge_scnet.core.preprocessing_words import input_words
 from edge_scnet.core.printable import printable
-from edge_scnet.machine.isa import X86_FLOORS
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.form import Format
 from edge_scnet.report.markdown import escaped
@@ -76,7 +75,9 @@ def _fed(facts: PackageFacts) -> str:
 def _needs(facts: PackageFacts) -> Iterator[str]:
     """What the machine needs, and what the files are."""
     if facts.target.device == "CPU" and facts.precision == "int8":
-        wrong = "; below that its sums are wrong without a word" * (facts.floor in X86_FLOORS)
+        wrong = (
+            "; below that its sums are wrong without a word" if facts.is_wrong_below_floor else ""
+        )
         yield f"CPU: {escaped(facts.floor)} or newer{wrong}."
     if facts.board is not None:
         yield f"It runs on {escaped(facts.board)} with exactly this TensorRT, and nowhere else."

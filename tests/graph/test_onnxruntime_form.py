@@ -29,8 +29,12 @@ def pair(tensor: str, scale: str, zero: str) -> list[onnx.NodeProto]:
     ]
 
 
-def qdq(weight_scales: np.ndarray, *, weights: type = np.int8) -> ir.Model:
-    """A convolution between two pairs, with a bias in float."""
+def qdq(weight_scales: np.ndarray, *, weights: type = np.int8, shared: bool = False) -> ir.Model:
+    """A convolution between two pairs, with a bias in float.
+
+    Args:
+        shared: whether another without a bias, the second output, reads the same weights.
+    """
     rng = np.random.default_rng(0)
     codes = rng.integers(-127, 128, (4, 4, 3, 3))
     zero = 0 if weights is np.int8 else 128
@@ -41,7 +45,7 @@ def qdq(weight_scales: np.ndarray, *, weights: type = np.int8) -> ir.Model:
         "zy": np.uint8(120),
         "w": (codes + zero).astype(weights),
         "sw": weight_scales,
-        "zw": np.full(4, zero, weights),
+        "zw": np.full(weight_scales.shape, zero, weights),
         "b": np.array([0.5, -1.0, 2.0, 0.25], np.float32),
     }
     nodes = [
@@ -50,11 +54,13 @@ def qdq(weight_scales: np.ndarray, *, weights: type = np.int8) -> ir.Model:
         helper.make_node("Conv", ["x_dq", "w_dq", "b"], ["y"], name="conv", pads=[1] * 4),
         *pair("y", "sy", "zy"),
     ]
+    if shared:
+        nodes.append(helper.make_node("Conv", ["x_dq", "w_dq"], ["z"], name="other"))
     graph = helper.make_graph(
         nodes,
         "g",
         [helper.make_tensor_value_info("x", 1, (1, 4, 6, 6))],
-        [helper.make_tensor_value_info("y_dq", 1, None)],
+        [helper.make_tensor_value_info(name, 1, None) for name in ("y_dq", "z")[: 1 + shared]],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
@@ -75,6 +81,18 @@ def bias_of(model: ir.Model) -> tuple[np.ndarray, np.ndarray]:
     return codes, scales
 
 
+def weights_of(model: ir.Model) -> tuple[np.ndarray, np.ndarray]:
+    """What the codes of the convolution's weights mean, and their scales, to be multiplied."""
+    conv = next(node for node in model.graph if node.op_type == "Conv")
+    dequantize = conv.inputs[1].producer()
+    assert dequantize is not None
+    codes, scales, zero = (constant(value) for value in dequantize.inputs)
+    assert codes is not None and scales is not None and zero is not None
+    sizes = (-1, 1, 1, 1) if scales.ndim else ()
+    levels = codes.astype(np.float64) - zero.reshape(sizes)
+    return levels * scales.reshape(sizes), scales.reshape(sizes)
+
+
 SCALES = np.array([0.01, 0.02, 0.005, 0.001], np.float32)
 
 
@@ -93,14 +111,33 @@ def test_the_form_means_the_same(signed: bool, weights: type) -> None:
     assert outputs(model).std() > 0.5
 
 
-def test_a_bias_that_does_not_fit_its_scale_keeps_its_value() -> None:
-    """A channel that batch normalisation has all but switched off."""
-    model = qdq(np.array([0.01, 1e-12, 0.005, 0.001], np.float32))
+SMALL = np.array([0.01, 1e-12, 0.005, 0.001], np.float32)
+
+
+@pytest.mark.parametrize("weights", [np.int8, np.uint8])
+@pytest.mark.parametrize("scales", [SMALL, np.float32(1e-12), np.array([1e-12], np.float32)])
+def test_a_bias_that_does_not_fit_its_scale_keeps_its_value(
+    weights: type, scales: np.ndarray
+) -> None:
+    """A channel that batch normalisation has all but switched off, or the whole layer."""
+    model = qdq(scales, weights=weights)
     form = onnxruntime_form(model, signed=False)
-    codes, scales = bias_of(form)
-    np.testing.assert_allclose(codes * scales.astype(np.float64), [0.5, -1, 2, 0.25], atol=1e-3)
+    onnx.checker.check_model(ir.serde.serialize_model(form), full_check=True)
+    codes, raised = bias_of(form)
+    np.testing.assert_allclose(codes * raised.astype(np.float64), [0.5, -1, 2, 0.25], atol=1e-3)
     assert np.abs(codes.astype(np.int64)).max() <= 2**29
+    (before, _), (after, steps) = weights_of(model), weights_of(form)
+    assert (np.abs(after - before) <= 0.5 * steps).all()
     assert (sqnr_db(outputs(model), outputs(form)) or 200.0) > 60
+
+
+def test_other_readers_of_weights_that_are_written_anew_keep_them() -> None:
+    model = qdq(SMALL, shared=True)
+    form = onnxruntime_form(model, signed=False)
+    onnx.checker.check_model(ir.serde.serialize_model(form), full_check=True)
+    assert (sqnr_db(outputs(model), outputs(form)) or 200.0) > 60
+    others = [[run[1] for run in run_onnx(each, IMAGES)] for each in (model, form)]
+    np.testing.assert_array_equal(others[0], others[1])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from edge_scnet.config.target import load_target
 from edge_scnet.core.spec import TaskSpec
 from edge_scnet.package import yaml_text
 from edge_scnet.package.card import model_card
@@ -100,6 +101,28 @@ def test_what_cannot_be_known_is_to_be_filled_in(tmp_path: Path) -> None:
     marked = [line for line in text.splitlines() if "fill in" in line]
     assert len(marked) >= 7
     assert any(line.startswith("license: other  # fill in") for line in marked)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("cpu", "Q/DQ where OpenVINO wants them"),
+        ("onnxruntime", "Q/DQ where ONNX Runtime wants them"),
+        ("jetson", "Q/DQ where TensorRT wants them"),
+    ],
+)
+def test_it_names_whose_rules_placed_the_quantization(
+    tmp_path: Path, target: str, words: str
+) -> None:
+    assert words in model_card(replace(of_openvino(tmp_path), target=load_target(target)))
+
+
+def test_only_int8_on_x86_is_wrong_below_its_floor(tmp_path: Path) -> None:
+    """Arm has no such products, and floats are the same everywhere."""
+    facts = of_openvino(tmp_path)
+    assert "On a CPU below avx2 its sums are wrong" in model_card(facts)
+    for other in (replace(facts, precision="fp32"), replace(facts, floor="asimddp")):
+        assert "its sums are wrong" not in model_card(other)
 
 
 def test_a_plan_tells_its_board(tmp_path: Path) -> None:
