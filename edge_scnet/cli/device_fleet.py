@@ -19,7 +19,7 @@ from edge_scnet.cli.device_files import job_of, parts_of
 from edge_scnet.cli.device_shown import Interrupts
 from edge_scnet.cli.fleet import end_fleet
 from edge_scnet.cli.fleet_progress import fleet_events
-from edge_scnet.cli.fleet_rows import ROWS, ended_row, judged_row
+from edge_scnet.cli.fleet_rows import ROWS, judged_row
 from edge_scnet.cli.options import command_line
 from edge_scnet.config.project import device_folder
 from edge_scnet.config.target import load_target
@@ -28,7 +28,7 @@ from edge_scnet.devices.bundles import RESULTS, bundle_job
 from edge_scnet.devices.job import run_on
 from edge_scnet.errors import ArtifactError, BuildInterrupted, ExitCode, TargetError
 from edge_scnet.pipeline.board import profile_results
-from edge_scnet.pipeline.fleet import Member, run_fleet
+from edge_scnet.pipeline.fleet import Member, ended_row, run_fleet
 from edge_scnet.pipeline.fleet_folders import folder_for, lay_out
 from edge_scnet.report.fleet import FleetRow
 

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from edge_scnet.config.project import device_folder
 from edge_scnet.core.manifest import PARTIAL_REPORT, REPORT
-from edge_scnet.errors import ArtifactError, DeviceError, ExitCode
-from edge_scnet.pipeline.fleet import Member, failed_row
+from edge_scnet.errors import ArtifactError, DeviceError, ExitCode, worst
+from edge_scnet.pipeline.fleet import Member, ended_row, failed_row
 from edge_scnet.report.fleet import FleetDevice, FleetRow, row_of
 from edge_scnet.report.notes import environment_words
 
@@ -24,14 +23,7 @@ T = TypeVar("T")
 # Codes of verdicts; all others but 0 are faults.
 _VERDICTS = range(ExitCode.ACCURACY, ExitCode.INCONCLUSIVE + 1)
 _JUDGED = (ExitCode.OK, *_VERDICTS, ExitCode.INTERRUPTED)
-
-
-def ended_row(member: Member, code: int, error: str | None, hint: str | None) -> FleetRow:
-    """Returns the row of a device that has no report."""
-    device = FleetDevice(
-        name=member.name, host=member.host, exit_code=int(code), error=error, hint=hint
-    )
-    return row_of(device, None)
+_UNMEASURED = "interrupted before anything was measured"
 
 
 def _fault(member: Member, done: Done, told: Sequence[str]) -> FleetRow:
@@ -48,35 +40,18 @@ def reports(
     """Returns a row for each report that `build` or `profile` made there."""
     if done.exit_code not in _JUDGED:
         return [_fault(member, done, told)]
-    folders = _folders(member, asked, done)
-    rows = [_report_row(member, folder, done.exit_code) for folder in folders]
-    return rows or [ended_row(member, done.exit_code, *_nothing(done))]
-
-
-def _nothing(done: Done) -> tuple[str | None, str | None]:
+    # only what came from there: a report of an earlier run may lie beside it
+    folders = {path.parent: None for path in done.made if path.name in (REPORT, PARTIAL_REPORT)}
+    if folders:
+        return [_report_row(member, folder, done.exit_code) for folder in folders]
     if done.exit_code == ExitCode.INTERRUPTED:
-        return "interrupted before anything was measured", None
-    return None, None
-
-
-def _folders(member: Member, asked: Asked, done: Done) -> Sequence[Path]:
-    """The build folders that the command made or renewed."""
-    if asked.command == "profile":
-        return list(map(Path, asked.values["paths"]))
-    made = {path.parent: None for path in done.files if path.name in (REPORT, PARTIAL_REPORT)}
-    # they had come before, where the client was killed behind that
-    return list(made) or [path.parent for path in sorted(_out(asked).glob(f"*/*/{REPORT}"))]
-
-
-def _out(asked: Asked) -> Path:
-    """The folder of the device's builds."""
-    out = asked.values.get("out")
-    if out is not None:
-        return Path(out)
-    from edge_scnet.config import project as projects
-
-    located = projects.load(projects.file_of(Path(asked.values.get("project") or projects.FILE)))
-    return device_folder(located.path(located.project.out), asked.device)
+        return [ended_row(member, done.exit_code, _UNMEASURED, None)]
+    error = DeviceError(
+        f"{member.host}: no report came back, though {asked.command} ended with exit code"
+        f" {done.exit_code}",
+        hint=f"run the same command with --device {member.name} alone, which shows what it prints",
+    )
+    return [failed_row(member, error)]
 
 
 def _report_row(member: Member, folder: Path, code: int) -> FleetRow:
@@ -86,7 +61,7 @@ def _report_row(member: Member, folder: Path, code: int) -> FleetRow:
     if code == ExitCode.INTERRUPTED:
         file = folder / PARTIAL_REPORT
         if not file.exists():
-            return ended_row(member, code, "interrupted before anything was measured", None)
+            return ended_row(member, code, _UNMEASURED, None)
     try:
         return judged_row(member, folder, load_report(file), code, None)
     except ArtifactError as error:
@@ -122,11 +97,11 @@ def checks(
     from edge_scnet.cli.outputs.gate import Checks
 
     found = _printed(member, Checks, printed)
-    return (
-        [_fault(member, done, told)]
-        if found is None
-        else [_checked_row(member, row) for row in found.reports]
-    )
+    rows = () if found is None else found.reports
+    # a code of its own is a fault behind the last report
+    if not rows or worst(row.exit_code for row in rows) != done.exit_code:
+        return [_fault(member, done, told)]
+    return [_checked_row(member, row) for row in rows]
 
 
 def _checked_row(member: Member, row: CheckedReport) -> FleetRow:

@@ -3,11 +3,9 @@
 bundle=$1 builds=$2
 shift 2
 mkdir .unpacked && tar -xzf "./$bundle" -C .unpacked || exit 6
-code=0
 for folder in .unpacked/*/; do
-    sh "$folder/build.sh" --builds "$builds" || code=$?
+    sh "$folder/build.sh" --builds "$builds" || exit $?
     for name; do
-        [ ! -f "$folder/$name" ] || mv "$folder/$name" .
+        [ ! -f "$folder/$name" ] || mv "$folder/$name" . || exit 9
     done
 done
-exit "$code"

@@ -167,10 +167,7 @@ def _device(name: str, table: Any) -> Device:
         )
     if not isinstance(table, dict):
         raise TargetError(f"{name} must be a table: [{name}]")
-    try:
-        read = read_table(DeviceTable, table, prefix=name)
-    except TargetError as error:
-        raise TargetError(error.message) from None
+    read = read_table(DeviceTable, table, prefix=name)
     host, user, port = _parsed(read.host.removeprefix(_URL), f"{name}.host")
     return Device(
         name=name,

@@ -28,7 +28,7 @@ from edge_scnet.devices.connection import Link, LinkLost, connected
 from edge_scnet.devices.device import Device
 from edge_scnet.devices.inputs import Job, Shipment, below_root, layout, shipment_of
 from edge_scnet.devices.streams import MappedStream
-from edge_scnet.devices.transfer import fetch, send
+from edge_scnet.devices.transfer import Fetched, fetch, send
 from edge_scnet.errors import BuildInterrupted, DeviceError, TargetError
 
 T = TypeVar("T")
@@ -75,6 +75,8 @@ class Done:
     exit_code: int
     # the files that are new here
     files: tuple[Path, ...]
+    # all that it made there, among which may be what lay here before
+    made: tuple[Path, ...]
     facts: DeviceFacts
     sent_bytes: int
     received_bytes: int
@@ -171,19 +173,20 @@ async def _run(
             hint=f"run the same command again; what ended it: ssh {device.address} dmesg",
         )
     before = link.moved.received_bytes
-    files: tuple[Path, ...] = ()
+    fetched = Fetched()
     # a job that never began, or could not tell what it made, has removed nothing either
     if any(name == "collected" for name, _, _ in results):
         sums = [value for name, _, value in results if name == "sum"]
-        files = await fetch(link, facts, job, shipment, sums, run)
-    if files:
+        fetched = await fetch(link, facts, job, shipment, sums, run)
+    if fetched.new:
         came = (link.moved.received_bytes - before) / 1e6
-        events.stage("fetch", f"{len(files)} files from {device.address}, {came:.1f} MB")
+        events.stage("fetch", f"{len(fetched.new)} files from {device.address}, {came:.1f} MB")
     await link.run("forget.sh", facts.workdir, run)
     return Done(
         run=run,
         exit_code=int(codes[0]),
-        files=files,
+        files=fetched.new,
+        made=fetched.made,
         facts=facts,
         sent_bytes=link.moved.sent_bytes,
         received_bytes=link.moved.received_bytes,

@@ -7,33 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import random
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_scnet.core.events import Events
-from edge_scnet.core.files import sha256_file, write_atomic
+from edge_scnet.core.events import Events, Silent
+from edge_scnet.core.files import make_folder, remove_files, sha256_file, write_atomic
 from edge_scnet.core.folder_lock import locked
 from edge_scnet.core.foreign import control_character
 from edge_scnet.core.manifest import MANIFEST
 from edge_scnet.core.optional import require
 from edge_scnet.core.printable import printable
 from edge_scnet.devices.checks import DeviceFacts, fault_of
-from edge_scnet.devices.connection import Link, LinkLost
-from edge_scnet.devices.inputs import Job, Shipment, below_root
+from edge_scnet.devices.connection import Link
+from edge_scnet.devices.inputs import Job, Shipment, below_root, is_build
 from edge_scnet.errors import DataError, DeviceError, StorageError, first_line
 
 _BLOCK_BYTES, _AT_ONCE = 32 << 10, 32
 _SHA = re.compile(r"[0-9a-f]{64}")
 _COMMIT_S = 600.0
 _TRIES = 3
-
-Told = Callable[[str, float], None]
 
 
 async def send(link: Link, facts: DeviceFacts, shipment: Shipment, events: Events) -> int:
@@ -146,7 +144,7 @@ async def _write(
     return offset - begin
 
 
-def _made(sums: Iterable[str], root: str, job: Job) -> dict[Path, str]:
+def _made(sums: Iterable[str], address: str, job: Job) -> dict[Path, str]:
     """The sha256 of each file that a job made, by where it belongs on this machine.
 
     Raises:
@@ -159,13 +157,11 @@ def _made(sums: Iterable[str], root: str, job: Job) -> dict[Path, str]:
         escaped = line.startswith("\\")
         sha, _, name = line.removeprefix("\\").partition("  ")
         if escaped:
-            name = re.sub(
-                r"\\(.)", lambda found: {"n": "\n", "r": "\r"}.get(found[1], found[1]), name
-            )
+            name = re.sub(r"\\(.)", _unescaped, name)
         path = Path("/", name.removeprefix("./"))
         inside = any(path == output or output in path.parents for output in outputs)
         if not _SHA.fullmatch(sha) or ".." in path.parts or not inside or control_character(name):
-            raise DeviceError(f"{root}: {printable(name)!r} is no file that the job was to make")
+            raise DeviceError(f"{address}: {printable(name)!r} is no file that the job was to make")
         made[path] = sha
     return made
 
@@ -174,10 +170,20 @@ def _unescaped(found: re.Match[str]) -> str:
     return {"n": "\n", "r": "\r"}.get(found[1], found[1])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """The files that came from a job."""
+
+    # those that were not here, or were others
+    new: tuple[Path, ...] = ()
+    # all that it made, the new ones among them
+    made: tuple[Path, ...] = ()
+
+
 async def fetch(
     link: Link, facts: DeviceFacts, job: Job, shipment: Shipment, sums: Sequence[str], run: str
-) -> tuple[Path, ...]:
-    """Brings back what a job made, all of it or nothing; returns the files that are new here.
+) -> Fetched:
+    """Brings back what a job made, all of it or nothing.
 
     Raises:
         LinkLost: the connection broke. DeviceError: a file came with another hash.
@@ -188,34 +194,23 @@ async def fetch(
     changed = {path: sha for path, sha in made.items() if _hash_here(path) != sha}
     gone = _gone(shipment, made)
     if not changed and not gone:
-        return ()
+        return Fetched(made=tuple(made))
     sftp = await link.sftp()
-    folders = sorted({path.parent for path in made if path.name == MANIFEST})
+    # a bundle's plans come into a build folder without its manifest
+    parents = {path.parent for path in (*made, *gone)}
+    folders = sorted(folder for folder in parents if folder / MANIFEST in made or is_build(folder))
     with contextlib.ExitStack() as locks:
         for folder in folders:
-            locks.enter_context(locked(folder, command=job.words, wait=False, events=_Nobody()))
+            locks.enter_context(locked(folder, command=job.words, wait=False, events=Silent()))
         with contextlib.ExitStack() as files:
             # the last that is entered gets its name first: the manifest after what it lists
             for path in sorted(changed, key=lambda path: path.name != MANIFEST):
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 temporary = files.enter_context(write_atomic(path))
                 name = f"{root}/{below_root(path)}".encode("utf-8", "surrogateescape")
                 await _read(link, sftp, name, temporary, changed[path])
-        for path in gone:
-            path.unlink(missing_ok=True)
-    return tuple(sorted(changed))
-
-
-class _Nobody:
-    """Is told of nothing: the lock is not waited for."""
-
-    def stage(self, name: str, detail: str) -> None: ...
-
-    def progress(self, what: str, share: float, count: int = 0, unit: str = "") -> None: ...
-
-    def done(self, result: str, *, reused: bool) -> None: ...
-
-    def warn(self, message: str) -> None: ...
+        remove_files(gone)
+    return Fetched(new=tuple(sorted(changed)), made=tuple(made))
 
 
 def _hash_here(path: Path) -> str | None:
@@ -266,16 +261,10 @@ async def _read(link: Link, sftp: Any, name: bytes, into: Path, sha: str) -> Non
             hint="run the same command again",
         ) from error
     except OSError as error:
-        if isinstance(error, LinkLost):
-            raise
         raise StorageError(
             f"cannot write {into.parent}: {error.strerror or error}", hint=f"df -h {into.parent}"
         ) from error
-    digest = hashlib.sha256()
-    with into.open("rb") as file:
-        while data := file.read(1 << 20):
-            digest.update(data)
-    if digest.hexdigest() != sha:
+    if sha256_file(into) != sha:
         raise DeviceError(
             f"{link.device.address}: {printable(os.fsdecode(name).rpartition('/')[2])} came with"
             " another hash than it has there",

@@ -83,17 +83,18 @@ async def _one(member: Member, work: Work, shown: Shown) -> Sequence[FleetRow]:
         # a bug on the way to one device must not lose what the others measured
         words = f"this is a bug: {type(error).__name__}: {first_line(error)}"
         hint = f"EDGE_SCNET_TRACEBACK=1, and --device {member.name} alone"
-        rows = [_row(member, ExitCode.BUG, words, hint)]
+        rows = [ended_row(member, ExitCode.BUG, words, hint)]
     shown.ended(member.name, "; ".join(map(outcome_words, rows)))
     return rows
 
 
 def failed_row(member: Member, error: EdgeError) -> FleetRow:
     """Returns the row of a device that failed."""
-    return _row(member, error.exit_code, error.message, error.hint)
+    return ended_row(member, error.exit_code, error.message, error.hint)
 
 
-def _row(member: Member, code: int, error: str, hint: str | None) -> FleetRow:
+def ended_row(member: Member, code: int, error: str | None, hint: str | None) -> FleetRow:
+    """Returns the row of a device that has no report."""
     device = FleetDevice(
         name=member.name, host=member.host, exit_code=int(code), error=error, hint=hint
     )

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from edge_scnet.__about__ import __version__
+from edge_scnet.core.manifest import REPORT_PAGE
 from edge_scnet.errors import ExitCode
 from edge_scnet.report import page_facts
 from edge_scnet.report.fleet import Fleet, FleetRow, summary_words
@@ -138,4 +139,4 @@ def _link(row: FleetRow, folder: Path) -> str | None:
     except ValueError:
         return None
     # "./" in front: a folder's name with a colon is no scheme
-    return "./" + quote(os.fsencode(PurePosixPath(*inner.parts, "report.html")))
+    return "./" + quote(os.fsencode(PurePosixPath(*inner.parts, REPORT_PAGE)))
