@@ -74,11 +74,12 @@ def with_device(command: Callable[..., None]) -> Callable[..., None]:
                 )
             command(**values)
             return
+        from edge_scnet.config.project import file_of
         from edge_scnet.devices.device import find_devices
         from edge_scnet.devices.job import Settings
 
         project = values.get("project")
-        folder = Path() if project is None or project.is_dir() else project.parent
+        folder = Path() if project is None else file_of(project).parent
         asked = Asked(
             context=context,
             values=values,
@@ -103,6 +104,7 @@ def with_device(command: Callable[..., None]) -> Callable[..., None]:
         for name, (kind, default) in _ADDED.items()
     ]
     context = inspect.Parameter("context", last, annotation=typer.Context)
+    # which typer reads; of a function it is no known attribute
     wrapped.__signature__ = signature.replace(parameters=[*own, *added, context])  # type: ignore[attr-defined]
     return wrapped
 

@@ -225,7 +225,7 @@ def _samples(text: str, found: _Files) -> str:
         )
     settings = dict(source.settings)
     if source.path.is_file() and source.path.suffix.lower() in _LISTS:
-        found.read(source.path.resolve().parent)
+        found.read(source.path.parent)
     else:
         found.read(source.path)
     for name in ("images", "masks"):

@@ -199,6 +199,7 @@ async def connected(device: Device) -> AsyncIterator[Link]:
     asyncssh = require("asyncssh", extra="ssh")
     seen: list[tuple[str, str, int, Any]] = []
 
+    # asyncssh is imported at run time: mypy does not know the class
     class Client(asyncssh.SSHClient):  # type: ignore[misc, name-defined]
         """Keeps the key of a host that is not known."""
 

@@ -119,7 +119,7 @@ _ESCAPE = "surrogateescape"
 def rooted(path: Path | str) -> str:
     """A path as a job's argument: an absolute one lies below the job's root there."""
     text = os.fspath(path)
-    return ROOT + text if os.path.isabs(text) else text  # noqa: PTH117
+    return ROOT + text if Path(text).is_absolute() else text
 
 
 def below_root(path: Path) -> str:

@@ -89,8 +89,12 @@ class _Followed:
 
     def __init__(self, shown: Shown) -> None:
         self.shown = shown
-        self.stdout = MappedStream(shown.stdout)
-        self.stderr = MappedStream(shown.stderr)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begins with the first byte again, for a job that is started anew."""
+        self.stdout = MappedStream(self.shown.stdout)
+        self.stderr = MappedStream(self.shown.stderr)
 
 
 async def run_on(device: Device, job: Job, *, settings: Settings, shown: Shown) -> Done:
@@ -156,7 +160,10 @@ async def _run(
         check(link, facts, job, shipment, events)
         events.stage("device", f"{device.address}: {facts.words}")
         sent = await _unless_stopped(settings, send(link, facts, shipment, events))
-        started = await _unless_stopped(settings, _start(link, job, shipment, facts, run, settings))
+        # what was printed of one that was lost is none of its output
+        followed.restart()
+        # a stop does not leave this where it is: the job may have begun, and is asked to end below
+        started = await _start(link, job, shipment, facts, run, settings)
         events.done(f"job {run} {started}; {sent / 1e6:.1f} MB sent", reused=False)
     else:
         words = "runs there" if facts.state == "running" else "has ended there"

@@ -7,8 +7,11 @@ run=$2
 exec 8>>start.lock
 flock 8
 job=jobs/$run
-if [ -s "$job/pid" ] && [ ! -e "$job/exit" ] && kill -0 "$(cat "$job/pid")" 2>/dev/null &&
-    [ "$(cat "$job/boot")" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ]; then
+if [ -s "$job/exit" ] || {
+    [ -s "$job/pid" ] && kill -0 "$(cat "$job/pid")" 2>/dev/null &&
+        [ "$(cat "$job/boot")" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ]
+}; then
+    # another client's, that runs or has ended and is still to be fetched
     cat >/dev/null
     echo "running"
     exit 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -16,6 +17,7 @@ import pytest
 
 from edge_scnet.devices import connection
 from edge_scnet.devices.inputs import Input, Job
+from edge_scnet.devices.job import Settings, run_on
 from edge_scnet.errors import DeviceError, EdgeError
 from tests.devices.conftest import Board
 from tests.devices.running import Shown, run, script, stop_while_it_waits
@@ -165,6 +167,25 @@ def test_a_stop_while_another_job_is_waited_for_takes_no_file_away(
         "manifest.json": "kept",
         "engine": "kept",
     }
+
+
+def test_a_stop_while_the_job_is_begun_leaves_nothing_running(board: Board, here: Path) -> None:
+    tar = board.home.parent / "bin" / "tar"
+    tar.write_text(f'#!/bin/sh\ntouch "$HOME/begins"\nsleep 1\nexec {shutil.which("tar")} "$@"\n')
+    tar.chmod(0o755)
+
+    async def stopped() -> int:
+        settings = Settings()
+        task = asyncio.ensure_future(
+            run_on(board.device, script(here, "sleep 60"), settings=settings, shown=Shown())
+        )
+        while not (board.home / "begins").exists():
+            await asyncio.sleep(0.02)
+        settings.stop.set()
+        return (await task).exit_code
+
+    assert asyncio.run(stopped()) == 130
+    assert not list(board.workdir.glob("jobs/*"))
 
 
 def test_two_clients_with_the_same_command_both_get_its_results(board: Board, here: Path) -> None:

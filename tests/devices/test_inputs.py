@@ -43,7 +43,7 @@ def sets(here: Path) -> tuple[Path, Path]:
 def start(shell: str, workdir: Path, asked: Job, shipment: Shipment) -> int:
     """Has a job laid out as start.sh does on a device whose sh is this shell."""
     packed = layout(asked, shipment, run="run", workdir=str(workdir), python=sys.executable)
-    (workdir / "jobs").mkdir()
+    (workdir / "jobs").mkdir(exist_ok=True)
     _, program, *words = shlex.split(
         command_of("start.sh", (str(workdir), "run", "refuse", "me", "", ""))
     )
@@ -66,6 +66,18 @@ def test_a_folder_that_cannot_be_unpacked_starts_no_job(shell: str, tmp_path: Pa
         (workdir / "blobs" / second).write_bytes(tar.read())
     assert start(shell, workdir, asked, shipment) == 9
     assert not list((workdir / "jobs").iterdir())
+
+
+def test_a_job_that_ended_and_was_not_fetched_is_not_begun_again(tmp_path: Path) -> None:
+    """As where another client started it while this one sent its files."""
+    asked = job(tmp_path)
+    ended = tmp_path / "workdir" / "jobs" / "run"
+    (ended / "root").mkdir(parents=True)
+    (ended.parents[1] / "blobs").mkdir()
+    for name, text in {"pid": "1", "boot": "", "exit": "11", "root/made": "made"}.items():
+        (ended / name).write_text(text)
+    assert start("sh", ended.parents[1], asked, shipment_of(asked)) == 0
+    assert (ended / "exit").read_text() == "11" and (ended / "root" / "made").is_file()
 
 
 def test_a_manifest_of_something_else_makes_no_folder_a_build(tmp_path: Path) -> None:

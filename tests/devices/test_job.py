@@ -19,7 +19,7 @@ from edge_scnet.devices.inputs import Input, Job, rooted
 from edge_scnet.devices.job import Settings, run_on
 from edge_scnet.errors import DeviceError
 from tests.devices.conftest import Board
-from tests.devices.running import Shown, kill_job, run, script, tree
+from tests.devices.running import Heard, Shown, kill_job, run, script, tree
 
 pytestmark = pytest.mark.slow
 
@@ -151,6 +151,23 @@ def test_a_job_goes_on_where_its_link_breaks(board: Board, here: Path) -> None:
         "nothing twice, nothing left out"
     )
     assert any("connecting again" in warning for warning in shown.events.warnings)
+
+
+def test_a_job_that_is_lost_with_its_link_begins_anew(board: Board, here: Path) -> None:
+    """As where the board was switched off: what the second one prints is shown from its start."""
+    text = "echo begun; [ -e $HOME/again ] || { touch $HOME/again; sleep 60; }; echo end; exit 7"
+
+    class Losing(Heard):
+        def warn(self, message: str) -> None:
+            assert "connecting again" in message
+            kill_job(board)
+            (boot,) = board.workdir.glob("jobs/*/boot")
+            boot.write_text("of before")
+
+    shown = Shown(events=Losing(), on_output=lambda _: cut(board))
+    done = run(board.device, script(here, text), shown=shown)
+    assert done.lost_links == 1 and done.exit_code == 7
+    assert shown.out.split() == [b"begun", b"begun", b"end"]
 
 
 def test_another_process_takes_a_job_up_again(board: Board, here: Path) -> None:
