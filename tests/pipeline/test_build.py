@@ -97,6 +97,12 @@ def test_a_limit_given_once_does_not_stay_in_the_manifest(built: Built) -> None:
     assert load_manifest(built.folder).target["gates"]["max_drop_pp"] == 0.5
 
 
+def test_every_file_of_an_engine_names_the_runtime_that_made_it(built: Built) -> None:
+    made = [e for e in load_manifest(built.folder).artifacts.values() if e.stage == "compile"]
+    assert {entry.kind for entry in made} == {"openvino-ir", "companion"}
+    assert all(entry.versions.keys() == {"openvino"} for entry in made)
+
+
 @pytest.mark.slow
 def test_a_factory_is_exported_every_time(
     tmp_path: Path, invoke: Run, monkeypatch: pytest.MonkeyPatch

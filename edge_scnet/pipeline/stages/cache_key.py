@@ -22,7 +22,8 @@ _LIBRARIES: dict[Keyed, tuple[str, ...]] = {
     "calibrate": ("onnxruntime", "numpy"),
     "quantize": ("onnx-ir", "onnxruntime", "numpy"),
     "recover": ("torch", "onnx-ir", "onnxruntime", "numpy"),
-    "compile": ("openvino",),
+    # its engines are of a runtime, whose version the stage adds by itself
+    "compile": ("onnx-ir",),
     "sensitivity": ("openvino", "onnx-ir", "onnxruntime", "numpy"),
 }
 

@@ -99,7 +99,7 @@ def compile_engines(job: BuildJob, events: Events) -> BuildFolder:
         folder = folder.with_artifact(entry)
         for companion in written[1:]:
             entry = record(folder.path, companion, origin, kind="companion")
-            folder = folder.with_artifact(entry)
+            folder = folder.with_artifact(replace(entry, versions=runtime.versions()))
         events.progress("engines", 0.3 if precision == "fp32" else 1.0)
     int8_engine = stem + runtime.suffix
     known = folder.manifest.artifacts.get(BLOB)

@@ -56,7 +56,8 @@ def with_blob(job: BuildJob, folder: BuildFolder, engine: str, events: Events) -
                 f"cannot write {folder.path / BLOB}: {error.strerror or error}",
                 hint=f"df -h {folder.path}",
             ) from error
-    return folder.with_artifact(record(folder.path, BLOB, origin, kind=BLOB_KIND, facts=facts))
+    entry = record(folder.path, BLOB, origin, kind=BLOB_KIND, facts=facts)
+    return folder.with_artifact(replace(entry, versions=job.runtime.versions()))
 
 
 def _without(folder: BuildFolder) -> BuildFolder:

@@ -92,6 +92,10 @@ def test_stages_that_run_samples_in_onnx_runtime_know_its_version() -> None:
         assert ("onnxruntime" in library_versions(stage)) is runs, stage
 
 
+def test_engines_know_what_writes_their_graphs_and_of_runtimes_their_own_alone() -> None:
+    assert library_versions("compile").keys() == {"onnx-ir"}
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package; a test that edits it undoes that."""

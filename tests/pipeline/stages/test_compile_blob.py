@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -140,4 +139,3 @@ def test_facts_of_a_blob_are_read_back(copied: Built, edit_manifest: Edit) -> No
 
     edit_manifest(copied.folder, add)
     assert BuildFolder.open(copied.folder).facts("model.blob", BlobFacts) == facts
-    assert json.loads((copied.folder / "manifest.json").read_text())
