@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Colour = Literal["RGB", "BGR", "grey"]
@@ -59,6 +59,18 @@ class Preprocessing:
     def origin(self, name: str) -> str:
         """Where a field's value comes from; empty where nobody knows."""
         return self.origins.get(name, "")
+
+    @property
+    def keeps_codes(self) -> bool:
+        """Whether the codes of 8-bit pictures become numbers as they are."""
+        is_plain = not any(self.mean) and all(value == 1 for value in self.std)
+        return self.pixel_max == 255 and is_plain
+
+    def in_order(self, colour: Colour) -> Preprocessing:
+        """The same for channels in another order; the padding is in the order of the channels."""
+        if colour == self.colour:
+            return self
+        return replace(self, colour=colour, pad_value=self.pad_value[::-1])
 
 
 def antialiases(library: Resampler, interpolation: Interpolation) -> bool:

@@ -150,17 +150,10 @@ def engine_spec(spec: ModelSpec, form: InputForm) -> ModelSpec:
     if not form.is_bytes:
         return spec
     rule = spec.preprocessing
-    colour = form.colour or rule.colour
     own = {item.name: getattr(spec, item.name) for item in fields(ModelSpec)}
     own["input_shape"] = (spec.height, spec.width, spec.channels)
     own["preprocessing"] = replace(
-        rule,
-        colour=colour,
-        # it is in the order of the channels
-        pad_value=rule.pad_value if colour == rule.colour else rule.pad_value[::-1],
-        pixel_max=255.0,
-        mean=(),
-        std=(),
+        rule.in_order(form.colour or rule.colour), pixel_max=255.0, mean=(), std=()
     )
     return EngineSpec(**own, channels_last=True, dtype="uint8")
 
@@ -171,6 +164,6 @@ def takes_codes(spec: ModelSpec) -> bool:
         return False
     rule = spec.preprocessing
     if rule.pixel_max == 255:
-        return not any(rule.mean) and all(value == 1 for value in rule.std)
+        return rule.keeps_codes
     # bytes of an engine that no manifest describes: pixels from 0 to 1, times 255
     return rule.pixel_max == 1 and not any(rule.mean) and set(rule.std) == {1 / 255}

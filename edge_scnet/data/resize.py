@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
     from edge_scnet.core.preprocessing import Preprocessing
 
-_PILLOW = {
+# The methods by the names that each library has for them.
+PILLOW_METHODS = {
     "nearest": "NEAREST",
     "bilinear": "BILINEAR",
     "bicubic": "BICUBIC",
     "area": "BOX",
     "lanczos": "LANCZOS",
 }
-_OPENCV = {
+OPENCV_METHODS = {
     "nearest": "INTER_NEAREST",
     "bilinear": "INTER_LINEAR",
     "bicubic": "INTER_CUBIC",
@@ -75,7 +76,7 @@ def _by_opencv(
     image: np.ndarray, size: tuple[int, int], preprocessing: Preprocessing
 ) -> np.ndarray:
     cv2 = require("cv2", extra="opencv")
-    flag = getattr(cv2, _OPENCV[preprocessing.interpolation])
+    flag = getattr(cv2, OPENCV_METHODS[preprocessing.interpolation])
     out: np.ndarray = cv2.resize(image, size, interpolation=flag)
     return out.reshape(size[1], size[0], image.shape[2])
 
@@ -102,7 +103,7 @@ def _of_pillow(
 ) -> Image.Image:
     from PIL import Image
 
-    method = Image.Resampling[_PILLOW[preprocessing.interpolation]]
+    method = Image.Resampling[PILLOW_METHODS[preprocessing.interpolation]]
     if preprocessing.antialias or preprocessing.interpolation == "nearest":
         return image.resize(size, method)
     # the same filter at its smallest, at the points where the pixels' centres come to lie

@@ -175,3 +175,16 @@ def is_spatial_mean(node: ir.Node) -> bool:
         and rank > 2
         and sorted(int(axis) % rank for axis in axes.numpy()) == list(range(2, rank))
     )
+
+
+def result_of(node: ir.Node) -> ir.Value:
+    """The tensor that a layer's kernel gives in ONNX Runtime.
+
+    It is behind the Relu or Clip that alone reads the layer: that is folded into the range of the
+    codes.
+    """
+    output = node.outputs[0]
+    uses = tuple(output.uses())
+    if len(uses) == 1 and not output.is_graph_output() and uses[0].node.op_type in ("Relu", "Clip"):
+        return uses[0].node.outputs[0]
+    return output

@@ -11,11 +11,10 @@ from typing import Any
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.core.preprocessing_words import input_words
-from edge_scnet.core.printable import printable
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.yaml_text import lines as yaml_lines
 from edge_scnet.report import notes
-from edge_scnet.report.markdown import escaped
+from edge_scnet.report.markdown import escaped, in_code
 from edge_scnet.report.run_report import EngineReport, RunReport
 from edge_scnet.report.summary import summary_rows
 
@@ -112,7 +111,7 @@ def _body(facts: PackageFacts) -> Iterator[str]:
     yield ""
     version = f" {escaped(facts.runtime_version)}" if facts.runtime_version else ""
     yield (
-        f"{facts.precision.upper()} engine of `{_code(facts.model.arch)}` for the target"
+        f"{facts.precision.upper()} engine of `{in_code(facts.model.arch)}` for the target"
         f" {escaped(facts.target.name)} ({escaped(facts.target.title)}); {facts.runtime_title}"
         f"{version}. Written by edge-scnet {__version__} from the build's manifest and report."
     )
@@ -129,11 +128,6 @@ def _body(facts: PackageFacts) -> Iterator[str]:
         ("Licence", _licence()),
     ):
         yield from ("", f"## {title}", "", *section)
-
-
-def _code(text: str) -> str:
-    """Text between backticks, in which nothing is escaped."""
-    return printable(text).replace("`", "'")
 
 
 def _use(facts: PackageFacts) -> Iterator[str]:
@@ -174,7 +168,7 @@ def _machine(report: RunReport | None) -> Iterator[str]:
         yield "Nothing was measured."
         return
     yield f"- {escaped(notes.machine_words(report))}; {escaped(report.created_utc)}."
-    yield f"- Batch {report.batch}. Command: `{_code(report.command)}`."
+    yield f"- Batch {report.batch}. Command: `{in_code(report.command)}`."
     packages = report.environment.get("packages")
     if isinstance(packages, dict) and packages:
         named = ", ".join(f"{name} {version}" for name, version in packages.items() if version)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from edge_scnet.__about__ import __version__
 from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.resize import OPENCV_METHODS
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.geometry import box_of, pads_of
 
@@ -33,13 +34,6 @@ _FILTERS = {
             "return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0;",
         ),
     ),
-}
-_OPENCV = {
-    "nearest": "INTER_NEAREST",
-    "bilinear": "INTER_LINEAR",
-    "bicubic": "INTER_CUBIC",
-    "area": "INTER_AREA",
-    "lanczos": "INTER_LANCZOS4",
 }
 
 
@@ -101,7 +95,7 @@ def _filter(rule: Preprocessing) -> Iterator[str]:
     """The resampler's filter."""
     if rule.library == "opencv":
         yield ""
-        yield f"constexpr int kInterpolation = cv::{_OPENCV[rule.interpolation]};"
+        yield f"constexpr int kInterpolation = cv::{OPENCV_METHODS[rule.interpolation]};"
         return
     if rule.interpolation not in _FILTERS or rule.resize == "none" or not rule.antialias:
         return

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from edge_scnet.core.printable import escaped, printable, printable_json
+from edge_scnet.core.printable import escaped, printable_json
+from edge_scnet.report.markdown import in_code
 
 # The names as they are, whatever a server's own label file can hold.
 LABELS_JSON, LABELS = "labels.json", "labels.txt"
@@ -47,15 +48,10 @@ def rewritten(classes: Sequence[str], text: str, *, separator: str = "\n") -> tu
     """What a label file says otherwise than `labels.json`, as "3 is written `a\\nb`"."""
     written = text.removesuffix("\n").split(separator)
     return tuple(
-        f"{index} is written `{_code(there)}`"
+        f"{index} is written `{in_code(there)}`"
         for index, (name, there) in enumerate(zip(classes, written, strict=True))
         if name != there
     )
-
-
-def _code(text: str) -> str:
-    """A text as it stands between Markdown's backticks."""
-    return printable(text).replace("`", "'")
 
 
 def rewritten_words(classes: Sequence[str], text: str, *, separator: str = "\n") -> tuple[str, ...]:

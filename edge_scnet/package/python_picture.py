@@ -9,23 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edge_scnet.core.preprocessing import Preprocessing
+from edge_scnet.data.resize import OPENCV_METHODS, PILLOW_METHODS
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.geometry import Box, box_of, pads_of
-
-_PILLOW = {
-    "nearest": "NEAREST",
-    "bilinear": "BILINEAR",
-    "bicubic": "BICUBIC",
-    "area": "BOX",
-    "lanczos": "LANCZOS",
-}
-_OPENCV = {
-    "nearest": "INTER_NEAREST",
-    "bilinear": "INTER_LINEAR",
-    "bicubic": "INTER_CUBIC",
-    "area": "INTER_AREA",
-    "lanczos": "INTER_LANCZOS4",
-}
 
 
 def picture_lines(facts: PackageFacts) -> Iterator[str]:
@@ -81,9 +67,9 @@ def _resized(rule: Preprocessing) -> Iterator[str]:
     if rule.resize == "none":
         return
     yield "    if size != (width, height):"
-    method = f"Image.Resampling.{_PILLOW[rule.interpolation]}"
+    method = f"Image.Resampling.{PILLOW_METHODS[rule.interpolation]}"
     if rule.library == "opencv":
-        flag = f"cv2.{_OPENCV[rule.interpolation]}"
+        flag = f"cv2.{OPENCV_METHODS[rule.interpolation]}"
         yield f"        resized = cv2.resize(np.asarray(picture), size, interpolation={flag})"
         yield "        picture = Image.fromarray(resized)"
     elif rule.antialias or rule.interpolation == "nearest":

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.core.preprocessing_words import input_words
-from edge_scnet.core.printable import printable
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.form import Format
-from edge_scnet.report.markdown import escaped
+from edge_scnet.report.markdown import escaped, in_code
 from edge_scnet.report.notes import machine_words
 from edge_scnet.report.summary import summary_rows
 
@@ -82,12 +81,7 @@ def _needs(facts: PackageFacts) -> Iterator[str]:
     if facts.board is not None:
         yield f"It runs on {escaped(facts.board)} with exactly this TensorRT, and nowhere else."
     hashes = (f"`{part.name}` {part.sha256[:12]}..." for part in facts.files)
-    yield f"SHA-256: {', '.join(hashes)}. Built by `{_code(facts.rebuild)}`."
-
-
-def _code(text: str) -> str:
-    """A command as Markdown's code on one line."""
-    return printable(text).replace("`", "'")
+    yield f"SHA-256: {', '.join(hashes)}. Built by `{in_code(facts.rebuild)}`."
 
 
 def _figures(facts: PackageFacts) -> Iterator[str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.manifest import FP16_FORM, INT8_FORM
@@ -138,11 +138,11 @@ def _of_onnx(path: Path) -> Tensors:
     stored = {tensor.name for tensor in graph.initializer}
     type_of = onnx.helper.tensor_dtype_to_np_dtype
 
-    def tensor(value: object) -> Tensor:
-        kind = value.type.tensor_type  # type: ignore[attr-defined]
+    def tensor(value: Any) -> Tensor:
+        kind = value.type.tensor_type
         dims = kind.shape.dim
         return Tensor(
-            name=value.name,  # type: ignore[attr-defined]
+            name=value.name,
             dtype=type_of(kind.elem_type).name,
             shape=tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims),
         )

@@ -173,11 +173,11 @@ def engine_of(folder: BuildFolder, entry: Artifact) -> EngineFile:
         not_int8=tuple(entry.facts.in_float or ()) if isinstance(entry.facts, EngineFacts) else (),
         convolutions=_convolutions(folder, entry),
         cold=cold,
-        input=_input(folder, entry),
+        input=input_of(folder, entry),
     )
 
 
-def _input(folder: BuildFolder, entry: Artifact) -> InputForm:
+def input_of(folder: BuildFolder, entry: Artifact) -> InputForm:
     """What an engine takes; graphs that are no engines take what they were exported with."""
     return folder.manifest.input if isinstance(entry.facts, EngineFacts) else InputForm()
 

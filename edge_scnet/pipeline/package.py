@@ -21,7 +21,13 @@ from edge_scnet.package.card import CARD, model_card
 from edge_scnet.package.facts import EnginePart, PackageFacts
 from edge_scnet.package.form import check_runtime, format_named
 from edge_scnet.package.write import check_empty, write_package
-from edge_scnet.pipeline.build_folder import companions_listed, open_build, opened_in, target_of
+from edge_scnet.pipeline.build_folder import (
+    companions_listed,
+    input_of,
+    open_build,
+    opened_in,
+    target_of,
+)
 from edge_scnet.pipeline.readings import judged_as
 from edge_scnet.report.run_report import JUDGED_ROLES, RunReport, first_judged
 from edge_scnet.report.store import load_report, profile_command
@@ -99,8 +105,7 @@ def facts_of(path: Path) -> PackageFacts:
     held_back = _held_back(folder, entry, report)
     if report is not None and all(row.sha256 != entry.sha256 for row in report.engines):
         report = None
-    # a graph takes floats, whatever the engines that are made of it take
-    form = manifest.input if entry.stage == _COMPILED else InputForm()
+    form = input_of(folder, entry)
     task = manifest.model.task
     if task is None and report is not None and (kind := judged_as(report)) is not None:
         task = TaskSpec(kind=kind)
@@ -131,12 +136,9 @@ def facts_of(path: Path) -> PackageFacts:
 
 def _as_fed(model: ModelSpec, form: InputForm) -> ModelSpec:
     """The model with the order of colours that its engine takes, which may be another for bytes."""
-    rule = model.preprocessing
-    if form.colour is None or form.colour == rule.colour:
+    if form.colour is None:
         return model
-    # the padding is in the order of the channels
-    turned = replace(rule, colour=form.colour, pad_value=rule.pad_value[::-1])
-    return replace(model, preprocessing=turned)
+    return replace(model, preprocessing=model.preprocessing.in_order(form.colour))
 
 
 def _calibration(folder: BuildFolder) -> RangesFacts | None:

@@ -340,8 +340,7 @@ def _refuse_bytes(files: Sequence[Path], spec: ModelSpec) -> None:
     Raises:
         DataError: names the first, and what the engine takes.
     """
-    rule = spec.preprocessing
-    if rule.pixel_max == 255 and not any(rule.mean) and all(value == 1 for value in rule.std):
+    if spec.preprocessing.keeps_codes:
         return  # they are what it takes
     for file in files:
         with contextlib.suppress(*UNREADABLE):  # its reader says why

@@ -11,7 +11,7 @@ from edge_scnet.core.facts import FloatLayer
 from edge_scnet.core.optional import require
 from edge_scnet.graph.model import batch_of
 from edge_scnet.graph.names import module_of
-from edge_scnet.graph.operators import LINEAR_OPS, integer_of, weight_of
+from edge_scnet.graph.operators import LINEAR_OPS, integer_of, result_of, weight_of
 from edge_scnet.graph.work import RECURRENT_OPS, multiply_adds
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def float_reason(node: ir.Node, model: ir.Model, scheme: QuantScheme) -> str | N
         return reason
     if scheme.placement == "openvino" and _is_wrong_in_3d(node, weights.shape):
         return GROUPED_3D
-    if scheme.placement == "onnxruntime" and node.op_type == "Conv" and _gives_output(node):
+    of_onnxruntime = scheme.placement == "onnxruntime"
+    if of_onnxruntime and node.op_type == "Conv" and result_of(node).is_graph_output():
         return OUTPUT
     if weights.size <= _SMALL_HEAD_WEIGHTS and _is_head(node, batch_of(model)):
         return SMALL_HEAD
@@ -127,15 +128,6 @@ def _is_wrong_in_3d(node: ir.Node, shape: tuple[int, ...]) -> bool:
         return False
     depthwise = shape[:2] == (group, 1)
     return not depthwise and (shape[1] % 8 != 0 or shape[0] // group % 8 != 0)
-
-
-def _gives_output(node: ir.Node) -> bool:
-    """Whether a convolution gives an output of the graph, itself or by what is folded in it."""
-    output = node.outputs[0]
-    uses = tuple(output.uses())
-    if len(uses) == 1 and uses[0].node.op_type in ("Relu", "Clip"):
-        output = output if output.is_graph_output() else uses[0].node.outputs[0]
-    return output.is_graph_output()
 
 
 def _is_head(node: ir.Node, batch: int) -> bool:

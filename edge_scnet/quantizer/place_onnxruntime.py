@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_scnet.graph.operators import passes_scale
+from edge_scnet.graph.operators import passes_scale, result_of
 from edge_scnet.graph.pairs import constant, input_of, is_constant
 from edge_scnet.quantizer.params import QuantParams
 from edge_scnet.quantizer.sites import ActivationSite, Placement, site_params, weight_site
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 # Operators with an integer form, besides those that pick or move values.
 _POOLS = frozenset({"AveragePool", "GlobalAveragePool", "Concat"})
 _ELEMENTWISE = frozenset({"Add", "LeakyRelu", "Mul", "Sigmoid"})
-_FOLDED = ("Relu", "Clip")
 
 
 def place_onnxruntime(
@@ -68,18 +67,6 @@ def place_onnxruntime(
         weights=tuple(weight_site(node) for node in layers),
         int8_nodes=tuple(str(node.name) for node in layers),
     )
-
-
-def result_of(node: ir.Node) -> ir.Value:
-    """Returns the tensor that a layer's kernel gives: behind the Relu or Clip that alone reads it.
-
-    ONNX Runtime folds it into the range of the codes.
-    """
-    output = node.outputs[0]
-    uses = tuple(output.uses())
-    if len(uses) == 1 and not output.is_graph_output() and uses[0].node.op_type in _FOLDED:
-        return uses[0].node.outputs[0]
-    return output
 
 
 def _wanted(model: ir.Model, layers: Sequence[ir.Node], *, fast: bool) -> dict[str, ir.Value]:

@@ -56,3 +56,8 @@ def escaped(text: str) -> str:
     """Returns text as Markdown that stays text, on one line."""
     flat = re.sub(r"\s+", " ", NOT_XML.sub("\ufffd", printable(text))).strip()
     return re.sub(r"([\\`*_{}\[\]|#~])", r"\\\1", flat.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def in_code(text: str) -> str:
+    """Returns text for between backticks, where nothing is escaped, on one line."""
+    return printable(text).replace("`", "'")

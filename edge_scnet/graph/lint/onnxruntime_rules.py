@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edge_scnet.graph.lint.finding import LintFinding, LintOptions, warning
-from edge_scnet.graph.operators import producer_type
+from edge_scnet.graph.operators import producer_type, result_of
 from edge_scnet.graph.pairs import (
     DEQUANTIZE,
     QUANTIZE,
@@ -18,8 +18,6 @@ from edge_scnet.graph.pairs import (
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
-_FOLDED = ("Relu", "Clip")
 
 
 def onnxruntime(model: ir.Model, options: LintOptions) -> Iterator[LintFinding]:
@@ -49,9 +47,6 @@ def onnxruntime(model: ir.Model, options: LintOptions) -> Iterator[LintFinding]:
 
 
 def _goes_to_one_quantize(node: ir.Node) -> bool:
-    output = node.outputs[0]
+    output = result_of(node)
     uses = tuple(output.uses())
-    if len(uses) == 1 and not output.is_graph_output() and uses[0].node.op_type in _FOLDED:
-        output = uses[0].node.outputs[0]
-        uses = tuple(output.uses())
     return len(uses) == 1 and not output.is_graph_output() and uses[0].node.op_type == QUANTIZE
