@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from edge_scnet.compile import bundle
+from edge_scnet.core.events import Silent
+from edge_scnet.core.folder_lock import locked
 from tests.devices.conftest import Board, MakeBoard
 from tests.devices.test_commands import edge, project
 from tests.helpers.graphs import tiny_onnx
@@ -73,6 +75,20 @@ def test_compile_brings_the_plans_and_says_what_is_next(
     assert judged.code in (11, 13), judged.stderr
     searched = edge("compile", file, "--search", "10", "--device", board.url, cwd=project)
     assert searched.code == 2 and "takes no --search" in searched.stderr
+
+
+def test_plans_come_into_no_folder_that_another_run_writes_into(
+    orin: MakeOrin, folder: Path, project: Path
+) -> None:
+    board = orin()
+    compiled = ("compile", "build/net/jetson/bundle.tar.gz", "--device", board.url)
+    with locked(folder, command="another run", wait=False, events=Silent()):
+        outcome = edge(*compiled, cwd=project)
+    assert outcome.code == 9 and "another run" in outcome.stderr, outcome.stderr
+    assert not (folder / "engine.plan").exists()
+    again = edge(*compiled, cwd=project)
+    assert again.code == 0 and "has ended there: it is taken up" in again.stderr
+    assert (folder / "engine.plan").is_file()
 
 
 def test_what_fails_there_has_its_words_and_its_exit_code_here(
