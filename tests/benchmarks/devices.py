@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,7 @@ def overheads(build: Path, board: Board, url: str, *, work: Path, runs: int) -> 
         "folder_bytes": sum((folder / name).stat().st_size for name in _SENT),
         "first_overhead_s": round(seconds[0], 2),
         "overheads_s": [round(value, 2) for value in seconds[1:]],
+        "median_overhead_s": round(statistics.median(seconds[1:]), 2),
     }
 
 

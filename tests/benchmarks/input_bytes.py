@@ -208,8 +208,7 @@ def main() -> None:
         pictures = some_of(args.eval, args.images, args.work / "eval")
         models["scnet50"] = [str(checkpoint), "--arch", "scnet50", "--target", str(target)]
         models["scnet50"] += ["--calib", str(args.calib), "--eval", str(pictures)]
-        # no training made these weights: where INT8 loses what of them is not asked for
-        models["scnet50"] += ["--ignore-labels", "--max-drop", "100"]
+        models["scnet50"] += ["--ignore-labels"]
     if args.only is not None:
         models = {args.only: models[args.only]}
     figures = {

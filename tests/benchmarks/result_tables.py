@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
+import deployment_tables
 from envelope import Result
-from figure_marks import Results, Tables, machine_text, versions_text, with_unit
+from figure_marks import Results, Tables, with_unit
+from table_text import Section, ratio_text, shown, table, table_of_lines
 
 
 def main_job(results: Results) -> str:
@@ -20,23 +21,23 @@ def main_job(results: Results) -> str:
     rows = []
     for target, run in result.figures["runs"].items():
         for name, row in run["engines"].items():
-            drop = _shown(row, "drop_pp")
+            drop = shown(row, "drop_pp")
             if drop:
                 drop += f" ({row['drop_low_pp']:+.2f} to {row['drop_high_pp']:+.2f})"
-            cells = [f"`{target}`", name, _shown(row, "top1_percent", 2), drop]
-            cells += [_shown(row, "agreement_percent", 2), _shown(row, "sqnr_db")]
-            cells += [_shown(row, "size_bytes", 2)]
+            cells = [f"`{target}`", name, shown(row, "top1_percent", 2), drop]
+            cells += [shown(row, "agreement_percent", 2), shown(row, "sqnr_db")]
+            cells += [shown(row, "size_bytes", 2)]
             if times:
-                cells += [_shown(row, "p50_ms"), _shown(row, "speedup")]
+                cells += [shown(row, "p50_ms"), shown(row, "speedup")]
                 cells += [f"{row['images_per_second']:,.0f}"]
             rows.append(cells)
-    return _table(result, [*head, *times], rows)
+    return table(result, [*head, *times], rows)
 
 
 def main_job_printed(results: Results) -> str:
     """What `edge-scnet build` prints of the bundled network."""
     result = results["main_job"]
-    return _table_of_lines(result.figures["runs"]["cpu"]["printed"])
+    return table_of_lines(result.figures["runs"]["cpu"]["printed"])
 
 
 _STAGES = ("compile",)
@@ -55,7 +56,7 @@ def main_job_shortened(results: Results) -> str:
     for line in rows:
         kept = line.strip().startswith(_ROWS) or (kept and "95 % interval" in line)
         lines += [line] if kept else []
-    return _table_of_lines([*lines, "", *textwrap.wrap(run["verdict"], 118)])
+    return table_of_lines([*lines, "", *textwrap.wrap(run["verdict"], 118)])
 
 
 def scnet50(results: Results) -> str:
@@ -64,16 +65,16 @@ def scnet50(results: Results) -> str:
     rows = [
         [
             name,
-            _shown(row, "p50_ms", 1),
-            _shown(row, "speedup"),
+            shown(row, "p50_ms", 1),
+            shown(row, "speedup"),
             f"{row['images_per_second']:,.1f}",
-            _shown(row["memory"], "steady_bytes", 0),
+            shown(row["memory"], "steady_bytes", 0),
             ", ".join(f"{count} {kind}" for kind, count in row["convolutions"].items()),
         ]
         for name, row in result.figures["engines"].items()
     ]
     head = ["engine", "latency p50", "speed (95 %)", "images/s", "steady memory", "convolutions"]
-    return _table(result, head, rows)
+    return table(result, head, rows)
 
 
 def zoo(results: Results) -> str:
@@ -87,10 +88,10 @@ def zoo(results: Results) -> str:
         cells = [name]
         for how in ("simulated", "compiled"):
             own, other = (_quality(row, engine, how) for engine in ("ours", "nncf"))
-            cells += [_shown(own, "sqnr_db"), _shown(other, "sqnr_db")]
-            cells += [_shown(other, "ours_over_it_db")]
+            cells += [shown(own, "sqnr_db"), shown(other, "sqnr_db")]
+            cells += [shown(other, "ours_over_it_db")]
         rows.append(cells)
-    return _table(result, head, rows)
+    return table(result, head, rows)
 
 
 def zoo_agreement(results: Results) -> str:
@@ -104,21 +105,21 @@ def zoo_agreement(results: Results) -> str:
             for engine in ("ours", "nncf")
         ]
         if counts := [stats["agreement_images"] for stats in found if "agreement_images" in stats]:
-            shares = [_shown(stats, "agreement_percent") for stats in found]
+            shares = [shown(stats, "agreement_percent") for stats in found]
             rows.append([name, f"{counts[0]:,}", *shares])
     head = ["network", "images", "ours, 8 bits", "NNCF, 8 bits", "ours, compiled", "NNCF, compiled"]
-    return _table(result, head, rows)
+    return table(result, head, rows)
 
 
 def zoo_times(results: Results) -> str:
     """Public networks: times of engines timed in turn."""
     result = results["zoo"]
     rows = [
-        [name, *(_ratio(row["latency"]["row_to"].get(other)) for other in ("fp32", "nncf"))]
+        [name, *(ratio_text(row["latency"]["row_to"].get(other)) for other in ("fp32", "nncf"))]
         for name, row in _networks(result)
         if "latency" in row
     ]
-    return _table(result, ["network", "time to FP32's (95 %)", "time to NNCF's (95 %)"], rows)
+    return table(result, ["network", "time to FP32's (95 %)", "time to NNCF's (95 %)"], rows)
 
 
 def peers_fashion(results: Results) -> str:
@@ -129,10 +130,10 @@ def peers_fashion(results: Results) -> str:
     for row in model["rows"]:
         cells = [_label(row)]
         for how in ("simulated", "compiled"):
-            cells += [_shown(row.get(how, {}), key) for key in ("agreement_percent", "sqnr_db")]
-        rows.append([*cells, _shown(row.get("quantize", {}), "peak_bytes", 0)])
+            cells += [shown(row.get(how, {}), key) for key in ("agreement_percent", "sqnr_db")]
+        rows.append([*cells, shown(row.get("quantize", {}), "peak_bytes", 0)])
     head = ["quantizer", "agreement, simulated", "SQNR", "agreement, compiled", "SQNR"]
-    return _table(result, [*head, "peak memory"], rows)
+    return table(result, [*head, "peak memory"], rows)
 
 
 def peers_scnet50(results: Results) -> str:
@@ -141,10 +142,10 @@ def peers_scnet50(results: Results) -> str:
     rows = []
     for row in result.figures["models"]["scnet50"]["rows"]:
         made, to = row.get("quantize", {}), row.get("latency", {}).get("row_to", {})
-        cells = [_label(row), _shown(made, "seconds"), _shown(made, "peak_bytes", 0)]
-        rows.append([*cells, _ratio(to.get("fp32")), _ratio(to.get("ours"))])
+        cells = [_label(row), shown(made, "seconds"), shown(made, "peak_bytes", 0)]
+        rows.append([*cells, ratio_text(to.get("fp32")), ratio_text(to.get("ours"))])
     head = ["quantizer", "time", "peak memory", "engine's time to FP32's", "to ours"]
-    return _table(result, head, rows)
+    return table(result, head, rows)
 
 
 def openvino_patterns(results: Results) -> str:
@@ -153,10 +154,10 @@ def openvino_patterns(results: Results) -> str:
     patterns = result.figures["patterns"]
     codes = list(dict.fromkeys(code for found in patterns.values() for code in found))
     rows = [
-        [name, *(_shown(found.get(code, {}), "sqnr_db", 0) for code in codes)]
+        [name, *(shown(found.get(code, {}), "sqnr_db", 0) for code in codes)]
         for name, found in patterns.items()
     ]
-    return _table(result, ["pattern", *(f"`{code}`" for code in codes)], rows)
+    return table(result, ["pattern", *(f"`{code}`" for code in codes)], rows)
 
 
 def profiler(results: Results) -> str:
@@ -165,14 +166,14 @@ def profiler(results: Results) -> str:
     found = result.figures
     app = found["benchmark_app"]
     rows = [
-        ["median latency, the loop of sync_benchmark", _shown(found["sample"], "ratio", 3)],
-        ["median latency, benchmark_app", _shown(app, "latency_ratio", 3)],
-        ["throughput, benchmark_app", _shown(app, "throughput_ratio", 3)],
+        ["median latency, the loop of sync_benchmark", shown(found["sample"], "ratio", 3)],
+        ["median latency, benchmark_app", shown(app, "latency_ratio", 3)],
+        ["throughput, benchmark_app", shown(app, "throughput_ratio", 3)],
         ["the timed loop, a bare loop", with_unit(found["overhead"], "overhead", 3)],
     ]
     if evaluated := found["evaluation"]:
-        rows.append(["images evaluated a second, the engine's", _shown(evaluated, "ratio")])
-    return _table(result, ["ours over", "ratio"], rows)
+        rows.append(["images evaluated a second, the engine's", shown(evaluated, "ratio")])
+    return table(result, ["ours over", "ratio"], rows)
 
 
 def comparison(results: Results) -> str:
@@ -187,7 +188,7 @@ def comparison(results: Results) -> str:
             f"{slower['noticed']}",
         ],
     ]
-    return _table(result, ["compared", "comparisons", "called different"], rows)
+    return table(result, ["compared", "comparisons", "called different"], rows)
 
 
 def gate_power(results: Results) -> str:
@@ -197,7 +198,7 @@ def gate_power(results: Results) -> str:
         [row["fault"], "yes" if row["caught"] else "**no**", ", ".join(row.get("failed", []))]
         for row in result.figures["faults"]
     ]
-    return _table(result, ["fault", "caught", "findings that failed"], rows)
+    return table(result, ["fault", "caught", "findings that failed"], rows)
 
 
 def gate_false_alarms(results: Results) -> str:
@@ -207,18 +208,7 @@ def gate_false_alarms(results: Results) -> str:
     bound = found["rate_upper95"]
     row = [f"{found['runs']}", f"{found['alarms']}"]
     row.append("" if bound is None else f"{100 * bound:.1f} %")
-    return _table(result, ["checks", "failed", "rate at most (95 %)"], [row])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """A table of docs/benchmarks.md with its heading and what a reader has to know."""
-
-    result: str
-    title: str
-    words: str
-    # shown only where the machine did nothing else
-    of_times: bool = False
+    return table(result, ["checks", "failed", "rate at most (95 %)"], [row])
 
 
 SECTIONS: dict[str, Section] = {
@@ -274,6 +264,7 @@ SECTIONS: dict[str, Section] = {
         words="SCNet-50 at 224 px, 300 calibration photographs, each in a process of its own.",
         of_times=True,
     ),
+    **deployment_tables.SECTIONS,
     "openvino_patterns": Section(
         result="openvino_patterns",
         title="Patterns that OpenVINO computes wrongly",
@@ -318,6 +309,7 @@ TABLES: Tables = {
     "zoo_times": zoo_times,
     "peers_fashion": peers_fashion,
     "peers_scnet50": peers_scnet50,
+    **deployment_tables.TABLES,
     "openvino_patterns": openvino_patterns,
     "profiler": profiler,
     "comparison": comparison,
@@ -351,29 +343,3 @@ def _quality(row: dict[str, Any], engine: str, how: str) -> dict[str, Any]:
 
 def _label(row: dict[str, Any]) -> str:
     return row["label"] + (": failed" if "error" in row else "")
-
-
-def _shown(row: dict[str, Any], key: str, digits: int | None = None) -> str:
-    """A figure in its unit; empty where there is none."""
-    return "" if row.get(key) is None else with_unit(row[key], key, digits)
-
-
-def _ratio(found: Sequence[float | None] | None) -> str:
-    """A ratio; of few rounds it has no interval."""
-    if found is None:
-        return ""
-    known = [f"{value:.3f}" for value in found if value is not None]
-    return f"{known[0]} ({known[1]} to {known[2]})" if len(known) > 2 else known[0]
-
-
-def _table(result: Result, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, with what it is of below it."""
-    lines = [head, ["---"] * len(head), *rows]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    busy = "" if result.quiet else "; other programs ran beside it, so that it shows no times"
-    facts = f"{result.date_utc[:10]}, {machine_text(result)}{busy}. {versions_text(result)}."
-    return f"{table}\n\n{facts}\n`{result.command}`"
-
-
-def _table_of_lines(lines: Sequence[str]) -> str:
-    return "```text\n" + "\n".join(lines).strip("\n") + "\n```"
