@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Takes what the imports made out of garbage collection.
-
-    The calibration collects garbage, which took 0.2 s each time with torch imported.
-    """
+    """Takes what the imports made out of garbage collection: it is looked through no more."""
     gc.collect()
     gc.freeze()
 
@@ -184,6 +181,18 @@ def quick_builds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         draw_no_more(monkeypatch.setattr)
     if package != "export":
         monkeypatch.setattr("edge_scnet.export.parity.PARITY_BATCHES", (1,))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_is_kept() -> Iterator[None]:
+    """What builds in this process drop is collected when Python sees fit, and not at every stage.
+
+    Where all packages and thousands of tests are loaded, it took up to half a second each time.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("graph.run", "quantizer.calibrate", "quantizer.correct", "quantizer.recipe"):
+            patch.setattr(f"edge_scnet.{name}.return_freed_memory", lambda: None)
+        yield
 
 
 @pytest.fixture
