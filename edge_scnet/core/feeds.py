@@ -39,9 +39,9 @@ def fitted(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def check_type(name: str, array: np.ndarray, dtype: np.dtype, shape: tuple[int, ...]) -> None:
-    """Refuses floats for an input that takes bytes, and bytes for one that takes floats.
+    """Refuses other numbers where an input takes bytes, and whole ones where it takes floats.
 
-    Copied all the same they would be cut to whole numbers, or not be normalised.
+    Copied all the same they would be cut to bytes, or not be normalised.
 
     Args:
         dtype, shape: of what the input takes.
@@ -49,7 +49,8 @@ def check_type(name: str, array: np.ndarray, dtype: np.dtype, shape: tuple[int, 
     Raises:
         DataError: says what the input takes.
     """
-    if array.dtype == dtype or {array.dtype.kind, dtype.kind} != {"f", "u"}:
+    refused = {"f": "iu", "u": "fiu"}.get(dtype.kind, "")
+    if array.dtype == dtype or array.dtype.kind not in refused:
         return
     wanted, found = (" x ".join(map(str, sizes)) for sizes in (shape, array.shape))
     if dtype.kind == "u":

@@ -17,14 +17,15 @@ from edge_scnet.core.events import Events
 from edge_scnet.core.preprocessing import BY_DEFAULT
 from edge_scnet.core.spec import ModelSpec, engine_spec
 from edge_scnet.data import arrays, images
-from edge_scnet.data.array_headers import UNREADABLE
 from edge_scnet.data.batches import inputs_of
+from edge_scnet.data.codes import Numbers, refuse_codes
 from edge_scnet.data.listing import files_of
 from edge_scnet.errors import ArtifactError, DataError
 from edge_scnet.pipeline.build_folder import engine_of, first_engine, open_build
 from edge_scnet.pipeline.context import heads_in
 from edge_scnet.pipeline.drawing import draw as drawing_of
 from edge_scnet.pipeline.drawn_files import places_for, save
+from edge_scnet.pipeline.numbers_taken import numbers_taken
 from edge_scnet.pipeline.readings import heads_of_outputs, outputs_for, told_of_build
 from edge_scnet.runtimes import usable_runtime
 from edge_scnet.runtimes.base import Session
@@ -159,8 +160,8 @@ def predict_all(path: Path | str, asked: Asked, *, events: Events | None = None)
         events.warn(engine.cold)
     spec = engine_spec(folder.manifest.model, engine.input)
     _check_kinds(files, folder)
-    if folder.manifest.fed_with == "pictures" and not engine.input.is_bytes:
-        _refuse_bytes(files, spec)
+    holds_arrays = any(file.suffix.lower() in arrays.SUFFIXES for file in files)
+    wanted = numbers_taken(folder) if holds_arrays and not engine.input.is_bytes else None
     places: Sequence[Path | None] = [None] * len(files)
     if asked.draw is not None:
         _check_pictures(files)
@@ -169,7 +170,7 @@ def predict_all(path: Path | str, asked: Asked, *, events: Events | None = None)
     skipped: list[Skipped] = []
     with (
         usable_runtime(engine.runtime).open(engine.path, engine.options) as session,
-        contextlib.closing(_in_turn(files, spec)) as prepared,
+        contextlib.closing(_in_turn(files, spec, wanted)) as prepared,
     ):
         reader = _Reader(folder=folder, session=session, name=engine.path.name, asked=asked)
         for number, (file, place, of_file) in enumerate(zip(files, places, prepared, strict=True)):
@@ -278,25 +279,32 @@ def _prediction(sample: _Sample, said: Readout, told: Told, drawn: Path | None) 
     )
 
 
-def _in_turn(files: Sequence[Path], spec: ModelSpec) -> Generator[Future[list[_Sample]]]:
+def _in_turn(
+    files: Sequence[Path], spec: ModelSpec, wanted: Numbers | None
+) -> Generator[Future[list[_Sample]]]:
     """Yields the samples of each file; those of the next are prepared while an engine has these."""
     with ThreadPoolExecutor(1) as pool:
         ahead: deque[Future[list[_Sample]]] = deque()
         for file in files:
-            ahead.append(pool.submit(_samples_of, file, spec))
+            ahead.append(pool.submit(_samples_of, file, spec, wanted))
             if len(ahead) > 1:
                 yield ahead.popleft()
         yield from ahead
 
 
-def _samples_of(file: Path, spec: ModelSpec) -> list[_Sample]:
+def _samples_of(file: Path, spec: ModelSpec, wanted: Numbers | None) -> list[_Sample]:
     """The samples of a file: an image, or all rows of arrays.
+
+    Args:
+        wanted: the numbers that the engine takes; None: nobody knows, or codes.
 
     Raises:
         DataError: it cannot be read, or is no input of this network.
     """
     if file.suffix.lower() in arrays.SUFFIXES:
         batch = arrays.read_arrays([file], spec).batch
+        if wanted is not None:
+            refuse_codes(batch, wanted, where=str(file))
         return [
             _Sample(image=file, batch=batch[row : row + 1], row=row) for row in range(len(batch))
         ]
@@ -332,28 +340,6 @@ def _check_kinds(files: Sequence[Path], folder: BuildFolder) -> None:
                 " NAME, or --mean and --std"
             ),
         )
-
-
-def _refuse_bytes(files: Sequence[Path], spec: ModelSpec) -> None:
-    """Refuses files of bytes for an engine that takes normalised pixels.
-
-    Raises:
-        DataError: names the first, and what the engine takes.
-    """
-    if spec.preprocessing.keeps_codes:
-        return  # they are what it takes
-    for file in files:
-        with contextlib.suppress(*UNREADABLE):  # its reader says why
-            held = np.load(file, mmap_mode="r") if file.suffix == ".npy" else None
-            if held is None or held.dtype != np.uint8:
-                continue
-            raise DataError(
-                f"{file} holds uint8 {' x '.join(map(str, held.shape))}; the engine takes float32"
-                f" samples x {' x '.join(map(str, spec.input_shape))}: pixels normalised as its"
-                " manifest says, channels first",
-                hint="give pictures, which are prepared so; or build an engine of bytes: --input"
-                " uint8",
-            )
 
 
 def _check_pictures(files: Sequence[Path]) -> None:

@@ -12,6 +12,7 @@ from edge_scnet.core.clock import now_utc
 from edge_scnet.core.events import Events
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.spec import ModelSpec
+from edge_scnet.data.codes import refuse_codes
 from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.machine.board_watch import watching
@@ -21,6 +22,7 @@ from edge_scnet.pipeline.cuda_graph import refuse_graph, with_graph
 from edge_scnet.pipeline.foreign import ForeignEngine, open_foreign
 from edge_scnet.pipeline.input_line import say_input
 from edge_scnet.pipeline.judging import Judging, judging_with
+from edge_scnet.pipeline.numbers_taken import numbers_of
 from edge_scnet.pipeline.rows import row_of_engine
 from edge_scnet.profiler import sweep
 from edge_scnet.profiler.measure import Measured, MeasureSettings, measure
@@ -247,7 +249,8 @@ def open_for_engine(
     """The samples to evaluate an engine without a manifest on.
 
     Raises:
-        DataError: they cannot be used, or are pictures and nobody said how they are preprocessed.
+        DataError: they cannot be used, are pictures and nobody said how they are preprocessed, or
+            hold codes of pixels and somebody said that they are normalised.
     """
     samples = open_samples(
         where,
@@ -265,6 +268,10 @@ def open_for_engine(
             hint="pass --mean and --std, of pixels from 0 to 1 (--mean 0 --std 1 leaves them so),"
             " or --preprocess imagenet, pixels, yolo, ...",
         )
+    if samples.arrays is not None and said and engine.spec.dtype != "uint8":
+        wanted = numbers_of(engine.spec.preprocessing)
+        if wanted is not None and engine.spec.takes_pictures:
+            refuse_codes(samples.arrays, wanted, where=samples.name)
     return samples
 
 

@@ -23,6 +23,7 @@ from edge_scnet.data.samples import (
 )
 from edge_scnet.errors import DataError
 from edge_scnet.pipeline.input_line import say_input
+from edge_scnet.pipeline.numbers_taken import check_numbers, check_same_numbers
 from edge_scnet.quantizer.ranges_file import load_ranges
 
 # The parameters of `edge_scnet.build` that options stand for.
@@ -56,7 +57,8 @@ def open_sample_sets(
     """The calibration and the evaluation set of a build; None where the stages need none.
 
     Raises:
-        DataError: a set is missing, cannot be used, or an image is in both.
+        DataError: a set is missing, cannot be used, or an image is in both; one holds codes of
+            pixels, and the other prepared ones.
     """
     bundled = bundled_sets(spec.dataset) if spec.dataset else (None, None)
     calib, where = request.calib or bundled[0], request.evaluation or bundled[1]
@@ -88,6 +90,7 @@ def open_sample_sets(
     warnings += [] if evaluation is None else _checked(evaluation, spec, "evaluation")
     if calibration is not None and evaluation is not None:
         check_overlap(calibration, evaluation)
+        check_same_numbers(spec, calibration, evaluation)
     for message in warnings:
         events.warn(message)
     return calibration, evaluation
@@ -138,7 +141,7 @@ def open_evaluation_set(
         evaluation: other images than the build's, which it must not have been calibrated with.
 
     Raises:
-        DataError: the images cannot be used.
+        DataError: the images cannot be used, or are other numbers than the engines take.
     """
     spec = folder.manifest.model
     where = evaluation or evaluation_folder(folder.manifest)
@@ -153,6 +156,7 @@ def open_evaluation_set(
         _check_not_calibrated(samples, load_ranges(folder.verified(RANGES)).content_hashes)
     if folder.manifest.input.is_bytes:
         _check_bytes(samples, folder)
+    check_numbers(samples, folder)
     say_input(spec, events, evaluation=samples)
     return samples
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_scnet.config.model_options import ModelOptions
+from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.clock import now_utc
 from edge_scnet.core.events import Events, Silent
 from edge_scnet.core.files import sha256_file
@@ -22,6 +23,7 @@ from edge_scnet.pipeline.context import heads_in, heads_of_file
 from edge_scnet.pipeline.foreign import ForeignEngine, is_foreign, open_foreign
 from edge_scnet.pipeline.judging import Judging, with_said
 from edge_scnet.pipeline.judging_together import JudgedEngine, judging_of_all
+from edge_scnet.pipeline.numbers_taken import check_numbers
 from edge_scnet.pipeline.profile_foreign import (
     check_same_inputs,
     fed_with,
@@ -89,6 +91,8 @@ class _Taken:
     heads: tuple[OutputHead, ...]
     # of an engine without a manifest
     foreign: ForeignEngine | None = None
+    # of one with
+    folder: BuildFolder | None = None
 
     @property
     def judged(self) -> JudgedEngine:
@@ -213,7 +217,13 @@ def _engine(path: Path, name: str, options: ModelOptions) -> _Taken:
     built = engine_of(folder, chosen or first_engine(folder))
     spec = with_said(folder.manifest.model, options)
     taken = fed_with(spec, target_of(folder).batch)
-    return _Taken(file=replace(built, name=name), spec=spec, taken=taken, heads=heads_in(folder))
+    return _Taken(
+        file=replace(built, name=name),
+        spec=spec,
+        taken=taken,
+        heads=heads_in(folder),
+        folder=folder,
+    )
 
 
 def _samples(
@@ -234,13 +244,16 @@ def _samples(
         return open_for_engine(
             where, first.foreign, options, skip_bad=skip_bad, ignore_labels=ignore_labels
         )
-    return open_samples(
+    samples = open_samples(
         where,
         model=first.spec,
         role="evaluation",
         skip_bad=skip_bad,
         ignore_labels=ignore_labels,
     )
+    if first.folder is not None:
+        check_numbers(samples, first.folder)
+    return samples
 
 
 def _compared(

@@ -266,3 +266,35 @@ def test_a_build_of_arrays_takes_no_pictures(halves: Path, tmp_path: Path, invok
         ("d", "arrays", "--mean"),
     ):
         assert invoke("predict", built(name, fed, origin), halves, *task).code == 0
+
+
+def test_codes_of_pixels_are_refused_where_an_engine_takes_prepared_numbers(
+    tmp_path: Path, invoke: Run
+) -> None:
+    """Whatever their type and file are: fed, they would only give wrong answers."""
+    folder = float_build(tmp_path / "b", identity())
+    save_manifest(folder, replace(load_manifest(folder), fed_with="pictures"))
+    codes = np.random.default_rng(0).integers(0, 256, (2, *SPEC.input_shape), np.uint8)
+    np.save(tmp_path / "u8.npy", codes)
+    np.save(tmp_path / "i64.npy", codes.astype(np.int64))
+    np.save(tmp_path / "f32.npy", codes.astype(np.float32))
+    np.savez(tmp_path / "u8.npz", codes)
+    np.save(tmp_path / "last.npy", codes.transpose(0, 2, 3, 1))
+    for name in ("u8.npy", "i64.npy", "f32.npy", "u8.npz", "last.npy"):
+        outcome = invoke("predict", folder, tmp_path / name, "--task", "features")
+        assert outcome.code == 4 and outcome.stdout == "", name
+        assert f"{name} holds whole numbers from 0 to 255, as pixels are" in outcome.stderr
+        assert "--input uint8" in outcome.hint
+    prepared = (codes / np.float32(255) - 0.5) / np.float32(0.25)
+    np.save(tmp_path / "prepared.npy", prepared.astype(np.float32))
+    outcome = invoke("predict", folder, tmp_path / "prepared.npy", "--task", "features")
+    assert (outcome.code, outcome.stderr) == (0, "")
+
+
+def test_a_network_of_pixels_as_they_are_is_fed_with_them(tmp_path: Path, invoke: Run) -> None:
+    pixels = replace(SPEC.preprocessing, pixel_max=255.0, mean=(), std=())
+    folder = float_build(tmp_path / "b", identity(), preprocessing=pixels)
+    save_manifest(folder, replace(load_manifest(folder), fed_with="pictures"))
+    np.save(tmp_path / "u8.npy", np.full((1, *SPEC.input_shape), 200, np.uint8))
+    outcome = invoke("predict", folder, tmp_path / "u8.npy", "--task", "features")
+    assert (outcome.code, outcome.stderr) == (0, "")

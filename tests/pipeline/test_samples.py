@@ -6,12 +6,15 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_scnet.config.target import load_target
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.events import Silent
 from edge_scnet.core.manifest import MANIFEST
+from edge_scnet.core.spec import FLOATS
+from edge_scnet.data.images import normalise
 from edge_scnet.data.samples import bundled_sets
 from edge_scnet.errors import DataError
 from edge_scnet.pipeline.samples import (
@@ -102,3 +105,45 @@ def test_images_that_cannot_fill_the_input_are_refused_by_name(tmp_path: Path) -
     with pytest.raises(DataError, match=r"2 of 3 evaluation images .*1\.png is 7 x 9") as caught:
         open_sample_sets(request, spec, load_target("cpu"), Warned())
     assert "--resize-mode crop" in (caught.value.hint or "")
+
+
+def test_codes_are_no_evaluation_samples_of_engines_of_prepared_pictures(
+    build: BuildFolder, tmp_path: Path
+) -> None:
+    bare = replace(build.manifest, artifacts={}, fed_with="pictures", input=FLOATS)
+    spec = bare.model
+    codes = np.random.default_rng(0).integers(0, 256, (3, *spec.input_shape), np.uint8)
+    np.savez(tmp_path / "x.npz", input=codes, labels=np.arange(3))
+    folder = replace(build, manifest=bare)
+
+    def opened(path: Path) -> object:
+        return open_evaluation_set(
+            folder, str(path), skip_bad=False, ignore_labels=False, events=Warned()
+        )
+
+    with pytest.raises(DataError, match="holds whole numbers from 0 to 255, as pixels are"):
+        opened(tmp_path / "x.npz")
+    prepared = normalise(codes.transpose(0, 2, 3, 1), spec)
+    np.savez(tmp_path / "y.npz", input=prepared, labels=np.arange(3))
+    assert opened(tmp_path / "y.npz") is not None
+
+
+@pytest.mark.parametrize("of_codes", ["calib", "eval"])
+def test_one_set_of_codes_and_one_of_prepared_pixels_make_no_build(
+    tmp_path: Path, of_codes: str
+) -> None:
+    """INT8's thresholds would be of other numbers than those that it is judged on."""
+    spec = replace(RGB, dataset=None, num_classes=None)
+    rng = np.random.default_rng(0)
+    for name in ("calib", "eval"):
+        (tmp_path / name).mkdir()
+        codes = rng.integers(0, 256, (100, *spec.input_shape), np.uint8)
+        prepared = normalise(codes.transpose(0, 2, 3, 1), spec)
+        np.save(tmp_path / name / "x.npy", codes if name == of_codes else prepared)
+    request = replace(REQUEST, calib=str(tmp_path / "calib"), evaluation=str(tmp_path / "eval"))
+    with pytest.raises(DataError, match=rf"{of_codes} holds whole numbers from 0 to 255") as caught:
+        open_sample_sets(request, spec, load_target("cpu"), Warned())
+    assert caught.value.hint == "prepare both sets in the same way"
+    other = {"calib": "eval", "eval": "calib"}[of_codes]
+    np.save(tmp_path / other / "x.npy", rng.integers(0, 256, (100, *spec.input_shape), np.uint8))
+    assert None not in open_sample_sets(request, spec, load_target("cpu"), Warned())

@@ -45,6 +45,8 @@ def test_floats_for_an_engine_of_bytes_are_refused_and_so_is_the_reverse(
         for words in ("uint8 1 x 6 x 6 x 1", "N x H x W x C", "0 to 255", "got float32"):
             assert words in caught.value.message
         assert caught.value.hint and "--input float" in caught.value.hint
+        with pytest.raises(DataError, match="got int64 1 x 6 x 6 x 1"):  # 300 would become 44
+            session.infer(np.full((1, 6, 6, 1), 300))
         with pytest.raises(DataError, match="uint8 1 x 6 x 6 x 1"):  # of any shape
             session.infer_many([np.zeros((1, 1, 6, 6), np.float32)], lambda i, outputs: None)
     with runtime.open(engine(), OpenOptions()) as session:
@@ -53,6 +55,8 @@ def test_floats_for_an_engine_of_bytes_are_refused_and_so_is_the_reverse(
         for words in ("float32 1 x 1 x 6 x 6", "N x C x H x W", "got uint8"):
             assert words in caught.value.message
         assert caught.value.hint and "--input uint8" in caught.value.hint
+        with pytest.raises(DataError, match="got int64"):  # pixels are often read as those
+            session.infer(np.full((1, 1, 6, 6), 200))
 
 
 def of_bytes(runtime: Runtime, folder: Path) -> Path:
