@@ -115,6 +115,12 @@ def quota_threads(cores: int, root: Path = ROOT) -> int:
     return 0 if quota is None or quota >= cores else max(1, int(quota))
 
 
+def granted_cores(root: Path = ROOT) -> int:
+    """The number of cores that this process may keep busy: those it may run on, and its quota."""
+    cores = usable_cores()
+    return quota_threads(cores, root) or cores
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreTime:
     """What a core did since boot, in ticks."""

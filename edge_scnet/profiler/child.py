@@ -31,6 +31,7 @@ from edge_scnet.machine.memory import (
     resident_bytes,
     used_memory_bytes,
 )
+from edge_scnet.profiler.ahead import time_window
 from edge_scnet.runtimes import usable_runtime
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Session
 from edge_scnet.stats.accuracy import top_k
@@ -226,17 +227,36 @@ class Server:
             spent.append(tuple(b - a for a, b in itertools.pairwise(marks)))
         return spent[1:]  # the first follows another engine's, and the very first imports Pillow
 
+    def open_ahead(self, threads: int) -> None:
+        """Opens the engine again for `ahead`, and runs it in.
+
+        Args:
+            threads: of the engine; 0: its own.
+        """
+        options = replace(self._options, cuda_graph=self._graph)
+        if threads:  # the blob was compiled for others
+            options = replace(options, threads=threads, blob=None)
+        self._reopen(options)
+        self.block(_WARM_BLOCK_S, _WARM_RUNS)
+
+    def ahead(self, samples: SampleSet, spec: ModelSpec, seconds: float) -> tuple[float, float]:
+        """`ahead.time_window` with the engine as `open_ahead` opened it."""
+        return time_window(self._session, samples, spec, seconds)
+
+    def _reopen(self, options: OpenOptions) -> None:
+        """Opens the engine another way."""
+        # the session is freed first: two compiled engines would share caches and threads
+        del self._session
+        self._stack.close()
+        self._session = self._stack.enter_context(self._runtime.open(self._path, options))
+
     def open_throughput(self, warm_up_seconds: float) -> float:
         """Opens the engine again for `throughput`, and runs it in.
 
         Returns:
             Seconds that an inference took.
         """
-        # the latency session is freed first: two compiled engines would share caches and threads
-        del self._session
-        self._stack.close()
-        options = replace(self._options, mode="throughput", cuda_graph=self._graph)
-        self._session = self._stack.enter_context(self._runtime.open(self._path, options))
+        self._reopen(replace(self._options, mode="throughput", cuda_graph=self._graph))
         runs, seconds = self._infer_for(warm_up_seconds)
         self._run_seconds = seconds / runs
         return self._run_seconds

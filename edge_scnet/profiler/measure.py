@@ -26,6 +26,7 @@ from edge_scnet.profiler.outputs import Outputs, evaluate
 from edge_scnet.profiler.process import Child, EngineFile, timed_images
 from edge_scnet.profiler.turns import (
     measure_throughput,
+    time_ahead,
     time_blocks,
     time_end_to_end,
 )
@@ -43,7 +44,8 @@ _END_TO_END_IMAGES = 64
 class MeasureSettings:
     """What is measured of engines, and for how long."""
 
-    # timed seconds per engine for latency, and again for throughput; a tenth of them end to end
+    # timed seconds per engine for latency, and again for throughput; a tenth of them end to end,
+    # and a fifth with the next image prepared meanwhile
     seconds: float = 3.0
     # measure the time by layer
     by_layer: bool = True
@@ -209,11 +211,16 @@ class _Run:
         )
         self._ways.choose()
         self.read_machine_load()
+        few = None
         if self._samples is not None and self._samples.arrays is None:
             few = subset(self._samples, _END_TO_END_IMAGES)
             self._end_to_end = time_end_to_end(children, few, self._spec, seconds / 10, progress)
         if self._settings.by_layer:
             self._layer_times = self._each("layer_times", "layers")
+        if few is not None:  # opens the engines anew, as throughput does
+            self._end_to_end = time_ahead(
+                self._end_to_end, children, few, self._spec, seconds / 5, progress
+            )
         if self._settings.throughput:
             self._windows = measure_throughput(children, seconds, progress)
 

@@ -35,6 +35,8 @@ _STAGES = {
     "use_graph": "CUDA graph",
     "evaluate": "accuracy",
     "end_to_end": "end to end",
+    "open_ahead": "end to end",
+    "ahead": "end to end",
     "open_throughput": "throughput",
     "layers": "load",
     "settings": "load",
@@ -77,6 +79,7 @@ class Child:
         """Starts the process; the engine is not loaded yet."""
         self.engine = engine
         self.batch = 1
+        self.on_cpu = True
         self._doing = "start"
         parent, child = socket.socketpair()
         self._process = start_python(ENTRY, child.fileno(), pass_fds=[child.fileno()])
@@ -92,6 +95,7 @@ class Child:
         engine = self.engine
         loaded: Loaded = self.call("load", engine.runtime, engine.path, engine.options, images)
         self.batch = loaded.batch
+        self.on_cpu = loaded.device_activation_bytes is None
         return loaded
 
     def start(self, method: str, *args: Any) -> None:

@@ -6,17 +6,18 @@ So drift of the machine cancels in ratios.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from edge_scnet.core.events import Progress
 from edge_scnet.core.spec import ModelSpec, engine_spec
 from edge_scnet.data.samples import SampleSet
+from edge_scnet.machine.linux import granted_cores
 from edge_scnet.profiler.child import STAGES
 from edge_scnet.profiler.process import Child
 from edge_scnet.stats.figures import EndToEnd
-from edge_scnet.stats.timing import end_to_end
+from edge_scnet.stats.timing import end_to_end, prepared_ahead
 
 MIN_RUNS = 100
 _BLOCK_S = 0.15
@@ -29,6 +30,8 @@ _LEAST_WINDOWS, _MOST_WINDOWS = 6, 12
 _WINDOW_S, _WINDOW_RUNS = 0.1, 20
 # of end to end
 _PASSES = 3
+_AHEAD_PASSES = 5
+_ONE_CORE = "there is one core, and it takes a second"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,47 @@ def time_end_to_end(
         end_to_end(rows, STAGES, images=child.batch)
         for child, rows in zip(children, stage_times, strict=True)
     ]
+
+
+def time_ahead(
+    times: Sequence[EndToEnd | None],
+    children: Sequence[Child],
+    samples: SampleSet,
+    spec: ModelSpec,
+    seconds: float,
+    progress: Progress,
+) -> list[EndToEnd | None]:
+    """Times loops whose next batch is prepared on a core that the engines leave.
+
+    The engines are opened again for it.
+
+    Args:
+        times: the plain loops', by child.
+        seconds: of each child, all windows together.
+
+    Returns:
+        The same with these times, or with why there are none.
+    """
+    cores = granted_cores()
+    if cores < 2:
+        return [each and replace(each, no_ahead=_ONE_CORE) for each in times]
+    threads = []
+    for child in children:
+        asked = child.engine.options.threads or cores
+        # 0: an engine on a GPU takes no cores
+        threads.append(min(asked, cores - 1) if child.on_cpu else 0)
+        child.call("open_ahead", threads[-1])
+    windows: list[list[tuple[float, float]]] = [[] for _ in children]
+    for number in range(_AHEAD_PASSES):
+        for i in turn_order(len(children), number):
+            own = engine_spec(spec, children[i].engine.input)
+            windows[i].append(children[i].call("ahead", samples, own, seconds / _AHEAD_PASSES))
+        progress("prepared ahead", (number + 1) / _AHEAD_PASSES)
+    found = [
+        prepared_ahead(of_child, threads=count, images=child.batch)
+        for of_child, count, child in zip(windows, threads, children, strict=True)
+    ]
+    return [each and replace(each, ahead=own) for each, own in zip(times, found, strict=True)]
 
 
 def measure_throughput(

@@ -275,4 +275,18 @@ def environment_words(environment: Mapping[str, Any]) -> str:
 def end_to_end_words(times: EndToEnd) -> str:
     """Returns the shares of the stages in a batch's time from the file to its classes."""
     total = sum(times.stages_ms.values())
-    return ", ".join(f"{stage} {100 * ms / total:.0f} %" for stage, ms in times.stages_ms.items())
+    shares = (f"{stage} {100 * ms / total:.0f} %" for stage, ms in times.stages_ms.items())
+    return ", ".join(shares) + _ahead_words(times)
+
+
+def _ahead_words(times: EndToEnd) -> str:
+    """What the loop takes whose next batch is prepared on another core."""
+    if times.no_ahead is not None:
+        return f"; prepared ahead: not timed, {times.no_ahead}"
+    if (ahead := times.ahead) is None:
+        return ""
+    threads = f" on {ahead.threads} thread{'s' * (ahead.threads != 1)}" * (ahead.threads > 0)
+    return (
+        f"; prepared ahead on another core: {ahead.batch_ms:.3f} ms,"
+        f" {ahead.overhead_percent:+.0f} % over the engine alone{threads}"
+    )

@@ -22,6 +22,7 @@ _TITLES = (
     "throughput, x",
     "  95 % interval, x",
     "end to end, ms",
+    "  prepared ahead, ms",
     "memory at load, MB",
     "memory steady, MB",
     "activations on the GPU, MB",
@@ -149,6 +150,8 @@ def _times(engine: EngineReport) -> dict[str, str]:
         cells["  95 % interval, x"] = _spread(engine.throughput_ratio)
     if engine.end_to_end is not None:
         cells["end to end, ms"] = f"{engine.end_to_end.p50_ms:.3f}"
+        if engine.end_to_end.ahead is not None:
+            cells["  prepared ahead, ms"] = f"{engine.end_to_end.ahead.batch_ms:.3f}"
     return cells
 
 

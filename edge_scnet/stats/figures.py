@@ -64,6 +64,28 @@ class LatencyStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedAhead:
+    """A loop that decodes and preprocesses the next batch on another core while the engine runs.
+
+    The engine has the threads that leave that core.
+    """
+
+    threads: Annotated[int, Meta(ge=0, description="of the engine; 0: it does not run on the CPU")]
+    batch_ms: Annotated[
+        float, Meta(gt=0, description="of a batch in the loop, from the file to the first classes")
+    ]
+    infer_ms: Annotated[
+        float,
+        Meta(gt=0, description="of a batch in the engine alone, so opened, in windows in turn"),
+    ]
+    overhead_percent: Annotated[
+        float,
+        Meta(description="of the loop over the engine alone: the median of the windows' ratios"),
+    ]
+    images_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndToEnd:
     """Times from the image file to the first classes, as a plain loop over batches sees them.
 
@@ -79,6 +101,18 @@ class EndToEnd:
         Meta(description="mean of a batch by stage: decode, preprocess, infer, top-k"),
     ]
     images_per_second: float
+    ahead: Annotated[
+        PreparedAhead | None,
+        Meta(
+            description=(
+                "a loop whose next batch is prepared meanwhile; None: see `no_ahead`, or in"
+                " reports of older versions"
+            )
+        ),
+    ] = None
+    no_ahead: Annotated[str | None, Meta(description="why `ahead` was not measured, in words")] = (
+        None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from edge_scnet.config.target import Gates
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.manifest import load_manifest
+from edge_scnet.machine.linux import granted_cores
 from edge_scnet.report.findings import Finding
 from edge_scnet.report.store import load_report, to_json
 from tests.helpers.tool import BUILD_CODE, Built, Outcome, Run
@@ -153,6 +154,7 @@ def test_a_second_build_reuses_every_stage_and_prints_the_table(copied: Built, i
         "throughput, x",
         "95 % interval, x",
         "end to end, ms",
+        *(["prepared ahead, ms"] if granted_cores() > 1 else []),
         "memory at load, MB",
         "memory steady, MB",
         "files, MB",

@@ -19,7 +19,13 @@ from edge_scnet.report import run_report
 from edge_scnet.report.findings import Finding
 from edge_scnet.report.run_report import SCHEMA, EngineReport, EvaluationSet, RunReport
 from edge_scnet.stats.accuracy import accuracy_stats
-from edge_scnet.stats.figures import EndToEnd, MemoryStats, RatioStats, SweepRow
+from edge_scnet.stats.figures import (
+    EndToEnd,
+    MemoryStats,
+    PreparedAhead,
+    RatioStats,
+    SweepRow,
+)
 from edge_scnet.stats.timing import latency_stats
 from tests.helpers.data import DATA
 
@@ -172,6 +178,13 @@ def full_report() -> RunReport:
             p90_ms=2.5,
             images_per_second=500.0,
             stages_ms={"decode": 0.5, "preprocess": 0.5, "infer": 0.9, "top-k": 0.1},
+            ahead=PreparedAhead(
+                threads=1,
+                batch_ms=1.05,
+                infer_ms=1.0,
+                overhead_percent=5.0,
+                images_per_second=952.0,
+            ),
         ),
     }
     sweep = SweepRow(

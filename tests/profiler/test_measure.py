@@ -17,6 +17,7 @@ from edge_scnet.data.samples import SampleSet
 from edge_scnet.errors import BackendError
 from edge_scnet.graph import model as graphs
 from edge_scnet.graph.bytes_in import with_bytes_in
+from edge_scnet.machine.linux import granted_cores
 from edge_scnet.profiler import turns
 from edge_scnet.profiler.child import Server
 from edge_scnet.profiler.measure import MeasureSettings, measure
@@ -91,12 +92,22 @@ def test_measure_two_engines(
         assert whole.images_per_second == pytest.approx(
             1e3 * (8 if measured is eight else 1) / sum(whole.stages_ms.values())
         )
+        if granted_cores() > 1:
+            ahead = whole.ahead
+            assert ahead is not None and whole.no_ahead is None and ahead.threads == 1
+            assert ahead.batch_ms > 0 and ahead.infer_ms > 0
+            assert ahead.images_per_second == pytest.approx(
+                1e3 * (8 if measured is eight else 1) / ahead.batch_ms
+            )
+        else:
+            assert whole.ahead is None and whole.no_ahead is not None
     assert list(shares) == [
         "load",
         "warm-up",
         "latency",
         "end to end",
         "layers",
+        "prepared ahead",
         "throughput",
         "accuracy",
     ]

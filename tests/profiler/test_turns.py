@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from edge_scnet.core.spec import InputForm
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler import turns
+from edge_scnet.stats.figures import EndToEnd, PreparedAhead
 from tests.helpers.engines import SPEC, quiet
 
 
@@ -154,3 +156,51 @@ def test_end_to_end_windows_alternate_and_all_of_them_count(samples: SampleSet) 
         200.0,
         20.0,
     )
+
+
+class Loop:
+    """A child whose engine takes 1 ms, and in a loop 1.1 ms."""
+
+    batch = 2
+
+    def __init__(self, name: str, threads: int, *, on_cpu: bool = True) -> None:
+        self.name, self.on_cpu, self.asked = name, on_cpu, []
+        self.engine = SimpleNamespace(input=InputForm(), options=SimpleNamespace(threads=threads))
+
+    def call(self, method: str, *args: Any) -> tuple[float, float] | None:
+        self.asked.append((method, args[0] if method == "open_ahead" else args[2]))
+        return None if method == "open_ahead" else (1_000_000, 1_100_000)
+
+
+PLAIN = EndToEnd(images=2, p50_ms=3.0, p90_ms=3.0, stages_ms={"infer": 3.0}, images_per_second=1.0)
+
+
+def test_engines_leave_a_core_to_the_loop_that_prepares_ahead(
+    samples: SampleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "granted_cores", lambda: 4)
+    fakes: Any = [Loop("all", 0), Loop("two", 2), Loop("four", 4), Loop("gpu", 0, on_cpu=False)]
+    found = turns.time_ahead([PLAIN] * 4, fakes, samples, SPEC, 0.5, quiet)
+    assert [fake.asked[0] for fake in fakes] == [("open_ahead", n) for n in (3, 2, 3, 0)]
+    assert fakes[0].asked[1:] == [("ahead", pytest.approx(0.1))] * 5
+    for times, threads in zip(found, (3, 2, 3, 0), strict=True):
+        assert times == replace(
+            PLAIN,
+            ahead=PreparedAhead(
+                threads=threads,
+                batch_ms=pytest.approx(1.1),
+                infer_ms=1.0,
+                overhead_percent=pytest.approx(10),
+                images_per_second=pytest.approx(2 / 1.1e-3),
+            ),
+        )
+
+
+def test_one_core_prepares_nothing_ahead_and_says_so(
+    samples: SampleSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "granted_cores", lambda: 1)
+    fake: Any = Loop("a", 0)
+    (found,) = turns.time_ahead([PLAIN], [fake], samples, SPEC, 0.5, quiet)
+    assert found == replace(PLAIN, no_ahead="there is one core, and it takes a second")
+    assert not fake.asked

@@ -22,8 +22,19 @@ def test_a_quiet_machine_leaves_nothing_to_say() -> None:
     assert notes.doubts(load_report(OLD)) == ()
     assert notes.facts(full_report()) == (
         "fp32, int8: threads 2, hint LATENCY",
-        "int8 end to end: decode 25 %, preprocess 25 %, infer 45 %, top-k 5 %",
+        "int8 end to end: decode 25 %, preprocess 25 %, infer 45 %, top-k 5 %; prepared ahead on"
+        " another core: 1.050 ms, +5 % over the engine alone on 1 thread",
     )
+
+
+def test_why_nothing_was_prepared_ahead_is_said_and_older_reports_say_nothing() -> None:
+    times = full_report().engines[1].end_to_end
+    assert times is not None
+    shares = "decode 25 %, preprocess 25 %, infer 45 %, top-k 5 %"
+    bare = replace(times, ahead=None)
+    assert notes.end_to_end_words(bare) == shares
+    alone = notes.end_to_end_words(replace(bare, no_ahead="there is one core"))
+    assert alone == f"{shares}; prepared ahead: not timed, there is one core"
 
 
 def test_an_engine_whose_float_layers_are_bf16_says_so() -> None:
