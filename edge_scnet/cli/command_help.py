@@ -133,6 +133,7 @@ _ENTRIES = {
         (
             "edge-scnet profile build/net/cpu --batch 1,4,8",
             "edge-scnet profile build/net/cpu --device ssh://me@gateway",
+            "edge-scnet profile build/net/cpu --eval photos/val --workers 8",
             "edge-scnet profile a.onnx b.onnx --interleave",
         ),
     ),

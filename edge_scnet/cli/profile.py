@@ -33,6 +33,7 @@ from edge_scnet.cli.options import (
 from edge_scnet.cli.printer import say
 from edge_scnet.cli.project_option import ProjectCommand, with_project_path
 from edge_scnet.cli.show import show_faults, show_result, show_together
+from edge_scnet.cli.worker_options import Processes, Scheduler, Store, workers_of
 from edge_scnet.config.model_options import ModelOptions
 from edge_scnet.errors import ExitCode
 
@@ -66,6 +67,9 @@ def profile(
     ignore_labels: IgnoreLabels = False,
     batches: Batches = None,
     threads: Threads = None,
+    processes: Processes = None,
+    scheduler: Scheduler = None,
+    store: Store = None,
     interleave: Annotated[
         bool,
         typer.Option(
@@ -99,20 +103,17 @@ def profile(
     file, measured beside its FP32 reference, nothing is saved. Without --eval the images of the
     build are used. An engine that no manifest lists is measured on random inputs, or on --eval with
     --mean and --std, and not judged. Exit codes as build's. Ctrl-C prints what was measured up to
-    then, and writes a build folder's to report.partial.json.
+    then, and writes a build folder's to report.partial.json. With --workers or --scheduler workers
+    find the accuracy, on machines like this one, after all is timed here.
     """
     figures = expected(expect, expect_top1)
+    workers = workers_of(processes, scheduler, store, command="profile PATH")
     if interleave:
-        if batches or threads or report:
-            raise typer.BadParameter(
-                "--batch, --threads and --report are for the engines of one build: leave"
-                " --interleave out"
-            )
-        if cuda_graph is not None or max_drop is not None or figures:
-            raise typer.BadParameter(
-                "engines timed together are not judged: leave --max-drop, --expect and"
-                " --cuda-graph out"
-            )
+        _refuse_together(
+            of_one_build=bool(batches or threads or report),
+            judges=cuda_graph is not None or max_drop is not None or bool(figures),
+            by_workers=workers is not None,
+        )
         _profile_together(
             paths,
             seconds=seconds,
@@ -125,10 +126,10 @@ def profile(
         return
     path = paths[0]
     if path.name == "results.tar.gz" and len(paths) == 1:
-        if batches or threads or cuda_graph is not None or report or figures:
+        if batches or threads or cuda_graph is not None or report or figures or workers:
             raise typer.BadParameter(
                 "a board's results are what was timed there: leave --batch, --threads,"
-                " --cuda-graph, --expect and --report out"
+                " --cuda-graph, --expect, --report and --workers out"
             )
         from edge_scnet.pipeline.board import profile_results
 
@@ -164,6 +165,7 @@ def profile(
             cuda_graph=cuda_graph,
             batches=batches or (),
             threads=threads or (),
+            workers=workers,
             wait=wait,
             events=events,
             command=command_line(),
@@ -183,6 +185,24 @@ def _check_report(report: Path, *, foreign: bool) -> None:
         raise typer.BadParameter("--report is for engines without a manifest: leave it out")
     if not report.parent.is_dir():
         raise typer.BadParameter(f"--report {report}: there is no folder {report.parent}")
+
+
+def _refuse_together(*, of_one_build: bool, judges: bool, by_workers: bool) -> None:
+    """Refuses options that are not for `--interleave`."""
+    if of_one_build:
+        raise typer.BadParameter(
+            "--batch, --threads and --report are for the engines of one build: leave --interleave"
+            " out"
+        )
+    if judges:
+        raise typer.BadParameter(
+            "engines timed together are not judged: leave --max-drop, --expect and --cuda-graph out"
+        )
+    if by_workers:
+        raise typer.BadParameter(
+            "engines timed together are compared where they are timed: leave --workers,"
+            " --scheduler and --store out"
+        )
 
 
 def _profile_together(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_scnet.cli.command_help import WORKERS
+from edge_scnet.errors import TargetError
 
 if TYPE_CHECKING:
     from edge_scnet.scale.executors import Workers
@@ -21,8 +22,8 @@ Processes = Annotated[
         metavar="N",
         rich_help_panel=WORKERS,
         help=(
-            "Calibrate and simulate in so many processes, each with one thread. Times are always"
-            " measured here, alone."
+            "Calibrate, simulate and find accuracy in so many processes, each with one thread."
+            " Times are always measured here, alone."
         ),
     ),
 ]
@@ -49,8 +50,13 @@ Store = Annotated[
 ]
 
 
-def workers_of(processes: int | None, scheduler: str | None, store: Path | None) -> Workers | None:
+def workers_of(
+    processes: int | None, scheduler: str | None, store: Path | None, *, command: str | None = None
+) -> Workers | None:
     """Who computes; None: this process alone.
+
+    Args:
+        command: that hints name; None: that of `Workers`.
 
     Raises:
         TargetError: both are given, or a store alone.
@@ -59,8 +65,12 @@ def workers_of(processes: int | None, scheduler: str | None, store: Path | None)
         return None
     from edge_scnet.scale.executors import Workers
 
-    return Workers(
-        processes=processes,
-        scheduler=scheduler,
-        store=None if store is None else store.absolute(),
-    )
+    try:
+        return Workers(
+            processes=processes,
+            scheduler=scheduler,
+            store=None if store is None else store.absolute(),
+        )
+    except TargetError as error:
+        hint = None if command is None else f"edge-scnet {command} --workers 2"
+        raise TargetError(error.message, hint=hint or error.hint) from None

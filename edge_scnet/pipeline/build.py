@@ -16,6 +16,7 @@ from edge_scnet.pipeline import board_search, search
 from edge_scnet.pipeline.advice import advised
 from edge_scnet.pipeline.assemble import conclude
 from edge_scnet.pipeline.build_folder import check_unchanged, engine_files
+from edge_scnet.pipeline.by_workers import pool_for
 from edge_scnet.pipeline.decide import make_job
 from edge_scnet.pipeline.expected import check_float, check_rows, check_truth, read_expected
 from edge_scnet.pipeline.judging import judging_of, keeps_limits
@@ -94,7 +95,8 @@ def build(  # noqa: PLR0913  the public function's options, by keyword
             kept is the best on a quarter of them that is held out; where nothing is better, the
             graph stays as it was. Needs PyTorch. A search's mix is recovered too.
         builds: of TensorRT's plans: build each so often, and keep the fastest that is right.
-        workers: who calibrates and simulates; None: this process. Times are measured here.
+        workers: who calibrates, simulates and finds the accuracy of engines; None: this process.
+            Times are measured here, while workers are idle.
         qdq: a Q/DQ ONNX file that another quantizer made of this model (of its model.onnx): proven,
             measured and judged instead of ours.
         skip_bad: leave out images that cannot be read.
@@ -241,9 +243,10 @@ def _measure(
     target = with_max_drop(job.target, request.max_drop_pp)
     judging = judging_of(job.folder, job.evaluation, events)
     if target.board is None and job.runs_here:
+        pool = pool_for(job.runtime.name, job.pool, events)
         measured = measure_engines(
             engine_files(job.folder),
-            judging,
+            judging and replace(judging, pool=pool),
             job.source.spec,
             target,
             seconds=request.seconds,

@@ -26,6 +26,7 @@ from edge_scnet.export.from_onnx import probe_onnx
 from edge_scnet.export.probe_torch import probe_torch
 from edge_scnet.machine.isa import check_floor, is_elsewhere, resolve_floor
 from edge_scnet.models import zoo
+from edge_scnet.pipeline.by_workers import TASKS
 from edge_scnet.pipeline.dequantized import DEQUANTIZED, is_quantized_file, write_dequantized
 from edge_scnet.pipeline.held_samples import HeldSets
 from edge_scnet.pipeline.input_form import ENGINE_STAGES, decided_form, still_right, with_input_type
@@ -38,9 +39,6 @@ from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.pipeline.stages.recover import load_torch
 from edge_scnet.runtimes import runtime_named, usable_runtime
 from edge_scnet.scale.pool import open_pool
-
-# In a build folder, what workers have done of a run that did not end well.
-TASKS = ".tasks"
 
 
 @contextlib.contextmanager

@@ -17,13 +17,13 @@ from edge_scnet.core.manifest import MANIFEST
 from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import EngineSpec, TensorSpec
 from edge_scnet.errors import ArtifactError
-from edge_scnet.export.onnx_file import external_files
 from edge_scnet.machine.linux import quota_threads, usable_cores
 from edge_scnet.models.defaults import task_of
 from edge_scnet.models.pictures import Defaults, preprocessing_of
 from edge_scnet.profiler.process import EngineFile
 from edge_scnet.runtimes import RUNTIMES, usable_runtime
 from edge_scnet.runtimes.base import EngineInput, OpenOptions, Runtime
+from edge_scnet.runtimes.shared import files_of
 from edge_scnet.stats.figures import EngineRole
 
 # Other people's names of TensorRT's plans.
@@ -100,7 +100,7 @@ def open_foreign(
             options=OpenOptions(
                 precision="default", shapes=shapes, threads=quota_threads(usable_cores())
             ),
-            size_bytes=sum(file.stat().st_size for file in _files(path)),
+            size_bytes=sum(file.stat().st_size for file in files_of(path)),
             sha256=sha256_file(path),
         ),
         spec=_spec(path, first, others, options),
@@ -108,6 +108,14 @@ def open_foreign(
         has_open_batch=declared[0].shape[0] is None,
         beside_manifest=(path.parent / MANIFEST).is_file(),
     )
+
+
+def runtimes_of(paths: Sequence[Path]) -> dict[Path, str]:
+    """The name of the first runtime that opens each engine's file, installed or not."""
+    return {
+        path: next(name for name, runtime in RUNTIMES.items() if runtime.suffix == _suffix(path))
+        for path in paths
+    }
 
 
 def suffixes() -> tuple[str, ...]:
@@ -130,14 +138,6 @@ def _runtime_of(path: Path) -> Runtime:
     able = [runtime for runtime in RUNTIMES.values() if runtime.suffix == _suffix(path)]
     here = [runtime for runtime in able if runtime.unavailable() is None]
     return usable_runtime((here or able)[0].name)
-
-
-def _files(path: Path) -> list[Path]:
-    """The files that an engine is made of, the one to open first."""
-    if path.suffix.lower() == ".onnx":
-        return [path, *external_files(path)]
-    weights = path.with_suffix(".bin")
-    return [path, weights] if path.suffix.lower() == ".xml" and weights.is_file() else [path]
 
 
 def _fixed(

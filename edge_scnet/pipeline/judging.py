@@ -26,6 +26,7 @@ from edge_scnet.tasks.registry import CLASSIFICATION, TASKS, check_task, evaluat
 
 if TYPE_CHECKING:
     from edge_scnet.core.events import Events
+    from edge_scnet.scale.pool import Pool
 
 # Tasks whose truth can be one class a sample.
 _TAKE_LABELS = (CLASSIFICATION, "binary", "embedding")
@@ -41,6 +42,8 @@ class Judging:
     evaluator: Evaluator | None
     # what the evaluator was told
     context: Context
+    # whose workers run engines on the samples; None: the processes that time them
+    pool: Pool | None = None
 
 
 def judging_of(

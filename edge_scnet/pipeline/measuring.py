@@ -71,6 +71,7 @@ def measure_engines(
     """
     started = time.perf_counter()
     samples, evaluator = (judging.samples, judging.evaluator) if judging else (None, None)
+    pool = judging.pool if judging else None
     names = ", ".join(engine.name for engine in engines)
     labels = f", {truth_words(samples) or 'no labels'}" if samples else ""
     events.stage(
@@ -89,7 +90,9 @@ def measure_engines(
             engines,
             samples,
             spec,
-            MeasureSettings(seconds=seconds, evaluator=evaluator, graphs=True, keep_partial=True),
+            MeasureSettings(
+                seconds=seconds, evaluator=evaluator, graphs=True, keep_partial=True, pool=pool
+            ),
             progress=events.progress,
             timed=watch.timed,
         )
@@ -114,7 +117,7 @@ def measure_engines(
             if engine.role == "int8":
                 flipped = _flips_of(measurement.outputs, reference.outputs, samples, spec)
         worst = _worst_of_engines(rows, engines, judging, spec, events)
-        events.done(f"{len(rows)} engines", reused=False)
+        events.done(with_workers(f"{len(rows)} engines", pool), reused=False)
     return MeasuredRun(
         rows=rows,
         findings=findings,

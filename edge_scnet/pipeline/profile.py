@@ -24,6 +24,7 @@ from edge_scnet.pipeline.build_folder import (
     open_build,
     target_of,
 )
+from edge_scnet.pipeline.by_workers import TASKS, judged_by
 from edge_scnet.pipeline.cuda_graph import refuse_graph, with_graph
 from edge_scnet.pipeline.expected import check_rows, read_expected
 from edge_scnet.pipeline.foreign import is_foreign, suffixes
@@ -39,6 +40,7 @@ from edge_scnet.profiler.process import EngineFile
 from edge_scnet.report.run_report import EngineReport, RunReport
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.tensorrt.backend import TENSORRT
+from edge_scnet.scale.executors import Workers
 
 _COMMAND = "edge_scnet.profile(...)"
 
@@ -55,6 +57,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
     cuda_graph: bool | None = None,
     batches: Sequence[int] = (),
     threads: Sequence[int] = (),
+    workers: Workers | None = None,
     wait: bool = False,
     events: Events | None = None,
     command: str | None = None,
@@ -80,6 +83,8 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             both ways in turn, and the faster is taken.
         batches, threads: time the engines also at each of these batches and numbers of threads, all
             in turn.
+        workers: who finds the accuracy, after all is timed here; None: the processes that time it.
+            They are machines like this one.
         wait: where another run writes into the build folder, until it has ended; otherwise that is
             an error.
         events: told of the progress.
@@ -94,7 +99,8 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             replaced while it was measured.
         StorageError: another run writes into the folder, or it cannot be written.
         TargetError: the engine was built for a higher instruction set than this machine has; a CUDA
-            graph of what is no plan.
+            graph of what is no plan; workers for a plan.
+        BackendError: workers cannot be reached, or are other machines.
     """
     events = events or Silent()
     command, expected = command or _COMMAND, read_expected(expect)
@@ -110,6 +116,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             cuda_graph=cuda_graph,
             batches=tuple(batches),
             threads=tuple(threads),
+            workers=workers,
             command=command,
         )
         return _result_of_foreign(request, events)
@@ -123,7 +130,7 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             folder, chosen = open_build(Path(path))
         target = with_max_drop(target_of(folder), max_drop_pp)
         if program is not None:
-            _refuse_for_trtexec({"--batch": batches, "--threads": threads})
+            _refuse_for_trtexec({"--batch": batches, "--threads": threads, "--workers": workers})
             if TENSORRT.unavailable() is None:
                 events.warn(
                     "TensorRT's Python package cannot run the plans, trtexec times them:"
@@ -158,7 +165,11 @@ def profile(  # noqa: PLR0913  the public function's options, by keyword
             else ()
         )
         judging = judging_of(folder, samples, events, said=options)
-        measured = measure_engines(engines, judging, spec, target, seconds=seconds, events=events)
+        kept = folder.path / TASKS if chosen is None else None
+        with judged_by(workers, judging, engines, kept, events) as judging:
+            measured = measure_engines(
+                engines, judging, spec, target, seconds=seconds, events=events
+            )
         check_rows(measured.rows, expected if measured.complete else (), spec, samples)
         report = _concluded(measured, folder, target, command)
         check_unchanged(folder, report)

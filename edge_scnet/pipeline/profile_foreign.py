@@ -17,9 +17,10 @@ from edge_scnet.data.samples import SampleSet, open_samples
 from edge_scnet.errors import ArtifactError, DataError, TargetError
 from edge_scnet.machine.board_watch import watching
 from edge_scnet.pipeline.assemble import INTERRUPTED, evaluation_set, this_machine
+from edge_scnet.pipeline.by_workers import judged_by
 from edge_scnet.pipeline.context import heads_of_file
 from edge_scnet.pipeline.cuda_graph import refuse_graph, with_graph
-from edge_scnet.pipeline.foreign import ForeignEngine, open_foreign
+from edge_scnet.pipeline.foreign import ForeignEngine, open_foreign, runtimes_of
 from edge_scnet.pipeline.input_line import say_input
 from edge_scnet.pipeline.judging import Judging, judging_with
 from edge_scnet.pipeline.numbers_taken import numbers_of
@@ -29,6 +30,9 @@ from edge_scnet.profiler.measure import Measured, MeasureSettings, measure
 from edge_scnet.profiler.outputs import Outputs
 from edge_scnet.report.run_report import SCHEMA, EngineReport, RunReport
 from edge_scnet.runtimes import runtime_named
+from edge_scnet.runtimes.shared import check_shareable
+from edge_scnet.scale.executors import Workers
+from edge_scnet.scale.pool import with_workers
 
 # A report's target where there is none.
 NO_TARGET = "none"
@@ -48,6 +52,8 @@ class ForeignRequest:
     cuda_graph: bool | None = None
     batches: tuple[int, ...] = ()
     threads: tuple[int, ...] = ()
+    # who finds the accuracy; None: the processes that time the engines
+    workers: Workers | None = None
     # the command line or the call, for the report
     command: str = ""
 
@@ -61,9 +67,12 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
 
     Raises:
         ArtifactError: engines that take different inputs, or sizes that are open.
+        TargetError: workers for a plan.
         DataError: images that cannot be used, or whose preprocessing is not said.
         MissingRuntimeError, BackendError: a runtime is missing, or refuses an engine.
     """
+    if request.workers is not None:
+        check_shareable(runtimes_of(request.paths))
     engines = _open(request)
     spec = engines[0].spec
     samples = _samples(request, engines[0], events)
@@ -82,12 +91,15 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
         if sweeps
         else ()
     )
-    judging = _judging(engines[0], samples)
+    judged = _judging(engines[0], samples)
     names = ", ".join(file.name for file in files)
     where = f"on {len(samples):,} samples of {samples.name}" if samples else "on random inputs"
     events.stage("profile", f"{names} {where}, no manifest")
     started = time.perf_counter()
-    with watching() as watch:
+    with (
+        judged_by(request.workers, judged, files, None, events) as judging,
+        watching() as watch,
+    ):
         try:
             measured = measure(
                 files,
@@ -98,6 +110,7 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
                     evaluator=judging.evaluator if judging else None,
                     graphs=True,
                     keep_partial=True,
+                    pool=judging.pool if judging else None,
                 ),
                 progress=events.progress,
                 timed=watch.timed,
@@ -111,7 +124,8 @@ def profile_engines(request: ForeignRequest, events: Events) -> RunReport:
     samples = with_fitting_labels(samples, measured.engines[0].outputs)
     spent = {"profile": round(time.perf_counter() - started, 2)}
     if measured.complete:
-        events.done(f"{len(rows)} engines" if len(rows) > 1 else "1 engine", reused=False)
+        words = f"{len(rows)} engines" if len(rows) > 1 else "1 engine"
+        events.done(with_workers(words, judging.pool if judging else None), reused=False)
     swept = (
         sweep.run(cells, spec, seconds=request.seconds, events=events)
         if cells and measured.complete

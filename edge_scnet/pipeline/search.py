@@ -22,6 +22,7 @@ from edge_scnet.errors import DataError, TargetError
 from edge_scnet.graph.model import load
 from edge_scnet.machine import environment
 from edge_scnet.machine.isa import is_elsewhere, provided_isa, resolve_floor, weight_bits
+from edge_scnet.pipeline.by_workers import pool_for
 from edge_scnet.pipeline.search_images import chosen_images, reference_outputs, spread
 from edge_scnet.pipeline.search_task import evaluator_of, task_of
 from edge_scnet.pipeline.stages.cache_key import origin_of
@@ -33,7 +34,7 @@ from edge_scnet.runtimes.base import OpenOptions, Runtime
 from edge_scnet.scale.pool import Pool, with_workers
 from edge_scnet.sensitivity import search
 from edge_scnet.sensitivity.judged import SearchImages, SearchTask
-from edge_scnet.sensitivity.measurer import Measurer
+from edge_scnet.sensitivity.measurer import Made, Measurer
 from edge_scnet.sensitivity.noise import Sensitivities, images_for_noise
 from edge_scnet.sensitivity.picture import draw
 from edge_scnet.sensitivity.result import Effort, Limit, SearchResult
@@ -75,7 +76,11 @@ def search_job(
             takes minutes on the processor of a board: where it keeps the limit, that is all.
     """
     assert job.calibration is not None
-    state, quick = _state(job, limit), budget_s is None
+    judged = job
+    if job.runs_here and limit is not None:
+        # its workers run engines, too
+        judged = replace(job, pool=pool_for(job.runtime.name, job.pool, events))
+    state, quick = _state(job, limit, by_workers=judged.pool is not None), budget_s is None
     effort = _QUICK if budget_s is None else Effort(budget_s=budget_s)
     if int8_first:
         events.stage("int8", f"the all-INT8 engine on {len(job.calibration):,} calibration images")
@@ -97,7 +102,7 @@ def search_job(
         )
     chosen = chosen_images(job, images, quick=quick)
     state.images = len(chosen)
-    with _measurer(job, prepared, images, chosen, limit, keeps) as measurer:
+    with _measurer(judged, prepared, images, chosen, limit, keeps) as measurer:
         result = search.of_int8_alone(measurer, limit, state) if known is None else None
         if known is None and result is None:
             events.done("INT8 alone does not keep the limit", reused=False)
@@ -152,8 +157,12 @@ def _draw(result: SearchResult, job: BuildJob, limit: Limit, events: Events) -> 
         events.warn(f"{PICTURE} is not drawn: {install_hint('report')}")
 
 
-def _state(job: BuildJob, limit: Limit | None) -> State:
-    """What earlier searches of this job have measured on this machine."""
+def _state(job: BuildJob, limit: Limit | None, *, by_workers: bool) -> State:
+    """What earlier searches of this job have measured on this machine.
+
+    Args:
+        by_workers: whether they run the engines, of which only times are measured here.
+    """
     assert job.calibration is not None
     origin = origin_of(
         "sensitivity",
@@ -170,6 +179,7 @@ def _state(job: BuildJob, limit: Limit | None) -> State:
         **({} if job.runs_here else {"simulated": True}),
         # graphs compute in one thread there: the last digits may differ
         **({} if job.pool is None else {"shared": True}),
+        **({"engines": "shared"} if by_workers and job.runs_here else {}),
     )
     return State(job.folder.path / STATE, origin.key, of=made_of(job.folder.manifest))
 
@@ -213,13 +223,14 @@ def _measurer(
 ) -> Measurer | Simulator | SharedSimulator:
     """Measures engines on some of the calibration images, or simulates them off their board.
 
+    Args:
+        job: its pool is of workers that may run the engines; their times are measured here.
+
     Raises:
         DataError: the images cannot show that the limit is kept.
     """
     assert job.calibration is not None
     batch, labels = job.target.batch, job.calibration.labels
-    # times are measured in this process, and accuracy with them
-    pool = None if job.runs_here else job.pool
     kind = task_of(job)
     if kind is None:
         check_provable(len(chosen), limit)
@@ -227,7 +238,7 @@ def _measurer(
     data = SearchImages(
         images=images,
         labels=None if labels is None else np.array(labels)[chosen],
-        reference=reference_outputs(job.folder.verified(FLOAT_ONNX), images, batch, pool),
+        reference=reference_outputs(job.folder.verified(FLOAT_ONNX), images, batch, job.pool),
         task=None
         if kind is None
         else SearchTask(
@@ -235,19 +246,18 @@ def _measurer(
             keeps=partial(keeps, _gates(job, limit)),
         ),
     )
-    if pool is not None:
-        return SharedSimulator(prepared, data, pool)
     if not job.runs_here:
+        if job.pool is not None:
+            return SharedSimulator(prepared, data, job.pool)
         return Simulator(prepared, data)
-    return Measurer(
-        prepared,
-        data,
+    made = Made(
         runtime=job.runtime,
         target=job.target,
         # what is not INT8 runs as in the engine that `build` judges
         options=OpenOptions(precision=job.target.opened_in, threads=job.target.threads),
         form=_form_of(job),
     )
+    return Measurer(prepared, data, made, pool=job.pool)
 
 
 def _form_of(job: BuildJob) -> Callable[[ir.Model], ir.Model] | None:

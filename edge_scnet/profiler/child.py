@@ -99,14 +99,14 @@ class Server:
         self._session: Session = self._stack.enter_context(self._runtime.open(path, options))
         seconds = (time.perf_counter_ns() - started) / 1e9
         batch = self._session.input_shape[0]
-        self._session.infer(_cycled(timed, batch))
+        self._session.infer(cycled(timed, batch))
         peak = peak_resident_bytes()
         # now, not after timing: by then the other engines are loaded too
         activations = self._session.device_bytes()
         used_now = None if activations is None else used_memory_bytes()
         # views of one array, made after the peak is read: the measuring's own copies are not the
         # engine's memory
-        extended = _cycled(timed, len(timed) + batch - 1)
+        extended = cycled(timed, len(timed) + batch - 1)
         self._timed = [extended[i : i + batch] for i in range(len(timed))]
         return Loaded(
             seconds=seconds,
@@ -186,6 +186,10 @@ class Server:
     def output_names(self) -> tuple[str, ...]:
         """The names of the outputs, in their order."""
         return self._session.output_names
+
+    def open_outputs(self) -> tuple[bool, ...]:
+        """By output, whether its size depends on the data."""
+        return self._session.open_outputs
 
     def layers(self) -> tuple[ExecutedLayer, ...]:
         """The layers as they execute; empty where the runtime does not tell."""
@@ -304,7 +308,7 @@ class Server:
             BackendError: a batch gave no output.
         """
         batch = self._session.input_shape[0]
-        padded = _cycled(images, -(-len(images) // batch) * batch)
+        padded = cycled(images, -(-len(images) // batch) * batch)
         results: list[list[np.ndarray] | None] = [None] * (len(padded) // batch)
 
         def keep(i: int, outputs: list[np.ndarray]) -> None:
@@ -321,12 +325,12 @@ class Server:
             )
         outputs = zip(*complete, strict=True)
         return [
-            _by_image(parts, batch, is_open=is_open)[: len(images)]
+            by_image(parts, batch, is_open=is_open)[: len(images)]
             for parts, is_open in zip(outputs, self._session.open_outputs, strict=True)
         ]
 
 
-def _by_image(parts: Sequence[np.ndarray], batch: int, *, is_open: bool) -> np.ndarray:
+def by_image(parts: Sequence[np.ndarray], batch: int, *, is_open: bool) -> np.ndarray:
     """What an engine gave for batch after batch of an output, the images along the first axis.
 
     Args:
@@ -350,7 +354,7 @@ def _by_image(parts: Sequence[np.ndarray], batch: int, *, is_open: bool) -> np.n
     return np.stack(parts)
 
 
-def _cycled(images: np.ndarray, count: int) -> np.ndarray:
+def cycled(images: np.ndarray, count: int) -> np.ndarray:
     """So many images, from the start again where there are fewer: a view where there are enough."""
     return images[:count] if count <= len(images) else images[np.arange(count) % len(images)]
 

@@ -24,6 +24,7 @@ from edge_scnet.machine.load import LoadWatch, MachineLoad
 from edge_scnet.profiler.child import Loaded, WarmUp
 from edge_scnet.profiler.outputs import Outputs, evaluate
 from edge_scnet.profiler.process import Child, EngineFile, timed_images
+from edge_scnet.profiler.shared import Opened, evaluate_by, opened_by
 from edge_scnet.profiler.turns import (
     measure_throughput,
     time_ahead,
@@ -32,6 +33,7 @@ from edge_scnet.profiler.turns import (
 )
 from edge_scnet.profiler.ways import Ways
 from edge_scnet.runtimes.base import ExecutedLayer
+from edge_scnet.scale.pool import Pool
 from edge_scnet.stats.figures import EndToEnd, GraphTimes, LatencyStats, MemoryStats, RatioStats
 from edge_scnet.stats.steadiness import memory_growth
 from edge_scnet.stats.timing import latency_stats, paired_ratio, rate_ratio
@@ -57,6 +59,8 @@ class MeasureSettings:
     evaluator: Evaluator | None = None
     # where it is interrupted after a round of timed blocks, return what there is and do not raise
     keep_partial: bool = False
+    # whose workers evaluate the engines, after all is timed; None: the processes that are timed
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +144,16 @@ def measure(
         try:
             with timed():
                 run.time()
-            run.evaluate()
+            if settings.pool is None:
+                run.evaluate()
+            else:
+                evaluated = run.opened()
+                # their memory is the workers' now
+                stack.close()
+                run.evaluate_by(settings.pool, evaluated)
         except KeyboardInterrupt:
+            if settings.pool is not None:
+                settings.pool.keep_results()
             if not settings.keep_partial or not run.rounds:
                 raise
             complete = False
@@ -229,6 +241,22 @@ class _Run:
         if self._samples is not None:
             self._outputs = evaluate(
                 self._children,
+                self._samples,
+                self._spec,
+                self._progress,
+                self._settings.evaluator,
+            )
+
+    def opened(self) -> list[Opened]:
+        """What the children tell of their engines, for `evaluate_by`."""
+        return [opened_by(child) for child in self._children]
+
+    def evaluate_by(self, pool: Pool, engines: Sequence[Opened]) -> None:
+        """Has workers run the engines on the evaluation set, where there is one."""
+        if self._samples is not None:
+            self._outputs = evaluate_by(
+                pool,
+                engines,
                 self._samples,
                 self._spec,
                 self._progress,

@@ -15,7 +15,7 @@ from edge_scnet.core.spec import InputForm, ModelSpec, engine_spec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine.linux import usable_cores
-from edge_scnet.profiler.process import Child
+from edge_scnet.profiler.process import Child, EngineFile
 from edge_scnet.stats.accuracy import are_classes
 from edge_scnet.stats.parts import RowSums
 from edge_scnet.tasks.base import Evaluator
@@ -250,12 +250,11 @@ def evaluate(
     Raises:
         DataError: an image cannot be read, or outputs are not those of the task.
     """
-    chunk = max(1, min(1000, _CHUNK_BYTES // spec.sample_bytes))
     sums = OutputsSum([child.call("output_names") for child in children], evaluator=evaluator)
     done = 0
     with ThreadPoolExecutor(1) as ahead:
         # the engines have the other cores
-        prepared = _in_all_forms(children, samples, spec, chunk)
+        prepared = in_all_forms([child.engine for child in children], samples, spec)
         images = next(prepared, None)
         _start_all(children, images)
         while images is not None:
@@ -271,11 +270,15 @@ def evaluate(
     return sums.outputs()
 
 
-def _in_all_forms(
-    children: Sequence[Child], samples: SampleSet, spec: ModelSpec, chunk: int
+def in_all_forms(
+    engines: Sequence[EngineFile], samples: SampleSet, spec: ModelSpec
 ) -> Iterator[dict[InputForm, np.ndarray]]:
-    """Yields chunk after chunk of the images, in each form that an engine takes."""
-    forms = list(dict.fromkeys(child.engine.input for child in children))
+    """Yields chunk after chunk of the images, in each form that an engine takes.
+
+    Sums depend on where chunks end, in the last digits: on the size of an image alone.
+    """
+    chunk = max(1, min(1000, _CHUNK_BYTES // spec.sample_bytes))
+    forms = list(dict.fromkeys(engine.input for engine in engines))
     threads = max(usable_cores() // 2, 1)
     runs = [
         batches(samples, engine_spec(spec, form), batch=chunk, threads=threads) for form in forms

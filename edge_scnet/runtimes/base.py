@@ -30,7 +30,7 @@ class OpenOptions:
 
     # Of what is not quantized: pinned "f32" or "bf16", or the runtime's default.
     precision: Literal["f32", "bf16", "default"] = "f32"
-    mode: Literal["latency", "throughput"] = "latency"
+    mode: Literal["latency", "throughput", "shared"] = "latency"  # shared: beside other processes
     # 0: the runtime's default
     threads: int = 0
     # Another than the engine's own, where the runtime can reshape it; 0: the engine's.

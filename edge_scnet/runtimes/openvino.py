@@ -235,7 +235,11 @@ def _not_opened(artifact: Path, options: OpenOptions, error: RuntimeError) -> Ba
 
 def _settings(options: OpenOptions) -> dict[str, Any]:
     """What the plug-in is told."""
-    settings: dict[str, Any] = {"PERFORMANCE_HINT": options.mode.upper()}
+    hint = "THROUGHPUT" if options.mode == "throughput" else "LATENCY"
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": hint}
+    if options.mode == "shared":
+        # pinned, the threads of all processes would take turns on the first cores
+        settings["ENABLE_CPU_PINNING"] = False
     if options.precision == "f32" or limited_below_avx512():
         # not stored in the IR: loaded plainly, CPUs with AVX512-BF16 run the rest in BF16.
         # OpenVINO looks at the processor for that and not at oneDNN's limit: with

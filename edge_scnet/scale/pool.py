@@ -98,6 +98,7 @@ class Pool:
         self._reused = self._lost = 0
         self._lost_s = 0.0
         self._looked = time.monotonic()
+        self.keeps_results = False
 
     @property
     def width(self) -> int:
@@ -135,6 +136,10 @@ class Pool:
         self._wanted[digest] -= 1
         if self._own_inputs and self._wanted[digest] == 0:
             self._blobs.remove(digest)
+
+    def keep_results(self) -> None:
+        """Leaves what is finished for a later run: this one ends early, and not by an error."""
+        self.keeps_results = True
 
     def give_up(self, batch: Batch) -> None:
         """Takes back tasks that no worker has begun."""
@@ -330,8 +335,9 @@ def open_pool(workers: Workers, kept: Path, events: Events) -> Iterator[Pool]:
             shared=found.local or workers.store is not None,
             own=workers.store is None,
         )
-        yield Pool(found, folders, events)
-    if workers.store is None:
+        pool = Pool(found, folders, events)
+        yield pool
+    if workers.store is None and not pool.keeps_results:
         # what was to be made of them is there
         shutil.rmtree(kept, ignore_errors=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ from edge_scnet.graph.work import multiply_adds
 from edge_scnet.quantizer.recipe import Prepared, assemble
 from edge_scnet.runtimes.base import OpenOptions, Runtime, Session
 from edge_scnet.runtimes.in_turn import time_ratio
+from edge_scnet.runtimes.shared import runs_of, shards_in, share, tasks_over
+from edge_scnet.scale.pool import Pool
 from edge_scnet.sensitivity.costs import Costs, TimedLayers, costs_by_time, costs_by_work
-from edge_scnet.sensitivity.judged import SearchImages, judged
+from edge_scnet.sensitivity.judged import Judged, SearchImages, judged, judged_runs
 from edge_scnet.sensitivity.result import Candidate
 from edge_scnet.stats.figures import RatioStats
 
@@ -24,6 +27,17 @@ if TYPE_CHECKING:
 
 # Images that the layers are timed on, and how often: what disturbs one time seldom does the other.
 _TIMED_IMAGES, _TIMINGS = 4, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """How the engines of a search are built and opened."""
+
+    runtime: Runtime
+    target: TargetSpec
+    options: OpenOptions
+    # writes a Q/DQ graph as the runtime reads it; None: it reads it as it is
+    form: Callable[[ir.Model], ir.Model] | None = None
 
 
 class Measurer:
@@ -36,22 +50,20 @@ class Measurer:
         self,
         prepared: Prepared,
         images: SearchImages,
+        made: Made,
         *,
-        runtime: Runtime,
-        target: TargetSpec,
-        options: OpenOptions,
-        form: Callable[[ir.Model], ir.Model] | None = None,
+        pool: Pool | None = None,
     ) -> None:
         """Builds nothing yet.
 
         Args:
             prepared: what the engines are assembled from.
-            options: how the engines are opened.
-            form: writes a Q/DQ graph as the runtime reads it; None: it reads it as it is.
+            pool: whose workers run the images through the engines, which are timed here while no
+                worker works; None: this process.
         """
         self._prepared, self._data = prepared, images
-        self._runtime, self._target, self._options = runtime, target, options
-        self._form, self._built = form, 0
+        self._made, self._pool, self._count = made, pool, 0
+        self._shards: list[tuple[str, int]] | None = None
         self._work = multiply_adds(prepared.model)
         self._stack = contextlib.ExitStack()
 
@@ -75,9 +87,10 @@ class Measurer:
         """
         names = tuple(sorted(keep_float))
         if not names:
-            return self._candidate(names, self._base, None)
+            return self._candidate(names, self._judged(self._base_file, self._base), None)
         with self._file(names) as engine, self._open(engine) as session:
-            return self._candidate(names, session, self._time_ratio(session))
+            ratio = self._time_ratio(session)
+            return self._candidate(names, self._judged(engine, session), ratio)
 
     def ahead(self, choices: Iterable[Iterable[str]]) -> None:
         """Begins nothing: whatever runs beside an engine that is timed disturbs it."""
@@ -110,10 +123,28 @@ class Measurer:
                     times[name] = min(ms, times.get(name, ms))
         return TimedLayers(layers=layers, times_ms=times)
 
+    def _judged(self, engine: Path, session: Session) -> Judged:
+        """What the outputs of an engine are worth on the images.
+
+        Args:
+            session: of the engine, opened here.
+        """
+        batch, pool, made = session.input_shape[0], self._pool, self._made
+        if pool is None:
+            return judged(session.infer, self._data, batch, session.open_outputs)
+        if self._shards is None:
+            self._shards = shards_in(pool, self._data.images, batch)
+        shared = share(pool, made.runtime, engine, made.options, batch=batch)
+        found = pool.in_turn(tasks_over(shared, self._shards))
+        runs = (run for arrays in found for run in runs_of(arrays))
+        figures = judged_runs(runs, self._data, batch, session.open_outputs)
+        for file in shared.inputs.values():
+            pool.forget(file)
+        return figures
+
     def _candidate(
-        self, names: tuple[str, ...], session: Session, ratio: RatioStats | None
+        self, names: tuple[str, ...], figures: Judged, ratio: RatioStats | None
     ) -> Candidate:
-        figures = judged(session.infer, self._data, session.input_shape[0], session.open_outputs)
         return Candidate(
             keep_float=names,
             sqnr_db=figures.sqnr_db,
@@ -135,12 +166,13 @@ class Measurer:
     @contextlib.contextmanager
     def _file(self, names: tuple[str, ...]) -> Iterator[Path]:
         """An engine with these nodes in float, built."""
-        self._built += 1
-        name, model = f"model-{self._built}", assemble(self._prepared, names).model
+        self._count += 1
+        made = self._made
+        name, model = f"model-{self._count}", assemble(self._prepared, names).model
         source = self._folder / f"{name}.qdq.onnx"
-        save(model if self._form is None else self._form(model), source)
-        built = self._runtime.build(
-            source, self._target, self._folder / f"{name}{self._runtime.suffix}"
+        save(model if made.form is None else made.form(model), source)
+        built = made.runtime.build(
+            source, made.target, self._folder / f"{name}{made.runtime.suffix}"
         )
         try:
             yield built.engine
@@ -149,7 +181,7 @@ class Measurer:
                 file.unlink(missing_ok=True)
 
     def _open(self, engine: Path) -> contextlib.AbstractContextManager[Session]:
-        return self._runtime.open(engine, self._options)
+        return self._made.runtime.open(engine, self._made.options)
 
 
 def share_of(names: Iterable[str], work: dict[str, int]) -> float:

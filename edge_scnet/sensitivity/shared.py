@@ -31,8 +31,9 @@ from edge_scnet.graph.shared import (
 from edge_scnet.graph.work import multiply_adds
 from edge_scnet.quantizer.bias_walk import can_walk
 from edge_scnet.quantizer.recipe import Prepared, assemble
+from edge_scnet.runtimes.shared import shards_in
 from edge_scnet.scale.pool import Batch, Pool
-from edge_scnet.scale.shards import as_bytes, from_bytes, shard_length
+from edge_scnet.scale.shards import as_bytes, from_bytes
 from edge_scnet.scale.store import Arrays
 from edge_scnet.scale.task import Inputs, Task, Work
 from edge_scnet.sensitivity.costs import Costs, costs_by_work
@@ -85,7 +86,7 @@ def outputs_by(
         names: of the first input, and of the outputs.
     """
     settings = _settings(names[0], names[1], batch)
-    tasks = _over(run_batches, {"graph": graph}, _shards(pool, samples, batch), settings)
+    tasks = _over(run_batches, {"graph": graph}, shards_in(pool, samples, batch), settings)
     return list(in_order(pool.run(tasks), len(names[1])))
 
 
@@ -106,7 +107,7 @@ class SharedSimulator:
             batch_of(prepared.model),
         )
         self._prepared = pool.blob(encoded(prepared))
-        self._shards = _shards(pool, images.images, self._settings["batch"])
+        self._shards = shards_in(pool, images.images, self._settings["batch"])
         self._in_place = not can_walk(prepared.model, len(prepared.judged))
         self._made: dict[tuple[str, ...], Batch] = {}
         self._coming: list[tuple[str, ...]] = []
@@ -170,13 +171,6 @@ class SharedSimulator:
             self._pool.give_up(self._made.pop(other))
         for other in coming:
             self._make(other)
-
-
-def _shards(pool: Pool, samples: np.ndarray, batch: int) -> list[tuple[str, int]]:
-    """The hash of each shard, and how many samples it has."""
-    length = shard_length(samples[:1].nbytes, batch)
-    parts = [samples[start : start + length] for start in range(0, len(samples), length)]
-    return [(pool.blob(as_bytes(part)), len(part)) for part in parts]
 
 
 def _settings(first: str, outputs: Sequence[str], batch: int) -> dict[str, Any]:

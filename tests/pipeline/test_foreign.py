@@ -14,7 +14,6 @@ from edge_scnet.core.events import Silent
 from edge_scnet.core.files import sha256_file
 from edge_scnet.core.spec import TensorSpec
 from edge_scnet.errors import ArtifactError, DataError, TargetError
-from edge_scnet.pipeline import foreign
 from edge_scnet.pipeline.foreign import ForeignEngine, is_foreign, open_foreign
 from edge_scnet.pipeline.profile import profile
 from edge_scnet.pipeline.profile_foreign import (
@@ -27,6 +26,7 @@ from edge_scnet.pipeline.profile_foreign import (
 )
 from edge_scnet.runtimes import in_memory
 from edge_scnet.runtimes.base import EngineInput
+from edge_scnet.runtimes.shared import files_of
 from tests.helpers.tool import Built
 
 OPTIONS = ModelOptions()
@@ -269,4 +269,4 @@ def test_options_that_an_engine_cannot_take_are_refused(
 def test_the_files_of_an_engine_are_counted(tmp_path: Path) -> None:
     (tmp_path / "m.xml").write_bytes(b"12345")
     (tmp_path / "m.bin").write_bytes(b"123")
-    assert sum(file.stat().st_size for file in foreign._files(tmp_path / "m.xml")) == 8
+    assert sum(file.stat().st_size for file in files_of(tmp_path / "m.xml")) == 8

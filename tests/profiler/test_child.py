@@ -62,12 +62,12 @@ def test_memory_is_read_between_preload_and_the_engine_and_before_the_timed_batc
         runtime.log.append(name)
         return value
 
-    cycled = child._cycled
+    cycled = child.cycled
     monkeypatch.setattr(child, "resident_bytes", lambda: logged("resident", 1))
     monkeypatch.setattr(child, "peak_resident_bytes", lambda: logged("peak", 2))
     monkeypatch.setattr(
         child,
-        "_cycled",
+        "cycled",
         lambda images, count: logged(f"cycled {count}", cycled(images, count)),
     )
     server, _ = serve(runtime)
