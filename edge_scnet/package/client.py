@@ -1,4 +1,4 @@
-"""A client for a model server: a picture in, its classes out.
+"""A client for a model server: a picture in, what the network says of it out.
 
 The program is put together for one engine, as `python.py`'s is. Names of tensors stand in it as
 Python's literals of ASCII; class names are read from labels.json.
@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge_scnet.errors import ArtifactError
+from edge_scnet.package import python_answer
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.labels import LABELS_JSON
 from edge_scnet.package.python_picture import picture_lines
-from edge_scnet.package.tensors import Tensor
+from edge_scnet.package.reading import Named, PairReading, RawReading, reading_of
+from edge_scnet.package.tensors import Tensor, tensors_of
 
 CLIENT = "client.py"
 # What a program imports, by what shows in its text that it does.
@@ -47,9 +49,8 @@ def prepared(path):
     return file if isinstance(file, np.ndarray) else dict(file)
 '''
 _SENT = '''
-def sent(path):
+def sent(arrays):
     """The inputs of a sample by name, in the types and shapes that the server asks for."""
-    arrays = prepared(path)
     if not isinstance(arrays, dict):
         arrays = dict(zip(INPUTS, [arrays]))
     return {
@@ -98,25 +99,14 @@ def asked(url, arrays):
     found = {each["name"]: np.reshape(each["data"], each["shape"]) for each in outputs}
     return [found[name] for name in OUTPUTS]
 '''
-_CLASSES = '''
-def said(outputs):
-    """The five most probable classes, best first."""
-    scores = np.reshape(outputs[0], (BATCH, -1))[0].astype(np.float64)
-    if scores.min() < 0 or abs(scores.sum() - 1) > 1e-3:  # no probabilities yet: softmax
-        scores = np.exp(scores - scores.max())
-        scores /= scores.sum()
-    best = np.argsort(-scores, kind="stable")[:5]
-    names = [LABELS[i] if i < len(LABELS) else f"class {i}" for i in best]
-    shown = [name if name.isprintable() else ascii(name) for name in names]
-    return ", ".join(f"{name} {100 * scores[i]:.1f} %" for name, i in zip(shown, best))
-'''
 _RAW = '''
-def said(outputs):
+def answer(outputs):
     """The shapes and ranges of the outputs: this program does not decode them."""
-    return "; ".join(
+    told = (
         f"{name!r} {' x '.join(map(str, array.shape))}, {array.min():.4g} to {array.max():.4g}"
         for name, array in zip(OUTPUTS, outputs)
     )
+    return ["; ".join(told)]
 '''
 _MAIN = '''
 def main():
@@ -126,12 +116,19 @@ def main():
     parser.add_argument("--url", default="localhost:8000", help="the server's host and port")
     options = parser.parse_args()
     for path in options.files:
-        print(f"{path}: {said(asked(options.url, sent(path)))}")
+{ANSWERED}
+        print(f"{path}: {first}", *more, sep="\\n")
 
 
 if __name__ == "__main__":
     main()
 '''
+_ANSWERED = "        first, *more = answer(asked(options.url, sent(prepared(path))))"
+_SHAPED = """        outputs = asked(options.url, sent(prepared(path)))
+        first, *more = answer(list(map(np.reshape, outputs, SHAPES)))"""
+_PLACED = """        batch, place = prepared(path)
+        outputs = asked(options.url, sent(batch))
+        first, *more = answer(list(map(np.reshape, outputs, SHAPES)), place)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,13 +183,36 @@ def _body(facts: PackageFacts, served: Served, asked: str) -> Iterator[str]:
     yield from (f"    {tensor.name!a}: {_form(tensor)}," for tensor in served.inputs)
     yield "}"
     yield f"OUTPUTS = [{', '.join(ascii(tensor.name) for tensor in served.outputs)}]"
-    if facts.is_classifier:
-        path = f'Path(__file__).with_name("{LABELS_JSON}")'
-        text = f'json.loads({path}.read_text("utf-8"))' if facts.model.classes else "[]"
-        yield f"LABELS = {text}"
-    yield from picture_lines(facts) if facts.model.takes_pictures else (_ARRAY.rstrip("\n"),)
-    for part in (_SENT, asked, _CLASSES if facts.is_classifier else _RAW, _MAIN):
+    reading = reading_of(facts)
+    is_raw, is_placed = isinstance(reading, RawReading), python_answer.is_placed(reading)
+    if not is_raw:
+        shapes = ", ".join(str(tensor.shape) for tensor in tensors_of(facts).outputs)
+        yield f"SHAPES = [{shapes}]  # of the outputs, the batch in front"
+    yield from python_answer.constants(reading)
+    if isinstance(reading, Named):
+        yield from _names(reading, facts)
+    if facts.model.takes_pictures:
+        yield from picture_lines(facts, tells_place=is_placed)
+    else:
+        yield _ARRAY.rstrip("\n")
+    answered = _ANSWERED if is_raw else _PLACED if is_placed else _SHAPED
+    said = (_RAW,) if is_raw else python_answer.functions(reading)
+    for part in (_SENT, asked, *said, _MAIN.replace("{ANSWERED}", answered)):
         yield f"\n{part.rstrip()}"
+
+
+def _names(reading: Named, facts: PackageFacts) -> Iterator[str]:
+    """Yields the lines that read the names, with escapes for what a terminal obeys."""
+    if not facts.model.classes:
+        yield "LABELS = []"
+        return
+    path = f'Path(__file__).with_name("{LABELS_JSON}")'
+    yield f'LABELS = json.loads({path}.read_text("utf-8"))'
+    yield "LABELS = [name if name.isprintable() else ascii(name) for name in LABELS]"
+    if isinstance(reading, PairReading) and len(facts.model.classes) == 1:
+        yield 'LABELS = [f"not {LABELS[0]}", *LABELS]'
+    elif len(reading.names) > len(facts.model.classes):
+        yield 'LABELS = ["background", *LABELS]'
 
 
 def _form(tensor: Tensor) -> str:

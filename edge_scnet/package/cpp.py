@@ -1,7 +1,8 @@
 """The format `cpp`: a CMake project that reads pictures, runs the engine and times it.
 
 Its sources lie in `cpp_files/` as they are compiled; which of them are taken follows from the
-runtime and the resampler. The build's numbers stand in settings.hpp, its class names in labels.txt.
+runtime, the resampler and the task. The build's numbers stand in settings.hpp, its class names in
+labels.txt.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 
 from edge_scnet.core.preprocessing import Preprocessing
+from edge_scnet.package.cpp_answer import answer_sources
 from edge_scnet.package.cpp_settings import settings
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.form import Content, Format, check_pictures
+from edge_scnet.package.reading import Named, labels_of, reading_of
+from edge_scnet.package.reading_words import reading_words
 from edge_scnet.package.readme import readme
 
 LABELS = "labels.txt"
@@ -43,11 +47,14 @@ def contents(facts: PackageFacts) -> Mapping[str, Content]:
         made[name] = _source(name)
     made["engine.hpp"] = _source(f"engine_{facts.runtime}.hpp")
     made["resize.hpp"] = _source(f"resize_{resampler}.hpp")
-    made["settings.hpp"] = settings(facts)
-    if facts.is_classifier:
-        made[LABELS] = "".join(f"{name}\n" for name in facts.labels)
+    reading = reading_of(facts)
+    made["settings.hpp"] = settings(facts, reading)
+    made |= {name: _source(source) for name, source in answer_sources(reading).items()}
+    if isinstance(reading, Named):
+        made[LABELS] = labels_of(reading)
     steps = f"{_BUILD[facts.runtime]}\ncmake --build b\n./b/run photo.jpg\n./b/run --benchmark 5"
-    made["README.md"] = readme(FORMAT, facts, steps=steps, notes=tuple(_notes(facts, resampler)))
+    notes = (*_notes(facts, resampler), *reading_words(reading))
+    made["README.md"] = readme(FORMAT, facts, steps=steps, notes=notes)
     return made
 
 
@@ -90,8 +97,6 @@ def _notes(facts: PackageFacts, resampler: str) -> Iterator[str]:
             "A compiler checked this source against TensorRT's headers; it was neither linked nor"
             " run on a board."
         )
-    if not facts.is_classifier:
-        yield "It prints the range of each output, and decodes none."
 
 
 FORMAT = Format(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 
 from edge_scnet.__about__ import __version__
 from edge_scnet.core.preprocessing import Preprocessing
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.resize import OPENCV_METHODS
+from edge_scnet.package.cpp_answer import answer_includes, answer_settings, float_text
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.geometry import box_of, pads_of
+from edge_scnet.package.reading import Reading
 
 # A filter of Pillow's by interpolation: how far it reaches, and its value at x (Resample.c).
 _FILTERS = {
@@ -37,23 +38,25 @@ _FILTERS = {
 }
 
 
-def settings(facts: PackageFacts) -> str:
+def settings(facts: PackageFacts, reading: Reading) -> str:
     """Returns the text of settings.hpp."""
-    return "\n".join(_lines(facts)) + "\n"
+    return "\n".join(_lines(facts, reading)) + "\n"
 
 
-def _lines(facts: PackageFacts) -> Iterator[str]:
+def _lines(facts: PackageFacts, reading: Reading) -> Iterator[str]:
     model, rule = facts.model, facts.model.preprocessing
     yield f"// What the build's manifest says of this engine; written by edge-scnet {__version__}."
     yield "#pragma once"
     yield ""
     yield "#include <algorithm>"
     yield "#include <cmath>"
+    yield "#include <cstddef>"
     yield "#include <cstdint>"
     yield "#include <stdexcept>"
     yield "#include <string>"
     if rule.library == "opencv":
         yield "#include <opencv2/imgproc.hpp>"
+    yield from answer_includes(reading)
     yield ""
     yield "namespace settings {"
     yield f'constexpr const char* kEngine = "{facts.engine.name}";'
@@ -62,7 +65,7 @@ def _lines(facts: PackageFacts) -> Iterator[str]:
     yield "// the engine takes codes from 0 to 255 as bytes; else numbers as float32"
     yield f"constexpr bool kTakesCodes = {_bool(facts.input.is_bytes)};"
     yield f"constexpr bool kChannelsLast = {_bool(facts.input.layout == 'NHWC')};"
-    yield f"constexpr bool kClasses = {_bool(facts.is_classifier)};"
+    yield from answer_settings(reading)
     yield ""
     yield from _of_pictures(rule, model, reads_grey=facts.reads_grey)
     if facts.runtime == "openvino":
@@ -84,7 +87,7 @@ def _of_pictures(rule: Preprocessing, model: ModelSpec, *, reads_grey: bool) -> 
     yield "// the number of code 255, and what is subtracted and divided, by channel"
     mean = rule.mean or (0.0,) * model.channels
     std = rule.std or (1.0,) * model.channels
-    yield f"constexpr float kPixelMax = {_float(rule.pixel_max)};"
+    yield f"constexpr float kPixelMax = {float_text(rule.pixel_max)};"
     yield f"constexpr float kMean[] = {{{_floats(mean)}}};"
     yield f"constexpr float kStd[] = {{{_floats(std)}}};"
     yield "// codes of what a picture does not cover"
@@ -168,10 +171,4 @@ def _bool(value: bool) -> str:
 
 
 def _floats(values: Sequence[float]) -> str:
-    return ", ".join(map(_float, values))
-
-
-def _float(value: float) -> str:
-    """A float32 in C++, rounded once as NumPy rounds it."""
-    rounded: float = struct.unpack("f", struct.pack("f", value))[0]
-    return f"{rounded!r}f"
+    return ", ".join(map(float_text, values))

@@ -9,7 +9,7 @@ from typing import Literal
 
 from edge_scnet.config.target import TargetSpec
 from edge_scnet.core.facts import RangesFacts
-from edge_scnet.core.printable import printable
+from edge_scnet.core.outputs import OutputHead
 from edge_scnet.core.spec import InputForm, ModelSpec, TaskSpec
 from edge_scnet.machine.isa import X86_FLOORS
 from edge_scnet.report.run_report import EngineReport, RunReport, reference_row
@@ -64,6 +64,8 @@ class PackageFacts:
     calibration: RangesFacts | None = None
     # what the engine takes of a picture; the colours of `model` are the order of its channels
     input: InputForm = field(default_factory=InputForm)
+    # what is known of the outputs; empty: nothing, or nobody decodes them
+    heads: tuple[OutputHead, ...] = ()
 
     @property
     def engine(self) -> EnginePart:
@@ -114,8 +116,3 @@ class PackageFacts:
     def plain_name(self) -> str:
         """The model's name as a name of files, images and targets: ASCII without spaces."""
         return _UNFIT_FOR_NAMES.sub("_", self.model.name).strip("._-") or "model"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes' names, each on one line, with escapes for what a terminal obeys."""
-        return tuple(map(printable, self.model.classes))

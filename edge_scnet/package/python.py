@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from edge_scnet.package import python_answer
 from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.form import Content, Format, check_pictures
 from edge_scnet.package.python_picture import picture_lines
+from edge_scnet.package.reading import Named, Reading, labels_of, reading_of
+from edge_scnet.package.reading_words import reading_words
 from edge_scnet.package.readme import readme
 
 # What the program reads, in a sentence.
@@ -85,28 +88,6 @@ def opened():
     return infer
 ''',
 }
-_CLASSES = '''
-def answer(outputs):
-    """The most probable classes, best first."""
-    scores = outputs[0][0].astype(np.float64)
-    if scores.min() < 0 or abs(scores.sum() - 1) > 1e-3:  # no probabilities yet: softmax
-        scores = np.exp(scores - scores.max())
-        scores /= scores.sum()
-    best = np.argsort(-scores, kind="stable")[:TOP]
-    names = [LABELS[i] if i < len(LABELS) else f"class {i}" for i in best]
-    return [", ".join(f"{name} {100 * scores[i]:.1f} %" for name, i in zip(names, best))]
-'''
-_RAW = '''
-def answer(outputs):
-    """The outputs as they are: this program does not decode them."""
-    lines = [f"{len(outputs)} output{'s' * (len(outputs) > 1)}, not decoded"]
-    for number, array in enumerate(outputs):
-        values = array[0].astype(np.float64)
-        shape = " x ".join(map(str, values.shape)) or "one number"
-        spread = f"{values.min():.4g} to {values.max():.4g}, mean {values.mean():.4g}"
-        lines.append(f"  output {number}  {shape} {array.dtype}, {spread}")
-    return lines
-'''
 _MAIN = '''
 def main():
     """Prints what the engine says of each picture."""
@@ -114,13 +95,16 @@ def main():
         sys.exit(__doc__)
     infer = opened()
     for path in sys.argv[1:]:
-        first, *more = answer(infer(prepared(path)))
+{ANSWERED}
         print(f"{path}: {first}", *more, sep="\\n")
 
 
 if __name__ == "__main__":
     main()
 '''
+_ANSWERED = "        first, *more = answer(infer(prepared(path)))"
+_PLACED = """        batch, place = prepared(path)
+        first, *more = answer(infer(batch), place)"""
 
 
 def contents(facts: PackageFacts) -> Mapping[str, Content]:
@@ -133,9 +117,10 @@ def contents(facts: PackageFacts) -> Mapping[str, Content]:
     files: dict[str, Content] = {part.name: part for part in facts.files}
     files[PROGRAM] = program(facts)
     files[REQUIREMENTS] = requirements(facts)
-    if facts.is_classifier:
-        files[LABELS] = "".join(f"{name}\n" for name in facts.labels)
-    files["README.md"] = readme(FORMAT, facts, steps=_STEPS, notes=tuple(_notes(facts)))
+    reading = reading_of(facts)
+    if isinstance(reading, Named):
+        files[LABELS] = labels_of(reading)
+    files["README.md"] = readme(FORMAT, facts, steps=_STEPS, notes=tuple(_notes(facts, reading)))
     return files
 
 
@@ -163,10 +148,12 @@ def _program(facts: PackageFacts) -> Iterator[str]:
     yield from sorted(modules, key=_isorted)
     yield ""
     yield "HERE = Path(__file__).resolve().parent"
-    if facts.is_classifier:
-        yield "TOP = 5"
+    reading = reading_of(facts)
+    yield from python_answer.constants(reading)
+    if isinstance(reading, Named):
         yield f'LABELS = (HERE / "{LABELS}").read_text("utf-8").split("\\n")[:-1]'
-    yield from picture_lines(facts)
+    is_placed = python_answer.is_placed(reading)
+    yield from picture_lines(facts, tells_place=is_placed)
     yield ""
     yield (
         _OPENED[facts.runtime]
@@ -174,8 +161,8 @@ def _program(facts: PackageFacts) -> Iterator[str]:
         .replace("{SETTINGS}", _settings(facts))
         .replace("THREADS", str(facts.target.threads))
     )
-    yield _CLASSES if facts.is_classifier else _RAW
-    yield _MAIN.rstrip("\n")
+    yield from python_answer.functions(reading)
+    yield _MAIN.replace("{ANSWERED}", _PLACED if is_placed else _ANSWERED).rstrip("\n")
 
 
 def _isorted(line: str) -> tuple[bool, str]:
@@ -209,15 +196,14 @@ def requirements(facts: PackageFacts) -> str:
     return "".join(f"{name}\n" for name in sorted(packages))
 
 
-def _notes(facts: PackageFacts) -> Iterator[str]:
+def _notes(facts: PackageFacts, reading: Reading) -> Iterator[str]:
     yield PICTURES
     if facts.runtime == "tensorrt":
         yield (
             "TensorRT comes with JetPack: make the environment with `--system-site-packages`. This"
             " program was written for a board and not run on one."
         )
-    if not facts.is_classifier:
-        yield "It prints the range of each output, and decodes none."
+    yield from reading_words(reading)
 
 
 FORMAT = Format(

@@ -14,8 +14,12 @@ from edge_scnet.package.facts import PackageFacts
 from edge_scnet.package.geometry import Box, box_of, pads_of
 
 
-def picture_lines(facts: PackageFacts) -> Iterator[str]:
-    """Yields the constants and the function `prepared`."""
+def picture_lines(facts: PackageFacts, *, tells_place: bool = False) -> Iterator[str]:
+    """Yields the constants and the function `prepared`.
+
+    Args:
+        tells_place: it returns the input and the place of the picture in it, else the input alone.
+    """
     model, rule = facts.model, facts.model.preprocessing
     yield f"WIDTH, HEIGHT = {model.width}, {model.height}"
     if rule.mean and not facts.input.is_bytes:
@@ -23,7 +27,7 @@ def picture_lines(facts: PackageFacts) -> Iterator[str]:
     yield ""
     yield ""
     yield "def prepared(path):"
-    yield f'    """The picture as the engine takes it: {_taken(facts)}."""'
+    yield f'    """The picture as the engine takes it: {_taken(facts)}{_more(tells_place)}."""'
     yield "    picture = Image.open(path)"
     yield '    if picture.mode[0] in "IF":'
     yield '        sys.exit(f"{path}: only pictures of 8 bits are read")'
@@ -37,7 +41,17 @@ def picture_lines(facts: PackageFacts) -> Iterator[str]:
     yield from _size(rule, box_of(model))
     yield from _resized(rule)
     yield from _placed(facts)
-    yield from _numbers(facts)
+    yield from _numbers(facts, "batch = " if tells_place else "return ")
+    if tells_place:
+        is_padded = rule.resize == "letterbox"
+        yield "    # x and y of the input = x and y of the picture * scale + offset"
+        yield "    scale = np.array([size[0] / width, size[1] / height])"
+        yield f"    offset = np.array([{'left, top' if is_padded else '-left, -top'}])"
+        yield "    return batch, (scale, offset, (width, height))"
+
+
+def _more(tells_place: bool) -> str:
+    return "; and its place there" if tells_place else ""
 
 
 def _taken(facts: PackageFacts) -> str:
@@ -103,8 +117,12 @@ def _placed(facts: PackageFacts) -> Iterator[str]:
     yield "    pixels = canvas"
 
 
-def _numbers(facts: PackageFacts) -> Iterator[str]:
-    """The lines that make the input of the codes."""
+def _numbers(facts: PackageFacts, to: str) -> Iterator[str]:
+    """The lines that make the input of the codes.
+
+    Args:
+        to: what the last statement begins with.
+    """
     rule, name = facts.model.preprocessing, "pixels"
     if not facts.input.is_bytes:
         name = "values"
@@ -117,6 +135,6 @@ def _numbers(facts: PackageFacts) -> Iterator[str]:
             yield "    values = (values - MEAN) / STD"
     moved = name if facts.input.layout == "NHWC" else f"{name}.transpose(2, 0, 1)"
     if facts.batch == 1:
-        yield f"    return np.ascontiguousarray({moved}[None])"
+        yield f"    {to}np.ascontiguousarray({moved}[None])"
     else:
-        yield f"    return np.repeat({moved}[None], {facts.batch}, axis=0)  # the engine's batch"
+        yield f"    {to}np.repeat({moved}[None], {facts.batch}, axis=0)  # the engine's batch"

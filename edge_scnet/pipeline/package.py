@@ -28,11 +28,13 @@ from edge_scnet.pipeline.build_folder import (
     opened_in,
     target_of,
 )
+from edge_scnet.pipeline.context import heads_in
 from edge_scnet.pipeline.readings import judged_as
 from edge_scnet.report.run_report import JUDGED_ROLES, RunReport, first_judged
 from edge_scnet.report.store import load_report, profile_command
 from edge_scnet.report.verdict import ships
 from edge_scnet.runtimes import RUNTIMES, runtime_of_kind
+from edge_scnet.tasks.registry import CLASSIFICATION
 
 # The stage of engines; earlier ones make graphs.
 _COMPILED = "compile"
@@ -131,6 +133,7 @@ def facts_of(path: Path) -> PackageFacts:
         held_back=held_back,
         calibration=_calibration(folder),
         input=form,
+        heads=() if task is None or task.kind == CLASSIFICATION else heads_in(folder),
     )
 
 

@@ -98,7 +98,7 @@ class Keypoints:
             DataError: the output holds no points.
         """
         own = outputs[self.output]
-        layout = self.layout or _layout_of(own)
+        layout = self.layout or layout_told(own.shape)
         if layout == "heatmaps":
             return [_InPixels(each) for each in _peaks(self._heatmaps(own), self._size())]
         return list(self._points(own, layout))
@@ -299,10 +299,15 @@ class Keypoints:
         return length if length > 0 else np.nan
 
 
-def _layout_of(array: np.ndarray) -> str:
-    if array.ndim == 4:
+def layout_told(shape: tuple[int, ...]) -> str:
+    """The layout that an output of this shape has, where nobody says it.
+
+    Args:
+        shape: with the samples in front.
+    """
+    if len(shape) == 4:
         return "heatmaps"
-    if array.ndim == 3 and array.shape[2] in (2, 3):
+    if len(shape) == 3 and shape[2] in (2, 3):
         return "points"
     return "xyxy"
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_scnet.core.outputs import OutputHead
 from edge_scnet.errors import DataError
 from edge_scnet.stats.figures import SliceStats
 from edge_scnet.stats.slices import rows_of, slices_of
@@ -57,10 +58,17 @@ def cut_at(context: Context, output: int, given: float | None, reference: Values
     """
     if given is not None:
         return given
-    head = context.head(output)
+    known = known_cut(context.head(output))
+    if known is not None:
+        return known
+    return 0.5 if reference.size and reference.min() >= 0 and reference.max() <= 1 else 0.0
+
+
+def known_cut(head: OutputHead | None) -> float | None:
+    """Above which score a label applies, by how the output ends; None: that is not known."""
     if head is not None and head.ending in ("sigmoid", "softmax", "linear"):
         return threshold_of(head)
-    return 0.5 if reference.size and reference.min() >= 0 and reference.max() <= 1 else 0.0
+    return None
 
 
 def as_probabilities(scores: np.ndarray, limit: float) -> Values:

@@ -111,9 +111,13 @@ def dump_of(build: Path, out: Path) -> Path:
     gcc = compiler()
     package(build, form="cpp", out=out)
     (out / "dump.cpp").write_text(_DUMP)
-    flags = ("-std=c++17", "-O0", "-Wall", "-Wextra", "-Werror", "-isystem", _STB)
-    run(gcc, *flags, "dump.cpp", "-o", "dump", cwd=out)
+    run(gcc, *flags_of_stb(), "dump.cpp", "-o", "dump", cwd=out)
     return out / "dump"
+
+
+def flags_of_stb() -> tuple[object, ...]:
+    """What a program needs that reads pictures by stb_image.h; every warning is an error."""
+    return ("-std=c++17", "-O0", "-Wall", "-Wextra", "-Werror", "-isystem", _STB)
 
 
 @pytest.mark.slow

@@ -38,15 +38,16 @@ class Engine {
     return (words.empty() ? "one number" : words) + " " + tensor.get_element_type().get_type_name();
   }
 
-  // The first sample's values.
+  // The first sample's values; all of an output that the batch does not divide.
   std::vector<double> output(std::size_t index) {
     const ov::Tensor tensor = request_.get_output_tensor(index);
     const std::size_t rows = tensor.get_shape().empty() ? 1 : tensor.get_shape()[0];
-    const std::size_t count = rows ? tensor.get_size() / rows : 0;
+    const std::size_t count = tensor.get_size() / (rows % settings::kBatch ? 1 : settings::kBatch);
     switch (tensor.get_element_type()) {
       case ov::element::f32: return first<float>(tensor, count);
       case ov::element::i32: return first<std::int32_t>(tensor, count);
       case ov::element::i64: return first<std::int64_t>(tensor, count);
+      case ov::element::boolean:
       case ov::element::u8: return first<std::uint8_t>(tensor, count);
       default: throw std::runtime_error("outputs of this type are not read");
     }

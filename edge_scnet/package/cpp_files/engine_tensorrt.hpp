@@ -77,10 +77,11 @@ class Engine {
     return words.empty() ? "one number" : words;
   }
 
-  // The first sample's values.
+  // The first sample's values; all of an output that the batch does not divide.
   std::vector<double> output(std::size_t index) const {
     const Tensor& tensor = outputs_[index];
-    const std::size_t values = count(tensor) / (tensor.sizes.nbDims ? tensor.sizes.d[0] : 1);
+    const auto rows = tensor.sizes.nbDims ? tensor.sizes.d[0] : 1;
+    const std::size_t values = count(tensor) / (rows % settings::kBatch ? 1 : settings::kBatch);
     if (tensor.type == nvinfer1::DataType::kINT32) return first<std::int32_t>(tensor, values);
     if (tensor.type == nvinfer1::DataType::kFLOAT) return first<float>(tensor, values);
     throw std::runtime_error("outputs of this type are not read");

@@ -2,21 +2,20 @@
 //
 //   run [--top N] [--benchmark SECONDS] [--folder DIR] PICTURE...
 //
+// --top is there for classifiers: how many classes are printed, five by default.
 // --benchmark times the inference alone, after a second of warming up, and prints the median.
 // --folder is where the engine and its class names lie; by default where CMake found them.
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "answer.hpp"
 #include "engine.hpp"
 #include "picture.hpp"
 #include "settings.hpp"
@@ -43,64 +42,24 @@ Asked parsed(int count, char** words) {
   for (int i = 1; i < count; ++i) {
     const std::string word = words[i];
     const char* next = i + 1 < count ? words[i + 1] : nullptr;
-    if (word == "--top" || word == "--benchmark" || word == "--folder") ++i;
-    if (word == "--top")
+    const bool is_top = word == "--top" && Answer::kHasTop;
+    if (is_top || word == "--benchmark" || word == "--folder") ++i;
+    if (is_top)
       asked.top = static_cast<std::size_t>(std::max(1.0, number(word, next)));
     else if (word == "--benchmark")
       asked.seconds = number(word, next);
     else if (word == "--folder" && next)
       asked.folder = next;
     else if (word.rfind("--", 0) == 0)
-      throw std::runtime_error(word + ": there are --top N, --benchmark SECONDS and --folder DIR");
+      throw std::runtime_error(word + ": there are " + (Answer::kHasTop ? "--top N, " : "") +
+                               "--benchmark SECONDS and --folder DIR");
     else
       asked.pictures.push_back(word);
   }
   if (asked.pictures.empty() && asked.seconds == 0)
-    throw std::runtime_error("usage: run [--top N] [--benchmark SECONDS] [--folder DIR] PICTURE...");
+    throw std::runtime_error(std::string("usage: run") + (Answer::kHasTop ? " [--top N]" : "") +
+                             " [--benchmark SECONDS] [--folder DIR] PICTURE...");
   return asked;
-}
-
-std::vector<std::string> labels_in(const std::string& folder) {
-  std::vector<std::string> labels;
-  std::ifstream file(folder + "/labels.txt");
-  for (std::string line; std::getline(file, line);) labels.push_back(line);
-  return labels;
-}
-
-// The most probable classes, best first. Scores that are no probabilities yet go through softmax.
-void print_classes(std::vector<double> scores, const std::vector<std::string>& labels,
-                   std::size_t top) {
-  const double sum = std::accumulate(scores.begin(), scores.end(), 0.0);
-  if (*std::min_element(scores.begin(), scores.end()) < 0 || std::abs(sum - 1) > 1e-3) {
-    const double largest = *std::max_element(scores.begin(), scores.end());
-    for (double& score : scores) score = std::exp(score - largest);
-    const double whole = std::accumulate(scores.begin(), scores.end(), 0.0);
-    for (double& score : scores) score /= whole;
-  }
-  std::vector<std::size_t> order(scores.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
-  for (std::size_t i = 0; i < std::min(top, order.size()); ++i) {
-    const std::size_t index = order[i];
-    const std::string name =
-        index < labels.size() ? labels[index] : "class " + std::to_string(index);
-    std::printf("%s%s %.1f %%", i ? ", " : "", name.c_str(), 100 * scores[index]);
-  }
-  std::printf("\n");
-}
-
-// The outputs as they are: this program does not decode them.
-void print_outputs(Engine& engine) {
-  std::printf("%zu output%s, not decoded\n", engine.outputs(), engine.outputs() > 1 ? "s" : "");
-  for (std::size_t i = 0; i < engine.outputs(); ++i) {
-    const std::vector<double> values = engine.output(i);
-    if (values.empty()) continue;
-    const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / values.size();
-    std::printf("  output %zu  %s, %.4g to %.4g, mean %.4g\n", i, engine.shape(i).c_str(), *low,
-                *high, mean);
-  }
 }
 
 void benchmark(Engine& engine, double seconds) {
@@ -128,16 +87,13 @@ void benchmark(Engine& engine, double seconds) {
 int main(int count, char** words) {
   try {
     const Asked asked = parsed(count, words);
-    const std::vector<std::string> labels = labels_in(asked.folder);
+    const Answer answer(asked.folder);
     Engine engine(asked.folder + "/" + settings::kEngine);
     for (const std::string& path : asked.pictures) {
-      prepare(path, engine.input(), engine.input_bytes());
+      const Frame frame = prepare(path, engine.input(), engine.input_bytes());
       engine.infer();
       std::printf("%s: ", path.c_str());
-      if (settings::kClasses)
-        print_classes(engine.output(0), labels, asked.top);
-      else
-        print_outputs(engine);
+      answer.print(engine, frame, asked.top);
     }
     if (asked.seconds > 0) benchmark(engine, asked.seconds);
   } catch (const std::exception& error) {

@@ -72,8 +72,14 @@ inline float number_of(int code, int channel) {
   return (value - settings::kMean[channel]) / settings::kStd[channel];
 }
 
+// How a picture of a size lies in the engine's input.
+struct Frame {
+  int width, height;
+  Place place;
+};
+
 // Fills the engine's input with a picture, as many times as its batch is.
-inline void prepare(const std::string& path, void* input, std::size_t bytes) {
+inline Frame prepare(const std::string& path, void* input, std::size_t bytes) {
   constexpr int kChannels = settings::kChannels, kWidth = settings::kWidth, kHeight = settings::kHeight;
   constexpr std::size_t kPlane = std::size_t(kWidth) * kHeight, kValues = kPlane * kChannels;
   const std::size_t one = kValues * (settings::kTakesCodes ? 1 : sizeof(float));
@@ -107,4 +113,5 @@ inline void prepare(const std::string& path, void* input, std::size_t bytes) {
     }
   for (int sample = 1; sample < settings::kBatch; ++sample)
     std::memcpy(codes + one * sample, codes, one);
+  return {whole.width, whole.height, place};
 }

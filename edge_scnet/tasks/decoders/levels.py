@@ -27,14 +27,14 @@ def width_of(shape: tuple[int, ...], info: ImageInfo) -> int:
     """The number of values that an output of a map has for each place."""
     if len(shape) == 2:
         return shape[1]
-    return shape[0] if _is_channels_first(shape, info) else shape[2]
+    return shape[0] if is_channels_first(shape, info) else shape[2]
 
 
 def as_rows(array: np.ndarray, info: ImageInfo) -> np.ndarray:
     """An output of a map as places x C."""
     if array.ndim == 2:
         return array
-    if _is_channels_first(array.shape, info):
+    if is_channels_first(array.shape, info):
         array = np.moveaxis(array, 0, 2)
     rows: np.ndarray = array.reshape(-1, array.shape[2])
     return rows
@@ -58,5 +58,7 @@ def shapes_of(outputs: Outputs) -> dict[str, tuple[int, ...]]:
     return {name: array.shape for name, array in outputs.items()}
 
 
-def _is_channels_first(shape: tuple[int, ...], info: ImageInfo) -> bool:
-    return stride_of((shape[1] * shape[2], 1), info) is not None
+def is_channels_first(shape: tuple[int, ...], info: ImageInfo) -> bool:
+    """Whether an output of a map that has three axes is C x H x W, not H x W x C."""
+    stride = stride_of(shape, info) or 1
+    return shape[1:] == (-(-info.height // stride), -(-info.width // stride))

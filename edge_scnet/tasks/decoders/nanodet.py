@@ -33,7 +33,7 @@ def fits(shapes: Mapping[str, tuple[int, ...]], info: ImageInfo) -> bool:
     maps = by_stride(shapes, info)
     if maps is None or len(maps) < 2:
         return False
-    return _widths(maps, info) is not None
+    return widths_in(maps, info) is not None
 
 
 def decode(outputs: Outputs, info: ImageInfo) -> Detections:
@@ -41,7 +41,7 @@ def decode(outputs: Outputs, info: ImageInfo) -> Detections:
     maps = by_stride(shapes_of(outputs), info)
     if maps is None or {len(names) for names in maps.values()} != {2}:
         raise wrong_outputs(outputs, "nanodet", "two outputs for each feature map")
-    widths = _widths(maps, info)
+    widths = widths_in(maps, info)
     if widths is None:
         raise DataError(
             "decode nanodet: which outputs are the classes and which the distances is not told by"
@@ -57,7 +57,7 @@ def decode(outputs: Outputs, info: ImageInfo) -> Detections:
     return selected(np.concatenate(corners), np.concatenate(scores), info)
 
 
-def _widths(maps: Mapping[int, Mapping[str, int]], info: ImageInfo) -> tuple[int, int] | None:
+def widths_in(maps: Mapping[int, Mapping[str, int]], info: ImageInfo) -> tuple[int, int] | None:
     """The widths of classes and distances, the same for all maps; None: they cannot be told."""
     widths = {tuple(sorted(names.values())) for names in maps.values()}
     if len(widths) != 1 or len(pair := next(iter(widths))) != 2 or pair[0] == pair[1]:

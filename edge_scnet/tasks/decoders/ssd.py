@@ -31,19 +31,27 @@ def fits(shapes: Mapping[str, tuple[int, ...]], info: ImageInfo) -> bool:
 
 def decode(outputs: Outputs, info: ImageInfo) -> Detections:
     """What the rows say, without the ground."""
-    scores, boxes = _outputs(outputs, info)
+    scores, boxes = (outputs[name] for name in names_of(outputs))
     options = info.options
-    ground = options.background
-    if ground is None:
-        ground = scores.shape[1] > 1 and scores.shape[1] != info.classes
+    ground = has_ground(scores.shape[1], info)
     if options.box_units == "relative":
         boxes = boxes * np.array([info.width, info.height] * 2, np.float32)
     corners = around(boxes[:, :2], boxes[:, 2:]) if options.box_form == "centre" else boxes
     return selected(corners, probabilities(scores[:, int(ground) :], info), info)
 
 
-def _outputs(outputs: Outputs, info: ImageInfo) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and boxes: the boxes have four columns, and are named so where both have."""
+def has_ground(columns: int, info: ImageInfo) -> bool:
+    """Whether the first column of the scores is the ground, which is no class."""
+    said = info.options.background
+    return columns > 1 and columns != info.classes if said is None else said
+
+
+def names_of(outputs: Outputs) -> tuple[str, str]:
+    """The names of scores and boxes: these have four columns, and are named so where both have.
+
+    Raises:
+        DataError: outputs of other shapes.
+    """
     flat = {name: array for name, array in outputs.items() if array.ndim == 2}
     boxes = [name for name, array in flat.items() if array.shape[1] == 4]
     if len(boxes) > 1:
@@ -51,4 +59,4 @@ def _outputs(outputs: Outputs, info: ImageInfo) -> tuple[np.ndarray, np.ndarray]
     scores = [name for name in flat if name not in boxes]
     if len(flat) != 2 or len(boxes) != 1 or len(flat[boxes[0]]) != len(flat[scores[0]]):
         raise wrong_outputs(outputs, "ssd", "scores, rows x classes, and boxes, rows x 4")
-    return flat[scores[0]], flat[boxes[0]]
+    return scores[0], boxes[0]

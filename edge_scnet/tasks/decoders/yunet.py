@@ -29,7 +29,7 @@ _NAME = re.compile(r"cls_(\d+)")
 
 def fits(shapes: Mapping[str, tuple[int, ...]], info: ImageInfo) -> bool:
     """The outputs by their names, with a row for each place."""
-    strides = _strides(shapes)
+    strides = strides_in(shapes)
     return bool(strides) and all(
         len(shapes[f"{part}_{stride}"]) == 2
         and shapes[f"{part}_{stride}"][0] == len(grid(info, stride))
@@ -45,7 +45,7 @@ def decode(outputs: Outputs, info: ImageInfo) -> Detections:
             outputs, "yunet", "cls_S, obj_S and bbox_S for each stride S, places x 1, 1 and 4"
         )
     corners, scores = [], []
-    for stride in _strides(outputs):
+    for stride in strides_in(outputs):
         box = outputs[f"bbox_{stride}"]
         centres = (grid(info, stride) + box[:, :2]) * stride
         corners.append(around(centres, sides(box[:, 2:4]) * stride))
@@ -54,7 +54,7 @@ def decode(outputs: Outputs, info: ImageInfo) -> Detections:
     return selected(np.concatenate(corners), np.concatenate(scores), info)
 
 
-def _strides(names: Mapping[str, object]) -> list[int]:
+def strides_in(names: Mapping[str, object]) -> list[int]:
     """The strides that have all three outputs; empty where one lacks one."""
     found = [int(match[1]) for name in names if (match := _NAME.fullmatch(name))]
     whole = all(f"{part}_{stride}" in names for stride in found for part in ("obj", "bbox"))

@@ -1,0 +1,161 @@
+"""What the programs of a package say of a picture: what `predict` says, for networks of all tasks.
+
+The networks give the same for every picture, drawn by seed; one detector is a real one.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_scnet.package import cpp, python
+from edge_scnet.pipeline.package import facts_of, package
+from tests.helpers.answers import CASES, DETECTORS, Case, answer_build
+from tests.helpers.hostile import check_fit
+from tests.helpers.pictures import photograph
+from tests.helpers.tool import Run
+from tests.package.test_cpp import compiler, flags_of_stb, run
+from tests.package.test_python import ALONE
+
+SIZES = ((61, 40), (40, 61), (290, 3), (2, 180), (96, 64))
+
+# stands in for a runtime in the C++ project: its outputs are read from files
+_ENGINE = """
+#pragma once
+#include <cstdint>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+#include "settings.hpp"
+class Engine {
+ public:
+  explicit Engine(const std::string& file) : file_(file), input_(1 << 20) {}
+  void* input() { return input_.data(); }
+  std::size_t input_bytes() const {
+    using namespace settings;
+    return std::size_t(4) * kBatch * kChannels * kHeight * kWidth;
+  }
+  void infer() {}
+  std::size_t outputs() const {
+    std::size_t count = 0;
+    while (std::ifstream(file_ + "." + std::to_string(count))) ++count;
+    return count;
+  }
+  std::string shape(std::size_t) const { return ""; }
+  std::vector<double> output(std::size_t index) const {
+    std::ifstream stream(file_ + "." + std::to_string(index), std::ios::binary);
+    const std::vector<char> bytes{std::istreambuf_iterator<char>(stream), {}};
+    const double* first = reinterpret_cast<const double*>(bytes.data());
+    return {first, first + bytes.size() / sizeof(double)};
+  }
+ private:
+  std::string file_;
+  std::vector<char> input_;
+};
+"""
+
+
+def pictures(folder: Path) -> list[Path]:
+    return [photograph(folder / f"{w}x{h}.png", (w, h)) for w, h in SIZES]
+
+
+def program_of(out: Path) -> dict[str, Any]:
+    """What the program of a package defines."""
+    space: dict[str, Any] = {"__name__": "run", "__file__": str(out / "run.py")}
+    exec((out / "run.py").read_text(), space)
+    return space
+
+
+def given(case: Case) -> list[np.ndarray]:
+    """What the runtime gives."""
+    arrays = []
+    for number, array in enumerate(case.outputs.values()):
+        if case.ending and not number:
+            array = np.clip(array, 1e-3, 0.999)
+        arrays.append(array.astype(np.float32) if array.dtype.kind == "f" else array)
+    return arrays
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_python_program_says_what_predict_says(tmp_path: Path, name: str, invoke: Run) -> None:
+    case = CASES[name]
+    build = answer_build(tmp_path / "build", case)
+    package(build / "model.onnx", form="python", out=tmp_path / "out", anyway=True)
+    space = program_of(tmp_path / "out")
+    shown = []
+    photos = pictures(tmp_path)
+    for photo in photos:
+        made = space["prepared"](photo)
+        place = made[1:] if isinstance(made, tuple) else ()
+        first, *more = space["answer"](given(case), *place)
+        shown += [f"{photo}: {first}", *more]
+    wanted = invoke("predict", build / "model.onnx", *photos)
+    assert wanted.code == 0, wanted.stderr
+    assert shown == wanted.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_program_has_the_lines_that_its_network_needs(tmp_path: Path, name: str) -> None:
+    case = CASES[name]
+    facts = facts_of(answer_build(tmp_path / "build", case) / "model.onnx")
+    text = python.program(facts)
+    ast.parse(text)
+    assert text.isascii() and max(map(len, text.splitlines())) <= 100
+    assert "not decoded" not in text and text.count("\n") < 150
+    assert ("NMS_IOU" in text) == (name in DETECTORS and "end2end" not in name)
+    assert ("place" in text) == (case.task in ("detection", "keypoints", "segmentation"))
+    assert ("tanh" in text) == (
+        name in ("yolox, logits", "fcos", "fastestdet")
+        or case.task == "multilabel"
+        or ("one" in name and case.task == "binary")
+        or "float32" in name
+    )
+    contents = python.contents(facts)
+    assert ("labels.txt" in contents) == (case.task not in ("regression", "embedding", "keypoints"))
+    for each in contents.values():
+        if isinstance(each, str):
+            check_fit(each)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["yolov8, told", "end2end, hostile names", "points", "map"])
+def test_the_program_runs_by_itself(tmp_path: Path, name: str, invoke: Run) -> None:
+    build = answer_build(tmp_path / "build", CASES[name])
+    package(build / "model.onnx", form="python", out=tmp_path / "out", anyway=True)
+    photos = pictures(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, tmp_path / "out" / "run.py", *photos],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert done.stdout == invoke("predict", build / "model.onnx", *photos).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_the_cpp_program_says_what_predict_says(tmp_path: Path, name: str, invoke: Run) -> None:
+    """Its sources, compiled with an engine that gives the outputs of the case."""
+    case, gcc, out = CASES[name], compiler(), tmp_path / "out"
+    build = answer_build(tmp_path / "build", case)
+    facts = facts_of(build / "model.onnx")
+    out.mkdir()
+    for file, content in cpp.contents(facts).items():
+        if isinstance(content, str):
+            (out / file).write_text(content)
+    (out / "engine.hpp").write_text(_ENGINE)
+    for number, array in enumerate(given(case)):
+        rows = len(array) // case.batch
+        array[:rows].astype(np.float64).tofile(out / f"model.onnx.{number}")
+    run(gcc, *flags_of_stb(), f'-DPACKAGE_FOLDER="{out}"', "main.cpp", "-o", "run", cwd=out)
+    photos = pictures(tmp_path)
+    wanted = invoke("predict", build / "model.onnx", *photos).stdout
+    assert run(out / "run", *photos, cwd=out).splitlines() == wanted.splitlines()
