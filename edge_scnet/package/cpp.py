@@ -25,6 +25,7 @@ _BUILD = {
         "cmake -S . -B b -DOpenVINO_DIR=\"$(python3 -c 'import openvino;"
         " print(openvino.__path__[0])')/cmake\""
     ),
+    "onnxruntime": 'cmake -S . -B b -DONNXRUNTIME_DIR="$HOME/onnxruntime"',
     "tensorrt": "cmake -S . -B b",
 }
 
@@ -90,8 +91,18 @@ def _notes(facts: PackageFacts, resampler: str) -> Iterator[str]:
             "It does not resize: Pillow without antialiasing did that, so pictures must come in"
             " the size that they would be scaled to."
         )
+    yield from _notes_of_runtime(facts)
+
+
+def _notes_of_runtime(facts: PackageFacts) -> Iterator[str]:
     if facts.runtime == "openvino":
         yield "The headers and libraries of OpenVINO are those of its Python package, or its own."
+    elif facts.runtime == "onnxruntime":
+        yield (
+            "ONNX Runtime is the archive of a release, unpacked into the folder of"
+            " `-DONNXRUNTIME_DIR`; without that option the system's is taken, as of Debian's"
+            " libonnxruntime-dev. An older one than the engine was made with may compute otherwise."
+        )
     else:
         yield (
             "A compiler checked this source against TensorRT's headers; it was neither linked nor"
@@ -102,6 +113,6 @@ def _notes(facts: PackageFacts, resampler: str) -> Iterator[str]:
 FORMAT = Format(
     name="cpp",
     title="a CMake project in C++",
-    runtimes=("openvino", "tensorrt"),
+    runtimes=("openvino", "onnxruntime", "tensorrt"),
     contents=contents,
 )

@@ -74,6 +74,10 @@ def _lines(facts: PackageFacts, reading: Reading) -> Iterator[str]:
         yield "// of what is not INT8; empty: OpenVINO's own choice. 0 threads: its own number"
         yield f'constexpr const char* kPrecision = "{precision}";'
         yield f"constexpr int kThreads = {facts.target.threads};"
+    if facts.runtime == "onnxruntime":
+        yield ""
+        yield "// 0: as many as there are cores"
+        yield f"constexpr int kThreads = {facts.target.threads};"
     yield from _filter(rule)
     yield "}  // namespace settings"
     yield ""
