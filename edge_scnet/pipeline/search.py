@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -135,14 +136,23 @@ def _searched(
     effort: Effort,
     events: Events,
 ) -> SearchResult:
-    """Searches, and tells how much of the time is spent."""
+    """Searches, and tells how much of the time is spent, and of workers what they run meanwhile."""
+    began = time.monotonic()
+    shared = measurer if isinstance(measurer, SharedSimulator) else None
+
+    def tell(share: float) -> None:
+        events.progress("engines", share, shared.images_run if shared else 0, "images")
+
+    if shared:
+        # a mix of a large network takes minutes
+        shared.told_images = lambda _: tell(min((time.monotonic() - began) / effort.budget_s, 1.0))
     return search.search(
         measurer,
         known,
         limit,
         state,
         effort=effort,
-        progress=lambda share: events.progress("engines", share),
+        progress=tell,
     )
 
 

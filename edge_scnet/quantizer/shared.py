@@ -6,6 +6,7 @@ too, and the bins of histograms merge without error.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +41,24 @@ def collect_by(pool: Pool) -> Callable[[ir.Model, Sequence[str], bool], Run]:
         graph, batch = pool.blob(graph_bytes(model)), batch_of(model)
         settings = {"names": [*names], "bins": histogram}
 
-        def run(images: CalibrationImages, _: Callable[[int], None]) -> Halves:
-            tasks = _tasks(pool, graph, images, settings, batch)
-            started = pool.start(tasks)
-            found = pool.finish(started, "images")
-            check_count(started.images, images)
-            halves = empty_halves(names, histogram=histogram)
-            for arrays in found:
+        def run(images: CalibrationImages, progress: Callable[[int], None]) -> Halves:
+            halves, seen = empty_halves(names, histogram=histogram), 0
+            sent: deque[Task] = deque()
+
+            def tasks() -> Iterator[Task]:
+                for task in _tasks(pool, graph, images, settings, batch):
+                    sent.append(task)
+                    yield task
+
+            for arrays in pool.in_turn(tasks()):
+                task = sent.popleft()
+                # the set may be larger than the disk that temporary files are on
+                pool.forget(task.inputs["samples"])
                 _merge(halves, names, arrays)
+                seen += task.images
+                progress(seen)
+            check_count(seen, images)
+            pool.forget(graph)
             return halves
 
         return run

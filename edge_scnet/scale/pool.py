@@ -11,9 +11,9 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from edge_scnet.errors import BackendError
 from edge_scnet.scale.executors import REFUSAL_HINT, Opened, Workers, opened, refusal
 from edge_scnet.scale.processes import WorkerLostError
 from edge_scnet.scale.store import Arrays, Blobs, Results
+from edge_scnet.scale.tallies import Tallies, counted
 from edge_scnet.scale.task import Answer, Call, Task, run
 
 # Times that a task may lose its worker.
@@ -30,17 +31,12 @@ _MOST_LOST = 3
 # A larger result, such as maps of images, is not kept for later runs.
 _MOST_KEPT_BYTES = 16 << 20
 _LOOK_EVERY_S = 2.0
+# After how long without any worker that is told, and after how long nobody waits any more: a nanny
+# starts a new one within seconds, and Dask's client tells of none while its scheduler is busy.
+_ALONE_TOLD_S, _ALONE_S = 6.0, 60.0
 # Dask's word for a task whose workers died one after the other.
 _KILLED = "KilledWorker"
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What one worker did."""
-
-    tasks: int = 0
-    images: int = 0
-    seconds: float = 0.0
+_AGAIN_HINT = "run it again when there are workers: finished tasks are reused"
 
 
 @dataclass(slots=True)
@@ -93,12 +89,13 @@ class Pool:
         self._own_inputs = folders.own
         # how often an input was given to `blob`: equal ones are one file
         self._wanted: Counter[str] = Counter()
-        self._tallies: dict[str, _Tally] = {}
+        self._tallies = Tallies()
         self._names = found.names()
-        self._reused = self._lost = 0
-        self._lost_s = 0.0
         self._looked = time.monotonic()
         self.keeps_results = False
+        # since when nobody is there, and whether that was told
+        self._alone: float | None = None
+        self._alone_told = False
 
     @property
     def width(self) -> int:
@@ -108,7 +105,7 @@ class Pool:
     @property
     def busy_s(self) -> float:
         """The seconds that workers have worked on tasks since `told` was last asked."""
-        return sum(tally.seconds for tally in self._tallies.values())
+        return self._tallies.busy_s
 
     @property
     def words(self) -> str:
@@ -150,34 +147,28 @@ class Pool:
         """Sends tasks as they come; those whose result is known are not sent."""
         batch = Batch()
         for task in tasks:
-            sent = _Sent(batch.count, task, task.key(self._found.identity))
-            batch.count += 1
-            batch.images += task.images
-            if task.keep and (known := self._results.get(sent.key)) is not None:
-                self._reused += 1
-                batch.results[sent.index] = known
-                batch.images_done += task.images
-            else:
-                self._send(batch, sent)
+            self._add(batch, task)
         return batch
 
-    def finish(self, batch: Batch, what: str = "") -> list[Arrays]:
+    def finish(
+        self, batch: Batch, what: str = "", ran: Callable[[int], None] | None = None
+    ) -> list[Arrays]:
         """Waits for the results, in the order of the tasks.
 
         Args:
             what: is done, for progress; empty: none is shown.
+            ran: called with the number of images that are done, where others show the progress.
 
         Raises:
-            BackendError: a worker that differs from the others; or a task that lost its worker
-                again and again.
+            BackendError: a worker that differs from the others; a task that lost its worker again
+                and again; or nobody is there who could compute.
             EdgeError: what a task raised.
         """
         while batch.sent:
-            done, _ = wait(batch.sent, timeout=_LOOK_EVERY_S, return_when=FIRST_COMPLETED)
-            self._look_for_lost()
-            for future in done:
-                self._take(batch, batch.sent.pop(future), future)
-            if what and batch.images:
+            self._wait(batch)
+            if ran is not None:
+                ran(batch.images_done)
+            elif what and batch.images:
                 share = batch.images_done / batch.images
                 self._events.progress(what, share, batch.images_done, "images")
             elif what:
@@ -196,38 +187,60 @@ class Pool:
         Raises:
             EdgeError: as `finish`.
         """
-        waiting: deque[Batch] = deque()
+        batch, taken = Batch(), 0
         for task in tasks:
-            waiting.append(self.start([task]))
-            if len(waiting) > 2 * self.width:
-                yield from self.finish(waiting.popleft())
-        while waiting:
-            yield from self.finish(waiting.popleft())
+            self._add(batch, task)
+            if batch.count - taken > 2 * self.width:
+                yield self._next(batch, taken)
+                taken += 1
+            elif batch.sent:
+                # a worker that has asked for an input waits for it
+                self._wait(batch, seconds=0)
+        for index in range(taken, batch.count):
+            yield self._next(batch, index)
 
     def told(self) -> str:
         """What the workers have done since this was last asked, for the end of a stage."""
-        parts, busy = [], [tally for tally in self._tallies.values() if tally.tasks]
-        if busy:
-            tasks = sum(tally.tasks for tally in busy)
-            parts.append(f"{tasks:,} tasks by {len(busy)} workers")
-        rates = sorted(t.images / t.seconds for t in busy if t.images and t.seconds)
-        if rates:
-            ends = dict.fromkeys(f"{rate:,.0f}" for rate in (rates[0], rates[-1]))
-            parts.append(f"{' to '.join(ends)} images/s each")
-        if self._reused:
-            parts.append(f"{self._reused:,} tasks known from before")
-        if self._lost:
-            # Dask does not tell how long a worker that is gone had worked
-            cost = f", {self._lost_s:.1f} s of work" if self._lost_s else ""
-            parts.append(f"{self._lost} lost with their worker{cost}")
-        self._tallies, self._reused, self._lost, self._lost_s = {}, 0, 0, 0.0
-        return "; ".join(parts)
+        return self._tallies.told()
+
+    def _next(self, batch: Batch, index: int) -> Arrays:
+        """Takes a result out of a batch when it is there."""
+        while index not in batch.results:
+            self._wait(batch)
+        return batch.results.pop(index)
+
+    def _wait(self, batch: Batch, seconds: float | None = None) -> None:
+        """Waits until a task of a batch is answered, at most so long, and takes what there is."""
+        most = _LOOK_EVERY_S if seconds is None else seconds
+        done, _ = wait(batch.sent, timeout=most, return_when=FIRST_COMPLETED)
+        for future in done:
+            self._take(batch, batch.sent.pop(future), future)
+        self._look_for_lost()
+
+    def _add(self, batch: Batch, task: Task) -> None:
+        """Sends a task as the next of a batch, unless its result is known."""
+        sent = _Sent(batch.count, task, task.key(self._found.identity))
+        batch.count += 1
+        batch.images += task.images
+        if task.keep and (known := self._results.get(sent.key)) is not None:
+            self._tallies.add_reused()
+            batch.results[sent.index] = known
+            batch.images_done += task.images
+        else:
+            self._send(batch, sent)
 
     def _send(self, batch: Batch, sent: _Sent) -> None:
         call = Call(
             task=sent.task, expected=self._found.identity, store=self._store, given=sent.given
         )
-        batch.sent[self._found.executor.submit(run, call)] = sent
+        try:
+            future = self._found.executor.submit(run, call)
+        except Exception as error:  # each executor has its own for being broken or closed
+            raise BackendError(
+                f"{self._found.words}: no task can be sent: {type(error).__name__}: {error}",
+                hint=_AGAIN_HINT,
+            ) from error
+        batch.sent[future] = sent
 
     def _input(self, digest: str) -> bytes:
         data = self._blobs.get(digest)
@@ -245,6 +258,11 @@ class Pool:
         except BrokenExecutor as error:
             self._again(batch, sent, error)
             return
+        except CancelledError as error:  # Dask's client lost its scheduler
+            raise BackendError(
+                f"{self._found.words}: the connection is lost, and with it what was on its way",
+                hint=_AGAIN_HINT,
+            ) from error
         except Exception as error:
             if type(error).__name__ != _KILLED:
                 raise
@@ -261,46 +279,61 @@ class Pool:
             self._results.put(sent.key, answer.arrays)
         batch.results[sent.index] = answer.arrays
         batch.images_done += sent.task.images
-        tally = self._tallies.setdefault(answer.worker, _Tally())
-        tally.tasks += 1
-        tally.images += sent.task.images
-        tally.seconds += answer.seconds
+        self._tallies.add(answer.worker, sent.task.images, answer.seconds)
 
     def _again(self, batch: Batch, sent: _Sent, error: BrokenExecutor) -> None:
         """Sends a task again whose worker has died."""
         sent.lost += 1
-        self._lost += 1
         seconds = error.seconds if isinstance(error, WorkerLostError) else 0.0
-        self._lost_s += seconds
+        self._tallies.add_lost(seconds)
         if sent.lost >= _MOST_LOST:
             raise _hopeless(sent, str(error)) from error
-        images = f" of {sent.task.images} images" if sent.task.images else ""
-        self._events.warn(
-            f"{error or 'a worker died'}: its task{images}, {seconds:.1f} s of work, is done again"
-        )
-        try:
-            self._send(batch, sent)
-        except BrokenExecutor as broken:  # an executor that does not mend itself
-            raise BackendError(
-                f"the executor is broken: {broken}", hint="run it again: finished tasks are reused"
-            ) from broken
+        images = f" of {counted(sent.task.images, 'image')}" if sent.task.images else ""
+        cost = f", {seconds:.1f} s of work," if seconds else ""
+        self._events.warn(f"{error or 'a worker died'}: its task{images}{cost} is done again")
+        self._send(batch, sent)
 
     def _look_for_lost(self) -> None:
-        """Tells of workers that are gone, where the scheduler knows; it sends their tasks again."""
+        """Tells of workers that are gone, where the scheduler knows; it sends their tasks again.
+
+        Raises:
+            BackendError: none has been there for a minute.
+        """
         now = time.monotonic()
-        if now - self._looked < _LOOK_EVERY_S:
+        if now - self._looked < _LOOK_EVERY_S or not self._names:
             return
         self._looked = now
         names = self._found.names()
-        if not names:  # Dask's client tells of none while the scheduler is slow to answer
+        if not names:
+            self._wait_for_workers(now)
             return
+        self._alone, self._alone_told = None, False
         for gone in sorted(self._names - names):
-            self._lost += 1
+            self._tallies.add_lost(0.0)
             self._events.warn(
                 f"the worker {gone} is gone: what it worked on, at most one task a thread, is done"
-                f" again by the other {len(names)}"
+                f" again by {counted(len(names), 'other')}"
             )
         self._names = names
+
+    def _wait_for_workers(self, now: float) -> None:
+        """Bears with a scheduler without workers for a while.
+
+        Raises:
+            BackendError: that was long enough.
+        """
+        if self._alone is None:
+            self._alone = now
+        elif now - self._alone > _ALONE_S:
+            raise BackendError(
+                f"{self._found.words}: for {_ALONE_S:.0f} s none has been there", hint=_AGAIN_HINT
+            )
+        elif now - self._alone > _ALONE_TOLD_S and not self._alone_told:
+            self._alone_told = True
+            self._events.warn(
+                f"{self._found.words}: none is left; others are waited for, at most"
+                f" {_ALONE_S:.0f} s"
+            )
 
 
 def _hopeless(sent: _Sent, reason: str) -> BackendError:

@@ -13,7 +13,8 @@ all cores, and may differ from this in the last digits.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,9 @@ class SharedSimulator:
         self._in_place = not can_walk(prepared.model, len(prepared.judged))
         self._made: dict[tuple[str, ...], Batch] = {}
         self._coming: list[tuple[str, ...]] = []
+        # images that graphs have run on, and who is told how many
+        self.images_run = 0
+        self.told_images: Callable[[int], None] = lambda count: None
 
     def __enter__(self) -> SharedSimulator:
         return self
@@ -131,7 +135,8 @@ class SharedSimulator:
         inputs = {"prepared": self._prepared} if graph is None else {"graph": graph}
         settings = {"keep_float": names} if graph is None else {}
         tasks = _over(work, inputs, self._shards, {**settings, **self._settings})
-        found = self._pool.run(tasks, "engines")
+        before = self.images_run
+        found = self._pool.finish(self._pool.start(tasks), ran=partial(self._ran, before))
         runs = in_order(found, len(self._settings["outputs"]))
         figures = judged_runs(runs, self._data, self._settings["batch"], self._is_open)
         if graph is not None:
@@ -141,6 +146,10 @@ class SharedSimulator:
     def costs(self) -> Costs:
         """Each module's share of the multiply-adds."""
         return costs_by_work(self._work)
+
+    def _ran(self, before: int, count: int) -> None:
+        self.images_run = before + count
+        self.told_images(self.images_run)
 
     def _graph(self, names: tuple[str, ...]) -> str:
         """The hash of the graph of a mix, which a worker makes."""

@@ -91,3 +91,17 @@ def pool_of(
         workers = Workers(scheduler=executor, store=store)
     with open_pool(workers, kept, events) as pool:
         yield pool, events
+
+
+def waits_for(inputs: Inputs, settings: Mapping[str, Any]) -> Arrays:
+    """As `times`, when a file is there, and after ten seconds without."""
+    until = time.monotonic() + 10
+    while not (there := Path(settings["file"]).exists()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return {**times(inputs, settings), "there": np.bool_(there)}
+
+
+def touches(inputs: Inputs, settings: Mapping[str, Any]) -> Arrays:
+    """As `times`, and makes a file."""
+    Path(settings["file"]).touch()
+    return times(inputs, settings)

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -48,12 +49,18 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def collected(model: Path, pool: Pool | None, **changes: object) -> Ranges:
+def collected(
+    model: Path,
+    pool: Pool | None,
+    progress: Callable[[int], None] = lambda done: None,
+    **changes: object,
+) -> Ranges:
     images, told = images_of()
     return calibrate(
         model,
         replace(told, **changes),
         equalization=Equalization(pilot=[images[:24]], strength=0.75),
+        progress=progress,
         collect=None if pool is None else collect_by(pool),
     )
 
@@ -67,9 +74,37 @@ def are_equal(one: Ranges, other: Ranges) -> bool:
 def test_workers_give_the_statistics_of_this_process(model: Path, tmp_path: Path) -> None:
     here = collected(model, None)
     assert here.drift is not None and not math.isnan(here.drift.worst_percent)
-    with ThreadPoolExecutor(2) as threads, pool_of(threads, tmp_path / "kept") as (pool, events):
-        assert are_equal(here, collected(model, pool))
-        assert pool.told().startswith("3 tasks by") and events.shares[-1] == 1.0
+    counts: list[int] = []
+    with ThreadPoolExecutor(2) as threads, pool_of(threads, tmp_path / "kept") as (pool, _):
+        assert are_equal(here, collected(model, pool, counts.append))
+        assert pool.told().startswith("3 tasks by") and counts == [64, 128, COUNT]
+
+
+def test_a_shard_is_removed_when_its_task_is_done(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a large set lies on the disk of temporary files once more."""
+    (tmp_path / "inputs").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "inputs"))
+    monkeypatch.setattr("edge_scnet.scale.shards._MOST_IMAGES", 4)
+    images, told = images_of()
+    most = 0
+
+    def watched() -> Iterator[np.ndarray]:
+        nonlocal most
+        for image in images:
+            most = max(most, len(files_in(tmp_path / "inputs")))
+            yield image[None]
+
+    with ThreadPoolExecutor(2) as threads, pool_of(threads, tmp_path / "kept") as (pool, _):
+        found = calibrate(model, replace(told, batches=watched()), collect=collect_by(pool))
+        # the graph's file, and of the 38 shards those that wait for the two workers
+        assert 2 <= most <= 8 and files_in(tmp_path / "inputs") == []
+    assert are_equal(found, calibrate(model, told))
+
+
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def test_minimum_and_maximum_alone_are_shared_too(model: Path, tmp_path: Path) -> None:

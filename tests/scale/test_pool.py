@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import Executor, ThreadPoolExecutor
+import time
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,17 @@ from edge_scnet.scale.executors import Opened
 from edge_scnet.scale.identity import Identity, identity
 from edge_scnet.scale.pool import Folders, Pool
 from edge_scnet.scale.store import Blobs, Results
-from tests.helpers.scale import Told, dies, dies_once, pool_of, refuses, task_of, times
+from tests.helpers.scale import (
+    Told,
+    dies,
+    dies_once,
+    pool_of,
+    refuses,
+    task_of,
+    times,
+    touches,
+    waits_for,
+)
 
 
 def doubled(executor: int | Executor, kept: Path, count: int = 9) -> list[list[int]]:
@@ -88,7 +100,7 @@ def test_a_second_run_reuses_what_is_done(tmp_path: Path) -> None:
         pool.run([task_of(pool, b"\x01", refuses)])
     with pool_of(1, kept) as (pool, _):
         (found,) = pool.run([task_of(pool, b"\x01", counted=str(counted))])
-        assert "1 tasks known from before" in pool.told()
+        assert "1 task known from before" in pool.told()
         pool.run([task_of(pool, b"\x01", counted=str(counted), by=3)])
     assert found["y"].tolist() == [2] and counted.read_text() == "xx"
     # a run that ended well leaves nothing in the build folder
@@ -111,8 +123,24 @@ def test_a_lost_worker_costs_its_task_and_is_told(tmp_path: Path) -> None:
         found = pool.run(work, "images")
         assert [arrays["y"].tolist() for arrays in found] == [[2 * number] for number in range(6)]
         (warning,) = events.warnings
-        assert "SIGKILL" in warning and "its task of 1 images" in warning
-        assert "1 lost with their worker" in pool.told() and events.shares[-1] == 1.0
+        assert "SIGKILL" in warning and "its task of 1 image," in warning
+        assert "1 worker lost" in pool.told() and events.shares[-1] == 1.0
+
+
+def opened_of(executor: Executor, present: set[str]) -> Opened:
+    """An executor whose workers are those of a set."""
+    return Opened(
+        executor=executor,
+        identity=identity(),
+        local=False,
+        names=lambda: frozenset(present),
+        words="2 workers",
+    )
+
+
+def folders_of(folder: Path) -> Folders:
+    blobs, results = Blobs(folder / "in"), Results(folder / "out")
+    return Folders(blobs=blobs, results=results, shared=True, own=True)
 
 
 def test_a_worker_that_is_gone_is_told_and_a_scheduler_that_is_silent_is_not(
@@ -121,17 +149,7 @@ def test_a_worker_that_is_gone_is_told_and_a_scheduler_that_is_silent_is_not(
     monkeypatch.setattr("edge_scnet.scale.pool._LOOK_EVERY_S", 0.0)
     present, events = {"a", "b"}, Told()
     with ThreadPoolExecutor(1) as threads:
-        found = Opened(
-            executor=threads,
-            identity=identity(),
-            local=False,
-            names=lambda: frozenset(present),
-            words="2 workers",
-        )
-        folders = Folders(
-            blobs=Blobs(tmp_path / "in"), results=Results(tmp_path / "out"), shared=True, own=True
-        )
-        pool = Pool(found, folders, events)
+        pool = Pool(opened_of(threads, present), folders_of(tmp_path), events)
         present.clear()
         pool.run([task_of(pool, b"\x01")])
         assert events.warnings == []
@@ -162,6 +180,68 @@ def test_large_results_come_in_turn(tmp_path: Path) -> None:
     with pool_of(1, tmp_path / "kept") as (pool, _):
         found = pool.in_turn(task_of(pool, bytes([number])) for number in range(20))
         assert [int(arrays["y"][0]) for arrays in found] == [2 * number for number in range(20)]
+
+
+def test_in_turn_a_worker_gets_the_input_that_it_lacks_while_the_first_task_still_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else workers without a shared folder would compute one task after the other."""
+    monkeypatch.setattr(tasks, "_kept", tasks._Kept())
+    file = str(tmp_path / "file")
+    with ThreadPoolExecutor(2) as threads, pool_of(threads, tmp_path / "kept") as (pool, _):
+        works = [waits_for, touches, times]
+        made = [task_of(pool, bytes([n]), work, file=file) for n, work in enumerate(works)]
+        found = [*pool.in_turn(made)]
+    assert found[0]["there"] and [int(each["y"][0]) for each in found] == [0, 2, 4]
+
+
+class Disconnected(ThreadPoolExecutor):
+    """Loses what it is given, as Dask's client does when its scheduler ends."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if fn is identity:
+            return super().submit(fn, *args, **kwargs)
+        future: Future[Any] = Future()
+        future.cancel()
+        future.set_running_or_notify_cancel()
+        return future
+
+
+def test_a_connection_that_is_lost_is_one_error(tmp_path: Path) -> None:
+    with (
+        Disconnected(1) as executor,
+        pool_of(executor, tmp_path / "kept") as (pool, _),
+        pytest.raises(BackendError, match="Disconnected: the connection is lost") as caught,
+    ):
+        pool.run([task_of(pool, b"\x01")])
+    assert "finished tasks are reused" in caught.value.hint
+
+
+def test_an_executor_that_takes_no_more_is_one_error(tmp_path: Path) -> None:
+    with (
+        ThreadPoolExecutor(1) as executor,
+        pool_of(executor, tmp_path / "kept") as (pool, _),
+        pytest.raises(BackendError, match="no task can be sent: RuntimeError: cannot schedule"),
+    ):
+        executor.shutdown()
+        pool.run([task_of(pool, b"\x01")])
+
+
+def test_a_scheduler_that_stays_without_workers_is_told_and_then_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("_LOOK_EVERY_S", 0.05), ("_ALONE_TOLD_S", 0.1), ("_ALONE_S", 0.4)):
+        monkeypatch.setattr(f"edge_scnet.scale.pool.{name}", seconds)
+    present, events = {"a"}, Told()
+    with ThreadPoolExecutor(1) as threads:
+        pool = Pool(opened_of(threads, present), folders_of(tmp_path), events)
+        present.clear()
+        threads.submit(time.sleep, 1.5)
+        with pytest.raises(BackendError, match="none has been there") as caught:
+            pool.run([task_of(pool, b"\x01")])
+    assert "finished tasks are reused" in caught.value.hint
+    (warning,) = events.warnings
+    assert warning.startswith("2 workers: none is left; others are waited for")
 
 
 def other(**changes: object) -> Identity:
