@@ -34,8 +34,9 @@ Scheduler = Annotated[
         metavar="ADDRESS",
         rich_help_panel=WORKERS,
         help=(
-            "The same by the workers of a Dask scheduler, tls://host:8786 or tcp://host:8786; or of"
-            " package.module:function, which returns a concurrent.futures.Executor."
+            "The same by the workers of a Dask scheduler, tls://host:8786 or tcp://host:8786; of"
+            " Ray, ray or ray://host:10001; or of package.module:function, which returns a"
+            " concurrent.futures.Executor."
         ),
     ),
 ]

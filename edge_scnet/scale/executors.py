@@ -1,4 +1,4 @@
-"""Where tasks are computed: processes of this machine, Dask's workers, or the user's executor.
+"""Where tasks are computed: processes of this machine, Dask's or Ray's workers, or the user's own.
 
 What opens one yields it with what is known of it; whoever sends tasks sees an `Executor` alone.
 """
@@ -18,12 +18,14 @@ from msgspec import Meta
 
 from edge_scnet.core.optional import require
 from edge_scnet.core.user_code import OBJECT, imported, user_code
-from edge_scnet.errors import BackendError, TargetError
+from edge_scnet.errors import BackendError, TargetError, first_line
 from edge_scnet.scale.identity import Identity, identity
 from edge_scnet.scale.processes import Processes
+from edge_scnet.scale.ray import connected
 
 _CONNECT_S, _ASK_AGAIN_S = 20, 0.5
 _DASK = re.compile(r"(tcp|tls)://[^/\s]+:\d+")
+_RAY = re.compile(r"ray(://[^/\s]+:\d+)?")
 _MOST_PROCESSES = 1024
 
 
@@ -37,8 +39,9 @@ class Workers:
     scheduler: Annotated[
         str | Executor | None,
         Meta(
-            description="a Dask scheduler, tls://host:8786 or tcp://host:8786; or"
-            " package.module:function, which returns a concurrent.futures.Executor, or that itself"
+            description="a Dask scheduler, tls://host:8786 or tcp://host:8786; Ray, ray or"
+            " ray://host:10001; or package.module:function, which returns a"
+            " concurrent.futures.Executor, or that itself"
         ),
     ] = None
     store: Annotated[
@@ -81,7 +84,7 @@ def opened(workers: Workers) -> Iterator[Opened]:
     """Opens an executor, and ends it with what is on its way.
 
     Raises:
-        MissingRuntimeError: Dask is not installed here.
+        MissingRuntimeError: Dask, or Ray, is not installed here.
         BackendError: nobody answers, or workers differ from each other or from this machine's
             versions.
         TargetError: an address of another form.
@@ -99,11 +102,25 @@ def opened(workers: Workers) -> Iterator[Opened]:
         with _dask(scheduler) as found:
             yield found
         return
+    if isinstance(scheduler, str) and _RAY.fullmatch(scheduler):
+        with connected(scheduler) as (executor, answers, count):
+            yield Opened(
+                executor=executor,
+                identity=_alike(_usable(answers)),
+                local=False,
+                words=f"{count} workers of {scheduler}",
+                count=count,
+            )
+        return
     own = scheduler if isinstance(scheduler, Executor) else _of_user(str(scheduler))
     with _ended(own) if isinstance(scheduler, str) else contextlib.nullcontext():
         of_one: Identity = own.submit(identity).result()
-        _check_alike({type(own).__name__: of_one})
-        yield Opened(executor=own, identity=of_one, local=False, words=type(own).__name__)
+        yield Opened(
+            executor=own,
+            identity=_alike({type(own).__name__: of_one}),
+            local=False,
+            words=type(own).__name__,
+        )
 
 
 @contextlib.contextmanager
@@ -136,10 +153,9 @@ def _dask(address: str) -> Iterator[Opened]:
         ) from error
     with client:
         found = _ask_all(client, address)
-        _check_alike(found)
         yield Opened(
             executor=client.get_executor(pure=False),
-            identity=next(iter(found.values())),
+            identity=_alike(found),
             local=False,
             names=lambda: frozenset(client.scheduler_info(n_workers=-1)["workers"]),
             words=f"{len(found)} workers of {address}",
@@ -166,31 +182,44 @@ def _ask_all(client: Any, address: str) -> dict[str, Identity]:
             f"the scheduler {address} has no workers, and none came within {_CONNECT_S} s",
             hint=f"dask worker {address} --nthreads 1 --nworkers auto",
         )
-    for name, answer in sorted(found.items()):
+    return _usable(found)
+
+
+def _usable(answers: dict[str, Any]) -> dict[str, Identity]:
+    """What workers compute with, by the worker's name.
+
+    Args:
+        answers: what they said, or the exceptions that they raised instead.
+
+    Raises:
+        BackendError: one cannot import this package; or there is none.
+    """
+    for name, answer in sorted(answers.items()):
         if not isinstance(answer, Identity):
             raise BackendError(
-                f"the worker {name} cannot be used: {type(answer).__name__}: {answer}",
+                f"the worker {name} cannot be used: {type(answer).__name__}: {first_line(answer)}",
                 hint="install edge-scnet there, in the version that is here: edge-scnet --version",
             )
-    return dict(sorted(found.items()))
+    return dict(sorted(answers.items()))
 
 
-def _check_alike(found: dict[str, Identity]) -> None:
-    """Refuses workers that would compute other bits than the others.
+def _alike(found: dict[str, Identity]) -> Identity:
+    """What all workers compute with; refuses those that would compute other bits than the others.
 
     Raises:
         BackendError: names the worker, what it has, and what is expected.
     """
-    here, first_name = identity(), next(iter(found))
+    here, first = identity(), next(iter(found.values()))
     for name, other in found.items():
         expected = Identity(
             versions=here.versions,
             code=here.code,
-            architecture=found[first_name].architecture,
-            features=found[first_name].features,
+            architecture=first.architecture,
+            features=first.features,
         )
         if differences := other.differences(expected):
             raise BackendError(refusal(name, differences), hint=REFUSAL_HINT)
+    return first
 
 
 REFUSAL_HINT = (
@@ -213,8 +242,9 @@ def _of_user(name: str) -> Executor:
     form = OBJECT.fullmatch(name)
     if form is None or form[3]:
         raise TargetError(
-            f"--scheduler is {name!r}; allowed: tls://host:port, tcp://host:port, or"
-            " package.module:function, which returns a concurrent.futures.Executor",
+            f"--scheduler is {name!r}; allowed: tls://host:port, tcp://host:port, ray,"
+            " ray://host:port, or package.module:function, which returns a"
+            " concurrent.futures.Executor",
             hint="edge-scnet sensitivity --scheduler tcp://127.0.0.1:8786",
         )
     function = imported(form[1], form[2], raises=TargetError)
