@@ -92,7 +92,7 @@ def test_one_engine_and_one_without_a_manifest_are_evaluated_by_workers(
     )
     assert outcome.code == 0, outcome.stderr
     assert json.loads(outcome.stdout)["engines"][1]["accuracy"]["images"] == 7
-    assert "tasks by 1 workers" in outcome.stderr
+    assert "tasks by 1 worker;" in outcome.stderr
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_workers_give_the_bits_of_the_engines_own_processes(
     with ThreadPoolExecutor(2) as threads:
         found, told, shares, _ = evaluated_by(threads, children, samples, tmp_path / "kept")
     assert same(found, here)
-    assert told.startswith("6 tasks by 1 workers") and "images/s each" in told
+    assert told.startswith("6 tasks by 1 worker;") and "images/s" in told
     assert shares == [5 / 13, 10 / 13, 1]
 
 
@@ -107,7 +107,7 @@ def test_a_second_run_reuses_what_is_done(tmp_path: Path, samples: SampleSet) ->
     children: Any = [Here(engine_file(tiny_onnx(tmp_path / "one.onnx"), "one"))]
     store = tmp_path / "store"
     with ThreadPoolExecutor(1) as threads:
-        for told in ("3 tasks by 1 workers", "3 tasks known from before"):
+        for told in ("3 tasks by 1 worker", "3 tasks known from before"):
             with pool_of(threads, tmp_path / "kept", store) as (pool, events):
                 engines = [opened_by(child) for child in children]
                 evaluate_by(pool, engines, samples, SPEC, events.progress)
@@ -172,7 +172,7 @@ def test_a_killed_worker_costs_its_task(
 
         engines = [opened_by(child) for child in children]
         found = evaluate_by(pool, engines, samples, SPEC, progress)
-        assert "1 lost with their worker" in pool.told()
+        assert "1 worker lost" in pool.told()
     assert same(found, here) and killed
     (warning,) = events.warnings
     assert "signal SIGKILL" in warning and "is done again" in warning

@@ -144,7 +144,7 @@ def test_workers_are_asked_before_anything_is_timed(
 ) -> None:
     with ThreadPoolExecutor(1) as threads, pool_of(threads, tmp_path / "kept") as (pool, _):
         check_workers(pool, ["onnxruntime", "onnxruntime"])
-        assert "1 tasks by 1 workers" in pool.told()
+        assert "1 task by 1 worker" in pool.told()
         answers = iter([{"onnxruntime": "1.0"}, {"onnxruntime": "2.0"}])
         monkeypatch.setattr(shared, "machine_for", lambda runtime: next(answers))
         with pytest.raises(BackendError, match=r"onnxruntime is 2\.0, not 1\.0"):
