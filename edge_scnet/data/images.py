@@ -20,7 +20,7 @@ from edge_scnet.core.foreign import exists, file_fault
 from edge_scnet.core.optional import require
 from edge_scnet.core.placement import Geometry, geometry_of
 from edge_scnet.core.spec import takes_codes
-from edge_scnet.data.resize import resized
+from edge_scnet.data.resize import Part, resized, resized_part
 from edge_scnet.errors import DataError
 
 if TYPE_CHECKING:
@@ -117,17 +117,16 @@ def _of_input_size(image: np.ndarray, spec: ModelSpec) -> tuple[np.ndarray, int]
         return image, highest
     geometry = geometry_of((image.shape[1], image.shape[0]), spec)
     size = (geometry.width, geometry.height)
-    image = resized(image, size, spec.preprocessing, highest=highest)
-    return _cut_or_padded(image, geometry, spec, highest), highest
-
-
-def _cut_or_padded(
-    image: np.ndarray, geometry: Geometry, spec: ModelSpec, highest: int
-) -> np.ndarray:
-    """The part of a resized image that is the input, what is not covered filled with the pad."""
-    top, left = geometry.top, geometry.left
     if geometry.width >= spec.width and geometry.height >= spec.height:
-        return image[top : top + spec.height, left : left + spec.width]
+        part = Part(left=geometry.left, top=geometry.top, width=spec.width, height=spec.height)
+        return resized_part(image, size, part, spec.preprocessing, highest=highest), highest
+    image = resized(image, size, spec.preprocessing, highest=highest)
+    return _padded(image, geometry, spec, highest), highest
+
+
+def _padded(image: np.ndarray, geometry: Geometry, spec: ModelSpec, highest: int) -> np.ndarray:
+    """A resized image in the input's size, what it does not cover filled with the pad."""
+    top, left = geometry.top, geometry.left
     pads = spec.preprocessing.pad_value
     if len(pads) == spec.channels:
         pads = tuple(pads[channel] for channel in channel_order(spec))
@@ -302,8 +301,14 @@ def pixels_of(image: Image.Image, spec: ModelSpec | None = None) -> np.ndarray:
         upper = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", upper.size, "white"), upper)
     if channels == 1 or colour == "grey":
-        return np.repeat(np.asarray(image.convert("L"))[..., None], channels, axis=2)
-    return np.asarray(image.convert("RGB"))
+        return np.repeat(np.asarray(_of_mode(image, "L"))[..., None], channels, axis=2)
+    return np.asarray(_of_mode(image, "RGB"))
+
+
+def _of_mode(image: Image.Image, mode: str) -> Image.Image:
+    """An image in a mode, its pixels read; one that has it is not copied, as Pillow does."""
+    image.load()
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _has_16_bits(image: Image.Image) -> bool:
