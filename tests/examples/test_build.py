@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +16,12 @@ import pytest
 from onnx import numpy_helper
 
 from edge_scnet.examples import data
+from edge_scnet.pipeline.package import package
+from tests.helpers.pictures import photograph
 from tests.helpers.sharing import made_once
 from tests.helpers.tool import Outcome
+from tests.package.test_cpp import made, run
+from tests.package.test_python import ALONE
 
 pytest.importorskip("pycocotools", reason="pycocotools is not installed")
 pytestmark = pytest.mark.slow
@@ -120,3 +126,36 @@ def test_planted_faults_do_not_ship(
     assert "do not ship" in outcome.stdout
     ap = accuracy_of(tmp_path / "out")["metrics"][0]
     assert ap["loss_lower95"] > 0.5
+
+
+def test_packaged_programs_find_what_predict_finds(
+    built: tuple[Path, Outcome],
+    drawn: Path,
+    tmp_path: Path,
+    invoke: Callable[..., Outcome],
+):
+    build = next(built[0].rglob("model.xml")).parent
+    pictures = [
+        *sorted((drawn / "eval").rglob("*.png"))[:6],
+        photograph(tmp_path / "wide.png", (400, 5)),
+    ]
+    wanted = invoke("predict", build, *pictures).stdout
+    assert wanted.count(" object") == len(pictures) and wanted.count("\n  ") >= 6
+    package(build, form="python", out=tmp_path / "python", anyway=True)
+    program = tmp_path / "python" / "run.py"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, program, *pictures],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert done.stdout == wanted
+    project = made(build, tmp_path / "cpp")
+    assert run("b/run", *pictures, cwd=project) == wanted
+    assert (
+        "--top"
+        not in subprocess.run(
+            [project / "b" / "run"], capture_output=True, text=True, check=False
+        ).stderr
+    )

@@ -154,6 +154,12 @@ def _ssd(rng: np.random.Generator, *, ground: int, centred: bool = False) -> dic
     return {"scores": scores, "boxes": boxes[None].astype(np.float32)}
 
 
+def _equal(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """More candidates than are compared, of scores that many of them have."""
+    rows = np.concatenate([_ssd(rng, ground=0)["boxes"] for _ in range(8)], axis=1)
+    return {"scores": rng.integers(1, 4, (1, 8 * 120, 3)) / np.float32(5), "boxes": rows}
+
+
 def _listed(rng: np.random.Generator, rows: int = 40) -> np.ndarray:
     found = _boxes(rng, rows)
     found = np.concatenate([found[:, :2] - found[:, 2:] / 2, found[:, :2] + found[:, 2:] / 2], 1)
@@ -187,6 +193,7 @@ DETECTORS: dict[str, Case] = {
     "ssd, centres in pixels": _detector(
         "ssd", _ssd(_rng(7), ground=0, centred=True), box_form="centre", box_units="pixels"
     ),
+    "ssd, many equal": _detector("ssd", _equal(_rng(23)), box_units="pixels", most=500),
     "fcos": _detector("fcos", _fcos(_rng(8)), threshold=0.6, centre=0.25),
     "nanodet": _detector(None, _levels(_rng(9), "rows")),
     "nanodet, maps": _detector("nanodet", _levels(_rng(10), "maps")),

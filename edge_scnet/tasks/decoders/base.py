@@ -115,7 +115,8 @@ def selected(corners: np.ndarray, scores: np.ndarray, info: ImageInfo) -> Detect
     values = scores[rows, classes]
     most = max(_MOST_CANDIDATES, options.most)
     if len(values) > most:
-        best = np.argpartition(-values, most)[:most]
+        # of equal scores those that come first, as `suppress` takes them
+        best = np.argsort(-values, kind="stable")[:most]
         rows, classes, values = rows[best], classes[best], values[best]
     kept = suppress(corners[rows], values, classes, iou=options.nms_iou, most=options.most)
     return Detections(
