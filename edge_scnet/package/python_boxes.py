@@ -83,7 +83,8 @@ def answer(outputs, place):
     pairs = (corners.astype(np.float32).reshape(-1, 2, 2) - offset) / scale
     placed = np.clip(pairs, 0.0, size).astype(np.float32).reshape(-1, 4)
     count = len(scores)
-    lines = [f"HEADLINE"]
+    words = f"{count} object{'s' * (count != 1)}"
+    lines = [f"{words}SCORED"]
     for box, score, index in zip(placed.tolist(), scores.astype(np.float32).tolist(), classes):
         name = LABELS[index] if index < len(LABELS) else f"class {index}"
         lines.append(f"  {name} {100 * score:.1f} %  {', '.join(f'{value:.1f}' for value in box)}")
@@ -95,11 +96,11 @@ CANDIDATES = 1000
 
 def constants(reading: BoxesReading) -> Iterator[str]:
     """Yields the lines of numbers."""
+    yield f"LEAST, MOST = {reading.least!r}, {reading.most}  # the score, and how many objects"
     if reading.head.decoder == "end2end":
-        yield f"LEAST, MOST = {reading.least!r}, {reading.most}"
         return
-    yield f"LEAST, NMS_IOU = {reading.least!r}, {reading.nms_iou!r}"
-    yield f"MOST, CANDIDATES = {reading.most}, {max(CANDIDATES, reading.most)}"
+    yield "# of two boxes of a class that share more of their union the better one stays"
+    yield f"NMS_IOU, CANDIDATES = {reading.nms_iou!r}, {max(CANDIDATES, reading.most)}"
     if _is_placed(reading):
         yield f"STRIDES = {list(reading.head.strides)}"
 
@@ -117,16 +118,17 @@ def functions(reading: BoxesReading) -> Iterator[str]:
             yield _PLACES
         yield "\n".join([_FOUND, *_BODIES[head.decoder](reading), "    return corners, scores\n"])
         yield _APART
-    yield _ANSWER.replace("HEADLINE", headline(reading, "count"))
+    yield _ANSWER.replace("SCORED", _scored(reading))
 
 
-def headline(reading: BoxesReading, count: str) -> str:
-    """How many objects there are, as an f-string of Python."""
-    words = f"{{{count}}} object{{'s' * ({count} != 1)}}"
+def _scored(reading: BoxesReading) -> str:
+    """What is said of the objects behind their number, in an f-string of Python."""
     if not reading.threshold:
-        return words
+        return ""
     share = f"{100 * reading.threshold:g}"
-    return f"{words} that score{{'s' * ({count} == 1)}} {share} % or more"
+    if reading.threshold == reading.least:
+        share = "{100 * LEAST:g}"
+    return f" that score{{'s' * (count == 1)}} {share} % or more"
 
 
 def sample_expression(sample: Sample) -> str:
@@ -177,7 +179,7 @@ def _decoded(reading: BoxesReading) -> Iterator[str]:
     (found,) = _maps(reading)
     part = found.scores
     end = part.first + reading.head.classes
-    columns = f"{part.first}:" if end == part.columns else f"{part.first} : {end}"
+    columns = f"{part.first}:" if end == part.columns else f"{part.first}:{end}"
     yield f"    rows = {_rows(part)}"
     yield "    centres, sizes = rows[:, :2], rows[:, 2:4]"
     yield _AROUND
