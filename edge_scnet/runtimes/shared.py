@@ -108,13 +108,14 @@ def share(
     """
     files = files_of(path)
     folder = path.parent.resolve()
+    # of ONNX files others lie in folders beside it
+    beside = [str((file.parent.resolve() / file.name).relative_to(folder)) for file in files[1:]]
     return SharedEngine(
         batch=batch,
         inputs={_file_input(i): pool.blob(file.read_bytes()) for i, file in enumerate(files)},
         settings={
             "runtime": runtime.name,
-            # of ONNX files others lie in folders beside it
-            "files": [path.name, *(str(file.relative_to(folder)) for file in files[1:])],
+            "files": [path.name, *beside],
             "precision": options.precision,
             "batch": options.batch,
             "shapes": [[name, [*shape]] for name, shape in options.shapes],

@@ -58,6 +58,23 @@ def test_workers_give_what_a_session_gives(tmp_path: Path) -> None:
         assert [array.tobytes() for array in own] == [array.tobytes() for array in other]
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_an_engine_by_a_relative_path_through_a_link_goes_to_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real", target_is_directory=True)
+    path = tiny_onnx(tmp_path / "real" / "net.onnx")
+    names = ["net.onnx"]
+    if suffix == ".xml":
+        path.rename(path.with_suffix(".xml")).with_suffix(".bin").write_bytes(b"weights")
+        names = ["net.xml", "net.bin"]
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(1) as threads, pool_of(threads, tmp_path / "kept") as (pool, _):
+        engine = share(pool, ORT, Path("link", names[0]), OpenOptions(), batch=1)
+    assert engine.settings["files"] == names
+
+
 def test_an_engine_lies_in_its_files_and_names(tmp_path: Path) -> None:
     path = tiny_onnx(tmp_path / "net.onnx")
     apart = tmp_path / "apart" / "net.onnx"
