@@ -1,12 +1,15 @@
 """Writes a Q/DQ graph in the form that ONNX Runtime makes integer operators of.
 
-The graph means the same, but for three things that ONNX Runtime would otherwise do by itself, or
+The graph means the same, but for four things that ONNX Runtime would otherwise do by itself, or
 not:
 
 - biases are INT32 codes with the scale of the products that they are added to. Its optimiser writes
   them so only where a Q follows, and where a channel's weights are so small that its bias does not
   fit it stores another number (weight_bias_quantization.cc, 1.32.0). Here the channel's weights
   then take a larger scale, of which the sum loses less than one part in 2^29 of the bias;
+- a product with stored weights and the sum behind it, as PyTorch writes a Linear over rows, are a
+  Gemm with such a bias. ONNX Runtime makes a Gemm of them too, before it looks for integer
+  operators (matmul_add_fusion.cc, 1.32.0); its bias stays float32, and so the product does;
 - average pools between codes are depthwise convolutions with weights of code 1 and the scale 1 /
   (kernel size): the same sums. Its integer pool takes four times the time of the one in float
   (scnet20 on AVX512-VNNI: 13 pools 24 % of an inference);
@@ -17,6 +20,7 @@ not:
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
 _LAYERS = ("Conv", "Gemm")
 # Attributes of an average pool that a convolution has too.
 _KEPT = ("dilations", "kernel_shape", "pads", "strides")
+# Axes of a Gemm's input.
+_ROWS = 2
 # A quarter of what INT32 holds: the products are added to it.
 _LARGEST_BIAS = 2**29
 # What the names of convolutions that average end with.
@@ -56,6 +62,9 @@ def onnxruntime_form(model: ir.Model, *, signed: bool) -> ir.Model:
     for node in tuple(result.graph):
         if node.op_type == "AveragePool":
             _write_convolution(result.graph, node, taken)
+        if node.op_type == "MatMul":
+            _write_gemm(result.graph, node, taken)
+    for node in tuple(result.graph):
         if node.op_type in _LAYERS:
             _write_bias(result.graph, node, taken)
     if signed:
@@ -72,7 +81,7 @@ def _write_bias(graph: ir.Graph, node: ir.Node, taken: set[str | None]) -> None:
     """Gives a layer of codes an INT32 bias behind a DequantizeLinear, where it has one in float."""
     ir_module = require("onnx_ir", extra="quantize")
     bias = constant(input_of(node, 2))
-    sides = [input_of(node, index) for index in (0, 1)]
+    sides = [_before_rows(input_of(node, 0)), input_of(node, 1)]
     if bias is None or bias.ndim != 1 or any(producer_type(v) != DEQUANTIZE for v in sides):
         return
     if node.op_type == "Gemm" and not _is_plain(node):
@@ -103,6 +112,75 @@ def _write_bias(graph: ir.Graph, node: ir.Node, taken: set[str | None]) -> None:
     dequantize.outputs[0].name = free_name(graph, f"{name}_dq", taken=taken)
     graph.insert_before(node, dequantize)
     node.replace_input_with(2, dequantize.outputs[0])
+
+
+def _write_gemm(graph: ir.Graph, product: ir.Node, taken: set[str | None]) -> None:
+    """Writes a product of codes, and the sum with a bias that alone reads it, as a Gemm of rows."""
+    ir_module = require("onnx_ir", extra="quantize")
+    found = _bias_behind(product)
+    sizes = _sizes_of(product.inputs[0])
+    if found is None or len(sizes) < _ROWS or found[1].ndim > len(sizes):
+        return
+    total, bias = found
+    add = partial(add_initializer, graph, taken=taken)
+    name, output = label(product), total.outputs[0]
+
+    def made(kind: str, inputs: list[ir.Value | None], suffix: str) -> ir.Node:
+        node: ir.Node = ir_module.node(kind, inputs, name=f"{name}{suffix}")
+        node.outputs[0].name = free_name(graph, f"{name}{suffix}_o", taken=taken)
+        return node
+
+    source, nodes = product.inputs[0], []
+    if len(sizes) > _ROWS:
+        shape = add(f"{name}/rows_shape", np.array([math.prod(sizes[:-1]), sizes[-1]], np.int64))
+        nodes.append(made("Reshape", [source, shape], "/rows"))
+        source = nodes[-1].outputs[0]
+    flat = add(f"{name}/bias", bias.reshape(-1))
+    nodes.append(made("Gemm", [source, product.inputs[1], flat], ""))
+    if len(sizes) > _ROWS:
+        shape = add(f"{name}/sums_shape", np.array([*sizes[:-1], bias.size], np.int64))
+        nodes.append(made("Reshape", [nodes[-1].outputs[0], shape], "/sums"))
+    graph.insert_after(total, nodes)
+    result = nodes[-1].outputs[0]
+    ir_module.convenience.replace_all_uses_with(output, result, replace_graph_outputs=True)
+    result.name, result.type, result.shape = output.name, output.type, output.shape
+    output.name = None
+    graph.remove([total, product], safe=True)
+
+
+def _bias_behind(product: ir.Node) -> tuple[ir.Node, np.ndarray] | None:
+    """The sum that alone reads a product of codes and stored codes, and the bias that it adds."""
+    if any(producer_type(value) != DEQUANTIZE for value in product.inputs):
+        return None
+    codes = constant(input_of(_producer(product.inputs[1]), 0))
+    uses = tuple(product.outputs[0].uses())
+    if codes is None or codes.ndim != _ROWS or len(uses) != 1:
+        return None
+    total = uses[0].node
+    if total.op_type != "Add" or product.outputs[0].is_graph_output():
+        return None
+    bias = constant(total.inputs[1 - uses[0].idx])
+    if bias is None or bias.size != codes.shape[1] or bias.shape[-1:] != codes.shape[1:]:
+        return None
+    return total, bias
+
+
+def _before_rows(value: ir.Value | None) -> ir.Value | None:
+    """What rows were made of; ONNX Runtime reshapes the codes instead."""
+    producer = value.producer() if value is not None else None
+    return producer.inputs[0] if producer is not None and producer.op_type == "Reshape" else value
+
+
+def _sizes_of(value: ir.Value | None) -> tuple[int, ...]:
+    """The sizes of a tensor of codes that were made floats; () where one is open."""
+    dequantize = _producer(value)
+    quantize = quantizer(dequantize)
+    before = quantize.inputs[0] if quantize is not None else None
+    for each in (value, before):
+        if each is not None and each.shape is not None:
+            sizes = tuple(size for size in each.shape if isinstance(size, int))
+            return sizes if len(sizes) == len(each.shape) else ()
+    return ()
 
 
 def _write_convolution(graph: ir.Graph, pool: ir.Node, taken: set[str | None]) -> None:

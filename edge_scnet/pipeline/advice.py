@@ -17,6 +17,7 @@ from edge_scnet.pipeline.result import BuildResult, result_of, save_run
 from edge_scnet.pipeline.stages.job import BuildJob
 from edge_scnet.report.mixed import FloatModule, MixedPrecision
 from edge_scnet.report.run_report import RunReport, accuracy_row
+from edge_scnet.report.task_verdict import has_limits
 from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
 from edge_scnet.stats.decibels import comparable
 from edge_scnet.stats.figures import AccuracyStats
@@ -81,7 +82,8 @@ def limit_of(gates: Gates, stats: AccuracyStats) -> Limit | None:
         stats: of the INT8 engine that misses them.
     """
     if stats.task is not None:
-        return Limit(max_drop_pp=gates.max_drop_pp)
+        # without a limit in the target there is nothing that a mix could keep
+        return Limit(max_drop_pp=gates.max_drop_pp) if has_limits(stats.task, gates) else None
     if stats.labels is not None:
         lost, room = stats.labels.drop_upper95_pp, gates.max_drop_pp
         if provable_drop_pp(stats.images) > room:

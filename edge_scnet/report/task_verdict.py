@@ -50,6 +50,15 @@ def decides(task: TaskStats, number: int, gates: Gates) -> bool:
     return _limit_to_reference(metric, gates) is not None
 
 
+def has_limits(task: TaskStats, gates: Gates) -> bool:
+    """Whether the figures have the limits without which no engine passes, however good it is."""
+    if task.truth is not None:
+        return True
+    # an SQNR without a limit is not made up for by what is beside it
+    first = task.metrics[:1] if task.metrics[0].unit == "dB" else task.metrics
+    return any(_limit_to_reference(metric, gates) is not None for metric in first)
+
+
 def doubted(finding: Finding, doubts: tuple[str, ...]) -> Finding:
     """The finding where FP32's own figures say that the samples prove nothing: it does not pass."""
     if not doubts:
@@ -90,12 +99,11 @@ def _findings(task: TaskStats, gates: Gates) -> Iterator[Finding]:
             elif number == 0 or metric.decides:
                 yield _judged_loss(task, metric, gates)
     else:
-        limits = [(metric, _limit_to_reference(metric, gates)) for metric in task.metrics]
-        known = [(metric, limit) for metric, limit in limits if limit is not None]
-        for metric, limit in known:
-            yield _judged_distance(task, metric, limit)
-        # an SQNR without a limit is not made up for by what is beside it
-        if not known or (task.metrics[0].unit == "dB" and limits[0][1] is None):
+        for metric in task.metrics:
+            limit = _limit_to_reference(metric, gates)
+            if limit is not None:
+                yield _judged_distance(task, metric, limit)
+        if not has_limits(task, gates):
             yield _unlimited(task, task.metrics[0])
     for part in task.slices:
         if part.sqnr_db is not None and part.sqnr_db < gates.min_slice_sqnr_db:

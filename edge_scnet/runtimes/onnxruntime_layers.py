@@ -24,7 +24,7 @@ from edge_scnet.runtimes.onnxruntime_loading import load_session
 
 _ENTRY = "edge_scnet.runtimes.onnxruntime_layers:main"
 # What the optimiser puts round the name of a node, or of a tensor, that it makes of another.
-_PREFIX, _SUFFIX = "fused ", re.compile(r"(_nchwc|_nhwc|/duplicated|_token_\d+)+$")
+_PREFIX, _SUFFIX = "fused ", re.compile(r"(_nchwc|_nhwc|/duplicated|_token_\d+|/MatMulAddFusion)+$")
 # Kinds that take up what is behind them, the layers that they are made of, and what they take up.
 _FUSING = frozenset({"Conv", "FusedConv", "FusedGemm", "FusedMatMul", "Gemm", "NhwcFusedConv"})
 _PRODUCTS = frozenset({"Conv", "Gemm", "MatMul"})

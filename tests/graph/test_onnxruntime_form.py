@@ -184,6 +184,80 @@ def test_an_average_is_a_convolution_where_all_are_of_as_many(
     assert np.mean(outputs(form) != outputs(model)) < 0.1 and outputs(model).std() > 0.2
 
 
+def product(bias: tuple[int, ...], *, sizes: tuple[int, ...], twice: bool = False) -> ir.Model:
+    """A product of codes with stored weights, and the sum with a bias.
+
+    Args:
+        bias: its sizes.
+        sizes: of the input.
+        twice: whether the product is an output too.
+    """
+    rng = np.random.default_rng(0)
+    stored = {
+        "sx": np.float32(4 / 255),
+        "zx": np.uint8(64),
+        "w": rng.integers(-127, 128, (6, 3)).astype(np.int8),
+        "sw": np.array([0.01, 0.02, 0.005], np.float32),
+        "zw": np.zeros(3, np.int8),
+        "b": rng.standard_normal(bias).astype(np.float32),
+    }
+    nodes = [
+        *pair("x", "sx", "zx"),
+        helper.make_node("DequantizeLinear", ["w", "sw", "zw"], ["w_dq"], name="w/DQ", axis=1),
+        helper.make_node("MatMul", ["x_dq", "w_dq"], ["m"], name="product"),
+        helper.make_node("Add", ["m", "b"], ["y"], name="sum"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, sizes)],
+        [helper.make_tensor_value_info(name, 1, None) for name in ("y", "m")[: 1 + twice]],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in stored.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(made))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    ("bias", "sizes"), [((3,), (4, 6)), ((1, 3), (2, 4, 6)), ((3,), (1, 2, 4, 6))]
+)
+def test_a_product_and_its_bias_are_a_gemm(
+    bias: tuple[int, ...], sizes: tuple[int, ...], signed: bool
+) -> None:
+    model = product(bias, sizes=sizes)
+    form = onnxruntime_form(model, signed=signed)
+    onnx.checker.check_model(ir.serde.serialize_model(form), full_check=True)
+    kinds = [node.op_type for node in form.graph]
+    assert kinds.count("Gemm") == 1 and not {"MatMul", "Add"} & set(kinds)
+    gemm = next(node for node in form.graph if node.op_type == "Gemm")
+    dequantize = gemm.inputs[2].producer()
+    assert gemm.name == "product" and dequantize is not None
+    assert [value.name for value in form.graph.outputs] == ["y"]
+    images = [np.random.default_rng(i).uniform(-1, 3, sizes).astype(np.float32) for i in range(3)]
+    before, after = (np.stack([run[0] for run in run_onnx(m, images)]) for m in (model, form))
+    assert before.shape == after.shape and before.std() > 0.5
+    assert (sqnr_db(before, after) or 200.0) > 60
+
+
+@pytest.mark.parametrize(
+    ("bias", "sizes", "twice"),
+    [
+        ((4, 3), (4, 6), False),
+        ((1,), (4, 6), False),
+        ((1, 1, 3), (4, 6), False),
+        ((3,), (4, 6), True),
+    ],
+    ids=["by row", "one for all", "more axes", "read by others"],
+)
+def test_other_sums_behind_a_product_stay(
+    bias: tuple[int, ...], sizes: tuple[int, ...], twice: bool
+) -> None:
+    form = onnxruntime_form(product(bias, sizes=sizes, twice=twice), signed=False)
+    kinds = {node.op_type for node in form.graph}
+    assert {"MatMul", "Add"} <= kinds and "Gemm" not in kinds
+
+
 def test_a_graph_that_is_float_has_no_other_form() -> None:
     node = helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv")
     stored = {"w": np.ones((2, 4, 1, 1), np.float32), "b": np.ones(2, np.float32)}

@@ -18,7 +18,7 @@ from edge_scnet.pipeline import advice, measuring, search
 from edge_scnet.report.verdict import judge
 from edge_scnet.sensitivity.noise import ModuleNoise, Sensitivities
 from edge_scnet.sensitivity.result import Candidate, Limit, SearchResult
-from edge_scnet.stats.figures import AccuracyStats
+from edge_scnet.stats.figures import AccuracyStats, Metric, TaskStats
 from tests.helpers.reports import report
 from tests.helpers.tool import Built, Outcome
 
@@ -69,6 +69,19 @@ def test_the_noise_that_must_go_follows_from_the_drop() -> None:
     unlabelled = replace(labelled(), labels=None, agreement_percent=96.0)
     assert advice.limit_of(Gates(min_agreement_percent=99.0), unlabelled) == Limit(min_gain_db=12.0)
     assert advice.limit_of(Gates(min_agreement_percent=None), unlabelled) is None
+
+
+def test_without_a_limit_in_the_target_no_mix_is_looked_for() -> None:
+    """Outputs that are judged by their SQNR have none by default."""
+    metric = Metric(
+        name="SQNR", unit="dB", value=12.0, reference=None, higher_is_better=True, loss=-12.0
+    )
+    task = TaskStats(task="features", samples=80, truth=None, metrics=(metric,))
+    stats = replace(labelled(), labels=None, agreement_percent=None, task=task)
+    assert advice.limit_of(Gates(min_sqnr_db=None), stats) is None
+    assert advice.limit_of(Gates(min_sqnr_db=20.0), stats) == Limit(max_drop_pp=0.5)
+    known = replace(stats, task=replace(task, truth="masks"))
+    assert advice.limit_of(Gates(min_sqnr_db=None), known) == Limit(max_drop_pp=0.5)
 
 
 def test_the_mix_that_was_chosen_is_told_or_the_closest() -> None:

@@ -151,6 +151,48 @@ def test_both_convolutions_are_int8_whatever_lies_between(
     assert lint(qdq, "onnxruntime") == ()
 
 
+def test_a_linear_layer_over_rows_is_int8_though_its_bias_is_a_sum_behind_it(
+    tmp_path: Path,
+) -> None:
+    """As PyTorch writes it: ONNX Runtime makes a float Gemm of the two where they are not one."""
+    rng = np.random.default_rng(2)
+    nodes = [
+        conv("input", "w1", "a"),
+        node("Transpose", ["a"], "rows", perm=[0, 2, 3, 1]),
+        node("MatMul", ["rows", "up"], "first"),
+        node("Add", ["first", "b1"], "biased"),
+        node("Relu", ["biased"], "r"),
+        node("MatMul", ["r", "down"], "second"),
+        node("Add", ["b2", "second"], "y"),
+    ]
+    constants = {
+        "up": rng.standard_normal((4, 16)),
+        "b1": rng.standard_normal(16),
+        "down": rng.standard_normal((16, 6)),
+        "b2": rng.standard_normal((1, 6)),
+    }
+    path = saved(nodes, tmp_path, **{name: a.astype(np.float32) for name, a in constants.items()})
+    qdq, placed = quantized(path)
+    assert placed.int8_nodes == ("a", "first", "second")
+    layers, db = executed(qdq, tmp_path)
+    wanted = WantedLayers(convolutions=("a",), others=("first", "second"))
+    found = executed_in_int8(ONNX_RUNTIME, layers, wanted)
+    assert found.int8 == placed.int8_nodes and not found.in_float
+    assert [layer.kind for layer in layers].count("QGemm") == 2 and db > 40
+
+
+def test_products_that_onnx_runtime_computes_in_float_are_named(tmp_path: Path) -> None:
+    """Here of a file that is not in its form, whose product and sum it makes one of."""
+    rng = np.random.default_rng(2)
+    nodes = [node("MatMul", ["input", "w"], "first"), node("Add", ["first", "b"], "y")]
+    arrays = {"w": rng.standard_normal((8, 6)), "b": rng.standard_normal(6)}
+    path = saved(nodes, tmp_path, **{name: a.astype(np.float32) for name, a in arrays.items()})
+    with ONNX_RUNTIME.open(path, OpenOptions()) as session:
+        layers = session.executed_precisions()
+    wanted = WantedLayers(convolutions=(), others=("first",))
+    assert executed_in_int8(ONNX_RUNTIME, layers, wanted).in_float == {"first": "f32"}
+
+
 def test_a_convolution_without_a_quantized_result_is_named(tmp_path: Path) -> None:
     """As OpenVINO's placement leaves it."""
     path = saved([conv("input", "w1", "a"), node("Neg", ["a"], "y")], tmp_path)
