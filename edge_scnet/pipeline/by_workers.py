@@ -7,15 +7,18 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_scnet.core.events import Events
 from edge_scnet.errors import BackendError, DataError, MissingRuntimeError
-from edge_scnet.pipeline.judging import Judging
-from edge_scnet.profiler.process import EngineFile
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.shared import check_shareable, check_workers, is_shareable
 from edge_scnet.scale.executors import Workers
 from edge_scnet.scale.pool import Pool, open_pool
+
+if TYPE_CHECKING:
+    from edge_scnet.pipeline.judging import Judging
+    from edge_scnet.profiler.process import EngineFile
 
 # In a build folder, what workers have done of a run that did not end well.
 TASKS = ".tasks"

@@ -192,7 +192,7 @@ def _usable(answers: dict[str, Any]) -> dict[str, Identity]:
         answers: what they said, or the exceptions that they raised instead.
 
     Raises:
-        BackendError: one cannot import this package; or there is none.
+        BackendError: one cannot import this package.
     """
     for name, answer in sorted(answers.items()):
         if not isinstance(answer, Identity):

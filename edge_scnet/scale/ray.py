@@ -96,7 +96,7 @@ def connected(address: str) -> Iterator[tuple[RayExecutor, dict[str, Any], int]]
 
     Raises:
         MissingRuntimeError: Ray is not installed here.
-        BackendError: nobody answers.
+        BackendError: nobody answers, or there are no processors.
     """
     ray = require("ray", extra="ray")
     own = not ray.is_initialized()
@@ -114,8 +114,13 @@ def connected(address: str) -> Iterator[tuple[RayExecutor, dict[str, Any], int]]
             hint="ray start --head --num-cpus 2 --disable-usage-stats",
         ) from error
     try:
-        executor = RayExecutor(ray)
-        yield executor, _answers(ray), int(ray.cluster_resources().get("CPU", 0))
+        executor, answers = RayExecutor(ray), _answers(ray)
+        if not answers:
+            raise BackendError(
+                f"{address} has no machine that gives a processor",
+                hint="ray start --address HEAD:6379 --num-cpus 2 --disable-usage-stats",
+            )
+        yield executor, answers, int(ray.cluster_resources().get("CPU", 0))
     finally:
         if own:
             ray.shutdown()

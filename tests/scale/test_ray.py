@@ -125,6 +125,21 @@ def test_workers_of_ray_that_are_killed_change_no_bit(
 
 
 @pytest.mark.slow
+def test_a_cluster_of_ray_without_processors_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: the extra ray brings it")
+    with ray_of(0) as found:
+        monkeypatch.setenv("RAY_ADDRESS", found.address)
+        with (
+            pytest.raises(
+                BackendError, match="ray has no machine that gives a processor"
+            ) as caught,
+            opened(Workers(scheduler="ray")),
+        ):
+            pass
+    assert "--num-cpus 2" in str(caught.value.hint)
+
+
+@pytest.mark.slow
 def test_a_cluster_of_ray_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="Ray is not installed: the extra ray brings it")
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")

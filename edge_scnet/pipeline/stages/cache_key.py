@@ -93,6 +93,7 @@ CODE: dict[Keyed, tuple[str, ...]] = {
         "sensitivity",
         "stats",
         "tasks",
+        "pipeline/by_workers",
         "pipeline/context",
         "pipeline/search",
         "pipeline/search_images",
