@@ -55,7 +55,7 @@ mv "$lock.owner.part" "$lock.owner"
 say running
 # room for what is told of the job where the job fills the disk
 head -c 262144 /dev/zero >reserve 2>/dev/null || :
-restore || :
+restore || echo "warning: the power mode $(cat "$kept") of before an earlier job could not be set back" >>stderr
 if [ -n "$power" ]; then
     before=$(nvpmodel -q 2>/dev/null | tail -n 1)
     case $before in '' | *[!0-9]*)
@@ -65,9 +65,17 @@ if [ -n "$power" ]; then
         ;;
     esac
     if [ "$before" != "$power" ]; then
-        printf '%s\n' "$before" >"$kept"
+        # where an earlier job's could not be set back, the mode of before that one is the board's own
+        set --
+        if [ ! -s "$kept" ]; then
+            set -- "$kept"
+            printf '%s\n' "$before" >"$kept.part" && mv "$kept.part" "$kept" || {
+                echo 'error: the power mode of now cannot be kept' >>stderr
+                end 9
+            }
+        fi
         as_root nvpmodel -m "$power" </dev/null >>stderr 2>&1 || {
-            rm -f "$kept"
+            rm -f "$@"
             printf 'error: the power mode could not be set\n\nhint: sudo -n nvpmodel -m %s has to work on the device\n' \
                 "$power" >>stderr
             end 8

@@ -161,3 +161,23 @@ def test_a_mode_that_cannot_be_read_is_not_left(board: Board, here: Path) -> Non
     assert done.exit_code == 8 and not shown.out
     assert b"the power mode of now cannot be read" in shown.err
     assert mode.read_text() == "unknown\n"
+
+
+def test_a_mode_that_could_not_be_set_back_is_that_of_the_board_for_later_jobs_too(
+    board: Board, here: Path
+) -> None:
+    """What an earlier job left is not taken for the board's own by the next one that sets one."""
+    mode = power_modes(board)
+    nvpmodel = board.home.parent / "bin" / "nvpmodel"
+    works = nvpmodel.read_text()
+    nvpmodel.write_text(works.replace("-m) echo", '-m) [ "$2" != 2 ] || exit 1; echo'))
+    job = script(here, f"cat {mode}")
+    shown = Shown()
+    run(replace(board.device, power_mode=0), job, shown=shown, set_power_mode=True)
+    assert b"could not be set back" in shown.err and mode.read_text() == "0\n"
+    shown = Shown()
+    run(replace(board.device, power_mode=1), job, shown=shown, set_power_mode=True)
+    assert shown.out == b"1\n" and b"the power mode 2 of before an earlier job" in shown.err
+    nvpmodel.write_text(works)
+    run(board.device, replace(job, argv=("true",)))
+    assert mode.read_text() == "2\n"
