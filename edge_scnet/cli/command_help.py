@@ -183,6 +183,14 @@ _ENTRIES = {
         "Show what this machine can do, and fixes where it cannot.",
         ("edge-scnet doctor",),
     ),
+    "jobs": _Entry(
+        _MACHINE,
+        "List the jobs on another machine, and take one up.",
+        (
+            "edge-scnet jobs --device ssh://me@gateway",
+            "edge-scnet jobs --device gateway --attach 0123456789abcdef",
+        ),
+    ),
     "targets": _Entry(
         _MACHINE,
         "List the targets and whether each can be built here.",

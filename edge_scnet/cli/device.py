@@ -16,6 +16,7 @@ import typer
 
 from edge_scnet.cli.command_help import DEVICE
 from edge_scnet.cli.device_asked import Asked
+from edge_scnet.cli.printer import tell
 
 if TYPE_CHECKING:
     from edge_scnet.devices.device import Device
@@ -92,9 +93,12 @@ def with_device(command: Callable[..., None]) -> Callable[..., None]:
 
             run_on_fleet(devices, asked, times=asked.command in _TIMED)
             return
-        from edge_scnet.cli.device_board import build_for
+        from edge_scnet.cli.device_board import build_for, is_judged_here
 
-        if not build_for(devices[0], asked, command):
+        if is_judged_here(devices[0], asked):
+            tell(f"{devices[0].name} has no edge-scnet: its reports are held to the baseline here")
+            command(**values)
+        elif not build_for(devices[0], asked, command):
             run_on_device(devices[0], asked)
 
     own = list(signature.parameters.values())

@@ -47,3 +47,9 @@ class Asked:
             return self.own_words
         found: tuple[str, ...] = self.context.meta[ARGUMENTS]
         return found
+
+
+def is_said(asked: Asked, name: str) -> bool:
+    """Whether the command line says a parameter."""
+    source: Any = asked.context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -8,14 +8,15 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from edge_scnet.cli.device_asked import Asked
+from edge_scnet.cli.device_asked import Asked, is_said
+from edge_scnet.cli.device_own_tool import built_there, failed
 from edge_scnet.cli.printer import say
 from edge_scnet.core.manifest import BUNDLE, INT8_PLAN, MANIFEST, load_manifest
-from edge_scnet.errors import ArtifactError, DeviceError
+from edge_scnet.errors import ArtifactError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,9 +46,24 @@ def bundle_of(device: Device, asked: Asked) -> Path | None:
     if asked.command == "profile":
         paths = asked.values.get("paths") or ()
         for folder in map(Path, paths[:1] if len(paths) == 1 else ()):
-            if (folder / MANIFEST).is_file() and load_manifest(folder).target.get("board"):
+            if folder.is_dir() and _is_of_a_board(folder):
                 return folder / BUNDLE
     return None
+
+
+def is_judged_here(device: Device, asked: Asked) -> bool:
+    """Whether `check` is of reports of a board without edge-scnet, which are judged here."""
+    if asked.command != "check" or asked.values.get("build"):
+        return False
+    if device.python is not None or asked.wheel is not None:
+        return False
+    reports = [Path(path) for path in asked.values.get("reports") or ()]
+    return bool(reports) and all(map(_is_of_a_board, reports))
+
+
+def _is_of_a_board(report: Path) -> bool:
+    folder = report if report.is_dir() else report.parent
+    return (folder / MANIFEST).is_file() and bool(load_manifest(folder).target.get("board"))
 
 
 def run_bundle(device: Device, bundle: Path, asked: Asked) -> None:
@@ -70,7 +86,8 @@ def run_bundle(device: Device, bundle: Path, asked: Asked) -> None:
 
 
 def build_for(device: Device, asked: Asked, command: Callable[..., None]) -> bool:
-    """Builds for a board: the bundle here, its plans there; False: it is for another target.
+    """Builds for a board: the bundle here, its plans there, by its own edge-scnet where it has one;
+    False: it is for another target.
 
     The command's own result is then that of the board.
     """
@@ -83,13 +100,10 @@ def build_for(device: Device, asked: Asked, command: Callable[..., None]) -> boo
         values["target"] = device.target
     if load_target(values["target"]).board is None:
         return False
-    if device.python is not None or asked.wheel is not None:
-        raise typer.BadParameter(
-            f"a build for {values['target']} is made here, and compiled there: build it without"
-            " --device, then: edge-scnet compile BUNDLE --device, and profile"
-        )
 
     def goes_on(result: BuildResult) -> BuildResult:
+        if device.python is not None or asked.wheel is not None:
+            return built_there(device, result.folder, asked)
         return _judged(_ran(device, result.folder / BUNDLE, asked), asked)
 
     token = _goes_on.set(goes_on)
@@ -98,12 +112,6 @@ def build_for(device: Device, asked: Asked, command: Callable[..., None]) -> boo
     finally:
         _goes_on.reset(token)
     return True
-
-
-def is_said(asked: Asked, name: str) -> bool:
-    """Whether the command line says a parameter."""
-    source: Any = asked.context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def refuse_unused(asked: Asked) -> None:
@@ -138,19 +146,8 @@ def _ran(device: Device, bundle: Path, asked: Asked) -> Path:
     if done.exit_code == 130:
         raise KeyboardInterrupt
     if done.exit_code:
-        error = DeviceError(
-            f"{device.address}: build.sh ended with exit code {done.exit_code}; its error is above",
-            hint="what a board needs: docs/how-to/jetson.md",
-        )
-        error.exit_code = _code(done.exit_code)
-        raise error
+        raise failed(device, "build.sh", done.exit_code)
     return bundle.parent / RESULTS
-
-
-def _code(code: int) -> Any:
-    from edge_scnet.errors import ExitCode
-
-    return ExitCode(code) if code in list(ExitCode) else ExitCode.BACKEND
 
 
 def _judged(results: Path, asked: Asked) -> BuildResult:

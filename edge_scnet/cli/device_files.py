@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from edge_scnet.cli.device_asked import Asked
+from edge_scnet.cli.device_page import page_here
 from edge_scnet.cli.printer import results_width
 from edge_scnet.config import project as projects
 from edge_scnet.core.foreign import exists
-from edge_scnet.core.manifest import MANIFEST, load_manifest
+from edge_scnet.core.manifest import MANIFEST, NO_PAGE, load_manifest
 from edge_scnet.core.source import Source, parse_source
-from edge_scnet.devices.inputs import Input, Job, rooted
+from edge_scnet.devices.inputs import Drawn, Input, Job, rooted
 from edge_scnet.errors import ArtifactError, DataError
 
 if TYPE_CHECKING:
     from edge_scnet.devices.device import Device
 
 # Options that are of `--device` itself.
-_HERE = ("device", "wheel", "set_power_mode")
+HERE = ("device", "wheel", "set_power_mode")
 # Variables that change what is computed or shown, and go along.
 _KEPT = ("EDGE_SCNET_TRACEBACK", "ONEDNN_MAX_CPU_ISA", "COLUMNS")
 _BUILDS = ("build", "compile", "sensitivity")
@@ -33,19 +34,22 @@ _LISTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt", ".json", ".yaml", ".yml")
 
 
 @dataclass(slots=True)
-class _Files:
+class Files:
     """What is found while a command line is read."""
 
     command: str
     # of a fleet: whose own folders a project's are
     device: str = ""
+    # what is made here of what comes back
+    drawn: Drawn | None = None
     inputs: list[Input] = field(default_factory=list)
     outputs: list[Path] = field(default_factory=list)
 
     def read(self, path: Path, *, writable: bool = False) -> None:
         """Has a file or folder go over, where it is there."""
         if exists(path):
-            self.inputs.append(Input(path=path, writable=writable))
+            without = () if self.drawn is None else self.drawn.names
+            self.inputs.append(Input(path=path, writable=writable, without=without))
 
     def write(self, path: Path) -> None:
         """Has a file or folder come back."""
@@ -58,11 +62,12 @@ def job_of(device: Device, asked: Asked, *, times: bool) -> Job:
     Raises:
         DataError, ArtifactError: it needs code, which is not sent; or a build folder is damaged.
     """
-    found = _Files(command=asked.command, device=asked.device)
+    drawn = page_here()
+    found = Files(command=asked.command, device=asked.device, drawn=drawn)
     words: list[str] = []
     roles = set()
     for part in parts_of(asked):
-        if part.parameter in _HERE:
+        if part.parameter in HERE:
             continue
         roles.add(part.parameter)
         rewrite = _ROLES.get(part.parameter or "")
@@ -76,18 +81,20 @@ def job_of(device: Device, asked: Asked, *, times: bool) -> Job:
         cwd=Path.cwd(),
         inputs=tuple(dict.fromkeys(found.inputs)),
         outputs=tuple(dict.fromkeys(found.outputs)),
-        environment=_environment(asked),
+        environment=environment_of(asked, drawn),
         wheel=asked.wheel,
         times=times,
+        drawn=drawn,
     )
 
 
-def _environment(asked: Asked) -> dict[str, str]:
+def environment_of(asked: Asked, drawn: Drawn | None) -> dict[str, str]:
     """The variables that a job gets."""
     member = {projects.DEVICE: asked.device} if asked.device else {}
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     width = {"COLUMNS": str(results_width())} if sys.stdout.isatty() else {}
-    return {"PYTHONUNBUFFERED": "1", **member, **width, **kept}
+    page = {NO_PAGE: "1"} if drawn is not None else {}
+    return {"PYTHONUNBUFFERED": "1", **page, **member, **width, **kept}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +135,7 @@ def parts_of(asked: Asked) -> Iterator[Part]:
             name, equals, value = word[:2], "", word[2:]
         item = options[name]
         if item.is_flag or item.count:
-            yield Part(parameter=item.name if item.name in _HERE else None, value=word)
+            yield Part(parameter=item.name if item.name in HERE else None, value=word)
         elif equals or value:
             yield Part(parameter=item.name, value=value, front=name + equals)
         else:
@@ -147,26 +154,26 @@ def _arguments(command: Any) -> Iterator[str]:
                 break
 
 
-def _file(text: str, found: _Files) -> str:
+def _file(text: str, found: Files) -> str:
     found.read(Path(text))
     return rooted(text)
 
 
-def _target(text: str, found: _Files) -> str:
+def _target(text: str, found: Files) -> str:
     return _file(text, found) if text.endswith(".toml") else text
 
 
-def _written(text: str, found: _Files) -> str:
+def _written(text: str, found: Files) -> str:
     found.write(Path(text))
     return rooted(text)
 
 
-def _fix(text: str, found: _Files) -> str:
+def _fix(text: str, found: Files) -> str:
     name, equals, value = text.partition("=")
     return f"{name}{equals}{_file(value, found)}" if exists(Path(value)) else text
 
 
-def _model(text: str, found: _Files) -> str:
+def _model(text: str, found: Files) -> str:
     """A model: a file goes over with the files that its weights are in."""
     path = Path(text)
     if path.is_file():
@@ -197,7 +204,7 @@ def _beside(path: Path) -> list[Path]:
     return []
 
 
-def _build(text: str, found: _Files) -> str:
+def build_folder(text: str, found: Files) -> str:
     """A build folder, a file in one, or an engine of its own."""
     path = Path(text)
     if path.name == "results.tar.gz":
@@ -215,7 +222,7 @@ def _build(text: str, found: _Files) -> str:
     return rooted(text)
 
 
-def _samples(text: str, found: _Files) -> str:
+def _samples(text: str, found: Files) -> str:
     """A sample set: a folder, or a list with the folder that it lies in."""
     source = parse_source(text)
     if source.is_code:
@@ -237,7 +244,7 @@ def _samples(text: str, found: _Files) -> str:
     return Source(where=rooted(source.where), settings=settings).text
 
 
-def _project(text: str, found: _Files) -> str:
+def _project(text: str, found: Files) -> str:
     """A project file, and all that it names."""
     located = projects.load(projects.file_of(Path(text)))
     project = projects.of_device(located.project, found.device)
@@ -259,14 +266,14 @@ def _project(text: str, found: _Files) -> str:
     return rooted(text)
 
 
-def _known_build(out: Path, model: str, name: str | None, target: str, found: _Files) -> None:
+def _known_build(out: Path, model: str, name: str | None, target: str, found: Files) -> None:
     """Has an earlier build go over, whose stages are used again there."""
     folder = out / (name or Path(model).stem) / Path(target).stem
     if (folder / MANIFEST).is_file():
         found.read(folder, writable=True)
 
 
-def _unsaid(device: Device, asked: Asked, roles: set[str | None], found: _Files) -> list[str]:
+def _unsaid(device: Device, asked: Asked, roles: set[str | None], found: Files) -> list[str]:
     """What a command takes from its defaults here, said for the device."""
     said = []
     values = asked.values
@@ -281,13 +288,13 @@ def _unsaid(device: Device, asked: Asked, roles: set[str | None], found: _Files)
         model = values["model"] or DEFAULT_MODEL
         _known_build(out, model, values.get("name"), target, found)
     if found.command == "profile" and not roles & {"evaluation", "project"}:
-        said += _images_of_build(values, found)
+        said += images_of_build(values, found)
     if found.command == "check" and values.get("build") and "project" not in roles:
         _project(projects.FILE, found)
     return said
 
 
-def _images_of_build(values: Mapping[str, Any], found: _Files) -> list[str]:
+def images_of_build(values: Mapping[str, Any], found: Files) -> list[str]:
     """The evaluation images of a build, which its manifest names by their place on this machine."""
     path = Path(values["paths"][0])
     folder = path if path.is_dir() else path.parent
@@ -299,11 +306,11 @@ def _images_of_build(values: Mapping[str, Any], found: _Files) -> list[str]:
     return [f"--eval={_samples(where, found)}"]
 
 
-_ROLES: dict[str, Callable[[str, _Files], str]] = {
+_ROLES: dict[str, Callable[[str, Files], str]] = {
     "model": _model,
-    "path": _build,
-    "paths": _build,
-    "reports": _build,
+    "path": build_folder,
+    "paths": build_folder,
+    "reports": build_folder,
     "calib": _samples,
     "evaluation": _samples,
     "images": _file,

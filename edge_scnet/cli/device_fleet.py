@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from edge_scnet.cli.device_board import bundle_of, is_said, refuse_unused
+from edge_scnet.cli.device_asked import is_said
+from edge_scnet.cli.device_board import bundle_of, is_judged_here, refuse_unused
 from edge_scnet.cli.device_files import job_of, parts_of
+from edge_scnet.cli.device_here import run_here
 from edge_scnet.cli.device_shown import Interrupts
 from edge_scnet.cli.fleet import end_fleet
 from edge_scnet.cli.fleet_progress import fleet_events
@@ -139,17 +141,20 @@ class _Task:
     """What one device is to do."""
 
     asked: Asked
-    job: Job
+    # None: its command runs on this machine
+    job: Job | None
     # whose build.sh it runs; None: it runs edge-scnet
-    bundle: Path | None
+    bundle: Path | None = None
 
 
 def _task(device: Device, asked: Asked, events: Events, times: bool) -> _Task:
     """What one device is to do, by its own command line."""
     own = _asked_of(device, asked, events)
+    if is_judged_here(device, asked):
+        return _Task(asked=own, job=None)
     bundle = bundle_of(device, own)
     if bundle is None:
-        return _Task(asked=own, job=job_of(device, own, times=times), bundle=None)
+        return _Task(asked=own, job=job_of(device, own, times=times))
     if not bundle.is_file():
         raise ArtifactError(f"no such file: {bundle}", hint="edge-scnet build --target jetson")
     refuse_unused(own)
@@ -209,6 +214,11 @@ class _Collected:
         """Keeps what it prints."""
         self.printed += data
 
+    def restart(self) -> None:
+        """Forgets what a job printed that was lost."""
+        self.printed.clear()
+        self.told.clear()
+
     def stderr(self, data: bytes) -> None:
         """Keeps what it tells, and shows it as progress: a stage, or how far it is."""
         for line in data.decode("utf-8", "backslashreplace").splitlines():
@@ -227,6 +237,9 @@ async def _work(
 ) -> Sequence[FleetRow]:
     """Runs the job on a device, and reads what came back."""
     own, shown = task.asked, _Collected(events)
+    if task.job is None:
+        ended = await run_here(own, stop=stop, shown=shown)
+        return ROWS[own.command](member, own, ended, shown.printed, shown.told)
     try:
         settings = replace(own.settings, stop=stop)
         done = await run_on(device, task.job, settings=settings, shown=shown)

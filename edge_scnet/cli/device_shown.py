@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from edge_scnet.errors import BuildInterrupted, ExitCode
 if TYPE_CHECKING:
     from edge_scnet.devices.device import Device
     from edge_scnet.devices.inputs import Job
-    from edge_scnet.devices.job import Done
+    from edge_scnet.devices.job import Done, Settings
 
 
 class Printed:
@@ -45,6 +45,10 @@ class Printed:
         for line in _lines(data):
             tell(line)
 
+    def restart(self) -> None:
+        """Forgets the JSON of a job that was lost: stdout has one object."""
+        self._json.clear()
+
     def end(self) -> None:
         """Prints the JSON."""
         if self._json:
@@ -56,20 +60,38 @@ def _lines(data: bytes) -> Iterator[str]:
 
 
 def run_shown(device: Device, job: Job, asked: Asked) -> Done:
-    """Runs a job and shows what it prints; Ctrl-C asks the device to stop, a second one leaves it.
+    """Runs a job and shows what it prints, as `shown_until_it_ends`.
 
     Raises:
         typer.Exit: it was left. EdgeError: as `devices.job.run_on`.
     """
     from edge_scnet.devices.job import run_on
 
-    printed = Printed(as_json=asked.as_json, quiet=asked.quiet)
+    def work(settings: Settings, shown: Printed) -> Awaitable[Done]:
+        return run_on(device, job, settings=settings, shown=shown)
+
+    return shown_until_it_ends(work, asked.settings, as_json=asked.as_json, quiet=asked.quiet)
+
+
+def shown_until_it_ends(
+    work: Callable[[Settings, Printed], Awaitable[Done]],
+    settings: Settings,
+    *,
+    as_json: bool,
+    quiet: bool = False,
+) -> Done:
+    """Shows what a job prints; Ctrl-C asks the device to stop, a second one leaves it.
+
+    Raises:
+        typer.Exit: it was left. EdgeError: what the work raises.
+    """
+    printed = Printed(as_json=as_json, quiet=quiet)
 
     async def run() -> Done:
         # the event is made in the loop that it is used in
-        settings = replace(asked.settings, stop=asyncio.Event())
-        task = asyncio.ensure_future(run_on(device, job, settings=settings, shown=printed))
-        with Interrupts(settings.stop, task):
+        own = replace(settings, stop=asyncio.Event())
+        task = asyncio.ensure_future(work(own, printed))
+        with Interrupts(own.stop, task):
             return await task
 
     try:

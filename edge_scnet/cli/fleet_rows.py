@@ -14,8 +14,11 @@ from edge_scnet.report.notes import environment_words
 
 if TYPE_CHECKING:
     from edge_scnet.cli.device_asked import Asked
+    from edge_scnet.cli.device_here import EndedHere
     from edge_scnet.cli.outputs.gate import CheckedReport
     from edge_scnet.devices.job import Done
+
+    Ended = Done | EndedHere
     from edge_scnet.report.run_report import RunReport
 
 T = TypeVar("T")
@@ -26,7 +29,7 @@ _JUDGED = (ExitCode.OK, *_VERDICTS, ExitCode.INTERRUPTED)
 _UNMEASURED = "interrupted before anything was measured"
 
 
-def _fault(member: Member, done: Done, told: Sequence[str]) -> FleetRow:
+def _fault(member: Member, done: Ended, told: Sequence[str]) -> FleetRow:
     """The row of a command that failed there, with what it said."""
     errors = [line.removeprefix("error: ") for line in told if line.startswith("error: ")]
     hints = [line.removeprefix("hint: ") for line in told if line.startswith("hint: ")]
@@ -35,7 +38,7 @@ def _fault(member: Member, done: Done, told: Sequence[str]) -> FleetRow:
 
 
 def reports(
-    member: Member, asked: Asked, done: Done, printed: bytes, told: Sequence[str]
+    member: Member, asked: Asked, done: Ended, printed: bytes, told: Sequence[str]
 ) -> Sequence[FleetRow]:
     """Returns a row for each report that `build` or `profile` made there."""
     if done.exit_code not in _JUDGED:
@@ -91,7 +94,7 @@ def _shown(folder: Path) -> str:
 
 
 def checks(
-    member: Member, asked: Asked, done: Done, printed: bytes, told: Sequence[str]
+    member: Member, asked: Asked, done: Ended, printed: bytes, told: Sequence[str]
 ) -> Sequence[FleetRow]:
     """Returns a row for each report that `check` held to the device's baseline there."""
     from edge_scnet.cli.outputs.gate import Checks
@@ -118,7 +121,7 @@ def _checked_row(member: Member, row: CheckedReport) -> FleetRow:
 
 
 def doctors(
-    member: Member, asked: Asked, done: Done, printed: bytes, told: Sequence[str]
+    member: Member, asked: Asked, done: Ended, printed: bytes, told: Sequence[str]
 ) -> Sequence[FleetRow]:
     """Returns what `doctor` found there."""
     from edge_scnet.cli.outputs.machine import Doctor

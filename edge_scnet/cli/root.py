@@ -18,6 +18,7 @@ from edge_scnet.__about__ import __version__
 from edge_scnet.cli import (
     build,
     data,
+    device_jobs,
     gate,
     interrupts,
     machine,
@@ -96,6 +97,7 @@ predict.add_to(app)
 package.add_to(app)
 project.add_to(app)
 machine.add_to(app)
+device_jobs.add_to(app)
 gate.add_to(app)
 data.add_to(app)
 reports.add_to(app)

@@ -52,6 +52,8 @@ BUNDLE = "bundle.tar.gz"
 BUILD_SCRIPT = "build.sh"
 BOARD = "board.json"  # what build.sh tells of the board and its plans
 REPORT, REPORT_PAGE = "report.json", "report.html"
+# a variable: set where the page is made by somebody else
+NO_PAGE = "EDGE_SCNET_NO_PAGE"
 # figures by node, for viewers of the graph
 NODE_TIME, NODE_PRECISION = "node_data.time.json", "node_data.precision.json"
 NODE_NOISE = "node_data.noise.json"

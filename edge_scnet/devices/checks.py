@@ -45,6 +45,8 @@ class DeviceFacts:
     state: State = "none"
     # bytes of each file that it lacks which are there already, by sha256
     lacks: tuple[tuple[str, int], ...] = ()
+    # bytes of each job that has ended and was not brought back, by its id
+    unfetched: tuple[tuple[str, int], ...] = ()
 
     @property
     def words(self) -> str:
@@ -96,7 +98,10 @@ async def ask(
             has=tuple(found.get("has", ())),
             has_trtexec="trtexec" in found,
             state=_state(single.get("state")),
-            lacks=tuple(_lacking(line) for line in found.get("lacks", ())),
+            lacks=tuple(_counted(line) for line in found.get("lacks", ())),
+            unfetched=tuple(
+                (run, size_kib << 10) for run, size_kib in map(_counted, found.get("unfetched", ()))
+            ),
         )
     except (KeyError, ValueError) as error:
         raise DeviceError(
@@ -118,9 +123,9 @@ def _state(text: str | None) -> State:
     return "running" if text == "running" else "ended" if text == "ended" else "none"
 
 
-def _lacking(line: str) -> tuple[str, int]:
-    sha, _, size = line.partition(" ")
-    return sha, int(size)
+def _counted(line: str) -> tuple[str, int]:
+    name, _, size = line.partition(" ")
+    return name, int(size or 0)
 
 
 def fault_of(link: Link, output: Output, what: str) -> StorageError | DeviceError:
@@ -157,10 +162,25 @@ def check(link: Link, facts: DeviceFacts, job: Job, shipment: Shipment, events: 
         raise StorageError(
             f"{address}: {facts.free_bytes / 1e6:,.0f} MB are free at {printable(facts.workdir)},"
             f" the job needs {needed / 1e6:,.0f}",
-            hint=f"free space there: ssh {address} df -h; or name another workdir in devices.toml",
+            hint=_space_hint(link, facts),
         )
     if job.is_tool:
         _check_tool(link, facts, job)
+
+
+def _space_hint(link: Link, facts: DeviceFacts) -> str:
+    device = link.device
+    if facts.unfetched:
+        held = sum(size for _, size in facts.unfetched) / 1e6
+        count = len(facts.unfetched)
+        jobs = "1 job there that nobody came for holds"
+        if count > 1:
+            jobs = f"{count} jobs there that nobody came for hold"
+        return (
+            f"{jobs} {held:,.0f} MB: edge-scnet jobs --device {device.option}, with --attach ID or"
+            " --remove ID"
+        )
+    return f"free space there: ssh {device.address} df -h; or name another workdir in devices.toml"
 
 
 def _check_clock(address: str, ahead_s: float, events: Events) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from edge_scnet.core.optional import require
 from edge_scnet.devices.device import Device
+from edge_scnet.devices.talk import Talk
 from edge_scnet.errors import DeviceError, first_line
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CONNECT_S, _LOGIN_S = 15.0, 30.0
-_ASK_S = 60.0
+_ASK_S, _CLOSE_S = 60.0, 2.0
 # a link is dead after so many questions without an answer
 _KEEPALIVE_S, _KEEPALIVES = 5, 4
 _SSH_PORT = 22
@@ -33,6 +34,10 @@ _SSH_PORT = 22
 
 class LinkLost(DeviceError):
     """The connection broke; what runs on the device goes on."""
+
+
+class NotOpened(DeviceError):
+    """The connection broke while it was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,49 +84,42 @@ class Link:
         self.moved.sent_bytes += len(stdin)
         # of an empty input asyncssh would leave stdin open
         given: dict[str, Any] = {"input": stdin} if stdin else {"stdin": asyncssh.DEVNULL}
-        done = await self._guarded(
+        done = await self.guarded(
             self._connection.run(command_of(script, arguments), encoding=None, **given),
             timeout_s=timeout_s,
             what=f"it did not end {script}",
         )
         if done.exit_status is None and done.exit_signal is None:
             # it ended with its connection
-            raise self._lost("the connection ended")
+            raise self.lost("the connection ended")
         return Output(
             code=-1 if done.exit_status is None else done.exit_status,
             stdout=_bytes(done.stdout),
             stderr=_bytes(done.stderr),
         )
 
-    async def stream(
-        self,
-        script: str,
-        *arguments: str,
-        on_stdout: Callable[[bytes], None],
-        on_stderr: Callable[[bytes], None],
-    ) -> None:
-        """Runs a script for as long as it takes, and hands on what it prints.
+    @contextlib.asynccontextmanager
+    async def talk(self, script: str, *arguments: str) -> AsyncIterator[Talk]:
+        """Runs a script that is talked with, until the end of the block.
 
         Raises:
             LinkLost: the connection broke.
         """
+        process = await self.guarded(
+            self._connection.create_process(command_of(script, arguments), encoding=None)
+        )
+        try:
+            yield Talk(self, process)
+        finally:
+            process.close()
+            with contextlib.suppress(asyncio.TimeoutError, OSError):
+                await asyncio.wait_for(process.wait_closed(), _CLOSE_S)
 
-        async def pump(reader: Any, take: Callable[[bytes], None]) -> None:
-            while block := await reader.read(1 << 16):
-                self.moved.received_bytes += len(block)
-                take(block)
-
-        async def follow() -> None:
-            command = command_of(script, arguments)
-            async with self._connection.create_process(command, encoding=None) as process:
-                await asyncio.gather(
-                    pump(process.stdout, on_stdout), pump(process.stderr, on_stderr)
-                )
-                # a channel that ends without an exit status ended with its connection
-                if (await process.wait()).exit_status is None:
-                    raise self._lost("the connection ended")
-
-        await self._guarded(follow(), timeout_s=None, what="")
+    @property
+    def error(self) -> type[Exception]:
+        """What the library of SSH raises."""
+        error: type[Exception] = require("asyncssh", extra="ssh").Error
+        return error
 
     async def sftp(self) -> asyncssh.SFTPClient:
         """The connection's SFTP session, opened at its first use.
@@ -143,11 +141,17 @@ class Link:
         assert self._sftp is not None
         return self._sftp
 
-    async def guarded(self, work: Awaitable[T]) -> T:
-        """Awaits what uses the connection; its end becomes a LinkLost."""
-        return await self._guarded(work, timeout_s=None, what="")
+    async def guarded(
+        self, work: Awaitable[T], *, timeout_s: float | None = None, what: str = ""
+    ) -> T:
+        """Awaits what uses the connection.
 
-    async def _guarded(self, work: Awaitable[T], *, timeout_s: float | None, what: str) -> T:
+        Args:
+            what: what did not happen, where it takes longer.
+
+        Raises:
+            LinkLost: the connection ended. DeviceError: it took longer.
+        """
         asyncssh = require("asyncssh", extra="ssh")
         try:
             return await asyncio.wait_for(work, timeout_s)
@@ -157,17 +161,18 @@ class Link:
                 hint=f"look at its load and its disk: ssh {self.device.address} uptime",
             ) from error
         except (asyncssh.ConnectionLost, asyncssh.DisconnectError) as error:
-            raise self._lost(first_line(error)) from error
+            raise self.lost(first_line(error)) from error
         except (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection) as error:
-            raise self._lost(first_line(error)) from error
+            raise self.lost(first_line(error)) from error
         except asyncssh.ChannelOpenError as error:
             if self._connection.is_closed():
-                raise self._lost(first_line(error)) from error
+                raise self.lost(first_line(error)) from error
             raise
         except (ConnectionError, BrokenPipeError) as error:
-            raise self._lost(first_line(error)) from error
+            raise self.lost(first_line(error)) from error
 
-    def _lost(self, why: str) -> LinkLost:
+    def lost(self, why: str) -> LinkLost:
+        """The error of a connection that broke."""
         return LinkLost(
             f"the connection to {self.device.address} broke: {why}",
             hint="run the same command again: it goes on where it was",
@@ -195,6 +200,7 @@ async def connected(device: Device) -> AsyncIterator[Link]:
     Raises:
         MissingRuntimeError: asyncssh is not installed.
         DeviceError: nobody answers, the host's key is unknown or another, or no key is taken.
+        NotOpened: it broke before it was made.
     """
     asyncssh = require("asyncssh", extra="ssh")
     seen: list[tuple[str, str, int, Any]] = []
@@ -240,7 +246,8 @@ async def connected(device: Device) -> AsyncIterator[Link]:
         ) from error
     except (OSError, asyncio.TimeoutError, asyncssh.Error, ValueError) as error:
         what = "no answer in time" if isinstance(error, asyncio.TimeoutError) else ""
-        raise DeviceError(
+        broke = isinstance(error, (asyncssh.ConnectionLost, ConnectionResetError))
+        raise (NotOpened if broke else DeviceError)(
             f"cannot connect to {device.address}: {what or first_line(error)}",
             hint=f"ssh -v -o BatchMode=yes {_ssh_words(device)} true",
         ) from error
@@ -249,7 +256,7 @@ async def connected(device: Device) -> AsyncIterator[Link]:
     finally:
         connection.close()
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(connection.wait_closed(), 2)
+            await asyncio.wait_for(connection.wait_closed(), _CLOSE_S)
 
 
 def _ssh_words(device: Device) -> str:

@@ -74,6 +74,13 @@ class Device:
     power_mode: int | None = None
     python: str | None = None
     workdir: str | None = None
+    # it has a table in a devices.toml
+    is_named: bool = False
+
+    @property
+    def option(self) -> str:
+        """What `--device` says for it."""
+        return self.name if self.is_named else f"{_URL}{self.name}"
 
     @property
     def address(self) -> str:
@@ -179,6 +186,7 @@ def _device(name: str, table: Any) -> Device:
         power_mode=read.power_mode,
         python=read.python,
         workdir=read.workdir,
+        is_named=True,
     )
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import shlex
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -34,6 +36,19 @@ class Input:
 
     path: Path
     writable: bool = False
+    # names in a build folder that stay here
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """Files that are made here of one that comes back, and not there: they cost no way."""
+
+    # the name of the one, and of those that lie beside it
+    of: str
+    names: tuple[str, ...]
+    # their texts by name, from where the one lies
+    make: Callable[[Path], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +70,8 @@ class Job:
     wheel: Path | None = None
     # it times engines: the device is to be cool
     times: bool = False
+    # what is made here of what it made; None: nothing
+    drawn: Drawn | None = None
 
 
 class Blob(Protocol):
@@ -89,10 +106,9 @@ class FolderBlob:
 
     def open(self, scratch: Path) -> IO[bytes]:
         """Writes the tar, and opens it."""
-        made = scratch / "folder.tar"
-        with made.open("wb") as file:
+        with tempfile.NamedTemporaryFile(dir=scratch, suffix=".tar", delete=False) as file:
             _write_tar(self.path, file)
-        return made.open("rb")
+        return Path(file.name).open("rb")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +127,22 @@ class Shipment:
         """A hash of all that goes over."""
         lines = [f"{sha} {name}" for name, sha in sorted({**self.files, **self.folders}.items())]
         return sha256_bytes("\n".join([*lines, self.wheel or ""]).encode("utf-8", _ESCAPE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a device keeps of a job for who comes to take it up."""
+
+    # user@machine
+    owner: str
+    words: str
+    cwd: str
+    outputs: tuple[str, ...]
+    # the build folders that it may write into, and their files, as in a `Shipment`
+    writable: tuple[str, ...]
+    files: dict[str, str]
+    # the job leaves to its client what is drawn
+    is_drawn: bool = False
 
 
 _ESCAPE = "surrogateescape"
@@ -153,7 +185,7 @@ def shipment_of(job: Job) -> Shipment:
                 sha, blob = _file_blob(item.path)
                 found[name], blobs[sha] = sha, blob
             elif item.writable or is_build(item.path):
-                for file in _plain_files(item.path):
+                for file in _plain_files(item):
                     sha, blob = _file_blob(file)
                     found[below_root(file)], blobs[sha] = sha, blob
             else:
@@ -188,10 +220,10 @@ def _file_blob(path: Path) -> tuple[str, Blob]:
     return sha, FileBlob(path=path, size_bytes=path.stat().st_size)
 
 
-def _plain_files(folder: Path) -> Iterator[Path]:
+def _plain_files(item: Input) -> Iterator[Path]:
     """A build folder's own files: neither temporary ones nor what lies deeper."""
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.is_file() and not entry.name.startswith("."):
+    for entry in sorted(os.scandir(item.path), key=lambda entry: entry.name):
+        if entry.is_file() and not entry.name.startswith(".") and entry.name not in item.without:
             yield Path(entry.path)
 
 
@@ -255,8 +287,10 @@ def _below(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
             yield from _below(path, seen)
 
 
-def layout(job: Job, shipment: Shipment, *, run: str, workdir: str, python: str) -> bytes:
-    """The tar that start.sh unpacks in the work folder: the job's folder, linked to the blobs."""
+def layout(
+    job: Job, shipment: Shipment, *, run: str, workdir: str, python: str, owner: str = ""
+) -> bytes:
+    """The tar that run.sh unpacks in the work folder: the job's folder, linked to the blobs."""
     out = io.BytesIO()
     base = f"jobs/{run}.new"
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -273,6 +307,9 @@ def layout(job: Job, shipment: Shipment, *, run: str, workdir: str, python: str)
             "command": _command(job, shipment, f"{workdir}/jobs/{run}/root", workdir, python),
             "collect": _collect(job),
             "unpack": _unpack(shipment, workdir, python),
+            "about": about(job, shipment, owner),
+            # what clients of this job hold a lock of
+            "readers": "",
         }.items():
             data = text.encode("utf-8", _ESCAPE)
             info = tarfile.TarInfo(f"{base}/{name}")
@@ -317,7 +354,7 @@ _COPY = (
 
 
 def _unpack(shipment: Shipment, workdir: str, python: str) -> str:
-    # one list of &&: start.sh reads this in front of "||", where bash ignores "set -e"
+    # one list of &&: run.sh reads this in front of "||", where bash ignores "set -e"
     lines = [":"]
     for name, sha in shipment.folders.items():
         blob, place = shlex.quote(f"{workdir}/blobs/{sha}"), shlex.quote(f"./root/{name}")
@@ -333,3 +370,22 @@ def _unpack(shipment: Shipment, workdir: str, python: str) -> str:
             f" {shlex.quote(python)} -m zipfile -e {blob} {new} && mv {new} {place}; }}; }}"
         )
     return " &&\n".join(lines) + "\n"
+
+
+def about(job: Job, shipment: Shipment, owner: str) -> str:
+    """What another client has to know of a job to bring back what it makes: a line of JSON."""
+    known = Kept(
+        owner=owner,
+        words=job.words,
+        cwd=os.fspath(job.cwd),
+        outputs=tuple(f"/{below_root(path)}" for path in job.outputs),
+        writable=shipment.writable,
+        files={
+            name: sha
+            for name, sha in shipment.files.items()
+            if name.rpartition("/")[0] in shipment.writable
+        },
+        is_drawn=job.drawn is not None,
+    )
+    # names that are no UTF-8 are escaped
+    return json.dumps(asdict(known))

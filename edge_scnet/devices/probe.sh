@@ -14,7 +14,7 @@ echo "now=$(date +%s)"
 echo "free_kib=$(df -Pk . | awk 'END { print $4 }')"
 echo "machine=$(uname -m)"
 [ ! -r /proc/device-tree/model ] || echo "model=$(tr -d '\000-\037' </proc/device-tree/model)"
-for tool in awk date df env find flock grep ln mkdir mv rm sed setsid sh sha256sum sort tail tar touch tr wc; do
+for tool in awk date df env find flock grep head ln mkdir mv rm sed setsid sh sha256sum sort tail tar touch tr wc; do
     command -v "$tool" >/dev/null 2>&1 || echo "missing=$tool"
 done
 setsid -f true 2>/dev/null || echo 'missing=setsid -f'
@@ -38,14 +38,19 @@ for name in ("openvino", "onnxruntime", "tensorrt", "numpy"):
         pass
 ' 2>/dev/null </dev/null
 fi
+runs() { # the folder of a job
+    [ -s "$1/pid" ] && kill -0 "$(cat "$1/pid")" 2>/dev/null &&
+        [ "$(cat "$1/boot")" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ]
+}
 job=jobs/$run
-if [ -s "$job/exit" ]; then
-    echo 'state=ended'
-elif [ -s "$job/pid" ] && kill -0 "$(cat "$job/pid")" 2>/dev/null &&
-    [ "$(cat "$job/boot")" = "$(cat /proc/sys/kernel/random/boot_id 2>/dev/null)" ]; then
-    echo 'state=running'
+if [ -e "$job/fetched" ]; then
+    echo state=none
+elif [ -s "$job/exit" ]; then
+    echo state=ended
+elif runs "$job"; then
+    echo state=running
 else
-    echo 'state=none'
+    echo state=none
 fi
 while read -r sha; do
     if [ -e "blobs/$sha" ]; then
@@ -58,5 +63,17 @@ while read -r sha; do
 done
 # what nobody used for a month
 find blobs -type f -mtime +30 -exec rm -f {} + 2>/dev/null
-find jobs -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} + 2>/dev/null
+# of jobs: what was brought back after a day, what nobody came for after two weeks
+find jobs -mindepth 1 -maxdepth 1 -mtime +1 2>/dev/null | while read -r old; do
+    if [ ! -e "$old/fetched" ]; then
+        [ -n "$(find "$old" -maxdepth 0 -mtime +14)" ] || continue
+        ! runs "$old" || continue
+    fi
+    rm -rf "./$old"
+done
+for old in jobs/*; do
+    [ "$old" != "$job" ] && [ -s "$old/exit" ] && [ ! -e "$old/fetched" ] || continue
+    used=$(du -sk "$old" 2>/dev/null)
+    echo "unfetched=${old#jobs/} ${used%%[!0-9]*}"
+done
 exit 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_scnet.core.build_folder import BuildFolder
 from edge_scnet.core.files import write_text, write_together
 from edge_scnet.core.manifest import (
+    NO_PAGE,
     NODE_DATA,
     PARTIAL_REPORT,
     QDQ_ONNX,
@@ -47,7 +49,8 @@ def result_of(folder: BuildFolder, report: RunReport | None) -> BuildResult:
 
 
 def save_run(report: RunReport, folder: Path) -> None:
-    """Writes report.json and node data, and report.html where its packages are (a board need not).
+    """Writes report.json and node data, and report.html where its packages are (a board need not)
+    and nobody else makes it.
 
     All are of one run: an interrupt leaves those of the run before, or makes those of this one.
 
@@ -63,11 +66,15 @@ def save_run(report: RunReport, folder: Path) -> None:
     # what takes long and may fail or be interrupted comes first
     texts: dict[Path, str | None] = {
         folder / REPORT: to_json(report),
-        folder / REPORT_PAGE: render(report) if all(map(installed, NEEDS)) else None,
+        folder / REPORT_PAGE: render(report) if _has_page() else None,
         folder / PARTIAL_REPORT: None,  # superseded
     }
     figures = node_data(report, _node_ids(folder))
     write_together({**texts, **{folder / name: figures.get(name) for name in NODE_DATA}})
+
+
+def _has_page() -> bool:
+    return not os.environ.get(NO_PAGE) and all(map(installed, NEEDS))
 
 
 def save_noise(folder: BuildFolder) -> None:

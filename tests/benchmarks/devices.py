@@ -5,7 +5,8 @@
 BUILD is a build folder for `cpu`. A board is OpenSSH's server on the loopback behind a proxy that
 delays each direction by so many seconds. Overhead: `profile --device` of 1 MB, whose command on the
 board is a program that sleeps for SLEEP_S; what the call takes beyond that is the overhead, start
-of both Pythons included, once with all to be sent and then with all known there. With --builds the
+of both Pythons included, once with all to be sent and then with all known there. A round trip is
+counted where the client sends after it got something; some of them overlap. With --builds the
 bundled model is built there twice, and the bytes of both directions are counted, SSH's own
 included.
 """
@@ -55,7 +56,9 @@ def edge(*arguments: str, cwd: Path, home: Path) -> float:
     return took
 
 
-def overheads(build: Path, board: Board, url: str, *, work: Path, runs: int) -> dict[str, Any]:
+def overheads(
+    build: Path, board: Board, proxy: TcpProxy, url: str, *, work: Path, runs: int
+) -> dict[str, Any]:
     """What a call takes beyond the command itself: the first with all to be sent."""
     folder = work / "project" / "cpu"
     folder.mkdir(parents=True)
@@ -64,17 +67,20 @@ def overheads(build: Path, board: Board, url: str, *, work: Path, runs: int) -> 
     python = board.home.parent / "bin" / "python3"
     kept = python.read_text()
     python.write_text(_STUB.format(seconds=SLEEP_S, python=sys.executable))
-    seconds = [
-        edge("profile", "cpu", "--device", url, cwd=work / "project", home=work / "client")
-        - SLEEP_S
-        for _ in range(runs)
-    ]
+    seconds, round_trips = [], []
+    for _ in range(runs):
+        before = proxy.round_trips
+        took = edge("profile", "cpu", "--device", url, cwd=work / "project", home=work / "client")
+        seconds.append(took - SLEEP_S)
+        round_trips.append(proxy.round_trips - before)
     python.write_text(kept)
     return {
         "folder_bytes": sum((folder / name).stat().st_size for name in _SENT),
         "first_overhead_s": round(seconds[0], 2),
         "overheads_s": [round(value, 2) for value in seconds[1:]],
         "median_overhead_s": round(statistics.median(seconds[1:]), 2),
+        "first_round_trips": round_trips[0],
+        "round_trips": round_trips[1:],
     }
 
 
@@ -110,7 +116,7 @@ def main() -> None:
                 board.port = proxy.port
                 know(board, work / "client")
                 url = board.url.rpartition(":")[0] + f":{proxy.port}"
-                figures = overheads(asked.build, board, url, work=work, runs=asked.runs)
+                figures = overheads(asked.build, board, proxy, url, work=work, runs=asked.runs)
                 if asked.builds:
                     figures |= bytes_of_builds(proxy, url, work=work)
         finally:

@@ -42,6 +42,9 @@ class _Nowhere:
     def stderr(self, data: bytes) -> None:
         """Passes it over."""
 
+    def restart(self) -> None:
+        """Passes it over."""
+
 
 async def slept(board: Board, seconds: float, cwd: Path) -> float:
     """The seconds that a job takes which sleeps on a device."""

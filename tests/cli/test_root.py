@@ -33,6 +33,7 @@ COMMANDS = (
     "baseline",
     "verify",
     "doctor",
+    "jobs",
     "targets",
     "schema",
 )

@@ -44,6 +44,9 @@ class _Printed:
     def stderr(self, data: bytes) -> None:
         sys.stderr.buffer.write(data)
 
+    def restart(self) -> None:
+        pass
+
 
 def job_in(folder: Path) -> Job:
     """The job in a folder of this machine."""

@@ -39,6 +39,7 @@ class Shown:
     events: Heard = field(default_factory=Heard)
     out: bytes = b""
     err: bytes = b""
+    restarts: int = 0
     on_output: Callable[[bytes], None] = lambda _: None
 
     def stdout(self, data: bytes) -> None:
@@ -49,6 +50,9 @@ class Shown:
 
     def stderr(self, data: bytes) -> None:
         self.err += data
+
+    def restart(self) -> None:
+        self.restarts += 1
 
 
 def run(

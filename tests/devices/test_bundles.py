@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,13 +16,23 @@ import pytest
 from edge_scnet.compile import bundle
 from edge_scnet.core.events import Silent
 from edge_scnet.core.folder_lock import locked
-from tests.devices.conftest import Board, MakeBoard
+from tests.devices.conftest import REPOSITORY, Board, MakeBoard
 from tests.devices.test_commands import edge, project
 from tests.helpers.graphs import tiny_onnx
 from tests.helpers.tensorrt import fake_trtexec
 
 __all__ = ["project"]
 pytestmark = pytest.mark.slow
+
+OWN_TOOL = """#!/bin/sh
+case $3 in
+compile) echo own >build/net/jetson/engine.plan ;;
+profile) cp "{measured}" build/net/jetson/report.json ;;
+*) PYTHONPATH={repository} exec "{python}" "$@" ;;
+esac
+shift 2
+echo "$*" >>"{calls}"
+"""
 
 MakeOrin = Callable[..., Board]
 
@@ -118,6 +129,28 @@ def test_a_build_for_a_board_ends_with_the_boards_figures(
     times = {row["name"]: row["latency"] for row in report["engines"]}
     assert times["int8"]["samples_ns"], "the board's times"
 
+    # a Python there is a stand-in, too: the report that it measures is the one of above
+    measured, calls = project / "measured.json", project / "python calls"
+    shutil.copyfile(project / "build" / "net" / "jetson" / "report.json", measured)
+    python = project / "python"
+    python.write_text(
+        OWN_TOOL.format(
+            python=sys.executable, calls=calls, measured=measured, repository=REPOSITORY
+        )
+    )
+    python.chmod(0o755)
+    with (project / "devices.toml").open("a") as file:
+        file.write(f'python = "{python}"\n')
+    options += ["--seconds", 0.5]
+    own = edge("build", "net.onnx", *options, "--json", "--device", "orin", cwd=project)
+    assert own.code == outcome.code, own.stderr
+    assert json.loads(own.stdout)["verdict"] == report["verdict"]
+    assert (project / "build" / "net" / "jetson" / "engine.plan").read_text() == "own\n"
+    compiled, profiled = calls.read_text().splitlines()
+    bundle_file = "build/net/jetson/bundle.tar.gz"
+    assert compiled == f"compile {bundle_file} --out build"
+    assert profiled.startswith("profile build/net/jetson --eval=") and "--seconds=0.5" in profiled
+
 
 def test_a_fleet_of_boards_builds_and_times_the_plans_of_one_bundle(
     new_board: MakeBoard, folder: Path, project: Path, tmp_path: Path
@@ -143,5 +176,17 @@ def test_a_fleet_of_boards_builds_and_times_the_plans_of_one_bundle(
     assert (own / "engine.plan").is_file() and not (folder / "engine.plan").exists()
     assert outcome.code == two["device"]["exit_code"] == 8 and two["p50_ms"] is None
     assert "no implementation" in two["device"]["error"]
+    # no edge-scnet there: each report that came back is held to its own baseline here
+    update = ("baseline", "update", own, "--baseline", "baselines/@one")
+    assert edge(*update, cwd=project).code == 0
+    check = ("check", "build/net/jetson", "--baseline", "baselines", "--json")
+    checked = edge(*check, "--device", "tag:lab", cwd=project)
+    one, two = json.loads(checked.stdout)["rows"]
+    assert one["device"]["error"] is None and one["device"]["exit_code"] in (0, 13), one
+    assert one["device"]["headline"] and one["p50_ms"] > 0
+    assert two["device"]["exit_code"] == checked.code == 6
+    assert "no report at" in two["device"]["error"] and "@two" in two["device"]["error"]
+    alone = ("check", own, "--baseline", "baselines/@one", "--device", "one")
+    assert edge(*alone, cwd=project).code == one["device"]["exit_code"]
     refused = edge("build", "net.onnx", "-t", "jetson", "--device", "tag:lab", cwd=project)
     assert refused.code == 2 and "build for jetson without --device" in refused.stderr

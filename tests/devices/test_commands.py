@@ -15,9 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from edge_scnet.core.files import sha256_bytes
+from edge_scnet.report.store import load_report
 from tests.devices.conftest import Board
+from tests.devices.test_faults import learn
 from tests.helpers.graphs import tiny_onnx
 from tests.helpers.images import idx_folder, published
+from tests.helpers.tcp_proxy import TcpProxy
 from tests.helpers.tool import Built, Outcome
 
 pytestmark = pytest.mark.slow
@@ -116,11 +120,32 @@ def test_profile_of_a_build_folder_renews_its_report(
     assert (folder / "report.json").read_bytes() != before
     assert report["command"].startswith("edge-scnet profile")
     assert "jobs/" not in (folder / "report.json").read_text()
-    # the page of a build is written where its report is
     assert "latency" in outcome.stdout and str(board.workdir) not in outcome.stdout
+    # the page of a build is written where its report is, as a profile here would write it
+    page = (folder / "report.html").read_bytes()
+    assert edge("report", folder, "--html", "page.html", cwd=project).code == 0
+    assert page == (project / "page.html").read_bytes()
+    assert not (board.workdir / "blobs" / sha256_bytes(page)).exists(), "it came over no link"
     assert not list(folder.glob(".*")), "nothing temporary stays"
     again = edge("profile", "build/cpu", "--seconds", "0.3", cwd=project)
     assert again.code in (0, 10, 11, 13), "and it is measured here as before"
+
+
+def test_a_second_profile_that_changes_nothing_moves_little(
+    board: Board, project: Path, built: Built, client_home: Path
+) -> None:
+    """Of the new report what changed alone comes, SSH's own bytes counted."""
+    folder = project / "build" / "cpu"
+    shutil.copytree(built.folder, folder)
+    with TcpProxy(board.port) as link:
+        learn(board, link, client_home)
+        url = board.url.replace(f":{board.port}", f":{link.port}")
+        profile = ("profile", "build/cpu", "--seconds", "0.3", "--device", url)
+        assert edge(*profile, cwd=project).code in (0, 10, 11, 13)
+        before = link.moved_bytes
+        assert edge(*profile, cwd=project).code in (0, 10, 11, 13)
+        assert link.moved_bytes - before < 50_000
+    load_report(folder / "report.json")
 
 
 def test_ctrl_c_asks_the_device_and_a_second_one_leaves_it(

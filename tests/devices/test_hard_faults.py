@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from edge_scnet.devices.job import Settings, run_on
 from edge_scnet.errors import DeviceError, EdgeError
 from tests.devices.conftest import Board
 from tests.devices.running import Shown, run, script, stop_while_it_waits
+from tests.devices.test_faults import learn
 from tests.helpers.tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.slow
@@ -119,10 +121,6 @@ def test_a_link_that_says_nothing_any_more_ends_in_words(
     board: Board, here: Path, client_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A board without power: packets go nowhere, and no connection is refused."""
-    from dataclasses import replace
-
-    from tests.devices.test_faults import learn
-
     monkeypatch.setattr(connection, "_KEEPALIVE_S", 1)
     monkeypatch.setattr(connection, "_KEEPALIVES", 2)
     monkeypatch.setattr(connection, "_CONNECT_S", 1.0)
@@ -212,3 +210,16 @@ def test_two_clients_with_the_same_command_both_get_its_results(board: Board, he
     assert found == [11, 11]
     assert (here / "made" / "file").stat().st_size == 2_000_000
     assert (board.home / "runs").read_text() == "ran\n"
+
+
+def test_a_link_that_breaks_while_it_is_made_is_made_again(
+    board: Board, here: Path, client_home: Path
+) -> None:
+    with TcpProxy(board.port, cut_after_bytes=1000) as link:
+        learn(board, link, client_home)
+        device = replace(board.device, port=link.port)
+        assert run(device, script(here, "exit 5")).exit_code == 5
+        assert link.connections == 2
+        link.refuse = True
+        with pytest.raises(DeviceError, match="cannot connect"):
+            run(device, script(here, "exit 5"), patience_s=0.0)

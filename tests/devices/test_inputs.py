@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shlex
 import shutil
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 import onnx
 import pytest
 
+from edge_scnet.core.files import sha256_bytes
 from edge_scnet.devices.connection import command_of
 from edge_scnet.devices.device import Device
 from edge_scnet.devices.inputs import Input, Job, Shipment, layout, shipment_of
 from edge_scnet.devices.job import Settings, run_id
+from edge_scnet.devices.run import rebuilt
 from tests.helpers.folders import float_build
 from tests.helpers.graphs import tiny_onnx
 
@@ -41,11 +44,14 @@ def sets(here: Path) -> tuple[Path, Path]:
 
 
 def start(shell: str, workdir: Path, asked: Job, shipment: Shipment) -> int:
-    """Has a job laid out as start.sh does on a device whose sh is this shell."""
+    """Has a job laid out as run.sh does on a device whose sh is this shell."""
     packed = layout(asked, shipment, run="run", workdir=str(workdir), python=sys.executable)
     (workdir / "jobs").mkdir(exist_ok=True)
     _, program, *words = shlex.split(
-        command_of("start.sh", (str(workdir), "run", "refuse", "me", "", ""))
+        command_of(
+            "run.sh",
+            (str(workdir), "run", "mark", "0", "0", str(len(packed)), "refuse", "me", "", ""),
+        )
     )
     assert program == "sh"
     done = subprocess.run([shell, *words], input=packed, cwd=workdir, capture_output=True)
@@ -104,3 +110,62 @@ def test_a_job_with_another_power_mode_is_another_job(tmp_path: Path) -> None:
     as_it_is, set_for_it = Settings(), Settings(set_power_mode=True)
     assert len({run(2, as_it_is), run(2, set_for_it), run(0, set_for_it)}) == 3
     assert run(2, as_it_is) == run(None, as_it_is), "it is not asked for"
+
+
+def answer(workdir: Path, run: str, requests: str) -> bytes:
+    """What run.sh prints of a job that has ended there, and to requests."""
+    _, *words = shlex.split(command_of("run.sh", (str(workdir), run, "mark", "0", "0", "0")))
+    done = subprocess.run(words, input=requests.encode(), check=True, capture_output=True)
+    return done.stdout.rpartition(b"mark\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("one\nstays for ever and a day\nthree\n", "ONE\nstays for ever and a day\nthree\n"),
+        ("1.0\n" * 9, "1.00\n" * 9),
+        ("a long line that comes once more\n", "x\na long line that comes once more\n" * 3),
+        ("+ a line with a plus in front\n@1 9\n", "@1 9\n+ a line with a plus in front\n"),
+        ("x = 1\n", ""),
+    ],
+)
+def test_a_text_comes_as_what_it_has_beyond_the_one_of_before(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    workdir = tmp_path / "workdir"
+    job = workdir / "jobs" / "run"
+    (job / "root").mkdir(parents=True)
+    (workdir / "blobs").mkdir()
+    for name, text in {"pid": "1", "boot": "", "exit": "0", "readers": "", "stdout": ""}.items():
+        (job / name).write_text(text)
+    (job / "stderr").write_text("")
+    base = sha256_bytes(before.encode())
+    (workdir / "blobs" / base).write_text(before)
+    (job / "root" / "a=b.json").write_text(after)
+    head, _, told = answer(workdir, "run", f"base {base}\nfile a=b.json\n").partition(b"\n")
+    assert head == b"lines %d" % len(told)
+    assert rebuilt(before.encode(), told) == after.encode()
+    assert answer(workdir, "run", "file a=b.json\n").partition(b"\n")[2] == after.encode()
+    assert answer(workdir, "run", "file b\nfile a=b.json\n").startswith(b"gone\nwhole ")
+    answer(workdir, "run", "forget\n")
+    assert not job.exists()
+
+
+def test_a_job_that_another_client_reads_keeps_its_files_and_is_none_that_is_taken_up(
+    tmp_path: Path,
+) -> None:
+    workdir = tmp_path / "workdir"
+    asked = job(tmp_path)
+    ended = workdir / "jobs" / "run"
+    (ended / "root").mkdir(parents=True)
+    (workdir / "blobs").mkdir()
+    for name in ("stdout", "stderr", "readers"):
+        (ended / name).write_text("")
+    for name, text in {"pid": "1", "boot": "", "exit": "11"}.items():
+        (ended / name).write_text(text)
+    with (ended / "readers").open("rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        answer(workdir, "run", "forget\n")
+        assert (ended / "exit").exists()
+    assert start("sh", workdir, asked, shipment_of(asked)) == 0
+    assert not (ended / "exit").exists() or (ended / "exit").read_text() == "0\n", "it ran anew"

@@ -168,6 +168,7 @@ def test_a_job_that_is_lost_with_its_link_begins_anew(board: Board, here: Path) 
     done = run(board.device, script(here, text), shown=shown)
     assert done.lost_links == 1 and done.exit_code == 7
     assert shown.out.split() == [b"begun", b"begun", b"end"]
+    assert shown.restarts == 1, "who shows it is told"
 
 
 def test_another_process_takes_a_job_up_again(board: Board, here: Path) -> None:

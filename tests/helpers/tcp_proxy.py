@@ -34,6 +34,9 @@ class TcpProxy:
         self.cut_after_bytes = cut_after_bytes
         self.refuse = False
         self.moved_bytes = 0
+        # how often a client waited for an answer: its next block follows one of the server's
+        self.round_trips = 0
+        self._from_client = False
         self.connections = 0
         self._stalled = threading.Event()
         self._ended = threading.Event()
@@ -99,14 +102,14 @@ class TcpProxy:
                 self._open |= {client, server}
             for source, sink in ((client, server), (server, client)):
                 source.settimeout(None)
-                self._start(self._carry, source, sink)
+                self._start(self._carry, source, sink, source is client)
 
     def _start(self, what: object, *arguments: object) -> None:
         thread = threading.Thread(target=what, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+    def _carry(self, source: socket.socket, sink: socket.socket, from_client: bool) -> None:
         """Carries one direction; the reader's blocks wait for their time in the sender's queue."""
         queue: deque[tuple[float, bytes]] = deque()
         filled = threading.Condition()
@@ -116,11 +119,17 @@ class TcpProxy:
                 block = source.recv(_BLOCK)
             except OSError:
                 block = b""
+            self._count_turn(from_client)
             with filled:
                 queue.append((time.monotonic() + self._delay_s, block))
                 filled.notify()
             if not block:
                 return
+
+    def _count_turn(self, from_client: bool) -> None:
+        with self._lock:
+            self.round_trips += from_client and not self._from_client
+            self._from_client = from_client
 
     def _send(
         self,

@@ -72,6 +72,7 @@ DOCUMENTS: dict[str, Document] = {
     "show": Document(schema=1, record=f"{_HERE}.project:Resolved", where="show"),
     "targets": Document(schema=1, record=f"{_HERE}.machine:Targets", where="targets"),
     "doctor": Document(schema=1, record=f"{_HERE}.machine:Doctor", where="doctor"),
+    "jobs": Document(schema=1, record=f"{_HERE}.jobs:Jobs", where="jobs"),
     "fleet": Document(
         schema=1,
         record="edge_scnet.report.fleet:Fleet",
