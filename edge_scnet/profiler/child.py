@@ -12,7 +12,7 @@ import gc
 import itertools
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from edge_scnet.core.ragged import ragged
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.batches import inputs_of, load_pixels
 from edge_scnet.data.samples import SampleSet
@@ -32,6 +31,7 @@ from edge_scnet.machine.memory import (
     used_memory_bytes,
 )
 from edge_scnet.profiler.ahead import time_window
+from edge_scnet.profiler.whole_batches import by_image, cycled
 from edge_scnet.runtimes import usable_runtime
 from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions, Session
 from edge_scnet.stats.accuracy import top_k
@@ -298,6 +298,17 @@ class Server:
             if time.perf_counter() >= end:
                 return
 
+    def open_evaluation(self) -> None:
+        """Opens the engine again where its figures would depend on the number of cores.
+
+        Then each inference has one thread, and as many run side by side as there are cores.
+        """
+        if self._runtime.sums_by_threads:
+            del self._session
+            self._stack.close()
+            options = replace(self._options, mode="shared", threads=1)
+            self._session = self._stack.enter_context(self._runtime.open(self._path, options))
+
     def evaluate(self, images: np.ndarray) -> list[np.ndarray]:
         """The outputs for a batch of any number of images N: by output, N along the first axis.
 
@@ -328,35 +339,6 @@ class Server:
             by_image(parts, batch, is_open=is_open)[: len(images)]
             for parts, is_open in zip(outputs, self._session.open_outputs, strict=True)
         ]
-
-
-def by_image(parts: Sequence[np.ndarray], batch: int, *, is_open: bool) -> np.ndarray:
-    """What an engine gave for batch after batch of an output, the images along the first axis.
-
-    Args:
-        is_open: its size depends on the data: the result is ragged, even where all have one size.
-
-    Raises:
-        BackendError: its size depends on the data, and a batch has several images.
-    """
-    shapes = list(dict.fromkeys(part.shape for part in parts))
-    if batch == 1 and (is_open or len(shapes) > 1):
-        return ragged(parts)
-    if is_open or len(shapes) > 1:
-        sizes = " and ".join(" x ".join(map(str, shape)) for shape in shapes[:2])
-        raise BackendError(
-            f"the size of an output depends on the data ({sizes}): of {batch} images at once nobody"
-            " can tell which part of it is whose",
-            hint="build it at batch 1; or export boxes and scores without NonMaxSuppression",
-        )
-    if parts[0].shape[:1] == (batch,):
-        return np.concatenate(parts)
-    return np.stack(parts)
-
-
-def cycled(images: np.ndarray, count: int) -> np.ndarray:
-    """So many images, from the start again where there are fewer: a view where there are enough."""
-    return images[:count] if count <= len(images) else images[np.arange(count) % len(images)]
 
 
 @contextlib.contextmanager

@@ -251,6 +251,8 @@ def evaluate(
         DataError: an image cannot be read, or outputs are not those of the task.
     """
     sums = OutputsSum([child.call("output_names") for child in children], evaluator=evaluator)
+    for child in children:
+        child.call("open_evaluation")
     done = 0
     with ThreadPoolExecutor(1) as ahead:
         # the engines have the other cores

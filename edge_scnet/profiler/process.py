@@ -34,6 +34,7 @@ _STAGES = {
     "record_graph": "CUDA graph",
     "use_graph": "CUDA graph",
     "evaluate": "accuracy",
+    "open_evaluation": "accuracy",
     "end_to_end": "end to end",
     "open_ahead": "end to end",
     "ahead": "end to end",

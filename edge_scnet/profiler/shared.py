@@ -15,9 +15,9 @@ import numpy as np
 from edge_scnet.core.events import Progress
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
-from edge_scnet.profiler.child import by_image, cycled
 from edge_scnet.profiler.outputs import Outputs, OutputsSum, in_all_forms
 from edge_scnet.profiler.process import Child, EngineFile
+from edge_scnet.profiler.whole_batches import by_image, cycled
 from edge_scnet.runtimes import runtime_named
 from edge_scnet.runtimes.shared import SharedEngine, runs_of, shards_in, share, tasks_over
 from edge_scnet.scale.pool import Pool

@@ -160,27 +160,6 @@ class Session(Protocol):
         """
 
 
-class BaseSession:
-    """The answers of a session whose runtime has no more to tell."""
-
-    def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
-        return ()
-
-    def settings(self) -> dict[str, str]:
-        return {}
-
-    def device_bytes(self) -> int | None:
-        return None
-
-    def record_graph(self) -> str | None:
-        return "its runtime has no CUDA graphs"
-
-    def use_graph(self, *, on: bool) -> None: ...
-
-    def layer_times(self, batches: Sequence[np.ndarray]) -> dict[str, float]:
-        return {}
-
-
 class Runtime(Protocol):
     """A runtime: builds engines of ONNX files and opens them."""
 
@@ -235,6 +214,10 @@ class Runtime(Protocol):
     @property
     def rounds_averages(self) -> bool:
         """Whether it may round averages of codes to codes once more."""
+
+    @property
+    def sums_by_threads(self) -> bool:
+        """Whether the last digits of its sums depend on how many threads compute them."""
 
     def unavailable(self) -> str | None:
         """Why its package cannot be used here, or None."""
@@ -349,6 +332,7 @@ class BaseRuntime:
     packs_bundle: bool = False
     takes_cuda_graph: bool = False
     rounds_averages: bool = False
+    sums_by_threads: bool = False
 
     def unavailable(self) -> str | None:
         if any(installed(name) for name in self.modules):

@@ -6,14 +6,18 @@ import json
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_scnet.core.feeds import check_type, feed_of, fitted
-from edge_scnet.runtimes.base import BaseSession, ExecutedLayer, OpenOptions
+from edge_scnet.machine.linux import usable_cores
+from edge_scnet.runtimes.base import ExecutedLayer, OpenOptions
+from edge_scnet.runtimes.base_session import BaseSession
 from edge_scnet.runtimes.onnxruntime_layers import executed_layers
 from edge_scnet.runtimes.onnxruntime_loading import load_session
 
@@ -37,6 +41,8 @@ class OnnxRuntimeSession(BaseSession):
             options: sizes that the file leaves open are 1 where their shapes do not give them.
         """
         self._artifact, self._threads = artifact, options.threads
+        # inferences that `infer_many` has side by side
+        self._at_once = usable_cores() if options.mode == "shared" else 1
         self._session = load_session(artifact, self._set_threads)
         inputs, shapes = self._session.get_inputs(), dict(options.shapes)
         self._name, self._type = inputs[0].name, _TYPES.get(inputs[0].type)
@@ -67,9 +73,20 @@ class OnnxRuntimeSession(BaseSession):
     def infer_many(
         self, batches: Iterable[np.ndarray], keep: Callable[[int, list[np.ndarray]], None]
     ) -> None:
-        # one request already uses every core; a second one would only queue behind it
-        for i, batch in enumerate(batches):
-            keep(i, self.infer(batch))
+        if self._at_once == 1:
+            # one request already uses every core; a second one would only queue behind it
+            for i, batch in enumerate(batches):
+                keep(i, self.infer(batch))
+            return
+        running = deque[tuple[int, Future[list[np.ndarray]]]]()
+        with ThreadPoolExecutor(self._at_once) as threads:
+            for i, batch in enumerate(batches):
+                running.append((i, threads.submit(self.infer, batch)))
+                if len(running) > 2 * self._at_once:
+                    number, oldest = running.popleft()
+                    keep(number, oldest.result())
+            for number, future in running:
+                keep(number, future.result())
 
     def executed_precisions(self) -> tuple[ExecutedLayer, ...]:
         return executed_layers(self._artifact, self._threads)

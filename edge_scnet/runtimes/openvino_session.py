@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from edge_scnet.core.feeds import check_type, feed_of, fitted
-from edge_scnet.runtimes.base import BaseSession, ExecutedLayer
+from edge_scnet.runtimes.base import ExecutedLayer
+from edge_scnet.runtimes.base_session import BaseSession
 
 # A burst of a few runs is one slice of a shared processor's time: what disturbs it disturbs whole
 # layers.

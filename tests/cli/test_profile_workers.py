@@ -58,18 +58,13 @@ def test_a_report_by_workers_is_that_of_this_machine_but_for_its_times(
     invoke: Run, copied: Built
 ) -> None:
     reports = {}
-    for name, given in {
-        "here": [],
-        "one": ["--workers", 1],
-        "two": ["--workers", 2],
-        "four": ["--workers", 4],
-    }.items():
+    for name, given in {"here": [], "two": ["--workers", 2]}.items():
         outcome = invoke("profile", copied.folder, "--seconds", 0.1, *given)
         assert outcome.code in (0, 11, 13), outcome.stderr
         assert ("images/s each" in outcome.stderr) == bool(given)
         assert not (copied.folder / ".tasks").exists()
         reports[name] = without_times(json.loads((copied.folder / "report.json").read_text()))
-    assert reports["one"] == reports["two"] == reports["four"] == reports["here"]
+    assert reports["two"] == reports["here"]
     assert reports["here"]["engines"][2]["accuracy"]["images"] == 600
 
 

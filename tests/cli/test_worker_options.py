@@ -61,3 +61,27 @@ def test_a_search_by_processes_is_that_of_this_process(
     assert found["one"]["chosen"]["keep_float"] == found["here"]["chosen"]["keep_float"]
     ranges = [next((tmp_path / name).glob("*/*/ranges.npz")).read_bytes() for name in found]
     assert ranges[0] == ranges[1] == ranges[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["cpu", "onnxruntime"])
+def test_engines_of_a_search_are_judged_by_processes_and_timed_here(
+    invoke: Run, model_and_samples: tuple[Path, Path], tmp_path: Path, target: str
+) -> None:
+    """Which mixes are tried depends on their times; what is the same mix has the same accuracy."""
+    model, samples = model_and_samples
+    found = {}
+    for name, given in {"here": [], "one": ["--workers", "1"], "two": ["--workers", "2"]}.items():
+        where = ["--target", target, "--calib", samples, "--out", tmp_path / name]
+        outcome = invoke(
+            "sensitivity", model, *where, "--gain", "2", "--budget", "5", "--json", *given
+        )
+        assert outcome.code in (0, 10), outcome.stderr
+        candidates = json.loads(outcome.stdout)["candidates"]
+        found[name] = {tuple(c["keep_float"]): c for c in candidates}
+    assert len(found["one"].keys() & found["two"].keys()) > 0
+    for mix in found["one"].keys() & found["two"].keys():
+        one, two = found["one"][mix], found["two"][mix]
+        assert one["sqnr_db"] == two["sqnr_db"] and one["time_ratio"] and two["time_ratio"]
+        if mix in found["here"]:
+            assert found["here"][mix]["sqnr_db"] == pytest.approx(one["sqnr_db"], abs=1e-3)

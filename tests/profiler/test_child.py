@@ -276,3 +276,18 @@ def test_a_plan_infers_with_its_graph_where_that_is_chosen_in_throughput_too(
     server, _ = serve(runtime, graph_fault="not permitted")
     assert server.record_graph() == "not permitted"
     server.close()
+
+
+def test_the_accuracy_of_onnx_runtime_depends_on_no_number_of_cores(tmp_path: Path) -> None:
+    """Each inference has one thread, whatever the engine is timed with."""
+    path = tiny_onnx(tmp_path / "net.onnx")
+    images = np.random.default_rng(0).standard_normal((13, 1, 6, 6)).astype(np.float32)
+    server = child.Server()
+    server.load("onnxruntime", path, OpenOptions(threads=2), images)
+    assert server.settings()["threads"] == "2"
+    server.open_evaluation()
+    assert server.settings()["threads"] == "1"
+    logits, twice = server.evaluate(images)
+    np.testing.assert_allclose(logits, tiny_logits(images), atol=1e-5)
+    np.testing.assert_array_equal(twice, 2 * logits)
+    server.close()

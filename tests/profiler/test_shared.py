@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 from edge_scnet.config.target import load_target
+from edge_scnet.core.events import Progress
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.profiler.child import Server
-from edge_scnet.profiler.measure import MeasureSettings, measure
+from edge_scnet.profiler.measure import Measured, MeasureSettings, measure
 from edge_scnet.profiler.outputs import Outputs, evaluate
 from edge_scnet.profiler.process import EngineFile, timed_images
 from edge_scnet.profiler.shared import evaluate_by, opened_by
 from edge_scnet.runtimes.openvino import OPENVINO
 from edge_scnet.scale import task as tasks
+from edge_scnet.scale.pool import Pool
 from edge_scnet.scale.processes import Processes
 from tests.helpers.engines import SPEC, engine_file, quiet
 from tests.helpers.graphs import tiny_onnx
@@ -177,3 +179,28 @@ def test_a_killed_worker_costs_its_task(
     (warning,) = events.warnings
     assert "signal SIGKILL" in warning and "is done again" in warning
     assert np.isfinite(found[1].noise_power).all()
+
+
+@pytest.mark.slow
+def test_what_is_finished_before_an_interrupt_is_known_to_the_next_run(
+    tmp_path: Path, samples: SampleSet
+) -> None:
+    """The report is partial then, and nothing is an error."""
+    engines = [engine_file(tiny_onnx(tmp_path / "one.onnx"), "one")]
+    kept = tmp_path / "kept"
+
+    def measured_by(pool: Pool, progress: Progress) -> Measured:
+        settings = MeasureSettings(seconds=0.02, by_layer=False, keep_partial=True, pool=pool)
+        return measure(engines, samples, SPEC, settings, progress=progress)
+
+    def interrupted(what: str, share: float, count: int = 0, unit: str = "") -> None:
+        if what == "accuracy":
+            raise KeyboardInterrupt
+
+    with pool_of(1, kept) as (pool, _):
+        partial = measured_by(pool, interrupted)
+    assert not partial.complete and partial.engines[0].outputs is None and kept.exists()
+    with pool_of(1, kept) as (pool, events):
+        whole = measured_by(pool, events.progress)
+        assert "tasks known from before" in pool.told()
+    assert whole.complete and whole.engines[0].outputs is not None and not kept.exists()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_scnet.runtimes import in_turn
-from edge_scnet.runtimes.base import BaseSession
+from edge_scnet.runtimes.base_session import BaseSession
 
 
 class _Session(BaseSession):

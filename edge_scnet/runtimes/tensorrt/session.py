@@ -16,7 +16,8 @@ import numpy as np
 from edge_scnet.core.feeds import check_type, feed_of, fitted
 from edge_scnet.core.manifest import BUNDLE
 from edge_scnet.errors import BackendError
-from edge_scnet.runtimes.base import BaseSession, EngineInput, ExecutedLayer
+from edge_scnet.runtimes.base import EngineInput, ExecutedLayer
+from edge_scnet.runtimes.base_session import BaseSession
 from edge_scnet.runtimes.tensorrt import cuda
 from edge_scnet.runtimes.tensorrt import layers as trt_layers
 from edge_scnet.runtimes.tensorrt.open_output import OpenOutput
