@@ -52,6 +52,21 @@ GATED = [
     conv("r2", "w6", "last"),
 ]
 
+# linear layers over rows, as PyTorch writes them
+LINEAR = [
+    conv("input", "w1", "a"),
+    node("Transpose", ["a"], "rows", perm=[0, 2, 3, 1]),
+    node("MatMul", ["rows", "up"], "first"),
+    node("Add", ["first", "b1"], "biased"),
+    node("Relu", ["biased"], "r"),
+    node("MatMul", ["r", "down"], "second"),
+    node("Add", ["b2", "second"], "y"),
+]
+LINEAR_CONSTANTS = {
+    name: np.random.default_rng(2).standard_normal(shape).astype(np.float32)
+    for name, shape in {"up": (4, 16), "b1": (16,), "down": (16, 6), "b2": (1, 6)}.items()
+}
+
 
 def saved(nodes: list[onnx.NodeProto], folder: Path, **constants: np.ndarray) -> Path:
     model = graph_of(nodes, WEIGHTS)
@@ -155,24 +170,7 @@ def test_a_linear_layer_over_rows_is_int8_though_its_bias_is_a_sum_behind_it(
     tmp_path: Path,
 ) -> None:
     """As PyTorch writes it: ONNX Runtime makes a float Gemm of the two where they are not one."""
-    rng = np.random.default_rng(2)
-    nodes = [
-        conv("input", "w1", "a"),
-        node("Transpose", ["a"], "rows", perm=[0, 2, 3, 1]),
-        node("MatMul", ["rows", "up"], "first"),
-        node("Add", ["first", "b1"], "biased"),
-        node("Relu", ["biased"], "r"),
-        node("MatMul", ["r", "down"], "second"),
-        node("Add", ["b2", "second"], "y"),
-    ]
-    constants = {
-        "up": rng.standard_normal((4, 16)),
-        "b1": rng.standard_normal(16),
-        "down": rng.standard_normal((16, 6)),
-        "b2": rng.standard_normal((1, 6)),
-    }
-    path = saved(nodes, tmp_path, **{name: a.astype(np.float32) for name, a in constants.items()})
-    qdq, placed = quantized(path)
+    qdq, placed = quantized(saved(LINEAR, tmp_path, **LINEAR_CONSTANTS))
     assert placed.int8_nodes == ("a", "first", "second")
     layers, db = executed(qdq, tmp_path)
     wanted = WantedLayers(convolutions=("a",), others=("first", "second"))

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -15,7 +16,14 @@ from edge_scnet.config.target import load_target
 from edge_scnet.runtimes.base import OpenOptions
 from edge_scnet.runtimes.onnxruntime import ONNX_RUNTIME
 from edge_scnet.stats.accuracy import sqnr_db
-from tests.quantizer.test_place_onnxruntime import GATED, IMAGES, quantized, saved
+from tests.quantizer.test_place_onnxruntime import (
+    GATED,
+    IMAGES,
+    LINEAR,
+    LINEAR_CONSTANTS,
+    quantized,
+    saved,
+)
 
 # The folder with `root` (Python of Debian's arm64) and `site` (the wheels), as the recipe makes it.
 VARIABLE = "EDGE_SCNET_ARM64"
@@ -32,12 +40,17 @@ numpy.save(folder + "/outputs.npy", [session.run(None, {name: image[None]})[0] f
 
 
 @pytest.mark.soak
-def test_arm_computes_what_this_machine_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("nodes", "constants"), [(GATED, {}), (LINEAR, LINEAR_CONSTANTS)], ids=["gated", "linear"]
+)
+def test_arm_computes_what_this_machine_does(
+    nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     place = os.environ.get(VARIABLE)
     if place is None or shutil.which(QEMU) is None:
         pytest.skip(f"needs {QEMU}, and in {VARIABLE} the folder of docs/how-to/arm64.md")
     root = Path(place, "root")
-    qdq, _ = quantized(saved(GATED, tmp_path))
+    qdq, _ = quantized(saved(nodes, tmp_path, **constants))
     ir.save(qdq, tmp_path / "qdq.onnx")
     for target, name in (("arm64", "arm"), ("onnxruntime", "here")):
         ONNX_RUNTIME.build(tmp_path / "qdq.onnx", load_target(target), tmp_path / f"{name}.onnx")
