@@ -157,10 +157,17 @@ def _dask(address: str) -> Iterator[Opened]:
             executor=client.get_executor(pure=False),
             identity=_alike(found),
             local=False,
-            names=lambda: frozenset(client.scheduler_info(n_workers=-1)["workers"]),
+            names=lambda: _names(client),
             words=f"{len(found)} workers of {address}",
             count=len(found),
         )
+
+
+def _names(client: Any) -> frozenset[str]:
+    """The workers at present; none while the scheduler is gone, or slow to answer."""
+    if client.status != "running":  # to ask would take as long as the client tries to come back
+        return frozenset()
+    return frozenset(client.scheduler_info(n_workers=-1).get("workers", ()))
 
 
 def _ask_all(client: Any, address: str) -> dict[str, Identity]:
@@ -223,8 +230,8 @@ def _alike(found: dict[str, Identity]) -> Identity:
 
 
 REFUSAL_HINT = (
-    "all workers need the versions that are here (pip freeze) and one kind of processor: start"
-    " workers of one kind alone"
+    "all workers need the versions that are here (pip freeze), the same source of edge-scnet, and"
+    " one kind of processor: start workers of one kind alone"
 )
 
 

@@ -17,7 +17,7 @@ from edge_scnet.errors import BackendError
 from edge_scnet.scale.executors import Workers, opened
 from edge_scnet.scale.pool import open_pool
 from tests.helpers.cluster import Cluster, cluster_of
-from tests.helpers.scale import Told
+from tests.helpers.scale import Told, pool_of, sleeps, task_of
 from tests.quantizer.test_shared import are_equal, collected
 from tests.quantizer.test_shared import model as calibrated_model
 from tests.sensitivity.test_shared import Case, searched, without_time
@@ -94,6 +94,27 @@ def test_a_client_without_the_certificate_is_refused(
         ):
             pass
     assert "CA_FILE" in caught.value.hint
+
+
+def test_a_scheduler_that_ends_in_the_middle_is_one_error_and_what_is_done_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_scnet.scale.executors._CONNECT_S", 3)
+    with cluster_of(2, tmp_path) as cluster:
+        for name, value in cluster.environment.items():
+            monkeypatch.setenv(name, value)
+        refresh_dask()
+        with (
+            pytest.raises(BackendError, match=r"connection is lost|no task can be sent") as caught,
+            pool_of(cluster.address, tmp_path / "kept") as (pool, _),
+        ):
+            pool.run([task_of(pool, b"\x01")])
+            threading.Timer(2, cluster.process.kill).start()
+            pool.run(task_of(pool, bytes([n]), sleeps, seconds=0.5) for n in range(40))
+    assert "finished tasks are reused" in caught.value.hint
+    with pool_of(1, tmp_path / "kept") as (pool, _):
+        pool.run([task_of(pool, b"\x01")])
+        assert pool.told() == "1 task known from before"
 
 
 def refresh_dask() -> None:
