@@ -47,6 +47,23 @@ def test_probabilities_are_not_made_probabilities_twice():
     np.testing.assert_allclose(confidence, [[0.7, 0.2], [0.8, 0.1]])
 
 
+@pytest.mark.parametrize(
+    ("total", "are_probabilities"),
+    [
+        (1.0009, True),
+        (0.9991, True),
+        (1.002, False),
+        (0.9, False),
+        (np.inf, False),
+        (np.nan, False),
+    ],
+)
+def test_rows_that_sum_to_about_1_are_probabilities(total: float, are_probabilities: bool) -> None:
+    rows = np.array([[0.25, 0.75], [0.25, total - 0.25]])
+    with np.errstate(invalid="ignore"):
+        assert (probabilities(rows) is rows) == are_probabilities
+
+
 def test_outputs_by_the_sums_of_squares():
     rng = np.random.default_rng(0)
     reference, noise = rng.normal(size=1000), 0.1 * rng.normal(size=1000)
