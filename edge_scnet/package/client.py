@@ -124,11 +124,16 @@ if __name__ == "__main__":
     main()
 '''
 _ANSWERED = "        first, *more = answer(asked(options.url, sent(prepared(path))))"
-_SHAPED = """        outputs = asked(options.url, sent(prepared(path)))
-        first, *more = answer(list(map(np.reshape, outputs, SHAPES)))"""
+_READ = "        first, *more = answer(shaped(asked(options.url, sent(prepared(path)))))"
 _PLACED = """        batch, place = prepared(path)
-        outputs = asked(options.url, sent(batch))
-        first, *more = answer(list(map(np.reshape, outputs, SHAPES)), place)"""
+        first, *more = answer(shaped(asked(options.url, sent(batch))), place)"""
+_SHAPED = '''
+def shaped(outputs):
+    """The outputs as the engine gives them: JSON has no types, and a batch of one is left out."""
+    return [
+        np.asarray(array, kind).reshape(shape) for array, (kind, shape) in zip(outputs, FORMS)
+    ]
+'''
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,10 +189,15 @@ def _body(facts: PackageFacts, served: Served, asked: str) -> Iterator[str]:
     yield "}"
     yield f"OUTPUTS = [{', '.join(ascii(tensor.name) for tensor in served.outputs)}]"
     reading = reading_of(facts)
+    outputs = tensors_of(facts).outputs
+    if not all(map(_has_form, outputs)):
+        reading = RawReading()
     is_raw, is_placed = isinstance(reading, RawReading), python_answer.is_placed(reading)
     if not is_raw:
-        shapes = ", ".join(str(tensor.shape) for tensor in tensors_of(facts).outputs)
-        yield f"SHAPES = [{shapes}]  # of the outputs, the batch in front"
+        yield "# of the outputs: NumPy's type, and the shape with the batch in front"
+        yield "FORMS = ["
+        yield from (f'    ("{tensor.dtype}", {tensor.shape!r}),' for tensor in outputs)
+        yield "]"
     yield from python_answer.constants(reading)
     if isinstance(reading, Named):
         yield from _names(reading, facts)
@@ -195,10 +205,15 @@ def _body(facts: PackageFacts, served: Served, asked: str) -> Iterator[str]:
         yield from picture_lines(facts, tells_place=is_placed)
     else:
         yield _ARRAY.rstrip("\n")
-    answered = _ANSWERED if is_raw else _PLACED if is_placed else _SHAPED
-    said = (_RAW,) if is_raw else python_answer.functions(reading)
+    answered = _ANSWERED if is_raw else _PLACED if is_placed else _READ
+    said = (_RAW,) if is_raw else (_SHAPED, *python_answer.functions(reading))
     for part in (_SENT, asked, *said, _MAIN.replace("{ANSWERED}", answered)):
         yield f"\n{part.rstrip()}"
+
+
+def _has_form(tensor: Tensor) -> bool:
+    """Whether a client can give an output the type and shape that the engine gives it."""
+    return tensor.dtype != "bfloat16" and tensor.shape.count(-1) <= 1
 
 
 def _names(reading: Named, facts: PackageFacts) -> Iterator[str]:

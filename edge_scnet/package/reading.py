@@ -170,7 +170,9 @@ def reading_of(facts: PackageFacts) -> Reading:
     try:
         return _read(facts)
     except EdgeError as error:
-        return RawReading(reason=error.message.partition("\n")[0].rstrip("."))
+        # where no decoder is known the message goes on with a list of them
+        message = error.message.partition(". There are:\n")[0]
+        return RawReading(reason=printable(message).rstrip("."))
 
 
 def _read(facts: PackageFacts) -> Reading:

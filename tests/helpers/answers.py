@@ -301,10 +301,14 @@ OTHERS: dict[str, Case] = {
 CASES = {**DETECTORS, **OTHERS}
 
 
-def answer_build(folder: Path, case: Case) -> Path:
-    """A build folder with the float graph of a case, which ONNX Runtime runs."""
+def answer_build(folder: Path, case: Case, graph: onnx.ModelProto | None = None) -> Path:
+    """A build folder with the float graph of a case, which ONNX Runtime runs.
+
+    Args:
+        graph: another than the one that gives the outputs of the case.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(_graph(case), folder / FLOAT_ONNX)
+    onnx.save(_graph(case) if graph is None else graph, folder / FLOAT_ONNX)
     manifest = Manifest(
         model=case.spec,
         target={**asdict(load_target("cpu")), "batch": case.batch},

@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from edge_scnet.package import cpp, python
+from edge_scnet.package.client import Served, kserve_client
+from edge_scnet.package.labels import json_names
+from edge_scnet.package.tensors import tensors_of
 from edge_scnet.pipeline.package import facts_of, package
-from tests.helpers.answers import CASES, DETECTORS, Case, answer_build
-from tests.helpers.hostile import check_fit
+from tests.helpers.answers import CASES, DETECTORS, HEIGHT, WIDTH, Case, answer_build
+from tests.helpers.hostile import NAMES, check_fit
 from tests.helpers.pictures import photograph
 from tests.helpers.tool import Run
 from tests.package.test_cpp import compiler, flags_of_stb, run
@@ -133,6 +138,35 @@ def test_a_program_has_the_lines_that_its_network_needs(tmp_path: Path, name: st
             check_fit(each)
 
 
+SERVED = (
+    *("yolov8, told", "nanodet", "end2end", "binary, one probability", "labels", "points"),
+    *("vector", "map of one class", "map of whole numbers"),
+)
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_a_client_says_what_predict_says(tmp_path: Path, name: str, invoke: Run) -> None:
+    """Of outputs as a server's JSON has them: numbers without a type, and no batch of one."""
+    build = answer_build(tmp_path / "build", CASES[name])
+    facts = facts_of(build / "model.onnx")
+    tensors = tensors_of(facts)
+    text = kserve_client(facts, Served(name="net", inputs=tensors.inputs, outputs=tensors.outputs))
+    assert text.isascii() and max(map(len, text.splitlines())) <= 100
+    (tmp_path / "labels.json").write_text(json_names(facts.model.classes), "utf-8")
+    space: dict[str, Any] = {"__name__": "client", "__file__": str(tmp_path / "client.py")}
+    exec(text, space)
+    answered = [array.tolist() for array in given(CASES[name])]
+    photos = pictures(tmp_path)
+    shown = []
+    for photo in photos:
+        made = space["prepared"](photo)
+        batch, *place = made if isinstance(made, tuple) else (made,)
+        assert next(iter(space["sent"](batch).values())).dtype == np.float32
+        first, *more = space["answer"](space["shaped"](answered), *place)
+        shown += [f"{photo}: {first}", *more]
+    assert shown == invoke("predict", build / "model.onnx", *photos).stdout.splitlines()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["yolov8, told", "end2end, hostile names", "points", "map"])
 def test_the_program_runs_by_itself(tmp_path: Path, name: str, invoke: Run) -> None:
@@ -170,3 +204,69 @@ def test_the_cpp_program_says_what_predict_says(tmp_path: Path, name: str, invok
     photos = pictures(tmp_path)
     wanted = invoke("predict", build / "model.onnx", *photos).stdout
     assert run(out / "run", *photos, cwd=out).splitlines() == wanted.splitlines()
+
+
+def counting(rows: np.ndarray) -> onnx.ModelProto:
+    """A network that gives the rows whose score is above 0.3: how many depends on the data."""
+    shape = [1, 3, HEIGHT, WIDTH]
+    taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["rows", "nothing"], ["all"]),
+        helper.make_node("Gather", ["all", "four"], ["scores"], axis=1),
+        helper.make_node("Greater", ["scores", "limit"], ["high"]),
+        helper.make_node("Compress", ["all", "high"], ["out"], axis=0),
+    ]
+    values = [
+        numpy_helper.from_array(np.float32(0), "zero"),
+        numpy_helper.from_array(rows, "rows"),
+        numpy_helper.from_array(np.int64(4), "four"),
+        numpy_helper.from_array(np.float32(0.3), "limit"),
+    ]
+    given = helper.make_tensor_value_info("out", TensorProto.FLOAT, [None, 6])
+    graph = helper.make_graph(nodes, "net", [taken], [given], values)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_a_detector_may_count_its_rows(tmp_path: Path, found: bool, invoke: Run) -> None:
+    case = replace(
+        CASES["end2end"], arguments={"decode": "end2end"}, outputs={"out": np.zeros((1, 6))}
+    )
+    rows = CASES["end2end"].outputs["out"][0] * np.float32([1, 1, 1, 1, found, 1])
+    build = answer_build(tmp_path / "build", case, counting(rows))
+    package(build / "model.onnx", form="python", out=tmp_path / "out", anyway=True)
+    space = program_of(tmp_path / "out")
+    photo = pictures(tmp_path)[0]
+    batch, place = space["prepared"](photo)
+    first, *more = space["answer"](space["opened"]()(batch), place)
+    shown = invoke("predict", build / "model.onnx", photo).stdout
+    assert [f"{photo}: {first}", *more] == shown.splitlines()
+    assert len(more) > 3 if found else more == []
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        (replace(CASES["yolox"], arguments={"decode": "mine:boxes"}), "its decoder is a function"),
+        (replace(CASES["yolox"], task="mine:judged"), "its task is a function of yours"),
+        (replace(CASES["vector"], task="detection", arguments={}), "no decoder is known for"),
+        (replace(CASES["yolox"], arguments={"decode": "ssd"}), "decode ssd wants scores"),
+        (replace(CASES["vector"], task="segmentation"), "a map is samples x channels"),
+        (replace(CASES["vector"], task="features"), None),
+    ],
+)
+def test_what_is_not_decoded_is_said_with_the_reason(
+    tmp_path: Path, case: Case, why: str | None
+) -> None:
+    named = {f"out {NAMES[0]}": array for array in case.outputs.values()}
+    facts = facts_of(answer_build(tmp_path / "build", replace(case, outputs=named)) / "model.onnx")
+    for contents in (python.contents(facts), cpp.contents(replace(facts, runtime="openvino"))):
+        said = str(contents["README.md"])
+        check_fit(said)
+        assert "It prints the range of each output, and decodes none" in said
+        assert (why is None) == ("decodes none." in said)
+        assert why is None or why in said
+        assert "labels.txt" not in contents
+    assert "not decoded" in python.program(facts)
