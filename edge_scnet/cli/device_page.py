@@ -10,12 +10,11 @@ from pathlib import Path
 from edge_scnet.core.manifest import REPORT, REPORT_PAGE
 from edge_scnet.core.optional import installed
 from edge_scnet.devices.inputs import Drawn
+from edge_scnet.report.page_needs import NEEDS
 
 
 def page_here() -> Drawn | None:
     """How the page is made here; None: what that needs is missing, and the device tries."""
-    from edge_scnet.report.page import NEEDS
-
     if not all(map(installed, NEEDS)):
         return None
     return Drawn(of=REPORT, names=(REPORT_PAGE,), make=_page)

@@ -23,19 +23,24 @@ command -v trtexec >/dev/null 2>&1 && echo 'trtexec=yes'
 if command -v "$python" >/dev/null 2>&1; then
     [ -z "$wheel" ] || export PYTHONPATH="$PWD/wheels/$wheel"
     "$python" -c '
-import sys
-from importlib import metadata
+import os, sys
+from importlib.util import find_spec
 print("python=%d.%d.%d" % sys.version_info[:3])
-try:
-    from edge_scnet.__about__ import __version__
-    print("tool=" + __version__)
-except ImportError:
-    pass
-for name in ("openvino", "onnxruntime", "tensorrt", "numpy"):
-    try:
-        print("has=" + name + " " + metadata.version(name))
-    except metadata.PackageNotFoundError:
-        pass
+found = find_spec("edge_scnet")
+if found is not None and found.submodule_search_locations:
+    # not the package itself, which takes longer
+    about = {}
+    with open(os.path.join(list(found.submodule_search_locations)[0], "__about__.py")) as file:
+        exec(file.read(), about)
+    print("tool=" + about["__version__"])
+seen = {}
+for path in sys.path:
+    for name in os.listdir(path) if os.path.isdir(path) else ():
+        stem, _, rest = name.partition("-")
+        if stem in ("openvino", "onnxruntime", "tensorrt", "numpy") and rest.endswith("-info"):
+            seen.setdefault(stem, rest.rpartition(".")[0])
+for name in sorted(seen):
+    print("has=" + name + " " + seen[name])
 ' 2>/dev/null </dev/null
 fi
 runs() { # the folder of a job

@@ -24,7 +24,8 @@ from edge_scnet.graph.node_ids import node_ids
 from edge_scnet.pipeline.module_noise import noise_of, with_noise
 from edge_scnet.report.findings import exit_code
 from edge_scnet.report.node_data import node_data, noise_data
-from edge_scnet.report.page import NEEDS, render
+from edge_scnet.report.page import render
+from edge_scnet.report.page_needs import NEEDS
 from edge_scnet.report.run_report import RunReport
 from edge_scnet.report.store import load_report, save_report, to_json
 

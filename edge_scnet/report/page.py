@@ -33,8 +33,6 @@ from edge_scnet.report.run_report import (
 from edge_scnet.report.summary import SWEEP_HEAD, sweep_cells
 from edge_scnet.stats.decibels import decibels
 
-NEEDS = ("matplotlib", "jinja2")
-
 # Two bars, a long and a short one: FP32's time and INT8's. A browser asks the server for an icon
 # where a page has none.
 ICON = (
