@@ -38,7 +38,7 @@ def numbers_of_pictures(rule: Preprocessing, *, hint: str) -> Numbers:
     pairs = list(zip(rule.mean or (0.0,), rule.std or (1.0,), strict=True))
     ends = [(code - mean) / std for mean, std in pairs for code in (0.0, rule.pixel_max)]
     low, high = min(ends), max(ends)
-    return Numbers(low=low, high=high, most=_ROUNDED * high, whose="pictures, prepared", hint=hint)
+    return Numbers(low=low, high=high, most=_ROUNDED * high, whose="prepared pictures", hint=hint)
 
 
 def numbers_of_arrays(low: float, high: float, *, whose: str, hint: str) -> Numbers | None:
@@ -84,6 +84,6 @@ def refuse_codes(batch: np.ndarray, wanted: Numbers, *, where: str) -> None:
     shape = " x ".join(map(str, first_of(batch).shape))
     raise DataError(
         f"{where} holds whole numbers from 0 to {highest}, as pixels are ({shape}); the engine"
-        f" takes float32: {wanted.whose}, are from {wanted.low:.3g} to {wanted.high:.3g}",
+        f" takes float32: {wanted.whose} are from {wanted.low:.3g} to {wanted.high:.3g}",
         hint=wanted.hint,
     )

@@ -42,7 +42,7 @@ def test_the_message_says_what_the_engine_takes() -> None:
         refuse_codes(PIXELS.astype(np.float32), numbers_of_pictures(IMAGENET, hint=""), where="x")
     assert caught.value.message == (
         "x holds whole numbers from 0 to 255, as pixels are (5 x 8 x 8 x 3); the engine takes"
-        " float32: pictures, prepared, are from -2.12 to 2.64"
+        " float32: prepared pictures are from -2.12 to 2.64"
     )
 
 
