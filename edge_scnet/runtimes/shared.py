@@ -266,7 +266,7 @@ def _check_here(settings: Mapping[str, Any]) -> Runtime:
     runtime, wanted = usable_runtime(settings["runtime"]), settings["machine"]
     own = machine_for(runtime)
     differences = [
-        f"{name} is {own.get(name, 'unknown')}, not {wanted.get(name, 'unknown')}"
+        f"{name}: {own.get(name, 'unknown')} there, {wanted.get(name, 'unknown')} here"
         for name in dict.fromkeys([*wanted, *own])
         if own.get(name) != wanted.get(name)
     ]
