@@ -202,5 +202,5 @@ def test_what_is_finished_before_an_interrupt_is_known_to_the_next_run(
     assert not partial.complete and partial.engines[0].outputs is None and kept.exists()
     with pool_of(1, kept) as (pool, events):
         whole = measured_by(pool, events.progress)
-        assert "tasks known from before" in pool.told()
+        assert "1 task known from before" in pool.told()
     assert whole.complete and whole.engines[0].outputs is not None and not kept.exists()
