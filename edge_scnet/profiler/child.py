@@ -99,8 +99,10 @@ class Server:
         self._session: Session = self._stack.enter_context(self._runtime.open(path, options))
         seconds = (time.perf_counter_ns() - started) / 1e9
         batch = self._session.input_shape[0]
-        self._session.infer(cycled(timed, batch))
+        first = self._session.infer(cycled(timed, batch))
         peak = peak_resident_bytes()
+        # a session may write its next outputs over these
+        self._first = ([np.array(output) for output in first], min(batch, len(timed)))
         # now, not after timing: by then the other engines are loaded too
         activations = self._session.device_bytes()
         used_now = None if activations is None else used_memory_bytes()
@@ -190,6 +192,15 @@ class Server:
     def open_outputs(self) -> tuple[bool, ...]:
         """By output, whether its size depends on the data."""
         return self._session.open_outputs
+
+    def first_outputs(self) -> list[np.ndarray]:
+        """By output, what the engine gave for the first timed images as it was loaded."""
+        outputs, count = self._first
+        batch = self._session.input_shape[0]
+        return [
+            by_image([output], batch, is_open=is_open)[:count]
+            for output, is_open in zip(outputs, self._session.open_outputs, strict=True)
+        ]
 
     def layers(self) -> tuple[ExecutedLayer, ...]:
         """The layers as they execute; empty where the runtime does not tell."""

@@ -15,6 +15,7 @@ from edge_scnet.core.spec import InputForm, ModelSpec, engine_spec
 from edge_scnet.data.batches import batches
 from edge_scnet.data.samples import SampleSet
 from edge_scnet.machine.linux import usable_cores
+from edge_scnet.profiler.as_timed import check_as_timed
 from edge_scnet.profiler.process import Child, EngineFile
 from edge_scnet.stats.accuracy import are_classes
 from edge_scnet.stats.parts import RowSums
@@ -249,8 +250,10 @@ def evaluate(
 
     Raises:
         DataError: an image cannot be read, or outputs are not those of the task.
+        BackendError: an engine gives other outputs than while it was timed.
     """
     sums = OutputsSum([child.call("output_names") for child in children], evaluator=evaluator)
+    timed = [child.call("first_outputs") for child in children]
     for child in children:
         child.call("open_evaluation")
     done = 0
@@ -266,6 +269,8 @@ def evaluate(
             images = following.result()
             _start_all(children, images)  # what follows is done while they work
             for index, arrays in enumerate(results):
+                if not done:
+                    check_as_timed(children[index].engine.path, timed[index], arrays)
                 sums.add(index, arrays)
             done += count
             progress("accuracy", done / len(samples), done, "images")

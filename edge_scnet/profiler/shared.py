@@ -15,6 +15,7 @@ import numpy as np
 from edge_scnet.core.events import Progress
 from edge_scnet.core.spec import ModelSpec
 from edge_scnet.data.samples import SampleSet
+from edge_scnet.profiler.as_timed import check_as_timed
 from edge_scnet.profiler.outputs import Outputs, OutputsSum, in_all_forms
 from edge_scnet.profiler.process import Child, EngineFile
 from edge_scnet.profiler.whole_batches import by_image, cycled
@@ -35,6 +36,8 @@ class Opened:
     output_names: tuple[str, ...]
     # by output, whether its size depends on the data
     open_outputs: tuple[bool, ...]
+    # what it gave for the first images as it was timed
+    first_outputs: list[np.ndarray]
 
 
 def opened_by(child: Child) -> Opened:
@@ -44,6 +47,7 @@ def opened_by(child: Child) -> Opened:
         batch=child.batch,
         output_names=child.call("output_names"),
         open_outputs=child.call("open_outputs"),
+        first_outputs=child.call("first_outputs"),
     )
 
 
@@ -62,7 +66,8 @@ def evaluate_by(
 
     Raises:
         DataError: an image cannot be read, or outputs are not those of the task.
-        BackendError: a worker is another machine, or its runtime refuses an engine.
+        BackendError: a worker is another machine, its runtime refuses an engine, or an engine
+            gives other outputs than while it was timed.
     """
     sums = OutputsSum([each.output_names for each in engines], evaluator=evaluator)
     sent: deque[_Sent] = deque()
@@ -75,7 +80,11 @@ def evaluate_by(
         parts.append(arrays)
         if not one.images:
             continue
-        sums.add(one.engine, _joined(parts, engines[one.engine], one.images))
+        engine = engines[one.engine]
+        outputs = _joined(parts, engine, one.images)
+        if not done:
+            check_as_timed(engine.engine.path, engine.first_outputs, outputs)
+        sums.add(one.engine, outputs)
         parts = []
         if one.engine == len(engines) - 1:
             done += one.images

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,12 +26,15 @@ def test_powers_are_by_output_and_over_all_chunks(
     monkeypatch.setattr("edge_scnet.profiler.outputs._CHUNK_BYTES", 5 * 6 * 6 * 4)
 
     class Fake:
-        engine = SimpleNamespace(input=InputForm())
+        engine = SimpleNamespace(input=InputForm(), path=Path("engine.mem"))
+        count = 4
 
         def __init__(self, small: float) -> None:
             self.small = small
 
-        def call(self, method: str) -> tuple[str, ...]:
+        def call(self, method: str) -> Any:
+            if method == "first_outputs":
+                return self.result()
             assert method in ("output_names", "open_evaluation")
             return ("large", "small")
 
@@ -93,11 +97,11 @@ def test_the_next_images_are_decoded_while_the_children_work(
             yield images
 
     class Fake:
-        engine = SimpleNamespace(input=InputForm())
+        engine = SimpleNamespace(input=InputForm(), path=Path("engine.mem"))
         given = 0
 
-        def call(self, method: str) -> tuple[str, ...]:
-            return ("out",)
+        def call(self, method: str) -> tuple[Any, ...]:
+            return (np.zeros((0, 1)),) if method == "first_outputs" else ("out",)
 
         def start(self, method: str, images: np.ndarray) -> None:
             self.given, self.images = self.given + 1, images
