@@ -45,9 +45,9 @@ FIGURES = (
 class Here:
     """The parent's end of an engine's process, in this one."""
 
-    def __init__(self, engine: EngineFile) -> None:
+    def __init__(self, engine: EngineFile, timed: SampleSet) -> None:
         self.engine, self._server = engine, Server()
-        images = timed_images(None, SPEC)
+        images = timed_images(timed, SPEC)
         loaded = self._server.load(engine.runtime, engine.path, engine.options, images)
         self.batch = loaded.batch
 
@@ -94,8 +94,8 @@ def test_workers_give_the_bits_of_the_engines_own_processes(
 ) -> None:
     """Also where the last batch of each chunk is not full."""
     children: Any = [
-        Here(engine_file(tiny_onnx(tmp_path / "one.onnx"), "one")),
-        Here(engine_file(tiny_onnx(tmp_path / "four.onnx", batch=4), "four")),
+        Here(engine_file(tiny_onnx(tmp_path / "one.onnx"), "one"), samples),
+        Here(engine_file(tiny_onnx(tmp_path / "four.onnx", batch=4), "four"), samples),
     ]
     here = evaluate(children, samples, SPEC, quiet)
     with ThreadPoolExecutor(2) as threads:
@@ -106,7 +106,7 @@ def test_workers_give_the_bits_of_the_engines_own_processes(
 
 
 def test_a_second_run_reuses_what_is_done(tmp_path: Path, samples: SampleSet) -> None:
-    children: Any = [Here(engine_file(tiny_onnx(tmp_path / "one.onnx"), "one"))]
+    children: Any = [Here(engine_file(tiny_onnx(tmp_path / "one.onnx"), "one"), samples)]
     store = tmp_path / "store"
     with ThreadPoolExecutor(1) as threads:
         for told in ("3 tasks by 1 worker", "3 tasks known from before"):
@@ -161,7 +161,7 @@ def test_a_killed_worker_costs_its_task(
     tmp_path: Path, samples: SampleSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edge_scnet.profiler.outputs._CHUNK_BYTES", 6 * 6 * 4)
-    children: Any = [Here(engine) for engine in openvino_engines(tmp_path)]
+    children: Any = [Here(engine, samples) for engine in openvino_engines(tmp_path)]
     here = evaluate(children, samples, SPEC, quiet)
     killed: list[int] = []
     processes = Processes(2)
