@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from edge_scnet.cli.device_shown import Printed
     from edge_scnet.cli.outputs.jobs import JobShown
     from edge_scnet.devices.device import Device
+    from edge_scnet.devices.inputs import Kept
     from edge_scnet.devices.job import Done
     from edge_scnet.devices.jobs import JobThere
 
@@ -46,7 +48,7 @@ def jobs(
         typer.Option(
             "--attach",
             metavar="ID",
-            help="Follow this job, and bring back what it makes to where its command was called.",
+            help="Follow this job, and bring back what it makes; in the folder of its command.",
         ),
     ] = None,
     remove: Annotated[
@@ -60,7 +62,7 @@ def jobs(
     """List the jobs on a device that run, or have ended and were not brought back; take one up.
 
     The command that a job is of takes it up by itself when it is called again; --attach does so
-    from anywhere. The exit code is then that of the job.
+    without its options, in the same folder. The exit code is then that of the job.
     """
     from edge_scnet.devices.device import find_devices
 
@@ -120,6 +122,30 @@ def _say(job: JobThere) -> None:
     )
 
 
+def _check_places(kept: Kept, run: str) -> None:
+    """Refuses a job that would write, or remove, outside of the folder where this is called.
+
+    The device says where its files belong, and a device is not to choose folders here.
+
+    Raises:
+        DeviceError: names the folder, and where to call it.
+    """
+    from edge_scnet.core.printable import printable
+    from edge_scnet.errors import DeviceError
+
+    here = Path.cwd()
+    for name in (*kept.outputs, *(f"/{folder}" for folder in kept.writable)):
+        place = Path(kept.cwd, name)
+        inside = here in place.parents and ".." not in place.parts
+        if not inside or any(part.startswith(".") for part in place.relative_to(here).parts):
+            raise DeviceError(
+                f"job {run} of {printable(kept.owner)} makes {printable(name)}, which is no folder"
+                f" in {here}: files of a job that is taken up go nowhere else",
+                hint=f"call it there: cd {shlex.quote(printable(kept.cwd))}; or call the command"
+                " that the job is of once more",
+            )
+
+
 def _attach(device: Device, run: str, found: tuple[JobThere, ...], *, as_json: bool) -> None:
     """Takes a job up, and ends with its exit code.
 
@@ -140,12 +166,8 @@ def _attach(device: Device, run: str, found: tuple[JobThere, ...], *, as_json: b
             f"{device.address} {why} {run}",
             hint=f"what is there: edge-scnet jobs --device {device.option}",
         )
+    _check_places(job.kept, run)
     known, shipment = job_of(job.kept, page_here())
-    if not Path(job.kept.cwd).is_dir():
-        raise DeviceError(
-            f"job {run} is of {job.kept.owner}, in the folder {job.kept.cwd}, which is not here",
-            hint=f"take it up on that machine; or make the folder: mkdir -p {job.kept.cwd}",
-        )
 
     def work(settings: Settings, shown: Printed) -> Awaitable[Done]:
         return take_up(device, known, shipment, settings=settings, shown=shown)

@@ -46,6 +46,8 @@ class Arrays:
     targets: list[np.ndarray] | None
     # where each is from
     entries: tuple[str, ...]
+    # whether a file holds the first input as bytes, whatever the batch holds them as
+    were_bytes: bool
 
 
 def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
@@ -56,6 +58,7 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
             files have labels and some have none.
     """
     batches, labels, entries = [], [], []
+    were_bytes = False
     targets: list[np.ndarray | None] = []
     size = 0
     for file in files:
@@ -65,6 +68,8 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
         found = _popped(arrays, LABEL_KEYS, model, file)
         of_file = _popped(arrays, TARGET_KEYS, model, file)
         batch = batch_of(arrays, model, str(file))
+        first = arrays.get(model.input_name or _FIRST, next(iter(arrays.values())))
+        were_bytes |= first.dtype == np.uint8
         if of_file is not None and (not of_file.ndim or len(of_file) != len(batch)):
             raise DataError(
                 f"{file}: {TARGETS} is {of_file.shape} for {len(batch)} samples; a row each is"
@@ -100,6 +105,7 @@ def read_arrays(files: Sequence[Path], model: ModelSpec) -> Arrays:
         labels=np.concatenate(labelled) if labelled else None,
         targets=rows or None,
         entries=tuple(entries),
+        were_bytes=were_bytes,
     )
 
 

@@ -31,6 +31,8 @@ class Numbers:
     # of which samples, in words
     whose: str
     hint: str
+    # whether what is saved as bytes is none of them, whatever it holds
+    never_bytes: bool = False
 
 
 def numbers_of_pictures(rule: Preprocessing, *, hint: str) -> Numbers:
@@ -38,7 +40,14 @@ def numbers_of_pictures(rule: Preprocessing, *, hint: str) -> Numbers:
     pairs = list(zip(rule.mean or (0.0,), rule.std or (1.0,), strict=True))
     ends = [(code - mean) / std for mean, std in pairs for code in (0.0, rule.pixel_max)]
     low, high = min(ends), max(ends)
-    return Numbers(low=low, high=high, most=_ROUNDED * high, whose="prepared pictures", hint=hint)
+    return Numbers(
+        low=low,
+        high=high,
+        most=_ROUNDED * high,
+        whose="prepared pictures",
+        hint=hint,
+        never_bytes=True,
+    )
 
 
 def numbers_of_arrays(low: float, high: float, *, whose: str, hint: str) -> Numbers | None:
@@ -68,18 +77,21 @@ def highest_code(batch: np.ndarray) -> int:
     return int(highest)
 
 
-def refuse_codes(batch: np.ndarray, wanted: Numbers, *, where: str) -> None:
+def refuse_codes(
+    batch: np.ndarray, wanted: Numbers, *, where: str, were_bytes: bool = False
+) -> None:
     """Refuses codes of pixels for a network that takes other numbers.
 
     Args:
         batch: samples as `core.feeds` has them.
         where: what they are from, for the message.
+        were_bytes: they were saved as bytes, as a black picture, whose codes are small.
 
     Raises:
         DataError: says what they hold and what the network gets.
     """
     highest = highest_code(batch)
-    if highest <= max(wanted.most, 0):
+    if highest <= max(wanted.most, 0) and not (were_bytes and wanted.never_bytes):
         return
     shape = " x ".join(map(str, first_of(batch).shape))
     raise DataError(

@@ -53,6 +53,9 @@ def sent(arrays):
     """The inputs of a sample by name, in the types and shapes that the server asks for."""
     if not isinstance(arrays, dict):
         arrays = dict(zip(INPUTS, [arrays]))
+    for name, (kind, _, _) in INPUTS.items():
+        if not np.can_cast(arrays[name].dtype, kind, "same_kind"):
+            sys.exit(f"{name} is {arrays[name].dtype}; the network takes {np.dtype(kind)}")
     return {
         name: np.ascontiguousarray(arrays[name], kind).reshape(shape)
         for name, (kind, _, shape) in INPUTS.items()

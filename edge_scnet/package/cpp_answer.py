@@ -30,6 +30,9 @@ _NAMES, _SHARES, _PLACING = (
     {"shares.hpp": "shares.hpp"},
     {"placing.hpp": "placing.hpp"},
 )
+_MAPS = {"maps.hpp": "maps.hpp", "scores.hpp": "scores.hpp"}
+# Heads whose boxes are offsets from their places.
+_OF_OFFSETS = ("yolox", "yunet")
 _HEADS = {
     "yolov5": "head_decoded.hpp",
     "yolov8": "head_decoded.hpp",
@@ -64,9 +67,11 @@ def answer_sources(reading: Reading) -> Mapping[str, str]:
 
 
 def _of_boxes(reading: BoxesReading) -> Mapping[str, str]:
-    made = {"answer.hpp": "answer_boxes.hpp", "maps.hpp": "maps.hpp", **_NAMES, **_PLACING}
+    made = {"answer.hpp": "answer_boxes.hpp", **_MAPS, **_NAMES, **_PLACING}
     if reading.head.decoder == "end2end":
         return {**made, "objects.hpp": "objects_listed.hpp"}
+    if reading.head.decoder in _OF_OFFSETS:
+        made["offsets.hpp"] = "offsets.hpp"
     head = _HEADS[reading.head.decoder]
     return {**made, "objects.hpp": "objects_apart.hpp", "head.hpp": head}
 

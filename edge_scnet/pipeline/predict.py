@@ -302,9 +302,10 @@ def _samples_of(file: Path, spec: ModelSpec, wanted: Numbers | None) -> list[_Sa
         DataError: it cannot be read, or is no input of this network.
     """
     if file.suffix.lower() in arrays.SUFFIXES:
-        batch = arrays.read_arrays([file], spec).batch
+        held = arrays.read_arrays([file], spec)
+        batch = held.batch
         if wanted is not None:
-            refuse_codes(batch, wanted, where=str(file))
+            refuse_codes(batch, wanted, where=str(file), were_bytes=held.were_bytes)
         return [
             _Sample(image=file, batch=batch[row : row + 1], row=row) for row in range(len(batch))
         ]

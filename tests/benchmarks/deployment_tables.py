@@ -73,13 +73,14 @@ def devices(results: Results) -> str:
     result = results["devices"]
     found = result.figures
     rows = [
+        ["delay of each direction", "delay_s"],
         ["`profile --device` beyond the command itself, all to be sent", "first_overhead_s"],
         ["the same, all known there: median", "median_overhead_s"],
         ["bytes of a first build", "first_build_bytes"],
         ["bytes of a second build that changes nothing", "second_build_bytes"],
     ]
     shown_rows = [
-        [words, f"{found[key]:.1f} s" if key.endswith("_s") else f"{found[key] / 1e3:,.0f} kB"]
+        [words, f"{found[key]:.2f} s" if key.endswith("_s") else f"{found[key] / 1e3:,.0f} kB"]
         for words, key in rows
         if key in found
     ]
@@ -153,8 +154,8 @@ SECTIONS: dict[str, Section] = {
         result="devices",
         title="Boards",
         words=(
-            "OpenSSH's server on the loopback, behind a proxy that delays each direction: by\n"
-            "how many seconds, the file says. Bytes are those of both directions, SSH's included."
+            "OpenSSH's server on the loopback, behind a proxy that delays each direction. Bytes\n"
+            "are those of both directions, SSH's included."
         ),
         of_times=True,
     ),

@@ -76,3 +76,15 @@ def test_of_several_inputs_the_first_is_looked_at() -> None:
         {"image": np.zeros((2, 3, 4, 4), np.float32), "ids": np.full((2, 5), 200)}
     )
     refuse_codes(batch, numbers_of_pictures(IMAGENET, hint=""), where="x")
+
+
+def test_a_black_picture_that_is_saved_as_bytes_is_one() -> None:
+    black = np.zeros((1, 3, 8, 8), np.float32)
+    pictures = numbers_of_pictures(IMAGENET, hint="")
+    refuse_codes(black, pictures, where="x")
+    with pytest.raises(DataError, match="whole numbers from 0 to 0, as pixels are"):
+        refuse_codes(black, pictures, where="x", were_bytes=True)
+    # a mask may be saved as bytes where the calibration samples were
+    masks = numbers_of_arrays(0.0, 1.0, whose="masks", hint="")
+    assert masks is not None
+    refuse_codes(black, masks, where="x", were_bytes=True)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_job_is_listed_and_taken_up_by_its_id(board: Board, here: Path, tmp_path: Path) -> None:
-    """By another client, in another folder: its files come back to where it was called."""
+    """By another client, and in its own folder alone: a device chooses none here."""
     (here / "made").mkdir()
     (here / "made" / "manifest.json").write_text("of before")
     (here / "made" / "stale").write_text("stale")
@@ -46,7 +46,10 @@ def test_a_job_is_listed_and_taken_up_by_its_id(board: Board, here: Path, tmp_pa
     refused = edge("jobs", "--device", board.url, "--remove", known["id"], cwd=elsewhere)
     assert refused.code == 8 and "still runs" in refused.stderr
     threading.Timer(2.0, (board.home / "go-on").touch).start()
-    attached = edge("jobs", "--device", board.url, "--attach", known["id"], cwd=elsewhere)
+    outside = edge("jobs", "--device", board.url, "--attach", known["id"], cwd=elsewhere)
+    assert outside.code == 8 and "which is no folder in" in outside.stderr
+    assert f"cd {here}" in outside.hint
+    attached = edge("jobs", "--device", board.url, "--attach", known["id"], cwd=here)
     assert attached.code == 13, attached.stderr
     assert attached.stdout == "begun\n", "from its first byte on"
     assert (here / "made" / "manifest.json").read_text() == "new\n"

@@ -51,8 +51,6 @@ def test_a_sweep_is_in_the_report_and_shown(copied: Built, invoke: Run) -> None:
     ]
     assert all((row.speedup is None) == (row.engine == "fp32") for row in rows)
     assert all(0 < row.p50_ms <= row.p90_ms <= row.p99_ms and row.steady_bytes > 0 for row in rows)
-    one = made.engines[-1].latency
-    assert one is not None and rows[-1].p50_ms > one.p50_ms, "four images take longer than one"
     assert "ms an image" in outcome.stdout and "sweep" in outcome.stderr
     page = (copied.folder / "report.html").read_text()
     assert "Other batches and threads" in page and "Throughput by batch" in page

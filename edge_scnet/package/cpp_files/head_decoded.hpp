@@ -1,16 +1,11 @@
 // YOLOv5, YOLOv8 and others that the network decodes: centre and size in pixels, scores.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "maps.hpp"
+#include "scores.hpp"
 #include "settings.hpp"
-
-inline float probability(float score) {
-  return settings::kLogits ? sigmoid(score) : std::clamp(score, 0.0f, 1.0f);
-}
 
 inline Corners corners_at(const Outputs& outputs, const Map& map, int place) {
   const auto box = [&](int column) { return value(outputs, map.box, place, column); };

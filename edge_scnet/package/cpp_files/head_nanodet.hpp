@@ -6,11 +6,8 @@
 #include <vector>
 
 #include "maps.hpp"
+#include "scores.hpp"
 #include "settings.hpp"
-
-inline float probability(float score) {
-  return settings::kLogits ? sigmoid(score) : std::clamp(score, 0.0f, 1.0f);
-}
 
 inline Corners corners_at(const Outputs& outputs, const Map& map, int place) {
   float distances[4];

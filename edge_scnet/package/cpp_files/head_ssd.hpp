@@ -1,16 +1,11 @@
 // SSD, RFB, UltraFace: scores and boxes that the network decodes, in two outputs.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "maps.hpp"
+#include "scores.hpp"
 #include "settings.hpp"
-
-inline float probability(float score) {
-  return settings::kLogits ? sigmoid(score) : std::clamp(score, 0.0f, 1.0f);
-}
 
 inline Corners corners_at(const Outputs& outputs, const Map& map, int place) {
   const auto box = [&](int column) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "maps.hpp"
+#include "scores.hpp"
 #include "settings.hpp"
 
 struct Object {
@@ -20,7 +21,7 @@ inline std::vector<Object> objects(const Outputs& outputs) {
   std::vector<Object> found;
   for (std::size_t row = 0; row + 6 <= values.size(); row += 6) {
     const float* of_row = &values[row];
-    const float score = settings::kLogits ? sigmoid(of_row[4]) : std::clamp(of_row[4], 0.0f, 1.0f);
+    const float score = probability(of_row[4]);
     if (score >= settings::kLeast)
       found.push_back({{of_row[0], of_row[1], of_row[2], of_row[3]},
                        score,

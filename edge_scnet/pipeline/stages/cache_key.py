@@ -19,7 +19,8 @@ Keyed = Literal["export", "calibrate", "quantize", "recover", "compile", "sensit
 # The libraries whose versions decide what a stage makes.
 _LIBRARIES: dict[Keyed, tuple[str, ...]] = {
     "export": ("torch", "onnx", "onnxscript", "onnxruntime"),
-    "calibrate": ("onnxruntime", "numpy"),
+    # Pillow 13 resizes tall pictures to other codes than 12
+    "calibrate": ("onnxruntime", "numpy", "pillow"),
     "quantize": ("onnx-ir", "onnxruntime", "numpy"),
     "recover": ("torch", "onnx-ir", "onnxruntime", "numpy"),
     # its engines are of a runtime, whose version the stage adds by itself
