@@ -72,7 +72,8 @@ find blobs -type f -mtime +30 -exec rm -f {} + 2>/dev/null
 find jobs -mindepth 1 -maxdepth 1 -mtime +1 2>/dev/null | while read -r old; do
     if [ ! -e "$old/fetched" ]; then
         [ -n "$(find "$old" -maxdepth 0 -mtime +14)" ] || continue
-        ! runs "$old" || continue
+        # the number of one that has ended may be another process's by now
+        [ -s "$old/exit" ] || ! runs "$old" || continue
     fi
     rm -rf "./$old"
 done
